@@ -1,0 +1,105 @@
+# Everything here runs in environments of its own (.venv, .venv-protos), built from the package index when first needed.
+
+PYTHON ?= python3
+PIP_FLAGS ?= -qq --disable-pip-version-check
+
+# What `make test` and `make soak` hand to pytest: `make test TESTS=tests/unit PYTEST_ARGS="-x -n 0"`.
+TESTS ?= tests
+PYTEST_ARGS ?= -n 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+READY := $(VENV)/.ready
+
+PROTOS_VENV := .venv-protos
+PROTOS_BIN := $(PROTOS_VENV)/bin
+PROTOS_READY := $(PROTOS_VENV)/.ready
+
+CHECKED := $(wildcard flowstate_server flowstate_client tests benchmarks examples)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo serve test soak bench check lint types format protos protos-check constraints clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(READY) ## Run the chat example against a server of its own
+	@$(PY) -m examples.chat.demo
+
+serve: $(READY) ## Serve the chat example on 127.0.0.1:7437, kept in .flowstate/chat.db
+	@mkdir -p .flowstate
+	@$(BIN)/flowstate serve examples.chat:flowstate --store sqlite:///.flowstate/chat.db --listen 127.0.0.1:7437
+
+test: $(READY) ## Run the tests (TESTS=path, PYTEST_ARGS=options)
+	$(BIN)/pytest $(PYTEST_ARGS) $(TESTS)
+
+soak: $(READY) ## Run the tests that take minutes
+	$(BIN)/pytest -n 0 -m soak --timeout 0 $(TESTS)
+
+bench: $(READY) ## Run the benchmarks
+	@$(PY) -m benchmarks
+
+check: protos-check lint types ## Everything CI checks besides the tests
+
+lint: $(READY) ## Style of protos and code, and the walls between the modules
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports --no-logo
+
+types: $(READY) ## Type-check
+	$(BIN)/mypy $(CHECKED)
+
+format: $(READY) ## Format protos and code, and mend what the linter can
+	$(BIN)/buf format -w
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/ruff format
+
+# --- Environments ----------------------------------------------------------------------------------------------------
+# The stamp is written last: a set-up that was interrupted is begun anew, from nothing; an update is tried again.
+
+$(READY): pyproject.toml constraints.txt
+	@test -f $@ || $(PYTHON) -m venv --clear $(VENV)
+	@echo "Installing into $(VENV) ..."
+	@$(PY) -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[server,dev]'
+	@touch $@
+
+$(PROTOS_READY): protos/constraints.txt
+	@test -f $@ || $(PYTHON) -m venv --clear $(PROTOS_VENV)
+	@echo "Installing into $(PROTOS_VENV) ..."
+	@$(PROTOS_BIN)/python -m pip install $(PIP_FLAGS) -c protos/constraints.txt grpcio-tools mypy-protobuf
+	@touch $@
+
+constraints: ## Pin what pyproject.toml resolves to today
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PY) -m pip install $(PIP_FLAGS) -e '.[server,dev]'
+	@$(PY) -m pip freeze --exclude-editable > constraints.txt
+	@touch $(READY)
+
+# --- Generated code ----------------------------------------------------------------------------------------------------
+# Writes what every .proto generates to "$fresh". The typed stubs are those of grpc.aio alone. Services live in files named
+# *_service.proto; for the others the gRPC plugins write modules with nothing in them, which are dropped.
+
+GENERATE := fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \
+	PATH="$(abspath $(PROTOS_BIN)):$$PATH" python -m grpc_tools.protoc -I protos \
+	--python_out="$$fresh" --grpc_python_out="$$fresh" \
+	--mypy_out=quiet:"$$fresh" --mypy_grpc_out=quiet,only_async:"$$fresh" \
+	$$(find protos/flowstate -name '*.proto' | LC_ALL=C sort) && \
+	find "$$fresh" -name '*_pb2_grpc.py*' ! -name '*_service_pb2_grpc.py*' -exec rm {} +
+
+protos: $(PROTOS_READY) ## Generate the code of protos/flowstate/v1
+	@$(GENERATE) && \
+	find protos/flowstate \( -name '*_pb2*.py' -o -name '*_pb2*.pyi' \) -exec rm {} + && \
+	cp -R "$$fresh"/. protos/
+
+protos-check: $(PROTOS_READY) ## Fail where the generated code is not what the protos say
+	@$(GENERATE) && \
+	{ diff -ru -x '*.proto' -x __init__.py -x py.typed -x __pycache__ protos/flowstate "$$fresh/flowstate" \
+	|| { echo "The generated code does not match the .proto files: run 'make protos' and commit what it writes." >&2; exit 1; }; }
+
+clean: ## Remove environments, caches and builds (not .flowstate, which holds data)
+	rm -rf $(VENV) $(PROTOS_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
