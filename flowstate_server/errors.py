@@ -1,0 +1,516 @@
+"""Every error FlowState raises on purpose, in one tree.
+
+::
+
+    FlowStateError
+    ├── ServiceError                      may reach a caller; has a reason
+    │   ├── InvalidArgumentError
+    │   │   ├── ValidationFailedError     ├── MalformedMessageError
+    │   │   ├── MetadataInvalidError      ├── JsonInvalidError
+    │   │   ├── JsonLimitError            ├── JsonNumberError
+    │   │   ├── PathInvalidError          ├── StateValidationError
+    │   │   ├── PageTokenInvalidError     └── CursorInvalidError
+    │   ├── CredentialsInvalidError, AccessDeniedError, TenantRequiredError
+    │   ├── NotFoundError
+    │   │   ├── FlowNotFoundError         ├── ActionNotFoundError
+    │   │   └── SessionNotFoundError      └── RequestNotFoundError
+    │   ├── SessionAlreadyExistsError, RequestAlreadyExistsError
+    │   ├── VersionMismatchError, ConcurrentModificationError
+    │   ├── PreconditionError
+    │   │   ├── StateTestFailedError      ├── StateTypeConflictError
+    │   │   ├── ScopeUnavailableError     ├── OrgBindingMismatchError
+    │   │   ├── FlowBindingMismatchError  ├── RequestTerminalError
+    │   │   └── IdempotencyKeyReusedError └── CursorLogMismatchError
+    │   ├── CursorAheadError
+    │   ├── TooManyStreamsError, SlowConsumerError, MessageTooLargeError, StateTooLargeError
+    │   ├── ServerDrainingError, StoreUnavailableError, LeaseLostError
+    │   └── DeadlineBudgetExhaustedError, FeatureDisabledError, InternalError
+    ├── StateFieldAbsentError             reading a field that has neither value nor default
+    ├── StoreOpenError                    a store that can't be opened at all
+    ├── ActionError                       raised by flow authors, speaks to the client
+    └── FlowDefinitionError               a flow that can't be built or registered
+        └── SchemaConflictError, CrossFlowSchemaConflictError
+
+The docstring of a class is its message; ``{names}`` in it are its fields. Each leaf of ``ServiceError`` has
+exactly one :class:`Reason`, the value of ``google.rpc.ErrorInfo.reason``; which gRPC status it travels under is
+decided in one table, ``flowstate_server/rpc/error_status.py``. Messages name the place at fault (ids, JSON Pointer
+paths, rules) and never carry a stored or refused value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, ClassVar, dataclass_transform
+
+
+class Reason(StrEnum):
+    """Why a call failed; the names of ``flowstate.v1.ErrorReason`` without its prefix."""
+
+    VALIDATION_FAILED = "VALIDATION_FAILED"
+    MALFORMED_MESSAGE = "MALFORMED_MESSAGE"
+    METADATA_INVALID = "METADATA_INVALID"
+    JSON_INVALID = "JSON_INVALID"
+    JSON_LIMIT_EXCEEDED = "JSON_LIMIT_EXCEEDED"
+    JSON_NUMBER_UNREPRESENTABLE = "JSON_NUMBER_UNREPRESENTABLE"
+    PATH_INVALID = "PATH_INVALID"
+    SCHEMA_VIOLATION = "SCHEMA_VIOLATION"
+    PAGE_TOKEN_INVALID = "PAGE_TOKEN_INVALID"
+    CURSOR_INVALID = "CURSOR_INVALID"
+    CREDENTIALS_INVALID = "CREDENTIALS_INVALID"
+    ACCESS_DENIED = "ACCESS_DENIED"
+    TENANT_REQUIRED = "TENANT_REQUIRED"
+    FLOW_NOT_FOUND = "FLOW_NOT_FOUND"
+    ACTION_NOT_FOUND = "ACTION_NOT_FOUND"
+    SESSION_NOT_FOUND = "SESSION_NOT_FOUND"
+    REQUEST_NOT_FOUND = "REQUEST_NOT_FOUND"
+    SESSION_ALREADY_EXISTS = "SESSION_ALREADY_EXISTS"
+    REQUEST_ALREADY_EXISTS = "REQUEST_ALREADY_EXISTS"
+    VERSION_MISMATCH = "VERSION_MISMATCH"
+    WRITE_CONFLICT = "WRITE_CONFLICT"
+    STATE_TEST_FAILED = "STATE_TEST_FAILED"
+    STATE_TYPE_CONFLICT = "STATE_TYPE_CONFLICT"
+    SCOPE_UNAVAILABLE = "SCOPE_UNAVAILABLE"
+    ORG_BINDING_MISMATCH = "ORG_BINDING_MISMATCH"
+    FLOW_BINDING_MISMATCH = "FLOW_BINDING_MISMATCH"
+    REQUEST_TERMINAL = "REQUEST_TERMINAL"
+    IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
+    CURSOR_LOG_MISMATCH = "CURSOR_LOG_MISMATCH"
+    CURSOR_AHEAD = "CURSOR_AHEAD"
+    TOO_MANY_STREAMS = "TOO_MANY_STREAMS"
+    SLOW_CONSUMER = "SLOW_CONSUMER"
+    MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE"
+    STATE_TOO_LARGE = "STATE_TOO_LARGE"
+    SERVER_DRAINING = "SERVER_DRAINING"
+    STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
+    LEASE_LOST = "LEASE_LOST"
+    DEADLINE_BUDGET_EXHAUSTED = "DEADLINE_BUDGET_EXHAUSTED"
+    FEATURE_DISABLED = "FEATURE_DISABLED"
+    INTERNAL = "INTERNAL"
+
+
+@dataclass_transform(eq_default=False)
+class FlowStateError(Exception):
+    """FlowState could not do what was asked."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        dataclass(eq=False, repr=False)(cls)
+
+    def __str__(self) -> str:
+        template = " ".join((type(self).__doc__ or "").split("\n\n")[0].split())
+        return template.format_map(self.__dict__)
+
+    def __reduce__(self) -> Any:
+        return (_rebuild, (type(self), self.__dict__))
+
+
+class ServiceError(FlowStateError):
+    """The call failed."""
+
+    reason: ClassVar[Reason]
+
+
+def _rebuild(cls: type[FlowStateError], fields: dict[str, Any]) -> FlowStateError:
+    return cls(**fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One rule that one place of an input breaks.
+
+    ``path`` is a JSON Pointer (a message field path for protobuf fields), ``rule`` pydantic's error type or our own
+    word for it, ``message`` says what was expected. None of the three ever holds the refused value.
+    """
+
+    path: str
+    rule: str
+    message: str
+
+
+# --- invalid arguments -------------------------------------------------------------------------------------------
+
+
+class InvalidArgumentError(ServiceError):
+    """The call is not valid."""
+
+
+class ValidationFailedError(InvalidArgumentError):
+    """{summary}"""
+
+    reason = Reason.VALIDATION_FAILED
+    violations: tuple[Violation, ...]
+
+    @property
+    def summary(self) -> str:
+        return "; ".join(f"{v.path or '/'}: {v.message}" for v in self.violations[:3]) or "invalid"
+
+    def __str__(self) -> str:
+        return self.summary
+
+
+class MalformedMessageError(InvalidArgumentError):
+    """The bytes are not a valid message of the method's request type."""
+
+    reason = Reason.MALFORMED_MESSAGE
+
+
+class MetadataInvalidError(InvalidArgumentError):
+    """Call metadata {key}: {problem}."""
+
+    reason = Reason.METADATA_INVALID
+    key: str
+    problem: str
+
+
+class JsonInvalidError(InvalidArgumentError):
+    """{path}: {problem}."""
+
+    reason = Reason.JSON_INVALID
+    path: str
+    problem: str
+
+
+class JsonLimitError(InvalidArgumentError):
+    """{path}: {problem}."""
+
+    reason = Reason.JSON_LIMIT_EXCEEDED
+    path: str
+    problem: str
+
+
+class JsonNumberError(InvalidArgumentError):
+    """{path}: {problem}."""
+
+    reason = Reason.JSON_NUMBER_UNREPRESENTABLE
+    path: str
+    problem: str
+
+
+class PathInvalidError(InvalidArgumentError):
+    """The path {path} {problem}."""
+
+    reason = Reason.PATH_INVALID
+    path: str
+    problem: str
+
+
+class StateValidationError(InvalidArgumentError):
+    """The {scope} state would break its schema."""
+
+    reason = Reason.SCHEMA_VIOLATION
+    scope: str
+    violations: tuple[Violation, ...]
+
+    def __str__(self) -> str:
+        places = "; ".join(f"{v.path}: {v.message}" for v in self.violations[:3])
+        return f"The {self.scope} state would break its schema: {places}"
+
+
+class PageTokenInvalidError(InvalidArgumentError):
+    """The page token was not issued for this query."""
+
+    reason = Reason.PAGE_TOKEN_INVALID
+
+
+class CursorInvalidError(InvalidArgumentError):
+    """The cursor is not valid: {problem}."""
+
+    reason = Reason.CURSOR_INVALID
+    problem: str
+
+
+# --- who may ------------------------------------------------------------------------------------------------------
+
+
+class CredentialsInvalidError(ServiceError):
+    """The call carries no valid credentials."""
+
+    reason = Reason.CREDENTIALS_INVALID
+
+
+class AccessDeniedError(ServiceError):
+    """{problem}."""
+
+    reason = Reason.ACCESS_DENIED
+    problem: str
+
+
+class TenantRequiredError(ServiceError):
+    """The call needs a tenant in its metadata."""
+
+    reason = Reason.TENANT_REQUIRED
+
+
+# --- not there, there already -------------------------------------------------------------------------------------
+
+
+class NotFoundError(ServiceError):
+    """Not found."""
+
+
+class FlowNotFoundError(NotFoundError):
+    """No flow {flow_kind} is registered."""
+
+    reason = Reason.FLOW_NOT_FOUND
+    flow_kind: str
+
+
+class ActionNotFoundError(NotFoundError):
+    """Flow {flow_kind} has no action {action}."""
+
+    reason = Reason.ACTION_NOT_FOUND
+    flow_kind: str
+    action: str
+
+
+class SessionNotFoundError(NotFoundError):
+    """No session {session_id}."""
+
+    reason = Reason.SESSION_NOT_FOUND
+    session_id: str
+
+
+class RequestNotFoundError(NotFoundError):
+    """No request {request_id}."""
+
+    reason = Reason.REQUEST_NOT_FOUND
+    request_id: str
+
+
+class SessionAlreadyExistsError(ServiceError):
+    """A session {session_id} exists."""
+
+    reason = Reason.SESSION_ALREADY_EXISTS
+    session_id: str
+
+
+class RequestAlreadyExistsError(ServiceError):
+    """A different request has the id {request_id}."""
+
+    reason = Reason.REQUEST_ALREADY_EXISTS
+    request_id: str
+
+
+# --- conflicts and preconditions ----------------------------------------------------------------------------------
+
+
+class VersionMismatchError(ServiceError):
+    """The {scope} state is at version {current}, the call expects {expected}.
+
+    ``expected`` is the version asked for, or ``exists`` / ``absent``.
+    """
+
+    reason = Reason.VERSION_MISMATCH
+    scope: str
+    expected: str
+    current: int
+
+
+class ConcurrentModificationError(ServiceError):
+    """Gave up after {attempts} lost races on the {scope} state."""
+
+    reason = Reason.WRITE_CONFLICT
+    scope: str
+    attempts: int
+
+
+class PreconditionError(ServiceError):
+    """The present state forbids the call."""
+
+
+class StateTestFailedError(PreconditionError):
+    """The test at {path} does not hold."""
+
+    reason = Reason.STATE_TEST_FAILED
+    path: str
+
+
+class StateTypeConflictError(PreconditionError):
+    """{path}: {problem}."""
+
+    reason = Reason.STATE_TYPE_CONFLICT
+    path: str
+    problem: str
+
+
+class ScopeUnavailableError(PreconditionError):
+    """The {scope} record is not available to this request: {problem}."""
+
+    reason = Reason.SCOPE_UNAVAILABLE
+    scope: str
+    problem: str
+
+
+class OrgBindingMismatchError(PreconditionError):
+    """Session {session_id} is bound to another org."""
+
+    reason = Reason.ORG_BINDING_MISMATCH
+    session_id: str
+
+
+class FlowBindingMismatchError(PreconditionError):
+    """Session {session_id} belongs to another flow kind."""
+
+    reason = Reason.FLOW_BINDING_MISMATCH
+    session_id: str
+
+
+class RequestTerminalError(PreconditionError):
+    """Request {request_id} has ended."""
+
+    reason = Reason.REQUEST_TERMINAL
+    request_id: str
+
+
+class IdempotencyKeyReusedError(PreconditionError):
+    """The idempotency key was used for a different call."""
+
+    reason = Reason.IDEMPOTENCY_KEY_REUSED
+
+
+class CursorLogMismatchError(PreconditionError):
+    """The cursor belongs to another log than the current one."""
+
+    reason = Reason.CURSOR_LOG_MISMATCH
+    log_id: str
+
+
+class CursorAheadError(ServiceError):
+    """The cursor {sequence} lies beyond the log's newest event {latest}."""
+
+    reason = Reason.CURSOR_AHEAD
+    sequence: int
+    latest: int
+
+
+# --- limits -------------------------------------------------------------------------------------------------------
+
+
+class TooManyStreamsError(ServiceError):
+    """More than {limit} open streams."""
+
+    reason = Reason.TOO_MANY_STREAMS
+    limit: int
+
+
+class SlowConsumerError(ServiceError):
+    """The stream was not read for {seconds} s; resume from cursor {sequence}."""
+
+    reason = Reason.SLOW_CONSUMER
+    seconds: int
+    sequence: int
+
+
+class MessageTooLargeError(ServiceError):
+    """{what} has {size} bytes; the limit is {limit}."""
+
+    reason = Reason.MESSAGE_TOO_LARGE
+    what: str
+    size: int
+    limit: int
+
+
+class StateTooLargeError(ServiceError):
+    """The {scope} state would have {size} bytes; the limit is {limit}."""
+
+    reason = Reason.STATE_TOO_LARGE
+    scope: str
+    size: int
+    limit: int
+
+
+# --- the server's own troubles ------------------------------------------------------------------------------------
+
+
+class ServerDrainingError(ServiceError):
+    """The server is shutting down; repeat the call elsewhere."""
+
+    reason = Reason.SERVER_DRAINING
+
+
+class StoreUnavailableError(ServiceError):
+    """The store can't be reached or is overloaded; repeat the call."""
+
+    reason = Reason.STORE_UNAVAILABLE
+
+
+class LeaseLostError(ServiceError):
+    """The server process that ran the request lost its lease."""
+
+    reason = Reason.LEASE_LOST
+
+
+class DeadlineBudgetExhaustedError(ServiceError):
+    """Too little of the deadline is left to start."""
+
+    reason = Reason.DEADLINE_BUDGET_EXHAUSTED
+
+
+class FeatureDisabledError(ServiceError):
+    """This server does not serve {feature}."""
+
+    reason = Reason.FEATURE_DISABLED
+    feature: str
+
+
+class InternalError(ServiceError):
+    """Internal error {error_id}."""
+
+    reason = Reason.INTERNAL
+    error_id: str
+
+
+class StoreOpenError(FlowStateError):
+    """The store can't be opened: {problem}.
+
+    Repeating does not help: the path, the file or the version of FlowState has to change.
+    """
+
+    problem: str
+
+
+# --- for flow authors ---------------------------------------------------------------------------------------------
+
+
+class StateFieldAbsentError(FlowStateError):
+    """The {scope} field {field} has no value and no default."""
+
+    scope: str
+    field: str
+
+
+class ActionError(FlowStateError):
+    """{message}
+
+    Raise it in a block to end the request as failed with words meant for the client: ``code`` becomes
+    ``Failure.reason``, ``details`` must be a JSON object, ``retryable`` tells callers that a new attempt may succeed.
+    """
+
+    code: str
+    message: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+    retryable: bool = False
+
+
+class FlowDefinitionError(FlowStateError):
+    """{problem}"""
+
+    problem: str
+
+
+class SchemaConflictError(FlowDefinitionError):
+    """Two declarations of one state field can't be merged: {problem}"""
+
+
+class CrossFlowSchemaConflictError(FlowDefinitionError):
+    """Flows "{flow_a}" and "{flow_b}" declare incompatible {scope} state schemas
+    ({reason}: field "{field}": {problem}). Set isolate_{scope}_state=True on one of the flows to opt out of cross-flow sharing, or reconcile the schemas.
+    """
+
+    scope: str
+    field: str
+    flow_a: str
+    flow_b: str
+    reason: str

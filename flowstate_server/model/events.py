@@ -1,0 +1,97 @@
+"""Events: the log that every run writes and any client can tail."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from flowstate_server.model.clock import Micros
+from flowstate_server.model.items import Audience, Item
+from flowstate_server.model.scopes import SessionKey
+
+
+class EventType(StrEnum):
+    REQUEST_CREATED = "request.created"
+    REQUEST_IN_PROGRESS = "request.in_progress"
+    REQUEST_COMPLETED = "request.completed"
+    REQUEST_FAILED = "request.failed"
+    REQUEST_ABORTED = "request.aborted"
+    REQUEST_INTERRUPTED = "request.interrupted"
+    BLOCK_STARTED = "block.started"
+    BLOCK_COMPLETED = "block.completed"
+    BLOCK_FAILED = "block.failed"
+    ITEM_ADDED = "item.added"
+    ITEM_DELTA = "item.delta"
+    ITEM_DONE = "item.done"
+    STATE_CHANGE = "state_change"
+    SESSION_METADATA_CHANGED = "session.metadata_changed"
+    STATUS = "status"
+    CUSTOM = "custom"
+
+    @property
+    def terminal(self) -> bool:
+        return self in _TERMINAL
+
+
+_TERMINAL = frozenset(
+    (
+        EventType.REQUEST_COMPLETED,
+        EventType.REQUEST_FAILED,
+        EventType.REQUEST_ABORTED,
+        EventType.REQUEST_INTERRUPTED,
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event as it is emitted, before the store gives it its place in a log.
+
+    ``payload`` is JSON text whose members depend on ``type``:
+
+    ==========================  =======================================================================
+    request.created             ``flow_kind``, ``action``
+    request.in_progress         ``attempt``
+    request.completed           ``output`` (or ``output_omitted: true`` over 64 KiB), ``elapsed`` (µs),
+                                ``scope_versions: {scope: version}`` (filled in by the commit)
+    request.failed              ``failure: {reason, message, details, error_id, retryable}``, ``elapsed``,
+                                ``scope_versions``
+    request.aborted,            ``reason``, ``scope_versions``
+    request.interrupted
+    block.started               ``kind``
+    block.completed             ``elapsed``
+    block.failed                ``failure``
+    item.added                  ``item: {item_id, kind, index, role, name, audiences}``
+    item.delta                  ``item_id``, ``index`` (of the first delta merged into it), ``text``
+    item.done                   nothing: the event carries its ``item``, which is stored once, as a row of its own
+    state_change                ``scope``, ``previous_version``, ``version``, ``changed: {pointer: value}``,
+                                ``removed: [pointer]``, ``stale: [field]``
+    session.metadata_changed    ``paths``, ``version``
+    status                      ``text``, ``progress`` (absent or 0..1)
+    custom                      ``name``, ``data``
+    ==========================  =======================================================================
+
+    ``audiences`` says for whom the event is: an item event has its item's audiences.
+    """
+
+    type: EventType
+    payload: bytes
+    audiences: frozenset[Audience]
+    transient: bool = False
+    block_path: tuple[str, ...] = ()
+    item: Item | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """An event in its place: ``session_sequence`` in its session's log and, if it belongs to a request, ``sequence``
+    in the request's (else 0). Both start at 1 and have no hole when written; sweeps of transient events make holes.
+    """
+
+    event: Event
+    session: SessionKey
+    session_log_id: str
+    session_sequence: int
+    request_id: str
+    sequence: int
+    time: Micros

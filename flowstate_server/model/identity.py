@@ -1,0 +1,31 @@
+"""Who calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+Tenant = str
+"""A tenant's name; the empty string is the no-tenant space."""
+
+
+class Plane(StrEnum):
+    """What a caller may see: only what flows expose (``CLIENT``), or everything in its tenant (``TRUSTED``)."""
+
+    CLIENT = "client"
+    TRUSTED = "trusted"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A verified caller.
+
+    ``user`` and ``org`` are empty when the caller may act for any user or org of its tenant, as a trusted gateway does.
+    ``name`` tells principals of one tenant apart (it scopes idempotency keys and page tokens).
+    """
+
+    tenant: Tenant = ""
+    user: str = ""
+    org: str = ""
+    plane: Plane = Plane.CLIENT
+    name: str = ""

@@ -1,0 +1,59 @@
+"""Items: what a request adds to its session's history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from flowstate_server.model.clock import Micros
+from flowstate_server.model.scopes import SessionKey
+
+
+class ItemKind(StrEnum):
+    MESSAGE = "message"
+    REASONING = "reasoning"
+    TOOL_CALL = "tool_call"
+    TOOL_OUTPUT = "tool_output"
+    ERROR = "error"
+    CUSTOM = "custom"
+
+
+class Audience(StrEnum):
+    """For whom an item or event is: clients, the model's history, or the server side only."""
+
+    CLIENT = "client"
+    INTERNAL = "internal"
+    HISTORY = "history"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An item as a run makes it. ``content`` is JSON text; ``index`` counts from 0 in its request.
+
+    Content by kind: ``message`` ``{"parts": [{"type": "text", "text": ...}, ...]}``; ``reasoning`` ``{"text": ...}``;
+    ``tool_call`` ``{"call_id", "arguments"}``; ``tool_output`` ``{"call_id", "output"}``; ``error`` ``{"message"}``;
+    ``custom`` any JSON.
+    """
+
+    item_id: str
+    kind: ItemKind
+    index: int
+    content: bytes
+    role: str = ""
+    name: str = ""
+    audiences: frozenset[Audience] = frozenset((Audience.CLIENT, Audience.HISTORY))
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRecord:
+    """An item as the store keeps it: one row, appended once, never rewritten.
+
+    ``session_sequence`` is the place of its ``item.done`` event and orders the items of a session.
+    """
+
+    item: Item
+    session: SessionKey
+    session_log_id: str
+    request_id: str
+    session_sequence: int
+    create_time: Micros

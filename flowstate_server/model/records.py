@@ -1,0 +1,214 @@
+"""What a store keeps about sessions, requests, states and server processes.
+
+Records are frozen: a change is a new record. ``dict`` and ``list`` values inside them are never modified in place.
+Narrow, often rewritten rows (the ``...Head`` records) are kept apart from documents, as stores keep them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import cast
+
+from flowstate_server.model.clock import Micros
+from flowstate_server.model.identity import Tenant
+from flowstate_server.model.json_values import EMPTY_OBJECT, JsonObject, decode_json
+from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """A session's binding (fixed at creation) and its metadata (versioned by ``version``, apart from its state).
+
+    ``log_id`` is the incarnation: a new random value for each creation under the same id.
+    """
+
+    key: SessionKey
+    log_id: str
+    flow_kind: str
+    user_id: str
+    org_id: str
+    ephemeral: bool
+    create_time: Micros
+    update_time: Micros
+    version: int = 1
+    title: str = ""
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    metadata: JsonObject = field(default_factory=dict)
+    delete_time: Micros = 0
+
+    @property
+    def deleted(self) -> bool:
+        return self.delete_time > 0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionHead:
+    """A session's counters: the newest ``session_sequence``, the completed turns, the last activity."""
+
+    key: SessionKey
+    log_id: str
+    sequence: int
+    turns: int
+    activity_time: Micros
+
+
+class RequestStatus(StrEnum):
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    ABORTED = "aborted"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def terminal(self) -> bool:
+        return self is not RequestStatus.IN_PROGRESS
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a request or a derived value failed, in words meant for the client.
+
+    ``reason`` is the flow's own code, ``ACTION_FAILED``, ``ACTION_TIMEOUT``, ``WRITE_CONFLICT`` or ``INTERNAL``; with
+    ``INTERNAL`` the server's log holds the traceback under ``error_id``.
+    """
+
+    reason: str
+    message: str
+    details: JsonObject = field(default_factory=dict)
+    error_id: str = ""
+    retryable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """The part of a request that its writes read and change.
+
+    ``user_id`` (the owner) and ``fingerprint`` decide whether a repeated dispatch attaches; ``process`` names the
+    server process that runs it; ``sequence`` is the newest event of its log; ``turn`` is its place among the
+    session's completed requests (0 until then).
+    """
+
+    key: RequestKey
+    session: SessionKey
+    session_log_id: str
+    log_id: str
+    user_id: str
+    fingerprint: str
+    process: str
+    status: RequestStatus
+    create_time: Micros
+    cancel_requested: bool = False
+    cancel_reason: str = ""
+    sequence: int = 0
+    turn: int = 0
+    end_time: Micros = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """A whole request. ``input`` and ``output`` are JSON text; ``output`` is there once it is completed.
+
+    ``scopes`` are the session, user and org records it works on, as far as there are any; its terminal event names
+    their versions.
+    """
+
+    head: RequestHead
+    flow_kind: str
+    action: str
+    org_id: str
+    scopes: tuple[ScopeKey, ...]
+    input: bytes
+    output: bytes | None = None
+    failure: Failure | None = None
+
+    @property
+    def key(self) -> RequestKey:
+        return self.head.key
+
+
+@dataclass(frozen=True)
+class StateRecord:
+    """A scope's state at one version, as JSON text. A record never written has version 0 and does not exist.
+
+    A deleted record is kept as a tombstone (``exists`` false, ``{}``) whose version a re-created record continues;
+    ``incarnation`` is new with each creation.
+    """
+
+    key: ScopeKey
+    version: int = 0
+    incarnation: str = ""
+    exists: bool = False
+    text: bytes = EMPTY_OBJECT
+    create_time: Micros = 0
+    update_time: Micros = 0
+
+    @cached_property
+    def state(self) -> JsonObject:
+        """The parsed ``text``. Never modify it: others hold the same value."""
+        return cast(JsonObject, decode_json(self.text))
+
+
+def state_record(
+    key: ScopeKey,
+    *,
+    version: int,
+    incarnation: str,
+    state: JsonObject,
+    text: bytes,
+    create_time: Micros,
+    update_time: Micros,
+) -> StateRecord:
+    """An existing record whose ``state`` is known already, so that nobody parses ``text`` again."""
+    record = StateRecord(key, version, incarnation, True, text, create_time, update_time)
+    record.__dict__["state"] = state
+    return record
+
+
+@dataclass(frozen=True, slots=True)
+class StateHead:
+    """A state record without its document."""
+
+    key: ScopeKey
+    version: int = 0
+    incarnation: str = ""
+    exists: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRecord:
+    """A server process and its lease: it expires ``lease`` after ``renew_time``, both by the store's time.
+
+    An expired process may still renew; a fenced one never again.
+    """
+
+    process: str
+    lease: Micros
+    renew_time: Micros
+    fenced: bool = False
+
+    @property
+    def expire_time(self) -> Micros:
+        return self.renew_time + self.lease
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """Names one logical call of one caller: the same key from another tenant, principal or method is another call."""
+
+    tenant: Tenant
+    principal: str
+    method: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyRecord:
+    """A remembered call: what was asked (``fingerprint``) and the JSON text of what was answered."""
+
+    key: IdempotencyKey
+    fingerprint: str
+    reply: bytes
+    expire_time: Micros

@@ -1,0 +1,54 @@
+"""The four scopes and the keys of their records."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from flowstate_server.model.identity import Tenant
+
+
+class ScopeKind(StrEnum):
+    REQUEST = "request"
+    SESSION = "session"
+    USER = "user"
+    ORG = "org"
+
+
+class SessionKey(NamedTuple):
+    tenant: Tenant
+    session_id: str
+
+
+class RequestKey(NamedTuple):
+    tenant: Tenant
+    request_id: str
+
+
+class ScopeKey(NamedTuple):
+    """Names one state record. Make it with the functions below: they fill the parts that a scope does not use.
+
+    ``tenant`` is empty for user and org records (tenants share them on purpose), ``flow_kind`` is empty unless the
+    record is a flow's isolated one. Keys compare by their parts, so no two can be made to collide.
+    """
+
+    kind: ScopeKind
+    tenant: Tenant
+    id: str
+    flow_kind: str = ""
+
+
+def request_scope(request: RequestKey) -> ScopeKey:
+    return ScopeKey(ScopeKind.REQUEST, request.tenant, request.request_id)
+
+
+def session_scope(session: SessionKey) -> ScopeKey:
+    return ScopeKey(ScopeKind.SESSION, session.tenant, session.session_id)
+
+
+def user_scope(user_id: str, *, isolated_flow: str = "") -> ScopeKey:
+    return ScopeKey(ScopeKind.USER, "", user_id, isolated_flow)
+
+
+def org_scope(org_id: str, *, isolated_flow: str = "") -> ScopeKey:
+    return ScopeKey(ScopeKind.ORG, "", org_id, isolated_flow)

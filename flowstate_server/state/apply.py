@@ -1,0 +1,281 @@
+"""What each operation does to a state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
+
+from flowstate_server.errors import JsonLimitError, PathInvalidError, StateTypeConflictError
+from flowstate_server.model.json_values import Json, JsonObject, same_json
+from flowstate_server.state.difference import Difference, difference_at
+from flowstate_server.state.json_limits import MAX_DEPTH, MAX_INT, MIN_INT, TOO_DEEP, check_key
+from flowstate_server.state.json_pointer import Pointer, format_pointer
+from flowstate_server.state.missing import MISSING, Missing
+from flowstate_server.state.operations import (
+    Append,
+    DeleteRecord,
+    Increment,
+    Merge,
+    Operation,
+    PutRecord,
+    Remove,
+    SetValue,
+)
+from flowstate_server.state.schema import StateSchema
+
+__all__ = ["Applied", "Difference", "apply", "difference"]
+
+
+_Container = TypeVar("_Container", dict[str, Json], list[Json])
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A state after operations, not yet checked: ``fields`` are the top-level fields they touched, ``pointers`` the
+    places, touched with or without effect. What they did not touch is shared with the state before."""
+
+    state: JsonObject
+    fields: frozenset[str]
+    pointers: frozenset[Pointer]
+
+    def checked(self, schema: StateSchema) -> Applied:
+        """The same in normal form, with the places that the normal form changed among the ``pointers``.
+
+        Raises:
+            StateValidationError: see :meth:`StateSchema.check`.
+        """
+        normal = schema.check(self.state, self.fields)
+        if normal is self.state:
+            return self
+        pointers = set(self.pointers)
+        for name in self.fields:
+            _add_moved(self.state.get(name), normal.get(name), (name,), pointers)
+        return Applied(normal, self.fields, frozenset(pointers))
+
+
+def apply(state: JsonObject, operations: Sequence[Operation], schema: StateSchema) -> Applied:
+    """The state after ``operations``, in order, all or none; ``state`` and all in it stay as they are.
+
+    Missing objects on the way to a path are made, a top-level one from its default. A field that is absent and whose
+    default is null counts as one without default.
+
+    Raises:
+        StateTypeConflictError: not a number, list or object where the operation needs one; a sum outside int64 or not
+            finite.
+        PathInvalidError: removing the root, or what must exist and does not.
+        JsonLimitError: the state would be nested too deep, or get a key too long.
+    """
+    work = _Work(state, schema)
+    for operation in operations:
+        _APPLY[type(operation)](work, operation)
+    return Applied(work.root, frozenset([pointer[0] for pointer in work.touched]), frozenset(work.touched))
+
+
+def difference(before: JsonObject, applied: Applied) -> Difference:
+    """What a ``state_change`` event tells of ``applied``, which was made of ``before``; see :class:`Difference`."""
+    return difference_at(before, applied.state, applied.pointers)
+
+
+class _Work:
+    """The working copy. Containers are copied when first changed; ``_own`` holds those that are ours to change."""
+
+    __slots__ = ("_own", "_schema", "root", "touched")
+
+    def __init__(self, state: JsonObject, schema: StateSchema) -> None:
+        self.root = dict(state)
+        self.touched: set[Pointer] = set()
+        self._schema = schema
+        self._own: dict[int, Json] = {}
+
+    def set(self, operation: SetValue) -> None:
+        if operation.path:
+            self._put(operation.path, operation.value)
+        elif type(operation.value) is dict:
+            self._replace(operation.value)
+        else:
+            _conflict((), "the state must be an object")
+
+    def merge(self, operation: Merge) -> None:
+        path, fields = operation.path, operation.fields
+        if type(fields) is not dict:
+            _conflict(path, "only an object can be merged")
+        if path and not fields:
+            self._object(path)
+            self.touched.add(path)
+        for name, value in fields.items():
+            self._put((*path, name), value)
+
+    def increment(self, operation: Increment) -> None:
+        path, by = operation.path, operation.by
+        stored = self._current(path)
+        if stored is MISSING:
+            stored = 0
+        if type(stored) is not int and type(stored) is not float:
+            _conflict(path, f"{_kind(stored)} can't be incremented")
+        total = stored + by
+        if type(total) is int:
+            if not MIN_INT <= total <= MAX_INT:
+                _conflict(path, "the sum lies outside int64")
+        elif not math.isfinite(total):
+            _conflict(path, "the sum is not finite")
+        self._put(path, total)
+
+    def append(self, operation: Append) -> None:
+        path = operation.path
+        stored = self._current(path)
+        if stored is MISSING:
+            stored = []
+        if type(stored) is not list:
+            _conflict(path, f"{_kind(stored)} can't be appended to")
+        for value in operation.values:
+            _check_depth(value, MAX_DEPTH - len(path) - 1, path)
+        if id(stored) in self._own:
+            stored.extend(operation.values)
+        else:
+            parent = self._object(path[:-1])
+            parent[path[-1]] = self._mine([*stored, *operation.values])
+        self.touched.add(path)
+
+    def remove(self, operation: Remove) -> None:
+        path = operation.path
+        if not path:
+            raise PathInvalidError("", 'is the root: set "" to {} instead')
+        if not self._remove(path) and operation.must_exist:
+            raise PathInvalidError(format_pointer(path), "does not exist")
+
+    def put_record(self, operation: PutRecord) -> None:
+        self._put((*operation.path, operation.key), operation.value)
+
+    def delete_record(self, operation: DeleteRecord) -> None:
+        self._remove((*operation.path, operation.key))
+
+    def _replace(self, document: JsonObject) -> None:
+        """Fields that the schema does not declare were written by other flows: they stay, and giving them back as they
+        are is no write of them."""
+        before, declares = self.root, self._schema.declares
+        self.root = {name: value for name, value in before.items() if not declares(name)}
+        self.touched.update([(name,) for name in before if declares(name)])
+        for name, value in document.items():
+            if name not in self.root or not same_json(self.root[name], value):
+                self._put((name,), value)
+
+    def _current(self, path: Pointer) -> Json | Missing:
+        """The value at ``path``; where something is missing, the schema's default takes its place."""
+        node: Json | Missing = self.root
+        for depth, key in enumerate(path, 1):
+            if type(node) is not dict:
+                _conflict(path[: depth - 1], f"{_kind(node)} has no members")
+            node = node.get(key, MISSING)
+            if node is MISSING:
+                node = self._default(path[:depth])
+                if node is MISSING and depth < len(path):
+                    node = {}
+        return node
+
+    def _default(self, path: Pointer) -> Json | Missing:
+        default = self._schema.default_at(path)
+        return MISSING if default is None else default
+
+    def _object(self, path: Pointer) -> JsonObject:
+        """The object at ``path``, ours to change; it and those above it are made where missing."""
+        node = self.root
+        for depth, key in enumerate(path, 1):
+            child = node.get(key, MISSING)
+            if child is MISSING:
+                check_key(key, format_pointer(path[: depth - 1]))
+                self.touched.add(path[:depth])
+                child = self._default(path[:depth])
+                if child is MISSING:
+                    child = {}
+            if type(child) is not dict:
+                _conflict(path[:depth], f"{_kind(child)} has no members")
+            if id(child) not in self._own:
+                child = node[key] = self._mine(dict(child))
+            node = child
+        return node
+
+    def _put(self, path: Pointer, value: Json) -> None:
+        _check_depth(value, MAX_DEPTH - len(path), path)
+        parent, key = self._object(path[:-1]), path[-1]
+        if key not in parent:
+            check_key(key, format_pointer(path[:-1]))
+        parent[key] = value
+        self.touched.add(path)
+
+    def _remove(self, path: Pointer) -> bool:
+        """Whether there was something to remove. A member of a default that is not stored yet counts: what stays of the
+        default is stored then."""
+        parent = self._current(path[:-1])
+        if parent is MISSING:
+            return False
+        if type(parent) is not dict:
+            _conflict(path[:-1], f"{_kind(parent)} has no members")
+        if path[-1] not in parent:
+            return False
+        del self._object(path[:-1])[path[-1]]
+        self.touched.add(path)
+        return True
+
+    def _mine(self, container: _Container) -> _Container:
+        self._own[id(container)] = container
+        return container
+
+
+_APPLY: dict[type[Operation], Callable[[_Work, Any], None]] = {
+    SetValue: _Work.set,
+    Merge: _Work.merge,
+    Increment: _Work.increment,
+    Append: _Work.append,
+    Remove: _Work.remove,
+    PutRecord: _Work.put_record,
+    DeleteRecord: _Work.delete_record,
+}
+
+_KINDS = {
+    type(None): "null",
+    bool: "a boolean",
+    int: "an integer",
+    float: "a double",
+    str: "a string",
+    list: "a list",
+    dict: "an object",
+}
+
+
+def _kind(value: Json | Missing) -> str:
+    return _KINDS[type(value)]
+
+
+def _conflict(path: Pointer, problem: str) -> NoReturn:
+    raise StateTypeConflictError(format_pointer(path), problem)
+
+
+def _check_depth(value: Json, levels: int, path: Pointer) -> None:
+    if levels < 0 or not _fits(value, levels):
+        raise JsonLimitError(format_pointer(path), TOO_DEEP)
+
+
+def _fits(value: Json, levels: int) -> bool:
+    if type(value) is dict:
+        members: Iterable[Json] = value.values()
+    elif type(value) is list:
+        members = value
+    else:
+        return True
+    return levels > 0 and all(_fits(item, levels - 1) for item in members if type(item) in _CONTAINERS)
+
+
+_CONTAINERS = (dict, list)
+
+
+def _add_moved(one: Json, other: Json, path: Pointer, moved: set[Pointer]) -> None:
+    """The places where two states differ, given that they share what is equal."""
+    if one is other:
+        return
+    if type(one) is dict and type(other) is dict and one.keys() == other.keys():
+        for key, value in one.items():
+            _add_moved(value, other[key], (*path, key), moved)
+    else:
+        moved.add(path)

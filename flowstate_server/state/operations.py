@@ -1,0 +1,145 @@
+"""The closed set of declarative operations on a state, and their constructors under the names that blocks use.
+
+Operations are values: they say what is to be done to whatever state is the newest when they are applied, and hold
+clean JSON. What each does is defined by :func:`flowstate_server.state.apply.apply`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from flowstate_server.errors import JsonInvalidError, PathInvalidError
+from flowstate_server.model.json_values import Json, JsonObject
+from flowstate_server.state.json_limits import is_text
+from flowstate_server.state.json_pointer import Pointer, format_pointer
+from flowstate_server.state.python_values import to_json
+
+
+@dataclass(frozen=True, slots=True)
+class SetValue:
+    """Put ``value`` at ``path``. At the root it replaces the state, but for fields that the schema does not declare."""
+
+    path: Pointer
+    value: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Set each of ``fields`` in the object at ``path``; ``None`` is a value like any other."""
+
+    path: Pointer
+    fields: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Increment:
+    """Add ``by`` to the number at ``path``: two integers make an integer, a double on either side a double."""
+
+    path: Pointer
+    by: int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Append ``values`` to the list at ``path``."""
+
+    path: Pointer
+    values: tuple[Json, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Remove the member at ``path``. If there is none: no change, or ``PathInvalidError`` if it ``must_exist``."""
+
+    path: Pointer
+    must_exist: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PutRecord:
+    """Put ``value`` under ``key`` in the map at ``path``."""
+
+    path: Pointer
+    key: str
+    value: Json
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRecord:
+    """Remove ``key`` from the map at ``path``; no change if there is no such key or no map."""
+
+    path: Pointer
+    key: str
+
+
+Operation = SetValue | Merge | Increment | Append | Remove | PutRecord | DeleteRecord
+
+
+def set_state(state: object) -> tuple[Operation, ...]:
+    """Replace the whole state by ``state``, a mapping or a model.
+
+    This and the constructors below raise the errors of :func:`to_json` for what is not JSON, and ``PathInvalidError``
+    for a field name that is no text.
+    """
+    return (SetValue((), _fields(state)),)
+
+
+def patch_state(fields: object) -> tuple[Operation, ...]:
+    """Set the named top-level fields and leave the others alone."""
+    return (Merge((), _fields(fields)),)
+
+
+def inc_state(deltas: Mapping[str, int | float]) -> tuple[Operation, ...]:
+    """Add to numeric top-level fields."""
+    return tuple(Increment((name,), _delta(name, by)) for name, by in _fields(deltas).items())
+
+
+def push_state(field: str, values: Iterable[object]) -> tuple[Operation, ...]:
+    """Append to a top-level field that is a list."""
+    pointer = _pointer(field)
+    path = format_pointer(pointer)
+    return (Append(pointer, tuple([to_json(value, path) for value in values])),)
+
+
+def set_state_record(field: str, key: str, value: object) -> tuple[Operation, ...]:
+    """Put one record into a top-level field that is a map."""
+    pointer = _pointer(field)
+    ((name, record),) = _fields({key: value}, format_pointer(pointer)).items()
+    return (PutRecord(pointer, name, record),)
+
+
+def delete_state_record(field: str, key: str) -> tuple[Operation, ...]:
+    """Remove one record from a top-level field that is a map."""
+    pointer = _pointer(field)
+    ((name, _),) = _fields({key: None}, format_pointer(pointer)).items()
+    return (DeleteRecord(pointer, name),)
+
+
+def unset_state(fields: Iterable[str]) -> tuple[Operation, ...]:
+    """Remove top-level fields; a default shows again."""
+    names = (fields,) if isinstance(fields, str) else fields
+    return tuple(Remove(_pointer(name)) for name in names)
+
+
+def _fields(value: object, path: str = "") -> JsonObject:
+    fields = to_json(value, path)
+    if not isinstance(fields, dict):
+        raise JsonInvalidError(path, f"must be an object of fields, not {type(value).__qualname__}")
+    return fields
+
+
+def _delta(name: str, by: Json) -> int | float:
+    if type(by) is int or type(by) is float:
+        return by
+    raise JsonInvalidError(
+        format_pointer((name,)), f"an increment must be a number, not {type(by).__qualname__}"
+    )
+
+
+def _pointer(field: str) -> Pointer:
+    if not isinstance(field, str):
+        raise PathInvalidError("given", f"must be a field name, not {type(field).__qualname__}")
+    if not is_text(field):
+        raise PathInvalidError("given", "holds a lone surrogate")
+    return (field,)

@@ -1,0 +1,215 @@
+"""Views: a state as its typed, immutable model.
+
+A view is an instance of the model that was asked for. It does no work until a field is read; then that field is
+validated and kept, so what a read gives is the view's own and never the stored state. Absent fields show their default;
+without one, reading raises ``StateFieldAbsentError`` and ``.get(name)`` gives ``None``. Field validators shape what is
+read; model validators only check writes. ``model_dump`` and the like see the fields that have a value or a default.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Generic, NoReturn, TypeVar, cast
+
+from pydantic import BaseModel, ValidationError
+
+from flowstate_server.errors import StateFieldAbsentError, StateValidationError
+from flowstate_server.model.json_values import Json, JsonObject
+from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.state.missing import MISSING, Missing
+from flowstate_server.state.model_rules import ModelRules
+from flowstate_server.state.violations import violations_of
+
+M = TypeVar("M", bound=BaseModel)
+Default = Callable[[str], Json | Missing]
+
+
+class ViewMaker(Generic[M]):
+    """Makes the views of one model. ``default`` gives the merged default of a field that the model has none for."""
+
+    def __init__(self, rules: ModelRules[M], scope: ScopeKind, default: Default) -> None:
+        self.rules = rules
+        self.scope = scope
+        self._default = default
+        model = rules.model
+        namespace = {
+            "__module__": model.__module__,
+            "__qualname__": model.__qualname__,
+            "__slots__": ("_state",),
+        }
+        metaclass: Any = type(model)
+        self._class: Any = metaclass(model.__name__, (_View, model), namespace)
+        self._class._maker = self
+        if hasattr(model, "get"):  # the author's own
+            self._class.get = inspect.getattr_static(model, "get")
+        for name in rules.names:
+            setattr(self._class, name, _LazyField(name))
+        self._set_state = self._class.__dict__["_state"].__set__
+
+    def make(self, state: JsonObject) -> M:
+        view = self._class.__new__(self._class)
+        self._set_state(view, state)
+        return cast(M, view)
+
+    def read(self, name: str, state: JsonObject) -> Any:
+        """The value of a declared field.
+
+        Raises:
+            StateFieldAbsentError: it has no value and no default.
+            StateValidationError: what is stored does not fit the model, or not any more.
+        """
+        rules = self.rules
+        if name in state:
+            return self._validated(name, state)
+        if rules.has_default(name):
+            return rules.default_value(name)
+        default = self._default(name)
+        if default is MISSING:
+            raise StateFieldAbsentError(self.scope, name)
+        return self._validated(name, {**state, name: default})
+
+    def readable(self, state: JsonObject) -> Iterator[str]:
+        """The fields that have a value or a default."""
+        for name in self.rules.names:
+            if name in state or self.rules.has_default(name) or self._default(name) is not MISSING:
+                yield name
+
+    def json(self, state: JsonObject) -> JsonObject:
+        found: JsonObject = {}
+        for name in self.rules.names:
+            value = state[name] if name in state else self.rules.default(name)
+            value = self._default(name) if value is MISSING else value
+            if value is not MISSING:
+                found[name] = value
+        return found
+
+    def _validated(self, name: str, state: JsonObject) -> Any:
+        try:
+            return self.rules.read(name, state)
+        except ValidationError as error:
+            raise StateValidationError(self.scope, violations_of(error, state, self.rules.coded)) from None
+
+
+class _LazyField:
+    """Reads a field on first access; from then on the instance's own attribute comes first."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, view: Any, owner: type) -> Any:
+        if view is None:
+            raise AttributeError(self._name)
+        value = owner._maker.read(self._name, view._state)  # type: ignore[attr-defined]
+        view.__dict__[self._name] = value
+        return value
+
+
+class _View:
+    """What a view has ahead of its model."""
+
+    __slots__ = ()
+    _maker: Any
+    _state: JsonObject
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The field's value, or ``default`` if it is absent and has no default of its own."""
+        if name not in self._maker.rules.name_set:
+            raise AttributeError(f"{type(self).__name__} has no field {name!r}")
+        try:
+            return getattr(self, name)
+        except StateFieldAbsentError:
+            return default
+
+    def __setattr__(self, name: str, value: object) -> None:
+        self._refuse_write(name)
+
+    def __delattr__(self, name: str) -> None:
+        self._refuse_write(name)
+
+    def _refuse_write(self, name: str) -> NoReturn:
+        scope = self._maker.scope
+        raise AttributeError(
+            f"a view of state is read-only: write {name!r} with ctx.{scope}.patch_state(...)"
+        )
+
+    def _as_model(self) -> Any:
+        """An instance of the model proper, with the fields that can be read."""
+        model = self._maker.rules.model
+        plain = model.__new__(model)
+        values = {name: getattr(self, name) for name in self._maker.readable(self._state)}
+        object.__setattr__(plain, "__dict__", values)
+        object.__setattr__(plain, "__pydantic_fields_set__", {name for name in values if name in self._state})
+        object.__setattr__(plain, "__pydantic_extra__", None)
+        object.__setattr__(plain, "__pydantic_private__", None)
+        return plain
+
+    def __flowstate_json__(self) -> JsonObject:
+        return cast(JsonObject, self._maker.json(self._state))
+
+    @property
+    def model_fields_set(self) -> set[str]:
+        return set(self._as_model().model_fields_set)
+
+    def model_dump(self, **options: Any) -> Any:
+        return self._as_model().model_dump(**options)
+
+    def model_dump_json(self, **options: Any) -> Any:
+        return self._as_model().model_dump_json(**options)
+
+    def model_copy(self, **options: Any) -> Any:
+        return self._as_model().model_copy(**options)
+
+    def __copy__(self) -> Any:
+        return self._as_model()
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Any:
+        return self._as_model().__deepcopy__(memo)
+
+    def __reduce__(self) -> Any:
+        return _same, (self._as_model(),)
+
+    def __iter__(self) -> Any:
+        return iter(self._as_model())
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self._as_model() == (other._as_model() if isinstance(other, _View) else other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return repr(self._as_model())
+
+    __str__ = __repr__
+
+
+def _same(model: Any) -> Any:
+    return model
+
+
+class MergedView:
+    """A view of all declared fields, whichever models declare them; ``makers`` has for each the one that reads it."""
+
+    __slots__ = ("_makers", "_scope", "_state", "_values")
+
+    def __init__(self, scope: ScopeKind, makers: Mapping[str, ViewMaker[Any]], state: JsonObject) -> None:
+        for slot, value in (("_scope", scope), ("_makers", makers), ("_state", state), ("_values", {})):
+            object.__setattr__(self, slot, value)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._values:
+            return self._values[name]
+        if name not in self._makers:
+            raise AttributeError(f"the {self._scope} state has no field {name!r}")
+        value = self._values[name] = self._makers[name].read(name, self._state)
+        return value
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError("a view of state is read-only")
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The field's value, or ``default`` if it is absent and has no default of its own."""
+        try:
+            return self.__getattr__(name)
+        except StateFieldAbsentError:
+            return default
