@@ -1,0 +1,190 @@
+"""Collects waiting batches into groups, so that many callers share one transaction.
+
+An idle committer starts a group at once; while one runs, the next collects. Batches are committed in the order in
+which :meth:`GroupCommitter.commit` was called, except that a lone ``RenewLease`` goes ahead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import deque
+
+from flowstate_server.errors import FlowStateError, StoreUnavailableError
+from flowstate_server.stores.commit.decide import Answer, decide
+from flowstate_server.stores.commit.needs import all_needs, needs_of
+from flowstate_server.stores.contract.storage import Changes, Conflict, Group, GroupStorage, Loaded, Needs
+from flowstate_server.stores.contract.writes import Batch, CommitResult, RenewLease
+
+GROUP_BATCHES = 64
+GROUP_SECONDS = 0.010
+RELOADS = 5
+BACK_OFF_SECONDS = 0.002
+
+_log = logging.getLogger(__name__)
+
+
+class GroupCommitter:
+    """One task that commits through ``storage``. Used on the event loop that calls :meth:`start`."""
+
+    def __init__(self, storage: GroupStorage) -> None:
+        self._storage = storage
+        self._queue: deque[_Waiting] = deque()
+        self._urgent: deque[_Waiting] = deque()
+        self._running: list[_Waiting] = []
+        self._arrived = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._closed = True
+
+    def start(self) -> None:
+        self._closed = False
+
+    async def close(self) -> None:
+        """Answer every batch that waits; the ones that come later get ``StoreUnavailableError``."""
+        self._closed = True
+        self._arrived.set()
+        if self._task is not None:
+            await asyncio.wait((self._task,))
+
+    async def commit(self, batch: Batch) -> CommitResult:
+        """See :meth:`Store.commit`."""
+        if self._closed:
+            raise StoreUnavailableError
+        waiting = _Waiting(batch)
+        urgent = len(batch) == 1 and type(batch[0]) is RenewLease
+        (self._urgent if urgent else self._queue).append(waiting)
+        self._wake()
+        answer = await waiting.answer
+        if isinstance(answer, CommitResult):
+            return answer
+        try:
+            raise answer
+        finally:
+            del answer  # or the exception's traceback holds the frame that holds the exception
+
+    def _wake(self) -> None:
+        self._arrived.set()
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._work(), name="flowstate-group-committer")
+
+    async def _work(self) -> None:
+        try:
+            while True:
+                while waiting := self._next_group():
+                    await self._commit(waiting)
+                    self._running = []
+                    # A storage that never really waits would keep the loop from those who got their answers.
+                    await asyncio.sleep(0)
+                if self._closed:
+                    return
+                self._arrived.clear()
+                await self._arrived.wait()
+        except Exception:
+            _log.exception("the group committer failed")
+        finally:
+            # However this task ends, nobody waits for it in vain.
+            lost = [*self._running, *self._urgent, *self._queue]
+            self._urgent.clear()
+            self._queue.clear()
+            _refuse(lost, None)
+
+    def _next_group(self) -> list[_Waiting]:
+        group: list[_Waiting] = []
+        while len(group) < GROUP_BATCHES and (self._urgent or self._queue):
+            waiting = (self._urgent or self._queue).popleft()
+            if not waiting.answer.done():
+                group.append(waiting)
+        self._running = group
+        return group
+
+    async def _commit(self, waiting: list[_Waiting]) -> None:
+        group = _Group(waiting)
+        try:
+            await self._run(group)
+        except (Conflict, StoreUnavailableError) as error:
+            _refuse(waiting, error)
+        except Exception as error:
+            if len(waiting) > 1:
+                _log.warning("a group could not be written, its batches are tried one by one", exc_info=error)
+                await self._replay(waiting)
+            else:
+                _refuse_alone(waiting[0], error)
+        else:
+            group.answer()
+            self._queue.extendleft(reversed(group.undecided))
+
+    async def _replay(self, waiting: list[_Waiting]) -> None:
+        for alone in waiting:
+            if not alone.answer.done():
+                await self._commit([alone])
+
+    async def _run(self, group: _Group) -> None:
+        for attempt in range(RELOADS):
+            try:
+                return await self._storage.run(group)
+            except Conflict:
+                await asyncio.sleep(random.uniform(0, BACK_OFF_SECONDS * 2**attempt))
+        return await self._storage.run(group)
+
+
+class _Waiting:
+    """A batch whose caller waits. The answer is a value even if it is an exception: not every one may be set on a
+    future."""
+
+    __slots__ = ("answer", "batch", "needs")
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self.needs = needs_of(batch)
+        self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+    def set(self, answer: Answer) -> None:
+        if not self.answer.done():
+            self.answer.set_result(answer)
+
+
+class _Group(Group):
+    def __init__(self, waiting: list[_Waiting]) -> None:
+        self._waiting = waiting
+        self._answers: list[Answer] = []
+
+    @property
+    def needs(self) -> Needs:
+        return all_needs(waiting.needs for waiting in self._waiting)
+
+    def needs_of(self, position: int) -> Needs:
+        return self._waiting[position].needs
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def decide(self, loaded: Loaded, ready: int | None = None) -> Changes:
+        batches = [waiting.batch for waiting in self._waiting[:ready]]
+        self._answers, changes = decide(batches, loaded, seconds=GROUP_SECONDS)
+        return changes
+
+    @property
+    def undecided(self) -> list[_Waiting]:
+        return self._waiting[len(self._answers) :]
+
+    def answer(self) -> None:
+        if not self._answers:
+            raise LookupError("the storage has not called Group.decide")
+        for waiting, answer in zip(self._waiting, self._answers, strict=False):
+            waiting.set(answer)
+
+
+def _refuse(waiting: list[_Waiting], cause: Exception | None) -> None:
+    for one in waiting:
+        error = StoreUnavailableError()
+        error.__cause__ = cause
+        one.set(error)
+
+
+def _refuse_alone(waiting: _Waiting, error: Exception) -> None:
+    if isinstance(error, FlowStateError):
+        waiting.set(error)
+        return
+    _log.error("a batch could not be written", exc_info=error)
+    _refuse([waiting], error)

@@ -1,0 +1,28 @@
+"""Leases of server processes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from flowstate_server.errors import LeaseLostError
+from flowstate_server.model.records import ProcessRecord
+from flowstate_server.stores.commit.working_set import WorkingSet
+from flowstate_server.stores.contract.writes import FenceProcess, RenewLease, WriteResult
+
+
+def renew_lease(work: WorkingSet, write: RenewLease) -> WriteResult:
+    row = work.processes.get(write.process)
+    if row.fenced if row is not None else not write.start:
+        raise LeaseLostError
+    work.processes.put(write.process, ProcessRecord(write.process, write.lease, renew_time=work.time))
+    return WriteResult(id=write.process)
+
+
+def fence_process(work: WorkingSet, write: FenceProcess) -> WriteResult:
+    row = work.processes.get(write.process)
+    if row is None or row.fenced:
+        return WriteResult(id=write.process, changed=False)
+    if row.renew_time != write.seen or row.expire_time > work.time:
+        raise LeaseLostError
+    work.processes.put(write.process, replace(row, fenced=True))
+    return WriteResult(id=write.process)

@@ -1,0 +1,97 @@
+"""Sessions: creation, binding, metadata."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, cast
+
+from flowstate_server.errors import SessionAlreadyExistsError, SessionNotFoundError
+from flowstate_server.model.events import Event, EventType
+from flowstate_server.model.items import Audience
+from flowstate_server.model.json_values import JsonObject, decode_json, encode_json, same_json
+from flowstate_server.model.records import SessionHead, SessionRecord
+from flowstate_server.stores.commit.log_writes import (
+    live_session,
+    log_events,
+    log_request_events,
+    running_request,
+)
+from flowstate_server.stores.commit.working_set import WorkingSet
+from flowstate_server.stores.contract.writes import (
+    CreateSession,
+    RequireSession,
+    SessionChanged,
+    UpdateSession,
+    WriteResult,
+)
+
+
+def create_session(work: WorkingSet, write: CreateSession) -> WriteResult:
+    existing = work.sessions.get(write.key)
+    if existing is not None and not existing.deleted:
+        raise SessionAlreadyExistsError(write.key.session_id) if write.exclusive else SessionChanged
+    if existing is not None and not write.exclusive:
+        raise SessionNotFoundError(write.key.session_id)
+    fields = _own_copy({"title": write.title, "description": write.description, "tags": list(write.tags)})
+    session = SessionRecord(
+        key=write.key,
+        log_id=write.log_id,
+        flow_kind=write.flow_kind,
+        user_id=write.user_id,
+        org_id=write.org_id,
+        ephemeral=write.ephemeral,
+        create_time=work.time,
+        update_time=work.time,
+        metadata=_own_copy(write.metadata),
+        **_as_fields(fields),
+    )
+    work.sessions.put(write.key, session)
+    work.session_heads.put(write.key, SessionHead(write.key, write.log_id, 0, 0, work.time))
+    return WriteResult(id=write.key.session_id, version=session.version, session=session)
+
+
+def require_session(work: WorkingSet, write: RequireSession) -> WriteResult:
+    session = live_session(work, write.key)
+    if session.log_id != write.log_id:
+        raise SessionChanged
+    return WriteResult(id=write.key.session_id, version=session.version, changed=False, session=session)
+
+
+def update_session(work: WorkingSet, write: UpdateSession) -> WriteResult:
+    session = live_session(work, write.key)
+    request = None if write.request is None else running_request(work, write.request)
+    changed = _changed_fields(session, write.fields)
+    if not changed:
+        return WriteResult(id=session.key.session_id, version=session.version, changed=False, session=session)
+    session = replace(session, version=session.version + 1, update_time=work.time, **_as_fields(changed))
+    work.sessions.put(session.key, session)
+    payload = encode_json({"paths": list(changed), "version": session.version})
+    event = Event(EventType.SESSION_METADATA_CHANGED, payload, frozenset((Audience.CLIENT,)))
+    if request is None:
+        log_events(work, session, (event,))
+    else:
+        log_request_events(work, request, (event,))
+    return WriteResult(id=session.key.session_id, version=session.version, session=session)
+
+
+def _changed_fields(session: SessionRecord, fields: JsonObject) -> JsonObject:
+    stored: JsonObject = {
+        "title": session.title,
+        "description": session.description,
+        "tags": list(session.tags),
+        "metadata": session.metadata,
+    }
+    unknown = fields.keys() - stored.keys()
+    if unknown:
+        raise ValueError(f"sessions have no field {sorted(unknown)}")
+    fields = _own_copy(fields)
+    return {name: value for name, value in fields.items() if not same_json([stored[name]], [value])}
+
+
+def _own_copy(value: JsonObject) -> JsonObject:
+    """A copy that shares nothing with the caller's value. What is not JSON fails here, not in the adapter."""
+    return cast(JsonObject, decode_json(encode_json(value))) if value else {}
+
+
+def _as_fields(fields: JsonObject) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}

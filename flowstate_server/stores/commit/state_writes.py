@@ -1,0 +1,108 @@
+"""States: the newest record, a precondition, a change."""
+
+from __future__ import annotations
+
+from flowstate_server.errors import ScopeUnavailableError, VersionMismatchError
+from flowstate_server.model.events import Event
+from flowstate_server.model.ids import new_log_id
+from flowstate_server.model.records import RequestHead, SessionRecord, StateRecord, state_record
+from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
+from flowstate_server.stores.commit.log_writes import (
+    live_session,
+    log_events,
+    log_request_events,
+    running_request,
+)
+from flowstate_server.stores.commit.working_set import WorkingSet
+from flowstate_server.stores.contract.writes import (
+    AtVersion,
+    Changed,
+    ChangeState,
+    DeleteState,
+    NoChange,
+    Precondition,
+    WriteResult,
+)
+
+
+def change_state(work: WorkingSet, write: ChangeState) -> WriteResult:
+    key = write.key
+    request = None if write.request is None else running_request(work, write.request)
+    session = live_session(work, SessionKey(key.tenant, key.id)) if key.kind is ScopeKind.SESSION else None
+    if key.kind is ScopeKind.REQUEST:
+        owner = running_request(work, RequestKey(key.tenant, key.id))
+        request = request or owner
+    record = work.state(key)
+    _check_incarnation(write, record, session)
+    _check_precondition(record, write.precondition)
+    change = write.change(record)
+    if isinstance(change, NoChange):
+        return WriteResult(id=key.id, version=record.version, changed=False, state=record)
+    record = _changed_record(work, record, change)
+    work.states.put(key, record)
+    _log_change(work, change.events, request, session)
+    return WriteResult(id=key.id, version=record.version, state=record)
+
+
+def delete_state(work: WorkingSet, write: DeleteState) -> WriteResult:
+    key = write.key
+    if key.kind not in (ScopeKind.USER, ScopeKind.ORG):
+        raise ValueError("only user and org records are deleted by themselves")
+    record = work.state(key)
+    _check_precondition(record, write.precondition)
+    if not record.exists:
+        return WriteResult(id=key.id, version=record.version, changed=False, state=record)
+    tombstone = StateRecord(
+        key,
+        version=record.version,
+        incarnation=record.incarnation,
+        create_time=record.create_time,
+        update_time=work.time,
+    )
+    work.states.put(key, tombstone)
+    return WriteResult(id=key.id, version=tombstone.version, state=tombstone)
+
+
+def _check_incarnation(write: ChangeState, record: StateRecord, session: SessionRecord | None) -> None:
+    if not write.incarnation:
+        return
+    if session is not None:
+        if session.log_id != write.incarnation:
+            raise ScopeUnavailableError(write.key.kind.value, "the session was made anew")
+    elif not record.exists or record.incarnation != write.incarnation:
+        raise ScopeUnavailableError(write.key.kind.value, "it was deleted")
+
+
+def _check_precondition(record: StateRecord, precondition: Precondition | None) -> None:
+    if precondition is None:
+        return
+    if isinstance(precondition, AtVersion):
+        if record.version != precondition.version:
+            raise _mismatch(record.key, str(precondition.version), record.version)
+    elif record.exists != precondition.exists:
+        raise _mismatch(record.key, "exists" if precondition.exists else "absent", record.version)
+
+
+def _mismatch(key: ScopeKey, expected: str, current: int) -> VersionMismatchError:
+    return VersionMismatchError(key.kind.value, expected, current)
+
+
+def _changed_record(work: WorkingSet, record: StateRecord, change: Changed) -> StateRecord:
+    return state_record(
+        record.key,
+        version=record.version + 1,
+        incarnation=record.incarnation if record.exists else new_log_id(),
+        state=change.state,
+        text=change.text,
+        create_time=record.create_time if record.exists else work.time,
+        update_time=work.time,
+    )
+
+
+def _log_change(
+    work: WorkingSet, events: tuple[Event, ...], request: RequestHead | None, session: SessionRecord | None
+) -> None:
+    if request is not None:
+        log_request_events(work, request, events)
+    elif session is not None:
+        log_events(work, session, events)

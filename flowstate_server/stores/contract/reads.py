@@ -1,0 +1,65 @@
+"""What a store answers to reads. Every list is a page by key, never "load all and filter"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flowstate_server.model.clock import Micros
+from flowstate_server.model.events import EventRecord
+from flowstate_server.model.identity import Tenant
+from flowstate_server.model.records import RequestHead, SessionHead, SessionRecord, StateRecord
+from flowstate_server.model.scopes import ScopeKey
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFilter:
+    """Which sessions of one tenant to list; a part left ``None`` does not filter (an empty ``org_id`` means: none)."""
+
+    tenant: Tenant
+    flow_kind: str | None = None
+    user_id: str | None = None
+    org_id: str | None = None
+    include_ephemeral: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPosition:
+    """Where a page of sessions ended: the last one's create time and id. Listing goes newest first, ties by id
+    descending."""
+
+    create_time: Micros
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListedSession:
+    record: SessionRecord
+    activity_time: Micros
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Events of one request's log after a cursor, in order, with the log's head from the same consistent read.
+
+    ``end`` is the sequence up to which the page is complete: the last event of a page cut by its limits, else the
+    head's ``sequence``. A sequence missing between the cursor and ``end`` belongs to a swept transient event.
+    """
+
+    events: tuple[EventRecord, ...]
+    head: RequestHead
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """States, session head and active requests of one session, all from one consistent read at ``time``.
+
+    ``states`` has a record (perhaps one that does not exist) for each scope asked for.
+    """
+
+    session: SessionRecord
+    head: SessionHead
+    states: Mapping[ScopeKey, StateRecord]
+    active: tuple[RequestHead, ...]
+    time: Micros

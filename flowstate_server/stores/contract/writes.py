@@ -1,0 +1,325 @@
+"""The writes a store commits.
+
+A :class:`Batch` is a tuple of writes that a store commits all of or none of. What each write means is defined once, by
+``flowstate_server.stores.commit.decide``; an adapter never interprets one. A write that can't be done refuses its
+whole batch: :meth:`Store.commit` raises the error named with the write and stores nothing of the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from flowstate_server.model.clock import Micros
+from flowstate_server.model.events import Event, EventType
+from flowstate_server.model.json_values import JsonObject
+from flowstate_server.model.records import (
+    Failure,
+    IdempotencyKey,
+    RequestHead,
+    RequestRecord,
+    RequestStatus,
+    SessionRecord,
+    StateRecord,
+)
+from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
+
+
+class SessionChanged(Exception):
+    """The session is not the incarnation that the batch was made for. Read it again and decide anew."""
+
+
+# --- sessions -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CreateSession:
+    """Create the session as bound here.
+
+    A live session of that id refuses the batch: with ``SessionAlreadyExistsError`` if ``exclusive``, else with
+    :class:`SessionChanged`. The tombstone of a deleted one is replaced if ``exclusive``, else it refuses the batch
+    with ``SessionNotFoundError``.
+    """
+
+    key: SessionKey
+    log_id: str
+    flow_kind: str
+    user_id: str
+    org_id: str = ""
+    ephemeral: bool = False
+    title: str = ""
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    metadata: JsonObject = field(default_factory=dict)
+    exclusive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RequireSession:
+    """Refuse with ``SessionNotFoundError`` unless the session lives, with :class:`SessionChanged` unless it is the
+    incarnation ``log_id``."""
+
+    key: SessionKey
+    log_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateSession:
+    """Replace the named metadata fields (``title``, ``description``, ``tags``, ``metadata``) of a live session.
+
+    A change adds 1 to the session's metadata version and appends ``session.metadata_changed``, to the log of
+    ``request`` if given. Equal values change nothing.
+    """
+
+    key: SessionKey
+    fields: JsonObject
+    request: RequestKey | None = None
+
+
+# --- requests -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRequest:
+    """Create a request in progress, run by ``process``, in a session that lives or is created earlier in the batch.
+
+    Looked at before every other write of its batch: if the request exists with the same ``user_id`` and
+    ``fingerprint``, nothing of the batch is written and :attr:`CommitResult.attached` is the existing one; with
+    others, ``RequestAlreadyExistsError``. Refused with ``LeaseLostError`` if ``process`` does not hold its lease.
+
+    ``load`` names records that its run starts from: they come back, as this commit sees them, in
+    :attr:`WriteResult.states`.
+    """
+
+    key: RequestKey
+    session: SessionKey
+    log_id: str
+    user_id: str
+    org_id: str
+    fingerprint: str
+    process: str
+    flow_kind: str
+    action: str
+    scopes: tuple[ScopeKey, ...]
+    input: bytes
+    load: tuple[ScopeKey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RequireRun:
+    """Refuse unless, if ``process`` is given, the request is run by that process, which holds its lease (else
+    ``LeaseLostError``), and is in progress (else ``RequestTerminalError``). An unknown request:
+    ``RequestNotFoundError``.
+
+    The first write of every batch of a run. ``process`` is ``None`` for a caller that writes on a run's behalf.
+    """
+
+    request: RequestKey
+    process: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCancel:
+    """Ask the process that runs the request to cancel it. No change if the request has ended or was asked before."""
+
+    request: RequestKey
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FinishRequest:
+    """End a request: its status, outcome and terminal event in one, and its request scope removed.
+
+    ``payload`` is the terminal event's, to which the commit adds ``scope_versions`` (0 for a record never written).
+    ``RequestTerminalError`` if the request has ended. ``swept`` names the process whose requests a sweep ends: refused
+    with ``LeaseLostError`` unless that process owns the request and is fenced. A run's own end goes with
+    :class:`RequireRun` instead. ``scopes`` are those of the request's record.
+    """
+
+    request: RequestKey
+    status: RequestStatus
+    event: EventType
+    payload: JsonObject
+    scopes: tuple[ScopeKey, ...]
+    output: bytes | None = None
+    failure: Failure | None = None
+    swept: str | None = None
+
+
+# --- state --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AtVersion:
+    """The record must be at exactly this version (0: never written)."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exists:
+    """The record must exist, or must not."""
+
+    exists: bool
+
+
+Precondition = AtVersion | Exists
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A new state, its JSON text, and the events that tell of it (the new version is ``record.version + 1``)."""
+
+    state: JsonObject
+    text: bytes
+    events: tuple[Event, ...] = ()
+
+
+class NoChange:
+    """What a change returns when the stored state already is what it would make."""
+
+
+NO_CHANGE = NoChange()
+
+Change = Callable[[StateRecord], Changed | NoChange]
+"""A pure function of the newest record. Called inside the transaction, perhaps several times; whatever it raises
+refuses its batch alone. No author code runs in it but schema validators."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeState:
+    """Replace a state by what ``change`` makes of the newest record; each change adds exactly 1 to the version.
+
+    ``precondition`` failing: ``VersionMismatchError``. ``incarnation``, if given, must be that of the record, for a
+    session scope the session's ``log_id`` (else ``ScopeUnavailableError``); ``""``, noted when there was no record,
+    is met by any, so that racing creators agree on one. A session scope needs its live session
+    (``SessionNotFoundError``), a request scope its request and ``request`` the one it names, in progress
+    (``RequestNotFoundError``, ``RequestTerminalError``). Events go to the log of ``request``; without one those of a
+    session scope go to the session's log only, those of a request scope to its request's log, those of a user or org
+    record nowhere.
+    """
+
+    key: ScopeKey
+    change: Change
+    precondition: Precondition | None = None
+    request: RequestKey | None = None
+    incarnation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteState:
+    """Make a user or org record a tombstone, which keeps the version. No change if it does not exist."""
+
+    key: ScopeKey
+    precondition: Precondition | None = None
+
+
+# --- logs ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AppendEvents:
+    """Append events, and the rows of the items that ``item.done`` events carry, to the log of ``request`` or, without
+    one, of ``session`` only.
+
+    Refused with ``SessionNotFoundError`` unless the session lives, ``RequestNotFoundError`` unless the request is one
+    of it, ``RequestTerminalError`` once that has ended.
+    """
+
+    session: SessionKey
+    events: tuple[Event, ...]
+    request: RequestKey | None = None
+
+
+# --- leases, repeats ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RenewLease:
+    """Renew a process's lease from the store's time on; ``start`` makes the row of a new process.
+
+    Refused with ``LeaseLostError`` if the process is fenced or unknown. A batch of this write alone goes ahead of the
+    commit queue.
+    """
+
+    process: str
+    lease: Micros
+    start: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FenceProcess:
+    """Fence a process whose lease expired: none of its runs commits anything from then on.
+
+    Refused with ``LeaseLostError`` if the lease is not expired or was renewed since ``seen`` (its ``renew_time`` when
+    judged). Fencing a fenced or unknown process changes nothing.
+    """
+
+    process: str
+    seen: Micros
+
+
+@dataclass(frozen=True, slots=True)
+class PutIdempotencyKey:
+    """Remember this batch's results under ``key`` for ``window``.
+
+    Looked at before every other write of its batch: a remembered key with the same fingerprint writes nothing and
+    gives the remembered results (:attr:`CommitResult.replayed`), with another one it refuses the batch with
+    ``IdempotencyKeyReusedError``. A refused batch is not remembered.
+    """
+
+    key: IdempotencyKey
+    fingerprint: str
+    window: Micros
+
+
+Write = (
+    CreateSession
+    | RequireSession
+    | UpdateSession
+    | CreateRequest
+    | RequireRun
+    | RequestCancel
+    | FinishRequest
+    | ChangeState
+    | DeleteState
+    | AppendEvents
+    | RenewLease
+    | FenceProcess
+    | PutIdempotencyKey
+)
+
+Batch = tuple[Write, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WriteResult:
+    """What one write did.
+
+    ``id`` names the session or request, ``version`` is the record's after the write, ``changed`` says whether the
+    write changed anything. The records are empty in a replay. ``states`` answers :attr:`CreateRequest.load`, ``head``
+    is the finished request's.
+    """
+
+    id: str = ""
+    version: int = 0
+    changed: bool = True
+    session: SessionRecord | None = None
+    request: RequestRecord | None = None
+    head: RequestHead | None = None
+    state: StateRecord | None = None
+    states: tuple[StateRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CommitResult:
+    """The results of a batch, one for each write, and the store's time of the commit.
+
+    ``replayed``: the batch's idempotency key was known, nothing was written, ``results`` hold the remembered ids,
+    versions and ``changed``. ``attached``: the batch's request existed, nothing was written, ``results`` is empty.
+    """
+
+    results: tuple[WriteResult, ...]
+    time: Micros
+    replayed: bool = False
+    attached: RequestHead | None = None

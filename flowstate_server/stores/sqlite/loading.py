@@ -1,0 +1,122 @@
+"""Loading the records that a group needs."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, field
+
+from flowstate_server.model.clock import Micros
+from flowstate_server.model.records import StateHead
+from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
+from flowstate_server.stores.contract.storage import LOAD_LIMIT, Group, Loaded, Needs
+from flowstate_server.stores.sqlite import rows
+
+_SESSION = (
+    f"SELECT s.log, h.sequence, h.turns, h.activity_time, {rows.SESSION} FROM sessions s"
+    " CROSS JOIN session_heads h ON h.log = s.log WHERE s.tenant = ? AND s.session_id = ? AND s.replaced = 0"
+)
+_STATE = f"SELECT {rows.STATE} FROM states WHERE kind = ? AND tenant = ? AND id = ? AND flow_kind = ?"
+_STATE_HEAD = (
+    "SELECT version, incarnation, present FROM states"
+    " WHERE kind = ? AND tenant = ? AND id = ? AND flow_kind = ?"
+)
+_PROCESS = f"SELECT {rows.PROCESS} FROM processes WHERE process = ?"
+_KEY = (
+    "SELECT fingerprint, reply, expire_time FROM idempotency_keys"
+    " WHERE tenant = ? AND principal = ? AND method = ? AND key = ?"
+)
+
+
+@dataclass(slots=True)
+class Numbers:
+    """The integers that stand for sessions' incarnations and for requests."""
+
+    logs: dict[tuple[SessionKey, str], int] = field(default_factory=dict)
+    requests: dict[RequestKey, int] = field(default_factory=dict)
+
+
+class Loader:
+    """Loads batch by batch, each record once."""
+
+    def __init__(self, cursor: sqlite3.Cursor, time: Micros) -> None:
+        self.loaded = Loaded(time)
+        self.numbers = Numbers()
+        self._cursor = cursor
+        self._asked = Needs()
+        self._bytes = 0
+
+    def load(self, group: Group) -> int:
+        """Load until the documents exceed the limit; returns how many batches are ready."""
+        for position in range(len(group)):
+            self._load(group.needs_of(position))
+            if self._bytes > LOAD_LIMIT:
+                return position + 1
+        return len(group)
+
+    def _load(self, needs: Needs) -> None:
+        asked = self._asked
+        for request in needs.requests - asked.requests:
+            self._request(request)
+        asked.requests |= needs.requests
+        for session in needs.sessions - asked.sessions:
+            self._session(session)
+        for state in needs.states - asked.states:
+            self._state(state)
+        asked.states |= needs.states
+        for state in needs.state_heads - asked.state_heads - asked.states:
+            self._state_head(state)
+        asked.state_heads |= needs.state_heads
+        if needs.processes - asked.processes:
+            self._processes(needs.processes - asked.processes)
+            asked.processes |= needs.processes
+        if needs.idempotency_keys:
+            self._idempotency_keys(needs)
+
+    def _request(self, key: RequestKey) -> None:
+        row = self._cursor.execute(rows.REQUEST_HEAD_BY_KEY, key).fetchone()
+        if row is None:
+            return
+        head = rows.request_head(row)
+        self.loaded.requests[key] = head
+        self.numbers.requests[key] = row[0]
+        self.numbers.logs[head.session, head.session_log_id] = row[1]
+        # Its events go to its session's log too.
+        if head.session not in self._asked.sessions:
+            self._session(head.session)
+
+    def _session(self, key: SessionKey) -> None:
+        self._asked.sessions.add(key)
+        row = self._cursor.execute(_SESSION, key).fetchone()
+        if row is None:
+            return
+        record = rows.session_record(row[4:])
+        self.loaded.sessions[key] = record
+        self.loaded.session_heads[key] = rows.session_head(key, record.log_id, row[1:4])
+        self.numbers.logs[key, record.log_id] = row[0]
+
+    def _state(self, key: ScopeKey) -> None:
+        row = self._cursor.execute(_STATE, rows.state_key(key)).fetchone()
+        if row is not None:
+            record = rows.state_record(key, row)
+            self.loaded.states[key] = record
+            self._bytes += len(record.text)
+
+    def _state_head(self, key: ScopeKey) -> None:
+        row = self._cursor.execute(_STATE_HEAD, rows.state_key(key)).fetchone()
+        if row is not None:
+            version, incarnation, present = row
+            self.loaded.state_heads[key] = StateHead(key, version, incarnation, bool(present))
+
+    def _processes(self, processes: set[str]) -> None:
+        for process in processes:
+            row = self._cursor.execute(_PROCESS, (process,)).fetchone()
+            if row is not None:
+                self.loaded.processes[process] = rows.process_record(row)
+
+    def _idempotency_keys(self, needs: Needs) -> None:
+        for key in needs.idempotency_keys - self._asked.idempotency_keys:
+            values = (key.tenant, key.principal, key.method, key.key)
+            row = self._cursor.execute(_KEY, values).fetchone()
+            if row is not None:
+                self.loaded.idempotency_keys[key] = rows.idempotency_record(key, row)
+        self._asked.idempotency_keys |= needs.idempotency_keys

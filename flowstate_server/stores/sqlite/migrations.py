@@ -1,0 +1,71 @@
+"""Bringing a database up to date: numbered SQL files, forward only, each in a transaction of its own."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from functools import partial
+from importlib import resources
+from pathlib import Path
+
+from flowstate_server.errors import StoreOpenError
+from flowstate_server.stores.sqlite.writer import in_transaction
+
+APPLICATION_ID = 0x464C5354
+OLDEST_SQLITE = (3, 37, 0)
+
+
+def migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Create or update the schema. The caller has the turn.
+
+    Raises:
+        StoreOpenError: the database is not FlowState's, or newer than this version of it.
+    """
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        problem = f"SQLite {sqlite3.sqlite_version} is too old, 3.37 is needed"
+        raise StoreOpenError(problem=problem)
+    migrations = _migrations()
+    found = _version(connection, path)
+    if found > len(migrations):
+        problem = (
+            f"{path} has schema {found}, this version of FlowState knows {len(migrations)}; upgrade FlowState"
+        )
+        raise StoreOpenError(problem=problem)
+    for number, migration in enumerate(migrations[found:], start=found + 1):
+        in_transaction(connection, partial(_apply, sql=migration, number=number))
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    """The number of the newest migration applied, 0 for an empty file."""
+    [(application_id,)] = connection.execute("PRAGMA application_id").fetchall()
+    [(version,)] = connection.execute("PRAGMA user_version").fetchall()
+    [(tables,)] = connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+    if application_id != APPLICATION_ID and (application_id or version or tables):
+        raise StoreOpenError(problem=f"{path} is another program's database")
+    assert isinstance(version, int)
+    return version
+
+
+def _apply(cursor: sqlite3.Cursor, sql: str, number: int) -> None:
+    for statement in _statements(sql):
+        cursor.execute(statement)
+    cursor.execute(f"PRAGMA user_version = {number}")
+
+
+def _migrations() -> list[str]:
+    """The texts of the migrations, the first first."""
+    folder = resources.files(__package__) / "migrations"
+    files = sorted(
+        (file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name
+    )
+    return [file.read_text("utf-8") for file in files]
+
+
+def _statements(sql: str) -> Iterator[str]:
+    """One after another: ``executescript`` would commit first."""
+    statement = ""
+    for line in sql.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -1,0 +1,196 @@
+"""The reads. Each runs as a whole in one transaction, hence on one snapshot."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+
+from flowstate_server.model.clock import system_micros
+from flowstate_server.model.events import EventRecord
+from flowstate_server.model.items import ItemRecord
+from flowstate_server.model.records import (
+    ProcessRecord,
+    RequestHead,
+    RequestRecord,
+    SessionRecord,
+    StateRecord,
+)
+from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
+from flowstate_server.stores.contract.reads import (
+    EventPage,
+    ListedSession,
+    Projection,
+    SessionFilter,
+    SessionPosition,
+)
+from flowstate_server.stores.sqlite import rows
+
+SESSION = f"SELECT {rows.SESSION} FROM sessions s WHERE s.tenant = ? AND s.session_id = ? AND s.replaced = 0"
+REQUEST = (
+    f"SELECT {rows.REQUEST_HEAD}, {rows.REQUEST_REST}, r.input, o.output, o.failure FROM requests r"
+    " CROSS JOIN request_heads h ON h.request = r.request CROSS JOIN sessions s ON s.log = h.log"
+    " LEFT JOIN outcomes o ON o.request = r.request WHERE r.tenant = ? AND r.request_id = ?"
+)
+STATE = f"SELECT {rows.STATE} FROM states WHERE kind = ? AND tenant = ? AND id = ? AND flow_kind = ?"
+EVENTS = (
+    f"SELECT {rows.EVENT}, {rows.ITEM} FROM events e LEFT JOIN items i"
+    f" ON e.type = {rows.ITEM_DONE} AND i.place = e.place"
+    " WHERE e.request = ? AND e.sequence > ? ORDER BY e.sequence LIMIT ?"
+)
+TURNS = (
+    f"SELECT e.place, e.time, r.request_id, {rows.ITEM} FROM request_heads h"
+    " CROSS JOIN items i ON i.request = h.request CROSS JOIN events e ON e.place = i.place"
+    " CROSS JOIN requests r ON r.request = h.request"
+    " WHERE h.log = ? AND h.turn > 0 AND h.turn > ? ORDER BY i.place"
+)
+HEAD = (
+    f"SELECT {rows.SESSION}, h.sequence, h.turns, h.activity_time, s.log FROM sessions s"
+    " CROSS JOIN session_heads h ON h.log = s.log"
+    " WHERE s.tenant = ? AND s.session_id = ? AND s.replaced = 0"
+)
+ACTIVE = f"SELECT {rows.REQUEST_HEAD} FROM {rows.REQUEST_HEAD_FROM} WHERE h.status = 0 AND h.log = ? ORDER BY h.request"
+UNFINISHED = (
+    f"SELECT {rows.REQUEST_HEAD}, {rows.REQUEST_REST} FROM {rows.REQUEST_HEAD_FROM}"
+    " WHERE h.status = 0 AND h.process = ? ORDER BY h.request LIMIT ?"
+)
+CANCELLED = (
+    f"SELECT {rows.REQUEST_HEAD} FROM {rows.REQUEST_HEAD_FROM}"
+    " WHERE h.status = 0 AND h.process = ? AND h.cancel_reason IS NOT NULL ORDER BY h.request"
+)
+PROCESSES = f"SELECT {rows.PROCESS} FROM processes ORDER BY process"
+
+
+def get_session(cursor: sqlite3.Cursor, key: SessionKey) -> SessionRecord | None:
+    row = cursor.execute(SESSION, key).fetchone()
+    return None if row is None else rows.session_record(row)
+
+
+def list_sessions(
+    cursor: sqlite3.Cursor, which: SessionFilter, limit: int, after: SessionPosition | None
+) -> list[ListedSession]:
+    """Ephemeral sessions are a list of their own in each index, merged into the others when asked for."""
+    listed: list[ListedSession] = []
+    for ephemeral in (0, 1) if which.include_ephemeral else (0,):
+        query, values = sessions_query(which, ephemeral, limit, after)
+        for *record, activity_time in cursor.execute(query, values):
+            listed.append(ListedSession(rows.session_record(tuple(record)), activity_time))
+    listed.sort(key=lambda one: (one.record.create_time, one.record.key.session_id.encode()), reverse=True)
+    return listed[:limit]
+
+
+def sessions_query(
+    which: SessionFilter, ephemeral: int, limit: int, after: SessionPosition | None
+) -> tuple[str, rows.Row]:
+    conditions = ["s.tenant = ?", "s.ephemeral = ?"]
+    values: list[object] = [which.tenant, ephemeral]
+    for column in ("flow_kind", "user_id", "org_id"):
+        value = getattr(which, column)
+        if value is not None:
+            conditions.append(f"s.{column} = ?")
+            values.append(value)
+    if which.org_id:
+        conditions.append("s.org_id <> ''")
+    if after is not None:
+        conditions.append("(s.create_time, s.session_id) < (?, ?)")
+        values += (after.create_time, after.session_id)
+    query = (
+        f"SELECT {rows.SESSION}, h.activity_time FROM sessions s INDEXED BY {_index(which)}"
+        " CROSS JOIN session_heads h ON h.log = s.log"
+        f" WHERE s.replaced = 0 AND s.delete_time = 0 AND {' AND '.join(conditions)}"
+        " ORDER BY s.create_time DESC, s.session_id DESC LIMIT ?"
+    )
+    return query, (*values, limit)
+
+
+def _index(which: SessionFilter) -> str:
+    """The index that leaves least to skip; SQLite would have to guess."""
+    if which.user_id is not None:
+        return "sessions_by_user"
+    if which.org_id:
+        return "sessions_by_org"
+    if which.flow_kind is not None:
+        return "sessions_by_flow"
+    return "sessions_by_time"
+
+
+def get_request(cursor: sqlite3.Cursor, key: RequestKey) -> RequestRecord | None:
+    row = cursor.execute(REQUEST, key).fetchone()
+    return None if row is None else rows.request_record(row[:-3], *row[-3:])
+
+
+def load_states(cursor: sqlite3.Cursor, keys: Iterable[ScopeKey]) -> dict[ScopeKey, StateRecord]:
+    return {key: _state(cursor, key) for key in keys}
+
+
+def _state(cursor: sqlite3.Cursor, key: ScopeKey) -> StateRecord:
+    row = cursor.execute(STATE, rows.state_key(key)).fetchone()
+    return StateRecord(key) if row is None else rows.state_record(key, row)
+
+
+def read_events(
+    cursor: sqlite3.Cursor, request: RequestKey, after: int, limit: int, max_bytes: int
+) -> EventPage | None:
+    found = cursor.execute(rows.REQUEST_HEAD_BY_KEY, request).fetchone()
+    if found is None:
+        return None
+    head = rows.request_head(found)
+    events: list[EventRecord] = []
+    size = 0
+    for row in cursor.execute(EVENTS, (found[0], after, limit + 1)):
+        record = rows.event_record(row, head)
+        size += _size(record)
+        if events and (len(events) >= limit or size > max_bytes):
+            return EventPage(tuple(events), head, events[-1].sequence)
+        events.append(record)
+    return EventPage(tuple(events), head, head.sequence)
+
+
+def _size(record: EventRecord) -> int:
+    event = record.event
+    return len(event.payload) + (0 if event.item is None else len(event.item.content))
+
+
+def read_turns(cursor: sqlite3.Cursor, session: SessionKey, log_id: str, newest: int) -> list[ItemRecord]:
+    found = _session_with_head(cursor, session)
+    if found is None or found[0].log_id != log_id:
+        return []
+    _, (_, turns, _), log = found
+    return [rows.item_record(row, session, log_id) for row in cursor.execute(TURNS, (log, turns - newest))]
+
+
+def read_projection(
+    cursor: sqlite3.Cursor, session: SessionKey, scopes: Iterable[ScopeKey]
+) -> Projection | None:
+    found = _session_with_head(cursor, session)
+    if found is None or found[0].deleted:
+        return None
+    record, head, log = found
+    return Projection(
+        record,
+        rows.session_head(session, record.log_id, head),
+        load_states(cursor, scopes),
+        tuple(rows.request_head(row) for row in cursor.execute(ACTIVE, (log,))),
+        system_micros(),
+    )
+
+
+def _session_with_head(
+    cursor: sqlite3.Cursor, session: SessionKey
+) -> tuple[SessionRecord, rows.Row, int] | None:
+    row = cursor.execute(HEAD, session).fetchone()
+    if row is None:
+        return None
+    width = rows.SESSION_WIDTH
+    return rows.session_record(row[:width]), row[width:-1], row[-1]
+
+
+def read_processes(cursor: sqlite3.Cursor) -> list[ProcessRecord]:
+    return [rows.process_record(row) for row in cursor.execute(PROCESSES)]
+
+
+def read_unfinished(cursor: sqlite3.Cursor, process: str, limit: int) -> list[RequestRecord]:
+    return [rows.request_record(row) for row in cursor.execute(UNFINISHED, (process, limit))]
+
+
+def read_cancelled(cursor: sqlite3.Cursor, process: str) -> list[RequestHead]:
+    return [rows.request_head(row) for row in cursor.execute(CANCELLED, (process,))]

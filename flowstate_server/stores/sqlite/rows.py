@@ -1,0 +1,345 @@
+"""Rows of the tables <-> records. The numbers below are stored: add new ones, never change one."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from flowstate_server.model.events import Event, EventRecord, EventType
+from flowstate_server.model.items import Audience, Item, ItemKind, ItemRecord
+from flowstate_server.model.json_values import JsonObject, decode_json, encode_json
+from flowstate_server.model.records import (
+    Failure,
+    IdempotencyKey,
+    IdempotencyRecord,
+    ProcessRecord,
+    RequestHead,
+    RequestRecord,
+    RequestStatus,
+    SessionHead,
+    SessionRecord,
+    StateRecord,
+)
+from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
+from flowstate_server.stores.contract.watch import Topic, TopicKind
+
+Row = tuple[Any, ...]
+
+SCOPE_NUMBERS = {ScopeKind.REQUEST: 1, ScopeKind.SESSION: 2, ScopeKind.USER: 3, ScopeKind.ORG: 4}
+
+STATUS_NUMBERS = {
+    RequestStatus.IN_PROGRESS: 0,
+    RequestStatus.COMPLETED: 1,
+    RequestStatus.FAILED: 2,
+    RequestStatus.ABORTED: 3,
+    RequestStatus.INTERRUPTED: 4,
+}
+
+EVENT_NUMBERS = {
+    EventType.REQUEST_CREATED: 1,
+    EventType.REQUEST_IN_PROGRESS: 2,
+    EventType.REQUEST_COMPLETED: 3,
+    EventType.REQUEST_FAILED: 4,
+    EventType.REQUEST_ABORTED: 5,
+    EventType.REQUEST_INTERRUPTED: 6,
+    EventType.BLOCK_STARTED: 7,
+    EventType.BLOCK_COMPLETED: 8,
+    EventType.BLOCK_FAILED: 9,
+    EventType.ITEM_ADDED: 10,
+    EventType.ITEM_DELTA: 11,
+    EventType.ITEM_DONE: 12,
+    EventType.STATE_CHANGE: 13,
+    EventType.SESSION_METADATA_CHANGED: 14,
+    EventType.STATUS: 15,
+    EventType.CUSTOM: 16,
+}
+
+ITEM_NUMBERS = {
+    ItemKind.MESSAGE: 1,
+    ItemKind.REASONING: 2,
+    ItemKind.TOOL_CALL: 3,
+    ItemKind.TOOL_OUTPUT: 4,
+    ItemKind.ERROR: 5,
+    ItemKind.CUSTOM: 6,
+}
+
+TOPIC_NUMBERS = {
+    TopicKind.REQUEST: 1,
+    TopicKind.SESSION: 2,
+    TopicKind.USER: 3,
+    TopicKind.ORG: 4,
+    TopicKind.PROCESS: 5,
+}
+
+AUDIENCE_BITS = {Audience.CLIENT: 1, Audience.INTERNAL: 2, Audience.HISTORY: 4}
+
+ITEM_DONE = EVENT_NUMBERS[EventType.ITEM_DONE]
+
+_STATUSES = {number: status for status, number in STATUS_NUMBERS.items()}
+_SCOPES = {number: kind for kind, number in SCOPE_NUMBERS.items()}
+_EVENTS = {number: kind for kind, number in EVENT_NUMBERS.items()}
+_ITEMS = {number: kind for kind, number in ITEM_NUMBERS.items()}
+_TOPICS = {number: kind for kind, number in TOPIC_NUMBERS.items()}
+_AUDIENCES = [
+    frozenset(audience for audience, bit in AUDIENCE_BITS.items() if bits & bit) for bits in range(1 << 3)
+]
+_BITS = {audiences: bits for bits, audiences in enumerate(_AUDIENCES)}
+
+
+# --- places -------------------------------------------------------------------------------------------------------
+
+_SEQUENCE_BITS = 32
+
+
+def place_of(log: int, session_sequence: int) -> int:
+    return log << _SEQUENCE_BITS | session_sequence
+
+
+def sequence_at(place: int) -> int:
+    """The session sequence of a place."""
+    return place & ((1 << _SEQUENCE_BITS) - 1)
+
+
+# --- sessions -----------------------------------------------------------------------------------------------------
+
+SESSION = (
+    "s.tenant, s.session_id, s.log_id, s.flow_kind, s.user_id, s.org_id, s.ephemeral, s.create_time, s.update_time, "
+    "s.version, s.title, s.description, s.tags, s.metadata, s.delete_time"
+)
+SESSION_WIDTH = 15
+
+
+def session_record(row: Row) -> SessionRecord:
+    """From the columns ``SESSION``."""
+    tenant, session_id, log_id, flow_kind, user_id, org_id, ephemeral, created, updated = row[:9]
+    version, title, description, tags, metadata, deleted = row[9:SESSION_WIDTH]
+    return SessionRecord(
+        SessionKey(tenant, session_id),
+        log_id,
+        flow_kind,
+        user_id,
+        org_id,
+        bool(ephemeral),
+        created,
+        updated,
+        version,
+        title,
+        description,
+        () if tags is None else tuple(cast(list[str], decode_json(tags))),
+        {} if metadata is None else cast(JsonObject, decode_json(metadata)),
+        deleted,
+    )
+
+
+def session_metadata(record: SessionRecord) -> Row:
+    """``delete_time``, ``version`` and the metadata columns."""
+    return (
+        record.delete_time,
+        record.version,
+        record.title,
+        record.description,
+        encode_json(list(record.tags)) if record.tags else None,
+        encode_json(record.metadata) if record.metadata else None,
+    )
+
+
+def session_head(key: SessionKey, log_id: str, row: Row) -> SessionHead:
+    """From ``sequence, turns, activity_time``."""
+    sequence, turns, activity_time = row
+    return SessionHead(key, log_id, sequence, turns, activity_time)
+
+
+# --- requests -----------------------------------------------------------------------------------------------------
+
+REQUEST_HEAD = (
+    "h.request, h.log, r.tenant, r.request_id, s.tenant, s.session_id, s.log_id, r.log_id, r.user_id, r.fingerprint, "
+    "h.process, h.status, r.create_time, h.cancel_reason, h.sequence, h.turn, h.end_time"
+)
+REQUEST_HEAD_WIDTH = 17
+REQUEST_HEAD_FROM = (
+    "request_heads h CROSS JOIN requests r ON r.request = h.request CROSS JOIN sessions s ON s.log = h.log"
+)
+REQUEST_HEAD_BY_KEY = (
+    f"SELECT {REQUEST_HEAD} FROM requests r CROSS JOIN request_heads h ON h.request = r.request"
+    " CROSS JOIN sessions s ON s.log = h.log WHERE r.tenant = ? AND r.request_id = ?"
+)
+REQUEST_REST = "r.flow_kind, r.action, r.org_id, r.scopes"
+
+
+def request_head(row: Row) -> RequestHead:
+    """From the columns ``REQUEST_HEAD``."""
+    _, _, tenant, request_id, session_tenant, session_id, session_log_id, log_id, user_id = row[:9]
+    fingerprint, process, status, created, cancel_reason, sequence, turn, ended = row[9:REQUEST_HEAD_WIDTH]
+    return RequestHead(
+        RequestKey(tenant, request_id),
+        SessionKey(session_tenant, session_id),
+        session_log_id,
+        log_id,
+        user_id,
+        fingerprint,
+        process,
+        _STATUSES[status],
+        created,
+        cancel_reason is not None,
+        cancel_reason or "",
+        sequence,
+        turn,
+        ended,
+    )
+
+
+def request_record(
+    row: Row, input: bytes = b"", output: bytes | None = None, failure: bytes | None = None
+) -> RequestRecord:
+    """From the columns ``REQUEST_HEAD`` and ``REQUEST_REST``."""
+    flow_kind, action, org_id, scopes = row[REQUEST_HEAD_WIDTH:]
+    return RequestRecord(
+        request_head(row), flow_kind, action, org_id, _scope_keys(scopes), input, output, _failure(failure)
+    )
+
+
+def request_head_values(head: RequestHead) -> Row:
+    """``status, process, cancel_reason, sequence, turn, end_time``."""
+    return (
+        STATUS_NUMBERS[head.status],
+        head.process,
+        head.cancel_reason if head.cancel_requested else None,
+        head.sequence,
+        head.turn,
+        head.end_time,
+    )
+
+
+def encode_scopes(scopes: tuple[ScopeKey, ...]) -> bytes:
+    return encode_json([[SCOPE_NUMBERS[key.kind], key.tenant, key.id, key.flow_kind] for key in scopes])
+
+
+def _scope_keys(text: bytes) -> tuple[ScopeKey, ...]:
+    keys = cast(list[tuple[int, str, str, str]], decode_json(text))
+    return tuple(ScopeKey(_SCOPES[kind], tenant, id, flow_kind) for kind, tenant, id, flow_kind in keys)
+
+
+def encode_failure(failure: Failure | None) -> bytes | None:
+    if failure is None:
+        return None
+    return encode_json(
+        [failure.reason, failure.message, failure.details, failure.error_id, failure.retryable]
+    )
+
+
+def _failure(text: bytes | None) -> Failure | None:
+    return None if text is None else Failure(*cast(list[Any], decode_json(text)))
+
+
+# --- states -------------------------------------------------------------------------------------------------------
+
+STATE = "version, incarnation, present, text, create_time, update_time"
+
+
+def state_record(key: ScopeKey, row: Row) -> StateRecord:
+    """From the columns ``STATE``."""
+    version, incarnation, present, text, created, updated = row
+    return StateRecord(key, version, incarnation, bool(present), text, created, updated)
+
+
+def state_values(record: StateRecord) -> Row:
+    return (
+        record.version,
+        record.incarnation,
+        record.exists,
+        record.text,
+        record.create_time,
+        record.update_time,
+    )
+
+
+def state_key(key: ScopeKey) -> Row:
+    return (SCOPE_NUMBERS[key.kind], key.tenant, key.id, key.flow_kind)
+
+
+# --- events and items ---------------------------------------------------------------------------------------------
+
+EVENT = "e.place, e.sequence, e.type, e.audiences, e.transient, e.time, e.block_path, e.payload"
+ITEM = "i.item_index, i.kind, i.audiences, i.item_id, i.role, i.name, i.content"
+_EVENT_WIDTH = 8
+
+
+def event_record(row: Row, head: RequestHead) -> EventRecord:
+    """From the columns ``EVENT`` and ``ITEM``."""
+    place, sequence, kind, audiences, transient, time, block_path, payload = row[:_EVENT_WIDTH]
+    event = Event(
+        _EVENTS[kind],
+        payload,
+        _AUDIENCES[audiences],
+        bool(transient),
+        () if block_path is None else tuple(cast(list[str], decode_json(block_path))),
+        None if row[_EVENT_WIDTH] is None else _item(row[_EVENT_WIDTH:]),
+    )
+    return EventRecord(
+        event, head.session, head.session_log_id, sequence_at(place), head.key.request_id, sequence, time
+    )
+
+
+def event_values(record: EventRecord, place: int, request: int | None) -> Row:
+    event = record.event
+    return (
+        place,
+        request,
+        record.sequence,
+        EVENT_NUMBERS[event.type],
+        _BITS[event.audiences],
+        event.transient,
+        record.time,
+        encode_json(list(event.block_path)) if event.block_path else None,
+        event.payload,
+    )
+
+
+def item_record(row: Row, session: SessionKey, log_id: str) -> ItemRecord:
+    """From ``e.place, e.time, r.request_id`` and the columns ``ITEM``."""
+    place, time, request_id = row[:3]
+    return ItemRecord(_item(row[3:]), session, log_id, request_id, sequence_at(place), time)
+
+
+def item_values(item: Item, place: int, request: int | None) -> Row:
+    return (
+        place,
+        request,
+        item.index,
+        ITEM_NUMBERS[item.kind],
+        _BITS[item.audiences],
+        item.item_id,
+        item.role,
+        item.name,
+        item.content,
+    )
+
+
+def _item(row: Row) -> Item:
+    index, kind, audiences, item_id, role, name, content = row
+    return Item(item_id, _ITEMS[kind], index, content, role, name, _AUDIENCES[audiences])
+
+
+# --- processes, repeats, topics -----------------------------------------------------------------------------------
+
+PROCESS = "process, lease, renew_time, fenced"
+
+
+def process_record(row: Row) -> ProcessRecord:
+    process, lease, renew_time, fenced = row
+    return ProcessRecord(process, lease, renew_time, bool(fenced))
+
+
+def idempotency_record(key: IdempotencyKey, row: Row) -> IdempotencyRecord:
+    """From ``fingerprint, reply, expire_time``."""
+    fingerprint, reply, expire_time = row
+    return IdempotencyRecord(key, fingerprint, reply, expire_time)
+
+
+def encode_topics(topics: list[Topic]) -> bytes:
+    return encode_json([[TOPIC_NUMBERS[topic.kind], topic.tenant, topic.id] for topic in topics])
+
+
+def decode_topics(text: bytes) -> list[Topic]:
+    """The topics of a commit, but for kinds that only a newer version of FlowState knows."""
+    topics = cast(list[tuple[int, str, str]], decode_json(text))
+    return [Topic(_TOPICS[kind], tenant, id) for kind, tenant, id in topics if kind in _TOPICS]

@@ -1,0 +1,59 @@
+"""The one connection of a store that writes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
+
+from flowstate_server.stores.sqlite.connection import Connection
+from flowstate_server.stores.sqlite.turns import Turns
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Writer:
+    """Runs each function in a turn and a transaction of its own."""
+
+    def __init__(self, connection: Connection, turns: Turns) -> None:
+        self._connection = connection
+        self._turns = turns
+
+    async def run(
+        self, function: Callable[Concatenate[sqlite3.Cursor, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """``function(cursor, ...)`` and its commit, whole or not at all."""
+        return await self._connection.run(self._transaction, lambda cursor: function(cursor, *args, **kwargs))
+
+    async def alone(
+        self, function: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """``function(connection, ...)`` in a turn, with transactions of its own making."""
+        return await self._connection.run(
+            self._alone, lambda connection: function(connection, *args, **kwargs)
+        )
+
+    def _alone(self, connection: sqlite3.Connection, function: Callable[[sqlite3.Connection], T]) -> T:
+        with self._turns:
+            return function(connection)
+
+    def _transaction(self, connection: sqlite3.Connection, function: Callable[[sqlite3.Cursor], T]) -> T:
+        with self._turns:
+            return in_transaction(connection, function)
+
+
+def in_transaction(connection: sqlite3.Connection, function: Callable[[sqlite3.Cursor], T]) -> T:
+    if connection.in_transaction:  # an earlier rollback failed
+        connection.rollback()
+    cursor = connection.cursor()
+    cursor.execute("BEGIN IMMEDIATE")
+    try:
+        answer = function(cursor)
+        cursor.execute("COMMIT")
+    except BaseException:
+        # Some errors, a full disk for one, make SQLite roll back by itself.
+        if connection.in_transaction:
+            connection.rollback()
+        raise
+    return answer

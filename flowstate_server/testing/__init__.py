@@ -1,0 +1,1 @@
+"""For tests of FlowState, of flows and of stores: shipped, never imported by the server."""

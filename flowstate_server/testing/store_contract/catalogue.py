@@ -1,0 +1,62 @@
+"""The list of all checks."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from types import ModuleType
+
+from flowstate_server.testing.store_contract import (
+    aliasing,
+    cancellation,
+    durability,
+    finishing,
+    groups,
+    idempotency,
+    identifiers,
+    leases,
+    listing,
+    logs,
+    projections,
+    races,
+    requests,
+    sessions,
+    states,
+    sweeping,
+    tenancy,
+    turns,
+    values,
+    watching,
+)
+from flowstate_server.testing.store_contract.harness import StoreHarness
+
+Check = Callable[[StoreHarness], Awaitable[None]]
+
+_SUBJECTS: tuple[ModuleType, ...] = (
+    sessions,
+    requests,
+    states,
+    aliasing,
+    races,
+    logs,
+    finishing,
+    turns,
+    leases,
+    idempotency,
+    watching,
+    projections,
+    listing,
+    tenancy,
+    identifiers,
+    values,
+    groups,
+    cancellation,
+    sweeping,
+    durability,
+)
+
+
+def all_checks() -> tuple[Check, ...]:
+    """Every check, by subject; their names are unique and start with ``check_``."""
+    return tuple(
+        member for subject in _SUBJECTS for name, member in vars(subject).items() if name.startswith("check_")
+    )

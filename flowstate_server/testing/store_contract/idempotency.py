@@ -1,0 +1,118 @@
+"""Calls that are repeated under an idempotency key."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from flowstate_server.errors import IdempotencyKeyReusedError, VersionMismatchError
+from flowstate_server.model.clock import SECOND
+from flowstate_server.model.records import IdempotencyKey
+from flowstate_server.model.scopes import SessionKey, user_scope
+from flowstate_server.stores.contract.writes import AtVersion, PutIdempotencyKey, UpdateSession
+from flowstate_server.testing.store_contract.builders import increment, new_session, state_of
+from flowstate_server.testing.store_contract.expectations import refused, settled
+from flowstate_server.testing.store_contract.harness import StoreHarness
+
+KEY = IdempotencyKey("tenant", "principal", "method", "key")
+PUT = PutIdempotencyKey(KEY, "print", 60 * SECOND)
+ADA = user_scope("ada")
+
+
+async def check_repeat_is_answered_from_memory(harness: StoreHarness) -> None:
+    store = await harness.open()
+    session = SessionKey("", "session-1")
+    same = UpdateSession(session, {"title": ""})
+    batch = (new_session(), increment(ADA), same, PUT)
+    first = await store.commit(batch)
+    again = await store.commit(batch)
+    assert (first.replayed, again.replayed) == (False, True)
+    assert again.time >= first.time
+    assert [(result.id, result.version, result.changed) for result in again.results] == [
+        (result.id, result.version, result.changed) for result in first.results
+    ]
+    assert [result.changed for result in again.results[:3]] == [True, True, False]
+    assert all(result.session is None and result.state is None for result in again.results)
+    assert (await state_of(store, ADA)).version == 1
+
+
+async def check_key_of_another_call_is_refused(harness: StoreHarness) -> None:
+    store = await harness.open()
+    await store.commit((PUT, increment(ADA)))
+    with refused(IdempotencyKeyReusedError):
+        await store.commit((increment(ADA), replace(PUT, fingerprint="other")))
+    assert (await state_of(store, ADA)).version == 1
+
+
+async def check_keys_of_others_are_other_keys(harness: StoreHarness) -> None:
+    store = await harness.open()
+    keys = (
+        KEY,
+        replace(KEY, tenant=""),
+        replace(KEY, principal="other"),
+        replace(KEY, method="other"),
+        replace(KEY, key="Key"),
+        IdempotencyKey("tenant", "principalmethod", "", "key"),
+        IdempotencyKey("", "", "", ""),
+    )
+    for key in keys:
+        result = await store.commit((increment(ADA), replace(PUT, key=key)))
+        assert not result.replayed
+    for key in keys:
+        assert (await store.commit((increment(ADA), replace(PUT, key=key)))).replayed
+    assert (await state_of(store, ADA)).version == len(keys)
+
+
+async def check_refused_batch_is_not_remembered(harness: StoreHarness) -> None:
+    store = await harness.open()
+    batch = (PUT, replace(increment(ADA), precondition=AtVersion(1)))
+    with refused(VersionMismatchError):
+        await store.commit(batch)
+    await store.commit((increment(ADA),))
+    assert not (await store.commit(batch)).replayed
+    assert (await store.commit(batch)).replayed
+
+
+async def check_expired_key_is_forgotten(harness: StoreHarness) -> None:
+    store = await harness.open()
+    brief = (increment(ADA), replace(PUT, window=0))
+    await store.commit(brief)
+    assert not (await store.commit(brief)).replayed
+    assert not (await store.commit((increment(ADA), replace(PUT, fingerprint="other")))).replayed
+    assert (await store.commit((increment(ADA), replace(PUT, fingerprint="other")))).replayed
+    assert (await state_of(store, ADA)).version == 3
+
+
+async def check_equal_keys_at_once_are_one_call(harness: StoreHarness) -> None:
+    store = await harness.open()
+    answers = await settled(*(store.commit((increment(ADA), PUT)) for _ in range(10)))
+    assert sorted(answer.replayed for answer in answers) == [False] + [True] * 9
+    assert {answer.results[0].version for answer in answers} == {1}
+    other = await settled(store.commit((increment(ADA), replace(PUT, fingerprint="other"))))
+    assert isinstance(other[0], IdempotencyKeyReusedError)
+
+
+async def check_equal_keys_through_two_handles_are_one_call(harness: StoreHarness) -> None:
+    one, other = await harness.open(), await harness.open()
+    for number in range(10):
+        put = replace(PUT, key=replace(KEY, key=str(number)))
+        batch = (increment(ADA), put)
+        answers = await settled(one.commit(batch), other.commit(batch))
+        assert sorted(answer.replayed for answer in answers) == [False, True]
+    assert (await state_of(one, ADA)).version == 10
+
+
+async def check_sweep_takes_expired_keys_only(harness: StoreHarness) -> None:
+    store = await harness.open()
+    for number in range(5):
+        await store.commit((replace(PUT, key=replace(KEY, key=f"brief-{number}"), window=0),))
+    await store.commit((PUT, increment(ADA)))
+    assert [await store.sweep_idempotency_keys(limit=3) for _ in range(3)] == [3, 2, 0]
+    assert (await store.commit((PUT, increment(ADA)))).replayed
+
+
+async def check_sweep_leaves_a_key_that_was_put_again(harness: StoreHarness) -> None:
+    store = await harness.open()
+    await store.commit((increment(ADA), replace(PUT, window=0)))
+    await store.commit((increment(ADA), PUT))
+    assert await store.sweep_idempotency_keys(limit=3) == 0
+    assert (await store.commit((increment(ADA), PUT))).replayed

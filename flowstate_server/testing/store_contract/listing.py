@@ -1,0 +1,104 @@
+"""Listing sessions: order, filters, pages that stay right."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from flowstate_server.stores.contract.reads import ListedSession, SessionFilter, SessionPosition
+from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.contract.writes import UpdateSession
+from flowstate_server.testing.store_contract.builders import new_session, note, open_scene
+from flowstate_server.testing.store_contract.harness import StoreHarness
+
+ALL = SessionFilter("")
+
+
+def ids(listed: list[ListedSession]) -> list[str]:
+    return [one.record.key.session_id for one in listed]
+
+
+def position(listed: ListedSession) -> SessionPosition:
+    return SessionPosition(listed.record.create_time, listed.record.key.session_id)
+
+
+async def every(store: Store, which: SessionFilter = ALL, *, limit: int = 100) -> list[ListedSession]:
+    """All pages."""
+    found: list[ListedSession] = []
+    while True:
+        after = position(found[-1]) if found else None
+        page = await store.list_sessions(which, limit=limit, after=after)
+        assert len(page) <= limit
+        found.extend(page)
+        if len(page) < limit:
+            return found
+
+
+async def check_newest_session_first(harness: StoreHarness) -> None:
+    store = await harness.open()
+    assert await every(store) == []
+    names = [f"session-{name}" for name in "cabed"]
+    for name in names:
+        await store.commit((new_session(name),))
+    for limit in (1, 2, 5, 100):
+        assert ids(await every(store, limit=limit)) == names[::-1]
+
+
+async def check_sessions_of_one_moment_by_id_descending(harness: StoreHarness) -> None:
+    store = await harness.open()
+    names = ["b", "a", "B", "é", "z", "~", "a b", "𝄞"]
+    await store.commit(tuple(new_session(name) for name in names))
+    listed = await every(store)
+    assert len({one.record.create_time for one in listed}) == 1
+    assert ids(listed) == sorted(names, reverse=True)
+    for limit in (1, 3):
+        assert ids(await every(store, limit=limit)) == sorted(names, reverse=True)
+
+
+async def check_pages_stay_right_while_sessions_are_added(harness: StoreHarness) -> None:
+    store = await harness.open()
+    for number in range(7):
+        await store.commit((new_session(f"old-{number}"),))
+    seen: list[ListedSession] = []
+    while True:
+        page = await store.list_sessions(ALL, limit=2, after=position(seen[-1]) if seen else None)
+        seen.extend(page)
+        if not page:
+            break
+        await store.commit((new_session(f"new-{len(seen)}"),))
+    assert ids(seen) == [f"old-{number}" for number in range(6, -1, -1)]
+
+
+async def check_filters(harness: StoreHarness) -> None:
+    store = await harness.open()
+    await store.commit((new_session("1", user="ada", org="acme"),))
+    await store.commit((new_session("2", user="ada"),))
+    await store.commit((replace(new_session("3", user="bob", org="acme"), flow_kind="other"),))
+    await store.commit((replace(new_session("4", user="bob"), ephemeral=True),))
+    await store.commit((new_session("5", tenant="tenant", user="ada", org="acme"),))
+    for which, wanted in (
+        (ALL, "321"),
+        (replace(ALL, include_ephemeral=True), "4321"),
+        (replace(ALL, user_id="ada"), "21"),
+        (replace(ALL, user_id="bob", include_ephemeral=True), "43"),
+        (replace(ALL, user_id="nobody"), ""),
+        (replace(ALL, user_id=""), ""),
+        (replace(ALL, org_id="acme"), "31"),
+        (replace(ALL, org_id=""), "2"),
+        (replace(ALL, org_id="", include_ephemeral=True), "42"),
+        (replace(ALL, flow_kind="chat"), "21"),
+        (replace(ALL, flow_kind="other", user_id="bob", org_id="acme"), "3"),
+        (SessionFilter("tenant"), "5"),
+        (SessionFilter("unknown"), ""),
+    ):
+        for limit in (1, 100):
+            assert ids(await every(store, which, limit=limit)) == list(wanted), which
+
+
+async def check_listed_session_is_the_record(harness: StoreHarness) -> None:
+    store = await harness.open()
+    scene = await open_scene(store)
+    await store.commit((UpdateSession(scene.session, {"title": "t", "metadata": {"k": 1}}),))
+    appended = await scene.append(note())
+    [listed] = await every(store)
+    assert listed.record == await store.get_session(scene.session)
+    assert listed.activity_time == appended.time

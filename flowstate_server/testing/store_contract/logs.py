@@ -1,0 +1,234 @@
+"""Logs: sequences without a hole, pages, cursors that never skip."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from flowstate_server.errors import RequestNotFoundError, RequestTerminalError
+from flowstate_server.model.events import Event, EventType
+from flowstate_server.model.items import Audience, Item, ItemKind
+from flowstate_server.model.json_values import decode_json
+from flowstate_server.model.scopes import RequestKey, SessionKey
+from flowstate_server.stores.contract.watch import Topic, TopicKind
+from flowstate_server.stores.contract.writes import AppendEvents, RequireRun
+from flowstate_server.testing.store_contract.builders import (
+    FOR_CLIENTS,
+    PROCESS,
+    Scene,
+    events_of,
+    head_of,
+    item_done,
+    note,
+    open_scene,
+)
+from flowstate_server.testing.store_contract.expectations import refused
+from flowstate_server.testing.store_contract.harness import StoreHarness
+
+
+async def check_event_is_kept_as_appended(harness: StoreHarness) -> None:
+    store = await harness.open()
+    scene = await open_scene(store)
+    audiences = frozenset((Audience.HISTORY, Audience.INTERNAL))
+    item = Item(
+        "item-1", ItemKind.TOOL_CALL, 3, b'{"call_id":"c","arguments":{}}', "tool", "search", audiences
+    )
+    events = (
+        Event(
+            EventType.BLOCK_FAILED,
+            b'{"failure":{}}',
+            frozenset((Audience.INTERNAL,)),
+            block_path=("a", "b.c", ""),
+        ),
+        Event(EventType.STATUS, b'{"text":"","progress":0.5}', FOR_CLIENTS, transient=True),
+        Event(EventType.ITEM_DONE, b"{}", audiences, block_path=("a",), item=item),
+        Event(EventType.CUSTOM, b'{"name":"x","data":null}', frozenset()),
+    )
+    result = await scene.append(*events)
+    found = await events_of(store, scene.request)
+    assert tuple(record.event for record in found) == events
+    assert [record.sequence for record in found] == [1, 2, 3, 4]
+    assert [record.session_sequence for record in found] == [1, 2, 3, 4]
+    for record in found:
+        assert (record.session, record.session_log_id) == (scene.session, "log-session-1")
+        assert (record.request_id, record.time) == ("request-1", result.time)
+
+
+async def check_every_event_type_is_kept(harness: StoreHarness) -> None:
+    store = await harness.open()
+    scene = await open_scene(store)
+    kinds = [kind for kind in EventType if not kind.terminal]
+    await scene.append(*(Event(kind, b"{}", FOR_CLIENTS) for kind in kinds))
+    assert [record.event.type for record in await events_of(store, scene.request)] == kinds
+
+
+async def check_every_item_kind_is_kept(harness: StoreHarness) -> None:
+    store = await harness.open()
+    scene = await open_scene(store)
+    items = [Item(f"item-{kind.value}", kind, index, b"{}") for index, kind in enumerate(ItemKind)]
+    await scene.append(*(Event(EventType.ITEM_DONE, b"{}", item.audiences, item=item) for item in items))
+    await scene.finish()
+    assert [
+        record.item for record in await store.read_turns(scene.session, "log-session-1", newest=1)
+    ] == items
+
+
+async def check_sequences_have_no_hole_under_concurrency(harness: StoreHarness) -> None:
+    store = await harness.open()
+    scenes = [await open_scene(store, request_id=f"request-{number}") for number in range(4)]
+    only_session = AppendEvents(scenes[0].session, (note("session"),))
+    calls = [scene.append(note("a"), note("b")) for scene in scenes for _ in range(15)]
+    await asyncio.gather(*calls, *(store.commit((only_session,)) for _ in range(5)))
+    places: list[int] = []
+    for scene in scenes:
+        events = await events_of(store, scene.request)
+        assert [event.sequence for event in events] == list(range(1, 31))
+        assert [decode_json(event.event.payload) for event in events[:2]] == [
+            {"name": "note", "data": "a"},
+            {"name": "note", "data": "b"},
+        ]
+        places.extend(event.session_sequence for event in events)
+        assert [event.session_sequence for event in events] == sorted(
+            event.session_sequence for event in events
+        )
+        assert (await head_of(store, scene.request)).sequence == 30
+    projection = await store.read_projection(scenes[0].session, ())
+    assert projection is not None
+    assert projection.head.sequence == 125
+    assert len(set(places)) == 120
+    assert set(places) <= set(range(1, 126))
+
+
+async def check_sequences_of_two_handles_have_no_hole(harness: StoreHarness) -> None:
+    one, other = await harness.open(), await harness.open()
+    scene = await open_scene(one)
+    scenes = (scene, replace(scene, store=other))
+    await asyncio.gather(*(scenes[number % 2].append(note(str(number))) for number in range(60)))
+    for store in (one, other):
+        events = await events_of(store, scene.request)
+        assert [event.sequence for event in events] == list(range(1, 61))
+        assert [event.session_sequence for event in events] == list(range(1, 61))
+
+
+async def check_no_cursor_skips_while_others_write(harness: StoreHarness) -> None:
+    store = await harness.open()
+    scene = await open_scene(store)
+    await _follow_while_writing(scene, scene)
+
+
+async def check_no_cursor_skips_while_another_handle_writes(harness: StoreHarness) -> None:
+    reader, writer = await harness.open(), await harness.open()
+    scene = await open_scene(writer)
+    await _follow_while_writing(scene, replace(scene, store=reader))
+
+
+async def _follow_while_writing(writer: Scene, reader: Scene) -> None:
+    total = 150
+    neighbour = await open_scene(writer.store, request_id="neighbour")
+
+    async def write() -> None:
+        for number in range(total // 3):
+            await asyncio.gather(
+                writer.append(note(str(number)), item_done(f"item-{number}")),
+                writer.append(note()),
+                neighbour.append(note()),
+            )
+
+    async def read() -> list[int]:
+        seen: list[int] = []
+        with reader.store.watch((Topic(TopicKind.REQUEST, *reader.request),)) as watch:
+            while len(seen) < total:
+                after = seen[-1] if seen else 0
+                page = await reader.store.read_events(reader.request, after=after, limit=7, max_bytes=1 << 20)
+                assert page is not None
+                seen.extend(event.sequence for event in page.events)
+                if not page.events:
+                    await watch.wait()
+        return seen
+
+    async with asyncio.timeout(30):
+        _, seen = await asyncio.gather(write(), read())
+    assert seen == list(range(1, total + 1))
+
+
+async def check_page_limits(harness: StoreHarness) -> None:
+    store = await harness.open()
+    scene = await open_scene(store)
+    await scene.append(
+        *(note("x" * 100) for _ in range(5)), item_done("i", content=b'"%s"' % (b"y" * 1000)), note()
+    )
+    page = await store.read_events(scene.request, after=0, limit=3, max_bytes=1 << 20)
+    assert page is not None
+    assert [event.sequence for event in page.events] == [1, 2, 3]
+    assert (page.end, page.head.sequence) == (3, 7)
+    small = await store.read_events(scene.request, after=1, limit=100, max_bytes=300)
+    assert small is not None
+    assert 1 <= len(small.events) <= 3
+    assert small.end == small.events[-1].sequence
+    one = await store.read_events(scene.request, after=5, limit=100, max_bytes=1)
+    assert one is not None
+    assert [event.sequence for event in one.events] == [6]
+    assert one.end == 6
+    rest = await store.read_events(scene.request, after=6, limit=100, max_bytes=1 << 20)
+    assert rest is not None
+    assert ([event.sequence for event in rest.events], rest.end) == ([7], 7)
+    none = await store.read_events(scene.request, after=7, limit=100, max_bytes=1 << 20)
+    assert none is not None
+    assert (none.events, none.end, none.head) == ((), 7, await head_of(store, scene.request))
+
+
+async def check_page_by_page_is_the_whole_log(harness: StoreHarness) -> None:
+    store = await harness.open()
+    scene = await open_scene(store)
+    for number in range(23):
+        await scene.append(note(str(number)), note("t", transient=True))
+    for limit, max_bytes in ((1, 1 << 20), (4, 1 << 20), (1000, 1 << 20), (1000, 150), (5, 90)):
+        seen: list[int] = []
+        after = 0
+        while True:
+            page = await store.read_events(scene.request, after=after, limit=limit, max_bytes=max_bytes)
+            assert page is not None
+            seen.extend(event.sequence for event in page.events)
+            after = page.end
+            if after == page.head.sequence:
+                break
+        assert seen == list(range(1, 47)), (limit, max_bytes)
+
+
+async def check_appending_needs_the_request_of_the_session(harness: StoreHarness) -> None:
+    store = await harness.open()
+    scene = await open_scene(store)
+    with refused(RequestNotFoundError, request_id="unknown"):
+        await store.commit((AppendEvents(scene.session, (note(),), RequestKey("", "unknown")),))
+    await open_scene(store, "session-2", "request-2")
+    with refused(RequestNotFoundError, request_id="request-1"):
+        await store.commit((AppendEvents(SessionKey("", "session-2"), (note(),), scene.request),))
+    assert await events_of(store, scene.request) == []
+
+
+async def check_require_run_by_someone_else(harness: StoreHarness) -> None:
+    """A caller that writes on a run's behalf holds no lease."""
+    store = await harness.open()
+    scene = await open_scene(store)
+    append = AppendEvents(scene.session, (note(),), scene.request)
+    result = await store.commit((RequireRun(scene.request, None), append))
+    assert [write.changed for write in result.results] == [False, True]
+    await scene.finish()
+    for process in (None, PROCESS):
+        with refused(RequestTerminalError, request_id="request-1"):
+            await store.commit((RequireRun(scene.request, process), append))
+    with refused(RequestNotFoundError, request_id="unknown"):
+        await store.commit((RequireRun(RequestKey("", "unknown"), None),))
+
+
+async def check_activity_time_moves_with_the_log(harness: StoreHarness) -> None:
+    store = await harness.open()
+    scene = await open_scene(store)
+    times = []
+    for _ in range(3):
+        appended = await scene.append(note())
+        projection = await store.read_projection(scene.session, ())
+        assert projection is not None
+        assert projection.head.activity_time == appended.time <= projection.time
+        times.append(appended.time)
+    assert times == sorted(times)

@@ -1,0 +1,80 @@
+"""Concurrent writers: one winner per version, nothing lost."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from flowstate_server.errors import VersionMismatchError
+from flowstate_server.model.scopes import SessionKey, session_scope, user_scope
+from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.contract.writes import AtVersion
+from flowstate_server.testing.store_contract.builders import increment, new_session, number, state_of
+from flowstate_server.testing.store_contract.expectations import settled
+from flowstate_server.testing.store_contract.harness import StoreHarness
+
+ADA = user_scope("ada")
+
+
+async def check_concurrent_increments_all_count(harness: StoreHarness) -> None:
+    store = await harness.open()
+    results = await asyncio.gather(*(store.commit((increment(ADA),)) for _ in range(100)))
+    assert sorted(result.results[0].version for result in results) == list(range(1, 101))
+    record = await state_of(store, ADA)
+    assert (record.version, record.state) == (100, {"n": 100})
+    for result in results:
+        written = result.results[0].state
+        assert written is not None
+        assert number(written) == written.version
+
+
+async def check_increments_of_two_handles_all_count(harness: StoreHarness) -> None:
+    one, other = await harness.open(), await harness.open()
+    results = await asyncio.gather(*((one, other)[i % 2].commit((increment(ADA),)) for i in range(100)))
+    assert sorted(result.results[0].version for result in results) == list(range(1, 101))
+    for store in (one, other):
+        assert (await state_of(store, ADA)).state == {"n": 100}
+
+
+async def check_one_writer_wins_a_version(harness: StoreHarness) -> None:
+    store = await harness.open()
+    for version in range(5):
+        write = replace(increment(ADA), precondition=AtVersion(version))
+        answers = await settled(*(store.commit((write,)) for _ in range(10)))
+        lost = [answer for answer in answers if isinstance(answer, VersionMismatchError)]
+        assert len(lost) == 9
+        assert {error.current for error in lost} == {version + 1}
+
+
+async def check_one_writer_of_two_handles_wins_a_version(harness: StoreHarness) -> None:
+    one, other = await harness.open(), await harness.open()
+    for version in range(20):
+        write = replace(increment(ADA), precondition=AtVersion(version))
+        answers = await settled(one.commit((write,)), other.commit((write,)))
+        assert sum(isinstance(answer, VersionMismatchError) for answer in answers) == 1, answers
+
+
+async def check_writers_of_different_fields_all_land(harness: StoreHarness) -> None:
+    store = await harness.open()
+    session = SessionKey("", "session-1")
+    await store.commit((new_session(),))
+    key = session_scope(session)
+    await asyncio.gather(*(store.commit((increment(key, f"field-{i}"),)) for i in range(70)))
+    record = await state_of(store, key)
+    assert record.state == {f"field-{i}": 1 for i in range(70)}
+
+
+async def check_compare_and_swap_loops_lose_nothing(harness: StoreHarness) -> None:
+    store = await harness.open()
+
+    async def swap(through: Store) -> None:
+        while True:
+            version = (await state_of(through, ADA)).version
+            try:
+                await through.commit((replace(increment(ADA), precondition=AtVersion(version)),))
+            except VersionMismatchError:
+                continue
+            return
+
+    await asyncio.gather(*(swap(store) for _ in range(20)))
+    assert (await state_of(store, ADA)).state == {"n": 20}

@@ -1,0 +1,187 @@
+"""Sessions: creation, incarnations, metadata."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from flowstate_server.errors import SessionAlreadyExistsError, SessionNotFoundError
+from flowstate_server.model.events import EventType
+from flowstate_server.model.json_values import decode_json
+from flowstate_server.model.scopes import SessionKey, session_scope
+from flowstate_server.stores.contract.writes import (
+    AppendEvents,
+    CreateSession,
+    RequireSession,
+    SessionChanged,
+    UpdateSession,
+)
+from flowstate_server.testing.store_contract.builders import (
+    events_of,
+    increment,
+    new_request,
+    new_session,
+    note,
+    open_scene,
+    put,
+    state_of,
+)
+from flowstate_server.testing.store_contract.expectations import refused, settled
+from flowstate_server.testing.store_contract.harness import StoreHarness
+
+KEY = SessionKey("", "session-1")
+
+
+async def check_session_is_kept_as_created(harness: StoreHarness) -> None:
+    store = await harness.open()
+    create = CreateSession(
+        KEY,
+        "log",
+        "chat",
+        "ada",
+        org_id="acme",
+        ephemeral=True,
+        title="Title",
+        description="Words",
+        tags=("b", "a"),
+        metadata={"z": 1, "a": [None, 1.5, "ü"]},
+    )
+    result = await store.commit((create,))
+    session = await store.get_session(KEY)
+    assert session == result.results[0].session
+    assert session is not None
+    assert (session.log_id, session.flow_kind, session.user_id, session.org_id) == (
+        "log",
+        "chat",
+        "ada",
+        "acme",
+    )
+    assert (session.title, session.description, session.tags) == ("Title", "Words", ("b", "a"))
+    assert (session.ephemeral, session.version, session.deleted) == (True, 1, False)
+    assert session.metadata == {"z": 1, "a": [None, 1.5, "ü"]}
+    assert session.create_time == session.update_time == result.time
+    assert (result.results[0].id, result.results[0].version) == ("session-1", 1)
+
+
+async def check_unknown_session_is_none(harness: StoreHarness) -> None:
+    store = await harness.open()
+    assert await store.get_session(KEY) is None
+    assert await store.read_projection(KEY, ()) is None
+
+
+async def check_live_session_is_not_created_again(harness: StoreHarness) -> None:
+    store = await harness.open()
+    await store.commit((new_session(),))
+    with refused(SessionAlreadyExistsError, session_id="session-1"):
+        await store.commit((replace(new_session(), exclusive=True, title="other"),))
+    with refused(SessionChanged):
+        await store.commit((new_session(),))
+    session = await store.get_session(KEY)
+    assert session is not None
+    assert session.title == ""
+
+
+async def check_racing_creators_make_one_session(harness: StoreHarness) -> None:
+    store = await harness.open()
+    answers = await settled(*(store.commit((new_session(exclusive=True),)) for _ in range(8)))
+    assert sum(not isinstance(answer, Exception) for answer in answers) == 1
+    assert sum(isinstance(answer, SessionAlreadyExistsError) for answer in answers) == 7
+
+
+async def check_racing_creators_of_two_handles_make_one_session(harness: StoreHarness) -> None:
+    one, other = await harness.open(), await harness.open()
+    for number in range(10):
+        create = new_session(f"session-{number}", exclusive=True)
+        answers = await settled(one.commit((create,)), other.commit((create,)))
+        assert sum(not isinstance(answer, Exception) for answer in answers) == 1, answers
+        assert sum(isinstance(answer, SessionAlreadyExistsError) for answer in answers) == 1, answers
+
+
+async def check_require_session(harness: StoreHarness) -> None:
+    store = await harness.open()
+    with refused(SessionNotFoundError, session_id="session-1"):
+        await store.commit((RequireSession(KEY, "log-session-1"),))
+    await store.commit((new_session(),))
+    result = await store.commit((RequireSession(KEY, "log-session-1"),))
+    assert not result.results[0].changed
+    with refused(SessionChanged):
+        await store.commit((RequireSession(KEY, "another"), increment(session_scope(KEY))))
+    assert not (await state_of(store, session_scope(KEY))).exists
+
+
+async def check_writes_on_an_unknown_session_are_refused(harness: StoreHarness) -> None:
+    store = await harness.open()
+    for write in (
+        AppendEvents(KEY, (note(),)),
+        UpdateSession(KEY, {"title": "t"}),
+        put(session_scope(KEY), {}),
+        new_request(KEY),
+    ):
+        with refused(SessionNotFoundError, session_id="session-1"):
+            await store.commit((write,))
+
+
+async def check_metadata_update(harness: StoreHarness) -> None:
+    store = await harness.open()
+    scene = await open_scene(store)
+    result = await store.commit((UpdateSession(KEY, {"title": "New", "tags": ["x"]}, scene.request),))
+    session = await store.get_session(KEY)
+    assert session is not None
+    assert (session.title, session.tags, session.version) == ("New", ("x",), 2)
+    assert session.update_time == result.time
+    assert (result.results[0].version, result.results[0].changed) == (2, True)
+    [event] = await events_of(store, scene.request)
+    assert event.event.type is EventType.SESSION_METADATA_CHANGED
+    assert decode_json(event.event.payload) == {"paths": ["title", "tags"], "version": 2}
+
+
+async def check_metadata_update_outside_a_request(harness: StoreHarness) -> None:
+    store = await harness.open()
+    await store.commit((new_session(),))
+    await store.commit((UpdateSession(KEY, {"description": "d"}),))
+    projection = await store.read_projection(KEY, ())
+    assert projection is not None
+    assert projection.head.sequence == 1
+    assert projection.session.description == "d"
+
+
+async def check_equal_metadata_changes_nothing(harness: StoreHarness) -> None:
+    store = await harness.open()
+    await store.commit((replace(new_session(), title="t", tags=("a",), metadata={"k": 1, "l": 2}),))
+    same = UpdateSession(KEY, {"title": "t", "tags": ["a"], "metadata": {"l": 2, "k": 1}})
+    result = await store.commit((same,))
+    assert (result.results[0].changed, result.results[0].version) == (False, 1)
+    different_type = await store.commit((UpdateSession(KEY, {"metadata": {"k": 1.0, "l": 2}}),))
+    assert different_type.results[0].version == 2
+    projection = await store.read_projection(KEY, ())
+    assert projection is not None
+    assert projection.head.sequence == 1
+
+
+async def check_metadata_fields_land_independently(harness: StoreHarness) -> None:
+    store = await harness.open()
+    await store.commit((new_session(),))
+    await settled(
+        store.commit((UpdateSession(KEY, {"title": "t"}),)),
+        store.commit((UpdateSession(KEY, {"description": "d"}),)),
+        store.commit((UpdateSession(KEY, {"metadata": {"k": "v"}}),)),
+    )
+    session = await store.get_session(KEY)
+    assert session is not None
+    assert (session.title, session.description, session.metadata, session.version) == (
+        "t",
+        "d",
+        {"k": "v"},
+        4,
+    )
+
+
+async def check_metadata_and_state_have_a_version_each(harness: StoreHarness) -> None:
+    store = await harness.open()
+    await store.commit((new_session(),))
+    await store.commit((increment(session_scope(KEY)),))
+    await store.commit((increment(session_scope(KEY)),))
+    await store.commit((UpdateSession(KEY, {"title": "t"}),))
+    session = await store.get_session(KEY)
+    assert session is not None
+    assert session.version == 2
+    assert (await state_of(store, session_scope(KEY))).version == 2

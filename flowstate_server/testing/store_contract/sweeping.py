@@ -1,0 +1,87 @@
+"""Sweeps of transient events: bounded, of ended requests only, leaving gaps that pages explain."""
+
+from __future__ import annotations
+
+from flowstate_server.model.clock import SECOND
+from flowstate_server.stores.contract.writes import AppendEvents
+from flowstate_server.testing.store_contract.builders import (
+    events_of,
+    item_done,
+    new_session,
+    note,
+    open_scene,
+)
+from flowstate_server.testing.store_contract.harness import StoreHarness
+
+
+async def check_transient_events_of_ended_requests_go(harness: StoreHarness) -> None:
+    store = await harness.open()
+    ended = await open_scene(store, request_id="ended")
+    running = await open_scene(store, request_id="running")
+    for scene in (ended, running):
+        await scene.append(note("t", transient=True), item_done("i"), note("t", transient=True), note("kept"))
+    await ended.finish()
+    assert await store.sweep_transient_events(retention=60 * SECOND, limit=100) == 0
+    assert await store.sweep_transient_events(retention=0, limit=100) == 2
+    assert await store.sweep_transient_events(retention=0, limit=100) == 0
+    assert [event.sequence for event in await events_of(store, ended.request)] == [2, 4, 5]
+    assert [event.sequence for event in await events_of(store, running.request)] == [1, 2, 3, 4]
+    assert len(await store.read_turns(ended.session, "log-session-1", newest=1)) == 1
+
+
+async def check_sweep_of_transient_events_is_bounded(harness: StoreHarness) -> None:
+    store = await harness.open()
+    scenes = [await open_scene(store, request_id=f"request-{number}") for number in range(2)]
+    for scene in scenes:
+        await scene.append(*(note(transient=True) for _ in range(4)), note("kept"))
+        await scene.finish()
+    swept: list[int] = []
+    while not swept or swept[-1]:
+        swept.append(await store.sweep_transient_events(retention=0, limit=3))
+        assert swept[-1] <= 3
+    assert sum(swept) == 8
+    for scene in scenes:
+        assert [event.sequence for event in await events_of(store, scene.request)] == [5, 6]
+
+
+async def check_pages_over_swept_events(harness: StoreHarness) -> None:
+    store = await harness.open()
+    scene = await open_scene(store)
+    await scene.append(note("1"), note(transient=True), note(transient=True), note("4"), note(transient=True))
+    await scene.finish()
+    await store.sweep_transient_events(retention=0, limit=100)
+    cut = await store.read_events(scene.request, after=0, limit=1, max_bytes=1 << 20)
+    assert cut is not None
+    assert ([event.sequence for event in cut.events], cut.end) == ([1], 1)
+    whole = await store.read_events(scene.request, after=1, limit=10, max_bytes=1 << 20)
+    assert whole is not None
+    assert ([event.sequence for event in whole.events], whole.end) == ([4, 6], 6)
+    within = await store.read_events(scene.request, after=2, limit=10, max_bytes=1 << 20)
+    assert within is not None
+    assert [event.sequence for event in within.events] == [4, 6]
+
+
+async def check_log_goes_on_after_a_sweep(harness: StoreHarness) -> None:
+    store = await harness.open()
+    first = await open_scene(store)
+    await first.append(note(transient=True), note(transient=True))
+    await first.finish()
+    await store.sweep_transient_events(retention=0, limit=100)
+    second = await open_scene(store, request_id="request-2")
+    await second.append(note())
+    [event] = await events_of(store, second.request)
+    assert (event.sequence, event.session_sequence) == (1, 4)
+
+
+async def check_transient_events_outside_a_request_go(harness: StoreHarness) -> None:
+    store = await harness.open()
+    create = new_session()
+    events = (note(transient=True), note("kept"), note(transient=True))
+    await store.commit((create, AppendEvents(create.key, events)))
+    assert await store.sweep_transient_events(retention=60 * SECOND, limit=100) == 0
+    assert await store.sweep_transient_events(retention=0, limit=1) == 1
+    assert await store.sweep_transient_events(retention=0, limit=5) == 1
+    assert await store.sweep_transient_events(retention=0, limit=5) == 0
+    projection = await store.read_projection(create.key, ())
+    assert projection is not None
+    assert projection.head.sequence == 3

@@ -1,0 +1,83 @@
+"""History: the items of the newest completed requests."""
+
+from __future__ import annotations
+
+import asyncio
+
+from flowstate_server.model.records import RequestStatus
+from flowstate_server.model.scopes import SessionKey
+from flowstate_server.stores.contract.writes import AppendEvents
+from flowstate_server.testing.store_contract.builders import (
+    finish,
+    item_done,
+    new_request,
+    note,
+    open_scene,
+)
+from flowstate_server.testing.store_contract.harness import StoreHarness
+
+LOG = "log-session-1"
+
+
+async def check_window_of_turns(harness: StoreHarness) -> None:
+    store = await harness.open()
+    for number in range(5):
+        scene = await open_scene(store, request_id=f"request-{number}")
+        await scene.append(item_done(f"{number}-a", 0), note(), item_done(f"{number}-b", 1))
+        await scene.finish()
+        failed = await open_scene(store, request_id=f"failed-{number}")
+        await failed.append(item_done(f"{number}-failed"))
+        await failed.finish(RequestStatus.FAILED)
+    running = await open_scene(store, request_id="running")
+    await running.append(item_done("running"))
+    session = running.session
+    for newest, first in ((1, 4), (2, 3), (5, 0), (50, 0)):
+        items = await store.read_turns(session, LOG, newest=newest)
+        wanted = [f"{number}-{part}" for number in range(first, 5) for part in "ab"]
+        assert [record.item.item_id for record in items] == wanted
+    record = (await store.read_turns(session, LOG, newest=1))[0]
+    assert (record.session, record.session_log_id, record.request_id) == (session, LOG, "request-4")
+    assert record.create_time > 0
+    assert list(await store.read_turns(session, "another", newest=5)) == []
+    assert list(await store.read_turns(SessionKey("other", "session-1"), LOG, newest=5)) == []
+
+
+async def check_items_of_overlapping_requests_are_in_log_order(harness: StoreHarness) -> None:
+    store = await harness.open()
+    one = await open_scene(store, request_id="one")
+    other = await open_scene(store, request_id="other")
+    await one.append(item_done("1"))
+    await other.append(item_done("2"))
+    await one.append(item_done("3", 1))
+    await other.append(item_done("4", 1))
+    await asyncio.gather(other.finish(), one.finish())
+    items = await store.read_turns(one.session, LOG, newest=2)
+    assert [record.item.item_id for record in items] == ["1", "2", "3", "4"]
+    sequences = [record.session_sequence for record in items]
+    assert sequences == [1, 2, 3, 4]
+
+
+async def check_turns_of_one_group_count_in_the_order_of_their_ends(harness: StoreHarness) -> None:
+    store = await harness.open()
+    first = await open_scene(store, request_id="first")
+    await first.append(item_done("1"))
+    create = new_request(first.session, "second")
+    second = (
+        create,
+        AppendEvents(first.session, (item_done("2"),), create.key),
+        finish(create.key),
+    )
+    await asyncio.gather(first.finish(), store.commit(second))
+    for newest, wanted in ((1, ["2"]), (2, ["1", "2"])):
+        items = await store.read_turns(first.session, LOG, newest=newest)
+        assert [record.item.item_id for record in items] == wanted
+
+
+async def check_turns_without_items_count(harness: StoreHarness) -> None:
+    store = await harness.open()
+    first = await open_scene(store, request_id="first")
+    await first.append(item_done("1"))
+    await first.finish()
+    await (await open_scene(store, request_id="empty")).finish()
+    assert list(await store.read_turns(first.session, LOG, newest=1)) == []
+    assert len(await store.read_turns(first.session, LOG, newest=2)) == 1

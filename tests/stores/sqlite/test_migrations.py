@@ -1,0 +1,103 @@
+import asyncio
+import sqlite3
+from contextlib import AsyncExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from flowstate_server.errors import StoreOpenError
+from flowstate_server.model.scopes import user_scope
+from flowstate_server.stores.sqlite import SqliteStore, migrations
+from tests.stores.sqlite import batches
+from tests.stores.sqlite.processes import busy_process
+
+
+async def open_and_close(path: Path) -> None:
+    store = SqliteStore(path)
+    await store.open()
+    await store.close()
+
+
+def schema(path: Path) -> list[tuple[str, ...]]:
+    with closing(sqlite3.connect(path)) as database:
+        return database.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY name").fetchall()
+
+
+def version(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as database:
+        [(number,)] = database.execute("PRAGMA user_version").fetchall()
+        assert isinstance(number, int)
+        return number
+
+
+async def test_a_fresh_file_and_its_folders_are_made(tmp_path: Path) -> None:
+    path = tmp_path / "not" / "there" / "flowstate.db"
+    await open_and_close(path)
+    assert version(path) == len(migrations._migrations())
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
+
+
+async def test_reopening_keeps_schema_and_data(path: Path) -> None:
+    await open_and_close(path)
+    before = schema(path)
+    for expected in range(1, 3):
+        store = SqliteStore(path)
+        await store.open()
+        await store.commit(batches.add_one())
+        states = await store.load_states([user_scope("u1")])
+        assert states[user_scope("u1")].version == expected
+        await store.close()
+    assert schema(path) == before
+
+
+async def test_processes_that_open_a_fresh_file_at_once_all_succeed(path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        processes = [await stack.enter_async_context(busy_process(path, "open")) for _ in range(4)]
+        assert [await process.wait() for process in processes] == [0, 0, 0, 0]
+    assert version(path) == len(migrations._migrations())
+
+
+async def test_a_newer_database_is_refused(path: Path) -> None:
+    await open_and_close(path)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version = 99")
+    with pytest.raises(StoreOpenError, match=r"has schema 99.*upgrade FlowState"):
+        await open_and_close(path)
+
+
+async def test_another_programs_database_is_refused_and_left_alone(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE sessions (mine)")
+    before = schema(path)
+    with pytest.raises(StoreOpenError, match="another program's database"):
+        await open_and_close(path)
+    assert schema(path) == before
+
+
+async def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
+    await asyncio.to_thread(path.write_text, "no database, but long enough to be looked at as one" * 100)
+    with pytest.raises(StoreOpenError, match=r"flowstate\.db: file is not a database"):
+        await open_and_close(path)
+
+
+async def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreOpenError, match="unable to open database file"):
+        await open_and_close(tmp_path)
+
+
+def test_a_failing_migration_leaves_those_before_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = "CREATE TABLE one (a);\nPRAGMA application_id = 0x464C5354;\n"
+    monkeypatch.setattr(migrations, "_migrations", lambda: [first, "CREATE TABLE two (a);\nbroken;\n"])
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        with pytest.raises(sqlite3.OperationalError, match="syntax error"):
+            migrations.migrate(database, path)
+        assert (version(path), [name for _, name, _ in schema(path)]) == (1, ["one"])
+        monkeypatch.setattr(migrations, "_migrations", lambda: [first, "CREATE TABLE two (a);\n"])
+        migrations.migrate(database, path)
+    assert (version(path), [name for _, name, _ in schema(path)]) == (2, ["one", "two"])
+
+
+def test_statements_end_at_their_own_semicolons() -> None:
+    sql = "CREATE TABLE a (b); -- one; two\nCREATE TRIGGER t AFTER INSERT ON a BEGIN\n SELECT ';';\nEND;\n"
+    assert len(list(migrations._statements(sql))) == 2

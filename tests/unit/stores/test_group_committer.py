@@ -1,0 +1,394 @@
+"""Groups, retries, replays, cancellation and the end of the committer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from flowstate_server.errors import InternalError, StoreUnavailableError
+from flowstate_server.model.records import StateRecord
+from flowstate_server.model.scopes import user_scope
+from flowstate_server.stores.commit import GroupCommitter, group_committer
+from flowstate_server.stores.contract.storage import Changes, Conflict, Group, GroupStorage, Loaded
+from flowstate_server.stores.contract.writes import Batch, Changed, ChangeState, CommitResult, RenewLease
+from flowstate_server.testing.store_contract.builders import increment
+
+LEASE: Batch = (RenewLease("process", 1, start=True),)
+
+
+def user(name: str) -> Batch:
+    return (increment(user_scope(name)),)
+
+
+class FakeStorage(GroupStorage):
+    """Keeps the names that each group changes. ``before`` runs before, ``fail`` after a group is decided."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[str]] = []
+        self.sizes: list[int] = []
+        self.gate: asyncio.Event | None = None
+        self.ready: int | None = None
+        self.fail: Callable[[list[str]], BaseException | None] = lambda names: None
+
+    async def run(self, group: Group) -> None:
+        self.sizes.append(len(group))
+        if self.gate is not None:
+            await self.gate.wait()
+        changes = group.decide(Loaded(1), self.ready)
+        names = _names(changes)
+        error = self.fail(names)
+        if error is not None:
+            raise error
+        self.groups.append(names)
+
+    @property
+    def committed(self) -> list[str]:
+        return [name for names in self.groups for name in names]
+
+
+def _names(changes: Changes) -> list[str]:
+    return [*(row.process for row in changes.new_processes), *(state.key.id for state in changes.new_states)]
+
+
+def once(error: BaseException, times: int = 1) -> Callable[[list[str]], BaseException | None]:
+    errors = [error] * times
+    return lambda names: errors.pop() if errors else None
+
+
+def if_in(name: str, error: Exception) -> Callable[[list[str]], BaseException | None]:
+    return lambda names: error if name in names else None
+
+
+@pytest.fixture
+def storage() -> FakeStorage:
+    return FakeStorage()
+
+
+@pytest.fixture
+async def committer(storage: FakeStorage) -> AsyncIterator[GroupCommitter]:
+    committer = GroupCommitter(storage)
+    committer.start()
+    yield committer
+    await committer.close()
+
+
+@pytest.fixture(autouse=True)
+def no_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_committer, "BACK_OFF_SECONDS", 0.0)
+
+
+def begin(committer: GroupCommitter, *batches: Batch) -> list[asyncio.Task[CommitResult]]:
+    return [asyncio.create_task(committer.commit(batch)) for batch in batches]
+
+
+async def answers(tasks: list[asyncio.Task[CommitResult]]) -> list[CommitResult | BaseException]:
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def turns(count: int = 5) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_batches_at_once_share_a_group(storage: FakeStorage, committer: GroupCommitter) -> None:
+    await answers(begin(committer, user("a"), user("b"), user("c")))
+    assert storage.groups == [["a", "b", "c"]]
+
+
+async def test_while_a_group_runs_the_next_collects(storage: FakeStorage, committer: GroupCommitter) -> None:
+    storage.gate = asyncio.Event()
+    first = begin(committer, user("a"))
+    await turns()
+    more = begin(committer, user("b"), user("c"))
+    await turns()
+    assert storage.sizes == [1]
+    storage.gate.set()
+    await answers([*first, *more])
+    assert storage.groups == [["a"], ["b", "c"]]
+
+
+async def test_group_is_full_at_64(storage: FakeStorage, committer: GroupCommitter) -> None:
+    names = [f"{number:03}" for number in range(150)]
+    await answers(begin(committer, *map(user, names)))
+    assert storage.sizes == [64, 64, 22]
+    assert storage.committed == names
+
+
+async def test_lease_goes_ahead(storage: FakeStorage, committer: GroupCommitter) -> None:
+    storage.gate = asyncio.Event()
+    first = begin(committer, user("a"))
+    await turns()
+    more = begin(committer, *(user(f"{number:03}") for number in range(100)), LEASE, (*LEASE, *user("b")))
+    await turns()
+    storage.gate.set()
+    await answers([*first, *more])
+    assert storage.groups[1][0] == "process"
+    assert storage.groups[1][1] == "000"
+    assert "b" in storage.groups[2]
+
+
+@pytest.mark.parametrize("ready", [1, 2])
+async def test_storage_closes_a_group_early(
+    storage: FakeStorage, committer: GroupCommitter, ready: int
+) -> None:
+    storage.ready = ready
+    found = await answers(begin(committer, *map(user, "abcde")))
+    assert all(isinstance(answer, CommitResult) for answer in found)
+    assert storage.committed == list("abcde")
+    assert all(len(group) <= ready for group in storage.groups)
+
+
+async def test_group_closes_when_deciding_takes_long(
+    storage: FakeStorage, committer: GroupCommitter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_committer, "GROUP_SECONDS", 0.0)
+    await answers(begin(committer, *map(user, "abc")))
+    assert storage.groups == [["a"], ["b"], ["c"]]
+
+
+async def test_rest_of_a_closed_group_stays_ahead(storage: FakeStorage, committer: GroupCommitter) -> None:
+    storage.ready = 2
+    storage.gate = asyncio.Event()
+    first = begin(committer, *map(user, "abcd"))
+    await turns()
+    later = begin(committer, user("e"))
+    storage.gate.set()
+    await answers([*first, *later])
+    assert storage.committed == list("abcde")
+
+
+# --- errors of the storage
+
+
+async def test_conflict_is_decided_again(storage: FakeStorage, committer: GroupCommitter) -> None:
+    storage.fail = once(Conflict(), times=5)
+    found = await answers(begin(committer, user("a"), user("b")))
+    assert all(isinstance(answer, CommitResult) for answer in found)
+    assert storage.sizes == [2] * 6
+    assert storage.groups == [["a", "b"]]
+
+
+async def test_endless_conflict_is_given_up(storage: FakeStorage, committer: GroupCommitter) -> None:
+    storage.fail = once(Conflict(), times=6)
+    found = await answers(begin(committer, user("a"), user("b")))
+    assert [type(answer) for answer in found] == [StoreUnavailableError] * 2
+    assert storage.sizes == [2] * 6
+    await committer.commit(user("c"))
+    assert storage.groups == [["c"]]
+
+
+async def test_only_the_culprit_fails(
+    storage: FakeStorage, committer: GroupCommitter, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = RuntimeError("disk says no")
+    storage.fail = if_in("b", error)
+    with caplog.at_level(logging.ERROR):
+        found = await answers(begin(committer, *map(user, "abc")))
+    assert isinstance(found[1], StoreUnavailableError)
+    assert found[1].__cause__ is error
+    assert isinstance(found[0], CommitResult)
+    assert isinstance(found[2], CommitResult)
+    assert storage.groups == [["a"], ["c"]]
+    assert "disk says no" in caplog.text
+
+
+async def test_error_before_anything_is_decided_is_replayed_too(
+    storage: FakeStorage, committer: GroupCommitter
+) -> None:
+    storage.fail = once(RuntimeError("load"))
+    found = await answers(begin(committer, *map(user, "abc")))
+    assert all(isinstance(answer, CommitResult) for answer in found)
+    assert storage.groups == [["a"], ["b"], ["c"]]
+
+
+async def test_conflict_within_a_replay(storage: FakeStorage, committer: GroupCommitter) -> None:
+    errors: list[BaseException] = [Conflict(), RuntimeError("first")]
+    storage.fail = lambda names: errors.pop() if errors else None
+    found = await answers(begin(committer, *map(user, "ab")))
+    assert all(isinstance(answer, CommitResult) for answer in found)
+    assert storage.groups == [["a"], ["b"]]
+
+
+async def test_unavailable_store_fails_the_whole_group(
+    storage: FakeStorage, committer: GroupCommitter
+) -> None:
+    storage.fail = once(StoreUnavailableError())
+    found = await answers(begin(committer, *map(user, "abc")))
+    assert [type(answer) for answer in found] == [StoreUnavailableError] * 3
+    assert storage.sizes == [3]
+
+
+async def test_own_error_of_the_storage_is_kept(storage: FakeStorage, committer: GroupCommitter) -> None:
+    error = InternalError("e1")
+    storage.fail = if_in("b", error)
+    found = await answers(begin(committer, *map(user, "ab")))
+    assert found[1] is error
+
+
+@pytest.mark.parametrize("ready", [0, None])
+async def test_storage_that_decides_nothing_leaves_nobody_waiting(
+    storage: FakeStorage, committer: GroupCommitter, ready: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run(group: Group) -> None:
+        if ready is not None:
+            group.decide(Loaded(1), ready)
+
+    monkeypatch.setattr(storage, "run", run)
+    async with asyncio.timeout(5):
+        found = await answers(begin(committer, user("a"), user("b")))
+    assert [type(answer) for answer in found] == [StoreUnavailableError] * 2
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), GeneratorExit()])
+async def test_death_of_the_task_leaves_nobody_waiting(
+    storage: FakeStorage, committer: GroupCommitter, error: BaseException
+) -> None:
+    storage.gate = asyncio.Event()
+    storage.fail = once(error)
+    first = begin(committer, user("a"), user("b"))
+    await turns()
+    later = begin(committer, user("c"), LEASE)
+    await turns()
+    storage.gate.set()
+    async with asyncio.timeout(5):
+        found = await answers([*first, *later])
+    assert [type(answer) for answer in found] == [StoreUnavailableError] * 4
+    await committer.commit(user("d"))
+    assert storage.groups == [["d"]]
+
+
+async def test_change_that_cancels_leaves_nobody_waiting(
+    storage: FakeStorage, committer: GroupCommitter
+) -> None:
+    def change(record: StateRecord) -> Changed:
+        raise asyncio.CancelledError
+
+    async with asyncio.timeout(5):
+        found = await answers(begin(committer, (ChangeState(user_scope("a"), change),), user("b")))
+    assert [type(answer) for answer in found] == [StoreUnavailableError] * 2
+
+
+async def test_death_in_a_replay_leaves_nobody_waiting(
+    storage: FakeStorage, committer: GroupCommitter
+) -> None:
+    errors: list[BaseException] = [asyncio.CancelledError(), RuntimeError("first")]
+    storage.fail = lambda names: errors.pop() if errors else None
+    async with asyncio.timeout(5):
+        found = await answers(begin(committer, *map(user, "abc")))
+    assert [type(answer) for answer in found] == [StoreUnavailableError] * 3
+
+
+# --- cancelled callers
+
+
+async def test_cancelled_before_its_group_is_dropped(storage: FakeStorage, committer: GroupCommitter) -> None:
+    storage.gate = asyncio.Event()
+    first = begin(committer, user("a"))
+    await turns()
+    more = begin(committer, *map(user, "bcd"))
+    await turns()
+    more[1].cancel()
+    storage.gate.set()
+    await answers([*first, *more])
+    assert storage.groups == [["a"], ["b", "d"]]
+
+
+async def test_cancelled_in_its_group_is_whole(storage: FakeStorage, committer: GroupCommitter) -> None:
+    storage.gate = asyncio.Event()
+    tasks = begin(committer, user("a"), user("b"))
+    await turns()
+    tasks[0].cancel()
+    await turns()
+    storage.gate.set()
+    found = await answers(tasks)
+    assert isinstance(found[0], asyncio.CancelledError)
+    assert isinstance(found[1], CommitResult)
+    assert storage.groups == [["a", "b"]]
+
+
+async def test_cancelled_in_a_failed_group_is_not_replayed(
+    storage: FakeStorage, committer: GroupCommitter
+) -> None:
+    storage.gate = asyncio.Event()
+    storage.fail = once(RuntimeError("group"))
+    tasks = begin(committer, *map(user, "abc"))
+    await turns()
+    tasks[1].cancel()
+    await turns()
+    storage.gate.set()
+    await answers(tasks)
+    assert storage.groups == [["a"], ["c"]]
+
+
+@pytest.mark.parametrize("count", range(12))
+async def test_cancelled_at_any_await(storage: FakeStorage, committer: GroupCommitter, count: int) -> None:
+    storage.fail = once(Conflict(), times=2)
+    [task] = begin(committer, user("a"))
+    await turns(count)
+    task.cancel()
+    await asyncio.wait((task,))
+    await committer.commit(user("b"))
+    assert storage.committed in (["a", "b"], ["b"])
+    if not task.cancelled():
+        assert storage.committed == ["a", "b"]
+
+
+# --- start, close
+
+
+async def test_close_finishes_what_is_queued(storage: FakeStorage, committer: GroupCommitter) -> None:
+    storage.gate = asyncio.Event()
+    tasks = begin(committer, *(user(f"{number:03}") for number in range(100)))
+    await turns()
+    closing = asyncio.create_task(committer.close())
+    await turns()
+    with pytest.raises(StoreUnavailableError):
+        await committer.commit(user("late"))
+    assert not closing.done()
+    storage.gate.set()
+    await closing
+    assert all(task.done() for task in tasks)
+    assert all(isinstance(answer, CommitResult) for answer in await answers(tasks))
+
+
+async def test_close_that_is_cancelled_stops_nothing(storage: FakeStorage, committer: GroupCommitter) -> None:
+    storage.gate = asyncio.Event()
+    tasks = begin(committer, user("a"))
+    await turns()
+    closing = asyncio.create_task(committer.close())
+    await turns()
+    closing.cancel()
+    await asyncio.wait((closing,))
+    storage.gate.set()
+    assert all(isinstance(answer, CommitResult) for answer in await answers(tasks))
+
+
+async def test_close_of_an_idle_committer(storage: FakeStorage) -> None:
+    committer = GroupCommitter(storage)
+    await committer.close()
+    with pytest.raises(StoreUnavailableError):
+        await committer.commit(user("a"))
+    committer.start()
+    await committer.commit(user("b"))
+    await committer.close()
+    await committer.close()
+    with pytest.raises(StoreUnavailableError):
+        await committer.commit(user("c"))
+    assert storage.groups == [["b"]]
+
+
+async def test_same_refusal_is_raised_with_its_own_type(committer: GroupCommitter) -> None:
+    class Mine(Exception):
+        pass
+
+    error = Mine("mine")
+
+    def change(record: StateRecord) -> Changed:
+        raise error
+
+    with pytest.raises(Mine) as raised:
+        await committer.commit((ChangeState(user_scope("a"), change),))
+    assert raised.value is error
