@@ -1,0 +1,83 @@
+"""What flow authors write with. Neither gRPC nor a database driver is loaded by it."""
+
+from __future__ import annotations
+
+from flowstate_server.errors import (
+    ActionError,
+    ConcurrentModificationError,
+    CrossFlowSchemaConflictError,
+    FlowDefinitionError,
+    FlowStateError,
+    SchemaConflictError,
+    ScopeUnavailableError,
+    StateFieldAbsentError,
+    StateTooLargeError,
+    StateTypeConflictError,
+    StateValidationError,
+    VersionMismatchError,
+)
+from flowstate_server.flows.action import Action, action
+from flowstate_server.flows.block import Block
+from flowstate_server.flows.client_view import ClientView, View
+from flowstate_server.flows.context import (
+    Context,
+    ItemStream,
+    SessionHandle,
+    SessionIdentity,
+    SessionMetadata,
+)
+from flowstate_server.flows.flow import Flow, define_flow
+from flowstate_server.flows.handler import handler
+from flowstate_server.flows.history import HistoryItem, Tokens, Turns
+from flowstate_server.flows.registry import FlowRegistry
+from flowstate_server.flows.scope import ScopeHandle, ScopeWriter, StateBatch
+from flowstate_server.flows.scope_config import Org, Request, Session, User
+from flowstate_server.flows.sequencer import Sequencer, sequencer
+from flowstate_server.model.items import Audience, ItemKind
+from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.state.write import StateWrite
+
+__all__ = [
+    "Action",
+    "ActionError",
+    "Audience",
+    "Block",
+    "ClientView",
+    "ConcurrentModificationError",
+    "Context",
+    "CrossFlowSchemaConflictError",
+    "Flow",
+    "FlowDefinitionError",
+    "FlowRegistry",
+    "FlowStateError",
+    "HistoryItem",
+    "ItemKind",
+    "ItemStream",
+    "Org",
+    "Request",
+    "SchemaConflictError",
+    "ScopeHandle",
+    "ScopeKind",
+    "ScopeUnavailableError",
+    "ScopeWriter",
+    "Sequencer",
+    "Session",
+    "SessionHandle",
+    "SessionIdentity",
+    "SessionMetadata",
+    "StateBatch",
+    "StateFieldAbsentError",
+    "StateTooLargeError",
+    "StateTypeConflictError",
+    "StateValidationError",
+    "StateWrite",
+    "Tokens",
+    "Turns",
+    "User",
+    "VersionMismatchError",
+    "View",
+    "action",
+    "define_flow",
+    "handler",
+    "sequencer",
+]

@@ -1,0 +1,122 @@
+"""What clients may see of a scope."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Generic
+
+from typing_extensions import TypeVar
+
+from flowstate_server.errors import ActionError, FlowDefinitionError
+from flowstate_server.flows.names import check_name
+from flowstate_server.flows.threads import DaemonThreads
+from flowstate_server.model.ids import new_id
+from flowstate_server.model.json_values import Json
+from flowstate_server.model.records import Failure
+from flowstate_server.state.json_profile import to_json
+
+StateT = TypeVar("StateT", default=Any)
+
+TIME_LIMIT = 1.0
+"""Seconds that a derived value may take."""
+
+_logger = logging.getLogger(__name__)
+_threads = DaemonThreads("flowstate-derived", limit=32)
+
+
+@dataclass(frozen=True, slots=True)
+class View(Generic[StateT]):
+    """All that a derived value is computed from: the scope's state, with defaults, and its resources (none yet).
+
+    ``state`` has the fields of the flow's merged schema; annotate a function ``View[SomeModel]`` to have those that it
+    reads type-checked.
+    """
+
+    state: StateT
+    resources: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+
+Derivation = Callable[[View[Any]], Any] | Callable[[View[Any]], Awaitable[Any]]
+"""Computes a derived value, JSON or what pydantic makes JSON of, from a view and nothing else; sync or async."""
+
+
+class ClientView:
+    """What clients may see of a scope; of anything not named here nothing leaves the server on the client plane.
+
+    Args:
+        expose: names of top-level state fields, passed on as they are.
+        derived: functions by name, each computing a value from a :class:`View` within one second. Sync functions run
+            in a thread. A failing one is reported to clients under its name, the other values are served.
+
+    Raises:
+        FlowDefinitionError: a name is in both, or is empty or has control characters.
+    """
+
+    def __init__(self, expose: Iterable[str] = (), derived: Mapping[str, Derivation] | None = None) -> None:
+        if isinstance(expose, str):
+            raise FlowDefinitionError("expose takes a list of field names, not one string")
+        self.expose = tuple(dict.fromkeys(check_name("an exposed name", name) for name in expose))
+        self.derived: Mapping[str, Derivation] = MappingProxyType(dict(derived or {}))
+        for name, function in self.derived.items():
+            check_name("a derived value's name", name)
+            if not callable(function):
+                raise FlowDefinitionError(
+                    f'the derived value "{name}" needs a function, not {type(function).__name__}'
+                )
+        if both := sorted(set(self.expose) & set(self.derived)):
+            raise FlowDefinitionError(f"client names can't be exposed and derived at once: {', '.join(both)}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everything that clients may see, exposed names first."""
+        return self.expose + tuple(self.derived)
+
+    def __bool__(self) -> bool:
+        return bool(self.expose or self.derived)
+
+    async def derive(self, name: str, view: View[Any]) -> Json | Failure:
+        """The derived value ``name``, or why there is none.
+
+        A failure names its kind and never repeats the text of an exception, but for an ``ActionError``, whose words
+        are meant for the client. The log has the traceback under the failure's ``error_id``.
+        """
+        try:
+            try:
+                async with asyncio.timeout(TIME_LIMIT):
+                    return to_json(await _call(self.derived[name], view), "")
+            except ActionError as error:
+                details = to_json(dict(error.details), "/details")
+                assert isinstance(details, dict)
+                return Failure(
+                    error.code or "ACTION_FAILED", error.message, details, retryable=error.retryable
+                )
+        except Exception as error:
+            error_id = new_id("err_")
+            _logger.exception("derived value %r failed (%s)", name, error_id)
+            return Failure("INTERNAL", f"the derived value failed: {type(error).__name__}", error_id=error_id)
+
+
+NOTHING_SHOWN = ClientView()
+
+
+def check_exposed(view: ClientView, where: str, fields: Iterable[str]) -> None:
+    """Refuse exposed names that are not among ``fields``.
+
+    Raises:
+        FlowDefinitionError: naming them and ``where``.
+    """
+    if unknown := sorted(set(view.expose) - set(fields)):
+        problem = f"{where} exposes fields that no schema declares: {', '.join(unknown)}"
+        raise FlowDefinitionError(problem)
+
+
+async def _call(function: Derivation, view: View[Any]) -> object:
+    if inspect.iscoroutinefunction(function):
+        return await function(view)
+    value: object = await _threads.run(function, view)
+    return await value if inspect.isawaitable(value) else value

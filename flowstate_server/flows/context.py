@@ -1,0 +1,191 @@
+"""What a block is given to work with. The engine implements it; tests get one from ``run_flow``."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar as PlainTypeVar
+
+from pydantic import BaseModel
+from typing_extensions import TypeVar
+
+from flowstate_server.flows.block import Block
+from flowstate_server.flows.history import HistoryItem, Tokens, Turns
+from flowstate_server.flows.scope import ScopeHandle
+from flowstate_server.model.items import Audience, ItemKind
+
+SessionT_co = TypeVar("SessionT_co", bound=BaseModel, default=Any, covariant=True)
+UserT_co = TypeVar("UserT_co", bound=BaseModel, default=Any, covariant=True)
+OrgT_co = TypeVar("OrgT_co", bound=BaseModel, default=Any, covariant=True)
+RequestT_co = TypeVar("RequestT_co", bound=BaseModel, default=Any, covariant=True)
+StateT_co = TypeVar("StateT_co", bound=BaseModel, default=Any, covariant=True)
+T = PlainTypeVar("T")
+I = PlainTypeVar("I")  # noqa: E741
+O = PlainTypeVar("O")  # noqa: E741
+
+SEEN_BY_ALL = (Audience.CLIENT, Audience.HISTORY)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionIdentity:
+    """Whose session this is; bare ids as callers sent them, empty where there is none."""
+
+    session_id: str
+    user_id: str
+    org_id: str
+    tenant: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionMetadata:
+    """A session's metadata, apart from its state. ``version`` counts its changes."""
+
+    title: str
+    description: str
+    tags: tuple[str, ...]
+    metadata: Mapping[str, Any]
+    version: int
+
+
+class SessionItems(ABC):
+    """The session's history: the newest completed turns (the flow's ``history_window``) and the running request.
+
+    The window is loaded once, when it is first asked for; a run that never looks back pays nothing. Failed and
+    aborted requests are not history.
+    """
+
+    @abstractmethod
+    async def all(self) -> Sequence[HistoryItem]:
+        """Every item of the window."""
+
+    @abstractmethod
+    async def client(self) -> Sequence[HistoryItem]:
+        """Those meant for clients."""
+
+    @abstractmethod
+    async def history(self, limit: Turns | Tokens | None = None) -> Sequence[HistoryItem]:
+        """Those meant for the model, oldest first, narrowed by ``limit``.
+
+        A turn is one completed request; the running request is always there and not counted. A tool call or output
+        whose other half is cut by the window is dropped.
+        """
+
+
+class SessionHandle(ScopeHandle[StateT_co], Generic[StateT_co]):
+    """The session of the running request."""
+
+    @property
+    @abstractmethod
+    def id(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def identity(self) -> SessionIdentity: ...
+
+    @property
+    @abstractmethod
+    def metadata(self) -> SessionMetadata: ...
+
+    @property
+    @abstractmethod
+    def items(self) -> SessionItems: ...
+
+    @abstractmethod
+    async def set_metadata(
+        self,
+        *,
+        title: str | None = None,
+        description: str | None = None,
+        tags: Iterable[str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> SessionMetadata:
+        """Replace the parts given, leave the others; never touches the state."""
+
+
+class ItemStream(ABC):
+    """An item in the making: ``item.added``, a delta for each :meth:`write`, ``item.done`` when the ``with`` ends.
+
+    Leaving the ``with`` by an exception appends the text so far, too.
+    """
+
+    @property
+    @abstractmethod
+    def item_id(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def text(self) -> str:
+        """What was written so far."""
+
+    @abstractmethod
+    async def write(self, text: str, /) -> None: ...
+
+
+class Context(ABC, Generic[SessionT_co, UserT_co, OrgT_co, RequestT_co]):
+    """A block's view of the request it runs in, typed by the state models that the block declares, in this order."""
+
+    @property
+    @abstractmethod
+    def request_id(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def session(self) -> SessionHandle[SessionT_co]: ...
+
+    @property
+    @abstractmethod
+    def user(self) -> ScopeHandle[UserT_co]: ...
+
+    @property
+    @abstractmethod
+    def org(self) -> ScopeHandle[OrgT_co] | None:
+        """``None`` when the session has no org."""
+
+    @property
+    @abstractmethod
+    def request(self) -> ScopeHandle[RequestT_co]:
+        """State of this one execution: gone when the request ends."""
+
+    @abstractmethod
+    def message(
+        self, role: str = "assistant", *, name: str = "", audiences: Iterable[Audience] = SEEN_BY_ALL
+    ) -> AbstractAsyncContextManager[ItemStream]:
+        """Stream a message."""
+
+    @abstractmethod
+    def reasoning(
+        self, *, name: str = "", audiences: Iterable[Audience] = SEEN_BY_ALL
+    ) -> AbstractAsyncContextManager[ItemStream]:
+        """Stream reasoning."""
+
+    @abstractmethod
+    async def add_item(
+        self,
+        kind: ItemKind | str,
+        content: Any,
+        *,
+        role: str = "",
+        name: str = "",
+        audiences: Iterable[Audience] = SEEN_BY_ALL,
+    ) -> HistoryItem:
+        """Append a whole item. For a message ``content`` may be its text; see ``model.items.Item`` for the others."""
+
+    @abstractmethod
+    async def emit(
+        self, name: str, data: Any = None, *, audience: Audience = Audience.INTERNAL, transient: bool = False
+    ) -> None:
+        """Append a custom event. It is committed with or before the next write of this run, in order of emission."""
+
+    @abstractmethod
+    async def status(self, text: str, progress: float | None = None) -> None:
+        """Tell clients what is going on; ``progress`` from 0 to 1. Transient."""
+
+    @abstractmethod
+    def run(self, operation: Coroutine[Any, Any, T], /) -> T:
+        """From a sync handler, which runs in a thread: run an operation of this context and wait for it."""
+
+    @abstractmethod
+    async def execute(self, block: Block[I, O], value: I, /) -> O:
+        """Run another block as a part of this one, with a context of its own."""

@@ -1,0 +1,158 @@
+"""Flows: actions over state in four scopes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import BaseModel
+
+from flowstate_server.errors import FlowDefinitionError
+from flowstate_server.flows.action import Action
+from flowstate_server.flows.block import Block
+from flowstate_server.flows.bubbling import merge_schemas, reachable_blocks
+from flowstate_server.flows.client_view import ClientView, check_exposed
+from flowstate_server.flows.names import check_name
+from flowstate_server.flows.scope_config import Org, Request, Session, User
+from flowstate_server.model.json_values import JsonObject, canonical_json
+from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.state.schema import StateSchema
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Flow:
+    """A program that a server hosts; made by :func:`define_flow`, which says what the parts mean.
+
+    ``schemas`` has all four scopes, ``client_views`` those that have something to show, ``state_models`` those for
+    which the flow itself declares a model. ``blocks`` are all that its actions reach, each once.
+    """
+
+    kind: str
+    actions: Mapping[str, Action[Any, Any]]
+    blocks: tuple[Block[Any, Any], ...]
+    schemas: Mapping[ScopeKind, StateSchema]
+    state_models: Mapping[ScopeKind, type[BaseModel]]
+    client_views: Mapping[ScopeKind, ClientView]
+    description: str
+    isolate_user_state: bool
+    isolate_org_state: bool
+    history_window: int
+    persist_state_changes: bool
+    cas_attempts: int
+
+    def isolates(self, scope: ScopeKind) -> bool:
+        """Whether the flow keeps its own record of a scope that other flows share."""
+        return {ScopeKind.USER: self.isolate_user_state, ScopeKind.ORG: self.isolate_org_state}.get(
+            scope, False
+        )
+
+    @cached_property
+    def revision(self) -> str:
+        """A hash of everything that a client could see of the flow: the same in every process that defines it so."""
+        return hashlib.sha256(canonical_json(self._visible())).hexdigest()
+
+    def _visible(self) -> JsonObject:
+        return {
+            "kind": self.kind,
+            "description": self.description,
+            "actions": {
+                name: {
+                    "description": action.description,
+                    "input": action.input_schema(),
+                    "output": action.output_schema(),
+                    "timeout": action.timeout,
+                }
+                for name, action in self.actions.items()
+            },
+            "schemas": {scope.value: schema.hash for scope, schema in self.schemas.items()},
+            "client_views": {
+                scope.value: {"expose": [*sorted(view.expose)], "derived": [*sorted(view.derived)]}
+                for scope, view in self.client_views.items()
+            },
+            "isolated": [scope.value for scope in ScopeKind if self.isolates(scope)],
+            "persist_state_changes": self.persist_state_changes,
+        }
+
+    def __repr__(self) -> str:
+        return f"<flow {self.kind}>"
+
+
+def define_flow(
+    kind: str,
+    *,
+    actions: Mapping[str, Action[Any, Any]],
+    session: Session = Session(),  # noqa: B008 - frozen, like those below
+    user: User = User(),  # noqa: B008
+    org: Org = Org(),  # noqa: B008
+    request: Request = Request(),  # noqa: B008
+    description: str = "",
+    isolate_user_state: bool = False,
+    isolate_org_state: bool = False,
+    history_window: int = 50,
+    persist_state_changes: bool = False,
+    cas_attempts: int = 8,
+) -> Flow:
+    """Build a flow. The schema of each scope is merged from all blocks that its actions reach and its own models.
+
+    Args:
+        kind: its name on the server, 1 to 128 bytes without control characters.
+        actions: what clients can call, by name.
+        session, user, org, request: fields beyond those of the blocks, and what clients may see.
+        description: for people and models that choose among flows.
+        isolate_user_state, isolate_org_state: keep the flow's own user or org record apart from other flows'.
+        history_window: completed turns that ``ctx.session.items`` looks back on at most.
+        persist_state_changes: keep ``state_change`` events like the others, instead of sweeping them after a while.
+        cas_attempts: how often ``atomic_state`` tries before it raises ``ConcurrentModificationError``.
+
+    Raises:
+        SchemaConflictError: two declarations of one field can't be merged; it names both.
+        FlowDefinitionError: anything else that can't be; the message says what.
+    """
+    check_name("a flow's kind", kind)
+    if not actions:
+        raise FlowDefinitionError(f'flow "{kind}" needs at least one action')
+    for name, action in actions.items():
+        check_name(f'flow "{kind}": an action\'s name', name)
+        _check_made(kind, f'action "{name}"', action, Action)
+    _check_count(kind, "history_window", history_window, 0)
+    _check_count(kind, "cas_attempts", cas_attempts, 1)
+    _check_made(kind, "session", session, Session)
+    _check_made(kind, "user", user, User)
+    _check_made(kind, "org", org, Org)
+    _check_made(kind, "request", request, Request)
+    configs = (request, session, user, org)
+    blocks = reachable_blocks(action.block for action in actions.values())
+    own_models = {config.kind: config.state for config in configs if config.state is not None}
+    schemas = merge_schemas(kind, blocks, own_models)
+    views = {config.kind: config.client_view for config in configs if config.client_view}
+    for scope, view in views.items():
+        check_exposed(view, f'flow "{kind}": the {scope} scope', schemas[scope].fields)
+    return Flow(
+        kind=kind,
+        actions=MappingProxyType({name: action.named(name) for name, action in actions.items()}),
+        blocks=blocks,
+        schemas=MappingProxyType(schemas),
+        state_models=MappingProxyType(own_models),
+        client_views=MappingProxyType(views),
+        description=description,
+        isolate_user_state=isolate_user_state,
+        isolate_org_state=isolate_org_state,
+        history_window=history_window,
+        persist_state_changes=persist_state_changes,
+        cas_attempts=cas_attempts,
+    )
+
+
+def _check_made(kind: str, part: str, value: object, expected: type) -> None:
+    if not isinstance(value, expected):
+        problem = f"{part} must be {expected.__name__}(...), not {type(value).__name__}"
+        raise FlowDefinitionError(f'flow "{kind}": {problem}')
+
+
+def _check_count(kind: str, name: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise FlowDefinitionError(f'flow "{kind}": {name} must be a whole number of at least {least}')

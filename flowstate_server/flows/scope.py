@@ -1,0 +1,146 @@
+"""What a block sees of a scope: its state to read, the operations to change it.
+
+The operations are *declarative*: the store applies them to the newest stored state, inside its transaction. They never
+lose an update and never raise a conflict, whoever else writes. ``ScopeHandle.atomic_state`` is for the rest.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Generic
+
+from pydantic import BaseModel
+from typing_extensions import TypeVar
+
+from flowstate_server.state import operations as op
+from flowstate_server.state.operations import Operation
+from flowstate_server.state.write import StateWrite
+
+StateT_co = TypeVar("StateT_co", bound=BaseModel, default=Any, covariant=True)
+Fields = Mapping[str, Any]
+
+
+class ScopeWriter(ABC):
+    """The declarative operations on one scope; each is one commit and answers with the version it made.
+
+    Raises (all of them, nothing is written then):
+        StateValidationError: the state would not fit the flow's schema; names path and rule.
+        StateTypeConflictError: the stored value has a type the operation can't work on.
+        JsonInvalidError, JsonNumberError, JsonLimitError: a value is not JSON by the profile.
+        StateTooLargeError: the state would exceed its size limit.
+        ScopeUnavailableError: the user or org record was deleted while this request ran.
+        LeaseLostError: this run was ended elsewhere; stop.
+    """
+
+    @abstractmethod
+    async def write(self, operations: Sequence[Operation], /) -> StateWrite:
+        """Commit ``operations`` as one version, or none of them."""
+
+    async def set_state(self, state: BaseModel | Fields, /) -> StateWrite:
+        """Replace the whole state (fields that only other flows declare are kept)."""
+        return await self.write(op.set_state(state))
+
+    async def patch_state(self, fields: Fields | None = None, /, **more: Any) -> StateWrite:
+        """Set the given top-level fields, leave the others."""
+        return await self.write(op.patch_state({**(fields or {}), **more}))
+
+    async def inc_state(
+        self, deltas: Mapping[str, int | float] | None = None, /, **more: float
+    ) -> StateWrite:
+        """Add to numeric fields; a missing one starts at its schema default, else 0."""
+        return await self.write(op.inc_state({**(deltas or {}), **more}))
+
+    async def push_state(self, field: str, /, *values: Any) -> StateWrite:
+        """Append to a list; a missing one starts at its schema default, else empty."""
+        return await self.write(op.push_state(field, values))
+
+    async def set_state_record(self, field: str, key: str, value: Any, /) -> StateWrite:
+        """``state[field][key] = value``; a missing map is created."""
+        return await self.write(op.set_state_record(field, key, value))
+
+    async def delete_state_record(self, field: str, key: str, /) -> StateWrite:
+        """Remove ``state[field][key]`` if it is there."""
+        return await self.write(op.delete_state_record(field, key))
+
+    async def unset_state(self, *fields: str) -> StateWrite:
+        """Remove top-level fields; their defaults show again."""
+        return await self.write(op.unset_state(fields))
+
+
+class StateBatch:
+    """Operations collected in ``async with scope.batch() as b`` and committed as one version when the block ends.
+
+    The methods only collect: nothing is awaited, and nothing is committed if the ``with`` body raises.
+    """
+
+    def __init__(self) -> None:
+        self.operations: list[Operation] = []
+        self.result: StateWrite | None = None
+
+    def set_state(self, state: BaseModel | Fields, /) -> None:
+        self.operations += op.set_state(state)
+
+    def patch_state(self, fields: Fields | None = None, /, **more: Any) -> None:
+        self.operations += op.patch_state({**(fields or {}), **more})
+
+    def inc_state(self, deltas: Mapping[str, int | float] | None = None, /, **more: float) -> None:
+        self.operations += op.inc_state({**(deltas or {}), **more})
+
+    def push_state(self, field: str, /, *values: Any) -> None:
+        self.operations += op.push_state(field, values)
+
+    def set_state_record(self, field: str, key: str, value: Any, /) -> None:
+        self.operations += op.set_state_record(field, key, value)
+
+    def delete_state_record(self, field: str, key: str, /) -> None:
+        self.operations += op.delete_state_record(field, key)
+
+    def unset_state(self, *fields: str) -> None:
+        self.operations += op.unset_state(fields)
+
+
+class ScopeHandle(ScopeWriter, Generic[StateT_co]):
+    """A scope of the running request."""
+
+    @property
+    @abstractmethod
+    def state(self) -> StateT_co:
+        """The state as the block's model, immutable, with defaults and this request's own earlier writes.
+
+        Others' writes appear after the next write or :meth:`refresh`. Reading a field that has neither value nor
+        default raises ``StateFieldAbsentError``; :meth:`get` gives ``None`` for it.
+        """
+
+    @abstractmethod
+    def get(self, field: str, /) -> Any:
+        """The field's value, its default, or ``None``."""
+
+    @property
+    @abstractmethod
+    def version(self) -> int:
+        """The version that :attr:`state` shows; 0 for a record never written."""
+
+    @abstractmethod
+    async def refresh(self) -> None:
+        """Read the newest stored state."""
+
+    @abstractmethod
+    def batch(self) -> AbstractAsyncContextManager[StateBatch]:
+        """Collect operations and commit them as one version."""
+
+    @abstractmethod
+    def at(self, version: int, /) -> ScopeWriter:
+        """The same operations, on the condition that the stored state is at ``version``.
+
+        Otherwise nothing is written and ``VersionMismatchError`` carries the current version. Never retried.
+        """
+
+    @abstractmethod
+    async def atomic_state(self, change: Callable[[StateT_co], Fields], /) -> StateWrite:
+        """Read, compute, compare-and-swap: ``change`` gets the newest state and returns the fields to merge.
+
+        ``change`` must be pure: it runs again on the fresh state when another writer was first. After the scope's
+        budget of lost races (``cas_attempts``) it raises ``ConcurrentModificationError``.
+        """

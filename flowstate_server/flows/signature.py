@@ -1,0 +1,82 @@
+"""What a function's annotations say about it as a handler."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from flowstate_server.errors import FlowDefinitionError
+from flowstate_server.flows.context import Context
+from flowstate_server.model.scopes import ScopeKind
+
+CONTEXT_SCOPES = (ScopeKind.SESSION, ScopeKind.USER, ScopeKind.ORG, ScopeKind.REQUEST)
+"""The scopes of ``Context[...]``'s parameters, in their order."""
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerSignature:
+    """``context_models`` are the state models that the context is annotated with."""
+
+    input_type: Any
+    output_type: Any
+    context_models: Mapping[ScopeKind, type[BaseModel]]
+
+
+def read_signature(
+    function: Callable[..., Any], name: str, local_names: Mapping[str, Any]
+) -> HandlerSignature:
+    """The types of the handler that ``function`` would make; ``local_names`` help to resolve string annotations.
+
+    Raises:
+        FlowDefinitionError: ``function`` can't be a handler.
+    """
+
+    def refused(problem: str) -> FlowDefinitionError:
+        return FlowDefinitionError(f'handler "{name}" {problem}')
+
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise refused("must return its output, not yield it: stream with ctx.message() and the like")
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except ValueError:
+        raise refused("has no signature to read") from None
+    if len(parameters) != 2 or any(one.kind not in _POSITIONAL for one in parameters):
+        raise refused(f"must take (input, context), not ({', '.join(map(str, parameters))})")
+    given, context = (one.name for one in parameters)
+    try:
+        hints = typing.get_type_hints(function, localns=dict(local_names), include_extras=True)
+    except NameError as error:
+        raise refused(f"has an annotation that can't be resolved: {error}") from None
+    except TypeError as error:
+        raise refused(f"has an annotation that is not a type: {error}") from None
+    if given not in hints:
+        raise refused(f"needs an annotation for its input {given}")
+    if "return" not in hints:
+        raise refused("needs a return annotation (-> None if it returns nothing)")
+    if _is_context(hints[given]):
+        raise refused("must take (input, context), in this order")
+    annotation = hints.get(context, Any)
+    if annotation is not Any and not _is_context(annotation):
+        raise refused(f"must have Context as the annotation of {context}")
+    return HandlerSignature(hints[given], hints["return"], _context_models(annotation))
+
+
+def _is_context(annotation: Any) -> bool:
+    origin = typing.get_origin(annotation) or annotation
+    return isinstance(origin, type) and issubclass(origin, Context)
+
+
+def _context_models(annotation: Any) -> Mapping[ScopeKind, type[BaseModel]]:
+    arguments = typing.get_args(annotation)
+    return {
+        scope: model
+        for scope, model in zip(CONTEXT_SCOPES, arguments, strict=False)
+        if isinstance(model, type) and issubclass(model, BaseModel)
+    }

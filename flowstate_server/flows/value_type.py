@@ -1,0 +1,161 @@
+"""A type as an author annotated it, and what is checked and made by it."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+from pydantic_core import PydanticSerializationError, from_json
+
+from flowstate_server.errors import (
+    FlowDefinitionError,
+    JsonInvalidError,
+    JsonNumberError,
+    ValidationFailedError,
+)
+from flowstate_server.model.json_values import Json, JsonObject
+from flowstate_server.state.core_schemas import CoreSchema, has_code, has_type
+from flowstate_server.state.json_limits import NOT_FINITE
+from flowstate_server.state.json_pointer import format_pointer
+from flowstate_server.state.json_profile import to_json
+from flowstate_server.state.violations import violations_of
+
+
+class ValueType:
+    """``what`` names it in errors: ``the input of handler "reply"``."""
+
+    def __init__(self, annotation: Any, what: str) -> None:
+        self.annotation = annotation
+        self.what = what
+        self._adapter = _adapter(annotation, what)
+        self._class = annotation if _checks_instances(annotation) else None
+        self._schemas: dict[str, JsonObject] = {}
+        schema = cast(CoreSchema, self._adapter.core_schema)
+        self._has_code = has_code(schema, {})
+        self._untyped = any(has_type(schema, kind, {}) for kind in ("any", "is-instance"))
+
+    def validate(self, value: object, path: str) -> Any:
+        """``value`` if it is an instance of the type, else what pydantic makes of it.
+
+        Raises:
+            ValidationFailedError: paths below ``path`` and rules, never the value.
+        """
+        if self._class is not None and isinstance(value, self._class):
+            return value
+        try:
+            return self._adapter.validate_python(value)
+        except ValidationError as error:
+            raise self._refusal(error, value, path) from None
+
+    def validate_json(self, text: bytes, path: str) -> Any:
+        """The value of JSON text, which must obey the profile, validated strictly.
+
+        Raises:
+            ValidationFailedError: paths below ``path`` and rules, never the value.
+        """
+        try:
+            return self._adapter.validate_json(text, strict=True)
+        except ValidationError as error:
+            raise self._refusal(error, _parsed(text), path) from None
+
+    def dump(self, value: object, path: str) -> Json:
+        """The JSON form of ``value``, by alias as the schema has it.
+
+        Raises:
+            JsonInvalidError, JsonNumberError, JsonLimitError: it has none.
+        """
+        try:
+            plain = self._adapter.dump_python(value, mode="json", by_alias=True, warnings="error")
+        except (PydanticSerializationError, ValueError):
+            raise JsonInvalidError(path, f"{self.what} has no JSON form") from None
+        if self._untyped:  # there pydantic makes null of what is not finite
+            _require_finite(self._adapter.dump_python(value, by_alias=True), path)
+        return to_json(plain, path)
+
+    def json_schema(self, mode: Literal["validation", "serialization"]) -> JsonObject:
+        """The JSON Schema (draft 2020-12) of its JSON form. Don't modify it.
+
+        Raises:
+            FlowDefinitionError: it has none.
+        """
+        try:
+            if mode not in self._schemas:
+                self._schemas[mode] = self._adapter.json_schema(mode=mode)
+            return self._schemas[mode]
+        except PydanticUserError:
+            raise FlowDefinitionError(f"{self.what} has no JSON Schema: {self.annotation!r}") from None
+
+    def _refusal(self, error: ValidationError, value: object, path: str) -> ValidationFailedError:
+        coded: set[Any] = set()
+        if self._has_code:  # what says a violation may then be an author's text
+            coded.update(
+                line["loc"][0] for line in error.errors(include_url=False, include_input=False) if line["loc"]
+            )
+        found = violations_of(error, cast(Any, value), coded)
+        return ValidationFailedError(tuple(replace(one, path=path + one.path) for one in found))
+
+
+def check_fits(given: Any, taken: Any, where: str) -> None:
+    """Refuse what surely goes wrong at run time: a block that takes a model and is given nothing or another model.
+
+    Raises:
+        FlowDefinitionError: naming ``where`` and both types.
+    """
+    if not _is_model(taken) or not (given in (None, type(None)) or _is_model(given)):
+        return
+    if given in (None, type(None)) or not issubclass(given, taken):
+        name = "None" if given in (None, type(None)) else given.__name__
+        raise FlowDefinitionError(f"{where} takes {taken.__name__}, but is given {name}")
+
+
+def _is_model(annotation: Any) -> bool:
+    return inspect.isclass(annotation) and issubclass(annotation, BaseModel)
+
+
+def _adapter(annotation: Any, what: str) -> TypeAdapter[Any]:
+    try:
+        try:
+            adapter = TypeAdapter(annotation)
+        except PydanticSchemaGenerationError:
+            adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
+        if not adapter.pydantic_complete:
+            adapter.rebuild(raise_errors=True)
+    except (PydanticUserError, NameError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise FlowDefinitionError(
+            f"{what} has a type that pydantic can't check, {annotation!r}: {reason}"
+        ) from None
+    return adapter
+
+
+def _checks_instances(annotation: Any) -> bool:
+    if not inspect.isclass(annotation):
+        return False
+    try:
+        isinstance(None, annotation)
+    except TypeError:  # a TypedDict, a protocol, a parametrised generic
+        return False
+    return True
+
+
+def _require_finite(value: object, path: str) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise JsonNumberError(path, NOT_FINITE)
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _require_finite(item, path + format_pointer((str(key),)))
+    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        for place, item in enumerate(value):
+            _require_finite(item, path + format_pointer((str(place),)))
+
+
+def _parsed(text: bytes) -> object:
+    try:
+        return from_json(text)
+    except ValueError:
+        return None

@@ -1,0 +1,85 @@
+"""What the type checker has to refuse in flows. Checked, never run.
+
+Each wrong line says by ``type: ignore[...]`` which error it has to be; where the checker no longer finds that, it finds
+an unused ``type: ignore``.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from flowstate_server.flows import Context, Session, Turns, View, action, define_flow, handler, sequencer
+
+
+class Counted(BaseModel):
+    message_count: int = 0
+
+
+class Preferences(BaseModel):
+    theme: str = "light"
+
+
+class Say(BaseModel):
+    message: str
+
+
+class Move(BaseModel):
+    distance: int
+
+
+@handler(session_state=Counted)
+async def count(say: Say, ctx: Context[Counted]) -> int:
+    repr(ctx.session.state.message_counter)  # type: ignore[attr-defined]
+    wrong: str = ctx.session.state.message_count  # type: ignore[assignment]
+    ctx.session.state = Counted()  # type: ignore[misc]
+    repr(ctx.user.status)  # type: ignore[attr-defined]
+    await ctx.session.items.history(3)  # type: ignore[arg-type]
+    await ctx.session.inc_state("message_count")  # type: ignore[arg-type]
+    await ctx.session.atomic_state(lambda state: {"message_count": state.messages})  # type: ignore[attr-defined]
+    await ctx.execute(move, say)  # type: ignore[misc]
+    return len(wrong)
+
+
+@handler(org_state=Preferences)
+async def org_without_check(say: Say, ctx: Context[BaseModel, BaseModel, Preferences]) -> str:
+    return ctx.org.state.theme  # type: ignore[union-attr]
+
+
+@handler
+async def move(move: Move, ctx: Context) -> Move:
+    return move
+
+
+@handler(session_state=Counted)  # type: ignore[arg-type]
+async def other_model(say: Say, ctx: Context[Preferences]) -> None: ...
+
+
+@handler  # type: ignore[arg-type]
+async def no_context(say: Say) -> None: ...
+
+
+handler(session_state=Counted())  # type: ignore[call-overload]
+
+
+async def called_directly(ctx: Context) -> None:
+    text: str = await count(Say(message=""), ctx)  # type: ignore[assignment]
+    await count(text, ctx)  # type: ignore[arg-type]
+
+
+sequencer("wrong order").step(count).step(count)  # type: ignore[arg-type]
+sequencer("wrong input").step(count).tap(move)  # type: ignore[arg-type]
+sequencer("a tap changes nothing").tap(count).step(move)  # type: ignore[arg-type]
+sequencer("a function").step(len)  # type: ignore[arg-type]
+
+action(input=Move, block=count)  # type: ignore[misc]
+action(input=Say, block=sequencer("empty"))  # type: ignore[call-overload]
+action(input=Say, block=count, timeout="5 s")  # type: ignore[call-overload]
+
+define_flow("chat", actions={"count": count})  # type: ignore[dict-item]
+define_flow("chat", actions={}, session=Session(state=Counted()))  # type: ignore[arg-type]
+Turns("3")  # type: ignore[arg-type]
+
+
+def derived(view: View[Counted]) -> int:
+    repr(view.state.theme)  # type: ignore[attr-defined]
+    return view.state.message_count

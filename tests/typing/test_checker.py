@@ -1,0 +1,21 @@
+"""The type checker proves what flows read, take and give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mypy import api
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+
+
+@pytest.mark.timeout(180)
+def test_checker_accepts_and_refuses_what_it_should(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    files = [str(HERE / "accepted.py"), str(HERE / "refused.py")]
+
+    report, problems, _ = api.run(["--no-error-summary", "--cache-dir", str(tmp_path), *files])
+
+    assert (report, problems) == ("", "")
