@@ -1,0 +1,78 @@
+"""The application: flows, and the store they live on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from flowstate_server.engine.engine import Engine
+from flowstate_server.engine.settings import EngineSettings
+from flowstate_server.flows.flow import Flow
+from flowstate_server.flows.registry import FlowRegistry
+from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.memory.store import MemoryStore
+
+DEFAULT_PROFILE = "default"
+PRIMARY = "primary"
+
+StoreProfile = Store | Mapping[str, Store]
+"""A store, or the stores of a profile by slot. The slot ``primary`` is required; a bare store is taken as it."""
+
+
+class FlowState:
+    """Flows that are served together, and their store. Make it with :func:`create_flowstate`."""
+
+    def __init__(self, registry: FlowRegistry, store: Store) -> None:
+        self.registry = registry
+        self.store = store
+
+    def engine(self, store: Store | None = None, settings: EngineSettings | None = None) -> Engine:
+        """An engine, not yet opened, that runs these flows on ``store`` (default: the application's own)."""
+        return Engine(store or self.store, self.registry, settings)
+
+
+def create_flowstate(*, flows: Iterable[Flow], stores: Mapping[str, StoreProfile] | None = None) -> FlowState:
+    """An application of ``flows``.
+
+    ``stores`` maps profile names to stores; this release serves the profile ``default``. Without it state lives in
+    memory and ends with the process.
+
+    Raises:
+        CrossFlowSchemaConflictError: two flows share a user or org record and declare it differently.
+        FlowDefinitionError: two flows have the same kind.
+        ValueError: a profile or slot is missing or unknown.
+    """
+    registry = FlowRegistry()
+    for flow in flows:
+        registry.register(flow)
+    return FlowState(registry, _primary(stores) if stores is not None else MemoryStore())
+
+
+def store_from_url(url: str) -> Store:
+    """The store that a URL names, not yet opened.
+
+    ``memory`` keeps state in this process; ``sqlite:///chat.db`` is a file beside the working directory,
+    ``sqlite:////var/lib/chat.db`` one at an absolute path.
+
+    Raises:
+        ValueError: the URL names no store that this release has.
+    """
+    if url in ("memory", "memory://"):
+        return MemoryStore()
+    scheme, separator, rest = url.partition(":///")
+    if scheme == "sqlite" and separator and rest:
+        from flowstate_server.stores.sqlite.store import SqliteStore
+
+        return SqliteStore(rest)
+    raise ValueError(f"no store for {url!r}: use memory or sqlite:///PATH")
+
+
+def _primary(stores: Mapping[str, StoreProfile]) -> Store:
+    unknown = stores.keys() - {DEFAULT_PROFILE}
+    if unknown or DEFAULT_PROFILE not in stores:
+        raise ValueError(f"stores must hold the profile {DEFAULT_PROFILE!r} and no other, not {sorted(stores)}")
+    profile = stores[DEFAULT_PROFILE]
+    if isinstance(profile, Store):
+        return profile
+    if set(profile) != {PRIMARY}:
+        raise ValueError(f"a store profile has the slot {PRIMARY!r} and no other, not {sorted(profile)}")
+    return profile[PRIMARY]

@@ -1,0 +1,130 @@
+"""Whom a session belongs to, and whether a caller may touch it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from flowstate_server.errors import (
+    AccessDeniedError,
+    FlowBindingMismatchError,
+    OrgBindingMismatchError,
+    RequestNotFoundError,
+    SessionNotFoundError,
+    ValidationFailedError,
+    Violation,
+)
+from flowstate_server.model.identity import Principal
+from flowstate_server.model.ids import check_id
+from flowstate_server.model.records import RequestHead, SessionRecord
+from flowstate_server.model.scopes import SessionKey
+from flowstate_server.stores.contract.store import Store
+
+REMEMBERED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What a session is bound to for its whole life; ``log_id`` tells this life from others under the same id."""
+
+    key: SessionKey
+    log_id: str
+    flow_kind: str
+    user_id: str
+    org_id: str
+
+
+def binding_of(record: SessionRecord) -> Binding:
+    return Binding(record.key, record.log_id, record.flow_kind, record.user_id, record.org_id)
+
+
+class Bindings:
+    """Finds bindings and remembers them.
+
+    A remembered one may be of a session deleted meanwhile: whoever writes on the strength of it names its ``log_id``
+    in the batch (``RequireSession``), calls :meth:`forget` on ``SessionChanged`` and tries again.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._remembered: OrderedDict[SessionKey, Binding] = OrderedDict()
+
+    async def find(self, key: SessionKey) -> Binding | None:
+        """The binding of a live session, ``None`` for an id never used; a deleted one is ``SessionNotFoundError``."""
+        known = self._remembered.get(key)
+        if known is not None:
+            self._remembered.move_to_end(key)
+            return known
+        record = await self._store.get_session(key)
+        if record is None:
+            return None
+        if record.deleted:
+            raise SessionNotFoundError(key.session_id)
+        return self.remember(binding_of(record))
+
+    async def owned(self, principal: Principal, session_id: str) -> Binding:
+        """The binding of a session that ``principal`` may touch, else ``SessionNotFoundError``."""
+        check_id("session_id", session_id)
+        binding = await self.find(SessionKey(principal.tenant, session_id))
+        if binding is None:
+            raise SessionNotFoundError(session_id)
+        check_binding(principal, binding)
+        return binding
+
+    def remember(self, binding: Binding) -> Binding:
+        self._remembered[binding.key] = binding
+        if len(self._remembered) > REMEMBERED:
+            self._remembered.popitem(last=False)
+        return binding
+
+    def forget(self, key: SessionKey) -> None:
+        self._remembered.pop(key, None)
+
+
+def claimed_user(principal: Principal, user_id: str) -> str:
+    """The user a call acts for: the one it names, else the one its credentials are bound to.
+
+    Raises:
+        AccessDeniedError: the call names another user than its credentials.
+        ValidationFailedError: neither names one.
+    """
+    check_id("user_id", user_id, required=False)
+    if principal.user and user_id and user_id != principal.user:
+        raise AccessDeniedError("the credentials are bound to another user than user_id")
+    user = user_id or principal.user
+    if not user:
+        raise ValidationFailedError((Violation("user_id", "required", "must not be empty"),))
+    return user
+
+
+def claimed_org(principal: Principal, org_id: str) -> str:
+    """The org a call names, else the one its credentials are bound to, else empty."""
+    check_id("org_id", org_id, required=False)
+    if principal.org and org_id and org_id != principal.org:
+        raise AccessDeniedError("the credentials are bound to another org than org_id")
+    return org_id or principal.org
+
+
+def check_binding(
+    principal: Principal, binding: Binding, *, user_id: str = "", org_id: str = "", flow_kind: str = ""
+) -> None:
+    """Whether ``principal``, claiming the given ids (empty: claiming nothing), may use the session.
+
+    Another user gets the same answer as for a session that never existed; org and flow mismatches are told apart for
+    the rightful owner only.
+    """
+    user = user_id or principal.user
+    if user and user != binding.user_id:
+        raise SessionNotFoundError(binding.key.session_id)
+    if org_id and org_id != binding.org_id:
+        raise OrgBindingMismatchError(binding.key.session_id)
+    if principal.org and binding.org_id and principal.org != binding.org_id:
+        raise OrgBindingMismatchError(binding.key.session_id)
+    if flow_kind and flow_kind != binding.flow_kind:
+        raise FlowBindingMismatchError(binding.key.session_id)
+
+
+def check_owner(principal: Principal, head: RequestHead) -> None:
+    """A request of another user is answered like one that never existed."""
+    if principal.user and principal.user != head.user_id:
+        raise RequestNotFoundError(head.key.request_id)

@@ -1,0 +1,51 @@
+"""The engine: everything that serves one store with one registry of flows."""
+
+from __future__ import annotations
+
+from flowstate_server.engine.bindings import Bindings
+from flowstate_server.engine.dispatcher import Dispatcher
+from flowstate_server.engine.live_tail import Events
+from flowstate_server.engine.requests import Requests
+from flowstate_server.engine.sessions import Sessions
+from flowstate_server.engine.settings import EngineSettings
+from flowstate_server.engine.snapshots import Snapshots
+from flowstate_server.engine.states import States
+from flowstate_server.engine.supervisor import Supervisor
+from flowstate_server.engine.sweeper import Sweeper
+from flowstate_server.flows.registry import FlowRegistry
+from flowstate_server.stores.contract.store import Store
+
+
+class Engine:
+    """Runs flows on a store and answers calls. :meth:`open` it before use, :meth:`close` it after."""
+
+    def __init__(self, store: Store, registry: FlowRegistry, settings: EngineSettings | None = None) -> None:
+        self.store = store
+        self.registry = registry
+        self.settings = settings or EngineSettings()
+        bindings = Bindings(store)
+        self.supervisor = Supervisor(store, self.settings)
+        self.sweeper = Sweeper(store, self.settings)
+        self.dispatcher = Dispatcher(store, registry, bindings, self.supervisor, self.settings)
+        self.requests = Requests(store, self.supervisor, self.settings)
+        self.events = Events(store, registry, bindings, self.settings)
+        self.sessions = Sessions(store, registry, bindings, self.settings)
+        self.snapshots = Snapshots(store, registry, bindings)
+        self.states = States(store, registry, bindings, self.settings)
+
+    @property
+    def instance_id(self) -> str:
+        """The id of this server process; a new one after it was fenced."""
+        return self.supervisor.process
+
+    async def open(self) -> None:
+        """Open the store, take the lease, and begin to sweep what dead processes left."""
+        await self.store.open()
+        await self.supervisor.open()
+        self.sweeper.open()
+
+    async def close(self, drain: float = 0.0) -> None:
+        """Give runs ``drain`` seconds to end, end the others as interrupted, and close the store."""
+        await self.sweeper.close()
+        await self.supervisor.close(drain)
+        await self.store.close()

@@ -1,0 +1,51 @@
+"""How a block's exception becomes a failure that clients may see."""
+
+from __future__ import annotations
+
+import logging
+
+from flowstate_server.errors import ActionError, ConcurrentModificationError, FlowStateError
+from flowstate_server.model.ids import new_id
+from flowstate_server.model.json_values import JsonObject
+from flowstate_server.model.records import Failure
+from flowstate_server.state.json_profile import to_json
+
+log = logging.getLogger(__name__)
+
+ACTION_FAILED = "ACTION_FAILED"
+ACTION_TIMEOUT = "ACTION_TIMEOUT"
+WRITE_CONFLICT = "WRITE_CONFLICT"
+INTERNAL = "INTERNAL"
+
+
+def failure_of(error: BaseException, what: str) -> Failure:
+    """The failure that ``error`` is to clients: an ``ActionError``'s own words, else nothing but an id.
+
+    The traceback of anything unexpected goes to the log under that id; ``what`` names the request there.
+    """
+    if isinstance(error, ActionError):
+        try:
+            details = to_json(error.details, "/details")
+        except FlowStateError as bad:
+            return failure_of(bad, what)
+        return Failure(
+            error.code or ACTION_FAILED,
+            error.message,
+            details if isinstance(details, dict) else {},
+            retryable=error.retryable,
+        )
+    if isinstance(error, ConcurrentModificationError):
+        return Failure(WRITE_CONFLICT, "another writer was first, repeatedly", retryable=True)
+    error_id = new_id("err_")
+    log.error("%s failed, error id %s", what, error_id, exc_info=error)
+    return Failure(INTERNAL, "the action failed", error_id=error_id)
+
+
+def failure_payload(failure: Failure) -> JsonObject:
+    return {
+        "reason": failure.reason,
+        "message": failure.message,
+        "details": failure.details,
+        "error_id": failure.error_id,
+        "retryable": failure.retryable,
+    }

@@ -1,0 +1,172 @@
+"""Catch up, then follow: the one loop behind every tail."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+from flowstate_server.engine.bindings import Bindings, check_owner
+from flowstate_server.engine.calls import (
+    EventList,
+    LogCursor,
+    TailBatch,
+    TailCall,
+    TailCaughtUp,
+    TailEnded,
+    TailFrame,
+    TailHeartbeat,
+    TailStarted,
+    TailTrimmed,
+)
+from flowstate_server.engine.projection import EventProjector
+from flowstate_server.engine.settings import EngineSettings
+from flowstate_server.errors import (
+    CursorAheadError,
+    CursorInvalidError,
+    CursorLogMismatchError,
+    RequestNotFoundError,
+)
+from flowstate_server.flows.registry import FlowRegistry
+from flowstate_server.model.events import EventRecord
+from flowstate_server.model.identity import Principal
+from flowstate_server.model.ids import check_id
+from flowstate_server.model.records import RequestHead
+from flowstate_server.model.scopes import RequestKey
+from flowstate_server.stores.contract.reads import EventPage
+from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.contract.watch import Topic, TopicKind, Watch
+
+
+class Events:
+    """Serves request logs: pages and tails.
+
+    A tail holds a position, not a queue: it waits for a wake-up, reads what lies after its position and hands it over
+    before it reads on. A slow reader costs one page of memory and slows nobody.
+    """
+
+    def __init__(
+        self, store: Store, registry: FlowRegistry, bindings: Bindings, settings: EngineSettings
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._bindings = bindings
+        self._settings = settings
+
+    async def list(self, principal: Principal, request_id: str, after: int, page_size: int) -> EventList:
+        """One page of what the caller's plane may see of the log after sequence ``after``."""
+        key = RequestKey(principal.tenant, check_id("request_id", request_id))
+        if after < 0:
+            raise CursorInvalidError("a sequence is not negative")
+        page = await self._page(key, after, page_size, self._settings.max_page_bytes)
+        check_owner(principal, page.head)
+        if after > page.head.sequence:
+            raise CursorAheadError(after, page.head.sequence)
+        projector = await self._projector(principal, page.head)
+        return EventList(
+            projector.visible(page.events),
+            LogCursor(page.head.log_id, page.end),
+            end_of_log=page.end == page.head.sequence and page.head.status.terminal,
+        )
+
+    async def follow(self, principal: Principal, call: TailCall) -> AsyncIterator[TailFrame]:
+        """The frames of a tail; see ``flowstate.v1.TailEventsResponse``. Ends with :class:`TailEnded`."""
+        key = RequestKey(principal.tenant, check_id("request_id", call.request_id))
+        heartbeat = self._heartbeat(call.heartbeat)
+        with self._store.watch((Topic(TopicKind.REQUEST, *key),)) as watch:
+            page = await self._page(key, max(0, call.cursor.sequence))
+            check_owner(principal, page.head)
+            position = _start(call, page.head)
+            if call.latest:
+                page = EventPage((), page.head, position)
+            projector = await self._projector(principal, page.head)
+            log_id = page.head.log_id
+            cursor = LogCursor(log_id, position)
+            yield TailStarted(cursor, 1, page.head.sequence, heartbeat)
+            shown = position
+            caught_up = False
+            while True:
+                trimmed = _trimmed(position, page)
+                if trimmed is not None:
+                    yield TailTrimmed(LogCursor(log_id, shown), *trimmed)
+                position = page.end
+                events = projector.visible(page.events)
+                cursor = LogCursor(log_id, position)
+                if events:
+                    yield TailBatch(cursor, events, shown)
+                    shown = position
+                if position == page.head.sequence:
+                    if page.head.status.terminal or call.replay_only:
+                        yield TailEnded(cursor, position, page.head.status.terminal)
+                        return
+                    if not caught_up:
+                        caught_up = True
+                        shown = position
+                        yield TailCaughtUp(cursor)
+                    while not await _woken(watch, heartbeat):
+                        shown = position
+                        yield TailHeartbeat(LogCursor(log_id, position), position)
+                page = await self._page(key, position)
+
+    async def _page(
+        self, key: RequestKey, after: int, limit: int | None = None, max_bytes: int | None = None
+    ) -> EventPage:
+        settings = self._settings
+        page = await self._store.read_events(
+            key,
+            after=after,
+            limit=limit or settings.batch_events,
+            max_bytes=max_bytes or settings.batch_bytes,
+        )
+        if page is None:
+            raise RequestNotFoundError(key.request_id)
+        return page
+
+    async def _projector(self, principal: Principal, head: RequestHead) -> EventProjector:
+        binding = await self._bindings.find(head.session)
+        flow = self._registry.find(binding.flow_kind) if binding is not None else None
+        return EventProjector(principal.plane, flow)
+
+    def _heartbeat(self, asked: float) -> float:
+        if asked <= 0:
+            return self._settings.heartbeat
+        return min(max(asked, self._settings.min_heartbeat), self._settings.max_heartbeat)
+
+
+def _start(call: TailCall, head: RequestHead) -> int:
+    if call.latest:
+        return head.sequence
+    if call.cursor.sequence < 0:
+        raise CursorInvalidError("a sequence is not negative")
+    if call.cursor.log_id and call.cursor.log_id != head.log_id:
+        raise CursorLogMismatchError(head.log_id)
+    if call.cursor.sequence > head.sequence:
+        raise CursorAheadError(call.cursor.sequence, head.sequence)
+    return call.cursor.sequence
+
+
+def _trimmed(position: int, page: EventPage) -> tuple[int, int] | None:
+    """The lowest and highest sequence that the page should have and has not: transient events swept earlier."""
+    if page.end - position == len(page.events):
+        return None
+    gaps = _gaps(position, page.events, page.end)
+    return gaps[0][0], gaps[-1][1]
+
+
+def _gaps(position: int, events: Sequence[EventRecord], end: int) -> list[tuple[int, int]]:
+    gaps = []
+    for event in events:
+        if event.sequence > position + 1:
+            gaps.append((position + 1, event.sequence - 1))
+        position = event.sequence
+    if end > position:
+        gaps.append((position + 1, end))
+    return gaps
+
+
+async def _woken(watch: Watch, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            await watch.wait()
+    except TimeoutError:
+        return False
+    return True

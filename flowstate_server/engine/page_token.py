@@ -1,0 +1,41 @@
+"""Page tokens: a place in a list, bound to the query it belongs to."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+
+from flowstate_server.errors import PageTokenInvalidError
+from flowstate_server.model.json_values import Json, decode_json, encode_json
+
+_DIGEST_BYTES = 16
+
+
+class PageTokens:
+    """Makes and reads page tokens. All servers of a fleet share ``key``, so that any of them continues a list.
+
+    A token edited, or used by another tenant or for another query, is refused.
+    """
+
+    def __init__(self, key: str) -> None:
+        self._key = key.encode()
+
+    def make(self, query: Json, position: Json) -> str:
+        text = encode_json(position)
+        return base64.urlsafe_b64encode(self._digest(query, text) + text).decode().rstrip("=")
+
+    def read(self, query: Json, token: str) -> Json:
+        """The position in ``token``; ``PageTokenInvalidError`` unless it was made for ``query``."""
+        try:
+            raw = base64.urlsafe_b64decode(token.encode("ascii") + b"=" * (-len(token) % 4))
+        except (binascii.Error, ValueError):
+            raise PageTokenInvalidError from None
+        digest, text = raw[:_DIGEST_BYTES], raw[_DIGEST_BYTES:]
+        if not hmac.compare_digest(digest, self._digest(query, text)):
+            raise PageTokenInvalidError
+        return decode_json(text)
+
+    def _digest(self, query: Json, text: bytes) -> bytes:
+        return hmac.digest(self._key, encode_json(query) + b"\n" + text, hashlib.sha256)[:_DIGEST_BYTES]

@@ -1,0 +1,143 @@
+"""Collects what a run emits and puts it into the log, in order, with few commits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+
+from flowstate_server.engine.settings import EngineSettings
+from flowstate_server.errors import ServiceError, StoreUnavailableError
+from flowstate_server.model.events import Event, EventType
+from flowstate_server.model.items import Audience
+from flowstate_server.model.json_values import encode_json
+from flowstate_server.model.scopes import RequestKey, SessionKey
+from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.contract.writes import AppendEvents, Batch, CommitResult, RequireRun, Write
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class PendingDelta:
+    """Text of a streamed item not yet written; adjacent pieces of one item become one event."""
+
+    item_id: str
+    index: int
+    audiences: frozenset[Audience]
+    block_path: tuple[str, ...]
+    pieces: list[str] = field(default_factory=list)
+
+    def event(self) -> Event:
+        payload = {"item_id": self.item_id, "index": self.index, "text": "".join(self.pieces)}
+        return Event(EventType.ITEM_DELTA, encode_json(payload), self.audiences, True, self.block_path)
+
+
+class Recorder:
+    """The events of one run on their way to the store.
+
+    What it holds is committed as a batch of its own directly ahead of the run's next write, so that a refused write
+    takes no event with it; if there is none it is flushed after ``flush_after`` or at ``flush_events``.
+    """
+
+    def __init__(
+        self, store: Store, request: RequestKey, session: SessionKey, process: str, settings: EngineSettings
+    ) -> None:
+        self._store = store
+        self._request = request
+        self._session = session
+        self._guard = RequireRun(request, process)
+        self._settings = settings
+        self._held: list[Event | PendingDelta] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._flushing: asyncio.Task[None] | None = None
+        self._closed = False
+
+    def hold(self, event: Event) -> None:
+        """Take an event; it will be committed in the order of the calls."""
+        self._held.append(event)
+        self._schedule()
+
+    def hold_delta(
+        self, item_id: str, index: int, text: str, audiences: frozenset[Audience], block_path: tuple[str, ...]
+    ) -> None:
+        last = self._held[-1] if self._held else None
+        if isinstance(last, PendingDelta) and last.item_id == item_id:
+            last.pieces.append(text)
+            return
+        self._held.append(PendingDelta(item_id, index, audiences, block_path, [text]))
+        self._schedule()
+
+    async def room(self) -> None:
+        """Wait while far more is held than the store has taken: emitting is as fast as committing, not faster."""
+        while len(self._held) >= self._settings.max_held_events and not self._closed:
+            await asyncio.shield(self._flush_soon())
+
+    async def commit(self, *writes: Write) -> CommitResult:
+        """Commit ``writes`` as one batch of this run, directly behind what is held."""
+        batch = (self._guard, *writes)
+        held = self.take()
+        if not held:
+            return await self._store.commit(batch)
+        # Both are enqueued before either is awaited: they meet in one group, in this order.
+        ahead = asyncio.ensure_future(self._append(held))
+        behind = asyncio.ensure_future(self._commit(batch))
+        try:
+            return await behind
+        finally:
+            await asyncio.shield(ahead)
+
+    async def flush(self) -> None:
+        """Commit what is held now."""
+        held = self.take()
+        if held:
+            await self._append(held)
+
+    async def settle(self) -> None:
+        """Wait for a flush that is under way; what it could not commit is held again."""
+        if self._flushing is not None:
+            await asyncio.shield(self._flushing)
+
+    def take(self) -> tuple[Event, ...]:
+        """Everything held, which the caller now commits."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        held, self._held = self._held, []
+        return tuple(entry.event() if isinstance(entry, PendingDelta) else entry for entry in held)
+
+    def close(self) -> None:
+        """Nothing is flushed from now on: the run has ended, by itself or elsewhere."""
+        self._closed = True
+        self.take()
+
+    def appended(self, events: tuple[Event, ...]) -> AppendEvents:
+        return AppendEvents(self._session, events, self._request)
+
+    def _commit(self, batch: Batch) -> Awaitable[CommitResult]:
+        return self._store.commit(batch)
+
+    async def _append(self, held: tuple[Event, ...]) -> None:
+        try:
+            await self._store.commit((self._guard, self.appended(held)))
+        except StoreUnavailableError:
+            self._held[:0] = held
+            self._schedule()
+        except ServiceError as error:
+            # The run has ended elsewhere; its next write learns the same.
+            log.info("events of request %s were refused: %s", self._request.request_id, error)
+
+    def _schedule(self) -> None:
+        if self._closed:
+            self._held.clear()
+        elif len(self._held) >= self._settings.flush_events:
+            self._flush_soon()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._settings.flush_after, self._flush_soon)
+
+    def _flush_soon(self) -> asyncio.Task[None]:
+        if self._flushing is None or self._flushing.done():
+            self._timer = None
+            self._flushing = asyncio.create_task(self.flush())
+        return self._flushing

@@ -1,0 +1,73 @@
+"""Reading, awaiting and cancelling requests, wherever they run."""
+
+from __future__ import annotations
+
+import asyncio
+
+from flowstate_server.engine.bindings import check_owner
+from flowstate_server.engine.calls import Waited
+from flowstate_server.engine.settings import EngineSettings
+from flowstate_server.engine.supervisor import Supervisor
+from flowstate_server.errors import RequestNotFoundError
+from flowstate_server.model.identity import Principal
+from flowstate_server.model.ids import check_id
+from flowstate_server.model.records import RequestRecord, RequestStatus
+from flowstate_server.model.scopes import RequestKey
+from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.contract.watch import Topic, TopicKind
+from flowstate_server.stores.contract.writes import RequestCancel
+
+
+class Requests:
+    def __init__(self, store: Store, supervisor: Supervisor, settings: EngineSettings) -> None:
+        self._store = store
+        self._supervisor = supervisor
+        self._settings = settings
+
+    async def get(self, principal: Principal, request_id: str) -> RequestRecord:
+        """The request, if it is the caller's; else ``RequestNotFoundError``."""
+        key = RequestKey(principal.tenant, check_id("request_id", request_id))
+        record = await self._store.get_request(key)
+        if record is None:
+            raise RequestNotFoundError(request_id)
+        check_owner(principal, record.head)
+        return record
+
+    async def wait(self, principal: Principal, request_id: str, timeout: float) -> Waited:
+        """The request once it has ended, or as it is after ``timeout`` seconds."""
+        run = self._supervisor.find(RequestKey(principal.tenant, request_id))
+        if run is not None:
+            check_owner(principal, run.head)
+            try:
+                async with asyncio.timeout(timeout):
+                    await run.ended.wait()
+            except TimeoutError:
+                return Waited(await self.get(principal, request_id), done=False)
+            if run.head.status.terminal:
+                return Waited(run.record, done=True)
+        return await self._wait_elsewhere(principal, request_id, timeout)
+
+    async def cancel(self, principal: Principal, request_id: str, reason: str) -> RequestRecord:
+        """Ask for the request's end, wherever it runs; one that has ended is returned unchanged."""
+        record = await self.get(principal, request_id)
+        if record.head.status.terminal:
+            return record
+        await self._store.commit((RequestCancel(record.key, reason),))
+        run = self._supervisor.find(record.key)
+        if run is not None:
+            run.stop(RequestStatus.ABORTED, reason)
+        return await self.get(principal, request_id)
+
+    async def _wait_elsewhere(self, principal: Principal, request_id: str, timeout: float) -> Waited:
+        key = RequestKey(principal.tenant, request_id)
+        record = await self.get(principal, request_id)
+        try:
+            async with asyncio.timeout(timeout):
+                with self._store.watch((Topic(TopicKind.REQUEST, *key),)) as watch:
+                    record = await self.get(principal, request_id)
+                    while not record.head.status.terminal:
+                        await watch.wait()
+                        record = await self.get(principal, request_id)
+        except TimeoutError:
+            pass
+        return Waited(record, done=record.head.status.terminal)

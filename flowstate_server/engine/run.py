@@ -1,0 +1,196 @@
+"""A run: the in-process object that executes one request, from its dispatch to its terminal event."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+from flowstate_server.engine.block_executor import BlockExecutor, elapsed_since
+from flowstate_server.engine.failures import (
+    ACTION_TIMEOUT,
+    failure_of,
+    failure_payload,
+)
+from flowstate_server.engine.run_parts import RunParts
+from flowstate_server.engine.settings import EngineSettings
+from flowstate_server.errors import (
+    ActionError,
+    LeaseLostError,
+    RequestNotFoundError,
+    RequestTerminalError,
+    StoreUnavailableError,
+)
+from flowstate_server.flows.action import Action
+from flowstate_server.model.events import EventType
+from flowstate_server.model.json_values import JsonObject, decode_json, encode_json
+from flowstate_server.model.records import Failure, RequestHead, RequestRecord, RequestStatus
+from flowstate_server.stores.contract.writes import FinishRequest
+
+log = logging.getLogger(__name__)
+
+LONGEST_PAUSE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ends; ``payload`` is its terminal event's."""
+
+    status: RequestStatus
+    event: EventType
+    payload: JsonObject
+    output: bytes | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a run is stopped from outside, and with which status it ends."""
+
+    status: RequestStatus
+    reason: str
+
+
+class Run:
+    """Executes one request. Its own task owns it: neither a caller that leaves nor a stream that breaks ends it."""
+
+    def __init__(
+        self,
+        record: RequestRecord,
+        action: Action[Any, Any],
+        value: Any,
+        parts: RunParts,
+        settings: EngineSettings,
+        timeout: float | None,
+    ) -> None:
+        self.record = record
+        self.ended = asyncio.Event()
+        self._action = action
+        self._value = value
+        self._parts = parts
+        self._recorder = parts.recorder
+        self._settings = settings
+        self._timeout = timeout
+        self._started = time.monotonic()
+        self._stop: asyncio.Future[Stop | None] = parts.loop.create_future()
+
+    @property
+    def head(self) -> RequestHead:
+        return self.record.head
+
+    def stop(self, status: RequestStatus, reason: str) -> None:
+        """Cancel the run's block and end the request with ``status``; without effect once it is ending."""
+        if not self._stop.done():
+            self._stop.set_result(Stop(status, reason))
+
+    def abandon(self) -> None:
+        """The request was ended elsewhere: cancel the block and write nothing more."""
+        self._recorder.close()
+        if not self._stop.done():
+            self._stop.set_result(None)
+
+    async def main(self) -> None:
+        """Execute the action, end the request, and never raise."""
+        body = asyncio.create_task(self._body(), name=f"block of {self.head.key.request_id}")
+        try:
+            ending = await self._watch(body)
+            if ending is not None:
+                await self._finish(ending)
+        except (LeaseLostError, RequestTerminalError, RequestNotFoundError) as error:
+            log.warning("request %s was ended elsewhere: %s", self.head.key.request_id, error)
+        except Exception:
+            log.exception("run of request %s broke", self.head.key.request_id)
+        finally:
+            self._recorder.close()
+            body.cancel()
+            self.ended.set()
+
+    async def _body(self) -> Any:
+        return await BlockExecutor(self._parts).execute(self._action.block, self._value, ())
+
+    async def _watch(self, body: asyncio.Task[Any]) -> Ending | None:
+        """Wait for the block, or stop it; ``None`` when the request was ended elsewhere."""
+        done, _ = await asyncio.wait(
+            (body, self._stop), timeout=self._timeout, return_when=asyncio.FIRST_COMPLETED
+        )
+        if body in done:
+            return self._ending_of(body)
+        stop = self._stop.result() if self._stop.done() else Stop(RequestStatus.FAILED, ACTION_TIMEOUT)
+        body.cancel()
+        await asyncio.wait((body,), timeout=self._settings.cancel_grace)
+        if not body.done():
+            log.warning(
+                "a block of request %s ignores its cancellation and is abandoned", self.head.key.request_id
+            )
+        elif not body.cancelled():
+            body.exception()
+        return None if stop is None else self._stopped(stop)
+
+    def _ending_of(self, body: asyncio.Task[Any]) -> Ending | None:
+        if body.cancelled():
+            error: BaseException | None = asyncio.CancelledError("the block cancelled itself")
+        else:
+            error = body.exception()
+        if isinstance(error, (LeaseLostError, RequestTerminalError)):
+            raise error
+        if error is None:
+            try:
+                return self._completed(body.result())
+            except Exception as bad_output:
+                error = bad_output
+        return self._failed(failure_of(error, f"request {self.head.key.request_id}"))
+
+    def _completed(self, value: Any) -> Ending:
+        output = encode_json(self._action.dump_output(value))
+        limit = self._settings.max_output_bytes
+        if len(output) > limit:
+            raise ActionError("OUTPUT_TOO_LARGE", f"the output has {len(output)} bytes, the limit is {limit}")
+        payload: JsonObject = {"elapsed": elapsed_since(self._started)}
+        if len(output) > self._settings.max_terminal_output_bytes:
+            payload["output_omitted"] = True
+        else:
+            payload["output"] = decode_json(output)
+        return Ending(RequestStatus.COMPLETED, EventType.REQUEST_COMPLETED, payload, output)
+
+    def _failed(self, failure: Failure) -> Ending:
+        payload: JsonObject = {"failure": failure_payload(failure), "elapsed": elapsed_since(self._started)}
+        return Ending(RequestStatus.FAILED, EventType.REQUEST_FAILED, payload, failure=failure)
+
+    def _stopped(self, stop: Stop) -> Ending:
+        if stop.status is RequestStatus.FAILED:
+            return self._failed(Failure(ACTION_TIMEOUT, "the action took too long", retryable=False))
+        event = {
+            RequestStatus.ABORTED: EventType.REQUEST_ABORTED,
+            RequestStatus.INTERRUPTED: EventType.REQUEST_INTERRUPTED,
+        }[stop.status]
+        return Ending(stop.status, event, {"reason": stop.reason})
+
+    async def _finish(self, ending: Ending) -> None:
+        """Commit the end in one batch with all that is held; repeated while the store is away."""
+        await self._recorder.settle()
+        self._parts.items.close_open()
+        held = self._recorder.take()
+        finish = FinishRequest(
+            self.head.key,
+            ending.status,
+            ending.event,
+            ending.payload,
+            self.record.scopes,
+            ending.output,
+            ending.failure,
+        )
+        writes = (self._recorder.appended(held), finish) if held else (finish,)
+        pause = 0.05
+        while True:
+            try:
+                result = await self._recorder.commit(*writes)
+            except StoreUnavailableError:
+                log.warning("the end of request %s waits for the store", self.head.key.request_id)
+                await asyncio.sleep(pause)
+                pause = min(LONGEST_PAUSE, pause * 2)
+                continue
+            head = result.results[-1].head or self.head
+            self.record = replace(self.record, head=head, output=ending.output, failure=ending.failure)
+            return

@@ -1,0 +1,150 @@
+"""Creating, reading and listing sessions."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from flowstate_server.engine.bindings import Bindings, binding_of, check_binding, claimed_org, claimed_user
+from flowstate_server.engine.calls import CreatedSession, NewSession, SessionPage, SessionQuery, SessionView
+from flowstate_server.engine.page_token import PageTokens
+from flowstate_server.engine.session_fields import check_session_fields
+from flowstate_server.engine.settings import EngineSettings
+from flowstate_server.errors import (
+    AccessDeniedError,
+    PageTokenInvalidError,
+    SessionNotFoundError,
+    ValidationFailedError,
+    Violation,
+)
+from flowstate_server.flows.registry import FlowRegistry
+from flowstate_server.model.clock import micros
+from flowstate_server.model.identity import Principal
+from flowstate_server.model.ids import check_id, new_id, new_log_id
+from flowstate_server.model.json_values import Json, JsonObject
+from flowstate_server.model.records import IdempotencyKey, SessionRecord
+from flowstate_server.model.scopes import SessionKey
+from flowstate_server.state.json_profile import parse_json
+from flowstate_server.stores.contract.reads import SessionFilter, SessionPosition
+from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.contract.writes import CreateSession, PutIdempotencyKey, Write
+
+
+class Sessions:
+    def __init__(
+        self, store: Store, registry: FlowRegistry, bindings: Bindings, settings: EngineSettings
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._bindings = bindings
+        self._settings = settings
+        self._tokens = PageTokens(settings.page_token_key)
+
+    async def create(
+        self, principal: Principal, new: NewSession, idempotency_key: str, fingerprint: str
+    ) -> CreatedSession:
+        """A new session, bound for life to its flow, user, tenant and org."""
+        flow = self._registry.get(new.flow_kind)
+        user_id = claimed_user(principal, new.user_id)
+        org_id = claimed_org(principal, new.org_id)
+        check_id("session_id", new.session_id, required=False)
+        metadata = _metadata(new.metadata)
+        check_session_fields(
+            {
+                "title": new.title,
+                "description": new.description,
+                "tags": list(new.tags),
+                "metadata": metadata,
+            }
+        )
+        session = CreateSession(
+            SessionKey(principal.tenant, new.session_id or new_id("sess_")),
+            new_log_id(),
+            flow.kind,
+            user_id,
+            org_id,
+            title=new.title,
+            description=new.description,
+            tags=new.tags,
+            metadata=metadata,
+            exclusive=True,
+        )
+        batch: tuple[Write, ...] = (session,)
+        if idempotency_key:
+            check_id("idempotency_key", idempotency_key)
+            key = IdempotencyKey(principal.tenant, principal.name, "CreateSession", idempotency_key)
+            window = micros(self._settings.idempotency_window)
+            batch = (PutIdempotencyKey(key, fingerprint, window), session)
+        result = await self._store.commit(batch)
+        created = result.results[-1]
+        if created.session is None:
+            return CreatedSession(_remembered(principal, created.id, created.version), replayed=True)
+        self._bindings.remember(binding_of(created.session))
+        return CreatedSession(SessionView(created.session, created.session.create_time), replayed=False)
+
+    async def get(self, principal: Principal, session_id: str) -> SessionView:
+        key = SessionKey(principal.tenant, check_id("session_id", session_id))
+        record = await self._store.get_session(key)
+        if record is None or record.deleted:
+            raise SessionNotFoundError(session_id)
+        check_binding(principal, binding_of(record))
+        return SessionView(record, record.update_time)
+
+    async def list(self, principal: Principal, query: SessionQuery) -> SessionPage:
+        """Sessions of the caller's tenant (and user, when its credentials are bound to one), newest first."""
+        which = self._filter(principal, query)
+        size = self._page_size(query.page_size)
+        bound: Json = [
+            "sessions",
+            principal.tenant,
+            which.flow_kind,
+            which.user_id,
+            which.org_id,
+            which.include_ephemeral,
+        ]
+        after = self._position(bound, query.page_token) if query.page_token else None
+        listed = await self._store.list_sessions(which, limit=size + 1, after=after)
+        page = listed[:size]
+        token = ""
+        if len(listed) > size:
+            last = page[-1].record
+            token = self._tokens.make(bound, [last.create_time, last.key.session_id])
+        return SessionPage([SessionView(found.record, found.activity_time) for found in page], token)
+
+    def _filter(self, principal: Principal, query: SessionQuery) -> SessionFilter:
+        if principal.user and query.user_id and query.user_id != principal.user:
+            raise AccessDeniedError("the credentials are bound to another user than user_id")
+        return SessionFilter(
+            principal.tenant,
+            flow_kind=query.flow_kind or None,
+            user_id=query.user_id or principal.user or None,
+            org_id=principal.org or None,
+            include_ephemeral=query.include_ephemeral,
+        )
+
+    def _page_size(self, asked: int) -> int:
+        if asked < 0:
+            raise ValidationFailedError((Violation("page_size", "range", "must not be negative"),))
+        return min(asked or self._settings.default_page_size, self._settings.max_page_size)
+
+    def _position(self, bound: Json, token: str) -> SessionPosition:
+        position = self._tokens.read(bound, token)
+        if not isinstance(position, list):
+            raise PageTokenInvalidError
+        return SessionPosition(cast(int, position[0]), cast(str, position[1]))
+
+
+def _metadata(text: bytes) -> JsonObject:
+    if not text:
+        return {}
+    value = parse_json(text, "session.metadata")
+    if not isinstance(value, dict):
+        raise ValidationFailedError((Violation("session.metadata", "object_type", "must be a JSON object"),))
+    return value
+
+
+def _remembered(principal: Principal, session_id: str, version: int) -> SessionView:
+    """What a replay tells: the id and version, nothing else."""
+    record = SessionRecord(
+        SessionKey(principal.tenant, session_id), "", "", "", "", False, 0, 0, version=version
+    )
+    return SessionView(record, 0)

@@ -1,0 +1,133 @@
+"""Client snapshots: what a flow shows of a session, its user and its org, from one consistent read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from pydantic import BaseModel
+
+from flowstate_server.engine.bindings import Binding, Bindings
+from flowstate_server.engine.calls import ActiveRequest, LogCursor, ScopeProjection, Selector, Snapshot
+from flowstate_server.engine.state_change import shared_scopes
+from flowstate_server.errors import (
+    SessionNotFoundError,
+    StoreUnavailableError,
+    ValidationFailedError,
+    Violation,
+)
+from flowstate_server.flows.client_view import View
+from flowstate_server.flows.flow import Flow
+from flowstate_server.flows.registry import FlowRegistry
+from flowstate_server.model.identity import Principal
+from flowstate_server.model.json_values import Json
+from flowstate_server.model.records import Failure, StateRecord
+from flowstate_server.model.scopes import ScopeKey, ScopeKind, session_scope
+from flowstate_server.stores.contract.reads import Projection
+from flowstate_server.stores.contract.store import Store
+
+SHOWN = (ScopeKind.SESSION, ScopeKind.USER, ScopeKind.ORG)
+RACES = 3
+
+
+class Snapshots:
+    def __init__(self, store: Store, registry: FlowRegistry, bindings: Bindings) -> None:
+        self._store = store
+        self._registry = registry
+        self._bindings = bindings
+
+    async def get(self, principal: Principal, session_id: str, selectors: Sequence[Selector]) -> Snapshot:
+        """The client projection of the session; the same for every plane.
+
+        Without selectors every scope that the flow shows something of. A derived value that fails is reported under
+        its name, the others are served.
+        """
+        for _ in range(RACES):
+            binding = await self._bindings.owned(principal, session_id)
+            flow = self._registry.get(binding.flow_kind)
+            names = _selected(flow, selectors)
+            keys = _scope_keys(binding, flow)
+            shown = {kind: keys[kind] for kind in names if kind in keys}
+            read = await self._store.read_projection(binding.key, shown.values())
+            if read is None:
+                self._bindings.forget(binding.key)
+                raise SessionNotFoundError(session_id)
+            if read.session.log_id == binding.log_id:
+                return await self._snapshot(flow, read, shown, names)
+            self._bindings.forget(binding.key)
+        raise StoreUnavailableError
+
+    async def _snapshot(
+        self,
+        flow: Flow,
+        read: Projection,
+        shown: Mapping[ScopeKind, ScopeKey],
+        names: Mapping[ScopeKind, frozenset[str]],
+    ) -> Snapshot:
+        scopes = [
+            await self._project(flow, kind, read.states[key], names[kind]) for kind, key in shown.items()
+        ]
+        return Snapshot(
+            read.session.key.session_id,
+            scopes,
+            [
+                ActiveRequest(head.key.request_id, LogCursor(head.log_id, head.sequence))
+                for head in read.active
+            ],
+            LogCursor(read.session.log_id, read.head.sequence),
+            read.time,
+        )
+
+    async def _project(
+        self, flow: Flow, kind: ScopeKind, record: StateRecord, names: frozenset[str]
+    ) -> ScopeProjection:
+        view = flow.client_views[kind]
+        schema = flow.schemas[kind]
+        state = schema.with_defaults(record.state)
+        values: dict[str, Json] = {
+            name: state[name] for name in view.expose if name in names and name in state
+        }
+        failures: dict[str, Failure] = {}
+        wanted = [name for name in view.derived if name in names]
+        seen = View(schema.view(BaseModel, record.state))
+        derived = await asyncio.gather(*(view.derive(name, seen) for name in wanted))
+        for name, outcome in zip(wanted, derived, strict=True):
+            if isinstance(outcome, Failure):
+                failures[name] = outcome
+            else:
+                values[name] = outcome
+        return ScopeProjection(kind, record.version, values, failures)
+
+
+def _scope_keys(binding: Binding, flow: Flow) -> dict[ScopeKind, ScopeKey]:
+    return {
+        ScopeKind.SESSION: session_scope(binding.key),
+        **shared_scopes(flow, binding.user_id, binding.org_id),
+    }
+
+
+def _selected(flow: Flow, selectors: Sequence[Selector]) -> dict[ScopeKind, frozenset[str]]:
+    """The names to show by scope."""
+    offered = {
+        kind: frozenset((*view.expose, *view.derived))
+        for kind in SHOWN
+        if (view := flow.client_views.get(kind)) is not None
+    }
+    if not selectors:
+        return {kind: names for kind, names in offered.items() if names}
+    selected: dict[ScopeKind, frozenset[str]] = {}
+    for position, selector in enumerate(selectors):
+        path = f"selectors[{position}]"
+        if selector.scope in selected:
+            raise _violation(f"{path}.scope", "duplicate", "must name each scope once")
+        known = offered.get(selector.scope, frozenset())
+        for index, name in enumerate(selector.names):
+            if name not in known:
+                raise _violation(f"{path}.names[{index}]", "unknown_name", "is not shown to clients")
+        if known:
+            selected[selector.scope] = frozenset(selector.names) or known
+    return selected
+
+
+def _violation(path: str, rule: str, message: str) -> ValidationFailedError:
+    return ValidationFailedError((Violation(path, rule, message),))

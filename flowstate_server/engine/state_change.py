@@ -1,0 +1,83 @@
+"""From operations to the pure change that a store applies inside its transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flowstate_server.errors import StateTooLargeError
+from flowstate_server.flows.flow import Flow
+from flowstate_server.model.events import Event, EventType
+from flowstate_server.model.items import Audience
+from flowstate_server.model.json_values import encode_json
+from flowstate_server.model.records import StateRecord
+from flowstate_server.model.scopes import ScopeKey, ScopeKind, org_scope, user_scope
+from flowstate_server.state.apply import Difference, apply, difference
+from flowstate_server.state.operations import Operation
+from flowstate_server.state.schema import StateSchema
+from flowstate_server.stores.contract.writes import NO_CHANGE, Change, Changed, NoChange
+
+TO_CLIENTS = frozenset((Audience.CLIENT,))
+INTERNAL = frozenset((Audience.INTERNAL,))
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRules:
+    """What governs the changes of one scope: its schema, its size limit, and how its events are marked."""
+
+    schema: StateSchema
+    max_bytes: int
+    transient: bool = True
+
+    @classmethod
+    def of(cls, flow: Flow, scope: ScopeKind, max_bytes: int) -> ChangeRules:
+        return cls(flow.schemas[scope], max_bytes, transient=not flow.persist_state_changes)
+
+
+def state_change(
+    operations: Sequence[Operation], rules: ChangeRules, block_path: tuple[str, ...] = ()
+) -> Change:
+    """The change that ``operations`` make: applied in order, validated, measured, with its ``state_change`` event."""
+
+    def change(record: StateRecord) -> Changed | NoChange:
+        applied = apply(record.state, operations, rules.schema).checked(rules.schema)
+        told = difference(record.state, applied)
+        if told.empty:
+            return NO_CHANGE
+        text = encode_json(applied.state)
+        if len(text) > rules.max_bytes:
+            raise StateTooLargeError(record.key.kind, len(text), rules.max_bytes)
+        return Changed(applied.state, text, (_event(record, told, rules, block_path),))
+
+    return change
+
+
+def _event(record: StateRecord, told: Difference, rules: ChangeRules, block_path: tuple[str, ...]) -> Event:
+    of_request = record.key.kind is ScopeKind.REQUEST
+    payload = {
+        "scope": record.key.kind.value,
+        "previous_version": record.version,
+        "version": record.version + 1,
+        "changed": told.changed,
+        "removed": list(told.removed),
+        "stale": list(told.stale),
+    }
+    return Event(
+        EventType.STATE_CHANGE,
+        encode_json(payload),
+        INTERNAL if of_request else TO_CLIENTS,
+        transient=of_request or rules.transient,
+        block_path=block_path,
+    )
+
+
+def shared_scopes(flow: Flow, user_id: str, org_id: str) -> dict[ScopeKind, ScopeKey]:
+    """The user and org records that ``flow`` works on: shared ones, or its own where it is isolated."""
+    scopes = {
+        ScopeKind.USER: user_scope(user_id, isolated_flow=flow.kind if flow.isolates(ScopeKind.USER) else "")
+    }
+    if org_id:
+        scopes[ScopeKind.ORG] = org_scope(
+            org_id, isolated_flow=flow.kind if flow.isolates(ScopeKind.ORG) else ""
+        )
+    return scopes

@@ -1,0 +1,231 @@
+"""State from outside a run: reading and committing it on the trusted plane."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flowstate_server.engine.bindings import Bindings, check_binding, check_owner
+from flowstate_server.engine.calls import ScopeTarget, StateCommit, StateCommitted, StateMutation, StateView
+from flowstate_server.engine.settings import EngineSettings
+from flowstate_server.engine.state_change import ChangeRules, state_change
+from flowstate_server.errors import (
+    AccessDeniedError,
+    RequestNotFoundError,
+    RequestTerminalError,
+    StoreUnavailableError,
+    ValidationFailedError,
+    Violation,
+)
+from flowstate_server.flows.flow import Flow
+from flowstate_server.flows.registry import FlowRegistry
+from flowstate_server.model.clock import micros
+from flowstate_server.model.identity import Principal
+from flowstate_server.model.ids import check_id
+from flowstate_server.model.records import IdempotencyKey, StateRecord
+from flowstate_server.model.scopes import (
+    RequestKey,
+    ScopeKey,
+    ScopeKind,
+    org_scope,
+    request_scope,
+    session_scope,
+    user_scope,
+)
+from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.contract.writes import (
+    ChangeState,
+    CommitResult,
+    PutIdempotencyKey,
+    RequireRun,
+    RequireSession,
+    SessionChanged,
+    Write,
+)
+
+RACES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Resolved:
+    """A target with its record's key, the flow that governs it, and what must hold for it when it is written."""
+
+    key: ScopeKey
+    flow: Flow | None
+    guard: RequireSession | RequireRun | None = None
+
+
+class States:
+    def __init__(
+        self, store: Store, registry: FlowRegistry, bindings: Bindings, settings: EngineSettings
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._bindings = bindings
+        self._settings = settings
+
+    async def get(self, principal: Principal, targets: Sequence[ScopeTarget]) -> list[StateView]:
+        """The records of all targets as they are at one moment, defaults shown where a flow governs the record."""
+        self._count_scopes(len(targets), "scopes")
+        resolved = [
+            await self._resolve(principal, target, f"scopes[{position}]")
+            for position, target in enumerate(targets)
+        ]
+        loaded = await self._store.load_states([scope.key for scope in resolved])
+        return [
+            _view(target, scope, loaded[scope.key]) for target, scope in zip(targets, resolved, strict=True)
+        ]
+
+    async def commit(self, principal: Principal, commit: StateCommit) -> StateCommitted:
+        """All mutations as one batch, each scope at most once, or nothing."""
+        self._check(commit)
+        for _ in range(RACES):
+            resolved = [
+                await self._resolve(principal, mutation.target, f"mutations[{position}].scope", writing=True)
+                for position, mutation in enumerate(commit.mutations)
+            ]
+            _refuse_repeated(resolved)
+            batch = await self._batch(principal, commit, resolved)
+            try:
+                result = await self._store.commit(batch)
+            except SessionChanged:
+                for scope in resolved:
+                    if isinstance(scope.guard, RequireSession):
+                        self._bindings.forget(scope.guard.key)
+                continue
+            return _committed(commit, resolved, result)
+        raise StoreUnavailableError
+
+    async def _batch(
+        self, principal: Principal, commit: StateCommit, resolved: Sequence[_Resolved]
+    ) -> tuple[Write, ...]:
+        writes: list[Write] = []
+        if commit.idempotency_key:
+            key = IdempotencyKey(principal.tenant, principal.name, "CommitState", commit.idempotency_key)
+            writes.append(
+                PutIdempotencyKey(key, commit.fingerprint, micros(self._settings.idempotency_window))
+            )
+        request = await self._on_behalf(principal, commit.request_id) if commit.request_id else None
+        if request is not None:
+            writes.append(RequireRun(request, None))
+        writes += [scope.guard for scope in resolved if scope.guard is not None]
+        for mutation, scope in zip(commit.mutations, resolved, strict=True):
+            writes.append(self._change(mutation, scope, request))
+        return tuple(writes)
+
+    def _change(self, mutation: StateMutation, scope: _Resolved, request: RequestKey | None) -> ChangeState:
+        if scope.flow is None:
+            raise TypeError("a scope without a flow can't be written")
+        rules = ChangeRules.of(scope.flow, mutation.target.kind, self._settings.max_state_bytes)
+        if mutation.target.kind is ScopeKind.REQUEST:
+            request = RequestKey(scope.key.tenant, scope.key.id)
+        return ChangeState(
+            scope.key, state_change(mutation.operations, rules), mutation.precondition, request
+        )
+
+    async def _on_behalf(self, principal: Principal, request_id: str) -> RequestKey:
+        key = RequestKey(principal.tenant, check_id("request_id", request_id))
+        record = await self._store.get_request(key)
+        if record is None:
+            raise RequestNotFoundError(request_id)
+        check_owner(principal, record.head)
+        return key
+
+    async def _resolve(
+        self, principal: Principal, target: ScopeTarget, path: str, *, writing: bool = False
+    ) -> _Resolved:
+        check_id(path, target.id)
+        match target.kind:
+            case ScopeKind.SESSION:
+                return await self._resolve_session(principal, target)
+            case ScopeKind.REQUEST:
+                return await self._resolve_request(principal, target, writing)
+            case ScopeKind.USER | ScopeKind.ORG:
+                return self._resolve_shared(principal, target, path, writing)
+
+    async def _resolve_session(self, principal: Principal, target: ScopeTarget) -> _Resolved:
+        binding = await self._bindings.owned(principal, target.id)
+        check_binding(principal, binding, flow_kind=target.flow_kind)
+        flow = self._registry.get(binding.flow_kind)
+        return _Resolved(session_scope(binding.key), flow, RequireSession(binding.key, binding.log_id))
+
+    async def _resolve_request(self, principal: Principal, target: ScopeTarget, writing: bool) -> _Resolved:
+        key = RequestKey(principal.tenant, target.id)
+        record = await self._store.get_request(key)
+        if record is None:
+            raise RequestNotFoundError(target.id)
+        check_owner(principal, record.head)
+        if writing and record.head.status.terminal:
+            raise RequestTerminalError(target.id)
+        return _Resolved(request_scope(key), self._registry.get(record.flow_kind), RequireRun(key, None))
+
+    def _resolve_shared(
+        self, principal: Principal, target: ScopeTarget, path: str, writing: bool
+    ) -> _Resolved:
+        of_user = target.kind is ScopeKind.USER
+        bound = principal.user if of_user else principal.org
+        if bound and target.id != bound:
+            raise AccessDeniedError(f"the credentials are bound to another {target.kind.value}")
+        if not target.flow_kind:
+            if writing:
+                problem = "must name the flow whose schema governs the write"
+                raise ValidationFailedError((Violation(f"{path}.flow_kind", "required", problem),))
+            return _Resolved(user_scope(target.id) if of_user else org_scope(target.id), None)
+        flow = self._registry.get(target.flow_kind)
+        scope = user_scope if of_user else org_scope
+        return _Resolved(
+            scope(target.id, isolated_flow=flow.kind if flow.isolates(target.kind) else ""), flow
+        )
+
+    def _check(self, commit: StateCommit) -> None:
+        check_id("idempotency_key", commit.idempotency_key, required=False)
+        self._count_scopes(len(commit.mutations), "mutations")
+        operations = sum(len(mutation.operations) for mutation in commit.mutations)
+        if operations > self._settings.max_ops:
+            raise _violation(
+                "mutations", "too_many", f"must hold at most {self._settings.max_ops} operations in all"
+            )
+        for position, mutation in enumerate(commit.mutations):
+            if not mutation.operations and mutation.precondition is None:
+                raise _violation(
+                    f"mutations[{position}].ops", "required", "must hold an operation or a precondition"
+                )
+
+    def _count_scopes(self, count: int, path: str) -> None:
+        if not 1 <= count <= self._settings.max_scopes:
+            raise _violation(path, "range", f"must be 1 to {self._settings.max_scopes} scopes")
+
+
+def _refuse_repeated(resolved: Sequence[_Resolved]) -> None:
+    seen: set[ScopeKey] = set()
+    for position, scope in enumerate(resolved):
+        if scope.key in seen:
+            raise _violation(f"mutations[{position}].scope", "duplicate", "must name each scope once")
+        seen.add(scope.key)
+
+
+def _committed(commit: StateCommit, resolved: Sequence[_Resolved], result: CommitResult) -> StateCommitted:
+    written = result.results[-len(commit.mutations) :]
+    views = []
+    for mutation, scope, done in zip(commit.mutations, resolved, written, strict=True):
+        record = done.state or StateRecord(scope.key, version=done.version, exists=done.version > 0)
+        views.append(_view(mutation.target, scope, record, changed=done.changed, bare=done.state is None))
+    return StateCommitted(views, result.replayed)
+
+
+def _view(
+    target: ScopeTarget,
+    scope: _Resolved,
+    record: StateRecord,
+    *,
+    changed: bool = False,
+    bare: bool = False,
+) -> StateView:
+    if scope.flow is None or bare:
+        return StateView(target, record, {} if bare else record.state, "", changed)
+    schema = scope.flow.schemas[target.kind]
+    return StateView(target, record, schema.with_defaults(record.state), schema.hash, changed)
+
+
+def _violation(path: str, rule: str, message: str) -> ValidationFailedError:
+    return ValidationFailedError((Violation(path, rule, message),))

@@ -1,0 +1,151 @@
+"""The runs of this process, and the lease under which they write."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from flowstate_server.engine.run import Run
+from flowstate_server.engine.settings import EngineSettings
+from flowstate_server.errors import LeaseLostError, StoreUnavailableError
+from flowstate_server.model.clock import micros
+from flowstate_server.model.ids import new_id
+from flowstate_server.model.records import RequestStatus
+from flowstate_server.model.scopes import RequestKey
+from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.contract.watch import Topic, TopicKind
+from flowstate_server.stores.contract.writes import RenewLease
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+RETRY_PAUSE = 0.2
+
+
+class Supervisor:
+    """Owns every run and task of this process, renews its lease, and cancels what it is asked to cancel.
+
+    A process that finds itself fenced abandons its runs (their requests were ended elsewhere), takes a new process id
+    and serves on.
+    """
+
+    def __init__(self, store: Store, settings: EngineSettings) -> None:
+        self.process = new_id("proc_")
+        self._store = store
+        self._settings = settings
+        self._runs: dict[RequestKey, Run] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._keepers: list[asyncio.Task[None]] = []
+        self._renewing = asyncio.Lock()
+        self._process_changed = asyncio.Event()
+
+    async def open(self) -> None:
+        await self._take_lease(self.process)
+        self._keepers = [
+            asyncio.create_task(self._keep_lease(), name="lease"),
+            asyncio.create_task(self._follow_cancels(), name="cancels"),
+        ]
+
+    async def close(self, drain: float) -> None:
+        """Give runs ``drain`` seconds to end, then end them as interrupted, and stop."""
+        runs = list(self._runs.values())
+        await self._wait_for(runs, drain)
+        for run in runs:
+            run.stop(RequestStatus.INTERRUPTED, "the server shut down")
+        await self._wait_for(runs, 2 * self._settings.cancel_grace)
+        tasks = [*self._keepers, *self._tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run ``work`` in a task of this process rather than of the caller."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def start(self, run: Run) -> None:
+        key = run.head.key
+        self._runs[key] = run
+        task = self.spawn(run.main())
+        task.set_name(f"run of {key.request_id}")
+        task.add_done_callback(lambda _: self._runs.pop(key, None))
+
+    def find(self, request: RequestKey) -> Run | None:
+        """The run of a request, if this process runs it now."""
+        return self._runs.get(request)
+
+    async def begin_anew(self, fenced: str) -> None:
+        """Serve on under a new process id after ``fenced`` was found to be; without effect if that was done before."""
+        async with self._renewing:
+            if self.process != fenced:
+                return
+            log.warning("process %s was fenced: its runs are abandoned", fenced)
+            for run in list(self._runs.values()):
+                if run.head.process == fenced:
+                    run.abandon()
+            process = new_id("proc_")
+            while True:
+                try:
+                    await self._take_lease(process)
+                    break
+                except StoreUnavailableError:
+                    await asyncio.sleep(RETRY_PAUSE)
+            self.process = process
+            self._process_changed.set()
+
+    async def _take_lease(self, process: str) -> None:
+        await self._store.commit((RenewLease(process, micros(self._settings.lease), start=True),))
+
+    async def _keep_lease(self) -> None:
+        pause = self._settings.renew_interval
+        while True:
+            await asyncio.sleep(pause)
+            pause = self._settings.renew_interval
+            process = self.process
+            try:
+                await self._store.commit((RenewLease(process, micros(self._settings.lease)),))
+            except LeaseLostError:
+                await self.begin_anew(process)
+            except StoreUnavailableError:
+                log.warning("the lease of process %s could not be renewed", process)
+                pause = min(pause, RETRY_PAUSE)
+
+    async def _follow_cancels(self) -> None:
+        """Cancel runs that any server was asked to cancel."""
+        while True:
+            process = self.process
+            self._process_changed.clear()
+            changed = asyncio.create_task(self._process_changed.wait())
+            with self._store.watch((Topic(TopicKind.PROCESS, "", process),)) as watch:
+                while not changed.done():
+                    woken = asyncio.create_task(watch.wait())
+                    await self._cancel_asked(process)
+                    await asyncio.wait(
+                        (woken, changed),
+                        timeout=self._settings.renew_interval,
+                        return_when=asyncio.FIRST_COMPLETED,
+                    )
+                    woken.cancel()
+
+    async def _cancel_asked(self, process: str) -> None:
+        try:
+            asked = await self._store.read_cancelled(process)
+        except StoreUnavailableError:
+            log.warning("could not read which requests to cancel")
+            return
+        for head in asked:
+            run = self.find(head.key)
+            if run is not None:
+                run.stop(RequestStatus.ABORTED, head.cancel_reason)
+
+    async def _wait_for(self, runs: list[Run], seconds: float) -> None:
+        waiting = [asyncio.ensure_future(run.ended.wait()) for run in runs]
+        if waiting:
+            _, late = await asyncio.wait(waiting, timeout=seconds)
+            for waiter in late:
+                waiter.cancel()

@@ -1,0 +1,102 @@
+"""Housekeeping that any server does for all: ends the requests of dead processes, deletes what has expired."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+
+from flowstate_server.engine.settings import EngineSettings
+from flowstate_server.errors import LeaseLostError, RequestTerminalError, StoreUnavailableError
+from flowstate_server.model.clock import micros
+from flowstate_server.model.events import EventType
+from flowstate_server.model.records import ProcessRecord, RequestRecord, RequestStatus
+from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.contract.writes import FenceProcess, FinishRequest
+
+log = logging.getLogger(__name__)
+
+PAGE = 200
+ROWS = 500
+ROUNDS = 100
+
+
+class Sweeper:
+    """Every third of a lease: fence expired processes, end their requests as interrupted, delete expired rows.
+
+    Each step can be done by several servers at once, or half and continued by another.
+    """
+
+    def __init__(self, store: Store, settings: EngineSettings) -> None:
+        self._store = store
+        self._settings = settings
+        self._task: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        self._task = asyncio.create_task(self._forever(), name="sweeper")
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def sweep(self) -> None:
+        """One round of everything."""
+        await self.end_orphans()
+        retention = micros(self._settings.transient_retention)
+        await _until_done(lambda: self._store.sweep_transient_events(retention=retention, limit=ROWS))
+        await _until_done(lambda: self._store.sweep_idempotency_keys(limit=ROWS))
+        await _until_done(lambda: self._store.sweep_processes(limit=ROWS))
+
+    async def end_orphans(self) -> None:
+        """Fence processes whose lease expired and end the requests of fenced ones."""
+        now = await self._store.time()
+        for process in await self._store.read_processes():
+            if process.fenced or await self._fence(process, now):
+                await self._end_requests(process.process)
+
+    async def _fence(self, process: ProcessRecord, now: int) -> bool:
+        if process.expire_time >= now:
+            return False
+        try:
+            await self._store.commit((FenceProcess(process.process, process.renew_time),))
+        except LeaseLostError:
+            return False
+        log.warning("process %s fell silent and is fenced", process.process)
+        return True
+
+    async def _end_requests(self, process: str) -> None:
+        while orphans := await self._store.read_unfinished(process, limit=PAGE):
+            await asyncio.gather(*(self._end(record, process) for record in orphans))
+
+    async def _end(self, record: RequestRecord, process: str) -> None:
+        finish = FinishRequest(
+            record.key,
+            RequestStatus.INTERRUPTED,
+            EventType.REQUEST_INTERRUPTED,
+            {"reason": "the server process that ran it was lost"},
+            record.scopes,
+            swept=process,
+        )
+        try:
+            await self._store.commit((finish,))
+        except (RequestTerminalError, LeaseLostError):
+            log.info("request %s was ended by another server", record.key.request_id)
+
+    async def _forever(self) -> None:
+        while True:
+            try:
+                await self.sweep()
+            except StoreUnavailableError:
+                log.warning("the sweep waits for the store")
+            except Exception:
+                log.exception("the sweep broke; it is repeated")
+            interval = self._settings.renew_interval
+            await asyncio.sleep(random.uniform(interval / 2, interval))
+
+
+async def _until_done(step: Callable[[], Awaitable[int]]) -> None:
+    for _ in range(ROUNDS):
+        if not await step():
+            return
