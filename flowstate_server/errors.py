@@ -506,7 +506,8 @@ class SchemaConflictError(FlowDefinitionError):
 
 class CrossFlowSchemaConflictError(FlowDefinitionError):
     """Flows "{flow_a}" and "{flow_b}" declare incompatible {scope} state schemas
-    ({reason}: field "{field}": {problem}). Set isolate_{scope}_state=True on one of the flows to opt out of cross-flow sharing, or reconcile the schemas.
+    ({reason}: field "{field}": {problem}). Set isolate_{scope}_state=True on one of the flows to opt out of
+    cross-flow sharing, or reconcile the schemas.
     """
 
     scope: str

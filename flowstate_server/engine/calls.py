@@ -11,7 +11,40 @@ from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.model.records import Failure, RequestRecord, SessionRecord, StateRecord
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.state.operations import Operation
-from flowstate_server.stores.contract.writes import Precondition
+from flowstate_server.stores.contract.writes import AtVersion, Exists, Precondition
+
+__all__ = [
+    "ActionCall",
+    "ActiveRequest",
+    "AtVersion",
+    "CreatedSession",
+    "Dispatched",
+    "EventList",
+    "Exists",
+    "LogCursor",
+    "NewSession",
+    "Precondition",
+    "ScopeProjection",
+    "ScopeTarget",
+    "Selector",
+    "SessionPage",
+    "SessionQuery",
+    "SessionView",
+    "Snapshot",
+    "StateCommit",
+    "StateCommitted",
+    "StateMutation",
+    "StateView",
+    "TailBatch",
+    "TailCall",
+    "TailCaughtUp",
+    "TailEnded",
+    "TailFrame",
+    "TailHeartbeat",
+    "TailStarted",
+    "TailTrimmed",
+    "Waited",
+]
 
 
 @dataclass(frozen=True, slots=True)

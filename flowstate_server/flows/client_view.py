@@ -12,7 +12,7 @@ from typing import Any, Generic
 
 from typing_extensions import TypeVar
 
-from flowstate_server.errors import ActionError, FlowDefinitionError
+from flowstate_server.errors import ActionError, FlowDefinitionError, StateFieldAbsentError
 from flowstate_server.flows.names import check_name
 from flowstate_server.flows.threads import DaemonThreads
 from flowstate_server.model.ids import new_id
@@ -95,6 +95,8 @@ class ClientView:
                 return Failure(
                     error.code or "ACTION_FAILED", error.message, details, retryable=error.retryable
                 )
+        except StateFieldAbsentError as error:
+            return Failure("INTERNAL", f"the derived value failed: {type(error).__name__}")
         except Exception as error:
             error_id = new_id("err_")
             _logger.exception("derived value %r failed (%s)", name, error_id)

@@ -182,9 +182,33 @@ def _convert_fields(value: object, levels: int) -> Json:
             dumped = serializer.to_python(value, mode="json", by_alias=False, round_trip=True, warnings=False)
         except ValueError:  # pydantic's own kind is one; its text may hold the value
             raise _Refused(JsonInvalidError, f"this {type(value).__qualname__} has no JSON form") from None
+        if _holds_null(dumped):  # of what is not finite in an untyped field pydantic makes null
+            _require_finite(serializer.to_python(value, by_alias=False, round_trip=True, warnings=False))
         return _convert(dumped, levels)
     names = [field.name for field in dataclasses.fields(cast(Any, value))]
     return _object({name: getattr(value, name) for name in names}, levels)
+
+
+def _holds_null(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_null, value.values()))
+    return value is None or (isinstance(value, list) and any(map(_holds_null, value)))
+
+
+def _require_finite(value: object) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _Refused(JsonNumberError, NOT_FINITE)
+    members: Mapping[str, object] = {}
+    if isinstance(value, Mapping):
+        members = {str(key): item for key, item in value.items()}
+    elif isinstance(value, list | tuple):
+        members = {str(place): item for place, item in enumerate(value)}
+    for step, item in members.items():
+        try:
+            _require_finite(item)
+        except _Refused as refused:
+            refused.steps.append(step)
+            raise
 
 
 def _refuse(kind: type) -> NoReturn:

@@ -130,6 +130,11 @@ def test_refuses_what_is_too_deep_or_has_too_long_a_key(text: bytes, path: str) 
     assert refused.value.path == path
 
 
+def test_a_byte_order_mark_is_called_one() -> None:
+    with pytest.raises(JsonInvalidError, match="byte order mark"):
+        parse_json(b"\xef\xbb\xbf{}", "")
+
+
 def test_a_number_after_the_syntax_error_is_not_blamed() -> None:
     with pytest.raises(JsonInvalidError, match="line 1 column 2"):
         parse_json(b"[} 1E400", "")

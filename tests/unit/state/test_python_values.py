@@ -207,3 +207,17 @@ def ids(value: object) -> set[int]:
     if isinstance(value, list):
         return {id(value)}.union(*map(ids, value))
     return set()
+
+
+class _Untyped(BaseModel):
+    a: Any = None
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, {"y": [1, -math.inf]}, (math.nan,)])
+def test_what_is_not_finite_in_an_untyped_field_of_a_model_is_refused(value: object) -> None:
+    with pytest.raises(JsonNumberError):
+        to_json({"x": _Untyped(a=value)}, "/v")
+
+
+def test_nulls_of_models_stay_nulls() -> None:
+    assert to_json(_Untyped(a=[None, 1.5]), "/v") == {"a": [None, 1.5]}

@@ -183,6 +183,9 @@ OtherTagged = Annotated[
 ]
 Pair = tuple[int, str]
 
+DOUBLING = Annotated[str, AfterValidator(lambda value: value * 2)]
+KEEPING = Annotated[str, AfterValidator(lambda value: value)]
+
 DIFFERENT: list[tuple[Any, Any, str, str]] = [
     (str, int, "incompatible-shape", "str vs int"),
     (Prefs, str, "incompatible-shape", "Prefs vs str"),
@@ -195,6 +198,8 @@ DIFFERENT: list[tuple[Any, Any, str, str]] = [
     (str, dt.datetime, "incompatible-types", "str vs datetime"),
     (str, str | None, "incompatible-types", "str vs str | None"),
     (list[int], list[int | None], "incompatible-types", "/*: int vs int | None"),
+    (str | None, int, "incompatible-shape", "str | None vs int"),
+    (DOUBLING, KEEPING, "incompatible-values", "<lambda>"),
     (list[int], set[int], "incompatible-types", "list[int] vs set[int]"),
     (int | str, int | str | bool, "incompatible-types", "vs"),
     (Point, OtherPoint, "incompatible", "vs"),

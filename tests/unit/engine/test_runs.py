@@ -1,0 +1,234 @@
+"""How runs end, and what they leave."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, Field
+
+from flowstate_server.engine.settings import EngineSettings
+from flowstate_server.flows import (
+    ActionError,
+    Context,
+    Flow,
+    StateWrite,
+    Turns,
+    action,
+    define_flow,
+    handler,
+    sequencer,
+)
+from flowstate_server.model.events import EventType
+from flowstate_server.model.records import RequestStatus
+from flowstate_server.testing import FlowTester, run_flow
+
+
+class Note(BaseModel):
+    count: int = 0
+    names: list[str] = Field(default_factory=list)
+    small: int = Field(default=0, le=10)
+
+
+def flow_of(block: Any, **options: Any) -> Flow:
+    return define_flow("test", actions={"go": action(block=block, **options)})
+
+
+async def test_operations_answer_with_versions_and_show_in_the_view() -> None:
+    seen: list[Any] = []
+
+    @handler(session_state=Note)
+    async def go(value: None, ctx: Context[Note]) -> int:
+        seen.append(await ctx.session.inc_state({"count": 2}))
+        seen.append(await ctx.session.inc_state({"count": 0}))
+        async with ctx.session.batch() as batch:
+            batch.push_state("names", "a", "b")
+            batch.inc_state({"count": 1})
+        seen.append(batch.result)
+        seen.append(await ctx.session.at(2).patch_state({"small": 3}))
+        seen.append(await ctx.session.atomic_state(lambda state: {"count": state.count * 10}))
+        return ctx.session.state.count
+
+    run = await run_flow(flow_of(go), "go")
+    assert seen == [
+        StateWrite(1, True),
+        StateWrite(1, False),
+        StateWrite(2, True),
+        StateWrite(3, True),
+        StateWrite(4, True),
+    ]
+    assert run.output == 30
+    assert (run.session.state.names, run.session.version) == (["a", "b"], 4)
+    assert run.event_types().count(EventType.STATE_CHANGE) == 4
+
+
+async def test_a_caught_refusal_leaves_state_and_events_as_they_should_be() -> None:
+    @handler(session_state=Note)
+    async def go(value: None, ctx: Context[Note]) -> str:
+        await ctx.emit("before")
+        try:
+            await ctx.session.patch_state({"small": 11})
+        except Exception as error:
+            await ctx.emit("after")
+            return type(error).__name__
+        return "accepted"
+
+    run = await run_flow(flow_of(go), "go")
+    assert run.output == "StateValidationError"
+    assert run.session.version == 0
+    assert run.event_types().count(EventType.CUSTOM) == 2
+
+
+async def test_an_action_error_speaks_to_the_client() -> None:
+    @handler
+    async def go(value: None, ctx: Context) -> None:
+        raise ActionError("NO_CREDIT", "top up first", {"missing": 3}, retryable=True)
+
+    run = await run_flow(flow_of(go), "go")
+    assert run.status is RequestStatus.FAILED
+    assert run.failure is not None
+    assert (run.failure.reason, run.failure.message) == ("NO_CREDIT", "top up first")
+    assert (run.failure.details, run.failure.retryable) == ({"missing": 3}, True)
+
+
+async def test_any_other_exception_is_internal_with_an_id_for_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @handler
+    async def go(value: None, ctx: Context) -> None:
+        raise RuntimeError("the secret")
+
+    with caplog.at_level(logging.ERROR):
+        run = await run_flow(flow_of(go), "go")
+    assert run.failure is not None
+    assert (run.failure.reason, run.failure.message) == ("INTERNAL", "the action failed")
+    assert run.failure.error_id in caplog.text
+    assert not any(b"the secret" in record.event.payload for record in run.events)
+
+
+async def test_a_timeout_ends_the_run_as_failed() -> None:
+    cancelled = asyncio.Event()
+
+    @handler
+    async def go(value: None, ctx: Context) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    run = await run_flow(flow_of(go, timeout=0.01), "go")
+    assert run.status is RequestStatus.FAILED
+    assert run.failure is not None
+    assert run.failure.reason == "ACTION_TIMEOUT"
+    assert cancelled.is_set()
+
+
+async def test_an_item_left_open_is_appended_with_its_text_so_far() -> None:
+    @handler
+    async def go(value: None, ctx: Context) -> None:
+        stream = await ctx.message().__aenter__()
+        await stream.write("so far")
+        await asyncio.Event().wait()
+
+    run = await run_flow(flow_of(go, timeout=0.01), "go")
+    assert [item.text for item in run.items] == ["so far"]
+    assert run.event_types()[-2:] == [EventType.ITEM_DONE, EventType.REQUEST_FAILED]
+
+
+async def test_a_sync_handler_works_on_state_from_its_thread() -> None:
+    @handler(session_state=Note)
+    def go(value: None, ctx: Context[Note]) -> str:
+        ctx.run(ctx.session.inc_state({"count": 1}))
+        assert ctx.session.state.count == 1
+        return threading.current_thread().name
+
+    run = await run_flow(flow_of(go), "go")
+    assert run.status is RequestStatus.COMPLETED
+    assert run.output != threading.current_thread().name
+    assert run.session.state.count == 1
+
+
+async def test_request_state_lives_as_long_as_the_request() -> None:
+    @handler(request_state=Note)
+    async def go(value: None, ctx: Context[Any, Any, Any, Note]) -> int:
+        await ctx.request.inc_state({"count": 5})
+        return ctx.request.state.count
+
+    async with FlowTester(flow_of(go)) as tester:
+        assert [(await tester.run("go", session_id="s")).output for _ in range(2)] == [5, 5]
+
+
+async def test_history_has_completed_turns_and_the_running_one() -> None:
+    class Say(BaseModel):
+        text: str
+
+    @handler
+    async def go(say: Say, ctx: Context) -> list[str]:
+        await ctx.add_item("message", say.text, role="user")
+        if say.text == "bad":
+            raise ActionError("BAD", "bad")
+        return [item.text for item in await ctx.session.items.history(limit=Turns(2))]
+
+    async with FlowTester(flow_of(go)) as tester:
+        outputs = [
+            (await tester.run("go", {"text": text}, session_id="s")).output
+            for text in ("one", "two", "bad", "three", "four")
+        ]
+    assert outputs == [["one"], ["one", "two"], None, ["one", "two", "three"], ["two", "three", "four"]]
+
+
+async def test_metadata_changes_apart_from_state() -> None:
+    @handler(session_state=Note)
+    async def go(value: None, ctx: Context[Note]) -> list[Any]:
+        first = await ctx.session.set_metadata(title="A title", tags=["x"])
+        again = await ctx.session.set_metadata(title="A title")
+        return [first.version, again.version, ctx.session.metadata.title, list(ctx.session.metadata.tags)]
+
+    run = await run_flow(flow_of(go), "go")
+    assert run.output == [2, 2, "A title", ["x"]]
+    assert run.session.version == 0
+    assert run.event_types().count(EventType.SESSION_METADATA_CHANGED) == 1
+
+
+async def test_without_an_org_there_is_none() -> None:
+    @handler
+    async def go(value: None, ctx: Context) -> bool:
+        return ctx.org is None
+
+    async with FlowTester(flow_of(go)) as tester:
+        assert (await tester.run("go")).output is True
+        assert (await tester.run("go", org_id="acme")).output is False
+
+
+async def test_an_output_over_its_limit_fails_the_request() -> None:
+    @handler
+    async def go(value: None, ctx: Context) -> str:
+        return "x" * (EngineSettings().max_output_bytes + 1)
+
+    run = await run_flow(flow_of(go), "go")
+    assert run.failure is not None
+    assert run.failure.reason == "OUTPUT_TOO_LARGE"
+
+
+async def test_a_large_output_is_left_out_of_the_terminal_event() -> None:
+    @handler
+    async def go(value: None, ctx: Context) -> str:
+        return "x" * (EngineSettings().max_terminal_output_bytes + 1)
+
+    run = await run_flow(flow_of(go), "go")
+    assert run.status is RequestStatus.COMPLETED
+    assert isinstance(run.output, str)
+    assert b'"output_omitted":true' in run.events[-1].event.payload
+
+
+async def test_blocks_of_a_sequence_are_told_with_their_path() -> None:
+    @handler(session_state=Note)
+    async def inner(value: None, ctx: Context[Note]) -> None:
+        await ctx.emit("here")
+
+    run = await run_flow(flow_of(sequencer("outer").tap(inner)), "go")
+    (told,) = [record.event for record in run.events if record.event.type is EventType.CUSTOM]
+    assert told.block_path == ("outer", "inner")

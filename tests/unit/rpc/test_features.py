@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from flowstate.v1 import (
+    event_service_pb2 as events,
+    flow_service_pb2 as flows,
+    session_service_pb2 as sessions,
+    state_service_pb2 as state,
+)
+from flowstate.v1.types_pb2 import AUDIENCE_CLIENT, ScopeRef, Value
+from flowstate_server.errors import FeatureDisabledError
+from flowstate_server.rpc.features import (
+    OPTIONAL_FIELDS,
+    UNSERVED_METHODS,
+    capabilities,
+    check_fields,
+    check_method,
+)
+from flowstate_server.rpc.services import SERVICES, methods
+
+PROTOS = Path(__file__).parents[3] / "protos/flowstate/v1"
+
+
+def _value() -> Value:
+    return Value(json=b"1")
+
+
+SET: dict[str, Callable[[], Message]] = {
+    "DispatchActionRequest.validate_only": lambda: flows.DispatchActionRequest(validate_only=True),
+    "StreamActionRequest.filter": lambda: flows.StreamActionRequest(filter=events.EventFilter()),
+    "ListEventsRequest.session_id": lambda: events.ListEventsRequest(session_id=""),
+    "ListEventsRequest.filter": lambda: events.ListEventsRequest(filter=events.EventFilter(types=["a"])),
+    "TailEventsRequest.session_id": lambda: events.TailEventsRequest(session_id="s"),
+    "TailEventsRequest.filter": lambda: events.TailEventsRequest(
+        filter=events.EventFilter(audience=AUDIENCE_CLIENT)
+    ),
+    "ListSessionsRequest.org_id": lambda: sessions.ListSessionsRequest(org_id="o"),
+    "ListSessionsRequest.metadata": lambda: sessions.ListSessionsRequest(metadata={"a": _value()}),
+    "ListSessionsRequest.tags": lambda: sessions.ListSessionsRequest(tags=["a"]),
+    "ListSessionsRequest.active_after": lambda: sessions.ListSessionsRequest(
+        active_after=Timestamp(seconds=1)
+    ),
+    "ListSessionsRequest.include_total": lambda: sessions.ListSessionsRequest(include_total=True),
+    "GetStateRequest.paths": lambda: state.GetStateRequest(paths=["/a"]),
+    "CommitStateRequest.validate_only": lambda: state.CommitStateRequest(validate_only=True),
+    "StateOp.test": lambda: state.CommitStateRequest(
+        mutations=[state.StateMutation(ops=[state.StateOp(), state.StateOp(test=state.TestOp())])]
+    ),
+    "ScopeRef.isolated": lambda: state.GetStateRequest(scopes=[ScopeRef(user_id="u", isolated=True)]),
+}
+
+
+@pytest.mark.parametrize("feature", OPTIONAL_FIELDS)
+def test_a_field_that_is_not_served_is_refused_when_set(feature: str) -> None:
+    with pytest.raises(FeatureDisabledError) as refusal:
+        check_fields(SET[feature]())
+    assert refusal.value.feature == feature
+
+
+def test_what_is_not_set_is_not_refused() -> None:
+    for _, method in methods():
+        check_fields(GetMessageClass(method.input_type)())
+    check_fields(state.GetStateRequest(scopes=[ScopeRef(user_id="u", isolated=False)]))
+    check_fields(flows.DispatchActionRequest(spec=flows.ActionSpec(input=_value()), validate_only=False))
+
+
+def test_the_tables_name_what_exists() -> None:
+    names = {name for name, _ in methods()}
+    assert names >= UNSERVED_METHODS
+    messages: dict[str, Descriptor] = {}
+    for service in SERVICES.values():
+        messages |= dict(service.file.message_types_by_name)
+        for imported in service.file.dependencies:
+            messages |= dict(imported.message_types_by_name)
+    for feature in OPTIONAL_FIELDS:
+        message, field = feature.split(".")
+        assert field in messages[message].fields_by_name, feature
+
+
+def test_every_method_that_the_contract_puts_off_is_refused() -> None:
+    put_off = set()
+    for file in PROTOS.glob("*_service.proto"):
+        service = ""
+        comment = ""
+        whole = False
+        for line in file.read_text().splitlines():
+            if line.strip().startswith("//"):
+                comment += line
+                continue
+            if found := re.match(r"service (\w+)", line):
+                service, whole = found[1], "Served by a later release" in comment
+            if (found := re.match(r"  rpc (\w+)", line)) and (
+                whole or "Served by a later release" in comment
+            ):
+                put_off.add(f"{service}/{found[1]}")
+            comment = ""
+    assert put_off == UNSERVED_METHODS
+    for name in put_off:
+        with pytest.raises(FeatureDisabledError):
+            check_method(name)
+
+
+def test_capabilities_are_what_is_served() -> None:
+    served = set(capabilities())
+    assert "StateService/CommitState" in served
+    assert not served & UNSERVED_METHODS
+    assert len(served) + len(UNSERVED_METHODS) == len(list(methods()))

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import pytest
+
+from flowstate_server.rpc.listening import check_listening, is_loopback
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:7437", "127.9.9.9:1", "localhost:0", "[::1]:7437", "unix:/run/flowstate.sock"]
+)
+def test_loopback(address: str) -> None:
+    assert is_loopback(address)
+    check_listening(address, tls=False, credentials=False, insecure=False)
+
+
+@pytest.mark.parametrize(
+    "address", ["0.0.0.0:7437", "[::]:7437", ":7437", "10.0.0.1:1", "example.org:1", "localhost"]
+)
+def test_beyond_loopback_takes_tls_and_credentials_or_an_explicit_wish(address: str) -> None:
+    assert not is_loopback(address)
+    check_listening(address, tls=True, credentials=True, insecure=False)
+    check_listening(address, tls=False, credentials=False, insecure=True)
+    with pytest.raises(ValueError, match="certificate"):
+        check_listening(address, tls=False, credentials=True, insecure=False)
+    with pytest.raises(ValueError, match="token file"):
+        check_listening(address, tls=True, credentials=False, insecure=False)
