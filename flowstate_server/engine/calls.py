@@ -11,6 +11,7 @@ from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.model.records import Failure, RequestRecord, SessionRecord, StateRecord
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.state.operations import Operation
+from flowstate_server.state.schema import StateSchema
 from flowstate_server.stores.contract.writes import AtVersion, Exists, Precondition
 
 __all__ = [
@@ -201,16 +202,23 @@ class StateCommit:
 
 @dataclass(frozen=True, slots=True)
 class StateView:
-    """A state record as callers see it. ``state`` has the schema's defaults added; empty in a replay.
-
-    ``schema_hash`` is empty where no flow governs the record.
-    """
+    """A state record as callers see it; ``schema`` is that of the flow that governs it, if there is one."""
 
     target: ScopeTarget
     record: StateRecord
-    state: JsonObject
-    schema_hash: str = ""
+    schema: StateSchema | None
     changed: bool = False
+
+    @property
+    def state(self) -> JsonObject:
+        """The state with the schema's defaults for what was never written."""
+        state = self.record.state
+        return state if self.schema is None else self.schema.with_defaults(state)
+
+    @property
+    def schema_hash(self) -> str:
+        """Empty where no flow governs the record."""
+        return "" if self.schema is None else self.schema.hash
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,22 +209,13 @@ def _committed(commit: StateCommit, resolved: Sequence[_Resolved], result: Commi
     views = []
     for mutation, scope, done in zip(commit.mutations, resolved, written, strict=True):
         record = done.state or StateRecord(scope.key, version=done.version, exists=done.version > 0)
-        views.append(_view(mutation.target, scope, record, changed=done.changed, bare=done.state is None))
+        views.append(_view(mutation.target, scope, record, changed=done.changed))
     return StateCommitted(views, result.replayed)
 
 
-def _view(
-    target: ScopeTarget,
-    scope: _Resolved,
-    record: StateRecord,
-    *,
-    changed: bool = False,
-    bare: bool = False,
-) -> StateView:
-    if scope.flow is None or bare:
-        return StateView(target, record, {} if bare else record.state, "", changed)
-    schema = scope.flow.schemas[target.kind]
-    return StateView(target, record, schema.with_defaults(record.state), schema.hash, changed)
+def _view(target: ScopeTarget, scope: _Resolved, record: StateRecord, *, changed: bool = False) -> StateView:
+    schema = None if scope.flow is None else scope.flow.schemas[target.kind]
+    return StateView(target, record, schema, changed)
 
 
 def _violation(path: str, rule: str, message: str) -> ValidationFailedError:

@@ -7,7 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
-from flowstate_server.errors import JsonLimitError, PathInvalidError, StateTypeConflictError
+from flowstate_server.errors import (
+    JsonLimitError,
+    PathInvalidError,
+    StateTestFailedError,
+    StateTypeConflictError,
+)
 from flowstate_server.model.json_values import Json, JsonObject, same_json
 from flowstate_server.state.difference import Difference, difference_at
 from flowstate_server.state.json_limits import MAX_DEPTH, MAX_INT, MIN_INT, TOO_DEEP, check_key
@@ -64,7 +69,7 @@ def apply(state: JsonObject, operations: Sequence[Operation], schema: StateSchem
     Raises:
         StateTypeConflictError: not a number, list or object where the operation needs one; a sum outside int64 or not
             finite.
-        PathInvalidError: removing the root, or what must exist and does not.
+        PathInvalidError: removing the root. StateTestFailedError: what must exist does not.
         JsonLimitError: the state would be nested too deep, or get a key too long.
     """
     work = _Work(state, schema)
@@ -143,7 +148,7 @@ class _Work:
         if not path:
             raise PathInvalidError("", 'is the root: set "" to {} instead')
         if not self._remove(path) and operation.must_exist:
-            raise PathInvalidError(format_pointer(path), "does not exist")
+            raise StateTestFailedError(format_pointer(path))
 
     def put_record(self, operation: PutRecord) -> None:
         self._put((*operation.path, operation.key), operation.value)

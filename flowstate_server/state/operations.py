@@ -50,7 +50,7 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Remove the member at ``path``. If there is none: no change, or ``PathInvalidError`` if it ``must_exist``."""
+    """Remove the member at ``path``. If there is none: no change, or ``StateTestFailedError`` if it ``must_exist``."""
 
     path: Pointer
     must_exist: bool = False

@@ -53,7 +53,7 @@ class StateRecord(_message.Message):
     EXISTS_FIELD_NUMBER: _builtins.int
     CHANGED_FIELD_NUMBER: _builtins.int
     schema_hash: _builtins.str
-    """Fingerprint of the schema that the record was last written with, as in ScopeSchema.schema_hash."""
+    """Fingerprint of the schema of the flow that governs the record, as in ScopeSchema.schema_hash."""
     exists: _builtins.bool
     """Whether the record exists."""
     changed: _builtins.bool
@@ -66,8 +66,10 @@ class StateRecord(_message.Message):
 
     @_builtins.property
     def state(self) -> _types_pb2.Value:
-        """The document, a JSON object, as stored: fields never written are absent, schema defaults are not
-        filled in. Unset if the record does not exist or the document was not asked for.
+        """The document, a JSON object. Where a flow governs the record (a session's or request's own flow, the
+        one that the scope names) its schema's defaults show for fields that were never written, also while
+        the record does not exist; they are not stored until written. Unset if the document was not asked
+        for, or if there is no record and no flow.
         """
 
     @_builtins.property

@@ -7,7 +7,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, Field
 
-from flowstate_server.errors import JsonLimitError, PathInvalidError, StateTypeConflictError
+from flowstate_server.errors import (
+    JsonLimitError,
+    PathInvalidError,
+    StateTestFailedError,
+    StateTypeConflictError,
+)
 from flowstate_server.model.json_values import canonical_json
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.state import operations as op
@@ -152,12 +157,15 @@ def test_conflict(before: Any, operation: Operation, path: str) -> None:
     assert "bare" not in before
 
 
-@pytest.mark.parametrize(
-    "operation", [Remove(()), Remove(("bare",), True), Remove(("by_id", "a", "b"), True)]
-)
-def test_what_can_not_be_removed(operation: Operation) -> None:
+def test_the_root_can_not_be_removed() -> None:
     with pytest.raises(PathInvalidError):
-        apply({"by_id": {}}, [operation], SCHEMA)
+        apply({}, [Remove(())], SCHEMA)
+
+
+@pytest.mark.parametrize("path", [("bare",), ("by_id", "a", "b")])
+def test_what_must_exist_and_does_not_is_refused(path: tuple[str, ...]) -> None:
+    with pytest.raises(StateTestFailedError):
+        apply({"by_id": {}}, [Remove(path, True)], SCHEMA)
 
 
 def test_what_must_exist_and_does_is_removed() -> None:

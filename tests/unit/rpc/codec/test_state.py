@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from pydantic import BaseModel
 
 from flowstate.v1 import state_service_pb2 as pb
 from flowstate.v1.types_pb2 import Precondition, ScopeRef, Value
@@ -23,6 +26,7 @@ from flowstate_server.rpc.codec.state import (
     encode_committed,
     encode_records,
 )
+from flowstate_server.state.merge import Declaration, merge_declarations
 from flowstate_server.state.operations import (
     Append,
     DeleteRecord,
@@ -194,22 +198,36 @@ def test_scopes_that_are_refused(ref: ScopeRef, path: str) -> None:
     assert refusal.value.violations[0].path == path
 
 
-def _view(text: bytes = b'{"n":1}', **fields: object) -> StateView:
+class _Numbers(BaseModel):
+    n: int
+    m: int = 0
+
+
+SCHEMA = merge_declarations(ScopeKind.USER, [Declaration(_Numbers, "test")])
+
+
+def _view(text: bytes = b'{"n":1}', **fields: Any) -> StateView:
     record = StateRecord(user_scope("u1"), version=3, exists=True, text=text, create_time=1, update_time=2)
-    return StateView(ScopeTarget(ScopeKind.USER, "u1", "chat"), record, {"n": 1, "m": 0}, "hash", **fields)  # type: ignore[arg-type]
+    return StateView(ScopeTarget(ScopeKind.USER, "u1", "chat"), record, **{"schema": SCHEMA, **fields})
 
 
-def test_a_record_has_its_document_as_stored() -> None:
+def test_a_record_has_its_document_with_defaults() -> None:
     (record,) = encode_records([_view()], documents=True)
     assert record.scope == ScopeRef(user_id="u1", flow_kind="chat")
-    assert record.state.json == b'{"n":1}'
+    assert record.state.json == b'{"n":1,"m":0}'
     assert record.meta.version == 3
     assert record.meta.update_time.nanos == 2_000
-    assert (record.schema_hash, record.exists, record.changed) == ("hash", True, False)
+    assert (record.schema_hash, record.exists, record.changed) == (SCHEMA.hash, True, False)
 
 
-def test_a_record_that_was_never_written_has_neither_document_nor_times() -> None:
-    view = StateView(ScopeTarget(ScopeKind.SESSION, "s"), StateRecord(user_scope("u1")), {})
+def test_a_record_that_no_flow_governs_has_its_document_as_stored() -> None:
+    (record,) = encode_records([_view(b'{"a":1.0}', schema=None)], documents=True)
+    assert record.state.json == b'{"a":1.0}'
+    assert record.schema_hash == ""
+
+
+def test_a_record_that_was_never_written_has_no_times() -> None:
+    view = StateView(ScopeTarget(ScopeKind.SESSION, "s"), StateRecord(user_scope("u1")), None)
     (record,) = encode_records([view], documents=True)
     assert not record.exists
     assert not record.HasField("state")
@@ -224,7 +242,7 @@ def test_a_replay_has_no_documents() -> None:
 
 
 def test_documents_that_do_not_fit_one_reply() -> None:
-    views = [_view(b'"' + b"x" * 1_000_000 + b'"') for _ in range(4)]
+    views = [_view(b'{"n":1,"note":"' + b"x" * 1_000_000 + b'"}') for _ in range(4)]
     with pytest.raises(MessageTooLargeError):
         encode_records(views, documents=True)
     assert len(encode_records(views, documents=False)) == 4
