@@ -1,0 +1,246 @@
+"""Async Python client of FlowState.
+
+::
+
+    from flowstate_client import FlowStateClient, ItemDelta, RequestFailed
+
+    async with FlowStateClient.connect("127.0.0.1:7437", tenant="acme", user="u1") as client:
+        session = await client.sessions.create("chat", title="First talk")
+
+        # An action as a function call.
+        answer = await client.flows.call("chat", "say", {"message": "hi"}, session_id=session.id, output=str)
+
+        # Start it, follow it, take its result. The stream survives lost connections.
+        run = await client.flows.dispatch("chat", "say", {"message": "go on"}, session_id=session.id)
+        async for event in run.events():
+            match event:
+                case ItemDelta(text=text):
+                    print(text, end="")
+                case RequestFailed(failure=failure):
+                    print(failure.message)
+        answer = await run.result(str, timeout=60)
+
+        # What the flow shows of its state.
+        view = await client.sessions.snapshot(session.id)
+        print(view.client_data["session"])
+
+        # State, for trusted callers.
+        await client.state.session(session.id).inc_state(message_count=1)
+
+Inputs, outputs and state are pydantic models, dataclasses, TypedDicts or plain JSON values. What cannot be sent is a
+``ValueError`` before anything is sent; all else that fails is a :class:`FlowStateError`. Calls that change something
+carry an id or a key made once, so they are repeated without harm while the server is away. What tests of such code
+need is in :mod:`flowstate_client.testing`.
+"""
+
+from flowstate_client.client import FlowStateClient
+from flowstate_client.codec import Codec, JsonCodec
+from flowstate_client.config import Backoff, ClientConfig
+from flowstate_client.errors import (
+    ActionAborted,
+    ActionFailed,
+    ActionInterrupted,
+    ActionNotFound,
+    AlreadyExists,
+    ApiError,
+    Cancelled,
+    ClientClosedError,
+    ClientError,
+    ConcurrentModificationError,
+    ConflictError,
+    ConnectError,
+    CursorAhead,
+    CursorLogMismatch,
+    DataLoss,
+    DeadlineExceeded,
+    EventsCompacted,
+    FeatureUnavailable,
+    FieldViolation,
+    FlowBindingMismatch,
+    FlowNotFound,
+    FlowStateError,
+    IdempotencyKeyReused,
+    InternalError,
+    InvalidArgument,
+    InvalidJson,
+    NotFound,
+    OrgBindingMismatch,
+    OutOfRange,
+    PermissionDenied,
+    PreconditionError,
+    ProtocolError,
+    RateLimited,
+    RequestNotFound,
+    RequestTerminal,
+    ResourceExhausted,
+    ResourceNotFound,
+    ResponseValidationError,
+    SchemaViolation,
+    ScopeUnavailable,
+    SessionNotFound,
+    SlowConsumer,
+    StateTypeConflict,
+    TimeoutError,
+    TooLarge,
+    TooManyStreams,
+    Unauthenticated,
+    Unavailable,
+    ValidationFailed,
+    VersionMismatch,
+)
+from flowstate_client.events import (
+    BlockCompleted,
+    BlockFailed,
+    BlockStarted,
+    CustomEvent,
+    Event,
+    ItemAdded,
+    ItemDelta,
+    ItemDone,
+    RequestAborted,
+    RequestCompleted,
+    RequestCreated,
+    RequestFailed,
+    RequestInProgress,
+    RequestInterrupted,
+    ResourceChange,
+    SessionMetadataChanged,
+    StateChange,
+    StatusUpdate,
+    TerminalEvent,
+    Trimmed,
+    UnknownEvent,
+)
+from flowstate_client.flows import UNSET, Flows
+from flowstate_client.metadata import MetadataProvider, Plane
+from flowstate_client.models import (
+    ActionInfo,
+    Cursor,
+    Failure,
+    FlowInfo,
+    Item,
+    Limits,
+    RequestStatus,
+    RunRecord,
+    Scope,
+    ScopeInfo,
+    ServerInfo,
+    StateWrite,
+)
+from flowstate_client.paging import AsyncPager, Page
+from flowstate_client.runs import ActionStream, RunHandle
+from flowstate_client.server_info import Server
+from flowstate_client.sessions import Session, Sessions, Snapshot
+from flowstate_client.state import ScopeHandle, StateRecord, States
+from flowstate_client.state_batch import BatchScope, ScopeBatch, StateBatch
+from flowstate_client.stream import EventStream
+
+__all__ = [
+    "UNSET",
+    "ActionAborted",
+    "ActionFailed",
+    "ActionInfo",
+    "ActionInterrupted",
+    "ActionNotFound",
+    "ActionStream",
+    "AlreadyExists",
+    "ApiError",
+    "AsyncPager",
+    "Backoff",
+    "BatchScope",
+    "BlockCompleted",
+    "BlockFailed",
+    "BlockStarted",
+    "Cancelled",
+    "ClientClosedError",
+    "ClientConfig",
+    "ClientError",
+    "Codec",
+    "ConcurrentModificationError",
+    "ConflictError",
+    "ConnectError",
+    "Cursor",
+    "CursorAhead",
+    "CursorLogMismatch",
+    "CustomEvent",
+    "DataLoss",
+    "DeadlineExceeded",
+    "Event",
+    "EventStream",
+    "EventsCompacted",
+    "Failure",
+    "FeatureUnavailable",
+    "FieldViolation",
+    "FlowBindingMismatch",
+    "FlowInfo",
+    "FlowNotFound",
+    "FlowStateClient",
+    "FlowStateError",
+    "Flows",
+    "IdempotencyKeyReused",
+    "InternalError",
+    "InvalidArgument",
+    "InvalidJson",
+    "Item",
+    "ItemAdded",
+    "ItemDelta",
+    "ItemDone",
+    "JsonCodec",
+    "Limits",
+    "MetadataProvider",
+    "NotFound",
+    "OrgBindingMismatch",
+    "OutOfRange",
+    "Page",
+    "PermissionDenied",
+    "Plane",
+    "PreconditionError",
+    "ProtocolError",
+    "RateLimited",
+    "RequestAborted",
+    "RequestCompleted",
+    "RequestCreated",
+    "RequestFailed",
+    "RequestInProgress",
+    "RequestInterrupted",
+    "RequestNotFound",
+    "RequestStatus",
+    "RequestTerminal",
+    "ResourceChange",
+    "ResourceExhausted",
+    "ResourceNotFound",
+    "ResponseValidationError",
+    "RunHandle",
+    "RunRecord",
+    "SchemaViolation",
+    "Scope",
+    "ScopeBatch",
+    "ScopeHandle",
+    "ScopeInfo",
+    "ScopeUnavailable",
+    "Server",
+    "ServerInfo",
+    "Session",
+    "SessionMetadataChanged",
+    "SessionNotFound",
+    "Sessions",
+    "SlowConsumer",
+    "Snapshot",
+    "StateBatch",
+    "StateChange",
+    "StateRecord",
+    "StateTypeConflict",
+    "StateWrite",
+    "States",
+    "StatusUpdate",
+    "TerminalEvent",
+    "TimeoutError",
+    "TooLarge",
+    "TooManyStreams",
+    "Trimmed",
+    "Unauthenticated",
+    "Unavailable",
+    "UnknownEvent",
+    "ValidationFailed",
+    "VersionMismatch",
+]

@@ -1,0 +1,168 @@
+"""The client: where everything begins."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+import grpc
+
+from flowstate_client.calls import Caller
+from flowstate_client.channel import Channels
+from flowstate_client.codec import Codec, JsonCodec
+from flowstate_client.config import ClientConfig
+from flowstate_client.errors import ClientClosedError, ConnectError
+from flowstate_client.flows import Flows
+from flowstate_client.metadata import CallMetadata, MetadataProvider, Plane
+from flowstate_client.server_info import Server
+from flowstate_client.sessions import Sessions
+from flowstate_client.state import States
+
+
+class FlowStateClient:
+    """A client of one FlowState server or fleet, for one event loop. Make it with :meth:`connect`.
+
+    ``flows`` runs actions, ``sessions`` keeps conversations, ``state`` reads and writes records (trusted plane),
+    ``server`` tells about the other end. Outside ``async with`` they raise ``ClientClosedError``.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        metadata: CallMetadata,
+        credentials: grpc.ChannelCredentials | None,
+        config: ClientConfig,
+        codec: Codec,
+        user: str,
+        org: str,
+    ) -> None:
+        self.target = target
+        self.config = config
+        self._metadata = metadata
+        self._credentials = credentials
+        self._codec = codec
+        self._user = user
+        self._org = org
+        self._open: _Open | None = None
+
+    @classmethod
+    def connect(
+        cls,
+        target: str,
+        *,
+        tenant: str | None = None,
+        plane: Plane | None = None,
+        user: str | None = None,
+        org: str | None = None,
+        token: str | None = None,
+        tls: bool = False,
+        credentials: grpc.ChannelCredentials | None = None,
+        metadata: MetadataProvider | None = None,
+        config: ClientConfig | None = None,
+        codec: Codec | None = None,
+    ) -> FlowStateClient:
+        """A client to be used as ``async with FlowStateClient.connect(...) as client``. Connects when first needed.
+
+        Args:
+            target: ``host:port``, ``dns:///host:port``, ``unix:///path``.
+            tenant: ``None``: the no-tenant space.
+            plane: For servers that run without credentials: who this client claims to be. Default: client.
+            user, org: Who calls, for servers without credentials; and for whom, where a call names nobody.
+            token: Bearer token. Sent in clear unless the connection is secured.
+            tls: Secure the connection with the system's certificates.
+            credentials: Secure it with these (``grpc.ssl_channel_credentials(...)``).
+            metadata: Asked before every attempt of a call for more metadata; for tokens that expire, for traces.
+            config: Times, retries, connections.
+            codec: Another way between Python values and JSON.
+
+        Raises:
+            ValueError: something that cannot be sent, for example a tenant with a space in it.
+        """
+        if not target or any(character.isspace() for character in target):
+            raise ValueError("target must be an address such as 127.0.0.1:7437")
+        if tls and credentials is None:
+            credentials = grpc.ssl_channel_credentials()
+        return cls(
+            target,
+            metadata=CallMetadata(
+                tenant=tenant, plane=plane, user=user, org=org, token=token, provider=metadata
+            ),
+            credentials=credentials,
+            config=config or ClientConfig(),
+            codec=codec or JsonCodec(),
+            user=user or "",
+            org=org or "",
+        )
+
+    async def __aenter__(self) -> Self:
+        if self._open is not None:
+            raise ClientClosedError("the client is open already; make another one")
+        channels = Channels(self.target, self.config, self._credentials)
+        caller = Caller(channels, self._metadata, self.config, self._codec)
+        self._open = _Open(caller, self._user, self._org)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends all calls and streams of this client and closes its connections. Harmless if done before."""
+        if self._open is not None:
+            await self._open.caller.channels.close()
+
+    async def ready(self, timeout: float | None = None) -> None:
+        """Connects now; waits ``timeout`` seconds, ``None``: ``ClientConfig.connect_timeout``.
+
+        Raises:
+            ConnectError: no connection in time.
+        """
+        limit = self.config.connect_timeout if timeout is None else timeout
+        try:
+            async with asyncio.timeout(limit):
+                await self._opened.caller.channels.unary.channel_ready()
+        except TimeoutError:
+            problem = f"no connection to {self.target} within {limit:g} s"
+            raise ConnectError(problem, code=grpc.StatusCode.UNAVAILABLE) from None
+
+    @property
+    def flows(self) -> Flows:
+        """Flows and their actions."""
+        return self._opened.flows
+
+    @property
+    def sessions(self) -> Sessions:
+        """Sessions and their snapshots."""
+        return self._opened.sessions
+
+    @property
+    def state(self) -> States:
+        """State records; trusted plane."""
+        return self._opened.state
+
+    @property
+    def server(self) -> Server:
+        """The server's version, limits and capabilities."""
+        return self._opened.server
+
+    @property
+    def _opened(self) -> _Open:
+        if self._open is None:
+            raise ClientClosedError(
+                "use the client inside `async with FlowStateClient.connect(...) as client:`"
+            )
+        return self._open
+
+
+class _Open:
+    """What an open client has."""
+
+    def __init__(self, caller: Caller, user: str, org: str) -> None:
+        self.caller = caller
+        self.flows = Flows(caller, user=user, org=org)
+        self.sessions = Sessions(caller, user=user, org=org)
+        self.state = States(caller)
+        self.server = Server(caller)

@@ -1,0 +1,229 @@
+"""Flows, and starting their actions."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any, Final, TypeVar, overload
+
+from flowstate.v1 import flow_service_pb2, flow_service_pb2_grpc, types_pb2
+from flowstate_client.calls import Caller
+from flowstate_client.ids import new_request_id
+from flowstate_client.json_profile import check_text
+from flowstate_client.models import FlowInfo
+from flowstate_client.paging import AsyncPager, Page
+from flowstate_client.runs import ActionStream, RunHandle, output_of, wait_for_end
+from flowstate_client.stream import heartbeat
+
+T = TypeVar("T")
+
+
+class Unset(enum.Enum):
+    """Stands for "not given" where ``None`` is a value of its own, JSON ``null``."""
+
+    UNSET = enum.auto()
+
+
+UNSET: Final = Unset.UNSET
+
+
+class Flows:
+    """``client.flows``: what can be called, and calling it.
+
+    ``dispatch``, ``call`` and ``stream`` take the same arguments:
+
+    Args:
+        flow_kind, action: What to call.
+        input: A pydantic model, a dataclass, a TypedDict or plain JSON values; not given: ``{}``.
+        session_id: The session to run in; an unknown id creates it, without one the run gets a session of its own.
+        user_id: For whom; the client's ``user`` if not given.
+        org_id: In which org; the client's ``org``, else the session's, if not given.
+        request_id: Makes the call repeatable beyond this process: the same id with the same fields attaches to the
+            first request. Made anew for each call if not given.
+        execution_timeout: Longest time for the run, in seconds; ``None``: the action's own.
+
+    They raise ``ValueError`` before anything is sent if the input is not JSON in FlowState's profile, and
+    ``FlowNotFound``, ``ActionNotFound``, ``SessionNotFound``, ``ValidationFailed`` (the input does not fit the action),
+    ``AlreadyExists`` (the request id was used otherwise), ``OrgBindingMismatch``, ``FlowBindingMismatch``,
+    ``Unavailable``, ``DeadlineExceeded``.
+    """
+
+    def __init__(self, caller: Caller, *, user: str = "", org: str = "") -> None:
+        self._caller = caller
+        self._user = user
+        self._org = org
+        self._stub = flow_service_pb2_grpc.FlowServiceStub(caller.channels.unary)
+
+    async def dispatch(
+        self,
+        flow_kind: str,
+        action: str,
+        input: Any = UNSET,
+        *,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        org_id: str | None = None,
+        request_id: str | None = None,
+        execution_timeout: float | None = None,
+        timeout: float | None = None,
+    ) -> RunHandle:
+        """Starts an action; answers as soon as the request is stored. The run goes on whatever this process does."""
+        spec = self._spec(
+            flow_kind, action, input, session_id, user_id, org_id, request_id, execution_timeout
+        )
+        response = await self._caller.write(
+            "FlowService/DispatchAction",
+            self._stub.DispatchAction,
+            flow_service_pb2.DispatchActionRequest(spec=spec),
+            timeout=timeout,
+        )
+        return RunHandle(
+            self._caller,
+            response.action_request.request_id,
+            session_id=response.action_request.session_id,
+            attached=response.attached,
+        )
+
+    @overload
+    async def call(
+        self,
+        flow_kind: str,
+        action: str,
+        input: Any = ...,
+        *,
+        output: type[T],
+        session_id: str | None = ...,
+        user_id: str | None = ...,
+        org_id: str | None = ...,
+        request_id: str | None = ...,
+        execution_timeout: float | None = ...,
+        timeout: float | None = ...,
+    ) -> T: ...
+    @overload
+    async def call(
+        self,
+        flow_kind: str,
+        action: str,
+        input: Any = ...,
+        *,
+        output: Any = ...,
+        session_id: str | None = ...,
+        user_id: str | None = ...,
+        org_id: str | None = ...,
+        request_id: str | None = ...,
+        execution_timeout: float | None = ...,
+        timeout: float | None = ...,
+    ) -> Any: ...
+    async def call(
+        self,
+        flow_kind: str,
+        action: str,
+        input: Any = UNSET,
+        *,
+        output: Any = Any,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        org_id: str | None = None,
+        request_id: str | None = None,
+        execution_timeout: float | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """An action as a function call: its output as ``output``, plain JSON values if no type is given.
+
+        Waits ``timeout`` seconds, ``None``: as long as it takes. Giving up does not stop the run.
+
+        Raises (besides the above):
+            ActionFailed: the run failed, was aborted or interrupted.
+            TimeoutError: it has not ended in time; it goes on.
+            ResponseValidationError: the output does not fit ``output``.
+        """
+        spec = self._spec(
+            flow_kind, action, input, session_id, user_id, org_id, request_id, execution_timeout
+        )
+        request = flow_service_pb2.CallActionRequest(spec=spec)
+
+        async def wait(seconds: float) -> flow_service_pb2.CallActionResponse:
+            # The server answers a moment before the deadline of the call, or after its own limit.
+            method = "FlowService/CallAction"
+            return await self._caller.attempt(method, self._stub.CallAction, request, timeout=seconds + 0.25)
+
+        ended = await wait_for_end(self._caller, wait, spec.request_id, timeout)
+        return output_of(self._caller, ended, output)
+
+    def stream(
+        self,
+        flow_kind: str,
+        action: str,
+        input: Any = UNSET,
+        *,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        org_id: str | None = None,
+        request_id: str | None = None,
+        execution_timeout: float | None = None,
+        cancel_on_disconnect: bool = False,
+        max_outage: float | None = None,
+    ) -> ActionStream:
+        """Starts an action and streams its events in one round trip; what breaks off is resumed.
+
+        The action starts when the first event is asked for. With ``cancel_on_disconnect`` the run is cancelled when
+        this stream breaks or is left; otherwise it goes on. ``max_outage`` as in ``run.events()``; ``stream.run`` is
+        the handle.
+        """
+        spec = self._spec(
+            flow_kind, action, input, session_id, user_id, org_id, request_id, execution_timeout
+        )
+        start = flow_service_pb2.StreamActionRequest(
+            spec=spec,
+            heartbeat_interval=heartbeat(self._caller.config.heartbeat_interval),
+            cancel_on_disconnect=cancel_on_disconnect,
+        )
+        self._caller.check_size(start)
+        return ActionStream(self._caller, start, max_outage=max_outage)
+
+    def handle(self, request_id: str) -> RunHandle:
+        """The run with this id, without a round trip; whether it exists shows when the handle is used."""
+        return RunHandle(self._caller, request_id)
+
+    def list(self, *, page_size: int = 0, page_token: str = "") -> AsyncPager[FlowInfo]:
+        """The flows of the server, by kind."""
+
+        async def fetch(token: str) -> Page[FlowInfo]:
+            request = flow_service_pb2.ListFlowsRequest(page_size=page_size, page_token=token)
+            response = await self._caller.read("FlowService/ListFlows", self._stub.ListFlows, request)
+            return Page([FlowInfo.from_proto(flow) for flow in response.flows], response.next_page_token)
+
+        return AsyncPager(fetch, page_token=page_token)
+
+    async def get(self, flow_kind: str) -> FlowInfo:
+        """One flow.
+
+        Raises:
+            FlowNotFound: no such flow.
+        """
+        request = flow_service_pb2.GetFlowRequest(flow_kind=flow_kind)
+        response = await self._caller.read("FlowService/GetFlow", self._stub.GetFlow, request)
+        return FlowInfo.from_proto(response.flow)
+
+    def _spec(
+        self,
+        flow_kind: str,
+        action: str,
+        input: Any,
+        session_id: str | None,
+        user_id: str | None,
+        org_id: str | None,
+        request_id: str | None,
+        execution_timeout: float | None,
+    ) -> flow_service_pb2.ActionSpec:
+        spec = flow_service_pb2.ActionSpec(
+            flow_kind=check_text(flow_kind, "flow_kind"),
+            action=check_text(action, "action"),
+            session_id=check_text(session_id or "", "session_id"),
+            user_id=check_text(self._user if user_id is None else user_id, "user_id"),
+            org_id=check_text(self._org if org_id is None else org_id, "org_id"),
+            request_id=check_text(request_id or new_request_id(), "request_id"),
+            execution_timeout=heartbeat(execution_timeout),
+        )
+        if input is not UNSET:
+            spec.input.CopyFrom(types_pb2.Value(json=self._caller.codec.encode(input)))
+        return spec

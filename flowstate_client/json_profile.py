@@ -1,0 +1,123 @@
+"""What may be sent: JSON in FlowState's profile, checked before it leaves.
+
+int64 integers and finite doubles (which stay apart), no lone surrogates, at most 64 levels, keys of at most 256 bytes.
+Everything else is a ``ValueError`` that names the place by a JSON Pointer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from pathlib import PurePath
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, TypeAdapter
+from pydantic_core import to_jsonable_python
+
+MAX_DEPTH = 64
+MAX_KEY_BYTES = 256
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+
+_JSON_FORM = (datetime, date, time, timedelta, Decimal, UUID, PurePath)
+
+
+def to_json_value(value: Any) -> Any:
+    """``value`` as plain JSON types, checked.
+
+    Models, dataclasses, enums, datetimes, UUIDs and Decimals take pydantic's JSON form; sets, bytes and other objects
+    are refused.
+
+    Raises:
+        ValueError: naming the place and the rule.
+    """
+    return _convert(value, "", 0)
+
+
+def check_int64(value: int, place: str) -> int:
+    """``value``, if it fits int64.
+
+    Raises:
+        ValueError: naming ``place``.
+    """
+    if not INT64_MIN <= value <= INT64_MAX:
+        raise _refused(place, "the integer does not fit int64")
+    return value
+
+
+def check_finite(value: float, place: str) -> float:
+    """``value``, if it is neither infinite nor NaN.
+
+    Raises:
+        ValueError: naming ``place``.
+    """
+    if not math.isfinite(value):
+        raise _refused(place, "the number is not finite")
+    return value
+
+
+def check_text(value: str, place: str) -> str:
+    """``value``, if it can be written as UTF-8.
+
+    Raises:
+        ValueError: naming ``place``.
+    """
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise _refused(place, "the text has a lone surrogate") from None
+    return value
+
+
+def escape_pointer(key: str) -> str:
+    """``key`` as one step of a JSON Pointer."""
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+def _convert(value: Any, path: str, depth: int) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, Enum):
+        return _convert(value.value, path, depth)
+    if isinstance(value, str):
+        return check_text(str(value), path)
+    if isinstance(value, int):
+        return check_int64(int(value), path)
+    if isinstance(value, float):
+        return check_finite(float(value), path)
+    if isinstance(value, Mapping):
+        _check_depth(depth, path)
+        items = ((_key(key, path), item) for key, item in value.items())
+        return {key: _convert(item, f"{path}/{escape_pointer(key)}", depth + 1) for key, item in items}
+    if isinstance(value, (list, tuple)):
+        _check_depth(depth, path)
+        return [_convert(item, f"{path}/{index}", depth + 1) for index, item in enumerate(value)]
+    if isinstance(value, BaseModel):
+        return _convert(value.model_dump(mode="json", by_alias=True), path, depth)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _convert(TypeAdapter(type(value)).dump_python(value, mode="json", by_alias=True), path, depth)
+    if isinstance(value, _JSON_FORM):
+        return _convert(to_jsonable_python(value), path, depth)
+    raise _refused(path, f"{type(value).__name__} is not a JSON value")
+
+
+def _key(key: Any, path: str) -> str:
+    if not isinstance(key, str):
+        raise _refused(path, f"a key is {type(key).__name__}, keys must be text")
+    if len(check_text(key, path).encode()) > MAX_KEY_BYTES:
+        raise _refused(path, f"a key is over {MAX_KEY_BYTES} bytes")
+    return str(key)
+
+
+def _check_depth(depth: int, path: str) -> None:
+    if depth >= MAX_DEPTH:
+        raise _refused(path, f"nested over {MAX_DEPTH} levels")
+
+
+def _refused(path: str, problem: str) -> ValueError:
+    return ValueError(f"{path or 'the value'}: {problem}")

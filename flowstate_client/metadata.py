@@ -1,0 +1,81 @@
+"""What travels beside each call: who calls, and for whom."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Literal
+
+Plane = Literal["client", "trusted"]
+MetadataProvider = Callable[[], Awaitable[Mapping[str, str]]]
+"""Asked before every attempt of every call; for tokens that expire, traces and the like."""
+
+CORRELATION_ID = "x-correlation-id"
+
+_KEY = re.compile(r"[0-9a-z_.-]+")
+_VALUE = re.compile(r"[\x20-\x7e]+")
+_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+class CallMetadata:
+    """The metadata of a client's calls; values are checked here, where gRPC would fail obscurely."""
+
+    def __init__(
+        self,
+        *,
+        tenant: str | None = None,
+        plane: Plane | None = None,
+        user: str | None = None,
+        org: str | None = None,
+        token: str | None = None,
+        provider: MetadataProvider | None = None,
+    ) -> None:
+        if tenant is not None and not _TENANT.fullmatch(tenant):
+            raise ValueError(
+                "tenant must be 1 to 128 letters, digits, '.', '_' or '-', not beginning with a sign"
+            )
+        if plane not in (None, "client", "trusted"):
+            raise ValueError("plane must be 'client' or 'trusted'")
+        named = {
+            "x-tenant-id": tenant,
+            "x-flowstate-plane": plane,
+            "x-flowstate-user": user,
+            "x-flowstate-org": org,
+            "authorization": None if token is None else f"Bearer {token}",
+        }
+        self._fixed = check_metadata({key: value for key, value in named.items() if value is not None})
+        self._provider = provider
+
+    async def build(self, correlation_id: str) -> tuple[tuple[str, str], ...]:
+        """Metadata of one attempt.
+
+        Raises:
+            ValueError: the provider gave something that cannot be sent.
+        """
+        pairs = dict(self._fixed)
+        if self._provider is not None:
+            pairs.update(check_metadata(await self._provider()))
+        pairs.setdefault(CORRELATION_ID, correlation_id)
+        return tuple(pairs.items())
+
+
+def check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    """``metadata``, if gRPC can send it: lower-case keys, values of printable ASCII, not empty.
+
+    Raises:
+        ValueError: naming the key, never the value.
+    """
+    for key, value in metadata.items():
+        if not isinstance(key, str) or not _KEY.fullmatch(key):
+            raise ValueError(
+                f"metadata key {key!r}: only lower-case letters, digits, '_', '.' and '-' may be used"
+            )
+        if key.startswith("grpc-") or key.endswith("-bin"):
+            raise ValueError(
+                f"metadata key {key!r}: 'grpc-' and '-bin' keys are not for calls of this service"
+            )
+        if not isinstance(value, str) or not _VALUE.fullmatch(value):
+            raise ValueError(f"metadata {key!r}: the value must be printable ASCII text, not empty")
+        if value != value.strip():
+            raise ValueError(f"metadata {key!r}: the value must not begin or end with a space")
+    return dict(metadata)

@@ -1,0 +1,232 @@
+"""State documents, read and written directly. Trusted plane only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Generic, TypeVar, cast, overload
+from weakref import WeakValueDictionary
+
+from flowstate.v1 import state_service_pb2, state_service_pb2_grpc, types_pb2
+from flowstate_client.calls import Caller
+from flowstate_client.codec import Codec
+from flowstate_client.errors import ConcurrentModificationError, ConflictError, ProtocolError
+from flowstate_client.ids import new_idempotency_key
+from flowstate_client.models import StateWrite, plain_time
+from flowstate_client.state_batch import ScopeBatch, StateBatch
+from flowstate_client.state_verbs import StateOp, StateVerbs
+
+T = TypeVar("T")
+
+
+class StateRecord(Generic[T]):
+    """A record as it was read.
+
+    Attributes:
+        exists: Whether it exists. A record never written and one that was deleted do not.
+        version: Each committed write adds 1; 0 if never written.
+        raw: The stored document as JSON text; ``{}`` if the record does not exist.
+        schema_hash: Fingerprint of the schema that it was last written with.
+        create_time, update_time: When it was made and last written, in UTC.
+    """
+
+    def __init__(self, record: state_service_pb2.StateRecord, model: Any, codec: Codec) -> None:
+        self.exists = record.exists
+        self.version = record.meta.version
+        self.raw = record.state.json or b"{}"
+        self.schema_hash = record.schema_hash
+        self.create_time: datetime | None = plain_time(record.meta, "create_time")
+        self.update_time: datetime | None = plain_time(record.meta, "update_time")
+        self._model = model
+        self._codec = codec
+
+    def __repr__(self) -> str:
+        return f"StateRecord(exists={self.exists}, version={self.version})"
+
+    @cached_property
+    def state(self) -> T:
+        """The document as the model, defaults filled in by it. A record that does not exist is read as ``{}``.
+
+        Raises:
+            ResponseValidationError: the document does not fit, for example a required field was never written.
+        """
+        return cast(T, self._codec.decode(self.raw, self._model))
+
+
+class ScopeHandle(StateVerbs[Coroutine[Any, Any, StateWrite]]):
+    """One record. Making a handle costs no round trip; each operation is one commit::
+
+        session = client.state.session(session_id)
+        await session.patch_state(mode="agent")
+        await session.inc_state({"message_count": 1})
+        await session.at(7).set_state({"mode": "chat"})      # only if the record is at version 7
+
+    A write is repeated by itself, with the same idempotency key, while the server is away. Operations raise:
+        SchemaViolation: the state would not fit the flow's schema. Nothing is written, as in all other cases.
+        StateTypeConflict: the stored value has a type that the operation cannot work on.
+        VersionMismatch: the condition of ``at`` or ``exists`` does not hold; never repeated.
+        RequestTerminal: the request of ``on_behalf_of`` has ended.
+        TooLarge, SessionNotFound, FlowNotFound, PermissionDenied, Unavailable.
+    """
+
+    def __init__(
+        self,
+        states: States,
+        scope: types_pb2.ScopeRef,
+        *,
+        precondition: types_pb2.Precondition | None = None,
+        request_id: str = "",
+    ) -> None:
+        self._states = states
+        self._scope = scope
+        self._precondition = precondition
+        self._request_id = request_id
+        self._codec = states.codec
+
+    def at(self, version: int, /) -> ScopeHandle:
+        """The same operations, on the condition that the record has this version; 0: never written."""
+        return self._with(types_pb2.Precondition(version=version))
+
+    def exists(self, exists: bool = True, /) -> ScopeHandle:
+        """The same operations, on the condition that the record exists, or does not."""
+        return self._with(types_pb2.Precondition(exists=exists))
+
+    def on_behalf_of(self, request_id: str, /) -> ScopeHandle:
+        """The same operations, with the change in the log of this running request."""
+        return self._with(self._precondition, request_id)
+
+    @overload
+    async def get(self, *, model: type[T], paths: Sequence[str] = ...) -> StateRecord[T]: ...
+    @overload
+    async def get(self, *, model: Any = ..., paths: Sequence[str] = ...) -> StateRecord[Any]: ...
+    async def get(self, *, model: Any = Any, paths: Sequence[str] = ()) -> StateRecord[Any]:
+        """The newest record, or only what lies at ``paths`` (JSON Pointers) of it."""
+        request = state_service_pb2.GetStateRequest(scopes=[self._scope], paths=paths)
+        response = await self._states.caller.read(
+            "StateService/GetState", self._states.stub.GetState, request
+        )
+        if len(response.records) != 1:
+            raise ProtocolError(f"asked for one record, got {len(response.records)}")
+        return StateRecord(response.records[0], model, self._codec)
+
+    def batch(self) -> ScopeBatch:
+        """Collect operations in ``async with`` and commit them as one version."""
+
+        async def commit(mutations: Sequence[state_service_pb2.StateMutation]) -> Sequence[StateWrite]:
+            return await self._states.commit(mutations, self._request_id)
+
+        return ScopeBatch(self._codec, self._scope, self._precondition, commit)
+
+    @overload
+    async def atomic_state(
+        self, change: Callable[[T], Mapping[str, Any] | None], /, *, model: type[T]
+    ) -> StateWrite: ...
+    @overload
+    async def atomic_state(
+        self, change: Callable[[Any], Mapping[str, Any] | None], /, *, model: Any = ...
+    ) -> StateWrite: ...
+    async def atomic_state(
+        self, change: Callable[[Any], Mapping[str, Any] | None], /, *, model: Any = Any
+    ) -> StateWrite:
+        """Read, compute, compare-and-swap: ``change(state)`` returns the fields to merge, or nothing for no change.
+
+        ``change`` must be pure: it runs again on the fresh state when another writer was first. Contenders of one
+        client take turns, so they do not make each other repeat.
+
+        Raises:
+            ConcurrentModificationError: ``ClientConfig.cas_attempts`` attempts were lost.
+            ResponseValidationError: the state does not fit ``model``.
+            What the operations raise, and what ``change`` raises.
+        """
+        config = self._states.caller.config
+        async with self._states.turn(self._scope):
+            for attempt in range(1, config.cas_attempts + 1):
+                record: StateRecord[Any] = await self.get(model=model)
+                fields = change(record.state)
+                if not fields:
+                    return StateWrite(record.version, changed=False)
+                try:
+                    return await self.at(record.version).patch_state(fields)
+                except ConflictError:
+                    if attempt < config.cas_attempts:
+                        await asyncio.sleep(config.backoff.pause(attempt) / 4)
+        raise ConcurrentModificationError(config.cas_attempts)
+
+    async def _submit(self, ops: Iterable[StateOp]) -> StateWrite:
+        mutation = state_service_pb2.StateMutation(
+            scope=self._scope, precondition=self._precondition, ops=ops
+        )
+        (write,) = await self._states.commit([mutation], self._request_id)
+        return write
+
+    def _with(
+        self, precondition: types_pb2.Precondition | None, request_id: str | None = None
+    ) -> ScopeHandle:
+        return ScopeHandle(
+            self._states,
+            self._scope,
+            precondition=precondition,
+            request_id=self._request_id if request_id is None else request_id,
+        )
+
+
+class States:
+    """``client.state``: handles of records, and batches over several of them.
+
+    ``flow_kind`` says through whose eyes a user or org record is addressed: a flow that isolates the scope means its
+    private record, any other the shared one; empty: the shared one. ``isolated=True`` always means the private record.
+    """
+
+    def __init__(self, caller: Caller) -> None:
+        self.caller = caller
+        self.codec = caller.codec
+        self.stub = state_service_pb2_grpc.StateServiceStub(caller.channels.unary)
+        self._turns: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
+
+    def session(self, session_id: str, *, flow_kind: str | None = None) -> ScopeHandle:
+        """The state of a session."""
+        return ScopeHandle(self, types_pb2.ScopeRef(session_id=session_id, flow_kind=flow_kind or ""))
+
+    def user(self, user_id: str, *, flow_kind: str | None = None, isolated: bool = False) -> ScopeHandle:
+        """The record of a user."""
+        ref = types_pb2.ScopeRef(user_id=user_id, flow_kind=flow_kind or "", isolated=isolated)
+        return ScopeHandle(self, ref)
+
+    def org(self, org_id: str, *, flow_kind: str | None = None, isolated: bool = False) -> ScopeHandle:
+        """The record of an org."""
+        ref = types_pb2.ScopeRef(org_id=org_id, flow_kind=flow_kind or "", isolated=isolated)
+        return ScopeHandle(self, ref)
+
+    def request(self, request_id: str) -> ScopeHandle:
+        """The state of a running request."""
+        return ScopeHandle(self, types_pb2.ScopeRef(request_id=request_id))
+
+    def batch(self, *, request_id: str | None = None) -> StateBatch:
+        """Writes to several records, all or nothing; ``request_id``: on whose behalf, so that they land in its log."""
+
+        async def commit(mutations: Sequence[state_service_pb2.StateMutation]) -> Sequence[StateWrite]:
+            return await self.commit(mutations, request_id or "")
+
+        return StateBatch(self.codec, commit)
+
+    async def commit(
+        self, mutations: Sequence[state_service_pb2.StateMutation], request_id: str
+    ) -> Sequence[StateWrite]:
+        """One commit, repeated with one idempotency key as often as needed."""
+        request = state_service_pb2.CommitStateRequest(
+            mutations=mutations, idempotency_key=new_idempotency_key(), request_id=request_id
+        )
+        response = await self.caller.write("StateService/CommitState", self.stub.CommitState, request)
+        if len(response.records) != len(mutations):
+            raise ProtocolError(f"wrote {len(mutations)} records, got {len(response.records)} versions")
+        return [StateWrite(record.meta.version, record.changed) for record in response.records]
+
+    def turn(self, scope: types_pb2.ScopeRef) -> asyncio.Lock:
+        """The lock of a record among the tasks of this client, forgotten when nobody waits."""
+        key = scope.SerializeToString(deterministic=True)
+        lock = self._turns.get(key)
+        if lock is None:
+            lock = self._turns[key] = asyncio.Lock()
+        return lock

@@ -1,0 +1,125 @@
+"""Several writes as one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from types import TracebackType
+from typing import Self
+
+from flowstate.v1 import state_service_pb2, types_pb2
+from flowstate_client.codec import Codec
+from flowstate_client.models import StateWrite
+from flowstate_client.state_verbs import StateOp, StateVerbs
+
+Commit = Callable[[Sequence[state_service_pb2.StateMutation]], Awaitable[Sequence[StateWrite]]]
+
+
+class BatchScope(StateVerbs[None]):
+    """One record's part of a batch: collects operations; ``result`` is there when the batch has been committed."""
+
+    def __init__(
+        self, codec: Codec, scope: types_pb2.ScopeRef, precondition: types_pb2.Precondition | None
+    ) -> None:
+        self._codec = codec
+        self.mutation = state_service_pb2.StateMutation(scope=scope, precondition=precondition)
+        self.result: StateWrite | None = None
+
+    def at(self, version: int, /) -> Self:
+        """The whole batch is written only if the record has this version; 0: never written."""
+        self.mutation.precondition.version = version
+        return self
+
+    def exists(self, exists: bool = True, /) -> Self:
+        """The whole batch is written only if the record exists, or does not."""
+        self.mutation.precondition.exists = exists
+        return self
+
+    def _submit(self, ops: Iterable[StateOp]) -> None:
+        self.mutation.ops.extend(ops)
+
+
+class ScopeBatch(BatchScope):
+    """A batch on one record::
+
+    async with scope.batch() as batch:
+        batch.inc_state(count=1)
+        batch.push_state("log", entry)
+    print(batch.result.version)
+
+    Committed as one version when the block ends, or not at all if it raises. Raises what the operations raise.
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        scope: types_pb2.ScopeRef,
+        precondition: types_pb2.Precondition | None,
+        commit: Commit,
+    ) -> None:
+        super().__init__(codec, scope, precondition)
+        self._commit = commit
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None and (self.mutation.ops or self.mutation.HasField("precondition")):
+            (self.result,) = await self._commit([self.mutation])
+
+
+class StateBatch:
+    """A batch over several records, all or nothing::
+
+        async with client.state.batch() as batch:
+            batch.session(session_id).patch_state(mode="agent")
+            account = batch.user("u1")
+            account.inc_state(credits=-1)
+        print(account.result.version)
+
+    Committed when the block ends, or not at all if it raises. At most 16 records and 100 operations.
+    """
+
+    def __init__(self, codec: Codec, commit: Commit) -> None:
+        self._codec = codec
+        self._commit = commit
+        self._scopes: dict[bytes, BatchScope] = {}
+
+    def session(self, session_id: str, *, flow_kind: str = "") -> BatchScope:
+        """The state of a session."""
+        return self.scope(types_pb2.ScopeRef(session_id=session_id, flow_kind=flow_kind))
+
+    def user(self, user_id: str, *, flow_kind: str = "", isolated: bool = False) -> BatchScope:
+        """The record of a user."""
+        return self.scope(types_pb2.ScopeRef(user_id=user_id, flow_kind=flow_kind, isolated=isolated))
+
+    def org(self, org_id: str, *, flow_kind: str = "", isolated: bool = False) -> BatchScope:
+        """The record of an org."""
+        return self.scope(types_pb2.ScopeRef(org_id=org_id, flow_kind=flow_kind, isolated=isolated))
+
+    def request(self, request_id: str) -> BatchScope:
+        """The state of a running request."""
+        return self.scope(types_pb2.ScopeRef(request_id=request_id))
+
+    def scope(self, scope: types_pb2.ScopeRef) -> BatchScope:
+        """A record by its reference; the same record gives the same part of the batch."""
+        key = scope.SerializeToString(deterministic=True)
+        if key not in self._scopes:
+            self._scopes[key] = BatchScope(self._codec, scope, None)
+        return self._scopes[key]
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        parts = [
+            part
+            for part in self._scopes.values()
+            if part.mutation.ops or part.mutation.HasField("precondition")
+        ]
+        if kind is None and parts:
+            for part, write in zip(parts, await self._commit([part.mutation for part in parts]), strict=True):
+                part.result = write

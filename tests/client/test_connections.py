@@ -1,0 +1,234 @@
+"""What travels beside a call, how connections are made, and the proxies that tests use."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+
+import pytest
+
+from flowstate_client import ClientConfig, FlowStateClient, ResourceExhausted
+from flowstate_client.channel import channel_options, is_loopback, service_config
+from flowstate_client.config import client_version
+from flowstate_client.testing import FaultProxy
+from tests.client.conftest import FAST
+from tests.client.fakes import FakeServer
+
+
+async def test_metadata_of_a_call(server: FakeServer) -> None:
+    tokens = iter(["Bearer one", "Bearer two"])
+
+    async def fresh() -> Mapping[str, str]:
+        return {"authorization": next(tokens), "traceparent": "00-1"}
+
+    async with FlowStateClient.connect(
+        server.target, tenant="acme", plane="trusted", user="u1", org="o1", metadata=fresh
+    ) as client:
+        await client.flows.dispatch("chat", "say")
+        await client.flows.dispatch("chat", "say")
+    first, second = server.flows.metadata
+    expected = {
+        "x-tenant-id": "acme",
+        "x-flowstate-plane": "trusted",
+        "x-flowstate-user": "u1",
+        "x-flowstate-org": "o1",
+        "authorization": "Bearer one",
+        "traceparent": "00-1",
+    }
+    assert expected.items() <= first.items()
+    assert str(first["user-agent"]).startswith(f"flowstate-py/{client_version()} grpc-python-asyncio/")
+    assert second["authorization"] == "Bearer two"
+    assert first["x-correlation-id"] != second["x-correlation-id"]
+
+
+async def test_a_token_and_nothing_else(server: FakeServer) -> None:
+    async with FlowStateClient.connect(server.target, token="secret") as client:
+        await client.flows.dispatch("chat", "say")
+    metadata = server.flows.metadata[0]
+    assert metadata["authorization"] == "Bearer secret"
+    assert not [key for key in metadata if key.startswith(("x-tenant", "x-flowstate"))]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"tenant": ""},
+        {"tenant": "a b"},
+        {"tenant": "-a"},
+        {"tenant": "a" * 129},
+        {"tenant": "ü"},
+        {"user": "ü"},
+        {"user": ""},
+        {"user": "a\nb"},
+        {"org": " o"},
+        {"token": "a\r\nx-tenant-id: b"},
+        {"plane": "root"},
+    ],
+)
+def test_metadata_that_cannot_be_sent_is_a_value_error(arguments: dict[str, str]) -> None:
+    with pytest.raises(ValueError) as caught:
+        FlowStateClient.connect("127.0.0.1:1", **arguments)  # type: ignore[arg-type]
+    (value,) = arguments.values()
+    assert len(value) < 5 or value not in str(caught.value)
+
+
+@pytest.mark.parametrize("metadata", [{"Upper": "x"}, {"k": "ü"}, {"k": ""}, {"grpc-x": "y"}, {"a-bin": "y"}])
+async def test_what_a_provider_gives_is_checked(server: FakeServer, metadata: dict[str, str]) -> None:
+    async def provider() -> Mapping[str, str]:
+        return metadata
+
+    async with FlowStateClient.connect(server.target, metadata=provider) as client:
+        with pytest.raises(ValueError, match="metadata"):
+            await client.flows.dispatch("chat", "say")
+        with pytest.raises(ValueError, match="metadata"):
+            await anext(client.flows.handle("r").events())
+    assert server.flows.seen == []
+
+
+@pytest.mark.parametrize("target", ["", "host name:1"])
+def test_a_target_must_be_an_address(target: str) -> None:
+    with pytest.raises(ValueError, match="target"):
+        FlowStateClient.connect(target)
+
+
+def test_channel_options() -> None:
+    options = dict(channel_options("db.example:443", ClientConfig(channel_options=(("grpc.x", 1),))))
+    assert options["grpc.keepalive_time_ms"] == 30_000
+    assert options["grpc.keepalive_timeout_ms"] == 15_000
+    assert options["grpc.keepalive_permit_without_calls"] == 0
+    assert options["grpc.http2.ping_timeout_ms"] == 15_000
+    assert options["grpc.use_local_subchannel_pool"] == 1
+    assert options["grpc.x"] == 1
+    assert "grpc.enable_http_proxy" not in options
+    policy = json.loads(service_config(ClientConfig()))["methodConfig"][0]["retryPolicy"]
+    assert (policy["maxAttempts"], policy["retryableStatusCodes"]) == (4, ["UNAVAILABLE"])
+    for target in (
+        "127.0.0.1:1",
+        "localhost:1",
+        "dns:///localhost:1",
+        "[::1]:1",
+        "unix:///x",
+        "ipv4:127.0.0.1:1",
+    ):
+        assert is_loopback(target), target
+    assert not is_loopback("localhost.example.org.invalid:1".removeprefix("localhost"))
+
+
+async def test_tails_have_connections_of_their_own(server: FakeServer, proxy: FaultProxy) -> None:
+    await server.events.log.append("a")
+    config = ClientConfig(tails_per_connection=2, backoff=FAST.backoff)
+    async with FlowStateClient.connect(proxy.target, config=config) as client:
+        await client.server.info()
+        assert proxy.accepted == 1
+        streams = [client.flows.handle("req_1").events() for _ in range(5)]
+        await asyncio.gather(*(anext(stream) for stream in streams))
+        assert proxy.accepted == 1 + 3
+        for stream in streams:
+            await stream.aclose()
+        again = client.flows.handle("req_1").events()
+        await anext(again)
+        assert proxy.accepted == 1 + 3, "a place that was given back is used again"
+        await again.aclose()
+
+
+async def test_resuming_uses_the_same_channel(
+    server: FakeServer, proxy: FaultProxy, proxied: FlowStateClient
+) -> None:
+    await server.events.log.append("a")
+    async with proxied.flows.handle("req_1").events() as stream:
+        await anext(stream)
+        for text in "bcd":
+            proxy.cut()
+            await server.events.log.append(text)
+            await anext(stream)
+        assert len(proxied._opened.caller.channels._tail_channels) == 1
+
+
+async def echo(proxy: FaultProxy) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection("127.0.0.1", proxy.port)
+
+
+@pytest.fixture
+async def echo_target() -> object:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(100):
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+    echo_server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    yield f"127.0.0.1:{echo_server.sockets[0].getsockname()[1]}"
+    echo_server.close()
+
+
+async def test_the_fault_proxy(echo_target: str) -> None:
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(10), FaultProxy(echo_target) as proxy:
+        reader, writer = await echo(proxy)
+        writer.write(b"hello")
+        assert await reader.readexactly(5) == b"hello"
+        assert (proxy.accepted, proxy.connections) == (1, 1)
+
+        proxy.delay(0.1)
+        began = loop.time()
+        writer.write(b"late")
+        assert await reader.readexactly(4) == b"late"
+        assert loop.time() - began >= 0.2
+        proxy.heal()
+
+        proxy.throttle(100)
+        began = loop.time()
+        writer.write(b"0123456789")
+        await reader.readexactly(10)
+        assert loop.time() - began >= 0.2
+        proxy.heal()
+
+        proxy.stall()
+        writer.write(b"stuck")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await reader.read(1)
+        proxy.heal()
+        assert await reader.readexactly(5) == b"stuck"
+
+        proxy.cut_after(3)
+        writer.write(b"abcdef")
+        with pytest.raises(ConnectionResetError):
+            await reader.readexactly(6)
+        writer.close()
+
+        reader, writer = await echo(proxy)
+        writer.write(b"x")
+        await reader.readexactly(1)
+        proxy.half_close()
+        assert await reader.read() == b""
+        writer.close()
+
+        reader, writer = await echo(proxy)
+        writer.write(b"x")
+        await reader.readexactly(1)
+        proxy.cut()
+        with pytest.raises(ConnectionResetError):
+            await reader.read(1)
+        writer.close()
+
+        await proxy.refuse()
+        with pytest.raises(ConnectionRefusedError):
+            await echo(proxy)
+        await proxy.accept()
+        reader, writer = await echo(proxy)
+        writer.write(b"back")
+        assert await reader.readexactly(4) == b"back"
+        writer.close()
+
+
+async def test_a_message_over_the_limit_does_not_come_in(server: FakeServer) -> None:
+    server.flows.complete("x" * 10_000)
+    async with FlowStateClient.connect(server.target, config=ClientConfig(max_message_bytes=5000)) as client:
+        with pytest.raises(ResourceExhausted, match="larger than max"):
+            await client.flows.handle("req_1").get()

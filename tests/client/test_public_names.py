@@ -1,0 +1,35 @@
+"""What the package promises: its names, and a docstring for each."""
+
+from __future__ import annotations
+
+import inspect
+import types
+
+import flowstate_client
+
+UNDOCUMENTED = {"Plane", "MetadataProvider", "UNSET"}  # aliases and a constant, which cannot hold one
+
+
+def test_all_names_what_is_imported() -> None:
+    public = {
+        name
+        for name, value in vars(flowstate_client).items()
+        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+    }
+    assert public == set(flowstate_client.__all__)
+    assert len(flowstate_client.__all__) == len(public)
+
+
+def test_everything_public_is_documented() -> None:
+    missing = []
+    for name in sorted(set(flowstate_client.__all__) - UNDOCUMENTED):
+        cls = getattr(flowstate_client, name)
+        if not (cls.__doc__ or "").strip() or cls.__doc__.startswith(f"{name}("):
+            missing.append(name)
+        for attribute, value in vars(cls).items():
+            function = getattr(value, "__func__", getattr(value, "fget", value))
+            if attribute.startswith("_") or not inspect.isfunction(function):
+                continue
+            if not (function.__doc__ or "").strip():
+                missing.append(f"{name}.{attribute}")
+    assert missing == []
