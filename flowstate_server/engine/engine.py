@@ -25,7 +25,7 @@ class Engine:
         self.settings = settings or EngineSettings()
         bindings = Bindings(store)
         self.supervisor = Supervisor(store, self.settings)
-        self.sweeper = Sweeper(store, self.settings)
+        self.sweeper = Sweeper(store, self.settings, self.supervisor)
         self.dispatcher = Dispatcher(store, registry, bindings, self.supervisor, self.settings)
         self.requests = Requests(store, self.supervisor, self.settings)
         self.events = Events(store, registry, bindings, self.settings)

@@ -18,6 +18,8 @@ from flowstate_server.stores.contract.writes import AppendEvents, Batch, CommitR
 
 log = logging.getLogger(__name__)
 
+LONGEST_PAUSE = 2.0
+
 
 @dataclass(slots=True)
 class PendingDelta:
@@ -38,7 +40,8 @@ class Recorder:
     """The events of one run on their way to the store.
 
     What it holds is committed as a batch of its own directly ahead of the run's next write, so that a refused write
-    takes no event with it; if there is none it is flushed after ``flush_after`` or at ``flush_events``.
+    takes no event with it; if there is none it is flushed after ``flush_after`` or at ``flush_events``. While the store
+    is away it is tried again with growing pauses.
     """
 
     def __init__(
@@ -52,6 +55,8 @@ class Recorder:
         self._held: list[Event | PendingDelta] = []
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
+        self._due = False  # again, after the flush that is under way
+        self._pause = 0.0  # over 0: the store is away
         self._closed = False
 
     def hold(self, event: Event) -> None:
@@ -72,11 +77,16 @@ class Recorder:
     async def room(self) -> None:
         """Wait while far more is held than the store has taken: emitting is as fast as committing, not faster."""
         while len(self._held) >= self._settings.max_held_events and not self._closed:
-            await asyncio.shield(self._flush_soon())
+            if self._pause:
+                await asyncio.sleep(self._pause)
+            else:
+                await asyncio.shield(self._flush_soon())
 
     async def commit(self, *writes: Write) -> CommitResult:
         """Commit ``writes`` as one batch of this run, directly behind what is held."""
         batch = (self._guard, *writes)
+        # Not beside a flush: if that finds no room, a smaller write may, and would overtake what was emitted before.
+        await self.settle()
         held = self.take()
         if not held:
             return await self._store.commit(batch)
@@ -96,14 +106,12 @@ class Recorder:
 
     async def settle(self) -> None:
         """Wait for a flush that is under way; what it could not commit is held again."""
-        if self._flushing is not None:
+        if self._flushing is not None and not self._flushing.done():
             await asyncio.shield(self._flushing)
 
     def take(self) -> tuple[Event, ...]:
         """Everything held, which the caller now commits."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop_timer()
         held, self._held = self._held, []
         return tuple(entry.event() if isinstance(entry, PendingDelta) else entry for entry in held)
 
@@ -123,21 +131,38 @@ class Recorder:
             await self._store.commit((self._guard, self.appended(held)))
         except StoreUnavailableError:
             self._held[:0] = held
+            self._pause = min(LONGEST_PAUSE, max(self._settings.flush_after, 2 * self._pause))
             self._schedule()
+            return
         except ServiceError as error:
             # The run has ended elsewhere; its next write learns the same.
             log.info("events of request %s were refused: %s", self._request.request_id, error)
+        self._pause = 0.0
 
     def _schedule(self) -> None:
         if self._closed:
             self._held.clear()
-        elif len(self._held) >= self._settings.flush_events:
+        elif len(self._held) >= self._settings.flush_events and not self._pause:
             self._flush_soon()
         elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._settings.flush_after, self._flush_soon)
+            pause = self._pause or self._settings.flush_after
+            self._timer = asyncio.get_running_loop().call_later(pause, self._flush_soon)
 
     def _flush_soon(self) -> asyncio.Task[None]:
+        self._stop_timer()
+        self._due = True
         if self._flushing is None or self._flushing.done():
-            self._timer = None
-            self._flushing = asyncio.create_task(self.flush())
+            self._flushing = asyncio.create_task(self._flush_while_due())
         return self._flushing
+
+    async def _flush_while_due(self) -> None:
+        while self._due:
+            self._due = False
+            await self.flush()
+            if self._pause:
+                return
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

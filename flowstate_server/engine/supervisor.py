@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 RETRY_PAUSE = 0.2
+SHUT_DOWN = (RequestStatus.INTERRUPTED, "the server shut down")
 
 
 class Supervisor:
@@ -41,6 +42,7 @@ class Supervisor:
         self._keepers: list[asyncio.Task[None]] = []
         self._renewing = asyncio.Lock()
         self._process_changed = asyncio.Event()
+        self._stopping = False
 
     async def open(self) -> None:
         await self._take_lease(self.process)
@@ -51,11 +53,11 @@ class Supervisor:
 
     async def close(self, drain: float) -> None:
         """Give runs ``drain`` seconds to end, then end them as interrupted, and stop."""
-        runs = list(self._runs.values())
-        await self._wait_for(runs, drain)
-        for run in runs:
-            run.stop(RequestStatus.INTERRUPTED, "the server shut down")
-        await self._wait_for(runs, 2 * self._settings.cancel_grace)
+        await self._settled(drain)
+        self._stopping = True
+        for run in self._runs.values():
+            run.stop(*SHUT_DOWN)
+        await self._settled(2 * self._settings.cancel_grace)
         tasks = [*self._keepers, *self._tasks]
         for task in tasks:
             task.cancel()
@@ -69,6 +71,8 @@ class Supervisor:
         return task
 
     def start(self, run: Run) -> None:
+        if self._stopping:  # its dispatch was under way
+            run.stop(*SHUT_DOWN)
         key = run.head.key
         self._runs[key] = run
         task = self.spawn(run.main())
@@ -85,9 +89,7 @@ class Supervisor:
             if self.process != fenced:
                 return
             log.warning("process %s was fenced: its runs are abandoned", fenced)
-            for run in list(self._runs.values()):
-                if run.head.process == fenced:
-                    run.abandon()
+            self._abandon_runs_of(fenced)
             process = new_id("proc_")
             while True:
                 try:
@@ -95,8 +97,14 @@ class Supervisor:
                     break
                 except StoreUnavailableError:
                     await asyncio.sleep(RETRY_PAUSE)
+            self._abandon_runs_of(fenced)  # and those that were just being started
             self.process = process
             self._process_changed.set()
+
+    def _abandon_runs_of(self, process: str) -> None:
+        for run in self._runs.values():
+            if run.head.process == process:
+                run.abandon()
 
     async def _take_lease(self, process: str) -> None:
         await self._store.commit((RenewLease(process, micros(self._settings.lease), start=True),))
@@ -111,8 +119,13 @@ class Supervisor:
                 await self._store.commit((RenewLease(process, micros(self._settings.lease)),))
             except LeaseLostError:
                 await self.begin_anew(process)
-            except StoreUnavailableError:
-                log.warning("the lease of process %s could not be renewed", process)
+            except Exception as error:
+                expected = isinstance(error, StoreUnavailableError)
+                log.warning(
+                    "the lease of process %s could not be renewed",
+                    process,
+                    exc_info=None if expected else error,
+                )
                 pause = min(pause, RETRY_PAUSE)
 
     async def _follow_cancels(self) -> None:
@@ -135,17 +148,18 @@ class Supervisor:
     async def _cancel_asked(self, process: str) -> None:
         try:
             asked = await self._store.read_cancelled(process)
-        except StoreUnavailableError:
-            log.warning("could not read which requests to cancel")
+        except Exception as error:
+            expected = isinstance(error, StoreUnavailableError)
+            log.warning("could not read which requests to cancel", exc_info=None if expected else error)
             return
         for head in asked:
             run = self.find(head.key)
             if run is not None:
                 run.stop(RequestStatus.ABORTED, head.cancel_reason)
 
-    async def _wait_for(self, runs: list[Run], seconds: float) -> None:
-        waiting = [asyncio.ensure_future(run.ended.wait()) for run in runs]
-        if waiting:
-            _, late = await asyncio.wait(waiting, timeout=seconds)
-            for waiter in late:
-                waiter.cancel()
+    async def _settled(self, seconds: float) -> None:
+        """Wait until no run or dispatch is under way, at most ``seconds``."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while self._tasks and (left := end - loop.time()) > 0:
+            await asyncio.wait(self._tasks, timeout=left)

@@ -8,6 +8,7 @@ import random
 from collections.abc import Awaitable, Callable
 
 from flowstate_server.engine.settings import EngineSettings
+from flowstate_server.engine.supervisor import Supervisor
 from flowstate_server.errors import LeaseLostError, RequestTerminalError, StoreUnavailableError
 from flowstate_server.model.clock import micros
 from flowstate_server.model.events import EventType
@@ -25,12 +26,14 @@ ROUNDS = 100
 class Sweeper:
     """Every third of a lease: fence expired processes, end their requests as interrupted, delete expired rows.
 
-    Each step can be done by several servers at once, or half and continued by another.
+    Each step can be done by several servers at once, or half and continued by another. A process never fences itself:
+    however long it or the store was away, its runs go on if no other server was there to end them.
     """
 
-    def __init__(self, store: Store, settings: EngineSettings) -> None:
+    def __init__(self, store: Store, settings: EngineSettings, supervisor: Supervisor) -> None:
         self._store = store
         self._settings = settings
+        self._supervisor = supervisor
         self._task: asyncio.Task[None] | None = None
 
     def open(self) -> None:
@@ -57,7 +60,7 @@ class Sweeper:
                 await self._end_requests(process.process)
 
     async def _fence(self, process: ProcessRecord, now: int) -> bool:
-        if process.expire_time >= now:
+        if process.expire_time >= now or process.process == self._supervisor.process:
             return False
         try:
             await self._store.commit((FenceProcess(process.process, process.renew_time),))

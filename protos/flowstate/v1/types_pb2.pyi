@@ -220,8 +220,10 @@ class ScopeRef(_message.Message):
     """The flow through whose eyes the record is addressed; its schema governs a write. For request and
     session scope leave it empty or name the session's own flow (another one is
     FAILED_PRECONDITION / FLOW_BINDING_MISMATCH). For user and org scope: a flow that isolates the
-    scope means its private record, any other flow the shared record; empty means the shared record,
-    checked against the union of all flows that share it. Unknown: NOT_FOUND / FLOW_NOT_FOUND.
+    scope means its private record, any other flow the shared record; empty means the shared record.
+    A write has to name a flow here (INVALID_ARGUMENT / VALIDATION_FAILED if empty); a later release
+    will check an unnamed one against the union of all flows that share the record. Unknown: NOT_FOUND
+    / FLOW_NOT_FOUND.
     """
     isolated: _builtins.bool
     """True means the private user or org record of `flow_kind` whether or not that flow isolates the
