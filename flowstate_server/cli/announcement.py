@@ -1,0 +1,76 @@
+"""What a server says about itself on stdout: to people in words, to a parent process in lines of JSON."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import orjson
+from rich.console import Console
+
+from flowstate_client.config import client_version
+from flowstate_server.app import FlowState
+from flowstate_server.settings import Settings
+
+
+class Announcement:
+    """In a pipe each event is a line such as ``{"event":"listening","address":"127.0.0.1:7437",...}``."""
+
+    def __init__(self, name: str, app: FlowState, settings: Settings) -> None:
+        self._name = name
+        self._flows = {flow.kind: sorted(flow.actions) for flow in app.registry}
+        self._settings = settings
+        self._store = settings.store if "store" in settings.model_fields_set else type(app.store).__name__
+        self._console = Console(highlight=False, soft_wrap=True)
+
+    def listening(self, port: int) -> None:
+        address = self._settings.listen
+        if not address.startswith("unix"):
+            address = f"{address.rpartition(':')[0]}:{port}"
+        if self._console.is_terminal:
+            self._welcome(address)
+        else:
+            self._tell(
+                "listening",
+                address=address,
+                app=self._name,
+                flows=self._flows,
+                store=self._store,
+                pid=os.getpid(),
+                version=client_version(),
+            )
+
+    def stopping(self) -> None:
+        if self._console.is_terminal:
+            self._console.print("\nStopping: waiting for what is under way. Ctrl-C again stops at once.")
+        else:
+            self._tell("stopping")
+
+    def stopped(self) -> None:
+        if self._console.is_terminal:
+            self._console.print("Stopped.")
+        else:
+            self._tell("stopped")
+
+    def _welcome(self, address: str) -> None:
+        settings = self._settings
+        lines = {
+            "listening on": address + (" (TLS)" if settings.tls_cert else ""),
+            "store": self._store,
+            "callers": f"known by {settings.tokens}" if settings.tokens else "whoever they say they are",
+            **{f"flow {kind}": ", ".join(actions) for kind, actions in self._flows.items()},
+        }
+        self._console.print(f"FlowState {client_version()} serves {self._name}", style="bold", markup=False)
+        width = max(map(len, lines))
+        for label, text in lines.items():
+            self._console.print(f"  {label:<{width}}  {text}", markup=False)
+        self._console.print("Ctrl-C stops it.", style="dim")
+
+    def _tell(self, event: str, **facts: Any) -> None:
+        try:
+            print(orjson.dumps({"event": event, **facts}).decode(), flush=True)
+        except (
+            BrokenPipeError
+        ):  # nobody listens any more; what is left in the buffer must not fail at the exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

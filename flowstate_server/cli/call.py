@@ -1,0 +1,118 @@
+"""``flowstate call``: an action as a command."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import json
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+
+from flowstate_client import Flows, FlowStateClient, FlowStateError, RunHandle
+from flowstate_server.cli.connection import (
+    DEFAULT_SERVER,
+    Server,
+    Tenant,
+    Tls,
+    TlsCa,
+    Token,
+    Trusted,
+    connect,
+)
+from flowstate_server.cli.problem import FAILED, INTERRUPTED, MISUSED, give_up
+
+
+def call(
+    flow: Annotated[str, typer.Argument(help="Kind of the flow.")],
+    action: Annotated[str, typer.Argument(help="Name of the action.")],
+    input: Annotated[
+        str, typer.Argument(metavar="[INPUT_JSON|-]", help="The input; - reads it from stdin.")
+    ] = "{}",
+    server: Server = DEFAULT_SERVER,
+    session: Annotated[
+        str, typer.Option(help="The session; a new id makes a new one, none an ephemeral one.")
+    ] = "",
+    user: Annotated[
+        str, typer.Option(envvar="FLOWSTATE_USER", help="The user; without a token, you by your login name.")
+    ] = "",
+    org: Annotated[str, typer.Option(envvar="FLOWSTATE_ORG", help="The org.")] = "",
+    request_id: Annotated[
+        str, typer.Option(help="An id of your own: repeating the command attaches to the first request.")
+    ] = "",
+    timeout: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="How long to wait; the run goes on after that.")
+    ] = 60.0,
+    tenant: Tenant = "",
+    token: Token = "",
+    trusted: Trusted = False,
+    tls: Tls = False,
+    tls_ca: TlsCa = None,
+) -> None:
+    """Run an action and print its output: pretty on a terminal, one line of JSON in a pipe."""
+    value = _parsed(sys.stdin.read() if input == "-" else input)
+    client = connect(server, tenant=tenant, token=token, trusted=trusted, tls=tls, tls_ca=tls_ca)
+
+    def start(flows: Flows) -> Coroutine[Any, Any, RunHandle]:
+        return flows.dispatch(
+            flow,
+            action,
+            value,
+            session_id=session or None,
+            user_id=user or ("" if token else _login_name()),
+            org_id=org or None,
+            request_id=request_id or None,
+            timeout=timeout,
+        )
+
+    try:
+        output = asyncio.run(_run(client, start, timeout))
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    except ValueError as error:
+        give_up(str(error), MISUSED)
+    except FlowStateError as error:
+        give_up(str(error), FAILED)
+    _print(output)
+
+
+async def _run(
+    client: FlowStateClient, start: Callable[[Flows], Coroutine[Any, Any, RunHandle]], timeout: float
+) -> Any:
+    async with client:
+        run = await start(client.flows)
+        _announce(run)
+        return await run.result(timeout=timeout)
+
+
+def _announce(run: RunHandle) -> None:
+    """For people: what to tail, and the session to go on with."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    if console.is_terminal:
+        console.print(f"request {run.request_id} in session {run.session_id}", style="dim", markup=False)
+
+
+def _print(output: Any) -> None:
+    console = Console()
+    if console.is_terminal:
+        console.print_json(data=output)
+    else:
+        print(orjson.dumps(output).decode())
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        give_up(f"the input is not JSON: {error}", MISUSED)
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "cli"

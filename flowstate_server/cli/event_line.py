@@ -1,0 +1,75 @@
+"""An event as one line for people."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from rich.text import Text
+
+from flowstate_client import events
+from flowstate_client.events import Event
+
+_CONTROLS = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_STYLES = {"request": "bold", "item": "green", "state_change": "cyan", "block": "dim", "custom": "magenta"}
+
+
+def event_line(event: Event) -> Text:
+    """``  12 14:02:11 item.delta      "Hello "``; text from the log is quoted, so that it can't move the cursor."""
+    line = Text.assemble((f"{event.sequence:>5} ", "dim"))
+    line.append(f"{event.time.astimezone():%H:%M:%S} ", style="dim")
+    name = event.type or type(event).__name__.lower()
+    line.append(f"{name:<21} ", style=_style(event, name))
+    line.append(" ".join(_facts(event)))
+    return line
+
+
+def _style(event: Event, name: str) -> str:
+    if isinstance(event, events.RequestFailed | events.RequestInterrupted | events.BlockFailed):
+        return "bold red"
+    return _STYLES.get(name, _STYLES.get(name.partition(".")[0], ""))
+
+
+def _facts(event: Event) -> Iterable[str]:
+    match event:
+        case events.RequestCreated():
+            yield f"{event.flow_kind}/{event.action} in session {_quoted(event.session_id)}"
+        case events.RequestCompleted():
+            yield "(output too long for the event)" if event.output_omitted else _quoted(event.output)
+        case events.RequestFailed() | events.BlockFailed():
+            yield f"{event.failure.reason}: {_quoted(event.failure.message)} {event.failure.error_id}".strip()
+        case events.RequestAborted() | events.RequestInterrupted():
+            yield _quoted(event.reason)
+        case events.ItemAdded() | events.ItemDone():
+            yield " ".join(part for part in (event.item.kind, event.item.role, event.item.name) if part)
+            if event.item.content is not None:
+                yield _quoted(event.item.content)
+        case events.ItemDelta():
+            yield _quoted(event.text if event.value is None else event.value)
+        case events.StateChange():
+            yield f"{event.scope} version {event.version}"
+            yield from (f"{path}={_quoted(value)}" for path, value in event.changed.items())
+            yield from (f"{name} removed" for name in event.removed)
+            yield from (f"{name} changed" for name in event.stale)
+        case events.StatusUpdate():
+            yield (
+                _quoted(event.text)
+                if event.progress is None
+                else f"{event.progress:.0%} {_quoted(event.text)}"
+            )
+        case events.SessionMetadataChanged():
+            yield ", ".join(event.paths)
+        case events.CustomEvent():
+            yield f"{_quoted(event.name)} {_quoted(event.data)}"
+        case events.Trimmed():
+            yield f"events {event.first} to {event.last} have been swept, at least in part"
+        case _:
+            yield "/".join(event.block_path)
+
+
+def _quoted(value: Any) -> str:
+    """As JSON, without characters that a terminal could obey: JSON escapes only a part of them."""
+    text = json.dumps(value, ensure_ascii=False)
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found.group()):04x}", text)

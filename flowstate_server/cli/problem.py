@@ -1,0 +1,39 @@
+"""How a command says that it can't go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+_PACKAGE = Path(__file__).parents[1]
+
+FAILED = 1
+MISUSED = 2
+INTERRUPTED = 130
+"""Exit codes: it went wrong; it was asked for wrongly, and another attempt is as vain; ended by Ctrl-C."""
+
+
+def give_up(problem: str, code: int) -> NoReturn:
+    """End the command with one line on stderr."""
+    line = Text(f"flowstate: {' '.join(problem.split())}", style="red")
+    Console(stderr=True, highlight=False, soft_wrap=True).print(line)
+    raise typer.Exit(code)
+
+
+def place_of(error: BaseException) -> str:
+    """Where in the author's own files ``error`` came up, as `` (file, line n)``; empty if not in one."""
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        path = Path(trace.tb_frame.f_code.co_filename)
+        if (
+            path.is_relative_to(Path.cwd())
+            and not path.is_relative_to(_PACKAGE)
+            and "site-packages" not in path.parts
+        ):
+            place = f" ({path.relative_to(Path.cwd())}, line {trace.tb_lineno})"
+        trace = trace.tb_next
+    return place

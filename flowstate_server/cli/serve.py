@@ -1,0 +1,84 @@
+"""``flowstate serve``: a server in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flowstate_server.cli.app_reference import load_app
+from flowstate_server.cli.problem import MISUSED, give_up
+from flowstate_server.cli.serving import serve_until_stopped
+from flowstate_server.settings import Settings, SettingsError
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def serve(
+    app: Annotated[
+        str, typer.Argument(metavar="APP", help="module:attribute that holds a FlowState or a Flow.")
+    ],
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="memory, or sqlite:///PATH. Default: the app's own store."),
+    ] = None,
+    listen: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Port 0 takes a free one. Default: 127.0.0.1:7437."),
+    ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate chain (PEM).")] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its private key (PEM).")] = None,
+    tokens: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Bearer tokens and whom they stand for (TOML or JSON)."),
+    ] = None,
+    insecure: Annotated[
+        bool | None,
+        typer.Option("--insecure", help="Listen beyond loopback without TLS or tokens.", show_default=False),
+    ] = None,
+    reflection: Annotated[
+        bool | None, typer.Option("--reflection", help="Serve gRPC reflection.", show_default=False)
+    ] = None,
+    log_level: Annotated[
+        LogLevel, typer.Option(envvar="FLOWSTATE_LOG_LEVEL", help="What to log to stderr.")
+    ] = LogLevel.INFO,
+) -> None:
+    """Serve the flows of APP until SIGTERM or Ctrl-C; a second signal stops without waiting for runs.
+
+    Every setting is also an environment variable: --listen is FLOWSTATE_LISTEN.
+    """
+    logging.basicConfig(level=log_level.upper(), format=LOG_FORMAT)
+    try:
+        settings = Settings.load(
+            store=store,
+            listen=listen,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+            tokens=tokens,
+            insecure=insecure,
+            reflection=reflection,
+        )
+    except SettingsError as error:
+        give_up(str(error), MISUSED)
+    raise typer.Exit(_run(serve_until_stopped(app, load_app(app), settings)))
+
+
+def _run(serving: Coroutine[Any, Any, int]) -> int:
+    """On uvloop, where it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(serving)
+    return uvloop.run(serving)

@@ -1,0 +1,81 @@
+"""A server from its start to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+from flowstate_server.app import FlowState, store_from_url
+from flowstate_server.cli.announcement import Announcement
+from flowstate_server.cli.problem import MISUSED, give_up
+from flowstate_server.cli.server_settings import configured, server_options
+from flowstate_server.rpc.server import FlowStateServer
+from flowstate_server.settings import Settings
+
+HARD_STOP_SECONDS = 3.0
+HARD_STOPPED = 1
+
+_logger = logging.getLogger(__name__)
+
+
+async def serve_until_stopped(name: str, app: FlowState, settings: Settings) -> int:
+    """Serve ``app`` until a signal, then drain; the exit code."""
+    signals = _signals()
+    announcement = Announcement(name, app, settings)
+    server, port = await _start(app, settings)
+    announcement.listening(port)
+    await signals.get()
+    announcement.stopping()
+    stopping = asyncio.create_task(server.stop(settings.drain_delay, settings.drain_grace))
+    again = asyncio.create_task(signals.get())
+    await asyncio.wait((stopping, again), return_when=asyncio.FIRST_COMPLETED)
+    if not stopping.done():
+        await _stop_hard(server, stopping)
+    again.cancel()
+    await stopping
+    announcement.stopped()
+    return 0
+
+
+async def _start(app: FlowState, settings: Settings) -> tuple[FlowStateServer, int]:
+    """A server that listens, and its port. What can't be opened or listened on ends the command."""
+    try:
+        store = store_from_url(settings.store) if "store" in settings.model_fields_set else app.store
+        engine = app.engine(store, configured(app.engine(store).settings, settings))
+        server = FlowStateServer(engine, server_options(settings))
+    except ValueError as error:
+        give_up(str(error), MISUSED)
+    try:
+        await engine.open()
+    except Exception as error:
+        _logger.debug("the store can't be opened", exc_info=error)
+        give_up(str(error), MISUSED)
+    try:
+        return server, await server.start()
+    except OSError as error:
+        await server.stop(0.0, 0.0)
+        give_up(str(error), MISUSED)
+
+
+def _signals() -> asyncio.Queue[int]:
+    """Those that ask to stop, as they come."""
+    signals: asyncio.Queue[int] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signals.put_nowait, number)
+    return signals
+
+
+async def _stop_hard(server: FlowStateServer, stopping: asyncio.Task[None]) -> None:
+    """End everything now, and the process for certain: what a run does that ends by no means is up to its author."""
+    stopping.cancel()
+    try:
+        await asyncio.wait_for(server.stop(0.0, 0.0), HARD_STOP_SECONDS)
+    except Exception:
+        _logger.warning("stopped before every run had ended; other servers will end them as interrupted")
+    finally:
+        sys.stdout.flush()
+        os._exit(HARD_STOPPED)

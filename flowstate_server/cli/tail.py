@@ -1,0 +1,71 @@
+"""``flowstate tail``: the events of a request, live."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+
+from flowstate_client import Event, FlowStateClient, FlowStateError
+from flowstate_server.cli.connection import (
+    DEFAULT_SERVER,
+    Server,
+    Tenant,
+    Tls,
+    TlsCa,
+    Token,
+    Trusted,
+    connect,
+)
+from flowstate_server.cli.event_line import event_line
+from flowstate_server.cli.problem import FAILED, INTERRUPTED, MISUSED, give_up
+
+
+def tail(
+    request_id: Annotated[str, typer.Argument(help="Id of the request.")],
+    server: Server = DEFAULT_SERVER,
+    after: Annotated[int, typer.Option(min=0, metavar="SEQUENCE", help="Begin behind this event.")] = 0,
+    tenant: Tenant = "",
+    token: Token = "",
+    trusted: Trusted = False,
+    tls: Tls = False,
+    tls_ca: TlsCa = None,
+) -> None:
+    """Follow a request until it ends: a line for each event on a terminal, lines of JSON in a pipe."""
+    client = connect(server, tenant=tenant, token=token, trusted=trusted, tls=tls, tls_ca=tls_ca)
+    try:
+        asyncio.run(_follow(client, request_id, after, _printer()))
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    except ValueError as error:
+        give_up(str(error), MISUSED)
+    except FlowStateError as error:
+        give_up(str(error), FAILED)
+
+
+async def _follow(
+    client: FlowStateClient, request_id: str, after: int, show: Callable[[Event], None]
+) -> None:
+    async with client, client.flows.handle(request_id).events(after=after) as events:
+        async for event in events:
+            show(event)
+
+
+def _printer() -> Callable[[Event], None]:
+    console = Console(highlight=False)
+    if console.is_terminal:
+        return lambda event: console.print(event_line(event), no_wrap=True, overflow="ellipsis")
+    return lambda event: print(event_json(event), flush=True)
+
+
+def event_json(event: Event) -> str:
+    """Every field of ``event`` as one line of JSON."""
+    return orjson.dumps(event, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _plain(value: Any) -> Any:
+    return value.hex() if isinstance(value, bytes) else dict(value)

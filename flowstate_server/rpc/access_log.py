@@ -1,0 +1,48 @@
+"""One log record for each call, when it is over.
+
+What is in the message is also in the record's attributes, for formatters that write JSON: ``method``, ``code``,
+``reason``, ``elapsed_ms``, ``bytes_in``, ``bytes_out``, ``messages_out``, ``tenant``, ``principal``, ``plane``,
+``peer``, ``correlation_id``, ``error_id``. Call metadata is never logged: it holds secrets.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from flowstate_server.rpc.call_context import Call
+
+access = logging.getLogger("flowstate.access")
+errors = logging.getLogger("flowstate.errors")
+
+
+def log_call(call: Call) -> None:
+    if not access.isEnabledFor(logging.INFO):
+        return
+    fields = {
+        "method": call.method,
+        "code": call.code,
+        "reason": call.reason.value if call.reason else "",
+        "elapsed_ms": round(call.elapsed_ms, 3),
+        "bytes_in": call.bytes_in,
+        "bytes_out": call.bytes_out,
+        "messages_out": call.messages_out,
+        "tenant": call.principal.tenant,
+        "principal": call.principal.name,
+        "plane": call.principal.plane.value,
+        "peer": call.peer,
+        "correlation_id": call.correlation_id,
+        "error_id": call.error_id,
+    }
+    outcome = f"{call.code} {call.reason.value}" if call.reason else call.code
+    access.info("%s %s %.1f ms %s", call.method, outcome, call.elapsed_ms, call.correlation_id, extra=fields)
+
+
+def log_unexpected(call: Call, error: BaseException) -> None:
+    """The traceback of what should not have happened, under the ``error_id`` that the caller is told."""
+    errors.error(
+        "%s failed unexpectedly, error_id %s, correlation_id %s",
+        call.method,
+        call.error_id,
+        call.correlation_id,
+        exc_info=error,
+    )

@@ -1,0 +1,185 @@
+"""State: operations, mutations and records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from flowstate.v1 import state_service_pb2 as pb
+from flowstate.v1.types_pb2 import Precondition as WirePrecondition, RecordMeta, ScopeRef
+from flowstate_server.engine.calls import (
+    AtVersion,
+    Exists,
+    Precondition,
+    ScopeTarget,
+    StateCommit,
+    StateCommitted,
+    StateMutation,
+    StateView,
+)
+from flowstate_server.errors import JsonNumberError, PathInvalidError
+from flowstate_server.model.json_values import Json, encode_json
+from flowstate_server.rpc.codec.scopes import decode_scope_ref, encode_scope_ref
+from flowstate_server.rpc.codec.time import encode_time
+from flowstate_server.rpc.fingerprints import fingerprint
+from flowstate_server.rpc.json_values import decode_value, encode_text
+from flowstate_server.rpc.message_fields import check_document_reply, invalid, required
+from flowstate_server.state.json_limits import check_key
+from flowstate_server.state.json_pointer import Pointer, parse_pointer
+from flowstate_server.state.operations import (
+    Append,
+    DeleteRecord,
+    Increment,
+    Merge,
+    Operation,
+    PutRecord,
+    Remove,
+    SetValue,
+)
+
+
+def decode_targets(scopes: Sequence[ScopeRef]) -> Sequence[ScopeTarget]:
+    return [decode_scope_ref(scope, f"scopes[{index}]") for index, scope in enumerate(scopes)]
+
+
+def decode_commit(request: pb.CommitStateRequest) -> StateCommit:
+    mutations = (
+        _decode_mutation(mutation, f"mutations[{index}]") for index, mutation in enumerate(request.mutations)
+    )
+    return StateCommit(
+        tuple(mutations),
+        idempotency_key=request.idempotency_key,
+        fingerprint=fingerprint(request) if request.idempotency_key else "",
+        request_id=request.request_id,
+    )
+
+
+def _decode_mutation(mutation: pb.StateMutation, path: str) -> StateMutation:
+    return StateMutation(
+        decode_scope_ref(mutation.scope, f"{path}.scope"),
+        tuple(decode_operation(op, f"{path}.ops[{index}]") for index, op in enumerate(mutation.ops)),
+        _decode_precondition(mutation.precondition, f"{path}.precondition"),
+    )
+
+
+def _decode_precondition(precondition: WirePrecondition, path: str) -> Precondition | None:
+    condition = precondition.WhichOneof("condition")
+    if condition is None:
+        return None
+    if condition == "exists":
+        return Exists(precondition.exists)
+    if precondition.version < 0:
+        raise invalid(f"{path}.version", "range", "must not be negative")
+    return AtVersion(precondition.version)
+
+
+# --- operations
+
+
+def decode_operation(op: pb.StateOp, path: str) -> Operation:
+    """One operation; ``path`` is its message field."""
+    case = op.WhichOneof("op")
+    if case is None:
+        raise required(f"{path}.op")
+    try:
+        pointer = parse_pointer(op.path)
+    except PathInvalidError as error:
+        raise PathInvalidError(f"{path}.path", error.problem) from None
+    return _OPERATIONS[case](pointer, getattr(op, case), path)
+
+
+def _set(pointer: Pointer, op: Any, path: str) -> Operation:
+    value = decode_value(op, f"{path}.set")
+    return SetValue(pointer, value if pointer else _fields(value, f"{path}.set"))
+
+
+def _merge(pointer: Pointer, op: pb.MergeOp, path: str) -> Operation:
+    return Merge(pointer, _fields(decode_value(op.value, f"{path}.merge.value"), f"{path}.merge.value"))
+
+
+def _increment(pointer: Pointer, op: pb.IncrementOp, path: str) -> Operation:
+    delta = op.WhichOneof("delta")
+    if delta is None:
+        raise required(f"{path}.increment.delta")
+    if delta == "by_double" and not math.isfinite(op.by_double):
+        raise JsonNumberError(f"{path}.increment.by_double", "a double that is not finite")
+    return Increment(pointer, op.by_int if delta == "by_int" else op.by_double)
+
+
+def _append(pointer: Pointer, op: pb.AppendOp, path: str) -> Operation:
+    values = (decode_value(item, f"{path}.append.items[{index}]") for index, item in enumerate(op.items))
+    return Append(pointer, tuple(values))
+
+
+def _remove(pointer: Pointer, op: pb.RemoveOp, path: str) -> Operation:
+    if not pointer:
+        raise PathInvalidError(f"{path}.path", "must not be the whole document")
+    return Remove(pointer, op.must_exist)
+
+
+def _put_record(pointer: Pointer, op: pb.PutRecordOp, path: str) -> Operation:
+    if not op.key:
+        raise required(f"{path}.put_record.key")
+    check_key(op.key, f"{path}.put_record.key")
+    return PutRecord(pointer, op.key, decode_value(op.value, f"{path}.put_record.value"))
+
+
+def _delete_record(pointer: Pointer, op: pb.DeleteRecordOp, path: str) -> Operation:
+    check_key(op.key, f"{path}.delete_record.key")
+    return DeleteRecord(pointer, op.key)
+
+
+_OPERATIONS: Mapping[str, Callable[[Pointer, Any, str], Operation]] = {
+    "set": _set,
+    "merge": _merge,
+    "increment": _increment,
+    "append": _append,
+    "remove": _remove,
+    "put_record": _put_record,
+    "delete_record": _delete_record,
+}
+
+
+def _fields(value: Json, path: str) -> dict[str, Json]:
+    if not isinstance(value, dict):
+        raise invalid(path, "object", "must be a JSON object")
+    return value
+
+
+# --- records
+
+
+def encode_records(views: Sequence[StateView], *, documents: bool) -> Sequence[pb.StateRecord]:
+    """Records with their documents, defaults showing (or without); together no larger than a reply may be."""
+    texts = [_document(view) if documents else None for view in views]
+    check_document_reply(sum(len(text) for text in texts if text is not None))
+    return [_encode_record(view, text) for view, text in zip(views, texts, strict=True)]
+
+
+def _document(view: StateView) -> bytes | None:
+    if not view.record.exists and view.schema is None:
+        return None
+    state = view.state
+    return view.record.text if state is view.record.state else encode_json(state)
+
+
+def encode_committed(committed: StateCommitted, *, documents: bool) -> pb.CommitStateResponse:
+    records = encode_records(committed.views, documents=documents and not committed.replayed)
+    return pb.CommitStateResponse(records=records, replayed=committed.replayed)
+
+
+def _encode_record(view: StateView, text: bytes | None) -> pb.StateRecord:
+    record = view.record
+    return pb.StateRecord(
+        scope=encode_scope_ref(view.target),
+        state=None if text is None else encode_text(text),
+        meta=RecordMeta(
+            version=record.version,
+            create_time=encode_time(record.create_time),
+            update_time=encode_time(record.update_time),
+        ),
+        schema_hash=view.schema_hash,
+        exists=record.exists,
+        changed=view.changed,
+    )

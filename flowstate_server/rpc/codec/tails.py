@@ -1,0 +1,76 @@
+"""Tails: where they begin, and their frames."""
+
+from __future__ import annotations
+
+from google.protobuf.duration_pb2 import Duration
+
+from flowstate.v1 import event_service_pb2 as pb
+from flowstate.v1.types_pb2 import END_REASON_REPLAY_DONE, END_REASON_TERMINAL, Cursor
+from flowstate_server.engine.calls import (
+    EventList,
+    LogCursor,
+    TailBatch,
+    TailCall,
+    TailCaughtUp,
+    TailEnded,
+    TailFrame,
+    TailHeartbeat,
+    TailStarted,
+    TailTrimmed,
+)
+from flowstate_server.rpc.codec.events import encode_event
+from flowstate_server.rpc.codec.time import decode_seconds, encode_seconds
+
+_SHORTEST = 1e-3
+
+
+def decode_tail_call(request: pb.TailEventsRequest) -> TailCall:
+    return TailCall(
+        request_id=request.request_id,
+        cursor=LogCursor(request.after.log_id, request.after.sequence),
+        latest=request.latest,
+        heartbeat=decode_heartbeat(request.heartbeat_interval)
+        if request.HasField("heartbeat_interval")
+        else 0.0,
+        replay_only=request.replay_only,
+    )
+
+
+def decode_heartbeat(interval: Duration) -> float:
+    """Seconds, never 0, which is what stands for "not asked for"."""
+    return max(decode_seconds(interval, "heartbeat_interval"), _SHORTEST)
+
+
+def encode_event_list(listed: EventList) -> pb.ListEventsResponse:
+    return pb.ListEventsResponse(
+        events=[encode_event(event) for event in listed.events],
+        cursor=encode_cursor(listed.cursor),
+        end_of_log=listed.end_of_log,
+    )
+
+
+def encode_frame(frame: TailFrame) -> pb.TailEventsResponse:
+    wire = pb.TailEventsResponse(cursor=encode_cursor(frame.cursor))
+    match frame:
+        case TailStarted():
+            wire.started.earliest_sequence = frame.earliest
+            wire.started.latest_sequence = frame.latest
+            wire.started.heartbeat_interval.CopyFrom(encode_seconds(frame.heartbeat))
+        case TailBatch():
+            wire.batch.events.extend(encode_event(event) for event in frame.events)
+            wire.batch.after_sequence = frame.after
+        case TailTrimmed():
+            wire.trimmed.first = frame.first
+            wire.trimmed.last = frame.last
+        case TailCaughtUp():
+            wire.caught_up.SetInParent()
+        case TailHeartbeat():
+            wire.heartbeat.latest_sequence = frame.latest
+        case TailEnded():
+            wire.ended.final_sequence = frame.final
+            wire.ended.reason = END_REASON_TERMINAL if frame.terminal else END_REASON_REPLAY_DONE
+    return wire
+
+
+def encode_cursor(cursor: LogCursor) -> Cursor:
+    return Cursor(log_id=cursor.log_id, sequence=cursor.sequence)

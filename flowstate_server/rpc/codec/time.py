@@ -1,0 +1,34 @@
+"""Times and durations. The model counts microseconds and has 0 for "not yet", the wire leaves that unset."""
+
+from __future__ import annotations
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from flowstate_server.model.clock import Micros
+from flowstate_server.rpc.message_fields import invalid
+
+
+def encode_time(moment: Micros) -> Timestamp | None:
+    if not moment:
+        return None
+    timestamp = Timestamp()
+    timestamp.FromMicroseconds(moment)
+    return timestamp
+
+
+def encode_micros(span: Micros) -> Duration:
+    duration = Duration()
+    duration.FromMicroseconds(span)
+    return duration
+
+
+def encode_seconds(seconds: float) -> Duration:
+    return encode_micros(round(seconds * 1_000_000))
+
+
+def decode_seconds(duration: Duration, path: str) -> float:
+    """Seconds, not negative."""
+    if duration.seconds < 0 or not 0 <= duration.nanos < 1_000_000_000:
+        raise invalid(path, "range", "must be a duration that is not negative")
+    return duration.seconds + duration.nanos / 1e9

@@ -1,0 +1,261 @@
+"""The envelope: the one interceptor, around every method of the server.
+
+It alone decides the status of a call, and whether and as whom it is served; it writes the access log. Servicers and
+the engine raise; only here is an error turned into a status. In the order in which a call meets it: correlation id,
+identity, plane, method served, admission and deadline, the message's bytes, fields served, the servicer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from grpc import aio
+
+from flowstate_server.errors import (
+    FeatureDisabledError,
+    InternalError,
+    MessageTooLargeError,
+    ServiceError,
+    SlowConsumerError,
+)
+from flowstate_server.model.ids import new_id
+from flowstate_server.rpc.access_log import log_call, log_unexpected
+from flowstate_server.rpc.admission import Admission
+from flowstate_server.rpc.authenticators import Authenticator
+from flowstate_server.rpc.call_context import (
+    CORRELATION_KEY,
+    Call,
+    ServicerContext,
+    correlation_id,
+    enter_call,
+)
+from flowstate_server.rpc.call_metadata import CallMetadata
+from flowstate_server.rpc.features import check_fields, check_method
+from flowstate_server.rpc.method_shape import (
+    Behavior,
+    Handler,
+    MethodShape,
+    conversation_handler,
+    read_shape,
+    stream_handler,
+    unary_handler,
+)
+from flowstate_server.rpc.planes import METHOD_PLANES, WITHOUT_IDENTITY, check_plane
+from flowstate_server.rpc.services import short_name
+from flowstate_server.rpc.status_details import DETAILS_KEY, encode_status, status_code, status_message
+
+T = TypeVar("T")
+
+_EXITS = (KeyboardInterrupt, SystemExit)
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeLimits:
+    """``unary_deadline`` is for calls that bring none. Durations in seconds."""
+
+    unary_deadline: float = 30.0
+    write_timeout: float = 30.0
+    max_message_bytes: int = 4 * 1024 * 1024
+
+
+class Envelope(aio.ServerInterceptor):
+    def __init__(self, authenticator: Authenticator, admission: Admission, limits: EnvelopeLimits) -> None:
+        self._authenticator = authenticator
+        self._admission = admission
+        self._limits = limits
+        self._enclosed: dict[str, Handler] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        path = handler_call_details.method
+        enclosed = self._enclosed.get(path)
+        if enclosed is None:
+            handler = await continuation(handler_call_details)
+            if handler is None:
+                return self._unknown(short_name(path)[:100])
+            enclosed = self._enclosed[path] = self._enclose(short_name(path), read_shape(handler))
+        return enclosed
+
+    def _enclose(self, method: str, shape: MethodShape) -> Handler:
+        if shape.request_streaming:
+            return conversation_handler(self._stream(method, shape), shape.parse)
+        if not shape.response_streaming:
+            return unary_handler(self._unary(method, shape))
+        if shape.yields:
+            return stream_handler(self._stream(method, shape))
+        return stream_handler(self._writer(method, shape), shape.serialize)
+
+    # --- the shapes of methods
+
+    def _unary(self, method: str, shape: MethodShape) -> Behavior:
+        async def serve(raw: bytes, context: ServicerContext) -> bytes:
+            async def answer(call: Call) -> bytes:
+                await self._identify(call, context)
+                call.deadline = self._deadline(context)
+                async with self._admission.unary(call):
+                    request = _decode(call, shape, raw)
+                    return self._encode(call, shape, await shape.behavior(request, context))
+
+            return await self._serve(method, context, answer)
+
+        return serve
+
+    def _stream(self, method: str, shape: MethodShape) -> Behavior:
+        """For async generators, and for a foreign one that reads a stream of requests (reflection)."""
+
+        async def serve(given: Any, context: ServicerContext) -> None:
+            async def write_all(call: Call) -> None:
+                await self._identify(call, context)
+                async with self._admission.stream(call):
+                    request = given if shape.request_streaming else _decode(call, shape, given)
+                    await self._write_all(call, shape, shape.behavior(request, context), context)
+
+            await self._serve(method, context, write_all)
+
+        return serve
+
+    def _writer(self, method: str, shape: MethodShape) -> Behavior:
+        """For a foreign servicer that writes by itself (health ``Watch``)."""
+
+        async def serve(raw: bytes, context: ServicerContext) -> None:
+            async def run(call: Call) -> None:
+                await self._identify(call, context)
+                async with self._admission.uncounted():
+                    await shape.behavior(_decode(call, shape, raw), context)
+
+            await self._serve(method, context, run)
+
+        return serve
+
+    def _unknown(self, method: str) -> Handler:
+        """Nothing is registered under this name. One of ours (a service that is not served yet) meets identity and
+        plane like any other."""
+
+        async def serve(requests: Any, context: ServicerContext) -> None:
+            async def refuse(call: Call) -> None:
+                if method in METHOD_PLANES:
+                    await self._identify(call, context)
+                raise FeatureDisabledError(method)
+
+            await self._serve(method, context, refuse)
+
+        return conversation_handler(serve)
+
+    # --- what they share
+
+    async def _serve(
+        self, method: str, context: ServicerContext, answer: Callable[[Call], Awaitable[T]]
+    ) -> T:
+        """Run ``answer``; whatever comes of it, the call ends with one status and one line in the log."""
+        task = asyncio.current_task()
+        call = Call(method, context.peer(), correlation_id(_metadata(context).first(CORRELATION_KEY)))
+        context.set_trailing_metadata(((CORRELATION_KEY, call.correlation_id),))
+        enter_call(call)
+        try:
+            result = await answer(call)
+            call.code = grpc.StatusCode.OK.name
+            return result
+        except aio.AbortError:  # a foreign servicer has answered by itself
+            call.code = context.code().name
+            raise
+        except BaseException as error:
+            if task is None or task is not asyncio.current_task() or isinstance(error, _EXITS):
+                call.code = grpc.StatusCode.CANCELLED.name
+                raise
+            if _peer_left(task, error):
+                call.code = _peer_code(context).name
+                raise asyncio.CancelledError from error
+            refusal = _refusal(call, error)
+        finally:
+            log_call(call)
+        return await _abort(call, context, refusal)
+
+    async def _identify(self, call: Call, context: ServicerContext) -> None:
+        if call.method in WITHOUT_IDENTITY:
+            return
+        call.principal = await self._authenticator.authenticate(_metadata(context), call.peer)
+        check_plane(call.method, call.principal.plane)
+        check_method(call.method)
+
+    def _deadline(self, context: ServicerContext) -> float:
+        remaining: float | None = context.time_remaining()
+        return asyncio.get_running_loop().time() + (
+            self._limits.unary_deadline if remaining is None else remaining
+        )
+
+    async def _write_all(self, call: Call, shape: MethodShape, stream: Any, context: ServicerContext) -> None:
+        try:
+            async for message in stream:
+                await self._write(call, context, self._encode(call, shape, message))
+        finally:
+            await stream.aclose()
+
+    async def _write(self, call: Call, context: ServicerContext, data: bytes) -> None:
+        seconds = self._limits.write_timeout
+        try:
+            async with asyncio.timeout(seconds):
+                await context.write(data)
+        except TimeoutError:
+            raise SlowConsumerError(round(seconds), call.sequence) from None
+
+    def _encode(self, call: Call, shape: MethodShape, message: Message) -> bytes:
+        data = shape.serialize(message)
+        if len(data) > self._limits.max_message_bytes:
+            raise MessageTooLargeError("The reply", len(data), self._limits.max_message_bytes)
+        call.bytes_out += len(data)
+        call.messages_out += 1
+        return data
+
+
+def _metadata(context: ServicerContext) -> CallMetadata:
+    return CallMetadata(context.invocation_metadata() or ())
+
+
+def _decode(call: Call, shape: MethodShape, raw: bytes) -> Message:
+    call.bytes_in = len(raw)
+    request = shape.parse(raw)
+    check_fields(request)
+    return request
+
+
+def _peer_left(task: asyncio.Task[Any], error: BaseException) -> bool:
+    """Whether the call ended from outside. A cancellation that nobody asked this task for came from inside, and the
+    caller would wait for ever if it were passed on."""
+    if isinstance(error, asyncio.CancelledError):
+        return task.cancelling() > 0
+    return isinstance(error, aio.BaseError) and not isinstance(error, aio.UsageError)
+
+
+def _peer_code(context: ServicerContext) -> grpc.StatusCode:
+    """What the peer was told by its own side."""
+    expired = context.time_remaining() == 0
+    return grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED
+
+
+def _refusal(call: Call, error: BaseException) -> ServiceError:
+    if isinstance(error, InternalError):
+        call.error_id = error.error_id
+    elif not isinstance(error, ServiceError):
+        call.error_id = new_id("err_")
+        log_unexpected(call, error)
+        error = InternalError(call.error_id)
+    call.code = status_code(error).name
+    call.reason = error.reason
+    return error
+
+
+async def _abort(call: Call, context: ServicerContext, refusal: ServiceError) -> NoReturn:
+    """Send the status. To a peer that does not read this takes until it reads or leaves."""
+    trailing = ((DETAILS_KEY, encode_status(refusal)), (CORRELATION_KEY, call.correlation_id))
+    try:
+        await context.abort(status_code(refusal), status_message(refusal), trailing)
+    except aio.InternalError:
+        raise asyncio.CancelledError from None

@@ -1,0 +1,34 @@
+"""EventService."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from flowstate.v1 import event_service_pb2 as pb
+from flowstate.v1.event_service_pb2_grpc import EventServiceServicer
+from flowstate_server.engine.engine import Engine
+from flowstate_server.rpc.call_context import ServicerContext, current_call
+from flowstate_server.rpc.codec.tails import decode_tail_call, encode_event_list
+from flowstate_server.rpc.message_fields import page_size
+from flowstate_server.rpc.tail_frames import tail_frames
+
+
+class EventServicer(EventServiceServicer):
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def ListEvents(
+        self, request: pb.ListEventsRequest, context: ServicerContext
+    ) -> pb.ListEventsResponse:
+        size = page_size(request.page_size, self._engine.settings)
+        principal = current_call().principal
+        listed = await self._engine.events.list(principal, request.request_id, request.after_sequence, size)
+        return encode_event_list(listed)
+
+    async def TailEvents(
+        self, request: pb.TailEventsRequest, context: ServicerContext
+    ) -> AsyncIterator[pb.TailEventsResponse]:
+        async with aclosing(tail_frames(self._engine, decode_tail_call(request))) as frames:
+            async for frame in frames:
+                yield frame

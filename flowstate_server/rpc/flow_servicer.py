@@ -1,0 +1,119 @@
+"""FlowService."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from flowstate.v1 import flow_service_pb2 as pb
+from flowstate.v1.flow_service_pb2_grpc import FlowServiceServicer
+from flowstate_server.engine.calls import Dispatched, TailCall, Waited
+from flowstate_server.engine.engine import Engine
+from flowstate_server.errors import FeatureDisabledError
+from flowstate_server.model.ids import check_id
+from flowstate_server.rpc.admission import Admission
+from flowstate_server.rpc.call_context import ServicerContext, current_call
+from flowstate_server.rpc.codec.requests import Specified, decode_action_call, encode_request
+from flowstate_server.rpc.codec.tails import decode_heartbeat
+from flowstate_server.rpc.codec.time import decode_seconds
+from flowstate_server.rpc.disconnects import DisconnectCancel
+from flowstate_server.rpc.flow_listing import FlowListing
+from flowstate_server.rpc.message_fields import under
+from flowstate_server.rpc.tail_frames import tail_frames
+
+ANSWER_AHEAD = 0.25
+"""Seconds ahead of the deadline at which a wait is answered."""
+
+
+class FlowServicer(FlowServiceServicer):
+    def __init__(self, engine: Engine, admission: Admission) -> None:
+        self._engine = engine
+        self._admission = admission
+        self._flows = FlowListing(engine)
+
+    async def ListFlows(self, request: pb.ListFlowsRequest, context: ServicerContext) -> pb.ListFlowsResponse:
+        return self._flows.page(current_call().principal, request)
+
+    async def GetFlow(self, request: pb.GetFlowRequest, context: ServicerContext) -> pb.GetFlowResponse:
+        kind = check_id("flow_kind", request.flow_kind)
+        return pb.GetFlowResponse(flow=self._flows.get(kind, current_call().principal.plane))
+
+    async def DispatchAction(
+        self, request: pb.DispatchActionRequest, context: ServicerContext
+    ) -> pb.DispatchActionResponse:
+        dispatched = await self._dispatch(request)
+        return pb.DispatchActionResponse(
+            action_request=encode_request(dispatched.request), attached=dispatched.attached
+        )
+
+    async def CallAction(
+        self, request: pb.CallActionRequest, context: ServicerContext
+    ) -> pb.CallActionResponse:
+        dispatched = await self._dispatch(request)
+        waited = await self._wait(dispatched.request.key.request_id, self._engine.settings.max_wait)
+        return pb.CallActionResponse(
+            action_request=encode_request(waited.request), attached=dispatched.attached, done=waited.done
+        )
+
+    async def StreamAction(
+        self, request: pb.StreamActionRequest, context: ServicerContext
+    ) -> AsyncIterator[pb.StreamActionResponse]:
+        heartbeat = 0.0
+        if request.HasField("heartbeat_interval"):
+            heartbeat = decode_heartbeat(request.heartbeat_interval)
+        call = decode_action_call(request)
+        stream = DisconnectCancel(self._engine, current_call().principal)
+        ended = False
+        try:
+            with under("spec"):
+                dispatched = await stream.dispatch(call)
+            yield pb.StreamActionResponse(
+                action_request=encode_request(dispatched.request), attached=dispatched.attached
+            )
+            tail = TailCall(dispatched.request.key.request_id, heartbeat=heartbeat)
+            async with aclosing(tail_frames(self._engine, tail)) as frames:
+                async for frame in frames:
+                    ended = frame.HasField("ended")
+                    yield pb.StreamActionResponse(tail=frame)
+        finally:
+            if request.cancel_on_disconnect and not ended and not self._admission.draining:
+                await stream.disconnected()
+
+    async def GetActionRequest(
+        self, request: pb.GetActionRequestRequest, context: ServicerContext
+    ) -> pb.GetActionRequestResponse:
+        record = await self._engine.requests.get(current_call().principal, request.request_id)
+        return pb.GetActionRequestResponse(action_request=encode_request(record))
+
+    async def WaitActionRequest(
+        self, request: pb.WaitActionRequestRequest, context: ServicerContext
+    ) -> pb.WaitActionRequestResponse:
+        patience = self._engine.settings.max_wait
+        if request.HasField("timeout"):
+            patience = min(patience, decode_seconds(request.timeout, "timeout"))
+        waited = await self._wait(request.request_id, patience)
+        return pb.WaitActionRequestResponse(action_request=encode_request(waited.request), done=waited.done)
+
+    async def CancelActionRequest(
+        self, request: pb.CancelActionRequestRequest, context: ServicerContext
+    ) -> pb.CancelActionRequestResponse:
+        principal = current_call().principal
+        record = await self._engine.requests.cancel(principal, request.request_id, request.reason)
+        return pb.CancelActionRequestResponse(action_request=encode_request(record))
+
+    async def ListActionRequests(
+        self, request: pb.ListActionRequestsRequest, context: ServicerContext
+    ) -> pb.ListActionRequestsResponse:
+        raise FeatureDisabledError("FlowService/ListActionRequests")
+
+    async def _dispatch(self, request: Specified) -> Dispatched:
+        call = decode_action_call(request)
+        with under("spec"):
+            return await self._engine.dispatcher.dispatch(current_call().principal, call)
+
+    async def _wait(self, request_id: str, patience: float) -> Waited:
+        call = current_call()
+        remaining = call.remaining()
+        if remaining is not None:
+            patience = min(patience, remaining - ANSWER_AHEAD)
+        return await self._engine.requests.wait(call.principal, request_id, max(patience, 0.0))

@@ -1,0 +1,41 @@
+"""Where the server may listen: beyond loopback only with TLS and credentials, or on explicit request."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+
+import grpc
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches a gRPC listening address: ``host:port``, ``[v6]:port``, ``unix:...``."""
+    if address.startswith(("unix:", "unix-abstract:")):
+        return True
+    host = address.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_listening(address: str, *, tls: bool, credentials: bool, insecure: bool) -> None:
+    """Raises ``ValueError`` where the server must not listen. ``credentials``: callers have to prove who they are."""
+    if insecure or is_loopback(address) or (tls and credentials):
+        return
+    lacking = " and ".join(
+        name
+        for name, there in (("a TLS certificate and key", tls), ("a token file", credentials))
+        if not there
+    )
+    raise ValueError(
+        f"refusing to listen on {address}: beyond loopback the server needs {lacking}; "
+        "set insecure to serve without, behind a proxy that does both"
+    )
+
+
+def server_credentials(certificate: Path, key: Path) -> grpc.ServerCredentials:
+    """TLS from PEM files: the certificate chain and its private key."""
+    return grpc.ssl_server_credentials([(key.read_bytes(), certificate.read_bytes())])

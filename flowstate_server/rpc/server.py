@@ -1,0 +1,138 @@
+"""The gRPC server: an engine behind the envelope, with health and reflection."""
+
+from __future__ import annotations
+
+import asyncio
+
+from grpc import aio
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+from grpc_reflection.v1alpha import reflection
+
+from flowstate.v1.event_service_pb2_grpc import add_EventServiceServicer_to_server
+from flowstate.v1.flow_service_pb2_grpc import add_FlowServiceServicer_to_server
+from flowstate.v1.server_service_pb2_grpc import add_ServerServiceServicer_to_server
+from flowstate.v1.session_service_pb2_grpc import add_SessionServiceServicer_to_server
+from flowstate.v1.state_service_pb2_grpc import add_StateServiceServicer_to_server
+from flowstate_server.engine.engine import Engine
+from flowstate_server.rpc.admission import Admission
+from flowstate_server.rpc.authenticators import Authenticator, OpenAuthenticator, TokenAuthenticator
+from flowstate_server.rpc.envelope import Envelope
+from flowstate_server.rpc.event_servicer import EventServicer
+from flowstate_server.rpc.flow_servicer import FlowServicer
+from flowstate_server.rpc.listening import check_listening, server_credentials
+from flowstate_server.rpc.server_options import ServerOptions
+from flowstate_server.rpc.server_servicer import ServerServicer
+from flowstate_server.rpc.services import PACKAGE
+from flowstate_server.rpc.session_servicer import SessionServicer
+from flowstate_server.rpc.state_servicer import StateServicer
+from flowstate_server.rpc.token_file import read_tokens
+
+SERVED = ("FlowService", "EventService", "SessionService", "StateService", "ServerService")
+DRAIN_SPREAD = 2.0
+"""Seconds over which the open streams are ended, so that their readers come to other servers one by one."""
+
+_LAST_MOMENT = 0.25
+
+
+class FlowStateServer:
+    """Serves an open engine; :meth:`stop` closes it.
+
+    Raises (on construction):
+        ValueError: the options would serve callers unprotected beyond loopback, or a file can't be read.
+    """
+
+    def __init__(
+        self, engine: Engine, options: ServerOptions | None = None, authenticator: Authenticator | None = None
+    ) -> None:
+        self._engine = engine
+        self._options = options = options or ServerOptions()
+        self._authenticator = authenticator or _authenticator(options)
+        check_listening(
+            options.listen,
+            tls=options.tls_certificate is not None and options.tls_key is not None,
+            credentials=not isinstance(self._authenticator, OpenAuthenticator),
+            insecure=options.insecure,
+        )
+        self._admission = Admission(options.admission)
+        self._health = health.aio.HealthServicer()
+        self._server = self._build()
+
+    def _build(self) -> aio.Server:
+        options, engine = self._options, self._engine
+        envelope = Envelope(self._authenticator, self._admission, options.envelope)
+        server = aio.server(interceptors=(envelope,), options=options.channel_options())
+        add_FlowServiceServicer_to_server(FlowServicer(engine, self._admission), server)
+        add_EventServiceServicer_to_server(EventServicer(engine), server)
+        add_SessionServiceServicer_to_server(SessionServicer(engine), server)
+        add_StateServiceServicer_to_server(StateServicer(engine), server)
+        info = ServerServicer(engine, options.admission, options.envelope.max_message_bytes)
+        add_ServerServiceServicer_to_server(info, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        if options.reflection:
+            names = [f"{PACKAGE}.{name}" for name in SERVED]
+            reflection.enable_server_reflection(
+                (*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+            )
+        return server
+
+    async def start(self) -> int:
+        """Listen, then report healthy; the port listened on.
+
+        Raises:
+            OSError: the address can't be listened on.
+        """
+        await self._report(HealthCheckResponse.NOT_SERVING)
+        port = self._listen()
+        await self._server.start()
+        await self._report(HealthCheckResponse.SERVING)
+        return port
+
+    def _listen(self) -> int:
+        options = self._options
+        try:
+            if options.tls_certificate is None or options.tls_key is None:
+                port = self._server.add_insecure_port(options.listen)
+            else:
+                credentials = server_credentials(options.tls_certificate, options.tls_key)
+                port = self._server.add_secure_port(options.listen, credentials)
+        except RuntimeError:
+            port = 0
+        if not port:
+            raise OSError(f"can't listen on {options.listen}: in use, or not an address of this machine")
+        return port
+
+    async def _report(self, status: int) -> None:
+        for name in ("", *(f"{PACKAGE}.{service}" for service in SERVED)):
+            await self._health.set(name, status)
+
+    async def stop(self, drain_delay: float = 0.0, drain_grace: float = 10.0) -> None:
+        """Stop serving without losing anything that was begun, and close the engine.
+
+        At first only health says that the server goes; after ``drain_delay`` seconds, when balancers have noticed,
+        streams end one by one and new runs and streams are refused with SERVER_DRAINING. Calls and runs that are
+        under way then have ``drain_grace`` seconds; runs that are not done end as interrupted.
+        """
+        await self._health.enter_graceful_shutdown()
+        await asyncio.sleep(drain_delay)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + drain_grace
+        self._admission.drain(min(DRAIN_SPREAD, drain_grace / 2))
+        expiry = loop.call_at(end - min(_LAST_MOMENT, drain_grace / 2), self._admission.expire)
+        try:
+            async with asyncio.timeout_at(end):
+                await self._admission.streams_end()
+        except TimeoutError:
+            pass  # readers that don't read: their connections are cut below
+        await self._server.stop(max(end - loop.time(), 0.0))
+        expiry.cancel()
+        await self._engine.close(max(end - loop.time(), 0.0))
+
+    async def wait_for_termination(self) -> None:
+        await self._server.wait_for_termination()
+
+
+def _authenticator(options: ServerOptions) -> Authenticator:
+    if options.tokens is None:
+        return OpenAuthenticator(options.tenant_key)
+    return TokenAuthenticator(read_tokens(options.tokens), options.tenant_key)

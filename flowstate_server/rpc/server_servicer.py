@@ -1,0 +1,42 @@
+"""ServerService."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from flowstate.v1 import server_service_pb2 as pb
+from flowstate.v1.server_service_pb2_grpc import ServerServiceServicer
+from flowstate_server.engine.engine import Engine
+from flowstate_server.rpc.admission import AdmissionLimits
+from flowstate_server.rpc.call_context import ServicerContext
+from flowstate_server.rpc.codec.time import encode_seconds
+from flowstate_server.rpc.features import capabilities
+from flowstate_server.state.json_limits import MAX_DEPTH
+
+
+class ServerServicer(ServerServiceServicer):
+    def __init__(self, engine: Engine, admission: AdmissionLimits, max_message_bytes: int) -> None:
+        self._engine = engine
+        self._version = version("flowstate-grpc")
+        settings = engine.settings
+        self._limits = pb.Limits(
+            max_message_bytes=max_message_bytes,
+            max_state_bytes=settings.max_state_bytes,
+            max_json_depth=MAX_DEPTH,
+            max_ops_per_commit=settings.max_ops,
+            max_page_size=settings.max_page_size,
+            max_tails_per_tenant=admission.streams_per_tenant,
+            heartbeat_interval=encode_seconds(settings.heartbeat),
+            max_wait=encode_seconds(settings.max_wait),
+            idempotency_window=encode_seconds(settings.idempotency_window),
+        )
+
+    async def GetServerInfo(
+        self, request: pb.GetServerInfoRequest, context: ServicerContext
+    ) -> pb.GetServerInfoResponse:
+        return pb.GetServerInfoResponse(
+            version=self._version,
+            instance_id=self._engine.instance_id,
+            limits=self._limits,
+            capabilities=capabilities(),
+        )

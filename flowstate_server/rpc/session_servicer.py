@@ -1,0 +1,84 @@
+"""SessionService."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from flowstate.v1 import session_service_pb2 as pb
+from flowstate.v1.session_service_pb2_grpc import SessionServiceServicer
+from flowstate_server.engine.engine import Engine
+from flowstate_server.errors import FeatureDisabledError
+from flowstate_server.model.ids import check_id
+from flowstate_server.rpc.call_context import ServicerContext, current_call
+from flowstate_server.rpc.codec.sessions import (
+    decode_new_session,
+    decode_session_query,
+    encode_created_session,
+    encode_session,
+)
+from flowstate_server.rpc.codec.snapshots import decode_selectors, encode_snapshot
+from flowstate_server.rpc.fingerprints import fingerprint
+from flowstate_server.rpc.message_fields import check_document_reply, under
+
+
+class SessionServicer(SessionServiceServicer):
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def CreateSession(
+        self, request: pb.CreateSessionRequest, context: ServicerContext
+    ) -> pb.CreateSessionResponse:
+        new = decode_new_session(request)
+        key = check_id("idempotency_key", request.idempotency_key, required=False)
+        with under("session"):
+            created = await self._engine.sessions.create(
+                current_call().principal, new, key, fingerprint(request)
+            )
+        return encode_created_session(created)
+
+    async def GetSession(
+        self, request: pb.GetSessionRequest, context: ServicerContext
+    ) -> pb.GetSessionResponse:
+        view = await self._engine.sessions.get(current_call().principal, request.session_id)
+        return pb.GetSessionResponse(session=encode_session(view))
+
+    async def ListSessions(
+        self, request: pb.ListSessionsRequest, context: ServicerContext
+    ) -> pb.ListSessionsResponse:
+        page = await self._engine.sessions.list(current_call().principal, decode_session_query(request))
+        sessions = [encode_session(view) for view in page.sessions]
+        return pb.ListSessionsResponse(sessions=sessions, next_page_token=page.next_page_token)
+
+    async def GetSnapshot(
+        self, request: pb.GetSnapshotRequest, context: ServicerContext
+    ) -> pb.GetSnapshotResponse:
+        selectors = decode_selectors(request.selectors)
+        snapshot = await self._engine.snapshots.get(current_call().principal, request.session_id, selectors)
+        reply = encode_snapshot(snapshot)
+        check_document_reply(reply.ByteSize())
+        return reply
+
+    # --- not served yet; the envelope refuses them before they are reached
+
+    async def ResolveSession(
+        self, request: pb.ResolveSessionRequest, context: ServicerContext
+    ) -> pb.ResolveSessionResponse:
+        raise FeatureDisabledError("SessionService/ResolveSession")
+
+    async def UpdateSession(
+        self, request: pb.UpdateSessionRequest, context: ServicerContext
+    ) -> pb.UpdateSessionResponse:
+        raise FeatureDisabledError("SessionService/UpdateSession")
+
+    async def DeleteSession(
+        self, request: pb.DeleteSessionRequest, context: ServicerContext
+    ) -> pb.DeleteSessionResponse:
+        raise FeatureDisabledError("SessionService/DeleteSession")
+
+    async def ListItems(self, request: pb.ListItemsRequest, context: ServicerContext) -> pb.ListItemsResponse:
+        raise FeatureDisabledError("SessionService/ListItems")
+
+    def WatchSnapshot(
+        self, request: pb.WatchSnapshotRequest, context: ServicerContext
+    ) -> AsyncIterator[pb.WatchSnapshotResponse]:
+        raise FeatureDisabledError("SessionService/WatchSnapshot")

@@ -1,0 +1,30 @@
+"""StateService."""
+
+from __future__ import annotations
+
+from flowstate.v1 import state_service_pb2 as pb
+from flowstate.v1.state_service_pb2_grpc import StateServiceServicer
+from flowstate_server.engine.engine import Engine
+from flowstate_server.errors import FeatureDisabledError
+from flowstate_server.rpc.call_context import ServicerContext, current_call
+from flowstate_server.rpc.codec.state import decode_commit, decode_targets, encode_committed, encode_records
+
+
+class StateServicer(StateServiceServicer):
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def GetState(self, request: pb.GetStateRequest, context: ServicerContext) -> pb.GetStateResponse:
+        views = await self._engine.states.get(current_call().principal, decode_targets(request.scopes))
+        return pb.GetStateResponse(records=encode_records(views, documents=True))
+
+    async def CommitState(
+        self, request: pb.CommitStateRequest, context: ServicerContext
+    ) -> pb.CommitStateResponse:
+        committed = await self._engine.states.commit(current_call().principal, decode_commit(request))
+        return encode_committed(committed, documents=request.return_state == pb.RETURN_STATE_FULL)
+
+    async def DeleteState(
+        self, request: pb.DeleteStateRequest, context: ServicerContext
+    ) -> pb.DeleteStateResponse:
+        raise FeatureDisabledError("StateService/DeleteState")

@@ -1,0 +1,24 @@
+"""The frames of a tail, from the engine to the wire."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import cast
+
+from flowstate.v1.event_service_pb2 import TailEventsResponse
+from flowstate_server.engine.calls import TailCall, TailFrame
+from flowstate_server.engine.engine import Engine
+from flowstate_server.rpc.call_context import current_call
+from flowstate_server.rpc.codec.tails import encode_frame
+
+
+async def tail_frames(engine: Engine, tail: TailCall) -> AsyncGenerator[TailEventsResponse, None]:
+    """Follow a log for the current call, and keep in the call the cursor of the frame that was written last."""
+    call = current_call()
+    call.sequence = tail.cursor.sequence
+    followed = cast(AsyncGenerator[TailFrame, None], engine.events.follow(call.principal, tail))
+    async with aclosing(followed) as frames:
+        async for frame in frames:
+            yield encode_frame(frame)
+            call.sequence = frame.cursor.sequence

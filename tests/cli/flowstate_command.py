@@ -1,0 +1,81 @@
+"""The command ``flowstate``, in this process or in one of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner
+
+from flowstate_server.cli.application import application
+
+CHECKOUT = Path(__file__).parents[2]
+SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Done:
+    code: int
+    stdout: str
+    stderr: str
+
+
+def flowstate(*arguments: str, input: str = "", **environment: str) -> Done:
+    """Run it to its end, in this process."""
+    changed = {name: None for name in os.environ if name.startswith("FLOWSTATE_")} | environment
+    result = CliRunner().invoke(application, arguments, input=input, env=changed, catch_exceptions=False)
+    return Done(result.exit_code, result.stdout, result.stderr)
+
+
+def completed(*arguments: str, cwd: Path = CHECKOUT) -> Done:
+    """Run it to its end, in a process of its own."""
+    with started(*arguments, cwd=cwd) as process:
+        stdout, stderr = process.communicate(timeout=SECONDS)
+    return Done(process.returncode, stdout, stderr)
+
+
+@contextmanager
+def started(*arguments: str, cwd: Path = CHECKOUT, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """Start it; what is still running at the end of the ``with`` is killed."""
+    process = subprocess.Popen(
+        _command(arguments),
+        cwd=cwd,
+        env=_environment(environment),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def told(process: subprocess.Popen[str], event: str) -> dict[str, Any]:
+    """The next line of its stdout, which must be of that event."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        assert process.stderr is not None
+        raise AssertionError(f"the server said nothing: {process.stderr.read()}")
+    said: dict[str, Any] = json.loads(line)
+    assert said["event"] == event
+    return said
+
+
+def _command(arguments: tuple[str, ...]) -> list[str]:
+    return [sys.executable, "-m", "flowstate_server", *arguments]
+
+
+def _environment(extra: dict[str, str]) -> dict[str, str]:
+    """The environment without settings of whoever runs the tests."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("FLOWSTATE_")}
+    return kept | extra

@@ -1,0 +1,22 @@
+"""A flow whose action takes as long as it is told."""
+
+from __future__ import annotations
+
+import asyncio
+
+from flowstate_server.flows import ActionError, Context, action, define_flow, handler
+
+
+@handler
+async def nap(seconds: float, ctx: Context) -> str:
+    await ctx.emit("asleep")
+    await asyncio.sleep(seconds)
+    return "rested"
+
+
+@handler
+async def refuse(why: str, ctx: Context) -> None:
+    raise ActionError("UNWILLING", why)
+
+
+slow = define_flow("slow", actions={"nap": action(block=nap), "refuse": action(block=refuse)})

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+
+from flowstate_client import FlowStateClient, RequestNotFound, RequestStatus, RunHandle
+from tests.cli.flowstate_command import flowstate, started
+
+
+def test_it_prints_the_output_as_one_line_of_json(chat_server: str) -> None:
+    done = flowstate("call", "chat", "say", '{"message": "hello"}', FLOWSTATE_SERVER=chat_server)
+    assert done.code == 0
+    assert done.stderr == ""
+    assert json.loads(done.stdout).startswith("Hello!")
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_the_input_may_come_from_stdin_and_a_session_goes_on(chat_server: str) -> None:
+    def say(message: str) -> str:
+        return flowstate(
+            *("call", "chat", "say", "-", "--server", chat_server, "--session", "stdin", "--user", "ada"),
+            input=json.dumps({"message": message}),
+        ).stdout
+
+    say("Please plan a walk")
+    assert "the walk" in say("Where were we?")
+
+
+def test_the_same_request_id_runs_once(slow_server: str) -> None:
+    command = ("call", "slow", "nap", "0.01", "--server", slow_server, "--request-id", "nap-1")
+    assert flowstate(*command).stdout == flowstate(*command).stdout == '"rested"\n'
+    tail = flowstate("tail", "nap-1", "--server", slow_server).stdout
+    assert tail.count("request.created") == 1
+
+
+def test_what_the_flow_says_of_its_failure_goes_to_stderr(slow_server: str) -> None:
+    done = flowstate("call", "slow", "refuse", '"too early"', "--server", slow_server)
+    assert done.code == 1
+    assert done.stdout == ""
+    assert "UNWILLING: too early" in done.stderr
+
+
+def test_what_the_server_refuses_goes_to_stderr(chat_server: str) -> None:
+    done = flowstate("call", "chat", "say", '{"message": 5}', "--server", chat_server)
+    assert done.code == 1
+    assert "VALIDATION_FAILED" in done.stderr
+    assert "message" in done.stderr
+
+
+def test_waiting_ends_after_the_timeout(slow_server: str) -> None:
+    done = flowstate("call", "slow", "nap", "60.0", "--server", slow_server, "--timeout", "0.3")
+    assert done.code == 1
+    assert "it goes on" in done.stderr
+
+
+def test_no_server_is_a_failure_and_bad_json_a_misuse() -> None:
+    done = flowstate("call", "chat", "say", "--server", "127.0.0.1:1", "--timeout", "1")
+    assert done.code == 1
+    assert "Traceback" not in done.stderr
+    done = flowstate("call", "chat", "say", '{"message":', "--server", "127.0.0.1:1")
+    assert done.code == 2
+    assert "not JSON" in done.stderr
+
+
+async def test_ctrl_c_leaves_the_run_alone(slow_server: str) -> None:
+    command = ("call", "slow", "nap", "60.0", "--server", slow_server, "--request-id", "left-alone")
+    with started(*command) as process:
+        async with FlowStateClient.connect(slow_server) as client:
+            run = await _known(client, "left-alone")
+            process.send_signal(signal.SIGINT)
+            assert process.stderr is not None
+            assert process.stderr.read() == ""
+            assert process.wait(10) == 130
+            assert (await run.get()).status is RequestStatus.IN_PROGRESS
+
+
+async def _known(client: FlowStateClient, request_id: str) -> RunHandle:
+    """The run, as soon as the server knows it."""
+    run = client.flows.handle(request_id)
+    while True:
+        try:
+            await run.get()
+            return run
+        except RequestNotFound:
+            await asyncio.sleep(0.02)

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from flowstate_client import ActionFailed, FlowStateClient, FlowStateError, RequestStatus
+from tests.cli.flowstate_command import Done, completed, flowstate, started, told
+
+SLOW = "tests.cli.slow_flow:slow"
+LOCALLY = ("--listen", "127.0.0.1:0")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_tells_its_parent_where_it_listens_and_stops_on_a_signal(number: signal.Signals) -> None:
+    with started("serve", "examples.chat:flowstate", *LOCALLY, "--store", "memory") as process:
+        listening = told(process, "listening")
+        assert listening["address"].startswith("127.0.0.1:")
+        assert not listening["address"].endswith(":0")
+        assert listening["flows"] == {"chat": ["prefer", "say"]}
+        assert listening["store"] == "memory"
+        assert listening["pid"] == process.pid
+        process.send_signal(number)
+        told(process, "stopping")
+        told(process, "stopped")
+        assert process.wait(10) == 0
+
+
+def test_it_stops_as_well_when_its_parent_has_gone() -> None:
+    with started("serve", SLOW, *LOCALLY) as process:
+        told(process, "listening")
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        process.terminate()
+        assert process.wait(10) == 0
+        assert process.stderr.read() == ""
+
+
+def test_settings_come_from_the_environment_and_options_win(tmp_path: Path) -> None:
+    path = tmp_path / "from_environment.db"
+    store = f"sqlite:///{path}"
+    with started("serve", SLOW, *LOCALLY, FLOWSTATE_LISTEN="banana", FLOWSTATE_STORE=store) as process:
+        told(process, "listening")
+        assert path.exists()
+
+
+def test_an_app_of_the_working_directory_with_a_store_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "my_app.py").write_text(
+        "from flowstate_server.app import create_flowstate\n"
+        "from flowstate_server.stores.sqlite.store import SqliteStore\n"
+        "from tests.cli.slow_flow import slow\n"
+        "app = create_flowstate(flows=[slow], stores={'default': SqliteStore('own.db')})\n"
+    )
+    with started("serve", "my_app:app", *LOCALLY, cwd=tmp_path) as process:
+        assert told(process, "listening")["store"] == "SqliteStore"
+        assert (tmp_path / "own.db").exists()
+
+
+async def test_a_signal_waits_for_runs_that_are_under_way() -> None:
+    with started("serve", SLOW, *LOCALLY) as process:
+        async with FlowStateClient.connect(told(process, "listening")["address"], user="u") as client:
+            run = await client.flows.dispatch("slow", "nap", 0.5)
+            result = asyncio.create_task(run.result(str))
+            await asyncio.sleep(0.1)
+            process.terminate()
+            assert await result == "rested"
+        assert process.wait(10) == 0
+
+
+async def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
+    store = ("--store", f"sqlite:///{tmp_path / 'slow.db'}")
+    with started("serve", SLOW, *LOCALLY, *store) as process:
+        async with FlowStateClient.connect(told(process, "listening")["address"], user="u") as client:
+            run = await client.flows.dispatch("slow", "nap", 60.0)
+        began = time.monotonic()
+        process.terminate()
+        told(process, "stopping")
+        process.terminate()
+        assert process.wait(10) == 1
+        assert time.monotonic() - began < 5
+    with started("serve", SLOW, *LOCALLY, *store) as process:
+        async with FlowStateClient.connect(told(process, "listening")["address"], user="u") as client:
+            with pytest.raises(ActionFailed) as failed:
+                await client.flows.handle(run.request_id).result(timeout=10)
+    assert failed.value.status is RequestStatus.INTERRUPTED
+
+
+async def test_tokens_decide_who_calls(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens.toml"
+    tokens.write_text('[[tokens]]\ntoken = "secret"\nuser = "ada"\n')
+    with started("serve", SLOW, *LOCALLY, "--tokens", str(tokens)) as process:
+        address = told(process, "listening")["address"]
+        async with FlowStateClient.connect(address, token="secret") as ada:
+            assert await ada.flows.call("slow", "nap", 0.0) == "rested"
+        async with FlowStateClient.connect(address, user="ada") as nobody:
+            with pytest.raises(FlowStateError, match="CREDENTIALS_INVALID"):
+                await nobody.flows.call("slow", "nap", 0.0)
+
+
+REFUSED = {
+    "no attribute named": (["examples.chat"], "not module:attribute"),
+    "unknown module": (["examples.chit:flowstate"], "there is no module examples.chit"),
+    "unknown attribute": (["examples.chat:nope"], "the module has no nope"),
+    "neither app nor flow": (["examples.chat:label"], "neither a FlowState nor a Flow"),
+    "unknown store": (["examples.chat:flowstate", "--store", "mongo://x"], "no store for 'mongo://x'"),
+    "store that can't be opened": (
+        ["examples.chat:flowstate", "--store", "sqlite:////dev/null/x"],
+        "can't be opened",
+    ),
+    "unprotected": (["examples.chat:flowstate", "--listen", "0.0.0.0:0"], "refusing to listen on 0.0.0.0:0"),
+    "key without certificate": (["examples.chat:flowstate", "--tls-key", "key.pem"], "tls_cert and tls_key"),
+    "no token file": (["examples.chat:flowstate", "--tokens", "/nowhere"], "token file /nowhere"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "problem"), REFUSED.values(), ids=REFUSED)
+def test_what_can_not_be_served_is_one_line_and_exit_code_2(arguments: list[str], problem: str) -> None:
+    _assert_refused(flowstate("serve", *arguments, FLOWSTATE_LISTEN="127.0.0.1:0"), problem)
+
+
+def test_a_setting_that_is_wrong_is_named() -> None:
+    _assert_refused(flowstate("serve", SLOW, *LOCALLY, FLOWSTATE_LEASE="soon"), "FLOWSTATE_LEASE: ")
+
+
+def test_a_schema_conflict_is_named_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "at_odds.py").write_text(CONFLICT)
+    done = completed("serve", "at_odds:flow", *LOCALLY, cwd=tmp_path)
+    _assert_refused(done, "SchemaConflictError")
+    assert "(at_odds.py, line 19)" in done.stderr
+
+
+def test_a_port_in_use_is_named() -> None:
+    with started("serve", SLOW, *LOCALLY) as process:
+        address = told(process, "listening")["address"]
+        _assert_refused(completed("serve", SLOW, "--listen", address), f"can't listen on {address}")
+
+
+def _assert_refused(done: Done, problem: str) -> None:
+    assert done.code == 2
+    assert done.stdout == ""
+    assert problem in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("flowstate: ")
+    assert len(_without_log(done.stderr)) == 1
+
+
+def _without_log(stderr: str) -> list[str]:
+    return [line for line in stderr.splitlines() if not re.match(r"\d{4}-\d\d-\d\d ", line)]
+
+
+CONFLICT = """
+from pydantic import BaseModel
+from flowstate_server.flows import Context, action, define_flow, handler, sequencer
+
+class One(BaseModel):
+    n: int = 0
+
+class Other(BaseModel):
+    n: str = ""
+
+@handler(session_state=One)
+async def one(x: int, ctx: Context[One]) -> int:
+    return x
+
+@handler(session_state=Other)
+async def other(x: int, ctx: Context[Other]) -> int:
+    return x
+
+flow = define_flow("f", actions={"a": action(block=sequencer("s").step(one).step(other))})
+"""

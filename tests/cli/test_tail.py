@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+import signal
+from datetime import UTC, datetime
+
+import pytest
+
+from flowstate_client import CustomEvent, Event, Item, ItemDelta, ItemDone, RequestFailed, Scope, StateChange
+from flowstate_client.models import Failure
+from flowstate_server.cli.event_line import event_line
+from tests.cli.flowstate_command import flowstate, started
+
+AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def test_it_follows_a_request_to_its_end_in_lines_of_json(chat_server: str) -> None:
+    say = ("call", "chat", "say", '{"message": "hello"}', "--request-id", "followed")
+    output = json.loads(flowstate(*say, "--server", chat_server).stdout)
+    done = flowstate("tail", "followed", "--server", chat_server)
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.code == 0
+    assert events[0]["type"] == "request.created"
+    assert events[-1]["type"] == "request.completed"
+    assert events[-1]["output"] == output
+    assert "".join(event["text"] for event in events if event["type"] == "item.delta") == output
+    assert {event["request_id"] for event in events} == {"followed"}
+
+
+def test_it_begins_behind_a_sequence(chat_server: str) -> None:
+    flowstate("call", "chat", "say", '{"message": "hello"}', "--request-id", "half", "--server", chat_server)
+    whole = flowstate("tail", "half", "--server", chat_server).stdout.splitlines()
+    middle = json.loads(whole[2])["sequence"]
+    rest = flowstate("tail", "half", "--server", chat_server, "--after", str(middle)).stdout.splitlines()
+    assert rest == whole[3:]
+
+
+def test_the_trusted_plane_shows_what_is_internal(slow_server: str) -> None:
+    flowstate("call", "slow", "nap", "0.0", "--request-id", "inside", "--server", slow_server)
+    assert "asleep" not in flowstate("tail", "inside", "--server", slow_server).stdout
+    assert "asleep" in flowstate("tail", "inside", "--server", slow_server, "--trusted").stdout
+
+
+def test_it_shows_events_as_they_come_and_ends_with_ctrl_c(slow_server: str) -> None:
+    command = ("call", "slow", "nap", "60.0", "--request-id", "live", "--timeout", "0.3")
+    flowstate(*command, "--server", slow_server)
+    with started("tail", "live", "--server", slow_server) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert json.loads(process.stdout.readline())["type"] == "request.created"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+        assert process.stderr.read() == ""
+
+
+def test_an_unknown_request_is_a_failure(slow_server: str) -> None:
+    done = flowstate("tail", "nobody", "--server", slow_server)
+    assert done.code == 1
+    assert "REQUEST_NOT_FOUND" in done.stderr
+
+
+ITEM = Item("i", "message", "assistant", "", {"parts": []}, ("client",), "r", 0, None)
+LINES: dict[str, tuple[Event, str]] = {
+    "delta": (
+        ItemDelta(sequence=12, time=AT, type="item.delta", text="Hi\n"),
+        r'item.delta            "Hi\n"',
+    ),
+    "item": (ItemDone(type="item.done", item=ITEM), 'message assistant {"parts": []}'),
+    "state": (
+        StateChange(type="state_change", scope=Scope.SESSION, version=3, changed={"/n": 1}, stale=("label",)),
+        "session version 3 /n=1 label changed",
+    ),
+    "failure": (
+        RequestFailed(
+            type="request.failed", failure=Failure("INTERNAL", "the action failed", error_id="err_1")
+        ),
+        'INTERNAL: "the action failed" err_1',
+    ),
+    "terminal controls": (
+        CustomEvent(type="custom", name="x", data="\x1b[2J\x9b\u202e"),
+        r'"\u001b[2J\u009b\u202e"',
+    ),
+}
+
+
+@pytest.mark.parametrize(("event", "expected"), LINES.values(), ids=LINES)
+def test_an_event_is_one_line_for_people(event: Event, expected: str) -> None:
+    line = event_line(event).plain
+    assert expected in line
+    assert "\n" not in line

@@ -1,0 +1,61 @@
+"""The README's code does what the README says."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+from flowstate_server.rpc.token_file import read_tokens
+from flowstate_server.settings import Settings
+from tests.cli.flowstate_command import CHECKOUT, started, told
+
+TEXT = (CHECKOUT / "README.md").read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
+
+
+FLOW, CALL, TEST = blocks("python")
+
+
+async def test_the_flow_passes_its_test() -> None:
+    names: dict[str, Any] = {"__name__": "my_chat"}
+    exec(compile(FLOW, "my_chat.py", "exec"), names)
+    exec(compile(TEST, "test_my_chat.py", "exec"), names)
+    await names["test_say"]()
+
+
+async def test_the_flow_can_be_served_and_called(tmp_path: Path) -> None:
+    (tmp_path / "my_chat.py").write_text(FLOW)
+    command = ("serve", "my_chat:flowstate", "--store", "sqlite:///chat.db", "--listen", "127.0.0.1:0")
+    with started(*command, cwd=tmp_path) as process:
+        address = told(process, "listening")["address"]
+        names: dict[str, Any] = {}
+        exec(compile(CALL.replace("127.0.0.1:7437", address), "call.py", "exec"), names)
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            await names["main"]()
+    expected = "You said: hello You said: hello \n{'session': {'message_count': 1}}\n"
+    assert printed.getvalue() == expected
+
+
+def test_the_token_file_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.toml"
+    path.write_text(blocks("toml")[0].replace("…", "0" * 64, 1))
+    ((_, principal),) = read_tokens(path)
+    assert (principal.tenant, principal.name) == ("acme", "shop backend")
+
+
+def test_the_settings_named_are_settings_with_those_defaults() -> None:
+    rows = re.findall(r"^\| (`FLOWSTATE_.*?) \| (.*?) \|", TEXT, re.MULTILINE)
+    assert len(rows) > 8
+    for variables, defaults in rows:
+        names = re.findall(r"`FLOWSTATE_(\w+)`", variables)
+        for name, default in zip(names, re.findall(r"`([^`]+)`", defaults), strict=False):
+            if name != "LOG_LEVEL":
+                loaded = Settings.load({f"FLOWSTATE_{name}": default})
+                assert getattr(loaded, name.lower()) == getattr(Settings(), name.lower()), name
