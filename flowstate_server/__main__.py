@@ -6,7 +6,7 @@ import os
 import sys
 
 _OF_THE_SERVER_EXTRA = frozenset(
-    ("aiosqlite", "grpc_health", "grpc_reflection", "prometheus_client", "rich", "typer")
+    ("aiosqlite", "grpc_health", "grpc_reflection", "rich", "typer")
 )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 
 from flowstate_server.engine.engine import Engine
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.flows.flow import Flow
 from flowstate_server.flows.registry import FlowRegistry
+from flowstate_server.settings import Settings
 from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.memory.store import MemoryStore
 
@@ -28,6 +30,12 @@ class FlowState:
     def engine(self, store: Store | None = None, settings: EngineSettings | None = None) -> Engine:
         """An engine, not yet opened, that runs these flows on ``store`` (default: the application's own)."""
         return Engine(store or self.store, self.registry, settings)
+
+
+def engine_settings(settings: Settings) -> EngineSettings:
+    """The part of a server's settings that the engine goes by: those of the same name."""
+    names = {field.name for field in fields(EngineSettings)} & Settings.model_fields.keys()
+    return EngineSettings(**{name: getattr(settings, name) for name in names})
 
 
 def create_flowstate(*, flows: Iterable[Flow], stores: Mapping[str, StoreProfile] | None = None) -> FlowState:
@@ -69,7 +77,9 @@ def store_from_url(url: str) -> Store:
 def _primary(stores: Mapping[str, StoreProfile]) -> Store:
     unknown = stores.keys() - {DEFAULT_PROFILE}
     if unknown or DEFAULT_PROFILE not in stores:
-        raise ValueError(f"stores must hold the profile {DEFAULT_PROFILE!r} and no other, not {sorted(stores)}")
+        raise ValueError(
+            f"stores must hold the profile {DEFAULT_PROFILE!r} and no other, not {sorted(stores)}"
+        )
     profile = stores[DEFAULT_PROFILE]
     if isinstance(profile, Store):
         return profile

@@ -1,19 +1,11 @@
-"""The settings, handed to those that they are for."""
+"""The part of the settings that the gRPC server goes by."""
 
 from __future__ import annotations
-
-from dataclasses import fields, replace
-from typing import TYPE_CHECKING, TypeVar
 
 from flowstate_server.rpc.admission import AdmissionLimits
 from flowstate_server.rpc.envelope import EnvelopeLimits
 from flowstate_server.rpc.server_options import ServerOptions
 from flowstate_server.settings import Settings
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-T = TypeVar("T", bound="DataclassInstance")
 
 
 def server_options(settings: Settings) -> ServerOptions:
@@ -38,9 +30,3 @@ def server_options(settings: Settings) -> ServerOptions:
             max_message_bytes=settings.max_message_bytes,
         ),
     )
-
-
-def configured(default: T, settings: Settings) -> T:
-    """``default`` with every field replaced that has a setting of its name."""
-    names = {field.name for field in fields(default)} & Settings.model_fields.keys()
-    return replace(default, **{name: getattr(settings, name) for name in names})

@@ -8,10 +8,10 @@ import os
 import signal
 import sys
 
-from flowstate_server.app import FlowState, store_from_url
+from flowstate_server.app import FlowState, engine_settings, store_from_url
 from flowstate_server.cli.announcement import Announcement
 from flowstate_server.cli.problem import MISUSED, give_up
-from flowstate_server.cli.server_settings import configured, server_options
+from flowstate_server.cli.server_settings import server_options
 from flowstate_server.rpc.server import FlowStateServer
 from flowstate_server.settings import Settings
 
@@ -44,7 +44,7 @@ async def _start(app: FlowState, settings: Settings) -> tuple[FlowStateServer, i
     """A server that listens, and its port. What can't be opened or listened on ends the command."""
     try:
         store = store_from_url(settings.store) if "store" in settings.model_fields_set else app.store
-        engine = app.engine(store, configured(app.engine(store).settings, settings))
+        engine = app.engine(store, engine_settings(settings))
         server = FlowStateServer(engine, server_options(settings))
     except ValueError as error:
         give_up(str(error), MISUSED)

@@ -18,6 +18,9 @@ from flowstate_server.rpc.planes import WITHOUT_IDENTITY
 
 STARTS_A_RUN = frozenset(("FlowService/DispatchAction", "FlowService/CallAction", "FlowService/StreamAction"))
 
+Places = Mapping[tuple[str, ...], int]
+"""What a call takes a place in, and how many places there are."""
+
 
 @dataclass(frozen=True, slots=True)
 class AdmissionLimits:
@@ -48,7 +51,9 @@ class Admission:
         """
         if self.draining and call.method in STARTS_A_RUN:
             raise ServerDrainingError()
-        places: dict[tuple[str, ...], int] = {} if call.method in WITHOUT_IDENTITY else {("unary",): self.limits.unary}
+        places: dict[tuple[str, ...], int] = (
+            {} if call.method in WITHOUT_IDENTITY else {("unary",): self.limits.unary}
+        )
         async with self._counted(places), self._bounded(self._unary, call.remaining()):
             yield
 
@@ -58,7 +63,7 @@ class Admission:
         if self.draining:
             raise ServerDrainingError()
         tenant = call.principal.tenant
-        places = {
+        places: Places = {
             ("streams",): self.limits.streams,
             ("tenant", tenant): self.limits.streams_per_tenant,
             ("principal", tenant, call.principal.name): self.limits.streams_per_principal,
@@ -97,7 +102,7 @@ class Admission:
                 timeout.reschedule(asyncio.get_running_loop().time())
 
     @asynccontextmanager
-    async def _counted(self, places: Mapping[tuple[str, ...], int]) -> AsyncIterator[None]:
+    async def _counted(self, places: Places) -> AsyncIterator[None]:
         for place, limit in places.items():
             if self._counts[place] >= limit:
                 raise TooManyStreamsError(limit)

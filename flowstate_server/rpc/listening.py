@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 
 import grpc
+
+_HOST_AND_PORT = re.compile(r"(\[[^\]]+\]|[^:]*):\d{1,5}")
 
 
 def is_loopback(address: str) -> bool:
@@ -23,6 +26,8 @@ def is_loopback(address: str) -> bool:
 
 def check_listening(address: str, *, tls: bool, credentials: bool, insecure: bool) -> None:
     """Raises ``ValueError`` where the server must not listen. ``credentials``: callers have to prove who they are."""
+    if not address.startswith("unix") and not _HOST_AND_PORT.fullmatch(address):
+        raise ValueError(f"{address} is no address to listen on: use HOST:PORT or unix:PATH")
     if insecure or is_loopback(address) or (tls and credentials):
         return
     lacking = " and ".join(

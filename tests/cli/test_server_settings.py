@@ -3,7 +3,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from flowstate_server.cli.server_settings import configured, server_options
+from flowstate_server.app import engine_settings
+from flowstate_server.cli.server_settings import server_options
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.settings import Settings
 
@@ -19,7 +20,7 @@ def test_every_setting_reaches_what_it_is_for() -> None:
 
 def _values(settings: Settings) -> list[Any]:
     options = asdict(server_options(settings))
-    engine = asdict(configured(EngineSettings(), settings))
+    engine = asdict(engine_settings(settings))
     return [
         *options.values(),
         *options["admission"].values(),
@@ -29,4 +30,4 @@ def _values(settings: Settings) -> list[Any]:
 
 
 def test_the_defaults_are_those_of_the_engine() -> None:
-    assert configured(EngineSettings(), Settings()) == EngineSettings()
+    assert engine_settings(Settings()) == EngineSettings()

@@ -641,7 +641,7 @@ class GetSnapshotResponse(_message.Message):
     """The session."""
     @_builtins.property
     def scopes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScopeProjection]:
-        """One for each scope selected; ORG only if the session has an org."""
+        """One for each scope selected of which the flow shows anything; ORG only if the session has an org."""
 
     @_builtins.property
     def active_requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___ActiveRequest]:

@@ -13,9 +13,7 @@ def test_loopback(address: str) -> None:
     check_listening(address, tls=False, credentials=False, insecure=False)
 
 
-@pytest.mark.parametrize(
-    "address", ["0.0.0.0:7437", "[::]:7437", ":7437", "10.0.0.1:1", "example.org:1", "localhost"]
-)
+@pytest.mark.parametrize("address", ["0.0.0.0:7437", "[::]:7437", ":7437", "10.0.0.1:1", "example.org:1"])
 def test_beyond_loopback_takes_tls_and_credentials_or_an_explicit_wish(address: str) -> None:
     assert not is_loopback(address)
     check_listening(address, tls=True, credentials=True, insecure=False)
@@ -24,3 +22,9 @@ def test_beyond_loopback_takes_tls_and_credentials_or_an_explicit_wish(address: 
         check_listening(address, tls=False, credentials=True, insecure=False)
     with pytest.raises(ValueError, match="token file"):
         check_listening(address, tls=True, credentials=False, insecure=False)
+
+
+@pytest.mark.parametrize("address", ["banana", "localhost", "localhost:", "localhost:http", "::1:7437", ""])
+def test_what_is_no_address_is_named_as_such(address: str) -> None:
+    with pytest.raises(ValueError, match="no address"):
+        check_listening(address, tls=True, credentials=True, insecure=True)
