@@ -22,7 +22,8 @@
     │   │   ├── FlowBindingMismatchError  ├── RequestTerminalError
     │   │   └── IdempotencyKeyReusedError └── CursorLogMismatchError
     │   ├── CursorAheadError
-    │   ├── TooManyStreamsError, SlowConsumerError, MessageTooLargeError, StateTooLargeError
+    │   ├── RateLimitedError, TooManyStreamsError, SlowConsumerError
+    │   ├── MessageTooLargeError, StateTooLargeError
     │   ├── ServerDrainingError, StoreUnavailableError, LeaseLostError
     │   └── DeadlineBudgetExhaustedError, FeatureDisabledError, InternalError
     ├── StateFieldAbsentError             reading a field that has neither value nor default
@@ -78,6 +79,7 @@ class Reason(StrEnum):
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
     CURSOR_LOG_MISMATCH = "CURSOR_LOG_MISMATCH"
     CURSOR_AHEAD = "CURSOR_AHEAD"
+    RATE_LIMITED = "RATE_LIMITED"
     TOO_MANY_STREAMS = "TOO_MANY_STREAMS"
     SLOW_CONSUMER = "SLOW_CONSUMER"
     MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE"
@@ -386,6 +388,13 @@ class CursorAheadError(ServiceError):
 
 
 # --- limits -------------------------------------------------------------------------------------------------------
+
+
+class RateLimitedError(ServiceError):
+    """More than {limit} calls at once."""
+
+    reason = Reason.RATE_LIMITED
+    limit: int
 
 
 class TooManyStreamsError(ServiceError):

@@ -32,7 +32,7 @@ class BlockExecutor:
         try:
             output = await block.execute(block.validate_input(value), context)
         except Exception as error:
-            failed: JsonObject = {"failure": {"reason": type(error).__name__}}
+            failed: JsonObject = {"failure": {"reason": type(error).__name__, "message": "the block failed"}}
             self._hold(EventType.BLOCK_FAILED, failed, path, transient=False)
             raise
         self._hold(EventType.BLOCK_COMPLETED, {"elapsed": elapsed_since(started)}, path)

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -195,10 +195,11 @@ class Dispatcher:
     def _start(
         self, checked: _Checked, result: CommitResult, scopes: Mapping[ScopeKind, ScopeKey]
     ) -> RequestRecord:
-        session_result, request_result, _ = result.results
+        session_result, request_result, logged = result.results
         session, record = session_result.session, request_result.request
-        if session is None or record is None:
+        if session is None or record is None or logged.head is None:
             raise TypeError("the store's result lacks the session or the request")
+        record = replace(record, head=logged.head)
         self._bindings.remember(binding_of(session))
         run = self._run(
             checked, session, record, {state.key: state for state in request_result.states}, scopes

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 from flowstate_server.engine.bindings import Bindings, check_owner
-from flowstate_server.engine.calls import (
-    EventList,
-    LogCursor,
-    TailBatch,
-    TailCall,
-    TailCaughtUp,
-    TailEnded,
-    TailFrame,
-    TailHeartbeat,
-    TailStarted,
-    TailTrimmed,
-)
+from flowstate_server.engine.calls import EventList, LogCursor, TailCall, TailFrame
 from flowstate_server.engine.projection import EventProjector
 from flowstate_server.engine.settings import EngineSettings
+from flowstate_server.engine.tail_progress import TailProgress
 from flowstate_server.errors import (
     CursorAheadError,
     CursorInvalidError,
@@ -27,7 +17,6 @@ from flowstate_server.errors import (
     RequestNotFoundError,
 )
 from flowstate_server.flows.registry import FlowRegistry
-from flowstate_server.model.events import EventRecord
 from flowstate_server.model.identity import Principal
 from flowstate_server.model.ids import check_id
 from flowstate_server.model.records import RequestHead
@@ -65,7 +54,7 @@ class Events:
         return EventList(
             projector.visible(page.events),
             LogCursor(page.head.log_id, page.end),
-            end_of_log=page.end == page.head.sequence and page.head.status.terminal,
+            end_of_log=page.end == page.head.sequence,
         )
 
     async def follow(self, principal: Principal, call: TailCall) -> AsyncIterator[TailFrame]:
@@ -79,33 +68,22 @@ class Events:
             if call.latest:
                 page = EventPage((), page.head, position)
             projector = await self._projector(principal, page.head)
-            log_id = page.head.log_id
-            cursor = LogCursor(log_id, position)
-            yield TailStarted(cursor, 1, page.head.sequence, heartbeat)
-            shown = position
-            caught_up = False
+            progress = TailProgress(page.head.log_id, position, heartbeat)
+            yield progress.started(page.head.sequence)
             while True:
-                trimmed = _trimmed(position, page)
-                if trimmed is not None:
-                    yield TailTrimmed(LogCursor(log_id, shown), *trimmed)
-                position = page.end
-                events = projector.visible(page.events)
-                cursor = LogCursor(log_id, position)
-                if events:
-                    yield TailBatch(cursor, events, shown)
-                    shown = position
-                if position == page.head.sequence:
+                for frame in progress.page(page, projector.visible(page.events)):
+                    yield frame
+                if progress.position == page.head.sequence:
+                    for frame in progress.caught_up():
+                        yield frame
                     if page.head.status.terminal or call.replay_only:
-                        yield TailEnded(cursor, position, page.head.status.terminal)
+                        yield progress.ended(terminal=page.head.status.terminal)
                         return
-                    if not caught_up:
-                        caught_up = True
-                        shown = position
-                        yield TailCaughtUp(cursor)
-                    while not await _woken(watch, heartbeat):
-                        shown = position
-                        yield TailHeartbeat(LogCursor(log_id, position), position)
-                page = await self._page(key, position)
+                    while not await _woken(watch, progress.patience):
+                        yield progress.heartbeat(page.head.sequence)
+                elif progress.patience <= 0:
+                    yield progress.heartbeat(page.head.sequence)
+                page = await self._page(key, progress.position)
 
     async def _page(
         self, key: RequestKey, after: int, limit: int | None = None, max_bytes: int | None = None
@@ -144,26 +122,9 @@ def _start(call: TailCall, head: RequestHead) -> int:
     return call.cursor.sequence
 
 
-def _trimmed(position: int, page: EventPage) -> tuple[int, int] | None:
-    """The lowest and highest sequence that the page should have and has not: transient events swept earlier."""
-    if page.end - position == len(page.events):
-        return None
-    gaps = _gaps(position, page.events, page.end)
-    return gaps[0][0], gaps[-1][1]
-
-
-def _gaps(position: int, events: Sequence[EventRecord], end: int) -> list[tuple[int, int]]:
-    gaps = []
-    for event in events:
-        if event.sequence > position + 1:
-            gaps.append((position + 1, event.sequence - 1))
-        position = event.sequence
-    if end > position:
-        gaps.append((position + 1, end))
-    return gaps
-
-
 async def _woken(watch: Watch, seconds: float) -> bool:
+    if seconds <= 0:
+        return False
     try:
         async with asyncio.timeout(seconds):
             await watch.wait()

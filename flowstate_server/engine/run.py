@@ -94,6 +94,7 @@ class Run:
     async def main(self) -> None:
         """Execute the action, end the request, and never raise."""
         body = asyncio.create_task(self._body(), name=f"block of {self.head.key.request_id}")
+        body.add_done_callback(_heard)
         try:
             ending = await self._watch(body)
             if ending is not None:
@@ -124,8 +125,6 @@ class Run:
             log.warning(
                 "a block of request %s ignores its cancellation and is abandoned", self.head.key.request_id
             )
-        elif not body.cancelled():
-            body.exception()
         return None if stop is None else self._stopped(stop)
 
     def _ending_of(self, body: asyncio.Task[Any]) -> Ending | None:
@@ -194,3 +193,9 @@ class Run:
             head = result.results[-1].head or self.head
             self.record = replace(self.record, head=head, output=ending.output, failure=ending.failure)
             return
+
+
+def _heard(body: asyncio.Task[Any]) -> None:
+    """What becomes of a block that was stopped or abandoned concerns nobody."""
+    if not body.cancelled():
+        body.exception()

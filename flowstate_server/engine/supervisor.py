@@ -119,13 +119,11 @@ class Supervisor:
                 await self._store.commit((RenewLease(process, micros(self._settings.lease)),))
             except LeaseLostError:
                 await self.begin_anew(process)
-            except Exception as error:
-                expected = isinstance(error, StoreUnavailableError)
-                log.warning(
-                    "the lease of process %s could not be renewed",
-                    process,
-                    exc_info=None if expected else error,
-                )
+            except StoreUnavailableError:
+                log.warning("the lease of process %s could not be renewed", process)
+                pause = min(pause, RETRY_PAUSE)
+            except Exception:
+                log.exception("the renewal of the lease of process %s broke; it is repeated", process)
                 pause = min(pause, RETRY_PAUSE)
 
     async def _follow_cancels(self) -> None:
@@ -148,9 +146,11 @@ class Supervisor:
     async def _cancel_asked(self, process: str) -> None:
         try:
             asked = await self._store.read_cancelled(process)
-        except Exception as error:
-            expected = isinstance(error, StoreUnavailableError)
-            log.warning("could not read which requests to cancel", exc_info=None if expected else error)
+        except StoreUnavailableError:
+            log.warning("could not read which requests to cancel")
+            return
+        except Exception:
+            log.exception("reading which requests to cancel broke; it is repeated")
             return
         for head in asked:
             run = self.find(head.key)

@@ -12,10 +12,16 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from flowstate_server.errors import DeadlineBudgetExhaustedError, ServerDrainingError, TooManyStreamsError
+from flowstate_server.errors import (
+    DeadlineBudgetExhaustedError,
+    RateLimitedError,
+    ServerDrainingError,
+    TooManyStreamsError,
+)
 from flowstate_server.rpc.call_context import Call
 from flowstate_server.rpc.planes import WITHOUT_IDENTITY
 
+UNARY = ("unary",)
 STARTS_A_RUN = frozenset(("FlowService/DispatchAction", "FlowService/CallAction", "FlowService/StreamAction"))
 
 Places = Mapping[tuple[str, ...], int]
@@ -46,20 +52,20 @@ class Admission:
         """Serve a unary call until its deadline.
 
         Raises:
-            TooManyStreamsError, ServerDrainingError: it is not admitted, or the server can wait no longer.
+            RateLimitedError, ServerDrainingError: it is not admitted, or the server can wait no longer.
             DeadlineBudgetExhaustedError: its time ran out.
         """
         if self.draining and call.method in STARTS_A_RUN:
             raise ServerDrainingError()
         places: dict[tuple[str, ...], int] = (
-            {} if call.method in WITHOUT_IDENTITY else {("unary",): self.limits.unary}
+            {} if call.method in WITHOUT_IDENTITY else {UNARY: self.limits.unary}
         )
         async with self._counted(places), self._bounded(self._unary, call.remaining()):
             yield
 
     @asynccontextmanager
     async def stream(self, call: Call) -> AsyncIterator[None]:
-        """Serve a stream until the server goes down. Raises as :meth:`unary`."""
+        """Serve a stream until the server goes down. Raises as :meth:`unary`, or ``TooManyStreamsError``."""
         if self.draining:
             raise ServerDrainingError()
         tenant = call.principal.tenant
@@ -105,7 +111,7 @@ class Admission:
     async def _counted(self, places: Places) -> AsyncIterator[None]:
         for place, limit in places.items():
             if self._counts[place] >= limit:
-                raise TooManyStreamsError(limit)
+                raise RateLimitedError(limit) if place == UNARY else TooManyStreamsError(limit)
         self._counts.update(places.keys())
         try:
             yield

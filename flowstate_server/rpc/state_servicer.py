@@ -16,7 +16,7 @@ class StateServicer(StateServiceServicer):
 
     async def GetState(self, request: pb.GetStateRequest, context: ServicerContext) -> pb.GetStateResponse:
         views = await self._engine.states.get(current_call().principal, decode_targets(request.scopes))
-        return pb.GetStateResponse(records=encode_records(views, documents=True))
+        return pb.GetStateResponse(records=encode_records(views))
 
     async def CommitState(
         self, request: pb.CommitStateRequest, context: ServicerContext

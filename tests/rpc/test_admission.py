@@ -84,7 +84,7 @@ async def test_health_answers_when_nothing_else_does() -> None:
     async with served(ServerOptions(admission=AdmissionLimits(unary=0, streams=0))) as server:
         assert (
             await refused(server.info.GetServerInfo(GetServerInfoRequest()))
-        ).reason is Reason.TOO_MANY_STREAMS
+        ).reason is Reason.RATE_LIMITED
         health: Any = HealthStub(server.channel)
         await health.Check(HealthCheckRequest())
         assert await health.Watch(HealthCheckRequest()).read()

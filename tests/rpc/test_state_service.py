@@ -49,13 +49,18 @@ async def test_write_and_read_several_scopes_at_once() -> None:
         request = _increment(by=4, return_state=pb.RETURN_STATE_FULL)
         request.mutations.add(scope=USER).ops.add(path="/likes").append.items.add(json=b'"tea"')
         reply = await _commit(server, request)
-        session, user, org = await _get(server, SESSION, USER, ScopeRef(org_id="o1", flow_kind="talk"))
-    assert [record.state.json for record in reply.records] == [b'{"count":5,"secret":""}', b'{"likes":["tea"]}']
+        orgs = (ScopeRef(org_id="o1", flow_kind="talk"), ScopeRef(org_id="o2"))
+        session, user, org, nobodys = await _get(server, SESSION, USER, *orgs)
+    assert [record.state.json for record in reply.records] == [
+        b'{"count":5,"secret":""}',
+        b'{"likes":["tea"]}',
+    ]
     assert [record.changed for record in reply.records] == [True, True]
     assert (session.state, session.meta) == (reply.records[0].state, reply.records[0].meta)
     assert user.scope == USER
     assert user.meta.version == 1
-    assert (org.exists, org.meta.version, org.HasField("state")) == (False, 0, False)
+    assert (org.exists, org.meta.version, org.state.json) == (False, 0, b"{}")
+    assert (nobodys.exists, nobodys.HasField("state")) == (False, False)
 
 
 async def test_a_commit_gives_versions_back_and_documents_only_if_asked() -> None:

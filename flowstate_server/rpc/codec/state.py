@@ -24,7 +24,7 @@ from flowstate_server.rpc.codec.scopes import decode_scope_ref, encode_scope_ref
 from flowstate_server.rpc.codec.time import encode_time
 from flowstate_server.rpc.fingerprints import fingerprint
 from flowstate_server.rpc.json_values import decode_value, encode_text
-from flowstate_server.rpc.message_fields import check_document_reply, invalid, required
+from flowstate_server.rpc.message_fields import MAX_DOCUMENT_REPLY, check_document_reply, invalid, required
 from flowstate_server.state.json_limits import check_key
 from flowstate_server.state.json_pointer import Pointer, parse_pointer
 from flowstate_server.state.operations import (
@@ -150,9 +150,9 @@ def _fields(value: Json, path: str) -> dict[str, Json]:
 # --- records
 
 
-def encode_records(views: Sequence[StateView], *, documents: bool) -> Sequence[pb.StateRecord]:
-    """Records with their documents, defaults showing (or without); together no larger than a reply may be."""
-    texts = [_document(view) if documents else None for view in views]
+def encode_records(views: Sequence[StateView]) -> Sequence[pb.StateRecord]:
+    """Records with their documents, defaults showing; together no larger than a reply may be."""
+    texts = [_document(view) for view in views]
     check_document_reply(sum(len(text) for text in texts if text is not None))
     return [_encode_record(view, text) for view, text in zip(views, texts, strict=True)]
 
@@ -165,7 +165,15 @@ def _document(view: StateView) -> bytes | None:
 
 
 def encode_committed(committed: StateCommitted, *, documents: bool) -> pb.CommitStateResponse:
-    records = encode_records(committed.views, documents=documents and not committed.replayed)
+    """What was committed; documents that don't fit the reply are left out, for it can't be refused any more."""
+    records = []
+    room = MAX_DOCUMENT_REPLY if documents and not committed.replayed else 0
+    for view in committed.views:
+        text = _document(view) if room else None
+        if text is not None and len(text) > room:
+            text = None
+        room -= len(text or b"")
+        records.append(_encode_record(view, text))
     return pb.CommitStateResponse(records=records, replayed=committed.replayed)
 
 

@@ -20,8 +20,8 @@ def append_events(work: WorkingSet, write: AppendEvents) -> WriteResult:
     head = running_request(work, write.request)
     if head.session != write.session:
         raise RequestNotFoundError(write.request.request_id)
-    log_request_events(work, head, write.events)
-    return WriteResult(id=write.request.request_id, changed=bool(write.events))
+    head = log_request_events(work, head, write.events)
+    return WriteResult(id=write.request.request_id, changed=bool(write.events), head=head)
 
 
 def live_session(work: WorkingSet, key: SessionKey) -> SessionRecord:

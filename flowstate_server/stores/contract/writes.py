@@ -298,7 +298,7 @@ class WriteResult:
 
     ``id`` names the session or request, ``version`` is the record's after the write, ``changed`` says whether the
     write changed anything. The records are empty in a replay. ``states`` answers :attr:`CreateRequest.load`, ``head``
-    is the finished request's.
+    is the request's after :class:`AppendEvents` to its log or :class:`FinishRequest`.
     """
 
     id: str = ""

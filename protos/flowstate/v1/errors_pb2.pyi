@@ -115,7 +115,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_CURSOR_AHEAD: _ErrorReason.ValueType  # 71
     """OUT_OF_RANGE. The cursor lies beyond the end of the log. [sequence, latest]"""
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 80
-    """RESOURCE_EXHAUSTED. Too many calls; RetryInfo says when to come back."""
+    """RESOURCE_EXHAUSTED. Too many calls; RetryInfo says when to come back. [limit]"""
     ERROR_REASON_TOO_MANY_STREAMS: _ErrorReason.ValueType  # 81
     """RESOURCE_EXHAUSTED. The tenant has as many open streams as it may; close one, or wait as
     RetryInfo says. [limit]
@@ -271,7 +271,7 @@ snapshot and continue from there. [earliest, latest]
 ERROR_REASON_CURSOR_AHEAD: ErrorReason.ValueType  # 71
 """OUT_OF_RANGE. The cursor lies beyond the end of the log. [sequence, latest]"""
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 80
-"""RESOURCE_EXHAUSTED. Too many calls; RetryInfo says when to come back."""
+"""RESOURCE_EXHAUSTED. Too many calls; RetryInfo says when to come back. [limit]"""
 ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 81
 """RESOURCE_EXHAUSTED. The tenant has as many open streams as it may; close one, or wait as
 RetryInfo says. [limit]

@@ -295,7 +295,7 @@ class ListSessionsRequest(_message.Message):
     user_id: _builtins.str
     """Those of this user."""
     org_id: _builtins.str
-    """Those of this org."""
+    """Those of this org. Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED if set."""
     page_size: _builtins.int
     """Most sessions to return; 0 means 50, over 500 means 500."""
     page_token: _builtins.str

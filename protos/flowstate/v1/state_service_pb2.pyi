@@ -29,7 +29,9 @@ class _ReturnStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReturnSta
     RETURN_STATE_UNSPECIFIED: _ReturnState.ValueType  # 0
     """None: versions only."""
     RETURN_STATE_FULL: _ReturnState.ValueType  # 1
-    """The whole document of every record as it is after the commit."""
+    """The whole document of every record as it is after the commit. Those that do not fit a reply of
+    3.5 MiB together with the ones before are left out: get them with GetState.
+    """
 
 class ReturnState(_ReturnState, metaclass=_ReturnStateEnumTypeWrapper):
     """Which documents a commit gives back."""
@@ -37,7 +39,9 @@ class ReturnState(_ReturnState, metaclass=_ReturnStateEnumTypeWrapper):
 RETURN_STATE_UNSPECIFIED: ReturnState.ValueType  # 0
 """None: versions only."""
 RETURN_STATE_FULL: ReturnState.ValueType  # 1
-"""The whole document of every record as it is after the commit."""
+"""The whole document of every record as it is after the commit. Those that do not fit a reply of
+3.5 MiB together with the ones before are left out: get them with GetState.
+"""
 Global___ReturnState: _TypeAlias = ReturnState  # noqa: Y015
 
 @_typing.final

@@ -1,0 +1,102 @@
+"""Where the reader of a tail stands, and the frames that bring it forward."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+from flowstate_server.engine.calls import (
+    LogCursor,
+    TailBatch,
+    TailCaughtUp,
+    TailEnded,
+    TailFrame,
+    TailHeartbeat,
+    TailStarted,
+    TailTrimmed,
+)
+from flowstate_server.model.events import EventRecord
+from flowstate_server.stores.contract.reads import EventPage
+
+
+class TailProgress:
+    """One tail: read up to ``position``, while its reader stands at the cursor of the frame it was given last."""
+
+    def __init__(self, log_id: str, position: int, heartbeat: float) -> None:
+        self.position = position
+        self._log_id = log_id
+        self._shown = position
+        self._gap: tuple[int, int] | None = None
+        self._heartbeat = heartbeat
+        self._caught_up = False
+        self._due = self._next_heartbeat()
+
+    @property
+    def patience(self) -> float:
+        """Seconds until the reader has to be given a frame, whatever goes on that it does not see."""
+        return self._due - asyncio.get_running_loop().time()
+
+    def started(self, latest: int) -> TailFrame:
+        return TailStarted(LogCursor(self._log_id, self.position), 1, latest, self._heartbeat)
+
+    def page(self, page: EventPage, events: Sequence[EventRecord]) -> Iterator[TailFrame]:
+        """The frames for the next page, of which the reader may see ``events``.
+
+        What was swept is told with the next events that it may see, so that it stands directly ahead of them.
+        """
+        self._gap = _joined(self._gap, _trimmed(self.position, page))
+        self.position = page.end
+        if events:
+            if self._gap is not None:
+                yield TailTrimmed(LogCursor(self._log_id, self._shown), *self._gap)
+                self._gap = None
+            before = self._shown
+            yield TailBatch(self._moved(), events, before)
+
+    def caught_up(self) -> Iterator[TailFrame]:
+        """Once; nothing after that."""
+        if not self._caught_up:
+            self._caught_up = True
+            yield TailCaughtUp(self._moved())
+
+    def heartbeat(self, latest: int) -> TailFrame:
+        if self._gap is None:
+            return TailHeartbeat(self._moved(), latest)
+        self._due = self._next_heartbeat()
+        return TailHeartbeat(LogCursor(self._log_id, self._shown), latest)
+
+    def ended(self, *, terminal: bool) -> TailFrame:
+        return TailEnded(self._moved(), self.position, terminal)
+
+    def _moved(self) -> LogCursor:
+        self._shown = self.position
+        self._due = self._next_heartbeat()
+        return LogCursor(self._log_id, self.position)
+
+    def _next_heartbeat(self) -> float:
+        return asyncio.get_running_loop().time() + self._heartbeat
+
+
+def _trimmed(position: int, page: EventPage) -> tuple[int, int] | None:
+    """The lowest and highest sequence that the page should have and has not: transient events swept earlier."""
+    if page.end - position == len(page.events):
+        return None
+    gaps = _gaps(position, page.events, page.end)
+    return gaps[0][0], gaps[-1][1]
+
+
+def _gaps(position: int, events: Sequence[EventRecord], end: int) -> list[tuple[int, int]]:
+    gaps = []
+    for event in events:
+        if event.sequence > position + 1:
+            gaps.append((position + 1, event.sequence - 1))
+        position = event.sequence
+    if end > position:
+        gaps.append((position + 1, end))
+    return gaps
+
+
+def _joined(first: tuple[int, int] | None, second: tuple[int, int] | None) -> tuple[int, int] | None:
+    if first is None or second is None:
+        return first or second
+    return first[0], second[1]

@@ -1,0 +1,74 @@
+"""Holding a store's commits at a moment that a test chooses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.contract.writes import (
+    Batch,
+    CommitResult,
+    CreateRequest,
+    FenceProcess,
+    RenewLease,
+    Write,
+)
+
+
+class HeldCommits:
+    """Commits with a write that is ``held`` stop here until :meth:`go`, and pass from then on.
+
+    ``after``: they stop when they are done, on the way back to their caller. Put into ``store`` when made.
+    """
+
+    def __init__(self, store: Store, held: Callable[[Write], bool], *, after: bool = False) -> None:
+        self.reached = asyncio.Event()
+        """One of them is here."""
+        self.passed = asyncio.Event()
+        """One of them was let go and is done."""
+        self._going = asyncio.Event()
+        self._held = held
+        self._after = after
+        self._commit = store.commit
+        replace_commit(store, self.commit)
+
+    def go(self) -> None:
+        self._going.set()
+
+    async def commit(self, batch: Batch) -> CommitResult:
+        if not any(map(self._held, batch)):
+            return await self._commit(batch)
+        if self._after:
+            result = await self._commit(batch)
+            await self._hold()
+            return result
+        await self._hold()
+        try:
+            return await self._commit(batch)
+        finally:
+            self.passed.set()
+
+    async def _hold(self) -> None:
+        self.reached.set()
+        await self._going.wait()
+
+
+def replace_commit(store: Store, commit: Callable[[Batch], object]) -> None:
+    store.commit = commit  # type: ignore[method-assign, assignment]
+
+
+def is_renewal(write: Write) -> bool:
+    return isinstance(write, RenewLease) and not write.start
+
+
+def is_first_lease(write: Write) -> bool:
+    return isinstance(write, RenewLease) and write.start
+
+
+def is_fence(write: Write) -> bool:
+    return isinstance(write, FenceProcess)
+
+
+def is_dispatch(write: Write) -> bool:
+    return isinstance(write, CreateRequest)
