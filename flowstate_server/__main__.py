@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-_OF_THE_SERVER_EXTRA = frozenset(
-    ("aiosqlite", "grpc_health", "grpc_reflection", "rich", "typer")
-)
+_OF_THE_SERVER_EXTRA = frozenset(("aiosqlite", "grpc_health", "grpc_reflection", "rich", "typer"))
 
 
 def main() -> None:

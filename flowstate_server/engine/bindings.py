@@ -124,7 +124,10 @@ def check_binding(
         raise FlowBindingMismatchError(binding.key.session_id)
 
 
-def check_owner(principal: Principal, head: RequestHead) -> None:
-    """A request of another user is answered like one that never existed."""
-    if principal.user and principal.user != head.user_id:
+def check_owner(principal: Principal, head: RequestHead, org_id: str) -> None:
+    """A request of another user, or of another org (``org_id`` is the request's), is answered like one that never
+    existed."""
+    of_another_user = principal.user and principal.user != head.user_id
+    of_another_org = principal.org and org_id and principal.org != org_id
+    if of_another_user or of_another_org:
         raise RequestNotFoundError(head.key.request_id)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import logging
 
-from flowstate_server.errors import ActionError, ConcurrentModificationError, FlowStateError
+from flowstate_server.errors import (
+    ActionError,
+    ConcurrentModificationError,
+    FlowStateError,
+    MessageTooLargeError,
+)
 from flowstate_server.model.ids import new_id
-from flowstate_server.model.json_values import JsonObject
+from flowstate_server.model.json_values import JsonObject, encode_json
 from flowstate_server.model.records import Failure
 from flowstate_server.state.json_profile import to_json
 
@@ -17,6 +22,9 @@ ACTION_TIMEOUT = "ACTION_TIMEOUT"
 WRITE_CONFLICT = "WRITE_CONFLICT"
 INTERNAL = "INTERNAL"
 
+MAX_FAILURE_BYTES = 64 * 1024
+"""An ``ActionError`` says no more: what is read of the request has to fit into messages."""
+
 
 def failure_of(error: BaseException, what: str) -> Failure:
     """The failure that ``error`` is to clients: an ``ActionError``'s own words, else nothing but an id.
@@ -26,14 +34,19 @@ def failure_of(error: BaseException, what: str) -> Failure:
     if isinstance(error, ActionError):
         try:
             details = to_json(error.details, "/details")
+            to_json([error.code, error.message], "/error")  # text that can be stored
         except FlowStateError as bad:
             return failure_of(bad, what)
-        return Failure(
+        failure = Failure(
             error.code or ACTION_FAILED,
             error.message,
             details if isinstance(details, dict) else {},
             retryable=error.retryable,
         )
+        size = len(encode_json(failure_payload(failure)))
+        if size > MAX_FAILURE_BYTES:
+            return failure_of(MessageTooLargeError("The ActionError", size, MAX_FAILURE_BYTES), what)
+        return failure
     if isinstance(error, ConcurrentModificationError):
         return Failure(WRITE_CONFLICT, "another writer was first, repeatedly", retryable=True)
     error_id = new_id("err_")

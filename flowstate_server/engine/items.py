@@ -152,8 +152,8 @@ class StreamedItem(ItemStream):
             self._items.finish(self._item, text_content(self._item.kind, self.text), self._block_path)
 
     async def __aenter__(self) -> Self:
-        self._items.opened(self)
         self._items.added(self._item, self._block_path)
+        self._items.opened(self)
         return self
 
     async def __aexit__(

@@ -47,10 +47,9 @@ class Events:
         if after < 0:
             raise CursorInvalidError("a sequence is not negative")
         page = await self._page(key, after, page_size, self._settings.max_page_bytes)
-        check_owner(principal, page.head)
+        projector = await self._projector(principal, page.head)
         if after > page.head.sequence:
             raise CursorAheadError(after, page.head.sequence)
-        projector = await self._projector(principal, page.head)
         return EventList(
             projector.visible(page.events),
             LogCursor(page.head.log_id, page.end),
@@ -63,11 +62,10 @@ class Events:
         heartbeat = self._heartbeat(call.heartbeat)
         with self._store.watch((Topic(TopicKind.REQUEST, *key),)) as watch:
             page = await self._page(key, max(0, call.cursor.sequence))
-            check_owner(principal, page.head)
+            projector = await self._projector(principal, page.head)
             position = _start(call, page.head)
             if call.latest:
                 page = EventPage((), page.head, position)
-            projector = await self._projector(principal, page.head)
             progress = TailProgress(page.head.log_id, position, heartbeat)
             yield progress.started(page.head.sequence)
             while True:
@@ -100,7 +98,9 @@ class Events:
         return page
 
     async def _projector(self, principal: Principal, head: RequestHead) -> EventProjector:
+        """Shows the log to its owner; to anyone else there is none."""
         binding = await self._bindings.find(head.session)
+        check_owner(principal, head, "" if binding is None else binding.org_id)
         flow = self._registry.find(binding.flow_kind) if binding is not None else None
         return EventProjector(principal.plane, flow)
 

@@ -24,7 +24,7 @@ class PageTokens:
 
     def make(self, query: Json, position: Json) -> str:
         text = encode_json(position)
-        return base64.urlsafe_b64encode(self._digest(query, text) + text).decode().rstrip("=")
+        return _encode(self._digest(query, text) + text)
 
     def read(self, query: Json, token: str) -> Json:
         """The position in ``token``; ``PageTokenInvalidError`` unless it was made for ``query``."""
@@ -33,9 +33,14 @@ class PageTokens:
         except (binascii.Error, ValueError):
             raise PageTokenInvalidError from None
         digest, text = raw[:_DIGEST_BYTES], raw[_DIGEST_BYTES:]
-        if not hmac.compare_digest(digest, self._digest(query, text)):
+        # Base64 has many spellings of the same bytes; only that of make() counts.
+        if _encode(raw) != token or not hmac.compare_digest(digest, self._digest(query, text)):
             raise PageTokenInvalidError
         return decode_json(text)
 
     def _digest(self, query: Json, text: bytes) -> bytes:
         return hmac.digest(self._key, encode_json(query) + b"\n" + text, hashlib.sha256)[:_DIGEST_BYTES]
+
+
+def _encode(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")

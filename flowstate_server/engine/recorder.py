@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
 from flowstate_server.engine.settings import EngineSettings
-from flowstate_server.errors import ServiceError, StoreUnavailableError
+from flowstate_server.errors import MessageTooLargeError, ServiceError, StoreUnavailableError
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.items import Audience
 from flowstate_server.model.json_values import encode_json
@@ -60,7 +60,14 @@ class Recorder:
         self._closed = False
 
     def hold(self, event: Event) -> None:
-        """Take an event; it will be committed in the order of the calls."""
+        """Take an event; it will be committed in the order of the calls.
+
+        Raises:
+            MessageTooLargeError: no tail could deliver it.
+        """
+        size, limit = len(event.payload), self._settings.max_item_bytes
+        if size > limit:
+            raise MessageTooLargeError("The event", size, limit)
         self._held.append(event)
         self._schedule()
 

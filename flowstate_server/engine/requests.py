@@ -8,7 +8,7 @@ from flowstate_server.engine.bindings import check_owner
 from flowstate_server.engine.calls import Waited
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.engine.supervisor import Supervisor
-from flowstate_server.errors import RequestNotFoundError
+from flowstate_server.errors import RequestNotFoundError, ValidationFailedError, Violation
 from flowstate_server.model.identity import Principal
 from flowstate_server.model.ids import check_id
 from flowstate_server.model.records import RequestRecord, RequestStatus
@@ -16,6 +16,8 @@ from flowstate_server.model.scopes import RequestKey
 from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.watch import Topic, TopicKind
 from flowstate_server.stores.contract.writes import RequestCancel
+
+MAX_REASON_BYTES = 1024
 
 
 class Requests:
@@ -30,14 +32,14 @@ class Requests:
         record = await self._store.get_request(key)
         if record is None:
             raise RequestNotFoundError(request_id)
-        check_owner(principal, record.head)
+        check_owner(principal, record.head, record.org_id)
         return record
 
     async def wait(self, principal: Principal, request_id: str, timeout: float) -> Waited:
         """The request once it has ended, or as it is after ``timeout`` seconds."""
         run = self._supervisor.find(RequestKey(principal.tenant, request_id))
         if run is not None:
-            check_owner(principal, run.head)
+            check_owner(principal, run.head, run.record.org_id)
             try:
                 async with asyncio.timeout(timeout):
                     await run.ended.wait()
@@ -49,6 +51,9 @@ class Requests:
 
     async def cancel(self, principal: Principal, request_id: str, reason: str) -> RequestRecord:
         """Ask for the request's end, wherever it runs; one that has ended is returned unchanged."""
+        if len(reason.encode()) > MAX_REASON_BYTES:
+            problem = f"must be at most {MAX_REASON_BYTES} bytes of UTF-8"
+            raise ValidationFailedError((Violation("reason", "too_long", problem),))
         record = await self.get(principal, request_id)
         if record.head.status.terminal:
             return record

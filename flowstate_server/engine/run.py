@@ -101,8 +101,8 @@ class Run:
                 await self._finish(ending)
         except (LeaseLostError, RequestTerminalError, RequestNotFoundError) as error:
             log.warning("request %s was ended elsewhere: %s", self.head.key.request_id, error)
-        except Exception:
-            log.exception("run of request %s broke", self.head.key.request_id)
+        except Exception as error:
+            await self._finish_broken(error)
         finally:
             self._recorder.close()
             body.cancel()
@@ -165,6 +165,14 @@ class Run:
             RequestStatus.INTERRUPTED: EventType.REQUEST_INTERRUPTED,
         }[stop.status]
         return Ending(stop.status, event, {"reason": stop.reason})
+
+    async def _finish_broken(self, error: Exception) -> None:
+        """The end could not be stored as it was: the request still must not stay in progress."""
+        failure = failure_of(error, f"the end of request {self.head.key.request_id}")
+        try:
+            await self._finish(self._failed(failure))
+        except Exception:
+            log.exception("request %s could not be ended", self.head.key.request_id)
 
     async def _finish(self, ending: Ending) -> None:
         """Commit the end in one batch with all that is held; repeated while the store is away."""

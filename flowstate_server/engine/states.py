@@ -128,7 +128,7 @@ class States:
         record = await self._store.get_request(key)
         if record is None:
             raise RequestNotFoundError(request_id)
-        check_owner(principal, record.head)
+        check_owner(principal, record.head, record.org_id)
         return key
 
     async def _resolve(
@@ -154,7 +154,7 @@ class States:
         record = await self._store.get_request(key)
         if record is None:
             raise RequestNotFoundError(target.id)
-        check_owner(principal, record.head)
+        check_owner(principal, record.head, record.org_id)
         if writing and record.head.status.terminal:
             raise RequestTerminalError(target.id)
         return _Resolved(request_scope(key), self._registry.get(record.flow_kind), RequireRun(key, None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ from flowstate_server.model.ids import new_id
 from flowstate_server.model.records import RequestStatus
 from flowstate_server.model.scopes import RequestKey
 from flowstate_server.stores.contract.store import Store
-from flowstate_server.stores.contract.watch import Topic, TopicKind
+from flowstate_server.stores.contract.watch import Topic, TopicKind, Watch
 from flowstate_server.stores.contract.writes import RenewLease
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class Supervisor:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._keepers: list[asyncio.Task[None]] = []
         self._renewing = asyncio.Lock()
-        self._process_changed = asyncio.Event()
+        self._cancels: Watch | None = None
         self._stopping = False
 
     async def open(self) -> None:
@@ -99,7 +100,8 @@ class Supervisor:
                     await asyncio.sleep(RETRY_PAUSE)
             self._abandon_runs_of(fenced)  # and those that were just being started
             self.process = process
-            self._process_changed.set()
+            if self._cancels is not None:
+                self._cancels.wake()
 
     def _abandon_runs_of(self, process: str) -> None:
         for run in self._runs.values():
@@ -130,18 +132,12 @@ class Supervisor:
         """Cancel runs that any server was asked to cancel."""
         while True:
             process = self.process
-            self._process_changed.clear()
-            changed = asyncio.create_task(self._process_changed.wait())
-            with self._store.watch((Topic(TopicKind.PROCESS, "", process),)) as watch:
-                while not changed.done():
-                    woken = asyncio.create_task(watch.wait())
+            with self._store.watch((Topic(TopicKind.PROCESS, "", process),)) as self._cancels:
+                while process == self.process:
                     await self._cancel_asked(process)
-                    await asyncio.wait(
-                        (woken, changed),
-                        timeout=self._settings.renew_interval,
-                        return_when=asyncio.FIRST_COMPLETED,
-                    )
-                    woken.cancel()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(self._settings.renew_interval):
+                            await self._cancels.wait()
 
     async def _cancel_asked(self, process: str) -> None:
         try:

@@ -80,16 +80,17 @@ async def work(job: Job, ctx: Context[Counted]) -> int:
 
 @handler(session_state=Counted)
 async def persist(witness: Witness, ctx: Context[Counted]) -> None:
-    """Writes again and again. Once that is refused, or it is cancelled, it tells why its next write fails."""
+    """Writes again and again, cancelled or not, until that is refused, and tells why it was."""
     await ctx.emit("begun", audience=Audience.CLIENT)
-    try:
-        while True:
+    while True:
+        try:
             await ctx.session.inc_state(count=1)
             await asyncio.sleep(witness.pause)
-    except (ServiceError, asyncio.CancelledError) as error:
-        _write_down(witness, type(error).__name__)
-        await _try_to_write(witness, ctx)
-        raise
+        except asyncio.CancelledError:
+            continue
+        except ServiceError as error:
+            _write_down(witness, error.reason)
+            raise
 
 
 @handler(session_state=Counted)
@@ -105,16 +106,10 @@ async def cling(witness: Witness, ctx: Context[Counted]) -> str:
 
 @handler(session_state=Counted)
 def cling_in_thread(witness: Witness, ctx: Context[Counted]) -> None:
-    """Can't be cancelled: waits in its thread until its file exists, then writes to the session."""
-    ctx.run(ctx.session.inc_state(count=1))
-    path = Path(witness.path)
-    while not path.exists():
+    """Waits in its thread for ever."""
+    ctx.run(ctx.emit("begun", audience=Audience.CLIENT))
+    while True:
         time.sleep(witness.pause)
-    try:
-        ctx.run(ctx.session.inc_state(count=1))
-        _write_down(witness, "written")
-    except ServiceError as error:
-        _write_down(witness, error.reason)
 
 
 @handler
@@ -122,14 +117,6 @@ async def nap(rest: Nap, ctx: Context) -> str:
     await ctx.emit("asleep", audience=Audience.CLIENT)
     await asyncio.sleep(rest.seconds)
     return "rested"
-
-
-async def _try_to_write(witness: Witness, ctx: Context[Counted]) -> None:
-    try:
-        await ctx.session.inc_state(count=1)
-        _write_down(witness, "written")
-    except ServiceError as error:
-        _write_down(witness, error.reason)
 
 
 def _write_down(witness: Witness, what: str) -> None:

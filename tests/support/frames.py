@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from grpc import aio
@@ -44,7 +45,7 @@ def check_frames(frames: Sequence[Frame], after: int = 0) -> list[Event]:
         assert frames[-1].ended.final_sequence == frames[-1].cursor.sequence
     assert len({frame.cursor.log_id for frame in frames}) == 1
     assert frames[0].cursor.log_id
-    for before, frame in zip(frames, frames[1:], strict=False):
+    for before, frame in pairwise(frames):
         _check_frame(before, frame)
     events = events_of(frames)
     sequences = [event.sequence for event in events]
@@ -77,16 +78,20 @@ def _check_frame(before: Frame, frame: Frame) -> None:
         assert kind(frame) == "batch", "a trimmed frame stands directly ahead of its batch"
 
 
+async def next_frame(call: aio.UnaryStreamCall[Any, Any]) -> Frame:
+    frame = await call.read()
+    assert isinstance(frame, Frame), "the stream is over"
+    return frame
+
+
 async def read_until(
     call: aio.UnaryStreamCall[Any, Any], enough: Callable[[Frame], bool], frames: list[Frame] | None = None
 ) -> list[Frame]:
     """The frames up to the first that is ``enough``, appended to ``frames``."""
     read = [] if frames is None else frames
     while True:
-        frame = await call.read()
-        assert frame is not aio.EOF, kinds(read)
-        read.append(frame)
-        if enough(frame):
+        read.append(await next_frame(call))
+        if enough(read[-1]):
             return read
 
 

@@ -1,0 +1,71 @@
+"""Servers on every store, and clients of them over real ports."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from flowstate_client import FlowStateClient
+from flowstate_server.engine.settings import EngineSettings
+from flowstate_server.testing.fixtures import StartServer, start_server
+from flowstate_server.testing.server import RunningServer
+from tests.support.fleets import Fleet, Pair, clients_of
+from tests.support.flows import app
+
+__all__ = ["start_server"]
+
+QUICK = EngineSettings(cancel_grace=0.2)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'flowstate.db'}"
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store_url(request: pytest.FixtureRequest, sqlite_url: str) -> str:
+    return sqlite_url if request.param == "sqlite" else "memory"
+
+
+@pytest.fixture
+async def server(start_server: StartServer, store_url: str) -> RunningServer:
+    return await start_server(app, store=store_url, settings=QUICK)
+
+
+@pytest.fixture
+async def backend(server: RunningServer) -> AsyncIterator[FlowStateClient]:
+    """A trusted client that acts for any user."""
+    async with server.connect(plane="trusted") as client:
+        yield client
+
+
+@pytest.fixture
+async def ada(server: RunningServer) -> AsyncIterator[FlowStateClient]:
+    """A client on the client plane, bound to its user."""
+    async with server.connect(user="ada") as client:
+        yield client
+
+
+@pytest.fixture(params=["memory", "sqlite", "two on one sqlite"])
+async def fleet(
+    request: pytest.FixtureRequest, start_server: StartServer, sqlite_url: str
+) -> AsyncIterator[Fleet]:
+    """One or two servers on one store, with several trusted clients spread over them."""
+    count = 2 if request.param.startswith("two") else 1
+    store = "memory" if request.param == "memory" else sqlite_url
+    servers = [await start_server(app, store=store, settings=QUICK) for _ in range(count)]
+    async with clients_of([server.target for server in servers]) as clients:
+        yield Fleet(clients)
+
+
+@pytest.fixture
+async def pair(start_server: StartServer, sqlite_url: str) -> AsyncIterator[Pair]:
+    """Two servers on one SQLite file, each with a client of the user ``ada`` and a trusted one."""
+    servers = [await start_server(app, store=sqlite_url, settings=QUICK) for _ in range(2)]
+    async with AsyncExitStack() as stack:
+        adas = [await stack.enter_async_context(server.connect(user="ada")) for server in servers]
+        backends = [await stack.enter_async_context(server.connect(plane="trusted")) for server in servers]
+        yield Pair(servers[0], servers[1], adas[0], adas[1], backends[0], backends[1])

@@ -1,0 +1,90 @@
+"""Random programs of several clients, against a plain Python model: no answer may differ from the model's.
+
+The commands of a burst run at once; their answers must be those of the model for some order of them, which is to say
+that commits are linearizable, over all records and servers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from flowstate_server.testing.fixtures import StartServer
+from tests.support.flows import app
+from tests.support.programs import SCOPES, Place, programs
+from tests.support.raw_calls import Stubs, stubs_of
+from tests.support.state_model import Command, Model, Read, explain, same
+
+CLIENTS = 4
+
+_places = itertools.count()
+
+_QUICK = settings(
+    max_examples=150,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+@pytest.fixture(params=["memory", "sqlite", "two on one sqlite"])
+async def clients(
+    request: pytest.FixtureRequest, start_server: StartServer, sqlite_url: str
+) -> AsyncIterator[Sequence[Stubs]]:
+    count = 2 if request.param.startswith("two") else 1
+    store = "memory" if request.param == "memory" else sqlite_url
+    servers = [await start_server(app, store=store) for _ in range(count)]
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(stubs_of(servers[number % count].target))
+            for number in range(CLIENTS)
+        ]
+
+
+async def _check(clients: Sequence[Stubs], program: list[list[Command]]) -> None:
+    place, model = Place(f"program {next(_places)}"), Model()
+    await place.prepare(clients[0])
+    everything = Read(SCOPES)
+    for drawn in program:
+        burst = [model.resolved(command) for command in drawn]
+        outcomes = await asyncio.gather(
+            *(place.perform(client, command) for client, command in zip(clients, burst, strict=False))
+        )
+        explained = explain(model, burst, outcomes)
+        assert explained is not None, _difference(model, burst, outcomes)
+        model = explained
+        shown = await place.perform(clients[len(burst) % CLIENTS], everything)
+        assert same(shown, model.perform(everything)), _difference(model, [everything], [shown])
+
+
+def _difference(model: Model, burst: list[Command], outcomes: Sequence[object]) -> str:
+    lines = [f"before: {model.records}"]
+    for command, outcome in zip(burst, outcomes, strict=True):
+        lines += [
+            str(command),
+            f"  answered {outcome}",
+            f"  expected {model.copy().perform(command)} (if first)",
+        ]
+    return "\n".join(lines)
+
+
+@given(program=programs())
+@_QUICK
+async def test_every_answer_is_the_models(clients: Sequence[Stubs], program: list[list[Command]]) -> None:
+    await _check(clients, program)
+
+
+@pytest.mark.soak
+@given(program=programs())
+@settings(_QUICK, max_examples=1_500, derandomize=False)
+async def test_every_answer_is_the_models_in_many_programs(
+    clients: Sequence[Stubs], program: list[list[Command]]
+) -> None:
+    await _check(clients, program)
