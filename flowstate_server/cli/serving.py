@@ -17,6 +17,7 @@ from flowstate_server.settings import Settings
 
 HARD_STOP_SECONDS = 3.0
 HARD_STOPPED = 1
+LAST_MOMENT_SECONDS = 1.0
 
 _logger = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ async def serve_until_stopped(name: str, app: FlowState, settings: Settings) -> 
     again.cancel()
     await stopping
     announcement.stopped()
+    await _leave_abandoned_blocks(again)
     return 0
 
 
@@ -67,6 +69,17 @@ def _signals() -> asyncio.Queue[int]:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signals.put_nowait, number)
     return signals
+
+
+async def _leave_abandoned_blocks(ended: asyncio.Task[int]) -> None:
+    """End the process for certain: leaving the loop waits for every task, and some blocks ignore cancellation."""
+    left = asyncio.all_tasks() - {asyncio.current_task(), ended}
+    for task in left:
+        task.cancel()
+    if left and (await asyncio.wait(left, timeout=LAST_MOMENT_SECONDS))[1]:
+        _logger.warning("stopped although a block goes on; its request was ended before")
+        sys.stdout.flush()
+        os._exit(0)
 
 
 async def _stop_hard(server: FlowStateServer, stopping: asyncio.Task[None]) -> None:

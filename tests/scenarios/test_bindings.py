@@ -156,6 +156,15 @@ async def test_the_owner_with_credentials_of_another_org_is_told_so(house: House
     assert await call((*ADA, ("x-flowstate-org", "acme")))
 
 
+@pytest.mark.parametrize("method", REQUEST_CALLS)
+async def test_a_request_of_another_org_is_not_shown_to_its_owner(house: House, method: str) -> None:
+    await house.move_in()
+    call = request_calls(house.stubs, REQUEST)[method]
+    reason = await house.refused(call, (*ADA, ("x-flowstate-org", "other")))
+    assert reason in (Reason.REQUEST_NOT_FOUND, Reason.ORG_BINDING_MISMATCH, Reason.ACCESS_DENIED)
+    assert await call((*ADA, ("x-flowstate-org", "acme")))
+
+
 @pytest.mark.parametrize("method", [name for name in SESSION_CALLS if name.startswith("State")])
 async def test_a_sessions_state_is_its_own_flows(house: House, method: str) -> None:
     await house.move_in()

@@ -16,8 +16,11 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+import pytest
+
 from flowstate_client import (
     ActionFailed,
+    ActionInterrupted,
     Backoff,
     ClientConfig,
     Event,
@@ -80,9 +83,10 @@ class Load:
         self._numbers = count(1)
         self._stopped = False
 
-    def start(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+    def start(self, group: asyncio.TaskGroup) -> None:
         workers = [self._write] * WRITERS + [self._call] * CALLERS
-        return [group.create_task(work()) for work in workers]
+        for work in workers:
+            group.create_task(work())
 
     def stop(self) -> None:
         """Begin nothing more; what was begun is brought to its end."""
@@ -169,7 +173,8 @@ class Load:
         """The same call again finds the interrupted request and runs nothing."""
         run = await self._client.flows.dispatch(KIND, "work", told.job, **_of(told))
         assert run.attached
-        assert (await run.get()).status is RequestStatus.INTERRUPTED
+        with pytest.raises(ActionInterrupted):
+            await run.result()
 
     async def _follow(self, told: Told, client: FlowStateClient) -> None:
         async for event in client.flows.handle(told.request_id).events():
