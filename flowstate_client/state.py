@@ -27,7 +27,7 @@ class StateRecord(Generic[T]):
     Attributes:
         exists: Whether it exists. A record never written and one that was deleted do not.
         version: Each committed write adds 1; 0 if never written.
-        raw: The stored document as JSON text; ``{}`` if the record does not exist.
+        raw: The document as JSON text, with the defaults of the flow that governs it.
         schema_hash: Fingerprint of the schema that it was last written with.
         create_time, update_time: When it was made and last written, in UTC.
     """
@@ -47,7 +47,7 @@ class StateRecord(Generic[T]):
 
     @cached_property
     def state(self) -> T:
-        """The document as the model, defaults filled in by it. A record that does not exist is read as ``{}``.
+        """The document as the model, defaults filled in by it. A record that does not exist reads as its defaults.
 
         Raises:
             ResponseValidationError: the document does not fit, for example a required field was never written.

@@ -118,16 +118,16 @@ def check_binding(
         raise SessionNotFoundError(binding.key.session_id)
     if org_id and org_id != binding.org_id:
         raise OrgBindingMismatchError(binding.key.session_id)
-    if principal.org and binding.org_id and principal.org != binding.org_id:
+    if principal.org and principal.org != binding.org_id:
         raise OrgBindingMismatchError(binding.key.session_id)
     if flow_kind and flow_kind != binding.flow_kind:
         raise FlowBindingMismatchError(binding.key.session_id)
 
 
 def check_owner(principal: Principal, head: RequestHead, org_id: str) -> None:
-    """A request of another user, or of another org (``org_id`` is the request's), is answered like one that never
-    existed."""
-    of_another_user = principal.user and principal.user != head.user_id
-    of_another_org = principal.org and org_id and principal.org != org_id
-    if of_another_user or of_another_org:
+    """A request of another user is answered like one that never existed; one of another org (``org_id`` is the
+    request's) is refused like its session."""
+    if principal.user and principal.user != head.user_id:
         raise RequestNotFoundError(head.key.request_id)
+    if principal.org and principal.org != org_id:
+        raise OrgBindingMismatchError(head.session.session_id)

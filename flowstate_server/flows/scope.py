@@ -31,7 +31,7 @@ class ScopeWriter(ABC):
         JsonInvalidError, JsonNumberError, JsonLimitError: a value is not JSON by the profile.
         StateTooLargeError: the state would exceed its size limit.
         ScopeUnavailableError: the user or org record was deleted while this request ran.
-        LeaseLostError: this run was ended elsewhere; stop.
+        LeaseLostError, RequestTerminalError: the request was ended elsewhere, or this block was abandoned; stop.
     """
 
     @abstractmethod
