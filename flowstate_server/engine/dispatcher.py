@@ -32,6 +32,7 @@ from flowstate_server.engine.supervisor import Supervisor
 from flowstate_server.errors import (
     LeaseLostError,
     MessageTooLargeError,
+    RequestAlreadyExistsError,
     RequestNotFoundError,
     StoreUnavailableError,
     ValidationFailedError,
@@ -188,6 +189,8 @@ class Dispatcher:
             record = await self._store.get_request(checked.request)
             if record is None:
                 raise RequestNotFoundError(checked.request.request_id)
+            if org_id and record.org_id and org_id != record.org_id:
+                raise RequestAlreadyExistsError(checked.request.request_id)
             return Dispatched(record, attached=True)
         record = self._start(checked, result, scopes)
         return Dispatched(record, attached=False)

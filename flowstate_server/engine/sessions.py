@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from flowstate_server.engine.bindings import Bindings, binding_of, check_binding, claimed_org, claimed_user
 from flowstate_server.engine.calls import CreatedSession, NewSession, SessionPage, SessionQuery, SessionView
 from flowstate_server.engine.page_token import PageTokens
@@ -127,10 +125,10 @@ class Sessions:
         return min(asked or self._settings.default_page_size, self._settings.max_page_size)
 
     def _position(self, bound: Json, token: str) -> SessionPosition:
-        position = self._tokens.read(bound, token)
-        if not isinstance(position, list):
-            raise PageTokenInvalidError
-        return SessionPosition(cast(int, position[0]), cast(str, position[1]))
+        match self._tokens.read(bound, token):
+            case [int(create_time), str(session_id)]:
+                return SessionPosition(create_time, session_id)
+        raise PageTokenInvalidError
 
 
 def _metadata(text: bytes) -> JsonObject:

@@ -20,7 +20,7 @@ from flowstate_server.flows.client_view import View
 from flowstate_server.flows.flow import Flow
 from flowstate_server.flows.registry import FlowRegistry
 from flowstate_server.model.identity import Principal
-from flowstate_server.model.json_values import Json
+from flowstate_server.model.json_values import Json, encode_json
 from flowstate_server.model.records import Failure, StateRecord
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, session_scope
 from flowstate_server.stores.contract.reads import Projection
@@ -28,6 +28,7 @@ from flowstate_server.stores.contract.store import Store
 
 SHOWN = (ScopeKind.SESSION, ScopeKind.USER, ScopeKind.ORG)
 RACES = 3
+MAX_DERIVED_BYTES = 256 * 1024
 
 
 class Snapshots:
@@ -91,12 +92,19 @@ class Snapshots:
         wanted = [name for name in view.derived if name in names]
         seen = View(schema.view(BaseModel, record.state))
         derived = await asyncio.gather(*(view.derive(name, seen) for name in wanted))
-        for name, outcome in zip(wanted, derived, strict=True):
+        for name, outcome in zip(wanted, map(_bounded, derived), strict=True):
             if isinstance(outcome, Failure):
                 failures[name] = outcome
             else:
                 values[name] = outcome
         return ScopeProjection(kind, record.version, values, failures)
+
+
+def _bounded(derived: Json | Failure) -> Json | Failure:
+    """A value so large that it would keep the others from being served counts as failed."""
+    if isinstance(derived, Failure) or len(encode_json(derived)) <= MAX_DERIVED_BYTES:
+        return derived
+    return Failure("INTERNAL", f"the derived value has more than {MAX_DERIVED_BYTES} bytes")
 
 
 def _scope_keys(binding: Binding, flow: Flow) -> dict[ScopeKind, ScopeKey]:

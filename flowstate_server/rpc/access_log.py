@@ -28,7 +28,7 @@ def log_call(call: Call) -> None:
         "messages_out": call.messages_out,
         "tenant": call.principal.tenant,
         "principal": call.principal.name,
-        "plane": call.principal.plane.value,
+        "plane": call.principal.plane,
         "peer": call.peer,
         "correlation_id": call.correlation_id,
         "error_id": call.error_id,

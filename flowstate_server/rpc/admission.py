@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from types import TracebackType
 
 from flowstate_server.errors import (
     DeadlineBudgetExhaustedError,
@@ -42,13 +42,12 @@ class Admission:
     def __init__(self, limits: AdmissionLimits) -> None:
         self.limits = limits
         self.draining = False
-        self._counts: Counter[tuple[str, ...]] = Counter()
+        self._counts: dict[tuple[str, ...], int] = {}
         self._unary: set[asyncio.Timeout] = set()
         self._streams: set[asyncio.Timeout] = set()
         self._stream_ended = asyncio.Event()
 
-    @asynccontextmanager
-    async def unary(self, call: Call) -> AsyncIterator[None]:
+    def unary(self, call: Call) -> AbstractAsyncContextManager[None]:
         """Serve a unary call until its deadline.
 
         Raises:
@@ -57,14 +56,10 @@ class Admission:
         """
         if self.draining and call.method in STARTS_A_RUN:
             raise ServerDrainingError()
-        places: dict[tuple[str, ...], int] = (
-            {} if call.method in WITHOUT_IDENTITY else {UNARY: self.limits.unary}
-        )
-        async with self._counted(places), self._bounded(self._unary, call.remaining()):
-            yield
+        places: Places = {} if call.method in WITHOUT_IDENTITY else {UNARY: self.limits.unary}
+        return _Served(self, places, self._unary, call.deadline)
 
-    @asynccontextmanager
-    async def stream(self, call: Call) -> AsyncIterator[None]:
+    def stream(self, call: Call) -> AbstractAsyncContextManager[None]:
         """Serve a stream until the server goes down. Raises as :meth:`unary`, or ``TooManyStreamsError``."""
         if self.draining:
             raise ServerDrainingError()
@@ -74,16 +69,13 @@ class Admission:
             ("tenant", tenant): self.limits.streams_per_tenant,
             ("principal", tenant, call.principal.name): self.limits.streams_per_principal,
         }
-        async with self._counted(places), self._bounded(self._streams, None):
-            yield
+        return _Served(self, places, self._streams, None)
 
-    @asynccontextmanager
-    async def uncounted(self) -> AsyncIterator[None]:
+    def uncounted(self) -> AbstractAsyncContextManager[None]:
         """Serve a stream that takes no one's place, a health watch."""
         if self.draining:
             raise ServerDrainingError()
-        async with self._bounded(self._streams, None):
-            yield
+        return _Served(self, {}, self._streams, None)
 
     async def streams_end(self) -> None:
         """Wait until no stream is open."""
@@ -107,32 +99,47 @@ class Admission:
             if not timeout.expired():
                 timeout.reschedule(asyncio.get_running_loop().time())
 
-    @asynccontextmanager
-    async def _counted(self, places: Places) -> AsyncIterator[None]:
+    def take(self, places: Places) -> None:
+        counts = self._counts
         for place, limit in places.items():
-            if self._counts[place] >= limit:
+            if counts.get(place, 0) >= limit:
                 raise RateLimitedError(limit) if place == UNARY else TooManyStreamsError(limit)
-        self._counts.update(places.keys())
-        try:
-            yield
-        finally:
-            for place in places:
-                self._counts[place] -= 1
-                if not self._counts[place]:
-                    del self._counts[place]
+        for place in places:
+            counts[place] = counts.get(place, 0) + 1
 
-    @asynccontextmanager
-    async def _bounded(self, open_calls: set[asyncio.Timeout], seconds: float | None) -> AsyncIterator[None]:
-        timeout = asyncio.timeout(seconds)
+    def give_back(self, places: Places) -> None:
+        for place in places:
+            self._counts[place] -= 1
+            if not self._counts[place]:
+                del self._counts[place]
+        self._stream_ended.set()
+
+
+class _Served:
+    """One call from its admission to its end."""
+
+    __slots__ = ("_admission", "_open_calls", "_places", "_timeout")
+
+    def __init__(
+        self, admission: Admission, places: Places, open_calls: set[asyncio.Timeout], deadline: float | None
+    ) -> None:
+        self._admission = admission
+        self._places = places
+        self._open_calls = open_calls
+        self._timeout = asyncio.timeout_at(deadline)
+
+    async def __aenter__(self) -> None:
+        self._admission.take(self._places)
+        self._open_calls.add(self._timeout)
+        await self._timeout.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._open_calls.discard(self._timeout)
+        self._admission.give_back(self._places)
         try:
-            async with timeout:
-                open_calls.add(timeout)
-                try:
-                    yield
-                finally:
-                    open_calls.discard(timeout)
-                    self._stream_ended.set()
+            await self._timeout.__aexit__(kind, error, traceback)
         except TimeoutError:
-            if not timeout.expired():
-                raise
-            raise ServerDrainingError() if self.draining else DeadlineBudgetExhaustedError() from None
+            draining = self._admission.draining
+            raise ServerDrainingError() if draining else DeadlineBudgetExhaustedError() from None

@@ -52,6 +52,7 @@ from flowstate_server.rpc.status_details import DETAILS_KEY, encode_status, stat
 T = TypeVar("T")
 
 _EXITS = (KeyboardInterrupt, SystemExit)
+_OK = grpc.StatusCode.OK.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,8 @@ class Envelope(aio.ServerInterceptor):
 
     def _unary(self, method: str, shape: MethodShape) -> Behavior:
         async def serve(raw: bytes, context: ServicerContext) -> bytes:
-            async def answer(call: Call) -> bytes:
-                await self._identify(call, context)
+            async def answer(call: Call, metadata: CallMetadata) -> bytes:
+                await self._identify(call, metadata)
                 call.deadline = self._deadline(context)
                 async with self._admission.unary(call):
                     request = _decode(call, shape, raw)
@@ -112,8 +113,8 @@ class Envelope(aio.ServerInterceptor):
         """For async generators, and for a foreign one that reads a stream of requests (reflection)."""
 
         async def serve(given: Any, context: ServicerContext) -> None:
-            async def write_all(call: Call) -> None:
-                await self._identify(call, context)
+            async def write_all(call: Call, metadata: CallMetadata) -> None:
+                await self._identify(call, metadata)
                 async with self._admission.stream(call):
                     request = given if shape.request_streaming else _decode(call, shape, given)
                     await self._write_all(call, shape, shape.behavior(request, context), context)
@@ -126,8 +127,8 @@ class Envelope(aio.ServerInterceptor):
         """For a foreign servicer that writes by itself (health ``Watch``)."""
 
         async def serve(raw: bytes, context: ServicerContext) -> None:
-            async def run(call: Call) -> None:
-                await self._identify(call, context)
+            async def run(call: Call, metadata: CallMetadata) -> None:
+                await self._identify(call, metadata)
                 async with self._admission.uncounted():
                     await shape.behavior(_decode(call, shape, raw), context)
 
@@ -140,9 +141,9 @@ class Envelope(aio.ServerInterceptor):
         plane like any other."""
 
         async def serve(requests: Any, context: ServicerContext) -> None:
-            async def refuse(call: Call) -> None:
+            async def refuse(call: Call, metadata: CallMetadata) -> None:
                 if method in METHOD_PLANES:
-                    await self._identify(call, context)
+                    await self._identify(call, metadata)
                 raise FeatureDisabledError(method)
 
             await self._serve(method, context, refuse)
@@ -152,16 +153,17 @@ class Envelope(aio.ServerInterceptor):
     # --- what they share
 
     async def _serve(
-        self, method: str, context: ServicerContext, answer: Callable[[Call], Awaitable[T]]
+        self, method: str, context: ServicerContext, answer: Callable[[Call, CallMetadata], Awaitable[T]]
     ) -> T:
         """Run ``answer``; whatever comes of it, the call ends with one status and one line in the log."""
         task = asyncio.current_task()
-        call = Call(method, context.peer(), correlation_id(_metadata(context).first(CORRELATION_KEY)))
+        metadata = CallMetadata(context.invocation_metadata() or ())
+        call = Call(method, context.peer(), correlation_id(metadata.first(CORRELATION_KEY)))
         context.set_trailing_metadata(((CORRELATION_KEY, call.correlation_id),))
         enter_call(call)
         try:
-            result = await answer(call)
-            call.code = grpc.StatusCode.OK.name
+            result = await answer(call, metadata)
+            call.code = _OK
             return result
         except aio.AbortError:  # a foreign servicer has answered by itself
             call.code = context.code().name
@@ -178,10 +180,10 @@ class Envelope(aio.ServerInterceptor):
             log_call(call)
         return await _abort(call, context, refusal)
 
-    async def _identify(self, call: Call, context: ServicerContext) -> None:
+    async def _identify(self, call: Call, metadata: CallMetadata) -> None:
         if call.method in WITHOUT_IDENTITY:
             return
-        call.principal = await self._authenticator.authenticate(_metadata(context), call.peer)
+        call.principal = await self._authenticator.authenticate(metadata, call.peer)
         check_plane(call.method, call.principal.plane)
         check_method(call.method)
 
@@ -213,10 +215,6 @@ class Envelope(aio.ServerInterceptor):
         call.bytes_out += len(data)
         call.messages_out += 1
         return data
-
-
-def _metadata(context: ServicerContext) -> CallMetadata:
-    return CallMetadata(context.invocation_metadata() or ())
 
 
 def _decode(call: Call, shape: MethodShape, raw: bytes) -> Message:

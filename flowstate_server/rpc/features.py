@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import NamedTuple
 
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
@@ -67,22 +68,40 @@ def check_method(method: str) -> None:
 
 def check_fields(message: Message) -> None:
     """Raises ``FeatureDisabledError`` if an unserved field is set anywhere in ``message``."""
-    if not _can_hold_unserved(message.DESCRIPTOR):
-        return
-    for field, value in message.ListFields():
-        feature = f"{message.DESCRIPTOR.name}.{field.name}"
-        if not OPTIONAL_FIELDS.get(feature, True):
-            raise FeatureDisabledError(feature)
-        if field.message_type is None or field.message_type.GetOptions().map_entry:
+    _check(message, _watched_in(message.DESCRIPTOR))
+
+
+class _Watched(NamedTuple):
+    """A field that is not served (``feature`` names it), or that holds messages with such fields."""
+
+    name: str
+    has_presence: bool
+    feature: str
+    inside: tuple[_Watched, ...]
+
+
+def _check(message: Message, fields: tuple[_Watched, ...]) -> None:
+    for name, has_presence, feature, inside in fields:
+        if has_presence and not message.HasField(name):
             continue
-        for part in value if field.is_repeated else (value,):
-            check_fields(part)
+        value = getattr(message, name)
+        if feature:
+            if has_presence or value:
+                raise FeatureDisabledError(feature)
+        else:
+            for part in (value,) if has_presence else value:
+                _check(part, inside)
 
 
 @cache
-def _can_hold_unserved(descriptor: Descriptor) -> bool:
-    return any(
-        not OPTIONAL_FIELDS.get(f"{descriptor.name}.{field.name}", True)
-        or (field.message_type is not None and _can_hold_unserved(field.message_type))
-        for field in descriptor.fields
-    )
+def _watched_in(descriptor: Descriptor) -> tuple[_Watched, ...]:
+    watched = []
+    for field in descriptor.fields:
+        feature = f"{descriptor.name}.{field.name}"
+        if not OPTIONAL_FIELDS.get(feature, True):
+            watched.append(_Watched(field.name, field.has_presence, feature, ()))
+        elif field.message_type is not None and not field.message_type.GetOptions().map_entry:
+            inside = _watched_in(field.message_type)
+            if inside:
+                watched.append(_Watched(field.name, field.has_presence, "", inside))
+    return tuple(watched)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any
 
 from flowstate.v1.event_service_pb2 import TailEventsRequest
@@ -18,7 +19,7 @@ from flowstate_server.stores.contract.reads import EventPage
 from flowstate_server.stores.contract.store import Store
 from tests.support.access_records import recorded_access
 from tests.support.frames import Frame, check_frames, is_caught_up, read_until
-from tests.support.hosted import hosted, play
+from tests.support.hosted import FAST, hosted, play
 from tests.support.wire import read_all, refused, refused_stream
 
 EVENTS = 2_000
@@ -106,10 +107,11 @@ async def test_a_reader_that_stands_still_too_long_is_cut_off_and_told_where_it_
 
 async def test_the_client_resumes_after_it_was_cut_off_as_slow(store: Store) -> None:
     options = ServerOptions(envelope=EnvelopeLimits(write_timeout=0.2))
+    small_window = replace(FAST, channel_options=(("grpc.http2.bdp_probe", 0),))
     async with (
         hosted(play(_flood), store=store, options=options) as server,
         FaultProxy(server.address) as faults,
-        server.client(faults.target) as client,
+        server.client(faults.target, small_window) as client,
     ):
         await server.run("r1")
         with recorded_access() as access:

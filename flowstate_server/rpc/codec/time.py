@@ -5,16 +5,15 @@ from __future__ import annotations
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from flowstate_server.model.clock import Micros
+from flowstate_server.model.clock import SECOND, Micros
 from flowstate_server.rpc.message_fields import invalid
 
 
 def encode_time(moment: Micros) -> Timestamp | None:
     if not moment:
         return None
-    timestamp = Timestamp()
-    timestamp.FromMicroseconds(moment)
-    return timestamp
+    seconds, micros = divmod(moment, SECOND)
+    return Timestamp(seconds=seconds, nanos=micros * 1_000)
 
 
 def encode_micros(span: Micros) -> Duration:

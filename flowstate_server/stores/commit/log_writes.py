@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from flowstate_server.errors import RequestNotFoundError, RequestTerminalError, SessionNotFoundError
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.events import Event, EventRecord
-from flowstate_server.model.records import RequestHead, SessionHead, SessionRecord
+from flowstate_server.model.records import RequestHead, RequestStatus, SessionHead, SessionRecord
 from flowstate_server.model.scopes import RequestKey, SessionKey
 from flowstate_server.stores.commit.working_set import WorkingSet
 from flowstate_server.stores.contract.writes import AppendEvents, WriteResult
@@ -70,9 +70,36 @@ def log_request_events(work: WorkingSet, head: RequestHead, events: tuple[Event,
     if not events:
         return head
     _append(work, session_of(work, head), events, request_id=head.key.request_id, sequence=head.sequence)
-    head = replace(head, sequence=head.sequence + len(events))
+    head = moved(head, head.sequence + len(events))
     work.requests.put(head.key, head)
     return head
+
+
+def moved(
+    head: RequestHead,
+    sequence: int,
+    status: RequestStatus = RequestStatus.IN_PROGRESS,
+    turn: int = 0,
+    end_time: Micros = 0,
+) -> RequestHead:
+    """``head``, of a running request, at ``sequence``. Every batch of a run does this, and ``replace`` takes four times
+    as long."""
+    return RequestHead(
+        head.key,
+        head.session,
+        head.session_log_id,
+        head.log_id,
+        head.user_id,
+        head.fingerprint,
+        head.process,
+        status,
+        head.create_time,
+        head.cancel_requested,
+        head.cancel_reason,
+        sequence,
+        turn,
+        end_time,
+    )
 
 
 def _append(

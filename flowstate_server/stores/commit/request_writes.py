@@ -15,6 +15,7 @@ from flowstate_server.stores.commit.log_writes import (
     known_request,
     live_session,
     log_request_events,
+    moved,
     running_request,
     session_head,
     session_of,
@@ -83,7 +84,7 @@ def finish_request(work: WorkingSet, write: FinishRequest) -> WriteResult:
     payload: dict[str, Json] = {**write.payload, "scope_versions": _scope_versions(work, write.scopes)}
     head = log_request_events(work, head, (Event(write.event, encode_json(payload), _FOR_CLIENTS),))
     turn = _count_turn(work, head) if write.status is RequestStatus.COMPLETED else 0
-    head = replace(head, status=write.status, end_time=work.time, turn=turn)
+    head = moved(head, head.sequence, write.status, turn, work.time)
     work.requests.put(head.key, head)
     work.outcomes.put(head.key, Outcome(head.key, write.output, _own_copy(write.failure)))
     work.removed.put(request_scope(head.key), True)

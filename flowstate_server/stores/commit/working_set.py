@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from flowstate_server.model.events import EventRecord
 from flowstate_server.model.records import (
@@ -21,10 +21,12 @@ Record = TypeVar("Record")
 
 
 class Table(Generic[Key, Record]):
-    """Records of one kind. ``put`` goes to the layer of the batch at work, which is kept or dropped as a whole."""
+    """Records of one kind. ``put`` goes to the layer of the batch at work, which is kept or dropped as a whole;
+    ``touched`` are the tables that have such a layer."""
 
-    def __init__(self, loaded: dict[Key, Record]) -> None:
+    def __init__(self, loaded: dict[Key, Record], touched: list[Table[Any, Any]]) -> None:
         self.loaded = loaded
+        self._touched = touched
         self._kept: dict[Key, Record] = {}
         self._layer: dict[Key, Record] = {}
 
@@ -37,12 +39,13 @@ class Table(Generic[Key, Record]):
         return record
 
     def put(self, key: Key, record: Record) -> None:
+        if not self._layer:
+            self._touched.append(self)
         self._layer[key] = record
 
     def keep(self) -> None:
-        if self._layer:
-            self._kept.update(self._layer)
-            self._layer.clear()
+        self._kept.update(self._layer)
+        self._layer.clear()
 
     def drop(self) -> None:
         self._layer.clear()
@@ -66,38 +69,30 @@ class WorkingSet:
 
     def __init__(self, loaded: Loaded) -> None:
         self.time = loaded.time
-        self.sessions = Table(loaded.sessions)
-        self.session_heads = Table(loaded.session_heads)
-        self.requests = Table(loaded.requests)
-        self.states = Table(loaded.states)
-        self.processes = Table(loaded.processes)
-        self.idempotency_keys = Table(loaded.idempotency_keys)
-        self.created: Table[RequestKey, RequestRecord] = Table({})
-        self.outcomes: Table[RequestKey, Outcome] = Table({})
-        self.removed: Table[ScopeKey, bool] = Table({})
+        self._touched: list[Table[Any, Any]] = []
+        self.sessions = Table(loaded.sessions, self._touched)
+        self.session_heads = Table(loaded.session_heads, self._touched)
+        self.requests = Table(loaded.requests, self._touched)
+        self.states = Table(loaded.states, self._touched)
+        self.processes = Table(loaded.processes, self._touched)
+        self.idempotency_keys = Table(loaded.idempotency_keys, self._touched)
+        self.created: Table[RequestKey, RequestRecord] = Table({}, self._touched)
+        self.outcomes: Table[RequestKey, Outcome] = Table({}, self._touched)
+        self.removed: Table[ScopeKey, bool] = Table({}, self._touched)
         self.events: list[EventRecord] = []
         self._state_heads = loaded.state_heads
         self._kept_events = 0
-        self._tables = (
-            self.sessions,
-            self.session_heads,
-            self.requests,
-            self.states,
-            self.processes,
-            self.idempotency_keys,
-            self.created,
-            self.outcomes,
-            self.removed,
-        )
 
     def keep(self) -> None:
-        for table in self._tables:
+        for table in self._touched:
             table.keep()
+        self._touched.clear()
         self._kept_events = len(self.events)
 
     def drop(self) -> None:
-        for table in self._tables:
+        for table in self._touched:
             table.drop()
+        self._touched.clear()
         del self.events[self._kept_events :]
 
     def state(self, key: ScopeKey) -> StateRecord:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass, field
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.records import StateHead
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.storage import LOAD_LIMIT, Group, Loaded, Needs
 from flowstate_server.stores.sqlite import rows
+from flowstate_server.stores.sqlite.known_rows import KnownRows
 
 _SESSION = (
     f"SELECT s.log, h.sequence, h.turns, h.activity_time, {rows.SESSION} FROM sessions s"
@@ -27,21 +27,14 @@ _KEY = (
 )
 
 
-@dataclass(slots=True)
-class Numbers:
-    """The integers that stand for sessions' incarnations and for requests."""
-
-    logs: dict[tuple[SessionKey, str], int] = field(default_factory=dict)
-    requests: dict[RequestKey, int] = field(default_factory=dict)
-
-
 class Loader:
     """Loads batch by batch, each record once."""
 
-    def __init__(self, cursor: sqlite3.Cursor, time: Micros) -> None:
+    def __init__(self, cursor: sqlite3.Cursor, known: KnownRows, time: Micros) -> None:
         self.loaded = Loaded(time)
-        self.numbers = Numbers()
+        self.numbers = rows.Numbers()
         self._cursor = cursor
+        self._known = known
         self._asked = Needs()
         self._bytes = 0
 
@@ -73,9 +66,12 @@ class Loader:
             self._idempotency_keys(needs)
 
     def _request(self, key: RequestKey) -> None:
-        row = self._cursor.execute(rows.REQUEST_HEAD_BY_KEY, key).fetchone()
+        row = self._known.requests.get(key)
         if row is None:
-            return
+            row = self._cursor.execute(rows.REQUEST_HEAD_BY_KEY, key).fetchone()
+            if row is None:
+                return
+            self._known.requests[key] = row
         head = rows.request_head(row)
         self.loaded.requests[key] = head
         self.numbers.requests[key] = row[0]
@@ -86,32 +82,49 @@ class Loader:
 
     def _session(self, key: SessionKey) -> None:
         self._asked.sessions.add(key)
-        row = self._cursor.execute(_SESSION, key).fetchone()
+        row = self._known.sessions.get(key)
         if row is None:
-            return
+            row = self._cursor.execute(_SESSION, key).fetchone()
+            if row is None:
+                return
+            self._known.sessions[key] = row
         record = rows.session_record(row[4:])
         self.loaded.sessions[key] = record
         self.loaded.session_heads[key] = rows.session_head(key, record.log_id, row[1:4])
         self.numbers.logs[key, record.log_id] = row[0]
 
     def _state(self, key: ScopeKey) -> None:
-        row = self._cursor.execute(_STATE, rows.state_key(key)).fetchone()
+        if key not in self._known.states:
+            row = self._cursor.execute(_STATE, rows.state_key(key)).fetchone()
+            self._known.put_state(key, row)
+        row = self._known.states[key]
         if row is not None:
             record = rows.state_record(key, row)
             self.loaded.states[key] = record
             self._bytes += len(record.text)
 
     def _state_head(self, key: ScopeKey) -> None:
-        row = self._cursor.execute(_STATE_HEAD, rows.state_key(key)).fetchone()
+        known = self._known
+        if key in known.states:
+            row = known.states[key]
+        elif key in known.state_heads:
+            row = known.state_heads[key]
+        else:
+            row = self._cursor.execute(_STATE_HEAD, rows.state_key(key)).fetchone()
+            known.state_heads[key] = row
         if row is not None:
-            version, incarnation, present = row
+            version, incarnation, present = row[:3]
             self.loaded.state_heads[key] = StateHead(key, version, incarnation, bool(present))
 
     def _processes(self, processes: set[str]) -> None:
         for process in processes:
-            row = self._cursor.execute(_PROCESS, (process,)).fetchone()
-            if row is not None:
-                self.loaded.processes[process] = rows.process_record(row)
+            row = self._known.processes.get(process)
+            if row is None:
+                row = self._cursor.execute(_PROCESS, (process,)).fetchone()
+                if row is None:
+                    continue
+                self._known.processes[process] = row
+            self.loaded.processes[process] = rows.process_record(row)
 
     def _idempotency_keys(self, needs: Needs) -> None:
         for key in needs.idempotency_keys - self._asked.idempotency_keys:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from flowstate_server.model.events import Event, EventRecord, EventType
@@ -99,6 +100,14 @@ def sequence_at(place: int) -> int:
     return place & ((1 << _SEQUENCE_BITS) - 1)
 
 
+@dataclass(slots=True)
+class Numbers:
+    """The integers that stand for sessions' incarnations and for requests."""
+
+    logs: dict[tuple[SessionKey, str], int] = field(default_factory=dict)
+    requests: dict[RequestKey, int] = field(default_factory=dict)
+
+
 # --- sessions -----------------------------------------------------------------------------------------------------
 
 SESSION = (
@@ -148,6 +157,11 @@ def session_head(key: SessionKey, log_id: str, row: Row) -> SessionHead:
     return SessionHead(key, log_id, sequence, turns, activity_time)
 
 
+def moved_session(row: Row, head: SessionHead) -> Row:
+    """A row of ``log, sequence, turns, activity_time`` and ``SESSION`` after its head has moved."""
+    return (row[0], head.sequence, head.turns, head.activity_time, *row[4:])
+
+
 # --- requests -----------------------------------------------------------------------------------------------------
 
 REQUEST_HEAD = (
@@ -184,6 +198,26 @@ def request_head(row: Row) -> RequestHead:
         sequence,
         turn,
         ended,
+    )
+
+
+def request_head_row(head: RequestHead, numbers: Numbers) -> Row:
+    """The columns ``REQUEST_HEAD``."""
+    status, process, cancel_reason, *counters = request_head_values(head)
+    return (
+        numbers.requests[head.key],
+        numbers.logs[head.session, head.session_log_id],
+        *head.key,
+        *head.session,
+        head.session_log_id,
+        head.log_id,
+        head.user_id,
+        head.fingerprint,
+        process,
+        status,
+        head.create_time,
+        cancel_reason,
+        *counters,
     )
 
 
@@ -327,6 +361,11 @@ PROCESS = "process, lease, renew_time, fenced"
 def process_record(row: Row) -> ProcessRecord:
     process, lease, renew_time, fenced = row
     return ProcessRecord(process, lease, renew_time, bool(fenced))
+
+
+def process_values(record: ProcessRecord) -> Row:
+    """The columns ``PROCESS``."""
+    return record.process, record.lease, record.renew_time, record.fenced
 
 
 def idempotency_record(key: IdempotencyKey, row: Row) -> IdempotencyRecord:

@@ -9,7 +9,6 @@ from flowstate_server.model.records import RequestHead, RequestRecord, SessionHe
 from flowstate_server.model.scopes import RequestKey
 from flowstate_server.stores.contract.storage import Changes
 from flowstate_server.stores.sqlite import rows
-from flowstate_server.stores.sqlite.loading import Numbers
 
 _NEW_SESSION = (
     "INSERT INTO sessions (tenant, session_id, log_id, ephemeral, flow_kind, user_id, org_id, create_time,"
@@ -66,7 +65,7 @@ _KEY = (
 _COMMIT = "INSERT INTO commits (time, topics) VALUES (?, ?)"
 
 
-def write(cursor: sqlite3.Cursor, changes: Changes, numbers: Numbers) -> int:
+def write(cursor: sqlite3.Cursor, changes: Changes, numbers: rows.Numbers) -> int:
     """Write all of ``changes``; returns the number of its row in ``commits``, 0 if it wakes nobody."""
     _Writing(cursor, changes, numbers).run()
     if not changes.topics:
@@ -76,7 +75,7 @@ def write(cursor: sqlite3.Cursor, changes: Changes, numbers: Numbers) -> int:
 
 
 class _Writing:
-    def __init__(self, cursor: sqlite3.Cursor, changes: Changes, numbers: Numbers) -> None:
+    def __init__(self, cursor: sqlite3.Cursor, changes: Changes, numbers: rows.Numbers) -> None:
         self._cursor = cursor
         self._changes = changes
         self._numbers = numbers

@@ -1,0 +1,332 @@
+"""Whatever is sent, the answer is a proper refusal that tells nothing, and nothing is stored."""
+
+from __future__ import annotations
+
+import random
+import re
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.message import Message
+from pydantic import BaseModel
+
+from flowstate.v1 import (
+    event_service_pb2 as events,
+    flow_service_pb2 as flows,
+    server_service_pb2 as servers,
+    session_service_pb2 as sessions,
+    state_service_pb2 as states,
+)
+from flowstate.v1.types_pb2 import ScopeRef
+from flowstate_server.engine.settings import EngineSettings
+from flowstate_server.errors import Reason
+from flowstate_server.flows import (
+    ClientView,
+    Context,
+    Org,
+    Request,
+    Session,
+    User,
+    action,
+    define_flow,
+    handler,
+)
+from flowstate_server.stores.sqlite.store import SqliteStore
+from tests.support.bad_messages import bad_messages
+from tests.support.hosted import Hosted, hosted
+from tests.support.raw_answers import METHODS, Answer, Metadata, call_raw, new_request
+from tests.support.wire import CANARY, TRUSTED
+
+CALLER: Metadata = (("x-tenant-id", "a"), *TRUSTED)
+
+_INTERNALS = re.compile(
+    r"""Traceback|\bsqlite|SELECT\b|INSERT\b|UPDATE\b|DELETE\sFROM|\.py\b|/root|/work|/tmp|site-packages|
+        flowstate_server|pydantic|asyncio|orjson|NoneType|<class|object\sat\s0x|KeyError|ValueError|TypeError|
+        AttributeError|IndexError|Exception\b|StrEnum|dataclass""",
+    re.VERBOSE | re.IGNORECASE,
+)
+NEVER = (
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+)
+
+
+class Chat(BaseModel):
+    count: int = 0
+    by_id: dict[str, int] = {}
+    log: list[str] = []
+    secret: str = CANARY
+
+
+class Input(BaseModel):
+    count: int = 0
+
+
+def _flow() -> Any:
+    @handler
+    async def go(value: Input, ctx: Context) -> int:
+        await ctx.session.patch_state(secret=CANARY)
+        return value.count
+
+    view = ClientView(expose=["count"])
+    return define_flow(
+        kind="chat",
+        actions={"go": action(block=go)},
+        session=Session(state=Chat, client=view),
+        user=User(state=Chat, client=view),
+        org=Org(state=Chat, client=view),
+        request=Request(state=Chat),
+    )
+
+
+def _spec(**fields: Any) -> flows.ActionSpec:
+    made = flows.ActionSpec(
+        **{"flow_kind": "chat", "action": "go", "session_id": "s1", "user_id": "u1", "org_id": "o1", **fields}
+    )
+    made.input.json = b'{"count": 1}'
+    made.execution_timeout.seconds = 5
+    return made
+
+
+def _operations() -> list[states.StateOp]:
+    value = {"json": b"1"}
+    return [
+        states.StateOp(path="/count", set=value),  # type: ignore[arg-type]
+        states.StateOp(merge={"value": {"json": b'{"count": 2}'}}),  # type: ignore[arg-type]
+        states.StateOp(path="/count", increment={"by_int": 1}),  # type: ignore[arg-type]
+        states.StateOp(path="/count", increment={"by_double": 1.0}),  # type: ignore[arg-type]
+        states.StateOp(path="/log", append={"items": [{"json": b'"x"'}]}),  # type: ignore[arg-type]
+        states.StateOp(path="/by_id/k", remove={"must_exist": False}),  # type: ignore[arg-type]
+        states.StateOp(path="/by_id", put_record={"key": "k", "value": value}),  # type: ignore[arg-type]
+        states.StateOp(path="/by_id", delete_record={"key": "k"}),  # type: ignore[arg-type]
+    ]
+
+
+def _mutation(**scope: str) -> states.StateMutation:
+    return states.StateMutation(
+        scope={"flow_kind": "chat", **scope},  # type: ignore[arg-type]
+        precondition={"version": 1},  # type: ignore[arg-type]
+        ops=_operations(),
+    )
+
+
+def _session() -> sessions.Session:
+    return sessions.Session(
+        flow_kind="chat",
+        session_id="s2",
+        user_id="u1",
+        org_id="o1",
+        title="t",
+        description="d",
+        tags=["a"],
+        metadata={"json": b'{"k": 1}'},  # type: ignore[arg-type]
+    )
+
+
+RIGHT: Mapping[str, Message] = {
+    "FlowService/ListFlows": flows.ListFlowsRequest(page_size=1),
+    "FlowService/GetFlow": flows.GetFlowRequest(flow_kind="chat"),
+    "FlowService/DispatchAction": flows.DispatchActionRequest(spec=_spec()),
+    "FlowService/CallAction": flows.CallActionRequest(spec=_spec()),
+    "FlowService/StreamAction": flows.StreamActionRequest(
+        spec=_spec(),
+        heartbeat_interval={"seconds": 5},  # type: ignore[arg-type]
+    ),
+    "FlowService/GetActionRequest": flows.GetActionRequestRequest(request_id="r1"),
+    "FlowService/WaitActionRequest": flows.WaitActionRequestRequest(request_id="r1", timeout={}),  # type: ignore[arg-type]
+    "FlowService/CancelActionRequest": flows.CancelActionRequestRequest(request_id="r1", reason="enough"),
+    "EventService/ListEvents": events.ListEventsRequest(request_id="r1", after_sequence=1, page_size=5),
+    "EventService/TailEvents": events.TailEventsRequest(
+        request_id="r1",
+        after={"sequence": 1},  # type: ignore[arg-type]
+        heartbeat_interval={"seconds": 5},  # type: ignore[arg-type]
+    ),
+    "SessionService/CreateSession": sessions.CreateSessionRequest(session=_session(), idempotency_key="k"),
+    "SessionService/GetSession": sessions.GetSessionRequest(session_id="s1"),
+    "SessionService/ListSessions": sessions.ListSessionsRequest(
+        flow_kind="chat", user_id="u1", page_size=5, include_ephemeral=True
+    ),
+    "SessionService/GetSnapshot": sessions.GetSnapshotRequest(
+        session_id="s1",
+        selectors=[sessions.SnapshotSelector(scope=2, names=["count"])],  # type: ignore[arg-type]
+    ),
+    "StateService/GetState": states.GetStateRequest(
+        scopes=[
+            ScopeRef(session_id="s1", flow_kind="chat"),
+            ScopeRef(user_id="u1", flow_kind="chat"),
+            ScopeRef(org_id="o1", flow_kind="chat"),
+            ScopeRef(request_id="r1", flow_kind="chat"),
+        ]
+    ),
+    "StateService/CommitState": states.CommitStateRequest(
+        mutations=[_mutation(session_id="s1"), _mutation(user_id="u1"), _mutation(org_id="o1")],
+        idempotency_key="k",
+    ),
+    "ServerService/GetServerInfo": servers.GetServerInfoRequest(),
+}
+"""A request of every served method, most of which are answered with OK."""
+
+
+class Ledger:
+    """Tells whether anything was committed to the file. The server's own housekeeping must be off."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    @property
+    def commits(self) -> int:
+        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        return int(version)
+
+
+@contextmanager
+def _ledger(path: Path) -> Iterator[Ledger]:
+    connection = sqlite3.connect(path)
+    try:
+        yield Ledger(connection)
+    finally:
+        connection.close()
+
+
+@asynccontextmanager
+async def _server(tmp_path: Path) -> AsyncIterator[tuple[Hosted, Ledger]]:
+    path = tmp_path / "chat.db"
+    settings = EngineSettings(lease=100_000.0)
+    async with hosted(_flow(), store=SqliteStore(path), settings=settings) as server:
+        call = flows.CallActionRequest(spec=_spec(request_id="r1"))
+        first = await call_raw(server.channel, "FlowService/CallAction", call, CALLER)
+        assert first.replies[0].done
+        with _ledger(path) as ledger:
+            yield server, ledger
+
+
+async def _settle(server: Hosted) -> None:
+    for run in list(server.engine.supervisor._runs.values()):
+        await run.ended.wait()
+
+
+def _check(answer: Answer, what: str) -> None:
+    assert answer.code not in NEVER, f"{what}: {answer.error}"
+    if answer.error is None:
+        return
+    refusal = answer.refusal  # checks what holds for all of them
+    assert refusal.reason is not Reason.INTERNAL, what
+    told = refusal.message + " ".join(refusal.metadata.values())
+    if refusal.code is grpc.StatusCode.INVALID_ARGUMENT:
+        told += str(refusal.status)
+    sent = ("../../etc/passwd", "DROP TABLE")
+    if not any(text in told for text in sent):  # an id is repeated where it was not found
+        assert not _INTERNALS.search(told), f"{what}: {told}"
+
+
+async def _send(server: Hosted, ledger: Ledger, method: str, request: Message | bytes, what: str) -> Answer:
+    before = ledger.commits
+    answer = await call_raw(server.channel, method, request, CALLER)
+    _check(answer, what)
+    if answer.error is None:
+        await _settle(server)
+    else:
+        assert ledger.commits == before, f"{what}: refused, but something was stored"
+    return answer
+
+
+def test_there_is_a_request_of_every_served_method() -> None:
+    from flowstate_server.rpc.features import UNSERVED_METHODS
+
+    assert set(RIGHT) == set(METHODS) - UNSERVED_METHODS
+
+
+@pytest.mark.parametrize("method", RIGHT)
+async def test_one_thing_wrong(method: str, tmp_path: Path) -> None:
+    async with _server(tmp_path) as (server, ledger):
+        refused = 0
+        for place, request in bad_messages(RIGHT[method]):
+            answer = await _send(server, ledger, method, request, f"{method} with another {place}")
+            refused += answer.error is not None
+        last = await call_raw(server.channel, "FlowService/GetFlow", RIGHT["FlowService/GetFlow"], CALLER)
+        assert last.code is grpc.StatusCode.OK, "the server is as well as before"
+    assert refused or method == "ServerService/GetServerInfo"
+
+
+async def test_bytes_that_are_no_message(tmp_path: Path) -> None:
+    async with _server(tmp_path) as (server, ledger):
+        for method in METHODS:
+            right = (RIGHT.get(method) or new_request(method)).SerializeToString()
+            for raw in (b"\xff", b"\x0a\xff\xff\xff\xff\x0f", b"\x0b", right + b"\x0a\x7f"):
+                answer = await _send(server, ledger, method, raw, f"{method} with {raw[:20]!r}")
+                assert answer.refusal.reason in (Reason.MALFORMED_MESSAGE, Reason.FEATURE_DISABLED)
+            for raw in _mangled(right or b"\x0a\x01x", random.Random(method)):
+                await _send(server, ledger, method, raw, f"{method} with {raw!r}")
+
+
+def _mangled(right: bytes, chance: random.Random) -> Iterator[bytes]:
+    for _ in range(40):
+        raw = bytearray(right)
+        for _ in range(chance.randint(1, 4)):
+            raw[chance.randrange(len(raw))] = chance.randrange(256)
+        yield bytes(raw[: chance.randint(0, len(raw))])
+
+
+async def test_text_that_is_not_utf8(tmp_path: Path) -> None:
+    async with _server(tmp_path) as (server, ledger):
+        for method in ("FlowService/GetFlow", "SessionService/GetSession", "EventService/ListEvents"):
+            answer = await _send(server, ledger, method, b"\x0a\x02\xff\xfe", method)
+            assert answer.refusal.reason is Reason.MALFORMED_MESSAGE
+
+
+async def test_metadata_that_is_not_right() -> None:
+    wrong: tuple[Metadata, ...] = (
+        (("x-tenant-id", ""),),
+        (("x-tenant-id", "a b"),),
+        (("x-tenant-id", "-a"),),
+        (("x-tenant-id", "a" * 129),),
+        (("x-tenant-id", "a/../b"),),
+        (("x-tenant-id", "a"), ("x-tenant-id", "a")),
+        (("x-tenant-id", "a"), ("x-tenant-id", "b")),
+        (("x-flowstate-user", ""),),
+        (("x-flowstate-user", "u" * 129),),
+        (("x-flowstate-user", "u1"), ("x-flowstate-user", "u2")),
+        (("x-flowstate-org", ""),),
+        (("x-flowstate-plane", ""),),
+        (("x-flowstate-plane", "Trusted"),),
+        (("x-flowstate-plane", "client"), ("x-flowstate-plane", "trusted")),
+    )
+    async with hosted(_flow()) as server:
+        for method, metadata in product(METHODS, wrong):
+            answer = await call_raw(server.channel, method, RIGHT.get(method) or b"", metadata)
+            _check(answer, f"{method} with {metadata}")
+            assert answer.refusal.reason is Reason.METADATA_INVALID, metadata
+            assert answer.refusal.metadata["key"] == metadata[0][0]
+
+
+async def test_messages_that_are_too_large(tmp_path: Path) -> None:
+    async with _server(tmp_path) as (server, ledger):
+        before = ledger.commits
+        for size in (1024 * 1024 + 1, 3 * 1024 * 1024):
+            spec = _spec()
+            spec.input.json = b'"' + b"x" * size + b'"'
+            request = flows.CallActionRequest(spec=spec)
+            answer = await _send(server, ledger, "FlowService/CallAction", request, f"{size} bytes")
+            assert answer.refusal.reason is Reason.MESSAGE_TOO_LARGE
+        beyond = await call_raw(
+            server.channel, "FlowService/CallAction", b"\x0a" + b"x" * 5 * 1024 * 1024, CALLER
+        )
+        assert beyond.code is grpc.StatusCode.RESOURCE_EXHAUSTED, "this one is refused by gRPC itself"
+        assert ledger.commits == before
+
+
+async def test_methods_that_do_not_exist(tmp_path: Path) -> None:
+    async with _server(tmp_path) as (server, _):
+        for method in ("flowstate.v1.FlowService/Nope", "flowstate.v1.Nope/Nope", "other/Nope", "x"):
+            answer = await call_raw(server.channel, method, b"", CALLER)
+            assert answer.refusal.reason is Reason.FEATURE_DISABLED
+            _check(answer, method)
