@@ -19,6 +19,7 @@ from typing import Any
 
 from flowstate.v1 import events_pb2
 from flowstate_client.models import Cursor, Failure, Item, Scope, plain_value, seconds
+from flowstate_client.sessions import Snapshot
 
 _NO_TIME = datetime.fromtimestamp(0, UTC)
 
@@ -207,12 +208,14 @@ class CustomEvent(Event):
 class Trimmed(Event):
     """Transient events were swept before this reader came: the lowest is ``first``, the highest ``last``.
 
-    Not an event of the log (its ``sequence`` is 0). Durable events are all there, but what you show of state may be
-    out of date: take a snapshot.
+    Not an event of the log (its ``sequence`` is 0). Durable events are all there, but changes of state may be among
+    those that are not: ``snapshot`` is what the flow shows of the session now, fetched when this was first found out
+    (``None`` if that failed; take one yourself).
     """
 
     first: int = 0
     last: int = 0
+    snapshot: Snapshot[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,15 +14,16 @@ import grpc.aio
 from google.protobuf.duration_pb2 import Duration
 from grpc import StatusCode
 
-from flowstate.v1 import event_service_pb2, flow_service_pb2
+from flowstate.v1 import event_service_pb2, flow_service_pb2, flow_service_pb2_grpc
 from flowstate_client.calls import Caller
 from flowstate_client.channel import TailLease
 from flowstate_client.error_reasons import is_passing
-from flowstate_client.errors import ApiError, ConnectError, DeadlineExceeded, SlowConsumer
-from flowstate_client.events import Event
+from flowstate_client.errors import ApiError, ConnectError, DeadlineExceeded, FlowStateError, SlowConsumer
+from flowstate_client.events import Event, Trimmed
 from flowstate_client.ids import new_correlation_id
 from flowstate_client.models import Cursor
 from flowstate_client.retry import Outage
+from flowstate_client.sessions import Sessions, Snapshot
 from flowstate_client.tail_call import SilenceError, TailCall
 from flowstate_client.tail_frames import Frame, FrameReader
 
@@ -73,6 +75,7 @@ class EventStream:
         self._answered = False  # whether the present call has delivered anything
         self._metadata: tuple[tuple[str, str], ...] = ()
         self._correlation_id = new_correlation_id()
+        self._snapshot: Snapshot[Any] | None = None
         self._closed = False
         self._busy = False
         config = caller.config
@@ -94,6 +97,9 @@ class EventStream:
                     await self._finish()
                 else:
                     self._events.extend(await self._more())
+            first = self._events[0]
+            if isinstance(first, Trimmed):
+                self._events[0] = replace(first, snapshot=await self._present())
         except asyncio.CancelledError:
             # Not closed: who catches the cancellation may read on, from the same position.
             self._hang_up()
@@ -186,6 +192,20 @@ class EventStream:
             raise error
         _log.info("the tail of %s broke off, resumes in %.2f s: %s", self.request_id, pause, error)
         await asyncio.sleep(pause)
+
+    async def _present(self) -> Snapshot[Any] | None:
+        """What the flow shows of the session: what was swept, was swept before this is read."""
+        if self._snapshot is None:
+            try:
+                request = flow_service_pb2.GetActionRequestRequest(request_id=self.request_id)
+                stub = flow_service_pb2_grpc.FlowServiceStub(self._caller.channels.unary)
+                found = await self._caller.read(
+                    "FlowService/GetActionRequest", stub.GetActionRequest, request
+                )
+                self._snapshot = await Sessions(self._caller).snapshot(found.action_request.session_id)
+            except FlowStateError as error:
+                _log.info("no snapshot for the trimmed tail of %s: %s", self.request_id, error)
+        return self._snapshot
 
     async def _finish(self) -> None:
         """Lets the call end by itself after ``ended``, so that the server sees no cancellation."""

@@ -141,6 +141,7 @@ def _check_trimmed(seen: list[Event], rest: list[Event], cursor: Cursor) -> None
         assert {gap.first, gap.last} <= missing
         assert all(event.sequence < gap.first for event in rest[: rest.index(gap)])
     assert isinstance(rest[0], Trimmed)
+    assert all(gap.snapshot is not None and gap.snapshot.cursor.sequence > 0 for gap in trimmed)
 
 
 async def test_a_line_that_fell_silent_is_left_for_another(store: Store) -> None:

@@ -69,7 +69,7 @@ async def test_one_failing_derived_value_leaves_the_others(broken: Any) -> None:
 async def test_a_forged_position_is_no_page_token(position: Any) -> None:
     engine = Engine(MemoryStore(), FlowRegistry([flow_of()]))
     await engine.open()
-    bound = ["sessions", "", None, "u", None, False]
+    bound: Any = ["sessions", "", None, "u", None, False]
     forged = PageTokens(engine.settings.page_token_key).make(bound, position)
     with pytest.raises(PageTokenInvalidError):
         await engine.sessions.list(CALLER, SessionQuery(page_token=forged))
