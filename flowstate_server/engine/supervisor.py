@@ -10,20 +10,21 @@ from typing import Any, TypeVar
 
 from flowstate_server.engine.run import Run
 from flowstate_server.engine.settings import EngineSettings
-from flowstate_server.errors import LeaseLostError, StoreUnavailableError
+from flowstate_server.errors import LeaseLostError, ServiceError, StoreUnavailableError
 from flowstate_server.model.clock import micros
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.records import RequestStatus
 from flowstate_server.model.scopes import RequestKey
 from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.watch import Topic, TopicKind, Watch
-from flowstate_server.stores.contract.writes import RenewLease
+from flowstate_server.stores.contract.writes import FenceProcess, RenewLease
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 RETRY_PAUSE = 0.2
+FAREWELL_SECONDS = 2.0
 SHUT_DOWN = (RequestStatus.INTERRUPTED, "the server shut down")
 
 
@@ -63,6 +64,7 @@ class Supervisor:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._give_up_lease()
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run ``work`` in a task of this process rather than of the caller."""
@@ -110,6 +112,15 @@ class Supervisor:
 
     async def _take_lease(self, process: str) -> None:
         await self._store.commit((RenewLease(process, micros(self._settings.lease), start=True),))
+
+    async def _give_up_lease(self) -> None:
+        """Tell other servers that this one is gone, so that none has to wait for its lease to expire."""
+        try:
+            async with asyncio.timeout(FAREWELL_SECONDS):
+                renewed = await self._store.commit((RenewLease(self.process, 0),))
+                await self._store.commit((FenceProcess(self.process, renewed.time),))
+        except (TimeoutError, ServiceError) as error:
+            log.info("the lease of process %s is left to expire: %s", self.process, error)
 
     async def _keep_lease(self) -> None:
         pause = self._settings.renew_interval
