@@ -47,10 +47,19 @@ def create_flowstate(*, flows: Iterable[Flow], stores: Mapping[str, StoreProfile
     Raises:
         CrossFlowSchemaConflictError: two flows share a user or org record and declare it differently.
         FlowDefinitionError: two flows have the same kind.
+        TypeError: ``flows`` is not a list of flows, or a store is not a store.
         ValueError: a profile or slot is missing or unknown.
     """
+    if isinstance(flows, Flow) or not isinstance(flows, Iterable):
+        raise TypeError(
+            f"flows must be a list of flows, flows=[...], not a value of type {type(flows).__name__}"
+        )
     registry = FlowRegistry()
     for flow in flows:
+        if not isinstance(flow, Flow):
+            raise TypeError(
+                f"flows must hold flows made by define_flow(...), not a value of type {type(flow).__name__}"
+            )
         registry.register(flow)
     return FlowState(registry, _primary(stores) if stores is not None else MemoryStore())
 
@@ -75,6 +84,8 @@ def store_from_url(url: str) -> Store:
 
 
 def _primary(stores: Mapping[str, StoreProfile]) -> Store:
+    if not isinstance(stores, Mapping):
+        raise TypeError(f"stores must map profiles to stores, {_for_example(stores)}")
     unknown = stores.keys() - {DEFAULT_PROFILE}
     if unknown or DEFAULT_PROFILE not in stores:
         raise ValueError(
@@ -83,6 +94,16 @@ def _primary(stores: Mapping[str, StoreProfile]) -> Store:
     profile = stores[DEFAULT_PROFILE]
     if isinstance(profile, Store):
         return profile
+    if not isinstance(profile, Mapping):
+        raise TypeError(f"a store profile is a store or maps slots to stores, {_for_example(profile)}")
     if set(profile) != {PRIMARY}:
         raise ValueError(f"a store profile has the slot {PRIMARY!r} and no other, not {sorted(profile)}")
-    return profile[PRIMARY]
+    store = profile[PRIMARY]
+    if not isinstance(store, Store):
+        raise TypeError(f"the slot {PRIMARY!r} must be a store, {_for_example(store)}")
+    return store
+
+
+def _for_example(value: object) -> str:
+    kind = type(value).__name__
+    return f"not a value of type {kind}; for a URL use stores={{{DEFAULT_PROFILE!r}: store_from_url(url)}}"

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar, overload
 from flowstate_server.errors import FlowDefinitionError
 from flowstate_server.flows.block import Block, check_block
 from flowstate_server.flows.names import check_name
-from flowstate_server.flows.value_type import ValueType, check_fits
+from flowstate_server.flows.value_type import ValueType, check_fits, is_none
 from flowstate_server.model.json_values import Json, JsonObject
 
 I = TypeVar("I")  # noqa: E741
@@ -59,9 +59,13 @@ class Action(Generic[I_contra, O_co]):
     def validate_input_json(self, text: bytes, path: str = "/input") -> Any:
         """The input from JSON text that obeys the profile, validated strictly: ``"5"`` is not an integer.
 
+        An action without input takes ``{}``, which is what a call that gives none sends, as well as ``null``.
+
         Raises:
             ValidationFailedError: JSON Pointers below ``path`` and rules, never the value.
         """
+        if is_none(self.input_type) and _is_empty_object(text):
+            return None
         return self._input.validate_json(text, path)
 
     def validate_input(self, value: object, path: str = "/input") -> Any:
@@ -124,6 +128,9 @@ def action(
 ) -> Action[Any, Any]:
     """Let clients call ``block``.
 
+    A call that gives no input sends ``{}``. So an action may do without: its block takes ``None``
+    (``async def reset(_: None, ctx: Context)``), or a model whose fields all have defaults.
+
     Args:
         input: the type that JSON inputs are validated against, strictly; by default that of the block.
         block: a handler or sequencer that takes such a value.
@@ -137,7 +144,7 @@ def action(
     """
     checked = check_block(block, "an action")
     input_type = checked.input_type if input is _OF_THE_BLOCK else input
-    check_fits(input_type, checked.input_type, f'block "{checked.name}"')
+    check_fits(input_type, checked.input_type, f'block "{checked.name}"', "the action")
     made: Action[Any, Any] = Action(
         checked,
         input_type=input_type,
@@ -148,6 +155,10 @@ def action(
     made.input_schema()
     made.output_schema()
     return made
+
+
+def _is_empty_object(text: bytes) -> bool:
+    return b"".join(text.split()) == b"{}"
 
 
 def _seconds(timeout: float | timedelta | None) -> float | None:

@@ -125,14 +125,14 @@ def check_block(value: object, where: str) -> Block[Any, Any]:
         FlowDefinitionError: naming ``where`` and the reason.
     """
     if not isinstance(value, Block):
+        if refusal := getattr(value, "why_not_a_block", None):
+            raise FlowDefinitionError(f"{where} needs a block: {refusal}")
         raise FlowDefinitionError(f"{where} needs a block, not {_described(value)}")
     value.check()
     return value
 
 
 def _described(value: object) -> str:
-    if refusal := getattr(value, "why_not_a_block", None):
-        return str(refusal)
     if callable(value):
         return f"the function {getattr(value, '__name__', value)}: decorate it with @handler"
     return type(value).__name__

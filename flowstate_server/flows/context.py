@@ -105,7 +105,9 @@ class SessionHandle(ScopeHandle[StateT_co], Generic[StateT_co]):
 
 
 class ItemStream(ABC):
-    """An item in the making: ``item.added``, a delta for each :meth:`write`, ``item.done`` when the ``with`` ends.
+    """An item in the making: ``item.added``, deltas, ``item.done`` when the ``with`` ends.
+
+    Deltas carry the text of every :meth:`write` in order; those close together may be joined to one.
 
     Leaving the ``with`` by an exception appends the text so far, too.
     """

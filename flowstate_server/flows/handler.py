@@ -180,7 +180,8 @@ def handler(
     """Make a block of a function ``(input, context) -> output``; bare, or with what it declares.
 
     The input's and the output's type are the function's annotations. An ``async`` function is awaited on the event
-    loop, any other one runs in a thread of its own and reaches the loop by ``ctx.run(...)``.
+    loop, any other one runs in a thread of its own and reaches the loop by ``ctx.run(...)``. One that needs no input
+    takes ``None``: ``async def reset(_: None, ctx: Context) -> None``.
 
     Args:
         session_state, user_state, org_state, request_state: models of the state fields that the function reads or

@@ -109,6 +109,9 @@ class ScopeHandle(ScopeWriter, Generic[StateT_co]):
     def state(self) -> StateT_co:
         """The state as the block's model, immutable, with defaults and this request's own earlier writes.
 
+        The lists, dicts and models in it are copies of this view's own. Changing them in place
+        (``state.notes.append(...)``) raises nothing and is lost: write with an operation, here :meth:`push_state`.
+
         Others' writes appear after the next write or :meth:`refresh`. Reading a field that has neither value nor
         default raises ``StateFieldAbsentError``; :meth:`get` gives ``None`` for it.
         """

@@ -41,7 +41,7 @@ class Sequencer(Block[I_contra, O_co], Generic[I_contra, O_co]):
         """Then run ``block`` on the current value; its output is the new one.
 
         Raises:
-            FlowDefinitionError: ``block`` is not a block, is an empty sequencer, or takes another model.
+            FlowDefinitionError: ``block`` is not a block, is an empty sequencer, or takes another type.
         """
         return self._with(block, tap=False)
 
@@ -49,7 +49,7 @@ class Sequencer(Block[I_contra, O_co], Generic[I_contra, O_co]):
         """Then run ``block`` on the current value, drop its output and go on with the value.
 
         Raises:
-            FlowDefinitionError: ``block`` is not a block, is an empty sequencer, or takes another model.
+            FlowDefinitionError: ``block`` is not a block, is an empty sequencer, or takes another type.
         """
         return self._with(block, tap=True)
 
@@ -68,7 +68,9 @@ class Sequencer(Block[I_contra, O_co], Generic[I_contra, O_co]):
 
     def _with(self, block: Block[Any, Any], *, tap: bool) -> Sequencer[I_contra, Any]:
         where = f'step {len(self.steps) + 1} of sequencer "{self.name}"'
-        check_fits(self.output_type, check_block(block, where).input_type, f"{where}, {block.name},")
+        given_by = [f'"{step.block.name}"' for step in self.steps if not step.tap] or ["the input"]
+        taken = check_block(block, where).input_type
+        check_fits(self.output_type, taken, f"{where}, {block.name},", given_by[-1])
         output_type = self.output_type if tap else block.output_type
         steps = (*self.steps, Step(block, tap))
         return Sequencer(self.name, input_type=self.input_type, output_type=output_type, steps=steps)

@@ -19,11 +19,15 @@ from flowstate_server.errors import (
     ValidationFailedError,
 )
 from flowstate_server.model.json_values import Json, JsonObject
-from flowstate_server.state.core_schemas import CoreSchema, has_code, has_type
+from flowstate_server.state.core_schemas import CoreSchema, has_code, has_type, is_plain_model
 from flowstate_server.state.json_limits import NOT_FINITE
 from flowstate_server.state.json_pointer import format_pointer
 from flowstate_server.state.json_profile import to_json
 from flowstate_server.state.violations import violations_of
+
+_SCALARS = (type(None), bool, int, float, str, bytes)
+_WIDENED = ((bool, int), (bool, float), (int, float), (str, bytes))
+"""Given and taken: scalars that pydantic always makes the other of."""
 
 
 class ValueType:
@@ -100,21 +104,50 @@ class ValueType:
         return ValidationFailedError(tuple(replace(one, path=path + one.path) for one in found))
 
 
-def check_fits(given: Any, taken: Any, where: str) -> None:
-    """Refuse what surely goes wrong at run time: a block that takes a model and is given nothing or another model.
+def check_fits(given: Any, taken: Any, where: str, giver: str) -> None:
+    """Refuse what goes wrong at run time: a model, nothing or a scalar where another of them is taken.
+
+    Anything else, a union or ``Any`` for one, is left to validation.
 
     Raises:
-        FlowDefinitionError: naming ``where`` and both types.
+        FlowDefinitionError: naming ``where`` and ``giver``, and both types.
     """
-    if not _is_model(taken) or not (given in (None, type(None)) or _is_model(given)):
+    given, taken = _of_none(given), _of_none(taken)
+    if given is taken or not (_is_model(given) or given in _SCALARS):
         return
-    if given in (None, type(None)) or not issubclass(given, taken):
-        name = "None" if given in (None, type(None)) else given.__name__
-        raise FlowDefinitionError(f"{where} takes {taken.__name__}, but is given {name}")
+    if _is_model(taken):
+        may_parse = given in _SCALARS and not is_none(given) and not _takes_only_fields(taken)
+        fits = issubclass(given, taken) or may_parse
+    elif taken in _SCALARS:
+        fits = (given, taken) in _WIDENED
+    else:
+        return
+    if not fits:
+        raise FlowDefinitionError(f"{where} takes {_name(taken)}, but is given {_name(given)} by {giver}")
+
+
+def is_none(annotation: Any) -> bool:
+    return annotation is None or annotation is type(None)
+
+
+def _of_none(annotation: Any) -> Any:
+    return type(None) if annotation is None else annotation
+
+
+def _name(annotation: type) -> str:
+    return "None" if annotation is type(None) else annotation.__name__
 
 
 def _is_model(annotation: Any) -> bool:
     return inspect.isclass(annotation) and issubclass(annotation, BaseModel)
+
+
+def _takes_only_fields(model: type[BaseModel]) -> bool:
+    """Whether the model is made of fields alone: it is no ``RootModel``, and no validator of its own comes first."""
+    try:
+        return is_plain_model(cast(CoreSchema, model.__pydantic_core_schema__))
+    except PydanticUserError:  # not fully defined
+        return False
 
 
 def _adapter(annotation: Any, what: str) -> TypeAdapter[Any]:

@@ -68,6 +68,16 @@ def _inside(schema: CoreSchema, kind: str, definitions: Definitions) -> CoreSche
     return schema
 
 
+def is_plain_model(schema: CoreSchema) -> bool:
+    """Whether ``schema`` is a model's that is validated from its fields, by no function ahead of them."""
+    definitions: Definitions = {}
+    while schema["type"] in ("definitions", "definition-ref", "model", "function-after"):
+        if schema["type"] == "definitions":
+            definitions.update({definition["ref"]: definition for definition in schema["definitions"]})
+        schema = definitions[schema["schema_ref"]] if schema["type"] == "definition-ref" else schema["schema"]
+    return bool(schema["type"] == "model-fields")
+
+
 def without_default(schema: CoreSchema) -> CoreSchema:
     return schema["schema"] if schema["type"] == "default" else schema
 

@@ -212,4 +212,4 @@ def _require_finite(value: object) -> None:
 
 
 def _refuse(kind: type) -> NoReturn:
-    raise _Refused(JsonInvalidError, f"a {kind.__qualname__} is not JSON")
+    raise _Refused(JsonInvalidError, f"a value of type {kind.__qualname__} is not JSON")

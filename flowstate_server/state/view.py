@@ -3,11 +3,13 @@
 A view is an instance of the model that was asked for. It does no work until a field is read; then that field is
 validated and kept, so what a read gives is the view's own and never the stored state. Absent fields show their default;
 without one, reading raises ``StateFieldAbsentError`` and ``.get(name)`` gives ``None``. Field validators shape what is
-read; model validators only check writes. ``model_dump`` and the like see the fields that have a value or a default.
+read; model validators only check writes. ``model_dump`` and the like, and pydantic wherever it finds a view in another
+value, see the fields that have a value or a default.
 """
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, NoReturn, TypeVar, cast
@@ -76,19 +78,22 @@ class ViewMaker(Generic[M]):
                 yield name
 
     def json(self, state: JsonObject) -> JsonObject:
-        found: JsonObject = {}
-        for name in self.rules.names:
-            value = state[name] if name in state else self.rules.default(name)
-            value = self._default(name) if value is MISSING else value
-            if value is not MISSING:
-                found[name] = value
-        return found
+        found = {name: self.field_json(name, state) for name in self.rules.names}
+        return {name: value for name, value in found.items() if value is not MISSING}
+
+    def field_json(self, name: str, state: JsonObject) -> Json | Missing:
+        value = state[name] if name in state else self.rules.default(name)
+        return self._default(name) if value is MISSING else value
 
     def _validated(self, name: str, state: JsonObject) -> Any:
         try:
             return self.rules.read(name, state)
         except ValidationError as error:
             raise StateValidationError(self.scope, violations_of(error, state, self.rules.coded)) from None
+
+
+_own_dict: Callable[[Any], dict[str, Any]] = BaseModel.__dict__["__dict__"].__get__
+"""What an instance of a model keeps, past the ``__dict__`` that a view shows."""
 
 
 class _LazyField:
@@ -101,7 +106,7 @@ class _LazyField:
         if view is None:
             raise AttributeError(self._name)
         value = owner._maker.read(self._name, view._state)  # type: ignore[attr-defined]
-        view.__dict__[self._name] = value
+        _own_dict(view)[self._name] = value
         return value
 
 
@@ -111,6 +116,23 @@ class _View:
     __slots__ = ()
     _maker: Any
     _state: JsonObject
+
+    @property
+    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
+        """The fields that can be read, in their order. Pydantic looks here for what it writes and revalidates."""
+        values = {name: getattr(self, name) for name in self._maker.readable(self._state)}
+        kept = _own_dict(self)
+        if list(kept)[: len(values)] != list(values):
+            values.update((name, value) for name, value in kept.items() if name not in values)
+            kept.clear()
+            kept.update(values)
+        return kept
+
+    @property
+    def __pydantic_fields_set__(self) -> set[str]:
+        return {name for name in self._maker.readable(self._state) if name in self._state}
+
+    __pydantic_extra__ = None
 
     def get(self, name: str, default: Any = None) -> Any:
         """The field's value, or ``default`` if it is absent and has no default of its own."""
@@ -213,3 +235,19 @@ class MergedView:
             return self.__getattr__(name)
         except StateFieldAbsentError:
             return default
+
+    def model_dump(self) -> dict[str, Any]:
+        """The JSON form of the fields that have a value or a default."""
+        found = {name: maker.field_json(name, self._state) for name, maker in self._makers.items()}
+        return {name: copy.deepcopy(value) for name, value in found.items() if value is not MISSING}
+
+    def __eq__(self, other: object) -> bool:
+        """Whether ``other`` is a view, or a dict, of the same JSON."""
+        if isinstance(other, MergedView):
+            other = other.model_dump()
+        return self.model_dump() == other if isinstance(other, Mapping) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<{self._scope} state {self.model_dump()!r}>"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -23,6 +24,8 @@ from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.memory.store import MemoryStore
 
 OutputT = TypeVar("OutputT")
+NO_INPUT: Mapping[str, Any] = MappingProxyType({})
+"""What a call that gives no input sends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +97,17 @@ class FlowTester:
     async def run(
         self,
         action: str,
-        input: Any = None,
+        input: Any = NO_INPUT,
         *,
         session_id: str = "",
         user_id: str = "user",
         org_id: str = "",
         timeout: float = 30.0,
     ) -> FlowRun:
-        """Call ``action`` and wait for its end; a failure is in the result, not raised."""
+        """Call ``action`` and wait for its end; a failure is in the result, not raised.
+
+        Without ``input`` it is ``{}``, as it is for clients.
+        """
         principal = Principal(plane=Plane.TRUSTED)
         call = ActionCall(
             self._flow.kind, action, encode_json(to_json(input, "/input")), session_id, user_id, org_id
@@ -135,7 +141,7 @@ class FlowTester:
 async def run_flow(
     flow: Flow,
     action: str,
-    input: Any = None,
+    input: Any = NO_INPUT,
     *,
     session_id: str = "",
     user_id: str = "user",
@@ -143,6 +149,8 @@ async def run_flow(
     store: Store | None = None,
 ) -> FlowRun:
     """Run one action of ``flow`` in a new session in memory and tell what came of it.
+
+    Without ``input`` it is ``{}``, as it is for clients.
 
     ::
 

@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from flowstate_server.engine.settings import EngineSettings
+from flowstate_server.errors import ValidationFailedError
 from flowstate_server.flows import (
     ActionError,
     Context,
@@ -232,3 +233,64 @@ async def test_blocks_of_a_sequence_are_told_with_their_path() -> None:
     run = await run_flow(flow_of(sequencer("outer").tap(inner)), "go")
     (told,) = [record.event for record in run.events if record.event.type is EventType.CUSTOM]
     assert told.block_path == ("outer", "inner")
+
+
+class Wrap(BaseModel):
+    note: Note
+
+
+class Strict(BaseModel):
+    count: int = 0
+    title: str
+
+
+async def test_a_view_can_be_an_output_or_a_part_of_one() -> None:
+    filled = {"count": 2, "names": [], "small": 0}
+
+    @handler(session_state=Note)
+    async def direct(value: bool, ctx: Context[Note]) -> Note:
+        await ctx.session.inc_state({"count": 2})
+        if value:
+            assert ctx.session.state.count == 2
+        return ctx.session.state
+
+    @handler(session_state=Note)
+    async def inside(value: None, ctx: Context[Note]) -> Wrap:
+        await ctx.session.inc_state({"count": 2})
+        return Wrap(note=ctx.session.state)
+
+    @handler(session_state=Note)
+    async def listed(value: None, ctx: Context[Note]) -> dict[str, list[Note]]:
+        await ctx.session.inc_state({"count": 2})
+        return {"notes": [ctx.session.state]}
+
+    @handler(session_state=Strict)
+    async def absent(value: None, ctx: Context[Strict]) -> Strict:
+        return ctx.session.state
+
+    @handler
+    async def last(note: Note, ctx: Context) -> Note:
+        return note
+
+    assert (await run_flow(flow_of(direct), "go", False)).output == filled
+    assert (await run_flow(flow_of(direct), "go", True)).output == filled
+    assert (await run_flow(flow_of(sequencer("s").step(direct).step(last)), "go", False)).output == filled
+    assert (await run_flow(flow_of(inside), "go")).output == {"note": filled}
+    assert (await run_flow(flow_of(listed), "go")).output == {"notes": [filled]}
+    assert (await run_flow(flow_of(absent), "go")).output == {"count": 0}
+
+
+async def test_without_input_a_run_gets_what_it_gets_over_the_wire() -> None:
+    @handler
+    async def nothing(_: None, ctx: Context) -> str:
+        return "ran"
+
+    @handler
+    async def defaults(value: Note, ctx: Context) -> Note:
+        return value
+
+    assert (await run_flow(flow_of(nothing), "go")).output == "ran"
+    assert (await run_flow(flow_of(nothing), "go", None)).output == "ran"
+    assert (await run_flow(flow_of(defaults), "go")).output == Note().model_dump()
+    with pytest.raises(ValidationFailedError):
+        await run_flow(flow_of(defaults), "go", None)

@@ -118,6 +118,24 @@ def test_an_authors_validator_refuses_without_its_text() -> None:
     assert "secret" not in violation.message
 
 
+def test_without_input_takes_what_a_call_that_gives_none_sends() -> None:
+    @handler
+    async def nothing(_: None, ctx: Context) -> None: ...
+
+    for bare in (action(block=nothing), action(input=cast(Any, None), block=nothing)):
+        for text in (b"{}", b" { } ", b"null"):
+            assert bare.validate_input_json(text) is None
+        for text in (b'{"a": 1}', b"[]", b'"{}"', b"0"):
+            with pytest.raises(ValidationFailedError):
+                bare.validate_input_json(text)
+
+
+def test_refuses_an_input_that_the_block_does_not_take() -> None:
+    problem = 'block "place" takes Order, but is given str by the action'
+    with pytest.raises(FlowDefinitionError, match=problem):
+        action(input=cast(Any, str), block=place)
+
+
 def test_takes_inputs_that_are_no_models() -> None:
     class Point(TypedDict):
         x: int

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+from datetime import date
 from typing import Any, cast
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel, model_validator
 
 from flowstate_server.errors import FlowDefinitionError
 from flowstate_server.flows import Context, action, handler, sequencer
@@ -86,7 +87,7 @@ def test_may_say_what_it_takes() -> None:
 
 @pytest.mark.parametrize("empty", [sequencer("nothing"), sequencer("nothing", input=Say)])
 def test_an_empty_one_is_refused_where_it_is_used(empty: Any) -> None:
-    problem = 'sequencer "nothing" is empty'
+    problem = '(^|needs a block: )sequencer "nothing" is empty'
     with pytest.raises(FlowDefinitionError, match=problem):
         action(input=Say, block=empty)
     with pytest.raises(FlowDefinitionError, match=problem):
@@ -109,9 +110,91 @@ def test_refuses_what_is_no_block() -> None:
 
 
 def test_refuses_steps_in_the_wrong_order() -> None:
-    problem = 'step 2 of sequencer "say", reply, takes Say, but is given None'
+    problem = 'step 2 of sequencer "say", reply, takes Say, but is given None by "count"'
     with pytest.raises(FlowDefinitionError, match=problem):
         sequencer("say").step(count).step(cast(Any, reply))
-    problem = 'step 2 of sequencer "say", move, takes Move, but is given Say'
+    problem = 'step 2 of sequencer "say", move, takes Move, but is given Say by the input'
     with pytest.raises(FlowDefinitionError, match=problem):
         sequencer("say").tap(count).step(cast(Any, move))
+
+
+class Text(RootModel[str]):
+    pass
+
+
+class Parsed(BaseModel):
+    text: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def parse(cls, value: Any) -> Any:
+        return {"text": value} if isinstance(value, str) else value
+
+
+class Checked(BaseModel):
+    text: str
+
+    @model_validator(mode="after")
+    def check(self) -> Checked:
+        return self
+
+
+def giving_to(given: Any, taken: Any) -> None:
+    async def give(value: Say, ctx: Any) -> Any: ...
+
+    async def take(value: Any, ctx: Any) -> None: ...
+
+    give.__annotations__["return"] = given
+    take.__annotations__["value"] = taken
+    sequencer("say").step(handler(give)).tap(count_any).step(handler(take))
+
+
+@handler
+async def count_any(value: Any, ctx: Context) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("given", "taken", "names"),
+    [
+        (str, Say, ("str", "Say")),
+        (str, int, ("str", "int")),
+        (float, int, ("float", "int")),
+        (int, str, ("int", "str")),
+        (int, bool, ("int", "bool")),
+        (bytes, str, ("bytes", "str")),
+        (None, int, ("None", "int")),
+        (str, None, ("str", "None")),
+        (Say, None, ("Say", "None")),
+        (Say, str, ("Say", "str")),
+        (str, Checked, ("str", "Checked")),
+        (None, Say, ("None", "Say")),
+    ],
+)
+def test_refuses_another_type_than_the_next_step_takes(
+    given: Any, taken: Any, names: tuple[str, str]
+) -> None:
+    problem = f'step 3 of sequencer "say", take, takes {names[1]}, but is given {names[0]} by "give"'
+    with pytest.raises(FlowDefinitionError, match=problem):
+        giving_to(given, taken)
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        (int, float),
+        (bool, int),
+        (str, bytes),
+        (None, None),
+        (Any, Say),
+        (object, int),
+        (str, Any),
+        (str | int, int),
+        (str, int | None),
+        (str, date),
+        (list[str], str),
+        (str, Text),
+        (str, Parsed),
+    ],
+)
+def test_leaves_the_rest_to_validation(given: Any, taken: Any) -> None:
+    giving_to(given, taken)

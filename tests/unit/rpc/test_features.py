@@ -114,3 +114,20 @@ def test_capabilities_are_what_is_served() -> None:
     assert "StateService/CommitState" in served
     assert not served & UNSERVED_METHODS
     assert len(served) + len(UNSERVED_METHODS) == len(list(methods()))
+
+
+def test_every_field_that_is_put_off_is_marked_so_in_the_contract() -> None:
+    put_off = set()
+    for file in PROTOS.glob("*.proto"):
+        message = comment = ""
+        for line in file.read_text().splitlines():
+            if line.strip().startswith("//"):
+                comment += line.strip().removeprefix("//")
+                continue
+            if found := re.match(r"message (\w+)", line):
+                message = found[1]
+            field = re.search(r"(\w+) = \d+;", line)
+            if field and "Served by a later release" in comment:
+                put_off.add(f"{message}.{field[1]}")
+            comment = ""
+    assert put_off >= {name for name, is_served in OPTIONAL_FIELDS.items() if not is_served}

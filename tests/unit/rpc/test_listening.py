@@ -24,7 +24,9 @@ def test_beyond_loopback_takes_tls_and_credentials_or_an_explicit_wish(address: 
         check_listening(address, tls=True, credentials=False, insecure=False)
 
 
-@pytest.mark.parametrize("address", ["banana", "localhost", "localhost:", "localhost:http", "::1:7437", ""])
+@pytest.mark.parametrize(
+    "address", ["banana", "localhost", "localhost:", "localhost:http", "::1:7437", "localhost:65536", ""]
+)
 def test_what_is_no_address_is_named_as_such(address: str) -> None:
     with pytest.raises(ValueError, match="no address"):
         check_listening(address, tls=True, credentials=True, insecure=True)

@@ -6,6 +6,7 @@ import copy
 import datetime as dt
 import enum
 import pickle
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import pytest
@@ -14,6 +15,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    TypeAdapter,
     computed_field,
     field_validator,
     model_validator,
@@ -266,6 +268,69 @@ def test_dumps_comparisons_and_copies_see_all_that_can_be_read() -> None:
     assert other.model_dump_json() == '{"count":1,"extra":"more"}'
 
 
+class Holder(BaseModel):
+    held: Other
+    anything: Any = None
+
+
+@pytest.mark.parametrize("read_before", [False, True])
+def test_pydantic_sees_all_that_can_be_read_wherever_a_view_is(read_before: bool) -> None:
+    def other() -> Other:
+        made = SCHEMA.view(Other, {"count": 1})
+        if read_before:
+            assert made.extra == "more"
+        return made
+
+    def written(kind: Any, value: object) -> object:
+        return TypeAdapter(kind).dump_python(value, mode="json", warnings="error")
+
+    filled = {"count": 1, "extra": "more"}
+    assert written(Other, other()) == filled
+    assert written(Any, other()) == filled
+    assert written(list[Other], [other()]) == [filled]
+    assert written(dict[str, Other | None], {"a": other()}) == {"a": filled}
+    assert written(Other | int, other()) == filled
+    assert written(Holder, Holder(held=other(), anything=[other()])) == {"held": filled, "anything": [filled]}
+    assert TypeAdapter(Other).dump_json(other()) == b'{"count":1,"extra":"more"}'
+    assert TypeAdapter(Other).dump_python(other(), exclude_unset=True) == {"count": 1}
+    assert list(vars(other())) == ["count", "extra"]
+
+
+def test_pydantic_leaves_out_what_is_absent() -> None:
+    dumped = TypeAdapter(list[State]).dump_python([view()], mode="json", warnings="error")[0]
+    assert "bare" not in dumped
+    assert (dumped["count"], dumped["triple"], dumped["profile"]["name"]) == (7, 21, "Ann")
+
+
+def test_a_view_can_be_revalidated() -> None:
+    class Again(BaseModel):
+        model_config = ConfigDict(revalidate_instances="always")
+        a: int
+        b: int = 2
+
+    seen = schema_of(Again).view(Again, {"a": 1})
+    made = TypeAdapter(Again).validate_python(seen)
+    assert (type(made), made, made.model_fields_set) == (Again, Again(a=1), {"a"})
+
+
+def test_cached_properties_of_the_model_are_kept() -> None:
+    calls = []
+
+    class Cached(BaseModel):
+        a: int = 1
+        b: int = 2
+
+        @cached_property
+        def more(self) -> int:
+            calls.append(self.b)
+            return self.b + 1
+
+    seen = schema_of(Cached).view(Cached, {})
+    assert (seen.more, seen.more, calls) == (3, 3, [2])
+    assert seen.model_dump() == {"a": 1, "b": 2}
+    assert TypeAdapter(Cached).dump_python(seen) == {"a": 1, "b": 2}
+
+
 def test_a_view_can_be_written() -> None:
     (written,) = op.set_state(SCHEMA.view(Other, {"count": 1}))
     assert written == op.SetValue((), {"count": 1, "extra": "more"})
@@ -285,6 +350,20 @@ def test_the_merged_view_has_all_fields() -> None:
         seen.count = 1
     anything: Any = SCHEMA.view(BaseModel, STORED)
     assert anything.extra == "more"
+
+
+def test_the_merged_view_reads_well_in_an_assertion() -> None:
+    seen = schema_of(Other).merged_view({"theirs": 1, "count": 2})
+    assert seen.model_dump() == {"count": 2, "extra": "more"}
+    assert seen == {"count": 2, "extra": "more"}
+    assert seen == schema_of(Other).merged_view({"count": 2})
+    assert seen != {"count": 2}
+    assert seen != 2
+    assert repr(seen) == "<session state {'count': 2, 'extra': 'more'}>"
+    listed = SCHEMA.merged_view({"made": [1]})
+    listed.model_dump()["made"].append(2)
+    assert listed.model_dump()["made"] == [1]
+    assert "bare" not in listed.model_dump()
 
 
 def test_a_model_that_no_block_declares_can_view_too() -> None:

@@ -1,0 +1,54 @@
+"""How an application is put together, and what is said when it can't be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flowstate_server.app import create_flowstate, store_from_url
+from flowstate_server.flows import Context, action, define_flow, handler
+from flowstate_server.stores.memory.store import MemoryStore
+
+
+@handler
+async def reset(_: None, ctx: Context) -> None: ...
+
+
+CHAT = define_flow("chat", actions={"reset": action(block=reset)})
+
+
+def test_a_store_is_given_bare_or_by_its_slot() -> None:
+    store = MemoryStore()
+    assert create_flowstate(flows=[CHAT], stores={"default": store}).store is store
+    assert create_flowstate(flows=(CHAT,), stores={"default": {"primary": store}}).store is store
+    assert isinstance(create_flowstate(flows=[CHAT]).store, MemoryStore)
+    assert isinstance(store_from_url("memory"), MemoryStore)
+
+
+@pytest.mark.parametrize("flows", [CHAT, None, 1])
+def test_flows_must_be_a_list(flows: Any) -> None:
+    with pytest.raises(TypeError, match=r"flows must be a list of flows, flows=\[\.\.\.\], not"):
+        create_flowstate(flows=flows)
+
+
+def test_flows_must_hold_flows() -> None:
+    anything: Any = [reset]
+    with pytest.raises(TypeError, match="flows must hold flows made by define_flow"):
+        create_flowstate(flows=anything)
+
+
+@pytest.mark.parametrize(
+    "stores", ["sqlite:///x", {"default": "sqlite:///x"}, {"default": {"primary": "sqlite:///x"}}]
+)
+def test_a_url_is_no_store(stores: Any) -> None:
+    with pytest.raises(TypeError, match=r"not a value of type str; .*store_from_url\(url\)"):
+        create_flowstate(flows=[CHAT], stores=stores)
+
+
+def test_profiles_and_slots_that_there_are_not() -> None:
+    store = MemoryStore()
+    with pytest.raises(ValueError, match="the profile 'default' and no other"):
+        create_flowstate(flows=[CHAT], stores={"other": store})
+    with pytest.raises(ValueError, match="the slot 'primary' and no other"):
+        create_flowstate(flows=[CHAT], stores={"default": {"replica": store}})
