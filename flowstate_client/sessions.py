@@ -99,16 +99,19 @@ class Sessions:
         description: str = "",
         tags: Iterable[str] = (),
         metadata: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
         timeout: float | None = None,
     ) -> Session:
         """Creates a session, exactly one however often the call has to be repeated.
 
         ``user_id`` and ``org_id`` are the client's ``user`` and ``org`` if not given; ``session_id`` is your own id,
-        else the server makes one.
+        else the server makes one. With an ``idempotency_key`` of your own, a second call with the same content gives
+        the session of the first, for 24 hours and from whatever process.
 
         Raises:
             AlreadyExists: the id is taken.
             FlowNotFound: no such flow.
+            IdempotencyKeyReused: the key was used for other content.
             ValueError: ``metadata`` is not JSON in FlowState's profile.
         """
         session = session_service_pb2.Session(
@@ -123,7 +126,7 @@ class Sessions:
         if metadata is not None:
             session.metadata.CopyFrom(self._value(dict(metadata)))
         request = session_service_pb2.CreateSessionRequest(
-            session=session, idempotency_key=new_idempotency_key()
+            session=session, idempotency_key=idempotency_key or new_idempotency_key()
         )
         method = "SessionService/CreateSession"
         response = await self._caller.write(method, self._stub.CreateSession, request, timeout=timeout)

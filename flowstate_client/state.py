@@ -27,8 +27,9 @@ class StateRecord(Generic[T]):
     Attributes:
         exists: Whether it exists. A record never written and one that was deleted do not.
         version: Each committed write adds 1; 0 if never written.
-        raw: The document as JSON text, with the defaults of the flow that governs it.
-        schema_hash: Fingerprint of the schema that it was last written with.
+        raw: The document as JSON text. Where a flow governs it (that of the session or request, or ``flow_kind``) its
+            defaults show for fields never written, also if the record does not exist; else ``{}`` if it does not.
+        schema_hash: Fingerprint of the schema of the flow that governs it; empty without one.
         create_time, update_time: When it was made and last written, in UTC.
     """
 
@@ -63,7 +64,8 @@ class ScopeHandle(StateVerbs[Coroutine[Any, Any, StateWrite]]):
         await session.inc_state({"message_count": 1})
         await session.at(7).set_state({"mode": "chat"})      # only if the record is at version 7
 
-    A write is repeated by itself, with the same idempotency key, while the server is away. Operations raise:
+    A write is repeated by itself, with the same idempotency key, while the server is away. For a key of your own make
+    it a batch: ``async with session.batch(idempotency_key=...) as batch``. Operations raise:
         SchemaViolation: the state would not fit the flow's schema. Nothing is written, as in all other cases.
         StateTypeConflict: the stored value has a type that the operation cannot work on.
         VersionMismatch: the condition of ``at`` or ``exists`` does not hold; never repeated.
@@ -102,7 +104,10 @@ class ScopeHandle(StateVerbs[Coroutine[Any, Any, StateWrite]]):
     @overload
     async def get(self, *, model: Any = ..., paths: Sequence[str] = ...) -> StateRecord[Any]: ...
     async def get(self, *, model: Any = Any, paths: Sequence[str] = ()) -> StateRecord[Any]:
-        """The newest record, or only what lies at ``paths`` (JSON Pointers) of it."""
+        """The newest record.
+
+        ``paths`` (JSON Pointers) reduces it to what lies there; no server serves that yet (``FeatureUnavailable``).
+        """
         request = state_service_pb2.GetStateRequest(scopes=[self._scope], paths=paths)
         response = await self._states.caller.read(
             "StateService/GetState", self._states.stub.GetState, request
@@ -111,11 +116,14 @@ class ScopeHandle(StateVerbs[Coroutine[Any, Any, StateWrite]]):
             raise ProtocolError(f"asked for one record, got {len(response.records)}")
         return StateRecord(response.records[0], model, self._codec)
 
-    def batch(self) -> ScopeBatch:
-        """Collect operations in ``async with`` and commit them as one version."""
+    def batch(self, *, idempotency_key: str | None = None) -> ScopeBatch:
+        """Collect operations in ``async with`` and commit them as one version.
+
+        ``idempotency_key`` is as in ``States.batch``.
+        """
 
         async def commit(mutations: Sequence[state_service_pb2.StateMutation]) -> Sequence[StateWrite]:
-            return await self._states.commit(mutations, self._request_id)
+            return await self._states.commit(mutations, self._request_id, idempotency_key)
 
         return ScopeBatch(self._codec, self._scope, self._precondition, commit)
 
@@ -176,7 +184,10 @@ class States:
     """``client.state``: handles of records, and batches over several of them.
 
     ``flow_kind`` says through whose eyes a user or org record is addressed: a flow that isolates the scope means its
-    private record, any other the shared one; empty: the shared one. ``isolated=True`` always means the private record.
+    private record, any other the shared one. A write of a user or org record needs it, for the schema to check against
+    (``ValidationFailed`` without); a read without it reads the shared record. Sessions and requests have their flow.
+
+    ``isolated=True`` will always mean the private record; no server serves it yet (``FeatureUnavailable``).
     """
 
     def __init__(self, caller: Caller) -> None:
@@ -190,12 +201,12 @@ class States:
         return ScopeHandle(self, types_pb2.ScopeRef(session_id=session_id, flow_kind=flow_kind or ""))
 
     def user(self, user_id: str, *, flow_kind: str | None = None, isolated: bool = False) -> ScopeHandle:
-        """The record of a user."""
+        """The record of a user; ``flow_kind`` is needed to write it."""
         ref = types_pb2.ScopeRef(user_id=user_id, flow_kind=flow_kind or "", isolated=isolated)
         return ScopeHandle(self, ref)
 
     def org(self, org_id: str, *, flow_kind: str | None = None, isolated: bool = False) -> ScopeHandle:
-        """The record of an org."""
+        """The record of an org; ``flow_kind`` is needed to write it."""
         ref = types_pb2.ScopeRef(org_id=org_id, flow_kind=flow_kind or "", isolated=isolated)
         return ScopeHandle(self, ref)
 
@@ -203,20 +214,32 @@ class States:
         """The state of a running request."""
         return ScopeHandle(self, types_pb2.ScopeRef(request_id=request_id))
 
-    def batch(self, *, request_id: str | None = None) -> StateBatch:
-        """Writes to several records, all or nothing; ``request_id``: on whose behalf, so that they land in its log."""
+    def batch(self, *, request_id: str | None = None, idempotency_key: str | None = None) -> StateBatch:
+        """Writes to several records, all or nothing.
+
+        Args:
+            request_id: On whose behalf, so that they land in its log.
+            idempotency_key: Your own, 1 to 128 bytes, for a job that may be restarted: the same batch with the same
+                key is written once within 24 hours, by whatever process, and gives the versions of the first time.
+                With other content it is ``IdempotencyKeyReused``. By default each batch has a new one.
+        """
 
         async def commit(mutations: Sequence[state_service_pb2.StateMutation]) -> Sequence[StateWrite]:
-            return await self.commit(mutations, request_id or "")
+            return await self.commit(mutations, request_id or "", idempotency_key)
 
         return StateBatch(self.codec, commit)
 
     async def commit(
-        self, mutations: Sequence[state_service_pb2.StateMutation], request_id: str
+        self,
+        mutations: Sequence[state_service_pb2.StateMutation],
+        request_id: str,
+        idempotency_key: str | None = None,
     ) -> Sequence[StateWrite]:
         """One commit, repeated with one idempotency key as often as needed."""
         request = state_service_pb2.CommitStateRequest(
-            mutations=mutations, idempotency_key=new_idempotency_key(), request_id=request_id
+            mutations=mutations,
+            idempotency_key=idempotency_key or new_idempotency_key(),
+            request_id=request_id,
         )
         response = await self.caller.write("StateService/CommitState", self.stub.CommitState, request)
         if len(response.records) != len(mutations):

@@ -74,11 +74,12 @@ class StateBatch:
 
         async with client.state.batch() as batch:
             batch.session(session_id).patch_state(mode="agent")
-            account = batch.user("u1")
+            account = batch.user("u1", flow_kind="billing")
             account.inc_state(credits=-1)
         print(account.result.version)
 
-    Committed when the block ends, or not at all if it raises. At most 16 records and 100 operations.
+    Committed when the block ends, or not at all if it raises. At most 16 records and 100 operations. User and org
+    records need ``flow_kind``, see ``States``.
     """
 
     def __init__(self, codec: Codec, commit: Commit) -> None:
@@ -91,11 +92,11 @@ class StateBatch:
         return self.scope(types_pb2.ScopeRef(session_id=session_id, flow_kind=flow_kind))
 
     def user(self, user_id: str, *, flow_kind: str = "", isolated: bool = False) -> BatchScope:
-        """The record of a user."""
+        """The record of a user; ``flow_kind`` names the flow whose schema governs the write."""
         return self.scope(types_pb2.ScopeRef(user_id=user_id, flow_kind=flow_kind, isolated=isolated))
 
     def org(self, org_id: str, *, flow_kind: str = "", isolated: bool = False) -> BatchScope:
-        """The record of an org."""
+        """The record of an org; ``flow_kind`` names the flow whose schema governs the write."""
         return self.scope(types_pb2.ScopeRef(org_id=org_id, flow_kind=flow_kind, isolated=isolated))
 
     def request(self, request_id: str) -> BatchScope:

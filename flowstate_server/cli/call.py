@@ -23,6 +23,7 @@ from flowstate_server.cli.connection import (
     Token,
     Trusted,
     connect,
+    reach,
 )
 from flowstate_server.cli.problem import FAILED, INTERRUPTED, MISUSED, give_up
 
@@ -84,6 +85,7 @@ async def _run(
     client: FlowStateClient, start: Callable[[Flows], Coroutine[Any, Any, RunHandle]], timeout: float
 ) -> Any:
     async with client:
+        await reach(client)
         run = await start(client.flows)
         _announce(run)
         return await run.result(timeout=timeout)

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import re
 from pathlib import Path
 from typing import Annotated
 
 import grpc
 import typer
 
-from flowstate_client import FlowStateClient
-from flowstate_server.cli.problem import MISUSED, give_up
+from flowstate_client import ConnectError, FlowStateClient, FlowStateError
+from flowstate_server.cli.problem import FAILED, MISUSED, give_up
 
 DEFAULT_SERVER = "127.0.0.1:7437"
+REACH_SECONDS = 3.0
+REASON_SECONDS = 2.0
+
+_ADDRESS = re.compile(r"(\[[^\]/]+\]|[^\s:/\[\]]+):\d{1,5}|(dns|ipv4|ipv6|unix|unix-abstract):\S+")
+_TLS_PROBLEMS = {
+    "Socket closed": "the server closes it; if it speaks TLS, add --tls",
+    "WRONG_VERSION_NUMBER": "the server does not speak TLS; leave out --tls and --tls-ca",
+    "CERTIFICATE_VERIFY_FAILED": "its certificate is not trusted; --tls-ca names a file of those to trust",
+}
 
 Server = Annotated[
     str, typer.Option("--server", "-s", envvar="FLOWSTATE_SERVER", metavar="HOST:PORT", help="The server.")
@@ -35,7 +47,9 @@ TlsCa = Annotated[
 def connect(
     server: str, *, tenant: str, token: str, trusted: bool, tls: bool, tls_ca: Path | None
 ) -> FlowStateClient:
-    """A client, not yet opened."""
+    """A client, not yet opened; to be followed by ``reach`` when it is."""
+    _check_address(server)
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC tells of each failed TLS handshake on stderr
     try:
         return FlowStateClient.connect(
             server,
@@ -47,6 +61,36 @@ def connect(
         )
     except ValueError as error:
         give_up(str(error), MISUSED)
+
+
+async def reach(client: FlowStateClient) -> None:
+    """Connect, or end the command soon: calls wait for a server that is away as long as they have time."""
+    try:
+        await client.ready(REACH_SECONDS)
+    except ConnectError:
+        hint = await _tls_hint(client)
+        give_up(
+            f"no connection to {client.target}: {hint}" if hint else f"no server at {client.target}", FAILED
+        )
+
+
+async def _tls_hint(client: FlowStateClient) -> str:
+    """From what a read says, which does not wait for the connection; empty if TLS is not the problem."""
+    problem = ""
+    try:
+        async with asyncio.timeout(REASON_SECONDS):
+            await client.server.info()
+    except (FlowStateError, TimeoutError) as error:
+        problem = str(error)
+    return next((hint for text, hint in _TLS_PROBLEMS.items() if text in problem), "")
+
+
+def _check_address(server: str) -> None:
+    scheme, separator, rest = server.partition("://")
+    if separator and scheme in ("http", "https", "grpc", "grpcs"):
+        give_up(f"--server {server}: give {rest.strip('/')} without {scheme}://; --tls encrypts", MISUSED)
+    if not _ADDRESS.fullmatch(server):
+        give_up(f"--server {server}: use HOST:PORT, for example {DEFAULT_SERVER}, or unix:PATH", MISUSED)
 
 
 def _trusting(certificates: Path) -> grpc.ChannelCredentials:

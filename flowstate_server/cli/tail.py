@@ -20,6 +20,7 @@ from flowstate_server.cli.connection import (
     Token,
     Trusted,
     connect,
+    reach,
 )
 from flowstate_server.cli.event_line import event_line
 from flowstate_server.cli.problem import FAILED, INTERRUPTED, MISUSED, give_up
@@ -50,9 +51,11 @@ def tail(
 async def _follow(
     client: FlowStateClient, request_id: str, after: int, show: Callable[[Event], None]
 ) -> None:
-    async with client, client.flows.handle(request_id).events(after=after) as events:
-        async for event in events:
-            show(event)
+    async with client:
+        await reach(client)
+        async with client.flows.handle(request_id).events(after=after) as events:
+            async for event in events:
+                show(event)
 
 
 def _printer() -> Callable[[Event], None]:

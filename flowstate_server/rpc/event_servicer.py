@@ -9,7 +9,7 @@ from flowstate.v1 import event_service_pb2 as pb
 from flowstate.v1.event_service_pb2_grpc import EventServiceServicer
 from flowstate_server.engine.engine import Engine
 from flowstate_server.rpc.call_context import ServicerContext, current_call
-from flowstate_server.rpc.codec.tails import decode_tail_call, encode_event_list
+from flowstate_server.rpc.codec.tails import decode_log, decode_tail_call, encode_event_list
 from flowstate_server.rpc.message_fields import page_size
 from flowstate_server.rpc.tail_frames import tail_frames
 
@@ -23,7 +23,7 @@ class EventServicer(EventServiceServicer):
     ) -> pb.ListEventsResponse:
         size = page_size(request.page_size, self._engine.settings)
         principal = current_call().principal
-        listed = await self._engine.events.list(principal, request.request_id, request.after_sequence, size)
+        listed = await self._engine.events.list(principal, decode_log(request), request.after_sequence, size)
         return encode_event_list(listed)
 
     async def TailEvents(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import ssl
 from pathlib import Path
 
 import grpc
 
-_HOST_AND_PORT = re.compile(r"(\[[^\]]+\]|[^:]*):\d{1,5}")
+_HOST_AND_PORT = re.compile(r"(?:\[[^\]]+\]|[^:]*):(\d{1,5})")
+_HIGHEST_PORT = 65535
 
 
 def is_loopback(address: str) -> bool:
@@ -26,8 +28,12 @@ def is_loopback(address: str) -> bool:
 
 def check_listening(address: str, *, tls: bool, credentials: bool, insecure: bool) -> None:
     """Raises ``ValueError`` where the server must not listen. ``credentials``: callers have to prove who they are."""
-    if not address.startswith("unix") and not _HOST_AND_PORT.fullmatch(address):
-        raise ValueError(f"{address} is no address to listen on: use HOST:PORT or unix:PATH")
+    if not address.startswith("unix"):
+        found = _HOST_AND_PORT.fullmatch(address)
+        if found is None:
+            raise ValueError(f"{address} is no address to listen on: use HOST:PORT or unix:PATH")
+        if int(found[1]) > _HIGHEST_PORT:  # gRPC would listen on its lowest 16 bits
+            raise ValueError(f"{address} is no address to listen on: ports end at {_HIGHEST_PORT}")
     if insecure or is_loopback(address) or (tls and credentials):
         return
     lacking = " and ".join(
@@ -42,5 +48,18 @@ def check_listening(address: str, *, tls: bool, credentials: bool, insecure: boo
 
 
 def server_credentials(certificate: Path, key: Path) -> grpc.ServerCredentials:
-    """TLS from PEM files: the certificate chain and its private key."""
-    return grpc.ssl_server_credentials([(key.read_bytes(), certificate.read_bytes())])
+    """TLS from PEM files: the certificate chain and its private key.
+
+    Raises:
+        ValueError: a file can't be read, or they are no such pair; names the files.
+    """
+    try:
+        pair = (key.read_bytes(), certificate.read_bytes())
+    except OSError as error:
+        raise ValueError(f"TLS file {error.filename}: {error.strerror}") from None
+    try:  # gRPC itself would only fail to listen, without a word of why
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError):
+        problem = "are no TLS certificate chain and its unencrypted private key, both in PEM"
+        raise ValueError(f"{certificate} (certificate) and {key} (key) {problem}") from None
+    return grpc.ssl_server_credentials([pair])

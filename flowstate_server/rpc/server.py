@@ -54,6 +54,11 @@ class FlowStateServer:
             credentials=not isinstance(self._authenticator, OpenAuthenticator),
             insecure=options.insecure,
         )
+        self._credentials = (
+            server_credentials(options.tls_certificate, options.tls_key)
+            if options.tls_certificate is not None and options.tls_key is not None
+            else None
+        )
         self._admission = Admission(options.admission)
         self._health = health.aio.HealthServicer()
         self._server = self._build()
@@ -91,11 +96,10 @@ class FlowStateServer:
     def _listen(self) -> int:
         options = self._options
         try:
-            if options.tls_certificate is None or options.tls_key is None:
+            if self._credentials is None:
                 port = self._server.add_insecure_port(options.listen)
             else:
-                credentials = server_credentials(options.tls_certificate, options.tls_key)
-                port = self._server.add_secure_port(options.listen, credentials)
+                port = self._server.add_secure_port(options.listen, self._credentials)
         except RuntimeError:
             port = 0
         if not port:

@@ -68,7 +68,9 @@ def read_tokens(path: Path) -> Sequence[tuple[bytes, Principal]]:
     try:
         text = path.read_text("utf-8")
         content = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ValueError(f"token file {path}: {error.strerror}") from None
+    except ValueError as error:
         raise ValueError(f"token file {path}: {error}") from None
     try:
         tokens = _TokenFile.model_validate(content).tokens

@@ -29,7 +29,8 @@ class Done:
 
 def flowstate(*arguments: str, input: str = "", **environment: str) -> Done:
     """Run it to its end, in this process."""
-    changed = {name: None for name in os.environ if name.startswith("FLOWSTATE_")} | environment
+    cleared = {name: None for name in os.environ if name.startswith("FLOWSTATE_")}
+    changed = cleared | {"GRPC_VERBOSITY": None} | environment  # what the command sets does not outlive it
     result = CliRunner().invoke(application, arguments, input=input, env=changed, catch_exceptions=False)
     return Done(result.exit_code, result.stdout, result.stderr)
 

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from flowstate_client import ActionFailed, FlowStateClient, FlowStateError, RequestStatus
-from tests.cli.flowstate_command import Done, completed, flowstate, started, told
+from tests.cli.flowstate_command import CHECKOUT, Done, completed, flowstate, started, told
 
 SLOW = "tests.cli.slow_flow:slow"
 LOCALLY = ("--listen", "127.0.0.1:0")
+CERTIFICATE = str(CHECKOUT / "tests/support/tls/localhost.cert.pem")
+KEY = str(CHECKOUT / "tests/support/tls/localhost.key.pem")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -114,7 +116,19 @@ REFUSED = {
     ),
     "unprotected": (["examples.chat:flowstate", "--listen", "0.0.0.0:0"], "refusing to listen on 0.0.0.0:0"),
     "key without certificate": (["examples.chat:flowstate", "--tls-key", "key.pem"], "tls_cert and tls_key"),
-    "no token file": (["examples.chat:flowstate", "--tokens", "/nowhere"], "token file /nowhere"),
+    "no token file": (
+        ["examples.chat:flowstate", "--tokens", "/nowhere"],
+        "token file /nowhere: No such file or directory",
+    ),
+    "no such port": (["examples.chat:flowstate", "--listen", "127.0.0.1:99999"], "ports end at 65535"),
+    "no key file": (
+        ["examples.chat:flowstate", "--tls-cert", CERTIFICATE, "--tls-key", "/nowhere"],
+        "TLS file /nowhere: No such file or directory",
+    ),
+    "swapped TLS files": (
+        ["examples.chat:flowstate", "--tls-cert", KEY, "--tls-key", CERTIFICATE],
+        f"{KEY} (certificate) and {CERTIFICATE} (key) are no",
+    ),
 }
 
 

@@ -44,6 +44,14 @@ async def test_create_and_get(server: FakeServer, client: FlowStateClient) -> No
         await client.sessions.create("chat", metadata={"f": {1}})
 
 
+async def test_a_key_of_its_own_gives_the_session_of_the_first_time(
+    server: FakeServer, client: FlowStateClient
+) -> None:
+    first = await client.sessions.create("chat", idempotency_key="job-1")
+    assert await client.sessions.create("chat", idempotency_key="job-1") == first
+    assert (await client.sessions.create("chat")).id != first.id
+
+
 async def test_list(server: FakeServer, client: FlowStateClient) -> None:
     for _ in range(5):
         await client.sessions.create("chat")

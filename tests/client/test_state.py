@@ -234,3 +234,14 @@ async def test_an_error_in_the_change_is_raised_and_the_turn_passes(
     with pytest.raises(KeyError):
         await client.state.session("s").atomic_state(broken)
     await client.state.session("s").atomic_state(lambda state: {"a": 1})
+
+
+async def test_a_batch_may_have_a_key_of_its_own(server: FakeServer, client: FlowStateClient) -> None:
+    async with client.state.batch(idempotency_key="job-1") as several:
+        several.user("u", flow_kind="chat").inc_state(credits=-1)
+    async with client.state.session("s").batch(idempotency_key="job-2") as one:
+        one.inc_state(count=1)
+    await client.state.session("s").inc_state(count=1)
+    first, second, third = (request.idempotency_key for request in server.state.seen[-3:])
+    assert (first, second) == ("job-1", "job-2")
+    assert third not in ("", "job-1", "job-2")

@@ -34,7 +34,7 @@ async def test_the_flow_can_be_served_and_called(tmp_path: Path) -> None:
     command = ("serve", "my_chat:flowstate", "--store", "sqlite:///chat.db", "--listen", "127.0.0.1:0")
     with started(*command, cwd=tmp_path) as process:
         address = told(process, "listening")["address"]
-        names: dict[str, Any] = {}
+        names: dict[str, Any] = {"__name__": "call"}
         exec(compile(CALL.replace("127.0.0.1:7437", address), "call.py", "exec"), names)
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):

@@ -137,3 +137,11 @@ async def test_pages_that_are_refused() -> None:
         )
         assert ahead.reason is Reason.CURSOR_AHEAD
         assert ahead.metadata["sequence"] == "99"
+
+
+async def test_a_log_has_to_be_named() -> None:
+    async with served() as server:
+        tail = await refused_stream(server.events.TailEvents(pb.TailEventsRequest()))
+        page = await refused(server.events.ListEvents(pb.ListEventsRequest()))
+    for refusal in (tail, page):
+        assert "log: must name a request" in str(refusal)

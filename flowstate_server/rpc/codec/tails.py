@@ -20,13 +20,21 @@ from flowstate_server.engine.calls import (
 )
 from flowstate_server.rpc.codec.events import encode_event
 from flowstate_server.rpc.codec.time import decode_seconds, encode_seconds
+from flowstate_server.rpc.message_fields import invalid
 
 _SHORTEST = 1e-3
 
 
+def decode_log(request: pb.TailEventsRequest | pb.ListEventsRequest) -> str:
+    """The request whose log is asked for."""
+    if request.WhichOneof("log") is None:
+        raise invalid("log", "required", "must name a request")
+    return request.request_id
+
+
 def decode_tail_call(request: pb.TailEventsRequest) -> TailCall:
     return TailCall(
-        request_id=request.request_id,
+        request_id=decode_log(request),
         cursor=LogCursor(request.after.log_id, request.after.sequence),
         latest=request.latest,
         heartbeat=decode_heartbeat(request.heartbeat_interval)

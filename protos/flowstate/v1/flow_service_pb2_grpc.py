@@ -127,8 +127,9 @@ class FlowServiceServicer(object):
         Errors, each without a trace left: NOT_FOUND / FLOW_NOT_FOUND, ACTION_NOT_FOUND,
         SESSION_NOT_FOUND (deleted, or somebody else's), REQUEST_NOT_FOUND (the id went with its deleted
         session); ALREADY_EXISTS / REQUEST_ALREADY_EXISTS (id used with other fields or by another owner);
-        INVALID_ARGUMENT / VALIDATION_FAILED (the input does not fit the action's schema; with paths),
-        JSON_*; FAILED_PRECONDITION / ORG_BINDING_MISMATCH, FLOW_BINDING_MISMATCH (the session is bound to
+        INVALID_ARGUMENT / VALIDATION_FAILED (a malformed message: a required field is missing, an id is
+        none, execution_timeout is not above 0; or the input does not fit the action's schema; with
+        paths), JSON_*; FAILED_PRECONDITION / ORG_BINDING_MISMATCH, FLOW_BINDING_MISMATCH (the session is bound to
         others), CONCURRENCY_REJECTED; RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE, QUEUE_FULL;
         UNAVAILABLE / LEASE_LOST.
         """

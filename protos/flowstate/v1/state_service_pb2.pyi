@@ -57,7 +57,9 @@ class StateRecord(_message.Message):
     EXISTS_FIELD_NUMBER: _builtins.int
     CHANGED_FIELD_NUMBER: _builtins.int
     schema_hash: _builtins.str
-    """Fingerprint of the schema of the flow that governs the record, as in ScopeSchema.schema_hash."""
+    """Fingerprint of the schema of the flow that governs the record, as in ScopeSchema.schema_hash.
+    Empty if no flow does.
+    """
     exists: _builtins.bool
     """Whether the record exists."""
     changed: _builtins.bool
@@ -113,7 +115,8 @@ class GetStateRequest(_message.Message):
     @_builtins.property
     def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """JSON Pointers (RFC 6901) through object keys, the same for all records: each document is reduced
-        to them, in its own shape; what is absent is left out. Empty: whole documents.
+        to them, in its own shape; what is absent is left out. Empty: whole documents. Served by a later
+        release; until then UNIMPLEMENTED / FEATURE_DISABLED if set.
         """
 
     def __init__(
@@ -293,7 +296,9 @@ class StateMutation(_message.Message):
     OPS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def scope(self) -> _types_pb2.ScopeRef:
-        """The record."""
+        """The record. For user and org scope its `flow_kind` is required in this release, else
+        INVALID_ARGUMENT / VALIDATION_FAILED: the write is checked against that flow's schema.
+        """
 
     @_builtins.property
     def precondition(self) -> _types_pb2.Precondition:
@@ -349,7 +354,9 @@ class StateOp(_message.Message):
     """
     @_builtins.property
     def test(self) -> Global___TestOp:
-        """Goes on only if the place is as expected."""
+        """Goes on only if the place is as expected. Served by a later release; until then
+        UNIMPLEMENTED / FEATURE_DISABLED.
+        """
 
     @_builtins.property
     def set(self) -> _types_pb2.Value:

@@ -62,8 +62,8 @@ class StateServiceServicer(object):
         """Reads up to 16 records as of one moment.
 
         Errors: NOT_FOUND / SESSION_NOT_FOUND, REQUEST_NOT_FOUND, FLOW_NOT_FOUND; INVALID_ARGUMENT /
-        PATH_INVALID; RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE (the reply would exceed 3.5 MiB: ask for
-        fewer scopes or paths).
+        VALIDATION_FAILED (no scope, or one without an owner), PATH_INVALID; RESOURCE_EXHAUSTED /
+        MESSAGE_TOO_LARGE (the reply would exceed 3.5 MiB: ask for fewer scopes or paths).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -79,10 +79,13 @@ class StateServiceServicer(object):
 
         Not idempotent by itself (increment, append): set `idempotency_key` to be able to repeat it.
 
-        Errors, each with nothing written: INVALID_ARGUMENT / SCHEMA_VIOLATION, PATH_INVALID, JSON_*;
+        Errors, each with nothing written: INVALID_ARGUMENT / VALIDATION_FAILED (no mutation, a
+        scope without an owner or named twice, a user or org scope without a flow, no operation and no
+        precondition, an operation without a case), SCHEMA_VIOLATION, PATH_INVALID, JSON_*;
         ABORTED / VERSION_MISMATCH (precondition), WRITE_CONFLICT; FAILED_PRECONDITION /
         STATE_TYPE_CONFLICT, STATE_TEST_FAILED, SCOPE_UNAVAILABLE, REQUEST_TERMINAL,
-        FLOW_BINDING_MISMATCH, IDEMPOTENCY_KEY_REUSED; RESOURCE_EXHAUSTED / STATE_TOO_LARGE; NOT_FOUND / SESSION_NOT_FOUND, REQUEST_NOT_FOUND, FLOW_NOT_FOUND.
+        FLOW_BINDING_MISMATCH, IDEMPOTENCY_KEY_REUSED; RESOURCE_EXHAUSTED / STATE_TOO_LARGE; NOT_FOUND /
+        SESSION_NOT_FOUND, REQUEST_NOT_FOUND, FLOW_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -22,8 +22,8 @@ class StateServiceStub:
     """Reads up to 16 records as of one moment.
 
     Errors: NOT_FOUND / SESSION_NOT_FOUND, REQUEST_NOT_FOUND, FLOW_NOT_FOUND; INVALID_ARGUMENT /
-    PATH_INVALID; RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE (the reply would exceed 3.5 MiB: ask for
-    fewer scopes or paths).
+    VALIDATION_FAILED (no scope, or one without an owner), PATH_INVALID; RESOURCE_EXHAUSTED /
+    MESSAGE_TOO_LARGE (the reply would exceed 3.5 MiB: ask for fewer scopes or paths).
     """
     CommitState: _aio.UnaryUnaryMultiCallable[_state_service_pb2.CommitStateRequest, _state_service_pb2.CommitStateResponse]
     """Applies operations to one or several records: all of it or nothing. Operations are applied to the
@@ -35,10 +35,13 @@ class StateServiceStub:
 
     Not idempotent by itself (increment, append): set `idempotency_key` to be able to repeat it.
 
-    Errors, each with nothing written: INVALID_ARGUMENT / SCHEMA_VIOLATION, PATH_INVALID, JSON_*;
+    Errors, each with nothing written: INVALID_ARGUMENT / VALIDATION_FAILED (no mutation, a
+    scope without an owner or named twice, a user or org scope without a flow, no operation and no
+    precondition, an operation without a case), SCHEMA_VIOLATION, PATH_INVALID, JSON_*;
     ABORTED / VERSION_MISMATCH (precondition), WRITE_CONFLICT; FAILED_PRECONDITION /
     STATE_TYPE_CONFLICT, STATE_TEST_FAILED, SCOPE_UNAVAILABLE, REQUEST_TERMINAL,
-    FLOW_BINDING_MISMATCH, IDEMPOTENCY_KEY_REUSED; RESOURCE_EXHAUSTED / STATE_TOO_LARGE; NOT_FOUND / SESSION_NOT_FOUND, REQUEST_NOT_FOUND, FLOW_NOT_FOUND.
+    FLOW_BINDING_MISMATCH, IDEMPOTENCY_KEY_REUSED; RESOURCE_EXHAUSTED / STATE_TOO_LARGE; NOT_FOUND /
+    SESSION_NOT_FOUND, REQUEST_NOT_FOUND, FLOW_NOT_FOUND.
     """
     DeleteState: _aio.UnaryUnaryMultiCallable[_state_service_pb2.DeleteStateRequest, _state_service_pb2.DeleteStateResponse]
     """Deletes a user or org record. A tombstone keeps the version; a later write creates the record
@@ -64,8 +67,8 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reads up to 16 records as of one moment.
 
         Errors: NOT_FOUND / SESSION_NOT_FOUND, REQUEST_NOT_FOUND, FLOW_NOT_FOUND; INVALID_ARGUMENT /
-        PATH_INVALID; RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE (the reply would exceed 3.5 MiB: ask for
-        fewer scopes or paths).
+        VALIDATION_FAILED (no scope, or one without an owner), PATH_INVALID; RESOURCE_EXHAUSTED /
+        MESSAGE_TOO_LARGE (the reply would exceed 3.5 MiB: ask for fewer scopes or paths).
         """
 
     @_abc_1.abstractmethod
@@ -83,10 +86,13 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Not idempotent by itself (increment, append): set `idempotency_key` to be able to repeat it.
 
-        Errors, each with nothing written: INVALID_ARGUMENT / SCHEMA_VIOLATION, PATH_INVALID, JSON_*;
+        Errors, each with nothing written: INVALID_ARGUMENT / VALIDATION_FAILED (no mutation, a
+        scope without an owner or named twice, a user or org scope without a flow, no operation and no
+        precondition, an operation without a case), SCHEMA_VIOLATION, PATH_INVALID, JSON_*;
         ABORTED / VERSION_MISMATCH (precondition), WRITE_CONFLICT; FAILED_PRECONDITION /
         STATE_TYPE_CONFLICT, STATE_TEST_FAILED, SCOPE_UNAVAILABLE, REQUEST_TERMINAL,
-        FLOW_BINDING_MISMATCH, IDEMPOTENCY_KEY_REUSED; RESOURCE_EXHAUSTED / STATE_TOO_LARGE; NOT_FOUND / SESSION_NOT_FOUND, REQUEST_NOT_FOUND, FLOW_NOT_FOUND.
+        FLOW_BINDING_MISMATCH, IDEMPOTENCY_KEY_REUSED; RESOURCE_EXHAUSTED / STATE_TOO_LARGE; NOT_FOUND /
+        SESSION_NOT_FOUND, REQUEST_NOT_FOUND, FLOW_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod

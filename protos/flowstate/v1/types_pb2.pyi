@@ -7,9 +7,10 @@ compile it with nothing else than the google/protobuf files. What holds for ever
 
 Call metadata. `x-tenant-id` at most once, `[A-Za-z0-9][A-Za-z0-9._-]{0,127}`; absent means the
 no-tenant space; empty, repeated or malformed is INVALID_ARGUMENT / METADATA_INVALID. The tenant
-is never in a message. `authorization` carries credentials, `traceparent` and `x-correlation-id`
-are taken over into traces and logs. Where the server runs without credentials (loopback only),
-`x-flowstate-user`, `x-flowstate-org` and `x-flowstate-plane` say who calls.
+is never in a message. `authorization: Bearer <token>` carries credentials, `traceparent` and
+`x-correlation-id` are taken over into traces and logs. Where the server runs without credentials
+(loopback only), `x-flowstate-user`, `x-flowstate-org` and `x-flowstate-plane` (`client`, also if
+absent, or `trusted`) say who calls.
 
 Planes. Credentials put a caller on the client plane (apps of end users) or on the trusted plane
 (your own services). Each method says the least plane that it needs; trusted callers may call all.

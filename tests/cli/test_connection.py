@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from flowstate_server.cli import connection
+from tests.cli.flowstate_command import CHECKOUT, flowstate, started, told
+
+COMMANDS = {"call": ("call", "chat", "say", '{"message": "hello"}'), "tail": ("tail", "nobody")}
+CERTIFICATE = CHECKOUT / "tests/support/tls/localhost.cert.pem"
+KEY = CHECKOUT / "tests/support/tls/localhost.key.pem"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "REACH_SECONDS", 0.3)
+
+
+@pytest.fixture(scope="module")
+def tls_server() -> Iterator[str]:
+    command = ("serve", "examples.chat:flowstate", "--listen", "127.0.0.1:0")
+    with started(*command, "--tls-cert", str(CERTIFICATE), "--tls-key", str(KEY)) as process:
+        yield str(told(process, "listening")["address"])
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_no_server_is_said_in_one_line(command: tuple[str, ...]) -> None:
+    done = flowstate(*command, "--server", "127.0.0.1:1")
+    assert done.code == 1
+    assert done.stdout == ""
+    assert done.stderr == "flowstate: no server at 127.0.0.1:1\n"
+
+
+@pytest.mark.usefixtures("impatient")
+def test_tls_that_is_missing_is_hinted_at(tls_server: str) -> None:
+    done = flowstate(*COMMANDS["tail"], "--server", tls_server)
+    assert done.code == 1
+    assert "if it speaks TLS, add --tls" in done.stderr
+
+
+@pytest.mark.usefixtures("impatient")
+def test_tls_to_a_server_without_it_is_named(chat_server: str) -> None:
+    done = flowstate(*COMMANDS["tail"], "--server", chat_server, "--tls")
+    assert done.code == 1
+    assert "the server does not speak TLS" in done.stderr
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_certificate_that_is_not_trusted_is_named(tls_server: str) -> None:
+    done = flowstate(*COMMANDS["tail"], "--server", tls_server, "--tls")
+    assert done.code == 1
+    assert "--tls-ca" in done.stderr
+
+
+def test_a_trusted_certificate(tls_server: str) -> None:
+    server = tls_server.replace("127.0.0.1", "localhost")
+    assert flowstate(*COMMANDS["call"], "--server", server, "--tls-ca", str(CERTIFICATE)).code == 0
+
+
+ADDRESSES = {
+    "http://127.0.0.1:7437/": "give 127.0.0.1:7437 without http://",
+    "localhost": "use HOST:PORT",
+    "::1:7437": "use HOST:PORT",
+    "localhost:http": "use HOST:PORT",
+}
+
+
+@pytest.mark.parametrize(("server", "problem"), ADDRESSES.items(), ids=ADDRESSES)
+def test_what_is_no_address_is_a_misuse(server: str, problem: str) -> None:
+    done = flowstate(*COMMANDS["tail"], "--server", server)
+    assert done.code == 2
+    assert problem in done.stderr
