@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
 from flowstate_server.engine.settings import EngineSettings
@@ -14,7 +13,7 @@ from flowstate_server.model.items import Audience
 from flowstate_server.model.json_values import encode_json
 from flowstate_server.model.scopes import RequestKey, SessionKey
 from flowstate_server.stores.contract.store import Store
-from flowstate_server.stores.contract.writes import AppendEvents, Batch, CommitResult, RequireRun, Write
+from flowstate_server.stores.contract.writes import AppendEvents, CommitResult, RequireRun, Write
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +54,7 @@ class Recorder:
         self._held: list[Event | PendingDelta] = []
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
+        self._ahead: asyncio.Task[None] | None = None
         self._due = False  # again, after the flush that is under way
         self._pause = 0.0  # over 0: the store is away
         self._closed = False
@@ -95,13 +95,14 @@ class Recorder:
         # Not beside a flush: if that finds no room, a smaller write may, and would overtake what was emitted before.
         await self.settle()
         held = self.take()
-        if not held:
+        if held:
+            self._ahead = asyncio.create_task(self._append(held))
+        ahead = self._ahead
+        if ahead is None or ahead.done():
             return await self._store.commit(batch)
-        # Both are enqueued before either is awaited: they meet in one group, in this order.
-        ahead = asyncio.ensure_future(self._append(held))
-        behind = asyncio.ensure_future(self._commit(batch))
         try:
-            return await behind
+            await asyncio.sleep(0)  # now it is enqueued: both meet in one group, in this order
+            return await self._store.commit(batch)
         finally:
             await asyncio.shield(ahead)
 
@@ -129,9 +130,6 @@ class Recorder:
 
     def appended(self, events: tuple[Event, ...]) -> AppendEvents:
         return AppendEvents(self._session, events, self._request)
-
-    def _commit(self, batch: Batch) -> Awaitable[CommitResult]:
-        return self._store.commit(batch)
 
     async def _append(self, held: tuple[Event, ...]) -> None:
         try:

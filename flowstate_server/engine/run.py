@@ -74,7 +74,8 @@ class Run:
         self._settings = settings
         self._timeout = timeout
         self._started = time.monotonic()
-        self._stop: asyncio.Future[Stop | None] = parts.loop.create_future()
+        self._stop: Stop | None = None
+        self._woken: asyncio.Future[None] = parts.loop.create_future()
 
     @property
     def head(self) -> RequestHead:
@@ -82,14 +83,18 @@ class Run:
 
     def stop(self, status: RequestStatus, reason: str) -> None:
         """Cancel the run's block and end the request with ``status``; without effect once it is ending."""
-        if not self._stop.done():
-            self._stop.set_result(Stop(status, reason))
+        if not self._woken.done():
+            self._stop = Stop(status, reason)
+            self._woken.set_result(None)
 
     def abandon(self) -> None:
         """The request was ended elsewhere: cancel the block and write nothing more."""
         self._recorder.close()
-        if not self._stop.done():
-            self._stop.set_result(None)
+        self._wake()
+
+    def _wake(self, _: object = None) -> None:
+        if not self._woken.done():
+            self._woken.set_result(None)
 
     async def main(self) -> None:
         """Execute the action, end the request, and never raise."""
@@ -113,12 +118,18 @@ class Run:
 
     async def _watch(self, body: asyncio.Task[Any]) -> Ending | None:
         """Wait for the block, or stop it; ``None`` when the request was ended elsewhere."""
-        done, _ = await asyncio.wait(
-            (body, self._stop), timeout=self._timeout, return_when=asyncio.FIRST_COMPLETED
-        )
-        if body in done:
+        body.add_done_callback(self._wake)
+        timer = None
+        if self._timeout is not None:
+            timer = self._parts.loop.call_later(
+                self._timeout, self.stop, RequestStatus.FAILED, ACTION_TIMEOUT
+            )
+        await self._woken
+        if timer is not None:
+            timer.cancel()
+        if body.done():
             return self._ending_of(body)
-        stop = self._stop.result() if self._stop.done() else Stop(RequestStatus.FAILED, ACTION_TIMEOUT)
+        stop = self._stop
         body.cancel()
         await asyncio.wait((body,), timeout=self._settings.cancel_grace)
         if not body.done():

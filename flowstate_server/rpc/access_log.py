@@ -1,4 +1,4 @@
-"""One log record for each call, when it is over.
+"""One log record for each call, when it is over: at level DEBUG if it went well and fast, else at INFO.
 
 What is in the message is also in the record's attributes, for formatters that write JSON: ``method``, ``code``,
 ``reason``, ``elapsed_ms``, ``bytes_in``, ``bytes_out``, ``messages_out``, ``tenant``, ``principal``, ``plane``,
@@ -15,8 +15,12 @@ access = logging.getLogger("flowstate.access")
 errors = logging.getLogger("flowstate.errors")
 
 
+SLOW_MS = 1_000.0
+
+
 def log_call(call: Call) -> None:
-    if not access.isEnabledFor(logging.INFO):
+    level = logging.DEBUG if call.code == "OK" and call.elapsed_ms < SLOW_MS else logging.INFO
+    if not access.isEnabledFor(level):
         return
     fields = {
         "method": call.method,
@@ -34,7 +38,8 @@ def log_call(call: Call) -> None:
         "error_id": call.error_id,
     }
     outcome = f"{call.code} {call.reason.value}" if call.reason else call.code
-    access.info("%s %s %.1f ms %s", call.method, outcome, call.elapsed_ms, call.correlation_id, extra=fields)
+    text = "%s %s %.1f ms %s"
+    access.log(level, text, call.method, outcome, call.elapsed_ms, call.correlation_id, extra=fields)
 
 
 def log_unexpected(call: Call, error: BaseException) -> None:

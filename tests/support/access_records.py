@@ -34,7 +34,7 @@ def recorded_access() -> Iterator[AccessRecords]:
     logger = logging.getLogger("flowstate.access")
     handler = AccessRecords()
     level = logger.level
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.DEBUG)
     logger.addHandler(handler)
     try:
         yield handler

@@ -1,7 +1,7 @@
 """Collects waiting batches into groups, so that many callers share one transaction.
 
-An idle committer starts a group at once; while one runs, the next collects. Batches are committed in the order in
-which :meth:`GroupCommitter.commit` was called, except that a lone ``RenewLease`` goes ahead.
+An idle committer starts a group as soon as no more callers turn up; while one runs, the next collects. Batches are
+committed in the order in which :meth:`GroupCommitter.commit` was called, except that a lone ``RenewLease`` goes ahead.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from flowstate_server.stores.contract.writes import Batch, CommitResult, RenewLe
 
 GROUP_BATCHES = 64
 GROUP_SECONDS = 0.010
+ENOUGH_BATCHES = 24
+QUIET_TURNS = 4
 RELOADS = 5
 BACK_OFF_SECONDS = 0.002
 
@@ -71,8 +73,9 @@ class GroupCommitter:
     async def _work(self) -> None:
         try:
             while True:
-                while waiting := self._next_group():
-                    await self._commit(waiting)
+                while self._urgent or self._queue:
+                    await self._gather()
+                    await self._commit(self._next_group())
                     self._running = []
                     # A storage that never really waits would keep the loop from those who got their answers.
                     await asyncio.sleep(0)
@@ -89,6 +92,17 @@ class GroupCommitter:
             self._queue.clear()
             _refuse(lost, None)
 
+    async def _gather(self) -> None:
+        """Let callers that are under way come along, for a group costs much the same whatever its size.
+
+        Waits for no time, only for turns of the loop, and no longer than turns bring more callers.
+        """
+        quiet = 0
+        while quiet < QUIET_TURNS and len(self._queue) < ENOUGH_BATCHES and not self._urgent:
+            size = len(self._queue)
+            await asyncio.sleep(0)
+            quiet = 0 if len(self._queue) > size else quiet + 1
+
     def _next_group(self) -> list[_Waiting]:
         group: list[_Waiting] = []
         while len(group) < GROUP_BATCHES and (self._urgent or self._queue):
@@ -99,6 +113,8 @@ class GroupCommitter:
         return group
 
     async def _commit(self, waiting: list[_Waiting]) -> None:
+        if not waiting:
+            return
         group = _Group(waiting)
         try:
             await self._run(group)

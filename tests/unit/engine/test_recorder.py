@@ -79,6 +79,14 @@ async def test_what_is_held_goes_ahead_of_the_next_write_in_a_batch_of_its_own()
     assert all(batch[0] == RequireRun(REQUEST, "process") for batch in log.batches)
 
 
+async def test_no_write_overtakes_what_another_has_ahead() -> None:
+    log = Log()
+    run = recorder(log)
+    run.hold(event("1"))
+    await asyncio.gather(run.commit(WRITE), run.commit(WRITE))
+    assert log.names() == [["1"], ["write"], ["write"]]
+
+
 async def test_a_refused_write_takes_no_event_with_it() -> None:
     log = Log()
     log.failures = [None, InternalError("refused")]

@@ -88,7 +88,7 @@ async def answers(tasks: list[asyncio.Task[CommitResult]]) -> list[CommitResult 
     return await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def turns(count: int = 5) -> None:
+async def turns(count: int = 12) -> None:
     for _ in range(count):
         await asyncio.sleep(0)
 

@@ -1,0 +1,1 @@
+"""Benchmarks: what FlowState does a second, beside a bare gRPC server of the same size. ``python -m benchmarks``."""

@@ -1,0 +1,47 @@
+"""``CallAction``: one block, one state write, one message; 32 callers, each in a session of its own."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from benchmarks.load import Caller, for_seconds
+from benchmarks.result import Comparison, Options, Result, at_least, interleaved
+from benchmarks.subject import TRUSTED, Subject, action_call, subject
+
+IN_FLIGHT = 32
+NUMBERS = itertools.count(1)
+SAY = {"text": "What is there to say about it?"}
+
+
+async def call_action(options: Options) -> Sequence[Result]:
+    with tempfile.TemporaryDirectory() as folder:
+        async with subject(Path(folder)) as server:
+            sessions = await server.new_sessions(IN_FLIGHT)
+            request = action_call("turn", SAY, sessions[0], f"{sessions[0]}-00000000")
+            reply = await server.flows.CallAction(request, metadata=TRUSTED)
+            bare = server.floor.unary(request.ByteSize(), reply.ByteSize())
+            callers = [turns(server, "turn", session) for session in sessions]
+            load = partial(for_seconds, seconds=options.seconds, floor=server.floor)
+            floor, measured = await interleaved(
+                options.rounds,
+                lambda: load([bare] * IN_FLIGHT),
+                lambda: load(callers),
+            )
+    return (Comparison("CallAction", floor, measured, at_least(0.2)),)
+
+
+def turns(server: Subject, action: str, session: str) -> Caller:
+    """Calls the action, each time under a request id of its own, as clients do."""
+    request = action_call(action, SAY, session)
+
+    async def call() -> None:
+        request.spec.request_id = f"{session}-{next(NUMBERS):08}"
+        reply = await server.flows.CallAction(request, metadata=TRUSTED)
+        if not reply.action_request.output.json:
+            raise RuntimeError(f"{action} did not complete: {reply}")
+
+    return call

@@ -1,0 +1,83 @@
+"""What a comparison found: ratios with a bar to clear, or a figure that is only told."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from benchmarks.load import Load
+
+
+@dataclass(frozen=True)
+class Options:
+    """``seconds`` is the length of one side's part of a round."""
+
+    rounds: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Bar:
+    limit: float
+    at_least: bool
+
+    def cleared_by(self, ratio: float) -> bool:
+        return ratio >= self.limit if self.at_least else ratio <= self.limit
+
+    def __str__(self) -> str:
+        return f"{'>=' if self.at_least else '<='} {self.limit:g}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Rounds of a floor and of what is compared to it. ``slower`` turns the ratio of the rates over: how many times as
+    long a call takes."""
+
+    name: str
+    floor: Sequence[Load]
+    measured: Sequence[Load]
+    bar: Bar | None = None
+    slower: bool = False
+
+    @property
+    def ratios(self) -> list[float]:
+        ratios = [one.rate / floor.rate for floor, one in zip(self.floor, self.measured, strict=True)]
+        return [1 / ratio for ratio in ratios] if self.slower else ratios
+
+    @property
+    def ratio(self) -> float:
+        return median(self.ratios)
+
+    @property
+    def missed(self) -> bool:
+        return self.bar is not None and not self.bar.cleared_by(self.ratio)
+
+
+@dataclass(frozen=True)
+class Figure:
+    name: str
+    text: str
+
+
+Result = Comparison | Figure
+Benchmark = Callable[[Options], Awaitable[Sequence[Result]]]
+
+
+def at_least(ratio: float) -> Bar:
+    return Bar(ratio, at_least=True)
+
+
+def at_most(ratio: float) -> Bar:
+    return Bar(ratio, at_least=False)
+
+
+async def interleaved(rounds: int, *sides: Callable[[], Awaitable[Load]]) -> list[list[Load]]:
+    """The loads of each side: every round takes all sides in turn, after a round that warms up and does not count."""
+    loads: list[list[Load]] = [[] for _ in sides]
+    for number in range(rounds + 1):
+        for side, kept in zip(sides, loads, strict=True):
+            load = await side()
+            if number:
+                kept.append(load)
+    return loads
