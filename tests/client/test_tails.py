@@ -124,12 +124,12 @@ async def test_the_watchdog_reconnects_after_three_heartbeats(
 async def test_heartbeats_keep_a_silent_tail_alive_and_move_the_cursor(
     server: FakeServer, client: FlowStateClient
 ) -> None:
-    server.events.heartbeat = 0.05
+    server.events.heartbeat = 0.25
 
     async def quiet(request: Any, context: Any) -> AsyncIterator[Tail]:
         yield server.events.started(request.after.sequence)
         for beat in range(8):  # events that are not for this caller pass by: the cursor moves
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.12)
             yield server.events.heartbeat_frame(beat)
         yield server.events.batch(7, server.events.log.events[7:8])
         yield server.events.ended(8)

@@ -41,7 +41,7 @@ class Pair:
 
 @asynccontextmanager
 async def pair(path: Path) -> AsyncIterator[Pair]:
-    settings = {"store": f"sqlite:///{path}", "cancel_grace": 0.5, "drain_grace": GRACE}
+    settings = {"store": f"sqlite:///{path}", "cancel_grace": 0.5, "drain_grace": GRACE, "log_level": "debug"}
     async with server_processes(2, APP, **settings) as (leaving, staying):
         target = f"ipv4:{leaving.target},{staying.target}"
         async with FlowStateClient.connect(target, user="u") as client:
