@@ -138,7 +138,9 @@ async def test_the_peer_leaves(shape: str, leaving: str, access: AccessRecords) 
         await ended.wait()
         (record,) = await access.count(1)
         await asyncio.gather(reading, return_exceptions=True)
-    assert vars(record)["code"] == ("CANCELLED" if leaving == "cancel" else "DEADLINE_EXCEEDED")
+    # At the deadline both sides give up; on a busy machine the server may hear of the client's first.
+    expected = {"CANCELLED"} if leaving == "cancel" else {"DEADLINE_EXCEEDED", "CANCELLED"}
+    assert vars(record)["code"] in expected
 
 
 async def _read(call: Any, shape: str) -> None:
