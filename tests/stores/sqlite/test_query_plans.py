@@ -7,6 +7,7 @@ import pytest
 
 from flowstate_server.stores.contract.reads import SessionFilter, SessionPosition
 from flowstate_server.stores.sqlite import loading, migrations, reads, rows, sweeps, writing
+from flowstate_server.stores.sqlite.many_rows import MOST_ROWS
 
 
 @pytest.fixture
@@ -38,12 +39,6 @@ HOT = {
     "load idempotency key": loading._KEY,
     "update session": writing._SESSION,
     "replace session": writing._REPLACED,
-    "update session head": writing._SESSION_HEAD,
-    "update request head": writing._REQUEST_HEAD,
-    "update state": writing._STATE,
-    "remove state": writing._REMOVED_STATE,
-    "update process": writing._PROCESS,
-    "replace idempotency key": writing._KEY,
     "sweep a request": sweeps._OF_REQUEST,
     "sweep ended": sweeps._ENDED,
     "sweep outside": sweeps._OUTSIDE,
@@ -55,6 +50,26 @@ HOT = {
 def test_it_searches_by_index_and_sorts_nothing(database: sqlite3.Connection, name: str) -> None:
     for step in plan(database, HOT[name]):
         assert step.startswith(("SEARCH", "LIST SUBQUERY", "USING INDEX")), step
+
+
+MANY = {
+    "update session heads": (writing._SESSION_HEADS, 4),
+    "update request heads": (writing._REQUEST_HEADS, 8),
+    "update states": (writing._STATES, 10),
+    "remove states": (writing._REMOVED_STATES, 4),
+    "update processes": (writing._PROCESSES, 4),
+    "replace idempotency keys": (writing._KEYS, 7),
+}
+
+
+@pytest.mark.parametrize("count", [1, 3, MOST_ROWS])
+@pytest.mark.parametrize("name", MANY)
+def test_many_rows_are_each_searched_by_index(database: sqlite3.Connection, name: str, count: int) -> None:
+    statement, width = MANY[name]
+    steps = plan(database, statement.text(count, width))
+    given = "CONSTANT ROW"
+    assert [step for step in steps if "SCAN" in step and given not in step] in ([], ["SCAN new"]), steps
+    assert [step for step in steps if step.startswith("SEARCH")], steps
 
 
 def test_turns_are_found_by_index_and_only_their_items_sorted(database: sqlite3.Connection) -> None:
