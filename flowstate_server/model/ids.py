@@ -11,13 +11,14 @@ from flowstate_server.errors import ValidationFailedError, Violation
 MAX_ID_BYTES = 128
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [one + two for one in _ALPHABET for two in _ALPHABET]
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def new_id(prefix: str) -> str:
     """``prefix`` and 128 bits that sort by time: 48 bits of Unix milliseconds, then 80 random bits (base 32)."""
     number = (time.time_ns() // 1_000_000 << 80) | secrets.randbits(80)
-    return prefix + "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+    return prefix + "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
 
 
 def new_log_id() -> str:
@@ -34,6 +35,8 @@ def check_id(field: str, value: str, *, required: bool = True) -> str:
     if not value:
         if required:
             raise ValidationFailedError((Violation(field, "required", "must not be empty"),))
+        return value
+    if len(value) <= MAX_ID_BYTES and value.isascii() and value.isprintable():
         return value
     if _CONTROL.search(value):
         raise ValidationFailedError(

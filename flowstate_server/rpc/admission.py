@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -27,6 +27,9 @@ STARTS_A_RUN = frozenset(("FlowService/DispatchAction", "FlowService/CallAction"
 Places = Mapping[tuple[str, ...], int]
 """What a call takes a place in, and how many places there are."""
 
+WATCH_SECONDS = 0.05
+_NO_PLACES: Places = {}
+
 
 @dataclass(frozen=True, slots=True)
 class AdmissionLimits:
@@ -41,13 +44,15 @@ class AdmissionLimits:
 class Admission:
     def __init__(self, limits: AdmissionLimits) -> None:
         self.limits = limits
+        self._unary_places: Places = {UNARY: limits.unary}
         self.draining = False
         self._counts: dict[tuple[str, ...], int] = {}
-        self._unary: set[asyncio.Timeout] = set()
-        self._streams: set[asyncio.Timeout] = set()
+        self._unary: set[_Served] = set()
+        self._streams: set[_Served] = set()
         self._stream_ended = asyncio.Event()
+        self._watching = False
 
-    def unary(self, call: Call) -> AbstractAsyncContextManager[None]:
+    def unary(self, call: Call) -> AbstractContextManager[None]:
         """Serve a unary call until its deadline.
 
         Raises:
@@ -56,10 +61,11 @@ class Admission:
         """
         if self.draining and call.method in STARTS_A_RUN:
             raise ServerDrainingError()
-        places: Places = {} if call.method in WITHOUT_IDENTITY else {UNARY: self.limits.unary}
+        places = _NO_PLACES if call.method in WITHOUT_IDENTITY else self._unary_places
+        self._watch()
         return _Served(self, places, self._unary, call.deadline)
 
-    def stream(self, call: Call) -> AbstractAsyncContextManager[None]:
+    def stream(self, call: Call) -> AbstractContextManager[None]:
         """Serve a stream until the server goes down. Raises as :meth:`unary`, or ``TooManyStreamsError``."""
         if self.draining:
             raise ServerDrainingError()
@@ -71,11 +77,11 @@ class Admission:
         }
         return _Served(self, places, self._streams, None)
 
-    def uncounted(self) -> AbstractAsyncContextManager[None]:
+    def uncounted(self) -> AbstractContextManager[None]:
         """Serve a stream that takes no one's place, a health watch."""
         if self.draining:
             raise ServerDrainingError()
-        return _Served(self, {}, self._streams, None)
+        return _Served(self, _NO_PLACES, self._streams, None)
 
     async def streams_end(self) -> None:
         """Wait until no stream is open."""
@@ -87,17 +93,15 @@ class Admission:
         """Refuse new runs and streams, and end the open streams, each at a moment of its own within ``spread``
         seconds, so that their readers do not all arrive elsewhere at once."""
         self.draining = True
-        now = asyncio.get_running_loop().time()
-        for timeout in self._streams:
-            if not timeout.expired():
-                timeout.reschedule(now + random.uniform(0, spread))
+        loop = asyncio.get_running_loop()
+        for stream in self._streams:
+            loop.call_later(random.uniform(0, spread), stream.expire)
 
     def expire(self) -> None:
         """End the unary calls that are still open; callers repeat them elsewhere."""
         self.draining = True
-        for timeout in self._unary:
-            if not timeout.expired():
-                timeout.reschedule(asyncio.get_running_loop().time())
+        for call in self._unary:
+            call.expire()
 
     def take(self, places: Places) -> None:
         counts = self._counts
@@ -114,32 +118,63 @@ class Admission:
                 del self._counts[place]
         self._stream_ended.set()
 
+    def _watch(self) -> None:
+        """Look for calls whose deadline is over, as long as any is open: a timer for each would cost more than most
+        calls do."""
+        if not self._watching:
+            self._watching = True
+            asyncio.get_running_loop().call_later(WATCH_SECONDS, self._look)
+
+    def _look(self) -> None:
+        self._watching = False
+        now = asyncio.get_running_loop().time()
+        for call in self._unary:
+            call.expire_after(now)
+        if self._unary:
+            self._watch()
+
 
 class _Served:
-    """One call from its admission to its end."""
+    """One call from its admission to its end. Ends like a block of :func:`asyncio.timeout`, by cancelling its task."""
 
-    __slots__ = ("_admission", "_open_calls", "_places", "_timeout")
+    __slots__ = ("_admission", "_cancelling", "_deadline", "_expired", "_open_calls", "_places", "_task")
 
     def __init__(
-        self, admission: Admission, places: Places, open_calls: set[asyncio.Timeout], deadline: float | None
+        self, admission: Admission, places: Places, open_calls: set[_Served], deadline: float | None
     ) -> None:
         self._admission = admission
         self._places = places
         self._open_calls = open_calls
-        self._timeout = asyncio.timeout_at(deadline)
+        self._deadline = deadline
+        self._expired = False
 
-    async def __aenter__(self) -> None:
+    def expire(self) -> None:
+        if not self._expired and self in self._open_calls:
+            self._expired = True
+            self._task.cancel()
+
+    def expire_after(self, now: float) -> None:
+        if self._deadline is not None and self._deadline <= now:
+            self.expire()
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a call is served by a task")
+        self._task = task
+        self._cancelling = task.cancelling()
         self._admission.take(self._places)
-        self._open_calls.add(self._timeout)
-        await self._timeout.__aenter__()
+        self._open_calls.add(self)
 
-    async def __aexit__(
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._open_calls.discard(self._timeout)
+        self._open_calls.discard(self)
         self._admission.give_back(self._places)
-        try:
-            await self._timeout.__aexit__(kind, error, traceback)
-        except TimeoutError:
+        if (
+            self._expired
+            and self._task.uncancel() <= self._cancelling
+            and isinstance(error, asyncio.CancelledError)
+        ):
             draining = self._admission.draining
             raise ServerDrainingError() if draining else DeadlineBudgetExhaustedError() from None

@@ -14,6 +14,7 @@ from flowstate_server.rpc.call_metadata import TENANT_KEY, CallMetadata
 USER_KEY = "x-flowstate-user"
 ORG_KEY = "x-flowstate-org"
 PLANE_KEY = "x-flowstate-plane"
+REMEMBERED = 1_000
 
 
 class Authenticator(Protocol):
@@ -39,8 +40,20 @@ class OpenAuthenticator:
 
     def __init__(self, tenant_key: str = TENANT_KEY) -> None:
         self._tenant_key = tenant_key
+        self._keys = (tenant_key, USER_KEY, ORG_KEY, PLANE_KEY)
+        self._known: dict[tuple[tuple[str, ...], ...], Principal] = {}
 
     async def authenticate(self, metadata: CallMetadata, peer: str) -> Principal:
+        claims = metadata.as_sent(self._keys)
+        principal = self._known.get(claims)
+        if principal is None:
+            principal = self._principal(metadata)
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[claims] = principal
+        return principal
+
+    def _principal(self, metadata: CallMetadata) -> Principal:
         user = metadata.identifier(USER_KEY)
         return Principal(
             tenant=metadata.tenant(self._tenant_key) or "",

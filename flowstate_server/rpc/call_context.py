@@ -14,7 +14,10 @@ from grpc import aio
 from flowstate_server.errors import Reason
 from flowstate_server.model.identity import Principal
 from flowstate_server.model.ids import new_id
+from flowstate_server.rpc.call_metadata import CallMetadata
 
+NOBODY = Principal()
+NOTHING_SENT = CallMetadata(())
 ServicerContext = aio.ServicerContext[Any, Any]
 
 CORRELATION_KEY = "x-correlation-id"
@@ -30,9 +33,9 @@ class Call:
     """
 
     method: str
+    metadata: CallMetadata = NOTHING_SENT
     peer: str = ""
-    correlation_id: str = ""
-    principal: Principal = field(default_factory=Principal)
+    principal: Principal = NOBODY
     deadline: float | None = None
     sequence: int = 0
 
@@ -43,6 +46,15 @@ class Call:
     bytes_out: int = 0
     messages_out: int = 0
     began: float = field(default_factory=time.perf_counter)
+    _correlation_id: str = ""
+
+    @property
+    def correlation_id(self) -> str:
+        """The caller's correlation id if it is fit for logs and trailers, else one that is made when first needed."""
+        if not self._correlation_id:
+            given = self.metadata.first(CORRELATION_KEY)
+            self._correlation_id = given if _CORRELATION.fullmatch(given) else new_id("call_")
+        return self._correlation_id
 
     @property
     def elapsed_ms(self) -> float:
@@ -66,8 +78,3 @@ def current_call() -> Call:
 def enter_call(call: Call) -> None:
     """Make ``call`` the current one of this task, which serves nothing else."""
     _current.set(call)
-
-
-def correlation_id(given: str) -> str:
-    """The caller's correlation id if it is fit for logs and trailers, else a new one."""
-    return given if _CORRELATION.fullmatch(given) else new_id("call_")

@@ -16,14 +16,18 @@ class CallMetadata:
     """The metadata of one call. Its values may be secrets: they are never logged."""
 
     def __init__(self, pairs: Iterable[tuple[str, str | bytes]]) -> None:
-        self._values: dict[str, list[str]] = {}
+        self._values: dict[str, tuple[str, ...]] = {}
         for key, value in pairs:
             if isinstance(value, str):
-                self._values.setdefault(key, []).append(value)
+                self._values[key] = (*self._values.get(key, ()), value)
+
+    def as_sent(self, keys: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+        """All values of each key, unchecked."""
+        return tuple([self._values.get(key, ()) for key in keys])
 
     def first(self, key: str) -> str:
         """The first value, or the empty string; for keys that are taken as they come."""
-        return self._values.get(key, [""])[0]
+        return self._values.get(key, ("",))[0]
 
     def single(self, key: str) -> str | None:
         """The one value of ``key``; ``None`` where it is absent, and only there."""

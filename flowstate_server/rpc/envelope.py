@@ -31,7 +31,6 @@ from flowstate_server.rpc.call_context import (
     CORRELATION_KEY,
     Call,
     ServicerContext,
-    correlation_id,
     enter_call,
 )
 from flowstate_server.rpc.call_metadata import CallMetadata
@@ -97,93 +96,53 @@ class Envelope(aio.ServerInterceptor):
     # --- the shapes of methods
 
     def _unary(self, method: str, shape: MethodShape) -> Behavior:
-        async def serve(raw: bytes, context: ServicerContext) -> bytes:
-            async def answer(call: Call, metadata: CallMetadata) -> bytes:
-                await self._identify(call, metadata)
-                call.deadline = self._deadline(context)
-                async with self._admission.unary(call):
-                    request = _decode(call, shape, raw)
-                    return self._encode(call, shape, await shape.behavior(request, context))
+        async def answer(call: Call, raw: bytes, context: ServicerContext) -> bytes:
+            await self._identify(call)
+            call.deadline = self._deadline(context)
+            with self._admission.unary(call):
+                request = _decode(call, shape, raw)
+                return self._encode(call, shape, await shape.behavior(request, context))
 
-            return await self._serve(method, context, answer)
-
-        return serve
+        return _enclosed(method, answer)
 
     def _stream(self, method: str, shape: MethodShape) -> Behavior:
         """For async generators, and for a foreign one that reads a stream of requests (reflection)."""
 
-        async def serve(given: Any, context: ServicerContext) -> None:
-            async def write_all(call: Call, metadata: CallMetadata) -> None:
-                await self._identify(call, metadata)
-                async with self._admission.stream(call):
-                    request = given if shape.request_streaming else _decode(call, shape, given)
-                    await self._write_all(call, shape, shape.behavior(request, context), context)
+        async def write_all(call: Call, given: Any, context: ServicerContext) -> None:
+            await self._identify(call)
+            with self._admission.stream(call):
+                request = given if shape.request_streaming else _decode(call, shape, given)
+                await self._write_all(call, shape, shape.behavior(request, context), context)
 
-            await self._serve(method, context, write_all)
-
-        return serve
+        return _enclosed(method, write_all)
 
     def _writer(self, method: str, shape: MethodShape) -> Behavior:
         """For a foreign servicer that writes by itself (health ``Watch``)."""
 
-        async def serve(raw: bytes, context: ServicerContext) -> None:
-            async def run(call: Call, metadata: CallMetadata) -> None:
-                await self._identify(call, metadata)
-                async with self._admission.uncounted():
-                    await shape.behavior(_decode(call, shape, raw), context)
+        async def run(call: Call, raw: bytes, context: ServicerContext) -> None:
+            await self._identify(call)
+            with self._admission.uncounted():
+                await shape.behavior(_decode(call, shape, raw), context)
 
-            await self._serve(method, context, run)
-
-        return serve
+        return _enclosed(method, run)
 
     def _unknown(self, method: str) -> Handler:
         """Nothing is registered under this name. One of ours (a service that is not served yet) meets identity and
         plane like any other."""
 
-        async def serve(requests: Any, context: ServicerContext) -> None:
-            async def refuse(call: Call, metadata: CallMetadata) -> None:
-                if method in METHOD_PLANES:
-                    await self._identify(call, metadata)
-                raise FeatureDisabledError(method)
+        async def refuse(call: Call, requests: Any, context: ServicerContext) -> None:
+            if method in METHOD_PLANES:
+                await self._identify(call)
+            raise FeatureDisabledError(method)
 
-            await self._serve(method, context, refuse)
-
-        return conversation_handler(serve)
+        return conversation_handler(_enclosed(method, refuse))
 
     # --- what they share
 
-    async def _serve(
-        self, method: str, context: ServicerContext, answer: Callable[[Call, CallMetadata], Awaitable[T]]
-    ) -> T:
-        """Run ``answer``; whatever comes of it, the call ends with one status and one line in the log."""
-        task = asyncio.current_task()
-        metadata = CallMetadata(context.invocation_metadata() or ())
-        call = Call(method, context.peer(), correlation_id(metadata.first(CORRELATION_KEY)))
-        context.set_trailing_metadata(((CORRELATION_KEY, call.correlation_id),))
-        enter_call(call)
-        try:
-            result = await answer(call, metadata)
-            call.code = _OK
-            return result
-        except aio.AbortError:  # a foreign servicer has answered by itself
-            call.code = context.code().name
-            raise
-        except BaseException as error:
-            if task is None or task is not asyncio.current_task() or isinstance(error, _EXITS):
-                call.code = grpc.StatusCode.CANCELLED.name
-                raise
-            if _peer_left(task, error):
-                call.code = _peer_code(context).name
-                raise asyncio.CancelledError from error
-            refusal = _refusal(call, error)
-        finally:
-            log_call(call)
-        return await _abort(call, context, refusal)
-
-    async def _identify(self, call: Call, metadata: CallMetadata) -> None:
+    async def _identify(self, call: Call) -> None:
         if call.method in WITHOUT_IDENTITY:
             return
-        call.principal = await self._authenticator.authenticate(metadata, call.peer)
+        call.principal = await self._authenticator.authenticate(call.metadata, call.peer)
         check_plane(call.method, call.principal.plane)
         check_method(call.method)
 
@@ -215,6 +174,35 @@ class Envelope(aio.ServerInterceptor):
         call.bytes_out += len(data)
         call.messages_out += 1
         return data
+
+
+def _enclosed(method: str, answer: Callable[[Call, Any, ServicerContext], Awaitable[T]]) -> Behavior:
+    """``answer``; whatever comes of it, the call ends with one status and one line in the log."""
+
+    async def serve(given: Any, context: ServicerContext) -> T:
+        task = asyncio.current_task()
+        call = Call(method, CallMetadata(context.invocation_metadata() or ()), context.peer())
+        enter_call(call)
+        try:
+            result = await answer(call, given, context)
+            call.code = _OK
+            return result
+        except aio.AbortError:  # a foreign servicer has answered by itself
+            call.code = context.code().name
+            raise
+        except BaseException as error:
+            if task is None or task is not asyncio.current_task() or isinstance(error, _EXITS):
+                call.code = grpc.StatusCode.CANCELLED.name
+                raise
+            if _peer_left(task, error):
+                call.code = _peer_code(context).name
+                raise asyncio.CancelledError from error
+            refusal = _refusal(call, error)
+        finally:
+            log_call(call)
+        return await _abort(call, context, refusal)
+
+    return serve
 
 
 def _decode(call: Call, shape: MethodShape, raw: bytes) -> Message:

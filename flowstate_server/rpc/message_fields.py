@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 from flowstate_server.engine.settings import EngineSettings
@@ -40,16 +38,23 @@ def check_document_reply(size: int) -> None:
         raise MessageTooLargeError("The reply", size, MAX_DOCUMENT_REPLY)
 
 
-@contextmanager
-def under(field: str) -> Iterator[None]:
+class under:
     """Name the fields in errors from within as parts of the message field ``field``."""
-    try:
-        yield
-    except ValidationFailedError as error:
-        placed = tuple(replace(one, path=_join(field, one.path)) for one in error.violations)
-        raise ValidationFailedError(placed) from None
-    except (JsonInvalidError, JsonLimitError, JsonNumberError) as error:
-        raise type(error)(_join(field, error.path), error.problem) from None
+
+    __slots__ = ("_field",)
+
+    def __init__(self, field: str) -> None:
+        self._field = field
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, ValidationFailedError):
+            placed = tuple(replace(one, path=_join(self._field, one.path)) for one in error.violations)
+            raise ValidationFailedError(placed) from None
+        if isinstance(error, JsonInvalidError | JsonLimitError | JsonNumberError):
+            raise type(error)(_join(self._field, error.path), error.problem) from None
 
 
 def _join(field: str, path: str) -> str:
