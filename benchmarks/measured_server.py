@@ -16,6 +16,7 @@ from benchmarks.event_loop import run
 from benchmarks.floor import FloorHandler
 from benchmarks.flow import bench_flow
 from flowstate_server.app import create_flowstate
+from flowstate_server.cli.garbage import settle_garbage_collector
 from flowstate_server.rpc.server import FlowStateServer
 from flowstate_server.rpc.server_options import ServerOptions
 from flowstate_server.stores.sqlite.store import SqliteStore
@@ -30,6 +31,7 @@ async def serve(database: str) -> None:
     floor_port = floor.add_insecure_port("127.0.0.1:0")
     port = await server.start()
     await floor.start()
+    settle_garbage_collector()
     print(json.dumps({"flowstate": port, "floor": floor_port}), flush=True)
     await asyncio.to_thread(sys.stdin.read)
     await floor.stop(0)
@@ -37,6 +39,6 @@ async def serve(database: str) -> None:
 
 
 if __name__ == "__main__":
-    # As `flowstate serve` logs: every call, to stderr, which the benchmark sends to a file.
+    # As `flowstate serve` logs: to stderr, which the benchmark sends to a file.
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     run(serve(sys.argv[1]))

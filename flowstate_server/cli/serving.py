@@ -10,6 +10,7 @@ import sys
 
 from flowstate_server.app import FlowState, engine_settings, store_from_url
 from flowstate_server.cli.announcement import Announcement
+from flowstate_server.cli.garbage import settle_garbage_collector
 from flowstate_server.cli.problem import MISUSED, give_up
 from flowstate_server.cli.server_settings import server_options
 from flowstate_server.rpc.server import FlowStateServer
@@ -27,6 +28,7 @@ async def serve_until_stopped(name: str, app: FlowState, settings: Settings) -> 
     signals = _signals()
     announcement = Announcement(name, app, settings)
     server, port = await _start(app, settings)
+    settle_garbage_collector()
     announcement.listening(port)
     await signals.get()
     announcement.stopping()

@@ -72,36 +72,41 @@ def check_fields(message: Message) -> None:
 
 
 class _Watched(NamedTuple):
-    """A field that is not served (``feature`` names it), or that holds messages with such fields."""
+    """Fields that are not served, and fields that hold messages with such fields, each by whether one can tell that it
+    is set."""
 
-    name: str
-    has_presence: bool
-    feature: str
-    inside: tuple[_Watched, ...]
+    unserved: list[tuple[str, str]]
+    unserved_if_present: list[tuple[str, str]]
+    repeated: list[tuple[str, _Watched]]
+    single: list[tuple[str, _Watched]]
 
 
-def _check(message: Message, fields: tuple[_Watched, ...]) -> None:
-    for name, has_presence, feature, inside in fields:
-        if has_presence and not message.HasField(name):
-            continue
-        value = getattr(message, name)
-        if feature:
-            if has_presence or value:
-                raise FeatureDisabledError(feature)
-        else:
-            for part in (value,) if has_presence else value:
-                _check(part, inside)
+def _check(message: Message, watched: _Watched) -> None:
+    unserved, unserved_if_present, repeated, single = watched
+    for name, feature in unserved:
+        if getattr(message, name):
+            raise FeatureDisabledError(feature)
+    for name, feature in unserved_if_present:
+        if message.HasField(name):
+            raise FeatureDisabledError(feature)
+    for name, inside in repeated:
+        for part in getattr(message, name):
+            _check(part, inside)
+    for name, inside in single:
+        if message.HasField(name):
+            _check(getattr(message, name), inside)
 
 
 @cache
-def _watched_in(descriptor: Descriptor) -> tuple[_Watched, ...]:
-    watched = []
+def _watched_in(descriptor: Descriptor) -> _Watched:
+    watched = _Watched([], [], [], [])
     for field in descriptor.fields:
         feature = f"{descriptor.name}.{field.name}"
         if not OPTIONAL_FIELDS.get(feature, True):
-            watched.append(_Watched(field.name, field.has_presence, feature, ()))
+            unserved = watched.unserved_if_present if field.has_presence else watched.unserved
+            unserved.append((field.name, feature))
         elif field.message_type is not None and not field.message_type.GetOptions().map_entry:
             inside = _watched_in(field.message_type)
-            if inside:
-                watched.append(_Watched(field.name, field.has_presence, "", inside))
-    return tuple(watched)
+            if any(inside):
+                (watched.single if field.has_presence else watched.repeated).append((field.name, inside))
+    return watched

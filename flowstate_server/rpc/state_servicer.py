@@ -7,7 +7,7 @@ from flowstate.v1.state_service_pb2_grpc import StateServiceServicer
 from flowstate_server.engine.engine import Engine
 from flowstate_server.errors import FeatureDisabledError
 from flowstate_server.rpc.call_context import ServicerContext, current_call
-from flowstate_server.rpc.codec.state import decode_commit, decode_targets, encode_committed, encode_records
+from flowstate_server.rpc.codec.state import decode_commit, decode_targets, encode_committed, encode_states
 
 
 class StateServicer(StateServiceServicer):
@@ -16,7 +16,7 @@ class StateServicer(StateServiceServicer):
 
     async def GetState(self, request: pb.GetStateRequest, context: ServicerContext) -> pb.GetStateResponse:
         views = await self._engine.states.get(current_call().principal, decode_targets(request.scopes))
-        return pb.GetStateResponse(records=encode_records(views))
+        return encode_states(views)
 
     async def CommitState(
         self, request: pb.CommitStateRequest, context: ServicerContext

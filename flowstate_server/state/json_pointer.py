@@ -27,7 +27,9 @@ def parse_pointer(text: str) -> Pointer:
         raise PathInvalidError(text, 'must be "" or start with "/"')
     if "~" in text and _BAD_ESCAPE.search(text):
         raise PathInvalidError(text, 'may have "~" only as "~0" or "~1"')
-    keys = tuple(part.replace("~1", "/").replace("~0", "~") for part in text[1:].split("/"))
+    keys = tuple(text[1:].split("/"))
+    if "~" in text:
+        keys = tuple([key.replace("~1", "/").replace("~0", "~") for key in keys])
     if len(keys) > MAX_DEPTH:
         raise PathInvalidError(text, f"goes deeper than {MAX_DEPTH} levels")
     if any(len(key) > 64 and len(key.encode()) > MAX_KEY_BYTES for key in keys):

@@ -14,6 +14,8 @@ _TO_WIRE = {
     ScopeKind.USER: pb.SCOPE_KIND_USER,
     ScopeKind.ORG: pb.SCOPE_KIND_ORG,
 }
+_OWNERS = {kind: f"{kind}_id" for kind in ScopeKind}
+_OWNED = {owner: kind for kind, owner in _OWNERS.items()}
 _FROM_WIRE = {wire: kind for kind, wire in _TO_WIRE.items()}
 
 
@@ -33,10 +35,10 @@ def decode_scope_ref(ref: pb.ScopeRef, path: str) -> ScopeTarget:
     with under(path):
         target = check_id(owner, getattr(ref, owner))
         flow_kind = check_id("flow_kind", ref.flow_kind, required=False)
-    return ScopeTarget(ScopeKind(owner.removesuffix("_id")), target, flow_kind)
+    return ScopeTarget(_OWNED[owner], target, flow_kind)
 
 
-def encode_scope_ref(target: ScopeTarget) -> pb.ScopeRef:
-    ref = pb.ScopeRef(flow_kind=target.flow_kind)
-    setattr(ref, f"{target.kind}_id", target.id)
-    return ref
+def set_scope_ref(ref: pb.ScopeRef, target: ScopeTarget) -> None:
+    setattr(ref, _OWNERS[target.kind], target.id)
+    if target.flow_kind:
+        ref.flow_kind = target.flow_kind

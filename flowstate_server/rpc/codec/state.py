@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flowstate.v1 import state_service_pb2 as pb
-from flowstate.v1.types_pb2 import Precondition as WirePrecondition, RecordMeta, ScopeRef
+from flowstate.v1.types_pb2 import Precondition as WirePrecondition, ScopeRef
 from flowstate_server.engine.calls import (
     AtVersion,
     Exists,
@@ -20,10 +20,10 @@ from flowstate_server.engine.calls import (
 )
 from flowstate_server.errors import JsonNumberError, PathInvalidError
 from flowstate_server.model.json_values import Json, encode_json
-from flowstate_server.rpc.codec.scopes import decode_scope_ref, encode_scope_ref
-from flowstate_server.rpc.codec.time import encode_time
+from flowstate_server.rpc.codec.scopes import decode_scope_ref, set_scope_ref
+from flowstate_server.rpc.codec.time import set_time
 from flowstate_server.rpc.fingerprints import fingerprint
-from flowstate_server.rpc.json_values import decode_value, encode_text
+from flowstate_server.rpc.json_values import decode_value
 from flowstate_server.rpc.message_fields import MAX_DOCUMENT_REPLY, check_document_reply, invalid, required
 from flowstate_server.state.json_limits import check_key
 from flowstate_server.state.json_pointer import Pointer, parse_pointer
@@ -44,9 +44,9 @@ def decode_targets(scopes: Sequence[ScopeRef]) -> Sequence[ScopeTarget]:
 
 
 def decode_commit(request: pb.CommitStateRequest) -> StateCommit:
-    mutations = (
+    mutations = [
         _decode_mutation(mutation, f"mutations[{index}]") for index, mutation in enumerate(request.mutations)
-    )
+    ]
     return StateCommit(
         tuple(mutations),
         idempotency_key=request.idempotency_key,
@@ -58,8 +58,10 @@ def decode_commit(request: pb.CommitStateRequest) -> StateCommit:
 def _decode_mutation(mutation: pb.StateMutation, path: str) -> StateMutation:
     return StateMutation(
         decode_scope_ref(mutation.scope, f"{path}.scope"),
-        tuple(decode_operation(op, f"{path}.ops[{index}]") for index, op in enumerate(mutation.ops)),
-        _decode_precondition(mutation.precondition, f"{path}.precondition"),
+        tuple([decode_operation(op, f"{path}.ops[{index}]") for index, op in enumerate(mutation.ops)]),
+        _decode_precondition(mutation.precondition, f"{path}.precondition")
+        if mutation.HasField("precondition")
+        else None,
     )
 
 
@@ -150,11 +152,14 @@ def _fields(value: Json, path: str) -> dict[str, Json]:
 # --- records
 
 
-def encode_records(views: Sequence[StateView]) -> Sequence[pb.StateRecord]:
+def encode_states(views: Sequence[StateView]) -> pb.GetStateResponse:
     """Records with their documents, defaults showing; together no larger than a reply may be."""
     texts = [_document(view) for view in views]
     check_document_reply(sum(len(text) for text in texts if text is not None))
-    return [_encode_record(view, text) for view, text in zip(views, texts, strict=True)]
+    response = pb.GetStateResponse()
+    for view, text in zip(views, texts, strict=True):
+        _fill(response.records.add(), view, text)
+    return response
 
 
 def _document(view: StateView) -> bytes | None:
@@ -166,28 +171,26 @@ def _document(view: StateView) -> bytes | None:
 
 def encode_committed(committed: StateCommitted, *, documents: bool) -> pb.CommitStateResponse:
     """What was committed; documents that don't fit the reply are left out, for it can't be refused any more."""
-    records = []
+    response = pb.CommitStateResponse(replayed=committed.replayed)
     room = MAX_DOCUMENT_REPLY if documents and not committed.replayed else 0
     for view in committed.views:
         text = _document(view) if room else None
         if text is not None and len(text) > room:
             text = None
         room -= len(text or b"")
-        records.append(_encode_record(view, text))
-    return pb.CommitStateResponse(records=records, replayed=committed.replayed)
+        _fill(response.records.add(), view, text)
+    return response
 
 
-def _encode_record(view: StateView, text: bytes | None) -> pb.StateRecord:
+def _fill(message: pb.StateRecord, view: StateView, text: bytes | None) -> None:
     record = view.record
-    return pb.StateRecord(
-        scope=encode_scope_ref(view.target),
-        state=None if text is None else encode_text(text),
-        meta=RecordMeta(
-            version=record.version,
-            create_time=encode_time(record.create_time),
-            update_time=encode_time(record.update_time),
-        ),
-        schema_hash=view.schema_hash,
-        exists=record.exists,
-        changed=view.changed,
-    )
+    set_scope_ref(message.scope, view.target)
+    if text is not None:
+        message.state.json = text
+    meta = message.meta
+    meta.version = record.version
+    set_time(meta.create_time, record.create_time)
+    set_time(meta.update_time, record.update_time)
+    message.schema_hash = view.schema_hash
+    message.exists = record.exists
+    message.changed = view.changed

@@ -24,7 +24,7 @@ from flowstate_server.rpc.codec.state import (
     decode_operation,
     decode_targets,
     encode_committed,
-    encode_records,
+    encode_states,
 )
 from flowstate_server.state.merge import Declaration, merge_declarations
 from flowstate_server.state.operations import (
@@ -212,7 +212,7 @@ def _view(text: bytes = b'{"n":1}', **fields: Any) -> StateView:
 
 
 def test_a_record_has_its_document_with_defaults() -> None:
-    (record,) = encode_records([_view()])
+    (record,) = encode_states([_view()]).records
     assert record.scope == ScopeRef(user_id="u1", flow_kind="chat")
     assert record.state.json == b'{"n":1,"m":0}'
     assert record.meta.version == 3
@@ -221,14 +221,14 @@ def test_a_record_has_its_document_with_defaults() -> None:
 
 
 def test_a_record_that_no_flow_governs_has_its_document_as_stored() -> None:
-    (record,) = encode_records([_view(b'{"a":1.0}', schema=None)])
+    (record,) = encode_states([_view(b'{"a":1.0}', schema=None)]).records
     assert record.state.json == b'{"a":1.0}'
     assert record.schema_hash == ""
 
 
 def test_a_record_that_was_never_written_has_no_times() -> None:
     view = StateView(ScopeTarget(ScopeKind.SESSION, "s"), StateRecord(user_scope("u1")), None)
-    (record,) = encode_records([view])
+    (record,) = encode_states([view]).records
     assert not record.exists
     assert not record.HasField("state")
     assert not record.meta.HasField("create_time")
@@ -244,6 +244,6 @@ def test_a_replay_has_no_documents() -> None:
 def test_documents_that_do_not_fit_one_reply() -> None:
     views = [_view(b'{"n":1,"note":"' + b"x" * 1_000_000 + b'"}') for _ in range(4)]
     with pytest.raises(MessageTooLargeError):
-        encode_records(views)
+        encode_states(views)
     reply = encode_committed(StateCommitted(views, replayed=False), documents=True)
     assert [record.HasField("state") for record in reply.records] == [True, True, True, False]
