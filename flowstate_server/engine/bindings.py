@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 
 from flowstate_server.errors import (
     AccessDeniedError,
@@ -14,6 +13,7 @@ from flowstate_server.errors import (
     ValidationFailedError,
     Violation,
 )
+from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Principal
 from flowstate_server.model.ids import check_id
 from flowstate_server.model.records import RequestHead, SessionRecord
@@ -23,7 +23,7 @@ from flowstate_server.stores.contract.store import Store
 REMEMBERED = 10_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Binding:
     """What a session is bound to for its whole life; ``log_id`` tells this life from others under the same id."""
 

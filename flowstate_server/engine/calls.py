@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.events import EventRecord
+from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.model.records import Failure, RequestRecord, SessionRecord, StateRecord
 from flowstate_server.model.scopes import ScopeKind
@@ -48,7 +49,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ActionCall:
     """A call of an action with its fields as sent (empty where not sent); ``input`` is JSON text, unchecked.
 
@@ -65,7 +66,7 @@ class ActionCall:
     execution_timeout: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dispatched:
     """The stored request; ``attached`` when the call repeated an earlier one and nothing was written."""
 
@@ -73,7 +74,7 @@ class Dispatched:
     attached: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Waited:
     request: RequestRecord
     done: bool
@@ -82,7 +83,7 @@ class Waited:
 # --- sessions -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NewSession:
     """A session to create; ``metadata`` is JSON text, unchecked (empty: none)."""
 
@@ -96,13 +97,13 @@ class NewSession:
     metadata: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SessionView:
     record: SessionRecord
     activity_time: Micros
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CreatedSession:
     """``session`` holds the id and version only when ``replayed``."""
 
@@ -110,7 +111,7 @@ class CreatedSession:
     replayed: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SessionQuery:
     """Which sessions to list; empty parts do not filter. ``page_size`` as sent (0: default)."""
 
@@ -121,7 +122,7 @@ class SessionQuery:
     page_token: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SessionPage:
     sessions: Sequence[SessionView]
     next_page_token: str
@@ -130,7 +131,7 @@ class SessionPage:
 # --- snapshots ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Selector:
     """Part of a snapshot: some names of a scope, or all of them when ``names`` is empty."""
 
@@ -138,7 +139,7 @@ class Selector:
     names: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ScopeProjection:
     """What clients may see of a scope: values by name, and the failures of derived ones by name."""
 
@@ -148,7 +149,7 @@ class ScopeProjection:
     failures: Mapping[str, Failure] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LogCursor:
     """A place in a log: everything up to ``sequence`` was seen. ``log_id`` names the log's incarnation."""
 
@@ -156,13 +157,13 @@ class LogCursor:
     sequence: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ActiveRequest:
     request_id: str
     cursor: LogCursor
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Snapshot:
     session_id: str
     scopes: Sequence[ScopeProjection]
@@ -174,7 +175,7 @@ class Snapshot:
 # --- state --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ScopeTarget:
     """A scope as a caller names it: its kind and bare id, and the flow whose schema governs the write."""
 
@@ -183,14 +184,14 @@ class ScopeTarget:
     flow_kind: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StateMutation:
     target: ScopeTarget
     operations: tuple[Operation, ...]
     precondition: Precondition | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StateCommit:
     """Mutations that are committed all or not at all. ``fingerprint`` is that of the message as sent."""
 
@@ -200,7 +201,7 @@ class StateCommit:
     request_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StateView:
     """A state record as callers see it; ``schema`` is that of the flow that governs it, if there is one."""
 
@@ -221,7 +222,7 @@ class StateView:
         return "" if self.schema is None else self.schema.hash
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StateCommitted:
     views: Sequence[StateView]
     replayed: bool
@@ -230,7 +231,7 @@ class StateCommitted:
 # --- tails --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TailCall:
     """Which log to follow and from where: after ``cursor``, or only what is new (``latest``).
 
@@ -244,7 +245,7 @@ class TailCall:
     replay_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TailStarted:
     cursor: LogCursor
     earliest: int
@@ -252,7 +253,7 @@ class TailStarted:
     heartbeat: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TailBatch:
     """Events as the caller's plane may see them, at least one. ``after`` is the cursor before the batch."""
 
@@ -261,7 +262,7 @@ class TailBatch:
     after: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TailTrimmed:
     """Transient events between ``first`` and ``last`` were swept before the caller came; the cursor has not moved."""
 
@@ -270,18 +271,18 @@ class TailTrimmed:
     last: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TailCaughtUp:
     cursor: LogCursor
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TailHeartbeat:
     cursor: LogCursor
     latest: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TailEnded:
     """The log has ended (``terminal``), or a ``replay_only`` tail has shown what was there."""
 
@@ -293,7 +294,7 @@ class TailEnded:
 TailFrame = TailStarted | TailBatch | TailTrimmed | TailCaughtUp | TailHeartbeat | TailEnded
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EventList:
     events: Sequence[EventRecord]
     cursor: LogCursor

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -43,6 +43,7 @@ from flowstate_server.flows.context import SessionIdentity
 from flowstate_server.flows.flow import Flow
 from flowstate_server.flows.registry import FlowRegistry
 from flowstate_server.model.events import Event, EventType
+from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Principal
 from flowstate_server.model.ids import check_id, new_id, new_log_id
 from flowstate_server.model.items import Audience
@@ -71,7 +72,7 @@ TO_CLIENTS = frozenset((Audience.CLIENT,))
 RACES = 5
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Checked:
     """A call that passed every check that needs no store."""
 

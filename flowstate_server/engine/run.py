@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from flowstate_server.engine.block_executor import BlockExecutor, elapsed_since
@@ -25,6 +25,7 @@ from flowstate_server.errors import (
 )
 from flowstate_server.flows.action import Action
 from flowstate_server.model.events import EventType
+from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import JsonObject, decode_json, encode_json
 from flowstate_server.model.records import Failure, RequestHead, RequestRecord, RequestStatus
 from flowstate_server.stores.contract.writes import FinishRequest
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 LONGEST_PAUSE = 2.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ending:
     """How a run ends; ``payload`` is its terminal event's."""
 
@@ -45,7 +46,7 @@ class Ending:
     failure: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stop:
     """Why a run is stopped from outside, and with which status it ends."""
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from flowstate_server.engine.items import RunItems
 from flowstate_server.engine.recorder import Recorder
 from flowstate_server.engine.scope_handle import RunScope
 from flowstate_server.engine.session_handle import RunSession
 from flowstate_server.flows.flow import Flow
+from flowstate_server.model.frozen import frozen
 from flowstate_server.model.records import RequestHead
 from flowstate_server.model.scopes import ScopeKind
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunParts:
     """``scopes`` lacks the org's when the session has none; ``loop`` is the server's."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from flowstate_server.errors import StateTooLargeError
 from flowstate_server.flows.flow import Flow
 from flowstate_server.model.events import Event, EventType
+from flowstate_server.model.frozen import frozen
 from flowstate_server.model.items import Audience
 from flowstate_server.model.json_values import encode_json
 from flowstate_server.model.records import StateRecord
@@ -21,7 +21,7 @@ TO_CLIENTS = frozenset((Audience.CLIENT,))
 INTERNAL = frozenset((Audience.INTERNAL,))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChangeRules:
     """What governs the changes of one scope: its schema, its size limit, and how its events are marked."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from flowstate_server.engine.bindings import Bindings, check_binding, check_owner
 from flowstate_server.engine.calls import ScopeTarget, StateCommit, StateCommitted, StateMutation, StateView
@@ -20,6 +19,7 @@ from flowstate_server.errors import (
 from flowstate_server.flows.flow import Flow
 from flowstate_server.flows.registry import FlowRegistry
 from flowstate_server.model.clock import micros
+from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Principal
 from flowstate_server.model.ids import check_id
 from flowstate_server.model.records import IdempotencyKey, StateRecord
@@ -46,7 +46,7 @@ from flowstate_server.stores.contract.writes import (
 RACES = 5
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Resolved:
     """A target with its record's key, the flow that governs it, and what must hold for it when it is written."""
 

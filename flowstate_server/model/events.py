@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from flowstate_server.model.clock import Micros
+from flowstate_server.model.frozen import frozen
 from flowstate_server.model.items import Audience, Item
 from flowstate_server.model.scopes import SessionKey
 
@@ -43,7 +43,7 @@ _TERMINAL = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Event:
     """An event as it is emitted, before the store gives it its place in a log.
 
@@ -82,7 +82,7 @@ class Event:
     item: Item | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EventRecord:
     """An event in its place: ``session_sequence`` in its session's log and, if it belongs to a request, ``sequence``
     in the request's (else 0). Both start at 1 and have no hole when written; sweeps of transient events make holes.

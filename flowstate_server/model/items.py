@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from flowstate_server.model.clock import Micros
+from flowstate_server.model.frozen import frozen
 from flowstate_server.model.scopes import SessionKey
 
 
@@ -26,7 +26,7 @@ class Audience(StrEnum):
     HISTORY = "history"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Item:
     """An item as a run makes it. ``content`` is JSON text; ``index`` counts from 0 in its request.
 
@@ -44,7 +44,7 @@ class Item:
     audiences: frozenset[Audience] = frozenset((Audience.CLIENT, Audience.HISTORY))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ItemRecord:
     """An item as the store keeps it: one row, appended once, never rewritten.
 

@@ -6,18 +6,18 @@ Narrow, often rewritten rows (the ``...Head`` records) are kept apart from docum
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
-from functools import cached_property
 from typing import cast
 
 from flowstate_server.model.clock import Micros
+from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Tenant
 from flowstate_server.model.json_values import EMPTY_OBJECT, JsonObject, decode_json
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SessionRecord:
     """A session's binding (fixed at creation) and its metadata (versioned by ``version``, apart from its state).
 
@@ -44,7 +44,7 @@ class SessionRecord:
         return self.delete_time > 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SessionHead:
     """A session's counters: the newest ``session_sequence``, the completed turns, the last activity."""
 
@@ -67,7 +67,7 @@ class RequestStatus(StrEnum):
         return self is not RequestStatus.IN_PROGRESS
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Failure:
     """Why a request or a derived value failed, in words meant for the client.
 
@@ -82,7 +82,7 @@ class Failure:
     retryable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RequestHead:
     """The part of a request that its writes read and change.
 
@@ -107,7 +107,7 @@ class RequestHead:
     end_time: Micros = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RequestRecord:
     """A whole request. ``input`` and ``output`` are JSON text; ``output`` is there once it is completed.
 
@@ -129,7 +129,7 @@ class RequestRecord:
         return self.head.key
 
 
-@dataclass(frozen=True)
+@frozen
 class StateRecord:
     """A scope's state at one version, as JSON text. A record never written has version 0 and does not exist.
 
@@ -144,11 +144,16 @@ class StateRecord:
     text: bytes = EMPTY_OBJECT
     create_time: Micros = 0
     update_time: Micros = 0
+    _state: JsonObject | None = field(default=None, init=False, repr=False, compare=False)
 
-    @cached_property
+    @property
     def state(self) -> JsonObject:
-        """The parsed ``text``. Never modify it: others hold the same value."""
-        return cast(JsonObject, decode_json(self.text))
+        """The parsed ``text``, parsed once. Never modify it: others hold the same value."""
+        state = self._state
+        if state is None:
+            state = cast(JsonObject, decode_json(self.text))
+            object.__setattr__(self, "_state", state)
+        return state
 
 
 def state_record(
@@ -163,11 +168,11 @@ def state_record(
 ) -> StateRecord:
     """An existing record whose ``state`` is known already, so that nobody parses ``text`` again."""
     record = StateRecord(key, version, incarnation, True, text, create_time, update_time)
-    record.__dict__["state"] = state
+    object.__setattr__(record, "_state", state)
     return record
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StateHead:
     """A state record without its document."""
 
@@ -177,7 +182,7 @@ class StateHead:
     exists: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProcessRecord:
     """A server process and its lease: it expires ``lease`` after ``renew_time``, both by the store's time.
 
@@ -194,7 +199,7 @@ class ProcessRecord:
         return self.renew_time + self.lease
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IdempotencyKey:
     """Names one logical call of one caller: the same key from another tenant, principal or method is another call."""
 
@@ -204,7 +209,7 @@ class IdempotencyKey:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IdempotencyRecord:
     """A remembered call: what was asked (``fingerprint``) and the JSON text of what was answered."""
 

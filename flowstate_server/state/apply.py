@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 from flowstate_server.errors import (
@@ -13,6 +12,7 @@ from flowstate_server.errors import (
     StateTestFailedError,
     StateTypeConflictError,
 )
+from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import Json, JsonObject, same_json
 from flowstate_server.state.difference import Difference, difference_at
 from flowstate_server.state.json_limits import MAX_DEPTH, MAX_INT, MIN_INT, TOO_DEEP, check_key
@@ -36,7 +36,7 @@ __all__ = ["Applied", "Difference", "apply", "difference"]
 _Container = TypeVar("_Container", dict[str, Json], list[Json])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Applied:
     """A state after operations, not yet checked: ``fields`` are the top-level fields they touched, ``pointers`` the
     places, touched with or without effect. What they did not touch is shared with the state before."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Set
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import Json, JsonObject, encode_json, same_json
 from flowstate_server.state.json_pointer import Pointer, format_pointer
 from flowstate_server.state.missing import MISSING, Missing
@@ -13,7 +14,7 @@ MAX_FIELD_BYTES = 16 * 1024
 """More JSON than this of one top-level field, and the change only names the field."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Difference:
     """``changed`` maps JSON Pointers to new values, ``removed`` holds pointers, ``stale`` the names of top-level fields
     that changed by too much to be listed. No place is listed twice, nor below another one."""

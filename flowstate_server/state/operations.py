@@ -7,16 +7,16 @@ clean JSON. What each does is defined by :func:`flowstate_server.state.apply.app
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from flowstate_server.errors import JsonInvalidError, PathInvalidError
+from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.state.json_limits import is_text
 from flowstate_server.state.json_pointer import Pointer, format_pointer
 from flowstate_server.state.python_values import to_json
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SetValue:
     """Put ``value`` at ``path``. At the root it replaces the state, but for fields that the schema does not declare."""
 
@@ -24,7 +24,7 @@ class SetValue:
     value: Json
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Merge:
     """Set each of ``fields`` in the object at ``path``; ``None`` is a value like any other."""
 
@@ -32,7 +32,7 @@ class Merge:
     fields: JsonObject
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Increment:
     """Add ``by`` to the number at ``path``: two integers make an integer, a double on either side a double."""
 
@@ -40,7 +40,7 @@ class Increment:
     by: int | float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Append:
     """Append ``values`` to the list at ``path``."""
 
@@ -48,7 +48,7 @@ class Append:
     values: tuple[Json, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Remove:
     """Remove the member at ``path``. If there is none: no change, or ``StateTestFailedError`` if it ``must_exist``."""
 
@@ -56,7 +56,7 @@ class Remove:
     must_exist: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PutRecord:
     """Put ``value`` under ``key`` in the map at ``path``."""
 
@@ -65,7 +65,7 @@ class PutRecord:
     value: Json
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DeleteRecord:
     """Remove ``key`` from the map at ``path``; no change if there is no such key or no map."""
 

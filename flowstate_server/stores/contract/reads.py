@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.events import EventRecord
+from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Tenant
 from flowstate_server.model.records import RequestHead, SessionHead, SessionRecord, StateRecord
 from flowstate_server.model.scopes import ScopeKey
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SessionFilter:
     """Which sessions of one tenant to list; a part left ``None`` does not filter (an empty ``org_id`` means: none)."""
 
@@ -23,7 +23,7 @@ class SessionFilter:
     include_ephemeral: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SessionPosition:
     """Where a page of sessions ended: the last one's create time and id. Listing goes newest first, ties by id
     descending."""
@@ -32,13 +32,13 @@ class SessionPosition:
     session_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ListedSession:
     record: SessionRecord
     activity_time: Micros
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EventPage:
     """Events of one request's log after a cursor, in order, with the log's head from the same consistent read.
 
@@ -51,7 +51,7 @@ class EventPage:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Projection:
     """States, session head and active requests of one session, all from one consistent read at ``time``.
 

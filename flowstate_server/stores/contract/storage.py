@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.events import EventRecord
+from flowstate_server.model.frozen import frozen
 from flowstate_server.model.records import (
     Failure,
     IdempotencyKey,
@@ -58,7 +59,7 @@ class Loaded:
     idempotency_keys: dict[IdempotencyKey, IdempotencyRecord] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outcome:
     """A finished request's outcome, kept with its record."""
 

@@ -8,10 +8,11 @@ whole batch: :meth:`Store.commit` raises the error named with the write and stor
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.events import Event, EventType
+from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import JsonObject
 from flowstate_server.model.records import (
     Failure,
@@ -32,7 +33,7 @@ class SessionChanged(Exception):
 # --- sessions -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CreateSession:
     """Create the session as bound here.
 
@@ -54,7 +55,7 @@ class CreateSession:
     exclusive: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RequireSession:
     """Refuse with ``SessionNotFoundError`` unless the session lives, with :class:`SessionChanged` unless it is the
     incarnation ``log_id``."""
@@ -63,7 +64,7 @@ class RequireSession:
     log_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UpdateSession:
     """Replace the named metadata fields (``title``, ``description``, ``tags``, ``metadata``) of a live session.
 
@@ -79,7 +80,7 @@ class UpdateSession:
 # --- requests -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CreateRequest:
     """Create a request in progress, run by ``process``, in a session that lives or is created earlier in the batch.
 
@@ -105,7 +106,7 @@ class CreateRequest:
     load: tuple[ScopeKey, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RequireRun:
     """Refuse unless, if ``process`` is given, the request is run by that process, which holds its lease (else
     ``LeaseLostError``), and is in progress (else ``RequestTerminalError``). An unknown request:
@@ -118,7 +119,7 @@ class RequireRun:
     process: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RequestCancel:
     """Ask the process that runs the request to cancel it. No change if the request has ended or was asked before."""
 
@@ -126,7 +127,7 @@ class RequestCancel:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FinishRequest:
     """End a request: its status, outcome and terminal event in one, and its request scope removed.
 
@@ -149,14 +150,14 @@ class FinishRequest:
 # --- state --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AtVersion:
     """The record must be at exactly this version (0: never written)."""
 
     version: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Exists:
     """The record must exist, or must not."""
 
@@ -166,7 +167,7 @@ class Exists:
 Precondition = AtVersion | Exists
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Changed:
     """A new state, its JSON text, and the events that tell of it (the new version is ``record.version + 1``)."""
 
@@ -186,7 +187,7 @@ Change = Callable[[StateRecord], Changed | NoChange]
 refuses its batch alone. No author code runs in it but schema validators."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChangeState:
     """Replace a state by what ``change`` makes of the newest record; each change adds exactly 1 to the version.
 
@@ -206,7 +207,7 @@ class ChangeState:
     incarnation: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DeleteState:
     """Make a user or org record a tombstone, which keeps the version. No change if it does not exist."""
 
@@ -217,7 +218,7 @@ class DeleteState:
 # --- logs ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AppendEvents:
     """Append events, and the rows of the items that ``item.done`` events carry, to the log of ``request`` or, without
     one, of ``session`` only.
@@ -234,7 +235,7 @@ class AppendEvents:
 # --- leases, repeats ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RenewLease:
     """Renew a process's lease from the store's time on; ``start`` makes the row of a new process.
 
@@ -247,7 +248,7 @@ class RenewLease:
     start: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FenceProcess:
     """Fence a process whose lease expired: none of its runs commits anything from then on.
 
@@ -259,7 +260,7 @@ class FenceProcess:
     seen: Micros
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PutIdempotencyKey:
     """Remember this batch's results under ``key`` for ``window``.
 
@@ -292,7 +293,7 @@ Write = (
 Batch = tuple[Write, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WriteResult:
     """What one write did.
 
@@ -311,7 +312,7 @@ class WriteResult:
     states: tuple[StateRecord, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CommitResult:
     """The results of a batch, one for each write, and the store's time of the commit.
 
