@@ -119,7 +119,6 @@ class Recorder:
 
     def take(self) -> tuple[Event, ...]:
         """Everything held, which the caller now commits."""
-        self._stop_timer()
         held, self._held = self._held, []
         return tuple(entry.event() if isinstance(entry, PendingDelta) else entry for entry in held)
 
@@ -127,6 +126,7 @@ class Recorder:
         """Nothing is flushed from now on: the run has ended, by itself or elsewhere."""
         self._closed = True
         self.take()
+        self._stop_timer()
 
     def appended(self, events: tuple[Event, ...]) -> AppendEvents:
         return AppendEvents(self._session, events, self._request)
@@ -151,7 +151,13 @@ class Recorder:
             self._flush_soon()
         elif self._timer is None:
             pause = self._pause or self._settings.flush_after
-            self._timer = asyncio.get_running_loop().call_later(pause, self._flush_soon)
+            self._timer = asyncio.get_running_loop().call_later(pause, self._flush_held)
+
+    def _flush_held(self) -> None:
+        # A timer is left alone by a write that takes what it was for: to stop it and start another costs more.
+        self._timer = None
+        if self._held:
+            self._flush_soon()
 
     def _flush_soon(self) -> asyncio.Task[None]:
         self._stop_timer()

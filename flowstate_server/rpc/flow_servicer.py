@@ -13,7 +13,7 @@ from flowstate_server.errors import FeatureDisabledError
 from flowstate_server.model.ids import check_id
 from flowstate_server.rpc.admission import Admission
 from flowstate_server.rpc.call_context import ServicerContext, current_call
-from flowstate_server.rpc.codec.requests import Specified, decode_action_call, encode_request
+from flowstate_server.rpc.codec.requests import Specified, decode_action_call, encode_request, set_request
 from flowstate_server.rpc.codec.tails import decode_heartbeat
 from flowstate_server.rpc.codec.time import decode_seconds
 from flowstate_server.rpc.disconnects import DisconnectCancel
@@ -51,9 +51,9 @@ class FlowServicer(FlowServiceServicer):
     ) -> pb.CallActionResponse:
         dispatched = await self._dispatch(request)
         waited = await self._wait(dispatched.request.key.request_id, self._engine.settings.max_wait)
-        return pb.CallActionResponse(
-            action_request=encode_request(waited.request), attached=dispatched.attached, done=waited.done
-        )
+        response = pb.CallActionResponse(attached=dispatched.attached, done=waited.done)
+        set_request(response.action_request, waited.request)
+        return response
 
     async def StreamAction(
         self, request: pb.StreamActionRequest, context: ServicerContext

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from flowstate.v1 import flow_service_pb2 as pb
-from flowstate.v1.types_pb2 import Cursor, RecordMeta
+from flowstate.v1.types_pb2 import RecordMeta
 from flowstate_server.engine.calls import ActionCall
 from flowstate_server.model.ids import check_id
-from flowstate_server.model.records import RequestRecord, RequestStatus
+from flowstate_server.model.records import RequestHead, RequestRecord, RequestStatus
 from flowstate_server.rpc.codec.failures import encode_failure
-from flowstate_server.rpc.codec.time import decode_seconds, encode_time
-from flowstate_server.rpc.json_values import decode_text, encode_text
+from flowstate_server.rpc.codec.time import decode_seconds, set_time
+from flowstate_server.rpc.json_values import decode_text
 from flowstate_server.rpc.message_fields import required, under
 
 _STATUS = {
@@ -45,32 +45,37 @@ def decode_action_call(request: Specified) -> ActionCall:
 
 
 def encode_request(record: RequestRecord) -> pb.ActionRequest:
+    message = pb.ActionRequest()
+    set_request(message, record)
+    return message
+
+
+def set_request(message: pb.ActionRequest, record: RequestRecord) -> None:
     head = record.head
-    return pb.ActionRequest(
-        request_id=head.key.request_id,
-        session_id=head.session.session_id,
-        flow_kind=record.flow_kind,
-        action=record.action,
-        user_id=head.user_id,
-        org_id=record.org_id,
-        status=_STATUS[head.status],
-        input=encode_text(record.input),
-        output=None if record.output is None else encode_text(record.output),
-        failure=None if record.failure is None else encode_failure(record.failure),
-        create_time=encode_time(head.create_time),
-        start_time=encode_time(head.create_time),
-        end_time=encode_time(head.end_time),
-        latest=Cursor(log_id=head.log_id, sequence=head.sequence),
-        meta=_meta(record),
-        cancel_requested=head.cancel_requested,
-    )
+    message.request_id = head.key.request_id
+    message.session_id = head.session.session_id
+    message.flow_kind = record.flow_kind
+    message.action = record.action
+    message.user_id = head.user_id
+    message.org_id = record.org_id
+    message.status = _STATUS[head.status]
+    message.input.json = record.input
+    if record.output is not None:
+        message.output.json = record.output
+    if record.failure is not None:
+        message.failure.CopyFrom(encode_failure(record.failure))
+    set_time(message.create_time, head.create_time)
+    set_time(message.start_time, head.create_time)
+    if head.end_time:
+        set_time(message.end_time, head.end_time)
+    message.latest.log_id = head.log_id
+    message.latest.sequence = head.sequence
+    message.cancel_requested = head.cancel_requested
+    _set_meta(message.meta, head)
 
 
-def _meta(record: RequestRecord) -> RecordMeta:
+def _set_meta(meta: RecordMeta, head: RequestHead) -> None:
     """A request is written when it is created, when its cancel is stored and when it ends."""
-    head = record.head
-    return RecordMeta(
-        version=1 + head.cancel_requested + head.status.terminal,
-        create_time=encode_time(head.create_time),
-        update_time=encode_time(head.end_time or head.create_time),
-    )
+    meta.version = 1 + head.cancel_requested + head.status.terminal
+    set_time(meta.create_time, head.create_time)
+    set_time(meta.update_time, head.end_time or head.create_time)

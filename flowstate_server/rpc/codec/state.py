@@ -189,8 +189,10 @@ def _fill(message: pb.StateRecord, view: StateView, text: bytes | None) -> None:
         message.state.json = text
     meta = message.meta
     meta.version = record.version
-    set_time(meta.create_time, record.create_time)
-    set_time(meta.update_time, record.update_time)
+    if record.create_time:
+        set_time(meta.create_time, record.create_time)
+    if record.update_time:
+        set_time(meta.update_time, record.update_time)
     message.schema_hash = view.schema_hash
     message.exists = record.exists
     message.changed = view.changed

@@ -18,9 +18,8 @@ def encode_time(moment: Micros) -> Timestamp | None:
 
 def set_time(timestamp: Timestamp, moment: Micros) -> None:
     """Fill a message's own timestamp, where building one to be copied costs too much."""
-    if moment:
-        timestamp.seconds, micros = divmod(moment, SECOND)
-        timestamp.nanos = micros * 1_000
+    timestamp.seconds, micros = divmod(moment, SECOND)
+    timestamp.nanos = micros * 1_000
 
 
 def encode_micros(span: Micros) -> Duration:

@@ -85,7 +85,7 @@ class CommitPoller:
         [(version,)] = connection.execute("PRAGMA data_version").fetchall()
         if version == self._data_version:
             return []
-        self._seen, found = _found(connection, self._seen)
+        self._seen, found = _found(connection, self._seen, self._own)
         self._data_version = version
         return found
 
@@ -123,11 +123,18 @@ def _newest(connection: sqlite3.Connection) -> int:
     return found[0][0] if found else 0
 
 
-def _found(connection: sqlite3.Connection, after: int) -> tuple[int, list[tuple[int, list[Topic]]] | None]:
-    """The newest commit's number and the commits after ``after``; ``None`` where some are gone or it is too many."""
+def _found(
+    connection: sqlite3.Connection, after: int, own: set[int] | frozenset[int] = frozenset()
+) -> tuple[int, list[tuple[int, list[Topic]]] | None]:
+    """The newest commit's number and the commits after ``after``; ``None`` where some are gone or it is too many.
+
+    Where all are this store's own, only that the newest is there.
+    """
     newest = _newest(connection)
     if newest - after > MOST_BEHIND:
         return newest, None
+    if newest > after and own.issuperset(range(after + 1, newest + 1)):
+        return newest, [(newest, [])]
     query = "SELECT id, topics FROM commits WHERE id > ? ORDER BY id"
     found = [(commit, decode_topics(text)) for commit, text in connection.execute(query, (after,)).fetchall()]
     if found:

@@ -8,8 +8,9 @@ loop, and waits to get it back.
 from __future__ import annotations
 
 import sqlite3
+from typing import NamedTuple
 
-from flowstate_server.model.records import RequestHead
+from flowstate_server.model.records import ProcessRecord, RequestHead
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey, request_scope
 from flowstate_server.stores.contract.storage import Changes
 from flowstate_server.stores.sqlite import rows
@@ -18,18 +19,27 @@ MOST_ROWS = 10_000
 MOST_BYTES = 8 * 1024 * 1024
 
 
+class KnownRequest(NamedTuple):
+    """A request's head, and the integers that stand for it and for its session's log."""
+
+    number: int
+    log: int
+    head: RequestHead
+
+
 class KnownRows:
-    """Rows, never records: what a caller was handed can't change them. ``None`` stands for a row that is not there.
+    """Rows, or records in which nothing can be changed: what a caller was handed does not change what is known.
+    ``None`` stands for a row that is not there.
 
     Sweeps delete none of them but processes that are fenced, which makes no difference to a group.
     """
 
     def __init__(self) -> None:
         self.sessions: dict[SessionKey, rows.Row] = {}
-        self.requests: dict[RequestKey, rows.Row] = {}
+        self.requests: dict[RequestKey, KnownRequest] = {}
         self.states: dict[ScopeKey, rows.Row | None] = {}
         self.state_heads: dict[ScopeKey, rows.Row | None] = {}
-        self.processes: dict[str, rows.Row] = {}
+        self.processes: dict[str, ProcessRecord] = {}
         self._bytes = 0
         self._data_version = -1
         self._settled = False
@@ -85,14 +95,15 @@ class KnownRows:
         for request in changes.changed_requests:
             self._put_request(request, numbers)
         for process in (*changes.new_processes, *changes.changed_processes):
-            self.processes[process.process] = rows.process_values(process)
+            self.processes[process.process] = process
 
     def _put_request(self, head: RequestHead, numbers: rows.Numbers) -> None:
         if head.status.terminal:
             self.requests.pop(head.key, None)
             self._forget_state(request_scope(head.key))
         else:
-            self.requests[head.key] = rows.request_head_row(head, numbers)
+            log = numbers.logs[head.session, head.session_log_id]
+            self.requests[head.key] = KnownRequest(numbers.requests[head.key], log, head)
 
 
 def _size(state: rows.Row | None) -> int:

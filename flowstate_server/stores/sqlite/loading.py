@@ -9,7 +9,7 @@ from flowstate_server.model.records import StateHead
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.storage import LOAD_LIMIT, Group, Loaded, Needs
 from flowstate_server.stores.sqlite import rows
-from flowstate_server.stores.sqlite.known_rows import KnownRows
+from flowstate_server.stores.sqlite.known_rows import KnownRequest, KnownRows
 
 _SESSION = (
     f"SELECT s.log, h.sequence, h.turns, h.activity_time, {rows.SESSION} FROM sessions s"
@@ -66,16 +66,16 @@ class Loader:
             self._idempotency_keys(needs)
 
     def _request(self, key: RequestKey) -> None:
-        row = self._known.requests.get(key)
-        if row is None:
+        known = self._known.requests.get(key)
+        if known is None:
             row = self._cursor.execute(rows.REQUEST_HEAD_BY_KEY, key).fetchone()
             if row is None:
                 return
-            self._known.requests[key] = row
-        head = rows.request_head(row)
+            known = self._known.requests[key] = KnownRequest(row[0], row[1], rows.request_head(row))
+        head = known.head
         self.loaded.requests[key] = head
-        self.numbers.requests[key] = row[0]
-        self.numbers.logs[head.session, head.session_log_id] = row[1]
+        self.numbers.requests[key] = known.number
+        self.numbers.logs[head.session, head.session_log_id] = known.log
         # Its events go to its session's log too.
         if head.session not in self._asked.sessions:
             self._session(head.session)
@@ -118,13 +118,13 @@ class Loader:
 
     def _processes(self, processes: set[str]) -> None:
         for process in processes:
-            row = self._known.processes.get(process)
-            if row is None:
+            record = self._known.processes.get(process)
+            if record is None:
                 row = self._cursor.execute(_PROCESS, (process,)).fetchone()
                 if row is None:
                     continue
-                self._known.processes[process] = row
-            self.loaded.processes[process] = rows.process_record(row)
+                record = self._known.processes[process] = rows.process_record(row)
+            self.loaded.processes[process] = record
 
     def _idempotency_keys(self, needs: Needs) -> None:
         for key in needs.idempotency_keys - self._asked.idempotency_keys:

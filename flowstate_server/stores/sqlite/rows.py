@@ -201,26 +201,6 @@ def request_head(row: Row) -> RequestHead:
     )
 
 
-def request_head_row(head: RequestHead, numbers: Numbers) -> Row:
-    """The columns ``REQUEST_HEAD``."""
-    status, process, cancel_reason, *counters = request_head_values(head)
-    return (
-        numbers.requests[head.key],
-        numbers.logs[head.session, head.session_log_id],
-        *head.key,
-        *head.session,
-        head.session_log_id,
-        head.log_id,
-        head.user_id,
-        head.fingerprint,
-        process,
-        status,
-        head.create_time,
-        cancel_reason,
-        *counters,
-    )
-
-
 def request_record(
     row: Row, input: bytes = b"", output: bytes | None = None, failure: bytes | None = None
 ) -> RequestRecord:
@@ -361,11 +341,6 @@ PROCESS = "process, lease, renew_time, fenced"
 def process_record(row: Row) -> ProcessRecord:
     process, lease, renew_time, fenced = row
     return ProcessRecord(process, lease, renew_time, bool(fenced))
-
-
-def process_values(record: ProcessRecord) -> Row:
-    """The columns ``PROCESS``."""
-    return record.process, record.lease, record.renew_time, record.fenced
 
 
 def idempotency_record(key: IdempotencyKey, row: Row) -> IdempotencyRecord:

@@ -120,6 +120,8 @@ def test_where_rows_are_gone_or_too_many_nothing_is_read(path: Path) -> None:
     assert sweeps.trim_commits(database.cursor(), before=5, limit=3) == 2
     assert sweeps.trim_commits(database.cursor(), before=5, limit=3) == 0
     assert commit_poller._found(database, 4) == (9, None)
+    assert commit_poller._found(database, 6, {7, 8, 9, 10}) == (9, [(9, [])])
+    assert commit_poller._found(database, 6, {7, 9}) == (9, [(7, []), (8, []), (9, [])])
     assert commit_poller._found(database, 5)[1] is not None
     sweeps.trim_commits(database.cursor(), before=100, limit=100)
     assert commit_poller._found(database, 8) == (9, None)
