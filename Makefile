@@ -64,7 +64,7 @@ format: $(READY) ## Format protos and code, and mend what the linter can
 $(READY): pyproject.toml constraints.txt
 	@test -f $@ || $(PYTHON) -m venv --clear $(VENV)
 	@echo "Installing into $(VENV) ..."
-	@$(PY) -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[server,dev]'
+	@$(PY) -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[server,postgres,dev]'
 	@touch $@
 
 $(PROTOS_READY): protos/constraints.txt
@@ -75,7 +75,7 @@ $(PROTOS_READY): protos/constraints.txt
 
 constraints: ## Pin what pyproject.toml resolves to today
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(PY) -m pip install $(PIP_FLAGS) -e '.[server,dev]'
+	@$(PY) -m pip install $(PIP_FLAGS) -e '.[server,postgres,dev]'
 	@$(PY) -m pip freeze --exclude-editable > constraints.txt
 	@touch $(READY)
 

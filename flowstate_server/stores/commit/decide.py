@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from time import perf_counter
 from typing import Any, NamedTuple
 
+from flowstate_server.stores.commit.import_writes import import_records
 from flowstate_server.stores.commit.lease_writes import fence_process, renew_lease
 from flowstate_server.stores.commit.log_writes import append_events
 from flowstate_server.stores.commit.repeats import answer_repeat, put_idempotency_key, remember
@@ -29,6 +30,7 @@ from flowstate_server.stores.contract.writes import (
     DeleteState,
     FenceProcess,
     FinishRequest,
+    ImportRecords,
     PutIdempotencyKey,
     RenewLease,
     RequestCancel,
@@ -92,4 +94,5 @@ _WRITES: dict[type, Callable[[WorkingSet, Any], WriteResult]] = {
     RenewLease: renew_lease,
     FenceProcess: fence_process,
     PutIdempotencyKey: put_idempotency_key,
+    ImportRecords: import_records,
 }

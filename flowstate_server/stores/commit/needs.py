@@ -16,6 +16,7 @@ from flowstate_server.stores.contract.writes import (
     DeleteState,
     FenceProcess,
     FinishRequest,
+    ImportRecords,
     PutIdempotencyKey,
     RenewLease,
     RequestCancel,
@@ -111,6 +112,18 @@ def _idempotency_key(write: PutIdempotencyKey, needs: Needs) -> None:
     needs.idempotency_keys.add(write.key)
 
 
+def _import_records(write: ImportRecords, needs: Needs) -> None:
+    needs.sessions.update(record.key for record, _ in write.sessions)
+    needs.sessions.update(event.session for event in write.events)
+    needs.requests.update(record.key for record in write.requests)
+    needs.requests.update(
+        RequestKey(event.session.tenant, event.request_id) for event in write.events if event.request_id
+    )
+    needs.states.update(record.key for record in write.states)
+    needs.processes.update(record.process for record in write.processes)
+    needs.idempotency_keys.update(record.key for record in (write.progress, *write.idempotency_keys))
+
+
 _NEEDS: dict[type, Callable[[Any, Needs], None]] = {
     CreateSession: _session,
     RequireSession: _session,
@@ -125,4 +138,5 @@ _NEEDS: dict[type, Callable[[Any, Needs], None]] = {
     RenewLease: _process,
     FenceProcess: _process,
     PutIdempotencyKey: _idempotency_key,
+    ImportRecords: _import_records,
 }

@@ -11,15 +11,18 @@ from collections.abc import Callable
 from dataclasses import field
 
 from flowstate_server.model.clock import Micros
-from flowstate_server.model.events import Event, EventType
+from flowstate_server.model.events import Event, EventRecord, EventType
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import JsonObject
 from flowstate_server.model.records import (
     Failure,
     IdempotencyKey,
+    IdempotencyRecord,
+    ProcessRecord,
     RequestHead,
     RequestRecord,
     RequestStatus,
+    SessionHead,
     SessionRecord,
     StateRecord,
 )
@@ -274,6 +277,32 @@ class PutIdempotencyKey:
     window: Micros
 
 
+# --- copies -------------------------------------------------------------------------------------------------------
+
+
+class ImportInterrupted(Exception):
+    """The copy has not come as far as it was expected to: another one is writing, or wrote, to the same store."""
+
+
+@frozen
+class ImportRecords:
+    """Take over records as they are in another store, into one that nobody serves.
+
+    A record that is there already is replaced. Requests are given in progress before their events and as they ended
+    after them; ``events`` keep their places. ``progress`` remembers how far the copy has come, with this batch or not
+    at all; ``expected`` is what it must have been before (``None``: nothing), else :class:`ImportInterrupted`.
+    """
+
+    progress: IdempotencyRecord
+    expected: bytes | None
+    sessions: tuple[tuple[SessionRecord, SessionHead], ...] = ()
+    requests: tuple[RequestRecord, ...] = ()
+    events: tuple[EventRecord, ...] = ()
+    states: tuple[StateRecord, ...] = ()
+    processes: tuple[ProcessRecord, ...] = ()
+    idempotency_keys: tuple[IdempotencyRecord, ...] = ()
+
+
 Write = (
     CreateSession
     | RequireSession
@@ -288,6 +317,7 @@ Write = (
     | RenewLease
     | FenceProcess
     | PutIdempotencyKey
+    | ImportRecords
 )
 
 Batch = tuple[Write, ...]

@@ -1,0 +1,71 @@
+"""What a store offers so that all it keeps can be copied elsewhere and checked."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from flowstate_server.model.events import EventRecord
+from flowstate_server.model.frozen import frozen
+from flowstate_server.model.records import (
+    IdempotencyKey,
+    IdempotencyRecord,
+    ProcessRecord,
+    RequestRecord,
+    SessionHead,
+    SessionRecord,
+    StateRecord,
+)
+from flowstate_server.model.scopes import ScopeKey, SessionKey
+
+
+@frozen
+class StoredSession:
+    """A session, or its tombstone, with its counters."""
+
+    record: SessionRecord
+    head: SessionHead
+
+
+class Exporting(ABC):
+    """Everything a store keeps, over all tenants, in pages by key (code point order): each page begins after the last
+    key of the one before, and an empty page is the end.
+
+    A store that has these beside those of :class:`~flowstate_server.stores.contract.store.Store` can be copied from
+    and checked. What it reads is whole if nobody writes meanwhile.
+    """
+
+    @abstractmethod
+    async def export_sessions(self, *, after: SessionKey | None, limit: int) -> Sequence[StoredSession]:
+        """Sessions of all tenants by (tenant, id), tombstones too; of a session made anew only the present one."""
+
+    @abstractmethod
+    async def export_requests(
+        self, session: SessionKey, log_id: str, *, after: str, limit: int
+    ) -> Sequence[RequestRecord]:
+        """Whole requests of the session by request id, from beyond ``after`` (empty: from the first)."""
+
+    @abstractmethod
+    async def export_events(
+        self, session: SessionKey, log_id: str, *, after: int, limit: int, max_bytes: int
+    ) -> Sequence[EventRecord]:
+        """Events of the session's log, of its requests and outside them, by ``session_sequence`` from beyond ``after``.
+
+        The page ends at ``limit`` events or once their payloads and items exceed ``max_bytes``, but has at least one
+        event if there is any.
+        """
+
+    @abstractmethod
+    async def export_states(self, *, after: ScopeKey | None, limit: int) -> Sequence[StateRecord]:
+        """State records of all scopes, tombstones too, by (kind, tenant, id, flow kind), the kinds in the order of
+        :class:`~flowstate_server.model.scopes.ScopeKind`."""
+
+    @abstractmethod
+    async def export_idempotency_keys(
+        self, *, after: IdempotencyKey | None, limit: int
+    ) -> Sequence[IdempotencyRecord]:
+        """Idempotency keys by (tenant, principal, method, key), expired ones too until they are swept."""
+
+    @abstractmethod
+    async def read_processes(self) -> Sequence[ProcessRecord]:
+        """See :meth:`~flowstate_server.stores.contract.store.Store.read_processes`."""

@@ -1,0 +1,42 @@
+"""The adapters that the conformance suite is crossed with, each by its harness."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.memory import MemoryStore
+from flowstate_server.testing.store_contract import StoreHarness
+
+
+class MemoryHarness(StoreHarness):
+    def make(self) -> Store:
+        return MemoryStore()
+
+
+class SqliteHarness(StoreHarness):
+    persistent = True
+    shared = True
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._path = folder / "store.db"
+
+    def make(self) -> Store:
+        from flowstate_server.stores.sqlite.store import SqliteStore
+
+        return SqliteStore(self._path)
+
+    def crash_after(self, store: Store, statements: int) -> None:
+        from flowstate_server.stores.sqlite.store import SqliteStore
+        from tests.stores.sqlite.crash import crash_after
+
+        assert isinstance(store, SqliteStore)
+        crash_after(store, statements)
+
+
+ADAPTERS: dict[str, Callable[[Path], StoreHarness]] = {
+    "memory": lambda _: MemoryHarness(),
+    "sqlite": SqliteHarness,
+}
