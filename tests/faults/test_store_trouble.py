@@ -189,6 +189,9 @@ def let_write(server: ServerProcess) -> None:
     resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
+LOG_NOT_WRITTEN = 120
+"""Python's own exit code when it can't flush stderr in the end."""
+
 linux = pytest.mark.skipif(sys.platform != "linux", reason="prlimit")
 
 
@@ -227,7 +230,7 @@ async def test_a_server_stops_although_its_store_fails_and_the_next_ends_its_run
     ):
         run = await client.flows.dispatch(KIND, "nap", {"seconds": 600.0})
         fail_writes(server)
-        assert await soon(server.terminate()) == 0
+        assert await soon(server.terminate()) in (0, LOG_NOT_WRITTEN)
         await server.start()
         with opened(path) as database:
             await until(lambda: statuses_of(database, [run.request_id]) == [INTERRUPTED])
