@@ -16,7 +16,7 @@ from flowstate_server.model.records import (
     SessionRecord,
     StateRecord,
 )
-from flowstate_server.model.scopes import ScopeKey, SessionKey
+from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
 
 
 @frozen
@@ -40,10 +40,8 @@ class Exporting(ABC):
         """Sessions of all tenants by (tenant, id), tombstones too; of a session made anew only the present one."""
 
     @abstractmethod
-    async def export_requests(
-        self, session: SessionKey, log_id: str, *, after: str, limit: int
-    ) -> Sequence[RequestRecord]:
-        """Whole requests of the session by request id, from beyond ``after`` (empty: from the first)."""
+    async def export_requests(self, *, after: RequestKey | None, limit: int) -> Sequence[RequestRecord]:
+        """Whole requests of these sessions, inputs and outcomes included, by (tenant, request id)."""
 
     @abstractmethod
     async def export_events(
