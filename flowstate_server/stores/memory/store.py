@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from heapq import nsmallest
 from itertools import islice
 from typing import TypeVar
 
@@ -11,6 +12,8 @@ from flowstate_server.model.clock import Micros, system_micros
 from flowstate_server.model.events import EventRecord
 from flowstate_server.model.items import ItemRecord
 from flowstate_server.model.records import (
+    IdempotencyKey,
+    IdempotencyRecord,
     ProcessRecord,
     RequestHead,
     RequestRecord,
@@ -18,8 +21,9 @@ from flowstate_server.model.records import (
     StateHead,
     StateRecord,
 )
-from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
+from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
 from flowstate_server.stores.commit import GroupCommitter
+from flowstate_server.stores.contract.exporting import Exporting, StoredSession
 from flowstate_server.stores.contract.reads import (
     EventPage,
     ListedSession,
@@ -35,9 +39,12 @@ from flowstate_server.stores.memory.tables import Tables, own_request, own_sessi
 
 Key = TypeVar("Key")
 Row = TypeVar("Row")
+Place = TypeVar("Place", bound=tuple[str | int, ...])
+
+_KINDS = tuple(ScopeKind)
 
 
-class MemoryStore(Store):
+class MemoryStore(Store, Exporting):
     """No lock: every read, and every group, is one function that the event loop does not interrupt."""
 
     def __init__(self) -> None:
@@ -128,6 +135,47 @@ class MemoryStore(Store):
     async def sweep_processes(self, *, limit: int) -> int:
         return self._tables.sweep_processes(limit)
 
+    async def export_sessions(self, *, after: SessionKey | None, limit: int) -> Sequence[StoredSession]:
+        tables = self._tables
+        return [
+            StoredSession(own_session(tables.sessions[key]), tables.session_heads[key])
+            for key in _page(tables.sessions, after, limit)
+        ]
+
+    async def export_requests(self, *, after: RequestKey | None, limit: int) -> Sequence[RequestRecord]:
+        tables = self._tables
+        kept = [
+            key
+            for key, row in tables.requests.items()
+            if tables.sessions[row.head.session].log_id == row.head.session_log_id
+        ]
+        return [own_request(tables.requests[key]) for key in _page(kept, after, limit)]
+
+    async def export_events(
+        self, session: SessionKey, log_id: str, *, after: int, limit: int, max_bytes: int
+    ) -> Sequence[EventRecord]:
+        page: list[EventRecord] = []
+        size = 0
+        for record in self._tables.session_events_after(session, log_id, after):
+            size += _size(record)
+            if page and (len(page) >= limit or size > max_bytes):
+                break
+            page.append(record)
+        return page
+
+    async def export_states(self, *, after: ScopeKey | None, limit: int) -> Sequence[StateRecord]:
+        place = None if after is None else _place(after)
+        places = {_place(key): key for key in self._tables.states}
+        return [own_state(self._tables.states[places[place]]) for place in _page(places, place, limit)]
+
+    async def export_idempotency_keys(
+        self, *, after: IdempotencyKey | None, limit: int
+    ) -> Sequence[IdempotencyRecord]:
+        keys = self._tables.idempotency_keys
+        places = {(key.tenant, key.principal, key.method, key.key): key for key in keys}
+        place = None if after is None else (after.tenant, after.principal, after.method, after.key)
+        return [keys[places[place]] for place in _page(places, place, limit)]
+
     def _load_states(self, keys: Iterable[ScopeKey]) -> dict[ScopeKey, StateRecord]:
         states = self._tables.states
         return {key: own_state(states[key]) if key in states else StateRecord(key) for key in keys}
@@ -170,6 +218,15 @@ class _Storage(GroupStorage):
 
 def _pick(rows: Mapping[Key, Row], keys: Iterable[Key]) -> Iterator[tuple[Key, Row]]:
     return ((key, rows[key]) for key in keys if key in rows)
+
+
+def _page(keys: Iterable[Place], after: Place | None, limit: int) -> list[Place]:
+    """The next keys in order. It looks at all of them each time, which is what a store without an order can do."""
+    return nsmallest(limit, keys if after is None else (key for key in keys if key > after))
+
+
+def _place(key: ScopeKey) -> tuple[int, str, str, str]:
+    return _KINDS.index(key.kind), key.tenant, key.id, key.flow_kind
 
 
 def _size(record: EventRecord) -> int:

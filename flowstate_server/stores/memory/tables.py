@@ -6,7 +6,8 @@ from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
-from heapq import heappop, heappush
+from heapq import heappop, heappush, merge
+from itertools import islice
 from operator import attrgetter
 from typing import TypeVar, cast
 
@@ -32,6 +33,7 @@ Key = TypeVar("Key")
 Record = TypeVar("Record")
 
 _sequence = attrgetter("sequence")
+_session_sequence = attrgetter("session_sequence")
 
 
 class Tables:
@@ -49,6 +51,7 @@ class Tables:
         self._listing: dict[tuple[str, str | None], list[tuple[Micros, str]]] = {}
         self._request_events: dict[RequestKey, list[EventRecord]] = {}
         self._session_events: dict[Incarnation, dict[int, EventRecord]] = {}
+        self._logs: dict[Incarnation, dict[RequestKey, None]] = {}
         self._items: dict[RequestKey, list[ItemRecord]] = {}
         self._turns: dict[Incarnation, list[tuple[int, RequestKey]]] = {}
         self._with_transient: set[RequestKey] = set()
@@ -132,6 +135,7 @@ class Tables:
         if record.event.transient:
             self._with_transient.add(key)
         self._request_events.setdefault(key, []).append(record)
+        self._logs.setdefault((record.session, record.session_log_id), {})[key] = None
         item = record.event.item
         if item is not None and record.event.type is EventType.ITEM_DONE:
             row = ItemRecord(
@@ -162,6 +166,12 @@ class Tables:
         events = self._request_events.get(request, [])
         for position in range(bisect_right(events, after, key=_sequence), len(events)):
             yield events[position]
+
+    def session_events_after(self, session: SessionKey, log_id: str, after: int) -> Iterator[EventRecord]:
+        outside = self._session_events.get((session, log_id), {}).values()
+        logs = [list(outside), *(self._request_events[key] for key in self._logs.get((session, log_id), ()))]
+        rests = (islice(log, bisect_right(log, after, key=_session_sequence), None) for log in logs)
+        return merge(*rests, key=_session_sequence)
 
     def turns(self, session: SessionKey, log_id: str, newest: int) -> list[ItemRecord]:
         turns = self._turns.get((session, log_id), [])

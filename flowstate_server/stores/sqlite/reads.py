@@ -137,15 +137,16 @@ def read_events(
     events: list[EventRecord] = []
     size = 0
     for row in cursor.execute(EVENTS, (found[0], after, limit + 1)):
-        record = rows.event_record(row, head)
-        size += _size(record)
+        record = rows.event_record(row, head.session, head.session_log_id, head.key.request_id)
+        size += event_size(record)
         if events and (len(events) >= limit or size > max_bytes):
             return EventPage(tuple(events), head, events[-1].sequence)
         events.append(record)
     return EventPage(tuple(events), head, head.sequence)
 
 
-def _size(record: EventRecord) -> int:
+def event_size(record: EventRecord) -> int:
+    """Bytes that count for the size of a page."""
     event = record.event
     return len(event.payload) + (0 if event.item is None else len(event.item.content))
 
@@ -172,6 +173,12 @@ def read_projection(
         tuple(rows.request_head(row) for row in cursor.execute(ACTIVE, (log,))),
         system_micros(),
     )
+
+
+def log_of(cursor: sqlite3.Cursor, session: SessionKey, log_id: str) -> int | None:
+    """The number of the session's log, if ``log_id`` is its present incarnation."""
+    found = _session_with_head(cursor, session)
+    return None if found is None or found[0].log_id != log_id else found[2]
 
 
 def _session_with_head(

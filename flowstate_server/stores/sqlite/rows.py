@@ -229,7 +229,7 @@ def encode_scopes(scopes: tuple[ScopeKey, ...]) -> bytes:
 
 def _scope_keys(text: bytes) -> tuple[ScopeKey, ...]:
     keys = cast(list[tuple[int, str, str, str]], decode_json(text))
-    return tuple(ScopeKey(_SCOPES[kind], tenant, id, flow_kind) for kind, tenant, id, flow_kind in keys)
+    return tuple([scope_key(key) for key in keys])
 
 
 def encode_failure(failure: Failure | None) -> bytes | None:
@@ -270,6 +270,12 @@ def state_key(key: ScopeKey) -> Row:
     return (SCOPE_NUMBERS[key.kind], key.tenant, key.id, key.flow_kind)
 
 
+def scope_key(row: Row) -> ScopeKey:
+    """From what :func:`state_key` gives."""
+    kind, tenant, id, flow_kind = row
+    return ScopeKey(_SCOPES[kind], tenant, id, flow_kind)
+
+
 # --- events and items ---------------------------------------------------------------------------------------------
 
 EVENT = "e.place, e.sequence, e.type, e.audiences, e.transient, e.time, e.block_path, e.payload"
@@ -277,7 +283,7 @@ ITEM = "i.item_index, i.kind, i.audiences, i.item_id, i.role, i.name, i.content"
 _EVENT_WIDTH = 8
 
 
-def event_record(row: Row, head: RequestHead) -> EventRecord:
+def event_record(row: Row, session: SessionKey, log_id: str, request_id: str) -> EventRecord:
     """From the columns ``EVENT`` and ``ITEM``."""
     place, sequence, kind, audiences, transient, time, block_path, payload = row[:_EVENT_WIDTH]
     event = Event(
@@ -288,9 +294,7 @@ def event_record(row: Row, head: RequestHead) -> EventRecord:
         () if block_path is None else tuple(cast(list[str], decode_json(block_path))),
         None if row[_EVENT_WIDTH] is None else _item(row[_EVENT_WIDTH:]),
     )
-    return EventRecord(
-        event, head.session, head.session_log_id, sequence_at(place), head.key.request_id, sequence, time
-    )
+    return EventRecord(event, session, log_id, sequence_at(place), request_id, sequence, time)
 
 
 def event_values(record: EventRecord, place: int, request: int | None) -> Row:

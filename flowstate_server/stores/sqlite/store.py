@@ -11,8 +11,11 @@ from typing import ClassVar, Concatenate, ParamSpec, TypeVar
 
 from flowstate_server.errors import StoreOpenError, StoreUnavailableError
 from flowstate_server.model.clock import Micros, system_micros
+from flowstate_server.model.events import EventRecord
 from flowstate_server.model.items import ItemRecord
 from flowstate_server.model.records import (
+    IdempotencyKey,
+    IdempotencyRecord,
     ProcessRecord,
     RequestHead,
     RequestRecord,
@@ -21,6 +24,7 @@ from flowstate_server.model.records import (
 )
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.commit import GroupCommitter
+from flowstate_server.stores.contract.exporting import Exporting, StoredSession
 from flowstate_server.stores.contract.reads import (
     EventPage,
     ListedSession,
@@ -31,7 +35,7 @@ from flowstate_server.stores.contract.reads import (
 from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.watch import Topic, Watch, WatchHub
 from flowstate_server.stores.contract.writes import Batch, CommitResult
-from flowstate_server.stores.sqlite import reads, sweeps
+from flowstate_server.stores.sqlite import exports, reads, sweeps
 from flowstate_server.stores.sqlite.commit_poller import CommitPoller
 from flowstate_server.stores.sqlite.connection import Connection
 from flowstate_server.stores.sqlite.group_storage import SqliteStorage
@@ -47,7 +51,7 @@ JOURNAL_SIZE_LIMIT = f"journal_size_limit = {64 * 1024 * 1024}"
 SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 
 
-class SqliteStore(Store):
+class SqliteStore(Store, Exporting):
     """``synchronous`` is SQLite's own setting: anything below ``FULL`` may lose the newest commits when the machine
     (not merely the process) goes down."""
 
@@ -151,6 +155,25 @@ class SqliteStore(Store):
 
     async def sweep_processes(self, *, limit: int) -> int:
         return await self._write(sweeps.sweep_processes, limit=limit)
+
+    async def export_sessions(self, *, after: SessionKey | None, limit: int) -> Sequence[StoredSession]:
+        return await self._read(exports.sessions, after, limit)
+
+    async def export_requests(self, *, after: RequestKey | None, limit: int) -> Sequence[RequestRecord]:
+        return await self._read(exports.requests, after, limit)
+
+    async def export_events(
+        self, session: SessionKey, log_id: str, *, after: int, limit: int, max_bytes: int
+    ) -> Sequence[EventRecord]:
+        return await self._read(exports.events, session, log_id, after, limit, max_bytes)
+
+    async def export_states(self, *, after: ScopeKey | None, limit: int) -> Sequence[StateRecord]:
+        return await self._read(exports.states, after, limit)
+
+    async def export_idempotency_keys(
+        self, *, after: IdempotencyKey | None, limit: int
+    ) -> Sequence[IdempotencyRecord]:
+        return await self._read(exports.idempotency_keys, after, limit)
 
     async def _read(
         self, function: Callable[Concatenate[sqlite3.Cursor, P], T], *args: P.args, **kwargs: P.kwargs
