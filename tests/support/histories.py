@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from flowstate_server.errors import FlowStateError
 from flowstate_server.model.json_values import JsonObject
+from flowstate_server.model.scopes import ScopeKey, ScopeKind
 from flowstate_server.state.operations import (
     Operation,
     inc_state,
@@ -17,8 +18,19 @@ from flowstate_server.state.operations import (
     set_state_record,
     unset_state,
 )
-from flowstate_server.stores.contract.writes import AtVersion, Exists, Precondition
-from flowstate_server.testing.history import Answer, Call, Delete, History, Key, Outcome, Part, Read, Write
+from flowstate_server.stores.contract.writes import AtVersion, ChangeState, DeleteState, Exists, Precondition
+from flowstate_server.testing.history import (
+    Answer,
+    Call,
+    Delete,
+    History,
+    Key,
+    Outcome,
+    Part,
+    Read,
+    Write,
+    change_of,
+)
 from flowstate_server.testing.history.meaning import applied
 
 STEP = 1_000
@@ -136,3 +148,20 @@ def made_up(calls: int, keys: int, *, seed: int = 0, unknown: float = 0.0) -> Ma
     store.quiet()
     store.call(*(Read(name) for name in names))
     return store
+
+
+def writes_of(parts: Sequence[Part]) -> list[ChangeState | DeleteState]:
+    """The writes of a batch that does ``parts``; their reads are left out."""
+    writes: list[ChangeState | DeleteState] = []
+    for part in parts:
+        if isinstance(part, Write):
+            change = change_of(*part.operations)
+            writes.append(ChangeState(_scope(part.key), change, part.precondition))
+        elif isinstance(part, Delete):
+            writes.append(DeleteState(_scope(part.key), part.precondition))
+    return writes
+
+
+def _scope(key: Key) -> ScopeKey:
+    kind, tenant, name, flow_kind = key
+    return ScopeKey(ScopeKind(kind), tenant, name, flow_kind)
