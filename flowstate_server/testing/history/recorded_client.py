@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from flowstate.v1 import state_service_pb2 as pb
 from flowstate.v1.types_pb2 import ScopeRef
@@ -54,14 +54,19 @@ class RecordedStates(States):
             answer(call, [Answer(write.version, changed=write.changed) for write in written])
             return written
 
-    async def read(self, handle: ScopeHandle) -> StateRecord[Any]:
-        """The newest record."""
-        with self.recorder.call([Read(_key(handle._scope))]) as call:
-            record = await handle.get()
-            state: Any = decode_json(record.raw)
-            told: JsonObject = state
-            answer(call, [Answer(record.version, exists=record.exists, state=told)])
-            return record
+    async def read(self, *handles: ScopeHandle) -> list[StateRecord[Any]]:
+        """The newest records, all from one consistent read."""
+        with self.recorder.call([Read(_key(handle._scope)) for handle in handles]) as call:
+            request = pb.GetStateRequest(scopes=[handle._scope for handle in handles])
+            response = await self.caller.read("StateService/GetState", self.stub.GetState, request)
+            records = [StateRecord(record, Any, self.codec) for record in response.records]
+            answer(call, [_answer(record) for record in records])
+            return records
+
+
+def _answer(record: StateRecord[Any]) -> Answer:
+    state = cast(JsonObject, decode_json(record.raw))
+    return Answer(record.version, exists=record.exists, state=state)
 
 
 def _key(scope: ScopeRef) -> Key:
