@@ -1,1 +1,1 @@
-"""The command line: ``flowstate serve``, ``flowstate call``, ``flowstate tail``."""
+"""The command line: ``flowstate serve``, ``flowstate call``, ``flowstate tail``, ``flowstate store``."""

@@ -12,6 +12,7 @@ from rich.console import Console
 from flowstate_client.config import client_version
 from flowstate_server.app import FlowState
 from flowstate_server.settings import Settings
+from flowstate_server.store_urls import redacted
 
 
 class Announcement:
@@ -21,7 +22,7 @@ class Announcement:
         self._name = name
         self._flows = {flow.kind: sorted(flow.actions) for flow in app.registry}
         self._settings = settings
-        self._store = settings.store if "store" in settings.model_fields_set else type(app.store).__name__
+        self._store = _store_name(app, settings)
         self._console = Console(highlight=False, soft_wrap=True)
 
     def listening(self, port: int) -> None:
@@ -74,3 +75,9 @@ class Announcement:
             BrokenPipeError
         ):  # nobody listens any more; what is left in the buffer must not fail at the exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _store_name(app: FlowState, settings: Settings) -> str:
+    if "store" in settings.model_fields_set:
+        return redacted(settings.store)
+    return type(app.store_of(settings.profile)).__name__

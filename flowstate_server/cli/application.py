@@ -6,6 +6,7 @@ import typer
 
 from flowstate_server.cli.call import call
 from flowstate_server.cli.serve import serve
+from flowstate_server.cli.store import store
 from flowstate_server.cli.tail import tail
 
 application = typer.Typer(
@@ -19,3 +20,4 @@ application = typer.Typer(
 application.command()(serve)
 application.command()(call)
 application.command()(tail)
+application.add_typer(store)

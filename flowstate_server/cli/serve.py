@@ -32,7 +32,14 @@ def serve(
     ],
     store: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="memory, or sqlite:///PATH. Default: the app's own store."),
+        typer.Option(
+            metavar="URL",
+            help="memory, file:///PATH, sqlite:///PATH or postgres://... Default: the app's own store.",
+        ),
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Which of the app's own store profiles. Default: default."),
     ] = None,
     listen: Annotated[
         str | None,
@@ -63,6 +70,7 @@ def serve(
     try:
         settings = Settings.load(
             store=store,
+            profile=profile,
             listen=listen,
             tls_cert=tls_cert,
             tls_key=tls_key,

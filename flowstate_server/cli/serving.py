@@ -8,11 +8,12 @@ import os
 import signal
 import sys
 
-from flowstate_server.app import FlowState, engine_settings, store_from_url
+from flowstate_server.app import FlowState, engine_settings
 from flowstate_server.cli.announcement import Announcement
 from flowstate_server.cli.garbage import settle_garbage_collector
 from flowstate_server.cli.problem import MISUSED, give_up
 from flowstate_server.cli.server_settings import server_options
+from flowstate_server.cli.stores import chosen_store
 from flowstate_server.rpc.server import FlowStateServer
 from flowstate_server.settings import Settings
 
@@ -47,7 +48,7 @@ async def serve_until_stopped(name: str, app: FlowState, settings: Settings) -> 
 async def _start(app: FlowState, settings: Settings) -> tuple[FlowStateServer, int]:
     """A server that listens, and its port. What can't be opened or listened on ends the command."""
     try:
-        store = store_from_url(settings.store) if "store" in settings.model_fields_set else app.store
+        store = chosen_store(app, settings)
         engine = app.engine(store, engine_settings(settings))
         server = FlowStateServer(engine, server_options(settings))
     except ValueError as error:

@@ -5,10 +5,11 @@ from typing import Any
 
 from flowstate_server.app import engine_settings
 from flowstate_server.cli.server_settings import server_options
+from flowstate_server.cli.stores import postgres_options
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.settings import Settings
 
-TAKEN_BY_THE_COMMAND = {"store", "drain_delay", "drain_grace"}
+TAKEN_BY_THE_COMMAND = {"store", "profile", "drain_delay", "drain_grace"}
 
 
 def test_every_setting_reaches_what_it_is_for() -> None:
@@ -26,6 +27,7 @@ def _values(settings: Settings) -> list[Any]:
         *options["admission"].values(),
         *options["envelope"].values(),
         *engine.values(),
+        *asdict(postgres_options(settings)).values(),
     ]
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from flowstate_server.app import create_flowstate, store_from_url
 from flowstate_server.flows import Context, action, define_flow, handler
+from flowstate_server.store_urls import redacted
 from flowstate_server.stores.memory.store import MemoryStore
 
 
@@ -46,9 +47,42 @@ def test_a_url_is_no_store(stores: Any) -> None:
         create_flowstate(flows=[CHAT], stores=stores)
 
 
+def test_profiles_have_names_and_reserved_slots() -> None:
+    one, other = MemoryStore(), MemoryStore()
+    slots = {"primary": other, "blobs": one, "queue": one, "scheduler": one}
+    app = create_flowstate(flows=[CHAT], stores={"default": one, "archive": slots})
+    assert app.store is app.store_of("default") is one
+    assert app.store_of("archive") is other
+    with pytest.raises(ValueError, match="no store profile 'archiv', only archive, default"):
+        app.store_of("archiv")
+
+
 def test_profiles_and_slots_that_there_are_not() -> None:
     store = MemoryStore()
-    with pytest.raises(ValueError, match="the profile 'default' and no other"):
+    with pytest.raises(ValueError, match="must hold the profile 'default', not only"):
         create_flowstate(flows=[CHAT], stores={"other": store})
-    with pytest.raises(ValueError, match="the slot 'primary' and no other"):
-        create_flowstate(flows=[CHAT], stores={"default": {"replica": store}})
+    with pytest.raises(ValueError, match="'default' has unknown slots: replica"):
+        create_flowstate(flows=[CHAT], stores={"default": {"primary": store, "replica": store}})
+    with pytest.raises(ValueError, match="'archive' lacks the slot 'primary'"):
+        create_flowstate(flows=[CHAT], stores={"default": store, "archive": {"blobs": store}})
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:chat.db", "sqlite:///", "file:", "file://host/x", "redis://x", "", "mem"]
+)
+def test_urls_of_no_store(url: str) -> None:
+    with pytest.raises(ValueError, match="use memory, file:///PATH, sqlite:///PATH or postgres://"):
+        store_from_url(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgres://ann:c4nary@db:5432/chat?password=c4nary", "postgres://ann@db:5432/chat"),
+        ("postgresql://db/chat", "postgresql://db/chat"),
+        ("postgres://[c4nary", "postgres:..."),
+        ("sqlite:///chat.db", "sqlite:///chat.db"),
+    ],
+)
+def test_passwords_are_not_shown(url: str, shown: str) -> None:
+    assert redacted(url) == shown

@@ -114,6 +114,7 @@ def _idempotency_key(write: PutIdempotencyKey, needs: Needs) -> None:
 
 def _import_records(write: ImportRecords, needs: Needs) -> None:
     needs.sessions.update(record.key for record, _ in write.sessions)
+    needs.sessions.update(record.head.session for record in write.requests)
     needs.sessions.update(event.session for event in write.events)
     needs.requests.update(record.key for record in write.requests)
     needs.requests.update(

@@ -1,0 +1,53 @@
+"""Profiles: named sets of stores, of which a server serves one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flowstate_server.stores.contract.store import Store
+
+DEFAULT = "default"
+PRIMARY = "primary"
+RESERVED = frozenset(("blobs", "queue", "scheduler"))
+"""Slots that are taken and not used yet."""
+
+StoreProfile = Store | Mapping[str, Store]
+"""A store, or the stores of a profile by slot. The slot ``primary`` is required; a bare store is taken as it."""
+
+
+def primaries(stores: Mapping[str, StoreProfile]) -> dict[str, Store]:
+    """The primary store of each profile.
+
+    Raises:
+        TypeError: something is not a store or a mapping.
+        ValueError: there is no default profile, a profile has no primary store or a slot that is unknown.
+    """
+    if not isinstance(stores, Mapping):
+        raise TypeError(f"stores must map profiles to stores, {_for_example(stores)}")
+    if DEFAULT not in stores:
+        raise ValueError(f"stores must hold the profile {DEFAULT!r}, not only {sorted(stores)}")
+    return {name: _primary(name, profile) for name, profile in stores.items()}
+
+
+def _primary(name: str, profile: StoreProfile) -> Store:
+    if isinstance(profile, Store):
+        return profile
+    if not isinstance(profile, Mapping):
+        raise TypeError(f"a store profile is a store or maps slots to stores, {_for_example(profile)}")
+    unknown = sorted(profile.keys() - RESERVED - {PRIMARY})
+    if unknown:
+        known = ", ".join([PRIMARY, *sorted(RESERVED)])
+        raise ValueError(
+            f"the store profile {name!r} has unknown slots: {', '.join(unknown)} (there are {known})"
+        )
+    if PRIMARY not in profile:
+        raise ValueError(f"the store profile {name!r} lacks the slot {PRIMARY!r}")
+    for slot, store in profile.items():
+        if not isinstance(store, Store):
+            raise TypeError(f"the slot {slot!r} must be a store, {_for_example(store)}")
+    return profile[PRIMARY]
+
+
+def _for_example(value: object) -> str:
+    kind = type(value).__name__
+    return f"not a value of type {kind}; for a URL use stores={{{DEFAULT!r}: store_from_url(url)}}"

@@ -1,0 +1,91 @@
+"""Stores by URL, each adapter imported when it is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.memory.store import MemoryStore
+
+FORMS = "memory, file:///PATH, sqlite:///PATH or postgres://USER@HOST/DATABASE"
+POSTGRES = ("postgres", "postgresql")
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresOptions:
+    """``pool``: most connections. ``serverless``: the URL leads to a transaction pooler. ``listen_dsn``: a URL past the
+    pooler, to listen on for other servers' commits."""
+
+    pool: int = 10
+    serverless: bool = False
+    listen_dsn: str | None = None
+
+
+def store_from_url(url: str, postgres: PostgresOptions | None = None) -> Store:
+    """The store that a URL names, not yet opened.
+
+    ``memory`` keeps state in this process. ``sqlite:///chat.db`` is a file beside the working directory,
+    ``sqlite:////var/lib/chat.db`` one at an absolute path. ``file:///var/lib/chat`` is a folder at an absolute path,
+    ``file:chat`` one beside the working directory. ``postgres://`` is what Postgres clients take everywhere.
+
+    Raises:
+        ValueError: the URL names no store, or its driver is not installed.
+    """
+    if url in ("memory", "memory://"):
+        return MemoryStore()
+    scheme = url.partition(":")[0]
+    path = path_of(url)
+    if scheme == "sqlite" and path is not None:
+        from flowstate_server.stores.sqlite.store import SqliteStore
+
+        return SqliteStore(path)
+    if scheme == "file" and path is not None:
+        from flowstate_server.stores.filesystem.store import FilesystemStore
+
+        return FilesystemStore(path)
+    if scheme in POSTGRES and url.startswith(f"{scheme}://"):
+        return _postgres(url, postgres or PostgresOptions())
+    raise ValueError(f"no store for {redacted(url)!r}: use {FORMS}")
+
+
+def redacted(url: str) -> str:
+    """The URL without the password in it, and without parameters, which may hold one too."""
+    try:
+        parts = urlsplit(url)
+        user, at, host = parts.netloc.rpartition("@")
+    except ValueError:
+        return url.partition(":")[0] + ":..."
+    if not parts.netloc:
+        return url
+    name = user.partition(":")[0]
+    return urlunsplit((parts.scheme, name + at + host, parts.path, "", ""))
+
+
+def path_of(url: str) -> Path | None:
+    """Where a URL's store is on the file system, if it is there."""
+    scheme, _, rest = url.partition(":")
+    if scheme == "sqlite" and rest.startswith("///") and len(rest) > 3:
+        return Path(rest[3:])
+    return Path(_folder(rest)) if scheme == "file" and _folder(rest) else None
+
+
+def _folder(rest: str) -> str:
+    """The path in what follows ``file:``."""
+    if rest.startswith("//"):
+        rest = rest[2:] if rest.startswith("///") else ""
+    return unquote(rest)
+
+
+def _postgres(url: str, options: PostgresOptions) -> Store:
+    if find_spec("asyncpg") is None:
+        raise ValueError(
+            "the driver of Postgres is not installed; install it with: pip install 'flowstate-grpc[postgres]'"
+        )
+    from flowstate_server.stores.postgres import postgres_stores
+
+    return postgres_stores(
+        url, pool=options.pool, serverless=options.serverless, listen_dsn=options.listen_dsn
+    )

@@ -1,0 +1,45 @@
+"""What is found in a store whose records do not fit each other."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from flowstate_server.stores.sqlite.store import SqliteStore
+from flowstate_server.stores.transfer import check_store
+from tests.support.filled_store import fill
+
+BROKEN = {
+    "its log has not": "DELETE FROM events WHERE place = (SELECT max(e.place) FROM events e JOIN request_heads h"
+    " ON h.request = e.request WHERE h.status > 0 AND e.sequence = h.sequence)",
+    "its log has ended, it has not": "UPDATE request_heads SET status = 0, turn = 0 WHERE request ="
+    " (SELECT max(request) FROM request_heads WHERE status > 0)",
+    "its counter only to": "UPDATE session_heads SET sequence = 1 WHERE sequence > 4",
+    "turns, ": "UPDATE session_heads SET turns = turns + 1 WHERE log = 3",
+    "runs on a process that is not there": "DELETE FROM processes",
+    "it is no JSON": "UPDATE states SET text = X'7B' WHERE id = 'ada'",
+    "it is no JSON object": "UPDATE states SET text = X'5B5D' WHERE id = 'ada'",
+    "holds no JSON": "UPDATE events SET payload = X'7B' WHERE type = 16",
+    "is of a request that is not there": "DELETE FROM requests WHERE request = 2",
+}
+
+
+@pytest.mark.parametrize("problem", BROKEN)
+async def test_what_does_not_fit_is_found(problem: str, tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    store = SqliteStore(path)
+    await store.open()
+    await fill(store, 30)
+    assert [found async for found in check_store(store)] == []
+    await store.close()
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute(BROKEN[problem]).rowcount > 0
+        database.commit()
+    store = SqliteStore(path)
+    await store.open()
+    found = [one async for one in check_store(store)]
+    await store.close()
+    assert any(problem in one for one in found), found

@@ -1,0 +1,110 @@
+"""A store with something of everything in it."""
+
+from __future__ import annotations
+
+import random
+
+from flowstate_server.model.clock import SECOND
+from flowstate_server.model.events import Event
+from flowstate_server.model.json_values import JsonObject
+from flowstate_server.model.records import Failure, IdempotencyKey, RequestStatus
+from flowstate_server.model.scopes import (
+    RequestKey,
+    SessionKey,
+    org_scope,
+    request_scope,
+    session_scope,
+    user_scope,
+)
+from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.contract.writes import (
+    AppendEvents,
+    CreateSession,
+    DeleteState,
+    FinishRequest,
+    PutIdempotencyKey,
+    RenewLease,
+    RequireRun,
+    Write,
+)
+from flowstate_server.testing.store_contract.builders import ENDS, item_done, new_request, note, put
+
+PROCESS = "proc_filler"
+WINDOW = 3600 * SECOND
+NAMES = ("ada", "Ada", "ädä/../x", "a%b", "user with spaces", "名前", "a" * 128, "x:y|z@")
+VALUES: tuple[JsonObject, ...] = (
+    {"n": 1, "x": 1.0, "big": 2**63 - 1, "small": -(2**63)},
+    {"text": "nul \u0000 and ünïcode \U0001f600", "empty": "", "null": None, "yes": True},
+    {"nested": {"list": [1, 1.0, "1", [], {}], "": "empty key"}},
+    {},
+)
+
+
+async def fill(store: Store, sessions: int, seed: int = 0) -> None:
+    """So many sessions, of two tenants and several users, with requests that ended in every way or run on."""
+    chance = random.Random(seed)
+    await store.commit((RenewLease(PROCESS, WINDOW, start=True),))
+    for number in range(sessions):
+        tenant = ("", "acme")[number % 2]
+        key = SessionKey(tenant, f"{NAMES[number % len(NAMES)][:100]}-{number:05}")
+        await _session(store, key, number, chance)
+    for number, name in enumerate(NAMES):
+        await store.commit((put(user_scope(name), VALUES[number % len(VALUES)]),))
+        await store.commit((put(org_scope(name, isolated_flow="chat"), {"n": number}),))
+    await store.commit((put(user_scope("gone"), {"n": 1}),))
+    await store.commit((DeleteState(user_scope("gone")),))
+
+
+async def _session(store: Store, key: SessionKey, number: int, chance: random.Random) -> None:
+    created = CreateSession(
+        key,
+        f"log{number:013}",
+        chance.choice(("chat", "agent")),
+        chance.choice(NAMES),
+        chance.choice(("", "org")),
+        ephemeral=number % 7 == 0,
+        title=f"title {number}",
+        tags=("a", "ü")[: number % 3],
+        metadata=VALUES[number % len(VALUES)],
+    )
+    repeat = IdempotencyKey(key.tenant, "p", "CreateSession", f"key-{number}")
+    await store.commit(
+        (PutIdempotencyKey(repeat, "print", WINDOW), created, put(session_scope(key), VALUES[number % 4]))
+    )
+    if number % 5 == 0:
+        await store.commit((AppendEvents(key, (note("outside", transient=True), note("outside too"))),))
+    for request in range(number % 4):
+        await _request(store, key, created.user_id, f"{key.session_id[-40:]}-{request}", chance)
+
+
+async def _request(
+    store: Store, session: SessionKey, user: str, request_id: str, chance: random.Random
+) -> None:
+    create = new_request(session, request_id, user=user, process=PROCESS)
+    await store.commit((create, AppendEvents(session, (note("begun"),), create.key)))
+    for step in range(chance.randrange(3)):
+        events: tuple[Event, ...] = (
+            note("delta", transient=True),
+            item_done(f"item-{step}", step),
+            note("é"),
+        )
+        await _of_run(store, create.key, AppendEvents(session, events, create.key))
+        await _of_run(store, create.key, put(request_scope(create.key), {"step": step}))
+        await _of_run(store, create.key, put(user_scope(user), {"n": chance.randrange(9)}, note("state")))
+    status = chance.choice([*RequestStatus])
+    if status.terminal:
+        failure = Failure("BROKEN", "it broke", {"at": 1.0}, retryable=True)
+        ended = FinishRequest(
+            create.key,
+            status,
+            ENDS[status],
+            {"elapsed": 5},
+            create.scopes,
+            output=b'{"said":"d\\u00f6ne"}' if status is RequestStatus.COMPLETED else None,
+            failure=failure if status is RequestStatus.FAILED else None,
+        )
+        await _of_run(store, create.key, ended)
+
+
+async def _of_run(store: Store, request: RequestKey, *writes: Write) -> None:
+    await store.commit((RequireRun(request, PROCESS), *writes))
