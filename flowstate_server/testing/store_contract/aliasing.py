@@ -32,6 +32,7 @@ SESSION = SessionKey("", "session-1")
 
 
 async def check_states_are_copies(harness: StoreHarness) -> None:
+    """What a caller does to a state it wrote, was given or was shown in a change reaches no stored state."""
     store = await harness.open()
     inner: list[Json] = [1]
     seen: list[StateRecord] = []
@@ -58,6 +59,7 @@ async def check_states_are_copies(harness: StoreHarness) -> None:
 
 
 async def check_metadata_is_a_copy(harness: StoreHarness) -> None:
+    """What a caller does to the metadata of a session it created, or read, does not reach the store."""
     store = await harness.open()
     inner: list[Json] = [1]
     create = replace(new_session(), metadata={"list": inner})
@@ -66,6 +68,7 @@ async def check_metadata_is_a_copy(harness: StoreHarness) -> None:
 
 
 async def check_changed_metadata_is_a_copy(harness: StoreHarness) -> None:
+    """What a caller does to metadata that it updated, or read, does not reach the store."""
     store = await harness.open()
     inner: list[Json] = [1]
     await store.commit((new_session(),))
@@ -92,6 +95,7 @@ async def _spoil_and_look(store: Store, inner: list[Json], written: SessionRecor
 
 
 async def check_failures_are_copies(harness: StoreHarness) -> None:
+    """What a caller does to the details of a failure does not reach the store."""
     store = await harness.open()
     scene = await open_scene(store)
     inner: list[Json] = [1]

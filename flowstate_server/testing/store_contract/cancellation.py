@@ -43,6 +43,7 @@ async def cancelled_ever_later(call: Callable[[], Awaitable[object]]) -> AsyncIt
 
 
 async def check_cancelled_batch_is_whole_or_absent(harness: StoreHarness) -> None:
+    """A commit whose caller is cancelled at any moment has written all of its batch or nothing."""
     store = await harness.open()
     scene = await open_scene(store)
     batch = (increment(ADA), AppendEvents(scene.session, (note(),), scene.request), increment(ACME))
@@ -60,6 +61,7 @@ async def check_cancelled_batch_is_whole_or_absent(harness: StoreHarness) -> Non
 
 
 async def check_cancelled_caller_leaves_its_neighbours(harness: StoreHarness) -> None:
+    """Batches of the same group are committed although some of their neighbours' callers are cancelled."""
     store = await harness.open()
     for turns in range(12):
         tasks = [asyncio.create_task(store.commit((increment(ADA), increment(ACME)))) for _ in range(9)]
@@ -79,6 +81,7 @@ async def check_cancelled_caller_leaves_its_neighbours(harness: StoreHarness) ->
 
 
 async def check_cancelled_reads_leave_the_store_usable(harness: StoreHarness) -> None:
+    """A read or sweep that is cancelled at any moment blocks no later call."""
     store = await harness.open()
     scene = await open_scene(store)
     await scene.append(*(note(str(name)) for name in range(50)))
@@ -96,6 +99,7 @@ async def check_cancelled_reads_leave_the_store_usable(harness: StoreHarness) ->
 
 
 async def check_watch_outlives_a_cancelled_wait(harness: StoreHarness) -> None:
+    """A watch whose wait was cancelled still wakes."""
     store = await harness.open()
     scene = await open_scene(store)
     with store.watch((Topic(TopicKind.REQUEST, *scene.request),)) as watch:

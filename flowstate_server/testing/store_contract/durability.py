@@ -39,6 +39,7 @@ ADA, ACME = user_scope("ada"), org_scope("acme")
 
 
 async def check_closed_store_refuses_commits(harness: StoreHarness) -> None:
+    """A commit after close is STORE_UNAVAILABLE; closing twice is fine."""
     store = await harness.open()
     await store.commit((increment(ADA),))
     await store.close()
@@ -48,6 +49,7 @@ async def check_closed_store_refuses_commits(harness: StoreHarness) -> None:
 
 
 async def check_close_answers_what_was_begun(harness: StoreHarness) -> None:
+    """Every commit that was begun before close is answered."""
     store = await harness.open()
     calls = [asyncio.create_task(store.commit((increment(ADA),))) for _ in range(200)]
     await asyncio.sleep(0)
@@ -57,6 +59,7 @@ async def check_close_answers_what_was_begun(harness: StoreHarness) -> None:
 
 
 async def check_reopen_after_close_keeps_what_was_begun(harness: StoreHarness) -> None:
+    """What close has answered is there when the data opens again."""
     store = await harness.open()
     calls = [asyncio.create_task(store.commit((increment(ADA),))) for _ in range(100)]
     await asyncio.sleep(0)
@@ -66,6 +69,7 @@ async def check_reopen_after_close_keeps_what_was_begun(harness: StoreHarness) -
 
 
 async def check_reopen_keeps_everything(harness: StoreHarness) -> None:
+    """Every record, log, counter and idempotency key reads the same after reopening, and goes on from there."""
     store = await harness.open()
     scenes = await _populate(store)
     before = await _everything(store, scenes)
@@ -122,6 +126,7 @@ async def _everything(store: Store, scenes: list[Scene]) -> list[object]:
 
 
 async def check_opening_twice_changes_nothing(harness: StoreHarness) -> None:
+    """Opening the data again, and so migrating it again, changes nothing."""
     store = await harness.open()
     await store.commit((increment(ADA),))
     for _ in range(3):
@@ -130,6 +135,7 @@ async def check_opening_twice_changes_nothing(harness: StoreHarness) -> None:
 
 
 async def check_handles_opened_at_once_share_the_data(harness: StoreHarness) -> None:
+    """Handles opened at the same moment on the same data migrate it once and see each other's commits."""
     first = await harness.open()
     stores = [first, *await asyncio.gather(*(harness.open() for _ in range(3)))]
     await asyncio.gather(*(store.commit((increment(ADA),)) for store in stores))
@@ -138,6 +144,7 @@ async def check_handles_opened_at_once_share_the_data(harness: StoreHarness) -> 
 
 
 async def check_dying_at_any_statement_leaves_a_batch_whole_or_absent(harness: StoreHarness) -> None:
+    """A process that dies after any statement of a commit leaves all of it or nothing; what was acknowledged stays."""
     store = await harness.open()
     scene = await open_scene(store)
     acknowledged = 0

@@ -31,6 +31,7 @@ from flowstate_server.testing.store_contract.harness import StoreHarness
 
 
 async def check_finish_is_one_commit(harness: StoreHarness) -> None:
+    """A request's status, outcome, turn and terminal event are there together."""
     store = await harness.open()
     scene = await open_scene(store)
     last = AppendEvents(scene.session, (note("last"),), scene.request)
@@ -48,6 +49,7 @@ async def check_finish_is_one_commit(harness: StoreHarness) -> None:
 
 
 async def check_every_end_is_kept(harness: StoreHarness) -> None:
+    """Each way for a request to end is kept with its failure."""
     store = await harness.open()
     failure = Failure("WHY", "words", {"a": [1, 1.0, None, "ü"]}, "error-1", retryable=True)
     for status, event in ENDS.items():
@@ -61,6 +63,7 @@ async def check_every_end_is_kept(harness: StoreHarness) -> None:
 
 
 async def check_finish_is_refused_the_second_time(harness: StoreHarness) -> None:
+    """A request that has ended does not end again, and the refused batch leaves no trace."""
     store = await harness.open()
     scene = await open_scene(store)
     with refused(RequestNotFoundError, request_id="unknown"):
@@ -77,6 +80,7 @@ async def check_finish_is_refused_the_second_time(harness: StoreHarness) -> None
 
 
 async def check_racing_ends_end_once(harness: StoreHarness) -> None:
+    """Of many ends at once exactly one wins, and the status is that of its event."""
     store = await harness.open()
     scene = await open_scene(store)
     answers = await settled(*(scene.finish(status) for status in ENDS for _ in range(3)))
@@ -87,6 +91,7 @@ async def check_racing_ends_end_once(harness: StoreHarness) -> None:
 
 
 async def check_nothing_follows_the_end(harness: StoreHarness) -> None:
+    """No write adds to the log of a request that has ended."""
     store = await harness.open()
     scene = await open_scene(store)
     append = AppendEvents(scene.session, (note(),), scene.request)
@@ -105,6 +110,7 @@ async def check_nothing_follows_the_end(harness: StoreHarness) -> None:
 
 
 async def check_scope_versions(harness: StoreHarness) -> None:
+    """A terminal event names the versions that the request's records have in that very commit."""
     store = await harness.open()
     scene = await open_scene(store)
     user, session, org = user_scope("ada"), session_scope(scene.session), org_scope("acme")
@@ -117,6 +123,7 @@ async def check_scope_versions(harness: StoreHarness) -> None:
 
 
 async def check_the_terminal_payload_is_kept(harness: StoreHarness) -> None:
+    """The terminal event keeps the caller's payload beside the scope versions."""
     store = await harness.open()
     scene = await open_scene(store)
     payload: JsonObject = {"output": {"n": 2**63 - 1, "d": 1.0, "t": "\0ü"}, "elapsed": 3}
@@ -126,6 +133,7 @@ async def check_the_terminal_payload_is_kept(harness: StoreHarness) -> None:
 
 
 async def check_only_completed_requests_are_turns(harness: StoreHarness) -> None:
+    """Completed requests are counted as turns 1, 2, 3, ..., others are not."""
     store = await harness.open()
     turns = []
     for number, status in enumerate((*ENDS, *ENDS)):

@@ -43,6 +43,7 @@ class Broken(Exception):
 
 
 async def check_one_bad_batch_leaves_the_others(harness: StoreHarness) -> None:
+    """A batch that fails, in whatever way, fails alone; its group commits without it."""
     store = await harness.open()
     scene = await open_scene(store)
     not_json = cast(JsonObject, {"value": {1, 2}})
@@ -79,6 +80,7 @@ async def check_one_bad_batch_leaves_the_others(harness: StoreHarness) -> None:
 
 
 async def check_group_of_only_bad_batches(harness: StoreHarness) -> None:
+    """A group of nothing but refused batches writes nothing and answers each."""
     store = await harness.open()
     late = replace(increment(ADA), precondition=AtVersion(99))
     answers = await settled(*(store.commit((increment(ADA), late)) for _ in range(10)))
@@ -87,12 +89,14 @@ async def check_group_of_only_bad_batches(harness: StoreHarness) -> None:
 
 
 async def check_batches_at_once_are_committed_in_order(harness: StoreHarness) -> None:
+    """Batches given at once are committed in the order in which they were given."""
     store = await harness.open()
     answers = await asyncio.gather(*(store.commit((increment(ADA),)) for _ in range(200)))
     assert [answer.results[0].version for answer in answers] == list(range(1, 201))
 
 
 async def check_batch_sees_the_one_before_it_in_its_group(harness: StoreHarness) -> None:
+    """A batch sees what an earlier batch of its group has written."""
     store = await harness.open()
     await asyncio.gather(
         store.commit((new_session(),)),
@@ -105,6 +109,7 @@ async def check_batch_sees_the_one_before_it_in_its_group(harness: StoreHarness)
 
 
 async def check_groups_over_the_load_limit_are_split(harness: StoreHarness) -> None:
+    """Batches whose documents exceed the load limit together are all committed, over several groups."""
     store = await harness.open()
     users = [user_scope(f"user-{name}") for name in range(25)]
     large = "x" * (LOAD_LIMIT // 10)
@@ -117,6 +122,7 @@ async def check_groups_over_the_load_limit_are_split(harness: StoreHarness) -> N
 
 
 async def check_batch_that_is_over_the_load_limit_alone(harness: StoreHarness) -> None:
+    """A single batch may load more than the limit."""
     store = await harness.open()
     users = [user_scope(f"user-{name}") for name in range(12)]
     large = "x" * (LOAD_LIMIT // 10)
@@ -139,6 +145,7 @@ async def check_slow_changes_are_all_answered(harness: StoreHarness) -> None:
 
 
 async def check_empty_batch(harness: StoreHarness) -> None:
+    """A batch of nothing is answered with the store's time."""
     store = await harness.open()
     before = await store.time()
     result = await store.commit(())
@@ -147,6 +154,7 @@ async def check_empty_batch(harness: StoreHarness) -> None:
 
 
 async def check_leases_are_renewed_beside_a_backlog(harness: StoreHarness) -> None:
+    """A lone lease renewal does not wait for the batches that came before it."""
     store = await harness.open()
     await store.commit((RenewLease("process", LEASE, start=True),))
     backlog = [asyncio.create_task(store.commit((increment(ADA),))) for _ in range(500)]
@@ -157,6 +165,7 @@ async def check_leases_are_renewed_beside_a_backlog(harness: StoreHarness) -> No
 
 
 async def check_time_never_runs_backwards(harness: StoreHarness) -> None:
+    """The store's time, read or given to commits, never goes back."""
     store = await harness.open()
     times = []
     for _ in range(20):

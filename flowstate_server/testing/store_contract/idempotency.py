@@ -19,6 +19,7 @@ ADA = user_scope("ada")
 
 
 async def check_repeat_is_answered_from_memory(harness: StoreHarness) -> None:
+    """A repeat under a known idempotency key writes nothing and gives the first ids, versions and changes."""
     store = await harness.open()
     session = SessionKey("", "session-1")
     same = UpdateSession(session, {"title": ""})
@@ -36,6 +37,7 @@ async def check_repeat_is_answered_from_memory(harness: StoreHarness) -> None:
 
 
 async def check_key_of_another_call_is_refused(harness: StoreHarness) -> None:
+    """A known key with another fingerprint refuses the whole batch."""
     store = await harness.open()
     await store.commit((PUT, increment(ADA)))
     with refused(IdempotencyKeyReusedError):
@@ -44,6 +46,7 @@ async def check_key_of_another_call_is_refused(harness: StoreHarness) -> None:
 
 
 async def check_keys_of_others_are_other_keys(harness: StoreHarness) -> None:
+    """The same key of another tenant, principal or method is another key."""
     store = await harness.open()
     keys = (
         KEY,
@@ -63,6 +66,7 @@ async def check_keys_of_others_are_other_keys(harness: StoreHarness) -> None:
 
 
 async def check_refused_batch_is_not_remembered(harness: StoreHarness) -> None:
+    """A refused batch leaves its idempotency key unused."""
     store = await harness.open()
     batch = (PUT, replace(increment(ADA), precondition=AtVersion(1)))
     with refused(VersionMismatchError):
@@ -73,6 +77,7 @@ async def check_refused_batch_is_not_remembered(harness: StoreHarness) -> None:
 
 
 async def check_expired_key_is_forgotten(harness: StoreHarness) -> None:
+    """A key whose window is over counts as never used."""
     store = await harness.open()
     brief = (increment(ADA), replace(PUT, window=0))
     await store.commit(brief)
@@ -83,6 +88,7 @@ async def check_expired_key_is_forgotten(harness: StoreHarness) -> None:
 
 
 async def check_equal_keys_at_once_are_one_call(harness: StoreHarness) -> None:
+    """Of equal calls at once one is written and the others are replays of it."""
     store = await harness.open()
     answers = await settled(*(store.commit((increment(ADA), PUT)) for _ in range(10)))
     assert sorted(answer.replayed for answer in answers) == [False] + [True] * 9
@@ -92,6 +98,7 @@ async def check_equal_keys_at_once_are_one_call(harness: StoreHarness) -> None:
 
 
 async def check_equal_keys_through_two_handles_are_one_call(harness: StoreHarness) -> None:
+    """Equal calls at once through two handles are written once."""
     one, other = await harness.open(), await harness.open()
     for number in range(10):
         put = replace(PUT, key=replace(KEY, key=str(number)))
@@ -102,6 +109,7 @@ async def check_equal_keys_through_two_handles_are_one_call(harness: StoreHarnes
 
 
 async def check_sweep_takes_expired_keys_only(harness: StoreHarness) -> None:
+    """The sweep deletes expired keys, as many as asked for, and leaves the others."""
     store = await harness.open()
     for number in range(5):
         await store.commit((replace(PUT, key=replace(KEY, key=f"brief-{number}"), window=0),))
@@ -111,6 +119,7 @@ async def check_sweep_takes_expired_keys_only(harness: StoreHarness) -> None:
 
 
 async def check_sweep_leaves_a_key_that_was_put_again(harness: StoreHarness) -> None:
+    """A key that was used again after it expired is not swept."""
     store = await harness.open()
     await store.commit((increment(ADA), replace(PUT, window=0)))
     await store.commit((increment(ADA), PUT))

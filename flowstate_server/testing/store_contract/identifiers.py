@@ -60,6 +60,7 @@ HOSTILE = (
 
 
 async def check_hostile_ids_are_kept_apart(harness: StoreHarness) -> None:
+    """Sessions, requests, users, orgs and processes with look-alike or hostile ids are all different ones."""
     store = await harness.open()
     for name in HOSTILE:
         scene = await open_scene(store, name, name, user=name, process=name)
@@ -90,6 +91,7 @@ async def check_hostile_ids_are_kept_apart(harness: StoreHarness) -> None:
 
 
 async def check_hostile_tenants_are_kept_apart(harness: StoreHarness) -> None:
+    """Look-alike or hostile tenants see their own sessions, events and items only."""
     store = await harness.open()
     for name in HOSTILE:
         scene = await open_scene(store, tenant=name)
@@ -103,6 +105,7 @@ async def check_hostile_tenants_are_kept_apart(harness: StoreHarness) -> None:
 
 
 async def check_hostile_names_wake_their_own_watch(harness: StoreHarness) -> None:
+    """A watch of a hostile id wakes, and its log reads."""
     store = await harness.open()
     for name in HOSTILE:
         scene = await open_scene(store, name, name, tenant=name)
@@ -115,6 +118,7 @@ async def check_hostile_names_wake_their_own_watch(harness: StoreHarness) -> Non
 
 
 async def check_hostile_idempotency_keys_are_kept_apart(harness: StoreHarness) -> None:
+    """Look-alike or hostile idempotency keys are all different ones."""
     store = await harness.open()
     for part in HOSTILE:
         key = IdempotencyKey(part, part, part, part)
@@ -126,6 +130,7 @@ async def check_hostile_idempotency_keys_are_kept_apart(harness: StoreHarness) -
 
 
 async def check_ids_glued_together_do_not_collide(harness: StoreHarness) -> None:
+    """No tenant and id make another pair's key when put together."""
     store = await harness.open()
     pairs = (("a", "b:c"), ("a:b", "c"), ("", "a:b:c"), ("a", "b/c"), ("a/b", "c"), ("ab", "c"), ("a", "bc"))
     for tenant, session_id in pairs:

@@ -40,6 +40,7 @@ async def fence(store: Store, process: str = PROCESS) -> None:
 
 
 async def check_lease_is_renewed_from_the_stores_time(harness: StoreHarness) -> None:
+    """A lease counts from the store's time of its commit; only a started process renews."""
     store = await harness.open()
     assert list(await store.read_processes()) == []
     with refused(LeaseLostError):
@@ -52,6 +53,7 @@ async def check_lease_is_renewed_from_the_stores_time(harness: StoreHarness) -> 
 
 
 async def check_only_an_expired_process_is_fenced(harness: StoreHarness) -> None:
+    """A process whose lease has not run out can't be fenced; fencing twice changes nothing."""
     store = await harness.open()
     await store.commit((RenewLease(PROCESS, LEASE, start=True),))
     row = await process_row(store)
@@ -67,6 +69,7 @@ async def check_only_an_expired_process_is_fenced(harness: StoreHarness) -> None
 
 
 async def check_renewal_saves_from_a_fence_judged_before(harness: StoreHarness) -> None:
+    """A fence judged by an older renewal than the newest is refused."""
     store = await harness.open()
     await store.commit((RenewLease(PROCESS, 0, start=True),))
     seen = (await process_row(store)).renew_time
@@ -77,6 +80,7 @@ async def check_renewal_saves_from_a_fence_judged_before(harness: StoreHarness) 
 
 
 async def check_fence_and_renewal_race_to_one_end(harness: StoreHarness) -> None:
+    """Of a fence and a renewal at once exactly one wins."""
     store = await harness.open()
     for number in range(10):
         process = f"process-{number}"
@@ -90,6 +94,7 @@ async def check_fence_and_renewal_race_to_one_end(harness: StoreHarness) -> None
 
 
 async def check_fenced_process_never_renews(harness: StoreHarness) -> None:
+    """A fenced process never holds a lease again."""
     store = await harness.open()
     await store.commit((RenewLease(PROCESS, LEASE, start=True),))
     await fence(store)
@@ -99,6 +104,7 @@ async def check_fenced_process_never_renews(harness: StoreHarness) -> None:
 
 
 async def check_expired_process_writes_until_it_is_fenced(harness: StoreHarness) -> None:
+    """A run may write on an expired lease, but nothing at all once its process is fenced."""
     store = await harness.open()
     scene = await open_scene(store)
     await expire(store)
@@ -113,6 +119,7 @@ async def check_expired_process_writes_until_it_is_fenced(harness: StoreHarness)
 
 
 async def check_run_belongs_to_its_process(harness: StoreHarness) -> None:
+    """Only the process that runs a request commits for its run."""
     store = await harness.open()
     scene = await open_scene(store)
     await store.commit((RenewLease("process-2", LEASE, start=True),))
@@ -123,6 +130,7 @@ async def check_run_belongs_to_its_process(harness: StoreHarness) -> None:
 
 
 async def check_sweep_ends_what_a_fenced_process_ran(harness: StoreHarness) -> None:
+    """A sweep ends a request only if its own process is fenced, and once."""
     store = await harness.open()
     scene = await open_scene(store)
     await store.commit((RenewLease("process-2", LEASE, start=True),))
@@ -147,6 +155,7 @@ async def check_sweep_ends_what_a_fenced_process_ran(harness: StoreHarness) -> N
 
 
 async def check_sweeps_race_to_one_end(harness: StoreHarness) -> None:
+    """Several sweeps and a late run at once end a request once."""
     store = await harness.open()
     scene = await open_scene(store)
     await fence(store)
@@ -180,6 +189,7 @@ async def check_fence_and_commit_of_two_handles_race_to_one_end(harness: StoreHa
 
 
 async def check_fenced_rows_stay_while_a_request_names_them(harness: StoreHarness) -> None:
+    """The row of a fenced process goes only when no unfinished request names it."""
     store = await harness.open()
     scene = await open_scene(store)
     await store.commit((RenewLease("idle", LEASE, start=True), RenewLease("alive", LEASE, start=True)))
@@ -195,6 +205,7 @@ async def check_fenced_rows_stay_while_a_request_names_them(harness: StoreHarnes
 
 
 async def check_sweep_of_processes_is_bounded(harness: StoreHarness) -> None:
+    """A sweep of processes deletes as many rows as asked for."""
     store = await harness.open()
     for number in range(3):
         await store.commit((RenewLease(f"process-{number}", LEASE, start=True),))

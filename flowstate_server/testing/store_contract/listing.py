@@ -34,6 +34,7 @@ async def every(store: Store, which: SessionFilter = ALL, *, limit: int = 100) -
 
 
 async def check_newest_session_first(harness: StoreHarness) -> None:
+    """Sessions are listed by create time, newest first, over pages of any size."""
     store = await harness.open()
     assert await every(store) == []
     names = [f"session-{name}" for name in "cabed"]
@@ -44,6 +45,7 @@ async def check_newest_session_first(harness: StoreHarness) -> None:
 
 
 async def check_sessions_of_one_moment_by_id_descending(harness: StoreHarness) -> None:
+    """Sessions of the same create time are listed by id descending, by code point."""
     store = await harness.open()
     names = ["b", "a", "B", "é", "z", "~", "a b", "𝄞"]
     await store.commit(tuple(new_session(name) for name in names))
@@ -55,6 +57,7 @@ async def check_sessions_of_one_moment_by_id_descending(harness: StoreHarness) -
 
 
 async def check_pages_stay_right_while_sessions_are_added(harness: StoreHarness) -> None:
+    """Sessions created between two pages neither repeat nor hide others."""
     store = await harness.open()
     for number in range(7):
         await store.commit((new_session(f"old-{number}"),))
@@ -69,6 +72,7 @@ async def check_pages_stay_right_while_sessions_are_added(harness: StoreHarness)
 
 
 async def check_filters(harness: StoreHarness) -> None:
+    """Each filter of a listing, and any of them together, picks the right sessions; empty differs from absent."""
     store = await harness.open()
     await store.commit((new_session("1", user="ada", org="acme"),))
     await store.commit((new_session("2", user="ada"),))
@@ -95,6 +99,7 @@ async def check_filters(harness: StoreHarness) -> None:
 
 
 async def check_listed_session_is_the_record(harness: StoreHarness) -> None:
+    """A listed session is the record as read by its key, with the time of its last event."""
     store = await harness.open()
     scene = await open_scene(store)
     await store.commit((UpdateSession(scene.session, {"title": "t", "metadata": {"k": 1}}),))

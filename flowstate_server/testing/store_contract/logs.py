@@ -27,6 +27,7 @@ from flowstate_server.testing.store_contract.harness import StoreHarness
 
 
 async def check_event_is_kept_as_appended(harness: StoreHarness) -> None:
+    """An event comes back with every field as it was appended, in its place."""
     store = await harness.open()
     scene = await open_scene(store)
     audiences = frozenset((Audience.HISTORY, Audience.INTERNAL))
@@ -55,6 +56,7 @@ async def check_event_is_kept_as_appended(harness: StoreHarness) -> None:
 
 
 async def check_every_event_type_is_kept(harness: StoreHarness) -> None:
+    """Each event type comes back as itself."""
     store = await harness.open()
     scene = await open_scene(store)
     kinds = [kind for kind in EventType if not kind.terminal]
@@ -63,6 +65,7 @@ async def check_every_event_type_is_kept(harness: StoreHarness) -> None:
 
 
 async def check_every_item_kind_is_kept(harness: StoreHarness) -> None:
+    """Each item kind comes back as itself."""
     store = await harness.open()
     scene = await open_scene(store)
     items = [Item(f"item-{kind.value}", kind, index, b"{}") for index, kind in enumerate(ItemKind)]
@@ -74,6 +77,7 @@ async def check_every_item_kind_is_kept(harness: StoreHarness) -> None:
 
 
 async def check_sequences_have_no_hole_under_concurrency(harness: StoreHarness) -> None:
+    """Sequences of requests and of their session are 1, 2, 3, ... under concurrent appends."""
     store = await harness.open()
     scenes = [await open_scene(store, request_id=f"request-{number}") for number in range(4)]
     only_session = AppendEvents(scenes[0].session, (note("session"),))
@@ -100,6 +104,7 @@ async def check_sequences_have_no_hole_under_concurrency(harness: StoreHarness) 
 
 
 async def check_sequences_of_two_handles_have_no_hole(harness: StoreHarness) -> None:
+    """Sequences have no hole when two handles append to one log."""
     one, other = await harness.open(), await harness.open()
     scene = await open_scene(one)
     scenes = (scene, replace(scene, store=other))
@@ -111,12 +116,14 @@ async def check_sequences_of_two_handles_have_no_hole(harness: StoreHarness) -> 
 
 
 async def check_no_cursor_skips_while_others_write(harness: StoreHarness) -> None:
+    """A reader that follows a log by cursor and wake-up gets every event once, in order."""
     store = await harness.open()
     scene = await open_scene(store)
     await _follow_while_writing(scene, scene)
 
 
 async def check_no_cursor_skips_while_another_handle_writes(harness: StoreHarness) -> None:
+    """The same for a reader whose writer is another handle."""
     reader, writer = await harness.open(), await harness.open()
     scene = await open_scene(writer)
     await _follow_while_writing(scene, replace(scene, store=reader))
@@ -152,6 +159,7 @@ async def _follow_while_writing(writer: Scene, reader: Scene) -> None:
 
 
 async def check_page_limits(harness: StoreHarness) -> None:
+    """A page of events ends at its limits, has at least one event, and says how far it is complete."""
     store = await harness.open()
     scene = await open_scene(store)
     await scene.append(
@@ -178,6 +186,7 @@ async def check_page_limits(harness: StoreHarness) -> None:
 
 
 async def check_page_by_page_is_the_whole_log(harness: StoreHarness) -> None:
+    """Pages of any size, one after the other, are the whole log."""
     store = await harness.open()
     scene = await open_scene(store)
     for number in range(23):
@@ -196,6 +205,7 @@ async def check_page_by_page_is_the_whole_log(harness: StoreHarness) -> None:
 
 
 async def check_appending_needs_the_request_of_the_session(harness: StoreHarness) -> None:
+    """Events go to a request of the named session or are refused."""
     store = await harness.open()
     scene = await open_scene(store)
     with refused(RequestNotFoundError, request_id="unknown"):
@@ -222,6 +232,7 @@ async def check_require_run_by_someone_else(harness: StoreHarness) -> None:
 
 
 async def check_activity_time_moves_with_the_log(harness: StoreHarness) -> None:
+    """A session's activity time is that of its newest event."""
     store = await harness.open()
     scene = await open_scene(store)
     times = []

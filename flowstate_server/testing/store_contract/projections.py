@@ -22,6 +22,7 @@ from flowstate_server.testing.store_contract.harness import StoreHarness
 
 
 async def check_projection_has_all_that_is_asked_for(harness: StoreHarness) -> None:
+    """A projection has the session, its head, the states asked for and the requests in progress."""
     store = await harness.open()
     one = await open_scene(store, request_id="one")
     other = await open_scene(store, request_id="other")
@@ -43,11 +44,13 @@ async def check_projection_has_all_that_is_asked_for(harness: StoreHarness) -> N
 
 
 async def check_projection_is_one_read(harness: StoreHarness) -> None:
+    """No commit shows in a part of a projection, or of a load of several states, and not in the rest."""
     store = await harness.open()
     await _read_while_writing(await open_scene(store), store)
 
 
 async def check_projection_is_one_read_while_another_handle_writes(harness: StoreHarness) -> None:
+    """The same while the writer is another handle."""
     writer, reader = await harness.open(), await harness.open()
     await _read_while_writing(await open_scene(writer), reader)
 
@@ -100,6 +103,7 @@ async def _read_while_writing(scene: Scene, reader: Store) -> None:
 
 
 async def check_request_state_is_read_by_its_key_alone(harness: StoreHarness) -> None:
+    """A request's state can be part of a projection."""
     store = await harness.open()
     scene = await open_scene(store)
     key = request_scope(scene.request)

@@ -17,6 +17,7 @@ ADA = user_scope("ada")
 
 
 async def check_concurrent_increments_all_count(harness: StoreHarness) -> None:
+    """Of a hundred increments at once each makes a version of its own and none is lost."""
     store = await harness.open()
     results = await asyncio.gather(*(store.commit((increment(ADA),)) for _ in range(100)))
     assert sorted(result.results[0].version for result in results) == list(range(1, 101))
@@ -29,6 +30,7 @@ async def check_concurrent_increments_all_count(harness: StoreHarness) -> None:
 
 
 async def check_increments_of_two_handles_all_count(harness: StoreHarness) -> None:
+    """The same through two handles."""
     one, other = await harness.open(), await harness.open()
     results = await asyncio.gather(*((one, other)[i % 2].commit((increment(ADA),)) for i in range(100)))
     assert sorted(result.results[0].version for result in results) == list(range(1, 101))
@@ -37,6 +39,7 @@ async def check_increments_of_two_handles_all_count(harness: StoreHarness) -> No
 
 
 async def check_one_writer_wins_a_version(harness: StoreHarness) -> None:
+    """Of ten writers that ask for one version exactly one gets it, the others learn the current one."""
     store = await harness.open()
     for version in range(5):
         write = replace(increment(ADA), precondition=AtVersion(version))
@@ -47,6 +50,7 @@ async def check_one_writer_wins_a_version(harness: StoreHarness) -> None:
 
 
 async def check_one_writer_of_two_handles_wins_a_version(harness: StoreHarness) -> None:
+    """The same for two writers at two handles."""
     one, other = await harness.open(), await harness.open()
     for version in range(20):
         write = replace(increment(ADA), precondition=AtVersion(version))
@@ -55,6 +59,7 @@ async def check_one_writer_of_two_handles_wins_a_version(harness: StoreHarness) 
 
 
 async def check_writers_of_different_fields_all_land(harness: StoreHarness) -> None:
+    """Writers of different fields of one record lose nothing."""
     store = await harness.open()
     session = SessionKey("", "session-1")
     await store.commit((new_session(),))
@@ -65,6 +70,7 @@ async def check_writers_of_different_fields_all_land(harness: StoreHarness) -> N
 
 
 async def check_compare_and_swap_loops_lose_nothing(harness: StoreHarness) -> None:
+    """Read-modify-write loops by version lose nothing."""
     store = await harness.open()
 
     async def swap(through: Store) -> None:

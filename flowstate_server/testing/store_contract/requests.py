@@ -35,6 +35,7 @@ REQUEST = RequestKey("", "request-1")
 
 
 async def check_request_is_kept_as_created(harness: StoreHarness) -> None:
+    """A request comes back as it was created."""
     store = await harness.open()
     scene = await open_scene(store)
     request = await request_of(store, scene.request)
@@ -54,12 +55,14 @@ async def check_request_is_kept_as_created(harness: StoreHarness) -> None:
 
 
 async def check_unknown_request_is_none(harness: StoreHarness) -> None:
+    """A request that was never created reads as absent, and so does its log."""
     store = await harness.open()
     assert await store.get_request(REQUEST) is None
     assert await store.read_events(REQUEST, after=0, limit=10, max_bytes=1000) is None
 
 
 async def check_create_request_loads_the_records_its_run_starts_from(harness: StoreHarness) -> None:
+    """A request is created together with a read of the states that its run starts from."""
     store = await harness.open()
     await store.commit(
         (RenewLease(PROCESS, LEASE, start=True), new_session(), put(user_scope("ada"), {"a": 1}))
@@ -73,6 +76,7 @@ async def check_create_request_loads_the_records_its_run_starts_from(harness: St
 
 
 async def check_repeated_dispatch_attaches(harness: StoreHarness) -> None:
+    """A dispatch repeated by its owner attaches to the request and writes nothing of its batch."""
     store = await harness.open()
     scene = await open_scene(store)
     await scene.append(note())
@@ -85,6 +89,7 @@ async def check_repeated_dispatch_attaches(harness: StoreHarness) -> None:
 
 
 async def check_repeated_dispatch_attaches_to_an_ended_request(harness: StoreHarness) -> None:
+    """A repeated dispatch attaches to a request that has ended as well."""
     store = await harness.open()
     scene = await open_scene(store)
     await scene.finish(RequestStatus.INTERRUPTED)
@@ -94,6 +99,7 @@ async def check_repeated_dispatch_attaches_to_an_ended_request(harness: StoreHar
 
 
 async def check_dispatch_of_another_call_under_the_same_id_is_refused(harness: StoreHarness) -> None:
+    """Another owner or fingerprint under a known request id is refused and writes nothing."""
     store = await harness.open()
     scene = await open_scene(store)
     for create in (
@@ -106,6 +112,7 @@ async def check_dispatch_of_another_call_under_the_same_id_is_refused(harness: S
 
 
 async def check_racing_dispatches_run_once(harness: StoreHarness) -> None:
+    """Of equal dispatches at once one creates the request and the others attach."""
     store = await harness.open()
     await store.commit((RenewLease(PROCESS, LEASE, start=True), new_session()))
     batch = (new_request(SESSION), AppendEvents(SESSION, (note(),), REQUEST))
@@ -116,6 +123,7 @@ async def check_racing_dispatches_run_once(harness: StoreHarness) -> None:
 
 
 async def check_dispatch_needs_a_process_that_holds_its_lease(harness: StoreHarness) -> None:
+    """An unknown or fenced process can't be given a request."""
     store = await harness.open()
     await store.commit((new_session(), RenewLease("fenced", 0, start=True)))
     [row] = await store.read_processes()
@@ -127,6 +135,7 @@ async def check_dispatch_needs_a_process_that_holds_its_lease(harness: StoreHarn
 
 
 async def check_request_created_and_ended_in_one_group(harness: StoreHarness) -> None:
+    """A request may be created and ended by batches of one group."""
     store = await harness.open()
     await store.commit((RenewLease(PROCESS, LEASE, start=True), new_session()))
     failure = Failure("NO", "no", {"why": ["x", 1]}, "e1", retryable=True)
@@ -142,6 +151,7 @@ async def check_request_created_and_ended_in_one_group(harness: StoreHarness) ->
 
 
 async def check_cancel_is_asked_for_once(harness: StoreHarness) -> None:
+    """A cancel is noted once with the first reason, shown to the owner, and gone with the request's end."""
     store = await harness.open()
     scene = await open_scene(store)
     with refused(RequestNotFoundError, request_id="unknown"):
@@ -161,6 +171,7 @@ async def check_cancel_is_asked_for_once(harness: StoreHarness) -> None:
 
 
 async def check_unfinished_requests_of_a_process(harness: StoreHarness) -> None:
+    """The unfinished requests of a process are its own, in progress, without inputs, up to the limit."""
     store = await harness.open()
     scenes = [await open_scene(store, request_id=f"request-{number}") for number in range(3)]
     await open_scene(store, request_id="foreign", process="process-2")

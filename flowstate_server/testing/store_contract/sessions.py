@@ -32,6 +32,7 @@ KEY = SessionKey("", "session-1")
 
 
 async def check_session_is_kept_as_created(harness: StoreHarness) -> None:
+    """A session comes back as it was created."""
     store = await harness.open()
     create = CreateSession(
         KEY,
@@ -63,12 +64,14 @@ async def check_session_is_kept_as_created(harness: StoreHarness) -> None:
 
 
 async def check_unknown_session_is_none(harness: StoreHarness) -> None:
+    """A session that was never created reads as absent."""
     store = await harness.open()
     assert await store.get_session(KEY) is None
     assert await store.read_projection(KEY, ()) is None
 
 
 async def check_live_session_is_not_created_again(harness: StoreHarness) -> None:
+    """The id of a live session can't be taken again."""
     store = await harness.open()
     await store.commit((new_session(),))
     with refused(SessionAlreadyExistsError, session_id="session-1"):
@@ -81,6 +84,7 @@ async def check_live_session_is_not_created_again(harness: StoreHarness) -> None
 
 
 async def check_racing_creators_make_one_session(harness: StoreHarness) -> None:
+    """Of creators at once exactly one makes the session."""
     store = await harness.open()
     answers = await settled(*(store.commit((new_session(exclusive=True),)) for _ in range(8)))
     assert sum(not isinstance(answer, Exception) for answer in answers) == 1
@@ -88,6 +92,7 @@ async def check_racing_creators_make_one_session(harness: StoreHarness) -> None:
 
 
 async def check_racing_creators_of_two_handles_make_one_session(harness: StoreHarness) -> None:
+    """The same through two handles."""
     one, other = await harness.open(), await harness.open()
     for number in range(10):
         create = new_session(f"session-{number}", exclusive=True)
@@ -97,6 +102,7 @@ async def check_racing_creators_of_two_handles_make_one_session(harness: StoreHa
 
 
 async def check_require_session(harness: StoreHarness) -> None:
+    """A batch may ask for a session's incarnation and is refused for another one."""
     store = await harness.open()
     with refused(SessionNotFoundError, session_id="session-1"):
         await store.commit((RequireSession(KEY, "log-session-1"),))
@@ -109,6 +115,7 @@ async def check_require_session(harness: StoreHarness) -> None:
 
 
 async def check_writes_on_an_unknown_session_are_refused(harness: StoreHarness) -> None:
+    """No write finds a session that was never created."""
     store = await harness.open()
     for write in (
         AppendEvents(KEY, (note(),)),
@@ -121,6 +128,7 @@ async def check_writes_on_an_unknown_session_are_refused(harness: StoreHarness) 
 
 
 async def check_metadata_update(harness: StoreHarness) -> None:
+    """An update replaces the named fields, adds 1 to the version and appends its event to the request's log."""
     store = await harness.open()
     scene = await open_scene(store)
     result = await store.commit((UpdateSession(KEY, {"title": "New", "tags": ["x"]}, scene.request),))
@@ -135,6 +143,7 @@ async def check_metadata_update(harness: StoreHarness) -> None:
 
 
 async def check_metadata_update_outside_a_request(harness: StoreHarness) -> None:
+    """An update outside a request appends its event to the session's log."""
     store = await harness.open()
     await store.commit((new_session(),))
     await store.commit((UpdateSession(KEY, {"description": "d"}),))
@@ -145,6 +154,7 @@ async def check_metadata_update_outside_a_request(harness: StoreHarness) -> None
 
 
 async def check_equal_metadata_changes_nothing(harness: StoreHarness) -> None:
+    """An update with equal values writes nothing; equal means equal JSON with equal types."""
     store = await harness.open()
     await store.commit((replace(new_session(), title="t", tags=("a",), metadata={"k": 1, "l": 2}),))
     same = UpdateSession(KEY, {"title": "t", "tags": ["a"], "metadata": {"l": 2, "k": 1}})
@@ -158,6 +168,7 @@ async def check_equal_metadata_changes_nothing(harness: StoreHarness) -> None:
 
 
 async def check_metadata_fields_land_independently(harness: StoreHarness) -> None:
+    """Updates of different fields at once all land."""
     store = await harness.open()
     await store.commit((new_session(),))
     await settled(
@@ -176,6 +187,7 @@ async def check_metadata_fields_land_independently(harness: StoreHarness) -> Non
 
 
 async def check_metadata_and_state_have_a_version_each(harness: StoreHarness) -> None:
+    """Metadata and state of a session are versioned apart."""
     store = await harness.open()
     await store.commit((new_session(),))
     await store.commit((increment(session_scope(KEY)),))

@@ -50,6 +50,7 @@ ADA = user_scope("ada")
 
 
 async def check_state_never_written(harness: StoreHarness) -> None:
+    """A record that was never written has version 0, does not exist and reads as empty."""
     store = await harness.open()
     keys = (ADA, org_scope("acme"), session_scope(SessionKey("", "s")), request_scope(RequestKey("", "r")))
     states = await store.load_states(keys)
@@ -60,6 +61,7 @@ async def check_state_never_written(harness: StoreHarness) -> None:
 
 
 async def check_each_change_adds_one_to_the_version(harness: StoreHarness) -> None:
+    """Each change adds exactly 1 to the version and is given back with its state and times."""
     store = await harness.open()
     first = await store.commit((put(ADA, {"a": 1}),))
     second = await store.commit((put(ADA, {"b": 2}),))
@@ -75,6 +77,7 @@ async def check_each_change_adds_one_to_the_version(harness: StoreHarness) -> No
 
 
 async def check_two_changes_of_one_batch_see_each_other(harness: StoreHarness) -> None:
+    """Changes of one record in one batch work on each other's results."""
     store = await harness.open()
     result = await store.commit((increment(ADA), increment(ADA), increment(ADA, "m")))
     assert [write.version for write in result.results] == [1, 2, 3]
@@ -82,6 +85,7 @@ async def check_two_changes_of_one_batch_see_each_other(harness: StoreHarness) -
 
 
 async def check_no_change_writes_nothing(harness: StoreHarness) -> None:
+    """A change that changes nothing leaves record, version and times alone."""
     store = await harness.open()
     await store.commit((put(ADA, {"a": 1}),))
     before = await state_of(store, ADA)
@@ -98,6 +102,7 @@ async def check_no_change_writes_nothing(harness: StoreHarness) -> None:
 
 
 async def check_preconditions(harness: StoreHarness) -> None:
+    """A precondition on version or existence holds, or the write is refused with the current version."""
     store = await harness.open()
     with refused(VersionMismatchError, scope="user", expected="exists", current=0):
         await store.commit((replace(increment(ADA), precondition=Exists(True)),))
@@ -114,6 +119,7 @@ async def check_preconditions(harness: StoreHarness) -> None:
 
 
 async def check_refused_batch_writes_nothing(harness: StoreHarness) -> None:
+    """One refused precondition refuses every write of its batch."""
     store = await harness.open()
     await store.commit((put(ADA, {"n": 1}),))
     late = replace(increment(ADA), precondition=AtVersion(7))
@@ -134,6 +140,7 @@ async def check_refused_batch_writes_nothing(harness: StoreHarness) -> None:
 
 
 async def check_tombstone_continues_the_version(harness: StoreHarness) -> None:
+    """A deleted record keeps its version, its next incarnation goes on from there, and old ones are refused."""
     store = await harness.open()
     await store.commit((increment(ADA), increment(ADA)))
     first = await state_of(store, ADA)
@@ -156,6 +163,7 @@ async def check_tombstone_continues_the_version(harness: StoreHarness) -> None:
 
 
 async def check_delete_has_preconditions(harness: StoreHarness) -> None:
+    """A delete is refused like a write if its precondition does not hold."""
     store = await harness.open()
     with refused(VersionMismatchError, expected="exists", current=0):
         await store.commit((DeleteState(ADA, Exists(True)),))
@@ -167,6 +175,7 @@ async def check_delete_has_preconditions(harness: StoreHarness) -> None:
 
 
 async def check_created_deleted_and_made_anew_at_once(harness: StoreHarness) -> None:
+    """A record may be created, deleted and made anew in one batch."""
     store = await harness.open()
     await store.commit((increment(ADA), DeleteState(ADA), increment(ADA)))
     record = await state_of(store, ADA)
@@ -174,6 +183,7 @@ async def check_created_deleted_and_made_anew_at_once(harness: StoreHarness) -> 
 
 
 async def check_creators_that_saw_no_record_agree_on_one(harness: StoreHarness) -> None:
+    """Writers that saw no record write to the one that another has made meanwhile."""
     store = await harness.open()
     await store.commit((increment(ADA, incarnation=""),))
     await store.commit((increment(ADA, incarnation=""),))
@@ -181,6 +191,7 @@ async def check_creators_that_saw_no_record_agree_on_one(harness: StoreHarness) 
 
 
 async def check_session_state_knows_its_session(harness: StoreHarness) -> None:
+    """A session's state needs the live session, of the incarnation asked for."""
     store = await harness.open()
     scene = await open_scene(store)
     key = session_scope(scene.session)
@@ -192,6 +203,7 @@ async def check_session_state_knows_its_session(harness: StoreHarness) -> None:
 
 
 async def check_request_state_lives_while_its_request_runs(harness: StoreHarness) -> None:
+    """A request's state is there from its creation to its end."""
     store = await harness.open()
     key = request_scope(RequestKey("", "request-1"))
     with refused(RequestNotFoundError, request_id="request-1"):
@@ -207,6 +219,7 @@ async def check_request_state_lives_while_its_request_runs(harness: StoreHarness
 
 
 async def check_request_state_written_in_the_group_of_its_end(harness: StoreHarness) -> None:
+    """A request's state written right before the end goes with it."""
     store = await harness.open()
     scene = await open_scene(store)
     key = request_scope(scene.request)
@@ -216,6 +229,7 @@ async def check_request_state_written_in_the_group_of_its_end(harness: StoreHarn
 
 
 async def check_events_of_a_change_know_its_version(harness: StoreHarness) -> None:
+    """Events that come out of a change go to the request's log and carry the version it made."""
     store = await harness.open()
     scene = await open_scene(store)
 
@@ -237,6 +251,7 @@ async def check_events_of_a_change_know_its_version(harness: StoreHarness) -> No
 
 
 async def check_events_of_a_change_outside_a_request(harness: StoreHarness) -> None:
+    """Outside a request a session's change is logged in the session, a user's nowhere."""
     store = await harness.open()
     scene = await open_scene(store)
     await store.commit((put(session_scope(scene.session), {"a": 1}, note()), put(ADA, {"a": 1}, note())))

@@ -15,6 +15,7 @@ from flowstate_server.testing.store_contract.harness import StoreHarness
 
 
 async def check_transient_events_of_ended_requests_go(harness: StoreHarness) -> None:
+    """A sweep deletes transient events of requests that ended long enough ago, and nothing else."""
     store = await harness.open()
     ended = await open_scene(store, request_id="ended")
     running = await open_scene(store, request_id="running")
@@ -30,6 +31,7 @@ async def check_transient_events_of_ended_requests_go(harness: StoreHarness) -> 
 
 
 async def check_sweep_of_transient_events_is_bounded(harness: StoreHarness) -> None:
+    """A sweep of transient events deletes as many as asked for, and goes on where it stopped."""
     store = await harness.open()
     scenes = [await open_scene(store, request_id=f"request-{number}") for number in range(2)]
     for scene in scenes:
@@ -45,6 +47,7 @@ async def check_sweep_of_transient_events_is_bounded(harness: StoreHarness) -> N
 
 
 async def check_pages_over_swept_events(harness: StoreHarness) -> None:
+    """Pages pass over what was swept and still say how far they are complete."""
     store = await harness.open()
     scene = await open_scene(store)
     await scene.append(note("1"), note(transient=True), note(transient=True), note("4"), note(transient=True))
@@ -62,6 +65,7 @@ async def check_pages_over_swept_events(harness: StoreHarness) -> None:
 
 
 async def check_log_goes_on_after_a_sweep(harness: StoreHarness) -> None:
+    """Sequences go on after a sweep; none is used again."""
     store = await harness.open()
     first = await open_scene(store)
     await first.append(note(transient=True), note(transient=True))
@@ -74,6 +78,7 @@ async def check_log_goes_on_after_a_sweep(harness: StoreHarness) -> None:
 
 
 async def check_transient_events_outside_a_request_go(harness: StoreHarness) -> None:
+    """Transient events outside a request go by their own age."""
     store = await harness.open()
     create = new_session()
     events = (note(transient=True), note("kept"), note(transient=True))

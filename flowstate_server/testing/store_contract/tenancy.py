@@ -33,6 +33,7 @@ TENANTS = ("", "one", "One", "one ", "ones")
 
 
 async def check_equal_ids_of_two_tenants_are_two_things(harness: StoreHarness) -> None:
+    """Sessions, requests, states, events and items of equal ids in two tenants are different ones."""
     store = await harness.open()
     scenes = [await open_scene(store, tenant=tenant) for tenant in TENANTS]
     for number, scene in enumerate(scenes):
@@ -63,6 +64,7 @@ async def check_equal_ids_of_two_tenants_are_two_things(harness: StoreHarness) -
 
 
 async def check_ends_and_cancels_stay_in_their_tenant(harness: StoreHarness) -> None:
+    """The end or cancel of a request touches no request of that id in another tenant."""
     store = await harness.open()
     one = await open_scene(store, tenant="one")
     other = await open_scene(store, tenant="other")
@@ -79,6 +81,7 @@ async def check_ends_and_cancels_stay_in_their_tenant(harness: StoreHarness) -> 
 
 
 async def check_another_tenants_ids_are_unknown(harness: StoreHarness) -> None:
+    """What another tenant has reads, and refuses, as if it had never been."""
     store = await harness.open()
     await open_scene(store, tenant="one")
     session, request = SessionKey("two", "session-1"), RequestKey("two", "request-1")
@@ -93,6 +96,7 @@ async def check_another_tenants_ids_are_unknown(harness: StoreHarness) -> None:
 
 
 async def check_users_and_orgs_are_shared_between_tenants(harness: StoreHarness) -> None:
+    """A user's or org's record is the same one in all tenants."""
     store = await harness.open()
     scenes = [await open_scene(store, tenant=tenant) for tenant in ("one", "two")]
     for scene in scenes:
@@ -102,6 +106,7 @@ async def check_users_and_orgs_are_shared_between_tenants(harness: StoreHarness)
 
 
 async def check_isolated_records_are_their_flows(harness: StoreHarness) -> None:
+    """An isolated record is apart from the shared one and from those of other flows."""
     store = await harness.open()
     keys = (
         user_scope("ada"),
@@ -121,6 +126,7 @@ async def check_isolated_records_are_their_flows(harness: StoreHarness) -> None:
 
 
 async def check_watches_of_one_tenant(harness: StoreHarness) -> None:
+    """A watch of a tenant's request wakes for it."""
     store = await harness.open()
     scene = await open_scene(store, tenant="one")
     with store.watch((Topic(TopicKind.REQUEST, "one", "request-1"),)) as watch:

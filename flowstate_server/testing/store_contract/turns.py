@@ -20,6 +20,7 @@ LOG = "log-session-1"
 
 
 async def check_window_of_turns(harness: StoreHarness) -> None:
+    """The newest n completed requests give their items, in order; other requests give none."""
     store = await harness.open()
     for number in range(5):
         scene = await open_scene(store, request_id=f"request-{number}")
@@ -43,6 +44,7 @@ async def check_window_of_turns(harness: StoreHarness) -> None:
 
 
 async def check_items_of_overlapping_requests_are_in_log_order(harness: StoreHarness) -> None:
+    """Items of requests that ran at once come in the order of the session's log."""
     store = await harness.open()
     one = await open_scene(store, request_id="one")
     other = await open_scene(store, request_id="other")
@@ -58,6 +60,7 @@ async def check_items_of_overlapping_requests_are_in_log_order(harness: StoreHar
 
 
 async def check_turns_of_one_group_count_in_the_order_of_their_ends(harness: StoreHarness) -> None:
+    """Requests that end in one group are turns in the order of their ends."""
     store = await harness.open()
     first = await open_scene(store, request_id="first")
     await first.append(item_done("1"))
@@ -74,6 +77,7 @@ async def check_turns_of_one_group_count_in_the_order_of_their_ends(harness: Sto
 
 
 async def check_turns_without_items_count(harness: StoreHarness) -> None:
+    """A completed request without items is a turn like any other."""
     store = await harness.open()
     first = await open_scene(store, request_id="first")
     await first.append(item_done("1"))

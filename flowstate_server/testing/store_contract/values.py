@@ -66,6 +66,7 @@ VALUES: tuple[Json, ...] = (
 
 
 async def check_states_keep_every_value(harness: StoreHarness) -> None:
+    """Every JSON value of the profile comes back from a state as it was."""
     store = await harness.open()
     whole: JsonObject = {str(number): value for number, value in enumerate(VALUES)}
     await store.commit((put(user_scope("all"), whole),))
@@ -79,6 +80,7 @@ async def check_states_keep_every_value(harness: StoreHarness) -> None:
 
 
 async def check_equal_looking_numbers_stay_apart(harness: StoreHarness) -> None:
+    """1, 1.0, true, 0.0 and -0.0 stay what they are."""
     store = await harness.open()
     numbers: tuple[Json, ...] = (1, 1.0, True, 0, 0.0, -0.0, False, INT64, float(2**63))
     state: JsonObject = {"numbers": list(numbers)}
@@ -91,6 +93,7 @@ async def check_equal_looking_numbers_stay_apart(harness: StoreHarness) -> None:
 
 
 async def check_state_text_is_kept_to_the_byte(harness: StoreHarness) -> None:
+    """A state's JSON text comes back byte by byte."""
     store = await harness.open()
     text = '{"b":1.50,"a":"\\u00fc ü","n":9007199254740993,"e":1e2}'.encode()
     state = decode_json(text)
@@ -100,6 +103,7 @@ async def check_state_text_is_kept_to_the_byte(harness: StoreHarness) -> None:
 
 
 async def check_large_state(harness: StoreHarness) -> None:
+    """A state of a megabyte is kept."""
     store = await harness.open()
     state: JsonObject = {"text": "ü" * 500_000, "list": list(range(1000))}
     await store.commit((put(user_scope("ada"), state),))
@@ -107,6 +111,7 @@ async def check_large_state(harness: StoreHarness) -> None:
 
 
 async def check_metadata_keeps_every_value(harness: StoreHarness) -> None:
+    """Every JSON value and text comes back from a session's metadata as it was."""
     store = await harness.open()
     key = SessionKey("", "session-1")
     metadata: JsonObject = {"values": list(VALUES), "\0": None}
@@ -126,6 +131,7 @@ async def check_metadata_keeps_every_value(harness: StoreHarness) -> None:
 
 
 async def check_events_and_items_keep_every_value(harness: StoreHarness) -> None:
+    """Every JSON value comes back from events and items as it was."""
     store = await harness.open()
     scene = await open_scene(store)
     events = []
@@ -143,6 +149,7 @@ async def check_events_and_items_keep_every_value(harness: StoreHarness) -> None
 
 
 async def check_requests_keep_every_value(harness: StoreHarness) -> None:
+    """Every JSON value comes back from a request's input, output and failure as it was."""
     store = await harness.open()
     session = SessionKey("", "session-1")
     await store.commit((new_session(), RenewLease(PROCESS, LEASE, start=True)))
@@ -160,6 +167,7 @@ async def check_requests_keep_every_value(harness: StoreHarness) -> None:
 
 
 async def check_large_integers_of_records(harness: StoreHarness) -> None:
+    """Integers of records reach beyond 2**53."""
     store = await harness.open()
     lease = INT64 // 2
     await store.commit((RenewLease(PROCESS, lease, start=True),))

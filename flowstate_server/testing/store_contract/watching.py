@@ -57,11 +57,13 @@ def each_watched(store: Store, *topics: Topic) -> Iterator[list[Watch]]:
 
 
 async def check_commit_wakes_what_it_changes(harness: StoreHarness) -> None:
+    """Every kind of commit wakes the watches of each topic that it changes."""
     store = await harness.open()
     await _wakes(store, store)
 
 
 async def check_commit_of_another_handle_wakes(harness: StoreHarness) -> None:
+    """The same for the watches of another handle, within max_wake_delay."""
     writer, watcher = await harness.open(), await harness.open()
     await _wakes(writer, watcher)
 
@@ -91,12 +93,14 @@ async def _wakes(writer: Store, watcher: Store) -> None:
 
 
 async def check_wake_comes_after_the_commit_is_visible(harness: StoreHarness) -> None:
+    """A reader that reads once for each wake-up sees every commit."""
     store = await harness.open()
     scene = await open_scene(store)
     await _visible_when_woken(scene, store)
 
 
 async def check_wake_by_another_handle_comes_after_the_commit_is_visible(harness: StoreHarness) -> None:
+    """The same for a reader at another handle."""
     writer, watcher = await harness.open(), await harness.open()
     scene = await open_scene(writer)
     await _visible_when_woken(scene, watcher)
@@ -127,6 +131,7 @@ async def _visible_when_woken(scene: Scene, watcher: Store) -> None:
 
 
 async def check_wake_is_latched(harness: StoreHarness) -> None:
+    """A wake-up that comes while nobody waits is there for the next wait."""
     store = await harness.open()
     scene = await open_scene(store)
     with store.watch((REQUEST,)) as watch:
@@ -137,6 +142,7 @@ async def check_wake_is_latched(harness: StoreHarness) -> None:
 
 
 async def check_one_watch_of_several_topics(harness: StoreHarness) -> None:
+    """One watch may have several topics and wakes for each of them."""
     store = await harness.open()
     scene = await open_scene(store)
     with store.watch((ORG, USER, SESSION, USER)) as watch:
@@ -148,6 +154,7 @@ async def check_one_watch_of_several_topics(harness: StoreHarness) -> None:
 
 
 async def check_every_watch_of_a_topic_wakes(harness: StoreHarness) -> None:
+    """A commit wakes every open watch of its topic."""
     store = await harness.open()
     scene = await open_scene(store)
     with each_watched(store, *([REQUEST] * 20)) as watches:
@@ -158,6 +165,7 @@ async def check_every_watch_of_a_topic_wakes(harness: StoreHarness) -> None:
 
 
 async def check_closed_watch_is_forgotten(harness: StoreHarness) -> None:
+    """A closed watch is no burden to later commits; closing twice is fine."""
     store = await harness.open()
     scene = await open_scene(store)
     watch = store.watch((REQUEST, SESSION))
