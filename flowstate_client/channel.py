@@ -59,11 +59,16 @@ class Channels:
     """All connections of a client. Belongs to the event loop in which it was made."""
 
     def __init__(
-        self, target: str, config: ClientConfig, credentials: grpc.ChannelCredentials | None
+        self,
+        target: str,
+        config: ClientConfig,
+        credentials: grpc.ChannelCredentials | None,
+        authority: str | None = None,
     ) -> None:
         self._target = target
         self._config = config
         self._credentials = credentials
+        self._authority = authority
         self._tail_channels: list[TailChannel] = []
         self.closed = False
         self.unary = self._open("unary")
@@ -88,6 +93,8 @@ class Channels:
 
     def _open(self, name: str) -> grpc.aio.Channel:
         options = [*channel_options(self._target, self._config), ("flowstate.connection", name)]
+        if self._authority is not None:
+            options.append(("grpc.default_authority", self._authority))
         if self._credentials is None:
             return grpc.aio.insecure_channel(self._target, options=options)
         return grpc.aio.secure_channel(self._target, self._credentials, options=options)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 import grpc
 
+from flowstate_client.addresses import checked_targets, joined
 from flowstate_client.calls import Caller
 from flowstate_client.channel import Channels
 from flowstate_client.codec import Codec, JsonCodec
@@ -29,7 +31,7 @@ class FlowStateClient:
 
     def __init__(
         self,
-        target: str,
+        targets: tuple[str, ...],
         *,
         metadata: CallMetadata,
         credentials: grpc.ChannelCredentials | None,
@@ -38,7 +40,8 @@ class FlowStateClient:
         user: str,
         org: str,
     ) -> None:
-        self.target = target
+        self.target = ", ".join(targets)
+        self._targets = targets
         self.config = config
         self._metadata = metadata
         self._credentials = credentials
@@ -50,7 +53,7 @@ class FlowStateClient:
     @classmethod
     def connect(
         cls,
-        target: str,
+        target: str | Sequence[str],
         *,
         tenant: str | None = None,
         plane: Plane | None = None,
@@ -66,7 +69,9 @@ class FlowStateClient:
         """A client to be used as ``async with FlowStateClient.connect(...) as client``. Connects when first needed.
 
         Args:
-            target: ``host:port``, ``dns:///host:port``, ``unix:///path``.
+            target: ``host:port``, ``dns:///host:port``, ``unix:///path``. Or several ``host:port`` of one fleet: their
+                names are looked up when the client is opened, it connects to one of them, and goes to another when
+                that one fails. With TLS each must have a certificate for the first name.
             tenant: ``None``: the no-tenant space.
             plane: For servers that run without credentials: who this client claims to be. Default: client.
             user, org: Who calls, for servers without credentials; and for whom, where a call names nobody.
@@ -80,12 +85,10 @@ class FlowStateClient:
         Raises:
             ValueError: something that cannot be sent, for example a tenant with a space in it.
         """
-        if not target or any(character.isspace() for character in target):
-            raise ValueError("target must be an address such as 127.0.0.1:7437")
         if tls and credentials is None:
             credentials = grpc.ssl_channel_credentials()
         return cls(
-            target,
+            checked_targets(target),
             metadata=CallMetadata(
                 tenant=tenant, plane=plane, user=user, org=org, token=token, provider=metadata
             ),
@@ -99,7 +102,8 @@ class FlowStateClient:
     async def __aenter__(self) -> Self:
         if self._open is not None:
             raise ClientClosedError("the client is open already; make another one")
-        channels = Channels(self.target, self.config, self._credentials)
+        authority = self._targets[0] if len(self._targets) > 1 else None
+        channels = Channels(await joined(self._targets), self.config, self._credentials, authority)
         caller = Caller(channels, self._metadata, self.config, self._codec)
         self._open = _Open(caller, self._user, self._org)
         return self

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from flowstate_client import ClientConfig, FlowStateClient, ResourceExhausted
+from flowstate_client import ClientConfig, ConnectError, FlowStateClient, ResourceExhausted
+from flowstate_client.addresses import joined
 from flowstate_client.channel import channel_options, is_loopback, service_config
 from flowstate_client.config import client_version
 from flowstate_client.testing import FaultProxy
@@ -232,3 +233,28 @@ async def test_a_message_over_the_limit_does_not_come_in(server: FakeServer) -> 
     async with FlowStateClient.connect(server.target, config=ClientConfig(max_message_bytes=5000)) as client:
         with pytest.raises(ResourceExhausted, match="larger than max"):
             await client.flows.handle("req_1").get()
+
+
+async def test_of_several_servers_one_is_enough(server: FakeServer) -> None:
+    port = server.target.rpartition(":")[2]
+    targets = ["127.0.0.1:1", f"localhost:{port}", "127.0.0.1:2"]
+    for _ in range(5):
+        async with FlowStateClient.connect(targets, config=FAST) as client:
+            await client.flows.dispatch("chat", "say")
+
+
+@pytest.mark.parametrize("targets", [[], [""], ["a:1", "b"], ["a:1", "dns:///b"], ["a :1"], ["a:1", "b:x"]])
+def test_targets_that_are_none(targets: list[str]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        FlowStateClient.connect(targets)
+
+
+async def test_a_name_without_address_is_told() -> None:
+    client = FlowStateClient.connect(["127.0.0.1:1", "no-such-host.invalid:7437"])
+    with pytest.raises(ConnectError, match=r"no-such-host\.invalid has no address"):
+        await client.__aenter__()
+
+
+async def test_targets_of_two_families_are_told() -> None:
+    with pytest.raises(ConnectError, match="no address of one family"):
+        await joined(["127.0.0.1:1", "[::1]:2"])
