@@ -36,7 +36,14 @@ class SqliteHarness(StoreHarness):
         crash_after(store, statements)
 
 
+def _filesystem(folder: Path) -> StoreHarness:
+    from tests.stores.filesystem.harness import FilesystemHarness
+
+    return FilesystemHarness(folder)
+
+
 ADAPTERS: dict[str, Callable[[Path], StoreHarness]] = {
     "memory": lambda _: MemoryHarness(),
+    "filesystem": _filesystem,
     "sqlite": SqliteHarness,
 }

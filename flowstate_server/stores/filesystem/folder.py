@@ -1,0 +1,122 @@
+"""The folder as a whole: one process at a time, one format."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from flowstate_server.errors import StoreOpenError
+from flowstate_server.model.json_values import decode_json
+from flowstate_server.stores.filesystem.documents import document
+from flowstate_server.stores.filesystem.files import Files
+from flowstate_server.stores.filesystem.journal import TEMPORARY
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+NAME = "flowstate filesystem store"
+
+MIGRATIONS: tuple[Callable[[Path, Files], None], ...] = ()
+"""What makes format 2 of format 1, 3 of 2 and so on, in place. Each may be interrupted and begun again."""
+
+_LOCK = "lock"
+_FORMAT = "format.json"
+_LOCKED_BYTE = 1 << 20
+
+
+class FolderLock:
+    """Held by one process until it closes it or dies."""
+
+    def __init__(self, folder: Path) -> None:
+        """
+        Raises:
+            StoreOpenError: another process has it.
+        """
+        self._descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _lock(self._descriptor)
+        except OSError as error:
+            owner = os.read(self._descriptor, 32).decode(errors="replace").strip() or "unknown"
+            os.close(self._descriptor)
+            raise StoreOpenError(
+                problem=f"{folder} is in use by another process (pid {owner}); the filesystem store serves one "
+                "process, use sqlite:/// or postgres:// for several"
+            ) from error
+        os.ftruncate(self._descriptor, 0)
+        os.write(self._descriptor, b"%d\n" % os.getpid())
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+if sys.platform == "win32":
+
+    def _lock(descriptor: int) -> None:
+        os.lseek(
+            descriptor, _LOCKED_BYTE, os.SEEK_SET
+        )  # a locked byte can't be read, and the others are to be
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        finally:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+
+else:
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def check_ours(folder: Path) -> None:
+    """Nothing is written to a folder that holds something else.
+
+    Raises:
+        StoreOpenError: it does.
+    """
+    if folder.exists() and not (folder / _FORMAT).exists():
+        other = {path.name for path in folder.iterdir()} - {_LOCK, _FORMAT + TEMPORARY}
+        if other:
+            raise StoreOpenError(problem=f"{folder} is not empty and not a {NAME}: it holds {min(other)!r}")
+
+
+def migrate(folder: Path, files: Files) -> None:
+    """Bring the folder to the newest format. Forward only; an empty folder begins with the newest.
+
+    Raises:
+        StoreOpenError: a newer version of FlowState wrote it.
+    """
+    newest = len(MIGRATIONS) + 1
+    path = folder / _FORMAT
+    found = _format_of(path) if path.exists() else None
+    if found is not None and found > newest:
+        raise StoreOpenError(
+            problem=f"{folder} has format {found}, this version knows {newest}; upgrade FlowState"
+        )
+    for number in range(found or newest, newest):
+        MIGRATIONS[number - 1](folder, files)
+        _write_format(path, number + 1, files)
+    if found is None:
+        _write_format(path, newest, files)
+
+
+def _format_of(path: Path) -> int:
+    try:
+        values = decode_json(path.read_bytes())
+    except ValueError:
+        values = None
+    if isinstance(values, dict) and values.get("store") == NAME:
+        number = values.get("format")
+        if isinstance(number, int) and number >= 1:
+            return number
+    raise StoreOpenError(problem=f"{path} does not say which format of a {NAME} this is")
+
+
+def _write_format(path: Path, number: int, files: Files) -> None:
+    temporary = path.with_name(path.name + TEMPORARY)
+    files.write(temporary, document({"store": NAME, "format": number}))
+    files.sync(temporary)
+    files.rename(temporary, path)
+    files.sync_folder(path.parent)

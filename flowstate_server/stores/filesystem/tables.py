@@ -1,0 +1,158 @@
+"""What the store knows without looking into a file: heads, and the indexes that reads begin with."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from heapq import heappush
+from typing import TypeVar
+
+from flowstate_server.model.clock import Micros
+from flowstate_server.model.records import (
+    IdempotencyKey,
+    IdempotencyRecord,
+    ProcessRecord,
+    RequestHead,
+    SessionHead,
+    SessionRecord,
+    StateHead,
+)
+from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
+from flowstate_server.stores.contract.reads import SessionFilter, SessionPosition
+from flowstate_server.stores.contract.storage import Changes
+from flowstate_server.stores.filesystem.event_log import EventLog, EventPlace, Places, place_of
+
+Incarnation = tuple[SessionKey, str]
+Sweepable = tuple[Micros, Incarnation, int, Places]
+"""From when on retention counts, the log, the first transient event, and all of them."""
+
+Key = TypeVar("Key")
+
+
+class Tables:
+    """Filled from the files when the store is opened, and moved by every commit and sweep."""
+
+    def __init__(self) -> None:
+        self.sessions: dict[SessionKey, SessionRecord] = {}  # without their metadata
+        self.session_heads: dict[SessionKey, SessionHead] = {}
+        self.requests: dict[RequestKey, RequestHead] = {}
+        self.places: dict[RequestKey, Places] = {}
+        self.states: dict[ScopeKey, StateHead] = {}
+        self.processes: dict[str, ProcessRecord] = {}
+        self.keys: dict[IdempotencyKey, Micros] = {}
+        self.logs: dict[Incarnation, EventLog] = {}
+        self.active: dict[SessionKey, dict[RequestKey, None]] = {}
+        self.running: dict[str, dict[RequestKey, None]] = {}
+        self._listing: dict[tuple[str, str | None], list[tuple[Micros, str]]] = {}
+        self._turns: dict[Incarnation, list[tuple[int, RequestKey]]] = {}
+        self.sweepable: list[Sweepable] = []
+        self.expiring: list[tuple[Micros, tuple[str, str, str, str]]] = []
+
+    # --- writing
+
+    def apply(self, changes: Changes, sizes: Iterable[int]) -> None:
+        """``sizes`` are the lengths of the events' lines."""
+        for session in (*changes.new_sessions, *changes.changed_sessions):
+            self.put_session(session)
+        for session_head in (*changes.new_session_heads, *changes.changed_session_heads):
+            self.session_heads[session_head.key] = session_head
+        for event, size in zip(changes.events, sizes, strict=True):
+            self.add_event(event.session, event.session_log_id, place_of(event, size))
+        for head in (*(request.head for request in changes.new_requests), *changes.changed_requests):
+            self.put_request(head)
+        for state in (*changes.new_states, *changes.changed_states):
+            self.states[state.key] = StateHead(state.key, state.version, state.incarnation, state.exists)
+        for scope in changes.removed_states:
+            self.states.pop(scope, None)
+        for process in (*changes.new_processes, *changes.changed_processes):
+            self.processes[process.process] = process
+        for key in (*changes.new_keys, *changes.replaced_keys):
+            self.put_key(key)
+
+    def put_session(self, session: SessionRecord) -> None:
+        key = session.key
+        before = self.sessions.get(key)
+        if before is not None and not before.deleted:
+            for listing in self._listings(before):
+                del listing[bisect_left(listing, (before.create_time, key.session_id))]
+        if not session.deleted:
+            for listing in self._listings(session):
+                insort(listing, (session.create_time, key.session_id))
+        self.sessions[key] = replace(session, metadata={})
+
+    def _listings(self, session: SessionRecord) -> Iterator[list[tuple[Micros, str]]]:
+        yield self._listing.setdefault((session.key.tenant, None), [])
+        yield self._listing.setdefault((session.key.tenant, session.user_id), [])
+
+    def put_request(self, head: RequestHead) -> None:
+        """After its events."""
+        known = self.requests.get(head.key)
+        self.requests[head.key] = head
+        incarnation = (head.session, head.session_log_id)
+        if not head.status.terminal:
+            self.active.setdefault(head.session, {})[head.key] = None
+            self.running.setdefault(head.process, {})[head.key] = None
+        elif known is None or not known.status.terminal:
+            _discard(self.active, head.session, head.key)
+            _discard(self.running, head.process, head.key)
+            if head.turn:
+                insort(self._turns.setdefault(incarnation, []), (head.turn, head.key))
+            places = self.places.get(head.key)
+            if places is not None and places.transient:
+                self.put_sweepable(head.end_time, incarnation, places)
+
+    def log(self, session: SessionKey, log_id: str) -> EventLog:
+        """The log of the incarnation; an empty one, not kept, if it has no file yet."""
+        return self.logs.get((session, log_id)) or EventLog(session, log_id)
+
+    def add_event(self, session: SessionKey, log_id: str, event: EventPlace) -> None:
+        log = self.logs.get((session, log_id))
+        if log is None:
+            log = self.logs[session, log_id] = EventLog(session, log_id)
+            log.begin(len(log.header))
+        log.add(event.session_sequence, event.size)
+        if event.request_id:
+            self.places.setdefault(RequestKey(session.tenant, event.request_id), Places()).add(event)
+        elif event.transient:
+            places = Places()
+            places.add(event)
+            self.put_sweepable(event.time, (session, log_id), places)
+
+    def put_sweepable(self, since: Micros, incarnation: Incarnation, places: Places) -> None:
+        heappush(self.sweepable, (since, incarnation, places.transient[0], places))
+
+    def put_key(self, record: IdempotencyRecord) -> None:
+        self.keys[record.key] = record.expire_time
+        self.put_expiring(record.key, record.expire_time)
+
+    def put_expiring(self, key: IdempotencyKey, expire_time: Micros) -> None:
+        heappush(self.expiring, (expire_time, (key.tenant, key.principal, key.method, key.key)))
+
+    # --- reading
+
+    def listed(self, which: SessionFilter, after: SessionPosition | None) -> Iterator[SessionKey]:
+        """Live sessions by (create time, id) descending."""
+        listing = self._listing.get((which.tenant, which.user_id), [])
+        end = len(listing) if after is None else bisect_left(listing, (after.create_time, after.session_id))
+        for position in range(end - 1, -1, -1):
+            session = self.sessions[SessionKey(which.tenant, listing[position][1])]
+            if (
+                (which.flow_kind is None or session.flow_kind == which.flow_kind)
+                and (which.org_id is None or session.org_id == which.org_id)
+                and (which.include_ephemeral or not session.ephemeral)
+            ):
+                yield session.key
+
+    def turns(self, session: SessionKey, log_id: str, newest: int) -> list[RequestKey]:
+        """The newest completed requests."""
+        turns = self._turns.get((session, log_id), [])
+        return [key for _, key in turns[max(0, len(turns) - newest) :]]
+
+
+def _discard(index: dict[Key, dict[RequestKey, None]], key: Key, request: RequestKey) -> None:
+    members = index.get(key)
+    if members is not None:
+        members.pop(request, None)
+        if not members:
+            del index[key]
