@@ -14,6 +14,7 @@ from flowstate_server.testing.fixtures import StartServer, start_server
 from flowstate_server.testing.server import RunningServer
 from tests.support.fleets import Fleet, Pair, clients_of
 from tests.support.flows import app
+from tests.support.store_urls import ALL, DURABLE, SHARED, new_store_url
 
 __all__ = ["start_server"]
 
@@ -25,9 +26,24 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'flowstate.db'}"
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def store_url(request: pytest.FixtureRequest, sqlite_url: str) -> str:
-    return sqlite_url if request.param == "sqlite" else "memory"
+@pytest.fixture(params=ALL)
+async def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    async with new_store_url(request.param, tmp_path) as url:
+        yield url
+
+
+@pytest.fixture(params=DURABLE)
+async def durable_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    """A store that outlives its server."""
+    async with new_store_url(request.param, tmp_path) as url:
+        yield url
+
+
+@pytest.fixture(params=SHARED)
+async def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    """A store of several servers."""
+    async with new_store_url(request.param, tmp_path) as url:
+        yield url
 
 
 @pytest.fixture
@@ -49,22 +65,25 @@ async def ada(server: RunningServer) -> AsyncIterator[FlowStateClient]:
         yield client
 
 
-@pytest.fixture(params=["memory", "sqlite", "two on one sqlite"])
+@pytest.fixture(
+    params=[*((kind, 1) for kind in ALL), *((kind, 2) for kind in SHARED)],
+    ids=lambda one: "{} x {}".format(*one),
+)
 async def fleet(
-    request: pytest.FixtureRequest, start_server: StartServer, sqlite_url: str
+    request: pytest.FixtureRequest, start_server: StartServer, tmp_path: Path
 ) -> AsyncIterator[Fleet]:
     """One or two servers on one store, with several trusted clients spread over them."""
-    count = 2 if request.param.startswith("two") else 1
-    store = "memory" if request.param == "memory" else sqlite_url
-    servers = [await start_server(app, store=store, settings=QUICK) for _ in range(count)]
-    async with clients_of([server.target for server in servers]) as clients:
-        yield Fleet(clients)
+    kind, count = request.param
+    async with new_store_url(kind, tmp_path) as url:
+        servers = [await start_server(app, store=url, settings=QUICK) for _ in range(count)]
+        async with clients_of([server.target for server in servers]) as clients:
+            yield Fleet(clients)
 
 
 @pytest.fixture
-async def pair(start_server: StartServer, sqlite_url: str) -> AsyncIterator[Pair]:
-    """Two servers on one SQLite file, each with a client of the user ``ada`` and a trusted one."""
-    servers = [await start_server(app, store=sqlite_url, settings=QUICK) for _ in range(2)]
+async def pair(start_server: StartServer, shared_url: str) -> AsyncIterator[Pair]:
+    """Two servers on one store, each with a client of the user ``ada`` and a trusted one."""
+    servers = [await start_server(app, store=shared_url, settings=QUICK) for _ in range(2)]
     async with AsyncExitStack() as stack:
         adas = [await stack.enter_async_context(server.connect(user="ada")) for server in servers]
         backends = [await stack.enter_async_context(server.connect(plane="trusted")) for server in servers]

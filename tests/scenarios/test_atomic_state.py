@@ -102,9 +102,9 @@ async def test_a_client_gives_up_after_its_budget() -> None:
         assert write.version == 6
 
 
-async def test_a_block_gives_up_after_its_budget(sqlite_url: str) -> None:
+async def test_a_block_gives_up_after_its_budget(shared_url: str) -> None:
     async with (
-        server_processes(2, store=sqlite_url) as (runs, intrudes),
+        server_processes(2, store=shared_url) as (runs, intrudes),
         FlowStateClient.connect(runs.target, plane="trusted", user="ada") as client,
     ):
         session = await client.sessions.create("ledger")

@@ -107,8 +107,8 @@ async def test_without_a_session_id_a_run_gets_a_session_of_its_own(ada: FlowSta
         assert (await ada.sessions.snapshot(session.id)).client_data["session"]["count"] == 1
 
 
-async def test_a_conversation_outlives_its_server(start_server: StartServer, sqlite_url: str) -> None:
-    first = await start_server(app, store=sqlite_url)
+async def test_a_conversation_outlives_its_server(start_server: StartServer, durable_url: str) -> None:
+    first = await start_server(app, store=durable_url)
     async with first.connect(user="ada", org="acme") as ada:
         await say(ada, "one")
         run = await ada.flows.dispatch("ledger", "bump_all", {}, session_id="s")
@@ -116,7 +116,7 @@ async def test_a_conversation_outlives_its_server(start_server: StartServer, sql
         before = await ada.sessions.snapshot("s")
     await first.stop()
 
-    second = await start_server(app, store=sqlite_url)
+    second = await start_server(app, store=durable_url)
     async with second.connect(user="ada", org="acme") as ada:
         after = await ada.sessions.snapshot("s")
         assert after.client_data == before.client_data

@@ -204,9 +204,9 @@ async def test_a_large_output_is_left_out_of_the_terminal_event(ada: FlowStateCl
 
 
 async def test_runs_of_a_server_that_stops_end_interrupted(
-    start_server: StartServer, sqlite_url: str
+    start_server: StartServer, shared_url: str
 ) -> None:
-    stopping, other = [await start_server(app, store=sqlite_url, settings=QUICK) for _ in range(2)]
+    stopping, other = [await start_server(app, store=shared_url, settings=QUICK) for _ in range(2)]
     async with stopping.connect(user="ada") as here, other.connect(user="ada") as there:
         run = await holding(here, session_id="s")
         tail = asyncio.create_task(record_events(there.flows.handle(run.request_id)))

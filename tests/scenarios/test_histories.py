@@ -126,9 +126,9 @@ async def _final(clients: Sequence[FlowStateClient]) -> History:
     return last.history
 
 
-async def test_clients_of_three_server_processes_have_one_history(sqlite_url: str, tmp_path: Path) -> None:
+async def test_clients_of_three_server_processes_have_one_history(shared_url: str, tmp_path: Path) -> None:
     paths = [tmp_path / f"writer-{number}.jsonl" for number in range(8)]
-    async with server_processes(3, store=sqlite_url) as servers, AsyncExitStack() as stack:
+    async with server_processes(3, store=shared_url) as servers, AsyncExitStack() as stack:
         clients = await _clients(stack, servers)
         writers = [Writer(path.stem, clients, path) for path in paths]
         await asyncio.gather(*(writer.run(150) for writer in writers))
@@ -139,10 +139,10 @@ async def test_clients_of_three_server_processes_have_one_history(sqlite_url: st
 
 
 async def test_what_a_killed_server_did_not_answer_happened_once_or_not(
-    sqlite_url: str, tmp_path: Path
+    shared_url: str, tmp_path: Path
 ) -> None:
     paths = [tmp_path / f"writer-{number}.jsonl" for number in range(4)]
-    async with server_processes(2, store=sqlite_url) as servers, AsyncExitStack() as stack:
+    async with server_processes(2, store=shared_url) as servers, AsyncExitStack() as stack:
         clients = await _clients(stack, servers)
         writers = [Writer(path.stem, clients, path) for path in paths]
         async with asyncio.TaskGroup() as group:
@@ -163,8 +163,8 @@ def _count(writers: Sequence[Writer]) -> int:
     return sum(len(writer.recorder.history.answered) for writer in writers)
 
 
-async def test_tails_at_several_servers_see_one_log(sqlite_url: str) -> None:
-    async with server_processes(2, store=sqlite_url) as servers, AsyncExitStack() as stack:
+async def test_tails_at_several_servers_see_one_log(shared_url: str) -> None:
+    async with server_processes(2, store=shared_url) as servers, AsyncExitStack() as stack:
         clients = await _clients(stack, servers)
         run = await clients[0].flows.dispatch(
             KIND, "flood", {"count": 300}, session_id=SESSIONS[0], user_id="ada"

@@ -96,10 +96,10 @@ async def test_keys_of_others_are_apart(stubs: Stubs) -> None:
     assert [version for answer in answers for version, _ in outcome(answer)] == [1, 2, 3, 4]
 
 
-async def test_keys_outlive_the_server(start_server: StartServer, sqlite_url: str) -> None:
+async def test_keys_outlive_the_server(start_server: StartServer, durable_url: str) -> None:
     answers: Sequence[object] = []
     for _ in range(2):
-        server = await start_server(app, store=sqlite_url)
+        server = await start_server(app, store=durable_url)
         async with stubs_of(server.target) as opened:
             answer = await opened.commit(increment(user("ada")), key="k")
             answers = [*answers, (answer.replayed, *outcome(answer))]

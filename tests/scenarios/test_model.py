@@ -10,6 +10,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -19,6 +20,7 @@ from tests.support.flows import app
 from tests.support.programs import SCOPES, Place, programs
 from tests.support.raw_calls import Stubs, stubs_of
 from tests.support.state_model import Command, Model, Read, explain, same
+from tests.support.store_urls import ALL, SHARED, new_store_url
 
 CLIENTS = 4
 
@@ -34,14 +36,17 @@ _QUICK = settings(
 )
 
 
-@pytest.fixture(params=["memory", "sqlite", "two on one sqlite"])
+@pytest.fixture(
+    params=[*((kind, 1) for kind in ALL), *((kind, 2) for kind in SHARED)],
+    ids=lambda one: "{} x {}".format(*one),
+)
 async def clients(
-    request: pytest.FixtureRequest, start_server: StartServer, sqlite_url: str
+    request: pytest.FixtureRequest, start_server: StartServer, tmp_path: Path
 ) -> AsyncIterator[Sequence[Stubs]]:
-    count = 2 if request.param.startswith("two") else 1
-    store = "memory" if request.param == "memory" else sqlite_url
-    servers = [await start_server(app, store=store) for _ in range(count)]
+    kind, count = request.param
     async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(new_store_url(kind, tmp_path))
+        servers = [await start_server(app, store=url) for _ in range(count)]
         yield [
             await stack.enter_async_context(stubs_of(servers[number % count].target))
             for number in range(CLIENTS)

@@ -1,9 +1,10 @@
-"""Writers in processes of their own, against one server process or two of them on one file."""
+"""Writers in processes of their own, against one server process or several of them on one store."""
 
 from __future__ import annotations
 
 import asyncio
 from itertools import chain
+from pathlib import Path
 
 import pytest
 
@@ -11,18 +12,20 @@ from flowstate_client import FlowStateClient
 from tests.support.contention import CONTENTIONS, contend
 from tests.support.fleets import Fleet, clients_of
 from tests.support.server_process import server_processes
+from tests.support.store_urls import ALL, SHARED, new_store_url
 from tests.support.writer_process import KIND, USER, start_writer, versions_of
 
 WRITERS = 4
 EACH = 50
 
 
-@pytest.mark.parametrize(("store", "servers"), [("memory", 1), ("sqlite", 1), ("sqlite", 2)])
-async def test_the_writes_of_four_client_processes_all_land(
-    store: str, servers: int, sqlite_url: str
-) -> None:
-    url = sqlite_url if store == "sqlite" else "memory"
+@pytest.mark.parametrize(
+    ("kind", "servers"),
+    [*((kind, 1) for kind in ALL), *((kind, count) for kind in SHARED for count in (2, 4))],
+)
+async def test_the_writes_of_four_client_processes_all_land(kind: str, servers: int, tmp_path: Path) -> None:
     async with (
+        new_store_url(kind, tmp_path) as url,
         server_processes(servers, store=url) as running,
         FlowStateClient.connect(running[-1].target, plane="trusted") as backend,
     ):
@@ -37,9 +40,9 @@ async def test_the_writes_of_four_client_processes_all_land(
         assert sorted(chain.from_iterable(told)) == list(range(1, WRITERS * EACH + 1))
 
 
-async def test_a_hundred_writers_of_each_kind_land_on_two_server_processes(sqlite_url: str) -> None:
+async def test_a_hundred_writers_of_each_kind_land_on_four_server_processes(shared_url: str) -> None:
     async with (
-        server_processes(2, store=sqlite_url) as running,
+        server_processes(4, store=shared_url) as running,
         clients_of([server.target for server in running]) as clients,
     ):
         for contention in CONTENTIONS:

@@ -103,13 +103,13 @@ async def test_another_users_request_id_is_taken(ada: FlowStateClient, server: R
         assert await elsewhere.flows.call("ledger", "echo", {"text": "mine"}, request_id="r") == "mine"
 
 
-async def test_a_repeat_attaches_to_an_interrupted_run(start_server: StartServer, sqlite_url: str) -> None:
+async def test_a_repeat_attaches_to_an_interrupted_run(start_server: StartServer, durable_url: str) -> None:
     """The first server stops amid the run; the second one does not run it again."""
-    first = await start_server(app, store=sqlite_url)
+    first = await start_server(app, store=durable_url)
     async with first.connect(user="ada") as ada:
         await holding(ada, session_id="s", request_id="r")
         await first.stop()
-    second = await start_server(app, store=sqlite_url)
+    second = await start_server(app, store=durable_url)
     async with second.connect(user="ada") as ada:
         run = await ada.flows.dispatch("ledger", "hold", {}, session_id="s", request_id="r")
         assert run.attached

@@ -99,9 +99,9 @@ async def test_a_session_that_both_servers_create_at_once_is_one(pair: Pair) -> 
     assert [session.id async for session in pair.ada_1.sessions.list()] == ["s"]
 
 
-async def test_cancel_and_tail_across_processes(sqlite_url: str) -> None:
+async def test_cancel_and_tail_across_processes(shared_url: str) -> None:
     async with (
-        server_processes(2, store=sqlite_url) as (one, two),
+        server_processes(2, store=shared_url) as (one, two),
         FlowStateClient.connect(one.target, user="ada") as here,
         FlowStateClient.connect(two.target, user="ada") as there,
     ):

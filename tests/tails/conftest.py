@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
+from flowstate_server.app import store_from_url
 from flowstate_server.stores.contract.store import Store
-from flowstate_server.stores.memory import MemoryStore
-from flowstate_server.stores.sqlite.store import SqliteStore
+from tests.support.store_urls import ALL, SHARED, new_store_url
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "tails.db")
+@pytest.fixture(params=ALL)
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    async with new_store_url(request.param, tmp_path) as url:
+        yield store_from_url(url)
 
 
-@pytest.fixture
-def open_file(tmp_path: Path) -> Callable[[], Store]:
-    """Makes stores on one and the same file, as several servers or a restarted one have them."""
-    return lambda: SqliteStore(tmp_path / "shared.db")
+@pytest.fixture(params=SHARED)
+async def open_file(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Callable[[], Store]]:
+    """Makes stores on one and the same data, as several servers or a restarted one have them."""
+    async with new_store_url(request.param, tmp_path) as url:
+        yield lambda: store_from_url(url)

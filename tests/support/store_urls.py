@@ -1,0 +1,28 @@
+"""A new, empty store of each kind, by its URL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+ALL = ("memory", "file", "sqlite", "postgres")
+DURABLE = ("file", "sqlite", "postgres")
+SHARED = ("sqlite", "postgres")
+"""Those that several server processes may use at once."""
+
+
+@asynccontextmanager
+async def new_store_url(kind: str, folder: Path) -> AsyncIterator[str]:
+    """Files lie in ``folder``; a database of Postgres is dropped in the end."""
+    if kind == "postgres":
+        from tests.support.postgres_server import fresh_database
+
+        async with fresh_database() as dsn:
+            yield dsn
+    else:
+        yield {
+            "memory": "memory",
+            "file": f"file://{folder / 'flowstate'}",
+            "sqlite": f"sqlite:///{folder / 'flowstate.db'}",
+        }[kind]
