@@ -59,7 +59,9 @@ class RecordedStates(States):
         with self.recorder.call([Read(_key(handle._scope)) for handle in handles]) as call:
             request = pb.GetStateRequest(scopes=[handle._scope for handle in handles])
             response = await self.caller.read("StateService/GetState", self.stub.GetState, request)
-            records = [StateRecord(record, Any, self.codec) for record in response.records]
+            records: list[StateRecord[Any]] = [
+                StateRecord(record, Any, self.codec) for record in response.records
+            ]
             answer(call, [_answer(record) for record in records])
             return records
 

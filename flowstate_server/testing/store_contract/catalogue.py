@@ -8,6 +8,7 @@ from types import ModuleType
 from flowstate_server.testing.store_contract import (
     aliasing,
     cancellation,
+    copies,
     durability,
     finishing,
     groups,
@@ -52,6 +53,7 @@ _SUBJECTS: tuple[ModuleType, ...] = (
     cancellation,
     sweeping,
     durability,
+    copies,
 )
 
 
