@@ -1,0 +1,165 @@
+"""A short life of a store, and all that it then holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flowstate_server.errors import StoreOpenError, StoreUnavailableError
+from flowstate_server.model.records import IdempotencyKey
+from flowstate_server.model.scopes import RequestKey, SessionKey, org_scope, request_scope, user_scope
+from flowstate_server.stores.contract.writes import (
+    AppendEvents,
+    Batch,
+    PutIdempotencyKey,
+    RenewLease,
+    RequestCancel,
+    UpdateSession,
+)
+from flowstate_server.stores.filesystem import FilesystemStore
+from flowstate_server.testing.store_contract.builders import (
+    LEASE,
+    PROCESS,
+    events_of,
+    finish,
+    increment,
+    item_done,
+    new_request,
+    new_session,
+    note,
+    number,
+)
+
+SESSION = SessionKey("acme", "sess_1")
+REQUEST = RequestKey("acme", "req_1")
+ADA, ACME = user_scope("ada"), org_scope("acme")
+STEPS = 9
+
+
+@dataclass
+class Outcome:
+    """How far the life came: steps that were answered, and whether one more was begun and not answered."""
+
+    answered: int = 0
+    finished: bool = False
+    errors: list[Exception] = field(default_factory=list)
+
+
+def batches() -> list[Batch]:
+    """Each adds one to two records and appends an event that tells its number."""
+    special: list[Batch] = [
+        (RenewLease(PROCESS, LEASE, start=True), new_session(SESSION.session_id, tenant=SESSION.tenant)),
+        (new_request(SESSION, REQUEST.request_id),),
+        (increment(request_scope(REQUEST), request=REQUEST), PutIdempotencyKey(_key("new"), "f", LEASE)),
+        (AppendEvents(SESSION, (item_done("item"), note("t", transient=True)), REQUEST),),
+        (AppendEvents(SESSION, (note("t", transient=True),)), PutIdempotencyKey(_key("old"), "f", 0)),
+        (RequestCancel(REQUEST, "why"), RenewLease(PROCESS, LEASE + 1)),
+        (finish(REQUEST),),
+        (UpdateSession(SESSION, {"title": "Holidays"}),),
+        (new_request(SESSION, "req_2"),),
+    ]
+    assert len(special) == STEPS
+    return [
+        (*batch, increment(ADA), AppendEvents(SESSION, (note(str(step)),)), increment(ACME))
+        for step, batch in enumerate(special)
+    ]
+
+
+def _key(name: str) -> IdempotencyKey:
+    return IdempotencyKey("acme", "p", "m", name)
+
+
+async def live(store: FilesystemStore) -> Outcome:
+    """Open, commit, sweep, commit, close; ends at the first error."""
+    outcome = Outcome()
+    try:
+        await store.open()
+        for batch in batches():
+            await store.commit(batch)
+            outcome.answered += 1
+        await store.sweep_transient_events(retention=0, limit=100)
+        await store.sweep_idempotency_keys(limit=100)
+        await store.commit((increment(ADA), AppendEvents(SESSION, (note("last"),)), increment(ACME)))
+        outcome.answered += 1
+        outcome.finished = True
+    except (StoreUnavailableError, StoreOpenError) as error:
+        outcome.errors.append(error)
+    await store.close()
+    return outcome
+
+
+async def check_whole(folder: Path, outcome: Outcome) -> None:
+    """All that was answered is there, and nothing half; the store goes on, and opening again changes nothing."""
+    async with opened(folder) as store:
+        states = await store.load_states([ADA, ACME])
+        steps = number(states[ADA])
+        assert steps == number(states[ACME])
+        assert outcome.answered <= steps <= outcome.answered + 1
+        await check_steps(store, steps)
+        if steps:
+            await store.commit((increment(ADA), AppendEvents(SESSION, (note("on"),)), increment(ACME)))
+        held = await everything(store)
+    async with opened(folder) as store:
+        assert await everything(store) == held
+
+
+async def check_steps(store: FilesystemStore, steps: int) -> None:
+    session = await store.get_session(SESSION)
+    assert (session is not None) == (steps >= 1)
+    request = await store.get_request(REQUEST)
+    assert (request is not None) == (steps >= 2)
+    if session is None or request is None:
+        return
+    head = request.head
+    assert session.title == ("Holidays" if steps >= 8 else "")
+    assert head.cancel_requested == (steps >= 6)
+    assert (head.status.terminal, head.turn, request.output) == (
+        (True, 1, b'"done"') if steps >= 7 else (False, 0, None)
+    )
+    assert ((await store.load_states([request_scope(REQUEST)]))[request_scope(REQUEST)].version) == (
+        1 if 3 <= steps < 7 else 0
+    )
+    kept = [1] * (steps >= 4) + [3] * (steps >= 7)
+    events = [event.sequence for event in await events_of(store, REQUEST)]
+    assert events in (kept, sorted([*kept, *[2] * (steps >= 4)]))
+    assert len(await store.read_turns(SESSION, session.log_id, newest=5)) == (steps >= 7)
+    log = await store.export_events(SESSION, session.log_id, after=0, limit=100, max_bytes=1 << 20)
+    texts = [event.event.payload for event in log if not event.request_id and not event.event.transient]
+    notes = [*map(str, range(STEPS)), "last"][:steps]
+    assert [text for text in texts if b'"note"' in text] == [note(text).payload for text in notes]
+    projection = await store.read_projection(SESSION, [])
+    assert projection is not None
+    assert [event.session_sequence for event in log] == sorted({event.session_sequence for event in log})
+    assert log[-1].session_sequence == projection.head.sequence
+
+
+async def everything(store: FilesystemStore) -> list[object]:
+    """All that the store exports."""
+    sessions = await store.export_sessions(after=None, limit=100)
+    found: list[object] = [
+        sessions,
+        await store.export_requests(after=None, limit=100),
+        await store.export_states(after=None, limit=100),
+        await store.export_idempotency_keys(after=None, limit=100),
+        await store.read_processes(),
+    ]
+    for session in sessions:
+        log_id = session.record.log_id
+        found.append(
+            await store.export_events(session.record.key, log_id, after=0, limit=1000, max_bytes=1 << 24)
+        )
+    return found
+
+
+class opened:
+    """``async with opened(folder) as store``."""
+
+    def __init__(self, folder: Path) -> None:
+        self._store = FilesystemStore(folder)
+
+    async def __aenter__(self) -> FilesystemStore:
+        await self._store.open()
+        return self._store
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._store.close()
