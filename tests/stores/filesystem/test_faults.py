@@ -16,7 +16,6 @@ from tests.stores.filesystem import script
 from tests.stores.filesystem.faults import FaultyFiles
 from tests.stores.filesystem.power import VolatileFiles
 
-
 SHARES = 3
 """The operations are dealt out to so many tests, each of which is soon done."""
 
