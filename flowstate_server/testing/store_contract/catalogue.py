@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from types import ModuleType
 
 from flowstate_server.testing.store_contract import (
@@ -59,6 +59,10 @@ _SUBJECTS: tuple[ModuleType, ...] = (
 
 def all_checks() -> tuple[Check, ...]:
     """Every check, by subject; their names are unique and start with ``check_``."""
-    return tuple(
-        member for subject in _SUBJECTS for name, member in vars(subject).items() if name.startswith("check_")
-    )
+    return tuple(check for subject in _SUBJECTS for check in _checks_of(subject))
+
+
+def _checks_of(subject: ModuleType) -> Iterator[Check]:
+    for name, member in vars(subject).items():
+        if name.startswith("check_") and member.__module__ == subject.__name__:
+            yield member
