@@ -42,8 +42,15 @@ def _filesystem(folder: Path) -> StoreHarness:
     return FilesystemHarness(folder)
 
 
+def _postgres(_: Path) -> StoreHarness:
+    from tests.stores.postgres.harness import PostgresHarness
+
+    return PostgresHarness()
+
+
 ADAPTERS: dict[str, Callable[[Path], StoreHarness]] = {
     "memory": lambda _: MemoryHarness(),
     "filesystem": _filesystem,
     "sqlite": SqliteHarness,
+    "postgres": _postgres,
 }

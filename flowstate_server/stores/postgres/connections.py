@@ -1,0 +1,136 @@
+"""The connections of a store: some to read with, a few for its own work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
+
+import asyncpg
+
+from flowstate_server.errors import StoreUnavailableError
+from flowstate_server.stores.postgres.address import Address
+from flowstate_server.stores.postgres.driver_errors import translating
+
+CONNECT_SECONDS = 5.0
+STATEMENT_SECONDS = 15.0
+CLOSE_SECONDS = 5.0
+WORKING = 4
+"""Connections for groups, for sweeps, for notifications and for looking at commits: none ever waits for a reader's."""
+
+# Bounds for a process that is stopped in the middle of a group while it holds locks.
+_BOUNDS = {"idle_in_transaction_session_timeout": "5s", "lock_timeout": "8s"}
+
+# Statements are planned once for all arguments, perhaps while their tables are empty: without these the plan would be
+# to read a whole table, and would stay so while the table grows.
+_PLANNING = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"}
+
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+
+
+class Connections:
+    """``pooled``: through a pooler that hands each transaction to any of its own connections. There nothing may stay
+    with a connection: no prepared statements, no settings, no listening."""
+
+    def __init__(self, address: Address, *, size: int, pooled: bool) -> None:
+        self._address = address
+        self._size = size
+        self._pooled = pooled
+        self._opened = AsyncExitStack()
+        self._reading: asyncpg.Pool | None = None
+        self._working: asyncpg.Pool | None = None
+        bounds = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in _BOUNDS.items())
+        self.begin = f"{BEGIN}; {bounds}" if pooled else BEGIN
+
+    async def open(self) -> None:
+        """Connects once, so that a wrong address shows here. Raises what the driver does."""
+        async with AsyncExitStack() as opened:
+            self._working = await self._pool(opened, WORKING, at_once=1)
+            self._reading = await self._pool(opened, self._size, at_once=0)
+            self._opened = opened.pop_all()
+
+    async def close(self) -> None:
+        await self._opened.aclose()
+
+    async def _pool(self, opened: AsyncExitStack, size: int, at_once: int) -> asyncpg.Pool:
+        pool = await asyncpg.create_pool(
+            min_size=min(at_once, size), max_size=size, reset=_nothing_to_reset, **self._options()
+        )
+        opened.push_async_callback(_close, pool)
+        return pool
+
+    def _options(self) -> dict[str, Any]:
+        options: dict[str, Any] = {
+            "dsn": self._address.dsn,
+            "timeout": CONNECT_SECONDS,
+            "command_timeout": STATEMENT_SECONDS,
+        }
+        if self._pooled:
+            return options | {"statement_cache_size": 0}
+        settings = {"application_name": "flowstate"} | _BOUNDS | _PLANNING
+        return options | {
+            "statement_cache_size": 256,
+            "max_cached_statement_lifetime": 0,
+            "max_cacheable_statement_size": 0,
+            "server_settings": settings,
+        }
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[Any]:
+        """A connection for the store's own work. Errors are the driver's."""
+        async with _of(self._working).acquire(timeout=CONNECT_SECONDS) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def fresh(self, seconds: float) -> AsyncIterator[Any]:
+        """A connection that was not there before. Errors are the driver's."""
+        connection = await asyncpg.connect(
+            **self._options() | {"timeout": seconds, "command_timeout": seconds}
+        )
+        try:
+            yield connection
+        finally:
+            connection.terminate()
+
+    async def fetch(self, query: str, *arguments: object) -> list[Any]:
+        """The rows of one statement, which is one snapshot with every commit acknowledged before.
+
+        Raises:
+            StoreUnavailableError, InternalError: for errors of the driver.
+        """
+        with translating():
+            async with _of(self._reading).acquire(timeout=CONNECT_SECONDS) as connection:
+                rows: list[Any] = await connection.fetch(query, *arguments)
+                return rows
+
+    async def work(self, query: str, *arguments: object) -> list[Any]:
+        """As :meth:`fetch`, with a connection for the store's own work."""
+        with translating():
+            async with self.working() as connection:
+                rows: list[Any] = await connection.fetch(query, *arguments)
+                return rows
+
+
+def _of(pool: asyncpg.Pool | None) -> asyncpg.Pool:
+    if pool is None:
+        raise StoreUnavailableError
+    return pool
+
+
+def let_go(connection: Any) -> None:
+    """Close a connection that can't be relied on. The driver may have taken it back already."""
+    with suppress(asyncpg.InterfaceError):
+        connection.terminate()
+
+
+async def _nothing_to_reset(connection: Any) -> None:
+    """Nothing that was done with a connection outlives its transaction."""
+
+
+async def _close(pool: asyncpg.Pool) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()

@@ -1,0 +1,65 @@
+"""What an error of the driver means to a caller."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+
+from flowstate_server.errors import InternalError, StoreUnavailableError
+from flowstate_server.model.ids import new_id
+from flowstate_server.stores.contract.storage import Conflict
+
+_log = logging.getLogger(__name__)
+
+DRIVER_ERRORS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+    EOFError,
+)
+
+_CONFLICTS = (
+    asyncpg.UniqueViolationError,
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+)
+# What repeating won't help: values that Postgres can't take, statements that it does not know.
+_REFUSALS = (
+    asyncpg.DataError,  # the server's
+    asyncpg.exceptions.IntegrityConstraintViolationError,
+    asyncpg.exceptions.SyntaxOrAccessError,
+    asyncpg.exceptions.ProgramLimitExceededError,
+    asyncpg.exceptions._base.UnsupportedClientFeatureError,
+)
+
+
+@contextmanager
+def translating() -> Iterator[None]:
+    """Raises ours for every error of the driver within."""
+    try:
+        yield
+    except DRIVER_ERRORS as error:
+        raise translated(error) from error
+
+
+def translated(error: BaseException) -> Exception:
+    """Ours for ``error``; its details go to the log only."""
+    if isinstance(error, _CONFLICTS):
+        return Conflict()
+    if isinstance(error, (*_REFUSALS, ValueError)):  # the driver's own DataError is a ValueError
+        error_id = new_id("err_")
+        _log.error("Postgres refused what it was given (%s)", error_id, exc_info=error)
+        return InternalError(error_id=error_id)
+    _log.error("Postgres failed: %s", described(error))
+    return StoreUnavailableError()
+
+
+def described(error: BaseException) -> str:
+    """``error`` in one line. Neither the driver nor the server puts a password into its text."""
+    state = getattr(error, "sqlstate", None)
+    return f"{type(error).__name__}{f' ({state})' if state else ''}: {error}"

@@ -1,0 +1,84 @@
+"""Running a group: lock and load, decide, write, in one transaction and four round trips."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from flowstate_server.stores.contract.storage import Conflict, Group, GroupStorage
+from flowstate_server.stores.contract.watch import Topic, WatchHub
+from flowstate_server.stores.postgres.commit_notifier import CommitNotifier
+from flowstate_server.stores.postgres.commit_poller import CommitPoller
+from flowstate_server.stores.postgres.connections import Connections, let_go
+from flowstate_server.stores.postgres.driver_errors import DRIVER_ERRORS, described, translating
+from flowstate_server.stores.postgres.loading import Loader
+from flowstate_server.stores.postgres.store_clock import StoreClock
+from flowstate_server.stores.postgres.unclear_commits import is_committed
+from flowstate_server.stores.postgres.writing import Writer, Written
+
+_log = logging.getLogger(__name__)
+
+
+class PostgresStorage(GroupStorage):
+    def __init__(
+        self,
+        connections: Connections,
+        clock: StoreClock,
+        hub: WatchHub,
+        poller: CommitPoller,
+        notifier: CommitNotifier,
+    ) -> None:
+        self._connections = connections
+        self._clock = clock
+        self._hub = hub
+        self._poller = poller
+        self._notifier = notifier
+        self._writer = Writer()
+
+    async def run(self, group: Group) -> None:
+        with translating():
+            async with self._connections.working() as connection:
+                written, topics = await self._transaction(connection, group)
+        if written is None:
+            return
+        self._poller.skip(written.commit)
+        self._hub.wake(topics)
+        if topics:
+            self._notifier.tell(written.commit)
+
+    async def _transaction(self, connection: Any, group: Group) -> tuple[Written | None, list[Topic]]:
+        await connection.execute(self._connections.begin)
+        try:
+            loader = Loader(connection, self._clock.latest)
+            ready = await loader.load(group)
+            self._clock.seen(loader.loaded.time)
+            changes = group.decide(loader.loaded, ready)
+            if changes.empty:
+                await connection.execute("ROLLBACK")
+                return None, []
+            written = await self._writer.write(connection, changes, loader.numbers)
+        except BaseException:
+            await _roll_back(connection)
+            raise
+        await self._commit(connection, written)
+        return written, changes.topics
+
+    async def _commit(self, connection: Any, written: Written) -> None:
+        try:
+            done = await connection.execute("COMMIT")
+        except DRIVER_ERRORS as error:
+            _log.warning("Postgres has not answered a commit: %s", described(error))
+            let_go(connection)
+            if not await is_committed(self._connections, written):
+                raise Conflict from None
+        else:
+            if done != "COMMIT":
+                raise Conflict
+
+
+async def _roll_back(connection: Any) -> None:
+    """Or let go of the connection, which rolls back as well."""
+    try:
+        await connection.execute("ROLLBACK")
+    except DRIVER_ERRORS:
+        let_go(connection)

@@ -1,0 +1,88 @@
+"""Bringing a database up to date: numbered SQL files, forward only, in one transaction."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+from flowstate_server.errors import StoreOpenError
+from flowstate_server.stores.postgres.connections import BEGIN, Connections
+
+OLDEST_POSTGRES = 15
+LOCK = 0x464C5354
+"""The advisory lock of whoever migrates, held until its transaction ends: behind a pooler nothing lasts longer."""
+MIGRATE_SECONDS = 600.0
+
+_TABLES = (
+    "SELECT count(*), to_regclass('flowstate.migrations')::text FROM pg_tables WHERE schemaname = 'flowstate'"
+)
+_CREATE = (
+    "CREATE TABLE flowstate.migrations (number integer PRIMARY KEY, time timestamptz NOT NULL DEFAULT now())"
+)
+
+
+async def migrate(connections: Connections, shown: str) -> None:
+    """Create or update the schema; ``shown`` names the database in messages. Other errors are the driver's.
+
+    Raises:
+        StoreOpenError: the database is not FlowState's, or newer than this version of it, or Postgres is too old.
+    """
+    migrations = _migrations()
+    async with connections.working() as connection:
+        await _check_server(connection, shown)
+        if await _version(connection, shown) < len(migrations):
+            await connection.execute(
+                f"{BEGIN}; SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock({LOCK})"
+            )
+            try:
+                await _apply(connection, shown, migrations)
+            except BaseException:
+                await connection.execute("ROLLBACK")
+                raise
+            await connection.execute("COMMIT")
+
+
+async def _check_server(connection: Any, shown: str) -> None:
+    row = await connection.fetchrow(
+        "SELECT current_setting('server_version_num')::int / 10000, current_setting('server_encoding')"
+    )
+    version, encoding = row
+    if version < OLDEST_POSTGRES:
+        raise StoreOpenError(problem=f"{shown} is PostgreSQL {version}, {OLDEST_POSTGRES} is needed")
+    if encoding != "UTF8":
+        raise StoreOpenError(problem=f"{shown} has the encoding {encoding}, UTF8 is needed")
+
+
+async def _version(connection: Any, shown: str) -> int:
+    """The number of the newest migration applied, 0 for a database without FlowState's tables."""
+    tables, migrations = await connection.fetchrow(_TABLES)
+    if migrations is None:
+        if tables:
+            raise StoreOpenError(problem=f"{shown} has a schema flowstate that is not FlowState's")
+        return 0
+    found = await connection.fetchval("SELECT coalesce(max(number), 0) FROM flowstate.migrations")
+    known = len(_migrations())
+    if found > known:
+        problem = f"{shown} has schema {found}, this version of FlowState knows {known}; upgrade FlowState"
+        raise StoreOpenError(problem=problem)
+    return int(found)
+
+
+async def _apply(connection: Any, shown: str, migrations: list[str]) -> None:
+    found = await _version(connection, shown)  # another process may have been first
+    if found == 0:
+        if await connection.fetchval("SELECT to_regnamespace('flowstate') IS NULL"):
+            await connection.execute("CREATE SCHEMA flowstate")
+        await connection.execute(_CREATE)
+    for number, migration in enumerate(migrations[found:], start=found + 1):
+        await connection.execute(migration, timeout=MIGRATE_SECONDS)
+        await connection.execute(f"INSERT INTO flowstate.migrations (number) VALUES ({number})")
+
+
+def _migrations() -> list[str]:
+    """The texts of the migrations, the first first."""
+    folder = resources.files(__package__) / "migrations"
+    files = sorted(
+        (file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name
+    )
+    return [file.read_text("utf-8") for file in files]

@@ -1,0 +1,73 @@
+"""Makes a store behave as if its process died in the middle of a commit."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from flowstate_server.stores.postgres import PostgresStore
+from flowstate_server.stores.postgres.connections import Connections
+from flowstate_server.stores.postgres.group_storage import PostgresStorage
+
+
+def crash_after(store: PostgresStore, statements: int) -> None:
+    """The store dies right after that many more statements of its groups; 0: before the next."""
+    committer, connections = store._committer, store._connections
+    assert committer is not None
+    assert connections is not None
+    storage = committer._storage
+    assert isinstance(storage, PostgresStorage)
+    storage._connections = _DyingConnections(connections, statements)  # type: ignore[assignment]
+
+
+class _DyingConnections:
+    """What groups use of the connections."""
+
+    def __init__(self, connections: Connections, left: int) -> None:
+        self.begin = connections.begin
+        self._connections = connections
+        self._left = left
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[Any]:
+        self._check()
+        async with self._connections.working() as connection:
+            yield _DyingConnection(self, connection)
+
+    @asynccontextmanager
+    async def fresh(self, seconds: float) -> AsyncIterator[Any]:
+        if self._left <= 0:
+            raise TimeoutError  # the dead don't ask
+        async with self._connections.fresh(seconds) as connection:
+            yield connection
+
+    def statement_done(self) -> None:
+        self._left -= 1
+        self._check()
+
+    def _check(self) -> None:
+        if self._left <= 0:
+            for pool in (self._connections._reading, self._connections._working):
+                assert pool is not None
+                pool.terminate()
+            raise ConnectionResetError("the process died")
+
+
+class _DyingConnection:
+    def __init__(self, death: _DyingConnections, connection: Any) -> None:
+        self._death = death
+        self._connection = connection
+
+    async def execute(self, *arguments: Any) -> Any:
+        answer = await self._connection.execute(*arguments)
+        self._death.statement_done()
+        return answer
+
+    async def fetch(self, *arguments: Any) -> Any:
+        answer = await self._connection.fetch(*arguments)
+        self._death.statement_done()
+        return answer
+
+    def terminate(self) -> None:
+        self._connection.terminate()
