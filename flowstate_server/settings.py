@@ -69,15 +69,6 @@ class Settings(BaseModel):
     profile: Annotated[str, Field(min_length=1)] = "default"
     """Which of the app's own store profiles to serve, where ``store`` is not given."""
 
-    postgres_pool: Count = 10
-    """Most connections to Postgres of this process."""
-
-    postgres_serverless: bool = False
-    """``store`` leads to a pooler in transaction mode: no prepared statements, few connections."""
-
-    postgres_listen: str = ""
-    """URL of the same database past the pooler, to listen on for what other servers commit."""
-
     transient_retention: SecondsOrZero = 600.0
     """How long transient events are kept after their request ended."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.memory.store import MemoryStore
@@ -14,22 +14,15 @@ FORMS = "memory, file:///PATH, sqlite:///PATH or postgres://USER@HOST/DATABASE"
 POSTGRES = ("postgres", "postgresql")
 
 
-@dataclass(frozen=True, slots=True)
-class PostgresOptions:
-    """``pool``: most connections. ``serverless``: the URL leads to a transaction pooler. ``listen_dsn``: a URL past the
-    pooler, to listen on for other servers' commits."""
-
-    pool: int = 10
-    serverless: bool = False
-    listen_dsn: str | None = None
-
-
-def store_from_url(url: str, postgres: PostgresOptions | None = None) -> Store:
+def store_from_url(url: str) -> Store:
     """The store that a URL names, not yet opened.
 
     ``memory`` keeps state in this process. ``sqlite:///chat.db`` is a file beside the working directory,
     ``sqlite:////var/lib/chat.db`` one at an absolute path. ``file:///var/lib/chat`` is a folder at an absolute path,
-    ``file:chat`` one beside the working directory. ``postgres://`` is what Postgres clients take everywhere.
+    ``file:chat`` one beside the working directory. ``postgres://`` is what Postgres clients take everywhere; three
+    parameters are FlowState's own: ``pool=5`` (most connections), ``serverless=true`` (the URL leads to a pooler in
+    transaction mode) and ``listen=HOST:PORT`` (the database itself past that pooler, to listen there for other
+    servers' commits).
 
     Raises:
         ValueError: the URL names no store, or its driver is not installed.
@@ -47,7 +40,7 @@ def store_from_url(url: str, postgres: PostgresOptions | None = None) -> Store:
 
         return FilesystemStore(path)
     if scheme in POSTGRES and url.startswith(f"{scheme}://"):
-        return _postgres(url, postgres or PostgresOptions())
+        return _postgres(url)
     raise ValueError(f"no store for {redacted(url)!r}: use {FORMS}")
 
 
@@ -79,13 +72,33 @@ def _folder(rest: str) -> str:
     return unquote(rest)
 
 
-def _postgres(url: str, options: PostgresOptions) -> Store:
+def _postgres(url: str) -> Store:
     if find_spec("asyncpg") is None:
         raise ValueError(
             "the driver of Postgres is not installed; install it with: pip install 'flowstate-grpc[postgres]'"
         )
     from flowstate_server.stores.postgres import postgres_stores
 
-    return postgres_stores(
-        url, pool=options.pool, serverless=options.serverless, listen_dsn=options.listen_dsn
-    )
+    parts = urlsplit(url)
+    given = dict(parse_qsl(parts.query, keep_blank_values=True))
+    own = {name: given.pop(name) for name in ("pool", "serverless", "listen") if name in given}
+    dsn = parts._replace(query=urlencode(given))
+    options: dict[str, Any] = {"serverless": _switch("serverless", own.get("serverless", "false"))}
+    if "pool" in own:
+        options["pool"] = _count("pool", own["pool"])
+    if "listen" in own:
+        login, at, _ = parts.netloc.rpartition("@")
+        options["listen_dsn"] = urlunsplit(dsn._replace(netloc=login + at + own["listen"]))
+    return postgres_stores(urlunsplit(dsn), **options)
+
+
+def _switch(name: str, text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError(f"{name} in the URL of the store must be true or false")
+    return text == "true"
+
+
+def _count(name: str, text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise ValueError(f"{name} in the URL of the store must be a positive integer")
+    return int(text)

@@ -15,10 +15,8 @@ from rich.live import Live
 from rich.text import Text
 
 from flowstate_server.cli.problem import FAILED, INTERRUPTED, MISUSED, give_up
-from flowstate_server.cli.stores import named_store
 from flowstate_server.errors import ServiceError, StoreOpenError
-from flowstate_server.settings import Settings, SettingsError
-from flowstate_server.store_urls import FORMS, path_of, redacted
+from flowstate_server.store_urls import FORMS, path_of, redacted, store_from_url
 from flowstate_server.stores.contract.exporting import Exporting
 from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.memory.store import MemoryStore
@@ -70,7 +68,7 @@ def copy(
     """Copy all that FROM keeps to TO, and compare them. Interrupted, it goes on when it is called again."""
 
     async def work(opened: Callable[[str], Awaitable[Store]]) -> int:
-        if isinstance(named_store(source, Settings()), MemoryStore):
+        if isinstance(store_from_url(source), MemoryStore):
             raise CopyRefused(
                 "memory is empty in a new process; to copy it, call copy_store where it is in use"
             )
@@ -105,24 +103,21 @@ def _existing(url: str) -> str:
 def _run(work: Callable[[Callable[[str], Awaitable[Store]]], Awaitable[int]]) -> None:
     """Do ``work``, which is given what opens stores; they are closed in the end."""
     try:
-        settings = Settings.load()
-        code = asyncio.run(_with_stores(settings, work))
+        code = asyncio.run(_with_stores(work))
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
-    except (SettingsError, StoreOpenError, CopyRefused, ValueError, TypeError) as error:
+    except (StoreOpenError, CopyRefused, ValueError, TypeError) as error:
         give_up(str(error), MISUSED)
     except ServiceError as error:
         give_up(str(error), FAILED)
     raise typer.Exit(code)
 
 
-async def _with_stores(
-    settings: Settings, work: Callable[[Callable[[str], Awaitable[Store]]], Awaitable[int]]
-) -> int:
+async def _with_stores(work: Callable[[Callable[[str], Awaitable[Store]]], Awaitable[int]]) -> int:
     async with AsyncExitStack() as stores:
 
         async def opened(url: str) -> Store:
-            kept = named_store(url, settings)
+            kept = store_from_url(url)
             await kept.open()
             stores.push_async_callback(kept.close)
             return kept

@@ -5,7 +5,6 @@ from typing import Any
 
 from flowstate_server.app import engine_settings
 from flowstate_server.cli.server_settings import server_options
-from flowstate_server.cli.stores import postgres_options
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.settings import Settings
 
@@ -27,7 +26,6 @@ def _values(settings: Settings) -> list[Any]:
         *options["admission"].values(),
         *options["envelope"].values(),
         *engine.values(),
-        *asdict(postgres_options(settings)).values(),
     ]
 
 

@@ -86,3 +86,28 @@ def test_urls_of_no_store(url: str) -> None:
 )
 def test_passwords_are_not_shown(url: str, shown: str) -> None:
     assert redacted(url) == shown
+
+
+def test_a_postgres_url_has_parameters_of_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[str, dict[str, Any]]] = []
+
+    def postgres_stores(dsn: str, **options: Any) -> MemoryStore:
+        made.append((dsn, options))
+        return MemoryStore()
+
+    monkeypatch.setattr("flowstate_server.stores.postgres.postgres_stores", postgres_stores)
+    store_from_url("postgres://db/chat")
+    store_from_url("postgresql://ann:pw@pool:6432/chat?sslmode=require&pool=3&serverless=true&listen=db:5432")
+    assert made == [
+        ("postgres://db/chat", {"serverless": False}),
+        (
+            "postgresql://ann:pw@pool:6432/chat?sslmode=require",
+            {"pool": 3, "serverless": True, "listen_dsn": "postgresql://ann:pw@db:5432/chat?sslmode=require"},
+        ),
+    ]
+
+
+@pytest.mark.parametrize("parameter", ["pool=0", "pool=x", "serverless=yes"])
+def test_wrong_parameters_are_named(parameter: str) -> None:
+    with pytest.raises(ValueError, match=f"{parameter.partition('=')[0]} in the URL of the store must be"):
+        store_from_url(f"postgres://db/chat?{parameter}")
