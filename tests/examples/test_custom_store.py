@@ -1,0 +1,73 @@
+"""The store of ``examples/custom_store`` keeps the contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from examples.custom_store import SnapshotStore
+from flowstate_server.errors import StoreOpenError
+from flowstate_server.stores.contract.polling import PollingWatchHub, Seen
+from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.contract.watch import Topic, TopicKind
+from flowstate_server.testing.store_contract import Check, NotProvided, StoreHarness, all_checks
+
+
+class SnapshotHarness(StoreHarness):
+    persistent = True
+    shared = True
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def make(self) -> Store:
+        return SnapshotStore(self._path)
+
+
+@pytest.mark.parametrize("check", all_checks(), ids=lambda check: check.__name__.removeprefix("check_"))
+async def test_custom_store_keeps_the_contract(check: Check, tmp_path: Path) -> None:
+    async with SnapshotHarness(tmp_path / "snapshot") as harness:
+        try:
+            await check(harness)
+        except NotProvided as reason:
+            pytest.skip(str(reason))
+
+
+async def test_a_look_that_fails_is_made_again(caplog: pytest.LogCaptureFixture) -> None:
+    topic = Topic(TopicKind.USER, "", "ada")
+    asked: list[int] = []
+
+    async def changed_since(commit: int) -> Seen:
+        asked.append(commit)
+        if len(asked) == 2:
+            raise OSError("not now")
+        return Seen(len(asked), (topic,))
+
+    hub = PollingWatchHub(changed_since, interval=0.001)
+    await hub.start()
+    with hub.open((topic,)) as watch:
+        await watch.wait()
+        await watch.wait()
+    await hub.close()
+    await hub.close()
+    assert asked[:4] == [0, 1, 1, 3]
+    assert "asked again" in caplog.text
+
+
+async def test_what_was_forgotten_wakes_everybody() -> None:
+    async def changed_since(commit: int) -> Seen:
+        return Seen(9, None)
+
+    hub = PollingWatchHub(changed_since)
+    with hub.open((Topic(TopicKind.USER, "", "ada"),)) as watch:
+        await hub.look()
+        await watch.wait()
+
+
+async def test_another_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "snapshot"
+    path.write_bytes(b"something else, long enough for a header")
+    with pytest.raises(StoreOpenError, match="not a snapshot"):
+        await SnapshotStore(path).open()
