@@ -82,24 +82,29 @@ def check_ours(folder: Path) -> None:
             raise StoreOpenError(problem=f"{folder} is not empty and not a {NAME}: it holds {min(other)!r}")
 
 
-def migrate(folder: Path, files: Files) -> None:
-    """Bring the folder to the newest format. Forward only; an empty folder begins with the newest.
+def known_format(folder: Path, files: Files) -> int:
+    """The format of the folder; an empty one is given the newest.
 
     Raises:
         StoreOpenError: a newer version of FlowState wrote it.
     """
     newest = len(MIGRATIONS) + 1
     path = folder / _FORMAT
-    found = _format_of(path) if path.exists() else None
-    if found is not None and found > newest:
+    if not path.exists():
+        _write_format(path, newest, files)
+    found = _format_of(path)
+    if found > newest:
         raise StoreOpenError(
             problem=f"{folder} has format {found}, this version knows {newest}; upgrade FlowState"
         )
-    for number in range(found or newest, newest):
-        MIGRATIONS[number - 1](folder, files)
-        _write_format(path, number + 1, files)
-    if found is None:
-        _write_format(path, newest, files)
+    return found
+
+
+def migrate(folder: Path, files: Files, found: int) -> None:
+    """Bring the folder from format ``found`` to the newest, forward only. Its journal has been replayed."""
+    for number, migration in enumerate(MIGRATIONS[found - 1 :], start=found + 1):
+        migration(folder, files)
+        _write_format(folder / _FORMAT, number, files)
 
 
 def _format_of(path: Path) -> int:

@@ -38,7 +38,7 @@ from flowstate_server.stores.contract.writes import Batch, CommitResult
 from flowstate_server.stores.filesystem import exports, reads, sweeps
 from flowstate_server.stores.filesystem.contents import Contents
 from flowstate_server.stores.filesystem.files import Files
-from flowstate_server.stores.filesystem.folder import FolderLock, check_ours, migrate
+from flowstate_server.stores.filesystem.folder import FolderLock, check_ours, known_format, migrate
 from flowstate_server.stores.filesystem.group_storage import FilesystemStorage
 from flowstate_server.stores.filesystem.journal import Journal
 from flowstate_server.stores.filesystem.loading import load_tables
@@ -224,8 +224,9 @@ def _lock(folder: Path, files: Files) -> FolderLock:
 
 
 def _load(folder: Path, files: Files, journal: Journal) -> Contents:
-    migrate(folder, files)
+    found = known_format(folder, files)
     journal.open()
+    migrate(folder, files, found)
     return Contents(folder, files, load_tables(folder, files))
 
 

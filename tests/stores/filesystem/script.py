@@ -29,6 +29,7 @@ from flowstate_server.testing.store_contract.builders import (
     note,
     number,
 )
+from tests.stores.filesystem.faults import FaultyFiles
 
 SESSION = SessionKey("acme", "sess_1")
 REQUEST = RequestKey("acme", "req_1")
@@ -86,6 +87,17 @@ async def live(store: FilesystemStore) -> Outcome:
         outcome.errors.append(error)
     await store.close()
     return outcome
+
+
+async def die_after(folder: Path, commits: int) -> None:
+    """A store that commits and then dies: its journal stays."""
+    files = FaultyFiles()
+    store = FilesystemStore(folder, files=files)
+    await store.open()
+    for _ in range(commits):
+        await store.commit((increment(ADA), increment(ACME)))
+    files.crash_after(0)
+    await store.close()
 
 
 async def check_whole(folder: Path, outcome: Outcome) -> None:
