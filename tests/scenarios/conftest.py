@@ -14,7 +14,7 @@ from flowstate_server.testing.fixtures import StartServer, start_server
 from flowstate_server.testing.server import RunningServer
 from tests.support.fleets import Fleet, Pair, clients_of
 from tests.support.flows import app
-from tests.support.store_urls import ALL, DURABLE, SHARED, new_store_url
+from tests.support.store_urls import ALL, DURABLE, SHARED, NewStore, new_stores
 
 __all__ = ["start_server"]
 
@@ -26,24 +26,27 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'flowstate.db'}"
 
 
+@pytest.fixture(autouse=True)
+async def new_store(tmp_path: Path) -> AsyncIterator[NewStore]:
+    async with new_stores(tmp_path) as make:
+        yield make
+
+
 @pytest.fixture(params=ALL)
-async def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
-    async with new_store_url(request.param, tmp_path) as url:
-        yield url
+async def store_url(request: pytest.FixtureRequest, new_store: NewStore) -> str:
+    return await new_store(request.param)
 
 
 @pytest.fixture(params=DURABLE)
-async def durable_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+async def durable_url(request: pytest.FixtureRequest, new_store: NewStore) -> str:
     """A store that outlives its server."""
-    async with new_store_url(request.param, tmp_path) as url:
-        yield url
+    return await new_store(request.param)
 
 
 @pytest.fixture(params=SHARED)
-async def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+async def shared_url(request: pytest.FixtureRequest, new_store: NewStore) -> str:
     """A store of several servers."""
-    async with new_store_url(request.param, tmp_path) as url:
-        yield url
+    return await new_store(request.param)
 
 
 @pytest.fixture
@@ -70,14 +73,14 @@ async def ada(server: RunningServer) -> AsyncIterator[FlowStateClient]:
     ids=lambda one: "{} x {}".format(*one),
 )
 async def fleet(
-    request: pytest.FixtureRequest, start_server: StartServer, tmp_path: Path
+    request: pytest.FixtureRequest, start_server: StartServer, new_store: NewStore
 ) -> AsyncIterator[Fleet]:
     """One or two servers on one store, with several trusted clients spread over them."""
     kind, count = request.param
-    async with new_store_url(kind, tmp_path) as url:
-        servers = [await start_server(app, store=url, settings=QUICK) for _ in range(count)]
-        async with clients_of([server.target for server in servers]) as clients:
-            yield Fleet(clients)
+    url = await new_store(kind)
+    servers = [await start_server(app, store=url, settings=QUICK) for _ in range(count)]
+    async with clients_of([server.target for server in servers]) as clients:
+        yield Fleet(clients)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -20,7 +19,7 @@ from tests.support.flows import app
 from tests.support.programs import SCOPES, Place, programs
 from tests.support.raw_calls import Stubs, stubs_of
 from tests.support.state_model import Command, Model, Read, explain, same
-from tests.support.store_urls import ALL, SHARED, new_store_url
+from tests.support.store_urls import ALL, SHARED, NewStore
 
 CLIENTS = 4
 
@@ -41,12 +40,12 @@ _QUICK = settings(
     ids=lambda one: "{} x {}".format(*one),
 )
 async def clients(
-    request: pytest.FixtureRequest, start_server: StartServer, tmp_path: Path
+    request: pytest.FixtureRequest, start_server: StartServer, new_store: NewStore
 ) -> AsyncIterator[Sequence[Stubs]]:
     kind, count = request.param
+    url = await new_store(kind)
+    servers = [await start_server(app, store=url) for _ in range(count)]
     async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(new_store_url(kind, tmp_path))
-        servers = [await start_server(app, store=url) for _ in range(count)]
         yield [
             await stack.enter_async_context(stubs_of(servers[number % count].target))
             for number in range(CLIENTS)

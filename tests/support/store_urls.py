@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 ALL = ("memory", "file", "sqlite", "postgres")
@@ -26,3 +26,18 @@ async def new_store_url(kind: str, folder: Path) -> AsyncIterator[str]:
             "file": f"file://{folder / 'flowstate'}",
             "sqlite": f"sqlite:///{folder / 'flowstate.db'}",
         }[kind]
+
+
+NewStore = Callable[[str], Awaitable[str]]
+"""Makes a store of that kind and gives its URL."""
+
+
+@asynccontextmanager
+async def new_stores(folder: Path) -> AsyncIterator[NewStore]:
+    """For a fixture that is set up first: what it makes must outlive the servers on it."""
+    async with AsyncExitStack() as stack:
+
+        async def make(kind: str) -> str:
+            return await stack.enter_async_context(new_store_url(kind, folder))
+
+        yield make

@@ -9,17 +9,22 @@ import pytest
 
 from flowstate_server.app import store_from_url
 from flowstate_server.stores.contract.store import Store
-from tests.support.store_urls import ALL, SHARED, new_store_url
+from tests.support.store_urls import ALL, SHARED, NewStore, new_stores
+
+
+@pytest.fixture(autouse=True)
+async def new_store(tmp_path: Path) -> AsyncIterator[NewStore]:
+    async with new_stores(tmp_path) as make:
+        yield make
 
 
 @pytest.fixture(params=ALL)
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    async with new_store_url(request.param, tmp_path) as url:
-        yield store_from_url(url)
+async def store(request: pytest.FixtureRequest, new_store: NewStore) -> Store:
+    return store_from_url(await new_store(request.param))
 
 
 @pytest.fixture(params=SHARED)
-async def open_file(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Callable[[], Store]]:
+async def open_file(request: pytest.FixtureRequest, new_store: NewStore) -> Callable[[], Store]:
     """Makes stores on one and the same data, as several servers or a restarted one have them."""
-    async with new_store_url(request.param, tmp_path) as url:
-        yield lambda: store_from_url(url)
+    url = await new_store(request.param)
+    return lambda: store_from_url(url)
