@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from flowstate_server.model.json_values import Json, decode_json, encode_json
@@ -15,20 +15,22 @@ _space = re.compile(r"[ \t\r\n]*")
 
 def document(members: Mapping[str, Json | bytes]) -> bytes:
     """A file's text, a member a line. ``bytes`` are JSON text and are kept as they are."""
-    return b"{\n  " + b",\n  ".join(_member(*member) for member in members.items()) + b"\n}\n"
+    return b"{\n  " + b",\n  ".join(_members(members, b": ")) + b"\n}\n"
 
 
 def line(members: Mapping[str, Json | bytes]) -> bytes:
     """The same as one line of a log."""
-    return b"{" + b",".join(_member(*member) for member in members.items()) + b"}\n"
+    return b"{" + b",".join(_members(members, b":")) + b"}\n"
 
 
-def _member(name: str, value: Json | bytes) -> bytes:
-    if not isinstance(value, bytes):
-        return encode_json(name) + b":" + encode_json(value)
-    if _embeddable(value):
-        return encode_json(name) + b":" + value
-    return encode_json(f"{name}_text") + b":" + encode_json(value.decode())
+def _members(members: Mapping[str, Json | bytes], colon: bytes) -> Iterator[bytes]:
+    for name, value in members.items():
+        if not isinstance(value, bytes):
+            yield encode_json(name) + colon + encode_json(value)
+        elif _embeddable(value):
+            yield encode_json(name) + colon + value
+        else:
+            yield encode_json(f"{name}_text") + colon + encode_json(value.decode())
 
 
 def _embeddable(text: bytes) -> bool:

@@ -93,7 +93,8 @@ def request_members(record: RequestRecord) -> Members:
     members: Members = {
         "tenant": head.key.tenant,
         "request_id": head.key.request_id,
-        "session": list(head.session),
+        "session_tenant": head.session.tenant,
+        "session_id": head.session.session_id,
         "session_log_id": head.session_log_id,
         "log_id": head.log_id,
         "user_id": head.user_id,
@@ -128,7 +129,7 @@ def request_members(record: RequestRecord) -> Members:
 def request_head(found: Document) -> RequestHead:
     return RequestHead(
         RequestKey(found["tenant"], found["request_id"]),
-        SessionKey(*found["session"]),
+        SessionKey(found["session_tenant"], found["session_id"]),
         found["session_log_id"],
         found["log_id"],
         found["user_id"],

@@ -1,0 +1,63 @@
+"""A folder of format 1 opens for ever. ``format_1`` was made by the first version and is never made again: its journal
+was not replayed, and what that alone holds (``orgs``) is not in its files."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from flowstate_server.model.records import IdempotencyKey, ProcessRecord
+from flowstate_server.model.scopes import SessionKey, user_scope
+from flowstate_server.stores.contract.reads import SessionFilter
+from flowstate_server.stores.contract.writes import PutIdempotencyKey
+from flowstate_server.stores.filesystem.names import file_name
+from flowstate_server.testing.store_contract.builders import LEASE, PROCESS, increment, request_of, state_of
+from tests.stores.filesystem import script
+from tests.stores.filesystem.script import SESSION, opened
+
+SAMPLE = Path(__file__).with_name("format_1")
+LONG = SessionKey("", "Ü" * 60)
+CREATED = 1735689600000000
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return shutil.copytree(SAMPLE, tmp_path / "sample")
+
+
+async def test_it_keeps_its_data_and_goes_on(folder: Path) -> None:
+    await script.check_whole(folder, script.Outcome(answered=script.STEPS))
+
+
+async def test_its_records_are_read_to_the_byte(folder: Path) -> None:
+    async with opened(folder) as store:
+        [listed] = await store.list_sessions(SessionFilter("acme"), limit=10)
+        session = listed.record
+        assert (session.key, session.title, session.version, session.create_time) == (
+            SESSION,
+            "Holidays",
+            2,
+            CREATED,
+        )
+        [long] = await store.list_sessions(SessionFilter(""), limit=10)
+        assert long.record.key == LONG
+        request = await request_of(store, script.REQUEST)
+        assert (request.input, request.output) == (b'{"message":"hello"}', b'"done"')
+        [item] = await store.read_turns(SESSION, session.log_id, newest=1)
+        assert (item.item.item_id, item.item.content, item.session_sequence) == ("item", b'{"parts":[]}', 4)
+        zoe = await state_of(store, user_scope("Zoë/1", isolated_flow="chat"))
+        assert (zoe.version, zoe.text) == (1, b'{"visits":1}')
+        process = (await store.read_processes())[0]
+        assert process == ProcessRecord(PROCESS, LEASE + 1, process.renew_time)
+        assert await store.sweep_idempotency_keys(limit=10) == 2
+        assert await store.sweep_transient_events(retention=0, limit=10) == 2
+        put = PutIdempotencyKey(IdempotencyKey("acme", "p", "m", "new"), "f", LEASE)
+        assert not (await store.commit((increment(script.ADA), put))).replayed
+
+
+def test_a_long_id_has_its_digest_in_its_name(folder: Path) -> None:
+    name = file_name(LONG.session_id)
+    assert len(name) == 150 + 1 + 64
+    assert (folder / "sessions" / "@none" / name / "session.json").exists()
