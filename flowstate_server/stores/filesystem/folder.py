@@ -32,25 +32,30 @@ class FolderLock:
     """Held by one process until it closes it or dies."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._descriptor: int | None = None
+
+    def take(self) -> None:
         """
         Raises:
             StoreOpenError: another process has it.
         """
-        self._descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+        self._descriptor = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             _lock(self._descriptor)
         except OSError as error:
             owner = os.read(self._descriptor, 32).decode(errors="replace").strip() or "unknown"
-            os.close(self._descriptor)
             raise StoreOpenError(
-                problem=f"{folder} is in use by another process (pid {owner}); the filesystem store serves one "
-                "process, use sqlite:/// or postgres:// for several"
+                problem=f"{self._folder} is in use by another process (pid {owner}); the filesystem store serves "
+                "one process, use sqlite:/// or postgres:// for several"
             ) from error
         os.ftruncate(self._descriptor, 0)
         os.write(self._descriptor, b"%d\n" % os.getpid())
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
 
 if sys.platform == "win32":

@@ -74,8 +74,9 @@ class FilesystemStore(Store, Exporting):
         async with AsyncExitStack() as opened:
             worker = Worker()
             opened.push_async_callback(worker.close)
-            lock = await worker.run(_lock, self.folder, self._files)
+            lock = FolderLock(self.folder)
             opened.push_async_callback(worker.run, lock.close)
+            await worker.run(_lock, lock, self.folder, self._files)
             journal = Journal(self.folder, self._files)
             contents = await worker.run(_load, self.folder, self._files, journal)
             opened.push_async_callback(worker.run, _close, journal)
@@ -208,19 +209,14 @@ class _Parts:
     committer: GroupCommitter
 
 
-def _lock(folder: Path, files: Files) -> FolderLock:
+def _lock(lock: FolderLock, folder: Path, files: Files) -> None:
     check_ours(folder)
     absent = [path for path in (folder, *folder.parents) if not path.exists()]
     files.make_folder(folder)
     for path in absent:
         files.sync_folder(path.parent)
-    lock = FolderLock(folder)
-    try:
-        check_ours(folder)
-    except BaseException:
-        lock.close()
-        raise
-    return lock
+    lock.take()
+    check_ours(folder)
 
 
 def _load(folder: Path, files: Files, journal: Journal) -> Contents:

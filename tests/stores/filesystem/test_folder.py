@@ -17,6 +17,7 @@ from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.filesystem import FilesystemStore, folder
 from flowstate_server.stores.filesystem.files import Files
 from flowstate_server.testing.store_contract.builders import increment, state_of
+from flowstate_server.testing.store_contract.cancellation import cancelled_ever_later
 from tests.stores.filesystem.script import ADA, SESSION, die_after, opened
 
 HOLDER = Path(__file__).with_name("holder.py")
@@ -161,3 +162,12 @@ async def test_a_store_that_was_closed_may_be_opened_again(tmp_path: Path) -> No
         await store.commit((increment(ADA),))
         assert (await state_of(store, ADA)).version == version
         await store.close()
+
+
+async def test_an_opening_that_is_cancelled_leaves_the_folder_free(tmp_path: Path) -> None:
+    store = FilesystemStore(tmp_path)
+    async for cancelled in cancelled_ever_later(store.open):
+        if cancelled:
+            async with opened(tmp_path) as other:
+                await other.commit((increment(ADA),))
+    await store.close()

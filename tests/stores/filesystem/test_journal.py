@@ -95,12 +95,12 @@ async def test_a_log_that_was_swept_is_not_spoilt_by_what_the_journal_knows_of_t
     tmp_path: Path, goes_on: bool
 ) -> None:
     async with opened(tmp_path) as store:
-        first = AppendEvents(SESSION, (note("x" * 1000, transient=True), note("first")))
+        first = AppendEvents(SESSION, (note(transient=True), note("first")))
         await store.commit((new_session(SESSION.session_id, tenant=SESSION.tenant), first))
     files = FaultyFiles()
     dying = FilesystemStore(tmp_path, files=files)
     await dying.open()
-    await dying.commit((AppendEvents(SESSION, (note("second"),)),))
+    await dying.commit((AppendEvents(SESSION, (note("second" * 100),)),))
     assert await dying.sweep_transient_events(retention=0, limit=10) == 1
     if goes_on:
         await dying.commit((AppendEvents(SESSION, (note("third"),)),))
