@@ -16,28 +16,32 @@ LARGE = 16 * 1024
 
 TIME = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS time"
 
+# What to lock is found first, as an array. Where a row turns out to have been changed while its lock was awaited, Postgres
+# evaluates the join once more for that row alone, and a join with a subquery or with unnest may then lose the row.
 _SESSIONS = (
     f"SELECT s.log, {rows.SESSION_HEAD}, {rows.SESSION} FROM flowstate.sessions s"
-    " JOIN flowstate.session_heads h ON h.log = s.log WHERE NOT s.replaced AND s.log IN"
-    " (SELECT x.log FROM {sessions} AS k(tenant, session_id) JOIN flowstate.sessions x"
+    " JOIN flowstate.session_heads h ON h.log = s.log WHERE NOT s.replaced AND s.log = ANY (ARRAY"
+    "(SELECT x.log FROM {sessions} AS k(tenant, session_id) JOIN flowstate.sessions x"
     " ON x.tenant = k.tenant AND x.session_id = k.session_id AND NOT x.replaced"
     " UNION ALL SELECT p.log FROM {requests} AS k(tenant, request_id) JOIN flowstate.requests r"
     " ON r.tenant = k.tenant AND r.request_id = k.request_id"
     " JOIN flowstate.request_heads q ON q.request = r.request JOIN flowstate.sessions o ON o.log = q.log"
-    " JOIN flowstate.sessions p ON p.tenant = o.tenant AND p.session_id = o.session_id AND NOT p.replaced)"
+    " JOIN flowstate.sessions p ON p.tenant = o.tenant AND p.session_id = o.session_id AND NOT p.replaced))"
     " ORDER BY s.tenant, s.session_id FOR UPDATE OF s, h"
 )
 _REQUESTS = (
-    f"SELECT {rows.REQUEST_HEAD} FROM {{requests}} AS k(tenant, request_id) JOIN flowstate.requests r"
-    " ON r.tenant = k.tenant AND r.request_id = k.request_id"
-    " JOIN flowstate.request_heads h ON h.request = r.request JOIN flowstate.sessions s ON s.log = h.log"
+    f"SELECT {rows.REQUEST_HEAD} FROM flowstate.request_heads h JOIN flowstate.requests r ON r.request = h.request"
+    " JOIN flowstate.sessions s ON s.log = h.log WHERE h.request = ANY (ARRAY"
+    "(SELECT x.request FROM {requests} AS k(tenant, request_id) JOIN flowstate.requests x"
+    " ON x.tenant = k.tenant AND x.request_id = k.request_id))"
     " ORDER BY r.tenant, r.request_id FOR UPDATE OF h"
 )
 _STATES = (
     f"SELECT t.state, octet_length(t.text) AS size, {rows.STATE_KEY}, t.version, t.incarnation, t.present,"
-    f" t.create_time, t.update_time, CASE WHEN k.whole AND octet_length(t.text) <= {LARGE} THEN t.text END AS text"
-    " FROM {states} AS k(kind, tenant, id, flow_kind, whole) JOIN flowstate.states t"
-    " ON t.kind = k.kind AND t.tenant = k.tenant AND t.id = k.id AND t.flow_kind = k.flow_kind"
+    f" t.create_time, t.update_time, CASE WHEN octet_length(t.text) <= {LARGE} THEN t.text END AS text"
+    " FROM flowstate.states t WHERE t.state = ANY (ARRAY"
+    "(SELECT x.state FROM {states} AS k(kind, tenant, id, flow_kind) JOIN flowstate.states x"
+    " ON x.kind = k.kind AND x.tenant = k.tenant AND x.id = k.id AND x.flow_kind = k.flow_kind))"
     " ORDER BY t.kind, t.tenant, t.id, t.flow_kind FOR UPDATE OF t"
 )
 _PROCESSES = (
@@ -45,9 +49,9 @@ _PROCESSES = (
     " ORDER BY process FOR UPDATE"
 )
 _KEYS = (
-    f"SELECT i.number, {rows.IDEMPOTENCY} FROM {{keys}} AS k(tenant, principal, method, key)"
-    " JOIN flowstate.idempotency_keys i"
-    " ON i.tenant = k.tenant AND i.principal = k.principal AND i.method = k.method AND i.key = k.key"
+    f"SELECT i.number, {rows.IDEMPOTENCY} FROM flowstate.idempotency_keys i WHERE i.number = ANY (ARRAY"
+    "(SELECT x.number FROM {keys} AS k(tenant, principal, method, key) JOIN flowstate.idempotency_keys x"
+    " ON x.tenant = k.tenant AND x.principal = k.principal AND x.method = k.method AND x.key = k.key))"
     " ORDER BY i.tenant, i.principal, i.method, i.key FOR UPDATE OF i"
 )
 _DOCUMENTS = f"SELECT {rows.STATE} FROM flowstate.states t WHERE t.state = ANY ($1::bigint[])"
@@ -148,9 +152,7 @@ def load_query(needs: Needs) -> tuple[str, list[Any]]:
         values += columns(list(needs.sessions), 2)
         values += columns(list(needs.requests), 2)
     if chosen[_STATE]:
-        states = [(*rows.state_key(key), True) for key in needs.states]
-        states += [(*rows.state_key(key), False) for key in heads]
-        values += columns(states, 5)
+        values += columns([rows.state_key(key) for key in (*needs.states, *heads)], 4)
     if chosen[_PROCESS]:
         values.append(list(needs.processes))
     if chosen[_KEY]:
@@ -171,9 +173,9 @@ def _compose(sessions: bool, requests: bool, states: bool, processes: bool, keys
             queries.append((_REQUEST, _REQUESTS.format(**names)))
         first += 4
     if states:
-        types = ("smallint", "text", "text", "text", "boolean")
+        types = ("smallint", "text", "text", "text")
         queries.append((_STATE, _STATES.format(states=arrays(first, types))))
-        first += 5
+        first += 4
     if processes:
         queries.append((_PROCESS, _PROCESSES.format(processes=f"${first}::text[]")))
         first += 1
