@@ -8,7 +8,7 @@ from enum import StrEnum
 from flowstate_server.stores.contract.exporting import Exporting
 from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.memory import MemoryStore
-from flowstate_server.testing.store_contract import copies
+from flowstate_server.testing.store_contract import copies, exports
 from flowstate_server.testing.store_contract.catalogue import Check, all_checks
 from flowstate_server.testing.store_contract.harness import NotProvided, StoreHarness
 
@@ -73,7 +73,7 @@ _FAR = 1_000_000_000
 
 async def _needs_of(check: Check) -> frozenset[Capability]:
     async with _Probe() as probe:
-        if check.__module__ == copies.__name__:
+        if check.__module__ in (exports.__name__, copies.__name__):
             probe.needs.add(Capability.EXPORTS)
         try:
             await check(probe)

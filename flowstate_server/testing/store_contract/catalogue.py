@@ -10,6 +10,7 @@ from flowstate_server.testing.store_contract import (
     cancellation,
     copies,
     durability,
+    exports,
     finishing,
     groups,
     idempotency,
@@ -53,6 +54,7 @@ _SUBJECTS: tuple[ModuleType, ...] = (
     cancellation,
     sweeping,
     durability,
+    exports,
     copies,
 )
 

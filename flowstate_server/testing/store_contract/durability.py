@@ -22,6 +22,7 @@ from flowstate_server.testing.store_contract.builders import (
     PROCESS,
     Scene,
     events_of,
+    finish,
     increment,
     item_done,
     new_request,
@@ -30,6 +31,7 @@ from flowstate_server.testing.store_contract.builders import (
     number,
     open_scene,
     put,
+    request_of,
     state_of,
 )
 from flowstate_server.testing.store_contract.expectations import refused, settled
@@ -166,3 +168,40 @@ async def check_dying_at_any_statement_leaves_a_batch_whole_or_absent(harness: S
         assert acknowledged <= count <= acknowledged + 1
         acknowledged = count
     raise AssertionError("the commit was never done")
+
+
+async def check_dying_while_requests_end_leaves_each_whole(harness: StoreHarness) -> None:
+    """A process that dies while requests end in one group leaves each running or ended, with all that belongs to it."""
+    store = await harness.open()
+    for statements in range(200):
+        scenes = [await open_scene(store, request_id=f"{statements}-{name}") for name in "ab"]
+        harness.crash_after(store, statements)
+        ends = (
+            scene.commit(
+                increment(ADA),
+                AppendEvents(scene.session, (item_done(f"item {scene.request.request_id}"),), scene.request),
+                finish(scene.request, scene.scopes),
+            )
+            for scene in scenes
+        )
+        answers = await settled(*ends)
+        store = await harness.reopen(store)
+        for scene, answer in zip(scenes, answers, strict=True):
+            ended = await _is_whole(store, scene)
+            assert ended or isinstance(answer, StoreUnavailableError), answer
+        if not any(isinstance(answer, Exception) for answer in answers):
+            return
+    raise AssertionError("the commits were never done")
+
+
+async def _is_whole(store: Store, scene: Scene) -> bool:
+    request = await request_of(store, scene.request)
+    events = await events_of(store, scene.request)
+    turns = await store.read_turns(scene.session, "log-session-1", newest=1000)
+    items = [record for record in turns if record.request_id == scene.request.request_id]
+    unfinished = {one.key for one in await store.read_unfinished(PROCESS, limit=1000)}
+    ended = request.head.status.terminal
+    assert (len(events), len(items), request.head.sequence) == ((2, 1, 2) if ended else (0, 0, 0))
+    assert (request.head.turn > 0) == (request.output is not None) == ended
+    assert (scene.request in unfinished) != ended
+    return ended

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from flowstate_server.errors import RequestNotFoundError, RequestTerminalError
 from flowstate_server.model.events import EventType
 from flowstate_server.model.json_values import JsonObject, decode_json
@@ -144,3 +146,19 @@ async def check_only_completed_requests_are_turns(harness: StoreHarness) -> None
         assert projection is not None
         assert projection.head.turns == max(turns)
     assert turns == [1, 0, 0, 0, 2, 0, 0, 0]
+
+
+async def check_end_at_another_handle_is_known(harness: StoreHarness) -> None:
+    """A request that was ended through another handle is ended for every handle, whatever that remembers of it."""
+    one, other = await harness.open(), await harness.open()
+    for number in range(5):
+        scene = await open_scene(one, request_id=f"request-{number}")
+        await scene.append(note())
+        elsewhere = replace(scene, store=other)
+        await elsewhere.append(note())
+        await elsewhere.finish()
+        with refused(RequestTerminalError, request_id=f"request-{number}"):
+            await scene.append(note())
+        events = await events_of(one, scene.request)
+        assert [event.sequence for event in events] == [1, 2, 3]
+        assert (await head_of(one, scene.request)).turn == number + 1

@@ -172,3 +172,13 @@ async def check_time_never_runs_backwards(harness: StoreHarness) -> None:
         times.append(await store.time())
         times.append((await store.commit((increment(ADA),))).time)
     assert times == sorted(times)
+
+
+async def check_time_of_two_handles_never_runs_backwards(harness: StoreHarness) -> None:
+    """The store's time is one clock for all handles, in the order of their calls."""
+    stores = (await harness.open(), await harness.open())
+    times = []
+    for number_of in range(20):
+        times.append((await stores[number_of % 2].commit((increment(ADA),))).time)
+        times.append(await stores[(number_of + 1) % 2].time())
+    assert times == sorted(times)

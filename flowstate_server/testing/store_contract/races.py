@@ -8,8 +8,17 @@ from dataclasses import replace
 from flowstate_server.errors import VersionMismatchError
 from flowstate_server.model.scopes import SessionKey, session_scope, user_scope
 from flowstate_server.stores.contract.store import Store
-from flowstate_server.stores.contract.writes import AtVersion
-from flowstate_server.testing.store_contract.builders import increment, new_session, number, state_of
+from flowstate_server.stores.contract.writes import AppendEvents, AtVersion, UpdateSession
+from flowstate_server.testing.store_contract.builders import (
+    events_of,
+    head_of,
+    increment,
+    new_session,
+    note,
+    number,
+    open_scene,
+    state_of,
+)
 from flowstate_server.testing.store_contract.expectations import settled
 from flowstate_server.testing.store_contract.harness import StoreHarness
 
@@ -84,3 +93,39 @@ async def check_compare_and_swap_loops_lose_nothing(harness: StoreHarness) -> No
 
     await asyncio.gather(*(swap(store) for _ in range(20)))
     assert (await state_of(store, ADA)).state == {"n": 20}
+
+
+async def check_read_at_another_handle_sees_what_was_acknowledged(harness: StoreHarness) -> None:
+    """A read sees every commit that any handle was answered before it began, whatever either has read before."""
+    writer, reader = await harness.open(), await harness.open()
+    scene = await open_scene(writer)
+    for number_of in range(1, 21):
+        title = f"title {number_of}"
+        update = UpdateSession(scene.session, {"title": title})
+        await scene.commit(increment(ADA), update, AppendEvents(scene.session, (note(title),), scene.request))
+        assert number(await state_of(reader, ADA)) == number_of
+        session = await reader.get_session(scene.session)
+        assert session is not None
+        assert session.title == title
+        assert (await head_of(reader, scene.request)).sequence == number_of
+        assert len(await events_of(reader, scene.request)) == number_of
+        projection = await reader.read_projection(scene.session, (ADA,))
+        assert projection is not None
+        assert number(projection.states[ADA]) == number_of
+        writer, reader = reader, writer
+        scene = replace(scene, store=writer)
+
+
+async def check_busy_handles_all_get_their_turn(harness: StoreHarness) -> None:
+    """Of four handles that commit without a pause none starves."""
+    stores = [await harness.open() for _ in range(4)]
+    counts = [0] * len(stores)
+
+    async def work(position: int) -> None:
+        key = user_scope(f"user-{position}")
+        while max(counts) < 100:
+            await stores[position].commit((increment(key),))
+            counts[position] += 1
+
+    await asyncio.gather(*(work(position) for position in range(len(stores)) for _ in range(2)))
+    assert min(counts) >= 5, counts
