@@ -16,8 +16,8 @@ LARGE = 16 * 1024
 
 TIME = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS time"
 
-# What to lock is found first, as an array. Where a row turns out to have been changed while its lock was awaited, Postgres
-# evaluates the join once more for that row alone, and a join with a subquery or with unnest may then lose the row.
+# What to lock is found first, as an array. A row that was changed while its lock was awaited is evaluated once more by
+# Postgres, alone, and a join with a subquery or with unnest may lose it then.
 _SESSIONS = (
     f"SELECT s.log, {rows.SESSION_HEAD}, {rows.SESSION} FROM flowstate.sessions s"
     " JOIN flowstate.session_heads h ON h.log = s.log WHERE NOT s.replaced AND s.log = ANY (ARRAY"
