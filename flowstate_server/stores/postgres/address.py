@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from flowstate_server.errors import StoreOpenError
 from flowstate_server.model.frozen import frozen
@@ -37,12 +37,10 @@ def parse_address(dsn: str) -> Address:
     Raises:
         StoreOpenError: it is no URL of a PostgreSQL database. The text does not repeat it.
     """
-    try:
-        parts = urlsplit(dsn)
-        shown = f"{parts.hostname or 'localhost'}:{parts.port or 5432}/{unquote(parts.path[1:])}"
-        options = parse_qsl(parts.query, keep_blank_values=True)
-    except ValueError:
-        raise StoreOpenError(problem=f"the Postgres URL can't be understood, it must be {_FORM}") from None
+    parsed = _parsed(dsn)
+    if parsed is None:  # raised here, where no error of the parser that repeats its part hangs on to it
+        raise StoreOpenError(problem=f"the Postgres URL can't be understood, it must be {_FORM}")
+    parts, shown, options = parsed
     if parts.scheme not in _SCHEMES:
         raise StoreOpenError(problem=f"the Postgres URL must be {_FORM}")
     passwords = [parts.password or "", *(value for name, value in options if name == "password")]
@@ -51,3 +49,12 @@ def parse_address(dsn: str) -> Address:
     return Address(
         urlunsplit(parts._replace(query=query)), shown, tuple(sorted(secrets, key=len, reverse=True))
     )
+
+
+def _parsed(dsn: str) -> tuple[SplitResult, str, list[tuple[str, str]]] | None:
+    try:
+        parts = urlsplit(dsn)
+        shown = f"{parts.hostname or 'localhost'}:{parts.port or 5432}/{unquote(parts.path[1:])}"
+        return parts, shown, parse_qsl(parts.query, keep_blank_values=True)
+    except ValueError:
+        return None

@@ -44,18 +44,17 @@ class Connections:
         self.begin = f"{BEGIN}; {bounds}" if pooled else BEGIN
 
     async def open(self) -> None:
-        """Connects once, so that a wrong address shows here. Raises what the driver does."""
         async with AsyncExitStack() as opened:
-            self._working = await self._pool(opened, WORKING, at_once=1)
-            self._reading = await self._pool(opened, self._size, at_once=0)
+            self._working = await self._pool(opened, WORKING)
+            self._reading = await self._pool(opened, self._size)
             self._opened = opened.pop_all()
 
     async def close(self) -> None:
         await self._opened.aclose()
 
-    async def _pool(self, opened: AsyncExitStack, size: int, at_once: int) -> asyncpg.Pool:
+    async def _pool(self, opened: AsyncExitStack, size: int) -> asyncpg.Pool:
         pool = await asyncpg.create_pool(
-            min_size=min(at_once, size), max_size=size, reset=_nothing_to_reset, **self._options()
+            min_size=0, max_size=size, reset=_nothing_to_reset, **self._options()
         )
         opened.push_async_callback(_close, pool)
         return pool
