@@ -20,6 +20,7 @@ import atexit
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -64,6 +65,12 @@ pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null) && kill -QUIT "$pid" 2>/de
 while [ -e "$1/data/postmaster.pid" ] && kill -0 "$pid" 2>/dev/null; do sleep 0.02; done
 rm -rf "$1"
 """
+
+# Instead of the `user` of `subprocess`, which needs a real fork: gRPC's threads may crash the child then.
+_UNPRIVILEGED_EXEC = (
+    f"import os, sys; os.setgroups([]); os.setgid({UNPRIVILEGED}); os.setuid({UNPRIVILEGED});"
+    " os.execv(sys.argv[1], sys.argv[1:])"
+)
 
 _names = (f"test_{os.getpid()}_{number}" for number in count(1))
 
@@ -146,12 +153,12 @@ class PostgresServer:
         self._run("pg_ctl", "-D", str(self._data), "-s", *arguments)
 
     def _run(self, program: str, *arguments: str) -> None:
-        identity: dict[str, Any] = {}
+        command = [str(self._bin / program), *arguments]
         if _is_root():
-            identity = {"user": UNPRIVILEGED, "group": UNPRIVILEGED, "extra_groups": []}
+            command = [sys.executable, "-I", "-S", "-c", _UNPRIVILEGED_EXEC, *command]
         with (self._folder / "output").open("w+") as output:  # a pipe would stay open as long as the server
             done = subprocess.run(
-                [self._bin / program, *arguments],
+                command,
                 cwd=self._data,
                 env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
                 stdin=subprocess.DEVNULL,
@@ -159,11 +166,10 @@ class PostgresServer:
                 stderr=subprocess.STDOUT,
                 timeout=TIMEOUT,
                 check=False,
-                **identity,
             )
             output.seek(0)
             assert done.returncode == 0, (
-                f"{program} {arguments[0]} failed:\n{output.read()}\n{self._log_tail()}"
+                f"{program} {arguments} failed with {done.returncode}:\n{output.read()}\n{self._log_tail()}"
             )
 
     def _log_tail(self) -> str:
