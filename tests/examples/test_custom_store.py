@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from examples.custom_store import SnapshotStore
-from flowstate_server.errors import StoreOpenError
+from flowstate_server.errors import FlowStateError, StoreOpenError
+from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.contract.polling import PollingWatchHub, Seen
 from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.watch import Topic, TopicKind
+from flowstate_server.testing.history import History, RecordedStore, Recorder, require_history
 from flowstate_server.testing.store_contract import Check, NotProvided, StoreHarness, all_checks
+from tests.support.histories import random_parts, writes_of
 
 
 class SnapshotHarness(StoreHarness):
@@ -33,6 +39,24 @@ async def test_custom_store_keeps_the_contract(check: Check, tmp_path: Path) -> 
             await check(harness)
         except NotProvided as reason:
             pytest.skip(str(reason))
+
+
+async def test_clients_of_three_handles_have_one_history(tmp_path: Path) -> None:
+    keys = [user_scope(f"user {number}") for number in range(4)]
+    recorders = [Recorder(f"client {number}") for number in range(6)]
+
+    async def run(store: RecordedStore, chance: random.Random) -> None:
+        for _ in range(40):
+            writes = writes_of(random_parts(chance, keys))
+            with suppress(FlowStateError):
+                await (store.commit(tuple(writes)) if writes else store.load_states(keys))
+
+    async with SnapshotHarness(tmp_path / "snapshot") as harness:
+        handles = [await harness.open() for _ in range(3)]
+        clients = [RecordedStore(handles[number % 3], recorder) for number, recorder in enumerate(recorders)]
+        await asyncio.gather(*(run(client, random.Random(number)) for number, client in enumerate(clients)))
+        await clients[0].load_states(keys)
+    require_history(History.merged(recorder.history for recorder in recorders))
 
 
 async def test_a_look_that_fails_is_made_again(caplog: pytest.LogCaptureFixture) -> None:

@@ -9,6 +9,8 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from flowstate_client import Backoff, ClientConfig, Event, FlowStateClient, FlowStateError, ScopeHandle
 from flowstate_client.state_verbs import StateVerbs
 from flowstate_server.model.scopes import ScopeKind
@@ -126,15 +128,18 @@ async def _final(clients: Sequence[FlowStateClient]) -> History:
     return last.history
 
 
-async def test_clients_of_three_server_processes_have_one_history(shared_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("calls", [100, pytest.param(1_500, marks=pytest.mark.soak)])
+async def test_clients_of_three_server_processes_have_one_history(
+    calls: int, shared_url: str, tmp_path: Path
+) -> None:
     paths = [tmp_path / f"writer-{number}.jsonl" for number in range(8)]
     async with server_processes(3, store=shared_url) as servers, AsyncExitStack() as stack:
         clients = await _clients(stack, servers)
         writers = [Writer(path.stem, clients, path) for path in paths]
-        await asyncio.gather(*(writer.run(150) for writer in writers))
+        await asyncio.gather(*(writer.run(calls) for writer in writers))
         last = await _final(clients)
     history = History.merged([read_history(*paths), last])
-    assert len(history.answered) > 1000
+    assert len(history.answered) > 6 * calls
     require_history(history, schema_of)
 
 
