@@ -40,6 +40,16 @@ class FlowState:
             raise ValueError(f"there is no store profile {profile!r}, only {', '.join(sorted(self._stores))}")
         return self._stores[profile]
 
+    def chosen_store(self, settings: Settings) -> Store:
+        """The store that the settings name by URL, else the primary one of the profile that they name.
+
+        Raises:
+            ValueError: there is no such store or profile.
+        """
+        if "store" in settings.model_fields_set:
+            return store_from_url(settings.store)
+        return self.store_of(settings.profile)
+
     def engine(self, store: Store | None = None, settings: EngineSettings | None = None) -> Engine:
         """An engine, not yet opened, that runs these flows on ``store`` (default: the application's own)."""
         return Engine(store or self.store, self.registry, settings)

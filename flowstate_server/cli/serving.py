@@ -13,7 +13,6 @@ from flowstate_server.cli.announcement import Announcement
 from flowstate_server.cli.garbage import settle_garbage_collector
 from flowstate_server.cli.problem import MISUSED, give_up
 from flowstate_server.cli.server_settings import server_options
-from flowstate_server.cli.stores import chosen_store
 from flowstate_server.rpc.server import FlowStateServer
 from flowstate_server.settings import Settings
 
@@ -48,7 +47,7 @@ async def serve_until_stopped(name: str, app: FlowState, settings: Settings) -> 
 async def _start(app: FlowState, settings: Settings) -> tuple[FlowStateServer, int]:
     """A server that listens, and its port. What can't be opened or listened on ends the command."""
     try:
-        store = chosen_store(app, settings)
+        store = app.chosen_store(settings)
         engine = app.engine(store, engine_settings(settings))
         server = FlowStateServer(engine, server_options(settings))
     except ValueError as error:

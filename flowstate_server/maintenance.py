@@ -1,0 +1,81 @@
+"""Migrating, checking and copying stores by URL, while no server uses them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from flowstate_server.errors import ServiceError, StoreOpenError
+from flowstate_server.store_urls import path_of, store_from_url
+from flowstate_server.stores.contract.exporting import Exporting
+from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.memory.store import MemoryStore
+from flowstate_server.stores.transfer import Copied, CopyRefused, check_store, copy_store, differences
+
+__all__ = ["Copied", "Unmaintained", "check", "copy", "migrate"]
+
+
+class Unmaintained(Exception):
+    """It could not be done; the text says why. ``retryable``: another attempt may succeed."""
+
+    def __init__(self, problem: str, *, retryable: bool = False) -> None:
+        super().__init__(problem)
+        self.retryable = retryable
+
+
+async def migrate(url: str) -> None:
+    """Create the store, or bring it up to date; raises ``Unmaintained``."""
+    async with _opened(url):
+        pass
+
+
+async def check(url: str) -> AsyncIterator[str]:
+    """What does not fit together in the store, one line each; raises ``Unmaintained``."""
+    async with _opened(_existing(url)) as (store,):
+        async for problem in check_store(store):
+            yield problem
+
+
+async def copy(
+    source: str, target: str, report: Callable[[Copied], None], differs: Callable[[str], None]
+) -> Copied:
+    """Copy everything, going on with a copy that was interrupted, and compare; raises ``Unmaintained``.
+
+    ``report`` hears of the progress, ``differs`` of each record that is not the same in both.
+    """
+    async with _opened(_existing(source), target) as (one, other):
+        if isinstance(one, MemoryStore):
+            raise Unmaintained(
+                "memory is empty in a new process; to copy it, call copy_store where it is in use"
+            )
+        if not isinstance(one, Exporting) or not isinstance(other, Exporting):
+            raise Unmaintained("one of the stores does not export")
+        copied = await copy_store(one, other, name=source, report=report)
+        async for difference in differences(one, other):
+            differs(difference)
+        return copied
+
+
+@asynccontextmanager
+async def _opened(*urls: str) -> AsyncIterator[list[Store]]:
+    try:
+        async with AsyncExitStack() as stack:
+            stores = []
+            for url in urls:
+                store = store_from_url(url)
+                await store.open()
+                stack.push_async_callback(store.close)
+                stores.append(store)
+            yield stores
+    except (StoreOpenError, CopyRefused, ValueError, TypeError) as error:
+        raise Unmaintained(str(error)) from error
+    except ServiceError as error:
+        raise Unmaintained(str(error), retryable=True) from error
+
+
+def _existing(url: str) -> str:
+    """The URL of a store that is there: opening any other would make an empty one."""
+    path = path_of(url)
+    if path is not None and not path.exists():
+        raise Unmaintained(f"there is no store at {path}")
+    return url
