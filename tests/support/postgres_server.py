@@ -127,6 +127,10 @@ class PostgresServer:
         login = f"{user}:{password}" if password else user
         return f"postgresql://{login}@127.0.0.1:{self.port}/{database}"
 
+    def program(self, name: str) -> Path:
+        """A program of this PostgreSQL, ``psql`` or ``pg_dump``."""
+        return self._bin / name
+
     @property
     def log(self) -> str:
         """What the server has logged so far."""

@@ -1,0 +1,59 @@
+"""Writes the dump of a database of the present schema, for the tests of later ones: ``python -m
+tests.stores.postgres.make_dump``. A released dump is never made again."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from pathlib import Path
+
+from flowstate_server.model.records import IdempotencyKey
+from flowstate_server.model.scopes import RequestKey
+from flowstate_server.stores.contract.writes import PutIdempotencyKey
+from flowstate_server.stores.postgres import PostgresStore, migrations
+from tests.stores.sqlite import batches
+from tests.support.postgres_server import PostgresServer
+
+REQUEST = RequestKey("acme", "req_1")
+RUNNING = RequestKey("acme", "req_2")
+
+
+async def fill(store: PostgresStore) -> None:
+    """A bit of everything, a NUL among it."""
+    await store.commit(batches.start_process())
+    await store.commit(batches.create_session())
+    for request in (REQUEST, RUNNING):
+        await store.commit(batches.create_request(request))
+        await store.commit(
+            batches.emit(request, batches.delta("\0"), batches.item_done("item_1", b'{"parts":[]}'))
+        )
+    await store.commit(batches.finish(REQUEST))
+    key = PutIdempotencyKey(IdempotencyKey("acme", "u1", "m", "k"), "print", 10**15)
+    await store.commit((*batches.add_one(), key))
+
+
+async def dump(server: PostgresServer) -> str:
+    store = PostgresStore(server.dsn())
+    await store.open()
+    await fill(store)
+    await store.close()
+    command = (server.program("pg_dump"), "--inserts", "--no-owner", "--schema=flowstate", server.dsn())
+    return await asyncio.to_thread(subprocess.check_output, command, text=True)
+
+
+def path(number: int) -> Path:
+    return Path(__file__).parent / "dumps" / f"schema_{number}.sql"
+
+
+def main() -> None:
+    with PostgresServer.run(16) as server:
+        text = asyncio.run(dump(server))
+    # The commands of psql and the settings of a newer server are nothing that every version knows.
+    kept = [line for line in text.splitlines() if not line.startswith(("\\", "--")) and line]
+    file = path(len(migrations._migrations()))
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("\n".join(kept) + "\n")
+
+
+if __name__ == "__main__":
+    main()
