@@ -20,10 +20,10 @@ CHECKED := $(wildcard flowstate_server flowstate_client tests benchmarks example
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test soak bench check lint types format protos protos-check constraints clean
+.PHONY: help demo serve test test-pgbouncer soak bench check lint types format protos protos-check constraints clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## Run the chat example against a server of its own
 	@$(PY) -m examples.chat.demo
@@ -34,6 +34,9 @@ serve: $(READY) ## Serve the chat example on 127.0.0.1:7437, kept in .flowstate/
 
 test: $(READY) ## Run the tests (TESTS=path, PYTEST_ARGS=options)
 	$(BIN)/pytest $(PYTEST_ARGS) $(TESTS)
+
+test-pgbouncer: $(READY) ## Run the scenarios on Postgres behind PgBouncer, which must be installed
+	FLOWSTATE_TEST_PGBOUNCER=1 $(BIN)/pytest $(PYTEST_ARGS) tests/scenarios tests/tails -k postgres
 
 soak: $(READY) ## Run the tests that take minutes
 	$(BIN)/pytest -n 0 -m soak --timeout 0 $(TESTS)

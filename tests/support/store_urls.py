@@ -16,10 +16,11 @@ SHARED = ("sqlite", "postgres")
 async def new_store_url(kind: str, folder: Path) -> AsyncIterator[str]:
     """Files lie in ``folder``; a database of Postgres is dropped in the end."""
     if kind == "postgres":
+        from tests.support.pgbouncer import pooled_url, wanted
         from tests.support.postgres_server import fresh_database
 
         async with fresh_database() as dsn:
-            yield dsn
+            yield pooled_url(dsn) if wanted() else dsn
     else:
         yield {
             "memory": "memory",

@@ -79,6 +79,10 @@ async def check_copied_store_goes_on(harness: StoreHarness) -> None:
     repeat = PutIdempotencyKey(key, "print", 60 * SECOND)
     assert (await store.commit((increment(user_scope(name)), repeat))).replayed
     assert [problem async for problem in check_store(store)] == []
+    swept = 0
+    while gone := await store.sweep_transient_events(retention=0, limit=1000):
+        swept += gone
+    assert swept == len(NAMES) + 1
 
 
 async def check_import_goes_on_where_it_was_or_not_at_all(harness: StoreHarness) -> None:
