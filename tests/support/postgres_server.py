@@ -16,6 +16,7 @@ tests are skipped; in CI they fail.
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import os
 import shutil
@@ -289,6 +290,8 @@ async def _template(url: str, prepare: Prepare) -> str:
     if (url, prepare) not in _templates:
         dsn = await create_database(url)
         await prepare(dsn)
+        if url == os.environ.get(URL_VARIABLE):  # that server outlives this process
+            atexit.register(lambda: asyncio.run(drop_database(dsn)))
         _templates[url, prepare] = urlsplit(dsn).path[1:]
     return _templates[url, prepare]
 

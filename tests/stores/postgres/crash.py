@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from flowstate_server.errors import StoreUnavailableError
 from flowstate_server.stores.postgres import PostgresStore
 from flowstate_server.stores.postgres.connections import Connections
 from flowstate_server.stores.postgres.group_storage import PostgresStorage
@@ -38,7 +39,7 @@ class _DyingConnections:
     @asynccontextmanager
     async def fresh(self, seconds: float) -> AsyncIterator[Any]:
         if self._left <= 0:
-            raise TimeoutError  # the dead don't ask
+            raise StoreUnavailableError  # the dead don't ask
         async with self._connections.fresh(seconds) as connection:
             yield connection
 
