@@ -10,28 +10,43 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median, quantiles
 
-from benchmarks.result import Figure, Options, Result
+from benchmarks.result import Figure, Latency, Options, Result, at_most
 from benchmarks.subject import TRUSTED, Subject, action_call, subject
 from flowstate.v1 import event_service_pb2, flow_service_pb2
+from tests.support.postgres_server import PostgresServer
 
 RUNS = 8
-MARKS = 40
+MARKS = 60
+"""Runs at once, and writes and events of each: together about 200 events a second."""
 
 Delays = dict[str, list[float]]
-"""Milliseconds by kind: ``write`` (a state write, its commit included), ``emit`` (an event that waits for company)."""
+"""Milliseconds by kind: ``write`` (a state write, its commit included), ``commit`` (the same from its commit on),
+``emit`` (an event that waits for company)."""
 
 
 async def delivery(options: Options) -> Sequence[Result]:
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        async with subject(folder) as one, subject(folder) as other:
-            here: Delays = {"write": [], "emit": []}
-            there: Delays = {"write": [], "emit": []}
-            await asyncio.gather(*(_run(one, other, here, there) for _ in range(RUNS)))
+        here, there = await _delays(Path(name), "")
+    with tempfile.TemporaryDirectory() as name, PostgresServer.run(durable=True) as postgres:
+        postgres_here, postgres_there = await _delays(Path(name), await postgres.create_database())
     return (
         Figure("delivery, same process", _told(here)),
-        Figure("delivery, another process", _told(there)),
+        Figure("  another process", _told(there)),
+        Latency("  commit to another process, p50", median(there["commit"]), at_most(20.0)),
+        Figure("on Postgres, same process", _told(postgres_here)),
+        Figure("  another process", _told(postgres_there)),
+        Latency("  commit to another process, p50", median(postgres_there["commit"]), at_most(5.0)),
+        Latency("  commit to another process, p99", _p99(postgres_there["commit"]), at_most(25.0)),
     )
+
+
+async def _delays(folder: Path, url: str) -> tuple[Delays, Delays]:
+    """In the process that runs, and in another one on the same store."""
+    here: Delays = {"write": [], "commit": [], "emit": []}
+    there: Delays = {"write": [], "commit": [], "emit": []}
+    async with subject(folder, url=url) as one, subject(folder, url=url) as other:
+        await asyncio.gather(*(_run(one, other, here, there) for _ in range(RUNS)))
+    return here, there
 
 
 async def _run(one: Subject, other: Subject, here: Delays, there: Delays) -> None:
@@ -46,18 +61,25 @@ async def _run(one: Subject, other: Subject, here: Delays, there: Delays) -> Non
 
 async def _tail(server: Subject, request_id: str, delays: Delays) -> None:
     request = event_service_pb2.TailEventsRequest(request_id=request_id)
+    arrived = 0
     async for frame in server.events.TailEvents(request, metadata=TRUSTED):
         now = time.monotonic_ns()
         for event in frame.batch.events:
             if event.type == "state_change":
                 written = json.loads(event.state_change.changed["/written"].json)
                 delays["write"].append((now - written) / 1e6)
+                arrived = now
             elif event.type == "custom":
-                delays["emit"].append((now - json.loads(event.custom.data.json)["emitted"]) / 1e6)
+                marked = json.loads(event.custom.data.json)
+                delays["emit"].append((now - marked["emitted"]) / 1e6)
+                delays["commit"].append((arrived - marked["committed"]) / 1e6)
 
 
 def _told(delays: Delays) -> str:
     return "; ".join(
-        f"{what} p50 {median(found):.1f} ms, p99 {quantiles(found, n=100)[-1]:.1f} ms"
-        for what, found in delays.items()
+        f"{what} p50 {median(found):.1f} ms, p99 {_p99(found):.1f} ms" for what, found in delays.items()
     )
+
+
+def _p99(found: Sequence[float]) -> float:
+    return quantiles(found, n=100)[-1]

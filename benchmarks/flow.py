@@ -58,12 +58,15 @@ async def burst(many: Many, ctx: Context) -> None:
 
 @handler(session_state=Marked)
 async def mark(many: Many, ctx: Context[Marked]) -> None:
-    """A state write and an event, again and again, each with the moment at which it was made."""
+    """A state write and an event, again and again, each with the moment at which it was made; the event also says when
+    the write was committed."""
     for _ in range(many.events):
         await asyncio.sleep(random.uniform(0.02, 0.06))
         await ctx.session.patch_state(written=time.monotonic_ns())
+        committed = time.monotonic_ns()
         await asyncio.sleep(random.uniform(0.02, 0.06))
-        await ctx.emit("mark", {"emitted": time.monotonic_ns()}, audience=Audience.CLIENT)
+        marked = {"emitted": time.monotonic_ns(), "committed": committed}
+        await ctx.emit("mark", marked, audience=Audience.CLIENT)
 
 
 def bench_flow() -> Flow:

@@ -1,6 +1,6 @@
-"""The process that is measured: FlowState on SQLite (``synchronous=FULL``) and the floor, on one event loop.
+"""The process that is measured: FlowState on a store (SQLite: ``synchronous=FULL``) and the floor, on one event loop.
 
-``python -m benchmarks.measured_server DATABASE`` prints its two ports as JSON and serves until its stdin ends.
+``python -m benchmarks.measured_server URL`` prints its two ports as JSON and serves until its stdin ends.
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ from grpc import aio
 from benchmarks.event_loop import run
 from benchmarks.floor import FloorHandler
 from benchmarks.flow import bench_flow
-from flowstate_server.app import create_flowstate
+from flowstate_server.app import create_flowstate, store_from_url
 from flowstate_server.cli.garbage import settle_garbage_collector
 from flowstate_server.rpc.server import FlowStateServer
 from flowstate_server.rpc.server_options import ServerOptions
-from flowstate_server.stores.sqlite.store import SqliteStore
 
 
-async def serve(database: str) -> None:
-    engine = create_flowstate(flows=[bench_flow()]).engine(SqliteStore(database, synchronous="FULL"))
+async def serve(url: str) -> None:
+    engine = create_flowstate(flows=[bench_flow()]).engine(store_from_url(url))
     await engine.open()
     server = FlowStateServer(engine, ServerOptions(listen="127.0.0.1:0"))
     floor = aio.server()

@@ -60,7 +60,20 @@ class Figure:
     text: str
 
 
-Result = Comparison | Figure
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds that must stay under a bar: what is waited for is a tick or a round trip, not the processor."""
+
+    name: str
+    millis: float
+    bar: Bar
+
+    @property
+    def missed(self) -> bool:
+        return not self.bar.cleared_by(self.millis)
+
+
+Result = Comparison | Figure | Latency
 Benchmark = Callable[[Options], Awaitable[Sequence[Result]]]
 
 

@@ -60,11 +60,11 @@ def action_call(
 
 
 @asynccontextmanager
-async def subject(folder: Path, database: str = "bench.db") -> AsyncIterator[Subject]:
-    """A server on the database of that name in ``folder``; several may share one."""
+async def subject(folder: Path, database: str = "bench.db", *, url: str = "") -> AsyncIterator[Subject]:
+    """A server on the SQLite database of that name in ``folder``, or on the store of ``url``; several may share one."""
     with (folder / "server.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "benchmarks.measured_server", str(folder / database)),
+            *(sys.executable, "-m", "benchmarks.measured_server", url or f"sqlite:///{folder / database}"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=log,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from benchmarks.load import Load
-from benchmarks.result import Comparison, Figure, Result
+from benchmarks.result import Comparison, Figure, Latency, Result
 
 _WIDTHS = (34, 7, 13, 17, 17, 8, 6)
 _HEADINGS = ("", "ratio", "min..max", "calls/s", "server CPU us", "bar", "")
@@ -17,7 +17,13 @@ def heading() -> str:
 
 
 def row(result: Result) -> str:
-    return _figure(result) if isinstance(result, Figure) else _comparison(result)
+    match result:
+        case Figure():
+            return _figure(result)
+        case Latency():
+            return _latency(result)
+        case Comparison():
+            return _comparison(result)
 
 
 def _comparison(result: Comparison) -> str:
@@ -37,6 +43,11 @@ def _comparison(result: Comparison) -> str:
 
 def _figure(result: Figure) -> str:
     return f"{result.name:<{_WIDTHS[0]}}  {result.text}"
+
+
+def _latency(result: Latency) -> str:
+    verdict = "FAIL" if result.missed else "PASS"
+    return _line((result.name, f"{result.millis:.1f} ms", "", "", "", f"{result.bar} ms", verdict))
 
 
 def _calls(loads: Sequence[Load]) -> float:
