@@ -34,7 +34,7 @@ _REFUSALS = (
     asyncpg.exceptions.IntegrityConstraintViolationError,
     asyncpg.exceptions.SyntaxOrAccessError,
     asyncpg.exceptions.ProgramLimitExceededError,
-    asyncpg.exceptions._base.UnsupportedClientFeatureError,
+    asyncpg.exceptions.UnsupportedClientFeatureError,
 )
 
 
