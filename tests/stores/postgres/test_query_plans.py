@@ -13,7 +13,7 @@ from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import RequestKey, SessionKey, user_scope
 from flowstate_server.stores.contract.reads import SessionFilter, SessionPosition
 from flowstate_server.stores.contract.storage import Needs
-from flowstate_server.stores.postgres import exports, loading, reads, sweeps, writing
+from flowstate_server.stores.postgres import exports, loading, reads, sweeps, write_statements
 from flowstate_server.stores.postgres.connections import _PLANNING
 from tests.support.postgres_server import connection
 
@@ -45,11 +45,11 @@ NEEDS = Needs(
     {"p"},
     {IdempotencyKey("", "", "", "k")},
 )
-ALL_WRITES = tuple(range(len(writing.WRITES)))
+ALL_WRITES = tuple(range(len(write_statements.WRITES)))
 HOT = {
     "load": loading.load_query(NEEDS)[0],
     "load documents": loading._DOCUMENTS,
-    "write": writing._TEXTS.text(ALL_WRITES),
+    "write": write_statements.TEXTS.text(ALL_WRITES),
     "session": reads.SESSION,
     "request": reads.REQUEST,
     "states": reads.STATES,
