@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 
 from flowstate_server.model.clock import SECOND
@@ -31,6 +32,7 @@ from flowstate_server.testing.store_contract.builders import ENDS, item_done, ne
 
 PROCESS = "proc_filler"
 WINDOW = 3600 * SECOND
+AT_ONCE = 32
 NAMES = ("ada", "Ada", "ädä/../x", "a%b", "user with spaces", "名前", "a" * 128, "x:y|z@")
 VALUES: tuple[JsonObject, ...] = (
     {"n": 1, "x": 1.0, "big": 2**63 - 1, "small": -(2**63)},
@@ -44,15 +46,18 @@ async def fill(store: Store, sessions: int, seed: int = 0) -> None:
     """So many sessions, of two tenants and several users, with requests that ended in every way or run on."""
     chance = random.Random(seed)
     await store.commit((RenewLease(PROCESS, WINDOW, start=True),))
-    for number in range(sessions):
-        tenant = ("", "acme")[number % 2]
-        key = SessionKey(tenant, f"{NAMES[number % len(NAMES)][:100]}-{number:05}")
-        await _session(store, key, number, chance)
+    for first in range(0, sessions, AT_ONCE):
+        numbers = range(first, min(first + AT_ONCE, sessions))
+        await asyncio.gather(*(_session(store, _key(number), number, chance) for number in numbers))
     for number, name in enumerate(NAMES):
         await store.commit((put(user_scope(name), VALUES[number % len(VALUES)]),))
         await store.commit((put(org_scope(name, isolated_flow="chat"), {"n": number}),))
     await store.commit((put(user_scope("gone"), {"n": 1}),))
     await store.commit((DeleteState(user_scope("gone")),))
+
+
+def _key(number: int) -> SessionKey:
+    return SessionKey(("", "acme")[number % 2], f"{NAMES[number % len(NAMES)][:100]}-{number:05}")
 
 
 async def _session(store: Store, key: SessionKey, number: int, chance: random.Random) -> None:

@@ -21,6 +21,7 @@ from tests.stores.adapters import ADAPTERS
 from tests.support.filled_store import PROCESS, WINDOW, fill
 
 SESSIONS = 200
+MANY_SESSIONS = 10_000
 DURABLE = sorted(ADAPTERS.keys() - {"memory"})
 PAIRS = [
     *permutations(DURABLE, 2),
@@ -65,16 +66,25 @@ async def copied_piecemeal(source: Store, target: Store) -> Copied:
     raise AssertionError("a copy gets on")
 
 
-@pytest.mark.parametrize(("source_name", "target_name"), PAIRS)
+@pytest.mark.parametrize(
+    ("source_name", "target_name", "sessions"),
+    [
+        *((source, target, SESSIONS) for source, target in PAIRS),
+        *(
+            pytest.param(source, target, MANY_SESSIONS, marks=pytest.mark.soak)
+            for source, target in permutations(DURABLE, 2)
+        ),
+    ],
+)
 async def test_a_copy_that_was_interrupted_again_and_again_is_equal(
-    source_name: str, target_name: str, tmp_path: Path, opened: AsyncExitStack
+    source_name: str, target_name: str, sessions: int, tmp_path: Path, opened: AsyncExitStack
 ) -> None:
     source = await _open(opened, source_name, tmp_path / "from")
     target = await _open(opened, target_name, tmp_path / "to")
-    await fill(source, SESSIONS)
+    await fill(source, sessions)
     done = await copied_piecemeal(source, target)
     assert done.done
-    assert done.counts["sessions"] == SESSIONS
+    assert done.counts["sessions"] == sessions
     assert [difference async for difference in differences(exporting(source), exporting(target))] == []
     assert [problem async for problem in check_store(target)] == []
     assert [problem async for problem in check_store(source)] == []
