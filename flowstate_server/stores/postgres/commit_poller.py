@@ -13,8 +13,8 @@ from flowstate_server.model.clock import SECOND
 from flowstate_server.stores.contract.storage import Conflict
 from flowstate_server.stores.contract.watch import WatchHub
 from flowstate_server.stores.postgres.connections import Connections
-from flowstate_server.stores.postgres.rows import decode_topics
 from flowstate_server.stores.postgres.sweeps import trim_commits
+from flowstate_server.stores.stored_values import decode_topics
 
 _log = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.exporting import StoredSession
 from flowstate_server.stores.postgres import rows
 from flowstate_server.stores.postgres.connections import Connections
+from flowstate_server.stores.stored_values import ITEM_DONE, state_key
 
 SESSIONS = (
     f"SELECT {rows.SESSION}, {rows.SESSION_HEAD} FROM flowstate.sessions s"
@@ -34,7 +35,7 @@ EVENTS = (
     " WHERE tenant = $1 AND session_id = $2 AND NOT replaced AND log_id = $3) AND session_sequence > $4"
     " ORDER BY session_sequence LIMIT $5) e LEFT JOIN flowstate.requests r ON r.request = e.request"
     " LEFT JOIN flowstate.items i"
-    f" ON e.type = {rows.ITEM_DONE} AND i.log = e.log AND i.session_sequence = e.session_sequence"
+    f" ON e.type = {ITEM_DONE} AND i.log = e.log AND i.session_sequence = e.session_sequence"
     " WINDOW by_place AS (ORDER BY e.session_sequence)) p WHERE number = 1 OR size <= $6 ORDER BY number"
 )
 STATES = (
@@ -71,7 +72,7 @@ async def events(
 
 
 async def states(connections: Connections, after: ScopeKey | None, limit: int) -> list[StateRecord]:
-    beyond = (0, "", "", "") if after is None else rows.state_key(after)
+    beyond = (0, "", "", "") if after is None else state_key(after)
     return [rows.state_record(tuple(row)) for row in await connections.fetch(STATES, *beyond, limit)]
 
 

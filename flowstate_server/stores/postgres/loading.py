@@ -10,6 +10,7 @@ from flowstate_server.model.scopes import ScopeKey
 from flowstate_server.stores.contract.storage import LOAD_LIMIT, Group, Loaded, Needs
 from flowstate_server.stores.postgres import rows
 from flowstate_server.stores.postgres.statements import arrays, columns, together
+from flowstate_server.stores.stored_values import Row, scope_key, state_key
 
 LARGE = 16 * 1024
 """Bytes over which a document is read on its own, once it is known to be within the limit of a group."""
@@ -92,7 +93,7 @@ class Loader:
                 self.loaded.time = max(self.loaded.time, row[0])
         return await self._documents(group) if self._large else len(group)
 
-    def _session(self, row: rows.Row) -> None:
+    def _session(self, row: Row) -> None:
         log, sequence, turns, activity_time, *record = row
         session = rows.session_record(tuple(record))
         self.loaded.sessions[session.key] = session
@@ -101,15 +102,15 @@ class Loader:
         )
         self.numbers.logs[session.key, session.log_id] = log
 
-    def _request(self, row: rows.Row) -> None:
+    def _request(self, row: Row) -> None:
         head = rows.request_head(row)
         self.loaded.requests[head.key] = head
         self.numbers.requests[head.key] = row[0]
         self.numbers.logs[head.session, head.session_log_id] = row[1]
 
-    def _state(self, row: rows.Row, needs: Needs) -> None:
+    def _state(self, row: Row, needs: Needs) -> None:
         number, size, *values = row
-        key = rows.scope_key(tuple(values[:4]))
+        key = scope_key(tuple(values[:4]))
         self.numbers.states[key] = number
         if key in needs.state_heads:
             version, incarnation, present = values[4:7]
@@ -152,7 +153,7 @@ def load_query(needs: Needs) -> tuple[str, list[Any]]:
         values += columns(list(needs.sessions), 2)
         values += columns(list(needs.requests), 2)
     if chosen[_STATE]:
-        values += columns([rows.state_key(key) for key in (*needs.states, *heads)], 4)
+        values += columns([state_key(key) for key in (*needs.states, *heads)], 4)
     if chosen[_PROCESS]:
         values.append(list(needs.processes))
     if chosen[_KEY]:

@@ -27,6 +27,7 @@ from flowstate_server.stores.postgres import rows
 from flowstate_server.stores.postgres.connections import Connections
 from flowstate_server.stores.postgres.loading import TIME
 from flowstate_server.stores.postgres.statements import arrays, columns, together
+from flowstate_server.stores.stored_values import ITEM_DONE, Row, state_key
 
 SESSION = (
     f"SELECT {rows.SESSION} FROM flowstate.sessions s"
@@ -56,7 +57,7 @@ EVENT_PAGE = (
     " FROM (SELECT * FROM flowstate.events WHERE request = (SELECT request FROM flowstate.requests"
     " WHERE tenant = $1 AND request_id = $2) AND sequence > $3 ORDER BY sequence LIMIT $4 + 1) e"
     " LEFT JOIN flowstate.items i"
-    f" ON e.type = {rows.ITEM_DONE} AND i.log = e.log AND i.session_sequence = e.session_sequence"
+    f" ON e.type = {ITEM_DONE} AND i.log = e.log AND i.session_sequence = e.session_sequence"
     " WINDOW by_sequence AS (ORDER BY e.sequence)"
 )
 EVENTS = together(
@@ -131,7 +132,7 @@ async def list_sessions(
     ]
 
 
-def sessions_query(which: SessionFilter, limit: int, after: SessionPosition | None) -> tuple[str, rows.Row]:
+def sessions_query(which: SessionFilter, limit: int, after: SessionPosition | None) -> tuple[str, Row]:
     """Ephemeral sessions are a list of their own in each index, merged into the others when asked for."""
     conditions = ["s.tenant = $1"]
     values: list[object] = [which.tenant, limit]
@@ -173,7 +174,7 @@ async def load_states(connections: Connections, keys: Iterable[ScopeKey]) -> dic
 
 
 def _values(keys: Iterable[ScopeKey]) -> list[object]:
-    return [*columns([rows.state_key(key) for key in keys], len(_STATE_TYPES))]
+    return [*columns([state_key(key) for key in keys], len(_STATE_TYPES))]
 
 
 async def read_events(

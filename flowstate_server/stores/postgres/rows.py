@@ -1,90 +1,38 @@
-"""Rows of the tables <-> records. The numbers below are stored: add new ones, never change one."""
+"""Rows of the tables <-> records."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
-from flowstate_server.model.events import Event, EventRecord, EventType
-from flowstate_server.model.items import Audience, Item, ItemKind, ItemRecord
+from flowstate_server.model.events import Event, EventRecord
+from flowstate_server.model.items import Item, ItemRecord
 from flowstate_server.model.json_values import JsonObject, decode_json, encode_json
 from flowstate_server.model.records import (
-    Failure,
     IdempotencyKey,
     IdempotencyRecord,
     ProcessRecord,
     RequestHead,
     RequestRecord,
-    RequestStatus,
     SessionHead,
     SessionRecord,
     StateRecord,
 )
-from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
-from flowstate_server.stores.contract.watch import Topic, TopicKind
-
-Row = tuple[Any, ...]
-
-SCOPE_NUMBERS = {ScopeKind.REQUEST: 1, ScopeKind.SESSION: 2, ScopeKind.USER: 3, ScopeKind.ORG: 4}
-
-STATUS_NUMBERS = {
-    RequestStatus.IN_PROGRESS: 0,
-    RequestStatus.COMPLETED: 1,
-    RequestStatus.FAILED: 2,
-    RequestStatus.ABORTED: 3,
-    RequestStatus.INTERRUPTED: 4,
-}
-
-EVENT_NUMBERS = {
-    EventType.REQUEST_CREATED: 1,
-    EventType.REQUEST_IN_PROGRESS: 2,
-    EventType.REQUEST_COMPLETED: 3,
-    EventType.REQUEST_FAILED: 4,
-    EventType.REQUEST_ABORTED: 5,
-    EventType.REQUEST_INTERRUPTED: 6,
-    EventType.BLOCK_STARTED: 7,
-    EventType.BLOCK_COMPLETED: 8,
-    EventType.BLOCK_FAILED: 9,
-    EventType.ITEM_ADDED: 10,
-    EventType.ITEM_DELTA: 11,
-    EventType.ITEM_DONE: 12,
-    EventType.STATE_CHANGE: 13,
-    EventType.SESSION_METADATA_CHANGED: 14,
-    EventType.STATUS: 15,
-    EventType.CUSTOM: 16,
-}
-
-ITEM_NUMBERS = {
-    ItemKind.MESSAGE: 1,
-    ItemKind.REASONING: 2,
-    ItemKind.TOOL_CALL: 3,
-    ItemKind.TOOL_OUTPUT: 4,
-    ItemKind.ERROR: 5,
-    ItemKind.CUSTOM: 6,
-}
-
-TOPIC_NUMBERS = {
-    TopicKind.REQUEST: 1,
-    TopicKind.SESSION: 2,
-    TopicKind.USER: 3,
-    TopicKind.ORG: 4,
-    TopicKind.PROCESS: 5,
-}
-
-AUDIENCE_BITS = {Audience.CLIENT: 1, Audience.INTERNAL: 2, Audience.HISTORY: 4}
-
-ITEM_DONE = EVENT_NUMBERS[EventType.ITEM_DONE]
-
-_STATUSES = {number: status for status, number in STATUS_NUMBERS.items()}
-_SCOPES = {number: kind for kind, number in SCOPE_NUMBERS.items()}
-_EVENTS = {number: kind for kind, number in EVENT_NUMBERS.items()}
-_ITEMS = {number: kind for kind, number in ITEM_NUMBERS.items()}
-_TOPICS = {number: kind for kind, number in TOPIC_NUMBERS.items()}
-_AUDIENCES = [
-    frozenset(audience for audience, bit in AUDIENCE_BITS.items() if bits & bit) for bits in range(1 << 3)
-]
-_BITS = {audiences: bits for bits, audiences in enumerate(_AUDIENCES)}
-
+from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
+from flowstate_server.stores.stored_values import (
+    AUDIENCE_SETS,
+    AUDIENCES,
+    EVENT_NUMBERS,
+    EVENTS,
+    ITEM_NUMBERS,
+    ITEMS,
+    STATUS_NUMBERS,
+    STATUSES,
+    Row,
+    decode_failure,
+    decode_scopes,
+    scope_key,
+)
 
 # --- numbers ------------------------------------------------------------------------------------------------------
 
@@ -175,7 +123,7 @@ def request_head(row: Row) -> RequestHead:
         user_id,
         fingerprint.decode(),
         process,
-        _STATUSES[status],
+        STATUSES[status],
         created,
         cancel_reason is not None,
         "" if cancel_reason is None else cancel_reason.decode(),
@@ -191,7 +139,14 @@ def request_record(
     """From the columns ``REQUEST_HEAD`` and ``REQUEST_REST``."""
     flow_kind, action, org_id, scopes = row[REQUEST_HEAD_WIDTH:]
     return RequestRecord(
-        request_head(row), flow_kind, action, org_id, _scope_keys(scopes), input, output, _failure(failure)
+        request_head(row),
+        flow_kind,
+        action,
+        org_id,
+        decode_scopes(scopes),
+        input,
+        output,
+        decode_failure(failure),
     )
 
 
@@ -205,27 +160,6 @@ def request_head_values(head: RequestHead) -> Row:
         head.turn,
         head.end_time,
     )
-
-
-def encode_scopes(scopes: tuple[ScopeKey, ...]) -> bytes:
-    return encode_json([[SCOPE_NUMBERS[key.kind], key.tenant, key.id, key.flow_kind] for key in scopes])
-
-
-def _scope_keys(text: bytes) -> tuple[ScopeKey, ...]:
-    keys = cast(list[tuple[int, str, str, str]], decode_json(text))
-    return tuple([scope_key(key) for key in keys])
-
-
-def encode_failure(failure: Failure | None) -> bytes | None:
-    if failure is None:
-        return None
-    return encode_json(
-        [failure.reason, failure.message, failure.details, failure.error_id, failure.retryable]
-    )
-
-
-def _failure(text: bytes | None) -> Failure | None:
-    return None if text is None else Failure(*cast(list[Any], decode_json(text)))
 
 
 # --- states -------------------------------------------------------------------------------------------------------
@@ -252,16 +186,6 @@ def state_values(record: StateRecord) -> Row:
     )
 
 
-def state_key(key: ScopeKey) -> Row:
-    return (SCOPE_NUMBERS[key.kind], key.tenant, key.id, key.flow_kind)
-
-
-def scope_key(row: Row) -> ScopeKey:
-    """From what :func:`state_key` gives."""
-    kind, tenant, id, flow_kind = row
-    return ScopeKey(_SCOPES[kind], tenant, id, flow_kind)
-
-
 # --- events and items ---------------------------------------------------------------------------------------------
 
 EVENT = "e.session_sequence, e.sequence, e.type, e.audiences, e.transient, e.time, e.block_path, e.payload"
@@ -274,9 +198,9 @@ def event_record(row: Row, session: SessionKey, log_id: str, request_id: str) ->
     """From the columns ``EVENT`` and ``ITEM``."""
     session_sequence, sequence, kind, audiences, transient, time, block_path, payload = row[:EVENT_WIDTH]
     event = Event(
-        _EVENTS[kind],
+        EVENTS[kind],
         payload,
-        _AUDIENCES[audiences],
+        AUDIENCES[audiences],
         transient,
         () if block_path is None else tuple(cast(list[str], decode_json(block_path))),
         None if row[EVENT_WIDTH] is None else _item(row[EVENT_WIDTH : EVENT_WIDTH + ITEM_WIDTH]),
@@ -293,7 +217,7 @@ def event_values(record: EventRecord, log: int, request: int | None) -> Row:
         record.sequence,
         record.time,
         EVENT_NUMBERS[event.type],
-        _BITS[event.audiences],
+        AUDIENCE_SETS[event.audiences],
         event.transient,
         encode_json(list(event.block_path)) if event.block_path else None,
         event.payload,
@@ -314,7 +238,7 @@ def item_values(record: EventRecord, item: Item, log: int, request: int | None) 
         record.time,
         item.index,
         ITEM_NUMBERS[item.kind],
-        _BITS[item.audiences],
+        AUDIENCE_SETS[item.audiences],
         item.item_id.encode(),
         item.role.encode(),
         item.name.encode(),
@@ -325,7 +249,7 @@ def item_values(record: EventRecord, item: Item, log: int, request: int | None) 
 def _item(row: Row) -> Item:
     index, kind, audiences, item_id, role, name, content = row
     return Item(
-        item_id.decode(), _ITEMS[kind], index, content, role.decode(), name.decode(), _AUDIENCES[audiences]
+        item_id.decode(), ITEMS[kind], index, content, role.decode(), name.decode(), AUDIENCES[audiences]
     )
 
 
@@ -351,13 +275,3 @@ def idempotency_record(row: Row) -> IdempotencyRecord:
 
 def idempotency_key(key: IdempotencyKey) -> Row:
     return key.tenant, key.principal, key.method, key.key
-
-
-def encode_topics(topics: list[Topic]) -> bytes:
-    return encode_json([[TOPIC_NUMBERS[topic.kind], topic.tenant, topic.id] for topic in topics])
-
-
-def decode_topics(text: bytes) -> list[Topic]:
-    """The topics of a commit, but for kinds that only a newer version of FlowState knows."""
-    topics = cast(list[tuple[int, str, str]], decode_json(text))
-    return [Topic(_TOPICS[kind], tenant, id) for kind, tenant, id in topics if kind in _TOPICS]

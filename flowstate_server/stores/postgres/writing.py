@@ -11,9 +11,9 @@ from flowstate_server.model.scopes import RequestKey
 from flowstate_server.stores.contract.storage import Changes
 from flowstate_server.stores.postgres import rows
 from flowstate_server.stores.postgres.numbers import NumberSource
-from flowstate_server.stores.postgres.rows import Row
 from flowstate_server.stores.postgres.statements import columns
 from flowstate_server.stores.postgres.write_statements import PLACES, TEXTS, WIDTHS
+from flowstate_server.stores.stored_values import Row, encode_failure, encode_scopes, encode_topics, state_key
 
 
 class Written(NamedTuple):
@@ -54,7 +54,7 @@ def write_query(
     """The statement that writes ``changes``, and its values."""
     writing = _Writing(changes, numbers, created)
     writing.gather()
-    writing.put("new_commits", [(token, changes.time, rows.encode_topics(changes.topics))])
+    writing.put("new_commits", [(token, changes.time, encode_topics(changes.topics))])
     chosen = tuple(sorted(writing.rows))
     values = [column for place in chosen for column in columns(writing.rows[place], WIDTHS[place])]
     return TEXTS.text(chosen), values
@@ -150,7 +150,7 @@ class _Writing:
                     record.flow_kind,
                     record.action,
                     record.head.create_time,
-                    rows.encode_scopes(record.scopes),
+                    encode_scopes(record.scopes),
                     record.input,
                 )
                 for record in new
@@ -177,7 +177,7 @@ class _Writing:
         self.put(
             "new_outcomes",
             [
-                (self._numbers.requests[key], output, rows.encode_failure(failure))
+                (self._numbers.requests[key], output, encode_failure(failure))
                 for key, output, failure in ended
                 if output is not None or failure is not None
             ],
@@ -185,7 +185,7 @@ class _Writing:
 
     def _states(self) -> None:
         changes, numbers = self._changes, self._numbers.states
-        new = [(*rows.state_key(record.key), *rows.state_values(record)) for record in changes.new_states]
+        new = [(*state_key(record.key), *rows.state_values(record)) for record in changes.new_states]
         self.put("new_states", sorted(new, key=lambda row: row[:4]))
         changed = [(numbers[record.key], *rows.state_values(record)) for record in changes.changed_states]
         self.put("changed_states", changed)

@@ -12,9 +12,9 @@ from flowstate_server.errors import StoreUnavailableError
 from flowstate_server.model.clock import SECOND, system_micros
 from flowstate_server.stores.contract.watch import Topic, WatchHub
 from flowstate_server.stores.sqlite.connection import Connection
-from flowstate_server.stores.sqlite.rows import decode_topics
 from flowstate_server.stores.sqlite.sweeps import trim_commits
 from flowstate_server.stores.sqlite.writer import Writer
+from flowstate_server.stores.stored_values import decode_topics
 
 _log = logging.getLogger(__name__)
 

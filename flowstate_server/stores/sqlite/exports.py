@@ -16,6 +16,7 @@ from flowstate_server.model.records import (
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.exporting import StoredSession
 from flowstate_server.stores.sqlite import reads, rows
+from flowstate_server.stores.stored_values import ITEM_DONE, Row, scope_key, state_key
 
 SESSIONS = (
     f"SELECT {rows.SESSION}, h.sequence, h.turns, h.activity_time FROM sessions s INDEXED BY sessions_by_id"
@@ -30,7 +31,7 @@ REQUESTS = (
 )
 EVENTS = (
     f"SELECT r.request_id, {rows.EVENT}, {rows.ITEM} FROM events e LEFT JOIN requests r ON r.request = e.request"
-    f" LEFT JOIN items i ON e.type = {rows.ITEM_DONE} AND i.place = e.place"
+    f" LEFT JOIN items i ON e.type = {ITEM_DONE} AND i.place = e.place"
     " WHERE e.place > ? AND e.place < ? ORDER BY e.place LIMIT ?"
 )
 STATES = (
@@ -77,9 +78,9 @@ def events(
 
 
 def states(cursor: sqlite3.Cursor, after: ScopeKey | None, limit: int) -> list[StateRecord]:
-    beyond = (0, "", "", "") if after is None else rows.state_key(after)
-    found: Sequence[rows.Row] = cursor.execute(STATES, (*beyond, limit)).fetchall()
-    return [rows.state_record(rows.scope_key(row[:4]), row[4:]) for row in found]
+    beyond = (0, "", "", "") if after is None else state_key(after)
+    found: Sequence[Row] = cursor.execute(STATES, (*beyond, limit)).fetchall()
+    return [rows.state_record(scope_key(row[:4]), row[4:]) for row in found]
 
 
 def idempotency_keys(

@@ -14,6 +14,7 @@ from flowstate_server.model.records import ProcessRecord, RequestHead
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey, request_scope
 from flowstate_server.stores.contract.storage import Changes
 from flowstate_server.stores.sqlite import rows
+from flowstate_server.stores.stored_values import Row
 
 MOST_ROWS = 10_000
 MOST_BYTES = 8 * 1024 * 1024
@@ -35,10 +36,10 @@ class KnownRows:
     """
 
     def __init__(self) -> None:
-        self.sessions: dict[SessionKey, rows.Row] = {}
+        self.sessions: dict[SessionKey, Row] = {}
         self.requests: dict[RequestKey, KnownRequest] = {}
-        self.states: dict[ScopeKey, rows.Row | None] = {}
-        self.state_heads: dict[ScopeKey, rows.Row | None] = {}
+        self.states: dict[ScopeKey, Row | None] = {}
+        self.state_heads: dict[ScopeKey, Row | None] = {}
         self.processes: dict[str, ProcessRecord] = {}
         self._bytes = 0
         self._data_version = -1
@@ -68,7 +69,7 @@ class KnownRows:
         self.processes.clear()
         self._bytes = 0
 
-    def put_state(self, key: ScopeKey, row: rows.Row | None) -> None:
+    def put_state(self, key: ScopeKey, row: Row | None) -> None:
         self._forget_state(key)
         self.states[key] = row
         self._bytes += _size(row)
@@ -106,5 +107,5 @@ class KnownRows:
             self.requests[head.key] = KnownRequest(numbers.requests[head.key], log, head)
 
 
-def _size(state: rows.Row | None) -> int:
+def _size(state: Row | None) -> int:
     return 0 if state is None else len(state[3])

@@ -10,6 +10,7 @@ from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.storage import LOAD_LIMIT, Group, Loaded, Needs
 from flowstate_server.stores.sqlite import rows
 from flowstate_server.stores.sqlite.known_rows import KnownRequest, KnownRows
+from flowstate_server.stores.stored_values import state_key
 
 _SESSION = (
     f"SELECT s.log, h.sequence, h.turns, h.activity_time, {rows.SESSION} FROM sessions s"
@@ -95,7 +96,7 @@ class Loader:
 
     def _state(self, key: ScopeKey) -> None:
         if key not in self._known.states:
-            row = self._cursor.execute(_STATE, rows.state_key(key)).fetchone()
+            row = self._cursor.execute(_STATE, state_key(key)).fetchone()
             self._known.put_state(key, row)
         row = self._known.states[key]
         if row is not None:
@@ -110,7 +111,7 @@ class Loader:
         elif key in known.state_heads:
             row = known.state_heads[key]
         else:
-            row = self._cursor.execute(_STATE_HEAD, rows.state_key(key)).fetchone()
+            row = self._cursor.execute(_STATE_HEAD, state_key(key)).fetchone()
             known.state_heads[key] = row
         if row is not None:
             version, incarnation, present = row[:3]

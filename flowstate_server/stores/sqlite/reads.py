@@ -24,6 +24,7 @@ from flowstate_server.stores.contract.reads import (
     SessionPosition,
 )
 from flowstate_server.stores.sqlite import rows
+from flowstate_server.stores.stored_values import ITEM_DONE, Row, state_key
 
 SESSION = f"SELECT {rows.SESSION} FROM sessions s WHERE s.tenant = ? AND s.session_id = ? AND s.replaced = 0"
 REQUEST = (
@@ -34,7 +35,7 @@ REQUEST = (
 STATE = f"SELECT {rows.STATE} FROM states WHERE kind = ? AND tenant = ? AND id = ? AND flow_kind = ?"
 EVENTS = (
     f"SELECT {rows.EVENT}, {rows.ITEM} FROM events e LEFT JOIN items i"
-    f" ON e.type = {rows.ITEM_DONE} AND i.place = e.place"
+    f" ON e.type = {ITEM_DONE} AND i.place = e.place"
     " WHERE e.request = ? AND e.sequence > ? ORDER BY e.sequence LIMIT ?"
 )
 TURNS = (
@@ -80,7 +81,7 @@ def list_sessions(
 
 def sessions_query(
     which: SessionFilter, ephemeral: int, limit: int, after: SessionPosition | None
-) -> tuple[str, rows.Row]:
+) -> tuple[str, Row]:
     conditions = ["s.tenant = ?", "s.ephemeral = ?"]
     values: list[object] = [which.tenant, ephemeral]
     for column in ("flow_kind", "user_id", "org_id"):
@@ -123,7 +124,7 @@ def load_states(cursor: sqlite3.Cursor, keys: Iterable[ScopeKey]) -> dict[ScopeK
 
 
 def _state(cursor: sqlite3.Cursor, key: ScopeKey) -> StateRecord:
-    row = cursor.execute(STATE, rows.state_key(key)).fetchone()
+    row = cursor.execute(STATE, state_key(key)).fetchone()
     return StateRecord(key) if row is None else rows.state_record(key, row)
 
 
@@ -181,9 +182,7 @@ def log_of(cursor: sqlite3.Cursor, session: SessionKey, log_id: str) -> int | No
     return None if found is None or found[0].log_id != log_id else found[2]
 
 
-def _session_with_head(
-    cursor: sqlite3.Cursor, session: SessionKey
-) -> tuple[SessionRecord, rows.Row, int] | None:
+def _session_with_head(cursor: sqlite3.Cursor, session: SessionKey) -> tuple[SessionRecord, Row, int] | None:
     row = cursor.execute(HEAD, session).fetchone()
     if row is None:
         return None

@@ -18,6 +18,7 @@ from flowstate_server.model.scopes import RequestKey
 from flowstate_server.stores.contract.storage import Changes
 from flowstate_server.stores.sqlite import rows
 from flowstate_server.stores.sqlite.many_rows import ManyRows
+from flowstate_server.stores.stored_values import Row, encode_failure, encode_scopes, encode_topics, state_key
 
 _NEW_SESSION = (
     "INSERT INTO sessions (tenant, session_id, log_id, ephemeral, flow_kind, user_id, org_id, create_time,"
@@ -89,7 +90,7 @@ def write(cursor: sqlite3.Cursor, changes: Changes, numbers: rows.Numbers) -> in
     _Writing(cursor, changes, numbers).run()
     if not changes.topics:
         return 0
-    cursor.execute(_COMMIT, (changes.time, rows.encode_topics(changes.topics)))
+    cursor.execute(_COMMIT, (changes.time, encode_topics(changes.topics)))
     return cursor.lastrowid or 0
 
 
@@ -142,7 +143,7 @@ class _Writing:
         heads = self._changes.new_session_heads + self._changes.changed_session_heads
         _SESSION_HEADS.run(self._cursor, [self._session_head(head) for head in heads])
 
-    def _session_head(self, head: SessionHead) -> rows.Row:
+    def _session_head(self, head: SessionHead) -> Row:
         return head.sequence, head.turns, head.activity_time, self._numbers.logs[head.key, head.log_id]
 
     def _requests(self) -> None:
@@ -175,14 +176,14 @@ class _Writing:
             record.flow_kind,
             record.action,
             head.create_time,
-            rows.encode_scopes(record.scopes),
+            encode_scopes(record.scopes),
             record.input,
         )
         request = self._cursor.execute(_NEW_REQUEST, values).lastrowid
         assert request is not None
         self._numbers.requests[head.key] = request
 
-    def _request_head(self, head: RequestHead, swept_later: set[RequestKey]) -> rows.Row:
+    def _request_head(self, head: RequestHead, swept_later: set[RequestKey]) -> Row:
         return (
             *rows.request_head_values(head),
             head.key in swept_later,
@@ -197,7 +198,7 @@ class _Writing:
         ended = [(record.key, record.output, record.failure) for record in changes.new_requests]
         ended += [(outcome.request, outcome.output, outcome.failure) for outcome in changes.outcomes]
         values = [
-            (self._numbers.requests[key], output, rows.encode_failure(failure))
+            (self._numbers.requests[key], output, encode_failure(failure))
             for key, output, failure in ended
             if output is not None or failure is not None
         ]
@@ -207,11 +208,11 @@ class _Writing:
         changes = self._changes
         _NEW_STATES.run(self._cursor, [_state(record) for record in changes.new_states])
         _STATES.run(self._cursor, [_state(record) for record in changes.changed_states])
-        _REMOVED_STATES.run(self._cursor, [rows.state_key(key) for key in changes.removed_states])
+        _REMOVED_STATES.run(self._cursor, [state_key(key) for key in changes.removed_states])
 
     def _events(self) -> None:
-        events: list[rows.Row] = []
-        items: list[rows.Row] = []
+        events: list[Row] = []
+        items: list[Row] = []
         for record in self._changes.events:
             log = self._numbers.logs[record.session, record.session_log_id]
             place = rows.place_of(log, record.session_sequence)
@@ -233,15 +234,15 @@ class _Writing:
         _KEYS.run(self._cursor, [_key(record) for record in self._changes.replaced_keys])
 
 
-def _state(record: StateRecord) -> rows.Row:
-    return (*rows.state_values(record), *rows.state_key(record.key))
+def _state(record: StateRecord) -> Row:
+    return (*rows.state_values(record), *state_key(record.key))
 
 
-def _process(record: ProcessRecord) -> rows.Row:
+def _process(record: ProcessRecord) -> Row:
     return record.lease, record.renew_time, record.fenced, record.process
 
 
-def _key(record: IdempotencyRecord) -> rows.Row:
+def _key(record: IdempotencyRecord) -> Row:
     key = record.key
     return (
         record.fingerprint,

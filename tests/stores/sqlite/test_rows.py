@@ -2,34 +2,12 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import pytest
-
-from flowstate_server.model.events import EventType
-from flowstate_server.model.items import Audience, ItemKind
-from flowstate_server.model.records import RequestStatus
-from flowstate_server.model.scopes import RequestKey, ScopeKind, SessionKey
-from flowstate_server.stores.contract.watch import TopicKind
-from flowstate_server.stores.sqlite import SqliteStore, rows
+from flowstate_server.model.scopes import RequestKey, SessionKey
+from flowstate_server.stores.sqlite import SqliteStore
 from tests.stores.sqlite import batches
 from tests.stores.sqlite.batches import SESSION
 
 REQUEST = RequestKey("acme", "req_1")
-
-
-@pytest.mark.parametrize(
-    ("kinds", "numbers"),
-    [
-        (ScopeKind, rows.SCOPE_NUMBERS),
-        (RequestStatus, rows.STATUS_NUMBERS),
-        (EventType, rows.EVENT_NUMBERS),
-        (ItemKind, rows.ITEM_NUMBERS),
-        (TopicKind, rows.TOPIC_NUMBERS),
-        (Audience, rows.AUDIENCE_BITS),
-    ],
-)
-def test_every_kind_has_a_number_of_its_own(kinds: type, numbers: dict[object, int]) -> None:
-    assert set(numbers) == set(kinds)  # type: ignore[call-overload]
-    assert len(set(numbers.values())) == len(numbers)
 
 
 async def test_the_content_of_an_item_is_stored_once_in_one_row(store: SqliteStore, path: Path) -> None:
