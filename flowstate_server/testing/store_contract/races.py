@@ -120,10 +120,12 @@ async def check_busy_handles_all_get_their_turn(harness: StoreHarness) -> None:
     """Of four handles that commit without a pause none starves."""
     stores = [await harness.open() for _ in range(4)]
     counts = [0] * len(stores)
+    for store in stores:  # they may connect only now
+        await store.commit((increment(user_scope("first")),))
 
     async def work(position: int) -> None:
         key = user_scope(f"user-{position}")
-        while max(counts) < 100:
+        while max(counts) < 200:
             await stores[position].commit((increment(key),))
             counts[position] += 1
 
