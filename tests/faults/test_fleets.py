@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from itertools import cycle
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from flowstate_client import RequestStatus
+from flowstate_client import FlowStateClient, RequestStatus, Unavailable
 from flowstate_client.testing import FaultProxy
+from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.testing.history import History, Recorder, require_history
+from flowstate_server.testing.history.recorded_client import RecordedStates
+from tests.support import fault_flows
 from tests.support.as_sqlite import as_sqlite
-from tests.support.kill_load import Load, load_on
+from tests.support.kill_load import CONFIG, Load, load_on
 from tests.support.ports import lasting_port
 from tests.support.postgres_server import PostgresServer, execute
 from tests.support.server_process import ServerProcess, server_processes
@@ -26,6 +31,7 @@ APP = "tests.support.fault_flows:app"
 SETTINGS = {"lease": 3.0, "transient_retention": 86_400, "log_level": "warning"}
 SERVERS = 3
 RECOVERY_SECONDS = 5.0
+CHECKED = ("checked 0", "checked 1", "checked 2")
 ENDS = {RequestStatus.COMPLETED, RequestStatus.INTERRUPTED, RequestStatus.FAILED}
 LISTENERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query ILIKE 'LISTEN%'"
 DURATIONS = [20.0, pytest.param(600.0, marks=pytest.mark.soak)]
@@ -91,9 +97,10 @@ def _killing(servers: Sequence[ServerProcess], chance: random.Random) -> Fault:
 async def _broken_in_turn(
     servers: Sequence[ServerProcess], faults: Sequence[Fault], seconds: float, chance: random.Random
 ) -> Load:
-    """Every call is answered in the end, and soon after each fault calls are answered again."""
+    """Every call is answered in the end, soon after each fault calls are answered again, and what some callers were
+    told of the same records is what one after another could have been told."""
     target = "ipv4:" + ",".join(server.target for server in servers)
-    async with load_on(target, chance) as load:
+    async with load_on(target, chance) as load, _one_history(target, chance):
         end = time.monotonic() + seconds
         for fault in cycle(faults):
             await load.busy()
@@ -108,6 +115,40 @@ async def _broken_in_turn(
             if time.monotonic() > end:
                 break
     return load
+
+
+@asynccontextmanager
+async def _one_history(target: str, chance: random.Random) -> AsyncIterator[None]:
+    recorders = [Recorder(f"client {number}") for number in range(3)]
+    over = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        for recorder in recorders:
+            group.create_task(_record(target, recorder, chance, over))
+        yield
+        over.set()
+    history = History.merged([recorder.history for recorder in recorders])
+    assert len(history.answered) > 100
+    require_history(history, lambda key: fault_flows.faults.schemas[ScopeKind.USER])
+
+
+async def _record(target: str, recorder: Recorder, chance: random.Random, over: asyncio.Event) -> None:
+    async with FlowStateClient.connect(target, plane="trusted", config=CONFIG) as client:
+        states = RecordedStates(client, recorder)
+        while not over.is_set():
+            one, other = chance.sample(CHECKED, 2)
+            match chance.randrange(4):
+                case 0:
+                    with suppress(Unavailable):  # reads are repeated a few times only
+                        await states.read(
+                            *(states.user(user, flow_kind=fault_flows.KIND) for user in CHECKED)
+                        )
+                case 1:
+                    async with states.batch() as batch:
+                        batch.user(one, flow_kind=fault_flows.KIND).inc_state(count=1)
+                        batch.user(other, flow_kind=fault_flows.KIND).inc_state(count=2)
+                case _:
+                    await states.user(one, flow_kind=fault_flows.KIND).inc_state(count=1)
+            await asyncio.sleep(chance.uniform(0, 0.05))
 
 
 async def _stop(servers: Sequence[ServerProcess]) -> None:
