@@ -8,8 +8,14 @@ import pytest
 from flowstate_server.errors import StoreOpenError
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.sqlite import SqliteStore, migrations
+from flowstate_server.stores.transfer import check_store
+from flowstate_server.testing.store_contract.builders import put
 from tests.stores.sqlite import batches
+from tests.stores.sqlite.make_dump import SESSIONS
 from tests.stores.sqlite.processes import busy_process
+from tests.support.filled_store import PROCESS
+
+DUMPS = sorted((Path(__file__).parent / "dumps").glob("*.sql"))
 
 
 async def open_and_close(path: Path) -> None:
@@ -56,6 +62,32 @@ async def test_processes_that_open_a_fresh_file_at_once_all_succeed(path: Path) 
         processes = [await stack.enter_async_context(busy_process(path, "open")) for _ in range(4)]
         assert [await process.wait() for process in processes] == [0, 0, 0, 0]
     assert version(path) == len(migrations._migrations())
+
+
+@pytest.mark.parametrize("dump", DUMPS, ids=lambda dump: dump.stem)
+async def test_a_database_of_an_earlier_schema_opens_keeps_its_data_and_serves(
+    dump: Path, path: Path
+) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(dump.read_text())  # noqa: ASYNC240
+    store = SqliteStore(path)
+    await store.open()
+    try:
+        assert [problem async for problem in check_store(store)] == []
+        assert len(await store.export_sessions(after=None, limit=100)) == SESSIONS
+        before = (await store.load_states([user_scope("gone")]))[user_scope("gone")]
+        assert (before.exists, before.version) == (False, 1)
+        result = await store.commit((put(user_scope("gone"), {"n": 1}),))
+        assert result.results[0].version == 2
+        assert await store.read_unfinished(PROCESS, limit=100)
+    finally:
+        await store.close()
+
+
+def test_there_is_a_dump_of_every_schema() -> None:
+    assert [dump.stem for dump in DUMPS] == [
+        f"schema_{number}" for number in range(1, len(migrations._migrations()) + 1)
+    ]
 
 
 async def test_a_newer_database_is_refused(path: Path) -> None:
