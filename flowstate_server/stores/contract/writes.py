@@ -288,8 +288,8 @@ class ImportInterrupted(Exception):
 class ImportRecords:
     """Take over records as they are in another store, into one that nobody serves.
 
-    A record that is there already is replaced. Requests are given in progress before their events and as they ended
-    after them; ``events`` keep their places. ``progress`` remembers how far the copy has come, with this batch or not
+    A record that is there already is replaced. Requests are given in progress before their events and states, and as
+    they ended after them; ``events`` keep their places. ``progress`` remembers how far the copy has come, with this batch or not
     at all; ``expected`` is what it must have been before (``None``: nothing), else :class:`ImportInterrupted`.
     """
 
