@@ -55,8 +55,8 @@ class ClientConfig:
     healthy_after: float = 10.0
     heartbeat_interval: float | None = None
     tails_per_connection: int = 100
-    keepalive_time: float = 30.0
-    keepalive_timeout: float = 15.0
+    keepalive_time: float = 15.0
+    keepalive_timeout: float = 5.0
     max_message_bytes: int = 4 * 1024 * 1024
     cas_attempts: int = 8
     channel_options: tuple[tuple[str, str | int], ...] = ()

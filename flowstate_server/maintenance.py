@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from flowstate_server.errors import ServiceError, StoreOpenError
-from flowstate_server.store_urls import path_of, store_from_url
+from flowstate_server.store_urls import path_of, redacted, store_from_url
 from flowstate_server.stores.contract.exporting import Exporting
 from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.memory.store import MemoryStore
@@ -50,7 +50,7 @@ async def copy(
             )
         if not isinstance(one, Exporting) or not isinstance(other, Exporting):
             raise Unmaintained("one of the stores does not export")
-        copied = await copy_store(one, other, name=source, report=report)
+        copied = await copy_store(one, other, name=_name(source), report=report)
         async for difference in differences(one, other):
             differs(difference)
         return copied
@@ -69,8 +69,16 @@ async def _opened(*urls: str) -> AsyncIterator[list[Store]]:
             yield stores
     except (StoreOpenError, CopyRefused, ValueError, TypeError) as error:
         raise Unmaintained(str(error)) from error
+    except LookupError as error:
+        raise Unmaintained(f"the store is damaged: it holds {error}, which means nothing") from error
     except ServiceError as error:
         raise Unmaintained(str(error), retryable=True) from error
+
+
+def _name(url: str) -> str:
+    """The same for the same store, wherever the command is typed and whatever the password is by then."""
+    path = path_of(url)
+    return redacted(url) if path is None else str(path.resolve())
 
 
 def _existing(url: str) -> str:

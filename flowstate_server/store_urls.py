@@ -46,15 +46,18 @@ def store_from_url(url: str) -> Store:
 
 def redacted(url: str) -> str:
     """The URL without the password in it, and without parameters, which may hold one too."""
+    scheme = url.partition(":")[0]
+    if scheme in ("memory", "file", "sqlite"):
+        return url
     try:
         parts = urlsplit(url)
-        user, at, host = parts.netloc.rpartition("@")
     except ValueError:
-        return url.partition(":")[0] + ":..."
-    if not parts.netloc:
-        return url
+        return f"{scheme}:..."
+    user, at, host = parts.netloc.rpartition("@")
+    if scheme not in POSTGRES or "@" in parts.path or not url.startswith(f"{scheme}://"):
+        return f"{scheme}:..."
     name = user.partition(":")[0]
-    return urlunsplit((parts.scheme, name + at + host, parts.path, "", ""))
+    return f"{scheme}://{name}{at}{host}{parts.path}"
 
 
 def path_of(url: str) -> Path | None:
@@ -79,7 +82,12 @@ def _postgres(url: str) -> Store:
         )
     from flowstate_server.stores.postgres import postgres_stores
 
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # its text repeats parts of the URL
+        parts = None
+    if parts is None:
+        raise ValueError("the Postgres URL can't be understood; percent-encode special characters")
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
     own = {name: given.pop(name) for name in ("pool", "serverless", "listen") if name in given}
     dsn = parts._replace(query=urlencode(given))

@@ -95,8 +95,8 @@ def test_a_target_must_be_an_address(target: str) -> None:
 
 def test_channel_options() -> None:
     options = dict(channel_options("db.example:443", ClientConfig(channel_options=(("grpc.x", 1),))))
-    assert options["grpc.keepalive_time_ms"] == 30_000
-    assert options["grpc.keepalive_timeout_ms"] == 15_000
+    assert options["grpc.keepalive_time_ms"] == 15_000
+    assert options["grpc.keepalive_timeout_ms"] == 5_000
     assert options["grpc.keepalive_permit_without_calls"] == 0
     assert options["grpc.http2.ping_timeout_ms"] == 15_000
     assert options["grpc.use_local_subchannel_pool"] == 1

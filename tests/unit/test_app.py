@@ -111,3 +111,21 @@ def test_a_postgres_url_has_parameters_of_our_own(monkeypatch: pytest.MonkeyPatc
 def test_wrong_parameters_are_named(parameter: str) -> None:
     with pytest.raises(ValueError, match=f"{parameter.partition('=')[0]} in the URL of the store must be"):
         store_from_url(f"postgres://db/chat?{parameter}")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgres:///chat?host=h&password=c4nary",
+        "postgres:user:c4nary@host/db",
+        "postgres://u:[c4nary]@h/db",
+        "postgres://u:c4nary＃@h/db",
+        "pg://user:c4/nary@host/db",
+    ],
+)
+def test_a_password_is_nowhere_in_what_is_said_of_a_url(url: str) -> None:
+    assert "c4nary" not in redacted(url)
+    try:
+        store_from_url(url)
+    except ValueError as error:
+        assert "c4nary" not in str(error)

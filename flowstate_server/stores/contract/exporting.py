@@ -41,8 +41,8 @@ class Exporting(ABC):
 
     @abstractmethod
     async def export_requests(self, *, after: RequestKey | None, limit: int) -> Sequence[RequestRecord]:
-        """Whole requests, inputs and outcomes included, by (tenant, request id); of a session made anew only those of the
-        present one."""
+        """Whole requests, inputs and outcomes included, by (tenant, request id); of a session made anew only those of
+        the present one."""
 
     @abstractmethod
     async def export_events(

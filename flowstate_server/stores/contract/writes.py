@@ -289,8 +289,9 @@ class ImportRecords:
     """Take over records as they are in another store, into one that nobody serves.
 
     A record that is there already is replaced. Requests are given in progress before their events and states, and as
-    they ended after them; ``events`` keep their places. ``progress`` remembers how far the copy has come, with this batch or not
-    at all; ``expected`` is what it must have been before (``None``: nothing), else :class:`ImportInterrupted`.
+    they ended after them; ``events`` keep their places. ``progress`` remembers how far the copy has come, with this
+    batch or not at all; ``expected`` is what it must have been before (``None``: nothing), else
+    :class:`ImportInterrupted`.
     """
 
     progress: IdempotencyRecord

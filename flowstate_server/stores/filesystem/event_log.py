@@ -26,13 +26,15 @@ class EventLog:
         self.path = log_path(session, log_id)
         self.places = array("q")
         self.end = 0
+        self.swept = 0  # the newest event that a sweep took
         self._offsets = array("q")
 
     @property
     def header(self) -> bytes:
         """The first line: which log this is, for file names may be cut."""
         session = self.session
-        return line({"tenant": session.tenant, "session_id": session.session_id, "log_id": self.log_id})
+        members = {"tenant": session.tenant, "session_id": session.session_id, "log_id": self.log_id}
+        return line(members | ({"swept": self.swept} if self.swept else {}))
 
     def begin(self, header: int) -> None:
         """After the first line, of ``header`` bytes."""

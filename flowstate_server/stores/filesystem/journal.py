@@ -196,6 +196,8 @@ class Journal:
         try:
             write()
         except FileNotFoundError:
+            if not self._path.parent.exists():  # the whole store was taken away
+                raise
             self._files.make_folder(path.parent)
             write()
 

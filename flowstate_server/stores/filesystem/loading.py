@@ -89,7 +89,9 @@ class _Loading:
         log = EventLog(session, log_id)
         torn = last = 0
         with path.open("rb") as file:
-            log.begin(len(file.readline()))
+            header = file.readline()
+            log.begin(len(header))
+            log.swept = _swept(header)
             for number, line in enumerate(file, start=2):
                 place = _place(line)
                 if place is None:
@@ -103,9 +105,11 @@ class _Loading:
                     self._tables.add_event(session, log_id, place)
                     last = place.session_sequence
             whole = file.seek(0, SEEK_END) == log.end
-        if torn and (newest is None or last < newest):
+        if torn and (newest is None or max(last, log.swept) < newest):
             raise _damaged(path, f"line {torn}")
-        if last and not whole:
+        if log.swept:
+            self._tables.logs[session, log_id] = log
+        if (last or log.swept) and not whole:
             self._files.write_at(path, log.end, b"")
 
     def _at_newest_event(self, head: RequestHead) -> RequestHead:
@@ -113,6 +117,15 @@ class _Loading:
         places = self._tables.places.get(head.key)
         newest = places.sequences[-1] if places is not None and places.sequences else 0
         return replace(head, sequence=max(head.sequence, newest))
+
+
+def _swept(header: bytes) -> int:
+    """The newest event that a sweep took out of the log, which its first line tells; 0 for none."""
+    try:
+        swept: int = Document(header).get("swept", 0)
+    except ValueError:
+        return 0
+    return swept
 
 
 def _place(line: bytes) -> EventPlace | None:

@@ -49,6 +49,7 @@ def _rewrite(contents: Contents, journal: Journal, log: EventLog, swept: set[int
     kept = [place for place in log.places if place not in swept]
     lines = [*contents.lines(log, kept)]
     new = EventLog(log.session, log.log_id)
+    new.swept = max(log.swept, *swept)
     new.begin(len(new.header))
     for place, line in zip(kept, lines, strict=True):
         new.add(place, len(line))

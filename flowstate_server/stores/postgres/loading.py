@@ -7,7 +7,7 @@ from typing import Any
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.records import StateHead
 from flowstate_server.model.scopes import ScopeKey
-from flowstate_server.stores.contract.storage import LOAD_LIMIT, Group, Loaded, Needs
+from flowstate_server.stores.contract.storage import LOAD_LIMIT, Conflict, Group, Loaded, Needs
 from flowstate_server.stores.postgres import rows
 from flowstate_server.stores.postgres.statements import arrays, columns, together
 from flowstate_server.stores.stored_values import Row, scope_key, state_key
@@ -55,6 +55,13 @@ _KEYS = (
     " ON x.tenant = k.tenant AND x.principal = k.principal AND x.method = k.method AND x.key = k.key))"
     " ORDER BY i.tenant, i.principal, i.method, i.key FOR UPDATE OF i"
 )
+# A state that was absent and is only read meets no unique key: whether it was committed while the locks were awaited is
+# looked up once they are held.
+_APPEARED = (
+    f"SELECT EXISTS (SELECT 1 FROM {arrays(1, ('smallint', 'text', 'text', 'text'))} AS k(kind, tenant, id, flow_kind)"
+    " JOIN flowstate.states t"
+    " ON t.kind = k.kind AND t.tenant = k.tenant AND t.id = k.id AND t.flow_kind = k.flow_kind)"
+)
 _DOCUMENTS = f"SELECT {rows.STATE} FROM flowstate.states t WHERE t.state = ANY ($1::bigint[])"
 
 _SESSION, _REQUEST, _STATE, _PROCESS, _KEY, _TIME = range(6)
@@ -91,7 +98,16 @@ class Loader:
                 self.numbers.idempotency_keys[key.key] = row[0]
             else:
                 self.loaded.time = max(self.loaded.time, row[0])
+        await self._check_absent(needs)
         return await self._documents(group) if self._large else len(group)
+
+    async def _check_absent(self, needs: Needs) -> None:
+        absent = (needs.states | needs.state_heads) - self.numbers.states.keys()
+        waited = self.loaded.sessions or self.loaded.requests or self.numbers.states
+        if absent and waited:
+            keys = columns([state_key(key) for key in absent], 4)
+            if await self._connection.fetchval(_APPEARED, *keys):
+                raise Conflict
 
     def _session(self, row: Row) -> None:
         log, sequence, turns, activity_time, *record = row

@@ -31,10 +31,11 @@ async def migrate(connections: Connections, shown: str) -> None:
     async with connections.working() as connection:
         await _check_server(connection, shown)
         if await _version(connection, shown) < len(migrations):
-            await connection.execute(
-                f"{BEGIN}; SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock({LOCK})"
-            )
             try:
+                await connection.execute(
+                    f"{BEGIN}; SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock({LOCK})",
+                    timeout=MIGRATE_SECONDS,
+                )
                 await _apply(connection, shown, migrations)
             except BaseException:
                 await connection.execute("ROLLBACK")

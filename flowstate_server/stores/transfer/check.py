@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from flowstate_server.model.events import EventRecord
+from flowstate_server.model.events import EventRecord, EventType
 from flowstate_server.model.json_values import decode_json
 from flowstate_server.model.records import RequestRecord, StateRecord
 from flowstate_server.model.scopes import RequestKey, ScopeKind, SessionKey
@@ -47,6 +47,8 @@ class _Seen:
             log.ends += record.event.type.terminal
         elif record.sequence:
             problems.append(f"event {record.session_sequence} is of a request that is not there")
+        if record.event.type is EventType.ITEM_DONE and record.event.item is None:
+            problems.append(f"event {record.session_sequence} has lost its item")
         if not _is_json(record.event.payload):
             problems.append(f"event {record.session_sequence} holds no JSON")
         return problems

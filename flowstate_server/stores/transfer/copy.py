@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from flowstate_server.model.clock import SECOND
 from flowstate_server.model.events import EventRecord
@@ -30,6 +30,8 @@ from flowstate_server.stores.transfer.pages import (
     session_pages,
     state_pages,
 )
+
+Row = TypeVar("Row")
 
 REMEMBERED = 30 * 24 * 3600 * SECOND
 COPIER = "flowstate store copy"
@@ -156,13 +158,15 @@ class _Copy:
 
     async def _requests_begun(self, after: list[Json]) -> AsyncIterator[tuple[ImportRecords, list[Json]]]:
         async for page in request_pages(self._source, _request_key(after)):
-            yield replace(_nothing(), requests=tuple([_begun(one) for one in page])), [*page[-1].key]
+            for some in _parts(page, _request_size):
+                yield replace(_nothing(), requests=tuple([_begun(one) for one in some])), [*some[-1].key]
 
     async def _requests_as_they_are(
         self, after: list[Json]
     ) -> AsyncIterator[tuple[ImportRecords, list[Json]]]:
         async for page in request_pages(self._source, _request_key(after)):
-            yield replace(_nothing(), requests=tuple(page)), [*page[-1].key]
+            for some in _parts(page, _request_size):
+                yield replace(_nothing(), requests=tuple(some)), [*some[-1].key]
 
     async def _events(self, after: list[Json]) -> AsyncIterator[tuple[ImportRecords, list[Json]]]:
         """Of many small sessions at once; ``after`` is the session, its log and the last event of it."""
@@ -188,7 +192,8 @@ class _Copy:
             kind, tenant, id, flow_kind = cast(tuple[str, str, str, str], tuple(after))
             place = ScopeKey(ScopeKind(kind), tenant, id, flow_kind)
         async for page in state_pages(self._source, place):
-            yield replace(_nothing(), states=tuple(page)), [*page[-1].key]
+            for some in _parts(page, lambda state: len(state.text)):
+                yield replace(_nothing(), states=tuple(some)), [*some[-1].key]
 
     async def _idempotency_keys(self, after: list[Json]) -> AsyncIterator[tuple[ImportRecords, list[Json]]]:
         place = IdempotencyKey(*cast(list[str], after)) if after else None
@@ -219,6 +224,24 @@ class _Waiting:
     def take(self) -> list[EventRecord]:
         taken, self.events, self._bytes = self.events, [], 0
         return taken
+
+
+def _parts(page: Sequence[Row], size_of: Callable[[Row], int]) -> Iterator[list[Row]]:
+    """``page`` in parts of some ``BYTES``: a store has seconds for each of them, over whatever network."""
+    part: list[Row] = []
+    size = 0
+    for row in page:
+        part.append(row)
+        size += size_of(row)
+        if size >= BYTES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def _request_size(request: RequestRecord) -> int:
+    return len(request.input) + len(request.output or b"")
 
 
 def _nothing() -> ImportRecords:

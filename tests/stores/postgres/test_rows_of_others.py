@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from flowstate_server.model.json_values import decode_json
 from flowstate_server.model.scopes import SessionKey, session_scope
+from flowstate_server.stores.contract.exporting import Exporting
 from flowstate_server.stores.contract.store import Store
-from flowstate_server.stores.contract.writes import RenewLease, RequireRun
+from flowstate_server.stores.contract.writes import AppendEvents, RenewLease, RequireRun
 from flowstate_server.testing.store_contract.builders import (
     LEASE,
     PROCESS,
@@ -15,6 +17,9 @@ from flowstate_server.testing.store_contract.builders import (
     increment,
     new_request,
     new_session,
+    note,
+    open_scene,
+    put,
     state_of,
 )
 from tests.stores.postgres.harness import PostgresHarness
@@ -53,3 +58,28 @@ async def _run(store: Store, session: SessionKey) -> None:
         (RequireRun(create.key, PROCESS), increment(session_scope(session), request=create.key))
     )
     await store.commit((RequireRun(create.key, PROCESS), finish(create.key, create.scopes)))
+
+
+async def test_a_state_that_appears_meanwhile_is_seen() -> None:
+    """A run that ends behind another's event knows of the state that was first written with it."""
+    async with PostgresHarness() as harness:
+        one, other = await harness.open(), await harness.open()
+        assert isinstance(one, Exporting)
+        for number in range(ROUNDS):
+            name = f"s{number}"
+            writing, ending = (
+                await open_scene(one, name, f"a{number}"),
+                await open_scene(other, name, f"b{number}"),
+            )
+            written = put(session_scope(writing.session), {"n": 1})
+            event = AppendEvents(writing.session, (note("written"),), writing.request)
+            await asyncio.gather(writing.commit(written, event), ending.finish())
+            session = await one.get_session(writing.session)
+            assert session is not None
+            log = await one.export_events(session.key, session.log_id, after=0, limit=9, max_bytes=1 << 20)
+            versions = [
+                decode_json(record.event.payload)["scope_versions"]["session"]  # type: ignore[index, call-overload]
+                for record in log
+                if record.event.type.terminal
+            ]
+            assert versions == [0 if log[0].event.type.terminal else 1]
