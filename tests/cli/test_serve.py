@@ -109,7 +109,7 @@ REFUSED = {
     "unknown module": (["examples.chit:flowstate"], "there is no module examples.chit"),
     "unknown attribute": (["examples.chat:nope"], "the module has no nope"),
     "neither app nor flow": (["examples.chat:label"], "neither a FlowState nor a Flow"),
-    "unknown store": (["examples.chat:flowstate", "--store", "mongo://x"], "no store for 'mongo://x'"),
+    "unknown store": (["examples.chat:flowstate", "--store", "mongo://x"], "no store for 'mongo:...'"),
     "store that can't be opened": (
         ["examples.chat:flowstate", "--store", "sqlite:////dev/null/x"],
         "can't be opened",

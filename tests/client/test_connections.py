@@ -98,7 +98,7 @@ def test_channel_options() -> None:
     assert options["grpc.keepalive_time_ms"] == 15_000
     assert options["grpc.keepalive_timeout_ms"] == 5_000
     assert options["grpc.keepalive_permit_without_calls"] == 0
-    assert options["grpc.http2.ping_timeout_ms"] == 15_000
+    assert options["grpc.http2.ping_timeout_ms"] == 5_000
     assert options["grpc.use_local_subchannel_pool"] == 1
     assert options["grpc.x"] == 1
     assert "grpc.enable_http_proxy" not in options

@@ -125,7 +125,12 @@ def test_wrong_parameters_are_named(parameter: str) -> None:
 )
 def test_a_password_is_nowhere_in_what_is_said_of_a_url(url: str) -> None:
     assert "c4nary" not in redacted(url)
+    assert "c4nary" not in _refusal_of(url)
+
+
+def _refusal_of(url: str) -> str:
     try:
         store_from_url(url)
     except ValueError as error:
-        assert "c4nary" not in str(error)
+        return str(error)
+    return ""

@@ -106,7 +106,8 @@ class Loader:
         waited = self.loaded.sessions or self.loaded.requests or self.numbers.states
         if absent and waited:
             keys = columns([state_key(key) for key in absent], 4)
-            if await self._connection.fetchval(_APPEARED, *keys):
+            [(appeared,)] = await self._connection.fetch(_APPEARED, *keys)
+            if appeared:
                 raise Conflict
 
     def _session(self, row: Row) -> None:
