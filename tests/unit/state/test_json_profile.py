@@ -1,4 +1,4 @@
-"""The JSON profile of wire.md 3, as text from outside meets it."""
+"""The JSON profile, as text from outside meets it."""
 
 from __future__ import annotations
 
