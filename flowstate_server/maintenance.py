@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from flowstate_server.errors import ServiceError, StoreOpenError
 from flowstate_server.store_urls import path_of, redacted, store_from_url
 from flowstate_server.stores.contract.exporting import Exporting
+from flowstate_server.stores.contract.pages import DamagedRecord
 from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.memory.store import MemoryStore
 from flowstate_server.stores.transfer import Copied, CopyRefused, check_store, copy_store, differences
@@ -25,13 +26,13 @@ class Unmaintained(Exception):
 
 async def migrate(url: str) -> None:
     """Create the store, or bring it up to date; raises ``Unmaintained``."""
-    async with _opened(url):
+    async with _opened(created=[url]):
         pass
 
 
 async def check(url: str) -> AsyncIterator[str]:
     """What does not fit together in the store, one line each; raises ``Unmaintained``."""
-    async with _opened(_existing(url)) as (store,):
+    async with _opened(existing=[url]) as (store,):
         async for problem in check_store(store):
             yield problem
 
@@ -43,7 +44,7 @@ async def copy(
 
     ``report`` hears of the progress, ``differs`` of each record that is not the same in both.
     """
-    async with _opened(_existing(source), target) as (one, other):
+    async with _opened(existing=[source], created=[target]) as (one, other):
         if isinstance(one, MemoryStore):
             raise Unmaintained(
                 "memory is empty in a new process; to copy it, call copy_store where it is in use"
@@ -57,20 +58,19 @@ async def copy(
 
 
 @asynccontextmanager
-async def _opened(*urls: str) -> AsyncIterator[list[Store]]:
+async def _opened(*, existing: Sequence[str] = (), created: Sequence[str] = ()) -> AsyncIterator[list[Store]]:
     try:
         async with AsyncExitStack() as stack:
-            stores = []
-            for url in urls:
-                store = store_from_url(url)
+            stores = [store_from_url(url, create=False) for url in existing]
+            stores += [store_from_url(url) for url in created]
+            for store in stores:
                 await store.open()
                 stack.push_async_callback(store.close)
-                stores.append(store)
             yield stores
     except (StoreOpenError, CopyRefused, ValueError, TypeError) as error:
         raise Unmaintained(str(error)) from error
-    except LookupError as error:
-        raise Unmaintained(f"the store is damaged: it holds {error}, which means nothing") from error
+    except (DamagedRecord, LookupError) as error:
+        raise Unmaintained(f"the store is damaged, flowstate store check may say where: {error}") from error
     except ServiceError as error:
         raise Unmaintained(str(error), retryable=True) from error
 
@@ -79,11 +79,3 @@ def _name(url: str) -> str:
     """The same for the same store, wherever the command is typed and whatever the password is by then."""
     path = path_of(url)
     return redacted(url) if path is None else str(path.resolve())
-
-
-def _existing(url: str) -> str:
-    """The URL of a store that is there: opening any other would make an empty one."""
-    path = path_of(url)
-    if path is not None and not path.exists():
-        raise Unmaintained(f"there is no store at {path}")
-    return url

@@ -14,7 +14,7 @@ FORMS = "memory, file:///PATH, sqlite:///PATH or postgres://USER@HOST/DATABASE"
 POSTGRES = ("postgres", "postgresql")
 
 
-def store_from_url(url: str) -> Store:
+def store_from_url(url: str, *, create: bool = True) -> Store:
     """The store that a URL names, not yet opened.
 
     ``memory`` keeps state in this process. ``sqlite:///chat.db`` is a file beside the working directory,
@@ -23,6 +23,8 @@ def store_from_url(url: str) -> Store:
     parameters are FlowState's own: ``pool=5`` (most connections), ``serverless=true`` (the URL leads to a pooler in
     transaction mode) and ``listen=HOST:PORT`` (the database itself past that pooler, to listen there for other
     servers' commits).
+
+    Without ``create`` a store that is not there is not opened but refused.
 
     Raises:
         ValueError: the URL names no store, or its driver is not installed.
@@ -34,13 +36,13 @@ def store_from_url(url: str) -> Store:
     if scheme == "sqlite" and path is not None:
         from flowstate_server.stores.sqlite.store import SqliteStore
 
-        return SqliteStore(path)
+        return SqliteStore(path, create=create)
     if scheme == "file" and path is not None:
         from flowstate_server.stores.filesystem.store import FilesystemStore
 
-        return FilesystemStore(path)
+        return FilesystemStore(path, create=create)
     if scheme in POSTGRES and url.startswith(f"{scheme}://"):
-        return _postgres(url)
+        return _postgres(url, create)
     raise ValueError(f"no store for {redacted(url)!r}: use {FORMS}")
 
 
@@ -75,7 +77,7 @@ def _folder(rest: str) -> str:
     return unquote(rest)
 
 
-def _postgres(url: str) -> Store:
+def _postgres(url: str, create: bool) -> Store:
     if find_spec("asyncpg") is None:
         raise ValueError(
             "the driver of Postgres is not installed; install it with: pip install 'flowstate-grpc[postgres]'"
@@ -91,7 +93,10 @@ def _postgres(url: str) -> Store:
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
     own = {name: given.pop(name) for name in ("pool", "serverless", "listen") if name in given}
     dsn = parts._replace(query=urlencode(given))
-    options: dict[str, Any] = {"serverless": _switch("serverless", own.get("serverless", "false"))}
+    options: dict[str, Any] = {
+        "serverless": _switch("serverless", own.get("serverless", "false")),
+        "create": create,
+    }
     if "pool" in own:
         options["pool"] = _count("pool", own["pool"])
     if "listen" in own:

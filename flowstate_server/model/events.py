@@ -95,3 +95,9 @@ class EventRecord:
     request_id: str
     sequence: int
     time: Micros
+
+    @property
+    def size(self) -> int:
+        """Bytes that count for the size of a page."""
+        item = self.event.item
+        return len(self.event.payload) + (0 if item is None else len(item.content))

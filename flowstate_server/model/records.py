@@ -128,6 +128,11 @@ class RequestRecord:
     def key(self) -> RequestKey:
         return self.head.key
 
+    @property
+    def size(self) -> int:
+        """Bytes that count for the size of a page."""
+        return len(self.input) + len(self.output or b"")
+
 
 @frozen
 class StateRecord:
@@ -154,6 +159,11 @@ class StateRecord:
             state = cast(JsonObject, decode_json(self.text))
             object.__setattr__(self, "_state", state)
         return state
+
+    @property
+    def size(self) -> int:
+        """Bytes that count for the size of a page."""
+        return len(self.text)
 
 
 def state_record(
@@ -217,3 +227,8 @@ class IdempotencyRecord:
     fingerprint: str
     reply: bytes
     expire_time: Micros
+
+    @property
+    def size(self) -> int:
+        """Bytes that count for the size of a page."""
+        return len(self.reply)

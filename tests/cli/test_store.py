@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 import subprocess
@@ -10,10 +11,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from flowstate_server.stores.sqlite.store import SqliteStore
 from tests.support.filled_store import fill
+from tests.support.postgres_server import fresh_database
 
 SESSIONS = 20
 
@@ -82,7 +85,9 @@ def test_a_copy_onto_something_else_is_refused(filled: str, tmp_path: Path) -> N
     [
         (("check", "redis://user:c4nary@host"), "use memory, file:///PATH"),
         (("copy", "memory", "memory"), "memory is empty in a new process"),
-        (("check", "sqlite:////nowhere/at/all.db"), "nowhere"),
+        (("check", "sqlite:////nowhere/at/all.db"), "there is no store at /nowhere/at/all.db"),
+        (("check", "file:///nowhere/at/all"), "there is no store at /nowhere/at/all"),
+        (("copy", "file:///nowhere/at/all", "memory"), "there is no store at /nowhere/at/all"),
     ],
 )
 def test_what_can_not_be_done_is_said_in_one_line(arguments: tuple[str, ...], words: str) -> None:
@@ -91,3 +96,22 @@ def test_what_can_not_be_done_is_said_in_one_line(arguments: tuple[str, ...], wo
     assert words in problem
     assert problem.count("\n") == 1
     assert "c4nary" not in problem
+
+
+@pytest.mark.parametrize("arguments", [("check",), ("copy", "memory")])
+async def test_an_empty_database_stays_empty(arguments: tuple[str, ...]) -> None:
+    async with fresh_database() as dsn:
+        command, *target = arguments
+        code, events, problem = await asyncio.to_thread(run, command, dsn, *target)
+        assert (code, events) == (2, [])
+        assert "there is no store at" in problem
+        connection = await asyncpg.connect(dsn)
+        assert await connection.fetchval("SELECT to_regnamespace('flowstate') IS NULL")
+        await connection.close()
+
+
+def test_an_empty_file_stays_empty(tmp_path: Path) -> None:
+    path = tmp_path / "empty.db"
+    path.touch()
+    assert run("check", f"sqlite:///{path}")[0] == 2
+    assert [(file.name, file.stat().st_size) for file in tmp_path.iterdir()] == [("empty.db", 0)]

@@ -75,13 +75,17 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def is_store(folder: Path) -> bool:
+    return (folder / _FORMAT).exists()
+
+
 def check_ours(folder: Path) -> None:
     """Nothing is written to a folder that holds something else.
 
     Raises:
         StoreOpenError: it does.
     """
-    if folder.exists() and not (folder / _FORMAT).exists():
+    if folder.exists() and not is_store(folder):
         other = {path.name for path in folder.iterdir()} - {_LOCK, _FORMAT + TEMPORARY}
         if other:
             raise StoreOpenError(problem=f"{folder} is not empty and not a {NAME}: it holds {min(other)!r}")

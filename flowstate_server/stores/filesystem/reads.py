@@ -9,10 +9,10 @@ from itertools import islice
 from operator import attrgetter
 
 from flowstate_server.model.clock import Micros
-from flowstate_server.model.events import EventRecord
 from flowstate_server.model.items import ItemRecord
 from flowstate_server.model.records import ProcessRecord, RequestHead, RequestRecord, StateRecord
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
+from flowstate_server.stores.contract.pages import page_of
 from flowstate_server.stores.contract.reads import (
     EventPage,
     ListedSession,
@@ -51,21 +51,6 @@ def read_events(
     log = contents.tables.log(head.session, head.session_log_id)
     page = page_of(contents.events(log, beyond), limit, max_bytes) if beyond else []
     return EventPage(tuple(page), head, page[-1].sequence if len(page) < len(beyond) else head.sequence)
-
-
-def page_of(events: Iterable[EventRecord], limit: int, max_bytes: int) -> list[EventRecord]:
-    """Events up to a limit, at least one if there is any."""
-    page: list[EventRecord] = []
-    size = 0
-    for record in events:
-        item = record.event.item
-        size += len(record.event.payload) + (0 if item is None else len(item.content))
-        if page and size > max_bytes:
-            break
-        page.append(record)
-        if len(page) >= limit:
-            break
-    return page
 
 
 def read_turns(contents: Contents, session: SessionKey, log_id: str, newest: int) -> list[ItemRecord]:

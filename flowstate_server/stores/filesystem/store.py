@@ -38,7 +38,7 @@ from flowstate_server.stores.contract.writes import Batch, CommitResult
 from flowstate_server.stores.filesystem import exports, reads, sweeps
 from flowstate_server.stores.filesystem.contents import Contents
 from flowstate_server.stores.filesystem.files import Files
-from flowstate_server.stores.filesystem.folder import FolderLock, check_ours, known_format, migrate
+from flowstate_server.stores.filesystem.folder import FolderLock, check_ours, is_store, known_format, migrate
 from flowstate_server.stores.filesystem.group_storage import FilesystemStorage
 from flowstate_server.stores.filesystem.journal import Journal
 from flowstate_server.stores.filesystem.loading import load_tables
@@ -51,12 +51,14 @@ _log = logging.getLogger(__name__)
 
 
 class FilesystemStore(Store, Exporting):
-    """Readable files in ``folder``, for one process. ``files`` does what is done to them."""
+    """Readable files in ``folder``, for one process. ``files`` does what is done to them. Without ``create`` a store
+    that is not there is not opened."""
 
     shared: ClassVar[bool] = False
 
-    def __init__(self, folder: Path | str, *, files: Files | None = None) -> None:
+    def __init__(self, folder: Path | str, *, create: bool = True, files: Files | None = None) -> None:
         self.folder = Path(folder).absolute()
+        self._create = create
         self._files = files or Files()
         self._hub = WatchHub()
         self._opened = AsyncExitStack()
@@ -76,7 +78,7 @@ class FilesystemStore(Store, Exporting):
             opened.push_async_callback(worker.close)
             lock = FolderLock(self.folder)
             opened.push_async_callback(worker.run, lock.close)
-            await worker.run(_lock, lock, self.folder, self._files)
+            await worker.run(_lock, lock, self.folder, self._files, create=self._create)
             journal = Journal(self.folder, self._files)
             contents = await worker.run(_load, self.folder, self._files, journal)
             opened.push_async_callback(worker.run, _close, journal)
@@ -155,21 +157,25 @@ class FilesystemStore(Store, Exporting):
     async def export_sessions(self, *, after: SessionKey | None, limit: int) -> Sequence[StoredSession]:
         return await self._read(exports.export_sessions, after, limit)
 
-    async def export_requests(self, *, after: RequestKey | None, limit: int) -> Sequence[RequestRecord]:
-        return await self._read(exports.export_requests, after, limit)
+    async def export_requests(
+        self, *, after: RequestKey | None, limit: int, max_bytes: int
+    ) -> Sequence[RequestRecord]:
+        return await self._read(exports.export_requests, after, limit, max_bytes)
 
     async def export_events(
         self, session: SessionKey, log_id: str, *, after: int, limit: int, max_bytes: int
     ) -> Sequence[EventRecord]:
         return await self._read(exports.export_events, session, log_id, after, limit, max_bytes)
 
-    async def export_states(self, *, after: ScopeKey | None, limit: int) -> Sequence[StateRecord]:
-        return await self._read(exports.export_states, after, limit)
+    async def export_states(
+        self, *, after: ScopeKey | None, limit: int, max_bytes: int
+    ) -> Sequence[StateRecord]:
+        return await self._read(exports.export_states, after, limit, max_bytes)
 
     async def export_idempotency_keys(
-        self, *, after: IdempotencyKey | None, limit: int
+        self, *, after: IdempotencyKey | None, limit: int, max_bytes: int
     ) -> Sequence[IdempotencyRecord]:
-        return await self._read(exports.export_idempotency_keys, after, limit)
+        return await self._read(exports.export_idempotency_keys, after, limit, max_bytes)
 
     # --- on the thread
 
@@ -209,8 +215,10 @@ class _Parts:
     committer: GroupCommitter
 
 
-def _lock(lock: FolderLock, folder: Path, files: Files) -> None:
+def _lock(lock: FolderLock, folder: Path, files: Files, create: bool) -> None:
     check_ours(folder)
+    if not create and not is_store(folder):
+        raise StoreOpenError(problem=f"there is no store at {folder}")
     absent = [path for path in (folder, *folder.parents) if not path.exists()]
     files.make_folder(folder)
     for path in absent:

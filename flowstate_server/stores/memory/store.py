@@ -24,6 +24,7 @@ from flowstate_server.model.records import (
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
 from flowstate_server.stores.commit import GroupCommitter
 from flowstate_server.stores.contract.exporting import Exporting, StoredSession
+from flowstate_server.stores.contract.pages import page_of
 from flowstate_server.stores.contract.reads import (
     EventPage,
     ListedSession,
@@ -93,7 +94,7 @@ class MemoryStore(Store, Exporting):
         size = 0
         end = known.head.sequence
         for record in self._tables.events_after(request, after):
-            size += _size(record)
+            size += record.size
             if page and (len(page) >= limit or size > max_bytes):
                 end = page[-1].sequence
                 break
@@ -142,39 +143,39 @@ class MemoryStore(Store, Exporting):
             for key in _page(tables.sessions, after, limit)
         ]
 
-    async def export_requests(self, *, after: RequestKey | None, limit: int) -> Sequence[RequestRecord]:
+    async def export_requests(
+        self, *, after: RequestKey | None, limit: int, max_bytes: int
+    ) -> Sequence[RequestRecord]:
         tables = self._tables
         kept = [
             key
             for key, row in tables.requests.items()
             if tables.sessions[row.head.session].log_id == row.head.session_log_id
         ]
-        return [own_request(tables.requests[key]) for key in _page(kept, after, limit)]
+        found = (own_request(tables.requests[key]) for key in _page(kept, after, limit))
+        return page_of(found, limit, max_bytes)
 
     async def export_events(
         self, session: SessionKey, log_id: str, *, after: int, limit: int, max_bytes: int
     ) -> Sequence[EventRecord]:
-        page: list[EventRecord] = []
-        size = 0
-        for record in self._tables.session_events_after(session, log_id, after):
-            size += _size(record)
-            if page and (len(page) >= limit or size > max_bytes):
-                break
-            page.append(record)
-        return page
+        return page_of(self._tables.session_events_after(session, log_id, after), limit, max_bytes)
 
-    async def export_states(self, *, after: ScopeKey | None, limit: int) -> Sequence[StateRecord]:
+    async def export_states(
+        self, *, after: ScopeKey | None, limit: int, max_bytes: int
+    ) -> Sequence[StateRecord]:
         place = None if after is None else _place(after)
         places = {_place(key): key for key in self._tables.states}
-        return [own_state(self._tables.states[places[place]]) for place in _page(places, place, limit)]
+        found = (own_state(self._tables.states[places[place]]) for place in _page(places, place, limit))
+        return page_of(found, limit, max_bytes)
 
     async def export_idempotency_keys(
-        self, *, after: IdempotencyKey | None, limit: int
+        self, *, after: IdempotencyKey | None, limit: int, max_bytes: int
     ) -> Sequence[IdempotencyRecord]:
         keys = self._tables.idempotency_keys
         places = {(key.tenant, key.principal, key.method, key.key): key for key in keys}
         place = None if after is None else (after.tenant, after.principal, after.method, after.key)
-        return [keys[places[place]] for place in _page(places, place, limit)]
+        found = (keys[places[place]] for place in _page(places, place, limit))
+        return page_of(found, limit, max_bytes)
 
     def _load_states(self, keys: Iterable[ScopeKey]) -> dict[ScopeKey, StateRecord]:
         states = self._tables.states
@@ -227,8 +228,3 @@ def _page(keys: Iterable[Place], after: Place | None, limit: int) -> list[Place]
 
 def _place(key: ScopeKey) -> tuple[int, str, str, str]:
     return _KINDS.index(key.kind), key.tenant, key.id, key.flow_kind
-
-
-def _size(record: EventRecord) -> int:
-    item = record.event.item
-    return len(record.event.payload) + (0 if item is None else len(item.content))

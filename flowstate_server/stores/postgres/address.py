@@ -54,6 +54,8 @@ def parse_address(dsn: str) -> Address:
 def _parsed(dsn: str) -> tuple[SplitResult, str, list[tuple[str, str]]] | None:
     try:
         parts = urlsplit(dsn)
+        if "@" in parts.path:  # a password with an unencoded slash ends the host too early
+            return None
         shown = f"{parts.hostname or 'localhost'}:{parts.port or 5432}/{unquote(parts.path[1:])}"
         return parts, shown, parse_qsl(parts.query, keep_blank_values=True)
     except ValueError:

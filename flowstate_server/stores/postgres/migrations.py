@@ -21,16 +21,20 @@ _CREATE = (
 )
 
 
-async def migrate(connections: Connections, shown: str) -> None:
+async def migrate(connections: Connections, shown: str, *, create: bool) -> None:
     """Create or update the schema; ``shown`` names the database in messages. Other errors are the driver's.
 
     Raises:
-        StoreOpenError: the database is not FlowState's, or newer than this version of it, or Postgres is too old.
+        StoreOpenError: the database is not FlowState's, or newer than this version of it, or has no tables and is not
+            to get any, or Postgres is too old.
     """
     migrations = _migrations()
     async with connections.working() as connection:
         await _check_server(connection, shown)
-        if await _version(connection, shown) < len(migrations):
+        found = await _version(connection, shown)
+        if not found and not create:
+            raise StoreOpenError(problem=f"there is no store at {shown}")
+        if found < len(migrations):
             try:
                 await connection.execute(
                     f"{BEGIN}; SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock({LOCK})",

@@ -54,18 +54,27 @@ class PostgresStore(Store, Exporting):
 
     ``serverless``: ``dsn`` leads through a transaction pooler. Notifications are heard through ``listen_dsn`` then,
     the database's direct URL; without one, other processes' commits are found by looking, within half a second.
+
+    Without ``create`` a database that has no tables of FlowState's is not opened.
     """
 
     shared: ClassVar[bool] = True
 
     def __init__(
-        self, dsn: str, *, pool: int | None = None, serverless: bool = False, listen_dsn: str | None = None
+        self,
+        dsn: str,
+        *,
+        pool: int | None = None,
+        serverless: bool = False,
+        listen_dsn: str | None = None,
+        create: bool = True,
     ) -> None:
         if pool is not None and pool < 1:
             raise ValueError("pool must be at least 1")
         self._dsn = dsn
         self._listen_dsn = listen_dsn or (None if serverless else dsn)
         self._serverless = serverless
+        self._create = create
         self._pool = pool or (SERVERLESS_POOL if serverless else POOL)
         self._hub = WatchHub()
         self._clock = StoreClock()
@@ -80,7 +89,7 @@ class PostgresStore(Store, Exporting):
                 connections = Connections(address, size=self._pool, pooled=self._serverless)
                 await connections.open()
                 opened.push_async_callback(connections.close)
-                await migrate(connections, address.shown)
+                await migrate(connections, address.shown, create=self._create)
                 poller = CommitPoller(connections, self._hub)
                 await poller.start()
                 opened.push_async_callback(poller.close)
@@ -165,21 +174,25 @@ class PostgresStore(Store, Exporting):
     async def export_sessions(self, *, after: SessionKey | None, limit: int) -> Sequence[StoredSession]:
         return await exports.sessions(self._open, after, limit)
 
-    async def export_requests(self, *, after: RequestKey | None, limit: int) -> Sequence[RequestRecord]:
-        return await exports.requests(self._open, after, limit)
+    async def export_requests(
+        self, *, after: RequestKey | None, limit: int, max_bytes: int
+    ) -> Sequence[RequestRecord]:
+        return await exports.requests(self._open, after, limit, max_bytes)
 
     async def export_events(
         self, session: SessionKey, log_id: str, *, after: int, limit: int, max_bytes: int
     ) -> Sequence[EventRecord]:
         return await exports.events(self._open, session, log_id, after, limit, max_bytes)
 
-    async def export_states(self, *, after: ScopeKey | None, limit: int) -> Sequence[StateRecord]:
-        return await exports.states(self._open, after, limit)
+    async def export_states(
+        self, *, after: ScopeKey | None, limit: int, max_bytes: int
+    ) -> Sequence[StateRecord]:
+        return await exports.states(self._open, after, limit, max_bytes)
 
     async def export_idempotency_keys(
-        self, *, after: IdempotencyKey | None, limit: int
+        self, *, after: IdempotencyKey | None, limit: int, max_bytes: int
     ) -> Sequence[IdempotencyRecord]:
-        return await exports.idempotency_keys(self._open, after, limit)
+        return await exports.idempotency_keys(self._open, after, limit, max_bytes)
 
     @property
     def _open(self) -> Connections:
@@ -189,10 +202,15 @@ class PostgresStore(Store, Exporting):
 
 
 def postgres_stores(
-    dsn: str, *, pool: int | None = None, serverless: bool = True, listen_dsn: str | None = None
+    dsn: str,
+    *,
+    pool: int | None = None,
+    serverless: bool = True,
+    listen_dsn: str | None = None,
+    create: bool = True,
 ) -> PostgresStore:
     """A :class:`PostgresStore` for serverless use: behind a transaction pooler, with few connections."""
-    return PostgresStore(dsn, pool=pool, serverless=serverless, listen_dsn=listen_dsn)
+    return PostgresStore(dsn, pool=pool, serverless=serverless, listen_dsn=listen_dsn, create=create)
 
 
 @asynccontextmanager

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
 
 from flowstate_server.model.events import EventRecord
 from flowstate_server.model.records import (
     IdempotencyKey,
     IdempotencyRecord,
     RequestRecord,
-    SessionHead,
     StateRecord,
 )
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.exporting import StoredSession
+from flowstate_server.stores.contract.pages import page_of, understood
 from flowstate_server.stores.sqlite import reads, rows
 from flowstate_server.stores.stored_values import ITEM_DONE, Row, scope_key, state_key
 
@@ -45,18 +44,18 @@ KEYS = (
 
 
 def sessions(cursor: sqlite3.Cursor, after: SessionKey | None, limit: int) -> list[StoredSession]:
-    found = []
-    for row in cursor.execute(SESSIONS, (*(after or ("", "")), limit)):
-        record = rows.session_record(row[: rows.SESSION_WIDTH])
-        found.append(
-            StoredSession(record, SessionHead(record.key, record.log_id, *row[rows.SESSION_WIDTH :]))
-        )
-    return found
+    found = cursor.execute(SESSIONS, (*(after or ("", "")), limit))
+    return [*understood(found, lambda row: SessionKey(*row[:2]), _stored_session)]
 
 
-def requests(cursor: sqlite3.Cursor, after: RequestKey | None, limit: int) -> list[RequestRecord]:
+def requests(
+    cursor: sqlite3.Cursor, after: RequestKey | None, limit: int, max_bytes: int
+) -> list[RequestRecord]:
     found = cursor.execute(REQUESTS, (*(after or ("", "")), limit))
-    return [rows.request_record(row[:-3], *row[-3:]) for row in found]
+    records = understood(
+        found, lambda row: RequestKey(*row[2:4]), lambda row: rows.request_record(row[:-3], *row[-3:])
+    )
+    return page_of(records, limit, max_bytes)
 
 
 def events(
@@ -65,27 +64,34 @@ def events(
     log = reads.log_of(cursor, session, log_id)
     if log is None:
         return []
-    page: list[EventRecord] = []
-    size = 0
     between = (rows.place_of(log, after), rows.place_of(log + 1, 0))
-    for request_id, *row in cursor.execute(EVENTS, (*between, limit)):
-        record = rows.event_record(tuple(row), session, log_id, request_id or "")
-        size += reads.event_size(record)
-        if page and size > max_bytes:
-            break
-        page.append(record)
-    return page
+    records = understood(
+        cursor.execute(EVENTS, (*between, limit)),
+        lambda row: rows.sequence_at(row[1]),
+        lambda row: rows.event_record(row[1:], session, log_id, row[0] or ""),
+    )
+    return page_of(records, limit, max_bytes)
 
 
-def states(cursor: sqlite3.Cursor, after: ScopeKey | None, limit: int) -> list[StateRecord]:
+def states(cursor: sqlite3.Cursor, after: ScopeKey | None, limit: int, max_bytes: int) -> list[StateRecord]:
     beyond = (0, "", "", "") if after is None else state_key(after)
-    found: Sequence[Row] = cursor.execute(STATES, (*beyond, limit)).fetchall()
-    return [rows.state_record(scope_key(row[:4]), row[4:]) for row in found]
+    records = understood(
+        cursor.execute(STATES, (*beyond, limit)),
+        lambda row: scope_key(row[:4]),
+        lambda row: rows.state_record(scope_key(row[:4]), row[4:]),
+    )
+    return page_of(records, limit, max_bytes)
 
 
 def idempotency_keys(
-    cursor: sqlite3.Cursor, after: IdempotencyKey | None, limit: int
+    cursor: sqlite3.Cursor, after: IdempotencyKey | None, limit: int, max_bytes: int
 ) -> list[IdempotencyRecord]:
     beyond = ("", "", "", "") if after is None else (after.tenant, after.principal, after.method, after.key)
     found = cursor.execute(KEYS, (*beyond, limit))
-    return [rows.idempotency_record(IdempotencyKey(*row[:4]), row[4:]) for row in found]
+    records = (rows.idempotency_record(IdempotencyKey(*row[:4]), row[4:]) for row in found)
+    return page_of(records, limit, max_bytes)
+
+
+def _stored_session(row: Row) -> StoredSession:
+    record = rows.session_record(row[: rows.SESSION_WIDTH])
+    return StoredSession(record, rows.session_head(record.key, record.log_id, row[rows.SESSION_WIDTH :]))

@@ -139,17 +139,11 @@ def read_events(
     size = 0
     for row in cursor.execute(EVENTS, (found[0], after, limit + 1)):
         record = rows.event_record(row, head.session, head.session_log_id, head.key.request_id)
-        size += event_size(record)
+        size += record.size
         if events and (len(events) >= limit or size > max_bytes):
             return EventPage(tuple(events), head, events[-1].sequence)
         events.append(record)
     return EventPage(tuple(events), head, head.sequence)
-
-
-def event_size(record: EventRecord) -> int:
-    """Bytes that count for the size of a page."""
-    event = record.event
-    return len(event.payload) + (0 if event.item is None else len(event.item.content))
 
 
 def read_turns(cursor: sqlite3.Cursor, session: SessionKey, log_id: str, newest: int) -> list[ItemRecord]:

@@ -53,15 +53,16 @@ SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 
 class SqliteStore(Store, Exporting):
     """``synchronous`` is SQLite's own setting: anything below ``FULL`` may lose the newest commits when the machine
-    (not merely the process) goes down."""
+    (not merely the process) goes down. Without ``create`` a store that is not there is not opened."""
 
     shared: ClassVar[bool] = True
 
-    def __init__(self, path: Path | str, *, synchronous: str = "FULL") -> None:
+    def __init__(self, path: Path | str, *, synchronous: str = "FULL", create: bool = True) -> None:
         if synchronous not in SYNCHRONOUS:
             raise ValueError(f"synchronous must be one of {', '.join(SYNCHRONOUS)}")
         self.path = Path(path).absolute()
         self._synchronous = synchronous
+        self._create = create
         self._hub = WatchHub()
         self._opened = AsyncExitStack()
         self._committer: GroupCommitter | None = None
@@ -93,7 +94,10 @@ class SqliteStore(Store, Exporting):
         await self._opened.aclose()
 
     def _open_turns(self) -> Turns:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self._create:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        elif not self.path.exists() or not self.path.stat().st_size:
+            raise StoreOpenError(problem=f"there is no store at {self.path}")
         return Turns(self.path.resolve())
 
     async def _connect(self, opened: AsyncExitStack, *pragmas: str) -> Connection:
@@ -159,21 +163,25 @@ class SqliteStore(Store, Exporting):
     async def export_sessions(self, *, after: SessionKey | None, limit: int) -> Sequence[StoredSession]:
         return await self._read(exports.sessions, after, limit)
 
-    async def export_requests(self, *, after: RequestKey | None, limit: int) -> Sequence[RequestRecord]:
-        return await self._read(exports.requests, after, limit)
+    async def export_requests(
+        self, *, after: RequestKey | None, limit: int, max_bytes: int
+    ) -> Sequence[RequestRecord]:
+        return await self._read(exports.requests, after, limit, max_bytes)
 
     async def export_events(
         self, session: SessionKey, log_id: str, *, after: int, limit: int, max_bytes: int
     ) -> Sequence[EventRecord]:
         return await self._read(exports.events, session, log_id, after, limit, max_bytes)
 
-    async def export_states(self, *, after: ScopeKey | None, limit: int) -> Sequence[StateRecord]:
-        return await self._read(exports.states, after, limit)
+    async def export_states(
+        self, *, after: ScopeKey | None, limit: int, max_bytes: int
+    ) -> Sequence[StateRecord]:
+        return await self._read(exports.states, after, limit, max_bytes)
 
     async def export_idempotency_keys(
-        self, *, after: IdempotencyKey | None, limit: int
+        self, *, after: IdempotencyKey | None, limit: int, max_bytes: int
     ) -> Sequence[IdempotencyRecord]:
-        return await self._read(exports.idempotency_keys, after, limit)
+        return await self._read(exports.idempotency_keys, after, limit, max_bytes)
 
     async def _read(
         self, function: Callable[Concatenate[sqlite3.Cursor, P], T], *args: P.args, **kwargs: P.kwargs

@@ -10,8 +10,12 @@ from flowstate_server.model.json_values import decode_json
 from flowstate_server.model.records import RequestRecord, StateRecord
 from flowstate_server.model.scopes import RequestKey, ScopeKind, SessionKey
 from flowstate_server.stores.contract.exporting import Exporting, StoredSession
+from flowstate_server.stores.contract.pages import DamagedRecord
 from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.transfer.naming import named
 from flowstate_server.stores.transfer.pages import event_pages, request_pages, session_pages, state_pages
+
+UNREADABLE = "what is stored can't be understood"
 
 
 @dataclass(slots=True)
@@ -57,8 +61,9 @@ class _Seen:
 async def check_store(store: Store) -> AsyncIterator[str]:
     """Problems of a store that nobody serves, one line each; none: its records fit each other.
 
-    Looked at: the order of every log, its end and its head, requests and the sessions and processes they name, turns,
-    and that states are JSON objects with versions.
+    Looked at: that records can be understood, the order of every log, its end and its head, requests and the sessions
+    and processes they name, turns, and that states are JSON objects with versions. One damaged record may cause more
+    than one line: what it would have to fit is found alone.
 
     Raises:
         TypeError: the store does not export.
@@ -66,42 +71,49 @@ async def check_store(store: Store) -> AsyncIterator[str]:
     if not isinstance(store, Exporting):
         raise TypeError("the store can't be checked: it does not export")
     processes = {record.process for record in await store.read_processes()}
+    damaged: list[DamagedRecord] = []
     logs: dict[RequestKey, _Log] = {}
     turns: dict[SessionKey, int] = {}
-    async for sessions in session_pages(store):
+    async for sessions in session_pages(store, on_damage=damaged.append):
         for stored in sessions:
-            turns[stored.record.key] = stored.head.turns
+            turns[stored.key] = stored.head.turns
             async for problem in _log_problems(store, stored, logs):
-                yield f"session {stored.record.key.session_id!r}: {problem}"
+                yield f"{named(stored.key)}: {problem}"
     completed: dict[SessionKey, int] = {}
-    async for requests in request_pages(store):
+    async for requests in request_pages(store, on_damage=damaged.append):
         for request in requests:
             completed[request.head.session] = completed.get(request.head.session, 0) + (request.head.turn > 0)
             for problem in _request_problems(request, logs.pop(request.key, _Log()), turns, processes):
-                yield f"request {request.key.request_id!r}: {problem}"
-    for key in logs:
-        yield f"request {key.request_id!r}: has events but no record"
-    for session, count in turns.items():
-        if count != completed.get(session, 0):
-            yield f"session {session.session_id!r}: counts {count} turns, {completed.get(session, 0)} are there"
-    async for states in state_pages(store):
+                yield f"{named(request.key)}: {problem}"
+    async for states in state_pages(store, on_damage=damaged.append):
         for state in states:
             for problem in _state_problems(state, turns):
-                yield f"{state.key.kind} state {state.key.id!r}: {problem}"
+                yield f"{named(state.key)}: {problem}"
+    for damage in damaged:
+        if isinstance(damage.key, RequestKey):
+            logs.pop(damage.key, None)
+        yield f"{named(damage.key)}: {UNREADABLE}"
+    for key in logs:
+        yield f"{named(key)}: has events but no record"
+    for session, count in turns.items():
+        if count != completed.get(session, 0):
+            yield f"{named(session)}: counts {count} turns, {completed.get(session, 0)} are there"
 
 
 async def _log_problems(
     store: Exporting, stored: StoredSession, logs: dict[RequestKey, _Log]
 ) -> AsyncIterator[str]:
     seen = _Seen(stored)
-    async for page in event_pages(store, stored.record.key, stored.record.log_id):
+    damaged: list[DamagedRecord] = []
+    async for page in event_pages(store, stored.key, stored.record.log_id, on_damage=damaged.append):
         for record in page:
             for problem in seen.problems_with(record):
                 yield problem
+    for damage in damaged:
+        yield f"{named(damage.key)}: {UNREADABLE}"
     if seen.newest > stored.head.sequence:
         yield f"its log goes to {seen.newest}, its counter only to {stored.head.sequence}"
-    tenant = stored.record.key.tenant
-    logs.update({RequestKey(tenant, request): log for request, log in seen.logs.items()})
+    logs.update({RequestKey(stored.key.tenant, request): log for request, log in seen.logs.items()})
 
 
 def _request_problems(

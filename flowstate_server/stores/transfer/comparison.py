@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import fields, is_dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import Any, Protocol, TypeVar
 
 from flowstate_server.model.json_values import canonical_json
 from flowstate_server.model.records import IdempotencyRecord, RequestRecord, SessionRecord, StateRecord
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.stores.contract.exporting import Exporting, StoredSession
+from flowstate_server.stores.transfer.naming import Key, named
 from flowstate_server.stores.transfer.pages import (
     event_pages,
     key_pages,
@@ -20,6 +21,12 @@ from flowstate_server.stores.transfer.pages import (
 
 Row = TypeVar("Row")
 
+
+class HasKey(Protocol):
+    @property
+    def key(self) -> Key: ...
+
+
 _KINDS = tuple(ScopeKind)
 
 
@@ -28,10 +35,10 @@ async def differences(one: Exporting, other: Exporting) -> AsyncIterator[str]:
     if sorted(map(repr, await one.read_processes())) != sorted(map(repr, await other.read_processes())):
         yield "processes"
     async for ours, theirs in _side_by_side(
-        session_pages(one), session_pages(other), lambda stored: stored.record.key
+        session_pages(one), session_pages(other), lambda stored: stored.key
     ):
         if ours is None or theirs is None or not _same_session(ours, theirs):
-            yield _name("session", ours, theirs)
+            yield _name(ours, theirs)
         else:
             async for difference in _in_log(one, other, ours):
                 yield difference
@@ -39,23 +46,23 @@ async def differences(one: Exporting, other: Exporting) -> AsyncIterator[str]:
         request_pages(one), request_pages(other), lambda request: request.key
     ):
         if mine is None or its is None or not _same_request(mine, its):
-            yield _name("request", mine, its)
+            yield _name(mine, its)
     async for state, its_state in _side_by_side(state_pages(one), state_pages(other), _state_place):
         if state != its_state:
-            yield _name("state", state, its_state)
+            yield _name(state, its_state)
     async for key, its_key in _side_by_side(key_pages(one), key_pages(other), _key_place):
         if key != its_key:
-            yield _name("idempotency key", key, its_key)
+            yield _name(key, its_key)
 
 
 async def _in_log(one: Exporting, other: Exporting, stored: StoredSession) -> AsyncIterator[str]:
-    key, log_id = stored.record.key, stored.record.log_id
+    key, log_id = stored.key, stored.record.log_id
     async for ours, theirs in _side_by_side(
         event_pages(one, key, log_id), event_pages(other, key, log_id), lambda record: record.session_sequence
     ):
         if ours != theirs:
             which = ours or theirs
-            yield f"event {which.session_sequence if which else 0} of session {_quoted(key)}"
+            yield f"event {which.session_sequence if which else 0} of {named(key)}"
 
 
 async def _side_by_side(
@@ -109,15 +116,10 @@ def _details(request: RequestRecord) -> bytes:
     return b"" if request.failure is None else canonical_json(request.failure.details)
 
 
-def _name(kind: str, one: object, other: object) -> str:
-    which = one if one is not None else other
-    key = which.record.key if isinstance(which, StoredSession) else getattr(which, "key", "")
+def _name(one: HasKey | None, other: HasKey | None) -> str:
+    which = one or other
+    assert which is not None
     missing = (
         " is missing in the first" if one is None else " is missing in the second" if other is None else ""
     )
-    return f"{kind} {_quoted(key)}{missing}"
-
-
-def _quoted(key: object) -> str:
-    parts = [getattr(key, part.name) for part in fields(key)] if is_dataclass(key) else key
-    return "/".join([str(part) or '""' for part in parts]) if isinstance(parts, list | tuple) else str(parts)
+    return named(which.key) + missing

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from flowstate_server.model.clock import SECOND
 from flowstate_server.model.events import EventRecord
@@ -18,8 +18,10 @@ from flowstate_server.model.records import (
 )
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
 from flowstate_server.stores.contract.exporting import Exporting
+from flowstate_server.stores.contract.pages import DamagedRecord
 from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.writes import ImportInterrupted, ImportRecords
+from flowstate_server.stores.transfer.naming import named
 from flowstate_server.stores.transfer.pages import (
     BYTES,
     COPY_METHOD,
@@ -30,8 +32,6 @@ from flowstate_server.stores.transfer.pages import (
     session_pages,
     state_pages,
 )
-
-Row = TypeVar("Row")
 
 REMEMBERED = 30 * 24 * 3600 * SECOND
 COPIER = "flowstate store copy"
@@ -68,7 +68,8 @@ async def copy_store(
     the source. ``report`` is called after each batch.
 
     Raises:
-        CopyRefused: the target has something else in it, another copy runs, or the stores can't do it.
+        CopyRefused: the target has something else in it, another copy runs, a record of the source can't be
+            understood, or the stores can't do it.
     """
     if not isinstance(target, Exporting):
         raise CopyRefused("the target can't tell how far a copy has come: it does not export")
@@ -97,14 +98,14 @@ class _Copy:
         """Find how far an earlier copy has come, else make sure that the target is empty."""
         self._expire = await self._target.time() + REMEMBERED
         before = IdempotencyKey("", COPIER, COPY_METHOD, "")
-        for known in await self._kept.export_idempotency_keys(after=before, limit=10):
+        for known in await self._kept.export_idempotency_keys(after=before, limit=10, max_bytes=BYTES):
             if known.key == self._key:
                 self._resume(known.reply)
                 return
         if (
             await self._kept.export_sessions(after=None, limit=1)
-            or await self._kept.export_states(after=None, limit=1)
-            or await self._kept.export_idempotency_keys(after=None, limit=1)
+            or await self._kept.export_states(after=None, limit=1, max_bytes=BYTES)
+            or await self._kept.export_idempotency_keys(after=None, limit=1, max_bytes=BYTES)
         ):
             raise CopyRefused("the target is not empty, and no copy of this source was begun in it")
 
@@ -119,9 +120,12 @@ class _Copy:
             self._idempotency_keys,
         )
         while self._stage < len(stages):
-            async for records, after in stages[self._stage](self._after):
-                await self._commit(records, self._stage, after)
-                yield self.copied
+            try:
+                async for records, after in stages[self._stage](self._after):
+                    await self._commit(records, self._stage, after)
+                    yield self.copied
+            except DamagedRecord as damage:
+                raise CopyRefused(f"{named(damage.key)} in the source can't be understood") from damage
             self._stage += 1
             self._after = []
         self.copied.done = True
@@ -154,19 +158,17 @@ class _Copy:
     async def _sessions(self, after: list[Json]) -> AsyncIterator[tuple[ImportRecords, list[Json]]]:
         async for page in session_pages(self._source, _session_key(after)):
             sessions = tuple([(one.record, one.head) for one in page])
-            yield replace(_nothing(), sessions=sessions), [*page[-1].record.key]
+            yield replace(_nothing(), sessions=sessions), [*page[-1].key]
 
     async def _requests_begun(self, after: list[Json]) -> AsyncIterator[tuple[ImportRecords, list[Json]]]:
         async for page in request_pages(self._source, _request_key(after)):
-            for some in _parts(page, _request_size):
-                yield replace(_nothing(), requests=tuple([_begun(one) for one in some])), [*some[-1].key]
+            yield replace(_nothing(), requests=tuple([_begun(one) for one in page])), [*page[-1].key]
 
     async def _requests_as_they_are(
         self, after: list[Json]
     ) -> AsyncIterator[tuple[ImportRecords, list[Json]]]:
         async for page in request_pages(self._source, _request_key(after)):
-            for some in _parts(page, _request_size):
-                yield replace(_nothing(), requests=tuple(some)), [*some[-1].key]
+            yield replace(_nothing(), requests=tuple(page)), [*page[-1].key]
 
     async def _events(self, after: list[Json]) -> AsyncIterator[tuple[ImportRecords, list[Json]]]:
         """Of many small sessions at once; ``after`` is the session, its log and the last event of it."""
@@ -192,8 +194,7 @@ class _Copy:
             kind, tenant, id, flow_kind = cast(tuple[str, str, str, str], tuple(after))
             place = ScopeKey(ScopeKind(kind), tenant, id, flow_kind)
         async for page in state_pages(self._source, place):
-            for some in _parts(page, lambda state: len(state.text)):
-                yield replace(_nothing(), states=tuple(some)), [*some[-1].key]
+            yield replace(_nothing(), states=tuple(page)), [*page[-1].key]
 
     async def _idempotency_keys(self, after: list[Json]) -> AsyncIterator[tuple[ImportRecords, list[Json]]]:
         place = IdempotencyKey(*cast(list[str], after)) if after else None
@@ -213,9 +214,7 @@ class _Waiting:
 
     def add(self, page: Sequence[EventRecord]) -> None:
         self.events += page
-        for record in page:
-            item = record.event.item
-            self._bytes += len(record.event.payload) + (0 if item is None else len(item.content))
+        self._bytes += sum([record.size for record in page])
 
     @property
     def enough(self) -> bool:
@@ -224,24 +223,6 @@ class _Waiting:
     def take(self) -> list[EventRecord]:
         taken, self.events, self._bytes = self.events, [], 0
         return taken
-
-
-def _parts(page: Sequence[Row], size_of: Callable[[Row], int]) -> Iterator[list[Row]]:
-    """``page`` in parts of some ``BYTES``: a store has seconds for each of them, over whatever network."""
-    part: list[Row] = []
-    size = 0
-    for row in page:
-        part.append(row)
-        size += size_of(row)
-        if size >= BYTES:
-            yield part
-            part, size = [], 0
-    if part:
-        yield part
-
-
-def _request_size(request: RequestRecord) -> int:
-    return len(request.input) + len(request.output or b"")
 
 
 def _nothing() -> ImportRecords:

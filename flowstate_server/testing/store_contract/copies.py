@@ -102,7 +102,7 @@ async def check_import_goes_on_where_it_was_or_not_at_all(harness: StoreHarness)
         await store.commit((first,))
     await store.commit((second,))
     assert dict(await store.load_states([one.key for one in states])) == {one.key: one for one in states}
-    [progress] = await exporting(store).export_idempotency_keys(after=None, limit=10)
+    [progress] = await exporting(store).export_idempotency_keys(after=None, limit=10, max_bytes=1000)
     assert progress == second.progress
 
 
@@ -116,7 +116,7 @@ async def check_imported_record_takes_the_place_of_an_older_one(harness: StoreHa
         progress = IdempotencyRecord(key, "p", b"%d" % version, 9)
         expected = None if version == 3 else b"3"
         await store.commit((ImportRecords(progress, expected, states=(state,)),))
-        assert list(await exporting(store).export_states(after=None, limit=10)) == [state]
+        assert list(await exporting(store).export_states(after=None, limit=10, max_bytes=1000)) == [state]
     assert (await store.commit((increment(user_scope("ada")),))).results[0].version == 6
 
 

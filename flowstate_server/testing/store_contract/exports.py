@@ -32,6 +32,7 @@ Row = TypeVar("Row")
 Key = TypeVar("Key")
 
 KINDS = tuple(ScopeKind)
+MANY = 1 << 20
 
 
 async def _pages(
@@ -74,6 +75,20 @@ async def _check_pages(
     return rows
 
 
+async def _check_bytes(
+    read: Callable[[Any, int], Awaitable[Sequence[Any]]], key_of: Callable[[Any], Any], rows: list[Any]
+) -> None:
+    """Pages of every number of bytes are the same rows, none larger than asked for but where one row is."""
+    for max_bytes in (1, 50, 500):
+        after: Any = None
+        found: list[Any] = []
+        while page := await read(after, max_bytes):
+            assert len(page) == 1 or sum(row.size for row in page) <= max_bytes
+            found += page
+            after = key_of(page[-1])
+        assert found == rows, max_bytes
+
+
 async def check_exported_sessions_are_all_there_are(harness: StoreHarness) -> None:
     """Sessions of all tenants are exported with their heads, by key, in pages that can be gone on with anywhere."""
     store = await harness.open()
@@ -97,13 +112,18 @@ async def check_exported_requests_are_all_there_are(harness: StoreHarness) -> No
     export = exporting(store)
     scenes = await populated(store)
     rows = await _check_pages(
-        lambda after, limit: export.export_requests(after=after, limit=limit),
+        lambda after, limit: export.export_requests(after=after, limit=limit, max_bytes=MANY),
         lambda row: row.key,
         tuple,
         {scene.request for scene in scenes},
     )
     for row in rows:
         assert row == await store.get_request(row.key)
+    await _check_bytes(
+        lambda after, max_bytes: export.export_requests(after=after, limit=1000, max_bytes=max_bytes),
+        lambda row: row.key,
+        rows,
+    )
 
 
 async def check_exported_states_are_all_there_are(harness: StoreHarness) -> None:
@@ -114,13 +134,18 @@ async def check_exported_states_are_all_there_are(harness: StoreHarness) -> None
     wanted = {key for name, scene in zip(NAMES, scenes[::2], strict=True) for key in scopes_of(scene, name)}
     await store.load_states((user_scope("never"),))
     rows = await _check_pages(
-        lambda after, limit: export.export_states(after=after, limit=limit),
+        lambda after, limit: export.export_states(after=after, limit=limit, max_bytes=MANY),
         lambda row: row.key,
         _state_place,
         {*wanted, GONE},
     )
     for row in rows:
         assert row == await state_of(store, row.key)
+    await _check_bytes(
+        lambda after, max_bytes: export.export_states(after=after, limit=1000, max_bytes=max_bytes),
+        lambda row: row.key,
+        rows,
+    )
     [gone] = [row for row in rows if row.key == GONE]
     assert (gone.version, gone.exists, gone.state) == (2, False, {})
 
@@ -135,14 +160,19 @@ async def check_exported_idempotency_keys_are_all_there_are(harness: StoreHarnes
     brief = IdempotencyKey("", "brief", "m", "k")
     await store.commit((PutIdempotencyKey(brief, "print", 0),))
     rows = await _check_pages(
-        lambda after, limit: export.export_idempotency_keys(after=after, limit=limit),
+        lambda after, limit: export.export_idempotency_keys(after=after, limit=limit, max_bytes=MANY),
         lambda row: row.key,
         _key_place,
         {*keys, brief},
     )
     assert all(row.fingerprint == "print" and row.reply and row.expire_time for row in rows)
+    await _check_bytes(
+        lambda after, max_bytes: export.export_idempotency_keys(after=after, limit=1000, max_bytes=max_bytes),
+        lambda row: row.key,
+        rows,
+    )
     await store.sweep_idempotency_keys(limit=10)
-    left = await export.export_idempotency_keys(after=None, limit=1000)
+    left = await export.export_idempotency_keys(after=None, limit=1000, max_bytes=MANY)
     assert {row.key for row in left} == keys
 
 
@@ -167,11 +197,11 @@ async def check_exported_events_are_the_whole_log(harness: StoreHarness) -> None
             after = rows[-1].session_sequence
         return rows
 
-    whole = await pages(1000, 1 << 20)
+    whole = await pages(1000, MANY)
     assert [row.session_sequence for row in whole] == list(range(1, 25))
     assert {row.request_id for row in whole} == {"", "request-1", "other"}
     assert [row.sequence for row in whole if row.request_id == "other"] == list(range(1, 7))
     assert sum(row.event.item is not None for row in whole) == 6
-    for limit, max_bytes in ((1, 1 << 20), (5, 1 << 20), (1000, 1), (1000, 500)):
+    for limit, max_bytes in ((1, MANY), (5, MANY), (1000, 1), (1000, 500)):
         assert await pages(limit, max_bytes) == whole, (limit, max_bytes)
     assert not await export.export_events(scene.session, "another", after=0, limit=10, max_bytes=1000)

@@ -150,9 +150,9 @@ async def everything(store: FilesystemStore) -> list[object]:
     sessions = await store.export_sessions(after=None, limit=100)
     found: list[object] = [
         sessions,
-        await store.export_requests(after=None, limit=100),
-        await store.export_states(after=None, limit=100),
-        await store.export_idempotency_keys(after=None, limit=100),
+        await store.export_requests(after=None, limit=100, max_bytes=1 << 20),
+        await store.export_states(after=None, limit=100, max_bytes=1 << 20),
+        await store.export_idempotency_keys(after=None, limit=100, max_bytes=1 << 20),
         await store.read_processes(),
     ]
     for session in sessions:

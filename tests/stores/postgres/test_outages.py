@@ -137,6 +137,7 @@ class TestOpening:
         "url",
         [
             f"postgresql://u:{SECRET}/@host/db",
+            f"postgresql://u:12345/{SECRET}@host/db",
             f"postgresql://u:{SECRET}@host:port/db",
             f"mysql://u:{SECRET}@host/db",
             f"host=localhost password={SECRET}",
