@@ -20,6 +20,7 @@ from flowstate_server.testing.history import History, Recorder, require_history
 from flowstate_server.testing.history.recorded_client import RecordedStates
 from tests.support import fault_flows
 from tests.support.as_sqlite import as_sqlite
+from tests.support.full_disk import CAN_FAIL_WRITES, fail_writes, let_write
 from tests.support.kill_load import CONFIG, Load, load_on
 from tests.support.ports import lasting_port
 from tests.support.postgres_server import PostgresServer, execute
@@ -68,7 +69,8 @@ async def test_a_fleet_on_sqlite(seconds: float, tmp_path: Path) -> None:
     chance = random.Random(seconds)
     url = f"sqlite:///{tmp_path / 'flowstate.db'}"
     async with server_processes(SERVERS, APP, store=url, **SETTINGS) as servers:
-        load = await _broken_in_turn(servers, [_killing(servers, chance)], seconds, chance)
+        faults = [_killing(servers, chance), _filling(servers, chance)]
+        load = await _broken_in_turn(servers, faults, seconds, chance)
         await _stop(servers)
     await _assert_kept(url, load, tmp_path)
 
@@ -76,10 +78,12 @@ async def test_a_fleet_on_sqlite(seconds: float, tmp_path: Path) -> None:
 @pytest.mark.parametrize("seconds", DURATIONS)
 async def test_a_server_on_files(seconds: float, tmp_path: Path) -> None:
     chance = random.Random(seconds)
-    url = f"file://{tmp_path / 'flowstate'}"
+    folder = tmp_path / "flowstate"
+    url = f"file://{folder}"
     listen = f"127.0.0.1:{lasting_port()}"
     async with server_processes(1, APP, store=url, listen=listen, **SETTINGS) as servers:
-        load = await _broken_in_turn(servers, [_killing(servers, chance)], seconds, chance)
+        faults = [_killing(servers, chance), _filling(servers, chance), _tearing(servers, folder)]
+        load = await _broken_in_turn(servers, faults, seconds, chance)
         await _stop(servers)
     await _assert_kept(url, load, tmp_path)
 
@@ -92,6 +96,39 @@ def _killing(servers: Sequence[ServerProcess], chance: random.Random) -> Fault:
         await server.start()
 
     return kill
+
+
+def _filling(servers: Sequence[ServerProcess], chance: random.Random) -> Fault:
+    """The disk is full for a while."""
+
+    async def fill() -> None:
+        if not CAN_FAIL_WRITES:
+            return
+        for server in servers:
+            fail_writes(server)
+        await asyncio.sleep(chance.uniform(0.2, 1.0))
+        for server in servers:
+            let_write(server)
+
+    return fill
+
+
+def _tearing(servers: Sequence[ServerProcess], folder: Path) -> Fault:
+    """The process ends in the middle of writing a line to the journal, as far as the next one can tell."""
+
+    def tear() -> None:
+        journal = folder / "journal.jsonl"
+        line = journal.read_bytes().splitlines(keepends=True)[-1:] or [b'{"half":"']
+        with journal.open("ab") as file:
+            file.write(line[0][: len(line[0]) // 2])
+
+    async def kill_and_tear() -> None:
+        for server in servers:
+            server.kill()
+            await asyncio.to_thread(tear)
+            await server.start()
+
+    return kill_and_tear
 
 
 async def _broken_in_turn(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-import resource
 import sqlite3
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,8 +21,9 @@ from flowstate_server.flows import Action, Audience, Context, action, define_flo
 from flowstate_server.stores.sqlite import SqliteStore
 from flowstate_server.testing.server import running_server
 from tests.support.fault_flows import KIND
+from tests.support.full_disk import fail_writes, let_write, linux
 from tests.support.kill_load import load_on
-from tests.support.server_process import ServerProcess, server_process
+from tests.support.server_process import server_process
 from tests.support.waiting import soon, until
 from tests.support.whole_database import INTERRUPTED, assert_whole, opened, statuses_of, unfinished
 
@@ -180,19 +179,8 @@ async def test_what_a_quiet_run_has_emitted_comes_when_there_is_room(path: Path)
 # --- a server process to which every write fails
 
 
-def fail_writes(server: ServerProcess) -> None:
-    """No file may grow: not the database, and not the log either."""
-    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
-
-
-def let_write(server: ServerProcess) -> None:
-    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-
-
 LOG_NOT_WRITTEN = 120
 """Python's own exit code when it can't flush stderr in the end."""
-
-linux = pytest.mark.skipif(sys.platform != "linux", reason="prlimit")
 
 
 @linux
