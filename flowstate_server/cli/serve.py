@@ -39,7 +39,10 @@ def serve(
     ] = None,
     profile: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Which of the app's own store profiles. Default: default."),
+        typer.Option(
+            metavar="NAME",
+            help="Which of the app's own store profiles; not together with --store. Default: default.",
+        ),
     ] = None,
     listen: Annotated[
         str | None,
@@ -80,6 +83,12 @@ def serve(
         )
     except SettingsError as error:
         give_up(str(error), MISUSED)
+    if {"store", "profile"} <= settings.model_fields_set:
+        give_up(
+            "a store by URL (--store, FLOWSTATE_STORE) and a profile of the app's own stores "
+            "(--profile, FLOWSTATE_PROFILE) exclude each other",
+            MISUSED,
+        )
     raise typer.Exit(_run(serve_until_stopped(app, load_app(app), settings)))
 
 

@@ -26,8 +26,8 @@ _logger = logging.getLogger(__name__)
 async def serve_until_stopped(name: str, app: FlowState, settings: Settings) -> int:
     """Serve ``app`` until a signal, then drain; the exit code."""
     signals = _signals()
-    announcement = Announcement(name, app, settings)
     server, port = await _start(app, settings)
+    announcement = Announcement(name, app, settings)
     settle_garbage_collector()
     announcement.listening(port)
     await signals.get()

@@ -110,6 +110,14 @@ REFUSED = {
     "unknown attribute": (["examples.chat:nope"], "the module has no nope"),
     "neither app nor flow": (["examples.chat:label"], "neither a FlowState nor a Flow"),
     "unknown store": (["examples.chat:flowstate", "--store", "mongo://x"], "no store for 'mongo:...'"),
+    "unknown profile": (
+        ["examples.chat:flowstate", "--profile", "archiv"],
+        "there is no store profile 'archiv', only default",
+    ),
+    "store and profile": (
+        ["examples.chat:flowstate", "--profile", "default", "--store", "memory"],
+        "(--profile, FLOWSTATE_PROFILE) exclude each other",
+    ),
     "store that can't be opened": (
         ["examples.chat:flowstate", "--store", "sqlite:////dev/null/x"],
         "can't be opened",
@@ -135,6 +143,18 @@ REFUSED = {
 @pytest.mark.parametrize(("arguments", "problem"), REFUSED.values(), ids=REFUSED)
 def test_what_can_not_be_served_is_one_line_and_exit_code_2(arguments: list[str], problem: str) -> None:
     _assert_refused(flowstate("serve", *arguments, FLOWSTATE_LISTEN="127.0.0.1:0"), problem)
+
+
+@pytest.mark.parametrize(
+    ("environment", "problem"),
+    [
+        ({"FLOWSTATE_PROFILE": "nope"}, "there is no store profile 'nope'"),
+        ({"FLOWSTATE_PROFILE": "default", "FLOWSTATE_STORE": "memory"}, "exclude each other"),
+    ],
+    ids=["unknown", "with a store"],
+)
+def test_a_profile_of_the_environment_is_refused_alike(environment: dict[str, str], problem: str) -> None:
+    _assert_refused(flowstate("serve", "examples.chat:flowstate", *LOCALLY, **environment), problem)
 
 
 def test_a_setting_that_is_wrong_is_named() -> None:
