@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from math import ceil
 
-from flowstate_server.errors import ServiceError, StoreOpenError
+from flowstate_server.errors import InternalError, ServiceError, StoreOpenError
+from flowstate_server.model.clock import SECOND
 from flowstate_server.store_urls import path_of, redacted, store_from_url
 from flowstate_server.stores.contract.exporting import Exporting
 from flowstate_server.stores.contract.pages import DamagedRecord
@@ -33,6 +35,7 @@ async def migrate(url: str) -> None:
 async def check(url: str) -> AsyncIterator[str]:
     """What does not fit together in the store, one line each; raises ``Unmaintained``."""
     async with _opened(existing=[url]) as (store,):
+        await _refuse_in_use(store)
         async for problem in check_store(store):
             yield problem
 
@@ -45,6 +48,8 @@ async def copy(
     ``report`` hears of the progress, ``differs`` of each record that is not the same in both.
     """
     async with _opened(existing=[source], created=[target]) as (one, other):
+        await _refuse_in_use(one)
+        await _refuse_in_use(other)
         if isinstance(one, MemoryStore):
             raise Unmaintained(
                 "memory is empty in a new process; to copy it, call copy_store where it is in use"
@@ -71,8 +76,22 @@ async def _opened(*, existing: Sequence[str] = (), created: Sequence[str] = ()) 
         raise Unmaintained(str(error)) from error
     except (DamagedRecord, LookupError) as error:
         raise Unmaintained(f"the store is damaged, flowstate store check may say where: {error}") from error
+    except InternalError as error:
+        raise Unmaintained(f"the store is damaged: {error.__cause__ or error}") from error
     except ServiceError as error:
         raise Unmaintained(str(error), retryable=True) from error
+
+
+async def _refuse_in_use(store: Store) -> None:
+    """What a server changes meanwhile would be copied in part, and found not to fit together."""
+    now = await store.time()
+    for record in await store.read_processes():
+        if record.expire_time > now and not record.fenced:
+            seconds = ceil((record.expire_time - now) / SECOND)
+            raise Unmaintained(
+                f"the server {record.process} uses the store; stop it, or wait {seconds} s if it was killed",
+                retryable=True,
+            )
 
 
 def _name(url: str) -> str:

@@ -33,6 +33,8 @@ def store_from_url(url: str, *, create: bool = True) -> Store:
         return MemoryStore()
     scheme = url.partition(":")[0]
     path = path_of(url)
+    if path is not None and "?" in url:
+        raise ValueError(f"{url!r} has parameters, a store of files takes none")
     if scheme == "sqlite" and path is not None:
         from flowstate_server.stores.sqlite.store import SqliteStore
 

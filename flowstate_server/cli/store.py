@@ -19,6 +19,7 @@ from flowstate_server.maintenance import Copied, Unmaintained
 from flowstate_server.store_urls import FORMS, redacted
 
 MOST_SHOWN = 20
+STALE = "FROM has changed since the copy was begun; copy it again, to an empty TO"
 
 Url = Annotated[str, typer.Argument(metavar="URL", help=FORMS)]
 
@@ -68,8 +69,11 @@ def copy(
             copied = await maintenance.copy(source, target, progress.show, found.append)
         for difference in found[:MOST_SHOWN]:
             _say({"event": "difference", "difference": difference}, f"different: {difference}")
-        outcome = f"{len(found)} differences" if found else "compared, no difference"
-        event = {"event": "copied", "counts": copied.counts, "differences": len(found)}
+        event: dict[str, object] = {"event": "copied", "counts": copied.counts, "differences": len(found)}
+        outcome = "compared, no difference"
+        if found:
+            event["problem"] = STALE
+            outcome = f"{len(found)} differences: {STALE}"
         _say(event, f"Copied {_counted(copied)}; {outcome}.")
         return FAILED if found else 0
 

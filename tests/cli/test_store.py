@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -14,9 +15,11 @@ from typing import Any
 import asyncpg
 import pytest
 
+from flowstate_server.stores.contract.writes import RenewLease
 from flowstate_server.stores.sqlite.store import SqliteStore
-from tests.support.filled_store import fill
+from tests.support.filled_store import PROCESS, fill
 from tests.support.postgres_server import fresh_database
+from tests.support.server_process import server_process
 
 SESSIONS = 20
 
@@ -26,6 +29,7 @@ async def filled(tmp_path: Path) -> str:
     store = SqliteStore(tmp_path / "filled.db")
     await store.open()
     await fill(store, SESSIONS)
+    await store.commit((RenewLease(PROCESS, 1),))  # whoever filled it has gone
     await store.close()
     return f"sqlite:///{tmp_path / 'filled.db'}"
 
@@ -58,6 +62,44 @@ def test_problems_are_told_one_by_one(filled: str) -> None:
     assert "runs on a process that is not there" in events[0]["problem"]
 
 
+@pytest.mark.parametrize("command", [("check",), ("copy", "memory")])
+async def test_a_store_in_use_is_left_alone(filled: str, command: tuple[str, ...]) -> None:
+    async with server_process(store=filled) as server:
+        arguments = (*command[:1], filled, *command[1:])
+        code, events, problem = await asyncio.to_thread(run, *arguments)
+        assert (code, events) == (1, [])
+        assert "uses the store; stop it, or wait" in problem
+        assert await server.terminate() == 0
+    assert (await asyncio.to_thread(run, *arguments))[0] == 0, "a server that stopped gives it up at once"
+
+
+async def test_a_store_in_use_is_migrated(filled: str) -> None:
+    async with server_process(store=filled):
+        assert (await asyncio.to_thread(run, "migrate", filled))[0] == 0
+
+
+@pytest.mark.parametrize("command", [("check",), ("copy", "memory")])
+def test_a_damaged_database_is_called_damaged(filled: str, command: tuple[str, ...]) -> None:
+    with Path(filled.removeprefix("sqlite:///")).open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(size // 3)
+        file.write(bytes(size // 3))
+    code, _, problem = run(*command[:1], filled, *command[1:])
+    assert code == 2
+    assert "the store is damaged" in problem
+
+
+def test_a_copy_that_has_fallen_behind_is_to_be_begun_anew(filled: str, tmp_path: Path) -> None:
+    target = f"sqlite:///{tmp_path / 'copy.db'}"
+    assert run("copy", filled, target)[0] == 0
+    with closing(sqlite3.connect(filled.removeprefix("sqlite:///"))) as database:
+        database.execute("UPDATE states SET version = version + 1 WHERE id = 'ada'")
+        database.commit()
+    code, events, _ = run("copy", filled, target)
+    assert (code, events[-1]["differences"]) == (1, 2)
+    assert "to an empty TO" in events[-1]["problem"]
+
+
 def test_a_copy_tells_its_progress_and_is_compared(filled: str, tmp_path: Path) -> None:
     target = f"sqlite:///{tmp_path / 'copy.db'}"
     code, events, problem = run("copy", filled, target)
@@ -87,6 +129,8 @@ def test_a_copy_onto_something_else_is_refused(filled: str, tmp_path: Path) -> N
         (("copy", "memory", "memory"), "memory is empty in a new process"),
         (("check", "sqlite:////nowhere/at/all.db"), "there is no store at /nowhere/at/all.db"),
         (("check", "file:///nowhere/at/all"), "there is no store at /nowhere/at/all"),
+        (("check", "sqlite:///store.db?mode=ro"), "has parameters, a store of files takes none"),
+        (("migrate", "file:store?x=1"), "has parameters, a store of files takes none"),
         (("copy", "file:///nowhere/at/all", "memory"), "there is no store at /nowhere/at/all"),
     ],
 )

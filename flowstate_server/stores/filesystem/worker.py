@@ -11,11 +11,13 @@ from typing import ParamSpec, TypeVar
 from flowstate_server.errors import InternalError, StoreUnavailableError
 from flowstate_server.model.clock import Micros, system_micros
 from flowstate_server.model.ids import new_id
+from flowstate_server.stores.seldom import Seldom
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
+_log.addFilter(Seldom())
 
 
 class Worker:

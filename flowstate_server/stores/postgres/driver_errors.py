@@ -11,8 +11,10 @@ import asyncpg
 from flowstate_server.errors import InternalError, StoreUnavailableError
 from flowstate_server.model.ids import new_id
 from flowstate_server.stores.contract.storage import Conflict
+from flowstate_server.stores.seldom import Seldom
 
 _log = logging.getLogger(__name__)
+_log.addFilter(Seldom())
 
 DRIVER_ERRORS = (
     asyncpg.PostgresError,

@@ -1,8 +1,8 @@
 """The tables of adapters: ``python -m flowstate_server.testing.store_contract HARNESSES [FOLDER]``.
 
-``HARNESSES`` names, as ``module:name``, a function from an empty folder to a harness, or a mapping of such functions by
-the adapters' names. Prints their table; given a ``FOLDER`` it renews the section "Conformance" of each
-``FOLDER/<name>/README.md`` that exists instead.
+``HARNESSES`` names, as ``module:name``, a function from a path (nothing is there yet) to a harness, or a mapping of
+such functions by the adapters' names. Prints their table; given a ``FOLDER`` it renews the section "Conformance" of
+each ``FOLDER/<name>/README.md`` that exists instead.
 """
 
 from __future__ import annotations
@@ -38,13 +38,16 @@ async def main(harnesses: str, folder: str | None = None) -> None:
 
 def _adapters(name: str) -> Mapping[str, MakeHarness]:
     module, _, member = name.partition(":")
-    found = getattr(import_module(module), member)
+    try:
+        found = getattr(import_module(module), member)
+    except (ImportError, AttributeError, ValueError) as error:
+        sys.exit(f"{name!r} is no module:name that can be imported: {error}")
     return found if isinstance(found, Mapping) else {member: found}
 
 
 async def _provided(make: MakeHarness) -> Provided:
     with TemporaryDirectory() as folder:
-        return await provided_by(make(Path(folder)))
+        return await provided_by(make(Path(folder, "data")))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import re
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -135,3 +136,46 @@ async def test_the_contracts_readme_checks_a_history() -> None:
     recorder: Any = known["recorder"]
     assert len(recorder.history.answered) == 101
     await store.close()
+
+
+SPOILT = """
+from flowstate_server.stores.memory import MemoryStore
+from flowstate_server.testing.store_contract import StoreHarness
+from flowstate_server.testing.store_contract.states import check_state_never_written
+
+
+class Spoilt(MemoryStore):
+    async def load_states(self, keys):
+        return {}
+
+
+class Harness(StoreHarness):
+    def make(self):
+        return Spoilt()
+
+
+async def test_it():
+    async with Harness() as harness:
+        await check_state_never_written(harness)
+"""
+
+
+def test_a_failed_check_tells_what_it_compared(tmp_path: Path) -> None:
+    """In a run of pytest of somebody else's, which knows nothing of the suite beforehand."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\n")
+    (tmp_path / "test_theirs.py").write_text(SPOILT)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_theirs.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False)
+    assert done.returncode == 1
+    assert "assert set() == {" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "name", ["nowhere:ADAPTERS", "tests.stores.adapters:NOTHING", "tests.stores.adapters"]
+)
+def test_a_name_that_is_none_is_said(name: str) -> None:
+    command = [sys.executable, "-m", "flowstate_server.testing.store_contract", name]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"'{name}' is no module:name that can be imported")
+    assert "Traceback" not in done.stderr
