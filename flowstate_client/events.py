@@ -208,9 +208,10 @@ class CustomEvent(Event):
 class Trimmed(Event):
     """Transient events were swept before this reader came: the lowest is ``first``, the highest ``last``.
 
-    Not an event of the log (its ``sequence`` is 0). Durable events are all there, but changes of state may be among
-    those that are not: ``snapshot`` is what the flow shows of the session now, fetched when this was first found out
-    (``None`` if that failed; take one yourself).
+    Not an event of the log: it comes ahead of the first batch that lacks some, which may begin with older events, and
+    has no sequence, time or event id; ``session_id`` is empty if it could not be found out. Durable events are all
+    there, but changes of state may be among those that are not: ``snapshot`` is what the flow shows of the session
+    now, fetched when this was first found out (``None`` if that failed; take one yourself).
     """
 
     first: int = 0

@@ -76,6 +76,7 @@ class EventStream:
         self._metadata: tuple[tuple[str, str], ...] = ()
         self._correlation_id = new_correlation_id()
         self._snapshot: Snapshot[Any] | None = None
+        self._session_id = ""  # known when something was found to be swept
         self._closed = False
         self._busy = False
         config = caller.config
@@ -99,7 +100,10 @@ class EventStream:
                     self._events.extend(await self._more())
             first = self._events[0]
             if isinstance(first, Trimmed):
-                self._events[0] = replace(first, snapshot=await self._present())
+                snapshot = await self._present()
+                self._events[0] = replace(
+                    first, request_id=self.request_id, session_id=self._session_id, snapshot=snapshot
+                )
         except asyncio.CancelledError:
             # Not closed: who catches the cancellation may read on, from the same position.
             self._hang_up()
@@ -202,7 +206,8 @@ class EventStream:
                 found = await self._caller.read(
                     "FlowService/GetActionRequest", stub.GetActionRequest, request
                 )
-                self._snapshot = await Sessions(self._caller).snapshot(found.action_request.session_id)
+                self._session_id = found.action_request.session_id
+                self._snapshot = await Sessions(self._caller).snapshot(self._session_id)
             except FlowStateError as error:
                 _log.info("no snapshot for the trimmed tail of %s: %s", self.request_id, error)
         return self._snapshot

@@ -18,8 +18,10 @@ _STYLES = {"request": "bold", "item": "green", "state_change": "cyan", "block": 
 
 def event_line(event: Event) -> Text:
     """``  12 14:02:11 item.delta      "Hello "``; text from the log is quoted, so that it can't move the cursor."""
-    line = Text.assemble((f"{event.sequence:>5} ", "dim"))
-    line.append(f"{event.time.astimezone():%H:%M:%S} ", style="dim")
+    if isinstance(event, events.Trimmed):  # a notice, which has no place and time of its own
+        line = Text(f"{'-':>5} {'-':<8} ", style="dim")
+    else:
+        line = Text(f"{event.sequence:>5} {event.time.astimezone():%H:%M:%S} ", style="dim")
     name = event.type or type(event).__name__.lower()
     line.append(f"{name:<21} ", style=_style(event, name))
     line.append(" ".join(_facts(event)))
@@ -64,7 +66,7 @@ def _facts(event: Event) -> Iterable[str]:
         case events.CustomEvent():
             yield f"{_quoted(event.name)} {_quoted(event.data)}"
         case events.Trimmed():
-            yield f"events {event.first} to {event.last} have been swept, at least in part"
+            yield f"of the events {event.first} to {event.last} those kept for a short time only are gone"
         case _:
             yield "/".join(event.block_path)
 

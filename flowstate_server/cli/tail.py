@@ -10,7 +10,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from flowstate_client import Event, FlowStateClient, FlowStateError
+from flowstate_client import Event, FlowStateClient, FlowStateError, Trimmed
 from flowstate_server.cli.connection import (
     DEFAULT_SERVER,
     Server,
@@ -24,6 +24,8 @@ from flowstate_server.cli.connection import (
 )
 from flowstate_server.cli.event_line import event_line
 from flowstate_server.cli.problem import FAILED, INTERRUPTED, MISUSED, give_up
+
+NOTICED = ("type", "request_id", "session_id", "first", "last", "cursor", "snapshot")
 
 
 def tail(
@@ -66,8 +68,11 @@ def _printer() -> Callable[[Event], None]:
 
 
 def event_json(event: Event) -> str:
-    """Every field of ``event`` as one line of JSON."""
-    return orjson.dumps(event, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
+    """Every field of ``event`` as one line of JSON; of a notice those that mean something."""
+    value: Any = event
+    if isinstance(event, Trimmed):
+        value = {name: getattr(event, name) for name in NOTICED if getattr(event, name)}
+    return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def _plain(value: Any) -> Any:

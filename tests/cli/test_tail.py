@@ -3,13 +3,24 @@ from __future__ import annotations
 import json
 import signal
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
-from flowstate_client import CustomEvent, Event, Item, ItemDelta, ItemDone, RequestFailed, Scope, StateChange
+from flowstate_client import (
+    CustomEvent,
+    Event,
+    Item,
+    ItemDelta,
+    ItemDone,
+    RequestFailed,
+    Scope,
+    StateChange,
+    Trimmed,
+)
 from flowstate_client.models import Failure
 from flowstate_server.cli.event_line import event_line
-from tests.cli.flowstate_command import flowstate, started
+from tests.cli.flowstate_command import flowstate, started, told
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -53,6 +64,21 @@ def test_it_shows_events_as_they_come_and_ends_with_ctrl_c(slow_server: str) -> 
         assert process.stderr.read() == ""
 
 
+def test_swept_events_are_noticed_with_what_has_a_meaning() -> None:
+    command = ("serve", "examples.chat:flowstate", "--listen", "127.0.0.1:0")
+    with started(*command, FLOWSTATE_TRANSIENT_RETENTION="0", FLOWSTATE_LEASE="0.3") as process:
+        server = str(told(process, "listening")["address"])
+        say = ("call", "chat", "say", '{"message": "hello"}', "--request-id", "old", "--session", "s1")
+        flowstate(*say, "--server", server)
+        notice: dict[str, Any] = {}
+        while notice.get("type") != "trimmed":
+            lines = flowstate("tail", "old", "--server", server).stdout.splitlines()
+            notice = json.loads(lines[0])
+    assert notice.keys() == {"type", "request_id", "session_id", "first", "last", "cursor", "snapshot"}
+    assert (notice["request_id"], notice["session_id"]) == ("old", "s1")
+    assert 0 < notice["first"] <= notice["last"]
+
+
 def test_an_unknown_request_is_a_failure(slow_server: str) -> None:
     done = flowstate("tail", "nobody", "--server", slow_server)
     assert done.code == 1
@@ -75,6 +101,10 @@ LINES: dict[str, tuple[Event, str]] = {
             type="request.failed", failure=Failure("INTERNAL", "the action failed", error_id="err_1")
         ),
         'INTERNAL: "the action failed" err_1',
+    ),
+    "swept events": (
+        Trimmed(type="trimmed", first=3, last=12),
+        "    - -        trimmed               of the events 3 to 12 those kept for a short time only are gone",
     ),
     "terminal controls": (
         CustomEvent(type="custom", name="x", data="\x1b[2J\x9b\u202e"),

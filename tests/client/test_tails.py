@@ -188,6 +188,7 @@ async def test_a_trimmed_range_is_yielded_once(server: FakeServer, client: FlowS
     events = await record_events(client.flows.handle("req_1"))
     assert [type(event) for event in events] == [Trimmed, ItemDelta, RequestCompleted]
     assert (events[0].first, events[0].last) == (1, 3)  # type: ignore[attr-defined]
+    assert (events[0].request_id, events[0].session_id) == ("req_1", "sess_1")
 
 
 @pytest.mark.parametrize("fault", ["hole", "repeat", "back", "other log", "wrong start"])
