@@ -16,6 +16,8 @@ from rich.console import Console
 from flowstate_client import Flows, FlowStateClient, FlowStateError, RunHandle
 from flowstate_server.cli.connection import (
     DEFAULT_SERVER,
+    ORG_VARIABLE,
+    USER_VARIABLE,
     Server,
     Tenant,
     Tls,
@@ -39,9 +41,10 @@ def call(
         str, typer.Option(help="The session; a new id makes a new one, none an ephemeral one.")
     ] = "",
     user: Annotated[
-        str, typer.Option(envvar="FLOWSTATE_USER", help="The user; without a token, you by your login name.")
+        str,
+        typer.Option(envvar=USER_VARIABLE, help="The user; without a token, you by your login name."),
     ] = "",
-    org: Annotated[str, typer.Option(envvar="FLOWSTATE_ORG", help="The org.")] = "",
+    org: Annotated[str, typer.Option(envvar=ORG_VARIABLE, help="The org.")] = "",
     request_id: Annotated[
         str, typer.Option(help="An id of your own: repeating the command attaches to the first request.")
     ] = "",
@@ -54,7 +57,10 @@ def call(
     tls: Tls = False,
     tls_ca: TlsCa = None,
 ) -> None:
-    """Run an action and print its output: pretty on a terminal, one line of JSON in a pipe."""
+    """Run an action and print its output: pretty on a terminal, one line of JSON in a pipe.
+
+    Its request and session are told on stderr as soon as it has been dispatched.
+    """
     value = _parsed(sys.stdin.read() if input == "-" else input)
     client = connect(server, tenant=tenant, token=token, trusted=trusted, tls=tls, tls_ca=tls_ca)
 
@@ -92,10 +98,13 @@ async def _run(
 
 
 def _announce(run: RunHandle) -> None:
-    """For people: what to tail, and the session to go on with."""
+    """What to tail, and the session to go on with: on stderr, in words or as a line of JSON."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     if console.is_terminal:
         console.print(f"request {run.request_id} in session {run.session_id}", style="dim", markup=False)
+    else:
+        event = {"event": "dispatched", "request_id": run.request_id, "session_id": run.session_id}
+        print(orjson.dumps(event).decode(), file=sys.stderr, flush=True)
 
 
 def _print(output: Any) -> None:

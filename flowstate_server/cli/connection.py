@@ -15,6 +15,8 @@ from flowstate_client import ConnectError, FlowStateClient, FlowStateError
 from flowstate_server.cli.problem import FAILED, MISUSED, give_up
 
 DEFAULT_SERVER = "127.0.0.1:7437"
+USER_VARIABLE = "FLOWSTATE_USER"
+ORG_VARIABLE = "FLOWSTATE_ORG"
 REACH_SECONDS = 3.0
 REASON_SECONDS = 2.0
 
@@ -45,7 +47,15 @@ TlsCa = Annotated[
 
 
 def connect(
-    server: str, *, tenant: str, token: str, trusted: bool, tls: bool, tls_ca: Path | None
+    server: str,
+    *,
+    tenant: str,
+    token: str,
+    trusted: bool,
+    tls: bool,
+    tls_ca: Path | None,
+    user: str = "",
+    org: str = "",
 ) -> FlowStateClient:
     """A client, not yet opened; to be followed by ``reach`` when it is."""
     _check_address(server)
@@ -54,6 +64,8 @@ def connect(
         return FlowStateClient.connect(
             server,
             tenant=tenant or None,
+            user=user or None,
+            org=org or None,
             token=token or None,
             plane="trusted" if trusted else None,
             tls=tls,

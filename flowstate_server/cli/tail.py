@@ -13,6 +13,8 @@ from rich.console import Console
 from flowstate_client import Event, FlowStateClient, FlowStateError, Trimmed
 from flowstate_server.cli.connection import (
     DEFAULT_SERVER,
+    ORG_VARIABLE,
+    USER_VARIABLE,
     Server,
     Tenant,
     Tls,
@@ -32,6 +34,15 @@ def tail(
     request_id: Annotated[str, typer.Argument(help="Id of the request.")],
     server: Server = DEFAULT_SERVER,
     after: Annotated[int, typer.Option(min=0, metavar="SEQUENCE", help="Begin behind this event.")] = 0,
+    user: Annotated[
+        str,
+        typer.Option(
+            envvar=USER_VARIABLE, help="Only if it is this user's request; a token decides by itself."
+        ),
+    ] = "",
+    org: Annotated[
+        str, typer.Option(envvar=ORG_VARIABLE, help="Only if it is in this org; a token decides by itself.")
+    ] = "",
     tenant: Tenant = "",
     token: Token = "",
     trusted: Trusted = False,
@@ -39,7 +50,17 @@ def tail(
     tls_ca: TlsCa = None,
 ) -> None:
     """Follow a request until it ends: a line for each event on a terminal, lines of JSON in a pipe."""
-    client = connect(server, tenant=tenant, token=token, trusted=trusted, tls=tls, tls_ca=tls_ca)
+    client = connect(
+        server,
+        # A token that is bound to no user is refused when the call claims one.
+        user="" if token else user,
+        org="" if token else org,
+        tenant=tenant,
+        token=token,
+        trusted=trusted,
+        tls=tls,
+        tls_ca=tls_ca,
+    )
     try:
         asyncio.run(_follow(client, request_id, after, _printer()))
     except KeyboardInterrupt:

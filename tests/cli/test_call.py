@@ -11,9 +11,19 @@ from tests.cli.flowstate_command import flowstate, started
 def test_it_prints_the_output_as_one_line_of_json(chat_server: str) -> None:
     done = flowstate("call", "chat", "say", '{"message": "hello"}', FLOWSTATE_SERVER=chat_server)
     assert done.code == 0
-    assert done.stderr == ""
     assert json.loads(done.stdout).startswith("Hello!")
     assert len(done.stdout.splitlines()) == 1
+
+
+def test_it_tells_the_request_on_stderr_in_a_line_of_json(chat_server: str) -> None:
+    done = flowstate(
+        "call", "chat", "say", '{"message": "hello"}', "--server", chat_server, "--session", "told"
+    )
+    event = json.loads(done.stderr)
+    assert (event["event"], event["session_id"]) == ("dispatched", "told")
+    tail = flowstate("tail", event["request_id"], "--server", chat_server)
+    assert tail.code == 0
+    assert json.loads(tail.stdout.splitlines()[-1])["output"] == json.loads(done.stdout)
 
 
 def test_the_input_may_come_from_stdin_and_a_session_goes_on(chat_server: str) -> None:
@@ -65,8 +75,9 @@ async def test_ctrl_c_leaves_the_run_alone(slow_server: str) -> None:
     with started(*command) as process:
         async with FlowStateClient.connect(slow_server) as client:
             run = await _known(client, "left-alone")
-            process.send_signal(signal.SIGINT)
             assert process.stderr is not None
+            assert json.loads(process.stderr.readline())["request_id"] == "left-alone"
+            process.send_signal(signal.SIGINT)
             assert process.stderr.read() == ""
             assert process.wait(10) == 130
             assert (await run.get()).status is RequestStatus.IN_PROGRESS

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import signal
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,6 +45,38 @@ def test_it_begins_behind_a_sequence(chat_server: str) -> None:
     middle = json.loads(whole[2])["sequence"]
     rest = flowstate("tail", "half", "--server", chat_server, "--after", str(middle)).stdout.splitlines()
     assert rest == whole[3:]
+
+
+@pytest.mark.parametrize(
+    ("option", "variable", "refusal"),
+    [
+        ("--user", "FLOWSTATE_USER", "REQUEST_NOT_FOUND"),
+        ("--org", "FLOWSTATE_ORG", "ORG_BINDING_MISMATCH"),
+    ],
+    ids=["user", "org"],
+)
+def test_the_request_must_be_of_the_user_and_org_that_are_given(
+    slow_server: str, option: str, variable: str, refusal: str
+) -> None:
+    call = ("call", "slow", "nap", "0.0", "--request-id", f"of-acme{option}", "--server", slow_server)
+    assert flowstate(*call, "--user", "acme", "--org", "acme").code == 0
+    tail = ("tail", f"of-acme{option}", "--server", slow_server)
+    assert flowstate(*tail, option, "acme").code == 0
+    assert flowstate(*tail, **{variable: "acme"}).code == 0
+    for refused in (flowstate(*tail, option, "other"), flowstate(*tail, **{variable: "other"})):
+        assert refused.code == 1
+        assert refusal in refused.stderr
+
+
+def test_a_token_decides_whose_requests_are_seen(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens.toml"
+    tokens.write_text('[[tokens]]\ntoken = "of-nobody"\n')
+    command = ("serve", "tests.cli.slow_flow:slow", "--listen", "127.0.0.1:0", "--tokens", str(tokens))
+    with started(*command) as process:
+        server = str(told(process, "listening")["address"])
+        options = ("--server", server, "--token", "of-nobody", "--user", "ada")
+        assert flowstate("call", "slow", "nap", "0.0", "--request-id", "r", *options).code == 0
+        assert flowstate("tail", "r", *options).code == 0
 
 
 def test_the_trusted_plane_shows_what_is_internal(slow_server: str) -> None:
