@@ -82,7 +82,7 @@ def _folder(rest: str) -> str:
 def _postgres(url: str, create: bool) -> Store:
     if find_spec("asyncpg") is None:
         raise ValueError(
-            "the driver of Postgres is not installed; install it with: pip install 'flowstate-grpc[postgres]'"
+            "the driver of Postgres is not installed; it comes with the extra 'postgres' of this package"
         )
     from flowstate_server.stores.postgres import postgres_stores
 

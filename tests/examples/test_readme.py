@@ -8,8 +8,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from flowstate_server.flows import action, define_flow
+from flowstate_server.model.events import EventType
 from flowstate_server.rpc.token_file import read_tokens
 from flowstate_server.settings import Settings
+from flowstate_server.testing import run_flow
 from tests.cli.flowstate_command import CHECKOUT, started, told
 
 TEXT = (CHECKOUT / "README.md").read_text("utf-8")
@@ -19,7 +24,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
 
 
-FLOW, CALL, TEST = blocks("python")
+FLOW, BLOCK, CALL, TEST = blocks("python")
 
 
 async def test_the_flow_passes_its_test() -> None:
@@ -27,6 +32,18 @@ async def test_the_flow_passes_its_test() -> None:
     exec(compile(FLOW, "my_chat.py", "exec"), names)
     exec(compile(TEST, "test_my_chat.py", "exec"), names)
     await names["test_say"]()
+
+
+@pytest.mark.parametrize("org", ["", "acme"])
+async def test_a_block_has_what_is_said(org: str) -> None:
+    names: dict[str, Any] = {"__name__": "my_chat"}
+    exec(compile(FLOW + BLOCK, "my_chat.py", "exec"), names)
+    flow = define_flow(kind="answers", actions={"answer": action(block=names["answer"])})
+    ran = await run_flow(flow, "answer", {"message": "hello"}, org_id=org)
+    assert ran.output == "0 items so far, in a plain tone"
+    assert EventType.CUSTOM in ran.event_types()
+    assert [item.kind for item in ran.items] == ["message"]
+    assert (ran.org is not None and ran.org.state.answers == 1) == bool(org)
 
 
 async def test_the_flow_can_be_served_and_called(tmp_path: Path) -> None:
