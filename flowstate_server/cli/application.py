@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+from flowstate_client.config import client_version
 from flowstate_server.cli.call import call
 from flowstate_server.cli.serve import serve
 from flowstate_server.cli.store import store
@@ -11,12 +14,28 @@ from flowstate_server.cli.tail import tail
 
 application = typer.Typer(
     name="flowstate",
-    help="Keep the state of AI applications.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"flowstate {client_version()}")
+        raise typer.Exit
+
+
+@application.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Keep the state of AI applications."""
+
+
 application.command()(serve)
 application.command()(call)
 application.command()(tail)

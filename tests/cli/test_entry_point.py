@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -30,6 +31,11 @@ def test_help_names_the_commands() -> None:
     assert done.code == 0
     for command in ("serve", "call", "tail"):
         assert command in done.stdout
+
+
+def test_it_tells_its_version() -> None:
+    done = flowstate("--version")
+    assert (done.code, done.stdout, done.stderr) == (0, f"flowstate {version('flowstate-grpc')}\n", "")
 
 
 def test_an_unknown_command_is_misuse() -> None:
