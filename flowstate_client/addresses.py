@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import grpc
 
 from flowstate_client.errors import ConnectError
 
+EXAMPLE = "127.0.0.1:7437"
+
+_LAST_PORT = 65_535
+_HOST_PORT = re.compile(r"(\[[^\]/\s]+\]|[^\s:/\[\],]+):(?P<port>[0-9]{1,5})")
+_OTHER_TARGET = re.compile(r"(dns|ipv4|ipv6|unix|unix-abstract|vsock|xds):\S+")
+_FOREIGN_SCHEMES = frozenset(("http", "https", "grpc", "grpcs", "tcp"))
 _SCHEMES = {socket.AF_INET: "ipv4", socket.AF_INET6: "ipv6"}
 
 
@@ -18,17 +26,42 @@ def checked_targets(target: str | Sequence[str]) -> tuple[str, ...]:
     """The addresses to connect to.
 
     Raises:
-        ValueError: there is none, one has a space in it, or one of several is not ``host:port``.
+        TypeError: something is not text.
+        ValueError: there is none, one is no address, or one of several is not ``host:port``.
     """
-    targets = (target,) if isinstance(target, str) else tuple(target)
-    for one in targets:
-        if not one or any(character.isspace() for character in one):
-            raise ValueError("target must be an address such as 127.0.0.1:7437")
-        if len(targets) > 1 and not _port(one).isdecimal():
-            raise ValueError(f"each of several targets must be host:port, not {one}")
+    if isinstance(target, str):
+        return (check_address(target),)
+    given: Any = target
+    if isinstance(given, bytes) or not isinstance(given, Iterable):
+        raise TypeError(f"target must be an address such as {EXAMPLE} or several, not {given!r}")
+    targets = tuple(given)
     if not targets:
-        raise ValueError("target must be at least one address such as 127.0.0.1:7437")
+        raise ValueError(f"target must be at least one address such as {EXAMPLE}")
+    for one in targets:
+        if not isinstance(one, str):
+            raise TypeError(f"each target must be text such as {EXAMPLE}, not {one!r}")
+        check_address(one)
+        if len(targets) > 1 and not _HOST_PORT.fullmatch(one):
+            raise ValueError(f"each of several targets must be host:port, not {one!r}")
     return targets
+
+
+def check_address(address: str, name: str = "target") -> str:
+    """``address``, if it is ``host:port`` with a port of 1 to 65535, or has a scheme of gRPC such as ``unix:``.
+
+    Raises:
+        ValueError: it is neither; names it, and what it is for by ``name``.
+    """
+    scheme, separator, rest = address.partition("://")
+    if separator and scheme.lower() in _FOREIGN_SCHEMES:
+        bare = rest.rstrip("/")
+        raise ValueError(f"{name} {address!r}: give {bare} without {scheme}://; TLS is an option of its own")
+    named = _HOST_PORT.fullmatch(address)
+    if named and 1 <= int(named["port"]) <= _LAST_PORT:
+        return address
+    if named or not _OTHER_TARGET.fullmatch(address):
+        raise ValueError(f"{name} {address!r} must be host:port, for example {EXAMPLE}, or unix:path")
+    return address
 
 
 async def joined(targets: Sequence[str]) -> str:

@@ -69,7 +69,7 @@ class FlowStateClient:
         """A client to be used as ``async with FlowStateClient.connect(...) as client``. Connects when first needed.
 
         Args:
-            target: ``host:port``, ``dns:///host:port``, ``unix:///path``. Or several ``host:port`` of one fleet: their
+            target: ``host:port``, ``dns:///host:port``, ``unix:path``. Or several ``host:port`` of one fleet: their
                 names are looked up when the client is opened, it connects to one of them, and goes to another when
                 that one fails. With TLS each must have a certificate for the first name.
             tenant: ``None``: the no-tenant space.
@@ -83,7 +83,8 @@ class FlowStateClient:
             codec: Another way between Python values and JSON.
 
         Raises:
-            ValueError: something that cannot be sent, for example a tenant with a space in it.
+            TypeError: a target is not text.
+            ValueError: a target is no address, or something cannot be sent, for example a tenant with a space in it.
         """
         if tls and credentials is None:
             credentials = grpc.ssl_channel_credentials()

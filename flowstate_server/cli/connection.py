@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -12,15 +11,15 @@ import grpc
 import typer
 
 from flowstate_client import ConnectError, FlowStateClient, FlowStateError
+from flowstate_client.addresses import EXAMPLE, check_address
 from flowstate_server.cli.problem import FAILED, MISUSED, give_up
 
-DEFAULT_SERVER = "127.0.0.1:7437"
+DEFAULT_SERVER = EXAMPLE
 USER_VARIABLE = "FLOWSTATE_USER"
 ORG_VARIABLE = "FLOWSTATE_ORG"
 REACH_SECONDS = 3.0
 REASON_SECONDS = 2.0
 
-_ADDRESS = re.compile(r"(\[[^\]/]+\]|[^\s:/\[\]]+):\d{1,5}|(dns|ipv4|ipv6|unix|unix-abstract):\S+")
 _TLS_PROBLEMS = {
     "Socket closed": "the server closes it; if it speaks TLS, add --tls",
     "WRONG_VERSION_NUMBER": "the server does not speak TLS; leave out --tls and --tls-ca",
@@ -58,7 +57,10 @@ def connect(
     org: str = "",
 ) -> FlowStateClient:
     """A client, not yet opened; to be followed by ``reach`` when it is."""
-    _check_address(server)
+    try:
+        check_address(server, "--server")
+    except ValueError as error:
+        give_up(str(error), MISUSED)
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC tells of each failed TLS handshake on stderr
     try:
         return FlowStateClient.connect(
@@ -95,14 +97,6 @@ async def _tls_hint(client: FlowStateClient) -> str:
     except (FlowStateError, TimeoutError) as error:
         problem = str(error)
     return next((hint for text, hint in _TLS_PROBLEMS.items() if text in problem), "")
-
-
-def _check_address(server: str) -> None:
-    scheme, separator, rest = server.partition("://")
-    if separator and scheme in ("http", "https", "grpc", "grpcs"):
-        give_up(f"--server {server}: give {rest.strip('/')} without {scheme}://; --tls encrypts", MISUSED)
-    if not _ADDRESS.fullmatch(server):
-        give_up(f"--server {server}: use HOST:PORT, for example {DEFAULT_SERVER}, or unix:PATH", MISUSED)
 
 
 def _trusting(certificates: Path) -> grpc.ChannelCredentials:

@@ -61,9 +61,9 @@ def test_a_trusted_certificate(tls_server: str) -> None:
 
 ADDRESSES = {
     "http://127.0.0.1:7437/": "give 127.0.0.1:7437 without http://",
-    "localhost": "use HOST:PORT",
-    "::1:7437": "use HOST:PORT",
-    "localhost:http": "use HOST:PORT",
+    "localhost": "must be host:port",
+    "::1:7437": "must be host:port",
+    "localhost:http": "must be host:port",
 }
 
 
@@ -72,3 +72,4 @@ def test_what_is_no_address_is_a_misuse(server: str, problem: str) -> None:
     done = flowstate(*COMMANDS["tail"], "--server", server)
     assert done.code == 2
     assert problem in done.stderr
+    assert done.stderr.startswith(f"flowstate: --server {server!r}")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -87,10 +89,51 @@ async def test_what_a_provider_gives_is_checked(server: FakeServer, metadata: di
     assert server.flows.seen == []
 
 
-@pytest.mark.parametrize("target", ["", "host name:1"])
-def test_a_target_must_be_an_address(target: str) -> None:
-    with pytest.raises(ValueError, match="target"):
+NO_ADDRESSES = {
+    "": "target '' must be host:port",
+    "host name:1": "target 'host name:1' must be host:port",
+    "localhost": "target 'localhost' must be host:port",
+    "::1:7437": "target '::1:7437' must be host:port",
+    "a:http": "target 'a:http' must be host:port",
+    "a:0": "target 'a:0' must be host:port",
+    "a:65536": "target 'a:65536' must be host:port",
+    "a:1,b:2": "target 'a:1,b:2' must be host:port",
+    "http://host:1": "target 'http://host:1': give host:1 without http://",
+    "https://host:1/": "give host:1 without https://",
+}
+
+
+@pytest.mark.parametrize(("target", "problem"), NO_ADDRESSES.items(), ids=repr)
+def test_a_target_must_be_an_address(target: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(problem)):
         FlowStateClient.connect(target)
+
+
+@pytest.mark.parametrize("target", [None, 7437, b"a:1", ["a:1", 5], [None]], ids=repr)
+def test_a_target_must_be_text(target: Any) -> None:
+    culprit = target[-1] if isinstance(target, list) else target
+    with pytest.raises(TypeError, match=re.escape(f"not {culprit!r}")):
+        FlowStateClient.connect(target)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "localhost:1",
+        "my_service.example:65535",
+        "[::1]:7437",
+        "unix:relative/path",
+        "unix:///absolute/path",
+        "unix-abstract:name",
+        "ipv4:127.0.0.1:1,127.0.0.2:2",
+        "ipv6:[::1]:1",
+        "dns:///host:1",
+        "dns:///host",
+        "dns://8.8.8.8/host:1",
+    ],
+)
+def test_targets_of_grpc_are_addresses(target: str) -> None:
+    assert FlowStateClient.connect(target).target == target
 
 
 def test_channel_options() -> None:
