@@ -8,11 +8,10 @@ from math import ceil
 
 from flowstate_server.errors import InternalError, ServiceError, StoreOpenError
 from flowstate_server.model.clock import SECOND
-from flowstate_server.store_urls import path_of, redacted, store_from_url
+from flowstate_server.store_urls import MEMORY, path_of, redacted, store_from_url
 from flowstate_server.stores.contract.exporting import Exporting
 from flowstate_server.stores.contract.pages import DamagedRecord
 from flowstate_server.stores.contract.store import Store
-from flowstate_server.stores.memory.store import MemoryStore
 from flowstate_server.stores.transfer import Copied, CopyRefused, check_store, copy_store, differences
 
 __all__ = ["Copied", "Unmaintained", "check", "copy", "migrate"]
@@ -47,13 +46,13 @@ async def copy(
 
     ``report`` hears of the progress, ``differs`` of each record that is not the same in both.
     """
+    if source in MEMORY:
+        raise Unmaintained("memory is empty in a new process; to copy it, call copy_store where it is in use")
+    if _name(source) == _name(target):
+        raise Unmaintained("both URLs name the same store")
     async with _opened(existing=[source], created=[target]) as (one, other):
         await _refuse_in_use(one)
         await _refuse_in_use(other)
-        if isinstance(one, MemoryStore):
-            raise Unmaintained(
-                "memory is empty in a new process; to copy it, call copy_store where it is in use"
-            )
         if not isinstance(one, Exporting) or not isinstance(other, Exporting):
             raise Unmaintained("one of the stores does not export")
         copied = await copy_store(one, other, name=_name(source), report=report)

@@ -11,6 +11,7 @@ from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.memory.store import MemoryStore
 
 FORMS = "memory, file:///PATH, sqlite:///PATH or postgres://USER@HOST/DATABASE"
+MEMORY = ("memory", "memory://")
 POSTGRES = ("postgres", "postgresql")
 
 
@@ -29,7 +30,7 @@ def store_from_url(url: str, *, create: bool = True) -> Store:
     Raises:
         ValueError: the URL names no store, or its driver is not installed.
     """
-    if url in ("memory", "memory://"):
+    if url in MEMORY:
         return MemoryStore()
     scheme = url.partition(":")[0]
     path = path_of(url)
@@ -45,6 +46,8 @@ def store_from_url(url: str, *, create: bool = True) -> Store:
         return FilesystemStore(path, create=create)
     if scheme in POSTGRES and url.startswith(f"{scheme}://"):
         return _postgres(url, create)
+    if url and ":" not in url:
+        raise ValueError(f"no store for {url!r}: use {FORMS}; of that file: sqlite:///{url}")
     raise ValueError(f"no store for {redacted(url)!r}: use {FORMS}")
 
 

@@ -127,6 +127,8 @@ def test_a_copy_onto_something_else_is_refused(filled: str, tmp_path: Path) -> N
     [
         (("check", "redis://user:c4nary@host"), "use memory, file:///PATH"),
         (("copy", "memory", "memory"), "memory is empty in a new process"),
+        (("copy", "sqlite:///one.db", "sqlite:///./one.db"), "both URLs name the same store"),
+        (("check", "chat.db"), "of that file: sqlite:///chat.db"),
         (("check", "sqlite:////nowhere/at/all.db"), "there is no store at /nowhere/at/all.db"),
         (("check", "file:///nowhere/at/all"), "there is no store at /nowhere/at/all"),
         (("check", "sqlite:///store.db?mode=ro"), "has parameters, a store of files takes none"),
