@@ -68,7 +68,7 @@ class ScopeHandle(StateVerbs[Coroutine[Any, Any, StateWrite]]):
     it a batch: ``async with session.batch(idempotency_key=...) as batch``. Operations raise:
         SchemaViolation: the state would not fit the flow's schema. Nothing is written, as in all other cases.
         StateTypeConflict: the stored value has a type that the operation cannot work on.
-        VersionMismatch: the condition of ``at`` or ``exists`` does not hold; never repeated.
+        VersionMismatch: the condition of ``at`` or ``if_exists`` does not hold; never repeated.
         RequestTerminal: the request of ``on_behalf_of`` has ended.
         TooLarge, SessionNotFound, FlowNotFound, PermissionDenied, Unavailable.
     """
@@ -91,7 +91,7 @@ class ScopeHandle(StateVerbs[Coroutine[Any, Any, StateWrite]]):
         """The same operations, on the condition that the record has this version; 0: never written."""
         return self._with(types_pb2.Precondition(version=version))
 
-    def exists(self, exists: bool = True, /) -> ScopeHandle:
+    def if_exists(self, exists: bool = True, /) -> ScopeHandle:
         """The same operations, on the condition that the record exists, or does not."""
         return self._with(types_pb2.Precondition(exists=exists))
 

@@ -29,7 +29,7 @@ class BatchScope(StateVerbs[None]):
         self.mutation.precondition.version = version
         return self
 
-    def exists(self, exists: bool = True, /) -> Self:
+    def if_exists(self, exists: bool = True, /) -> Self:
         """The whole batch is written only if the record exists, or does not."""
         self.mutation.precondition.exists = exists
         return self

@@ -99,7 +99,7 @@ async def test_scopes_and_conditions(server: FakeServer, client: FlowStateClient
     with pytest.raises(VersionMismatch) as caught:
         await state.session("s", flow_kind="chat").at(7).patch_state(a=2)
     assert caught.value.current_version == 1
-    await state.session("s").exists(False).on_behalf_of("req_1").patch_state(a=2)
+    await state.session("s").if_exists(False).on_behalf_of("req_1").patch_state(a=2)
     commit = server.state.seen[-1]
     assert commit.request_id == "req_1"
     assert commit.mutations[0].precondition.WhichOneof("condition") == "exists"
@@ -148,7 +148,7 @@ async def test_a_batch_over_scopes_is_one_commit(server: FakeServer, client: Flo
         account.patch_state(credits=9)
         batch.session("s").patch_state(count=1)
         batch.org("o")  # nothing to write
-        batch.request("r").exists()
+        batch.request("r").if_exists()
     (commit,) = server.state.seen
     assert commit.request_id == "req_1"
     owners = [mutation.scope.WhichOneof("owner") for mutation in commit.mutations]

@@ -66,8 +66,8 @@ SPOILED: dict[str, tuple[str, Spoil]] = {
     ),
     "type": ("STATE_TYPE_CONFLICT", lambda batch: batch.user("ada", flow_kind="ledger").inc_state(names=1)),
     "version": ("VERSION_MISMATCH", lambda batch: batch.org("acme", flow_kind="ledger").at(5)),
-    "exists": ("VERSION_MISMATCH", lambda batch: batch.org("acme", flow_kind="ledger").exists(False)),
-    "another record": ("VERSION_MISMATCH", lambda batch: batch.user("eve", flow_kind="ledger").exists()),
+    "exists": ("VERSION_MISMATCH", lambda batch: batch.org("acme", flow_kind="ledger").if_exists(False)),
+    "another record": ("VERSION_MISMATCH", lambda batch: batch.user("eve", flow_kind="ledger").if_exists()),
     "overflow": (
         "STATE_TYPE_CONFLICT",
         lambda batch: batch.org("acme", flow_kind="ledger").inc_state(count=2**63 - 1),
@@ -115,8 +115,8 @@ async def test_preconditions(backend: FlowStateClient) -> None:
         await record.at(0).inc_state(count=1)
     assert raised.value.current_version == 1
     with pytest.raises(VersionMismatch):
-        await record.exists(False).inc_state(count=1)
-    assert (await record.exists().inc_state(count=1)).version == 2
+        await record.if_exists(False).inc_state(count=1)
+    assert (await record.if_exists().inc_state(count=1)).version == 2
     assert (await record.get()).state["count"] == 2
 
 
