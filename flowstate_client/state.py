@@ -20,9 +20,11 @@ from flowstate_client.state_verbs import StateOp, StateVerbs
 
 T = TypeVar("T")
 
+_MOST_SHOWN = 200
+
 
 class StateRecord(Generic[T]):
-    """A record as it was read.
+    """A record as it was read. Its ``repr`` shows the beginning of the state.
 
     Attributes:
         exists: Whether it exists. A record never written and one that was deleted do not.
@@ -44,7 +46,11 @@ class StateRecord(Generic[T]):
         self._codec = codec
 
     def __repr__(self) -> str:
-        return f"StateRecord(exists={self.exists}, version={self.version})"
+        # From the text: the state need not fit the model. Four bytes are the most that a character takes.
+        state = self.raw[: 4 * _MOST_SHOWN + 4].decode(errors="ignore")
+        if len(state) > _MOST_SHOWN:
+            state = f"{state[: _MOST_SHOWN - 1]}…"
+        return f"StateRecord(exists={self.exists}, version={self.version}, state={state})"
 
     @cached_property
     def state(self) -> T:

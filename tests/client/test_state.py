@@ -15,7 +15,9 @@ from flowstate_client import (
     ClientConfig,
     ConcurrentModificationError,
     FlowStateClient,
+    JsonCodec,
     ResponseValidationError,
+    StateRecord,
     StateWrite,
     VersionMismatch,
 )
@@ -245,3 +247,13 @@ async def test_a_batch_may_have_a_key_of_its_own(server: FakeServer, client: Flo
     first, second, third = (request.idempotency_key for request in server.state.seen[-3:])
     assert (first, second) == ("job-1", "job-2")
     assert third not in ("", "job-1", "job-2")
+
+
+@pytest.mark.parametrize("character", ["a", "\N{GRINNING FACE}"])
+def test_a_record_shows_the_beginning_of_its_state(character: str) -> None:
+    def shown(text: str) -> str:
+        state = types_pb2.Value(json=f'{{"text":"{text}"}}'.encode())
+        return repr(StateRecord(state_service_pb2.StateRecord(exists=True, state=state), Chat, JsonCodec()))
+
+    assert shown("hi") == 'StateRecord(exists=True, version=0, state={"text":"hi"})'
+    assert shown(character * 1000).partition("state=")[2] == f'{{"text":"{character * 190}…)'
