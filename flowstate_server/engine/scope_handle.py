@@ -111,7 +111,7 @@ class BlockScope(ScopeHandle[StateT], Generic[StateT]):
     def state(self) -> StateT:
         record = self._scope.record
         if self._view is None or self._viewed is not record:
-            self._view = self._view_of(record)
+            self._view = self._scope.rules.schema.view(self._model, record.state)
             self._viewed = record
         return self._view
 
@@ -143,13 +143,20 @@ class BlockScope(ScopeHandle[StateT], Generic[StateT]):
     def at(self, version: int, /) -> ScopeWriter:
         return _WriterAt(self._scope, AtVersion(version), self._block_path)
 
-    async def atomic_state(self, change: Callable[[StateT], Mapping[str, Any]], /) -> StateWrite:
-        return await self._scope.swap(
-            lambda record: patch_state(change(self._view_of(record))), self._block_path
-        )
+    async def atomic_state(self, change: Callable[[StateT], BaseModel | Mapping[str, Any]], /) -> StateWrite:
+        schema = self._scope.rules.schema
 
-    def _view_of(self, record: StateRecord) -> StateT:
-        return self._scope.rules.schema.view(self._model, record.state)
+        def operations(record: StateRecord) -> Sequence[Operation]:
+            return patch_state(_set_fields(change(schema.view(self._model, record.state, in_change=True))))
+
+        return await self._scope.swap(operations, self._block_path)
+
+
+def _set_fields(changed: BaseModel | Mapping[str, Any]) -> Mapping[str, Any]:
+    """Without the defaults that a copy of the state shows: they are not to be stored."""
+    if not isinstance(changed, BaseModel):
+        return changed
+    return {name: value for name, value in changed if name in changed.model_fields_set}
 
 
 class _WriterAt(ScopeWriter):

@@ -107,10 +107,12 @@ class ScopeHandle(ScopeWriter, Generic[StateT_co]):
     @property
     @abstractmethod
     def state(self) -> StateT_co:
-        """The state as the block's model, immutable, with defaults and this request's own earlier writes.
+        """The state as the block's model, read like attributes, with defaults and this request's own earlier writes.
 
-        The lists, dicts and models in it are copies of this view's own. Changing them in place
-        (``state.notes.append(...)``) raises nothing and is lost: write with an operation, here :meth:`push_state`.
+        It is read-only, and so are the lists, dicts, sets and models in it: ``state.count = 5`` raises
+        ``AttributeError`` and ``state.notes.append(...)`` ``TypeError``, and both name the operation to write with,
+        here :meth:`patch_state` and :meth:`push_state`. Copies are ordinary values: ``[*state.notes, "more"]``,
+        ``state.profile.model_copy(update={...})``, ``copy.deepcopy(state.tree)``.
 
         Others' writes appear after the next write or :meth:`refresh`. Reading a field that has neither value nor
         default raises ``StateFieldAbsentError``; :meth:`get` gives ``None`` for it.
@@ -141,8 +143,13 @@ class ScopeHandle(ScopeWriter, Generic[StateT_co]):
         """
 
     @abstractmethod
-    async def atomic_state(self, change: Callable[[StateT_co], Fields], /) -> StateWrite:
-        """Read, compute, compare-and-swap: ``change`` gets the newest state and returns the fields to merge.
+    async def atomic_state(self, change: Callable[[StateT_co], BaseModel | Fields], /) -> StateWrite:
+        """Read, compute, compare-and-swap: ``change`` gets the newest state and returns what changes.
+
+        That is a dict of the fields to merge, or a changed copy of the state. The state it gets is read-only::
+
+            await ctx.session.atomic_state(lambda s: {"best": max(s.best, points), "log": [*s.log, points]})
+            await ctx.session.atomic_state(lambda s: s.model_copy(update={"best": max(s.best, points)}))
 
         ``change`` must be pure: it runs again on the fresh state when another writer was first. After the scope's
         budget of lost races (``cas_attempts``) it raises ``ConcurrentModificationError``.

@@ -19,6 +19,7 @@ from flowstate_server.state.json_pointer import Pointer, format_pointer
 from flowstate_server.state.missing import MISSING, Missing
 from flowstate_server.state.model_rules import ModelRules
 from flowstate_server.state.nested_default import nested_default
+from flowstate_server.state.read_only import advice_in_block, advice_in_change
 from flowstate_server.state.view import MergedView, ViewMaker
 from flowstate_server.state.violations import violations_of
 
@@ -52,7 +53,7 @@ class StateSchema:
         self.scope = scope
         self._rules = tuple(rules)
         self._fields = dict(fields or {})
-        self._makers: dict[type[BaseModel], ViewMaker[Any]] = {}
+        self._makers: dict[tuple[type[BaseModel], bool], ViewMaker[Any]] = {}
 
     # --- fields and defaults --------------------------------------------------------------------------------------
 
@@ -163,30 +164,41 @@ class StateSchema:
 
     # --- reading --------------------------------------------------------------------------------------------------
 
-    def view(self, model: type[M], state: JsonObject) -> M:
+    def view(self, model: type[M], state: JsonObject, *, in_change: bool = False) -> M:
         """``state`` as a ``model`` that can't be assigned to; see :mod:`flowstate_server.state.view`.
 
-        ``BaseModel`` stands for all fields of all models: :meth:`merged_view`.
+        ``BaseModel`` stands for all fields of all models: :meth:`merged_view`. ``in_change`` is for the function that
+        ``atomic_state`` calls: what a refused write advises is another thing there.
         """
         if model is BaseModel:
-            return cast(M, self.merged_view(state))
-        return cast(M, self._maker(model).make(state))
+            return cast(M, self.merged_view(state, in_change=in_change))
+        return cast(M, self._maker(model, in_change).make(state))
 
-    def merged_view(self, state: JsonObject) -> MergedView:
+    def merged_view(self, state: JsonObject, *, in_change: bool = False) -> MergedView:
         """``state`` with all declared fields, as what functions that compute from state are given."""
-        return MergedView(self.scope, self._field_makers, state)
+        makers = self._changing_field_makers if in_change else self._field_makers
+        return MergedView(self.scope, makers, state)
 
-    def _maker(self, model: type[BaseModel]) -> ViewMaker[Any]:
-        maker = self._makers.get(model)
+    def _maker(self, model: type[BaseModel], in_change: bool) -> ViewMaker[Any]:
+        maker = self._makers.get((model, in_change))
         if maker is None:
             rules = next((rules for rules in self._rules if rules.model is model), None)
-            maker = self._makers[model] = ViewMaker(rules or ModelRules(model), self.scope, self.default)
+            advice = advice_in_change(self.scope) if in_change else advice_in_block(self.scope)
+            maker = ViewMaker(rules or ModelRules(model), self.scope, self.default, advice)
+            self._makers[model, in_change] = maker
         return maker
 
     @cached_property
     def _field_makers(self) -> dict[str, ViewMaker[Any]]:
+        return self._makers_of_fields(in_change=False)
+
+    @cached_property
+    def _changing_field_makers(self) -> dict[str, ViewMaker[Any]]:
+        return self._makers_of_fields(in_change=True)
+
+    def _makers_of_fields(self, *, in_change: bool) -> dict[str, ViewMaker[Any]]:
         return {
-            name: self._maker((merged.default or merged.rules[0]).model)
+            name: self._maker((merged.default or merged.rules[0]).model, in_change)
             for name, merged in self._fields.items()
         }
 

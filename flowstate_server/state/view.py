@@ -1,10 +1,11 @@
 """Views: a state as its typed, immutable model.
 
 A view is an instance of the model that was asked for. It does no work until a field is read; then that field is
-validated and kept, so what a read gives is the view's own and never the stored state. Absent fields show their default;
-without one, reading raises ``StateFieldAbsentError`` and ``.get(name)`` gives ``None``. Field validators shape what is
-read; model validators only check writes. ``model_dump`` and the like, and pydantic wherever it finds a view in another
-value, see the fields that have a value or a default.
+validated and kept, so what a read gives is the view's own and never the stored state; lists, dicts, sets and nested
+models in it are read-only too (:mod:`flowstate_server.state.read_only`). Absent fields show their default; without one,
+reading raises ``StateFieldAbsentError`` and ``.get(name)`` gives ``None``. Field validators shape what is read; model
+validators only check writes. ``model_dump`` and the like, and pydantic wherever it finds a view in another value, see
+the fields that have a value or a default.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.state.missing import MISSING, Missing
 from flowstate_server.state.model_rules import ModelRules
+from flowstate_server.state.read_only import SCALARS, Advice, Attempt, Guard, thawed
 from flowstate_server.state.violations import violations_of
 
 M = TypeVar("M", bound=BaseModel)
@@ -28,12 +30,17 @@ Default = Callable[[str], Json | Missing]
 
 
 class ViewMaker(Generic[M]):
-    """Makes the views of one model. ``default`` gives the merged default of a field that the model has none for."""
+    """Makes the views of one model. ``default`` gives the merged default of a field that the model has none for.
 
-    def __init__(self, rules: ModelRules[M], scope: ScopeKind, default: Default) -> None:
+    ``advice`` says what to do instead of changing a view.
+    """
+
+    def __init__(self, rules: ModelRules[M], scope: ScopeKind, default: Default, advice: Advice) -> None:
         self.rules = rules
         self.scope = scope
+        self.advice = advice
         self._default = default
+        self._guards = {name: Guard(name, self.advice) for name in rules.names}
         model = rules.model
         namespace = {
             "__module__": model.__module__,
@@ -43,8 +50,9 @@ class ViewMaker(Generic[M]):
         metaclass: Any = type(model)
         self._class: Any = metaclass(model.__name__, (_View, model), namespace)
         self._class._maker = self
-        if hasattr(model, "get"):  # the author's own
-            self._class.get = inspect.getattr_static(model, "get")
+        for name in ("get", "__getitem__", "__setitem__"):
+            if hasattr(model, name):  # the author's own
+                setattr(self._class, name, inspect.getattr_static(model, name))
         for name in rules.names:
             setattr(self._class, name, _LazyField(name))
         self._set_state = self._class.__dict__["_state"].__set__
@@ -55,12 +63,17 @@ class ViewMaker(Generic[M]):
         return cast(M, view)
 
     def read(self, name: str, state: JsonObject) -> Any:
-        """The value of a declared field.
+        """The value of a declared field, read-only.
 
         Raises:
             StateFieldAbsentError: it has no value and no default.
             StateValidationError: what is stored does not fit the model, or not any more.
         """
+        value = self.read_anew(name, state)
+        return value if type(value) in SCALARS else self._guards[name].protect(value)
+
+    def read_anew(self, name: str, state: JsonObject) -> Any:
+        """:meth:`read`, as an ordinary value that is the caller's own, unless it is a default."""
         rules = self.rules
         if name in state:
             return self._validated(name, state)
@@ -150,16 +163,32 @@ class _View:
         self._refuse_write(name)
 
     def _refuse_write(self, name: str) -> NoReturn:
-        scope = self._maker.scope
-        raise AttributeError(
-            f"a view of state is read-only: write {name!r} with ctx.{scope}.patch_state(...)"
-        )
+        raise AttributeError(self._maker.advice(name, Attempt.CHANGE))
+
+    def __getitem__(self, name: object) -> NoReturn:
+        raise TypeError("a view of state is no dict: read its fields as attributes")
+
+    def __setitem__(self, name: object, value: object) -> NoReturn:
+        raise TypeError(self._maker.advice(str(name), Attempt.CHANGE))
 
     def _as_model(self) -> Any:
-        """An instance of the model proper, with the fields that can be read."""
+        """An instance of the model proper, with the fields that can be read, as they are read."""
+        return self._model_of({name: getattr(self, name) for name in self._maker.readable(self._state)})
+
+    def _copied(self) -> Any:
+        """An instance of the model proper that shares nothing with the view."""
+        maker, state = self._maker, self._state
+        return self._model_of(
+            {
+                # what is stored is faster read again than copied
+                name: maker.read_anew(name, state) if name in state else thawed(getattr(self, name))
+                for name in maker.readable(state)
+            }
+        )
+
+    def _model_of(self, values: dict[str, Any]) -> Any:
         model = self._maker.rules.model
         plain = model.__new__(model)
-        values = {name: getattr(self, name) for name in self._maker.readable(self._state)}
         object.__setattr__(plain, "__dict__", values)
         object.__setattr__(plain, "__pydantic_fields_set__", {name for name in values if name in self._state})
         object.__setattr__(plain, "__pydantic_extra__", None)
@@ -174,22 +203,22 @@ class _View:
         return set(self._as_model().model_fields_set)
 
     def model_dump(self, **options: Any) -> Any:
-        return self._as_model().model_dump(**options)
+        return self._copied().model_dump(**options)
 
     def model_dump_json(self, **options: Any) -> Any:
-        return self._as_model().model_dump_json(**options)
+        return self._copied().model_dump_json(**options)
 
     def model_copy(self, **options: Any) -> Any:
-        return self._as_model().model_copy(**options)
+        return self._copied().model_copy(**options)
 
     def __copy__(self) -> Any:
-        return self._as_model()
+        return self._copied()
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Any:
-        return self._as_model().__deepcopy__(memo)
+        return self._copied()
 
     def __reduce__(self) -> Any:
-        return _same, (self._as_model(),)
+        return _same, (self._copied(),)
 
     def __iter__(self) -> Any:
         return iter(self._as_model())
@@ -227,7 +256,19 @@ class MergedView:
         return value
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError("a view of state is read-only")
+        raise AttributeError(self._refusal(name))
+
+    def _refusal(self, name: str) -> str:
+        if name in self._makers:
+            maker: ViewMaker[Any] = self._makers[name]
+            return maker.advice(name, Attempt.CHANGE)
+        return f"a view of state is read-only, and the {self._scope} state has no field {name!r}"
+
+    def __getitem__(self, name: object) -> NoReturn:
+        raise TypeError("a view of state is no dict: read its fields as attributes")
+
+    def __setitem__(self, name: object, value: object) -> NoReturn:
+        raise TypeError(self._refusal(str(name)))
 
     def get(self, name: str, default: Any = None) -> Any:
         """The field's value, or ``default`` if it is absent and has no default of its own."""

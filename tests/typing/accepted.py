@@ -102,6 +102,7 @@ async def all_scopes(say: Say, ctx: Context[Counted, Preferences, Moded, Moded])
     if ctx.org is not None:
         assert_type(ctx.org, ScopeHandle[Moded])
     await ctx.session.atomic_state(lambda state: {"message_count": state.message_count + 1})
+    await ctx.session.atomic_state(lambda state: state.model_copy(update={"message_count": 1}))
     async with ctx.session.batch() as batch:
         batch.push_state("log", say.message)
     history = [

@@ -38,6 +38,39 @@ def flow_of(block: Any, **options: Any) -> Flow:
     return define_flow("test", actions={"go": action(block=block, **options)})
 
 
+async def test_what_a_block_reads_is_read_only_and_can_be_written_and_returned() -> None:
+    @handler(session_state=Note)
+    async def go(value: None, ctx: Context[Note]) -> list[str]:
+        await ctx.session.push_state("names", "a")
+        with pytest.raises(TypeError, match=r"ctx\.session\.push_state"):
+            ctx.session.state.names.append("lost")
+        await ctx.session.patch_state(names=[*ctx.session.state.names, "b"])
+        await ctx.session.patch_state(names=ctx.session.state.names)
+        return ctx.session.state.names
+
+    run = await run_flow(flow_of(go), "go")
+    assert run.output == ["a", "b"]
+
+
+async def test_atomic_state_takes_a_changed_copy_and_advises_it() -> None:
+    @handler(session_state=Note)
+    async def go(value: None, ctx: Context[Note]) -> None:
+        def lost(state: Note) -> Note:
+            state.names.append("lost")
+            return state
+
+        await ctx.session.inc_state(count=1)
+        with pytest.raises(TypeError, match=r"atomic_state is read-only.*state\.model_copy\(update="):
+            await ctx.session.atomic_state(lost)
+        assert (await ctx.session.atomic_state(lambda state: state)).changed is False
+        await ctx.session.atomic_state(lambda state: state.model_copy(update={"names": [*state.names, "a"]}))
+
+    run = await run_flow(flow_of(go), "go")
+    assert (run.session.state.names, run.session.version) == (["a"], 2)
+    changes = [record.event for record in run.events if record.event.type is EventType.STATE_CHANGE]
+    assert "small" not in str(changes[-1]), "a default is not written"
+
+
 async def test_operations_answer_with_versions_and_show_in_the_view() -> None:
     seen: list[Any] = []
 

@@ -134,7 +134,7 @@ def test_assignments_are_refused() -> None:
 
 def test_nobody_reaches_the_stored_state_through_a_view() -> None:
     before = copy.deepcopy(STORED)
-    state = SCHEMA.view(State, STORED)
+    state = copy.deepcopy(SCHEMA.view(State, STORED))
     state.profile.tags.append("mine")
     state.profile.name = "Bob"
     state.by_day.clear()
