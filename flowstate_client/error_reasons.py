@@ -55,6 +55,10 @@ from flowstate_client.errors import (
 from flowstate_client.models import seconds
 
 DOMAIN = "flowstate.dev"
+NO_USER = "give user_id=, or connect(user=...)"
+"""The hint where neither the call nor the credentials say for whom it is."""
+
+_USERS = frozenset(("spec.user_id", "session.user_id"))
 
 CODES: Mapping[StatusCode, type[ApiError]] = {
     StatusCode.CANCELLED: Cancelled,
@@ -162,6 +166,7 @@ def api_error(error: AioRpcError, *, method: str, correlation_id: str) -> ApiErr
         retry_after=retry_after,
         correlation_id=correlation_id,
         method=method,
+        hint=NO_USER if any(v.field in _USERS and v.reason == "REQUIRED" for v in violations) else "",
     )
 
 

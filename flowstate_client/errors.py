@@ -113,6 +113,7 @@ class ApiError(FlowStateError):
         retry_after: Seconds after which the server asks to come back; ``None`` if it says nothing.
         correlation_id: Names the call in the server's log.
         method: ``Service/Method``.
+        hint: What to do about it in this client, where it is known; else empty.
     """
 
     def __init__(
@@ -127,6 +128,7 @@ class ApiError(FlowStateError):
         retry_after: float | None = None,
         correlation_id: str = "",
         method: str = "",
+        hint: str = "",
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -138,6 +140,7 @@ class ApiError(FlowStateError):
         self.retry_after = retry_after
         self.correlation_id = correlation_id
         self.method = method
+        self.hint = hint
 
     def __str__(self) -> str:
         text = (
@@ -151,6 +154,8 @@ class ApiError(FlowStateError):
         shown = [line for line in shown if line not in self.message]
         if shown:
             text += f" [{'; '.join(shown)}]"
+        if self.hint:
+            text += f"; {self.hint}"
         return f"{text} (correlation id {self.correlation_id})" if self.correlation_id else text
 
 

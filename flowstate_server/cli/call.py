@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from flowstate_client import Flows, FlowStateClient, FlowStateError, RunHandle
+from flowstate_client.error_reasons import NO_USER
 from flowstate_server.cli.connection import (
     DEFAULT_SERVER,
     ORG_VARIABLE,
@@ -28,6 +29,8 @@ from flowstate_server.cli.connection import (
     reach,
 )
 from flowstate_server.cli.problem import FAILED, INTERRUPTED, MISUSED, give_up
+
+_NO_USER = "give --user: the token stands for no user, or the server asks for no tokens"
 
 
 def call(
@@ -83,7 +86,7 @@ def call(
     except ValueError as error:
         give_up(str(error), MISUSED)
     except FlowStateError as error:
-        give_up(str(error), FAILED)
+        give_up(str(error).replace(NO_USER, _NO_USER), FAILED)
     _print(output)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Coroutine
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +18,8 @@ from flowstate_server.cli.serving import serve_until_stopped
 from flowstate_server.settings import Settings, SettingsError
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+OPTIONS_OF_TLS = re.compile(r"\btls_(cert|key)\b")
 
 
 class LogLevel(StrEnum):
@@ -82,7 +85,7 @@ def serve(
             reflection=reflection,
         )
     except SettingsError as error:
-        give_up(str(error), MISUSED)
+        give_up(OPTIONS_OF_TLS.sub(lambda found: f"--tls-{found[1]}", str(error)), MISUSED)
     if {"store", "profile"} <= settings.model_fields_set:
         give_up(
             "a store by URL (--store, FLOWSTATE_STORE) and a profile of the app's own stores "

@@ -58,6 +58,15 @@ def test_what_the_server_refuses_goes_to_stderr(chat_server: str) -> None:
     assert "message" in done.stderr
 
 
+def test_a_token_that_names_nobody_asks_for_a_user(chat_server: str) -> None:
+    say = ("call", "chat", "say", '{"message": "hello"}', "--server", chat_server, "--token", "unknown")
+    done = flowstate(*say)
+    assert done.code == 1
+    assert "give --user: the token stands for no user, or the server asks for no tokens" in done.stderr
+    assert "connect(" not in done.stderr
+    assert flowstate(*say, "--user", "ada").code == 0
+
+
 def test_waiting_ends_after_the_timeout(slow_server: str) -> None:
     done = flowstate("call", "slow", "nap", "60.0", "--server", slow_server, "--timeout", "0.3")
     assert done.code == 1

@@ -123,7 +123,10 @@ REFUSED = {
         "can't be opened",
     ),
     "unprotected": (["examples.chat:flowstate", "--listen", "0.0.0.0:0"], "refusing to listen on 0.0.0.0:0"),
-    "key without certificate": (["examples.chat:flowstate", "--tls-key", "key.pem"], "tls_cert and tls_key"),
+    "key without certificate": (
+        ["examples.chat:flowstate", "--tls-key", "key.pem"],
+        "--tls-cert and --tls-key go together",
+    ),
     "no token file": (
         ["examples.chat:flowstate", "--tokens", "/nowhere"],
         "token file /nowhere: No such file or directory",

@@ -27,6 +27,7 @@ async def refuse(
     domain: str = "flowstate.dev",
     retry_after: float | None = None,
     fields: dict[str, str] | None = None,
+    broken: str = "",
     **facts: str,
 ) -> None:
     """Ends a call like the server does, with rich details if there is a reason."""
@@ -36,7 +37,7 @@ async def refuse(
     if fields:
         bad = error_details_pb2.BadRequest()
         for field, description in fields.items():
-            bad.field_violations.add(field=field, description=description)
+            bad.field_violations.add(field=field, reason=broken, description=description)
         status.details.add().Pack(bad)
     if retry_after is not None:
         delay = Duration(nanos=int(retry_after * 1e9) % 10**9, seconds=int(retry_after))

@@ -33,6 +33,7 @@ from flowstate_client import (
     SchemaViolation,
     SessionNotFound,
     Unavailable,
+    ValidationFailed,
     VersionMismatch,
 )
 from flowstate_client.error_reasons import CODES, REASONS
@@ -88,6 +89,21 @@ async def test_an_error_carries_all_that_the_server_said(server: FakeServer, cli
         assert part in str(error)
     assert isinstance(error, InvalidArgument)
     assert not isinstance(error, ClientError)
+
+
+async def test_who_is_missing_can_be_given_where_it_is_said(
+    server: FakeServer, client: FlowStateClient
+) -> None:
+    refusal = (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED", "no user")
+    for field in ("session.user_id", "spec.user_id"):
+        await arrange(server, *refusal, fields={field: "must not be empty"}, broken="REQUIRED")
+        with pytest.raises(ValidationFailed, match=r"give user_id=, or connect\(user=\.\.\.\)") as caught:
+            await client.sessions.create("chat")
+        assert caught.value.hint
+    await arrange(server, *refusal, fields={"session.user_id": "is too long"}, broken="LENGTH")
+    with pytest.raises(ValidationFailed) as other:
+        await client.sessions.create("chat")
+    assert not other.value.hint
 
 
 @pytest.mark.parametrize(
