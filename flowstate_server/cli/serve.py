@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
 from collections.abc import Coroutine
 from enum import StrEnum
@@ -15,11 +16,14 @@ import typer
 from flowstate_server.cli.app_reference import load_app
 from flowstate_server.cli.problem import MISUSED, give_up
 from flowstate_server.cli.serving import serve_until_stopped
+from flowstate_server.cli.variables import unknown_variables
 from flowstate_server.settings import Settings, SettingsError
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 OPTIONS_OF_TLS = re.compile(r"\btls_(cert|key)\b")
+
+_logger = logging.getLogger(__name__)
 
 
 class LogLevel(StrEnum):
@@ -73,6 +77,8 @@ def serve(
     Every setting is also an environment variable: --listen is FLOWSTATE_LISTEN.
     """
     logging.basicConfig(level=log_level.upper(), format=LOG_FORMAT)
+    if unknown := unknown_variables(os.environ):
+        _logger.warning("ignored, for there are no such settings: %s", ", ".join(unknown))
     try:
         settings = Settings.load(
             store=store,
