@@ -82,6 +82,11 @@ class Run:
     def head(self) -> RequestHead:
         return self.record.head
 
+    @property
+    def _described(self) -> str:
+        record = self.record
+        return f'request {self.head.key.request_id} (flow "{record.flow_kind}", action "{record.action}")'
+
     def stop(self, status: RequestStatus, reason: str) -> None:
         """Cancel the run's block and end the request with ``status``; without effect once it is ending."""
         if not self._woken.done():
@@ -151,7 +156,7 @@ class Run:
                 return self._completed(body.result())
             except Exception as bad_output:
                 error = bad_output
-        return self._failed(failure_of(error, f"request {self.head.key.request_id}"))
+        return self._failed(failure_of(error, self._described))
 
     def _completed(self, value: Any) -> Ending:
         output = encode_json(self._action.dump_output(value))
@@ -180,7 +185,7 @@ class Run:
 
     async def _finish_broken(self, error: Exception) -> None:
         """The end could not be stored as it was: the request still must not stay in progress."""
-        failure = failure_of(error, f"the end of request {self.head.key.request_id}")
+        failure = failure_of(error, f"the end of {self._described}")
         try:
             await self._finish(self._failed(failure))
         except Exception:

@@ -140,6 +140,7 @@ async def test_any_other_exception_is_internal_with_an_id_for_the_log(
     assert run.failure is not None
     assert (run.failure.reason, run.failure.message) == ("INTERNAL", "the action failed")
     assert run.failure.error_id in caplog.text
+    assert f'request {run.request.head.key.request_id} (flow "test", action "go") failed' in caplog.text
     assert not any(b"the secret" in record.event.payload for record in run.events)
 
 
