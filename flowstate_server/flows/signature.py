@@ -78,5 +78,5 @@ def _context_models(annotation: Any) -> Mapping[ScopeKind, type[BaseModel]]:
     return {
         scope: model
         for scope, model in zip(CONTEXT_SCOPES, arguments, strict=False)
-        if isinstance(model, type) and issubclass(model, BaseModel)
+        if isinstance(model, type) and issubclass(model, BaseModel) and model is not BaseModel
     }

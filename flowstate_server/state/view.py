@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, NoReturn, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import SchemaSerializer, core_schema
 
 from flowstate_server.errors import StateFieldAbsentError, StateValidationError
 from flowstate_server.model.json_values import Json, JsonObject
@@ -242,6 +243,12 @@ class MergedView:
     """A view of all declared fields, whichever models declare them; ``makers`` has for each the one that reads it."""
 
     __slots__ = ("_makers", "_scope", "_state", "_values")
+    __pydantic_serializer__ = SchemaSerializer(
+        core_schema.any_schema(
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda view: view.model_dump())
+        )
+    )
+    """By which pydantic writes a view wherever it finds one in an untyped value."""
 
     def __init__(self, scope: ScopeKind, makers: Mapping[str, ViewMaker[Any]], state: JsonObject) -> None:
         for slot, value in (("_scope", scope), ("_makers", makers), ("_state", state), ("_values", {})):
@@ -281,6 +288,8 @@ class MergedView:
         """The JSON form of the fields that have a value or a default."""
         found = {name: maker.field_json(name, self._state) for name, maker in self._makers.items()}
         return {name: copy.deepcopy(value) for name, value in found.items() if value is not MISSING}
+
+    __flowstate_json__ = model_dump
 
     def __eq__(self, other: object) -> bool:
         """Whether ``other`` is a view, or a dict, of the same JSON."""

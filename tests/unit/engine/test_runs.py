@@ -99,6 +99,22 @@ async def test_operations_answer_with_versions_and_show_in_the_view() -> None:
     assert run.event_types().count(EventType.STATE_CHANGE) == 4
 
 
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("declared", [False, True])
+async def test_a_view_of_state_can_be_an_output(declared: bool, nested: bool) -> None:
+    @handler(session_state=Note)
+    async def typed(value: None, ctx: Context[Note]) -> Any:
+        return {"state": ctx.session.state} if nested else ctx.session.state
+
+    @handler(uses=[typed])
+    async def untyped(value: None, ctx: Context[BaseModel]) -> Any:
+        return {"state": ctx.session.state} if nested else ctx.session.state
+
+    run = await run_flow(flow_of(typed if declared else untyped), "go")
+    fields = {"count": 0, "names": [], "small": 0}
+    assert run.output == ({"state": fields} if nested else fields)
+
+
 async def test_a_caught_refusal_leaves_state_and_events_as_they_should_be() -> None:
     @handler(session_state=Note)
     async def go(value: None, ctx: Context[Note]) -> str:
