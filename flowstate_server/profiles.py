@@ -25,7 +25,8 @@ def primaries(stores: Mapping[str, StoreProfile]) -> dict[str, Store]:
     if not isinstance(stores, Mapping):
         raise TypeError(f"stores must map profiles to stores, {_for_example(stores)}")
     if DEFAULT not in stores:
-        raise ValueError(f"stores must hold the profile {DEFAULT!r}, not only {sorted(stores)}")
+        others = f"not only {', '.join(map(repr, sorted(stores)))}" if stores else "and there are none"
+        raise ValueError(f"stores must hold the profile {DEFAULT!r}, {others}")
     return {name: _primary(name, profile) for name, profile in stores.items()}
 
 

@@ -25,6 +25,9 @@ StateT = TypeVar("StateT", default=Any)
 TIME_LIMIT = 1.0
 """Seconds that a derived value may take."""
 
+MAX_NAMES = 20
+"""An error lists no more of the fields that there are."""
+
 _logger = logging.getLogger(__name__)
 _threads = DaemonThreads("flowstate-derived", limit=32)
 
@@ -110,11 +113,15 @@ def check_exposed(view: ClientView, where: str, fields: Iterable[str]) -> None:
     """Refuse exposed names that are not among ``fields``.
 
     Raises:
-        FlowDefinitionError: naming them and ``where``.
+        FlowDefinitionError: naming them, ``where``, and which there are.
     """
-    if unknown := sorted(set(view.expose) - set(fields)):
+    known = sorted(fields)
+    if unknown := sorted(set(view.expose) - set(known)):
+        there_are = ", ".join(known[:MAX_NAMES]) or "none"
+        if len(known) > MAX_NAMES:
+            there_are += f" and {len(known) - MAX_NAMES} more"
         problem = f"{where} exposes fields that no schema declares: {', '.join(unknown)}"
-        raise FlowDefinitionError(problem)
+        raise FlowDefinitionError(f"{problem} (there are {there_are})")
 
 
 async def _call(function: Derivation, view: View[Any]) -> object:

@@ -101,8 +101,10 @@ def _require_compatible(scope: ScopeKind, one: _Declared, other: _Declared) -> N
     left, right = unwrapped(one.shape), unwrapped(other.shape)
     parting = first_parting(_bare(left), _bare(right))
     if parting is not None:
+        types = f"{one.type_name} vs {other.type_name}"
+        reason, detail = parting
         raise _conflict(
-            scope, one, other, f"{one.type_name} vs {other.type_name} ({parting[0]}, {parting[1]})"
+            scope, one, other, f"{types} ({reason})" if detail == types else f"{types} ({reason}, {detail})"
         )
     added, others = left.get("constraints", {}), right.get("constraints", {})
     if not (added.items() <= others.items() or others.items() <= added.items()):

@@ -59,8 +59,10 @@ def test_profiles_have_names_and_reserved_slots() -> None:
 
 def test_profiles_and_slots_that_there_are_not() -> None:
     store = MemoryStore()
-    with pytest.raises(ValueError, match="must hold the profile 'default', not only"):
+    with pytest.raises(ValueError, match="must hold the profile 'default', not only 'other'"):
         create_flowstate(flows=[CHAT], stores={"other": store})
+    with pytest.raises(ValueError, match="must hold the profile 'default', and there are none"):
+        create_flowstate(flows=[CHAT], stores={})
     with pytest.raises(ValueError, match="'default' has unknown slots: replica"):
         create_flowstate(flows=[CHAT], stores={"default": {"primary": store, "replica": store}})
     with pytest.raises(ValueError, match="'archive' lacks the slot 'primary'"):

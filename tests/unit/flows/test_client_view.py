@@ -56,6 +56,15 @@ def test_refuses_to_expose_what_no_schema_declares() -> None:
         check_exposed(view, "the session scope", ["mode"])
 
 
+@pytest.mark.parametrize(
+    ("fields", "there_are"),
+    [(["total", "mode"], "mode, total"), ([], "none"), ([f"f{n}" for n in range(30)], r"f0, .* and 10 more")],
+)
+def test_tells_which_fields_there_are(fields: list[str], there_are: str) -> None:
+    with pytest.raises(FlowDefinitionError, match=rf"declares: totl \(there are {there_are}\)$"):
+        check_exposed(ClientView(expose=["totl"]), "the session scope", fields)
+
+
 # --- derived values -------------------------------------------------------------------------------------------------
 
 

@@ -301,3 +301,14 @@ def test_hash_follows_shape_and_defaults() -> None:
         )
     }
     assert len(hashes) == 10
+
+
+def test_a_conflict_names_the_types_once() -> None:
+    class Whole(BaseModel):
+        a: int
+
+    class Text(BaseModel):
+        a: str
+
+    with pytest.raises(SchemaConflictError, match=r"declare int vs str \(incompatible-shape\)$"):
+        merge_declarations(ScopeKind.SESSION, [Declaration(Whole, "one"), Declaration(Text, "other")])
