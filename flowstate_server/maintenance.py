@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from math import ceil
 
 from flowstate_server.errors import InternalError, ServiceError, StoreOpenError
-from flowstate_server.model.clock import SECOND
 from flowstate_server.store_urls import MEMORY, path_of, redacted, store_from_url
 from flowstate_server.stores.contract.exporting import Exporting
 from flowstate_server.stores.contract.pages import DamagedRecord
 from flowstate_server.stores.contract.store import Store
-from flowstate_server.stores.transfer import Copied, CopyRefused, check_store, copy_store, differences
+from flowstate_server.stores.transfer import (
+    Copied,
+    CopyRefused,
+    check_store,
+    copy_store,
+    differences,
+    serving,
+)
 
 __all__ = ["Copied", "Unmaintained", "check", "copy", "migrate"]
 
@@ -83,14 +88,11 @@ async def _opened(*, existing: Sequence[str] = (), created: Sequence[str] = ()) 
 
 async def _refuse_in_use(store: Store) -> None:
     """What a server changes meanwhile would be copied in part, and found not to fit together."""
-    now = await store.time()
-    for record in await store.read_processes():
-        if record.expire_time > now and not record.fenced:
-            seconds = ceil((record.expire_time - now) / SECOND)
-            raise Unmaintained(
-                f"the server {record.process} uses the store; stop it, or wait {seconds} s if it was killed",
-                retryable=True,
-            )
+    users = await serving(store)
+    if users:
+        process, seconds = users[0]
+        problem = f"the server {process} uses the store; stop it, or wait {seconds} s if it was killed"
+        raise Unmaintained(problem, retryable=True)
 
 
 def _name(url: str) -> str:

@@ -3,5 +3,6 @@
 from flowstate_server.stores.transfer.check import check_store
 from flowstate_server.stores.transfer.comparison import differences
 from flowstate_server.stores.transfer.copy import Copied, CopyRefused, copy_store
+from flowstate_server.stores.transfer.serving import serving
 
-__all__ = ["Copied", "CopyRefused", "check_store", "copy_store", "differences"]
+__all__ = ["Copied", "CopyRefused", "check_store", "copy_store", "differences", "serving"]
