@@ -126,7 +126,11 @@ class ItemStream(ABC):
 
 
 class Context(ABC, Generic[SessionT_co, UserT_co, OrgT_co, RequestT_co]):
-    """A block's view of the request it runs in, typed by the state models that the block declares, in this order."""
+    """A block's view of the request it runs in, typed by the state models that the block declares, in this order.
+
+    There is always a session, a user and a request, but not always an org: look whether ``ctx.org`` is ``None`` first.
+    A type checker finds where that is forgotten.
+    """
 
     @property
     @abstractmethod
@@ -143,7 +147,14 @@ class Context(ABC, Generic[SessionT_co, UserT_co, OrgT_co, RequestT_co]):
     @property
     @abstractmethod
     def org(self) -> ScopeHandle[OrgT_co] | None:
-        """``None`` when the session has no org."""
+        """The org that the session is bound to; ``None`` when it is bound to none, as after a call without an org.
+
+        ::
+
+            if ctx.org is None:
+                raise ActionError("ORG_REQUIRED", "this needs an org")
+            await ctx.org.inc_state(used=1)
+        """
 
     @property
     @abstractmethod
