@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -36,7 +35,6 @@ async def served(app: str, *, store: str, log: Path) -> AsyncIterator[ServerProc
             stdout=asyncio.subprocess.PIPE,
             stderr=log_file,
             cwd=CHECKOUT,
-            env=_environment(),
         )
     try:
         yield ServerProcess(await _address(process), process.pid)
@@ -51,11 +49,6 @@ async def served(app: str, *, store: str, log: Path) -> AsyncIterator[ServerProc
         if process.returncode is None:
             process.kill()
             await process.wait()
-
-
-def _environment() -> dict[str, str]:
-    """Without settings that are meant for another server."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("FLOWSTATE_")}
 
 
 async def _address(process: asyncio.subprocess.Process) -> str:
