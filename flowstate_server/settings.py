@@ -1,7 +1,7 @@
 """What can be configured. Each setting is also an environment variable: ``lease`` is ``FLOWSTATE_LEASE``.
 
 Durations are in seconds, sizes in bytes, switches ``true`` or ``false``. An empty variable counts as absent, one that
-names no setting is ignored.
+names no setting is warned about.
 """
 
 from __future__ import annotations
