@@ -181,6 +181,10 @@ class _Group(Group):
         return changes
 
     @property
+    def refused(self) -> bool:
+        return any(isinstance(answer, Exception) for answer in self._answers)
+
+    @property
     def undecided(self) -> list[_Waiting]:
         return self._waiting[len(self._answers) :]
 

@@ -131,6 +131,16 @@ class Group(ABC):
         passes how many batches are ready, at least one.
         """
 
+    @property
+    @abstractmethod
+    def refused(self) -> bool:
+        """Whether :meth:`decide` has refused a batch.
+
+        Batches that are not refused write what they looked for in vain, and meet another process's key. One that is
+        refused writes nothing: an adapter that may have waited for locks with what it read before has to look for it
+        again, and to raise :class:`Conflict` if it is there by now.
+        """
+
 
 LOAD_LIMIT = 2 * 1024 * 1024
 """Bytes of documents after which an adapter closes a group."""

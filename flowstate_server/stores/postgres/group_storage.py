@@ -53,6 +53,7 @@ class PostgresStorage(GroupStorage):
             ready = await loader.load(group)
             self._clock.seen(loader.loaded.time)
             changes = group.decide(loader.loaded, ready)
+            await loader.look_again(group)
             if changes.empty:
                 await connection.execute("ROLLBACK")
                 return None, []

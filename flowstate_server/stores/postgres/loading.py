@@ -55,12 +55,24 @@ _KEYS = (
     " ON x.tenant = k.tenant AND x.principal = k.principal AND x.method = k.method AND x.key = k.key))"
     " ORDER BY i.tenant, i.principal, i.method, i.key FOR UPDATE OF i"
 )
-# A state that was absent and is only read meets no unique key: whether it was committed while the locks were awaited is
-# looked up once they are held.
+# What was committed while the locks were awaited is not in the snapshot. Whatever is created meets a unique key then;
+# what was only looked for, by a batch that read a state or was refused, is looked for again once the locks are held.
 _APPEARED = (
-    f"SELECT EXISTS (SELECT 1 FROM {arrays(1, ('smallint', 'text', 'text', 'text'))} AS k(kind, tenant, id, flow_kind)"
-    " JOIN flowstate.states t"
+    "SELECT EXISTS (SELECT 1 FROM {states} AS k(kind, tenant, id, flow_kind) JOIN flowstate.states t"
     " ON t.kind = k.kind AND t.tenant = k.tenant AND t.id = k.id AND t.flow_kind = k.flow_kind)"
+    " OR EXISTS (SELECT 1 FROM {sessions} AS k(tenant, session_id) JOIN flowstate.sessions s"
+    " ON s.tenant = k.tenant AND s.session_id = k.session_id AND NOT s.replaced)"
+    " OR EXISTS (SELECT 1 FROM {requests} AS k(tenant, request_id) JOIN flowstate.requests r"
+    " ON r.tenant = k.tenant AND r.request_id = k.request_id)"
+    " OR EXISTS (SELECT 1 FROM flowstate.processes WHERE process = ANY ({processes}))"
+    " OR EXISTS (SELECT 1 FROM {keys} AS k(tenant, principal, method, key) JOIN flowstate.idempotency_keys i"
+    " ON i.tenant = k.tenant AND i.principal = k.principal AND i.method = k.method AND i.key = k.key)"
+).format(
+    states=arrays(1, ("smallint", "text", "text", "text")),
+    sessions=arrays(5, ("text",) * 2),
+    requests=arrays(7, ("text",) * 2),
+    processes="$9::text[]",
+    keys=arrays(10, ("text",) * 4),
 )
 _DOCUMENTS = f"SELECT {rows.STATE} FROM flowstate.states t WHERE t.state = ANY ($1::bigint[])"
 
@@ -98,15 +110,25 @@ class Loader:
                 self.numbers.idempotency_keys[key.key] = row[0]
             else:
                 self.loaded.time = max(self.loaded.time, row[0])
-        await self._check_absent(needs)
         return await self._documents(group) if self._large else len(group)
 
-    async def _check_absent(self, needs: Needs) -> None:
-        absent = (needs.states | needs.state_heads) - self.numbers.states.keys()
-        waited = self.loaded.sessions or self.loaded.requests or self.numbers.states
-        if absent and waited:
-            keys = columns([state_key(key) for key in absent], 4)
-            [(appeared,)] = await self._connection.fetch(_APPEARED, *keys)
+    async def look_again(self, group: Group) -> None:
+        """
+        Raises:
+            Conflict: what the group looked for in vain has been committed since.
+        """
+        loaded, needs = self.loaded, group.needs
+        waited = loaded.sessions or loaded.requests or self.numbers.states or loaded.processes
+        if not waited and not loaded.idempotency_keys:
+            return
+        absent = Needs(states=(needs.states | needs.state_heads) - self.numbers.states.keys())
+        if group.refused:
+            absent.sessions = needs.sessions - loaded.sessions.keys()
+            absent.requests = needs.requests - loaded.requests.keys()
+            absent.processes = needs.processes - loaded.processes.keys()
+            absent.idempotency_keys = needs.idempotency_keys - loaded.idempotency_keys.keys()
+        if absent != Needs():
+            [(appeared,)] = await self._connection.fetch(_APPEARED, *_columns_of(absent))
             if appeared:
                 raise Conflict
 
@@ -153,6 +175,16 @@ class Loader:
             record = rows.state_record(tuple(row))
             self.loaded.states[record.key] = record
         return ready
+
+
+def _columns_of(absent: Needs) -> list[Any]:
+    return [
+        *columns([state_key(key) for key in absent.states], 4),
+        *columns(list(absent.sessions), 2),
+        *columns(list(absent.requests), 2),
+        list(absent.processes),
+        *columns([rows.idempotency_key(key) for key in absent.idempotency_keys], 4),
+    ]
 
 
 def load_query(needs: Needs) -> tuple[str, list[Any]]:

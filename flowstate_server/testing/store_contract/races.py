@@ -6,13 +6,16 @@ import asyncio
 from dataclasses import replace
 
 from flowstate_server.errors import VersionMismatchError
+from flowstate_server.model.clock import SECOND
+from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import SessionKey, session_scope, user_scope
 from flowstate_server.stores.contract.store import Store
-from flowstate_server.stores.contract.writes import AppendEvents, AtVersion, UpdateSession
+from flowstate_server.stores.contract.writes import AppendEvents, AtVersion, PutIdempotencyKey, UpdateSession
 from flowstate_server.testing.store_contract.builders import (
     events_of,
     head_of,
     increment,
+    new_request,
     new_session,
     note,
     number,
@@ -65,6 +68,35 @@ async def check_one_writer_of_two_handles_wins_a_version(harness: StoreHarness) 
         write = replace(increment(ADA), precondition=AtVersion(version))
         answers = await settled(one.commit((write,)), other.commit((write,)))
         assert sum(isinstance(answer, VersionMismatchError) for answer in answers) == 1, answers
+
+
+async def check_a_repeat_is_one_although_its_precondition_no_longer_holds(harness: StoreHarness) -> None:
+    """Of a commit with a key and a precondition that two handles make at once, one is a repeat, not too late."""
+    one, other = await harness.open(), await harness.open()
+    for version in range(40):
+        key = IdempotencyKey("", "p", "m", str(version))
+        batch = (
+            PutIdempotencyKey(key, "print", 60 * SECOND),
+            replace(increment(ADA), precondition=AtVersion(version)),
+        )
+        answers = await asyncio.gather(one.commit(batch), other.commit(batch))
+        assert sorted(answer.replayed for answer in answers) == [False, True]
+        assert {answer.results[-1].version for answer in answers} == {version + 1}
+        assert (await state_of(one, ADA)).version == version + 1
+
+
+async def check_a_repeated_request_attaches_although_its_precondition_no_longer_holds(
+    harness: StoreHarness,
+) -> None:
+    """Of a request that two handles create at once, with a precondition that one can meet, the other is the first's."""
+    one, other = await harness.open(), await harness.open()
+    scene = await open_scene(one)
+    for version in range(40):
+        create = new_request(scene.session, f"race-{version}")
+        batch = (replace(increment(ADA), precondition=AtVersion(version)), create)
+        answers = await asyncio.gather(one.commit(batch), other.commit(batch))
+        (attached,) = [answer.attached for answer in answers if answer.attached is not None]
+        assert attached.key == create.key
 
 
 async def check_writers_of_different_fields_all_land(harness: StoreHarness) -> None:
