@@ -24,7 +24,8 @@
     │   ├── CursorAheadError
     │   ├── RateLimitedError, TooManyStreamsError, SlowConsumerError
     │   ├── MessageTooLargeError, StateTooLargeError
-    │   ├── ServerDrainingError, StoreUnavailableError, LeaseLostError
+    │   ├── StoreUnavailableError ─── UnclearCommitError
+    │   ├── ServerDrainingError, LeaseLostError
     │   └── DeadlineBudgetExhaustedError, FeatureDisabledError, InternalError
     ├── StateFieldAbsentError             reading a field that has neither value nor default
     ├── StoreOpenError                    a store that can't be opened at all
@@ -443,6 +444,12 @@ class StoreUnavailableError(ServiceError):
     """The store can't be reached or is overloaded; repeat the call."""
 
     reason = Reason.STORE_UNAVAILABLE
+
+
+class UnclearCommitError(StoreUnavailableError):
+    """The store can't be reached or is overloaded; repeat the call."""
+
+    # Whether the commit was made can't be learnt. Every other StoreUnavailableError of a commit means that it was not.
 
 
 class LeaseLostError(ServiceError):

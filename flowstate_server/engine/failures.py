@@ -9,6 +9,7 @@ from flowstate_server.errors import (
     ConcurrentModificationError,
     FlowStateError,
     MessageTooLargeError,
+    StoreUnavailableError,
 )
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.json_values import JsonObject, encode_json
@@ -49,6 +50,8 @@ def failure_of(error: BaseException, what: str) -> Failure:
         return failure
     if isinstance(error, ConcurrentModificationError):
         return Failure(WRITE_CONFLICT, "another writer was first, repeatedly", retryable=True)
+    if isinstance(error, StoreUnavailableError):
+        return Failure(error.reason, "the store could not be reached", retryable=True)
     error_id = new_id("err_")
     log.error("%s failed, error id %s", what, error_id, exc_info=error)
     return Failure(INTERNAL, "the action failed", error_id=error_id)

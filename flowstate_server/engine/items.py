@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from flowstate_server.engine.recorder import Recorder
 from flowstate_server.engine.settings import EngineSettings
+from flowstate_server.engine.store_outage import once_back
 from flowstate_server.errors import MessageTooLargeError, ValidationFailedError, Violation
 from flowstate_server.flows.context import ItemStream, SessionItems
 from flowstate_server.flows.history import HistoryItem, Tokens, Turns, select_history
@@ -174,8 +175,10 @@ class RunHistory(SessionItems):
 
     async def all(self) -> Sequence[HistoryItem]:
         if self._turns is None:
-            records = await self._store.read_turns(
-                self._head.session, self._head.session_log_id, newest=self._window
+            records = await once_back(
+                lambda: self._store.read_turns(
+                    self._head.session, self._head.session_log_id, newest=self._window
+                )
             )
             self._turns = [
                 HistoryItem.of(record.item, record.request_id, record.create_time) for record in records

@@ -7,17 +7,16 @@ import logging
 from dataclasses import dataclass, field
 
 from flowstate_server.engine.settings import EngineSettings
+from flowstate_server.engine.store_outage import LONGEST_PAUSE, once_back
 from flowstate_server.errors import MessageTooLargeError, ServiceError, StoreUnavailableError
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.items import Audience
 from flowstate_server.model.json_values import encode_json
 from flowstate_server.model.scopes import RequestKey, SessionKey
 from flowstate_server.stores.contract.store import Store
-from flowstate_server.stores.contract.writes import AppendEvents, CommitResult, RequireRun, Write
+from flowstate_server.stores.contract.writes import AppendEvents, Batch, CommitResult, RequireRun, Write
 
 log = logging.getLogger(__name__)
-
-LONGEST_PAUSE = 2.0
 
 
 @dataclass(slots=True)
@@ -90,8 +89,16 @@ class Recorder:
                 await asyncio.shield(self._flush_soon())
 
     async def commit(self, *writes: Write) -> CommitResult:
-        """Commit ``writes`` as one batch of this run, directly behind what is held."""
+        """Commit ``writes`` as one batch of this run, directly behind what is held, once the store is there.
+
+        Raises:
+            UnclearCommitError: it may have been done.
+            What the writes raise.
+        """
         batch = (self._guard, *writes)
+        return await once_back(lambda: self._commit(batch))
+
+    async def _commit(self, batch: Batch) -> CommitResult:
         # Not beside a flush: if that finds no room, a smaller write may, and would overtake what was emitted before.
         await self.settle()
         held = self.take()

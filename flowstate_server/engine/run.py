@@ -16,12 +16,13 @@ from flowstate_server.engine.failures import (
 )
 from flowstate_server.engine.run_parts import RunParts
 from flowstate_server.engine.settings import EngineSettings
+from flowstate_server.engine.store_outage import FIRST_PAUSE, LONGEST_PAUSE
 from flowstate_server.errors import (
     ActionError,
     LeaseLostError,
     RequestNotFoundError,
     RequestTerminalError,
-    StoreUnavailableError,
+    UnclearCommitError,
 )
 from flowstate_server.flows.action import Action
 from flowstate_server.model.events import EventType
@@ -32,7 +33,7 @@ from flowstate_server.stores.contract.writes import FinishRequest
 
 log = logging.getLogger(__name__)
 
-LONGEST_PAUSE = 2.0
+ENDED_ELSEWHERE = (LeaseLostError, RequestTerminalError, RequestNotFoundError)
 
 
 @frozen
@@ -110,7 +111,7 @@ class Run:
             ending = await self._watch(body)
             if ending is not None:
                 await self._finish(ending)
-        except (LeaseLostError, RequestTerminalError, RequestNotFoundError) as error:
+        except ENDED_ELSEWHERE as error:
             log.warning("request %s was ended elsewhere: %s", self.head.key.request_id, error)
         except Exception as error:
             await self._finish_broken(error)
@@ -185,14 +186,21 @@ class Run:
 
     async def _finish_broken(self, error: Exception) -> None:
         """The end could not be stored as it was: the request still must not stay in progress."""
-        failure = failure_of(error, f"the end of {self._described}")
-        try:
-            await self._finish(self._failed(failure))
-        except Exception:
-            log.exception("request %s could not be ended", self.head.key.request_id)
+        ending = self._failed(failure_of(error, f"the end of {self._described}"))
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return await self._finish(ending)
+            except ENDED_ELSEWHERE as elsewhere:
+                log.warning("request %s was ended elsewhere: %s", self.head.key.request_id, elsewhere)
+                return None
+            except Exception:
+                log.exception("request %s can't be ended yet", self.head.key.request_id)
+                await asyncio.sleep(pause)
+                pause = min(LONGEST_PAUSE, pause * 2)
 
     async def _finish(self, ending: Ending) -> None:
-        """Commit the end in one batch with all that is held; repeated while the store is away."""
+        """Commit the end in one batch with all that is held, once the store is there."""
         await self._recorder.settle()
         self._parts.items.close_open()
         held = self._recorder.take()
@@ -206,15 +214,11 @@ class Run:
             ending.failure,
         )
         writes = (self._recorder.appended(held), finish) if held else (finish,)
-        pause = 0.05
         while True:
             try:
                 result = await self._recorder.commit(*writes)
-            except StoreUnavailableError:
-                log.warning("the end of request %s waits for the store", self.head.key.request_id)
-                await asyncio.sleep(pause)
-                pause = min(LONGEST_PAUSE, pause * 2)
-                continue
+            except UnclearCommitError:
+                continue  # if it was done after all, the next attempt is refused
             head = result.results[-1].head or self.head
             self.record = replace(self.record, head=head, output=ending.output, failure=ending.failure)
             return

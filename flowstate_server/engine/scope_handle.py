@@ -14,6 +14,7 @@ from typing_extensions import TypeVar
 from flowstate_server.engine.keyed_locks import KeyedLocks
 from flowstate_server.engine.recorder import Recorder
 from flowstate_server.engine.state_change import ChangeRules, state_change
+from flowstate_server.engine.store_outage import once_back
 from flowstate_server.errors import ConcurrentModificationError, VersionMismatchError
 from flowstate_server.flows.scope import ScopeHandle, ScopeWriter, StateBatch
 from flowstate_server.model.records import StateRecord
@@ -69,7 +70,7 @@ class RunScope:
         return StateWrite(written.version, written.changed)
 
     async def refresh(self) -> StateRecord:
-        loaded = await self._store.load_states((self.record.key,))
+        loaded = await once_back(lambda: self._store.load_states((self.record.key,)))
         self._learn(loaded[self.record.key])
         return self.record
 

@@ -23,7 +23,7 @@ def test_what_no_setting_and_no_option_reads_is_unknown() -> None:
     "name",
     [
         *(f"FLOWSTATE_{name.upper()}" for name in Settings.model_fields),
-        *OF_THE_COMMANDS,
+        *sorted(OF_THE_COMMANDS),
         "FLOWSTATE_TEST_POSTGRES_URL",
         "FLOWSTATE_PORT_7437_TCP_ADDR",
         "FLOWSTATE_SERVICE_HOST",

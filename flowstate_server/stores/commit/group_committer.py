@@ -11,7 +11,7 @@ import logging
 import random
 from collections import deque
 
-from flowstate_server.errors import FlowStateError, StoreUnavailableError
+from flowstate_server.errors import FlowStateError, StoreUnavailableError, UnclearCommitError
 from flowstate_server.stores.commit.decide import Answer, decide
 from flowstate_server.stores.commit.needs import all_needs, needs_of
 from flowstate_server.stores.contract.storage import Changes, Conflict, Group, GroupStorage, Loaded, Needs
@@ -87,9 +87,10 @@ class GroupCommitter:
             _log.exception("the group committer failed")
         finally:
             # However this task ends, nobody waits for it in vain.
-            lost = [*self._running, *self._urgent, *self._queue]
+            lost = [*self._urgent, *self._queue]
             self._urgent.clear()
             self._queue.clear()
+            _refuse(self._running, UnclearCommitError())
             _refuse(lost, None)
 
     async def _gather(self) -> None:
@@ -104,9 +105,11 @@ class GroupCommitter:
             quiet = 0 if len(self._queue) > size else quiet + 1
 
     def _next_group(self) -> list[_Waiting]:
+        """Leases come first and alone: they are not to wait for what others have locked."""
         group: list[_Waiting] = []
-        while len(group) < GROUP_BATCHES and (self._urgent or self._queue):
-            waiting = (self._urgent or self._queue).popleft()
+        source = self._urgent or self._queue
+        while len(group) < GROUP_BATCHES and source:
+            waiting = source.popleft()
             if not waiting.answer.done():
                 group.append(waiting)
         self._running = group
@@ -197,7 +200,8 @@ class _Group(Group):
 
 def _refuse(waiting: list[_Waiting], cause: Exception | None) -> None:
     for one in waiting:
-        error = StoreUnavailableError()
+        unclear = isinstance(cause, UnclearCommitError)
+        error = UnclearCommitError() if unclear else StoreUnavailableError()
         error.__cause__ = cause
         one.set(error)
 

@@ -155,6 +155,7 @@ class GroupStorage(ABC):
 
         Raises:
             Conflict: another process was first; nothing was written.
-            StoreUnavailableError: nothing was written, or the outcome can't be learnt.
+            StoreUnavailableError: nothing was written. Writers that can't be told wait and try again.
+            UnclearCommitError: whether anything was written can't be learnt.
             Exception: anything else means that nothing was written; the group is replayed one batch at a time.
         """

@@ -8,7 +8,7 @@ from enum import Enum
 
 import asyncpg
 
-from flowstate_server.errors import StoreUnavailableError
+from flowstate_server.errors import UnclearCommitError
 from flowstate_server.stores.postgres.connections import Connections
 from flowstate_server.stores.postgres.driver_errors import DRIVER_ERRORS, described
 from flowstate_server.stores.postgres.writing import Written
@@ -32,7 +32,7 @@ async def is_committed(connections: Connections, written: Written) -> bool:
     """Ask on fresh connections until it is known.
 
     Raises:
-        StoreUnavailableError: it can't be learnt within ``SETTLE_SECONDS``.
+        UnclearCommitError: it can't be learnt within ``SETTLE_SECONDS``.
     """
     try:
         async with asyncio.timeout(SETTLE_SECONDS):
@@ -44,7 +44,7 @@ async def is_committed(connections: Connections, written: Written) -> bool:
                 await asyncio.sleep(ASK_AGAIN_SECONDS)
     except TimeoutError:
         _log.error("the connection was lost in a commit, and Postgres can't be asked what became of it")
-        raise StoreUnavailableError from None
+        raise UnclearCommitError from None
 
 
 async def _ask(connections: Connections, written: Written) -> _Fate:

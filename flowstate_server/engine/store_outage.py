@@ -1,0 +1,34 @@
+"""Waiting for a store that is away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from flowstate_server.errors import StoreUnavailableError, UnclearCommitError
+
+T = TypeVar("T")
+
+FIRST_PAUSE = 0.05
+LONGEST_PAUSE = 2.0
+
+
+async def once_back(operation: Callable[[], Awaitable[T]]) -> T:
+    """What ``operation`` gives, which is repeated with growing pauses for as long as the store is away.
+
+    For the reads and writes of runs: nobody repeats a run, so that it rather waits, until it is cancelled, takes too
+    long or has lost its lease.
+
+    Raises:
+        UnclearCommitError: it may have been done.
+    """
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            return await operation()
+        except UnclearCommitError:
+            raise
+        except StoreUnavailableError:
+            await asyncio.sleep(pause)
+            pause = min(LONGEST_PAUSE, pause * 2)
