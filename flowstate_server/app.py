@@ -14,6 +14,7 @@ from flowstate_server.settings import Settings
 from flowstate_server.store_urls import store_from_url
 from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.memory.store import MemoryStore
+from flowstate_server.stores.transfer import refuse_unfinished_copy
 
 __all__ = ["FlowState", "create_flowstate", "engine_settings", "store_from_url"]
 
@@ -51,8 +52,29 @@ class FlowState:
         return self.store_of(settings.profile)
 
     def engine(self, store: Store | None = None, settings: EngineSettings | None = None) -> Engine:
-        """An engine, not yet opened, that runs these flows on ``store`` (default: the application's own)."""
-        return Engine(store or self.store, self.registry, settings)
+        """An engine, not yet opened, that runs these flows on ``store`` (default: the application's own).
+
+        A store that holds an unfinished copy it refuses to open, with ``StoreOpenError``.
+        """
+        return _Engine(store or self.store, self.registry, settings)
+
+
+class _Engine(Engine):
+    async def open(self) -> None:
+        await self.store.open()
+        try:
+            await refuse_unfinished_copy(self.store)
+        except BaseException:
+            await self.store.close()
+            raise
+        await self.supervisor.open()
+        try:
+            # Once more, for a copy that was begun before it could see the lease.
+            await refuse_unfinished_copy(self.store)
+        except BaseException:
+            await self.close()
+            raise
+        self.sweeper.open()
 
 
 def engine_settings(settings: Settings) -> EngineSettings:

@@ -2,7 +2,15 @@
 
 from flowstate_server.stores.transfer.check import check_store
 from flowstate_server.stores.transfer.comparison import differences
-from flowstate_server.stores.transfer.copy import Copied, CopyRefused, copy_store
+from flowstate_server.stores.transfer.copy import Copied, CopyRefused, copy_store, refuse_unfinished_copy
 from flowstate_server.stores.transfer.serving import serving
 
-__all__ = ["Copied", "CopyRefused", "check_store", "copy_store", "differences", "serving"]
+__all__ = [
+    "Copied",
+    "CopyRefused",
+    "check_store",
+    "copy_store",
+    "differences",
+    "refuse_unfinished_copy",
+    "serving",
+]

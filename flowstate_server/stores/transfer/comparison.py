@@ -31,8 +31,11 @@ _KINDS = tuple(ScopeKind)
 
 
 async def differences(one: Exporting, other: Exporting) -> AsyncIterator[str]:
-    """What ``other`` keeps otherwise than ``one``, named by kind and key, never by value. Nothing: they are equal."""
-    if sorted(map(repr, await one.read_processes())) != sorted(map(repr, await other.read_processes())):
+    """What ``other`` keeps otherwise than ``one``, named by kind and key, never by value. Nothing: they are equal.
+
+    Server processes that ``other`` has beside those of ``one`` count as none: what they ran would be different itself.
+    """
+    if not set(await one.read_processes()) <= set(await other.read_processes()):
         yield "processes"
     async for ours, theirs in _side_by_side(
         session_pages(one), session_pages(other), lambda stored: stored.key

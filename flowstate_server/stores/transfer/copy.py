@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
+from flowstate_server.errors import StoreOpenError
 from flowstate_server.model.clock import SECOND
 from flowstate_server.model.events import EventRecord
 from flowstate_server.model.json_values import Json, decode_json, encode_json
@@ -32,9 +33,15 @@ from flowstate_server.stores.transfer.pages import (
     session_pages,
     state_pages,
 )
+from flowstate_server.stores.transfer.serving import serving
 
 REMEMBERED = 30 * 24 * 3600 * SECOND
 COPIER = "flowstate store copy"
+STAGES = 7
+UNFINISHED = (
+    "it holds an unfinished copy; finish it with 'flowstate store copy FROM TO', or begin with an empty store"
+)
+PLACES = IdempotencyKey("", COPIER, COPY_METHOD, "")
 
 
 class CopyRefused(Exception):
@@ -68,8 +75,8 @@ async def copy_store(
     the source. ``report`` is called after each batch.
 
     Raises:
-        CopyRefused: the target has something else in it, another copy runs, a record of the source can't be
-            understood, or the stores can't do it.
+        CopyRefused: the target has something else in it or a server uses it, another copy runs, the source is itself
+            half a copy, a record of it can't be understood, or the stores can't do it.
     """
     if not isinstance(target, Exporting):
         raise CopyRefused("the target can't tell how far a copy has come: it does not export")
@@ -80,6 +87,16 @@ async def copy_store(
     return copy.copied
 
 
+async def refuse_unfinished_copy(store: Store) -> None:
+    """For whoever is about to serve the store: its sweeper would end requests that are imported in part.
+
+    Raises:
+        StoreOpenError: a copy into the store was begun and not finished.
+    """
+    if isinstance(store, Exporting) and await _unfinished(store):
+        raise StoreOpenError(problem=UNFINISHED)
+
+
 class _Copy:
     """Stage after stage, page after page; each page is committed together with the place behind it."""
 
@@ -87,7 +104,7 @@ class _Copy:
         self._source = source
         self._target = target
         self._kept = kept
-        self._key = IdempotencyKey("", COPIER, COPY_METHOD, hashlib.sha256(name.encode()).hexdigest())
+        self._key = replace(PLACES, key=hashlib.sha256(name.encode()).hexdigest())
         self._known: bytes | None = None
         self._stage = 0
         self._after: list[Json] = []
@@ -96,11 +113,13 @@ class _Copy:
 
     async def begin(self) -> None:
         """Find how far an earlier copy has come, else make sure that the target is empty."""
+        if await _unfinished(self._source):
+            raise CopyRefused("the source holds an unfinished copy")
+        await self._refuse_served()
         self._expire = await self._target.time() + REMEMBERED
-        before = IdempotencyKey("", COPIER, COPY_METHOD, "")
-        for known in await self._kept.export_idempotency_keys(after=before, limit=10, max_bytes=BYTES):
+        for known in await _places(self._kept):
             if known.key == self._key:
-                self._resume(known.reply)
+                self._resume(known)
                 return
         if (
             await self._kept.export_sessions(after=None, limit=1)
@@ -108,6 +127,15 @@ class _Copy:
             or await self._kept.export_idempotency_keys(after=None, limit=1, max_bytes=BYTES)
         ):
             raise CopyRefused("the target is not empty, and no copy of this source was begun in it")
+        await self._commit(_nothing(), self._stage, self._after)
+
+    async def _refuse_served(self) -> None:
+        """A server looks for a copy after it has taken its lease, and a copy for leases after it has left its place:
+        of two that begin at once, one sees the other."""
+        imported = {record.process for record in await self._source.read_processes()}
+        for process, _ in await serving(self._target):
+            if process not in imported:
+                raise CopyRefused(f"the server {process} uses the target, stop it")
 
     async def run(self) -> AsyncIterator[Copied]:
         stages = (
@@ -119,7 +147,9 @@ class _Copy:
             self._states,
             self._idempotency_keys,
         )
-        while self._stage < len(stages):
+        assert len(stages) == STAGES
+        while self._stage < STAGES:
+            await self._refuse_served()
             try:
                 async for records, after in stages[self._stage](self._after):
                     await self._commit(records, self._stage, after)
@@ -128,13 +158,14 @@ class _Copy:
                 raise CopyRefused(f"{named(damage.key)} in the source can't be understood") from damage
             self._stage += 1
             self._after = []
+        await self._refuse_served()
         self.copied.done = True
         await self._commit(_nothing(), self._stage, [])
         yield self.copied
 
-    def _resume(self, reply: bytes) -> None:
-        self._known = reply
-        place = cast(dict[str, Any], decode_json(reply))
+    def _resume(self, known: IdempotencyRecord) -> None:
+        self._known = known.reply
+        place = _place(known)
         self._stage, self._after = place["stage"], place["after"]
         self.copied.counts = place["counts"]
 
@@ -223,6 +254,20 @@ class _Waiting:
     def take(self) -> list[EventRecord]:
         taken, self.events, self._bytes = self.events, [], 0
         return taken
+
+
+async def _places(store: Exporting) -> list[IdempotencyRecord]:
+    """How far copies into the store have come."""
+    found = await store.export_idempotency_keys(after=PLACES, limit=10, max_bytes=BYTES)
+    return [known for known in found if replace(known.key, key="") == PLACES]
+
+
+async def _unfinished(store: Exporting) -> bool:
+    return any(_place(known)["stage"] < STAGES for known in await _places(store))
+
+
+def _place(known: IdempotencyRecord) -> dict[str, Any]:
+    return cast(dict[str, Any], decode_json(known.reply))
 
 
 def _nothing() -> ImportRecords:

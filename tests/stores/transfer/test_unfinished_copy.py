@@ -1,0 +1,203 @@
+"""A store that a copy was begun in, and not finished, is not served; and no copy goes on where a server is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from flowstate_server.app import create_flowstate, store_from_url
+from flowstate_server.engine.engine import Engine
+from flowstate_server.errors import StoreOpenError
+from flowstate_server.model.clock import SECOND
+from flowstate_server.model.records import ProcessRecord
+from flowstate_server.stores.contract.exporting import Exporting
+from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.contract.writes import RenewLease
+from flowstate_server.stores.memory import MemoryStore
+from flowstate_server.stores.transfer import Copied, CopyRefused, check_store, copy_store, differences
+from flowstate_server.stores.transfer.copy import STAGES, _place, _places
+from tests.support.filled_store import PROCESS, fill
+from tests.support.server_process import ServerProcess, server_process
+from tests.support.store_urls import DURABLE, new_store_url
+
+SESSIONS = 12
+REFUSED = (
+    "holds an unfinished copy; finish it with 'flowstate store copy FROM TO', or begin with an empty store"
+)
+
+
+class Interrupted(Exception):
+    pass
+
+
+@asynccontextmanager
+async def opened(store: Store) -> AsyncIterator[Store]:
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@pytest.fixture
+async def source() -> AsyncIterator[MemoryStore]:
+    store = MemoryStore()
+    async with opened(store):
+        await fill(store, SESSIONS)
+        await store.commit((RenewLease(PROCESS, 1),))  # whoever filled it has gone
+        yield store
+
+
+def exporting(store: Store) -> Exporting:
+    assert isinstance(store, Exporting)
+    return store
+
+
+def engine_on(store: Store) -> Engine:
+    return create_flowstate(flows=[]).engine(store)
+
+
+async def copied_on(source: MemoryStore, target: Store, batches: int) -> int:
+    """Copy so many batches more; the stage it was interrupted in, or the number of stages."""
+    left = iter(range(batches - 1))
+
+    def interrupt(_: Copied) -> None:
+        if next(left, None) is None:
+            raise Interrupted
+
+    with suppress(Interrupted):
+        await copy_store(source, target, name="source", report=interrupt)
+    (place,) = await _places(exporting(target))
+    return int(_place(place)["stage"])
+
+
+async def whole(source: MemoryStore, target: Store) -> None:
+    assert [one async for one in differences(source, exporting(target))] == []
+    assert [one async for one in check_store(target)] == []
+
+
+@pytest.mark.parametrize("kind", DURABLE)
+async def test_a_copy_interrupted_in_any_stage_is_not_served(
+    kind: str, source: MemoryStore, tmp_path: Path
+) -> None:
+    stages: list[int] = []
+    async with new_store_url(kind, tmp_path) as url:
+        while True:
+            async with opened(store_from_url(url)) as target:
+                # The first batch, of processes, is copied again with the second.
+                stages.append(await copied_on(source, target, 2 if len(stages) == 1 else 1))
+            if stages[-1] == STAGES:
+                break
+            with pytest.raises(StoreOpenError, match=REFUSED):
+                await engine_on(store_from_url(url)).open()
+        assert [*dict.fromkeys(stages)] == [*range(STAGES + 1)]
+        async with opened(store_from_url(url)) as target:
+            await whole(source, target)
+        engine = engine_on(store_from_url(url))
+        await engine.open()
+        await engine.close()
+
+
+@pytest.mark.parametrize("kind", DURABLE)
+async def test_a_server_process_says_so_and_ends(kind: str, source: MemoryStore, tmp_path: Path) -> None:
+    async with new_store_url(kind, tmp_path) as url:
+        async with opened(store_from_url(url)) as target:
+            await copied_on(source, target, 4)
+        server = ServerProcess(store=url)
+        with pytest.raises(AssertionError, match="ended without saying 'listening'"):
+            await server.start()
+        assert server.process.wait(10) == 2
+        assert [line for line in server.log.splitlines() if REFUSED in line] == [server.log.splitlines()[-1]]
+        server.close()
+        async with opened(store_from_url(url)) as target:
+            await copy_store(source, target, name="source")
+            await whole(source, target)
+        async with server_process(store=url) as serving:
+            assert await serving.terminate() == 0
+
+
+async def test_a_store_that_does_not_export_is_served() -> None:
+    methods = {
+        name: value
+        for name, value in vars(MemoryStore).items()
+        if name == "__init__" or not name.startswith("__")
+    }
+    store: Store = type("PlainStore", (Store,), methods)()
+    assert not isinstance(store, Exporting)
+    engine = engine_on(store)
+    await engine.open()
+    await engine.close()
+
+
+async def test_a_server_and_a_copy_that_begin_at_once(source: MemoryStore) -> None:
+    """The copy is begun when the server has looked for one, and before it has its lease."""
+    target = MemoryStore()
+    async with opened(target):
+        engine = engine_on(target)
+        take_lease = engine.supervisor.open
+
+        async def late() -> None:
+            await copied_on(source, target, 4)
+            await take_lease()
+
+        engine.supervisor.open = late  # type: ignore[method-assign]
+        with pytest.raises(StoreOpenError, match=REFUSED):
+            await engine.open()
+    async with opened(target):
+        await copy_store(source, target, name="source")
+        await whole(source, target)
+
+
+async def test_a_copy_refuses_a_target_that_is_served(source: MemoryStore) -> None:
+    target = MemoryStore()
+    engine = engine_on(target)
+    await engine.open()
+    with pytest.raises(CopyRefused, match=f"the server {engine.instance_id} uses the target, stop it"):
+        await copy_store(source, target, name="source")
+    assert await _places(target) == [], "the server may be started again"
+    await engine.close()
+    async with opened(target):
+        await copy_store(source, target, name="source")
+        await whole(source, target)
+
+
+async def test_a_copy_stops_when_a_server_turns_up(source: MemoryStore) -> None:
+    """One that was silent when the copy began, as a machine that slept: it takes its lease without looking."""
+    target = MemoryStore()
+    async with opened(target):
+        stage = await copied_on(source, target, 4)
+        await target.commit((RenewLease("proc_awake", 60 * SECOND, start=True),))
+        with pytest.raises(CopyRefused, match="the server proc_awake uses the target, stop it"):
+            await copied_on(source, target, 1)
+        await target.commit((RenewLease("proc_awake", 0),))
+        assert await copied_on(source, target, 1) >= stage
+        later = ProcessRecord("proc_later", 60 * SECOND, await target.time())
+
+        def turn_up(_: Copied) -> None:
+            target._tables.processes[later.process] = later
+
+        with pytest.raises(CopyRefused, match="the server proc_later uses the target, stop it"):
+            await copy_store(source, target, name="source", report=turn_up)
+        (place,) = await _places(target)
+        assert _place(place)["stage"] < STAGES, "not even the last stage ends it"
+
+
+async def test_half_a_copy_is_not_copied(source: MemoryStore) -> None:
+    half, target = MemoryStore(), MemoryStore()
+    async with opened(half), opened(target):
+        await copied_on(source, half, 4)
+        with pytest.raises(CopyRefused, match="the source holds an unfinished copy"):
+            await copy_store(half, target, name="half")
+        assert await _places(target) == []
+
+
+async def test_a_lease_that_the_source_had_is_no_server_of_the_target(source: MemoryStore) -> None:
+    await source.commit((RenewLease(PROCESS, 60 * SECOND),))
+    target = MemoryStore()
+    async with opened(target):
+        await copied_on(source, target, 4)
+        await copy_store(source, target, name="source")
+        await whole(source, target)
