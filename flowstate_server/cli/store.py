@@ -19,7 +19,7 @@ from flowstate_server.maintenance import Copied, Unmaintained
 from flowstate_server.store_urls import FORMS, redacted
 
 MOST_SHOWN = 20
-STALE = "FROM has changed since the copy was begun; copy it again, to an empty TO"
+STALE = "FROM has changed since the copy was begun, or TO was written to; copy it again, to an empty TO"
 
 Url = Annotated[str, typer.Argument(metavar="URL", help=FORMS)]
 

@@ -97,7 +97,9 @@ def test_a_copy_that_has_fallen_behind_is_to_be_begun_anew(filled: str, tmp_path
         database.commit()
     code, events, _ = run("copy", filled, target)
     assert (code, events[-1]["differences"]) == (1, 2)
-    assert "to an empty TO" in events[-1]["problem"]
+    assert events[-1]["problem"] == (
+        "FROM has changed since the copy was begun, or TO was written to; copy it again, to an empty TO"
+    )
 
 
 def test_a_copy_tells_its_progress_and_is_compared(filled: str, tmp_path: Path) -> None:
