@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TypeVar
 
-from flowstate_server.model.clock import Micros
+from flowstate_server.model.clock import ForwardClock, Micros
 from flowstate_server.model.records import RequestHead
 from flowstate_server.model.scopes import RequestKey, ScopeKey
 from flowstate_server.stores.contract.storage import (
@@ -32,18 +32,21 @@ Record = TypeVar("Record")
 
 
 class FilesystemStorage(GroupStorage):
-    def __init__(self, worker: Worker, journal: Journal, contents: Contents, hub: WatchHub) -> None:
+    def __init__(
+        self, worker: Worker, journal: Journal, contents: Contents, hub: WatchHub, clock: ForwardClock
+    ) -> None:
         self._worker = worker
         self._journal = journal
         self._contents = contents
         self._hub = hub
+        self._clock = clock
 
     async def run(self, group: Group) -> None:
         self._hub.wake(await self._worker.run(self._run, group))
 
     def _run(self, group: Group) -> list[Topic]:
         self._journal.settle()
-        loader = _Loader(self._contents, self._worker.time())
+        loader = _Loader(self._contents, self._clock.now())
         ready = loader.load(group)
         changes = group.decide(loader.loaded, ready)
         if not changes.empty:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar, Concatenate, ParamSpec, TypeVar
 
 from flowstate_server.errors import StoreOpenError, StoreUnavailableError
-from flowstate_server.model.clock import Micros
+from flowstate_server.model.clock import ForwardClock, Micros
 from flowstate_server.model.events import EventRecord
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.items import ItemRecord
@@ -82,11 +82,13 @@ class FilesystemStore(Store, Exporting):
             journal = Journal(self.folder, self._files)
             contents = await worker.run(_load, self.folder, self._files, journal)
             opened.push_async_callback(worker.run, _close, journal)
-            committer = GroupCommitter(FilesystemStorage(worker, journal, contents, self._hub))
+            clock = ForwardClock()
+            clock.follow(contents.tables.newest_time())
+            committer = GroupCommitter(FilesystemStorage(worker, journal, contents, self._hub, clock))
             committer.start()
             opened.push_async_callback(committer.close)
             self._opened = opened.pop_all()
-        self._parts = _Parts(worker, journal, contents, committer)
+        self._parts = _Parts(worker, journal, contents, committer, clock)
 
     async def close(self) -> None:
         await self._opened.aclose()
@@ -111,8 +113,8 @@ class FilesystemStore(Store, Exporting):
     # --- reading
 
     async def time(self) -> Micros:
-        worker = self._opened_parts().worker
-        return await worker.run(worker.time)
+        parts = self._opened_parts()
+        return await parts.worker.run(parts.clock.now)
 
     async def get_session(self, key: SessionKey) -> SessionRecord | None:
         return await self._read(Contents.session, key)
@@ -137,7 +139,7 @@ class FilesystemStore(Store, Exporting):
         return await self._read(reads.read_turns, session, log_id, newest)
 
     async def read_projection(self, session: SessionKey, scopes: Iterable[ScopeKey]) -> Projection | None:
-        clock = self._opened_parts().worker.time
+        clock = self._opened_parts().clock.now
         return await self._read(reads.read_projection, session, tuple(scopes), clock)
 
     async def read_processes(self) -> Sequence[ProcessRecord]:
@@ -213,6 +215,7 @@ class _Parts:
     journal: Journal
     contents: Contents
     committer: GroupCommitter
+    clock: ForwardClock
 
 
 def _lock(lock: FolderLock, folder: Path, files: Files, create: bool) -> None:

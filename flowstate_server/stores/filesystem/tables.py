@@ -48,6 +48,7 @@ class Tables:
         self._turns: dict[Incarnation, list[tuple[int, RequestKey]]] = {}
         self.sweepable: list[Sweepable] = []
         self.expiring: list[tuple[Micros, tuple[str, str, str, str]]] = []
+        self._newest_event_time = 0
 
     # --- writing
 
@@ -112,6 +113,7 @@ class Tables:
             log = self.logs[session, log_id] = EventLog(session, log_id)
             log.begin(len(log.header))
         log.add(event.session_sequence, event.size)
+        self._newest_event_time = max(self._newest_event_time, event.time)
         if event.request_id:
             self.places.setdefault(RequestKey(session.tenant, event.request_id), Places()).add(event)
         elif event.transient:
@@ -143,6 +145,12 @@ class Tables:
                 and (which.include_ephemeral or not session.ephemeral)
             ):
                 yield session.key
+
+    def newest_time(self) -> Micros:
+        """The newest time that is known without reading files, 0 in an empty store."""
+        activities = (head.activity_time for head in self.session_heads.values())
+        renewals = (process.renew_time for process in self.processes.values())
+        return max((self._newest_event_time, *activities, *renewals))
 
     def turns(self, session: SessionKey, log_id: str, newest: int) -> list[RequestKey]:
         """The newest completed requests."""

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from flowstate_server.errors import InternalError, StoreUnavailableError
-from flowstate_server.model.clock import Micros, system_micros
 from flowstate_server.model.ids import new_id
 from flowstate_server.stores.seldom import Seldom
 
@@ -25,7 +24,6 @@ class Worker:
 
     def __init__(self) -> None:
         self._executor: ThreadPoolExecutor | None = ThreadPoolExecutor(1, "flowstate-filesystem-store")
-        self._time = 0
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """``function(...)``, on the thread.
@@ -48,11 +46,6 @@ class Worker:
                 "the filesystem store can't use what it was given or found (%s)", error_id, exc_info=error
             )
             raise InternalError(error_id=error_id) from error
-
-    def time(self) -> Micros:
-        """The machine's clock, never earlier than an earlier answer. Called on the thread."""
-        self._time = max(self._time, system_micros())
-        return self._time
 
     async def close(self) -> None:
         """After what was begun."""

@@ -8,7 +8,7 @@ from heapq import nsmallest
 from itertools import islice
 from typing import TypeVar
 
-from flowstate_server.model.clock import Micros, system_micros
+from flowstate_server.model.clock import ForwardClock, Micros
 from flowstate_server.model.events import EventRecord
 from flowstate_server.model.items import ItemRecord
 from flowstate_server.model.records import (
@@ -186,7 +186,7 @@ class _Storage(GroupStorage):
     def __init__(self, tables: Tables, watches: WatchHub) -> None:
         self._tables = tables
         self._watches = watches
-        self._time = 0
+        self._clock = ForwardClock()
 
     async def run(self, group: Group) -> None:
         changes = group.decide(self._load(group.needs))
@@ -194,9 +194,7 @@ class _Storage(GroupStorage):
         self._watches.wake(changes.topics)
 
     def time(self) -> Micros:
-        """Never earlier than an earlier answer, even if the machine's clock is set back."""
-        self._time = max(self._time, system_micros())
-        return self._time
+        return self._clock.now()
 
     def _load(self, needs: Needs) -> Loaded:
         tables = self._tables

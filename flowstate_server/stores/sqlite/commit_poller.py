@@ -9,7 +9,7 @@ import sqlite3
 import threading
 
 from flowstate_server.errors import StoreUnavailableError
-from flowstate_server.model.clock import SECOND, system_micros
+from flowstate_server.model.clock import SECOND, ForwardClock
 from flowstate_server.stores.contract.watch import Topic, WatchHub
 from flowstate_server.stores.sqlite.connection import Connection
 from flowstate_server.stores.sqlite.sweeps import trim_commits
@@ -32,10 +32,11 @@ class CommitPoller:
     ``connection`` is the poller's own: it never writes and holds no cursor open, so its ``data_version`` tells.
     """
 
-    def __init__(self, connection: Connection, writer: Writer, hub: WatchHub) -> None:
+    def __init__(self, connection: Connection, writer: Writer, hub: WatchHub, clock: ForwardClock) -> None:
         self._connection = connection
         self._writer = writer
         self._hub = hub
+        self._clock = clock
         self._stopping = threading.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._data_version = 0  # the thread's
@@ -103,12 +104,12 @@ class CommitPoller:
         while True:
             await asyncio.sleep(TRIM_INTERVAL)
             with contextlib.suppress(StoreUnavailableError):
-                await trim(self._writer)
+                await trim(self._writer, self._clock)
 
 
-async def trim(writer: Writer) -> None:
+async def trim(writer: Writer, clock: ForwardClock) -> None:
     """Delete the commits that every poller but a stuck one has seen."""
-    before = system_micros() - TRIM_AGE
+    before = clock.now() - TRIM_AGE
     while await writer.run(trim_commits, before=before, limit=TRIM_BATCH) == TRIM_BATCH:
         pass
 

@@ -4,34 +4,40 @@ from __future__ import annotations
 
 import sqlite3
 
-from flowstate_server.model.clock import system_micros
+from flowstate_server.model.clock import ForwardClock
 from flowstate_server.stores.contract.storage import Group, GroupStorage
 from flowstate_server.stores.contract.watch import Topic, WatchHub
 from flowstate_server.stores.sqlite.commit_poller import CommitPoller
 from flowstate_server.stores.sqlite.known_rows import KnownRows
 from flowstate_server.stores.sqlite.loading import Loader
+from flowstate_server.stores.sqlite.reads import newest_time
 from flowstate_server.stores.sqlite.writer import Writer
 from flowstate_server.stores.sqlite.writing import write
 
 
 class SqliteStorage(GroupStorage):
-    def __init__(self, writer: Writer, hub: WatchHub, poller: CommitPoller) -> None:
+    def __init__(self, writer: Writer, hub: WatchHub, poller: CommitPoller, clock: ForwardClock) -> None:
         self._writer = writer
         self._hub = hub
         self._poller = poller
+        self._clock = clock
         self._known = KnownRows()
 
     async def run(self, group: Group) -> None:
-        commit, topics = await self._writer.run(_run, self._known, group)
+        commit, topics = await self._writer.run(_run, self._known, self._clock, group)
         self._known.settle()
         # If the caller is cancelled before this, the poller finds the commit as it finds another process's.
         self._hub.wake(topics)
         self._poller.skip(commit)
 
 
-def _run(cursor: sqlite3.Cursor, known: KnownRows, group: Group) -> tuple[int, list[Topic]]:
-    known.begin(cursor)
-    loader = Loader(cursor, known, system_micros())
+def _run(
+    cursor: sqlite3.Cursor, known: KnownRows, clock: ForwardClock, group: Group
+) -> tuple[int, list[Topic]]:
+    if known.begin(cursor):
+        # Another process may have begun before the machine's clock was set back, and must not find our leases expired.
+        clock.follow(newest_time(cursor))
+    loader = Loader(cursor, known, clock.now())
     ready = loader.load(group)
     changes = group.decide(loader.loaded, ready)
     commit = write(cursor, changes, loader.numbers)

@@ -45,13 +45,18 @@ class KnownRows:
         self._data_version = -1
         self._settled = False
 
-    def begin(self, cursor: sqlite3.Cursor) -> None:
-        """Forget everything if it may not hold any more; the first thing in a group's transaction."""
+    def begin(self, cursor: sqlite3.Cursor) -> bool:
+        """Forget everything if it may not hold any more; the first thing in a group's transaction.
+
+        Tells whether another connection may have written.
+        """
         (version,) = cursor.execute("PRAGMA data_version").fetchone()
-        if not self._settled or version != self._data_version or self._full():
+        others = not self._settled or version != self._data_version
+        if others or self._full():
             self._clear()
         self._data_version = version
         self._settled = False
+        return others
 
     def settle(self) -> None:
         """The group is committed. One that is not, or not surely, makes the next one begin with nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-from flowstate_server.model.clock import system_micros
+from flowstate_server.model.clock import ForwardClock, Micros
 from flowstate_server.model.events import EventRecord
 from flowstate_server.model.items import ItemRecord
 from flowstate_server.model.records import (
@@ -59,6 +59,16 @@ CANCELLED = (
     " WHERE h.status = 0 AND h.process = ? AND h.cancel_reason IS NOT NULL ORDER BY h.request"
 )
 PROCESSES = f"SELECT {rows.PROCESS} FROM processes ORDER BY process"
+NEWEST_TIME = (
+    "SELECT max((SELECT coalesce(max(renew_time), 0) FROM processes),"
+    " coalesce((SELECT time FROM commits ORDER BY id DESC LIMIT 1), 0))"
+)
+
+
+def newest_time(cursor: sqlite3.Cursor) -> Micros:
+    """The newest time stored that is found at once, 0 in an empty store."""
+    [(newest,)] = cursor.execute(NEWEST_TIME).fetchall()
+    return int(newest)
 
 
 def get_session(cursor: sqlite3.Cursor, key: SessionKey) -> SessionRecord | None:
@@ -155,7 +165,7 @@ def read_turns(cursor: sqlite3.Cursor, session: SessionKey, log_id: str, newest:
 
 
 def read_projection(
-    cursor: sqlite3.Cursor, session: SessionKey, scopes: Iterable[ScopeKey]
+    cursor: sqlite3.Cursor, session: SessionKey, scopes: Iterable[ScopeKey], clock: ForwardClock
 ) -> Projection | None:
     found = _session_with_head(cursor, session)
     if found is None or found[0].deleted:
@@ -166,7 +176,7 @@ def read_projection(
         rows.session_head(session, record.log_id, head),
         load_states(cursor, scopes),
         tuple(rows.request_head(row) for row in cursor.execute(ACTIVE, (log,))),
-        system_micros(),
+        clock.now(),
     )
 
 

@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import ClassVar, Concatenate, ParamSpec, TypeVar
 
-from flowstate_server.errors import StoreOpenError, StoreUnavailableError
-from flowstate_server.model.clock import Micros, system_micros
+from flowstate_server.errors import InternalError, StoreOpenError, StoreUnavailableError
+from flowstate_server.model.clock import ForwardClock, Micros
 from flowstate_server.model.events import EventRecord
 from flowstate_server.model.items import ItemRecord
 from flowstate_server.model.records import (
@@ -64,6 +64,7 @@ class SqliteStore(Store, Exporting):
         self._synchronous = synchronous
         self._create = create
         self._hub = WatchHub()
+        self._clock = ForwardClock()
         self._opened = AsyncExitStack()
         self._committer: GroupCommitter | None = None
         self._writer: Writer | None = None
@@ -81,10 +82,12 @@ class SqliteStore(Store, Exporting):
             writer = Writer(await self._connect(opened, synchronous, JOURNAL_SIZE_LIMIT), turns)
             await writer.alone(_prepare, self.path)
             reader = Reader(await self._connect(opened, "query_only = ON"))
-            poller = CommitPoller(await self._connect(opened, "query_only = ON"), writer, self._hub)
+            self._clock.follow(await reader.run(reads.newest_time))
+            connection = await self._connect(opened, "query_only = ON")
+            poller = CommitPoller(connection, writer, self._hub, self._clock)
             await poller.start()
             opened.push_async_callback(poller.close)
-            committer = GroupCommitter(SqliteStorage(writer, self._hub, poller))
+            committer = GroupCommitter(SqliteStorage(writer, self._hub, poller, self._clock))
             committer.start()
             opened.push_async_callback(committer.close)
             self._opened = opened.pop_all()
@@ -111,7 +114,7 @@ class SqliteStore(Store, Exporting):
         return await self._committer.commit(batch)
 
     async def time(self) -> Micros:
-        return system_micros()
+        return self._clock.now()
 
     async def get_session(self, key: SessionKey) -> SessionRecord | None:
         return await self._read(reads.get_session, key)
@@ -136,7 +139,7 @@ class SqliteStore(Store, Exporting):
         return await self._read(reads.read_turns, session, log_id, newest)
 
     async def read_projection(self, session: SessionKey, scopes: Iterable[ScopeKey]) -> Projection | None:
-        return await self._read(reads.read_projection, session, tuple(scopes))
+        return await self._read(reads.read_projection, session, tuple(scopes), self._clock)
 
     async def read_processes(self) -> Sequence[ProcessRecord]:
         return await self._read(reads.read_processes)
@@ -151,11 +154,11 @@ class SqliteStore(Store, Exporting):
         return self._hub.open(topics)
 
     async def sweep_transient_events(self, *, retention: Micros, limit: int) -> int:
-        before = system_micros() - retention
+        before = self._clock.now() - retention
         return await self._write(sweeps.sweep_transient_events, before=before, limit=limit)
 
     async def sweep_idempotency_keys(self, *, limit: int) -> int:
-        return await self._write(sweeps.sweep_idempotency_keys, time=system_micros(), limit=limit)
+        return await self._write(sweeps.sweep_idempotency_keys, time=self._clock.now(), limit=limit)
 
     async def sweep_processes(self, *, limit: int) -> int:
         return await self._write(sweeps.sweep_processes, limit=limit)
@@ -202,7 +205,7 @@ class SqliteStore(Store, Exporting):
 def _telling_why(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, sqlite3.Error, StoreUnavailableError) as error:
+    except (OSError, sqlite3.Error, StoreUnavailableError, InternalError) as error:
         why = error.__cause__ or error
         raise StoreOpenError(problem=f"{path}: {why}") from error
 

@@ -138,10 +138,10 @@ async def test_old_commits_are_trimmed_in_batches(
     for _ in range(5):
         await store.commit(batches.add_one())
     with closing(sqlite3.connect(path)) as database:
-        await commit_poller.trim(store._writer)
+        await commit_poller.trim(store._writer, store._clock)
         assert database.execute("SELECT count(*) FROM commits").fetchone() == (5,)
         monkeypatch.setattr(commit_poller, "TRIM_AGE", -1_000_000)
-        await commit_poller.trim(store._writer)
+        await commit_poller.trim(store._writer, store._clock)
         assert database.execute("SELECT count(*) FROM commits").fetchone() == (0,)
 
 
