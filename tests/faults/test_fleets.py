@@ -33,7 +33,7 @@ SETTINGS = {"lease": 3.0, "transient_retention": 86_400, "log_level": "warning"}
 SERVERS = 3
 RECOVERY_SECONDS = 5.0
 CHECKED = ("checked 0", "checked 1", "checked 2")
-ENDS = {RequestStatus.COMPLETED, RequestStatus.INTERRUPTED, RequestStatus.FAILED}
+ENDS = {RequestStatus.COMPLETED, RequestStatus.INTERRUPTED}
 LISTENERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query ILIKE 'LISTEN%'"
 DURATIONS = [20.0, pytest.param(600.0, marks=pytest.mark.soak)]
 
