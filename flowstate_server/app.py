@@ -56,25 +56,7 @@ class FlowState:
 
         A store that holds an unfinished copy it refuses to open, with ``StoreOpenError``.
         """
-        return _Engine(store or self.store, self.registry, settings)
-
-
-class _Engine(Engine):
-    async def open(self) -> None:
-        await self.store.open()
-        try:
-            await refuse_unfinished_copy(self.store)
-        except BaseException:
-            await self.store.close()
-            raise
-        await self.supervisor.open()
-        try:
-            # Once more, for a copy that was begun before it could see the lease.
-            await refuse_unfinished_copy(self.store)
-        except BaseException:
-            await self.close()
-            raise
-        self.sweeper.open()
+        return Engine(store or self.store, self.registry, settings, refuse=refuse_unfinished_copy)
 
 
 def engine_settings(settings: Settings) -> EngineSettings:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+
 from flowstate_server.engine.bindings import Bindings
 from flowstate_server.engine.dispatcher import Dispatcher
 from flowstate_server.engine.live_tail import Events
@@ -17,10 +20,22 @@ from flowstate_server.stores.contract.store import Store
 
 
 class Engine:
-    """Runs flows on a store and answers calls. :meth:`open` it before use, :meth:`close` it after."""
+    """Runs flows on a store and answers calls. :meth:`open` it before use, :meth:`close` it after.
 
-    def __init__(self, store: Store, registry: FlowRegistry, settings: EngineSettings | None = None) -> None:
+    ``refuse`` raises if the store is not to be served. It is asked before the engine takes its lease and after, when
+    whoever looks for servers sees this one.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        registry: FlowRegistry,
+        settings: EngineSettings | None = None,
+        *,
+        refuse: Callable[[Store], Awaitable[None]] | None = None,
+    ) -> None:
         self.store = store
+        self._refuse = refuse
         self.registry = registry
         self.settings = settings or EngineSettings()
         bindings = Bindings(store)
@@ -40,9 +55,19 @@ class Engine:
 
     async def open(self) -> None:
         """Open the store, take the lease, and begin to sweep what dead processes left."""
-        await self.store.open()
-        await self.supervisor.open()
-        self.sweeper.open()
+        async with AsyncExitStack() as opened:
+            await self.store.open()
+            opened.push_async_callback(self.store.close)
+            await self._check()
+            await self.supervisor.open()
+            opened.push_async_callback(self.supervisor.close, 0.0)
+            await self._check()
+            self.sweeper.open()
+            opened.pop_all()
+
+    async def _check(self) -> None:
+        if self._refuse is not None:
+            await self._refuse(self.store)
 
     async def close(self, drain: float = 0.0) -> None:
         """Give runs ``drain`` seconds to end, end the others as interrupted, and close the store."""
