@@ -11,10 +11,13 @@ import asyncpg
 
 from flowstate_server.errors import StoreUnavailableError
 from flowstate_server.stores.postgres.address import Address
-from flowstate_server.stores.postgres.driver_errors import translating
+from flowstate_server.stores.postgres.driver_errors import DRIVER_ERRORS, is_loss, translating
 
 CONNECT_SECONDS = 5.0
-STATEMENT_SECONDS = 15.0
+STATEMENT_SECONDS = 10.0
+"""More than a lock may be waited for, and well below a lease: connections may die without a word."""
+BEGIN_SECONDS = 3.0
+"""Neither BEGIN nor ROLLBACK waits for anything."""
 CLOSE_SECONDS = 5.0
 WORKING = 4
 """Connections for groups, for sweeps, for notifications and for looking at commits: none ever waits for a reader's."""
@@ -42,6 +45,8 @@ class Connections:
         self._working: asyncpg.Pool | None = None
         bounds = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in _BOUNDS.items())
         self.begin = f"{BEGIN}; {bounds}" if pooled else BEGIN
+        self.begin_seconds = STATEMENT_SECONDS if pooled else BEGIN_SECONDS  # a busy pooler lets BEGIN wait
+        self._replaced = 0
 
     async def open(self) -> None:
         async with AsyncExitStack() as opened:
@@ -64,6 +69,7 @@ class Connections:
             "dsn": self._address.dsn,
             "timeout": CONNECT_SECONDS,
             "command_timeout": STATEMENT_SECONDS,
+            "connection_class": _Connection,
         }
         if self._pooled:
             return options | {"statement_cache_size": 0}
@@ -78,8 +84,28 @@ class Connections:
     @asynccontextmanager
     async def working(self) -> AsyncIterator[Any]:
         """A connection for the store's own work. Errors are the driver's."""
-        async with _of(self._working).acquire(timeout=CONNECT_SECONDS) as connection:
+        async with self._lent(self._working) as connection:
             yield connection
+
+    @asynccontextmanager
+    async def _lent(self, pool: asyncpg.Pool | None) -> AsyncIterator[Any]:
+        async with _of(pool).acquire(timeout=CONNECT_SECONDS) as connection:
+            replaced = self._replaced
+            try:
+                yield connection
+            except DRIVER_ERRORS as error:
+                if is_loss(error):
+                    let_go(connection)
+                    if replaced == self._replaced:
+                        await self.replace()
+                raise
+
+    async def replace(self) -> None:
+        """Use none of the connections again that are there now: what has lost one has often lost them all, and each
+        would be found out by a statement that waits in vain."""
+        self._replaced += 1
+        for pool in (self._working, self._reading):
+            await _of(pool).expire_connections()
 
     @asynccontextmanager
     async def fresh(self, seconds: float) -> AsyncIterator[Any]:
@@ -99,7 +125,7 @@ class Connections:
             StoreUnavailableError, InternalError: for errors of the driver.
         """
         with translating():
-            async with _of(self._reading).acquire(timeout=CONNECT_SECONDS) as connection:
+            async with self._lent(self._reading) as connection:
                 rows: list[Any] = await connection.fetch(query, *arguments)
                 return rows
 
@@ -109,6 +135,13 @@ class Connections:
             async with self.working() as connection:
                 rows: list[Any] = await connection.fetch(query, *arguments)
                 return rows
+
+
+class _Connection(asyncpg.Connection):  # type: ignore[misc]
+    async def close(self, *, timeout: float | None = None) -> None:
+        """That a dead connection does not answer a goodbye is no error; the pool says some in tasks of their own."""
+        with suppress(*DRIVER_ERRORS):
+            await super().close(timeout=timeout)
 
 
 def _of(pool: asyncpg.Pool | None) -> asyncpg.Pool:

@@ -38,6 +38,22 @@ _REFUSALS = (
     asyncpg.exceptions.ProgramLimitExceededError,
     asyncpg.exceptions.UnsupportedClientFeatureError,
 )
+# Tables that are away for a while, as in a restore, or grants that are.
+_ABSENCES = (
+    asyncpg.UndefinedTableError,
+    asyncpg.InvalidSchemaNameError,
+    asyncpg.InsufficientPrivilegeError,
+)
+_LOSSES = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.exceptions.IdleInTransactionSessionTimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,  # a TimeoutError too
+    EOFError,
+)
 
 
 @contextmanager
@@ -53,12 +69,21 @@ def translated(error: BaseException) -> Exception:
     """Ours for ``error``; its details go to the log only."""
     if isinstance(error, _CONFLICTS):
         return Conflict()
-    if isinstance(error, (*_REFUSALS, ValueError)):  # the driver's own DataError is a ValueError
+    if _is_refusal(error) and not isinstance(error, _ABSENCES):
         error_id = new_id("err_")
         _log.error("Postgres refused what it was given (%s)", error_id, exc_info=error)
         return InternalError(error_id=error_id)
     _log.error("Postgres failed: %s", described(error))
     return StoreUnavailableError()
+
+
+def is_loss(error: BaseException) -> bool:
+    """Whether the connection can't be relied on any more. Of a statement that took too long that is not known."""
+    return isinstance(error, _LOSSES) and not _is_refusal(error)
+
+
+def _is_refusal(error: BaseException) -> bool:
+    return isinstance(error, (*_REFUSALS, ValueError))  # the driver's own DataError is a ValueError
 
 
 def described(error: BaseException) -> str:

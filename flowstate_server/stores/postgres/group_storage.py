@@ -10,7 +10,7 @@ from flowstate_server.stores.contract.watch import Topic, WatchHub
 from flowstate_server.stores.postgres.commit_notifier import CommitNotifier
 from flowstate_server.stores.postgres.commit_poller import CommitPoller
 from flowstate_server.stores.postgres.connections import Connections, let_go
-from flowstate_server.stores.postgres.driver_errors import DRIVER_ERRORS, described, translating
+from flowstate_server.stores.postgres.driver_errors import DRIVER_ERRORS, described, is_loss, translating
 from flowstate_server.stores.postgres.loading import Loader
 from flowstate_server.stores.postgres.store_clock import StoreClock
 from flowstate_server.stores.postgres.unclear_commits import is_committed
@@ -37,8 +37,14 @@ class PostgresStorage(GroupStorage):
 
     async def run(self, group: Group) -> None:
         with translating():
-            async with self._connections.working() as connection:
-                written, topics = await self._transaction(connection, group)
+            try:
+                written, topics = await self._attempt(group)
+            except _LostBeforeCommitError as lost:
+                _log.info("Postgres was lost in a group, which is repeated: %s", described(lost.error))
+                try:
+                    written, topics = await self._attempt(group)
+                except _LostBeforeCommitError as again:
+                    raise again.error from None
         if written is None:
             return
         self._poller.skip(written.commit)
@@ -46,8 +52,23 @@ class PostgresStorage(GroupStorage):
         if topics:
             self._notifier.tell(written.commit)
 
+    async def _attempt(self, group: Group) -> tuple[Written | None, list[Topic]]:
+        async with self._connections.working() as connection:
+            try:
+                written, topics = await self._transaction(connection, group)
+            except DRIVER_ERRORS as error:
+                if not is_loss(error) or isinstance(error, TimeoutError):
+                    raise
+                let_go(connection)
+                await self._connections.replace()
+                raise _LostBeforeCommitError(error) from error
+            if written is not None:
+                await self._commit(connection, written)
+            return written, topics
+
     async def _transaction(self, connection: Any, group: Group) -> tuple[Written | None, list[Topic]]:
-        await connection.execute(self._connections.begin)
+        """All but its COMMIT."""
+        await self._begin(connection)
         try:
             loader = Loader(connection, self._clock.latest)
             ready = await loader.load(group)
@@ -55,14 +76,30 @@ class PostgresStorage(GroupStorage):
             changes = group.decide(loader.loaded, ready)
             await loader.look_again(group)
             if changes.empty:
-                await connection.execute("ROLLBACK")
+                await connection.execute("ROLLBACK", timeout=self._connections.begin_seconds)
                 return None, []
             written = await self._writer.write(connection, changes, loader.numbers)
-        except BaseException:
-            await _roll_back(connection)
+        except BaseException as error:
+            await self._roll_back(connection, error)
             raise
-        await self._commit(connection, written)
         return written, changes.topics
+
+    async def _begin(self, connection: Any) -> None:
+        try:
+            await connection.execute(self._connections.begin, timeout=self._connections.begin_seconds)
+        except TimeoutError:
+            # Unlike later ones this can't be a statement that only takes long.
+            raise ConnectionResetError("no answer to BEGIN") from None
+
+    async def _roll_back(self, connection: Any, error: BaseException) -> None:
+        """Or let go of the connection, which rolls back as well."""
+        if is_loss(error):
+            let_go(connection)
+            return
+        try:
+            await connection.execute("ROLLBACK", timeout=self._connections.begin_seconds)
+        except DRIVER_ERRORS:
+            let_go(connection)
 
     async def _commit(self, connection: Any, written: Written) -> None:
         try:
@@ -70,6 +107,8 @@ class PostgresStorage(GroupStorage):
         except DRIVER_ERRORS as error:
             _log.warning("Postgres has not answered a commit: %s", described(error))
             let_go(connection)
+            if is_loss(error):
+                await self._connections.replace()
             if not await is_committed(self._connections, written):
                 raise Conflict from None
         else:
@@ -77,9 +116,9 @@ class PostgresStorage(GroupStorage):
                 raise Conflict
 
 
-async def _roll_back(connection: Any) -> None:
-    """Or let go of the connection, which rolls back as well."""
-    try:
-        await connection.execute("ROLLBACK")
-    except DRIVER_ERRORS:
-        let_go(connection)
+class _LostBeforeCommitError(Exception):
+    """The connection was lost, and with it all that the group has done."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(error)
+        self.error = error

@@ -27,6 +27,7 @@ class _DyingConnections:
 
     def __init__(self, connections: Connections, left: int) -> None:
         self.begin = connections.begin
+        self.begin_seconds = connections.begin_seconds
         self._connections = connections
         self._left = left
 
@@ -42,6 +43,9 @@ class _DyingConnections:
             raise StoreUnavailableError  # the dead don't ask
         async with self._connections.fresh(seconds) as connection:
             yield connection
+
+    async def replace(self) -> None:
+        pass
 
     def statement_done(self) -> None:
         self._left -= 1
@@ -60,8 +64,8 @@ class _DyingConnection:
         self._death = death
         self._connection = connection
 
-    async def execute(self, *arguments: Any) -> Any:
-        answer = await self._connection.execute(*arguments)
+    async def execute(self, *arguments: Any, **options: Any) -> Any:
+        answer = await self._connection.execute(*arguments, **options)
         self._death.statement_done()
         return answer
 

@@ -87,6 +87,7 @@ async def test_a_hanging_server_is_unavailable_in_bounded_time(
     dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "STATEMENT_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "BEGIN_SECONDS", 0.3)
     monkeypatch.setattr(connections, "CONNECT_SECONDS", 0.3)
     monkeypatch.setattr(connections, "CLOSE_SECONDS", 0.3)
     parts = urlsplit(dsn)
