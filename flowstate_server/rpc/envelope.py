@@ -239,9 +239,12 @@ def _refusal(call: Call, error: BaseException) -> ServiceError:
 
 
 async def _abort(call: Call, context: ServicerContext, refusal: ServiceError) -> NoReturn:
-    """Send the status. To a peer that does not read this takes until it reads or leaves."""
+    """Send the status. To a peer that does not read this takes until it reads or leaves.
+
+    A foreign servicer that was stopped while it sent a status of its own has answered already.
+    """
     trailing = ((DETAILS_KEY, encode_status(refusal)), (CORRELATION_KEY, call.correlation_id))
     try:
         await context.abort(status_code(refusal), status_message(refusal), trailing)
-    except aio.InternalError:
+    except (aio.InternalError, aio.UsageError):
         raise asyncio.CancelledError from None

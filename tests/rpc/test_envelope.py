@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -238,3 +239,18 @@ async def test_a_reply_that_is_too_large() -> None:
         refusal = await refused(server.unary())
     assert refusal.reason is Reason.MESSAGE_TOO_LARGE
     assert refusal.metadata["limit"] == "1000"
+
+
+async def test_a_foreign_servicer_that_fails_after_its_answer_has_answered() -> None:
+    """As one that is drained while it still sends its status; grpc logs nothing, which the fixture looks after."""
+
+    async def answer(request: Any, context: Any) -> GetFlowResponse:
+        with contextlib.suppress(aio.AbortError):
+            await context.abort(grpc.StatusCode.NOT_FOUND, "not here")
+        raise SessionNotFoundError("s1")
+
+    async with enveloped(unary=answer) as server:
+        with pytest.raises(aio.AioRpcError) as raised:
+            await server.unary()
+        assert raised.value.code() is grpc.StatusCode.NOT_FOUND
+        assert raised.value.details() == "not here"
