@@ -8,17 +8,15 @@ from flowstate_server.errors import StateTooLargeError
 from flowstate_server.flows.flow import Flow
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.frozen import frozen
-from flowstate_server.model.items import Audience
+from flowstate_server.model.items import FOR_CLIENTS, INTERNAL
 from flowstate_server.model.json_values import encode_json
+from flowstate_server.model.payloads import StateChange
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, org_scope, user_scope
 from flowstate_server.state.apply import Difference, apply, difference
 from flowstate_server.state.operations import Operation
 from flowstate_server.state.schema import StateSchema
 from flowstate_server.stores.contract.writes import NO_CHANGE, Change, Changed, NoChange
-
-TO_CLIENTS = frozenset((Audience.CLIENT,))
-INTERNAL = frozenset((Audience.INTERNAL,))
 
 
 @frozen
@@ -54,18 +52,13 @@ def state_change(
 
 def _event(record: StateRecord, told: Difference, rules: ChangeRules, block_path: tuple[str, ...]) -> Event:
     of_request = record.key.kind is ScopeKind.REQUEST
-    payload = {
-        "scope": record.key.kind.value,
-        "previous_version": record.version,
-        "version": record.version + 1,
-        "changed": told.changed,
-        "removed": list(told.removed),
-        "stale": list(told.stale),
-    }
+    payload = StateChange(
+        record.key.kind, record.version, record.version + 1, told.changed, told.removed, told.stale
+    )
     return Event(
         EventType.STATE_CHANGE,
-        encode_json(payload),
-        INTERNAL if of_request else TO_CLIENTS,
+        payload.encode(),
+        INTERNAL if of_request else FOR_CLIENTS,
         transient=of_request or rules.transient,
         block_path=block_path,
     )

@@ -17,9 +17,9 @@ from flowstate_server.flows.block import Block
 from flowstate_server.flows.context import SEEN_BY_ALL, Context, ItemStream, SessionHandle
 from flowstate_server.flows.history import HistoryItem
 from flowstate_server.flows.scope import ScopeHandle
-from flowstate_server.model.events import Event, EventType
+from flowstate_server.model.events import Event
 from flowstate_server.model.items import Audience, ItemKind
-from flowstate_server.model.json_values import JsonObject, encode_json
+from flowstate_server.model.payloads import Custom, Payload, Status
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.state.json_profile import to_json
 
@@ -103,16 +103,16 @@ class BlockContext(Context[Any, Any, Any, Any]):
     async def emit(
         self, name: str, data: Any = None, *, audience: Audience = Audience.INTERNAL, transient: bool = False
     ) -> None:
-        payload = encode_json({"name": _text(name, "/name"), "data": to_json(data, "/data")})
-        await self._hold(EventType.CUSTOM, payload, Audience(audience), transient)
+        payload = Custom(_text(name, "/name"), to_json(data, "/data"))
+        await self._hold(payload, Audience(audience), transient)
 
     async def status(self, text: str, progress: float | None = None) -> None:
-        payload: JsonObject = {"text": _text(text, "/text")}
+        text = _text(text, "/text")
         if progress is not None:
             if not 0 <= progress <= 1:
                 raise ValidationFailedError((Violation("/progress", "range", "must be between 0 and 1"),))
-            payload["progress"] = float(progress)
-        await self._hold(EventType.STATUS, encode_json(payload), Audience.CLIENT, transient=True)
+            progress = float(progress)
+        await self._hold(Status(text, progress), Audience.CLIENT, transient=True)
 
     def run(self, operation: Coroutine[Any, Any, T], /) -> T:
         return asyncio.run_coroutine_threadsafe(operation, self._parts.loop).result()
@@ -120,8 +120,9 @@ class BlockContext(Context[Any, Any, Any, Any]):
     async def execute(self, block: Block[InputT, OutputT], value: InputT, /) -> OutputT:
         return await self._executor.execute(block, value, self._path)
 
-    async def _hold(self, kind: EventType, payload: bytes, audience: Audience, transient: bool) -> None:
-        self._parts.recorder.hold(Event(kind, payload, frozenset((audience,)), transient, self._path))
+    async def _hold(self, payload: Payload, audience: Audience, transient: bool) -> None:
+        event = Event(payload.type, payload.encode(), frozenset((audience,)), transient, self._path)
+        self._parts.recorder.hold(event)
         await self._parts.recorder.room()
 
     def _scope(self, kind: ScopeKind) -> BlockScope[Any]:

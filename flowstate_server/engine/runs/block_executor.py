@@ -9,14 +9,13 @@ from flowstate_server.engine.runs.block_context import BlockContext
 from flowstate_server.engine.runs.run_parts import RunParts
 from flowstate_server.flows.block import Block
 from flowstate_server.model.clock import SECOND
-from flowstate_server.model.events import Event, EventType
-from flowstate_server.model.items import Audience
-from flowstate_server.model.json_values import JsonObject, encode_json
+from flowstate_server.model.events import Event
+from flowstate_server.model.items import INTERNAL
+from flowstate_server.model.payloads import BlockCompleted, BlockFailed, BlockStarted, Payload
+from flowstate_server.model.records import Failure
 
 InputT = TypeVar("InputT")
 OutputT = TypeVar("OutputT")
-
-INTERNAL = frozenset((Audience.INTERNAL,))
 
 
 class BlockExecutor:
@@ -26,22 +25,20 @@ class BlockExecutor:
     async def execute(self, block: Block[InputT, OutputT], value: InputT, path: tuple[str, ...]) -> OutputT:
         """Run a block below ``path``."""
         path = (*path, block.name)
-        self._hold(EventType.BLOCK_STARTED, {"kind": block.kind}, path)
+        self._hold(BlockStarted(block.kind), path)
         started = time.monotonic()
         context = BlockContext(self._parts, self, block, path)
         try:
             output = await block.execute(block.validate_input(value), context)
         except Exception as error:
-            failed: JsonObject = {"failure": {"reason": type(error).__name__, "message": "the block failed"}}
-            self._hold(EventType.BLOCK_FAILED, failed, path, transient=False)
+            failure = Failure(type(error).__name__, "the block failed")
+            self._hold(BlockFailed(failure), path, transient=False)
             raise
-        self._hold(EventType.BLOCK_COMPLETED, {"elapsed": elapsed_since(started)}, path)
+        self._hold(BlockCompleted(elapsed_since(started)), path)
         return output
 
-    def _hold(
-        self, kind: EventType, payload: JsonObject, path: tuple[str, ...], *, transient: bool = True
-    ) -> None:
-        self._parts.recorder.hold(Event(kind, encode_json(payload), INTERNAL, transient, path))
+    def _hold(self, payload: Payload, path: tuple[str, ...], *, transient: bool = True) -> None:
+        self._parts.recorder.hold(Event(payload.type, payload.encode(), INTERNAL, transient, path))
 
 
 def elapsed_since(started: float) -> int:

@@ -46,8 +46,9 @@ from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Principal
 from flowstate_server.model.ids import check_id, new_id, new_log_id
-from flowstate_server.model.items import Audience
+from flowstate_server.model.items import FOR_CLIENTS
 from flowstate_server.model.json_values import encode_json
+from flowstate_server.model.payloads import RequestCreated, RequestInProgress
 from flowstate_server.model.records import RequestRecord, SessionRecord, StateRecord
 from flowstate_server.model.scopes import (
     RequestKey,
@@ -68,8 +69,8 @@ from flowstate_server.stores.contract.writes import (
     SessionChanged,
 )
 
-TO_CLIENTS = frozenset((Audience.CLIENT,))
 RACES = 5
+_IN_PROGRESS = Event(EventType.REQUEST_IN_PROGRESS, RequestInProgress(attempt=1).encode(), FOR_CLIENTS)
 
 
 @frozen
@@ -258,11 +259,8 @@ def _session_write(checked: _Checked, binding: Binding | None, org_id: str) -> C
 
 
 def _first_events(checked: _Checked) -> tuple[Event, ...]:
-    created = encode_json({"flow_kind": checked.flow.kind, "action": checked.action.name})
-    return (
-        Event(EventType.REQUEST_CREATED, created, TO_CLIENTS),
-        Event(EventType.REQUEST_IN_PROGRESS, b'{"attempt":1}', TO_CLIENTS),
-    )
+    created = RequestCreated(checked.flow.kind, checked.action.name)
+    return (Event(EventType.REQUEST_CREATED, created.encode(), FOR_CLIENTS), _IN_PROGRESS)
 
 
 def _fingerprint(call: ActionCall) -> str:

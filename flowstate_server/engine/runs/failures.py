@@ -12,7 +12,8 @@ from flowstate_server.errors import (
     StoreUnavailableError,
 )
 from flowstate_server.model.ids import new_id
-from flowstate_server.model.json_values import JsonObject, encode_json
+from flowstate_server.model.json_values import encode_json
+from flowstate_server.model.payloads import failure_members
 from flowstate_server.model.records import Failure
 from flowstate_server.state.json_profile import to_json
 
@@ -44,7 +45,7 @@ def failure_of(error: BaseException, what: str) -> Failure:
             details if isinstance(details, dict) else {},
             retryable=error.retryable,
         )
-        size = len(encode_json(failure_payload(failure)))
+        size = len(encode_json(failure_members(failure)))
         if size > MAX_FAILURE_BYTES:
             return failure_of(MessageTooLargeError("The ActionError", size, MAX_FAILURE_BYTES), what)
         return failure
@@ -55,13 +56,3 @@ def failure_of(error: BaseException, what: str) -> Failure:
     error_id = new_id("err_")
     log.error("%s failed, error id %s", what, error_id, exc_info=error)
     return Failure(INTERNAL, "the action failed", error_id=error_id)
-
-
-def failure_payload(failure: Failure) -> JsonObject:
-    return {
-        "reason": failure.reason,
-        "message": failure.message,
-        "details": failure.details,
-        "error_id": failure.error_id,
-        "retryable": failure.retryable,
-    }

@@ -16,23 +16,11 @@ from flowstate_server.model.clock import system_micros
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.items import Audience, Item, ItemKind
-from flowstate_server.model.json_values import Json, JsonObject, encode_json
+from flowstate_server.model.json_values import EMPTY_OBJECT, Json, JsonObject, encode_json
+from flowstate_server.model.payloads import ItemAdded
 from flowstate_server.model.records import RequestHead
 from flowstate_server.state.json_profile import to_json
 from flowstate_server.stores.contract.store import Store
-
-
-def _header(item: Item) -> bytes:
-    """The payload of ``item.added``: the item without its content."""
-    described = {
-        "item_id": item.item_id,
-        "kind": item.kind.value,
-        "index": item.index,
-        "role": item.role,
-        "name": item.name,
-        "audiences": sorted(audience.value for audience in item.audiences),
-    }
-    return encode_json({"item": described})
 
 
 def text_content(kind: ItemKind, text: str) -> JsonObject:
@@ -59,14 +47,15 @@ class RunItems:
         return item
 
     def added(self, item: Item, block_path: tuple[str, ...]) -> None:
-        self._recorder.hold(Event(EventType.ITEM_ADDED, _header(item), item.audiences, block_path=block_path))
+        payload = ItemAdded(item).encode()
+        self._recorder.hold(Event(EventType.ITEM_ADDED, payload, item.audiences, block_path=block_path))
 
     def finish(self, item: Item, content: Json, block_path: tuple[str, ...]) -> HistoryItem:
         """Append the item's row with its ``item.done``."""
         text = encode_json(content)
         whole = Item(item.item_id, item.kind, item.index, text, item.role, item.name, item.audiences)
         self._recorder.hold(
-            Event(EventType.ITEM_DONE, b"{}", item.audiences, block_path=block_path, item=whole)
+            Event(EventType.ITEM_DONE, EMPTY_OBJECT, item.audiences, block_path=block_path, item=whole)
         )
         read = HistoryItem.of(whole, self._head.key.request_id, system_micros())
         self.done.append(read)

@@ -11,7 +11,7 @@ from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import MessageTooLargeError, ServiceError, StoreUnavailableError
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.items import Audience
-from flowstate_server.model.json_values import encode_json
+from flowstate_server.model.payloads import ItemDelta
 from flowstate_server.model.scopes import RequestKey, SessionKey
 from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.writes import AppendEvents, Batch, CommitResult, RequireRun, Write
@@ -30,8 +30,8 @@ class PendingDelta:
     pieces: list[str] = field(default_factory=list)
 
     def event(self) -> Event:
-        payload = {"item_id": self.item_id, "index": self.index, "text": "".join(self.pieces)}
-        return Event(EventType.ITEM_DELTA, encode_json(payload), self.audiences, True, self.block_path)
+        payload = ItemDelta(self.item_id, self.index, "".join(self.pieces))
+        return Event(EventType.ITEM_DELTA, payload.encode(), self.audiences, True, self.block_path)
 
 
 class Recorder:

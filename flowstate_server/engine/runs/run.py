@@ -12,7 +12,6 @@ from flowstate_server.engine.runs.block_executor import BlockExecutor, elapsed_s
 from flowstate_server.engine.runs.failures import (
     ACTION_TIMEOUT,
     failure_of,
-    failure_payload,
 )
 from flowstate_server.engine.runs.run_parts import RunParts
 from flowstate_server.engine.runs.store_outage import FIRST_PAUSE, LONGEST_PAUSE
@@ -25,9 +24,15 @@ from flowstate_server.errors import (
     UnclearCommitError,
 )
 from flowstate_server.flows.action import Action
-from flowstate_server.model.events import EventType
 from flowstate_server.model.frozen import frozen
-from flowstate_server.model.json_values import JsonObject, decode_json, encode_json
+from flowstate_server.model.json_values import decode_json, encode_json
+from flowstate_server.model.payloads import (
+    RequestAborted,
+    RequestCompleted,
+    RequestFailed,
+    RequestInterrupted,
+    Terminal,
+)
 from flowstate_server.model.records import Failure, RequestHead, RequestRecord, RequestStatus
 from flowstate_server.stores.contract.writes import FinishRequest
 
@@ -38,11 +43,10 @@ ENDED_ELSEWHERE = (LeaseLostError, RequestTerminalError, RequestNotFoundError)
 
 @frozen
 class Ending:
-    """How a run ends; ``payload`` is its terminal event's."""
+    """How a run ends, and what its terminal event says."""
 
     status: RequestStatus
-    event: EventType
-    payload: JsonObject
+    told: Terminal
     output: bytes | None = None
     failure: Failure | None = None
 
@@ -164,25 +168,23 @@ class Run:
         limit = self._settings.max_output_bytes
         if len(output) > limit:
             raise ActionError("OUTPUT_TOO_LARGE", f"the output has {len(output)} bytes, the limit is {limit}")
-        payload: JsonObject = {"elapsed": elapsed_since(self._started)}
+        elapsed = elapsed_since(self._started)
         if len(output) > self._settings.max_terminal_output_bytes:
-            payload["output_omitted"] = True
+            told = RequestCompleted(elapsed, output_omitted=True)
         else:
-            payload["output"] = decode_json(output)
-        return Ending(RequestStatus.COMPLETED, EventType.REQUEST_COMPLETED, payload, output)
+            told = RequestCompleted(elapsed, decode_json(output))
+        return Ending(RequestStatus.COMPLETED, told, output)
 
     def _failed(self, failure: Failure) -> Ending:
-        payload: JsonObject = {"failure": failure_payload(failure), "elapsed": elapsed_since(self._started)}
-        return Ending(RequestStatus.FAILED, EventType.REQUEST_FAILED, payload, failure=failure)
+        told = RequestFailed(failure, elapsed_since(self._started))
+        return Ending(RequestStatus.FAILED, told, failure=failure)
 
     def _stopped(self, stop: Stop) -> Ending:
         if stop.status is RequestStatus.FAILED:
             return self._failed(Failure(ACTION_TIMEOUT, "the action took too long", retryable=False))
-        event = {
-            RequestStatus.ABORTED: EventType.REQUEST_ABORTED,
-            RequestStatus.INTERRUPTED: EventType.REQUEST_INTERRUPTED,
-        }[stop.status]
-        return Ending(stop.status, event, {"reason": stop.reason})
+        if stop.status is RequestStatus.ABORTED:
+            return Ending(stop.status, RequestAborted(stop.reason))
+        return Ending(stop.status, RequestInterrupted(stop.reason))
 
     async def _finish_broken(self, error: Exception) -> None:
         """The end could not be stored as it was: the request still must not stay in progress."""
@@ -205,13 +207,13 @@ class Run:
         self._parts.items.close_open()
         held = self._recorder.take()
         finish = FinishRequest(
-            self.head.key,
-            ending.status,
-            ending.event,
-            ending.payload,
-            self.record.scopes,
-            ending.output,
-            ending.failure,
+            request=self.head.key,
+            status=ending.status,
+            event=ending.told.type,
+            payload=ending.told.members(),
+            scopes=self.record.scopes,
+            output=ending.output,
+            failure=ending.failure,
         )
         writes = (self._recorder.appended(held), finish) if held else (finish,)
         while True:

@@ -11,7 +11,7 @@ from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import LeaseLostError, RequestTerminalError, StoreUnavailableError
 from flowstate_server.model.clock import micros
-from flowstate_server.model.events import EventType
+from flowstate_server.model.payloads import RequestInterrupted
 from flowstate_server.model.records import ProcessRecord, RequestRecord, RequestStatus
 from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.writes import FenceProcess, FinishRequest
@@ -74,12 +74,13 @@ class Sweeper:
             await asyncio.gather(*(self._end(record, process) for record in orphans))
 
     async def _end(self, record: RequestRecord, process: str) -> None:
+        told = RequestInterrupted("the server process that ran it was lost")
         finish = FinishRequest(
-            record.key,
-            RequestStatus.INTERRUPTED,
-            EventType.REQUEST_INTERRUPTED,
-            {"reason": "the server process that ran it was lost"},
-            record.scopes,
+            request=record.key,
+            status=RequestStatus.INTERRUPTED,
+            event=told.type,
+            payload=told.members(),
+            scopes=record.scopes,
             swept=process,
         )
         try:
