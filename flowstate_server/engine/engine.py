@@ -12,6 +12,7 @@ from flowstate_server.engine.records.snapshots import Snapshots
 from flowstate_server.engine.records.states import States
 from flowstate_server.engine.runs.dispatcher import Dispatcher
 from flowstate_server.engine.runs.requests import Requests
+from flowstate_server.engine.runs.run_factory import RunFactory
 from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.runs.sweeper import Sweeper
 from flowstate_server.engine.settings import EngineSettings
@@ -41,7 +42,8 @@ class Engine:
         bindings = Bindings(store)
         self.supervisor = Supervisor(store, self.settings)
         self.sweeper = Sweeper(store, self.settings, self.supervisor)
-        self.dispatcher = Dispatcher(store, registry, bindings, self.supervisor, self.settings)
+        factory = RunFactory(store, self.supervisor, self.settings)
+        self.dispatcher = Dispatcher(store, registry, bindings, self.supervisor, factory, self.settings)
         self.requests = Requests(store, self.supervisor, self.settings)
         self.events = Events(store, registry, bindings, self.settings)
         self.sessions = Sessions(store, registry, bindings, self.settings)

@@ -53,7 +53,12 @@ def state_change(
 def _event(record: StateRecord, told: Difference, rules: ChangeRules, block_path: tuple[str, ...]) -> Event:
     of_request = record.key.kind is ScopeKind.REQUEST
     payload = StateChange(
-        record.key.kind, record.version, record.version + 1, told.changed, told.removed, told.stale
+        scope=record.key.kind,
+        previous_version=record.version,
+        version=record.version + 1,
+        changed=told.changed,
+        removed=told.removed,
+        stale=told.stale,
     )
     return Event(
         EventType.STATE_CHANGE,

@@ -47,9 +47,9 @@ _TERMINAL = frozenset(
 class Event:
     """An event as it is emitted, before the store gives it its place in a log.
 
-    ``payload`` is the JSON text of what events of its type say: each type's class in ``flowstate_server.model.payloads``
-    builds and reads it. ``item.done`` says nothing (``{}``): it carries its ``item``, which is stored once, as a row of
-    its own.
+    ``payload`` is the JSON text of what events of this type say; the type's class in
+    ``flowstate_server.model.payloads`` builds and reads it. ``item.done`` says nothing (``{}``): it carries its
+    ``item``, which is stored once, as a row of its own.
 
     ``audiences`` says for whom the event is: an item event has its item's audiences.
     """

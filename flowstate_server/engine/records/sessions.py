@@ -61,11 +61,11 @@ class Sessions:
             }
         )
         session = CreateSession(
-            SessionKey(principal.tenant, new.session_id or new_id("sess_")),
-            new_log_id(),
-            flow.kind,
-            user_id,
-            org_id,
+            key=SessionKey(principal.tenant, new.session_id or new_id("sess_")),
+            log_id=new_log_id(),
+            flow_kind=flow.kind,
+            user_id=user_id,
+            org_id=org_id,
             title=new.title,
             description=new.description,
             tags=new.tags,
@@ -149,6 +149,14 @@ def _metadata(text: bytes) -> JsonObject:
 def _remembered(principal: Principal, session_id: str, version: int) -> SessionView:
     """What a replay tells: the id and version, nothing else."""
     record = SessionRecord(
-        SessionKey(principal.tenant, session_id), "", "", "", "", False, 0, 0, version=version
+        key=SessionKey(principal.tenant, session_id),
+        log_id="",
+        flow_kind="",
+        user_id="",
+        org_id="",
+        ephemeral=False,
+        create_time=0,
+        update_time=0,
+        version=version,
     )
     return SessionView(record, 0)

@@ -3,29 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar, cast
 
 from pydantic import BaseModel
 
-from flowstate_server.engine.runs.run_parts import RunParts
-from flowstate_server.engine.runs.scope_handle import BlockScope
-from flowstate_server.engine.runs.session_handle import BlockSession
+from flowstate_server.engine.runs.items import RunItems
+from flowstate_server.engine.runs.recorder import Recorder
+from flowstate_server.engine.runs.scope_handle import BlockScope, RunScope
+from flowstate_server.engine.runs.session_handle import BlockSession, RunSession
 from flowstate_server.errors import ValidationFailedError, Violation
 from flowstate_server.flows.block import Block
 from flowstate_server.flows.context import SEEN_BY_ALL, Context, ItemStream, SessionHandle
+from flowstate_server.flows.flow import Flow
 from flowstate_server.flows.history import HistoryItem
 from flowstate_server.flows.scope import ScopeHandle
 from flowstate_server.model.events import Event
+from flowstate_server.model.frozen import frozen
 from flowstate_server.model.items import Audience, ItemKind
 from flowstate_server.model.payloads import Custom, Payload, Status
+from flowstate_server.model.records import RequestHead
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.state.json_profile import to_json
 
 T = TypeVar("T")
 InputT = TypeVar("InputT")
 OutputT = TypeVar("OutputT")
+
+
+@frozen
+class RunParts:
+    """What one request's run is made of.
+
+    ``scopes`` lacks the org's when the session has none; ``loop`` is the server's.
+    """
+
+    head: RequestHead
+    flow: Flow
+    scopes: Mapping[ScopeKind, RunScope]
+    session: RunSession
+    items: RunItems
+    recorder: Recorder
+    loop: asyncio.AbstractEventLoop
 
 
 class Executor(Protocol):
@@ -121,7 +141,9 @@ class BlockContext(Context[Any, Any, Any, Any]):
         return await self._executor.execute(block, value, self._path)
 
     async def _hold(self, payload: Payload, audience: Audience, transient: bool) -> None:
-        event = Event(payload.type, payload.encode(), frozenset((audience,)), transient, self._path)
+        event = Event(
+            payload.type, payload.encode(), frozenset((audience,)), transient=transient, block_path=self._path
+        )
         self._parts.recorder.hold(event)
         await self._parts.recorder.room()
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from typing import TypeVar
 
-from flowstate_server.engine.runs.block_context import BlockContext
-from flowstate_server.engine.runs.run_parts import RunParts
+from flowstate_server.engine.runs.block_context import BlockContext, RunParts
 from flowstate_server.flows.block import Block
 from flowstate_server.model.clock import SECOND
 from flowstate_server.model.events import Event
@@ -38,7 +37,9 @@ class BlockExecutor:
         return output
 
     def _hold(self, payload: Payload, path: tuple[str, ...], *, transient: bool = True) -> None:
-        self._parts.recorder.hold(Event(payload.type, payload.encode(), INTERNAL, transient, path))
+        self._parts.recorder.hold(
+            Event(payload.type, payload.encode(), INTERNAL, transient=transient, block_path=path)
+        )
 
 
 def elapsed_since(started: float) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -42,7 +43,15 @@ class RunItems:
         self.done: list[HistoryItem] = []
 
     def new(self, kind: ItemKind, role: str, name: str, audiences: Iterable[Audience]) -> Item:
-        item = Item(new_id("item_"), kind, self._next, b"", role, name, frozenset(audiences))
+        item = Item(
+            item_id=new_id("item_"),
+            kind=kind,
+            index=self._next,
+            content=b"",
+            role=role,
+            name=name,
+            audiences=frozenset(audiences),
+        )
         self._next += 1
         return item
 
@@ -52,8 +61,7 @@ class RunItems:
 
     def finish(self, item: Item, content: Json, block_path: tuple[str, ...]) -> HistoryItem:
         """Append the item's row with its ``item.done``."""
-        text = encode_json(content)
-        whole = Item(item.item_id, item.kind, item.index, text, item.role, item.name, item.audiences)
+        whole = replace(item, content=encode_json(content))
         self._recorder.hold(
             Event(EventType.ITEM_DONE, EMPTY_OBJECT, item.audiences, block_path=block_path, item=whole)
         )

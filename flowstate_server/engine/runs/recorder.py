@@ -31,7 +31,9 @@ class PendingDelta:
 
     def event(self) -> Event:
         payload = ItemDelta(self.item_id, self.index, "".join(self.pieces))
-        return Event(EventType.ITEM_DELTA, payload.encode(), self.audiences, True, self.block_path)
+        return Event(
+            EventType.ITEM_DELTA, payload.encode(), self.audiences, transient=True, block_path=self.block_path
+        )
 
 
 class Recorder:

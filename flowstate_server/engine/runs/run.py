@@ -8,12 +8,12 @@ import time
 from dataclasses import replace
 from typing import Any
 
+from flowstate_server.engine.runs.block_context import RunParts
 from flowstate_server.engine.runs.block_executor import BlockExecutor, elapsed_since
 from flowstate_server.engine.runs.failures import (
     ACTION_TIMEOUT,
     failure_of,
 )
-from flowstate_server.engine.runs.run_parts import RunParts
 from flowstate_server.engine.runs.store_outage import FIRST_PAUSE, LONGEST_PAUSE
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import (

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Generic
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
-from flowstate_server.engine.runs.keyed_locks import KeyedLocks
 from flowstate_server.engine.runs.recorder import Recorder
 from flowstate_server.engine.runs.store_outage import once_back
 from flowstate_server.engine.state_change import ChangeRules, state_change
@@ -28,6 +27,30 @@ StateT = TypeVar("StateT", bound=BaseModel, default=Any)
 
 FIRST_PAUSE = 0.002
 LONGEST_PAUSE = 0.25
+
+
+KeyT = TypeVar("KeyT", bound=Hashable)
+
+
+class KeyedLocks(Generic[KeyT]):
+    """One lock a key, first come, first served, kept only while somebody holds or waits for it."""
+
+    def __init__(self) -> None:
+        self._locks: dict[KeyT, tuple[asyncio.Lock, int]] = {}
+
+    @asynccontextmanager
+    async def hold(self, key: KeyT) -> AsyncIterator[None]:
+        lock, users = self._locks.get(key, (asyncio.Lock(), 0))
+        self._locks[key] = (lock, users + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._locks[key]
+            if users == 1:
+                del self._locks[key]
+            else:
+                self._locks[key] = (lock, users - 1)
 
 
 class RunScope:
