@@ -17,6 +17,7 @@ from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.runs.sweeper import Sweeper
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.flows.registry import FlowRegistry
+from flowstate_server.observation import NOBODY, Observer, shielded
 from flowstate_server.stores.contract.store import Store
 
 
@@ -34,18 +35,20 @@ class Engine:
         settings: EngineSettings | None = None,
         *,
         refuse: Callable[[Store], Awaitable[None]] | None = None,
+        observer: Observer = NOBODY,
     ) -> None:
         self.store = store
         self._refuse = refuse
         self.registry = registry
         self.settings = settings or EngineSettings()
+        self.observer = shielded(observer)
         bindings = Bindings(store)
         self.supervisor = Supervisor(store, self.settings)
         self.sweeper = Sweeper(store, self.settings, self.supervisor)
-        factory = RunFactory(store, self.supervisor, self.settings)
+        factory = RunFactory(store, self.supervisor, self.settings, self.observer)
         self.dispatcher = Dispatcher(store, registry, bindings, self.supervisor, factory, self.settings)
         self.requests = Requests(store, self.supervisor, self.settings)
-        self.events = Events(store, registry, bindings, self.settings)
+        self.events = Events(store, registry, bindings, self.settings, self.observer)
         self.sessions = Sessions(store, registry, bindings, self.settings)
         self.snapshots = Snapshots(store, registry, bindings)
         self.states = States(store, registry, bindings, self.settings)

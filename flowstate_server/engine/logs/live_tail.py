@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 from flowstate_server.engine.bindings import Bindings, check_owner
 from flowstate_server.engine.calls.logs import EventList, LogCursor, TailCall, TailFrame
@@ -15,12 +17,14 @@ from flowstate_server.errors import (
     CursorInvalidError,
     CursorLogMismatchError,
     RequestNotFoundError,
+    ServiceError,
 )
 from flowstate_server.flows.registry import FlowRegistry
-from flowstate_server.model.identity import Principal
+from flowstate_server.model.identity import Plane, Principal
 from flowstate_server.model.ids import check_id
 from flowstate_server.model.records import RequestHead
 from flowstate_server.model.scopes import RequestKey
+from flowstate_server.observation import OK, Observer
 from flowstate_server.stores.contract.reads import EventPage
 from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.watch import Topic, TopicKind, Watch
@@ -34,12 +38,18 @@ class Events:
     """
 
     def __init__(
-        self, store: Store, registry: FlowRegistry, bindings: Bindings, settings: EngineSettings
+        self,
+        store: Store,
+        registry: FlowRegistry,
+        bindings: Bindings,
+        settings: EngineSettings,
+        observer: Observer,
     ) -> None:
         self._store = store
         self._registry = registry
         self._bindings = bindings
         self._settings = settings
+        self._observer = observer
 
     async def list(self, principal: Principal, request_id: str, after: int, page_size: int) -> EventList:
         """One page of what the caller's plane may see of the log after sequence ``after``."""
@@ -67,21 +77,36 @@ class Events:
             if call.latest:
                 page = EventPage((), page.head, position)
             progress = TailProgress(page.head.log_id, position, heartbeat)
-            yield progress.started(page.head.sequence)
-            while True:
-                for frame in progress.page(page, projector.visible(page.events)):
-                    yield frame
-                if progress.position == page.head.sequence:
-                    for frame in progress.caught_up():
+            with self._observed(principal.plane, progress):
+                yield progress.started(page.head.sequence)
+                while True:
+                    for frame in progress.page(page, projector.visible(page.events)):
                         yield frame
-                    if page.head.status.ended or call.replay_only:
-                        yield progress.ended(terminal=page.head.status.ended)
-                        return
-                    while not await _woken(watch, progress.patience):
+                    if progress.position == page.head.sequence:
+                        for frame in progress.caught_up():
+                            yield frame
+                        if page.head.status.ended or call.replay_only:
+                            yield progress.ended(terminal=page.head.status.ended)
+                            return
+                        while not await _woken(watch, progress.patience):
+                            yield progress.heartbeat(page.head.sequence)
+                    elif progress.patience <= 0:
                         yield progress.heartbeat(page.head.sequence)
-                elif progress.patience <= 0:
-                    yield progress.heartbeat(page.head.sequence)
-                page = await self._page(key, progress.position)
+                    page = await self._page(key, progress.position)
+
+    @contextmanager
+    def _observed(self, plane: Plane, progress: TailProgress) -> Iterator[None]:
+        began = time.monotonic()
+        outcome = "left"
+        try:
+            yield
+            outcome = OK
+        except ServiceError as error:
+            outcome = error.reason.value
+            raise
+        finally:
+            seconds = time.monotonic() - began
+            self._observer.tail(plane=plane.value, seconds=seconds, events=progress.events, outcome=outcome)
 
     async def _page(
         self, key: RequestKey, after: int, limit: int | None = None, max_bytes: int | None = None

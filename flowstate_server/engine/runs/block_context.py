@@ -25,6 +25,7 @@ from flowstate_server.model.items import Audience, ItemKind
 from flowstate_server.model.payloads import Custom, Payload, Status
 from flowstate_server.model.records import RequestHead
 from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.observation import Observer
 from flowstate_server.state.json_profile import to_json
 
 T = TypeVar("T")
@@ -45,6 +46,7 @@ class RunParts:
     session: RunSession
     items: RunItems
     recorder: Recorder
+    observer: Observer
     loop: asyncio.AbstractEventLoop
 
 

@@ -27,12 +27,24 @@ class BlockExecutor:
         self._hold(BlockStarted(block.kind), path)
         started = time.monotonic()
         context = BlockContext(self._parts, self, block, path)
+        outcome = "cancelled"
         try:
             output = await block.execute(block.validate_input(value), context)
+            outcome = "completed"
         except Exception as error:
+            outcome = "failed"
             failure = Failure(type(error).__name__, "the block failed")
             self._hold(BlockFailed(failure), path, transient=False)
             raise
+        finally:
+            self._parts.observer.block(
+                flow_kind=self._parts.flow.kind,
+                path=path,
+                kind=block.kind,
+                request_id=self._parts.head.key.request_id,
+                seconds=time.monotonic() - started,
+                outcome=outcome,
+            )
         self._hold(BlockCompleted(elapsed_since(started)), path)
         return output
 

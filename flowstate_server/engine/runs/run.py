@@ -123,6 +123,17 @@ class Run:
             self._recorder.close()
             body.cancel()
             self.ended.set()
+            self._observed()
+
+    def _observed(self) -> None:
+        record = self.record
+        self._parts.observer.run(
+            flow_kind=record.flow_kind,
+            action=record.action,
+            request_id=record.key.request_id,
+            seconds=time.monotonic() - self._started,
+            outcome=record.head.status.value if record.head.status.ended else "lost",
+        )
 
     async def _body(self) -> Any:
         return await BlockExecutor(self._parts).execute(self._action.block, self._value, ())

@@ -20,16 +20,20 @@ from flowstate_server.flows.context import SessionIdentity
 from flowstate_server.flows.flow import Flow
 from flowstate_server.model.records import RequestRecord, SessionRecord, StateRecord
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, request_scope
+from flowstate_server.observation import Observer
 from flowstate_server.stores.contract.store import Store
 
 
 class RunFactory:
     """Starts the runs of requests that the store holds in progress for this process. Nothing else starts a run."""
 
-    def __init__(self, store: Store, supervisor: Supervisor, settings: EngineSettings) -> None:
+    def __init__(
+        self, store: Store, supervisor: Supervisor, settings: EngineSettings, observer: Observer
+    ) -> None:
         self._store = store
         self._supervisor = supervisor
         self._settings = settings
+        self._observer = observer
         self._locks: KeyedLocks[ScopeKey] = KeyedLocks()
 
     def start(
@@ -59,6 +63,7 @@ class RunFactory:
             session=RunSession(session, _identity(session), head, recorder, history),
             items=items,
             recorder=recorder,
+            observer=self._observer,
             loop=asyncio.get_running_loop(),
         )
         run = Run(request, action, value, parts, self._settings, timeout)
