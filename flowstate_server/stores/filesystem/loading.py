@@ -147,7 +147,7 @@ class _Loading:
         places = tables.places.get(head.key)
         newest = places.sequences[-1] if places is not None and places.sequences else 0
         holes = tables.log(head.session, head.session_log_id).holes
-        if holes and not head.status.terminal:
+        if holes and not head.status.ended:
             newest += holes  # any of them may have been its newest, and its sequence must not be given again
         head = replace(head, sequence=max(head.sequence, newest))
         tables.put_request(head)
