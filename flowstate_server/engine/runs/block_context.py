@@ -51,7 +51,7 @@ class RunParts:
 
 
 class Executor(Protocol):
-    """Runs a block below a path."""
+    """Runs a block as the execution that ``path`` names."""
 
     async def execute(
         self, block: Block[InputT, OutputT], value: InputT, path: tuple[str, ...]
@@ -68,6 +68,8 @@ class BlockContext(Context[Any, Any, Any, Any]):
         self._executor = executor
         self._block = block
         self._path = path
+        self._passes: dict[str, int] = {}
+        self._failures: list[Exception] = []
         self._scopes: dict[ScopeKind, BlockScope[Any]] = {}
         self._session: BlockSession[Any] | None = None
 
@@ -140,7 +142,20 @@ class BlockContext(Context[Any, Any, Any, Any]):
         return asyncio.run_coroutine_threadsafe(operation, self._parts.loop).result()
 
     async def execute(self, block: Block[InputT, OutputT], value: InputT, /) -> OutputT:
-        return await self._executor.execute(block, value, self._path)
+        try:
+            return await self._executor.execute(block, value, self._path_of_next(block.name))
+        except Exception as failure:
+            self._failures.append(failure)
+            raise
+
+    def is_of_child(self, failure: Exception) -> bool:
+        """Whether ``failure`` came out of a block that this one ran, which has told it."""
+        return any(failure is known for known in self._failures)
+
+    def _path_of_next(self, name: str) -> tuple[str, ...]:
+        """Passes of a block under one parent carry a number from the second on."""
+        passes = self._passes[name] = self._passes.get(name, 0) + 1
+        return (*self._path, name if passes == 1 else f"{name}#{passes}")
 
     async def _hold(self, payload: Payload, audience: Audience, transient: bool) -> None:
         event = Event(

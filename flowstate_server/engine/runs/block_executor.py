@@ -22,8 +22,7 @@ class BlockExecutor:
         self._parts = parts
 
     async def execute(self, block: Block[InputT, OutputT], value: InputT, path: tuple[str, ...]) -> OutputT:
-        """Run a block below ``path``."""
-        path = (*path, block.name)
+        """Run a block as the execution that ``path`` names. A failure is told once, by the block in which it arose."""
         self._hold(BlockStarted(block.kind), path)
         started = time.monotonic()
         context = BlockContext(self._parts, self, block, path)
@@ -33,8 +32,9 @@ class BlockExecutor:
             outcome = "completed"
         except Exception as error:
             outcome = "failed"
-            failure = Failure(type(error).__name__, "the block failed")
-            self._hold(BlockFailed(failure), path, transient=False)
+            if not context.is_of_child(error):
+                failure = Failure(type(error).__name__, "the block failed")
+                self._hold(BlockFailed(failure), path, transient=False)
             raise
         finally:
             self._parts.observer.block(

@@ -136,7 +136,8 @@ class Run:
         )
 
     async def _body(self) -> Any:
-        return await BlockExecutor(self._parts).execute(self._action.block, self._value, ())
+        block = self._action.block
+        return await BlockExecutor(self._parts).execute(block, self._value, (block.name,))
 
     async def _watch(self, body: asyncio.Task[Any]) -> Ending | None:
         """Wait for the block, or stop it; ``None`` when the request was ended elsewhere."""
