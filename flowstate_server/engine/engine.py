@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 from flowstate_server.engine.bindings import Bindings
-from flowstate_server.engine.logs.live_tail import Events
+from flowstate_server.engine.logs.events import Events
 from flowstate_server.engine.records.sessions import Sessions
 from flowstate_server.engine.records.snapshots import Snapshots
 from flowstate_server.engine.records.states import States

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
+from flowstate_server.engine.logs.following import Following
 from flowstate_server.engine.runs.run import Run
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import LeaseLostError, ServiceError, StoreUnavailableError
 from flowstate_server.model.clock import micros
 from flowstate_server.model.ids import new_id
-from flowstate_server.model.records import RequestStatus
+from flowstate_server.model.records import RequestHead, RequestStatus
 from flowstate_server.model.scopes import RequestKey
 from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.watch import Topic, TopicKind, Watch
@@ -140,29 +141,28 @@ class Supervisor:
                 pause = min(pause, RETRY_PAUSE)
 
     async def _follow_cancels(self) -> None:
-        """Cancel runs that any server was asked to cancel."""
+        """Cancel runs that any server was asked to cancel.
+
+        It looks also without a wake-up: one may come before the run that it is about has been started here.
+        """
         while True:
             process = self.process
             with self._store.watch((Topic(TopicKind.PROCESS, "", process),)) as self._cancels:
+                following = Following(self._cancels, partial(self._read_cancelled, process))
                 while process == self.process:
-                    await self._cancel_asked(process)
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(self._settings.renew_interval):
-                            await self._cancels.wait()
+                    for head in await following.next(at_latest=self._settings.renew_interval):
+                        run = self.find(head.key)
+                        if run is not None:
+                            run.stop(RequestStatus.ABORTED, head.cancel_reason)
 
-    async def _cancel_asked(self, process: str) -> None:
+    async def _read_cancelled(self, process: str) -> Sequence[RequestHead]:
         try:
-            asked = await self._store.read_cancelled(process)
+            return await self._store.read_cancelled(process)
         except StoreUnavailableError:
             log.warning("could not read which requests to cancel")
-            return
         except Exception:
             log.exception("reading which requests to cancel broke; it is repeated")
-            return
-        for head in asked:
-            run = self.find(head.key)
-            if run is not None:
-                run.stop(RequestStatus.ABORTED, head.cancel_reason)
+        return ()
 
     async def _settled(self, seconds: float) -> None:
         """Wait until no run or dispatch is under way, at most ``seconds``."""

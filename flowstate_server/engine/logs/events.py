@@ -1,14 +1,14 @@
-"""Catch up, then follow: the one loop behind every tail."""
+"""Pages and tails of logs."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 from flowstate_server.engine.bindings import Bindings, check_owner
 from flowstate_server.engine.calls.logs import EventList, LogCursor, TailCall, TailFrame
+from flowstate_server.engine.logs.following import Following, topic_of
 from flowstate_server.engine.logs.projection import EventProjector
 from flowstate_server.engine.logs.tail_progress import TailProgress
 from flowstate_server.engine.settings import EngineSettings
@@ -27,7 +27,6 @@ from flowstate_server.model.scopes import RequestKey
 from flowstate_server.observation import OK, Observer
 from flowstate_server.stores.contract.reads import EventPage
 from flowstate_server.stores.contract.store import Store
-from flowstate_server.stores.contract.watch import Topic, TopicKind, Watch
 
 
 class Events:
@@ -70,8 +69,10 @@ class Events:
         """The frames of a tail; see ``flowstate.v1.TailEventsResponse``. Ends with :class:`TailEnded`."""
         key = RequestKey(principal.tenant, check_id("request_id", call.request_id))
         heartbeat = self._heartbeat(call.heartbeat)
-        with self._store.watch((Topic(TopicKind.REQUEST, *key),)) as watch:
-            page = await self._page(key, max(0, call.cursor.sequence))
+        position = max(0, call.cursor.sequence)
+        with self._store.watch((topic_of(key),)) as watch:
+            following = Following(watch, lambda: self._page(key, position), more=_is_cut)
+            page = await following.next()
             projector = await self._projector(principal, page.head)
             position = _start(call, page.head)
             if call.latest:
@@ -82,17 +83,18 @@ class Events:
                 while True:
                     for frame in progress.page(page, projector.visible(page.events)):
                         yield frame
-                    if progress.position == page.head.sequence:
+                    position, latest = progress.position, page.head.sequence
+                    if position == latest:
                         for frame in progress.caught_up():
                             yield frame
                         if page.head.status.ended or call.replay_only:
                             yield progress.ended(terminal=page.head.status.ended)
                             return
-                        while not await _woken(watch, progress.patience):
-                            yield progress.heartbeat(page.head.sequence)
                     elif progress.patience <= 0:
-                        yield progress.heartbeat(page.head.sequence)
-                    page = await self._page(key, progress.position)
+                        yield progress.heartbeat(latest)
+                    while (news := await following.within(progress.patience)) is None:
+                        yield progress.heartbeat(latest)
+                    page = news
 
     @contextmanager
     def _observed(self, plane: Plane, progress: TailProgress) -> Iterator[None]:
@@ -147,12 +149,5 @@ def _start(call: TailCall, head: RequestHead) -> int:
     return call.cursor.sequence
 
 
-async def _woken(watch: Watch, seconds: float) -> bool:
-    if seconds <= 0:
-        return False
-    try:
-        async with asyncio.timeout(seconds):
-            await watch.wait()
-    except TimeoutError:
-        return False
-    return True
+def _is_cut(page: EventPage) -> bool:
+    return page.end < page.head.sequence
