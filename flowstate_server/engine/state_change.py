@@ -12,9 +12,9 @@ from flowstate_server.model.items import Audience
 from flowstate_server.model.json_values import encode_json
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, org_scope, user_scope
+from flowstate_server.schemas.scope_schema import ScopeSchema
 from flowstate_server.state.apply import Difference, apply, difference
 from flowstate_server.state.operations import Operation
-from flowstate_server.state.schema import StateSchema
 from flowstate_server.stores.contract.writes import NO_CHANGE, Change, Changed, NoChange
 
 TO_CLIENTS = frozenset((Audience.CLIENT,))
@@ -25,7 +25,7 @@ INTERNAL = frozenset((Audience.INTERNAL,))
 class ChangeRules:
     """What governs the changes of one scope: its schema, its size limit, and how its events are marked."""
 
-    schema: StateSchema
+    schema: ScopeSchema
     max_bytes: int
     transient: bool = True
 

@@ -20,7 +20,7 @@ from flowstate_server.flows.names import check_name
 from flowstate_server.flows.scope_config import Org, Request, Session, User
 from flowstate_server.model.json_values import JsonObject, canonical_json
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.state.schema import StateSchema
+from flowstate_server.schemas.pydantic.schema import ModelSchema
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -34,7 +34,7 @@ class Flow:
     kind: str
     actions: Mapping[str, Action[Any, Any]]
     blocks: tuple[Block[Any, Any], ...]
-    schemas: Mapping[ScopeKind, StateSchema]
+    schemas: Mapping[ScopeKind, ModelSchema]
     state_models: Mapping[ScopeKind, type[BaseModel]]
     client_views: Mapping[ScopeKind, ClientView]
     description: str

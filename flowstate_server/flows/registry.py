@@ -14,8 +14,8 @@ from flowstate_server.errors import (
 from flowstate_server.flows.action import Action
 from flowstate_server.flows.flow import Flow
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.state.schema import StateSchema
-from flowstate_server.state.shape import SHAPE, VALUES, Discrepancy, same_shape
+from flowstate_server.schemas.comparison import SHAPE, VALUES, Discrepancy, same_shape
+from flowstate_server.schemas.pydantic.schema import ModelSchema
 
 _SHARED_SCOPES = (ScopeKind.USER, ScopeKind.ORG)
 
@@ -113,14 +113,14 @@ def _check_agreement(scope: ScopeKind, registered: Flow, flow: Flow) -> None:
         )
 
 
-def _one_sided(one: StateSchema, other: StateSchema, names: tuple[str, str]) -> Iterator[Discrepancy]:
+def _one_sided(one: ModelSchema, other: ModelSchema, names: tuple[str, str]) -> Iterator[Discrepancy]:
     for schema, counterpart, name in ((one, other, names[0]), (other, one, names[1])):
         for field in schema.fields:
             if not counterpart.declares(field):
                 yield Discrepancy(field, SHAPE, f'declared by flow "{name}" only')
 
 
-def _other_defaults(one: StateSchema, other: StateSchema) -> Iterator[Discrepancy]:
+def _other_defaults(one: ModelSchema, other: ModelSchema) -> Iterator[Discrepancy]:
     for field in one.fields:
         if other.declares(field) and one.default(field) != other.default(field):
             yield Discrepancy(field, VALUES, "different defaults")

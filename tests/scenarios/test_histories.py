@@ -14,7 +14,7 @@ import pytest
 from flowstate_client import Backoff, ClientConfig, Event, FlowStateClient, FlowStateError, ScopeHandle
 from flowstate_client.state_verbs import StateVerbs
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.state.schema import StateSchema
+from flowstate_server.schemas.pydantic.schema import ModelSchema
 from flowstate_server.testing.history import (
     History,
     Key,
@@ -38,7 +38,7 @@ USERS = ["ada", "bob"]
 CONFIG = ClientConfig(timeout=1.5, connect_timeout=1.0, backoff=Backoff(initial=0.02, maximum=0.2))
 
 
-def schema_of(key: Key) -> StateSchema:
+def schema_of(key: Key) -> ModelSchema:
     scope = ScopeKind.SESSION if key[0] == "session_id" else ScopeKind.USER
     return app.registry.get(KIND).schemas[scope]
 

@@ -21,7 +21,7 @@ from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.items import Audience, ItemKind
 from flowstate_server.model.json_values import JsonObject, encode_json
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.state.json_profile import to_json
+from flowstate_server.schemas.pydantic.python_values import to_json
 
 T = TypeVar("T")
 InputT = TypeVar("InputT")

@@ -14,7 +14,7 @@ from flowstate_server.errors import (
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.json_values import JsonObject, encode_json
 from flowstate_server.model.records import Failure
-from flowstate_server.state.json_profile import to_json
+from flowstate_server.schemas.pydantic.python_values import to_json
 
 log = logging.getLogger(__name__)
 

@@ -19,6 +19,7 @@ from flowstate_server.errors import ConcurrentModificationError, VersionMismatch
 from flowstate_server.flows.scope import ScopeHandle, ScopeWriter, StateBatch
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind
+from flowstate_server.schemas.pydantic.python_values import to_json
 from flowstate_server.state.operations import Operation, patch_state
 from flowstate_server.state.write import StateWrite
 from flowstate_server.stores.contract.store import Store
@@ -112,7 +113,7 @@ class BlockScope(ScopeHandle[StateT], Generic[StateT]):
     def state(self) -> StateT:
         record = self._scope.record
         if self._view is None or self._viewed is not record:
-            self._view = self._scope.rules.schema.view(self._model, record.state)
+            self._view = self._scope.rules.schema.view(self._model, record.state)  # type: ignore[attr-defined]
             self._viewed = record
         return self._view
 
@@ -148,7 +149,8 @@ class BlockScope(ScopeHandle[StateT], Generic[StateT]):
         schema = self._scope.rules.schema
 
         def operations(record: StateRecord) -> Sequence[Operation]:
-            return patch_state(_set_fields(change(schema.view(self._model, record.state, in_change=True))))
+            view = schema.view(self._model, record.state, in_change=True)  # type: ignore[attr-defined]
+            return patch_state(_set_fields(change(view)), to_json)
 
         return await self._scope.swap(operations, self._block_path)
 

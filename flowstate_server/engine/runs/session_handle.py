@@ -15,7 +15,7 @@ from flowstate_server.engine.runs.scope_handle import BlockScope, RunScope
 from flowstate_server.flows.context import SessionHandle, SessionIdentity, SessionItems, SessionMetadata
 from flowstate_server.model.json_values import JsonObject
 from flowstate_server.model.records import RequestHead, SessionRecord
-from flowstate_server.state.json_profile import to_json
+from flowstate_server.schemas.pydantic.python_values import to_json
 from flowstate_server.stores.contract.writes import UpdateSession
 
 StateT = TypeVar("StateT", bound=BaseModel, default=Any)

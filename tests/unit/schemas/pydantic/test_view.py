@@ -24,9 +24,10 @@ from pydantic import (
 from flowstate_server.errors import StateFieldAbsentError, StateValidationError
 from flowstate_server.model.json_values import JsonObject
 from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.schemas.pydantic.merge import Declaration, merge_declarations
+from flowstate_server.schemas.pydantic.python_values import to_json
+from flowstate_server.schemas.pydantic.schema import ModelSchema
 from flowstate_server.state import operations as op
-from flowstate_server.state.merge import Declaration, merge_declarations
-from flowstate_server.state.schema import StateSchema
 
 
 class Color(enum.Enum):
@@ -66,7 +67,7 @@ class Other(BaseModel):
     extra: str = "more"
 
 
-def schema_of(*models: type[BaseModel]) -> StateSchema:
+def schema_of(*models: type[BaseModel]) -> ModelSchema:
     return merge_declarations(ScopeKind.SESSION, [Declaration(model, model.__name__) for model in models])
 
 
@@ -332,9 +333,11 @@ def test_cached_properties_of_the_model_are_kept() -> None:
 
 
 def test_a_view_can_be_written() -> None:
-    (written,) = op.set_state(SCHEMA.view(Other, {"count": 1}))
+    (written,) = op.set_state(SCHEMA.view(Other, {"count": 1}), to_json)
     assert written == op.SetValue((), {"count": 1, "extra": "more"})
-    assert op.patch_state({"p": view().profile})[0] == op.Merge((), {"p": {"name": "Ann", "tags": ["x"]}})
+    assert op.patch_state({"p": view().profile}, to_json)[0] == op.Merge(
+        (), {"p": {"name": "Ann", "tags": ["x"]}}
+    )
 
 
 def test_the_merged_view_has_all_fields() -> None:

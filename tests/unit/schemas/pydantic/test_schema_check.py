@@ -23,11 +23,11 @@ from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from flowstate_server.errors import StateValidationError, Violation
 from flowstate_server.model.json_values import JsonObject, encode_json
+from flowstate_server.schemas.pydantic.schema import ModelSchema
 from flowstate_server.state import operations as op
 from flowstate_server.state.apply import apply, difference
-from flowstate_server.state.schema import StateSchema
-from tests.unit.state import checks
-from tests.unit.state.checks import schema_of
+from tests.unit.schemas.pydantic import checks
+from tests.unit.schemas.pydantic.checks import schema_of
 
 
 class Color(enum.Enum):
@@ -235,7 +235,7 @@ def test_the_normal_form_of_what_was_not_touched_is_told() -> None:
 # --- no value in a violation --------------------------------------------------------------------------------------
 
 
-def evil(action: Callable[[str], Exception]) -> StateSchema:
+def evil(action: Callable[[str], Exception]) -> ModelSchema:
     class Evil(BaseModel):
         field: str
 

@@ -14,9 +14,9 @@ import pytest
 from pydantic import BaseModel, ConfigDict, RootModel, TypeAdapter
 
 from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.schemas.pydantic.merge import Declaration, merge_declarations
+from flowstate_server.schemas.pydantic.python_values import to_json
 from flowstate_server.state import operations as op
-from flowstate_server.state.merge import Declaration, merge_declarations
-from flowstate_server.state.python_values import to_json
 
 
 class Part(BaseModel):
@@ -220,8 +220,8 @@ def test_whatever_writes_values_writes_these(read_before: bool) -> None:
     assert orjson.loads(orjson.dumps(state.rows)) == json.loads(json.dumps(state.rows)) == STORED["rows"]
     assert to_json([state.sub, state.by_name], "") == [STORED["sub"], STORED["by_name"]]
     assert to_json([*state.parts, *state.rows], "") == [*plain.model_dump()["parts"], *STORED["rows"]]
-    assert op.patch_state({"tags": [*state.tags, "q"]})[0] == op.Merge((), {"tags": ["a", "b", "q"]})
-    assert op.push_state("rows", state.rows)[0] == op.Append(("rows",), tuple(STORED["rows"]))
+    assert op.patch_state({"tags": [*state.tags, "q"]}, to_json)[0] == op.Merge((), {"tags": ["a", "b", "q"]})
+    assert op.push_state("rows", state.rows, to_json)[0] == op.Append(("rows",), tuple(STORED["rows"]))
     for kind, value in (
         (list[dict[str, Any]], state.rows),
         (Part, state.sub),

@@ -11,7 +11,7 @@ from pydantic_core import SchemaValidator, core_schema
 
 from flowstate_server.errors import FlowDefinitionError, FlowStateError
 from flowstate_server.model.json_values import Json, JsonObject, encode_json
-from flowstate_server.state.core_schemas import (
+from flowstate_server.schemas.pydantic.core_schemas import (
     ModelParts,
     aliased_field,
     has_code,
@@ -20,9 +20,9 @@ from flowstate_server.state.core_schemas import (
     sees_siblings,
     without_default,
 )
+from flowstate_server.schemas.pydantic.normal_form import normal_form
+from flowstate_server.schemas.pydantic.python_values import to_json
 from flowstate_server.state.missing import MISSING, Missing
-from flowstate_server.state.normal_form import normal_form
-from flowstate_server.state.python_values import to_json
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -9,9 +9,9 @@ from pydantic import BaseModel
 
 from flowstate_server.errors import FlowStateError
 from flowstate_server.model.json_values import Json
+from flowstate_server.schemas.pydantic.python_values import to_json
 from flowstate_server.state.json_pointer import Pointer
 from flowstate_server.state.missing import MISSING, Missing
-from flowstate_server.state.python_values import to_json
 
 
 def nested_default(model: type[BaseModel], pointer: Pointer) -> Json | Missing:

@@ -12,18 +12,12 @@ from pydantic import BaseModel
 from flowstate_server.errors import FlowDefinitionError, SchemaConflictError
 from flowstate_server.model.json_values import same_json
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.state.field_shape import (
-    Shape,
-    canonical_shape,
-    nullable,
-    shape_name,
-    shape_of,
-    unwrapped,
-)
+from flowstate_server.schemas.comparison import first_parting
+from flowstate_server.schemas.pydantic.field_shape import shape_of
+from flowstate_server.schemas.pydantic.model_rules import ModelRules
+from flowstate_server.schemas.pydantic.schema import MergedField, ModelSchema
+from flowstate_server.schemas.shape import Shape, canonical_shape, nullable, shape_name, unwrapped
 from flowstate_server.state.missing import MISSING
-from flowstate_server.state.model_rules import ModelRules
-from flowstate_server.state.schema import MergedField, StateSchema
-from flowstate_server.state.shape import first_parting
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +42,7 @@ class _Declared:
         return shape_name(self.shape)
 
 
-def merge_declarations(scope: ScopeKind, declarations: Sequence[Declaration]) -> StateSchema:
+def merge_declarations(scope: ScopeKind, declarations: Sequence[Declaration]) -> ModelSchema:
     """The schema of a scope.
 
     Types that are equal but for ``Optional``, defaults and constraints that only one of them adds are compatible: the
@@ -70,7 +64,7 @@ def merge_declarations(scope: ScopeKind, declarations: Sequence[Declaration]) ->
             shape = shape_of(rules.parts.fields[name], rules.parts.definitions, rules.parts.config)
             declared.setdefault(name, []).append(_Declared(name, declared_by, rules, shape))
     fields = {name: _merge_field(scope, found) for name, found in declared.items()}
-    return StateSchema(scope, [rules for rules, _ in all_rules], fields)
+    return ModelSchema(scope, [rules for rules, _ in all_rules], fields)
 
 
 def _rules_of(model: type[BaseModel], declared_by: str) -> ModelRules[Any]:

@@ -24,8 +24,8 @@ from pydantic import (
 from typing_extensions import TypedDict
 
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.state.merge import Declaration, merge_declarations
-from flowstate_server.state.shape import same_shape
+from flowstate_server.schemas.comparison import same_shape
+from flowstate_server.schemas.pydantic.merge import Declaration, merge_declarations
 
 
 def differing(one: Any, other: Any) -> list[tuple[str, str, str]]:

@@ -12,22 +12,22 @@ from pydantic import AfterValidator, AliasGenerator, BaseModel, ConfigDict, Fiel
 from flowstate_server.errors import FlowDefinitionError, SchemaConflictError, StateValidationError
 from flowstate_server.model.json_values import Json, canonical_json
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.state.merge import Declaration, merge_declarations
+from flowstate_server.schemas.pydantic.merge import Declaration, merge_declarations
+from flowstate_server.schemas.pydantic.schema import ModelSchema
 from flowstate_server.state.missing import MISSING
-from flowstate_server.state.schema import StateSchema
 
 
 def model(annotation: Any, *default: Any, name: str = "Declared") -> type[BaseModel]:
     return create_model(name, field=(annotation, *(default or (...,))))
 
 
-def merge(*models: type[BaseModel]) -> StateSchema:
+def merge(*models: type[BaseModel]) -> ModelSchema:
     return merge_declarations(
         ScopeKind.USER, [Declaration(one, f'block "{position}"') for position, one in enumerate(models)]
     )
 
 
-def fits(schema: StateSchema, value: Json) -> bool:
+def fits(schema: ModelSchema, value: Json) -> bool:
     try:
         schema.check({"field": value}, frozenset(("field",)))
     except StateValidationError:

@@ -20,7 +20,7 @@ from pydantic import AnyUrl, BaseModel, ConfigDict, Field, SecretStr, computed_f
 
 from flowstate_server.errors import JsonInvalidError, JsonLimitError, JsonNumberError
 from flowstate_server.model.json_values import canonical_json
-from flowstate_server.state.json_profile import to_json
+from flowstate_server.schemas.pydantic.python_values import to_json
 from tests.unit.state.strategies import values
 
 

@@ -1,7 +1,4 @@
-"""The shape of a field: its type, constraints and members as a JSON tree that can be compared, hashed and named.
-
-Shapes are structural: two models with equal fields have equal shapes, whatever their names.
-"""
+"""The shape of a model's field, read from its core schema."""
 
 from __future__ import annotations
 
@@ -11,11 +8,8 @@ from enum import Enum
 from typing import Any, cast
 
 from flowstate_server.model.json_values import Json, canonical_json
-from flowstate_server.state.core_schemas import CoreSchema, Definitions
-
-Shape = dict[str, Any]
-"""``type`` and, by type, ``of``, ``keys``, ``values``, ``fields``, ``choices``; ``constraints``, ``validators``;
-``name`` is for people and no part of the comparison."""
+from flowstate_server.schemas.pydantic.core_schemas import CoreSchema, Definitions
+from flowstate_server.schemas.shape import LISTS, OBJECTS, Shape, canonical_shape
 
 # fmt: off
 _NO_CONSTRAINT = frozenset((
@@ -40,38 +34,11 @@ _CONFIG_OF_VALUES = {
     "float": ("allow_inf_nan",),
     "bytes": ("val_json_bytes",),
 }
-_LISTS = frozenset(("list", "set", "frozenset", "tuple", "generator", "deque"))
-_OBJECTS = frozenset(("model", "typed-dict", "dataclass"))
-_MEMBER_KINDS = {"int": "number", "float": "number", "bool": "boolean", "NoneType": "null"}
-_NAMES = {"none": "None", "any": "Any", "literal": "Literal", "decimal": "Decimal", "uuid": "UUID"}
-_JSON_KINDS = {"int": "number", "float": "number", "bool": "boolean", "none": "null", "dict": "map"}
 
 
 def shape_of(schema: CoreSchema, definitions: Definitions, config: dict[str, Any]) -> Shape:
     """The shape of what a core schema accepts in strict JSON mode, defaults aside."""
     return _Reader(definitions).read(schema, config)
-
-
-def canonical_shape(shape: Shape, *, exact: bool) -> bytes:
-    """Equal text means equal shapes.
-
-    ``exact`` tells validator functions apart by what they are; otherwise by their names, which is the same in every
-    process.
-    """
-    return canonical_json(cast(Json, _comparable(shape, exact)))
-
-
-def nullable(shape: Shape) -> bool:
-    return bool(shape["type"] == "nullable" or shape["type"] in ("none", "any"))
-
-
-def unwrapped(shape: Shape) -> Shape:
-    """The shape without ``Optional`` around it, which leaves its validators behind."""
-    validators: list[str] = []
-    while shape["type"] == "nullable":
-        validators += shape.get("validators", [])
-        shape = shape["of"]
-    return {**shape, "validators": [*shape.get("validators", []), *validators]} if validators else shape
 
 
 class _Reader:
@@ -107,7 +74,7 @@ class _Reader:
         elif kind == "tuple":
             shape["choices"] = [self.read(item, config) for item in schema["items_schema"]]
             shape["variadic"] = schema.get("variadic_item_index")
-        elif kind in _LISTS:
+        elif kind in LISTS:
             shape["of"] = self._optional(schema.get("items_schema"), config)
         elif kind == "dict":
             shape["keys"] = self._optional(schema.get("keys_schema"), config)
@@ -121,7 +88,7 @@ class _Reader:
                 shape["validators"] = [f"missing {_function_token(schema['missing'])}"]
         elif kind in ("union", "tagged-union"):
             self._union(schema, config, shape)
-        elif kind in _OBJECTS:
+        elif kind in OBJECTS:
             return self._object(schema)
         elif "schema" in schema:
             shape["of"] = self.read(schema["schema"], config)
@@ -256,55 +223,3 @@ def _content(value: object) -> str:
     if isinstance(value, type):
         return f"{_class_name(value)}{id(value):x}"
     return f"{id(value):x}"
-
-
-def _comparable(node: Any, exact: bool, key: str = "") -> Any:
-    if isinstance(node, dict):
-        return {
-            name: _comparable(value, exact, name)
-            for name, value in node.items()
-            if name != "name" or type(value) is not str
-        }
-    if isinstance(node, list):
-        return [_comparable(item, exact, key) for item in node]
-    return node.split("#")[0] if key == "validators" and not exact else node
-
-
-def json_kind(shape: Shape) -> str:
-    """The kind of JSON value that a shape takes: what differs here differs in form, not only in type."""
-    kind = str(shape["type"])
-    if kind == "nullable":
-        return json_kind(shape["of"])
-    if kind in _LISTS:
-        return "list"
-    if kind in _OBJECTS:
-        return "object"
-    if kind in ("literal", "enum"):
-        kinds = {_MEMBER_KINDS.get(name, "string") for name, _ in shape["values"]}
-        return kinds.pop() if len(kinds) == 1 else "any"
-    if kind in ("any", "union", "tagged-union", "recursive", "chain", "decimal"):
-        return kind
-    return _JSON_KINDS.get(kind, "string")
-
-
-def shape_name(shape: Shape) -> str:
-    """A shape as an author would write it, more or less."""
-    kind = str(shape["type"])
-    name = str(shape["name"]) if isinstance(shape.get("name"), str) else _NAMES.get(kind, kind)
-    if kind == "nullable":
-        return f"{shape_name(shape['of'])} | None"
-    if kind == "dict":
-        name = f"dict[{shape_name(shape['keys'])}, {shape_name(shape['of'])}]"
-    elif "of" in shape:
-        name = f"{name}[{shape_name(shape['of'])}]"
-    elif kind == "tuple":
-        name = f"tuple[{', '.join(shape_name(choice) for choice in shape['choices'])}]"
-    elif "choices" in shape:
-        name = " | ".join(shape_name(choice) for choice in shape["choices"])
-    elif kind in ("literal", "enum"):
-        members = ", ".join(repr(text) if of == "str" else text for of, text in shape["values"])
-        name = f"{name}[{members}]"
-    if "constraints" in shape:
-        rules = ", ".join(f"{key}={value}" for key, value in sorted(shape["constraints"].items()))
-        name = f"{name}({rules})"
-    return name

@@ -13,15 +13,15 @@ from pydantic import BaseModel, ValidationError
 from flowstate_server.errors import StateValidationError, Violation
 from flowstate_server.model.json_values import Json, JsonObject, canonical_json
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.state.discovery import merged_json_schema
-from flowstate_server.state.field_shape import Shape, canonical_shape
+from flowstate_server.schemas.pydantic.discovery import merged_json_schema
+from flowstate_server.schemas.pydantic.model_rules import ModelRules
+from flowstate_server.schemas.pydantic.nested_default import nested_default
+from flowstate_server.schemas.pydantic.read_only import advice_in_block, advice_in_change
+from flowstate_server.schemas.pydantic.view import MergedView, ViewMaker
+from flowstate_server.schemas.pydantic.violations import violations_of
+from flowstate_server.schemas.shape import Shape, canonical_shape
 from flowstate_server.state.json_pointer import Pointer, format_pointer
 from flowstate_server.state.missing import MISSING, Missing
-from flowstate_server.state.model_rules import ModelRules
-from flowstate_server.state.nested_default import nested_default
-from flowstate_server.state.read_only import advice_in_block, advice_in_change
-from flowstate_server.state.view import MergedView, ViewMaker
-from flowstate_server.state.violations import violations_of
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -38,7 +38,7 @@ class MergedField:
     default: ModelRules[Any] | None
 
 
-class StateSchema:
+class ModelSchema:
     """What the models that declare state in one scope ask of it, together. Made by ``merge_declarations``.
 
     A field without declaration is none: an empty schema declares nothing.
@@ -165,7 +165,7 @@ class StateSchema:
     # --- reading --------------------------------------------------------------------------------------------------
 
     def view(self, model: type[M], state: JsonObject, *, in_change: bool = False) -> M:
-        """``state`` as a ``model`` that can't be assigned to; see :mod:`flowstate_server.state.view`.
+        """``state`` as a ``model`` that can't be assigned to; see :mod:`flowstate_server.schemas.pydantic.view`.
 
         ``BaseModel`` stands for all fields of all models: :meth:`merged_view`. ``in_change`` is for the function that
         ``atomic_state`` calls: what a refused write advises is another thing there.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from flowstate_server.state.field_shape import Shape, canonical_shape, json_kind, shape_name
-from flowstate_server.state.schema import StateSchema
+from flowstate_server.schemas.scope_schema import ScopeSchema
+from flowstate_server.schemas.shape import Shape, canonical_shape, json_kind, shape_name
 
 TYPES = "incompatible-types"
 SHAPE = "incompatible-shape"
@@ -26,7 +26,7 @@ class Discrepancy(NamedTuple):
     detail: str
 
 
-def same_shape(one: StateSchema, other: StateSchema) -> list[Discrepancy]:
+def same_shape(one: ScopeSchema, other: ScopeSchema) -> list[Discrepancy]:
     """The fields that both schemas declare and not alike, one discrepancy each. Defaults of top-level fields don't
     count, nor do the names of models and enums."""
     found = []

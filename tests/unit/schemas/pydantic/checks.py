@@ -10,19 +10,19 @@ from pydantic import BaseModel
 from flowstate_server.errors import StateValidationError, Violation
 from flowstate_server.model.json_values import JsonObject
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.state.merge import Declaration, merge_declarations
-from flowstate_server.state.schema import StateSchema
+from flowstate_server.schemas.pydantic.merge import Declaration, merge_declarations
+from flowstate_server.schemas.pydantic.schema import ModelSchema
 
 
-def schema_of(*models: type[BaseModel]) -> StateSchema:
+def schema_of(*models: type[BaseModel]) -> ModelSchema:
     return merge_declarations(ScopeKind.SESSION, [Declaration(model, model.__name__) for model in models])
 
 
-def check(state: Any, *touched: str, schema: StateSchema) -> JsonObject:
+def check(state: Any, *touched: str, schema: ModelSchema) -> JsonObject:
     return schema.check(state, frozenset(touched or state))
 
 
-def refusal(state: Any, *touched: str, schema: StateSchema) -> tuple[Violation, ...]:
+def refusal(state: Any, *touched: str, schema: ModelSchema) -> tuple[Violation, ...]:
     with pytest.raises(StateValidationError) as refused:
         check(state, *touched, schema=schema)
     assert refused.value.scope == "session"

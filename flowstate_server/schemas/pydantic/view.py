@@ -2,10 +2,10 @@
 
 A view is an instance of the model that was asked for. It does no work until a field is read; then that field is
 validated and kept, so what a read gives is the view's own and never the stored state; lists, dicts, sets and nested
-models in it are read-only too (:mod:`flowstate_server.state.read_only`). Absent fields show their default; without one,
-reading raises ``StateFieldAbsentError`` and ``.get(name)`` gives ``None``. Field validators shape what is read; model
-validators only check writes. ``model_dump`` and the like, and pydantic wherever it finds a view in another value, see
-the fields that have a value or a default.
+models in it are read-only too (:mod:`flowstate_server.schemas.pydantic.read_only`). Absent fields show their default;
+without one, reading raises ``StateFieldAbsentError`` and ``.get(name)`` gives ``None``. Field validators shape what is
+read; model validators only check writes. ``model_dump`` and the like, and pydantic wherever it finds a view in another
+value, see the fields that have a value or a default.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from pydantic_core import SchemaSerializer, core_schema
 from flowstate_server.errors import StateFieldAbsentError, StateValidationError
 from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.schemas.pydantic.model_rules import ModelRules
+from flowstate_server.schemas.pydantic.read_only import SCALARS, Advice, Attempt, Guard, thawed
+from flowstate_server.schemas.pydantic.violations import violations_of
 from flowstate_server.state.missing import MISSING, Missing
-from flowstate_server.state.model_rules import ModelRules
-from flowstate_server.state.read_only import SCALARS, Advice, Attempt, Guard, thawed
-from flowstate_server.state.violations import violations_of
 
 M = TypeVar("M", bound=BaseModel)
 Default = Callable[[str], Json | Missing]

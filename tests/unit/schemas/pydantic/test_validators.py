@@ -17,7 +17,7 @@ from pydantic import (
 
 from flowstate_server.errors import Violation
 from flowstate_server.model.json_values import JsonObject, encode_json
-from tests.unit.state.checks import check, refusal, schema_of
+from tests.unit.schemas.pydantic.checks import check, refusal, schema_of
 
 
 class Named(BaseModel):
