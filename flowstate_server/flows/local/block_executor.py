@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import TypeVar
 
-from flowstate_server.engine.runs.block_context import BlockContext
-from flowstate_server.engine.runs.run_parts import RunParts
 from flowstate_server.flows.block import Block
-from flowstate_server.model.clock import SECOND
+from flowstate_server.flows.local.block_context import BlockContext
+from flowstate_server.flows.local.local_run import LocalRun
+from flowstate_server.model.clock import elapsed_since
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.items import Audience
 from flowstate_server.model.json_values import JsonObject, encode_json
@@ -20,15 +20,15 @@ INTERNAL = frozenset((Audience.INTERNAL,))
 
 
 class BlockExecutor:
-    def __init__(self, parts: RunParts) -> None:
-        self._parts = parts
+    def __init__(self, local: LocalRun) -> None:
+        self._local = local
 
     async def execute(self, block: Block[InputT, OutputT], value: InputT, path: tuple[str, ...]) -> OutputT:
         """Run a block below ``path``."""
         path = (*path, block.name)
         self._hold(EventType.BLOCK_STARTED, {"kind": block.kind}, path)
         started = time.monotonic()
-        context = BlockContext(self._parts, self, block, path)
+        context = BlockContext(self._local, self, block, path)
         try:
             output = await block.execute(block.validate_input(value), context)
         except Exception as error:
@@ -41,9 +41,4 @@ class BlockExecutor:
     def _hold(
         self, kind: EventType, payload: JsonObject, path: tuple[str, ...], *, transient: bool = True
     ) -> None:
-        self._parts.recorder.hold(Event(kind, encode_json(payload), INTERNAL, transient, path))
-
-
-def elapsed_since(started: float) -> int:
-    """Microseconds since ``started``, a reading of ``time.monotonic``."""
-    return round((time.monotonic() - started) * SECOND)
+        self._local.run.hold(Event(kind, encode_json(payload), INTERNAL, transient, path))

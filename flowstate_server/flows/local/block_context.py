@@ -1,27 +1,29 @@
-"""The context that the engine gives to a block."""
+"""The context that a block is given."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel
 
-from flowstate_server.engine.runs.run_parts import RunParts
-from flowstate_server.engine.runs.scope_handle import BlockScope
-from flowstate_server.engine.runs.session_handle import BlockSession
 from flowstate_server.errors import ValidationFailedError, Violation
 from flowstate_server.flows.block import Block
-from flowstate_server.flows.context import SEEN_BY_ALL, Context, ItemStream, SessionHandle
-from flowstate_server.flows.history import HistoryItem
+from flowstate_server.flows.context import SEEN_BY_ALL, Context, SessionHandle
+from flowstate_server.flows.local.block_scope import BlockScope
+from flowstate_server.flows.local.block_session import BlockSession
+from flowstate_server.flows.local.local_run import LocalRun
 from flowstate_server.flows.scope import ScopeHandle
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.items import Audience, ItemKind
 from flowstate_server.model.json_values import JsonObject, encode_json
 from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.programs.history import HistoryItem
+from flowstate_server.programs.run_context import ItemStream, ScopeAccess
 from flowstate_server.schemas.pydantic.python_values import to_json
+from flowstate_server.schemas.pydantic.schema import ModelSchema
 
 T = TypeVar("T")
 InputT = TypeVar("InputT")
@@ -40,9 +42,10 @@ class BlockContext(Context[Any, Any, Any, Any]):
     """One block's context in a run; scopes show the state models that the block declares."""
 
     def __init__(
-        self, parts: RunParts, executor: Executor, block: Block[Any, Any], path: tuple[str, ...]
+        self, local: LocalRun, executor: Executor, block: Block[Any, Any], path: tuple[str, ...]
     ) -> None:
-        self._parts = parts
+        self._local = local
+        self._run = local.run
         self._executor = executor
         self._block = block
         self._path = path
@@ -51,15 +54,12 @@ class BlockContext(Context[Any, Any, Any, Any]):
 
     @property
     def request_id(self) -> str:
-        return self._parts.head.key.request_id
+        return self._run.request_id
 
     @property
     def session(self) -> SessionHandle[Any]:
         if self._session is None:
-            scope = self._parts.scopes[ScopeKind.SESSION]
-            self._session = BlockSession(
-                self._parts.session, scope, self._model(ScopeKind.SESSION), self._path
-            )
+            self._session = BlockSession(self._run, *self._scope_parts(ScopeKind.SESSION))
         return self._session
 
     @property
@@ -68,7 +68,7 @@ class BlockContext(Context[Any, Any, Any, Any]):
 
     @property
     def org(self) -> ScopeHandle[Any] | None:
-        return self._scope(ScopeKind.ORG) if ScopeKind.ORG in self._parts.scopes else None
+        return self._scope(ScopeKind.ORG) if ScopeKind.ORG in self._run.scopes else None
 
     @property
     def request(self) -> ScopeHandle[Any]:
@@ -77,14 +77,14 @@ class BlockContext(Context[Any, Any, Any, Any]):
     def message(
         self, role: str = "assistant", *, name: str = "", audiences: Iterable[Audience] = SEEN_BY_ALL
     ) -> AbstractAsyncContextManager[ItemStream]:
-        items = self._parts.items
-        return items.stream(items.new(ItemKind.MESSAGE, role, name, audiences), self._path)
+        return self._run.stream_item(
+            ItemKind.MESSAGE, role=role, name=name, audiences=audiences, path=self._path
+        )
 
     def reasoning(
         self, *, name: str = "", audiences: Iterable[Audience] = SEEN_BY_ALL
     ) -> AbstractAsyncContextManager[ItemStream]:
-        items = self._parts.items
-        return items.stream(items.new(ItemKind.REASONING, "", name, audiences), self._path)
+        return self._run.stream_item(ItemKind.REASONING, name=name, audiences=audiences, path=self._path)
 
     async def add_item(
         self,
@@ -95,10 +95,10 @@ class BlockContext(Context[Any, Any, Any, Any]):
         name: str = "",
         audiences: Iterable[Audience] = SEEN_BY_ALL,
     ) -> HistoryItem:
-        items = self._parts.items
-        item = items.add(ItemKind(kind), content, role, name, audiences, self._path)
-        await self._parts.recorder.room()
-        return item
+        kind, value = ItemKind(kind), to_json(content, "/content")
+        return await self._run.add_item(
+            kind, value, role=role, name=name, audiences=audiences, path=self._path
+        )
 
     async def emit(
         self, name: str, data: Any = None, *, audience: Audience = Audience.INTERNAL, transient: bool = False
@@ -115,25 +115,26 @@ class BlockContext(Context[Any, Any, Any, Any]):
         await self._hold(EventType.STATUS, encode_json(payload), Audience.CLIENT, transient=True)
 
     def run(self, operation: Coroutine[Any, Any, T], /) -> T:
-        return asyncio.run_coroutine_threadsafe(operation, self._parts.loop).result()
+        return asyncio.run_coroutine_threadsafe(operation, self._local.loop).result()
 
     async def execute(self, block: Block[InputT, OutputT], value: InputT, /) -> OutputT:
         return await self._executor.execute(block, value, self._path)
 
     async def _hold(self, kind: EventType, payload: bytes, audience: Audience, transient: bool) -> None:
-        self._parts.recorder.hold(Event(kind, payload, frozenset((audience,)), transient, self._path))
-        await self._parts.recorder.room()
+        self._run.hold(Event(kind, payload, frozenset((audience,)), transient, self._path))
+        await self._run.room()
 
     def _scope(self, kind: ScopeKind) -> BlockScope[Any]:
         scope = self._scopes.get(kind)
         if scope is None:
-            scope = self._scopes[kind] = BlockScope(self._parts.scopes[kind], self._model(kind), self._path)
+            scope = self._scopes[kind] = BlockScope(*self._scope_parts(kind))
         return scope
 
-    def _model(self, kind: ScopeKind) -> type[Any]:
-        """What the block reads the scope through: its own declaration, else the flow's."""
-        model = self._block.state_models.get(kind) or self._parts.flow.state_models.get(kind)
-        return cast("type[Any]", model or BaseModel)
+    def _scope_parts(self, kind: ScopeKind) -> tuple[ScopeAccess, ModelSchema, type[Any], tuple[str, ...]]:
+        """The scope, and what the block reads it through: its own model, else the flow's."""
+        local = self._local
+        model = self._block.state_models.get(kind) or local.state_models.get(kind) or BaseModel
+        return self._run.scopes[kind], local.schemas[kind], model, self._path
 
 
 def _text(value: str, path: str) -> str:

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from flowstate_server.flows.history import (
+from flowstate_server.model.items import Audience, Item, ItemKind
+from flowstate_server.model.json_values import Json, encode_json
+from flowstate_server.programs.history import (
     HistoryItem,
     Tokens,
     Turns,
     quarter_of_characters,
     select_history,
 )
-from flowstate_server.model.items import Audience, Item, ItemKind
-from flowstate_server.model.json_values import Json, encode_json
 
 BOTH = (Audience.CLIENT, Audience.HISTORY)
 

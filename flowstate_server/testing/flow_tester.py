@@ -13,13 +13,13 @@ from flowstate_server.engine.calls.logs import TailBatch, TailCall
 from flowstate_server.engine.calls.runs import ActionCall
 from flowstate_server.engine.engine import Engine
 from flowstate_server.flows.flow import Flow
-from flowstate_server.flows.history import HistoryItem
 from flowstate_server.flows.registry import FlowRegistry
 from flowstate_server.model.events import EventRecord, EventType
 from flowstate_server.model.identity import Plane, Principal
 from flowstate_server.model.json_values import Json, decode_json, encode_json
 from flowstate_server.model.records import Failure, RequestRecord, RequestStatus, StateRecord
 from flowstate_server.model.scopes import ScopeKey, ScopeKind
+from flowstate_server.programs.history import HistoryItem
 from flowstate_server.schemas.pydantic.python_values import to_json
 from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.memory.store import MemoryStore
