@@ -32,7 +32,7 @@ class Catalogue(Generic[FlowT_co]):
         for flow in flows:
             self.register(flow)
 
-    def register(self, flow: FlowT_co) -> None:  # type: ignore[misc]  # whoever reads one of some flows only reads
+    def register(self, flow: FlowT_co) -> None:  # type: ignore[misc]  # who is handed a catalogue only reads it
         """Add ``flow``. What is refused leaves no trace.
 
         Raises:
