@@ -16,8 +16,8 @@ from flowstate_server.engine.runs.run_factory import RunFactory
 from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.runs.sweeper import Sweeper
 from flowstate_server.engine.settings import EngineSettings
-from flowstate_server.flows.registry import FlowRegistry
 from flowstate_server.observation import NOBODY, Observer, shielded
+from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.stores.contract.store import Store
 
 
@@ -31,7 +31,7 @@ class Engine:
     def __init__(
         self,
         store: Store,
-        registry: FlowRegistry,
+        registry: Catalogue,
         settings: EngineSettings | None = None,
         *,
         refuse: Callable[[Store], Awaitable[None]] | None = None,

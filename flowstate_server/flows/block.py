@@ -15,7 +15,7 @@ from flowstate_server.flows.names import check_name
 from flowstate_server.flows.value_type import ValueType
 from flowstate_server.model.json_values import Json
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.state.merge import Declaration
+from flowstate_server.schemas.pydantic.merge import Declaration
 
 I = TypeVar("I")  # noqa: E741
 O = TypeVar("O")  # noqa: E741

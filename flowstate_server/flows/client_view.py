@@ -18,7 +18,7 @@ from flowstate_server.flows.threads import DaemonThreads
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.json_values import Json
 from flowstate_server.model.records import Failure
-from flowstate_server.state.json_profile import to_json
+from flowstate_server.schemas.pydantic.python_values import to_json
 
 StateT = TypeVar("StateT", default=Any)
 

@@ -19,12 +19,12 @@ from flowstate_server.errors import (
     RequestNotFoundError,
     ServiceError,
 )
-from flowstate_server.flows.registry import FlowRegistry
 from flowstate_server.model.identity import Plane, Principal
 from flowstate_server.model.ids import check_id
 from flowstate_server.model.records import RequestHead
 from flowstate_server.model.scopes import RequestKey
 from flowstate_server.observation import OK, Observer
+from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.stores.contract.reads import EventPage
 from flowstate_server.stores.contract.store import Store
 
@@ -39,7 +39,7 @@ class Events:
     def __init__(
         self,
         store: Store,
-        registry: FlowRegistry,
+        registry: Catalogue,
         bindings: Bindings,
         settings: EngineSettings,
         observer: Observer,
@@ -129,7 +129,7 @@ class Events:
         binding = await self._bindings.find(head.session)
         check_owner(principal, head, "" if binding is None else binding.org_id)
         flow = self._registry.find(binding.flow_kind) if binding is not None else None
-        return EventProjector(principal.plane, flow)
+        return EventProjector(principal.plane, None if flow is None else flow.described)
 
     def _heartbeat(self, asked: float) -> float:
         if asked <= 0:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from flowstate_server.flows.client_view import ClientView
-from flowstate_server.flows.flow import Flow
 from flowstate_server.model.events import EventRecord, EventType
 from flowstate_server.model.identity import Plane
 from flowstate_server.model.items import Audience
 from flowstate_server.model.payloads import StateChange
 from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.programs.description import FlowDescription, ShownNames
 from flowstate_server.state.json_pointer import parse_pointer
 
 
@@ -19,11 +18,11 @@ class EventProjector:
     """Shows events of one flow as one plane may see them.
 
     The trusted plane sees everything. The client plane sees events meant for clients, without block paths, and state
-    changes as the flow's client views allow: exposed values, the bare names of derived ones, nothing else. Without a
+    changes as the flow shows them: exposed values, the bare names of derived ones, nothing else. Without a
     registered flow no state change is shown.
     """
 
-    def __init__(self, plane: Plane, flow: Flow | None) -> None:
+    def __init__(self, plane: Plane, flow: FlowDescription | None) -> None:
         self._plane = plane
         self._flow = flow
 
@@ -46,20 +45,20 @@ class EventProjector:
         return record if event is record.event else replace(record, event=event)
 
     def _state_change(self, change: StateChange) -> StateChange | None:
-        view = self._view(change.scope)
-        if view is None:
+        names = self._shown(change.scope)
+        if names is None:
             return None
-        exposed = frozenset(view.expose)
+        exposed = frozenset(names.exposed)
         changed = {pointer: value for pointer, value in change.changed.items() if _field(pointer) in exposed}
         removed = [pointer for pointer in change.removed if _field(pointer) in exposed]
         stale = [name for name in change.stale if name in exposed]
-        stale += view.derived
+        stale += names.derived
         if not (changed or removed or stale):
             return None
         return replace(change, changed=changed, removed=removed, stale=stale)
 
-    def _view(self, scope: ScopeKind) -> ClientView | None:
-        return None if self._flow is None else self._flow.client_views.get(scope)
+    def _shown(self, scope: ScopeKind) -> ShownNames | None:
+        return None if self._flow is None else self._flow.shown.get(scope)
 
 
 def _field(pointer: str) -> str:

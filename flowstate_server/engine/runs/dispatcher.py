@@ -31,9 +31,6 @@ from flowstate_server.errors import (
     ValidationFailedError,
     Violation,
 )
-from flowstate_server.flows.action import Action
-from flowstate_server.flows.flow import Flow
-from flowstate_server.flows.registry import FlowRegistry
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Principal
@@ -47,6 +44,9 @@ from flowstate_server.model.scopes import (
     SessionKey,
     session_scope,
 )
+from flowstate_server.programs.catalogue import Catalogue
+from flowstate_server.programs.description import ActionDescription, FlowDescription
+from flowstate_server.programs.program import Program
 from flowstate_server.state.json_profile import parse_json
 from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.writes import (
@@ -67,8 +67,9 @@ class _Checked:
     """A call that passed every check that needs no store."""
 
     call: ActionCall
-    flow: Flow
-    action: Action[Any, Any]
+    flow: FlowDescription
+    action: ActionDescription
+    program: Program
     value: Any
     user_id: str
     fingerprint: str
@@ -83,7 +84,7 @@ class Dispatcher:
     def __init__(
         self,
         store: Store,
-        registry: FlowRegistry,
+        registry: Catalogue,
         bindings: Bindings,
         supervisor: Supervisor,
         factory: RunFactory,
@@ -105,8 +106,9 @@ class Dispatcher:
         return await asyncio.shield(self._supervisor.spawn(self._store_and_run(principal, checked)))
 
     def _check(self, principal: Principal, call: ActionCall) -> _Checked:
-        flow = self._registry.get(call.flow_kind)
-        action = self._registry.action(call.flow_kind, call.action)
+        hosted = self._registry.get(call.flow_kind)
+        flow, program = hosted.described, hosted.program
+        action = flow.action(call.action)
         check_id("session_id", call.session_id, required=False)
         check_id("request_id", call.request_id, required=False)
         user_id = claimed_user(principal, call.user_id)
@@ -114,11 +116,12 @@ class Dispatcher:
         if len(call.input) > self._settings.max_input_bytes:
             raise MessageTooLargeError("The input", len(call.input), self._settings.max_input_bytes)
         parse_json(call.input, "/input")
-        value = action.validate_input_json(call.input)
+        value = program.check_input(action.name, call.input)
         return _Checked(
             call=call,
             flow=flow,
             action=action,
+            program=program,
             value=value,
             user_id=user_id,
             fingerprint=_fingerprint(call),
@@ -198,7 +201,7 @@ class Dispatcher:
             session=session,
             states=request_result.states,
             flow=checked.flow,
-            action=checked.action,
+            program=checked.program,
             value=checked.value,
             timeout=checked.timeout,
         )
@@ -234,7 +237,7 @@ def _ephemeral_id() -> str:
     return f"ephemeral_{now:%Y%m%d%H%M%S}_{secrets.token_hex(10)}"
 
 
-def _timeout(call: ActionCall, action: Action[Any, Any]) -> float | None:
+def _timeout(call: ActionCall, action: ActionDescription) -> float | None:
     asked = call.execution_timeout
     if asked is not None and asked <= 0:
         raise ValidationFailedError((Violation("execution_timeout", "range", "must be positive"),))

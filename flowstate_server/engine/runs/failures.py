@@ -15,7 +15,7 @@ from flowstate_server.model.ids import new_id
 from flowstate_server.model.json_values import encode_json
 from flowstate_server.model.payloads import failure_members
 from flowstate_server.model.records import Failure
-from flowstate_server.state.json_profile import to_json
+from flowstate_server.state.plain_json import plain_json
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +35,8 @@ def failure_of(error: BaseException, what: str) -> Failure:
     """
     if isinstance(error, ActionError):
         try:
-            details = to_json(error.details, "/details")
-            to_json([error.code, error.message], "/error")  # text that can be stored
+            details = plain_json(error.details, "/details")
+            plain_json([error.code, error.message], "/error")  # text that can be stored
         except FlowStateError as bad:
             return failure_of(bad, what)
         failure = Failure(

@@ -8,12 +8,11 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from flowstate_server.engine.runs.block_context import RunParts
-from flowstate_server.engine.runs.block_executor import BlockExecutor, elapsed_since
 from flowstate_server.engine.runs.failures import (
     ACTION_TIMEOUT,
     failure_of,
 )
+from flowstate_server.engine.runs.program_run import ProgramRun, RunParts
 from flowstate_server.engine.runs.store_outage import FIRST_PAUSE, LONGEST_PAUSE
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import (
@@ -23,7 +22,7 @@ from flowstate_server.errors import (
     RequestTerminalError,
     UnclearCommitError,
 )
-from flowstate_server.flows.action import Action
+from flowstate_server.model.clock import elapsed_since
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import decode_json, encode_json
 from flowstate_server.model.payloads import (
@@ -34,6 +33,7 @@ from flowstate_server.model.payloads import (
     Terminal,
 )
 from flowstate_server.model.records import Failure, RequestHead, RequestRecord, RequestStatus
+from flowstate_server.programs.program import Program
 from flowstate_server.stores.contract.writes import FinishRequest
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Run:
     def __init__(
         self,
         record: RequestRecord,
-        action: Action[Any, Any],
+        program: Program,
         value: Any,
         parts: RunParts,
         settings: EngineSettings,
@@ -73,7 +73,7 @@ class Run:
     ) -> None:
         self.record = record
         self.ended = asyncio.Event()
-        self._action = action
+        self._program = program
         self._value = value
         self._parts = parts
         self._recorder = parts.recorder
@@ -136,8 +136,7 @@ class Run:
         )
 
     async def _body(self) -> Any:
-        block = self._action.block
-        return await BlockExecutor(self._parts).execute(block, self._value, (block.name,))
+        return await self._program.execute(self.record.action, self._value, ProgramRun(self._parts))
 
     async def _watch(self, body: asyncio.Task[Any]) -> Ending | None:
         """Wait for the block, or stop it; ``None`` when the request was ended elsewhere."""
@@ -176,7 +175,7 @@ class Run:
         return self._failed(failure_of(error, self._described))
 
     def _completed(self, value: Any) -> Ending:
-        output = encode_json(self._action.dump_output(value))
+        output = encode_json(self._program.dump_output(self.record.action, value))
         limit = self._settings.max_output_bytes
         if len(output) > limit:
             raise ActionError("OUTPUT_TOO_LARGE", f"the output has {len(output)} bytes, the limit is {limit}")

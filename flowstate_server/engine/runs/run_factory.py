@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from flowstate_server.engine.runs.block_context import RunParts
 from flowstate_server.engine.runs.items import RunHistory, RunItems
+from flowstate_server.engine.runs.program_run import RunParts
 from flowstate_server.engine.runs.recorder import Recorder
 from flowstate_server.engine.runs.run import Run
 from flowstate_server.engine.runs.scope_handle import KeyedLocks, RunScope
@@ -15,12 +15,12 @@ from flowstate_server.engine.runs.session_handle import RunSession
 from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.engine.state_change import ChangeRules
-from flowstate_server.flows.action import Action
-from flowstate_server.flows.context import SessionIdentity
-from flowstate_server.flows.flow import Flow
 from flowstate_server.model.records import RequestRecord, SessionRecord, StateRecord
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, request_scope
 from flowstate_server.observation import Observer
+from flowstate_server.programs.description import FlowDescription
+from flowstate_server.programs.program import Program
+from flowstate_server.programs.run_context import SessionIdentity
 from flowstate_server.stores.contract.store import Store
 
 
@@ -42,15 +42,15 @@ class RunFactory:
         request: RequestRecord,
         session: SessionRecord,
         states: Iterable[StateRecord],
-        flow: Flow,
-        action: Action[Any, Any],
+        flow: FlowDescription,
+        program: Program,
         value: Any,
         timeout: float | None,
     ) -> Run:
         """Start the run of ``request``, made in ``session``.
 
         ``states`` are those of its scopes that were loaded; another one is taken for never written until the run
-        reads or writes it. ``value`` is the request's input as the action takes it, ``timeout`` in seconds.
+        reads or writes it. ``value`` is the request's input as ``program`` takes it, ``timeout`` in seconds.
         """
         head = request.head
         recorder = Recorder(self._store, head.key, head.session, head.process, self._settings)
@@ -58,7 +58,7 @@ class RunFactory:
         history = RunHistory(self._store, head, items, flow.history_window)
         parts = RunParts(
             head=head,
-            flow=flow,
+            flow_kind=flow.kind,
             scopes=self._scopes(request, states, flow, recorder),
             session=RunSession(session, _identity(session), head, recorder, history),
             items=items,
@@ -66,12 +66,12 @@ class RunFactory:
             observer=self._observer,
             loop=asyncio.get_running_loop(),
         )
-        run = Run(request, action, value, parts, self._settings, timeout)
+        run = Run(request, program, value, parts, self._settings, timeout)
         self._supervisor.start(run)
         return run
 
     def _scopes(
-        self, request: RequestRecord, states: Iterable[StateRecord], flow: Flow, recorder: Recorder
+        self, request: RequestRecord, states: Iterable[StateRecord], flow: FlowDescription, recorder: Recorder
     ) -> dict[ScopeKind, RunScope]:
         loaded = {state.key: state for state in states}
         return {
