@@ -56,7 +56,7 @@ class Engine:
     @property
     def instance_id(self) -> str:
         """The id of this server process; a new one after it was fenced."""
-        return self.supervisor.process
+        return self.supervisor.process_id
 
     async def open(self) -> None:
         """Open the store, take the lease, and begin to sweep what dead processes left."""

@@ -145,17 +145,17 @@ class Dispatcher:
                     flow_kind=checked.flow.kind,
                 )
                 org_id = binding.org_id
-            process = self._supervisor.process
+            process_id = self._supervisor.process_id
             try:
-                return await self._commit(checked, binding, org_id, process)
+                return await self._create(checked, binding, org_id, process_id)
             except SessionChanged:
                 self._bindings.forget(checked.session)
             except LeaseLostError:
-                await self._supervisor.begin_anew(process)
+                await self._supervisor.begin_anew(process_id)
         raise StoreUnavailableError
 
-    async def _commit(
-        self, checked: _Checked, binding: Binding | None, org_id: str, process: str
+    async def _create(
+        self, checked: _Checked, binding: Binding | None, org_id: str, process_id: str
     ) -> Dispatched:
         flow = checked.flow
         scopes = {ScopeKind.SESSION: session_scope(checked.session)}
@@ -167,7 +167,7 @@ class Dispatcher:
             user_id=checked.user_id,
             org_id=org_id,
             fingerprint=checked.fingerprint,
-            process=process,
+            process=process_id,
             flow_kind=flow.kind,
             action=checked.action.name,
             scopes=tuple(scopes.values()),

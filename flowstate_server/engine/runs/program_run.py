@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 
 from flowstate_server.engine.runs.items import RunItems, StreamedItem
 from flowstate_server.engine.runs.recorder import Recorder
-from flowstate_server.engine.runs.scope_handle import RunScope
-from flowstate_server.engine.runs.session_handle import RunSession
+from flowstate_server.engine.runs.run_scope import RunScope
+from flowstate_server.engine.runs.run_session import RunSession
 from flowstate_server.model.events import Event
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.items import Audience, ItemKind

@@ -16,7 +16,7 @@ from flowstate_server.model.scopes import RequestKey, SessionKey
 from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.writes import AppendEvents, Batch, CommitResult, RequireRun, Write
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -45,12 +45,17 @@ class Recorder:
     """
 
     def __init__(
-        self, store: Store, request: RequestKey, session: SessionKey, process: str, settings: EngineSettings
+        self,
+        store: Store,
+        request: RequestKey,
+        session: SessionKey,
+        process_id: str,
+        settings: EngineSettings,
     ) -> None:
         self._store = store
         self._request = request
         self._session = session
-        self._guard = RequireRun(request, process)
+        self._guard = RequireRun(request, process_id)
         self._settings = settings
         self._held: list[Event | PendingDelta] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -90,7 +95,7 @@ class Recorder:
             else:
                 await asyncio.shield(self._flush_soon())
 
-    async def commit(self, *writes: Write) -> CommitResult:
+    async def write(self, *writes: Write) -> CommitResult:
         """Commit ``writes`` as one batch of this run, directly behind what is held, once the store is there.
 
         Raises:
@@ -98,9 +103,9 @@ class Recorder:
             What the writes raise.
         """
         batch = (self._guard, *writes)
-        return await once_back(lambda: self._commit(batch))
+        return await once_back(lambda: self._write(batch))
 
-    async def _commit(self, batch: Batch) -> CommitResult:
+    async def _write(self, batch: Batch) -> CommitResult:
         # Not beside a flush: if that finds no room, a smaller write may, and would overtake what was emitted before.
         await self.settle()
         held = self.take()
@@ -150,7 +155,7 @@ class Recorder:
             return
         except ServiceError as error:
             # The run has ended elsewhere; its next write learns the same.
-            log.info("events of request %s were refused: %s", self._request.request_id, error)
+            _log.info("events of request %s were refused: %s", self._request.request_id, error)
         self._pause = 0.0
 
     def _schedule(self) -> None:

@@ -36,7 +36,7 @@ from flowstate_server.model.records import Failure, RequestHead, RequestRecord, 
 from flowstate_server.programs.program import Program
 from flowstate_server.stores.contract.writes import FinishRequest
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 ENDED_ELSEWHERE = (LeaseLostError, RequestTerminalError, RequestNotFoundError)
 
@@ -116,7 +116,7 @@ class Run:
             if ending is not None:
                 await self._finish(ending)
         except ENDED_ELSEWHERE as error:
-            log.warning("request %s was ended elsewhere: %s", self.head.key.request_id, error)
+            _log.warning("request %s was ended elsewhere: %s", self.head.key.request_id, error)
         except Exception as error:
             await self._finish_broken(error)
         finally:
@@ -155,7 +155,7 @@ class Run:
         body.cancel()
         await asyncio.wait((body,), timeout=self._settings.cancel_grace)
         if not body.done():
-            log.warning(
+            _log.warning(
                 "a block of request %s ignores its cancellation and is abandoned", self.head.key.request_id
             )
         return None if stop is None else self._stopped(stop)
@@ -205,10 +205,10 @@ class Run:
             try:
                 return await self._finish(ending)
             except ENDED_ELSEWHERE as elsewhere:
-                log.warning("request %s was ended elsewhere: %s", self.head.key.request_id, elsewhere)
+                _log.warning("request %s was ended elsewhere: %s", self.head.key.request_id, elsewhere)
                 return None
             except Exception:
-                log.exception("request %s can't be ended yet", self.head.key.request_id)
+                _log.exception("request %s can't be ended yet", self.head.key.request_id)
                 await asyncio.sleep(pause)
                 pause = min(LONGEST_PAUSE, pause * 2)
 
@@ -229,7 +229,7 @@ class Run:
         writes = (self._recorder.appended(held), finish) if held else (finish,)
         while True:
             try:
-                result = await self._recorder.commit(*writes)
+                result = await self._recorder.write(*writes)
             except UnclearCommitError:
                 continue  # if it was done after all, the next attempt is refused
             head = result.results[-1].head or self.head

@@ -10,8 +10,8 @@ from flowstate_server.engine.runs.items import RunHistory, RunItems
 from flowstate_server.engine.runs.program_run import RunParts
 from flowstate_server.engine.runs.recorder import Recorder
 from flowstate_server.engine.runs.run import Run
-from flowstate_server.engine.runs.scope_handle import KeyedLocks, RunScope
-from flowstate_server.engine.runs.session_handle import RunSession
+from flowstate_server.engine.runs.run_scope import KeyedLocks, RunScope
+from flowstate_server.engine.runs.run_session import RunSession
 from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.engine.state_change import ChangeRules

@@ -19,11 +19,10 @@ from flowstate_server.state.write import StateWrite
 from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.writes import AtVersion, ChangeState
 
+KeyT = TypeVar("KeyT", bound=Hashable)
+
 FIRST_PAUSE = 0.002
 LONGEST_PAUSE = 0.25
-
-
-KeyT = TypeVar("KeyT", bound=Hashable)
 
 
 class KeyedLocks(Generic[KeyT]):
@@ -79,7 +78,7 @@ class RunScope:
     ) -> StateWrite:
         change = state_change(operations, self.rules, path)
         precondition = None if at is None else AtVersion(at)
-        result = await self._recorder.commit(
+        result = await self._recorder.write(
             ChangeState(self.record.key, change, precondition, self._request, self._incarnation)
         )
         written = result.results[-1]

@@ -30,7 +30,7 @@ class RunSession:
 
     async def set_metadata(self, fields: JsonObject) -> SessionMetadata:
         check_session_fields(fields)
-        result = await self._recorder.commit(UpdateSession(self._head.session, fields, self._head.key))
+        result = await self._recorder.write(UpdateSession(self._head.session, fields, self._head.key))
         session = result.results[-1].session
         if session is not None:
             self.metadata = _metadata_of(session)
