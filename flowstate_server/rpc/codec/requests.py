@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flowstate.v1 import flow_service_pb2 as pb
 from flowstate.v1.types_pb2 import RecordMeta
-from flowstate_server.engine.calls import ActionCall
+from flowstate_server.engine.calls.runs import ActionCall
 from flowstate_server.model.ids import check_id
 from flowstate_server.model.records import RequestHead, RequestRecord, RequestStatus
 from flowstate_server.rpc.codec.failures import encode_failure
@@ -13,7 +13,9 @@ from flowstate_server.rpc.json_values import decode_text
 from flowstate_server.rpc.message_fields import required, under
 
 _STATUS = {
+    RequestStatus.QUEUED: pb.ACTION_REQUEST_STATUS_QUEUED,
     RequestStatus.IN_PROGRESS: pb.ACTION_REQUEST_STATUS_IN_PROGRESS,
+    RequestStatus.SUSPENDED: pb.ACTION_REQUEST_STATUS_SUSPENDED,
     RequestStatus.COMPLETED: pb.ACTION_REQUEST_STATUS_COMPLETED,
     RequestStatus.FAILED: pb.ACTION_REQUEST_STATUS_FAILED,
     RequestStatus.ABORTED: pb.ACTION_REQUEST_STATUS_ABORTED,
@@ -76,6 +78,6 @@ def set_request(message: pb.ActionRequest, record: RequestRecord) -> None:
 
 def _set_meta(meta: RecordMeta, head: RequestHead) -> None:
     """A request is written when it is created, when its cancel is stored and when it ends."""
-    meta.version = 1 + head.cancel_requested + head.status.terminal
+    meta.version = 1 + head.cancel_requested + head.status.ended
     set_time(meta.create_time, head.create_time)
     set_time(meta.update_time, head.end_time or head.create_time)

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from flowstate_server.engine.bindings import Bindings, check_owner
-from flowstate_server.engine.calls import EventList, LogCursor, TailCall, TailFrame
-from flowstate_server.engine.projection import EventProjector
+from flowstate_server.engine.calls.logs import EventList, LogCursor, TailCall, TailFrame
+from flowstate_server.engine.logs.projection import EventProjector
+from flowstate_server.engine.logs.tail_progress import TailProgress
 from flowstate_server.engine.settings import EngineSettings
-from flowstate_server.engine.tail_progress import TailProgress
 from flowstate_server.errors import (
     CursorAheadError,
     CursorInvalidError,
@@ -74,8 +74,8 @@ class Events:
                 if progress.position == page.head.sequence:
                     for frame in progress.caught_up():
                         yield frame
-                    if page.head.status.terminal or call.replay_only:
-                        yield progress.ended(terminal=page.head.status.terminal)
+                    if page.head.status.ended or call.replay_only:
+                        yield progress.ended(terminal=page.head.status.ended)
                         return
                     while not await _woken(watch, progress.patience):
                         yield progress.heartbeat(page.head.sequence)

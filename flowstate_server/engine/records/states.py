@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flowstate_server.engine.bindings import Bindings, check_binding, check_owner
-from flowstate_server.engine.calls import ScopeTarget, StateCommit, StateCommitted, StateMutation, StateView
+from flowstate_server.engine.calls.state import (
+    ScopeTarget,
+    StateCommit,
+    StateCommitted,
+    StateMutation,
+    StateView,
+)
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.engine.state_change import ChangeRules, state_change
 from flowstate_server.errors import (
@@ -155,7 +161,7 @@ class States:
         if record is None:
             raise RequestNotFoundError(target.id)
         check_owner(principal, record.head, record.org_id)
-        if writing and record.head.status.terminal:
+        if writing and record.head.status.ended:
             raise RequestTerminalError(target.id)
         return _Resolved(request_scope(key), self._registry.get(record.flow_kind), RequireRun(key, None))
 
