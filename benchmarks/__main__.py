@@ -80,16 +80,18 @@ def selected(names: str) -> list[str]:
     return chosen or list(BENCHMARKS)
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse.ArgumentParser, seconds: float) -> None:
     """The options that a run has and that a comparison of two trees has too."""
     parser.add_argument("--rounds", type=int, default=7, help="default: 7")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each side in each round; default: 1")
+    parser.add_argument(
+        "--seconds", type=float, default=seconds, help=f"of each side in each round; default: {seconds:g}"
+    )
     parser.add_argument("--only", type=selected, default="", metavar="NAME,...", help=", ".join(BENCHMARKS))
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    add_options(parser)
+    add_options(parser, seconds=1.0)
     parser.add_argument("--json", action="store_true", help="print one line of JSON in place of the table")
     return parser.parse_args()
 
