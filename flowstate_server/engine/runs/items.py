@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -61,7 +60,15 @@ class RunItems:
 
     def finish(self, item: Item, content: Json, block_path: tuple[str, ...]) -> HistoryItem:
         """Append the item's row with its ``item.done``."""
-        whole = replace(item, content=encode_json(content))
+        whole = Item(
+            item_id=item.item_id,
+            kind=item.kind,
+            index=item.index,
+            content=encode_json(content),
+            role=item.role,
+            name=item.name,
+            audiences=item.audiences,
+        )
         self._recorder.hold(
             Event(EventType.ITEM_DONE, EMPTY_OBJECT, item.audiences, block_path=block_path, item=whole)
         )
