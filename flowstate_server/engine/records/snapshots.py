@@ -67,14 +67,14 @@ class Snapshots:
             await self._project(flow, kind, read.states[key], names[kind]) for kind, key in shown.items()
         ]
         return Snapshot(
-            read.session.key.session_id,
-            scopes,
-            [
+            session_id=read.session.key.session_id,
+            scopes=scopes,
+            active=[
                 ActiveRequest(head.key.request_id, LogCursor(head.log_id, head.sequence))
                 for head in read.active
             ],
-            LogCursor(read.session.log_id, read.head.sequence),
-            read.time,
+            cursor=LogCursor(read.session.log_id, read.head.sequence),
+            time=read.time,
         )
 
     async def _project(

@@ -66,7 +66,14 @@ class RunFactory:
             observer=self._observer,
             loop=asyncio.get_running_loop(),
         )
-        run = Run(request, program, value, parts, self._settings, timeout)
+        run = Run(
+            record=request,
+            program=program,
+            value=value,
+            parts=parts,
+            settings=self._settings,
+            timeout=timeout,
+        )
         self._supervisor.start(run)
         return run
 
@@ -89,4 +96,9 @@ class RunFactory:
 
 
 def _identity(session: SessionRecord) -> SessionIdentity:
-    return SessionIdentity(session.key.session_id, session.user_id, session.org_id, session.key.tenant)
+    return SessionIdentity(
+        session_id=session.key.session_id,
+        user_id=session.user_id,
+        org_id=session.org_id,
+        tenant=session.key.tenant,
+    )

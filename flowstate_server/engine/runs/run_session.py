@@ -38,4 +38,10 @@ class RunSession:
 
 
 def _metadata_of(record: SessionRecord) -> SessionMetadata:
-    return SessionMetadata(record.title, record.description, record.tags, record.metadata, record.version)
+    return SessionMetadata(
+        title=record.title,
+        description=record.description,
+        tags=record.tags,
+        metadata=record.metadata,
+        version=record.version,
+    )
