@@ -7,9 +7,10 @@ from dataclasses import fields
 
 from flowstate_server.engine.engine import Engine
 from flowstate_server.engine.settings import EngineSettings
-from flowstate_server.flows.flow import Flow
-from flowstate_server.flows.registry import FlowRegistry
+from flowstate_server.observation import NOBODY, Observer
 from flowstate_server.profiles import DEFAULT, StoreProfile, primaries
+from flowstate_server.programs.catalogue import Catalogue
+from flowstate_server.programs.program import HostedFlow
 from flowstate_server.settings import Settings
 from flowstate_server.store_urls import store_from_url
 from flowstate_server.stores.contract.store import Store
@@ -22,9 +23,10 @@ __all__ = ["FlowState", "create_flowstate", "engine_settings", "store_from_url"]
 class FlowState:
     """Flows that are served together, and the stores they may live on. Make it with :func:`create_flowstate`."""
 
-    def __init__(self, registry: FlowRegistry, stores: Mapping[str, Store]) -> None:
+    def __init__(self, registry: Catalogue, stores: Mapping[str, Store], observer: Observer = NOBODY) -> None:
         self.registry = registry
         self._stores = stores
+        self._observer = observer
 
     @property
     def store(self) -> Store:
@@ -56,7 +58,13 @@ class FlowState:
 
         A store that holds an unfinished copy it refuses to open, with ``StoreOpenError``.
         """
-        return Engine(store or self.store, self.registry, settings, refuse=refuse_unfinished_copy)
+        return Engine(
+            store or self.store,
+            self.registry,
+            settings,
+            refuse=refuse_unfinished_copy,
+            observer=self._observer,
+        )
 
 
 def engine_settings(settings: Settings) -> EngineSettings:
@@ -65,28 +73,36 @@ def engine_settings(settings: Settings) -> EngineSettings:
     return EngineSettings(**{name: getattr(settings, name) for name in names})
 
 
-def create_flowstate(*, flows: Iterable[Flow], stores: Mapping[str, StoreProfile] | None = None) -> FlowState:
-    """An application of ``flows``.
+def create_flowstate(
+    *,
+    flows: Iterable[HostedFlow],
+    stores: Mapping[str, StoreProfile] | None = None,
+    observer: Observer = NOBODY,
+) -> FlowState:
+    """An application of ``flows``, made by ``define_flow``, or of programs of other make.
 
     ``stores`` maps the names of profiles to stores, or to stores by slot: ``primary`` is required; ``blobs``, ``queue``
     and ``scheduler`` are reserved, taken and not used yet. A server serves the profile ``default`` unless it is told
-    another one. Without ``stores`` state lives in memory and ends with the process.
+    another one. Without ``stores`` state lives in memory and ends with the process. ``observer`` is told what the
+    server does, for metrics and traces.
 
     Raises:
         CrossFlowSchemaConflictError: two flows share a user or org record and declare it differently.
         FlowDefinitionError: two flows have the same kind.
-        TypeError: ``flows`` is not a list of flows, or a store is not a store.
+        TypeError: ``flows`` is not a list of flows, a store is not a store, or ``observer`` not an observer.
         ValueError: a profile or slot is missing or unknown.
     """
-    if isinstance(flows, Flow) or not isinstance(flows, Iterable):
+    if isinstance(flows, HostedFlow) or not isinstance(flows, Iterable):
         raise TypeError(
             f"flows must be a list of flows, flows=[...], not a value of type {type(flows).__name__}"
         )
-    registry = FlowRegistry()
+    registry: Catalogue = Catalogue()
     for flow in flows:
-        if not isinstance(flow, Flow):
+        if not isinstance(flow, HostedFlow):
             raise TypeError(
                 f"flows must hold flows made by define_flow(...), not a value of type {type(flow).__name__}"
             )
         registry.register(flow)
-    return FlowState(registry, {DEFAULT: MemoryStore()} if stores is None else primaries(stores))
+    if not isinstance(observer, Observer):
+        raise TypeError(f"observer must be an Observer, not a value of type {type(observer).__name__}")
+    return FlowState(registry, {DEFAULT: MemoryStore()} if stores is None else primaries(stores), observer)

@@ -35,7 +35,13 @@ class Binding:
 
 
 def binding_of(record: SessionRecord) -> Binding:
-    return Binding(record.key, record.log_id, record.flow_kind, record.user_id, record.org_id)
+    return Binding(
+        key=record.key,
+        log_id=record.log_id,
+        flow_kind=record.flow_kind,
+        user_id=record.user_id,
+        org_id=record.org_id,
+    )
 
 
 class Bindings:

@@ -6,16 +6,18 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 from flowstate_server.engine.bindings import Bindings
-from flowstate_server.engine.logs.live_tail import Events
+from flowstate_server.engine.logs.events import Events
 from flowstate_server.engine.records.sessions import Sessions
 from flowstate_server.engine.records.snapshots import Snapshots
 from flowstate_server.engine.records.states import States
 from flowstate_server.engine.runs.dispatcher import Dispatcher
 from flowstate_server.engine.runs.requests import Requests
+from flowstate_server.engine.runs.run_factory import RunFactory
 from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.runs.sweeper import Sweeper
 from flowstate_server.engine.settings import EngineSettings
-from flowstate_server.flows.registry import FlowRegistry
+from flowstate_server.observation import NOBODY, Observer, shielded
+from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.stores.contract.store import Store
 
 
@@ -29,21 +31,24 @@ class Engine:
     def __init__(
         self,
         store: Store,
-        registry: FlowRegistry,
+        registry: Catalogue,
         settings: EngineSettings | None = None,
         *,
         refuse: Callable[[Store], Awaitable[None]] | None = None,
+        observer: Observer = NOBODY,
     ) -> None:
         self.store = store
         self._refuse = refuse
         self.registry = registry
         self.settings = settings or EngineSettings()
+        self.observer = shielded(observer)
         bindings = Bindings(store)
         self.supervisor = Supervisor(store, self.settings)
         self.sweeper = Sweeper(store, self.settings, self.supervisor)
-        self.dispatcher = Dispatcher(store, registry, bindings, self.supervisor, self.settings)
+        factory = RunFactory(store, self.supervisor, self.settings, self.observer)
+        self.dispatcher = Dispatcher(store, registry, bindings, self.supervisor, factory, self.settings)
         self.requests = Requests(store, self.supervisor, self.settings)
-        self.events = Events(store, registry, bindings, self.settings)
+        self.events = Events(store, registry, bindings, self.settings, self.observer)
         self.sessions = Sessions(store, registry, bindings, self.settings)
         self.snapshots = Snapshots(store, registry, bindings)
         self.states = States(store, registry, bindings, self.settings)
@@ -51,7 +56,7 @@ class Engine:
     @property
     def instance_id(self) -> str:
         """The id of this server process; a new one after it was fenced."""
-        return self.supervisor.process
+        return self.supervisor.process_id
 
     async def open(self) -> None:
         """Open the store, take the lease, and begin to sweep what dead processes left."""

@@ -5,32 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flowstate_server.errors import StateTooLargeError
-from flowstate_server.flows.flow import Flow
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.frozen import frozen
-from flowstate_server.model.items import Audience
+from flowstate_server.model.items import FOR_CLIENTS, INTERNAL
 from flowstate_server.model.json_values import encode_json
+from flowstate_server.model.payloads import StateChange
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, org_scope, user_scope
+from flowstate_server.programs.description import FlowDescription
+from flowstate_server.schemas.scope_schema import ScopeSchema
 from flowstate_server.state.apply import Difference, apply, difference
 from flowstate_server.state.operations import Operation
-from flowstate_server.state.schema import StateSchema
 from flowstate_server.stores.contract.writes import NO_CHANGE, Change, Changed, NoChange
-
-TO_CLIENTS = frozenset((Audience.CLIENT,))
-INTERNAL = frozenset((Audience.INTERNAL,))
 
 
 @frozen
 class ChangeRules:
     """What governs the changes of one scope: its schema, its size limit, and how its events are marked."""
 
-    schema: StateSchema
+    schema: ScopeSchema
     max_bytes: int
     transient: bool = True
 
     @classmethod
-    def of(cls, flow: Flow, scope: ScopeKind, max_bytes: int) -> ChangeRules:
+    def of(cls, flow: FlowDescription, scope: ScopeKind, max_bytes: int) -> ChangeRules:
         return cls(flow.schemas[scope], max_bytes, transient=not flow.persist_state_changes)
 
 
@@ -54,24 +52,24 @@ def state_change(
 
 def _event(record: StateRecord, told: Difference, rules: ChangeRules, block_path: tuple[str, ...]) -> Event:
     of_request = record.key.kind is ScopeKind.REQUEST
-    payload = {
-        "scope": record.key.kind.value,
-        "previous_version": record.version,
-        "version": record.version + 1,
-        "changed": told.changed,
-        "removed": list(told.removed),
-        "stale": list(told.stale),
-    }
+    payload = StateChange(
+        scope=record.key.kind,
+        previous_version=record.version,
+        version=record.version + 1,
+        changed=told.changed,
+        removed=told.removed,
+        stale=told.stale,
+    )
     return Event(
         EventType.STATE_CHANGE,
-        encode_json(payload),
-        INTERNAL if of_request else TO_CLIENTS,
+        payload.encode(),
+        INTERNAL if of_request else FOR_CLIENTS,
         transient=of_request or rules.transient,
         block_path=block_path,
     )
 
 
-def shared_scopes(flow: Flow, user_id: str, org_id: str) -> dict[ScopeKind, ScopeKey]:
+def shared_scopes(flow: FlowDescription, user_id: str, org_id: str) -> dict[ScopeKind, ScopeKey]:
     """The user and org records that ``flow`` works on: shared ones, or its own where it is isolated."""
     scopes = {
         ScopeKind.USER: user_scope(user_id, isolated_flow=flow.kind if flow.isolates(ScopeKind.USER) else "")

@@ -19,22 +19,17 @@ from flowstate_server.errors import (
 from flowstate_server.flows.action import Action, action
 from flowstate_server.flows.block import Block
 from flowstate_server.flows.client_view import ClientView, View
-from flowstate_server.flows.context import (
-    Context,
-    ItemStream,
-    SessionHandle,
-    SessionIdentity,
-    SessionMetadata,
-)
+from flowstate_server.flows.context import Context, SessionHandle
 from flowstate_server.flows.flow import Flow, define_flow
 from flowstate_server.flows.handler import handler
-from flowstate_server.flows.history import HistoryItem, Tokens, Turns
 from flowstate_server.flows.registry import FlowRegistry
 from flowstate_server.flows.scope import ScopeHandle, ScopeWriter, StateBatch
 from flowstate_server.flows.scope_config import Org, Request, Session, User
 from flowstate_server.flows.sequencer import Sequencer, sequencer
 from flowstate_server.model.items import Audience, ItemKind
 from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.programs.history import HistoryItem, Tokens, Turns
+from flowstate_server.programs.run_context import ItemStream, SessionIdentity, SessionMetadata
 from flowstate_server.state.write import StateWrite
 
 __all__ = [

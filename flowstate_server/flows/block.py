@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -14,7 +15,7 @@ from flowstate_server.flows.names import check_name
 from flowstate_server.flows.value_type import ValueType
 from flowstate_server.model.json_values import Json
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.state.merge import Declaration
+from flowstate_server.schemas.pydantic.merge import Declaration
 
 I = TypeVar("I")  # noqa: E741
 O = TypeVar("O")  # noqa: E741
@@ -23,6 +24,8 @@ O_co = TypeVar("O_co", covariant=True)
 
 StateModels = Mapping[ScopeKind, type[BaseModel]]
 NO_MODELS: StateModels = MappingProxyType({})
+_PASS = re.compile(r"#[0-9]+$")
+"""How a name ends in the path of a block's second pass and later ones: ``search#2``."""
 
 
 class RunsBlocks(Protocol):
@@ -41,6 +44,10 @@ class Block(ABC, Generic[I_contra, O_co]):
         self, name: str, *, input_type: Any, output_type: Any, state_models: StateModels = NO_MODELS
     ) -> None:
         self.name = check_name(f"a {self.kind}'s name", name)
+        if _PASS.search(name):
+            raise FlowDefinitionError(
+                f"a {self.kind}'s name must not end with # and a number, as {name!r} does"
+            )
         self._input = ValueType(input_type, f'the input of {self.kind} "{name}"')
         self._output = ValueType(output_type, f'the output of {self.kind} "{name}"')
         self.state_models = state_models

@@ -9,8 +9,8 @@ from pydantic import BaseModel
 
 from flowstate_server.flows.block import Block
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.state.merge import Declaration, merge_declarations
-from flowstate_server.state.schema import StateSchema
+from flowstate_server.schemas.pydantic.merge import Declaration, merge_declarations
+from flowstate_server.schemas.pydantic.schema import ModelSchema
 
 
 def reachable_blocks(roots: Iterable[Block[Any, Any]]) -> tuple[Block[Any, Any], ...]:
@@ -27,7 +27,7 @@ def reachable_blocks(roots: Iterable[Block[Any, Any]]) -> tuple[Block[Any, Any],
 
 def merge_schemas(
     flow_kind: str, blocks: Iterable[Block[Any, Any]], own_models: Mapping[ScopeKind, type[BaseModel]]
-) -> dict[ScopeKind, StateSchema]:
+) -> dict[ScopeKind, ModelSchema]:
     """The schema of every scope, from what ``blocks`` declare and the flow's own models.
 
     Raises:

@@ -18,7 +18,7 @@ from flowstate_server.flows.threads import DaemonThreads
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.json_values import Json
 from flowstate_server.model.records import Failure
-from flowstate_server.state.json_profile import to_json
+from flowstate_server.schemas.pydantic.python_values import to_json
 
 StateT = TypeVar("StateT", default=Any)
 
@@ -28,7 +28,7 @@ TIME_LIMIT = 1.0
 MAX_NAMES = 20
 """An error lists no more of the fields that there are."""
 
-_logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 _threads = DaemonThreads("flowstate-derived", limit=32)
 
 
@@ -102,7 +102,7 @@ class ClientView:
             return Failure("INTERNAL", f"the derived value failed: {type(error).__name__}")
         except Exception as error:
             error_id = new_id("err_")
-            _logger.exception("derived value %r failed (%s)", name, error_id)
+            _log.exception("derived value %r failed (%s)", name, error_id)
             return Failure("INTERNAL", f"the derived value failed: {type(error).__name__}", error_id=error_id)
 
 

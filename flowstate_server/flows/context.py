@@ -1,20 +1,20 @@
-"""What a block is given to work with. The engine implements it; tests get one from ``run_flow``."""
+"""What a block is given to work with: a run, typed by what the block declares. Tests get one from ``run_flow``."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar as PlainTypeVar
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from flowstate_server.flows.block import Block
-from flowstate_server.flows.history import HistoryItem, Tokens, Turns
 from flowstate_server.flows.scope import ScopeHandle
 from flowstate_server.model.items import Audience, ItemKind
+from flowstate_server.programs.history import HistoryItem
+from flowstate_server.programs.run_context import ItemStream, SessionIdentity, SessionItems, SessionMetadata
 
 SessionT_co = TypeVar("SessionT_co", bound=BaseModel, default=Any, covariant=True)
 UserT_co = TypeVar("UserT_co", bound=BaseModel, default=Any, covariant=True)
@@ -26,51 +26,6 @@ I = PlainTypeVar("I")  # noqa: E741
 O = PlainTypeVar("O")  # noqa: E741
 
 SEEN_BY_ALL = (Audience.CLIENT, Audience.HISTORY)
-
-
-@dataclass(frozen=True, slots=True)
-class SessionIdentity:
-    """Whose session this is; bare ids as callers sent them, empty where there is none."""
-
-    session_id: str
-    user_id: str
-    org_id: str
-    tenant: str
-
-
-@dataclass(frozen=True, slots=True)
-class SessionMetadata:
-    """A session's metadata, apart from its state. ``version`` counts its changes."""
-
-    title: str
-    description: str
-    tags: tuple[str, ...]
-    metadata: Mapping[str, Any]
-    version: int
-
-
-class SessionItems(ABC):
-    """The session's history: the newest completed turns (the flow's ``history_window``) and the running request.
-
-    The window is loaded once, when it is first asked for; a run that never looks back pays nothing. Failed and
-    aborted requests are not history.
-    """
-
-    @abstractmethod
-    async def all(self) -> Sequence[HistoryItem]:
-        """Every item of the window."""
-
-    @abstractmethod
-    async def client(self) -> Sequence[HistoryItem]:
-        """Those meant for clients."""
-
-    @abstractmethod
-    async def history(self, limit: Turns | Tokens | None = None) -> Sequence[HistoryItem]:
-        """Those meant for the model, oldest first, narrowed by ``limit``.
-
-        A turn is one completed request; the running request is always there and not counted. A tool call or output
-        whose other half is cut by the window is dropped.
-        """
 
 
 class SessionHandle(ScopeHandle[StateT_co], Generic[StateT_co]):
@@ -102,27 +57,6 @@ class SessionHandle(ScopeHandle[StateT_co], Generic[StateT_co]):
         metadata: Mapping[str, Any] | None = None,
     ) -> SessionMetadata:
         """Replace the parts given, leave the others; never touches the state."""
-
-
-class ItemStream(ABC):
-    """An item in the making: ``item.added``, deltas, ``item.done`` when the ``with`` ends.
-
-    Deltas carry the text of every :meth:`write` in order; those close together may be joined to one.
-
-    Leaving the ``with`` by an exception appends the text so far, too.
-    """
-
-    @property
-    @abstractmethod
-    def item_id(self) -> str: ...
-
-    @property
-    @abstractmethod
-    def text(self) -> str:
-        """What was written so far."""
-
-    @abstractmethod
-    async def write(self, text: str, /) -> None: ...
 
 
 class Context(ABC, Generic[SessionT_co, UserT_co, OrgT_co, RequestT_co]):

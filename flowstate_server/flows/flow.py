@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -16,66 +14,66 @@ from flowstate_server.flows.action import Action
 from flowstate_server.flows.block import Block
 from flowstate_server.flows.bubbling import merge_schemas, reachable_blocks
 from flowstate_server.flows.client_view import ClientView, check_exposed
+from flowstate_server.flows.local.program import LocalProgram
 from flowstate_server.flows.names import check_name
 from flowstate_server.flows.scope_config import Org, Request, Session, User
-from flowstate_server.model.json_values import JsonObject, canonical_json
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.state.schema import StateSchema
+from flowstate_server.programs.description import ActionDescription, FlowDescription, ShownNames
+from flowstate_server.programs.program import HostedFlow
+from flowstate_server.schemas.pydantic.schema import ModelSchema
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Flow:
+class Flow(HostedFlow):
     """A program that a server hosts; made by :func:`define_flow`, which says what the parts mean.
 
     ``schemas`` has all four scopes, ``client_views`` those that have something to show, ``state_models`` those for
-    which the flow itself declares a model. ``blocks`` are all that its actions reach, each once.
+    which the flow itself declares a model. ``blocks`` are all that its actions reach, each once. ``described`` and
+    ``program`` are what the engine knows of all this.
     """
 
-    kind: str
     actions: Mapping[str, Action[Any, Any]]
     blocks: tuple[Block[Any, Any], ...]
-    schemas: Mapping[ScopeKind, StateSchema]
+    schemas: Mapping[ScopeKind, ModelSchema]
     state_models: Mapping[ScopeKind, type[BaseModel]]
     client_views: Mapping[ScopeKind, ClientView]
-    description: str
-    isolate_user_state: bool
-    isolate_org_state: bool
-    history_window: int
-    persist_state_changes: bool
-    cas_attempts: int
+
+    @property
+    def kind(self) -> str:
+        return self.described.kind
+
+    @property
+    def description(self) -> str:
+        return self.described.description
+
+    @property
+    def isolate_user_state(self) -> bool:
+        return self.isolates(ScopeKind.USER)
+
+    @property
+    def isolate_org_state(self) -> bool:
+        return self.isolates(ScopeKind.ORG)
+
+    @property
+    def history_window(self) -> int:
+        return self.described.history_window
+
+    @property
+    def persist_state_changes(self) -> bool:
+        return self.described.persist_state_changes
+
+    @property
+    def cas_attempts(self) -> int:
+        return self.described.cas_attempts
+
+    @property
+    def revision(self) -> str:
+        """A hash of everything that a client could see of the flow: the same in every process that defines it so."""
+        return self.described.revision
 
     def isolates(self, scope: ScopeKind) -> bool:
         """Whether the flow keeps its own record of a scope that other flows share."""
-        return {ScopeKind.USER: self.isolate_user_state, ScopeKind.ORG: self.isolate_org_state}.get(
-            scope, False
-        )
-
-    @cached_property
-    def revision(self) -> str:
-        """A hash of everything that a client could see of the flow: the same in every process that defines it so."""
-        return hashlib.sha256(canonical_json(self._visible())).hexdigest()
-
-    def _visible(self) -> JsonObject:
-        return {
-            "kind": self.kind,
-            "description": self.description,
-            "actions": {
-                name: {
-                    "description": action.description,
-                    "input": action.input_schema(),
-                    "output": action.output_schema(),
-                    "timeout": action.timeout,
-                }
-                for name, action in self.actions.items()
-            },
-            "schemas": {scope.value: schema.hash for scope, schema in self.schemas.items()},
-            "client_views": {
-                scope.value: {"expose": [*sorted(view.expose)], "derived": [*sorted(view.derived)]}
-                for scope, view in self.client_views.items()
-            },
-            "isolated": [scope.value for scope in ScopeKind if self.isolates(scope)],
-            "persist_state_changes": self.persist_state_changes,
-        }
+        return self.described.isolates(scope)
 
     def __repr__(self) -> str:
         return f"<flow {self.kind}>"
@@ -131,19 +129,35 @@ def define_flow(
     views = {config.kind: config.client_view for config in configs if config.client_view}
     for scope, view in views.items():
         check_exposed(view, f'flow "{kind}": the {scope} scope', schemas[scope].fields)
-    return Flow(
+    named = MappingProxyType({name: action.named(name) for name, action in actions.items()})
+    isolated = {ScopeKind.USER: isolate_user_state, ScopeKind.ORG: isolate_org_state}
+    described = FlowDescription(
         kind=kind,
-        actions=MappingProxyType({name: action.named(name) for name, action in actions.items()}),
+        actions=MappingProxyType({name: _described(action) for name, action in named.items()}),
+        schemas=MappingProxyType(schemas),
+        shown=MappingProxyType(
+            {scope: ShownNames(view.expose, tuple(view.derived)) for scope, view in views.items()}
+        ),
+        description=description,
+        isolated=frozenset(scope for scope, alone in isolated.items() if alone),
+        history_window=history_window,
+        persist_state_changes=persist_state_changes,
+        cas_attempts=cas_attempts,
+    )
+    return Flow(
+        described=described,
+        program=LocalProgram(named, schemas, own_models, views),
+        actions=named,
         blocks=blocks,
         schemas=MappingProxyType(schemas),
         state_models=MappingProxyType(own_models),
         client_views=MappingProxyType(views),
-        description=description,
-        isolate_user_state=isolate_user_state,
-        isolate_org_state=isolate_org_state,
-        history_window=history_window,
-        persist_state_changes=persist_state_changes,
-        cas_attempts=cas_attempts,
+    )
+
+
+def _described(action: Action[Any, Any]) -> ActionDescription:
+    return ActionDescription(
+        action.name, action.input_schema(), action.output_schema(), action.description, action.timeout
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any, Generic
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
+from flowstate_server.schemas.pydantic.python_values import to_json
 from flowstate_server.state import operations as op
 from flowstate_server.state.operations import Operation
 from flowstate_server.state.write import StateWrite
@@ -40,25 +41,25 @@ class ScopeWriter(ABC):
 
     async def set_state(self, state: BaseModel | Fields, /) -> StateWrite:
         """Replace the whole state (fields that only other flows declare are kept)."""
-        return await self.write(op.set_state(state))
+        return await self.write(op.set_state(state, to_json))
 
     async def patch_state(self, fields: Fields | None = None, /, **more: Any) -> StateWrite:
         """Set the given top-level fields, leave the others."""
-        return await self.write(op.patch_state({**(fields or {}), **more}))
+        return await self.write(op.patch_state({**(fields or {}), **more}, to_json))
 
     async def inc_state(
         self, deltas: Mapping[str, int | float] | None = None, /, **more: float
     ) -> StateWrite:
         """Add to numeric fields; a missing one starts at its schema default, else 0."""
-        return await self.write(op.inc_state({**(deltas or {}), **more}))
+        return await self.write(op.inc_state({**(deltas or {}), **more}, to_json))
 
     async def push_state(self, field: str, /, *values: Any) -> StateWrite:
         """Append to a list; a missing one starts at its schema default, else empty."""
-        return await self.write(op.push_state(field, values))
+        return await self.write(op.push_state(field, values, to_json))
 
     async def set_state_record(self, field: str, key: str, value: Any, /) -> StateWrite:
         """``state[field][key] = value``; a missing map is created."""
-        return await self.write(op.set_state_record(field, key, value))
+        return await self.write(op.set_state_record(field, key, value, to_json))
 
     async def delete_state_record(self, field: str, key: str, /) -> StateWrite:
         """Remove ``state[field][key]`` if it is there."""
@@ -80,19 +81,19 @@ class StateBatch:
         self.result: StateWrite | None = None
 
     def set_state(self, state: BaseModel | Fields, /) -> None:
-        self.operations += op.set_state(state)
+        self.operations += op.set_state(state, to_json)
 
     def patch_state(self, fields: Fields | None = None, /, **more: Any) -> None:
-        self.operations += op.patch_state({**(fields or {}), **more})
+        self.operations += op.patch_state({**(fields or {}), **more}, to_json)
 
     def inc_state(self, deltas: Mapping[str, int | float] | None = None, /, **more: float) -> None:
-        self.operations += op.inc_state({**(deltas or {}), **more})
+        self.operations += op.inc_state({**(deltas or {}), **more}, to_json)
 
     def push_state(self, field: str, /, *values: Any) -> None:
-        self.operations += op.push_state(field, values)
+        self.operations += op.push_state(field, values, to_json)
 
     def set_state_record(self, field: str, key: str, value: Any, /) -> None:
-        self.operations += op.set_state_record(field, key, value)
+        self.operations += op.set_state_record(field, key, value, to_json)
 
     def delete_state_record(self, field: str, key: str, /) -> None:
         self.operations += op.delete_state_record(field, key)

@@ -19,11 +19,11 @@ from flowstate_server.errors import (
     ValidationFailedError,
 )
 from flowstate_server.model.json_values import Json, JsonObject
-from flowstate_server.state.core_schemas import CoreSchema, has_code, has_type, is_plain_model
+from flowstate_server.schemas.pydantic.core_schemas import CoreSchema, has_code, has_type, is_plain_model
+from flowstate_server.schemas.pydantic.python_values import to_json
+from flowstate_server.schemas.pydantic.violations import violations_of
 from flowstate_server.state.json_limits import NOT_FINITE
 from flowstate_server.state.json_pointer import format_pointer
-from flowstate_server.state.json_profile import to_json
-from flowstate_server.state.violations import violations_of
 
 _SCALARS = (type(None), bool, int, float, str, bytes)
 _WIDENED = ((bool, int), (bool, float), (int, float), (str, bytes))

@@ -70,3 +70,8 @@ def micros(duration: timedelta | float) -> Micros:
 
 def as_datetime(moment: Micros) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=moment)
+
+
+def elapsed_since(started: float) -> Micros:
+    """How long ago ``started`` was, a reading of ``time.monotonic``."""
+    return micros(time.monotonic() - started)

@@ -47,29 +47,9 @@ _TERMINAL = frozenset(
 class Event:
     """An event as it is emitted, before the store gives it its place in a log.
 
-    ``payload`` is JSON text whose members depend on ``type``:
-
-    ==========================  =======================================================================
-    request.created             ``flow_kind``, ``action``
-    request.in_progress         ``attempt``
-    request.completed           ``output`` (or ``output_omitted: true`` over 64 KiB), ``elapsed`` (µs),
-                                ``scope_versions: {scope: version}`` (filled in by the commit)
-    request.failed              ``failure: {reason, message, details, error_id, retryable}``, ``elapsed``,
-                                ``scope_versions``
-    request.aborted,            ``reason``, ``scope_versions``
-    request.interrupted
-    block.started               ``kind``
-    block.completed             ``elapsed``
-    block.failed                ``failure``
-    item.added                  ``item: {item_id, kind, index, role, name, audiences}``
-    item.delta                  ``item_id``, ``index`` (of the first delta merged into it), ``text``
-    item.done                   nothing: the event carries its ``item``, which is stored once, as a row of its own
-    state_change                ``scope``, ``previous_version``, ``version``, ``changed: {pointer: value}``,
-                                ``removed: [pointer]``, ``stale: [field]``
-    session.metadata_changed    ``paths``, ``version``
-    status                      ``text``, ``progress`` (absent or 0..1)
-    custom                      ``name``, ``data``
-    ==========================  =======================================================================
+    ``payload`` is the JSON text of what events of this type say; the type's class in
+    ``flowstate_server.model.payloads`` builds and reads it. ``item.done`` says nothing (``{}``): it carries its
+    ``item``, which is stored once, as a row of its own.
 
     ``audiences`` says for whom the event is: an item event has its item's audiences.
     """

@@ -26,6 +26,10 @@ class Audience(StrEnum):
     HISTORY = "history"
 
 
+FOR_CLIENTS = frozenset((Audience.CLIENT,))
+INTERNAL = frozenset((Audience.INTERNAL,))
+
+
 @frozen
 class Item:
     """An item as a run makes it. ``content`` is JSON text; ``index`` counts from 0 in its request.

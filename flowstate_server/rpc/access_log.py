@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 
+from flowstate_server.observation import Observer
 from flowstate_server.rpc.call_context import Call
 
 access = logging.getLogger("flowstate.access")
@@ -40,6 +41,17 @@ def log_call(call: Call) -> None:
     outcome = f"{call.code} {call.reason.value}" if call.reason else call.code
     text = "%s %s %.1f ms %s"
     access.log(level, text, call.method, outcome, call.elapsed_ms, call.correlation_id, extra=fields)
+
+
+def observe_call(call: Call, observer: Observer) -> None:
+    observer.call(
+        method=call.method,
+        plane=call.principal.plane.value,
+        seconds=call.elapsed_ms / 1_000,
+        bytes_in=call.bytes_in,
+        bytes_out=call.bytes_out,
+        outcome=call.reason.value if call.reason else call.code,
+    )
 
 
 def log_unexpected(call: Call, error: BaseException) -> None:

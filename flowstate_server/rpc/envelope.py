@@ -24,7 +24,8 @@ from flowstate_server.errors import (
     SlowConsumerError,
 )
 from flowstate_server.model.ids import new_id
-from flowstate_server.rpc.access_log import log_call, log_unexpected
+from flowstate_server.observation import NOBODY, Observer
+from flowstate_server.rpc.access_log import log_call, log_unexpected, observe_call
 from flowstate_server.rpc.admission import Admission
 from flowstate_server.rpc.authenticators import Authenticator
 from flowstate_server.rpc.call_context import (
@@ -64,10 +65,17 @@ class EnvelopeLimits:
 
 
 class Envelope(aio.ServerInterceptor):
-    def __init__(self, authenticator: Authenticator, admission: Admission, limits: EnvelopeLimits) -> None:
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        admission: Admission,
+        limits: EnvelopeLimits,
+        observer: Observer = NOBODY,
+    ) -> None:
         self._authenticator = authenticator
         self._admission = admission
         self._limits = limits
+        self._observer = observer
         self._enclosed: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -103,7 +111,7 @@ class Envelope(aio.ServerInterceptor):
                 request = _decode(call, shape, raw)
                 return self._encode(call, shape, await shape.behavior(request, context))
 
-        return _enclosed(method, answer)
+        return _enclosed(method, answer, self._observer)
 
     def _stream(self, method: str, shape: MethodShape) -> Behavior:
         """For async generators, and for a foreign one that reads a stream of requests (reflection)."""
@@ -114,7 +122,7 @@ class Envelope(aio.ServerInterceptor):
                 request = given if shape.request_streaming else _decode(call, shape, given)
                 await self._write_all(call, shape, shape.behavior(request, context), context)
 
-        return _enclosed(method, write_all)
+        return _enclosed(method, write_all, self._observer)
 
     def _writer(self, method: str, shape: MethodShape) -> Behavior:
         """For a foreign servicer that writes by itself (health ``Watch``)."""
@@ -124,7 +132,7 @@ class Envelope(aio.ServerInterceptor):
             with self._admission.uncounted():
                 await shape.behavior(_decode(call, shape, raw), context)
 
-        return _enclosed(method, run)
+        return _enclosed(method, run, self._observer)
 
     def _unknown(self, method: str) -> Handler:
         """Nothing is registered under this name. One of ours (a service that is not served yet) meets identity and
@@ -135,7 +143,7 @@ class Envelope(aio.ServerInterceptor):
                 await self._identify(call)
             raise FeatureDisabledError(method)
 
-        return conversation_handler(_enclosed(method, refuse))
+        return conversation_handler(_enclosed(method, refuse, self._observer))
 
     # --- what they share
 
@@ -176,7 +184,9 @@ class Envelope(aio.ServerInterceptor):
         return data
 
 
-def _enclosed(method: str, answer: Callable[[Call, Any, ServicerContext], Awaitable[T]]) -> Behavior:
+def _enclosed(
+    method: str, answer: Callable[[Call, Any, ServicerContext], Awaitable[T]], observer: Observer
+) -> Behavior:
     """``answer``; whatever comes of it, the call ends with one status and one line in the log."""
 
     async def serve(given: Any, context: ServicerContext) -> T:
@@ -200,6 +210,7 @@ def _enclosed(method: str, answer: Callable[[Call, Any, ServicerContext], Awaita
             refusal = _refusal(call, error)
         finally:
             log_call(call)
+            observe_call(call, observer)
         return await _abort(call, context, refusal)
 
     return serve

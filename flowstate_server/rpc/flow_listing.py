@@ -21,17 +21,17 @@ class FlowListing:
         self._encoded: dict[tuple[str, Plane], pb.Flow] = {}
 
     def get(self, kind: str, plane: Plane) -> pb.Flow:
-        flow = self._engine.registry.get(kind)
+        flow = self._engine.registry.get(kind).described
         encoded = self._encoded.get((kind, plane))
         if encoded is None or encoded.revision != flow.revision:
-            encoded = self._encoded[kind, plane] = encode_flow(self._engine.registry, kind, plane)
+            encoded = self._encoded[kind, plane] = encode_flow(flow, plane)
         return encoded
 
     def page(self, principal: Principal, request: pb.ListFlowsRequest) -> pb.ListFlowsResponse:
         size = page_size(request.page_size, self._engine.settings)
         query = ["flows", principal.tenant]
         after = str(self._tokens.read([*query], request.page_token)) if request.page_token else ""
-        kinds = list(islice((flow.kind for flow in self._engine.registry if flow.kind > after), size + 1))
+        kinds = list(islice((kind for kind in self._engine.registry.kinds() if kind > after), size + 1))
         reply = pb.ListFlowsResponse(flows=[self.get(kind, principal.plane) for kind in kinds[:size]])
         if len(kinds) > size:
             reply.next_page_token = self._tokens.make([*query], kinds[size - 1])

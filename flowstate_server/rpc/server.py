@@ -65,7 +65,7 @@ class FlowStateServer:
 
     def _build(self) -> aio.Server:
         options, engine = self._options, self._engine
-        envelope = Envelope(self._authenticator, self._admission, options.envelope)
+        envelope = Envelope(self._authenticator, self._admission, options.envelope, engine.observer)
         server = aio.server(interceptors=(envelope,), options=options.channel_options())
         add_FlowServiceServicer_to_server(FlowServicer(engine, self._admission), server)
         add_EventServiceServicer_to_server(EventServicer(engine), server)

@@ -16,47 +16,45 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
+from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Plane, Principal
 
-_Id = Annotated[str, Field(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
+_ID = re.compile(r"[^\x00-\x1f\x7f]{0,128}"), "at most 128 characters, none of them a control character"
+_FIELDS = {
+    "name": _ID,
+    "sha256": (re.compile(r"([0-9a-fA-F]{64})?"), "64 hexadecimal digits"),
+    "token": (re.compile(r".*", re.DOTALL), "a string"),
+    "tenant": (
+        re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,127})?"),
+        "at most 128 letters, digits, dots, underscores and hyphens, the first a letter or digit",
+    ),
+    "user": _ID,
+    "org": _ID,
+    "plane": (re.compile("client|trusted"), '"client" or "trusted"'),
+}
 
 
-class _Token(BaseModel):
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-    name: _Id = ""
-    sha256: Annotated[str, Field(pattern=r"^([0-9a-fA-F]{64})?$")] = ""
+@frozen
+class _Token:
+    name: str = ""
+    sha256: str = ""
     token: str = ""
-    tenant: Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,127})?$")] = ""
-    user: _Id = ""
-    org: _Id = ""
-    plane: Plane = Plane.CLIENT
-
-    @model_validator(mode="after")
-    def _one_secret(self) -> Self:
-        if bool(self.sha256) == bool(self.token):
-            raise ValueError("give either sha256 or token")
-        return self
+    tenant: str = ""
+    user: str = ""
+    org: str = ""
+    plane: str = "client"
 
     def digest(self) -> bytes:
         return bytes.fromhex(self.sha256) if self.sha256 else hashlib.sha256(self.token.encode()).digest()
 
     def principal(self) -> Principal:
         name = self.name or f"token-{self.digest().hex()[:12]}"
-        return Principal(self.tenant, self.user, self.org, self.plane, name)
-
-
-class _TokenFile(BaseModel):
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-    tokens: Annotated[list[_Token], Field(min_length=1)]
+        return Principal(self.tenant, self.user, self.org, Plane(self.plane), name)
 
 
 def read_tokens(path: Path) -> Sequence[tuple[bytes, Principal]]:
@@ -68,17 +66,38 @@ def read_tokens(path: Path) -> Sequence[tuple[bytes, Principal]]:
     try:
         text = path.read_text("utf-8")
         content = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        tokens = [_token(f"tokens.{place}", given) for place, given in enumerate(_entries(content))]
     except OSError as error:
         raise ValueError(f"token file {path}: {error.strerror}") from None
     except ValueError as error:
         raise ValueError(f"token file {path}: {error}") from None
-    try:
-        tokens = _TokenFile.model_validate(content).tokens
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"token file {path}: {place}: {first['msg']}") from None
     digests = [token.digest() for token in tokens]
     if len(set(digests)) != len(digests):
         raise ValueError(f"token file {path}: a token is given twice")
     return [(digest, token.principal()) for digest, token in zip(digests, tokens, strict=True)]
+
+
+def _entries(content: object) -> Sequence[object]:
+    if not isinstance(content, Mapping):
+        raise ValueError('must be an object with "tokens"')
+    if unknown := sorted(content.keys() - {"tokens"}):
+        raise ValueError(f"{unknown[0]}: there is no such setting")
+    entries = content.get("tokens")
+    if not isinstance(entries, list) or not entries:
+        raise ValueError("tokens: must be a list of at least one token")
+    return entries
+
+
+def _token(place: str, given: object) -> _Token:
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{place}: must be an object")
+    for name, value in given.items():
+        if name not in _FIELDS:
+            raise ValueError(f"{place}.{name}: there is no such setting")
+        pattern, expected = _FIELDS[name]
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise ValueError(f"{place}.{name}: must be {expected}")
+    token = _Token(**given)
+    if bool(token.sha256) == bool(token.token):
+        raise ValueError(f"{place}: give either sha256 or token")
+    return token

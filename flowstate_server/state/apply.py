@@ -28,7 +28,7 @@ from flowstate_server.state.operations import (
     Remove,
     SetValue,
 )
-from flowstate_server.state.schema import StateSchema
+from flowstate_server.state.rules import StateRules
 
 __all__ = ["Applied", "Difference", "apply", "difference"]
 
@@ -45,13 +45,13 @@ class Applied:
     fields: frozenset[str]
     pointers: frozenset[Pointer]
 
-    def checked(self, schema: StateSchema) -> Applied:
+    def checked(self, rules: StateRules) -> Applied:
         """The same in normal form, with the places that the normal form changed among the ``pointers``.
 
         Raises:
-            StateValidationError: see :meth:`StateSchema.check`.
+            StateValidationError: see :meth:`StateRules.check`.
         """
-        normal = schema.check(self.state, self.fields)
+        normal = rules.check(self.state, self.fields)
         if normal is self.state:
             return self
         pointers = set(self.pointers)
@@ -60,7 +60,7 @@ class Applied:
         return Applied(normal, self.fields, frozenset(pointers))
 
 
-def apply(state: JsonObject, operations: Sequence[Operation], schema: StateSchema) -> Applied:
+def apply(state: JsonObject, operations: Sequence[Operation], rules: StateRules) -> Applied:
     """The state after ``operations``, in order, all or none; ``state`` and all in it stay as they are.
 
     Missing objects on the way to a path are made, a top-level one from its default. A field that is absent and whose
@@ -72,7 +72,7 @@ def apply(state: JsonObject, operations: Sequence[Operation], schema: StateSchem
         PathInvalidError: removing the root. StateTestFailedError: what must exist does not.
         JsonLimitError: the state would be nested too deep, or get a key too long.
     """
-    work = _Work(state, schema)
+    work = _Work(state, rules)
     for operation in operations:
         _APPLY[type(operation)](work, operation)
     return Applied(work.root, frozenset([pointer[0] for pointer in work.touched]), frozenset(work.touched))
@@ -86,12 +86,12 @@ def difference(before: JsonObject, applied: Applied) -> Difference:
 class _Work:
     """The working copy. Containers are copied when first changed; ``_own`` holds those that are ours to change."""
 
-    __slots__ = ("_own", "_schema", "root", "touched")
+    __slots__ = ("_own", "_rules", "root", "touched")
 
-    def __init__(self, state: JsonObject, schema: StateSchema) -> None:
+    def __init__(self, state: JsonObject, rules: StateRules) -> None:
         self.root = dict(state)
         self.touched: set[Pointer] = set()
-        self._schema = schema
+        self._rules = rules
         self._own: dict[int, Json] = {}
 
     def set(self, operation: SetValue) -> None:
@@ -159,7 +159,7 @@ class _Work:
     def _replace(self, document: JsonObject) -> None:
         """Fields that the schema does not declare were written by other flows: they stay, and giving them back as they
         are is no write of them."""
-        before, declares = self.root, self._schema.declares
+        before, declares = self.root, self._rules.declares
         self.root = {name: value for name, value in before.items() if not declares(name)}
         self.touched.update([(name,) for name in before if declares(name)])
         for name, value in document.items():
@@ -180,7 +180,7 @@ class _Work:
         return node
 
     def _default(self, path: Pointer) -> Json | Missing:
-        default = self._schema.default_at(path)
+        default = self._rules.default_at(path)
         return MISSING if default is None else default
 
     def _object(self, path: Pointer) -> JsonObject:

@@ -1,4 +1,4 @@
-"""The JSON profile of ``flowstate.v1.Value``: foreign text and Python values become clean ``Json``, or are refused.
+"""The JSON profile of ``flowstate.v1.Value``: foreign text becomes clean ``Json``, or is refused.
 
 The profile: UTF-8 without a byte order mark; a literal without fraction and exponent is an integer and fits int64,
 any other number is a finite double; no lone surrogates, escaped or not; at most 64 containers deep; keys of at most
@@ -16,9 +16,6 @@ from flowstate_server.errors import JsonInvalidError
 from flowstate_server.model.json_values import Json, decode_json
 from flowstate_server.state.json_fault import Fault, JsonRefusal, find_fault
 from flowstate_server.state.json_limits import MAX_DEPTH, MAX_INT, MAX_KEY_BYTES, MIN_INT
-from flowstate_server.state.python_values import to_json
-
-__all__ = ["parse_json", "to_json"]
 
 _TWO_63 = 2.0**63
 _LONG_INTEGER = re.compile(rb"(?<![0-9.])[0-9]{19,}(?![0-9.eE])")

@@ -1,7 +1,8 @@
 """The closed set of declarative operations on a state, and their constructors under the names that blocks use.
 
 Operations are values: they say what is to be done to whatever state is the newest when they are applied, and hold
-clean JSON. What each does is defined by :func:`flowstate_server.state.apply.apply`.
+clean JSON. What each does is defined by :func:`flowstate_server.state.apply.apply`. The constructors take Python values
+and make JSON of them by the ``to_json`` that they are given.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.state.json_limits import is_text
 from flowstate_server.state.json_pointer import Pointer, format_pointer
-from flowstate_server.state.python_values import to_json
+from flowstate_server.state.plain_json import ToJson, plain_json
 
 
 @frozen
@@ -76,43 +77,45 @@ class DeleteRecord:
 Operation = SetValue | Merge | Increment | Append | Remove | PutRecord | DeleteRecord
 
 
-def set_state(state: object) -> tuple[Operation, ...]:
-    """Replace the whole state by ``state``, a mapping or a model.
+def set_state(state: object, to_json: ToJson = plain_json) -> tuple[Operation, ...]:
+    """Replace the whole state by ``state``, an object of fields.
 
-    This and the constructors below raise the errors of :func:`to_json` for what is not JSON, and ``PathInvalidError``
-    for a field name that is no text.
+    This and the constructors below raise the errors of ``to_json`` for what is not JSON, and ``PathInvalidError`` for a
+    field name that is no text.
     """
-    return (SetValue((), _fields(state)),)
+    return (SetValue((), _fields(state, "", to_json)),)
 
 
-def patch_state(fields: object) -> tuple[Operation, ...]:
+def patch_state(fields: object, to_json: ToJson = plain_json) -> tuple[Operation, ...]:
     """Set the named top-level fields and leave the others alone."""
-    return (Merge((), _fields(fields)),)
+    return (Merge((), _fields(fields, "", to_json)),)
 
 
-def inc_state(deltas: Mapping[str, int | float]) -> tuple[Operation, ...]:
+def inc_state(deltas: Mapping[str, int | float], to_json: ToJson = plain_json) -> tuple[Operation, ...]:
     """Add to numeric top-level fields."""
-    return tuple(Increment((name,), _delta(name, by)) for name, by in _fields(deltas).items())
+    return tuple(Increment((name,), _delta(name, by)) for name, by in _fields(deltas, "", to_json).items())
 
 
-def push_state(field: str, values: Iterable[object]) -> tuple[Operation, ...]:
+def push_state(field: str, values: Iterable[object], to_json: ToJson = plain_json) -> tuple[Operation, ...]:
     """Append to a top-level field that is a list."""
     pointer = _pointer(field)
     path = format_pointer(pointer)
     return (Append(pointer, tuple([to_json(value, path) for value in values])),)
 
 
-def set_state_record(field: str, key: str, value: object) -> tuple[Operation, ...]:
+def set_state_record(
+    field: str, key: str, value: object, to_json: ToJson = plain_json
+) -> tuple[Operation, ...]:
     """Put one record into a top-level field that is a map."""
     pointer = _pointer(field)
-    ((name, record),) = _fields({key: value}, format_pointer(pointer)).items()
+    ((name, record),) = _fields({key: value}, format_pointer(pointer), to_json).items()
     return (PutRecord(pointer, name, record),)
 
 
 def delete_state_record(field: str, key: str) -> tuple[Operation, ...]:
     """Remove one record from a top-level field that is a map."""
     pointer = _pointer(field)
-    ((name, _),) = _fields({key: None}, format_pointer(pointer)).items()
+    ((name, _),) = _fields({key: None}, format_pointer(pointer), plain_json).items()
     return (DeleteRecord(pointer, name),)
 
 
@@ -122,7 +125,7 @@ def unset_state(fields: Iterable[str]) -> tuple[Operation, ...]:
     return tuple(Remove(_pointer(name)) for name in names)
 
 
-def _fields(value: object, path: str = "") -> JsonObject:
+def _fields(value: object, path: str, to_json: ToJson) -> JsonObject:
     fields = to_json(value, path)
     if not isinstance(fields, dict):
         raise JsonInvalidError(path, f"must be an object of fields, not {type(value).__qualname__}")

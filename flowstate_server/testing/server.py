@@ -10,13 +10,13 @@ from flowstate_client import FlowStateClient
 from flowstate_server.app import FlowState, create_flowstate, store_from_url
 from flowstate_server.engine.engine import Engine
 from flowstate_server.engine.settings import EngineSettings
-from flowstate_server.flows.flow import Flow
+from flowstate_server.programs.program import HostedFlow
 from flowstate_server.rpc.authenticators import Authenticator
 from flowstate_server.rpc.server import FlowStateServer
 from flowstate_server.rpc.server_options import ServerOptions
 from flowstate_server.stores.contract.store import Store
 
-Flows = FlowState | Flow | Iterable[Flow]
+Flows = FlowState | HostedFlow | Iterable[HostedFlow]
 
 
 class RunningServer:
@@ -83,7 +83,7 @@ async def running_server(
 def _app(flows: Flows) -> FlowState:
     if isinstance(flows, FlowState):
         return flows
-    return create_flowstate(flows=[flows] if isinstance(flows, Flow) else flows)
+    return create_flowstate(flows=[flows] if isinstance(flows, HostedFlow) else flows)
 
 
 def _target(listen: str, port: int) -> str:

@@ -10,6 +10,7 @@ import pytest
 TRANSPORT = ("grpc", "google.protobuf", "flowstate.v1")
 DRIVERS = ("sqlite3", "aiosqlite", "asyncpg")
 COMMAND_LINE = ("typer", "rich", "uvloop")
+AUTHORING = ("pydantic", "pydantic_core", "flowstate_server.schemas.pydantic", "flowstate_server.flows")
 
 
 @pytest.mark.parametrize(
@@ -20,10 +21,27 @@ COMMAND_LINE = ("typer", "rich", "uvloop")
         ("flowstate_server.app", TRANSPORT + DRIVERS + COMMAND_LINE),
         ("flowstate_server.testing", TRANSPORT + DRIVERS + COMMAND_LINE),
         ("flowstate_server.stores.commit", (*TRANSPORT, *DRIVERS, *COMMAND_LINE, "pydantic")),
+        ("flowstate_server.state.apply", AUTHORING),
+        ("flowstate_server.schemas.scope_schema", AUTHORING),
+        ("flowstate_server.programs.catalogue", AUTHORING),
         ("flowstate_client", (*DRIVERS, *COMMAND_LINE, "flowstate_server")),
     ],
 )
 def test_importing_a_part_loads_nothing_of_the_others(module: str, unwanted: tuple[str, ...]) -> None:
     program = f"import sys, {module}; print(*[name for name in {unwanted!r} if name in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == []
+
+
+@pytest.mark.parametrize("package", ["engine", "rpc", "testing.history"])
+def test_what_serves_flows_and_checks_histories_does_without_pydantic(package: str) -> None:
+    name = f"flowstate_server.{package}"
+    program = f"""
+import importlib, pkgutil, sys
+package = importlib.import_module({name!r})
+for module in pkgutil.walk_packages(package.__path__, {name!r} + "."):
+    importlib.import_module(module.name)
+print(*[name for name in {AUTHORING!r} if name in sys.modules])
+"""
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout.split() == []

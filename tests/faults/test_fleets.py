@@ -17,7 +17,7 @@ from flowstate_client import FlowStateClient, RequestStatus, Unavailable
 from flowstate_client.testing import FaultProxy
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.testing.history import History, Recorder, require_history
-from flowstate_server.testing.history.recorded_client import RecordedStates
+from flowstate_server.testing.recorded_client import RecordedStates
 from tests.support import fault_flows
 from tests.support.as_sqlite import as_sqlite
 from tests.support.full_disk import CAN_FAIL_WRITES, fail_writes, let_write

@@ -95,7 +95,7 @@ async def test_a_write_does_not_overtake_what_was_emitted_before_it() -> None:
     run.hold(event("1"))
     run.hold(event("2"))
     await store.asked.acquire()
-    written = asyncio.create_task(run.commit(WRITE))
+    written = asyncio.create_task(run.write(WRITE))
     await asyncio.sleep(0)
     store.without_room = 1
     store.letting.set()

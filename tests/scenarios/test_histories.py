@@ -14,7 +14,7 @@ import pytest
 from flowstate_client import Backoff, ClientConfig, Event, FlowStateClient, FlowStateError, ScopeHandle
 from flowstate_client.state_verbs import StateVerbs
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.state.schema import StateSchema
+from flowstate_server.schemas.scope_schema import ScopeSchema
 from flowstate_server.testing.history import (
     History,
     Key,
@@ -27,7 +27,7 @@ from flowstate_server.testing.history import (
     require_history,
     require_none,
 )
-from flowstate_server.testing.history.recorded_client import RecordedStates
+from flowstate_server.testing.recorded_client import RecordedStates
 from tests.support.flows import app
 from tests.support.server_process import ServerProcess, server_processes
 from tests.support.waiting import until
@@ -38,9 +38,9 @@ USERS = ["ada", "bob"]
 CONFIG = ClientConfig(timeout=1.5, connect_timeout=1.0, backoff=Backoff(initial=0.02, maximum=0.2))
 
 
-def schema_of(key: Key) -> StateSchema:
+def schema_of(key: Key) -> ScopeSchema:
     scope = ScopeKind.SESSION if key[0] == "session_id" else ScopeKind.USER
-    return app.registry.get(KIND).schemas[scope]
+    return app.registry.get(KIND).described.schemas[scope]
 
 
 class Writer:

@@ -35,6 +35,7 @@ from flowstate_server.flows import (
     handler,
     sequencer,
 )
+from flowstate_server.observation import NOBODY, Observer
 from tests.support.intruder import add_one
 
 FIELDS = tuple(f"f{number}" for number in range(100))
@@ -336,7 +337,7 @@ def _flow(kind: str, *, isolated: bool = False, history_window: int = 50) -> Flo
     )
 
 
-def make_app() -> FlowState:
+def make_app(observer: Observer = NOBODY) -> FlowState:
     """The flows with a store of their own, in memory."""
     flows = [
         _flow("ledger"),
@@ -344,7 +345,7 @@ def make_app() -> FlowState:
         _flow("private", isolated=True),
         _flow("forgetful", history_window=2),
     ]
-    return create_flowstate(flows=flows)
+    return create_flowstate(flows=flows, observer=observer)
 
 
 app = make_app()

@@ -8,8 +8,8 @@ from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import JsonObject
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.schemas.scope_schema import ScopeSchema
 from flowstate_server.state.operations import Operation
-from flowstate_server.state.schema import StateSchema
 from flowstate_server.stores.contract.writes import AtVersion, Exists, Precondition
 
 __all__ = [
@@ -56,7 +56,7 @@ class StateView:
 
     target: ScopeTarget
     record: StateRecord
-    schema: StateSchema | None
+    schema: ScopeSchema | None
     changed: bool = False
 
     @property

@@ -20,10 +20,14 @@ from flowstate_server.stores.contract.reads import EventPage
 
 
 class TailProgress:
-    """One tail: read up to ``position``, while its reader stands at the cursor of the frame it was given last."""
+    """One tail: read up to ``position``, while its reader stands at the cursor of the frame it was given last.
+
+    ``events`` counts those that the reader was given.
+    """
 
     def __init__(self, log_id: str, position: int, heartbeat: float) -> None:
         self.position = position
+        self.events = 0
         self._log_id = log_id
         self._shown = position
         self._gap: tuple[int, int] | None = None
@@ -50,6 +54,7 @@ class TailProgress:
             if self._gap is not None:
                 yield TailTrimmed(LogCursor(self._log_id, self._shown), *self._gap)
                 self._gap = None
+            self.events += len(events)
             before = self._shown
             yield TailBatch(self._moved(), events, before)
 

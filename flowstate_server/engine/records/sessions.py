@@ -20,13 +20,13 @@ from flowstate_server.errors import (
     ValidationFailedError,
     Violation,
 )
-from flowstate_server.flows.registry import FlowRegistry
 from flowstate_server.model.clock import micros
 from flowstate_server.model.identity import Principal
 from flowstate_server.model.ids import check_id, new_id, new_log_id
 from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.model.records import IdempotencyKey, SessionRecord
 from flowstate_server.model.scopes import SessionKey
+from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.state.json_profile import parse_json
 from flowstate_server.stores.contract.reads import SessionFilter, SessionPosition
 from flowstate_server.stores.contract.store import Store
@@ -35,7 +35,7 @@ from flowstate_server.stores.contract.writes import CreateSession, PutIdempotenc
 
 class Sessions:
     def __init__(
-        self, store: Store, registry: FlowRegistry, bindings: Bindings, settings: EngineSettings
+        self, store: Store, registry: Catalogue, bindings: Bindings, settings: EngineSettings
     ) -> None:
         self._store = store
         self._registry = registry
@@ -47,7 +47,7 @@ class Sessions:
         self, principal: Principal, new: NewSession, idempotency_key: str, fingerprint: str
     ) -> CreatedSession:
         """A new session, bound for life to its flow, user, tenant and org."""
-        flow = self._registry.get(new.flow_kind)
+        flow = self._registry.get(new.flow_kind).described
         user_id = claimed_user(principal, new.user_id)
         org_id = claimed_org(principal, new.org_id)
         check_id("session_id", new.session_id, required=False)
@@ -61,11 +61,11 @@ class Sessions:
             }
         )
         session = CreateSession(
-            SessionKey(principal.tenant, new.session_id or new_id("sess_")),
-            new_log_id(),
-            flow.kind,
-            user_id,
-            org_id,
+            key=SessionKey(principal.tenant, new.session_id or new_id("sess_")),
+            log_id=new_log_id(),
+            flow_kind=flow.kind,
+            user_id=user_id,
+            org_id=org_id,
             title=new.title,
             description=new.description,
             tags=new.tags,
@@ -149,6 +149,14 @@ def _metadata(text: bytes) -> JsonObject:
 def _remembered(principal: Principal, session_id: str, version: int) -> SessionView:
     """What a replay tells: the id and version, nothing else."""
     record = SessionRecord(
-        SessionKey(principal.tenant, session_id), "", "", "", "", False, 0, 0, version=version
+        key=SessionKey(principal.tenant, session_id),
+        log_id="",
+        flow_kind="",
+        user_id="",
+        org_id="",
+        ephemeral=False,
+        create_time=0,
+        update_time=0,
+        version=version,
     )
     return SessionView(record, 0)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
-
-from pydantic import BaseModel
 
 from flowstate_server.engine.bindings import Binding, Bindings
 from flowstate_server.engine.calls.logs import LogCursor
@@ -17,13 +14,13 @@ from flowstate_server.errors import (
     ValidationFailedError,
     Violation,
 )
-from flowstate_server.flows.client_view import View
-from flowstate_server.flows.flow import Flow
-from flowstate_server.flows.registry import FlowRegistry
 from flowstate_server.model.identity import Principal
 from flowstate_server.model.json_values import Json, encode_json
 from flowstate_server.model.records import Failure, StateRecord
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, session_scope
+from flowstate_server.programs.catalogue import Catalogue
+from flowstate_server.programs.description import FlowDescription
+from flowstate_server.programs.program import HostedFlow
 from flowstate_server.stores.contract.reads import Projection
 from flowstate_server.stores.contract.store import Store
 
@@ -33,7 +30,7 @@ MAX_DERIVED_BYTES = 256 * 1024
 
 
 class Snapshots:
-    def __init__(self, store: Store, registry: FlowRegistry, bindings: Bindings) -> None:
+    def __init__(self, store: Store, registry: Catalogue, bindings: Bindings) -> None:
         self._store = store
         self._registry = registry
         self._bindings = bindings
@@ -47,8 +44,8 @@ class Snapshots:
         for _ in range(RACES):
             binding = await self._bindings.owned(principal, session_id)
             flow = self._registry.get(binding.flow_kind)
-            names = _selected(flow, selectors)
-            keys = _scope_keys(binding, flow)
+            names = _selected(flow.described, selectors)
+            keys = _scope_keys(binding, flow.described)
             shown = {kind: keys[kind] for kind in names if kind in keys}
             read = await self._store.read_projection(binding.key, shown.values())
             if read is None:
@@ -61,7 +58,7 @@ class Snapshots:
 
     async def _snapshot(
         self,
-        flow: Flow,
+        flow: HostedFlow,
         read: Projection,
         shown: Mapping[ScopeKind, ScopeKey],
         names: Mapping[ScopeKind, frozenset[str]],
@@ -70,34 +67,33 @@ class Snapshots:
             await self._project(flow, kind, read.states[key], names[kind]) for kind, key in shown.items()
         ]
         return Snapshot(
-            read.session.key.session_id,
-            scopes,
-            [
+            session_id=read.session.key.session_id,
+            scopes=scopes,
+            active=[
                 ActiveRequest(head.key.request_id, LogCursor(head.log_id, head.sequence))
                 for head in read.active
             ],
-            LogCursor(read.session.log_id, read.head.sequence),
-            read.time,
+            cursor=LogCursor(read.session.log_id, read.head.sequence),
+            time=read.time,
         )
 
     async def _project(
-        self, flow: Flow, kind: ScopeKind, record: StateRecord, names: frozenset[str]
+        self, flow: HostedFlow, kind: ScopeKind, record: StateRecord, names: frozenset[str]
     ) -> ScopeProjection:
-        view = flow.client_views[kind]
-        schema = flow.schemas[kind]
-        state = schema.with_defaults(record.state)
+        shown = flow.described.shown[kind]
+        state = flow.described.schemas[kind].with_defaults(record.state)
         values: dict[str, Json] = {
-            name: state[name] for name in view.expose if name in names and name in state
+            name: state[name] for name in shown.exposed if name in names and name in state
         }
         failures: dict[str, Failure] = {}
-        wanted = [name for name in view.derived if name in names]
-        seen = View(schema.view(BaseModel, record.state))
-        derived = await asyncio.gather(*(view.derive(name, seen) for name in wanted))
-        for name, outcome in zip(wanted, map(_bounded, derived), strict=True):
-            if isinstance(outcome, Failure):
-                failures[name] = outcome
-            else:
-                values[name] = outcome
+        if wanted := [name for name in shown.derived if name in names]:
+            derived = await flow.program.derive(kind, wanted, record.state)
+            for name in wanted:
+                outcome = _bounded(derived[name])
+                if isinstance(outcome, Failure):
+                    failures[name] = outcome
+                else:
+                    values[name] = outcome
         return ScopeProjection(kind, record.version, values, failures)
 
 
@@ -108,19 +104,19 @@ def _bounded(derived: Json | Failure) -> Json | Failure:
     return Failure("INTERNAL", f"the derived value has more than {MAX_DERIVED_BYTES} bytes")
 
 
-def _scope_keys(binding: Binding, flow: Flow) -> dict[ScopeKind, ScopeKey]:
+def _scope_keys(binding: Binding, flow: FlowDescription) -> dict[ScopeKind, ScopeKey]:
     return {
         ScopeKind.SESSION: session_scope(binding.key),
         **shared_scopes(flow, binding.user_id, binding.org_id),
     }
 
 
-def _selected(flow: Flow, selectors: Sequence[Selector]) -> dict[ScopeKind, frozenset[str]]:
+def _selected(flow: FlowDescription, selectors: Sequence[Selector]) -> dict[ScopeKind, frozenset[str]]:
     """The names to show by scope."""
     offered = {
-        kind: frozenset((*view.expose, *view.derived))
+        kind: frozenset((*names.exposed, *names.derived))
         for kind in SHOWN
-        if (view := flow.client_views.get(kind)) is not None
+        if (names := flow.shown.get(kind)) is not None
     }
     if not selectors:
         return {kind: names for kind, names in offered.items() if names}

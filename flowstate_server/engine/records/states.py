@@ -22,8 +22,6 @@ from flowstate_server.errors import (
     ValidationFailedError,
     Violation,
 )
-from flowstate_server.flows.flow import Flow
-from flowstate_server.flows.registry import FlowRegistry
 from flowstate_server.model.clock import micros
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Principal
@@ -38,6 +36,8 @@ from flowstate_server.model.scopes import (
     session_scope,
     user_scope,
 )
+from flowstate_server.programs.catalogue import Catalogue
+from flowstate_server.programs.description import FlowDescription
 from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.writes import (
     ChangeState,
@@ -57,13 +57,13 @@ class _Resolved:
     """A target with its record's key, the flow that governs it, and what must hold for it when it is written."""
 
     key: ScopeKey
-    flow: Flow | None
+    flow: FlowDescription | None
     guard: RequireSession | RequireRun | None = None
 
 
 class States:
     def __init__(
-        self, store: Store, registry: FlowRegistry, bindings: Bindings, settings: EngineSettings
+        self, store: Store, registry: Catalogue, bindings: Bindings, settings: EngineSettings
     ) -> None:
         self._store = store
         self._registry = registry
@@ -152,7 +152,7 @@ class States:
     async def _resolve_session(self, principal: Principal, target: ScopeTarget) -> _Resolved:
         binding = await self._bindings.owned(principal, target.id)
         check_binding(principal, binding, flow_kind=target.flow_kind)
-        flow = self._registry.get(binding.flow_kind)
+        flow = self._registry.get(binding.flow_kind).described
         return _Resolved(session_scope(binding.key), flow, RequireSession(binding.key, binding.log_id))
 
     async def _resolve_request(self, principal: Principal, target: ScopeTarget, writing: bool) -> _Resolved:
@@ -163,7 +163,9 @@ class States:
         check_owner(principal, record.head, record.org_id)
         if writing and record.head.status.ended:
             raise RequestTerminalError(target.id)
-        return _Resolved(request_scope(key), self._registry.get(record.flow_kind), RequireRun(key, None))
+        return _Resolved(
+            request_scope(key), self._registry.get(record.flow_kind).described, RequireRun(key, None)
+        )
 
     def _resolve_shared(
         self, principal: Principal, target: ScopeTarget, path: str, writing: bool
@@ -177,7 +179,7 @@ class States:
                 problem = "must name the flow whose schema governs the write"
                 raise ValidationFailedError((Violation(f"{path}.flow_kind", "required", problem),))
             return _Resolved(user_scope(target.id) if of_user else org_scope(target.id), None)
-        flow = self._registry.get(target.flow_kind)
+        flow = self._registry.get(target.flow_kind).described
         scope = user_scope if of_user else org_scope
         return _Resolved(
             scope(target.id, isolated_flow=flow.kind if flow.isolates(target.kind) else ""), flow

@@ -12,11 +12,12 @@ from flowstate_server.errors import (
     StoreUnavailableError,
 )
 from flowstate_server.model.ids import new_id
-from flowstate_server.model.json_values import JsonObject, encode_json
+from flowstate_server.model.json_values import encode_json
+from flowstate_server.model.payloads import failure_members
 from flowstate_server.model.records import Failure
-from flowstate_server.state.json_profile import to_json
+from flowstate_server.state.plain_json import plain_json
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 ACTION_FAILED = "ACTION_FAILED"
 ACTION_TIMEOUT = "ACTION_TIMEOUT"
@@ -34,8 +35,8 @@ def failure_of(error: BaseException, what: str) -> Failure:
     """
     if isinstance(error, ActionError):
         try:
-            details = to_json(error.details, "/details")
-            to_json([error.code, error.message], "/error")  # text that can be stored
+            details = plain_json(error.details, "/details")
+            plain_json([error.code, error.message], "/error")  # text that can be stored
         except FlowStateError as bad:
             return failure_of(bad, what)
         failure = Failure(
@@ -44,7 +45,7 @@ def failure_of(error: BaseException, what: str) -> Failure:
             details if isinstance(details, dict) else {},
             retryable=error.retryable,
         )
-        size = len(encode_json(failure_payload(failure)))
+        size = len(encode_json(failure_members(failure)))
         if size > MAX_FAILURE_BYTES:
             return failure_of(MessageTooLargeError("The ActionError", size, MAX_FAILURE_BYTES), what)
         return failure
@@ -53,15 +54,5 @@ def failure_of(error: BaseException, what: str) -> Failure:
     if isinstance(error, StoreUnavailableError):
         return Failure(error.reason, "the store could not be reached", retryable=True)
     error_id = new_id("err_")
-    log.error("%s failed, error id %s", what, error_id, exc_info=error)
+    _log.error("%s failed, error id %s", what, error_id, exc_info=error)
     return Failure(INTERNAL, "the action failed", error_id=error_id)
-
-
-def failure_payload(failure: Failure) -> JsonObject:
-    return {
-        "reason": failure.reason,
-        "message": failure.message,
-        "details": failure.details,
-        "error_id": failure.error_id,
-        "retryable": failure.retryable,
-    }

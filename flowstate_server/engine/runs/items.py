@@ -4,35 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from flowstate_server.engine.runs.recorder import Recorder
 from flowstate_server.engine.runs.store_outage import once_back
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import MessageTooLargeError, ValidationFailedError, Violation
-from flowstate_server.flows.context import ItemStream, SessionItems
-from flowstate_server.flows.history import HistoryItem, Tokens, Turns, select_history
 from flowstate_server.model.clock import system_micros
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.items import Audience, Item, ItemKind
-from flowstate_server.model.json_values import Json, JsonObject, encode_json
+from flowstate_server.model.json_values import EMPTY_OBJECT, Json, JsonObject, encode_json
+from flowstate_server.model.payloads import ItemAdded
 from flowstate_server.model.records import RequestHead
-from flowstate_server.state.json_profile import to_json
+from flowstate_server.programs.history import HistoryItem, Tokens, Turns, select_history
+from flowstate_server.programs.run_context import ItemStream, SessionItems
+from flowstate_server.state.plain_json import plain_json
 from flowstate_server.stores.contract.store import Store
-
-
-def _header(item: Item) -> bytes:
-    """The payload of ``item.added``: the item without its content."""
-    described = {
-        "item_id": item.item_id,
-        "kind": item.kind.value,
-        "index": item.index,
-        "role": item.role,
-        "name": item.name,
-        "audiences": sorted(audience.value for audience in item.audiences),
-    }
-    return encode_json({"item": described})
 
 
 def text_content(kind: ItemKind, text: str) -> JsonObject:
@@ -54,19 +42,35 @@ class RunItems:
         self.done: list[HistoryItem] = []
 
     def new(self, kind: ItemKind, role: str, name: str, audiences: Iterable[Audience]) -> Item:
-        item = Item(new_id("item_"), kind, self._next, b"", role, name, frozenset(audiences))
+        item = Item(
+            item_id=new_id("item_"),
+            kind=kind,
+            index=self._next,
+            content=b"",
+            role=role,
+            name=name,
+            audiences=frozenset(audiences),
+        )
         self._next += 1
         return item
 
     def added(self, item: Item, block_path: tuple[str, ...]) -> None:
-        self._recorder.hold(Event(EventType.ITEM_ADDED, _header(item), item.audiences, block_path=block_path))
+        payload = ItemAdded(item).encode()
+        self._recorder.hold(Event(EventType.ITEM_ADDED, payload, item.audiences, block_path=block_path))
 
     def finish(self, item: Item, content: Json, block_path: tuple[str, ...]) -> HistoryItem:
         """Append the item's row with its ``item.done``."""
-        text = encode_json(content)
-        whole = Item(item.item_id, item.kind, item.index, text, item.role, item.name, item.audiences)
+        whole = Item(
+            item_id=item.item_id,
+            kind=item.kind,
+            index=item.index,
+            content=encode_json(content),
+            role=item.role,
+            name=item.name,
+            audiences=item.audiences,
+        )
         self._recorder.hold(
-            Event(EventType.ITEM_DONE, b"{}", item.audiences, block_path=block_path, item=whole)
+            Event(EventType.ITEM_DONE, EMPTY_OBJECT, item.audiences, block_path=block_path, item=whole)
         )
         read = HistoryItem.of(whole, self._head.key.request_id, system_micros())
         self.done.append(read)
@@ -75,22 +79,21 @@ class RunItems:
     def add(
         self,
         kind: ItemKind,
-        content: Any,
+        content: Json,
         role: str,
         name: str,
         audiences: Iterable[Audience],
         block_path: tuple[str, ...],
     ) -> HistoryItem:
         """Append a whole item."""
-        value = to_json(content, "/content")
-        if isinstance(value, str) and kind in (ItemKind.MESSAGE, ItemKind.REASONING):
-            value = text_content(kind, value)
-        size = len(encode_json(value))
+        if isinstance(content, str) and kind in (ItemKind.MESSAGE, ItemKind.REASONING):
+            content = text_content(kind, content)
+        size = len(encode_json(content))
         if size > self._settings.max_item_bytes:
             raise MessageTooLargeError("The item's content", size, self._settings.max_item_bytes)
         item = self.new(kind, role, name, audiences)
         self.added(item, block_path)
-        return self.finish(item, value, block_path)
+        return self.finish(item, content, block_path)
 
     def stream(self, item: Item, block_path: tuple[str, ...]) -> StreamedItem:
         return StreamedItem(self, self._recorder, item, block_path, self._settings.max_item_bytes)
@@ -135,7 +138,7 @@ class StreamedItem(ItemStream):
             raise RuntimeError("the item is finished")
         if not isinstance(text, str):
             raise ValidationFailedError((Violation("/text", "string_type", "must be a string"),))
-        to_json(text, "/text")
+        plain_json(text, "/text")
         size = self._size + len(text.encode())
         if size > self._limit:
             raise MessageTooLargeError("The item's text", size, self._limit)

@@ -11,12 +11,12 @@ from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import MessageTooLargeError, ServiceError, StoreUnavailableError
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.items import Audience
-from flowstate_server.model.json_values import encode_json
+from flowstate_server.model.payloads import ItemDelta
 from flowstate_server.model.scopes import RequestKey, SessionKey
 from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.writes import AppendEvents, Batch, CommitResult, RequireRun, Write
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -30,8 +30,10 @@ class PendingDelta:
     pieces: list[str] = field(default_factory=list)
 
     def event(self) -> Event:
-        payload = {"item_id": self.item_id, "index": self.index, "text": "".join(self.pieces)}
-        return Event(EventType.ITEM_DELTA, encode_json(payload), self.audiences, True, self.block_path)
+        payload = ItemDelta(self.item_id, self.index, "".join(self.pieces))
+        return Event(
+            EventType.ITEM_DELTA, payload.encode(), self.audiences, transient=True, block_path=self.block_path
+        )
 
 
 class Recorder:
@@ -43,12 +45,17 @@ class Recorder:
     """
 
     def __init__(
-        self, store: Store, request: RequestKey, session: SessionKey, process: str, settings: EngineSettings
+        self,
+        store: Store,
+        request: RequestKey,
+        session: SessionKey,
+        process_id: str,
+        settings: EngineSettings,
     ) -> None:
         self._store = store
         self._request = request
         self._session = session
-        self._guard = RequireRun(request, process)
+        self._guard = RequireRun(request, process_id)
         self._settings = settings
         self._held: list[Event | PendingDelta] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -88,7 +95,7 @@ class Recorder:
             else:
                 await asyncio.shield(self._flush_soon())
 
-    async def commit(self, *writes: Write) -> CommitResult:
+    async def write(self, *writes: Write) -> CommitResult:
         """Commit ``writes`` as one batch of this run, directly behind what is held, once the store is there.
 
         Raises:
@@ -96,9 +103,9 @@ class Recorder:
             What the writes raise.
         """
         batch = (self._guard, *writes)
-        return await once_back(lambda: self._commit(batch))
+        return await once_back(lambda: self._write(batch))
 
-    async def _commit(self, batch: Batch) -> CommitResult:
+    async def _write(self, batch: Batch) -> CommitResult:
         # Not beside a flush: if that finds no room, a smaller write may, and would overtake what was emitted before.
         await self.settle()
         held = self.take()
@@ -148,7 +155,7 @@ class Recorder:
             return
         except ServiceError as error:
             # The run has ended elsewhere; its next write learns the same.
-            log.info("events of request %s were refused: %s", self._request.request_id, error)
+            _log.info("events of request %s were refused: %s", self._request.request_id, error)
         self._pause = 0.0
 
     def _schedule(self) -> None:

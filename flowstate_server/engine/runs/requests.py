@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from flowstate_server.engine.bindings import check_owner
 from flowstate_server.engine.calls.runs import Waited
+from flowstate_server.engine.logs.following import Following, topic_of
 from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import RequestNotFoundError, ValidationFailedError, Violation
@@ -14,7 +16,6 @@ from flowstate_server.model.ids import check_id
 from flowstate_server.model.records import RequestRecord, RequestStatus
 from flowstate_server.model.scopes import RequestKey
 from flowstate_server.stores.contract.store import Store
-from flowstate_server.stores.contract.watch import Topic, TopicKind
 from flowstate_server.stores.contract.writes import RequestCancel
 
 MAX_REASON_BYTES = 1024
@@ -64,15 +65,12 @@ class Requests:
         return await self.get(principal, request_id)
 
     async def _wait_elsewhere(self, principal: Principal, request_id: str, timeout: float) -> Waited:
-        key = RequestKey(principal.tenant, request_id)
-        record = await self.get(principal, request_id)
-        try:
-            async with asyncio.timeout(timeout):
-                with self._store.watch((Topic(TopicKind.REQUEST, *key),)) as watch:
-                    record = await self.get(principal, request_id)
-                    while not record.head.status.ended:
-                        await watch.wait()
-                        record = await self.get(principal, request_id)
-        except TimeoutError:
-            pass
+        topic = topic_of(RequestKey(principal.tenant, request_id))
+        with self._store.watch((topic,)) as watch:
+            following = Following(watch, lambda: self.get(principal, request_id))
+            record = await following.next()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    while record.head.status.open:
+                        record = await following.next()
         return Waited(record, done=record.head.status.ended)

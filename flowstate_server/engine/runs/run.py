@@ -8,13 +8,11 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from flowstate_server.engine.runs.block_executor import BlockExecutor, elapsed_since
 from flowstate_server.engine.runs.failures import (
     ACTION_TIMEOUT,
     failure_of,
-    failure_payload,
 )
-from flowstate_server.engine.runs.run_parts import RunParts
+from flowstate_server.engine.runs.program_run import ProgramRun, RunParts
 from flowstate_server.engine.runs.store_outage import FIRST_PAUSE, LONGEST_PAUSE
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import (
@@ -24,25 +22,31 @@ from flowstate_server.errors import (
     RequestTerminalError,
     UnclearCommitError,
 )
-from flowstate_server.flows.action import Action
-from flowstate_server.model.events import EventType
+from flowstate_server.model.clock import elapsed_since
 from flowstate_server.model.frozen import frozen
-from flowstate_server.model.json_values import JsonObject, decode_json, encode_json
+from flowstate_server.model.json_values import decode_json, encode_json
+from flowstate_server.model.payloads import (
+    RequestAborted,
+    RequestCompleted,
+    RequestFailed,
+    RequestInterrupted,
+    Terminal,
+)
 from flowstate_server.model.records import Failure, RequestHead, RequestRecord, RequestStatus
+from flowstate_server.programs.program import Program
 from flowstate_server.stores.contract.writes import FinishRequest
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 ENDED_ELSEWHERE = (LeaseLostError, RequestTerminalError, RequestNotFoundError)
 
 
 @frozen
 class Ending:
-    """How a run ends; ``payload`` is its terminal event's."""
+    """How a run ends, and what its terminal event says."""
 
     status: RequestStatus
-    event: EventType
-    payload: JsonObject
+    told: Terminal
     output: bytes | None = None
     failure: Failure | None = None
 
@@ -61,7 +65,7 @@ class Run:
     def __init__(
         self,
         record: RequestRecord,
-        action: Action[Any, Any],
+        program: Program,
         value: Any,
         parts: RunParts,
         settings: EngineSettings,
@@ -69,7 +73,7 @@ class Run:
     ) -> None:
         self.record = record
         self.ended = asyncio.Event()
-        self._action = action
+        self._program = program
         self._value = value
         self._parts = parts
         self._recorder = parts.recorder
@@ -112,16 +116,27 @@ class Run:
             if ending is not None:
                 await self._finish(ending)
         except ENDED_ELSEWHERE as error:
-            log.warning("request %s was ended elsewhere: %s", self.head.key.request_id, error)
+            _log.warning("request %s was ended elsewhere: %s", self.head.key.request_id, error)
         except Exception as error:
             await self._finish_broken(error)
         finally:
             self._recorder.close()
             body.cancel()
             self.ended.set()
+            self._observed()
+
+    def _observed(self) -> None:
+        record = self.record
+        self._parts.observer.run(
+            flow_kind=record.flow_kind,
+            action=record.action,
+            request_id=record.key.request_id,
+            seconds=time.monotonic() - self._started,
+            outcome=record.head.status.value if record.head.status.ended else "lost",
+        )
 
     async def _body(self) -> Any:
-        return await BlockExecutor(self._parts).execute(self._action.block, self._value, ())
+        return await self._program.execute(self.record.action, self._value, ProgramRun(self._parts))
 
     async def _watch(self, body: asyncio.Task[Any]) -> Ending | None:
         """Wait for the block, or stop it; ``None`` when the request was ended elsewhere."""
@@ -140,7 +155,7 @@ class Run:
         body.cancel()
         await asyncio.wait((body,), timeout=self._settings.cancel_grace)
         if not body.done():
-            log.warning(
+            _log.warning(
                 "a block of request %s ignores its cancellation and is abandoned", self.head.key.request_id
             )
         return None if stop is None else self._stopped(stop)
@@ -160,29 +175,27 @@ class Run:
         return self._failed(failure_of(error, self._described))
 
     def _completed(self, value: Any) -> Ending:
-        output = encode_json(self._action.dump_output(value))
+        output = encode_json(self._program.dump_output(self.record.action, value))
         limit = self._settings.max_output_bytes
         if len(output) > limit:
             raise ActionError("OUTPUT_TOO_LARGE", f"the output has {len(output)} bytes, the limit is {limit}")
-        payload: JsonObject = {"elapsed": elapsed_since(self._started)}
+        elapsed = elapsed_since(self._started)
         if len(output) > self._settings.max_terminal_output_bytes:
-            payload["output_omitted"] = True
+            told = RequestCompleted(elapsed, output_omitted=True)
         else:
-            payload["output"] = decode_json(output)
-        return Ending(RequestStatus.COMPLETED, EventType.REQUEST_COMPLETED, payload, output)
+            told = RequestCompleted(elapsed, decode_json(output))
+        return Ending(RequestStatus.COMPLETED, told, output)
 
     def _failed(self, failure: Failure) -> Ending:
-        payload: JsonObject = {"failure": failure_payload(failure), "elapsed": elapsed_since(self._started)}
-        return Ending(RequestStatus.FAILED, EventType.REQUEST_FAILED, payload, failure=failure)
+        told = RequestFailed(failure, elapsed_since(self._started))
+        return Ending(RequestStatus.FAILED, told, failure=failure)
 
     def _stopped(self, stop: Stop) -> Ending:
         if stop.status is RequestStatus.FAILED:
             return self._failed(Failure(ACTION_TIMEOUT, "the action took too long", retryable=False))
-        event = {
-            RequestStatus.ABORTED: EventType.REQUEST_ABORTED,
-            RequestStatus.INTERRUPTED: EventType.REQUEST_INTERRUPTED,
-        }[stop.status]
-        return Ending(stop.status, event, {"reason": stop.reason})
+        if stop.status is RequestStatus.ABORTED:
+            return Ending(stop.status, RequestAborted(stop.reason))
+        return Ending(stop.status, RequestInterrupted(stop.reason))
 
     async def _finish_broken(self, error: Exception) -> None:
         """The end could not be stored as it was: the request still must not stay in progress."""
@@ -192,10 +205,10 @@ class Run:
             try:
                 return await self._finish(ending)
             except ENDED_ELSEWHERE as elsewhere:
-                log.warning("request %s was ended elsewhere: %s", self.head.key.request_id, elsewhere)
+                _log.warning("request %s was ended elsewhere: %s", self.head.key.request_id, elsewhere)
                 return None
             except Exception:
-                log.exception("request %s can't be ended yet", self.head.key.request_id)
+                _log.exception("request %s can't be ended yet", self.head.key.request_id)
                 await asyncio.sleep(pause)
                 pause = min(LONGEST_PAUSE, pause * 2)
 
@@ -205,18 +218,18 @@ class Run:
         self._parts.items.close_open()
         held = self._recorder.take()
         finish = FinishRequest(
-            self.head.key,
-            ending.status,
-            ending.event,
-            ending.payload,
-            self.record.scopes,
-            ending.output,
-            ending.failure,
+            request=self.head.key,
+            status=ending.status,
+            event=ending.told.type,
+            payload=ending.told.members(),
+            scopes=self.record.scopes,
+            output=ending.output,
+            failure=ending.failure,
         )
         writes = (self._recorder.appended(held), finish) if held else (finish,)
         while True:
             try:
-                result = await self._recorder.commit(*writes)
+                result = await self._recorder.write(*writes)
             except UnclearCommitError:
                 continue  # if it was done after all, the next attempt is refused
             head = result.results[-1].head or self.head

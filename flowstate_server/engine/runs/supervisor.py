@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
+from flowstate_server.engine.logs.following import Following
 from flowstate_server.engine.runs.run import Run
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import LeaseLostError, ServiceError, StoreUnavailableError
 from flowstate_server.model.clock import micros
 from flowstate_server.model.ids import new_id
-from flowstate_server.model.records import RequestStatus
+from flowstate_server.model.records import RequestHead, RequestStatus
 from flowstate_server.model.scopes import RequestKey
 from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.watch import Topic, TopicKind, Watch
 from flowstate_server.stores.contract.writes import FenceProcess, RenewLease
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -36,7 +37,7 @@ class Supervisor:
     """
 
     def __init__(self, store: Store, settings: EngineSettings) -> None:
-        self.process = new_id("proc_")
+        self.process_id = new_id("proc_")
         self._store = store
         self._settings = settings
         self._runs: dict[RequestKey, Run] = {}
@@ -47,7 +48,7 @@ class Supervisor:
         self._stopping = False
 
     async def open(self) -> None:
-        await self._take_lease(self.process)
+        await self._take_lease(self.process_id)
         self._keepers = [
             asyncio.create_task(self._keep_lease(), name="lease"),
             asyncio.create_task(self._follow_cancels(), name="cancels"),
@@ -89,80 +90,79 @@ class Supervisor:
     async def begin_anew(self, fenced: str) -> None:
         """Serve on under a new process id after ``fenced`` was found to be; without effect if that was done before."""
         async with self._renewing:
-            if self.process != fenced:
+            if self.process_id != fenced:
                 return
-            log.warning("process %s was fenced: its runs are abandoned", fenced)
+            _log.warning("process %s was fenced: its runs are abandoned", fenced)
             self._abandon_runs_of(fenced)
-            process = new_id("proc_")
+            process_id = new_id("proc_")
             while True:
                 try:
-                    await self._take_lease(process)
+                    await self._take_lease(process_id)
                     break
                 except StoreUnavailableError:
                     await asyncio.sleep(RETRY_PAUSE)
             self._abandon_runs_of(fenced)  # and those that were just being started
-            self.process = process
+            self.process_id = process_id
             if self._cancels is not None:
                 self._cancels.wake()
 
-    def _abandon_runs_of(self, process: str) -> None:
+    def _abandon_runs_of(self, process_id: str) -> None:
         for run in self._runs.values():
-            if run.head.process == process:
+            if run.head.process == process_id:
                 run.abandon()
 
-    async def _take_lease(self, process: str) -> None:
-        await self._store.commit((RenewLease(process, micros(self._settings.lease), start=True),))
+    async def _take_lease(self, process_id: str) -> None:
+        await self._store.commit((RenewLease(process_id, micros(self._settings.lease), start=True),))
 
     async def _give_up_lease(self) -> None:
         """Tell other servers that this one is gone, so that none has to wait for its lease to expire."""
         try:
             async with asyncio.timeout(FAREWELL_SECONDS):
-                renewed = await self._store.commit((RenewLease(self.process, 0),))
-                await self._store.commit((FenceProcess(self.process, renewed.time),))
+                renewed = await self._store.commit((RenewLease(self.process_id, 0),))
+                await self._store.commit((FenceProcess(self.process_id, renewed.time),))
         except (TimeoutError, ServiceError) as error:
-            log.info("the lease of process %s is left to expire: %s", self.process, error)
+            _log.info("the lease of process %s is left to expire: %s", self.process_id, error)
 
     async def _keep_lease(self) -> None:
         pause = self._settings.renew_interval
         while True:
             await asyncio.sleep(pause)
             pause = self._settings.renew_interval
-            process = self.process
+            process_id = self.process_id
             try:
-                await self._store.commit((RenewLease(process, micros(self._settings.lease)),))
+                await self._store.commit((RenewLease(process_id, micros(self._settings.lease)),))
             except LeaseLostError:
-                await self.begin_anew(process)
+                await self.begin_anew(process_id)
             except StoreUnavailableError:
-                log.warning("the lease of process %s could not be renewed", process)
+                _log.warning("the lease of process %s could not be renewed", process_id)
                 pause = min(pause, RETRY_PAUSE)
             except Exception:
-                log.exception("the renewal of the lease of process %s broke; it is repeated", process)
+                _log.exception("the renewal of the lease of process %s broke; it is repeated", process_id)
                 pause = min(pause, RETRY_PAUSE)
 
     async def _follow_cancels(self) -> None:
-        """Cancel runs that any server was asked to cancel."""
-        while True:
-            process = self.process
-            with self._store.watch((Topic(TopicKind.PROCESS, "", process),)) as self._cancels:
-                while process == self.process:
-                    await self._cancel_asked(process)
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(self._settings.renew_interval):
-                            await self._cancels.wait()
+        """Cancel runs that any server was asked to cancel.
 
-    async def _cancel_asked(self, process: str) -> None:
+        It looks also without a wake-up: one may come before the run that it is about has been started here.
+        """
+        while True:
+            process_id = self.process_id
+            with self._store.watch((Topic(TopicKind.PROCESS, "", process_id),)) as self._cancels:
+                following = Following(self._cancels, partial(self._read_cancelled, process_id))
+                while process_id == self.process_id:
+                    for head in await following.next(at_latest=self._settings.renew_interval):
+                        run = self.find(head.key)
+                        if run is not None:
+                            run.stop(RequestStatus.ABORTED, head.cancel_reason)
+
+    async def _read_cancelled(self, process_id: str) -> Sequence[RequestHead]:
         try:
-            asked = await self._store.read_cancelled(process)
+            return await self._store.read_cancelled(process_id)
         except StoreUnavailableError:
-            log.warning("could not read which requests to cancel")
-            return
+            _log.warning("could not read which requests to cancel")
         except Exception:
-            log.exception("reading which requests to cancel broke; it is repeated")
-            return
-        for head in asked:
-            run = self.find(head.key)
-            if run is not None:
-                run.stop(RequestStatus.ABORTED, head.cancel_reason)
+            _log.exception("reading which requests to cancel broke; it is repeated")
+        return ()
 
     async def _settled(self, seconds: float) -> None:
         """Wait until no run or dispatch is under way, at most ``seconds``."""

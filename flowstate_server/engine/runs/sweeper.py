@@ -11,12 +11,12 @@ from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import LeaseLostError, RequestTerminalError, StoreUnavailableError
 from flowstate_server.model.clock import micros
-from flowstate_server.model.events import EventType
+from flowstate_server.model.payloads import RequestInterrupted
 from flowstate_server.model.records import ProcessRecord, RequestRecord, RequestStatus
 from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.writes import FenceProcess, FinishRequest
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 PAGE = 200
 ROWS = 500
@@ -60,41 +60,42 @@ class Sweeper:
                 await self._end_requests(process.process)
 
     async def _fence(self, process: ProcessRecord, now: int) -> bool:
-        if process.expire_time >= now or process.process == self._supervisor.process:
+        if process.expire_time >= now or process.process == self._supervisor.process_id:
             return False
         try:
             await self._store.commit((FenceProcess(process.process, process.renew_time),))
         except LeaseLostError:
             return False
-        log.warning("process %s fell silent and is fenced", process.process)
+        _log.warning("process %s fell silent and is fenced", process.process)
         return True
 
-    async def _end_requests(self, process: str) -> None:
-        while orphans := await self._store.read_unfinished(process, limit=PAGE):
-            await asyncio.gather(*(self._end(record, process) for record in orphans))
+    async def _end_requests(self, process_id: str) -> None:
+        while orphans := await self._store.read_unfinished(process_id, limit=PAGE):
+            await asyncio.gather(*(self._end(record, process_id) for record in orphans))
 
-    async def _end(self, record: RequestRecord, process: str) -> None:
+    async def _end(self, record: RequestRecord, process_id: str) -> None:
+        told = RequestInterrupted("the server process that ran it was lost")
         finish = FinishRequest(
-            record.key,
-            RequestStatus.INTERRUPTED,
-            EventType.REQUEST_INTERRUPTED,
-            {"reason": "the server process that ran it was lost"},
-            record.scopes,
-            swept=process,
+            request=record.key,
+            status=RequestStatus.INTERRUPTED,
+            event=told.type,
+            payload=told.members(),
+            scopes=record.scopes,
+            swept=process_id,
         )
         try:
             await self._store.commit((finish,))
         except (RequestTerminalError, LeaseLostError):
-            log.info("request %s was ended by another server", record.key.request_id)
+            _log.info("request %s was ended by another server", record.key.request_id)
 
     async def _forever(self) -> None:
         while True:
             try:
                 await self.sweep()
             except StoreUnavailableError:
-                log.warning("the sweep waits for the store")
+                _log.warning("the sweep waits for the store")
             except Exception:
-                log.exception("the sweep broke; it is repeated")
+                _log.exception("the sweep broke; it is repeated")
             interval = self._settings.renew_interval
             await asyncio.sleep(random.uniform(interval / 2, interval))
 

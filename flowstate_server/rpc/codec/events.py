@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
 
 from google.protobuf.message import Message
 
@@ -13,13 +12,10 @@ from flowstate.v1.types_pb2 import (
     AUDIENCE_HISTORY,
     AUDIENCE_INTERNAL,
     Audience as WireAudience,
-    Failure as WireFailure,
 )
+from flowstate_server.model import payloads
 from flowstate_server.model.events import EventRecord, EventType
 from flowstate_server.model.items import Audience, Item
-from flowstate_server.model.json_values import decode_json
-from flowstate_server.model.records import Failure
-from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.rpc.codec.failures import encode_failure
 from flowstate_server.rpc.codec.scopes import encode_scope_kind
 from flowstate_server.rpc.codec.time import encode_micros, encode_time
@@ -30,7 +26,6 @@ _AUDIENCE = {
     Audience.HISTORY: AUDIENCE_HISTORY,
     Audience.INTERNAL: AUDIENCE_INTERNAL,
 }
-Payload = Mapping[str, Any]
 
 
 def encode_event(record: EventRecord) -> pb.Event:
@@ -48,7 +43,7 @@ def encode_event(record: EventRecord) -> pb.Event:
         transient=event.transient,
     )
     case, encode = _PAYLOADS[event.type]
-    getattr(wire, case).CopyFrom(encode(record, decode_json(event.payload) if event.payload else {}))
+    getattr(wire, case).CopyFrom(encode(record))
     return wire
 
 
@@ -56,92 +51,75 @@ def _widest(audiences: Collection[Audience]) -> WireAudience.ValueType:
     return next((wire for audience, wire in _AUDIENCE.items() if audience in audiences), AUDIENCE_INTERNAL)
 
 
-# --- requests
+def _request_created(record: EventRecord) -> Message:
+    created = payloads.RequestCreated.decode(record.event.payload)
+    return pb.RequestCreated(flow_kind=created.flow_kind, action=created.action)
 
 
-def _request_created(record: EventRecord, payload: Payload) -> Message:
-    return pb.RequestCreated(flow_kind=payload["flow_kind"], action=payload["action"])
+def _request_in_progress(record: EventRecord) -> Message:
+    return pb.RequestInProgress(attempt=payloads.RequestInProgress.decode(record.event.payload).attempt)
 
 
-def _request_in_progress(record: EventRecord, payload: Payload) -> Message:
-    return pb.RequestInProgress(attempt=payload["attempt"])
-
-
-def _request_completed(record: EventRecord, payload: Payload) -> Message:
+def _request_completed(record: EventRecord) -> Message:
+    completed = payloads.RequestCompleted.decode(record.event.payload)
     return pb.RequestCompleted(
-        output=encode_value(payload["output"]) if "output" in payload else None,
-        elapsed=encode_micros(payload["elapsed"]),
-        output_omitted=payload.get("output_omitted", False),
-        scope_versions=_scope_versions(payload),
+        output=None if completed.output_omitted else encode_value(completed.output),
+        elapsed=encode_micros(completed.elapsed),
+        output_omitted=completed.output_omitted,
+        scope_versions=_scope_versions(completed),
     )
 
 
-def _request_failed(record: EventRecord, payload: Payload) -> Message:
+def _request_failed(record: EventRecord) -> Message:
+    failed = payloads.RequestFailed.decode(record.event.payload)
     return pb.RequestFailed(
-        failure=_failure(payload),
-        elapsed=encode_micros(payload["elapsed"]),
-        scope_versions=_scope_versions(payload),
+        failure=encode_failure(failed.failure),
+        elapsed=encode_micros(failed.elapsed),
+        scope_versions=_scope_versions(failed),
     )
 
 
-def _request_aborted(record: EventRecord, payload: Payload) -> Message:
-    return pb.RequestAborted(reason=payload["reason"], scope_versions=_scope_versions(payload))
+def _request_aborted(record: EventRecord) -> Message:
+    aborted = payloads.RequestAborted.decode(record.event.payload)
+    return pb.RequestAborted(reason=aborted.reason, scope_versions=_scope_versions(aborted))
 
 
-def _request_interrupted(record: EventRecord, payload: Payload) -> Message:
-    return pb.RequestInterrupted(reason=payload["reason"], scope_versions=_scope_versions(payload))
+def _request_interrupted(record: EventRecord) -> Message:
+    interrupted = payloads.RequestInterrupted.decode(record.event.payload)
+    return pb.RequestInterrupted(reason=interrupted.reason, scope_versions=_scope_versions(interrupted))
 
 
-def _scope_versions(payload: Payload) -> list[pb.ScopeVersion]:
+def _scope_versions(terminal: payloads.Terminal) -> list[pb.ScopeVersion]:
     return [
-        pb.ScopeVersion(scope=encode_scope_kind(ScopeKind(scope)), version=version)
-        for scope, version in payload.get("scope_versions", {}).items()
+        pb.ScopeVersion(scope=encode_scope_kind(scope), version=version)
+        for scope, version in terminal.scope_versions.items()
     ]
 
 
-def _failure(payload: Payload) -> WireFailure:
-    return encode_failure(Failure(**payload["failure"]))
+def _block_started(record: EventRecord) -> Message:
+    return pb.BlockStarted(block_kind=payloads.BlockStarted.decode(record.event.payload).kind)
 
 
-# --- blocks
-
-
-def _block_started(record: EventRecord, payload: Payload) -> Message:
-    return pb.BlockStarted(block_kind=payload["kind"])
-
-
-def _block_completed(record: EventRecord, payload: Payload) -> Message:
-    return pb.BlockCompleted(elapsed=encode_micros(payload["elapsed"]))
-
-
-def _block_failed(record: EventRecord, payload: Payload) -> Message:
-    return pb.BlockFailed(failure=_failure(payload))
-
-
-# --- items
-
-
-def _item_added(record: EventRecord, payload: Payload) -> Message:
-    item = payload["item"]
-    return pb.ItemAdded(
-        item=pb.Item(
-            item_id=item["item_id"],
-            kind=item["kind"],
-            role=item["role"],
-            audiences=_encode_audiences([Audience(name) for name in item["audiences"]]),
-            create_time=encode_time(record.time),
-            request_id=record.request_id,
-            index=item["index"],
-            name=item["name"],
-        )
+def _block_completed(record: EventRecord) -> Message:
+    return pb.BlockCompleted(
+        elapsed=encode_micros(payloads.BlockCompleted.decode(record.event.payload).elapsed)
     )
 
 
-def _item_delta(record: EventRecord, payload: Payload) -> Message:
-    return pb.ItemDelta(item_id=payload["item_id"], index=payload["index"], text=payload["text"])
+def _block_failed(record: EventRecord) -> Message:
+    return pb.BlockFailed(failure=encode_failure(payloads.BlockFailed.decode(record.event.payload).failure))
 
 
-def _item_done(record: EventRecord, payload: Payload) -> Message:
+def _item_added(record: EventRecord) -> Message:
+    return pb.ItemAdded(item=_encode_item(record, payloads.ItemAdded.decode(record.event.payload).item))
+
+
+def _item_delta(record: EventRecord) -> Message:
+    delta = payloads.ItemDelta.decode(record.event.payload)
+    return pb.ItemDelta(item_id=delta.item_id, index=delta.index, text=delta.text)
+
+
+def _item_done(record: EventRecord) -> Message:
     item = record.event.item
     if item is None:
         raise TypeError("an item.done event without its item")
@@ -153,7 +131,7 @@ def _encode_item(record: EventRecord, item: Item) -> pb.Item:
         item_id=item.item_id,
         kind=item.kind.value,
         role=item.role,
-        content=encode_text(item.content),
+        content=encode_text(item.content) if item.content else None,
         audiences=_encode_audiences(item.audiences),
         create_time=encode_time(record.time),
         request_id=record.request_id,
@@ -166,34 +144,34 @@ def _encode_audiences(audiences: Collection[Audience]) -> list[WireAudience.Valu
     return [_AUDIENCE[audience] for audience in (Audience.CLIENT, Audience.HISTORY) if audience in audiences]
 
 
-# --- the others
-
-
-def _state_change(record: EventRecord, payload: Payload) -> Message:
+def _state_change(record: EventRecord) -> Message:
+    change = payloads.StateChange.decode(record.event.payload)
     return pb.StateChange(
-        scope=encode_scope_kind(ScopeKind(payload["scope"])),
-        previous_version=payload["previous_version"],
-        version=payload["version"],
-        changed={pointer: encode_value(value) for pointer, value in payload["changed"].items()},
-        removed=payload["removed"],
-        stale=payload["stale"],
+        scope=encode_scope_kind(change.scope),
+        previous_version=change.previous_version,
+        version=change.version,
+        changed={pointer: encode_value(value) for pointer, value in change.changed.items()},
+        removed=change.removed,
+        stale=change.stale,
     )
 
 
-def _session_metadata_changed(record: EventRecord, payload: Payload) -> Message:
-    return pb.SessionMetadataChanged(paths=payload["paths"], version=payload["version"])
+def _session_metadata_changed(record: EventRecord) -> Message:
+    change = payloads.SessionMetadataChanged.decode(record.event.payload)
+    return pb.SessionMetadataChanged(paths=change.paths, version=change.version)
 
 
-def _status(record: EventRecord, payload: Payload) -> Message:
-    return pb.StatusUpdate(text=payload["text"], progress=payload.get("progress"))
+def _status(record: EventRecord) -> Message:
+    status = payloads.Status.decode(record.event.payload)
+    return pb.StatusUpdate(text=status.text, progress=status.progress)
 
 
-def _custom(record: EventRecord, payload: Payload) -> Message:
-    data = payload.get("data")
-    return pb.CustomEvent(name=payload["name"], data=None if data is None else encode_value(data))
+def _custom(record: EventRecord) -> Message:
+    custom = payloads.Custom.decode(record.event.payload)
+    return pb.CustomEvent(name=custom.name, data=None if custom.data is None else encode_value(custom.data))
 
 
-_PAYLOADS: Mapping[EventType, tuple[str, Callable[[EventRecord, Any], Message]]] = {
+_PAYLOADS: Mapping[EventType, tuple[str, Callable[[EventRecord], Message]]] = {
     EventType.REQUEST_CREATED: ("request_created", _request_created),
     EventType.REQUEST_IN_PROGRESS: ("request_in_progress", _request_in_progress),
     EventType.REQUEST_COMPLETED: ("request_completed", _request_completed),

@@ -67,7 +67,8 @@ def set_request(message: pb.ActionRequest, record: RequestRecord) -> None:
     if record.failure is not None:
         message.failure.CopyFrom(encode_failure(record.failure))
     set_time(message.create_time, head.create_time)
-    set_time(message.start_time, head.create_time)
+    if head.status is not RequestStatus.QUEUED:
+        set_time(message.start_time, head.create_time)
     if head.end_time:
         set_time(message.end_time, head.end_time)
     message.latest.log_id = head.log_id

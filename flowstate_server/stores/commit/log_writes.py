@@ -78,11 +78,11 @@ def log_request_events(work: WorkingSet, head: RequestHead, events: tuple[Event,
 def moved(
     head: RequestHead,
     sequence: int,
-    status: RequestStatus = RequestStatus.IN_PROGRESS,
+    status: RequestStatus | None = None,
     turn: int = 0,
     end_time: Micros = 0,
 ) -> RequestHead:
-    """``head``, of a running request, at ``sequence``. Every batch of a run does this, and ``replace`` takes four times
+    """``head``, of an open request, at ``sequence``. Every batch of a run does this, and ``replace`` takes four times
     as long."""
     return RequestHead(
         head.key,
@@ -92,7 +92,7 @@ def moved(
         head.user_id,
         head.fingerprint,
         head.process,
-        status,
+        status or head.status,
         head.create_time,
         head.cancel_requested,
         head.cancel_reason,

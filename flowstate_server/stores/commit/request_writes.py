@@ -7,8 +7,9 @@ from typing import cast
 
 from flowstate_server.errors import LeaseLostError, RequestAlreadyExistsError
 from flowstate_server.model.events import Event
-from flowstate_server.model.items import Audience
-from flowstate_server.model.json_values import Json, JsonObject, decode_json, encode_json
+from flowstate_server.model.items import FOR_CLIENTS
+from flowstate_server.model.json_values import JsonObject, decode_json, encode_json
+from flowstate_server.model.payloads import ScopeVersions, encode_terminal
 from flowstate_server.model.records import Failure, RequestHead, RequestRecord, RequestStatus
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, request_scope
 from flowstate_server.stores.commit.log_writes import (
@@ -29,8 +30,6 @@ from flowstate_server.stores.contract.writes import (
     RequireRun,
     WriteResult,
 )
-
-_FOR_CLIENTS = frozenset((Audience.CLIENT,))
 
 
 def create_request(work: WorkingSet, write: CreateRequest) -> WriteResult:
@@ -81,8 +80,8 @@ def finish_request(work: WorkingSet, write: FinishRequest) -> WriteResult:
         _require_fenced_owner(work, head, write.swept)
     if not write.status.ended or not write.event.terminal:
         raise ValueError("a request ends with a terminal status and a terminal event")
-    payload: dict[str, Json] = {**write.payload, "scope_versions": _scope_versions(work, write.scopes)}
-    head = log_request_events(work, head, (Event(write.event, encode_json(payload), _FOR_CLIENTS),))
+    payload = encode_terminal(write.payload, _scope_versions(work, write.scopes))
+    head = log_request_events(work, head, (Event(write.event, payload, FOR_CLIENTS),))
     turn = _count_turn(work, head) if write.status is RequestStatus.COMPLETED else 0
     head = moved(head, head.sequence, write.status, turn, work.time)
     work.requests.put(head.key, head)
@@ -113,10 +112,8 @@ def _require_fenced_owner(work: WorkingSet, head: RequestHead, process: str) -> 
         raise LeaseLostError
 
 
-def _scope_versions(work: WorkingSet, scopes: tuple[ScopeKey, ...]) -> JsonObject:
-    return {
-        key.kind.value: work.state_head(key).version for key in scopes if key.kind is not ScopeKind.REQUEST
-    }
+def _scope_versions(work: WorkingSet, scopes: tuple[ScopeKey, ...]) -> ScopeVersions:
+    return {key.kind: work.state_head(key).version for key in scopes if key.kind is not ScopeKind.REQUEST}
 
 
 def _count_turn(work: WorkingSet, head: RequestHead) -> int:

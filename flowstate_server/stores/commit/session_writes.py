@@ -7,8 +7,9 @@ from typing import Any, cast
 
 from flowstate_server.errors import SessionAlreadyExistsError, SessionNotFoundError
 from flowstate_server.model.events import Event, EventType
-from flowstate_server.model.items import Audience
+from flowstate_server.model.items import FOR_CLIENTS
 from flowstate_server.model.json_values import JsonObject, decode_json, encode_json, same_json
+from flowstate_server.model.payloads import SessionMetadataChanged
 from flowstate_server.model.records import SessionHead, SessionRecord
 from flowstate_server.stores.commit.log_writes import (
     live_session,
@@ -65,8 +66,8 @@ def update_session(work: WorkingSet, write: UpdateSession) -> WriteResult:
         return WriteResult(id=session.key.session_id, version=session.version, changed=False, session=session)
     session = replace(session, version=session.version + 1, update_time=work.time, **_as_fields(changed))
     work.sessions.put(session.key, session)
-    payload = encode_json({"paths": list(changed), "version": session.version})
-    event = Event(EventType.SESSION_METADATA_CHANGED, payload, frozenset((Audience.CLIENT,)))
+    told = SessionMetadataChanged(list(changed), session.version)
+    event = Event(EventType.SESSION_METADATA_CHANGED, told.encode(), FOR_CLIENTS)
     if request is None:
         log_events(work, session, (event,))
     else:

@@ -15,6 +15,7 @@ from flowstate_server.model.records import (
     IdempotencyRecord,
     ProcessRecord,
     RequestHead,
+    RequestStatus,
     SessionHead,
     SessionRecord,
     StateHead,
@@ -95,12 +96,14 @@ class Tables:
         known = self.requests.get(head.key)
         self.requests[head.key] = head
         incarnation = (head.session, head.session_log_id)
-        if not head.status.ended:
-            self.active.setdefault(head.session, {})[head.key] = None
+        if head.status is RequestStatus.IN_PROGRESS:
             self.running.setdefault(head.process, {})[head.key] = None
-        elif known is None or not known.status.ended:
+        elif known is not None:
+            _discard(self.running, known.process, head.key)
+        if head.status.open:
+            self.active.setdefault(head.session, {})[head.key] = None
+        elif known is None or known.status.open:
             _discard(self.active, head.session, head.key)
-            _discard(self.running, head.process, head.key)
             if head.turn:
                 insort(self._turns.setdefault(incarnation, []), (head.turn, head.key))
             places = self.places.get(head.key)

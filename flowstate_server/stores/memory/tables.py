@@ -20,6 +20,7 @@ from flowstate_server.model.records import (
     IdempotencyRecord,
     ProcessRecord,
     RequestRecord,
+    RequestStatus,
     SessionHead,
     SessionRecord,
     StateRecord,
@@ -104,12 +105,14 @@ class Tables:
         head = request.head
         known = self.requests.get(head.key)
         self.requests[head.key] = request
-        if not head.status.ended:
-            self.active.setdefault(head.session, {})[head.key] = None
+        if head.status is RequestStatus.IN_PROGRESS:
             self.running.setdefault(head.process, {})[head.key] = None
-        elif known is None or not known.head.status.ended:
+        elif known is not None:
+            _discard(self.running, known.head.process, head.key)
+        if head.status.open:
+            self.active.setdefault(head.session, {})[head.key] = None
+        elif known is None or known.head.status.open:
             _discard(self.active, head.session, head.key)
-            _discard(self.running, head.process, head.key)
             if head.key in self._with_transient:
                 self._ended.append((head.end_time, head.key))
             if head.turn:

@@ -11,7 +11,7 @@ Every write is answered with its version, so whether a store did what it promise
 every answer is what the writes before it make; that real time is respected; that calls over several records are one
 moment. Writes that were never answered may have happened or not. :func:`check_log` and :func:`check_tails` do the like
 for event logs. Clients in other processes give their recorder a file; :func:`read_history` puts the files together.
-Over gRPC use ``flowstate_server.testing.history.recorded_client.RecordedStates``, which needs the client.
+Over gRPC use ``flowstate_server.testing.recorded_client.RecordedStates``, which needs the client.
 """
 
 from flowstate_server.testing.history.calls import (

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from flowstate_server.model.events import EventRecord, EventType
 from flowstate_server.model.frozen import frozen
 from flowstate_server.testing.history.violations import Kind, Violation
 
-if TYPE_CHECKING:
-    from flowstate_client import Event
+
+class ClientEvent(Protocol):
+    """What ``flowstate_client.Event`` has of its place in the logs."""
+
+    @property
+    def sequence(self) -> int: ...
+
+    @property
+    def session_sequence(self) -> int: ...
+
+    @property
+    def type(self) -> str: ...
 
 
 @frozen
@@ -30,7 +40,7 @@ def entries_of(events: Iterable[EventRecord], *, of_session: bool = False) -> li
     ]
 
 
-def entries_of_client(events: Iterable[Event], *, of_session: bool = False) -> list[Entry]:
+def entries_of_client(events: Iterable[ClientEvent], *, of_session: bool = False) -> list[Entry]:
     """Events as a client was given them."""
     return [
         Entry(event.session_sequence if of_session else event.sequence, event.type, event) for event in events

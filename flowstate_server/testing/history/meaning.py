@@ -7,17 +7,15 @@ from functools import partial
 
 from flowstate_server.model.json_values import JsonObject, encode_json, same_json
 from flowstate_server.model.records import StateRecord
-from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.schemas.scope_schema import ScopeSchema
 from flowstate_server.state.apply import apply, difference
 from flowstate_server.state.operations import Operation
-from flowstate_server.state.schema import StateSchema
+from flowstate_server.state.rules import NO_RULES
 from flowstate_server.stores.contract.writes import NO_CHANGE, Change, Changed, NoChange
 from flowstate_server.testing.history.calls import Key
 
-Schemas = Callable[[Key], StateSchema | None]
+Schemas = Callable[[Key], ScopeSchema | None]
 """The schema that governs a record; ``None``: anything may be stored, nothing has a default."""
-
-_NO_SCHEMA = StateSchema(ScopeKind.USER)
 
 
 def no_schema(_: Key) -> None:
@@ -25,16 +23,16 @@ def no_schema(_: Key) -> None:
 
 
 def applied(
-    state: JsonObject, operations: Sequence[Operation], schema: StateSchema | None
+    state: JsonObject, operations: Sequence[Operation], schema: ScopeSchema | None
 ) -> JsonObject | None:
     """The state after ``operations``, ``None`` if they change nothing. Raises what refuses them."""
-    after = apply(state, operations, schema or _NO_SCHEMA)
+    after = apply(state, operations, schema or NO_RULES)
     if schema is not None:
         after = after.checked(schema)
     return None if difference(state, after).empty else after.state
 
 
-def same_state(one: JsonObject, other: JsonObject, schema: StateSchema | None) -> bool:
+def same_state(one: JsonObject, other: JsonObject, schema: ScopeSchema | None) -> bool:
     """Whether two states are equal, defaults shown or not."""
     if schema is not None:
         one, other = schema.with_defaults(one), schema.with_defaults(other)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from flowstate_server.errors import FlowStateError
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import JsonObject, canonical_json
-from flowstate_server.state.schema import StateSchema
+from flowstate_server.schemas.scope_schema import ScopeSchema
 from flowstate_server.stores.contract.writes import Exists, Precondition
 from flowstate_server.testing.history.calls import Answer, Call, Delete, Write
 from flowstate_server.testing.history.meaning import applied, same_state
@@ -39,7 +39,7 @@ class TooManyUnanswered(ValueError):
 class Replay:
     """The replay of one record; :attr:`branches` are what it may be in the end."""
 
-    def __init__(self, track: Track, schema: StateSchema | None) -> None:
+    def __init__(self, track: Track, schema: ScopeSchema | None) -> None:
         self.track = track
         self.kinds = unanswered_of(track)
         self.branches = [Branch({}, False, (0,) * len(self.kinds))]

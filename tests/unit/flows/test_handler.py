@@ -280,6 +280,8 @@ def test_refuses_wrong_arguments() -> None:
         handler(name="")(shout.__wrapped__)
     with pytest.raises(FlowDefinitionError, match="a handler's name must hold no control character"):
         handler(name="a\nb")(shout.__wrapped__)
+    with pytest.raises(FlowDefinitionError, match="must not end with # and a number, as 'search#2' does"):
+        handler(name="search#2")(shout.__wrapped__)
     with pytest.raises(FlowDefinitionError, match="a handler is made of a function, not SyncHandler"):
         handler(cast("Callable[[Any, Any], Awaitable[None]]", length))
     with pytest.raises(FlowDefinitionError, match="a handler is made of a function, not ModelMetaclass"):

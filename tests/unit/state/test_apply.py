@@ -15,10 +15,10 @@ from flowstate_server.errors import (
 )
 from flowstate_server.model.json_values import canonical_json
 from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.schemas.pydantic.merge import Declaration, merge_declarations
 from flowstate_server.state import operations as op
 from flowstate_server.state.apply import apply
 from flowstate_server.state.json_pointer import parse_pointer
-from flowstate_server.state.merge import Declaration, merge_declarations
 from flowstate_server.state.operations import (
     Append,
     DeleteRecord,

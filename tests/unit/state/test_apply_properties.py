@@ -11,10 +11,10 @@ from pydantic import BaseModel
 from flowstate_server.errors import PathInvalidError, StateTestFailedError, StateTypeConflictError
 from flowstate_server.model.json_values import Json, JsonObject, canonical_json, encode_json
 from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.schemas.pydantic.merge import Declaration, merge_declarations
 from flowstate_server.state.apply import apply, difference
 from flowstate_server.state.difference import Difference
 from flowstate_server.state.json_pointer import Pointer, parse_pointer
-from flowstate_server.state.merge import Declaration, merge_declarations
 from flowstate_server.state.operations import (
     Append,
     DeleteRecord,

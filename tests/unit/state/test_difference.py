@@ -7,10 +7,10 @@ from pydantic import BaseModel
 
 from flowstate_server.model.json_values import JsonObject
 from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.schemas.pydantic.merge import Declaration, merge_declarations
 from flowstate_server.state import operations as op
 from flowstate_server.state.apply import Applied, apply, difference
 from flowstate_server.state.difference import MAX_FIELD_BYTES, Difference, difference_at
-from flowstate_server.state.merge import Declaration, merge_declarations
 from flowstate_server.state.operations import Operation
 
 

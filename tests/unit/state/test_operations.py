@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from flowstate_server.errors import JsonInvalidError, JsonLimitError, JsonNumberError, PathInvalidError
+from flowstate_server.schemas.pydantic.python_values import to_json
 from flowstate_server.state import operations as op
 from flowstate_server.state.operations import (
     Append,
@@ -29,15 +30,25 @@ class State(BaseModel):
 
 
 def test_each_constructor_makes_its_operation() -> None:
-    assert op.set_state({"a": NOON}) == (SetValue((), {"a": "2026-01-02T12:00:00Z"}),)
-    assert op.set_state(State()) == (SetValue((), {"a": 1}),)
+    assert op.set_state({"a": (1,)}) == (SetValue((), {"a": [1]}),)
     assert op.patch_state({"a": (1,)}) == (Merge((), {"a": [1]}),)
     assert op.inc_state({"a": 1, "b/c": -0.5}) == (Increment(("a",), 1), Increment(("b/c",), -0.5))
-    assert op.push_state("a", [NOON, 1]) == (Append(("a",), ("2026-01-02T12:00:00Z", 1)),)
+    assert op.push_state("a", ["x", 1]) == (Append(("a",), ("x", 1)),)
     assert op.set_state_record("a", "k/k", {"x": 1}) == (PutRecord(("a",), "k/k", {"x": 1}),)
     assert op.delete_state_record("a", "k") == (DeleteRecord(("a",), "k"),)
     assert op.unset_state(["a", "b"]) == (Remove(("a",)), Remove(("b",)))
     assert op.unset_state("ab") == (Remove(("ab",)),)
+
+
+def test_values_become_json_by_the_converter_that_is_given() -> None:
+    noon = "2026-01-02T12:00:00Z"
+    assert op.set_state({"a": NOON}, to_json) == (SetValue((), {"a": noon}),)
+    assert op.set_state(State(), to_json) == (SetValue((), {"a": 1}),)
+    assert op.patch_state({"a": NOON}, to_json) == (Merge((), {"a": noon}),)
+    assert op.push_state("a", [NOON, 1], to_json) == (Append(("a",), (noon, 1)),)
+    assert op.set_state_record("a", "k", NOON, to_json) == (PutRecord(("a",), "k", noon),)
+    with pytest.raises(JsonInvalidError, match="/a: a value of type datetime is not JSON"):
+        op.patch_state({"a": NOON})
 
 
 def test_the_author_keeps_no_hold_on_what_was_given() -> None:

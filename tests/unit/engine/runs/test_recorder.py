@@ -74,7 +74,7 @@ async def test_what_is_held_goes_ahead_of_the_next_write_in_a_batch_of_its_own()
     run = recorder(log)
     run.hold(event("1"))
     run.hold(event("2"))
-    await run.commit(WRITE)
+    await run.write(WRITE)
     assert log.names() == [["1", "2"], ["write"]]
     assert all(batch[0] == RequireRun(REQUEST, "process") for batch in log.batches)
 
@@ -83,7 +83,7 @@ async def test_no_write_overtakes_what_another_has_ahead() -> None:
     log = Log()
     run = recorder(log)
     run.hold(event("1"))
-    await asyncio.gather(run.commit(WRITE), run.commit(WRITE))
+    await asyncio.gather(run.write(WRITE), run.write(WRITE))
     assert log.names() == [["1"], ["write"], ["write"]]
 
 
@@ -93,8 +93,8 @@ async def test_a_refused_write_takes_no_event_with_it() -> None:
     run = recorder(log)
     run.hold(event("1"))
     with pytest.raises(InternalError):
-        await run.commit(WRITE)
-    await run.commit(WRITE)
+        await run.write(WRITE)
+    await run.write(WRITE)
     assert log.names() == [["1"], ["write"], ["write"]]
 
 
@@ -123,7 +123,7 @@ async def test_adjacent_deltas_of_one_item_become_one_event() -> None:
     run = recorder(log)
     for index, (item, text) in enumerate([("a", "x"), ("a", "y"), ("b", "z"), ("a", "w")]):
         run.hold_delta(item, index, text, CLIENT, ())
-    await run.commit(WRITE)
+    await run.write(WRITE)
     written = [decode_json(name) for name in log.names()[0]]
     assert written == [
         {"item_id": "a", "index": 0, "text": "xy"},
@@ -139,7 +139,7 @@ async def test_events_the_store_could_not_take_are_held_again() -> None:
     run.hold(event("1"))
     await run.flush()
     run.hold(event("2"))
-    await run.commit(WRITE)
+    await run.write(WRITE)
     assert log.names() == [["1"], ["1", "2"], ["write"]]
 
 
@@ -171,4 +171,4 @@ async def test_a_lost_lease_is_the_next_writes_business() -> None:
     run.hold(event("1"))
     await run.flush()
     with pytest.raises(LeaseLostError):
-        await run.commit(WRITE)
+        await run.write(WRITE)

@@ -26,7 +26,7 @@ from flowstate_server.rpc.codec.state import (
     encode_committed,
     encode_states,
 )
-from flowstate_server.state.merge import Declaration, merge_declarations
+from flowstate_server.schemas.pydantic.merge import Declaration, merge_declarations
 from flowstate_server.state.operations import (
     Append,
     DeleteRecord,

@@ -1,0 +1,153 @@
+"""Pages and tails of logs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+from flowstate_server.engine.bindings import Bindings, check_owner
+from flowstate_server.engine.calls.logs import EventList, LogCursor, TailCall, TailFrame
+from flowstate_server.engine.logs.following import Following, topic_of
+from flowstate_server.engine.logs.projection import EventProjector
+from flowstate_server.engine.logs.tail_progress import TailProgress
+from flowstate_server.engine.settings import EngineSettings
+from flowstate_server.errors import (
+    CursorAheadError,
+    CursorInvalidError,
+    CursorLogMismatchError,
+    RequestNotFoundError,
+    ServiceError,
+)
+from flowstate_server.model.identity import Plane, Principal
+from flowstate_server.model.ids import check_id
+from flowstate_server.model.records import RequestHead
+from flowstate_server.model.scopes import RequestKey
+from flowstate_server.observation import OK, Observer
+from flowstate_server.programs.catalogue import Catalogue
+from flowstate_server.stores.contract.reads import EventPage
+from flowstate_server.stores.contract.store import Store
+
+
+class Events:
+    """Serves request logs: pages and tails.
+
+    A tail holds a position, not a queue: it waits for a wake-up, reads what lies after its position and hands it over
+    before it reads on. A slow reader costs one page of memory and slows nobody.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Catalogue,
+        bindings: Bindings,
+        settings: EngineSettings,
+        observer: Observer,
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._bindings = bindings
+        self._settings = settings
+        self._observer = observer
+
+    async def list(self, principal: Principal, request_id: str, after: int, page_size: int) -> EventList:
+        """One page of what the caller's plane may see of the log after sequence ``after``."""
+        key = RequestKey(principal.tenant, check_id("request_id", request_id))
+        if after < 0:
+            raise CursorInvalidError("a sequence is not negative")
+        page = await self._page(key, after, page_size, self._settings.max_page_bytes)
+        projector = await self._projector(principal, page.head)
+        if after > page.head.sequence:
+            raise CursorAheadError(after, page.head.sequence)
+        return EventList(
+            projector.visible(page.events),
+            LogCursor(page.head.log_id, page.end),
+            end_of_log=page.end == page.head.sequence,
+        )
+
+    async def follow(self, principal: Principal, call: TailCall) -> AsyncIterator[TailFrame]:
+        """The frames of a tail; see ``flowstate.v1.TailEventsResponse``. Ends with :class:`TailEnded`."""
+        key = RequestKey(principal.tenant, check_id("request_id", call.request_id))
+        heartbeat = self._heartbeat(call.heartbeat)
+        position = max(0, call.cursor.sequence)
+        with self._store.watch((topic_of(key),)) as watch:
+            following = Following(watch, lambda: self._page(key, position), more=_is_cut)
+            page = await following.next()
+            projector = await self._projector(principal, page.head)
+            position = _start(call, page.head)
+            if call.latest:
+                page = EventPage((), page.head, position)
+            progress = TailProgress(page.head.log_id, position, heartbeat)
+            with self._observed(principal.plane, progress):
+                yield progress.started(page.head.sequence)
+                while True:
+                    for frame in progress.page(page, projector.visible(page.events)):
+                        yield frame
+                    position, latest = progress.position, page.head.sequence
+                    if position == latest:
+                        for frame in progress.caught_up():
+                            yield frame
+                        if page.head.status.ended or call.replay_only:
+                            yield progress.ended(terminal=page.head.status.ended)
+                            return
+                    elif progress.patience <= 0:
+                        yield progress.heartbeat(latest)
+                    while (news := await following.within(progress.patience)) is None:
+                        yield progress.heartbeat(latest)
+                    page = news
+
+    @contextmanager
+    def _observed(self, plane: Plane, progress: TailProgress) -> Iterator[None]:
+        began = time.monotonic()
+        outcome = "left"
+        try:
+            yield
+            outcome = OK
+        except ServiceError as error:
+            outcome = error.reason.value
+            raise
+        finally:
+            seconds = time.monotonic() - began
+            self._observer.tail(plane=plane.value, seconds=seconds, events=progress.events, outcome=outcome)
+
+    async def _page(
+        self, key: RequestKey, after: int, limit: int | None = None, max_bytes: int | None = None
+    ) -> EventPage:
+        settings = self._settings
+        page = await self._store.read_events(
+            key,
+            after=after,
+            limit=limit or settings.batch_events,
+            max_bytes=max_bytes or settings.batch_bytes,
+        )
+        if page is None:
+            raise RequestNotFoundError(key.request_id)
+        return page
+
+    async def _projector(self, principal: Principal, head: RequestHead) -> EventProjector:
+        """Shows the log to its owner; to anyone else there is none."""
+        binding = await self._bindings.find(head.session)
+        check_owner(principal, head, "" if binding is None else binding.org_id)
+        flow = self._registry.find(binding.flow_kind) if binding is not None else None
+        return EventProjector(principal.plane, None if flow is None else flow.described)
+
+    def _heartbeat(self, asked: float) -> float:
+        if asked <= 0:
+            return self._settings.heartbeat
+        return min(max(asked, self._settings.min_heartbeat), self._settings.max_heartbeat)
+
+
+def _start(call: TailCall, head: RequestHead) -> int:
+    if call.latest:
+        return head.sequence
+    if call.cursor.sequence < 0:
+        raise CursorInvalidError("a sequence is not negative")
+    if call.cursor.log_id and call.cursor.log_id != head.log_id:
+        raise CursorLogMismatchError(head.log_id)
+    if call.cursor.sequence > head.sequence:
+        raise CursorAheadError(call.cursor.sequence, head.sequence)
+    return call.cursor.sequence
+
+
+def _is_cut(page: EventPage) -> bool:
+    return page.end < page.head.sequence

@@ -1,0 +1,62 @@
+"""The one loop that follows what a store keeps: watch, read until there is nothing new, wait, and again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+from flowstate_server.model.scopes import RequestKey, SessionKey
+from flowstate_server.stores.contract.watch import Topic, TopicKind, Watch
+
+T = TypeVar("T")
+
+
+def topic_of(log: RequestKey | SessionKey) -> Topic:
+    """What to watch for news of a log."""
+    kind = TopicKind.SESSION if isinstance(log, SessionKey) else TopicKind.REQUEST
+    return Topic(kind, *log)
+
+
+class Following(Generic[T]):
+    """Readings of what ``watch`` tells of, the first at once, each further one when there may be news.
+
+    The watch is open already, so that what is committed after the first reading wakes it. A wake-up is only a hint: a
+    reading may find nothing new. ``more`` says of a reading that the next one would find something already.
+    """
+
+    def __init__(
+        self, watch: Watch, read: Callable[[], Awaitable[T]], more: Callable[[T], bool] | None = None
+    ) -> None:
+        self._watch = watch
+        self._read = read
+        self._more = more
+        self._caught_up = False
+
+    async def next(self, at_latest: float | None = None) -> T:
+        """The next reading, at the latest after so many seconds."""
+        if self._caught_up:
+            await self._woken(at_latest)
+        return await self._reading()
+
+    async def within(self, seconds: float) -> T | None:
+        """The next reading, or ``None`` if there was no reason for one in so many seconds."""
+        if self._caught_up and not await self._woken(seconds):
+            return None
+        return await self._reading()
+
+    async def _reading(self) -> T:
+        self._caught_up = False  # should this one break
+        reading = await self._read()
+        self._caught_up = self._more is None or not self._more(reading)
+        return reading
+
+    async def _woken(self, seconds: float | None) -> bool:
+        if seconds is not None and seconds <= 0:
+            return False
+        try:
+            async with asyncio.timeout(seconds):
+                await self._watch.wait()
+        except TimeoutError:
+            return False
+        return True

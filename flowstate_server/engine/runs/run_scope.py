@@ -1,0 +1,115 @@
+"""A run's scopes: what it knows of each record, and its way to the store."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from contextlib import asynccontextmanager
+from typing import Generic, TypeVar
+
+from flowstate_server.engine.runs.recorder import Recorder
+from flowstate_server.engine.runs.store_outage import once_back
+from flowstate_server.engine.state_change import ChangeRules, state_change
+from flowstate_server.errors import ConcurrentModificationError, VersionMismatchError
+from flowstate_server.model.records import StateRecord
+from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind
+from flowstate_server.state.operations import Operation
+from flowstate_server.state.write import StateWrite
+from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.contract.writes import AtVersion, ChangeState
+
+KeyT = TypeVar("KeyT", bound=Hashable)
+
+FIRST_PAUSE = 0.002
+LONGEST_PAUSE = 0.25
+
+
+class KeyedLocks(Generic[KeyT]):
+    """One lock a key, first come, first served, kept only while somebody holds or waits for it."""
+
+    def __init__(self) -> None:
+        self._locks: dict[KeyT, tuple[asyncio.Lock, int]] = {}
+
+    @asynccontextmanager
+    async def hold(self, key: KeyT) -> AsyncIterator[None]:
+        lock, users = self._locks.get(key, (asyncio.Lock(), 0))
+        self._locks[key] = (lock, users + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._locks[key]
+            if users == 1:
+                del self._locks[key]
+            else:
+                self._locks[key] = (lock, users - 1)
+
+
+class RunScope:
+    """One scope of one run: the newest record that the run has seen, and its way to the store.
+
+    The run notes the incarnation of a record that existed when it was dispatched: once that is deleted, its writes
+    are refused. A record that did not exist may be created by whoever comes first.
+    """
+
+    def __init__(
+        self,
+        record: StateRecord,
+        rules: ChangeRules,
+        request: RequestKey,
+        recorder: Recorder,
+        store: Store,
+        locks: KeyedLocks[ScopeKey],
+        cas_attempts: int,
+    ) -> None:
+        self.record = record
+        self.rules = rules
+        self._incarnation: str | None = None
+        self._request = request
+        self._recorder = recorder
+        self._store = store
+        self._locks = locks
+        self._cas_attempts = cas_attempts
+        self._learn(record)
+
+    async def write(
+        self, operations: Sequence[Operation], path: tuple[str, ...], *, at: int | None = None
+    ) -> StateWrite:
+        change = state_change(operations, self.rules, path)
+        precondition = None if at is None else AtVersion(at)
+        result = await self._recorder.write(
+            ChangeState(self.record.key, change, precondition, self._request, self._incarnation)
+        )
+        written = result.results[-1]
+        if written.state is not None:
+            self._learn(written.state)
+        return StateWrite(written.version, written.changed)
+
+    async def refresh(self) -> StateRecord:
+        loaded = await once_back(lambda: self._store.load_states((self.record.key,)))
+        self._learn(loaded[self.record.key])
+        return self.record
+
+    async def swap(
+        self, change: Callable[[StateRecord], Sequence[Operation]], path: tuple[str, ...]
+    ) -> StateWrite:
+        """Compare-and-swap until it holds, at most ``cas_attempts`` times; contenders of this process queue."""
+        async with self._locks.hold(self.record.key):
+            for attempt in range(self._cas_attempts):
+                if attempt:
+                    pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**attempt)
+                    await asyncio.sleep(random.uniform(pause / 2, pause))
+                record = await self.refresh()
+                try:
+                    return await self.write(change(record), path, at=record.version)
+                except VersionMismatchError:
+                    continue
+        raise ConcurrentModificationError(self.record.key.kind, self._cas_attempts)
+
+    def _learn(self, record: StateRecord) -> None:
+        if record.version >= self.record.version:
+            self.record = record
+        shared = record.key.kind in (ScopeKind.USER, ScopeKind.ORG)
+        if shared and record.exists and self._incarnation is None:
+            self._incarnation = record.incarnation

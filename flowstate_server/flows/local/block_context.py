@@ -1,0 +1,162 @@
+"""The context that a block is given."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, TypeVar
+
+from pydantic import BaseModel
+
+from flowstate_server.errors import ValidationFailedError, Violation
+from flowstate_server.flows.block import Block
+from flowstate_server.flows.context import SEEN_BY_ALL, Context, SessionHandle
+from flowstate_server.flows.local.block_scope import BlockScope
+from flowstate_server.flows.local.block_session import BlockSession
+from flowstate_server.flows.local.local_run import LocalRun
+from flowstate_server.flows.scope import ScopeHandle
+from flowstate_server.model.events import Event
+from flowstate_server.model.items import Audience, ItemKind
+from flowstate_server.model.payloads import Custom, Payload, Status
+from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.programs.history import HistoryItem
+from flowstate_server.programs.run_context import ItemStream, ScopeAccess
+from flowstate_server.schemas.pydantic.python_values import to_json
+from flowstate_server.schemas.pydantic.schema import ModelSchema
+
+T = TypeVar("T")
+InputT = TypeVar("InputT")
+OutputT = TypeVar("OutputT")
+
+
+class Executor(Protocol):
+    """Runs a block as the execution that ``path`` names."""
+
+    async def execute(
+        self, block: Block[InputT, OutputT], value: InputT, path: tuple[str, ...]
+    ) -> OutputT: ...
+
+
+class BlockContext(Context[Any, Any, Any, Any]):
+    """One block's context in a run; scopes show the state models that the block declares."""
+
+    def __init__(
+        self, local: LocalRun, executor: Executor, block: Block[Any, Any], path: tuple[str, ...]
+    ) -> None:
+        self._local = local
+        self._run = local.run
+        self._executor = executor
+        self._block = block
+        self._path = path
+        self._passes: dict[str, int] = {}
+        self._failures: list[Exception] = []
+        self._scopes: dict[ScopeKind, BlockScope[Any]] = {}
+        self._session: BlockSession[Any] | None = None
+
+    @property
+    def request_id(self) -> str:
+        return self._run.request_id
+
+    @property
+    def session(self) -> SessionHandle[Any]:
+        if self._session is None:
+            self._session = BlockSession(self._run, *self._scope_parts(ScopeKind.SESSION))
+        return self._session
+
+    @property
+    def user(self) -> ScopeHandle[Any]:
+        return self._scope(ScopeKind.USER)
+
+    @property
+    def org(self) -> ScopeHandle[Any] | None:
+        return self._scope(ScopeKind.ORG) if ScopeKind.ORG in self._run.scopes else None
+
+    @property
+    def request(self) -> ScopeHandle[Any]:
+        return self._scope(ScopeKind.REQUEST)
+
+    def message(
+        self, role: str = "assistant", *, name: str = "", audiences: Iterable[Audience] = SEEN_BY_ALL
+    ) -> AbstractAsyncContextManager[ItemStream]:
+        return self._run.stream_item(
+            ItemKind.MESSAGE, role=role, name=name, audiences=audiences, path=self._path
+        )
+
+    def reasoning(
+        self, *, name: str = "", audiences: Iterable[Audience] = SEEN_BY_ALL
+    ) -> AbstractAsyncContextManager[ItemStream]:
+        return self._run.stream_item(ItemKind.REASONING, name=name, audiences=audiences, path=self._path)
+
+    async def add_item(
+        self,
+        kind: ItemKind | str,
+        content: Any,
+        *,
+        role: str = "",
+        name: str = "",
+        audiences: Iterable[Audience] = SEEN_BY_ALL,
+    ) -> HistoryItem:
+        kind, value = ItemKind(kind), to_json(content, "/content")
+        return await self._run.add_item(
+            kind, value, role=role, name=name, audiences=audiences, path=self._path
+        )
+
+    async def emit(
+        self, name: str, data: Any = None, *, audience: Audience = Audience.INTERNAL, transient: bool = False
+    ) -> None:
+        payload = Custom(_text(name, "/name"), to_json(data, "/data"))
+        await self._hold(payload, Audience(audience), transient)
+
+    async def status(self, text: str, progress: float | None = None) -> None:
+        text = _text(text, "/text")
+        if progress is not None:
+            if not 0 <= progress <= 1:
+                raise ValidationFailedError((Violation("/progress", "range", "must be between 0 and 1"),))
+            progress = float(progress)
+        await self._hold(Status(text, progress), Audience.CLIENT, transient=True)
+
+    def run(self, operation: Coroutine[Any, Any, T], /) -> T:
+        return asyncio.run_coroutine_threadsafe(operation, self._local.loop).result()
+
+    async def execute(self, block: Block[InputT, OutputT], value: InputT, /) -> OutputT:
+        try:
+            return await self._executor.execute(block, value, self._path_of_next(block.name))
+        except Exception as failure:
+            self._failures.append(failure)
+            raise
+
+    def is_of_child(self, failure: Exception) -> bool:
+        """Whether ``failure`` came out of a block that this one ran, which has told it."""
+        return any(failure is known for known in self._failures)
+
+    def _path_of_next(self, name: str) -> tuple[str, ...]:
+        """Passes of a block under one parent carry a number from the second on."""
+        passes = self._passes[name] = self._passes.get(name, 0) + 1
+        return (*self._path, name if passes == 1 else f"{name}#{passes}")
+
+    async def _hold(self, payload: Payload, audience: Audience, transient: bool) -> None:
+        event = Event(
+            payload.type, payload.encode(), frozenset((audience,)), transient=transient, block_path=self._path
+        )
+        self._run.hold(event)
+        await self._run.room()
+
+    def _scope(self, kind: ScopeKind) -> BlockScope[Any]:
+        scope = self._scopes.get(kind)
+        if scope is None:
+            scope = self._scopes[kind] = BlockScope(*self._scope_parts(kind))
+        return scope
+
+    def _scope_parts(self, kind: ScopeKind) -> tuple[ScopeAccess, ModelSchema, type[Any], tuple[str, ...]]:
+        """The scope, and what the block reads it through: its own model, else the flow's."""
+        local = self._local
+        model = self._block.state_models.get(kind) or local.state_models.get(kind) or BaseModel
+        return self._run.scopes[kind], local.schemas[kind], model, self._path
+
+
+def _text(value: str, path: str) -> str:
+    text = to_json(value, path)
+    if not isinstance(text, str):
+        raise ValidationFailedError((Violation(path, "string_type", "must be a string"),))
+    return text

@@ -1,0 +1,49 @@
+"""Runs blocks, each with a context of its own, between its ``block.…`` events."""
+
+from __future__ import annotations
+
+import time
+from typing import TypeVar
+
+from flowstate_server.flows.block import Block
+from flowstate_server.flows.local.block_context import BlockContext
+from flowstate_server.flows.local.local_run import LocalRun
+from flowstate_server.model.clock import elapsed_since
+from flowstate_server.model.events import Event
+from flowstate_server.model.items import INTERNAL
+from flowstate_server.model.payloads import BlockCompleted, BlockFailed, BlockStarted, Payload
+from flowstate_server.model.records import Failure
+
+InputT = TypeVar("InputT")
+OutputT = TypeVar("OutputT")
+
+
+class BlockExecutor:
+    def __init__(self, local: LocalRun) -> None:
+        self._local = local
+
+    async def execute(self, block: Block[InputT, OutputT], value: InputT, path: tuple[str, ...]) -> OutputT:
+        """Run a block as the execution that ``path`` names. A failure is told once, by the block in which it arose."""
+        self._hold(BlockStarted(block.kind), path)
+        started = time.monotonic()
+        context = BlockContext(self._local, self, block, path)
+        outcome = "cancelled"
+        try:
+            output = await block.execute(block.validate_input(value), context)
+            outcome = "completed"
+        except Exception as error:
+            outcome = "failed"
+            if not context.is_of_child(error):
+                failure = Failure(type(error).__name__, "the block failed")
+                self._hold(BlockFailed(failure), path, transient=False)
+            raise
+        finally:
+            self._local.run.observe_block(
+                path, kind=block.kind, seconds=time.monotonic() - started, outcome=outcome
+            )
+        self._hold(BlockCompleted(elapsed_since(started)), path)
+        return output
+
+    def _hold(self, payload: Payload, path: tuple[str, ...], *, transient: bool = True) -> None:
+        event = Event(payload.type, payload.encode(), INTERNAL, transient=transient, block_path=path)
+        self._local.run.hold(event)

@@ -1,0 +1,60 @@
+"""The program of a flow whose blocks run in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from flowstate_server.errors import ActionError
+from flowstate_server.flows.action import Action
+from flowstate_server.flows.client_view import ClientView, View
+from flowstate_server.flows.local.block_executor import BlockExecutor
+from flowstate_server.flows.local.local_run import LocalRun
+from flowstate_server.model.json_values import Json, JsonObject
+from flowstate_server.model.records import Failure
+from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.programs.run_context import RunContext
+from flowstate_server.schemas.pydantic.python_values import to_json
+from flowstate_server.schemas.pydantic.schema import ModelSchema
+
+
+class LocalProgram:
+    """Implements ``programs.program.Program``."""
+
+    def __init__(
+        self,
+        actions: Mapping[str, Action[Any, Any]],
+        schemas: Mapping[ScopeKind, ModelSchema],
+        state_models: Mapping[ScopeKind, type[BaseModel]],
+        client_views: Mapping[ScopeKind, ClientView],
+    ) -> None:
+        self._actions = actions
+        self._schemas = schemas
+        self._state_models = state_models
+        self._client_views = client_views
+
+    def check_input(self, action: str, text: bytes, /) -> Any:
+        return self._actions[action].validate_input_json(text)
+
+    async def execute(self, action: str, value: Any, run: RunContext, /) -> Any:
+        local = LocalRun(run, self._schemas, self._state_models, asyncio.get_running_loop())
+        try:
+            block = self._actions[action].block
+            return await BlockExecutor(local).execute(block, value, (block.name,))
+        except ActionError as error:
+            details = to_json(error.details, "/details")
+            plain = details if isinstance(details, dict) else {}
+            raise ActionError(error.code, error.message, plain, retryable=error.retryable) from error
+
+    def dump_output(self, action: str, output: Any, /) -> Json:
+        return self._actions[action].dump_output(output)
+
+    async def derive(
+        self, scope: ScopeKind, names: Sequence[str], state: JsonObject, /
+    ) -> Mapping[str, Json | Failure]:
+        shown, view = self._client_views[scope], View(self._schemas[scope].merged_view(state))
+        derived = await asyncio.gather(*(shown.derive(name, view) for name in names))
+        return dict(zip(names, derived, strict=True))

@@ -1,0 +1,119 @@
+"""The flows that a server hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Generic
+
+from typing_extensions import TypeVar
+
+from flowstate_server.errors import CrossFlowSchemaConflictError, FlowDefinitionError, FlowNotFoundError
+from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.programs.description import FlowDescription
+from flowstate_server.programs.program import HostedFlow
+from flowstate_server.schemas.comparison import SHAPE, VALUES, Discrepancy, same_shape
+from flowstate_server.schemas.scope_schema import ScopeSchema
+
+FlowT_co = TypeVar("FlowT_co", bound=HostedFlow, default=HostedFlow, covariant=True)
+
+_SHARED_SCOPES = (ScopeKind.USER, ScopeKind.ORG)
+
+
+class Catalogue(Generic[FlowT_co]):
+    """Flows by kind; iterating goes in order of kind.
+
+    Flows share the records of users and orgs unless they isolate them, so whatever two flows declare there has to
+    agree. In this release it has to be the same: equal fields, and no field that only one of them declares. A flow
+    that declares nothing in a scope, or isolates it, agrees with every other one there.
+    """
+
+    def __init__(self, flows: Iterable[FlowT_co] = ()) -> None:
+        self._flows: dict[str, FlowT_co] = {}
+        for flow in flows:
+            self.register(flow)
+
+    def register(self, flow: FlowT_co) -> None:  # type: ignore[misc]  # who is handed a catalogue only reads it
+        """Add ``flow``. What is refused leaves no trace.
+
+        Raises:
+            FlowDefinitionError: a flow of that kind is registered.
+            CrossFlowSchemaConflictError: a registered flow that shares the user or org scope declares it differently.
+        """
+        if not isinstance(flow, HostedFlow):
+            raise FlowDefinitionError(f"only flows can be registered, not {type(flow).__name__}")
+        described = flow.described
+        if described.kind in self._flows:
+            raise FlowDefinitionError(f'a flow of the kind "{described.kind}" is registered already')
+        for scope in _SHARED_SCOPES:
+            for other in self:
+                _check_agreement(scope, other.described, described)
+        self._flows[described.kind] = flow
+
+    def unregister(self, kind: str) -> FlowT_co:
+        """Remove a flow; it takes no part in later checks.
+
+        Raises:
+            FlowNotFoundError: no such flow.
+        """
+        flow = self.get(kind)
+        del self._flows[kind]
+        return flow
+
+    def find(self, kind: str) -> FlowT_co | None:
+        return self._flows.get(kind)
+
+    def get(self, kind: str) -> FlowT_co:
+        """
+        Raises:
+            FlowNotFoundError: no such flow.
+        """
+        flow = self._flows.get(kind)
+        if flow is None:
+            raise FlowNotFoundError(kind)
+        return flow
+
+    def kinds(self) -> list[str]:
+        """In order."""
+        return sorted(self._flows)
+
+    def __iter__(self) -> Iterator[FlowT_co]:
+        return iter([self._flows[kind] for kind in self.kinds()])
+
+    def __len__(self) -> int:
+        return len(self._flows)
+
+    def __contains__(self, kind: object) -> bool:
+        return kind in self._flows
+
+
+def _check_agreement(scope: ScopeKind, registered: FlowDescription, flow: FlowDescription) -> None:
+    if registered.isolates(scope) or flow.isolates(scope):
+        return
+    one, other = registered.schemas[scope], flow.schemas[scope]
+    if not one.fields or not other.fields:
+        return
+    found = [*same_shape(one, other), *_one_sided(one, other, (registered.kind, flow.kind))]
+    if one.hash != other.hash:
+        found += _other_defaults(one, other)
+    for difference in found[:1]:
+        raise CrossFlowSchemaConflictError(
+            problem=difference.detail,
+            scope=scope,
+            field=difference.field,
+            flow_a=registered.kind,
+            flow_b=flow.kind,
+            reason=difference.reason,
+        )
+
+
+def _one_sided(one: ScopeSchema, other: ScopeSchema, names: tuple[str, str]) -> Iterator[Discrepancy]:
+    for schema, counterpart, name in ((one, other, names[0]), (other, one, names[1])):
+        for field in schema.fields:
+            if not counterpart.declares(field):
+                yield Discrepancy(field, SHAPE, f'declared by flow "{name}" only')
+
+
+def _other_defaults(one: ScopeSchema, other: ScopeSchema) -> Iterator[Discrepancy]:
+    for field in one.fields:
+        if other.declares(field) and one.default_at((field,)) != other.default_at((field,)):
+            yield Discrepancy(field, VALUES, "different defaults")

@@ -1,0 +1,102 @@
+"""What a flow is, as plain data: all that others have to know of it, in whatever language it is written."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from flowstate_server.errors import ActionNotFoundError
+from flowstate_server.model.frozen import frozen
+from flowstate_server.model.json_values import JsonObject, canonical_json
+from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.schemas.scope_schema import ScopeSchema
+
+
+@frozen
+class ActionDescription:
+    """An action that clients can call. The schemas are JSON Schemas (draft 2020-12), ``timeout`` is in seconds."""
+
+    name: str
+    input_schema: JsonObject
+    output_schema: JsonObject
+    description: str = ""
+    timeout: float | None = None
+
+
+@frozen
+class ShownNames:
+    """What clients may see of a scope: fields that are passed on as they are, and values that the program derives.
+    Of anything not named here nothing leaves the server on the client plane."""
+
+    exposed: tuple[str, ...] = ()
+    derived: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FlowDescription:
+    """A flow as its host, its callers and other flows see it.
+
+    Args:
+        kind: its name on the server.
+        actions: by name.
+        schemas: of all four scopes.
+        shown: of the scopes that have something to show.
+        description: for people and models that choose among flows.
+        isolated: the scopes, of user and org, of which the flow keeps a record of its own.
+        history_window: completed turns that a run looks back on at most.
+        persist_state_changes: keep ``state_change`` events like the others, instead of sweeping them after a while.
+        cas_attempts: how often a compare-and-swap of a run tries before it gives up.
+    """
+
+    kind: str
+    actions: Mapping[str, ActionDescription]
+    schemas: Mapping[ScopeKind, ScopeSchema]
+    shown: Mapping[ScopeKind, ShownNames]
+    description: str = ""
+    isolated: frozenset[ScopeKind] = frozenset()
+    history_window: int = 50
+    persist_state_changes: bool = False
+    cas_attempts: int = 8
+
+    def action(self, name: str) -> ActionDescription:
+        """
+        Raises:
+            ActionNotFoundError: there is no such action.
+        """
+        action = self.actions.get(name)
+        if action is None:
+            raise ActionNotFoundError(self.kind, name)
+        return action
+
+    def isolates(self, scope: ScopeKind) -> bool:
+        """Whether the flow keeps its own record of a scope that other flows share."""
+        return scope in self.isolated
+
+    @cached_property
+    def revision(self) -> str:
+        """A hash of everything that a client could see of the flow: the same in every process that defines it so."""
+        return hashlib.sha256(canonical_json(self._visible())).hexdigest()
+
+    def _visible(self) -> JsonObject:
+        return {
+            "kind": self.kind,
+            "description": self.description,
+            "actions": {
+                name: {
+                    "description": action.description,
+                    "input": action.input_schema,
+                    "output": action.output_schema,
+                    "timeout": action.timeout,
+                }
+                for name, action in self.actions.items()
+            },
+            "schemas": {scope.value: schema.hash for scope, schema in self.schemas.items()},
+            "client_views": {
+                scope.value: {"expose": [*sorted(names.exposed)], "derived": [*sorted(names.derived)]}
+                for scope, names in self.shown.items()
+            },
+            "isolated": [scope.value for scope in ScopeKind if self.isolates(scope)],
+            "persist_state_changes": self.persist_state_changes,
+        }

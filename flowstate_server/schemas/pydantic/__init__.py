@@ -1,0 +1,1 @@
+"""Schemas made of pydantic models. The only place that reads pydantic's core schemas."""

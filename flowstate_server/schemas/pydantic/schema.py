@@ -1,0 +1,225 @@
+"""The merged schema of one scope: what fields there are, what may be stored in them, and how they read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar, cast
+
+from pydantic import BaseModel, ValidationError
+
+from flowstate_server.errors import StateValidationError, Violation
+from flowstate_server.model.json_values import Json, JsonObject, canonical_json
+from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.schemas.pydantic.discovery import merged_json_schema
+from flowstate_server.schemas.pydantic.model_rules import ModelRules
+from flowstate_server.schemas.pydantic.nested_default import nested_default
+from flowstate_server.schemas.pydantic.read_only import advice_in_block, advice_in_change
+from flowstate_server.schemas.pydantic.view import MergedView, ViewMaker
+from flowstate_server.schemas.pydantic.violations import violations_of
+from flowstate_server.schemas.shape import Shape, canonical_shape
+from flowstate_server.state.json_pointer import Pointer, format_pointer
+from flowstate_server.state.missing import MISSING, Missing
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class MergedField:
+    """A field as all declarations together have it.
+
+    ``default`` names the model whose default is kept. ``rules`` are those of every model that declares the field.
+    """
+
+    shape: Shape
+    rules: tuple[ModelRules[Any], ...]
+    default: ModelRules[Any] | None
+
+
+class ModelSchema:
+    """What the models that declare state in one scope ask of it, together. Made by ``merge_declarations``.
+
+    A field without declaration is none: an empty schema declares nothing.
+    """
+
+    def __init__(
+        self,
+        scope: ScopeKind,
+        rules: Sequence[ModelRules[Any]] = (),
+        fields: Mapping[str, MergedField] | None = None,
+    ) -> None:
+        self.scope = scope
+        self._rules = tuple(rules)
+        self._fields = dict(fields or {})
+        self._makers: dict[tuple[type[BaseModel], bool], ViewMaker[Any]] = {}
+
+    # --- fields and defaults --------------------------------------------------------------------------------------
+
+    @cached_property
+    def fields(self) -> tuple[str, ...]:
+        """The names of the declared fields, in the order of their first declarations."""
+        return tuple(self._fields)
+
+    @property
+    def models(self) -> tuple[type[BaseModel], ...]:
+        return tuple(rules.model for rules in self._rules)
+
+    def declares(self, name: str) -> bool:
+        return name in self._fields
+
+    def required(self, name: str) -> bool:
+        """Whether a declared field is absent until it is written."""
+        return self._fields[name].default is None
+
+    def shape(self, name: str) -> Shape:
+        return self._fields[name].shape
+
+    def default(self, name: str) -> Json | Missing:
+        """The default of a field in JSON form, ``MISSING`` if it has none. Don't modify it.
+
+        A ``default_factory`` is called each time: what it gives is not kept anywhere until it is written.
+        """
+        merged = self._fields.get(name)
+        return MISSING if merged is None or merged.default is None else merged.default.default(name)
+
+    def default_at(self, pointer: Pointer) -> Json | Missing:
+        """:meth:`default` for any place: below the top level, that of the nested model's field, if it is one."""
+        if len(pointer) == 1:
+            return self.default(pointer[0])
+        merged = self._fields.get(pointer[0])
+        return MISSING if merged is None else nested_default(merged.rules[0].model, pointer)
+
+    def with_defaults(self, state: JsonObject) -> JsonObject:
+        """``state`` as it reads: with the defaults of absent fields. Fields without default stay absent."""
+        defaults = {
+            name: value
+            for name in self._fields
+            if name not in state and (value := self.default(name)) is not MISSING
+        }
+        return {**state, **defaults} if defaults else state
+
+    # --- validation -----------------------------------------------------------------------------------------------
+
+    def check(self, state: JsonObject, touched: frozenset[str]) -> JsonObject:
+        """Validate the touched fields of a state that is about to be stored.
+
+        Each must be declared and, if present, fit every model that declares it, strictly and as JSON. A model with
+        model validators is validated as a whole if it declares a touched field and all its fields are present; a
+        default counts as present, for it shows on read. Fields of a model some of whose field validators look at
+        others are validated together.
+
+        Returns:
+            ``state``, in normal form: integers in float fields became doubles.
+
+        Raises:
+            StateValidationError: with JSON Pointers and rules, never values.
+            Exception: whatever a validator raises that is not its way to refuse.
+        """
+        problems = [
+            Violation(format_pointer((name,)), "undeclared", "is not declared by this flow")
+            for name in sorted(touched - self._fields.keys())
+        ]
+        for rules in self._rules:
+            names = rules.name_set & touched
+            if not names:
+                continue
+            try:
+                state = self._check_fields(rules, state, names)
+                if rules.whole and (members := self._all_members(rules, state)) is not None:
+                    rules.validate_whole(members)
+            except ValidationError as error:
+                problems += violations_of(error, state, rules.coded)
+        if problems:
+            raise StateValidationError(self.scope, tuple(dict.fromkeys(problems)))
+        return state
+
+    def _check_fields(self, rules: ModelRules[Any], state: JsonObject, names: frozenset[str]) -> JsonObject:
+        members = {name: state[name] for name in names if name in state}
+        if rules.siblings:
+            others = {name: state[name] for name in rules.names if name in state}
+            typed = rules.typed(members, self._with_merged_defaults(rules, others))
+        elif members:
+            typed = rules.typed(members, {})
+        else:
+            return state
+        changed = rules.normal(members, typed)
+        return {**state, **changed} if changed else state
+
+    def _all_members(self, rules: ModelRules[Any], state: JsonObject) -> JsonObject | None:
+        members = {name: state[name] for name in rules.names if name in state}
+        members = self._with_merged_defaults(rules, members)
+        present = all(name in members or rules.has_default(name) for name in rules.names)
+        return members if present else None
+
+    def _with_merged_defaults(self, rules: ModelRules[Any], members: JsonObject) -> JsonObject:
+        """Add the defaults that other models have for this model's fields; its own pydantic adds."""
+        for name in rules.names:
+            if name not in members and not rules.has_default(name):
+                default = self.default(name)
+                if default is not MISSING:
+                    members[name] = default
+        return members
+
+    # --- reading --------------------------------------------------------------------------------------------------
+
+    def view(self, model: type[M], state: JsonObject, *, in_change: bool = False) -> M:
+        """``state`` as a ``model`` that can't be assigned to; see :mod:`flowstate_server.schemas.pydantic.view`.
+
+        ``BaseModel`` stands for all fields of all models: :meth:`merged_view`. ``in_change`` is for the function that
+        ``atomic_state`` calls: what a refused write advises is another thing there.
+        """
+        if model is BaseModel:
+            return cast(M, self.merged_view(state, in_change=in_change))
+        return cast(M, self._maker(model, in_change).make(state))
+
+    def merged_view(self, state: JsonObject, *, in_change: bool = False) -> MergedView:
+        """``state`` with all declared fields, as what functions that compute from state are given."""
+        makers = self._changing_field_makers if in_change else self._field_makers
+        return MergedView(self.scope, makers, state)
+
+    def _maker(self, model: type[BaseModel], in_change: bool) -> ViewMaker[Any]:
+        maker = self._makers.get((model, in_change))
+        if maker is None:
+            rules = next((rules for rules in self._rules if rules.model is model), None)
+            advice = advice_in_change(self.scope) if in_change else advice_in_block(self.scope)
+            maker = ViewMaker(rules or ModelRules(model), self.scope, self.default, advice)
+            self._makers[model, in_change] = maker
+        return maker
+
+    @cached_property
+    def _field_makers(self) -> dict[str, ViewMaker[Any]]:
+        return self._makers_of_fields(in_change=False)
+
+    @cached_property
+    def _changing_field_makers(self) -> dict[str, ViewMaker[Any]]:
+        return self._makers_of_fields(in_change=True)
+
+    def _makers_of_fields(self, *, in_change: bool) -> dict[str, ViewMaker[Any]]:
+        return {
+            name: self._maker((merged.default or merged.rules[0]).model, in_change)
+            for name, merged in self._fields.items()
+        }
+
+    # --- discovery ------------------------------------------------------------------------------------------------
+
+    def json_schema(self) -> JsonObject:
+        """The JSON Schema of the scope, merged of its models'. Don't modify it."""
+        return self._json_schema
+
+    @cached_property
+    def _json_schema(self) -> JsonObject:
+        declarers = {name: [rules.model for rules in merged.rules] for name, merged in self._fields.items()}
+        return merged_json_schema(f"{self.scope.value.title()}State", declarers, self.default, self.required)
+
+    @cached_property
+    def hash(self) -> str:
+        """Equal for schemas with equal fields, shapes and defaults, in every process that runs the same code."""
+        parts: dict[str, Json] = {}
+        for name, merged in self._fields.items():
+            default: Json = "none" if merged.default is None else "made"
+            if merged.default is not None and merged.default.is_static(name):
+                default = [canonical_json(cast(Json, self.default(name))).decode()]
+            parts[name] = [canonical_shape(merged.shape, exact=False).decode(), default]
+        return hashlib.sha256(canonical_json(parts)).hexdigest()[:32]

@@ -1,0 +1,38 @@
+"""What the server asks of a schema, whoever made it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from flowstate_server.model.json_values import JsonObject
+from flowstate_server.schemas.shape import Shape
+from flowstate_server.state.rules import StateRules
+
+
+class ScopeSchema(StateRules, Protocol):
+    """The schema of one scope of one flow: what fields there are, what may be stored in them, how they read.
+
+    Immutable. One that declares no field stands for a scope that the flow does not use.
+    """
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of the declared fields."""
+        ...
+
+    def with_defaults(self, state: JsonObject, /) -> JsonObject:
+        """``state`` as it reads: with the defaults of absent fields. Fields without default stay absent."""
+        ...
+
+    def shape(self, name: str, /) -> Shape:
+        """The shape of a declared field, by which flows that share a record are compared."""
+        ...
+
+    def json_schema(self) -> JsonObject:
+        """The scope as a JSON Schema (draft 2020-12), for those who ask what there is. Don't modify it."""
+        ...
+
+    @property
+    def hash(self) -> str:
+        """Equal for schemas with equal fields, shapes and defaults, in every process that runs the same code."""
+        ...

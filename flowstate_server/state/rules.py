@@ -1,0 +1,52 @@
+"""What operations ask of the schema of the state that they are applied to."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from flowstate_server.model.json_values import Json, JsonObject
+from flowstate_server.state.json_pointer import Pointer
+from flowstate_server.state.missing import MISSING, Missing
+
+
+class StateRules(Protocol):
+    """What may be in a state. All of it is pure and quick: it is asked inside the store's transaction."""
+
+    def declares(self, name: str, /) -> bool:
+        """Whether ``name`` is a field of this state; others belong to other flows, and stay as they are."""
+        ...
+
+    def default_at(self, pointer: Pointer, /) -> Json | Missing:
+        """The default of any place as JSON, ``MISSING`` if it has none. Don't modify it."""
+        ...
+
+    def check(self, state: JsonObject, touched: frozenset[str], /) -> JsonObject:
+        """Validate the touched top-level fields of a state that is about to be stored.
+
+        Each must be declared and, if present, fit. Untouched fields are as they were and are not judged, but for rules
+        over several fields of which one is touched.
+
+        Returns:
+            ``state`` in normal form: itself if it is in that already, else a new object.
+
+        Raises:
+            StateValidationError: with JSON Pointers and rules, never values.
+            Exception: whatever an author's code raises that is not its way to refuse.
+        """
+        ...
+
+
+class _NoRules:
+    """Anything may be stored, nothing has a default."""
+
+    def declares(self, name: str, /) -> bool:
+        return False
+
+    def default_at(self, pointer: Pointer, /) -> Missing:
+        return MISSING
+
+    def check(self, state: JsonObject, touched: frozenset[str], /) -> JsonObject:
+        return state
+
+
+NO_RULES: StateRules = _NoRules()

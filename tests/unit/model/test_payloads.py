@@ -1,0 +1,58 @@
+"""What an event says is read as it was written."""
+
+from __future__ import annotations
+
+import pytest
+
+from flowstate_server.model import payloads
+from flowstate_server.model.events import EventType
+from flowstate_server.model.items import Audience, Item, ItemKind
+from flowstate_server.model.payloads import Payload
+from flowstate_server.model.records import Failure
+from flowstate_server.model.scopes import ScopeKind
+
+FAILURE = Failure("OUT_OF_STOCK", "sold out", {"sku": 1}, "err_1", retryable=True)
+VERSIONS = {ScopeKind.SESSION: 3, ScopeKind.USER: 0}
+
+EVERY_TYPE: list[Payload] = [
+    payloads.RequestCreated("chat", "say"),
+    payloads.RequestInProgress(2),
+    payloads.RequestCompleted(5, {"text": "hello"}, scope_versions=VERSIONS),
+    payloads.RequestFailed(FAILURE, 7, VERSIONS),
+    payloads.RequestAborted("enough", VERSIONS),
+    payloads.RequestInterrupted("gone", VERSIONS),
+    payloads.BlockStarted("handler"),
+    payloads.BlockCompleted(11),
+    payloads.BlockFailed(FAILURE),
+    payloads.ItemAdded(
+        Item("i", ItemKind.TOOL_CALL, 4, b"", "assistant", "search", frozenset((Audience.HISTORY,)))
+    ),
+    payloads.ItemDelta("i", 3, "héllo"),
+    payloads.StateChange(ScopeKind.USER, 1, 2, {"/a": 1.0, "/b": None}, ["/c"], ["d"]),
+    payloads.SessionMetadataChanged(["title"], 2),
+    payloads.Status("half way", 0.5),
+    payloads.Custom("note", {"a": []}),
+]
+SPECIAL: list[Payload] = [
+    payloads.RequestCompleted(0, None, scope_versions=VERSIONS),
+    payloads.RequestCompleted(5, output_omitted=True, scope_versions=VERSIONS),
+    payloads.Status("no progress"),
+    payloads.Status("none yet", 0.0),
+    payloads.Custom("bare", None),
+]
+
+
+@pytest.mark.parametrize("payload", EVERY_TYPE + SPECIAL, ids=lambda payload: str(payload.type))
+def test_it_is_read_as_it_was_written(payload: Payload) -> None:
+    assert type(payload).decode(payload.encode()) == payload
+
+
+def test_every_type_has_one_class() -> None:
+    assert sorted(payload.type for payload in EVERY_TYPE) == sorted(set(EventType) - {EventType.ITEM_DONE})
+
+
+def test_a_run_ends_without_knowing_the_versions() -> None:
+    """The commit adds them to what the run says."""
+    told = payloads.RequestAborted("enough", VERSIONS)
+    assert told.members() == {"reason": "enough"}
+    assert payloads.encode_terminal(told.members(), VERSIONS) == told.encode()

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from flowstate_server.model.items import Audience, Item, ItemKind
+from flowstate_server.model.json_values import Json, encode_json
+from flowstate_server.programs.history import (
+    HistoryItem,
+    Tokens,
+    Turns,
+    quarter_of_characters,
+    select_history,
+)
+
+BOTH = (Audience.CLIENT, Audience.HISTORY)
+
+
+def item(
+    request_id: str, kind: ItemKind, content: Json, audiences: Iterable[Audience] = BOTH, id: str = "item_1"
+) -> HistoryItem:
+    stored = Item(id, kind, 0, encode_json(content), "assistant", "a name", frozenset(audiences))
+    return HistoryItem.of(stored, request_id, 1_700_000_000_000_000)
+
+
+def message(request_id: str, text: str, audiences: Iterable[Audience] = BOTH) -> HistoryItem:
+    return item(request_id, ItemKind.MESSAGE, {"parts": [{"type": "text", "text": text}]}, audiences)
+
+
+def call(request_id: str, call_id: str) -> HistoryItem:
+    return item(request_id, ItemKind.TOOL_CALL, {"call_id": call_id, "arguments": {}})
+
+
+def output(request_id: str, call_id: str) -> HistoryItem:
+    return item(request_id, ItemKind.TOOL_OUTPUT, {"call_id": call_id, "output": 1})
+
+
+def texts(items: Iterable[HistoryItem]) -> list[str]:
+    return [one.text for one in items]
+
+
+def calls(items: Iterable[HistoryItem]) -> list[tuple[str, str, str]]:
+    return [(one.request_id, one.kind.value, one.call_id) for one in items]
+
+
+# --- items ----------------------------------------------------------------------------------------------------------
+
+
+def test_shows_an_item_parsed() -> None:
+    read = message("req_1", "hello")
+    assert (read.id, read.kind, read.role, read.name) == ("item_1", ItemKind.MESSAGE, "assistant", "a name")
+    assert (read.request_id, read.audiences) == ("req_1", frozenset(BOTH))
+    assert read.content == {"parts": [{"type": "text", "text": "hello"}]}
+    assert read.create_time == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "text"),
+    [
+        (ItemKind.MESSAGE, {"parts": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}, "ab"),
+        (ItemKind.MESSAGE, {"parts": [{"type": "image", "text": "no"}, "no", {"type": "text"}]}, ""),
+        (ItemKind.MESSAGE, {"parts": "no"}, ""),
+        (ItemKind.MESSAGE, "no", ""),
+        (ItemKind.REASONING, {"text": "because"}, "because"),
+        (ItemKind.REASONING, {"text": 1}, ""),
+        (ItemKind.TOOL_CALL, {"call_id": "c", "text": "no"}, ""),
+        (ItemKind.CUSTOM, ["no"], ""),
+    ],
+)
+def test_joins_the_text_of_messages_and_reasoning(kind: ItemKind, content: Json, text: str) -> None:
+    assert item("req_1", kind, content).text == text
+
+
+def test_only_tools_have_a_call_id() -> None:
+    assert call("req_1", "c1").call_id == output("req_1", "c1").call_id == "c1"
+    assert item("req_1", ItemKind.CUSTOM, {"call_id": "c1"}).call_id == ""
+    assert item("req_1", ItemKind.TOOL_CALL, {"call_id": 1}).call_id == ""
+    assert item("req_1", ItemKind.TOOL_CALL, "c1").call_id == ""
+
+
+# --- limits ---------------------------------------------------------------------------------------------------------
+
+WINDOW = [
+    message("req_1", "one" * 4),  # 3 tokens
+    message("req_2", "two" * 4),
+    message("req_2", "2two" * 3),  # 6 in all
+    message("req_3", "three"),  # 2
+    message("running", "now" * 1000),
+]
+
+
+@pytest.mark.parametrize(("n", "kept"), [(0, 0), (1, 1), (2, 3), (3, 4), (99, 4)])
+def test_turns_keeps_the_newest_requests_and_the_running_one(n: int, kept: int) -> None:
+    assert list(select_history(WINDOW, Turns(n), running="running")) == WINDOW[4 - kept :]
+
+
+@pytest.mark.parametrize(("n", "kept"), [(0, 1), (1, 1), (2, 1), (7, 1), (8, 3), (10, 3), (11, 4), (1000, 4)])
+def test_tokens_keeps_whole_turns_and_at_least_the_newest(n: int, kept: int) -> None:
+    assert list(select_history(WINDOW, Tokens(n), running="running")) == WINDOW[4 - kept :]
+
+
+def test_without_a_limit_the_whole_window_stays() -> None:
+    assert list(select_history(WINDOW, running="running")) == WINDOW
+    assert select_history([], Turns(3), running="running") == ()
+
+
+def test_the_counter_can_be_replaced() -> None:
+    seen: list[str] = []
+
+    def count(text: str) -> int:
+        seen.append(text)
+        return 1
+
+    window = [message("req_1", "hello"), item("req_2", ItemKind.CUSTOM, {"a": 1}), message("running", "now")]
+    assert list(select_history(window, Tokens(2, count), running="running")) == window
+    assert seen == ["hello", '{"a":1}']
+    assert [quarter_of_characters("x" * n) for n in (0, 1, 4, 5)] == [0, 1, 1, 2]
+
+
+def test_only_what_is_meant_for_the_model_is_given_and_counted() -> None:
+    window = [
+        message("req_1", "old"),
+        message("req_1", "shown" * 1000, [Audience.CLIENT]),
+        message("req_2", "inside" * 1000, [Audience.INTERNAL]),
+        message("running", "now"),
+        message("running", "shown", [Audience.CLIENT]),
+    ]
+    assert texts(select_history(window, running="running")) == ["old", "now"]
+    assert texts(select_history(window, Tokens(0), running="running")) == ["old", "now"]
+    assert texts(select_history(window, Turns(1), running="running")) == ["now"]
+
+
+def test_of_requests_that_ran_at_once_the_one_that_was_last_is_the_newest() -> None:
+    window = [message("req_1", "a"), message("req_2", "b"), message("req_1", "c"), message("running", "d")]
+    assert texts(select_history(window, Turns(1), running="running")) == ["a", "c", "d"]
+
+
+@pytest.mark.parametrize("limit", [Turns, Tokens])
+@pytest.mark.parametrize("n", [-1, 1.5, True, "3"])
+def test_refuses_other_sizes(limit: Any, n: Any) -> None:
+    with pytest.raises(ValueError, match=f"{limit.__name__} takes a whole number of at least 0"):
+        limit(n)
+
+
+# --- tool calls -----------------------------------------------------------------------------------------------------
+
+
+def test_halves_of_a_tool_call_cut_by_the_window_are_dropped() -> None:
+    window = [call("req_1", "c1"), output("req_2", "c1"), message("req_2", "done"), message("running", "now")]
+    assert list(select_history(window, running="running")) == window
+    assert texts(select_history(window, Turns(1), running="running")) == ["done", "now"]
+
+
+def test_a_call_that_is_answered_by_the_running_request_stays() -> None:
+    window = [call("req_1", "c1"), call("req_1", "c2"), output("running", "c1")]
+    assert calls(select_history(window, Turns(1), running="running")) == [
+        ("req_1", "tool_call", "c1"),
+        ("running", "tool_output", "c1"),
+    ]
+
+
+def test_a_call_of_the_running_request_waits_for_its_output() -> None:
+    window = [message("req_1", "x"), call("running", "c1"), output("running", "c0")]
+    assert calls(select_history(window, running="running"))[1:] == [("running", "tool_call", "c1")]
+
+
+def test_a_tool_item_without_a_call_id_can_not_be_cut() -> None:
+    window = [item("req_1", ItemKind.TOOL_OUTPUT, "free form"), message("running", "now")]
+    assert list(select_history(window, running="running")) == window

@@ -1,0 +1,160 @@
+"""Validators of authors, of every model that declares a field."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import pytest
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from flowstate_server.errors import Violation
+from flowstate_server.model.json_values import JsonObject, encode_json
+from tests.unit.schemas.pydantic.checks import check, refusal, schema_of
+
+
+class Named(BaseModel):
+    name: str
+
+    @field_validator("name")
+    @classmethod
+    def not_root(cls, value: str) -> str:
+        if value == "root":
+            raise ValueError(f"{value} is c4nary")
+        assert value != "wheel", f"{value} c4nary"
+        if value == "broken":
+            raise RuntimeError("a bug in the validator")
+        return value.title()
+
+
+class Range(BaseModel):
+    low: int
+    high: int = 10
+
+    @model_validator(mode="after")
+    def in_order(self) -> Range:
+        if self.low > self.high:
+            raise ValueError(f"{self.low} > {self.high}")
+        return self
+
+
+class Stay(BaseModel):
+    first: int = 1
+    last: int
+    nights: int = 0
+
+    @field_validator("last")
+    @classmethod
+    def after_first(cls, value: int, info: ValidationInfo) -> int:
+        if value < info.data["first"]:
+            raise ValueError("c4nary")
+        return value
+
+
+def test_field_validators_run_and_what_they_return_is_not_stored() -> None:
+    schema = schema_of(Named)
+    state: JsonObject = {"name": "alice"}
+    assert check(state, schema=schema) is state
+    assert refusal({"name": "root"}, schema=schema) == (
+        Violation("/name", "value_error", "refused by a validator"),
+    )
+    assert refusal({"name": "wheel"}, schema=schema)[0].rule == "assertion_error"
+    assert refusal({"name": 1}, schema=schema)[0].rule == "string_type"
+
+
+def test_a_validator_that_breaks_is_no_refusal() -> None:
+    with pytest.raises(RuntimeError):
+        check({"name": "broken"}, schema=schema_of(Named))
+
+
+def test_a_model_validator_runs_when_all_fields_are_there_and_defaults_are() -> None:
+    schema = schema_of(Range)
+    wrong = (Violation("", "value_error", "refused by a validator"),)
+    check({"high": 1}, schema=schema)
+    assert refusal({"low": 11}, schema=schema) == wrong
+    check({"low": 10}, schema=schema)
+    assert refusal({"low": 5, "high": 1}, "high", schema=schema) == wrong
+    assert refusal({"low": 15}, "high", schema=schema) == wrong, "after unset the default shows"
+
+
+class Other(BaseModel):
+    other: int
+
+
+class LowDefault(BaseModel):
+    low: int = 20
+
+
+def test_model_validators_of_other_models_are_left_alone() -> None:
+    state: JsonObject = {"low": 15, "high": 1, "other": 1}
+    assert check(state, "other", schema=schema_of(Range, Other)) is state
+
+
+def test_a_default_of_another_model_counts_for_a_model_validator() -> None:
+    assert refusal({"high": 5}, schema=schema_of(Range, LowDefault))[0].path == ""
+    check({"high": 25}, schema=schema_of(Range, LowDefault))
+
+
+def test_every_declaring_models_validators_run() -> None:
+    class Short(BaseModel):
+        name: Annotated[str, Field(max_length=3)]
+
+    schema = schema_of(Named, Short)
+    assert refusal({"name": "root"}, schema=schema)[0].rule == "value_error"
+    assert refusal({"name": "abcd"}, schema=schema)[0].rule == "string_too_long"
+    check({"name": "abc"}, schema=schema)
+
+
+@pytest.mark.parametrize(
+    ("state", "touched", "fits"),
+    [
+        ({"last": 5}, "last", True),
+        ({"last": 0}, "last", False),
+        ({"first": 3, "last": 2}, "last", False),
+        ({"first": 3, "last": 2}, "first", False),
+        ({"first": 3}, "first", True),
+        ({"first": 3, "last": 3}, "nights", True),
+    ],
+)
+def test_a_field_validator_that_looks_at_other_fields_sees_them(
+    state: JsonObject, touched: str, fits: bool
+) -> None:
+    if fits:
+        check(state, touched, schema=schema_of(Stay))
+    else:
+        assert refusal(state, touched, schema=schema_of(Stay))[0].path == "/last"
+
+
+def whole(value: Any) -> Any:
+    if isinstance(value, float):
+        raise ValueError("no fractions")
+    return value
+
+
+def test_the_normal_form_minds_validators() -> None:
+    class Odd(BaseModel):
+        whole: Annotated[float, BeforeValidator(whole)]
+        unique: Annotated[list[float], AfterValidator(lambda values: sorted(set(values)))]
+        text: Annotated[float, AfterValidator(str)]
+
+    schema = schema_of(Odd)
+    for state in ({"whole": 1}, {"unique": [2, 1, 2]}, {"text": 1}):
+        assert check(state, schema=schema) is state, (
+            "what a validator makes of a value is not its normal form"
+        )
+    assert encode_json(check({"unique": [1, 2]}, schema=schema)) == b'{"unique":[1.0,2.0]}'
+
+
+def test_an_empty_schema_declares_nothing() -> None:
+    schema = schema_of()
+    assert schema.fields == ()
+    assert schema.check({"theirs": 1}, frozenset()) == {"theirs": 1}
+    assert refusal({"a": 1}, schema=schema)[0].rule == "undeclared"
+    assert schema.json_schema() == {"title": "SessionState", "type": "object", "properties": {}}
