@@ -55,7 +55,7 @@ def action_call(
     spec = flow_service_pb2.ActionSpec(
         flow_kind=KIND, action=action, session_id=session, user_id="u1", request_id=request_id
     )
-    spec.input.json = json.dumps(value).encode()
+    spec.input.json = json.dumps(value)
     return flow_service_pb2.CallActionRequest(spec=spec)
 
 

@@ -209,7 +209,7 @@ def output_of(caller: Caller, request: flow_service_pb2.ActionRequest, output: A
     """
     status = RequestStatus.from_proto(request.status)
     if status is RequestStatus.COMPLETED:
-        return caller.codec.decode(request.output.json or b"null", output)
+        return caller.codec.decode((request.output.json or "null").encode(), output)
     if request.HasField("failure"):
         failure = Failure.from_proto(request.failure)
     else:

@@ -191,7 +191,7 @@ async def test_a_drain_lets_calls_and_runs_end(access: AccessRecords) -> None:
         assert await _status(watch) == NOT_SERVING
         assert (await refused_stream(tail)).reason is Reason.SERVER_DRAINING
         server.gate.opened.set()
-        assert (await waiting).action_request.output.json == b'"held"'
+        assert (await waiting).action_request.output.json == '"held"'
         await stopping
         records = await access.count(3)
     assert {vars(record)["code"] for record in records} == {"OK", "UNAVAILABLE"}

@@ -47,20 +47,28 @@ async def test_write_and_read_several_scopes_at_once() -> None:
     async with served() as server:
         await _session(server)
         request = _increment(by=4, return_state=pb.RETURN_STATE_FULL)
-        request.mutations.add(scope=USER).ops.add(path="/likes").append.items.add(json=b'"tea"')
+        request.mutations.add(scope=USER).ops.add(path="/likes").append.items.add(json='"tea"')
         reply = await _commit(server, request)
         orgs = (ScopeRef(org_id="o1", flow_kind="talk"), ScopeRef(org_id="o2"))
         session, user, org, nobodys = await _get(server, SESSION, USER, *orgs)
     assert [record.state.json for record in reply.records] == [
-        b'{"count":5,"secret":""}',
-        b'{"likes":["tea"]}',
+        '{"count":5,"secret":""}',
+        '{"likes":["tea"]}',
     ]
     assert [record.changed for record in reply.records] == [True, True]
     assert (session.state, session.meta) == (reply.records[0].state, reply.records[0].meta)
     assert user.scope == USER
     assert user.meta.version == 1
-    assert (org.exists, org.meta.version, org.state.json) == (False, 0, b"{}")
+    assert (org.exists, org.meta.version, org.state.json) == (False, 0, "{}")
     assert (nobodys.exists, nobodys.HasField("state")) == (False, False)
+
+
+async def test_blanks_and_line_breaks_are_not_kept() -> None:
+    request = pb.CommitStateRequest(return_state=pb.RETURN_STATE_FULL)
+    request.mutations.add(scope=USER).ops.add(path="/likes").set.json = '[\n  "tea",\r\n\t"milk" ]\n'
+    async with served() as server:
+        (record,) = (await _commit(server, request)).records
+    assert record.state.json == '{"likes":["tea","milk"]}'
 
 
 async def test_a_commit_gives_versions_back_and_documents_only_if_asked() -> None:
@@ -77,7 +85,7 @@ async def test_no_increment_is_lost() -> None:
         await _session(server)
         await asyncio.gather(*(_commit(server, _increment()) for _ in range(100)))
         (record,) = await _get(server, SESSION)
-    assert record.state.json == b'{"count":101,"secret":""}'
+    assert record.state.json == '{"count":101,"secret":""}'
     assert record.meta.version == 101
 
 
@@ -110,7 +118,7 @@ async def test_a_state_that_would_break_its_schema() -> None:
     async with served() as server:
         await _session(server)
         request = pb.CommitStateRequest()
-        request.mutations.add(scope=SESSION).ops.add(path="/count").set.json = f'"{CANARY}"'.encode()
+        request.mutations.add(scope=SESSION).ops.add(path="/count").set.json = f'"{CANARY}"'
         refusal = await _refused(server, request)
     assert refusal.reason is Reason.SCHEMA_VIOLATION
     assert refusal.fields == ["/count"]
@@ -120,7 +128,7 @@ async def test_the_wrong_type_for_an_operation() -> None:
     async with served() as server:
         await _session(server)
         request = pb.CommitStateRequest()
-        request.mutations.add(scope=SESSION).ops.add(path="/count").append.items.add(json=b"1")
+        request.mutations.add(scope=SESSION).ops.add(path="/count").append.items.add(json="1")
         assert (await _refused(server, request)).reason is Reason.STATE_TYPE_CONFLICT
 
 
@@ -133,7 +141,7 @@ async def test_limits_of_a_commit(scopes: int, operations: int, field: str) -> N
         for number in range(scopes):
             mutation = request.mutations.add(scope=ScopeRef(user_id=f"u{number}", flow_kind="talk"))
             for _ in range(operations):
-                mutation.ops.add(path="/likes").append.items.add(json=b'"x"')
+                mutation.ops.add(path="/likes").append.items.add(json='"x"')
         assert (await _refused(server, request)).fields == [field]
 
 

@@ -119,7 +119,7 @@ async def test_the_same_ids_in_another_tenant_are_other_ids(house: House, method
     await same(ELSEWHERE)
     snapshot = session_calls(house.stubs, SESSION)["SessionService/GetSnapshot"]
     (mine,) = [scope for scope in (await snapshot(ADA)).scopes if "double" in scope.values]
-    assert mine.values["count"].json == b"0"
+    assert mine.values["count"].json == "0"
 
 
 @pytest.mark.parametrize("method", ACTION_CALLS)

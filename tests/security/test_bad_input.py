@@ -92,7 +92,7 @@ def _spec(**fields: Any) -> flows.ActionSpec:
     made = flows.ActionSpec(
         **{"flow_kind": "chat", "action": "go", "session_id": "s1", "user_id": "u1", "org_id": "o1", **fields}
     )
-    made.input.json = b'{"count": 1}'
+    made.input.json = '{"count": 1}'
     made.execution_timeout.seconds = 5
     return made
 
@@ -313,7 +313,7 @@ async def test_messages_that_are_too_large(tmp_path: Path) -> None:
         before = ledger.commits
         for size in (1024 * 1024 + 1, 3 * 1024 * 1024):
             spec = _spec()
-            spec.input.json = b'"' + b"x" * size + b'"'
+            spec.input.json = '"' + "x" * size + '"'
             request = flows.CallActionRequest(spec=spec)
             answer = await _send(server, ledger, "FlowService/CallAction", request, f"{size} bytes")
             assert answer.refusal.reason is Reason.MESSAGE_TOO_LARGE

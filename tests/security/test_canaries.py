@@ -72,7 +72,7 @@ def _spec(action: str, **fields: object) -> flows.ActionSpec:
             **fields,
         }
     )
-    made.input.json = b"{}"
+    made.input.json = "{}"
     return made
 
 

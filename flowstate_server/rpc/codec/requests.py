@@ -59,9 +59,9 @@ def set_request(message: pb.ActionRequest, record: RequestRecord) -> None:
     message.user_id = head.user_id
     message.org_id = record.org_id
     message.status = _STATUS[head.status]
-    message.input.json = record.input
+    message.input.json = record.input.decode()
     if record.output is not None:
-        message.output.json = record.output
+        message.output.json = record.output.decode()
     if record.failure is not None:
         message.failure.CopyFrom(encode_failure(record.failure))
     set_time(message.create_time, head.create_time)

@@ -186,7 +186,7 @@ def _fill(message: pb.StateRecord, view: StateView, text: bytes | None) -> None:
     record = view.record
     set_scope_ref(message.scope, view.target)
     if text is not None:
-        message.state.json = text
+        message.state.json = text.decode()
     meta = message.meta
     meta.version = record.version
     if record.create_time:

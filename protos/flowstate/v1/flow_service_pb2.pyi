@@ -406,7 +406,7 @@ class ActionSpec(_message.Message):
     `request_id` makes it repeatable. The server compares tenant, owner and all fields here as they were
     sent (an empty session id stays empty): all equal, the call attaches to the first request, running
     or ended in whatever way; anything different is ALREADY_EXISTS / REQUEST_ALREADY_EXISTS. The input is
-    compared as the bytes that were sent, so the same JSON with other spaces or another order of keys is
+    compared as the text that was sent, so the same JSON with other spaces or another order of keys is
     different. So keep the message and send the very same again, and take a new id for a new attempt.
     """
 

@@ -163,16 +163,16 @@ Global___EndReason: _TypeAlias = EndReason  # noqa: Y015
 
 @_typing.final
 class Value(_message.Message):
-    """One JSON value, as bytes, so that integers stay exact and `1.0` stays `1.0`.
+    """One JSON value, as text, so that integers stay exact and `1.0` stays `1.0`, and every tool shows it.
 
-    Profile: UTF-8 without BOM. A number literal without `.` and exponent is an integer and must fit
+    Profile: no BOM; blanks and line breaks between tokens are fine. A number literal without `.` and exponent is an integer and must fit
     int64; with one it is a double and must be finite; writers keep the difference (`1.0`, `-0.0`).
     No NaN, no Infinity, no lone surrogates. Nesting up to 64 levels, keys up to 256 bytes, `\\u0000`
     is allowed inside strings. Of duplicate keys the last wins; what is stored and given back is the
-    canonical form, so do not compare bytes with what you sent.
+    canonical form, compact, so do not compare text with what you sent.
 
     Anything else is INVALID_ARGUMENT with the position, and nothing is stored: JSON_INVALID (not
-    JSON), JSON_LIMIT_EXCEEDED (too deep, key too long), JSON_NUMBER_UNREPRESENTABLE (beyond int64, or
+    JSON; bytes that are not UTF-8 never get so far, they are MALFORMED_MESSAGE), JSON_LIMIT_EXCEEDED (too deep, key too long), JSON_NUMBER_UNREPRESENTABLE (beyond int64, or
     not finite). Schemas take integers strictly: `1.0`, `"5"` and `true` are not integers, while a
     float field accepts an integer literal. Use a JSON library that keeps 64-bit integers.
     """
@@ -180,12 +180,12 @@ class Value(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     JSON_FIELD_NUMBER: _builtins.int
-    json: _builtins.bytes
+    json: _builtins.str
     """JSON text in the profile above."""
     def __init__(
         self,
         *,
-        json: _builtins.bytes = ...,
+        json: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["encoding", b"encoding", "json", b"json"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

@@ -31,7 +31,7 @@ PROTOS = Path(__file__).parents[3] / "protos/flowstate/v1"
 
 
 def _value() -> Value:
-    return Value(json=b"1")
+    return Value(json="1")
 
 
 SET: dict[str, Callable[[], Message]] = {
