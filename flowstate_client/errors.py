@@ -37,7 +37,7 @@ from typing import Any
 
 from grpc import StatusCode
 
-from flowstate_client.models import Failure, RequestStatus
+from flowstate_client.models import Failure, RequestStatus, Scope
 
 
 class FlowStateError(Exception):
@@ -100,6 +100,16 @@ class FieldViolation:
     description: str
 
 
+@dataclass(frozen=True, slots=True)
+class MutationAtFault:
+    """The one of several writes that was refused: its position in the commit (in a batch: in the order in which the
+    records were first named), and whose record it names."""
+
+    index: int
+    scope: Scope
+    owner: str
+
+
 class ApiError(FlowStateError):
     """A call ended with a status other than OK.
 
@@ -141,6 +151,15 @@ class ApiError(FlowStateError):
         self.correlation_id = correlation_id
         self.method = method
         self.hint = hint
+
+    @property
+    def mutation(self) -> MutationAtFault | None:
+        """The write of a commit of state that was refused; ``None`` where no single one is at fault."""
+        index, scope = self.metadata.get("mutation", ""), self.metadata.get("scope", "")
+        if not index.isdecimal():
+            return None
+        known = Scope(scope) if scope in set(Scope) else Scope.UNKNOWN
+        return MutationAtFault(int(index), known, self.metadata.get("owner", ""))
 
     def __str__(self) -> str:
         text = (

@@ -165,6 +165,8 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     Status details: ErrorInfo always; BadRequest with field paths for INVALID_ARGUMENT;
     PreconditionFailure where a condition did not hold; ResourceInfo for NOT_FOUND; RetryInfo for
     UNAVAILABLE and throttling. 4 KiB at most in all. ErrorInfo.metadata has the keys given in brackets.
+    Where one mutation of CommitState is at fault it has `mutation` (its position, from 0), `scope` and
+    `owner` (the scope kind in lower case and the id that it names) as well, whatever the reason.
     Stored or refused values never appear in an error.
 
     Any call can give MALFORMED_MESSAGE, METADATA_INVALID, VALIDATION_FAILED, CREDENTIALS_INVALID,

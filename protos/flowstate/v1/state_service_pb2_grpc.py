@@ -79,9 +79,10 @@ class StateServiceServicer(object):
 
         Not idempotent by itself (increment, append): set `idempotency_key` to be able to repeat it.
 
-        Errors, each with nothing written: INVALID_ARGUMENT / VALIDATION_FAILED (no mutation, a
-        scope without an owner or named twice, a user or org scope without a flow, no operation and no
-        precondition, an operation without a case), SCHEMA_VIOLATION, PATH_INVALID, JSON_*;
+        Errors, each with nothing written and naming the mutation at fault (see ErrorReason):
+        INVALID_ARGUMENT / VALIDATION_FAILED (no mutation, a scope without an owner or named twice, a user
+        or org scope without a flow, no operation and no precondition, an operation without a case),
+        SCHEMA_VIOLATION, PATH_INVALID, JSON_*;
         ABORTED / VERSION_MISMATCH (precondition), WRITE_CONFLICT; FAILED_PRECONDITION /
         STATE_TYPE_CONFLICT, STATE_TEST_FAILED, SCOPE_UNAVAILABLE, REQUEST_TERMINAL,
         FLOW_BINDING_MISMATCH, IDEMPOTENCY_KEY_REUSED; RESOURCE_EXHAUSTED / STATE_TOO_LARGE; NOT_FOUND /
