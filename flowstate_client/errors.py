@@ -376,8 +376,11 @@ class ActionFailed(FlowStateError):
 
 
 class ActionAborted(ActionFailed):
-    """The run was cancelled, or went with its session."""
+    """The run was cancelled, or went with its session; ``failure.message`` is the reason that was given."""
 
 
 class ActionInterrupted(ActionFailed):
-    """The run's server process died; whether the work was done is unknown. A new attempt needs a new request id."""
+    """The run's server process died; whether the work was done is unknown. A new attempt needs a new request id.
+
+    ``failure.message`` says what happened to the server.
+    """

@@ -160,7 +160,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One request as the server has stored it; ``input`` and ``output`` are plain JSON values."""
+    """One request as the server has stored it; ``input`` and ``output`` are plain JSON values.
+
+    ``stop_reason`` says for people why it was aborted or interrupted; empty where it was not, or nobody said.
+    """
 
     request_id: str
     session_id: str
@@ -172,6 +175,7 @@ class RunRecord:
     input: Any
     output: Any
     failure: Failure | None
+    stop_reason: str
     cancel_requested: bool
     latest: Cursor
     version: int
@@ -193,6 +197,7 @@ class RunRecord:
             input=plain_value(request.input),
             output=plain_value(request.output),
             failure=Failure.from_proto(request.failure) if request.HasField("failure") else None,
+            stop_reason=request.stop_reason,
             cancel_requested=request.cancel_requested,
             latest=Cursor.from_proto(request.latest),
             version=request.meta.version,

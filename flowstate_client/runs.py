@@ -213,7 +213,8 @@ def output_of(caller: Caller, request: flow_service_pb2.ActionRequest, output: A
     if request.HasField("failure"):
         failure = Failure.from_proto(request.failure)
     else:
-        failure = Failure(reason=status.name, retryable=status is RequestStatus.INTERRUPTED)
+        interrupted = status is RequestStatus.INTERRUPTED
+        failure = Failure(reason=status.name, message=request.stop_reason, retryable=interrupted)
     cls = _ENDINGS.get(status, ActionFailed)
     raise cls(failure, request_id=request.request_id, status=status)
 

@@ -64,6 +64,7 @@ def set_request(message: pb.ActionRequest, record: RequestRecord) -> None:
         message.output.json = record.output.decode()
     if record.failure is not None:
         message.failure.CopyFrom(encode_failure(record.failure))
+    message.stop_reason = record.reason
     set_time(message.create_time, head.create_time)
     set_time(message.start_time, head.create_time)
     if head.end_time:

@@ -322,6 +322,7 @@ class ActionRequest(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     LATEST_FIELD_NUMBER: _builtins.int
     META_FIELD_NUMBER: _builtins.int
+    STOP_REASON_FIELD_NUMBER: _builtins.int
     CANCEL_REQUESTED_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Its id: as chosen by the caller, else `req_...`."""
@@ -337,6 +338,10 @@ class ActionRequest(_message.Message):
     """Its org; empty if none. The session's, if the caller named none."""
     status: Global___ActionRequestStatus.ValueType
     """Where it stands."""
+    stop_reason: _builtins.str
+    """Why, if ABORTED or INTERRUPTED: the reason given with the cancel, or what happened to its server or
+    session. For people; may be empty. The same as in the terminal event.
+    """
     cancel_requested: _builtins.bool
     """True once a cancel is stored, also after the end."""
     @_builtins.property
@@ -389,11 +394,12 @@ class ActionRequest(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         latest: _types_pb2.Cursor | None = ...,
         meta: _types_pb2.RecordMeta | None = ...,
+        stop_reason: _builtins.str = ...,
         cancel_requested: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "input", b"input", "latest", b"latest", "meta", b"meta", "output", b"output", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "cancel_requested", b"cancel_requested", "create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "flow_kind", b"flow_kind", "input", b"input", "latest", b"latest", "meta", b"meta", "org_id", b"org_id", "output", b"output", "request_id", b"request_id", "session_id", b"session_id", "start_time", b"start_time", "status", b"status", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "cancel_requested", b"cancel_requested", "create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "flow_kind", b"flow_kind", "input", b"input", "latest", b"latest", "meta", b"meta", "org_id", b"org_id", "output", b"output", "request_id", b"request_id", "session_id", b"session_id", "start_time", b"start_time", "status", b"status", "stop_reason", b"stop_reason", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -858,7 +864,7 @@ class CancelActionRequestRequest(_message.Message):
     request_id: _builtins.str
     """Its id."""
     reason: _builtins.str
-    """Why, for people; appears in RequestAborted.reason. May be empty."""
+    """Why, for people; appears in RequestAborted.reason and ActionRequest.stop_reason. May be empty."""
     def __init__(
         self,
         *,

@@ -100,6 +100,12 @@ def test_an_ended_request() -> None:
     assert (wire.meta.version, wire.cancel_requested, wire.latest.sequence) == (3, True, 9)
 
 
+@pytest.mark.parametrize("status", [RequestStatus.ABORTED, RequestStatus.INTERRUPTED])
+def test_a_stopped_request_says_why(status: RequestStatus) -> None:
+    wire = encode_request(replace(RECORD, head=replace(HEAD, status=status), reason="enough"))
+    assert wire.stop_reason == "enough"
+
+
 @pytest.mark.parametrize("status", RequestStatus)
 def test_every_status_has_its_name(status: RequestStatus) -> None:
     wire = encode_request(replace(RECORD, head=replace(HEAD, status=status)))
