@@ -19,11 +19,11 @@ from flowstate.v1.server_service_pb2_grpc import ServerServiceStub
 from flowstate_server.app import create_flowstate
 from flowstate_server.errors import Reason
 from flowstate_server.rpc.admission import AdmissionLimits
-from flowstate_server.rpc.features import UNSERVED_METHODS
-from flowstate_server.rpc.server import SERVED, FlowStateServer
+from flowstate_server.rpc.methods import SERVED_SERVICES
+from flowstate_server.rpc.server import FlowStateServer
 from flowstate_server.rpc.server_options import ServerOptions
-from flowstate_server.rpc.services import SERVICES
 from tests.support.access_records import AccessRecords
+from tests.support.contract import METHODS, UNSERVED_METHODS
 from tests.support.served import Served, served, spec
 from tests.support.wire import TRUSTED, read_all, read_one, refused, refused_stream
 
@@ -50,8 +50,7 @@ async def test_the_server_says_what_it_is() -> None:
 
 @pytest.mark.parametrize("name", sorted(UNSERVED_METHODS))
 async def test_methods_to_come_are_refused_as_such(name: str, access: AccessRecords) -> None:
-    service, method = name.split("/")
-    descriptor = SERVICES[service].methods_by_name[method]
+    descriptor = METHODS[name]
     request = GetMessageClass(descriptor.input_type)().SerializeToString()
     path = f"/flowstate.v1.{name}"
     async with served() as server:
@@ -80,7 +79,7 @@ async def test_a_method_to_come_still_needs_its_plane() -> None:
 async def test_health_needs_no_credentials(tmp_path: Path) -> None:
     async with served(ServerOptions(tokens=_tokens(tmp_path))) as server:
         health: Any = HealthStub(server.channel)
-        for name in ("", *(f"flowstate.v1.{service}" for service in SERVED)):
+        for name in ("", *SERVED_SERVICES):
             assert (await health.Check(HealthCheckRequest(service=name))).status == SERVING
         with pytest.raises(aio.AioRpcError) as raised:
             await health.Check(HealthCheckRequest(service="other"))
@@ -117,7 +116,7 @@ async def test_reflection_is_there_if_asked_for() -> None:
 
     async with served(ServerOptions(reflection=True)) as server:
         names = {service.name for service in (await ask(server)).service}
-        assert {f"flowstate.v1.{service}" for service in SERVED} < names
+        assert {*SERVED_SERVICES} < names
     async with served() as server:
         assert (await refused(ask(server))).reason is Reason.FEATURE_DISABLED
 

@@ -39,8 +39,9 @@ from flowstate_server.flows import (
 )
 from flowstate_server.stores.sqlite.store import SqliteStore
 from tests.support.bad_messages import bad_messages
+from tests.support.contract import METHODS, UNSERVED_METHODS
 from tests.support.hosted import Hosted, hosted
-from tests.support.raw_answers import METHODS, Answer, Metadata, call_raw, new_request
+from tests.support.raw_answers import Answer, Metadata, call_raw, new_request
 from tests.support.wire import CANARY, TRUSTED
 
 CALLER: Metadata = (("x-tenant-id", "a"), *TRUSTED)
@@ -240,8 +241,6 @@ async def _send(server: Hosted, ledger: Ledger, method: str, request: Message | 
 
 
 def test_there_is_a_request_of_every_served_method() -> None:
-    from flowstate_server.rpc.features import UNSERVED_METHODS
-
     assert set(RIGHT) == set(METHODS) - UNSERVED_METHODS
 
 

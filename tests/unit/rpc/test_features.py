@@ -20,12 +20,10 @@ from flowstate.v1.types_pb2 import AUDIENCE_CLIENT, ScopeRef, Value
 from flowstate_server.errors import FeatureDisabledError
 from flowstate_server.rpc.features import (
     OPTIONAL_FIELDS,
-    UNSERVED_METHODS,
     capabilities,
     check_fields,
-    check_method,
 )
-from flowstate_server.rpc.services import SERVICES, methods
+from tests.support.contract import METHODS, SERVICES, UNSERVED_METHODS
 
 PROTOS = Path(__file__).parents[3] / "protos/flowstate/v1"
 
@@ -67,15 +65,13 @@ def test_a_field_that_is_not_served_is_refused_when_set(feature: str) -> None:
 
 
 def test_what_is_not_set_is_not_refused() -> None:
-    for _, method in methods():
+    for method in METHODS.values():
         check_fields(GetMessageClass(method.input_type)())
     check_fields(state.GetStateRequest(scopes=[ScopeRef(user_id="u", isolated=False)]))
     check_fields(flows.DispatchActionRequest(spec=flows.ActionSpec(input=_value()), validate_only=False))
 
 
-def test_the_tables_name_what_exists() -> None:
-    names = {name for name, _ in methods()}
-    assert names >= UNSERVED_METHODS
+def test_the_table_names_what_exists() -> None:
     messages: dict[str, Descriptor] = {}
     for service in SERVICES.values():
         messages |= dict(service.file.message_types_by_name)
@@ -86,34 +82,11 @@ def test_the_tables_name_what_exists() -> None:
         assert field in messages[message].fields_by_name, feature
 
 
-def test_every_method_that_the_contract_puts_off_is_refused() -> None:
-    put_off = set()
-    for file in PROTOS.glob("*_service.proto"):
-        service = ""
-        comment = ""
-        whole = False
-        for line in file.read_text().splitlines():
-            if line.strip().startswith("//"):
-                comment += line
-                continue
-            if found := re.match(r"service (\w+)", line):
-                service, whole = found[1], "Served by a later release" in comment
-            if (found := re.match(r"  rpc (\w+)", line)) and (
-                whole or "Served by a later release" in comment
-            ):
-                put_off.add(f"{service}/{found[1]}")
-            comment = ""
-    assert put_off == UNSERVED_METHODS
-    for name in put_off:
-        with pytest.raises(FeatureDisabledError):
-            check_method(name)
-
-
 def test_capabilities_are_what_is_served() -> None:
     served = set(capabilities())
     assert "StateService/CommitState" in served
     assert not served & UNSERVED_METHODS
-    assert len(served) + len(UNSERVED_METHODS) == len(list(methods()))
+    assert len(served) + len(UNSERVED_METHODS) == len(METHODS)
 
 
 def test_every_field_that_is_put_off_is_marked_so_in_the_contract() -> None:
