@@ -56,15 +56,27 @@ class SessionHead:
 
 
 class RequestStatus(StrEnum):
+    """Where a request stands: open (queued, in progress, suspended) or ended."""
+
+    QUEUED = "queued"
     IN_PROGRESS = "in_progress"
+    SUSPENDED = "suspended"
     COMPLETED = "completed"
     FAILED = "failed"
     ABORTED = "aborted"
     INTERRUPTED = "interrupted"
 
     @property
-    def terminal(self) -> bool:
-        return self is not RequestStatus.IN_PROGRESS
+    def ended(self) -> bool:
+        """Whether the request has its outcome, and nothing follows."""
+        return self not in OPEN_STATUSES
+
+    @property
+    def open(self) -> bool:
+        return self in OPEN_STATUSES
+
+
+OPEN_STATUSES = frozenset((RequestStatus.QUEUED, RequestStatus.IN_PROGRESS, RequestStatus.SUSPENDED))
 
 
 @frozen

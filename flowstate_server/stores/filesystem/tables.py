@@ -91,10 +91,10 @@ class Tables:
         known = self.requests.get(head.key)
         self.requests[head.key] = head
         incarnation = (head.session, head.session_log_id)
-        if not head.status.terminal:
+        if not head.status.ended:
             self.active.setdefault(head.session, {})[head.key] = None
             self.running.setdefault(head.process, {})[head.key] = None
-        elif known is None or not known.status.terminal:
+        elif known is None or not known.status.ended:
             _discard(self.active, head.session, head.key)
             _discard(self.running, head.process, head.key)
             if head.turn:
