@@ -130,7 +130,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One entry of a conversation; ``content`` is ``None`` while it is still streamed."""
+    """One entry of a conversation; ``content`` is ``None`` while it is still streamed, and once it is ``removed``."""
 
     item_id: str
     kind: str
@@ -141,6 +141,7 @@ class Item:
     request_id: str
     index: int
     create_time: datetime | None
+    removed: bool = False
 
     @classmethod
     def from_proto(cls, item: events_pb2.Item) -> Item:
@@ -155,6 +156,7 @@ class Item:
             request_id=item.request_id,
             index=item.index,
             create_time=plain_time(item, "create_time"),
+            removed=item.removed,
         )
 
 

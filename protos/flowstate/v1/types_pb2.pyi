@@ -81,7 +81,7 @@ class _ScopeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ScopeKind.V
     """A team. Shared between flows unless a flow isolates it."""
     SCOPE_KIND_BLOCK: _ScopeKind.ValueType  # 5
     """One execution of a block inside a request. Never stored; appears in events of the trusted plane
-    only and cannot be addressed by a ScopeRef.
+    only (StateChange.owner_path says whose) and cannot be addressed by a ScopeRef.
     """
 
 class ScopeKind(_ScopeKind, metaclass=_ScopeKindEnumTypeWrapper):
@@ -101,7 +101,7 @@ SCOPE_KIND_ORG: ScopeKind.ValueType  # 4
 """A team. Shared between flows unless a flow isolates it."""
 SCOPE_KIND_BLOCK: ScopeKind.ValueType  # 5
 """One execution of a block inside a request. Never stored; appears in events of the trusted plane
-only and cannot be addressed by a ScopeRef.
+only (StateChange.owner_path says whose) and cannot be addressed by a ScopeRef.
 """
 Global___ScopeKind: _TypeAlias = ScopeKind  # noqa: Y015
 
