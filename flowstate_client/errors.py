@@ -268,6 +268,10 @@ class RequestTerminal(PreconditionError):
     """The request has ended; nothing more can be written for it."""
 
 
+class ResourceDeleted(PreconditionError):
+    """The resource was deleted since it was read; the write does not bring it back."""
+
+
 class IdempotencyKeyReused(PreconditionError):
     """The idempotency key was used for other content."""
 

@@ -30,6 +30,7 @@ OPTIONAL_FIELDS: Mapping[str, bool] = {
     "GetStateRequest.paths": False,
     "CommitStateRequest.validate_only": False,
     "StateOp.test": False,
+    "Precondition.incarnation": False,
     "ScopeRef.isolated": False,
 }
 """Fields and oneof cases that not every release serves, as ``Message.field``, and whether this one does."""

@@ -34,6 +34,7 @@ async def test_create_and_get() -> None:
     assert (created.title, created.description, list(created.tags)) == ("T", "D", ["a"])
     assert created.metadata.json == '{"n":1.0}'
     assert created.meta.version == 1
+    assert created.meta.incarnation
     assert not created.ephemeral
     read.ClearField("last_activity_time")
     created.ClearField("last_activity_time")

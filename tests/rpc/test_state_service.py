@@ -60,7 +60,9 @@ async def test_write_and_read_several_scopes_at_once() -> None:
     assert (session.state, session.meta) == (reply.records[0].state, reply.records[0].meta)
     assert user.scope == USER
     assert user.meta.version == 1
+    assert user.meta.incarnation
     assert (org.exists, org.meta.version, org.state.json) == (False, 0, "{}")
+    assert org.meta.incarnation == ""
     assert (nobodys.exists, nobodys.HasField("state")) == (False, False)
 
 

@@ -80,5 +80,6 @@ def set_request(message: pb.ActionRequest, record: RequestRecord) -> None:
 def _set_meta(meta: RecordMeta, head: RequestHead) -> None:
     """A request is written when it is created, when its cancel is stored and when it ends."""
     meta.version = 1 + head.cancel_requested + head.status.ended
+    meta.incarnation = head.log_id
     set_time(meta.create_time, head.create_time)
     set_time(meta.update_time, head.end_time or head.create_time)

@@ -198,6 +198,7 @@ def _fill(message: pb.StateRecord, view: StateView, text: bytes | None) -> None:
         message.state.json = text.decode()
     meta = message.meta
     meta.version = record.version
+    meta.incarnation = record.incarnation
     if record.create_time:
         set_time(meta.create_time, record.create_time)
     if record.update_time:

@@ -16,7 +16,7 @@ from flowstate.v1 import (
     session_service_pb2 as sessions,
     state_service_pb2 as state,
 )
-from flowstate.v1.types_pb2 import AUDIENCE_CLIENT, ScopeRef, Value
+from flowstate.v1.types_pb2 import AUDIENCE_CLIENT, Precondition, ScopeRef, Value
 from flowstate_server.errors import FeatureDisabledError
 from flowstate_server.rpc.features import (
     OPTIONAL_FIELDS,
@@ -52,6 +52,9 @@ SET: dict[str, Callable[[], Message]] = {
     "CommitStateRequest.validate_only": lambda: state.CommitStateRequest(validate_only=True),
     "StateOp.test": lambda: state.CommitStateRequest(
         mutations=[state.StateMutation(ops=[state.StateOp(), state.StateOp(test=state.TestOp())])]
+    ),
+    "Precondition.incarnation": lambda: state.CommitStateRequest(
+        mutations=[state.StateMutation(precondition=Precondition(incarnation="i"))]
     ),
     "ScopeRef.isolated": lambda: state.GetStateRequest(scopes=[ScopeRef(user_id="u", isolated=True)]),
 }

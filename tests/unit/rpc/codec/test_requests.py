@@ -82,7 +82,7 @@ def test_a_running_request() -> None:
     assert not wire.HasField("end_time")
     assert wire.start_time.seconds == 5
     assert wire.latest == Cursor(log_id="rl", sequence=0)
-    assert wire.meta.version == 1
+    assert (wire.meta.version, wire.meta.incarnation) == (1, "rl")
 
 
 def test_an_ended_request() -> None:
