@@ -285,6 +285,19 @@ class Limits:
     max_wait: float
     idempotency_window: float
     event_retention: float
+    max_input_bytes: int
+    max_output_bytes: int
+    max_event_output_bytes: int
+    max_item_bytes: int
+    max_document_reply_bytes: int
+    max_scopes: int
+    max_id_bytes: int
+    max_json_key_bytes: int
+    default_deadline: float
+    transient_retention: float
+    max_inline_content_bytes: int
+    max_resources_per_owner: int
+    max_resource_name_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +328,19 @@ class ServerInfo:
                 max_wait=seconds(limits.max_wait),
                 idempotency_window=seconds(limits.idempotency_window),
                 event_retention=seconds(limits.event_retention),
+                max_input_bytes=limits.max_input_bytes,
+                max_output_bytes=limits.max_output_bytes,
+                max_event_output_bytes=limits.max_event_output_bytes,
+                max_item_bytes=limits.max_item_bytes,
+                max_document_reply_bytes=limits.max_document_reply_bytes,
+                max_scopes=limits.max_scopes,
+                max_id_bytes=limits.max_id_bytes,
+                max_json_key_bytes=limits.max_json_key_bytes,
+                default_deadline=seconds(limits.default_deadline),
+                transient_retention=seconds(limits.transient_retention),
+                max_inline_content_bytes=limits.max_inline_content_bytes,
+                max_resources_per_owner=limits.max_resources_per_owner,
+                max_resource_name_bytes=limits.max_resource_name_bytes,
             ),
             capabilities=frozenset(info.capabilities),
         )

@@ -29,6 +29,7 @@ OPTIONAL_FIELDS: Mapping[str, bool] = {
     "ListSessionsRequest.include_total": False,
     "GetStateRequest.paths": False,
     "CommitStateRequest.validate_only": False,
+    "StateMutation.resource": False,
     "StateOp.test": False,
     "Precondition.incarnation": False,
     "ScopeRef.isolated": False,

@@ -49,6 +49,8 @@ METHODS: Mapping[str, Method] = {
     "SessionService/UpdateSession": _OPEN_LATER,
     "SessionService/DeleteSession": _OPEN_LATER,
     "SessionService/ListItems": _OPEN_LATER,
+    "SessionService/AppendItems": _TRUSTED_LATER,
+    "SessionService/RemoveItems": _TRUSTED_LATER,
     "SessionService/GetSnapshot": _OPEN,
     "SessionService/WatchSnapshot": _OPEN_LATER,
     "StateService/GetState": _TRUSTED,

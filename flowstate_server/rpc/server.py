@@ -71,7 +71,7 @@ class FlowStateServer:
         add_EventServiceServicer_to_server(EventServicer(engine), server)
         add_SessionServiceServicer_to_server(SessionServicer(engine), server)  # type: ignore[abstract]
         add_StateServiceServicer_to_server(StateServicer(engine), server)  # type: ignore[abstract]
-        info = ServerServicer(engine, options.admission, options.envelope.max_message_bytes)
+        info = ServerServicer(engine, options.admission, options.envelope)
         add_ServerServiceServicer_to_server(info, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if options.reflection:

@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha.reflection_pb2 import ListServiceResponse, ServerRe
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from flowstate.v1 import event_service_pb2 as events, flow_service_pb2 as flows
-from flowstate.v1.server_service_pb2 import GetServerInfoRequest
+from flowstate.v1.server_service_pb2 import GetServerInfoRequest, Limits
 from flowstate.v1.server_service_pb2_grpc import ServerServiceStub
 from flowstate_server.app import create_flowstate
 from flowstate_server.errors import Reason
@@ -46,6 +46,24 @@ async def test_the_server_says_what_it_is() -> None:
     assert info.limits.max_wait.seconds == 50
     assert info.limits.heartbeat_interval.seconds == 15
     assert info.limits.idempotency_window.seconds == 24 * 3600
+    assert info.limits.max_document_reply_bytes == 3.5 * 1024 * 1024
+    assert info.limits.max_event_output_bytes == 64 * 1024
+    assert (info.limits.max_scopes, info.limits.max_json_key_bytes, info.limits.max_id_bytes) == (
+        16,
+        256,
+        128,
+    )
+    assert (info.limits.default_deadline.seconds, info.limits.transient_retention.seconds) == (30, 600)
+    unset = {field.name for field in Limits.DESCRIPTOR.fields} - {
+        field.name for field, _ in info.limits.ListFields()
+    }
+    assert unset == {
+        "event_retention",
+        "max_resource_bytes",
+        "max_inline_content_bytes",
+        "max_resources_per_owner",
+        "max_resource_name_bytes",
+    }
 
 
 @pytest.mark.parametrize("name", sorted(UNSERVED_METHODS))

@@ -20,6 +20,8 @@ PROTOS = Path(__file__).parents[3] / "protos/flowstate/v1"
 SERVICERS = (FlowServicer, EventServicer, SessionServicer, StateServicer, ServerServicer)
 TRUSTED_SERVICES = ("StateService", "JournalService")
 TRUSTED_METHODS = (
+    "SessionService/AppendItems",
+    "SessionService/RemoveItems",
     "ResourceService/PutResource",
     "ResourceService/WriteContent",
     "ResourceService/DeleteResource",
