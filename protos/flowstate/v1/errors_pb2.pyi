@@ -90,6 +90,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ABORTED. Lost too many races for the same record. A new attempt may succeed. [scope,
     attempts]
     """
+    ERROR_REASON_REQUEST_OPEN: _ErrorReason.ValueType  # 59
+    """FAILED_PRECONDITION. The request has not ended yet, and this needs an ended one. [request_id]"""
     ERROR_REASON_STATE_TEST_FAILED: _ErrorReason.ValueType  # 60
     """FAILED_PRECONDITION. A `test` of the commit, or a `must_exist`, did not hold. [path]"""
     ERROR_REASON_STATE_TYPE_CONFLICT: _ErrorReason.ValueType  # 61
@@ -122,8 +124,6 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. The resource was deleted after the incarnation that the write names; the write
     does not bring it back. [scope, name]
     """
-    ERROR_REASON_REQUEST_OPEN: _ErrorReason.ValueType  # 59
-    """FAILED_PRECONDITION. The request has not ended yet, and this needs an ended one. [request_id]"""
     ERROR_REASON_EVENTS_COMPACTED: _ErrorReason.ValueType  # 70
     """OUT_OF_RANGE. Durable events after the cursor were removed by retention. Take a
     snapshot and continue from there. [earliest: the first sequence that can be read, latest]
@@ -268,6 +268,8 @@ ERROR_REASON_WRITE_CONFLICT: ErrorReason.ValueType  # 51
 """ABORTED. Lost too many races for the same record. A new attempt may succeed. [scope,
 attempts]
 """
+ERROR_REASON_REQUEST_OPEN: ErrorReason.ValueType  # 59
+"""FAILED_PRECONDITION. The request has not ended yet, and this needs an ended one. [request_id]"""
 ERROR_REASON_STATE_TEST_FAILED: ErrorReason.ValueType  # 60
 """FAILED_PRECONDITION. A `test` of the commit, or a `must_exist`, did not hold. [path]"""
 ERROR_REASON_STATE_TYPE_CONFLICT: ErrorReason.ValueType  # 61
@@ -300,8 +302,6 @@ ERROR_REASON_RESOURCE_DELETED: ErrorReason.ValueType  # 69
 """FAILED_PRECONDITION. The resource was deleted after the incarnation that the write names; the write
 does not bring it back. [scope, name]
 """
-ERROR_REASON_REQUEST_OPEN: ErrorReason.ValueType  # 59
-"""FAILED_PRECONDITION. The request has not ended yet, and this needs an ended one. [request_id]"""
 ERROR_REASON_EVENTS_COMPACTED: ErrorReason.ValueType  # 70
 """OUT_OF_RANGE. Durable events after the cursor were removed by retention. Take a
 snapshot and continue from there. [earliest: the first sequence that can be read, latest]

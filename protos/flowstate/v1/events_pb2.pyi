@@ -895,8 +895,9 @@ class StateChange(_message.Message):
 
     @_builtins.property
     def stale(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names whose new value is not sent: derived names of the scope always, and exposed names of which
-        the change is over 16 KiB. Read them again with SessionService.GetSnapshot when needed.
+        """Names whose new value is not sent: derived names of the scope always, exposed names of which the
+        change is over 16 KiB, and in an old event names that the flow declares otherwise by now. Read them
+        again with SessionService.GetSnapshot when needed.
         """
 
     @_builtins.property

@@ -410,11 +410,13 @@ class ActionRequest(_message.Message):
     """True once a cancel is stored, also after the end."""
     @_builtins.property
     def input(self) -> _types_pb2.Value:
-        """The input. Left out of lists unless `with_payloads`."""
+        """The input. Left out of lists unless `with_payloads`. Unset once all items of its turn are removed
+        (SessionService.RemoveItems).
+        """
 
     @_builtins.property
     def output(self) -> _types_pb2.Value:
-        """The output, whole, once COMPLETED. Left out of lists unless `with_payloads`."""
+        """The output, whole, once COMPLETED. Left out and unset as the input."""
 
     @_builtins.property
     def failure(self) -> _types_pb2.Failure:

@@ -931,8 +931,8 @@ class ScopeProjection(_message.Message):
 
     @_builtins.property
     def failures(self) -> _containers.MessageMap[_builtins.str, _types_pb2.Failure]:
-        """Derived values that could not be computed (an exception, or over 1 s), by name. The others are
-        served.
+        """Names that have no value because of a failure: a derived value that raised or took over 1 s, a stored
+        one that the flow's schema does not allow any more. The others are served.
         """
 
     @_builtins.property
