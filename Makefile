@@ -23,7 +23,8 @@ CHECKED := $(wildcard flowstate_server flowstate_client tests benchmarks example
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test test-pgbouncer soak bench bench-compare check lint types format protos protos-check constraints clean
+.PHONY: help demo serve test test-pgbouncer soak bench bench-compare check lint types format protos protos-check protos-breaking \
+	protos-baseline constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,7 +52,7 @@ bench-compare: $(READY) ## Run the benchmarks on another checkout and this one i
 	@test -n "$(BASE)" || { echo "Name the checkout to compare with: make bench-compare BASE=path" >&2; exit 2; }
 	@$(PY) -m benchmarks.compare "$(BASE)" . $(BENCH_ARGS)
 
-check: protos-check lint types ## Everything CI checks besides the tests
+check: protos-check protos-breaking lint types ## Everything CI checks besides the tests
 
 lint: $(READY) ## Style of protos and code, and the walls between the modules
 	$(BIN)/buf lint
@@ -109,6 +110,15 @@ protos-check: $(PROTOS_READY) ## Fail where the generated code is not what the p
 	@$(GENERATE) && \
 	{ diff -ru -x '*.proto' -x __init__.py -x py.typed -x __pycache__ protos/flowstate "$$fresh/flowstate" \
 	|| { echo "The generated code does not match the .proto files: run 'make protos' and commit what it writes." >&2; exit 1; }; }
+
+# The contract as it stands for those who build on it: an image without comments, so that only what breaks them renews it.
+BASELINE := protos/baseline.binpb
+
+protos-breaking: $(READY) ## Fail where the protos break what the baseline protects
+	$(BIN)/buf breaking --against $(BASELINE)
+
+protos-baseline: $(READY) ## Renew the baseline, in a commit that says why
+	$(BIN)/buf build --exclude-source-info -o $(BASELINE)
 
 clean: ## Remove environments, caches and builds (not .flowstate, which holds data)
 	rm -rf $(VENV) $(PROTOS_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -37,7 +37,7 @@ from typing import Any
 
 from grpc import StatusCode
 
-from flowstate_client.models import Failure, RequestStatus
+from flowstate_client.models import Failure, RequestStatus, Scope
 
 
 class FlowStateError(Exception):
@@ -100,6 +100,16 @@ class FieldViolation:
     description: str
 
 
+@dataclass(frozen=True, slots=True)
+class MutationAtFault:
+    """The one of several writes that was refused: its position in the commit (in a batch: in the order in which the
+    records were first named), and whose record it names."""
+
+    index: int
+    scope: Scope
+    owner: str
+
+
 class ApiError(FlowStateError):
     """A call ended with a status other than OK.
 
@@ -141,6 +151,15 @@ class ApiError(FlowStateError):
         self.correlation_id = correlation_id
         self.method = method
         self.hint = hint
+
+    @property
+    def mutation(self) -> MutationAtFault | None:
+        """The write of a commit of state that was refused; ``None`` where no single one is at fault."""
+        index, scope = self.metadata.get("mutation", ""), self.metadata.get("scope", "")
+        if not index.isdecimal():
+            return None
+        known = Scope(scope) if scope in set(Scope) else Scope.UNKNOWN
+        return MutationAtFault(int(index), known, self.metadata.get("owner", ""))
 
     def __str__(self) -> str:
         text = (
@@ -247,6 +266,10 @@ class FlowBindingMismatch(PreconditionError):
 
 class RequestTerminal(PreconditionError):
     """The request has ended; nothing more can be written for it."""
+
+
+class ResourceDeleted(PreconditionError):
+    """The resource was deleted since it was read; the write does not bring it back."""
 
 
 class IdempotencyKeyReused(PreconditionError):
@@ -357,8 +380,11 @@ class ActionFailed(FlowStateError):
 
 
 class ActionAborted(ActionFailed):
-    """The run was cancelled, or went with its session."""
+    """The run was cancelled, or went with its session; ``failure.message`` is the reason that was given."""
 
 
 class ActionInterrupted(ActionFailed):
-    """The run's server process died; whether the work was done is unknown. A new attempt needs a new request id."""
+    """The run's server process died; whether the work was done is unknown. A new attempt needs a new request id.
+
+    ``failure.message`` says what happened to the server.
+    """

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flowstate.v1 import events_pb2
-from flowstate_client.models import Cursor, Failure, Item, Scope, plain_value, seconds
+from flowstate_client.models import Cursor, Failure, Item, Scope, plain_time, plain_value, seconds
 from flowstate_client.sessions import Snapshot
 
 _NO_TIME = datetime.fromtimestamp(0, UTC)
@@ -61,6 +61,14 @@ class RequestCreated(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequestQueued(Event):
+    """It waits for its turn, with ``ahead`` others ahead of it, until ``expire_time`` at most."""
+
+    ahead: int = 0
+    expire_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestInProgress(Event):
     """The run has begun."""
 
@@ -96,7 +104,7 @@ class RequestFailed(TerminalEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestAborted(TerminalEvent):
-    """Ended by a cancel, or with its session."""
+    """Ended by a cancel, with its session, or by a newer request; it may not have begun."""
 
     reason: str = ""
 
@@ -130,6 +138,23 @@ class BlockFailed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RouterDecided(Event):
+    """Which way a router goes; trusted plane only."""
+
+    route: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelUsage(Event):
+    """What one call of a language model used; trusted plane only."""
+
+    provider: str = ""
+    model: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ItemAdded(Event):
     """An item begins; its content is ``None`` if deltas follow."""
 
@@ -154,8 +179,15 @@ class ItemDone(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ItemRemoved(Event):
+    """The content of an item is gone; what is shown of it should go too."""
+
+    item_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StateChange(Event):
-    """One committed write to one state record.
+    """One committed write to one state record, or a change of the state of the block at ``owner_path``.
 
     Apply ``removed`` first, then set each value of ``changed`` at its JSON Pointer; names in ``stale`` changed too,
     read them with a snapshot. If what you hold is older than ``previous_version`` you missed something.
@@ -167,17 +199,26 @@ class StateChange(Event):
     changed: Mapping[str, Any] = field(default_factory=dict)
     removed: tuple[str, ...] = ()
     stale: tuple[str, ...] = ()
+    owner_path: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceChange(Event):
-    """A resource was written or deleted."""
+    """A resource was written or deleted; its state changed as in :class:`StateChange`.
+
+    ``stale_derived`` are names of the scope's snapshot that may have changed with it.
+    """
 
     scope: Scope = Scope.UNKNOWN
     name: str = ""
+    previous_version: int = 0
     version: int = 0
     deleted: bool = False
     changed: Mapping[str, Any] = field(default_factory=dict)
+    removed: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
+    stale_derived: tuple[str, ...] = ()
+    content_changed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,12 +292,27 @@ def _versions(versions: Iterable[events_pb2.ScopeVersion]) -> dict[Scope, int]:
     return {Scope.from_proto(version.scope): version.version for version in versions}
 
 
-def _values(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: plain_value(value) for name, value in values.items()}
+def _stopped(payload: events_pb2.RequestAborted | events_pb2.RequestInterrupted) -> dict[str, Any]:
+    return {"reason": payload.reason, "scope_versions": _versions(payload.scope_versions)}
+
+
+def _changes(payload: events_pb2.StateChange | events_pb2.ResourceChange) -> dict[str, Any]:
+    return {
+        "scope": Scope.from_proto(payload.scope),
+        "previous_version": payload.previous_version,
+        "version": payload.version,
+        "changed": {pointer: plain_value(value) for pointer, value in payload.changed.items()},
+        "removed": tuple(payload.removed),
+        "stale": tuple(payload.stale),
+    }
 
 
 PAYLOADS: Mapping[str, tuple[type[Event], Callable[[Any], dict[str, Any]]]] = {
     "request_created": (RequestCreated, lambda p: {"flow_kind": p.flow_kind, "action": p.action}),
+    "request_queued": (
+        RequestQueued,
+        lambda p: {"ahead": p.ahead, "expire_time": plain_time(p, "expire_time")},
+    ),
     "request_in_progress": (RequestInProgress, lambda p: {"attempt": p.attempt}),
     "request_completed": (
         RequestCompleted,
@@ -275,42 +331,37 @@ PAYLOADS: Mapping[str, tuple[type[Event], Callable[[Any], dict[str, Any]]]] = {
             "scope_versions": _versions(p.scope_versions),
         },
     ),
-    "request_aborted": (
-        RequestAborted,
-        lambda p: {"reason": p.reason, "scope_versions": _versions(p.scope_versions)},
-    ),
-    "request_interrupted": (
-        RequestInterrupted,
-        lambda p: {"reason": p.reason, "scope_versions": _versions(p.scope_versions)},
-    ),
+    "request_aborted": (RequestAborted, _stopped),
+    "request_interrupted": (RequestInterrupted, _stopped),
     "block_started": (BlockStarted, lambda p: {"block_kind": p.block_kind}),
     "block_completed": (BlockCompleted, lambda p: {"elapsed": seconds(p.elapsed)}),
     "block_failed": (BlockFailed, lambda p: {"failure": Failure.from_proto(p.failure)}),
+    "router_decided": (RouterDecided, lambda p: {"route": p.route}),
+    "model_usage": (
+        ModelUsage,
+        lambda p: {
+            "provider": p.provider,
+            "model": p.model,
+            "input_tokens": p.input_tokens,
+            "output_tokens": p.output_tokens,
+        },
+    ),
     "item_added": (ItemAdded, lambda p: {"item": Item.from_proto(p.item)}),
     "item_delta": (
         ItemDelta,
         lambda p: {"item_id": p.item_id, "index": p.index, "text": p.text, "value": plain_value(p.value)},
     ),
     "item_done": (ItemDone, lambda p: {"item": Item.from_proto(p.item)}),
-    "state_change": (
-        StateChange,
-        lambda p: {
-            "scope": Scope.from_proto(p.scope),
-            "previous_version": p.previous_version,
-            "version": p.version,
-            "changed": _values(p.changed),
-            "removed": tuple(p.removed),
-            "stale": tuple(p.stale),
-        },
-    ),
+    "item_removed": (ItemRemoved, lambda p: {"item_id": p.item_id}),
+    "state_change": (StateChange, lambda p: {**_changes(p), "owner_path": tuple(p.owner_path)}),
     "resource_change": (
         ResourceChange,
         lambda p: {
-            "scope": Scope.from_proto(p.scope),
+            **_changes(p),
             "name": p.name,
-            "version": p.version,
             "deleted": p.deleted,
-            "changed": _values(p.changed),
+            "stale_derived": tuple(p.stale_derived),
+            "content_changed": p.content_changed,
         },
     ),
     "session_metadata_changed": (

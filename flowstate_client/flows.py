@@ -225,5 +225,5 @@ class Flows:
             execution_timeout=heartbeat(execution_timeout),
         )
         if input is not UNSET:
-            spec.input.CopyFrom(types_pb2.Value(json=self._caller.codec.encode(input)))
+            spec.input.CopyFrom(types_pb2.Value(json=self._caller.codec.encode(input).decode()))
         return spec

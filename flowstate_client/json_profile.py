@@ -27,7 +27,7 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 _JSON_FORM = (datetime, date, time, timedelta, Decimal, UUID, PurePath)
 
 
-def from_json_text(text: bytes) -> Any:
+def from_json_text(text: bytes | str) -> Any:
     """The plain value of JSON text, however it is laid out.
 
     Raises:

@@ -130,7 +130,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One entry of a conversation; ``content`` is ``None`` while it is still streamed."""
+    """One entry of a conversation; ``content`` is ``None`` while it is still streamed, and once it is ``removed``."""
 
     item_id: str
     kind: str
@@ -141,6 +141,7 @@ class Item:
     request_id: str
     index: int
     create_time: datetime | None
+    removed: bool = False
 
     @classmethod
     def from_proto(cls, item: events_pb2.Item) -> Item:
@@ -155,12 +156,16 @@ class Item:
             request_id=item.request_id,
             index=item.index,
             create_time=plain_time(item, "create_time"),
+            removed=item.removed,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One request as the server has stored it; ``input`` and ``output`` are plain JSON values."""
+    """One request as the server has stored it; ``input`` and ``output`` are plain JSON values.
+
+    ``stop_reason`` says for people why it was aborted or interrupted; empty where it was not, or nobody said.
+    """
 
     request_id: str
     session_id: str
@@ -172,6 +177,7 @@ class RunRecord:
     input: Any
     output: Any
     failure: Failure | None
+    stop_reason: str
     cancel_requested: bool
     latest: Cursor
     version: int
@@ -193,6 +199,7 @@ class RunRecord:
             input=plain_value(request.input),
             output=plain_value(request.output),
             failure=Failure.from_proto(request.failure) if request.HasField("failure") else None,
+            stop_reason=request.stop_reason,
             cancel_requested=request.cancel_requested,
             latest=Cursor.from_proto(request.latest),
             version=request.meta.version,
@@ -278,6 +285,19 @@ class Limits:
     max_wait: float
     idempotency_window: float
     event_retention: float
+    max_input_bytes: int
+    max_output_bytes: int
+    max_event_output_bytes: int
+    max_item_bytes: int
+    max_document_reply_bytes: int
+    max_scopes: int
+    max_id_bytes: int
+    max_json_key_bytes: int
+    default_deadline: float
+    transient_retention: float
+    max_inline_content_bytes: int
+    max_resources_per_owner: int
+    max_resource_name_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +328,19 @@ class ServerInfo:
                 max_wait=seconds(limits.max_wait),
                 idempotency_window=seconds(limits.idempotency_window),
                 event_retention=seconds(limits.event_retention),
+                max_input_bytes=limits.max_input_bytes,
+                max_output_bytes=limits.max_output_bytes,
+                max_event_output_bytes=limits.max_event_output_bytes,
+                max_item_bytes=limits.max_item_bytes,
+                max_document_reply_bytes=limits.max_document_reply_bytes,
+                max_scopes=limits.max_scopes,
+                max_id_bytes=limits.max_id_bytes,
+                max_json_key_bytes=limits.max_json_key_bytes,
+                default_deadline=seconds(limits.default_deadline),
+                transient_retention=seconds(limits.transient_retention),
+                max_inline_content_bytes=limits.max_inline_content_bytes,
+                max_resources_per_owner=limits.max_resources_per_owner,
+                max_resource_name_bytes=limits.max_resource_name_bytes,
             ),
             capabilities=frozenset(info.capabilities),
         )

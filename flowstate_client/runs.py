@@ -209,11 +209,12 @@ def output_of(caller: Caller, request: flow_service_pb2.ActionRequest, output: A
     """
     status = RequestStatus.from_proto(request.status)
     if status is RequestStatus.COMPLETED:
-        return caller.codec.decode(request.output.json or b"null", output)
+        return caller.codec.decode((request.output.json or "null").encode(), output)
     if request.HasField("failure"):
         failure = Failure.from_proto(request.failure)
     else:
-        failure = Failure(reason=status.name, retryable=status is RequestStatus.INTERRUPTED)
+        interrupted = status is RequestStatus.INTERRUPTED
+        failure = Failure(reason=status.name, message=request.stop_reason, retryable=interrupted)
     cls = _ENDINGS.get(status, ActionFailed)
     raise cls(failure, request_id=request.request_id, status=status)
 

@@ -249,7 +249,7 @@ class Sessions:
         )
 
     def _value(self, value: Any) -> types_pb2.Value:
-        return types_pb2.Value(json=self._caller.codec.encode(value))
+        return types_pb2.Value(json=self._caller.codec.encode(value).decode())
 
 
 _KINDS = {
@@ -263,7 +263,7 @@ def client_data(projections: Iterable[session_service_pb2.ScopeProjection]) -> b
     """JSON text of ``{scope: {name: value}}``, the values as the server sent them."""
     scopes = []
     for projection in projections:
-        values = b",".join(_key(name) + value.json for name, value in projection.values.items())
+        values = b",".join(_key(name) + value.json.encode() for name, value in projection.values.items())
         scopes.append(_key(Scope.from_proto(projection.scope)) + b"{" + values + b"}")
     return b"{" + b",".join(scopes) + b"}"
 

@@ -38,7 +38,7 @@ class StateRecord(Generic[T]):
     def __init__(self, record: state_service_pb2.StateRecord, model: Any, codec: Codec) -> None:
         self.exists = record.exists
         self.version = record.meta.version
-        self.raw = record.state.json or b"{}"
+        self.raw = (record.state.json or "{}").encode()
         self.schema_hash = record.schema_hash
         self.create_time: datetime | None = plain_time(record.meta, "create_time")
         self.update_time: datetime | None = plain_time(record.meta, "update_time")

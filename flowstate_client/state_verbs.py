@@ -64,7 +64,7 @@ class StateVerbs(ABC, Generic[R_co]):
         return self._submit([StateOp(path=pointer(f), remove=state_service_pb2.RemoveOp()) for f in fields])
 
     def _value(self, value: Any) -> types_pb2.Value:
-        return types_pb2.Value(json=self._codec.encode(value))
+        return types_pb2.Value(json=self._codec.encode(value).decode())
 
 
 def pointer(field: str) -> str:

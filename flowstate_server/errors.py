@@ -110,13 +110,32 @@ class FlowStateError(Exception):
 
 
 class ServiceError(FlowStateError):
-    """The call failed."""
+    """The call failed.
+
+    Where a store refused a batch, ``refused_write`` is the position in it of the write at fault. Where a commit of
+    several records is refused, ``mutation`` says which of them is at fault.
+    """
 
     reason: ClassVar[Reason]
 
+    def __post_init__(self) -> None:
+        self.refused_write: int | None = None
+        self.mutation: MutationAtFault | None = None
+
 
 def _rebuild(cls: type[FlowStateError], fields: dict[str, Any]) -> FlowStateError:
-    return cls(**fields)
+    error = cls.__new__(cls)
+    error.__dict__.update(fields)
+    return error
+
+
+@dataclass(frozen=True, slots=True)
+class MutationAtFault:
+    """The mutation of a commit that was refused: its position, and the scope kind and id of its record as sent."""
+
+    index: int
+    scope: str
+    owner: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,16 @@ def _facts(event: Event) -> Iterable[str]:
                 if event.progress is None
                 else f"{event.progress:.0%} {_quoted(event.text)}"
             )
+        case events.RequestQueued():
+            yield f"{event.ahead} ahead"
+        case events.RouterDecided():
+            yield f"{'/'.join(event.block_path)} to {_quoted(event.route)}"
+        case events.ModelUsage():
+            yield f"{_quoted(event.model)}: {event.input_tokens} tokens in, {event.output_tokens} out"
+        case events.ItemRemoved():
+            yield event.item_id
+        case events.ResourceChange():
+            yield f"{event.scope} {_quoted(event.name)} {'deleted' if event.deleted else f'version {event.version}'}"
         case events.SessionMetadataChanged():
             yield ", ".join(event.paths)
         case events.CustomEvent():

@@ -124,7 +124,7 @@ class RequestRecord:
     """A whole request. ``input`` and ``output`` are JSON text; ``output`` is there once it is completed.
 
     ``scopes`` are the session, user and org records it works on, as far as there are any; its terminal event names
-    their versions.
+    their versions. ``reason`` is why it was aborted or interrupted.
     """
 
     head: RequestHead
@@ -135,6 +135,7 @@ class RequestRecord:
     input: bytes
     output: bytes | None = None
     failure: Failure | None = None
+    reason: str = ""
 
     @property
     def key(self) -> RequestKey:

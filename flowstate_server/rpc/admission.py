@@ -19,10 +19,9 @@ from flowstate_server.errors import (
     TooManyStreamsError,
 )
 from flowstate_server.rpc.call_context import Call
-from flowstate_server.rpc.planes import WITHOUT_IDENTITY
+from flowstate_server.rpc.methods import is_probe, starts_run
 
 UNARY = ("unary",)
-STARTS_A_RUN = frozenset(("FlowService/DispatchAction", "FlowService/CallAction", "FlowService/StreamAction"))
 
 Places = Mapping[tuple[str, ...], int]
 """What a call takes a place in, and how many places there are."""
@@ -59,9 +58,9 @@ class Admission:
             RateLimitedError, ServerDrainingError: it is not admitted, or the server can wait no longer.
             DeadlineBudgetExhaustedError: its time ran out.
         """
-        if self.draining and call.method in STARTS_A_RUN:
+        if self.draining and starts_run(call.method):
             raise ServerDrainingError()
-        places = _NO_PLACES if call.method in WITHOUT_IDENTITY else self._unary_places
+        places = _NO_PLACES if is_probe(call.method) else self._unary_places
         self._watch()
         return _Served(self, places, self._unary, call.deadline)
 

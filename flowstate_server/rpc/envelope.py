@@ -35,7 +35,7 @@ from flowstate_server.rpc.call_context import (
     enter_call,
 )
 from flowstate_server.rpc.call_metadata import CallMetadata
-from flowstate_server.rpc.features import check_fields, check_method
+from flowstate_server.rpc.features import check_fields
 from flowstate_server.rpc.method_shape import (
     Behavior,
     Handler,
@@ -45,8 +45,7 @@ from flowstate_server.rpc.method_shape import (
     stream_handler,
     unary_handler,
 )
-from flowstate_server.rpc.planes import METHOD_PLANES, WITHOUT_IDENTITY, check_plane
-from flowstate_server.rpc.services import short_name
+from flowstate_server.rpc.methods import METHODS, check_method, is_probe, short_name
 from flowstate_server.rpc.status_details import DETAILS_KEY, encode_status, status_code, status_message
 
 T = TypeVar("T")
@@ -139,7 +138,7 @@ class Envelope(aio.ServerInterceptor):
         plane like any other."""
 
         async def refuse(call: Call, requests: Any, context: ServicerContext) -> None:
-            if method in METHOD_PLANES:
+            if method in METHODS:
                 await self._identify(call)
             raise FeatureDisabledError(method)
 
@@ -148,11 +147,10 @@ class Envelope(aio.ServerInterceptor):
     # --- what they share
 
     async def _identify(self, call: Call) -> None:
-        if call.method in WITHOUT_IDENTITY:
+        if is_probe(call.method):
             return
         call.principal = await self._authenticator.authenticate(call.metadata, call.peer)
-        check_plane(call.method, call.principal.plane)
-        check_method(call.method)
+        check_method(call.method, call.principal.plane)
 
     def _deadline(self, context: ServicerContext) -> float:
         remaining: float | None = context.time_remaining()

@@ -1,6 +1,6 @@
-"""What of the contract this server does not serve yet: called or set, it is refused, never ignored.
+"""Fields of the contract that this server does not serve yet: set, they are refused, never ignored.
 
-``GetServerInfoResponse.capabilities`` is made from the same tables.
+``GetServerInfoResponse.capabilities`` is made from the same table and that of the methods.
 """
 
 from __future__ import annotations
@@ -13,27 +13,7 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from flowstate_server.errors import FeatureDisabledError
-from flowstate_server.rpc.services import methods
-
-UNSERVED_METHODS = frozenset(
-    (
-        "FlowService/ListActionRequests",
-        "SessionService/ResolveSession",
-        "SessionService/UpdateSession",
-        "SessionService/DeleteSession",
-        "SessionService/ListItems",
-        "SessionService/WatchSnapshot",
-        "StateService/DeleteState",
-        "ResourceService/GetResource",
-        "ResourceService/ListResources",
-        "ResourceService/PutResource",
-        "ResourceService/WriteContent",
-        "ResourceService/ReadContent",
-        "ResourceService/DeleteResource",
-        "JournalService/AppendJournal",
-        "JournalService/ListJournal",
-    )
-)
+from flowstate_server.rpc.methods import OWN_METHODS
 
 OPTIONAL_FIELDS: Mapping[str, bool] = {
     "DispatchActionRequest.validate_only": False,
@@ -49,7 +29,9 @@ OPTIONAL_FIELDS: Mapping[str, bool] = {
     "ListSessionsRequest.include_total": False,
     "GetStateRequest.paths": False,
     "CommitStateRequest.validate_only": False,
+    "StateMutation.resource": False,
     "StateOp.test": False,
+    "Precondition.incarnation": False,
     "ScopeRef.isolated": False,
 }
 """Fields and oneof cases that not every release serves, as ``Message.field``, and whether this one does."""
@@ -57,13 +39,8 @@ OPTIONAL_FIELDS: Mapping[str, bool] = {
 
 def capabilities() -> Sequence[str]:
     """The served methods and the served optional fields, by name."""
-    served = {name for name, _ in methods()} - UNSERVED_METHODS
+    served = [name for name, method in OWN_METHODS.items() if method.served]
     return sorted(served) + sorted(name for name, is_served in OPTIONAL_FIELDS.items() if is_served)
-
-
-def check_method(method: str) -> None:
-    if method in UNSERVED_METHODS:
-        raise FeatureDisabledError(method)
 
 
 def check_fields(message: Message) -> None:

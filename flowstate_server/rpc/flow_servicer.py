@@ -10,7 +10,6 @@ from flowstate.v1.flow_service_pb2_grpc import FlowServiceServicer
 from flowstate_server.engine.calls.logs import TailCall
 from flowstate_server.engine.calls.runs import Dispatched, Waited
 from flowstate_server.engine.engine import Engine
-from flowstate_server.errors import FeatureDisabledError
 from flowstate_server.model.ids import check_id
 from flowstate_server.rpc.admission import Admission
 from flowstate_server.rpc.call_context import ServicerContext, current_call
@@ -101,11 +100,6 @@ class FlowServicer(FlowServiceServicer):
         principal = current_call().principal
         record = await self._engine.requests.cancel(principal, request.request_id, request.reason)
         return pb.CancelActionRequestResponse(action_request=encode_request(record))
-
-    async def ListActionRequests(
-        self, request: pb.ListActionRequestsRequest, context: ServicerContext
-    ) -> pb.ListActionRequestsResponse:
-        raise FeatureDisabledError("FlowService/ListActionRequests")
 
     async def _dispatch(self, request: Specified) -> Dispatched:
         call = decode_action_call(request)

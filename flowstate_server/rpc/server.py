@@ -21,14 +21,13 @@ from flowstate_server.rpc.envelope import Envelope
 from flowstate_server.rpc.event_servicer import EventServicer
 from flowstate_server.rpc.flow_servicer import FlowServicer
 from flowstate_server.rpc.listening import check_listening, server_credentials
+from flowstate_server.rpc.methods import SERVED_SERVICES
 from flowstate_server.rpc.server_options import ServerOptions
 from flowstate_server.rpc.server_servicer import ServerServicer
-from flowstate_server.rpc.services import PACKAGE
 from flowstate_server.rpc.session_servicer import SessionServicer
 from flowstate_server.rpc.state_servicer import StateServicer
 from flowstate_server.rpc.token_file import read_tokens
 
-SERVED = ("FlowService", "EventService", "SessionService", "StateService", "ServerService")
 DRAIN_SPREAD = 2.0
 """Seconds over which the open streams are ended, so that their readers come to other servers one by one."""
 
@@ -67,18 +66,17 @@ class FlowStateServer:
         options, engine = self._options, self._engine
         envelope = Envelope(self._authenticator, self._admission, options.envelope, engine.observer)
         server = aio.server(interceptors=(envelope,), options=options.channel_options())
-        add_FlowServiceServicer_to_server(FlowServicer(engine, self._admission), server)
+        # What is not served yet they lack, and the envelope refuses it before anybody looks for it.
+        add_FlowServiceServicer_to_server(FlowServicer(engine, self._admission), server)  # type: ignore[abstract]
         add_EventServiceServicer_to_server(EventServicer(engine), server)
-        add_SessionServiceServicer_to_server(SessionServicer(engine), server)
-        add_StateServiceServicer_to_server(StateServicer(engine), server)
-        info = ServerServicer(engine, options.admission, options.envelope.max_message_bytes)
+        add_SessionServiceServicer_to_server(SessionServicer(engine), server)  # type: ignore[abstract]
+        add_StateServiceServicer_to_server(StateServicer(engine), server)  # type: ignore[abstract]
+        info = ServerServicer(engine, options.admission, options.envelope)
         add_ServerServiceServicer_to_server(info, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if options.reflection:
-            names = [f"{PACKAGE}.{name}" for name in SERVED]
-            reflection.enable_server_reflection(
-                (*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server
-            )
+            names = (*SERVED_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, server)
         return server
 
     async def start(self) -> int:
@@ -107,7 +105,7 @@ class FlowStateServer:
         return port
 
     async def _report(self, status: int) -> None:
-        for name in ("", *(f"{PACKAGE}.{service}" for service in SERVED)):
+        for name in ("", *SERVED_SERVICES):
             await self._health.set(name, status)
 
     async def stop(self, drain_delay: float = 0.0, drain_grace: float = 10.0) -> None:

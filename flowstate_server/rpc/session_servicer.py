@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 from flowstate.v1 import session_service_pb2 as pb
 from flowstate.v1.session_service_pb2_grpc import SessionServiceServicer
 from flowstate_server.engine.engine import Engine
-from flowstate_server.errors import FeatureDisabledError
 from flowstate_server.model.ids import check_id
 from flowstate_server.rpc.call_context import ServicerContext, current_call
 from flowstate_server.rpc.codec.sessions import (
@@ -57,28 +54,3 @@ class SessionServicer(SessionServiceServicer):
         reply = encode_snapshot(snapshot)
         check_document_reply(reply.ByteSize())
         return reply
-
-    # --- not served yet; the envelope refuses them before they are reached
-
-    async def ResolveSession(
-        self, request: pb.ResolveSessionRequest, context: ServicerContext
-    ) -> pb.ResolveSessionResponse:
-        raise FeatureDisabledError("SessionService/ResolveSession")
-
-    async def UpdateSession(
-        self, request: pb.UpdateSessionRequest, context: ServicerContext
-    ) -> pb.UpdateSessionResponse:
-        raise FeatureDisabledError("SessionService/UpdateSession")
-
-    async def DeleteSession(
-        self, request: pb.DeleteSessionRequest, context: ServicerContext
-    ) -> pb.DeleteSessionResponse:
-        raise FeatureDisabledError("SessionService/DeleteSession")
-
-    async def ListItems(self, request: pb.ListItemsRequest, context: ServicerContext) -> pb.ListItemsResponse:
-        raise FeatureDisabledError("SessionService/ListItems")
-
-    def WatchSnapshot(
-        self, request: pb.WatchSnapshotRequest, context: ServicerContext
-    ) -> AsyncIterator[pb.WatchSnapshotResponse]:
-        raise FeatureDisabledError("SessionService/WatchSnapshot")

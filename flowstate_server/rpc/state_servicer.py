@@ -5,7 +5,6 @@ from __future__ import annotations
 from flowstate.v1 import state_service_pb2 as pb
 from flowstate.v1.state_service_pb2_grpc import StateServiceServicer
 from flowstate_server.engine.engine import Engine
-from flowstate_server.errors import FeatureDisabledError
 from flowstate_server.rpc.call_context import ServicerContext, current_call
 from flowstate_server.rpc.codec.state import decode_commit, decode_targets, encode_committed, encode_states
 
@@ -23,8 +22,3 @@ class StateServicer(StateServiceServicer):
     ) -> pb.CommitStateResponse:
         committed = await self._engine.states.commit(current_call().principal, decode_commit(request))
         return encode_committed(committed, documents=request.return_state == pb.RETURN_STATE_FULL)
-
-    async def DeleteState(
-        self, request: pb.DeleteStateRequest, context: ServicerContext
-    ) -> pb.DeleteStateResponse:
-        raise FeatureDisabledError("StateService/DeleteState")

@@ -20,6 +20,7 @@ MAX_BYTES = 4096
 # Texts may quote what a caller sent (an id, a path) and grpc-message triples what is not ASCII.
 _MAX_MESSAGE = 400
 _MAX_TEXT = 256
+_MAX_OWNER = 128
 
 
 def status_code(error: ServiceError) -> StatusCode:
@@ -27,7 +28,12 @@ def status_code(error: ServiceError) -> StatusCode:
 
 
 def status_message(error: ServiceError) -> str:
-    return _cut(str(error), _MAX_MESSAGE)
+    text = str(error)
+    if error.mutation is not None:
+        place = f"mutations[{error.mutation.index}]"
+        if not text.startswith(place):
+            text = f"{place} ({error.mutation.scope} {_cut(error.mutation.owner, _MAX_OWNER)}): {text}"
+    return _cut(text, _MAX_MESSAGE)
 
 
 def encode_status(error: ServiceError) -> bytes:
@@ -37,6 +43,10 @@ def encode_status(error: ServiceError) -> bytes:
     info = ErrorInfo(reason=error.reason.value, domain=DOMAIN)
     for key in row.metadata:
         info.metadata[key] = _cut(str(getattr(error, key)), _MAX_TEXT)
+    if error.mutation is not None:
+        info.metadata["mutation"] = str(error.mutation.index)
+        info.metadata["scope"] = error.mutation.scope
+        info.metadata["owner"] = _cut(error.mutation.owner, _MAX_TEXT)
     _attach(status, info)
     if row.retry_after is not None:
         retry = RetryInfo()

@@ -14,7 +14,12 @@ from flowstate_client import (
     Item,
     ItemDelta,
     ItemDone,
+    ItemRemoved,
+    ModelUsage,
     RequestFailed,
+    RequestQueued,
+    ResourceChange,
+    RouterDecided,
     Scope,
     StateChange,
     Trimmed,
@@ -129,6 +134,14 @@ LINES: dict[str, tuple[Event, str]] = {
         StateChange(type="state_change", scope=Scope.SESSION, version=3, changed={"/n": 1}, stale=("label",)),
         "session version 3 /n=1 label changed",
     ),
+    "resource": (
+        ResourceChange(type="resource_change", scope=Scope.USER, name="a", version=2, deleted=True),
+        'user "a" deleted',
+    ),
+    "queued": (RequestQueued(type="request.queued", ahead=2), "request.queued        2 ahead"),
+    "route": (RouterDecided(type="router.decided", block_path=("a", "b#2"), route="no"), 'a/b#2 to "no"'),
+    "usage": (ModelUsage(type="model.usage", model="m", input_tokens=3), '"m": 3 tokens in, 0 out'),
+    "removed": (ItemRemoved(type="item.removed", item_id="item_1"), "item_1"),
     "failure": (
         RequestFailed(
             type="request.failed", failure=Failure("INTERNAL", "the action failed", error_id="err_1")

@@ -47,7 +47,7 @@ async def refuse(
 
 
 def json_value(value: Any) -> types_pb2.Value:
-    return types_pb2.Value(json=json.dumps(value).encode())
+    return types_pb2.Value(json=json.dumps(value))
 
 
 class FakeLog:

@@ -177,6 +177,12 @@ class FakeSessions(session_service_pb2_grpc.SessionServiceServicer):
     async def ListItems(self, request: Any, context: Any) -> Any:
         raise NotImplementedError
 
+    async def AppendItems(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+    async def RemoveItems(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
     def WatchSnapshot(self, request: Any, context: Any) -> Any:
         raise NotImplementedError
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import pickle
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 import flowstate_client
 from flowstate.v1 import errors_pb2
+from flowstate.v1.server_service_pb2 import Limits
 from flowstate_client import (
     ActionFailed,
     ApiError,
@@ -200,6 +202,7 @@ async def test_a_missing_method_names_the_server(server: FakeServer, client: Flo
 async def test_capabilities(server: FakeServer, client: FlowStateClient) -> None:
     info = await client.server.info()
     assert (info.version, info.limits.max_message_bytes) == ("0.9.0", 4 << 20)
+    assert {field.name for field in dataclasses.fields(info.limits)} == set(Limits.DESCRIPTOR.fields_by_name)
     assert await client.server.supports("StateService/CommitState")
     assert not await client.server.supports("SessionService/ListItems")
     assert server.server.calls == 1

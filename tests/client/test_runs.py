@@ -48,14 +48,14 @@ async def test_call_sends_and_returns_typed_values(server: FakeServer, client: F
     assert answer == Answer("hello")
     spec = server.flows.seen[0].spec
     assert (spec.flow_kind, spec.action, spec.session_id, spec.user_id) == ("chat", "say", "s", "u1")
-    assert spec.input.json == b'{"message":"hi","times":1}'
+    assert spec.input.json == '{"message":"hi","times":1}'
     assert (await client.flows.call("chat", "say", Answer("x"), output=Typed))["text"] == "hello"
     assert await client.flows.call("chat", "say", {"a": 1}) == {"text": "hello"}
     assert await client.flows.call("chat", "say", None, output=dict[str, str] | None) == {"text": "hello"}
     assert [request.spec.input.json for request in server.flows.seen[1:]] == [
-        b'{"text":"x"}',
-        b'{"a":1}',
-        b"null",
+        '{"text":"x"}',
+        '{"a":1}',
+        "null",
     ]
     await client.flows.dispatch("chat", "say")
     assert not server.flows.seen[-1].spec.HasField("input")
@@ -126,18 +126,26 @@ async def test_a_failed_run_is_not_an_api_error(server: FakeServer, client: Flow
 
 
 @pytest.mark.parametrize(
-    ("status", "expected"),
+    ("status", "name", "expected"),
     [
-        (flow_service_pb2.ACTION_REQUEST_STATUS_ABORTED, ActionAborted),
-        (flow_service_pb2.ACTION_REQUEST_STATUS_INTERRUPTED, ActionInterrupted),
+        (flow_service_pb2.ACTION_REQUEST_STATUS_ABORTED, "ABORTED", ActionAborted),
+        (flow_service_pb2.ACTION_REQUEST_STATUS_INTERRUPTED, "INTERRUPTED", ActionInterrupted),
     ],
 )
-async def test_other_endings(server: FakeServer, client: FlowStateClient, status: Any, expected: Any) -> None:
+async def test_other_endings(
+    server: FakeServer, client: FlowStateClient, status: Any, name: str, expected: Any
+) -> None:
     server.flows.done = True
     server.flows.request.status = status
-    with pytest.raises(expected) as caught:
-        await client.flows.handle("req_1").result()
+    run = client.flows.handle("req_1")
+    with pytest.raises(expected, match=rf"^{name} \(request req_1\)$") as caught:
+        await run.result()
     assert caught.value.status.ended
+    server.flows.request.stop_reason = "changed my mind"
+    with pytest.raises(expected, match=r": changed my mind \(request req_1\)$") as caught:
+        await run.result()
+    assert caught.value.failure.message == "changed my mind"
+    assert (await run.get()).stop_reason == "changed my mind"
 
 
 async def test_an_output_that_does_not_fit_keeps_its_text(

@@ -59,7 +59,7 @@ async def test_list(server: FakeServer, client: FlowStateClient) -> None:
     assert [session.id async for session in sessions] == [f"sess_{n}" for n in range(1, 6)]
     request = server.sessions.seen[-1]
     assert (request.user_id, request.page_token) == ("u1", "4")
-    assert request.metadata["ticker"].json == b'"X"'
+    assert request.metadata["ticker"].json == '"X"'
     pages: list[Page[Session]] = [page async for page in sessions.pages()]
     assert [page.total_size for page in pages] == [5, 5, 5]
     assert [page.next_page_token for page in pages] == ["2", "4", ""]

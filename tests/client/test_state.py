@@ -40,11 +40,11 @@ async def test_the_operations_on_the_wire(server: FakeServer, client: FlowStateC
     session = client.state.session("s1")
     assert await session.set_state(Chat(count=3)) == StateWrite(1, True)
     assert last_ops(server) == [("", "set")]
-    assert server.state.seen[-1].mutations[0].ops[0].set.json == b'{"count":3,"mode":"chat"}'
+    assert server.state.seen[-1].mutations[0].ops[0].set.json == '{"count":3,"mode":"chat"}'
     await session.patch_state({"mode": "agent", "a/b": None}, count=1)
     assert last_ops(server) == [("", "merge")]
     assert (
-        server.state.seen[-1].mutations[0].ops[0].merge.value.json == b'{"mode":"agent","a/b":null,"count":1}'
+        server.state.seen[-1].mutations[0].ops[0].merge.value.json == '{"mode":"agent","a/b":null,"count":1}'
     )
     await session.inc_state({"n~": 2}, x=-1.5)
     assert last_ops(server) == [("/n~0", "increment"), ("/x", "increment")]
@@ -52,12 +52,12 @@ async def test_the_operations_on_the_wire(server: FakeServer, client: FlowStateC
     assert (first.increment.by_int, second.increment.by_double) == (2, -1.5)
     await session.push_state("log", {"a": 1}, "b")
     assert [item.json for item in server.state.seen[-1].mutations[0].ops[0].append.items] == [
-        b'{"a":1}',
-        b'"b"',
+        '{"a":1}',
+        '"b"',
     ]
     await session.set_state_record("by_id", "doc/1", 5)
     (op,) = server.state.seen[-1].mutations[0].ops
-    assert (op.path, op.put_record.key, op.put_record.value.json) == ("/by_id", "doc/1", b"5")
+    assert (op.path, op.put_record.key, op.put_record.value.json) == ("/by_id", "doc/1", "5")
     await session.delete_state_record("by_id", "doc/1")
     assert last_ops(server) == [("/by_id", "delete_record")]
     await session.unset_state("a/b", "c")
@@ -252,7 +252,7 @@ async def test_a_batch_may_have_a_key_of_its_own(server: FakeServer, client: Flo
 @pytest.mark.parametrize("character", ["a", "\N{GRINNING FACE}"])
 def test_a_record_shows_the_beginning_of_its_state(character: str) -> None:
     def shown(text: str) -> str:
-        state = types_pb2.Value(json=f'{{"text":"{text}"}}'.encode())
+        state = types_pb2.Value(json=f'{{"text":"{text}"}}')
         return repr(StateRecord(state_service_pb2.StateRecord(exists=True, state=state), Chat, JsonCodec()))
 
     assert shown("hi") == 'StateRecord(exists=True, version=0, state={"text":"hi"})'

@@ -11,12 +11,23 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from flowstate.v1 import events_pb2
+from flowstate.v1 import events_pb2, types_pb2
 from flowstate.v1.types_pb2 import Value
-from flowstate_client import CustomEvent, ItemDelta, JsonCodec, ResponseValidationError, Scope, UnknownEvent
+from flowstate_client import (
+    CustomEvent,
+    ItemDelta,
+    JsonCodec,
+    RequestQueued,
+    ResourceChange,
+    ResponseValidationError,
+    Scope,
+    StateChange,
+    UnknownEvent,
+)
 from flowstate_client.events import PAYLOADS, event_from_proto
 from flowstate_client.models import plain_value
 from tests.client.fake_tails import json_value
@@ -140,11 +151,43 @@ def test_every_payload_of_the_contract_is_an_event() -> None:
 
 
 def test_an_event_of_a_newer_server() -> None:
-    newer = events_pb2.Event(sequence=3, type="router.decided").SerializeToString() + b"\xfa\x07\x01x"
+    newer = events_pb2.Event(sequence=3, type="something.new").SerializeToString() + b"\xfa\x07\x01x"
     event = event_from_proto(events_pb2.Event.FromString(newer), "log")
     assert type(event) is UnknownEvent
-    assert (event.type, event.sequence) == ("router.decided", 3)
+    assert (event.type, event.sequence) == ("something.new", 3)
     assert b"\xfa\x07\x01x" in event.raw
+
+
+def test_what_a_resource_and_a_block_tell() -> None:
+    change = events_pb2.ResourceChange(
+        scope=types_pb2.SCOPE_KIND_USER,
+        name="files/a",
+        previous_version=3,
+        version=4,
+        changed={"/n": json_value(1)},
+        removed=["/o"],
+        stale=["big"],
+        stale_derived=["label"],
+        content_changed=True,
+    )
+    resource = event_from_proto(events_pb2.Event(resource_change=change), "")
+    assert resource == ResourceChange(
+        scope=Scope.USER,
+        name="files/a",
+        previous_version=3,
+        version=4,
+        changed={"/n": 1},
+        removed=("/o",),
+        stale=("big",),
+        stale_derived=("label",),
+        content_changed=True,
+    )
+    state = events_pb2.StateChange(scope=types_pb2.SCOPE_KIND_BLOCK, version=1, owner_path=["a", "b#2"])
+    block = event_from_proto(events_pb2.Event(state_change=state), "")
+    assert block == StateChange(scope=Scope.BLOCK, version=1, owner_path=("a", "b#2"))
+    expiry = events_pb2.RequestQueued(ahead=2, expire_time=Timestamp(seconds=60))
+    queued = event_from_proto(events_pb2.Event(request_queued=expiry), "")
+    assert queued == RequestQueued(ahead=2, expire_time=datetime(1970, 1, 1, 0, 1, tzinfo=UTC))
 
 
 def test_structured_deltas_and_custom_data() -> None:
@@ -165,7 +208,7 @@ def test_structured_deltas_and_custom_data() -> None:
 def test_dense_text_behind_blanks_is_read(expected: type) -> None:
     text = b'{\n  "n": [' + b",".join([b"1"] * 3000) + b"]\n}"
     assert codec.decode(text, expected) == {"n": [1] * 3000}
-    assert plain_value(Value(json=text)) == {"n": [1] * 3000}
+    assert plain_value(Value(json=text.decode())) == {"n": [1] * 3000}
 
 
 def test_text_that_is_no_json_is_refused_with_its_place() -> None:

@@ -97,7 +97,7 @@ async def test_a_drain_under_load(path: Path) -> None:
 async def _refusals(flows: FlowServiceStub) -> set[Reason]:
     """What dispatches are told until there is nobody who answers."""
     request = DispatchActionRequest(spec=ActionSpec(flow_kind=KIND, action="nap", user_id="u"))
-    request.spec.input.json = b"{}"
+    request.spec.input.json = "{}"
     reasons: set[Reason] = set()
     while True:
         try:

@@ -34,10 +34,10 @@ async def echo(said: Listed, ctx: Context[Listed]) -> Listed:
 ECHO = define_flow(kind="echo", actions={"echo": action(input=Listed, block=echo)})
 
 
-def laid_out(value: object, blank: str) -> bytes:
+def laid_out(value: object, blank: str) -> str:
     """The text as a template makes it: blanks around, and none in the list."""
     inner = json.dumps(value, separators=(",", ":"))
-    return f'{{\n{blank}"rows":\n{blank}{inner}\n}}'.encode()
+    return f'{{\n{blank}"rows":\n{blank}{inner}\n}}'
 
 
 @pytest.mark.parametrize("value", [NUMBERS, PAIRS], ids=["numbers", "pairs"])

@@ -73,8 +73,8 @@ async def test_an_action_as_a_function_call() -> None:
     assert (reply.done, reply.attached, again.done, again.attached) == (True, False, True, True)
     assert again.action_request == request
     assert request.status == COMPLETED
-    assert request.output.json == b'"you said hi"'
-    assert request.input.json == b'{"text":"hi"}'
+    assert request.output.json == '"you said hi"'
+    assert request.input.json == '{"text":"hi"}'
     assert (request.request_id, request.session_id, request.user_id, request.org_id) == (
         "r1",
         "s1",
@@ -92,7 +92,7 @@ async def test_failures_of_a_flow_are_data() -> None:
     assert crash.failure.error_id
     assert CANARY not in str(crash)
     assert (protest.failure.reason, protest.failure.domain) == ("NO_WAY", "")
-    assert protest.failure.details.json == b'{"why":"rain"}'
+    assert protest.failure.details.json == '{"why":"rain"}'
     assert protest.failure.retryable
 
 
@@ -119,14 +119,14 @@ async def test_a_call_that_is_not_valid_names_the_field(
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (b"{", Reason.JSON_INVALID),
-        (b'{"text":"' + CANARY.encode() + b'"', Reason.JSON_INVALID),
-        (b'{"text":1E400}', Reason.JSON_NUMBER_UNREPRESENTABLE),
-        (b'{"text":9223372036854775808}', Reason.JSON_NUMBER_UNREPRESENTABLE),
-        (b"[" * 65 + b"]" * 65, Reason.JSON_LIMIT_EXCEEDED),
+        ("{", Reason.JSON_INVALID),
+        ('{"text":"' + CANARY + '"', Reason.JSON_INVALID),
+        ('{"text":1E400}', Reason.JSON_NUMBER_UNREPRESENTABLE),
+        ('{"text":9223372036854775808}', Reason.JSON_NUMBER_UNREPRESENTABLE),
+        ("[" * 65 + "]" * 65, Reason.JSON_LIMIT_EXCEEDED),
     ],
 )
-async def test_an_input_beyond_the_json_profile(text: bytes, reason: Reason) -> None:
+async def test_an_input_beyond_the_json_profile(text: str, reason: Reason) -> None:
     async with served() as server:
         call = spec()
         call.input.json = text
@@ -168,7 +168,7 @@ async def test_a_wait_is_answered_ahead_of_the_deadline() -> None:
         assert not (await server.flows.WaitActionRequest(at_once)).done
         waiting = asyncio.ensure_future(_wait(server, "r1"))
         server.gate.opened.set()
-        assert (await waiting).action_request.output.json == b'"held"'
+        assert (await waiting).action_request.output.json == '"held"'
         stored = await server.flows.GetActionRequest(pb.GetActionRequestRequest(request_id="r1"))
         assert stored.action_request == (await waiting).action_request
 

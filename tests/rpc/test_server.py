@@ -14,16 +14,16 @@ from grpc_reflection.v1alpha.reflection_pb2 import ListServiceResponse, ServerRe
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from flowstate.v1 import event_service_pb2 as events, flow_service_pb2 as flows
-from flowstate.v1.server_service_pb2 import GetServerInfoRequest
+from flowstate.v1.server_service_pb2 import GetServerInfoRequest, Limits
 from flowstate.v1.server_service_pb2_grpc import ServerServiceStub
 from flowstate_server.app import create_flowstate
 from flowstate_server.errors import Reason
 from flowstate_server.rpc.admission import AdmissionLimits
-from flowstate_server.rpc.features import UNSERVED_METHODS
-from flowstate_server.rpc.server import SERVED, FlowStateServer
+from flowstate_server.rpc.methods import SERVED_SERVICES
+from flowstate_server.rpc.server import FlowStateServer
 from flowstate_server.rpc.server_options import ServerOptions
-from flowstate_server.rpc.services import SERVICES
 from tests.support.access_records import AccessRecords
+from tests.support.contract import METHODS, UNSERVED_METHODS
 from tests.support.served import Served, served, spec
 from tests.support.wire import TRUSTED, read_all, read_one, refused, refused_stream
 
@@ -46,12 +46,29 @@ async def test_the_server_says_what_it_is() -> None:
     assert info.limits.max_wait.seconds == 50
     assert info.limits.heartbeat_interval.seconds == 15
     assert info.limits.idempotency_window.seconds == 24 * 3600
+    assert info.limits.max_document_reply_bytes == 3.5 * 1024 * 1024
+    assert info.limits.max_event_output_bytes == 64 * 1024
+    assert (info.limits.max_scopes, info.limits.max_json_key_bytes, info.limits.max_id_bytes) == (
+        16,
+        256,
+        128,
+    )
+    assert (info.limits.default_deadline.seconds, info.limits.transient_retention.seconds) == (30, 600)
+    unset = {field.name for field in Limits.DESCRIPTOR.fields} - {
+        field.name for field, _ in info.limits.ListFields()
+    }
+    assert unset == {
+        "event_retention",
+        "max_resource_bytes",
+        "max_inline_content_bytes",
+        "max_resources_per_owner",
+        "max_resource_name_bytes",
+    }
 
 
 @pytest.mark.parametrize("name", sorted(UNSERVED_METHODS))
 async def test_methods_to_come_are_refused_as_such(name: str, access: AccessRecords) -> None:
-    service, method = name.split("/")
-    descriptor = SERVICES[service].methods_by_name[method]
+    descriptor = METHODS[name]
     request = GetMessageClass(descriptor.input_type)().SerializeToString()
     path = f"/flowstate.v1.{name}"
     async with served() as server:
@@ -80,7 +97,7 @@ async def test_a_method_to_come_still_needs_its_plane() -> None:
 async def test_health_needs_no_credentials(tmp_path: Path) -> None:
     async with served(ServerOptions(tokens=_tokens(tmp_path))) as server:
         health: Any = HealthStub(server.channel)
-        for name in ("", *(f"flowstate.v1.{service}" for service in SERVED)):
+        for name in ("", *SERVED_SERVICES):
             assert (await health.Check(HealthCheckRequest(service=name))).status == SERVING
         with pytest.raises(aio.AioRpcError) as raised:
             await health.Check(HealthCheckRequest(service="other"))
@@ -117,7 +134,7 @@ async def test_reflection_is_there_if_asked_for() -> None:
 
     async with served(ServerOptions(reflection=True)) as server:
         names = {service.name for service in (await ask(server)).service}
-        assert {f"flowstate.v1.{service}" for service in SERVED} < names
+        assert {*SERVED_SERVICES} < names
     async with served() as server:
         assert (await refused(ask(server))).reason is Reason.FEATURE_DISABLED
 
@@ -191,7 +208,7 @@ async def test_a_drain_lets_calls_and_runs_end(access: AccessRecords) -> None:
         assert await _status(watch) == NOT_SERVING
         assert (await refused_stream(tail)).reason is Reason.SERVER_DRAINING
         server.gate.opened.set()
-        assert (await waiting).action_request.output.json == b'"held"'
+        assert (await waiting).action_request.output.json == '"held"'
         await stopping
         records = await access.count(3)
     assert {vars(record)["code"] for record in records} == {"OK", "UNAVAILABLE"}

@@ -27,13 +27,14 @@ async def _create(server: Served, **fields: object) -> pb.Session:
 async def test_create_and_get() -> None:
     async with served() as server:
         created = await _create(
-            server, org_id="o1", title="T", description="D", tags=["a"], metadata=Value(json=b'{"n":1.0}')
+            server, org_id="o1", title="T", description="D", tags=["a"], metadata=Value(json='{"n":1.0}')
         )
         read = (await server.sessions.GetSession(pb.GetSessionRequest(session_id=created.session_id))).session
     assert created.session_id.startswith("sess_")
     assert (created.title, created.description, list(created.tags)) == ("T", "D", ["a"])
-    assert created.metadata.json == b'{"n":1.0}'
+    assert created.metadata.json == '{"n":1.0}'
     assert created.meta.version == 1
+    assert created.meta.incarnation
     assert not created.ephemeral
     read.ClearField("last_activity_time")
     created.ClearField("last_activity_time")
@@ -64,9 +65,9 @@ async def test_repeats_by_key_and_by_id() -> None:
         ({"flow_kind": ""}, "session.flow_kind"),
         ({"user_id": ""}, "session.user_id"),
         ({"session_id": "a\n"}, "session.session_id"),
-        ({"metadata": Value(json=b"[]")}, "session.metadata"),
-        ({"metadata": Value(json=b"{")}, "session.metadata"),
-        ({"metadata": Value(json=b'{"a":1e999}')}, "session.metadata/a"),
+        ({"metadata": Value(json="[]")}, "session.metadata"),
+        ({"metadata": Value(json="{")}, "session.metadata"),
+        ({"metadata": Value(json='{"a":1e999}')}, "session.metadata/a"),
         ({"tags": ["a", "b\x00"]}, "session.tags[1]"),
         ({"title": "x" * 10_000}, "session.title"),
     ],
@@ -128,8 +129,8 @@ async def test_a_snapshot_shows_what_the_flow_shows() -> None:
         part = await server.sessions.GetSnapshot(pb.GetSnapshotRequest(session_id="s1", selectors=selectors))
     session, user = snapshot.scopes
     assert (session.scope, session.version) == (SCOPE_KIND_SESSION, 1)
-    assert {name: value.json for name, value in session.values.items()} == {"count": b"1", "double": b"2"}
-    assert (user.scope, user.version, user.values["likes"].json) == (SCOPE_KIND_USER, 0, b"[]")
+    assert {name: value.json for name, value in session.values.items()} == {"count": "1", "double": "2"}
+    assert (user.scope, user.version, user.values["likes"].json) == (SCOPE_KIND_USER, 0, "[]")
     assert snapshot.cursor.sequence > 0
     assert [dict(scope.values).keys() for scope in part.scopes] == [{"double"}]
 

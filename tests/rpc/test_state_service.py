@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -47,20 +48,30 @@ async def test_write_and_read_several_scopes_at_once() -> None:
     async with served() as server:
         await _session(server)
         request = _increment(by=4, return_state=pb.RETURN_STATE_FULL)
-        request.mutations.add(scope=USER).ops.add(path="/likes").append.items.add(json=b'"tea"')
+        request.mutations.add(scope=USER).ops.add(path="/likes").append.items.add(json='"tea"')
         reply = await _commit(server, request)
         orgs = (ScopeRef(org_id="o1", flow_kind="talk"), ScopeRef(org_id="o2"))
         session, user, org, nobodys = await _get(server, SESSION, USER, *orgs)
     assert [record.state.json for record in reply.records] == [
-        b'{"count":5,"secret":""}',
-        b'{"likes":["tea"]}',
+        '{"count":5,"secret":""}',
+        '{"likes":["tea"]}',
     ]
     assert [record.changed for record in reply.records] == [True, True]
     assert (session.state, session.meta) == (reply.records[0].state, reply.records[0].meta)
     assert user.scope == USER
     assert user.meta.version == 1
-    assert (org.exists, org.meta.version, org.state.json) == (False, 0, b"{}")
+    assert user.meta.incarnation
+    assert (org.exists, org.meta.version, org.state.json) == (False, 0, "{}")
+    assert org.meta.incarnation == ""
     assert (nobodys.exists, nobodys.HasField("state")) == (False, False)
+
+
+async def test_blanks_and_line_breaks_are_not_kept() -> None:
+    request = pb.CommitStateRequest(return_state=pb.RETURN_STATE_FULL)
+    request.mutations.add(scope=USER).ops.add(path="/likes").set.json = '[\n  "tea",\r\n\t"milk" ]\n'
+    async with served() as server:
+        (record,) = (await _commit(server, request)).records
+    assert record.state.json == '{"likes":["tea","milk"]}'
 
 
 async def test_a_commit_gives_versions_back_and_documents_only_if_asked() -> None:
@@ -77,7 +88,7 @@ async def test_no_increment_is_lost() -> None:
         await _session(server)
         await asyncio.gather(*(_commit(server, _increment()) for _ in range(100)))
         (record,) = await _get(server, SESSION)
-    assert record.state.json == b'{"count":101,"secret":""}'
+    assert record.state.json == '{"count":101,"secret":""}'
     assert record.meta.version == 101
 
 
@@ -102,7 +113,13 @@ async def test_a_precondition_that_does_not_hold() -> None:
         refusal = await _refused(server, request)
         (record,) = await _get(server, SESSION)
     assert refusal.reason is Reason.VERSION_MISMATCH
-    assert refusal.metadata == {"scope": "session", "expected": "7", "current": "1"}
+    assert refusal.metadata == {
+        "scope": "session",
+        "expected": "7",
+        "current": "1",
+        "mutation": "0",
+        "owner": "s1",
+    }
     assert record.meta.version == 1
 
 
@@ -110,7 +127,7 @@ async def test_a_state_that_would_break_its_schema() -> None:
     async with served() as server:
         await _session(server)
         request = pb.CommitStateRequest()
-        request.mutations.add(scope=SESSION).ops.add(path="/count").set.json = f'"{CANARY}"'.encode()
+        request.mutations.add(scope=SESSION).ops.add(path="/count").set.json = f'"{CANARY}"'
         refusal = await _refused(server, request)
     assert refusal.reason is Reason.SCHEMA_VIOLATION
     assert refusal.fields == ["/count"]
@@ -120,8 +137,82 @@ async def test_the_wrong_type_for_an_operation() -> None:
     async with served() as server:
         await _session(server)
         request = pb.CommitStateRequest()
-        request.mutations.add(scope=SESSION).ops.add(path="/count").append.items.add(json=b"1")
+        request.mutations.add(scope=SESSION).ops.add(path="/count").append.items.add(json="1")
         assert (await _refused(server, request)).reason is Reason.STATE_TYPE_CONFLICT
+
+
+def _wrong_json(mutation: pb.StateMutation) -> None:
+    mutation.ops.add(path="/likes").set.json = "{"
+
+
+def _wrong_path(mutation: pb.StateMutation) -> None:
+    mutation.ops.add(path="likes").remove.SetInParent()
+
+
+def _no_owner(mutation: pb.StateMutation) -> None:
+    mutation.scope.ClearField("user_id")
+
+
+def _no_flow(mutation: pb.StateMutation) -> None:
+    mutation.scope.flow_kind = ""
+
+
+def _no_operation(mutation: pb.StateMutation) -> None:
+    del mutation.ops[:]
+
+
+def _ended_request(mutation: pb.StateMutation) -> None:
+    mutation.scope.CopyFrom(ScopeRef(request_id="r1"))
+
+
+def _other_flow(mutation: pb.StateMutation) -> None:
+    mutation.scope.CopyFrom(ScopeRef(session_id="s1", flow_kind="else"))
+
+
+def _wrong_version(mutation: pb.StateMutation) -> None:
+    mutation.precondition.version = 9
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason", "owner"),
+    [
+        (_wrong_json, Reason.JSON_INVALID, ("user", "u1")),
+        (_wrong_path, Reason.PATH_INVALID, ("user", "u1")),
+        (_no_owner, Reason.VALIDATION_FAILED, ("", "")),
+        (_no_flow, Reason.VALIDATION_FAILED, ("user", "u1")),
+        (_no_operation, Reason.VALIDATION_FAILED, ("user", "u1")),
+        (_ended_request, Reason.REQUEST_TERMINAL, ("request", "r1")),
+        (_other_flow, Reason.FLOW_BINDING_MISMATCH, ("session", "s1")),
+        (_wrong_version, Reason.VERSION_MISMATCH, ("user", "u1")),
+    ],
+)
+async def test_a_refusal_names_the_mutation_at_fault(
+    spoil: Callable[[pb.StateMutation], None], reason: Reason, owner: tuple[str, str]
+) -> None:
+    request = _increment(ScopeRef(session_id="s2"), idempotency_key="k")
+    spoiled = request.mutations.add(scope=USER)
+    spoiled.ops.add(path="/likes").append.items.add(json='"tea"')
+    spoil(spoiled)
+    async with served() as server:
+        await _session(server)
+        await server.flows.CallAction(flows.CallActionRequest(spec=spec(session_id="s2")))
+        refusal = await _refused(server, request)
+        (untouched,) = await _get(server, ScopeRef(session_id="s2"))
+    assert refusal.reason is reason
+    told = (refusal.metadata["mutation"], refusal.metadata["scope"], refusal.metadata["owner"])
+    assert told == ("1", *owner)
+    assert "mutations[1]" in refusal.message
+    assert untouched.meta.version == 1
+
+
+async def test_a_refusal_for_no_single_mutation_names_none() -> None:
+    async with served() as server:
+        await _session(server)
+        ended = await _refused(server, _increment(USER, request_id="r1"))
+        await _commit(server, _increment(idempotency_key="k"))
+        reused = await _refused(server, _increment(by=2, idempotency_key="k"))
+    assert (ended.reason, reused.reason) == (Reason.REQUEST_TERMINAL, Reason.IDEMPOTENCY_KEY_REUSED)
+    assert "mutation" not in {*ended.metadata, *reused.metadata}
 
 
 @pytest.mark.parametrize(
@@ -133,7 +224,7 @@ async def test_limits_of_a_commit(scopes: int, operations: int, field: str) -> N
         for number in range(scopes):
             mutation = request.mutations.add(scope=ScopeRef(user_id=f"u{number}", flow_kind="talk"))
             for _ in range(operations):
-                mutation.ops.add(path="/likes").append.items.add(json=b'"x"')
+                mutation.ops.add(path="/likes").append.items.add(json='"x"')
         assert (await _refused(server, request)).fields == [field]
 
 

@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from flowstate_client import ApiError, FlowStateClient, StateBatch, StateWrite, VersionMismatch
+from flowstate_client import (
+    ApiError,
+    FlowStateClient,
+    MutationAtFault,
+    Scope,
+    StateBatch,
+    StateWrite,
+    VersionMismatch,
+)
 from tests.support.fleets import Fleet
 
 SCOPES = ("session", "user", "org")
@@ -55,27 +63,49 @@ async def test_a_batch_writes_every_record_once(backend: FlowStateClient) -> Non
 
 Spoil = Callable[[StateBatch], object]
 
-SPOILED: dict[str, tuple[str, Spoil]] = {
+ORG = MutationAtFault(2, Scope.ORG, "acme")
+
+SPOILED: dict[str, tuple[str, MutationAtFault, Spoil]] = {
     "schema": (
         "SCHEMA_VIOLATION",
+        ORG,
         lambda batch: batch.org("acme", flow_kind="ledger").patch_state(count="x"),
     ),
     "unknown field": (
         "SCHEMA_VIOLATION",
+        ORG,
         lambda batch: batch.org("acme", flow_kind="ledger").patch_state(other=1),
     ),
-    "type": ("STATE_TYPE_CONFLICT", lambda batch: batch.user("ada", flow_kind="ledger").inc_state(names=1)),
-    "version": ("VERSION_MISMATCH", lambda batch: batch.org("acme", flow_kind="ledger").at(5)),
-    "exists": ("VERSION_MISMATCH", lambda batch: batch.org("acme", flow_kind="ledger").if_exists(False)),
-    "another record": ("VERSION_MISMATCH", lambda batch: batch.user("eve", flow_kind="ledger").if_exists()),
+    "type": (
+        "STATE_TYPE_CONFLICT",
+        MutationAtFault(1, Scope.USER, "ada"),
+        lambda batch: batch.user("ada", flow_kind="ledger").inc_state(names=1),
+    ),
+    "version": ("VERSION_MISMATCH", ORG, lambda batch: batch.org("acme", flow_kind="ledger").at(5)),
+    "exists": ("VERSION_MISMATCH", ORG, lambda batch: batch.org("acme", flow_kind="ledger").if_exists(False)),
+    "another record": (
+        "VERSION_MISMATCH",
+        MutationAtFault(3, Scope.USER, "eve"),
+        lambda batch: batch.user("eve", flow_kind="ledger").if_exists(),
+    ),
     "overflow": (
         "STATE_TYPE_CONFLICT",
+        ORG,
         lambda batch: batch.org("acme", flow_kind="ledger").inc_state(count=2**63 - 1),
     ),
-    "no session": ("SESSION_NOT_FOUND", lambda batch: batch.session("never").inc_state(count=1)),
-    "no flow": ("FLOW_NOT_FOUND", lambda batch: batch.user("eve", flow_kind="nope").inc_state(count=1)),
+    "no session": (
+        "SESSION_NOT_FOUND",
+        MutationAtFault(3, Scope.SESSION, "never"),
+        lambda batch: batch.session("never").inc_state(count=1),
+    ),
+    "no flow": (
+        "FLOW_NOT_FOUND",
+        MutationAtFault(3, Scope.USER, "eve"),
+        lambda batch: batch.user("eve", flow_kind="nope").inc_state(count=1),
+    ),
     "too large": (
         "STATE_TOO_LARGE",
+        ORG,
         lambda batch: batch.org("acme", flow_kind="ledger").patch_state(motto="x" * 2**20),
     ),
 }
@@ -89,14 +119,14 @@ async def _commit(batch: StateBatch, session: str, spoil: Spoil) -> None:
 
 @pytest.mark.parametrize("spoiled", SPOILED)
 async def test_one_refused_part_refuses_the_whole_batch(backend: FlowStateClient, spoiled: str) -> None:
-    reason, spoil = SPOILED[spoiled]
+    reason, mutation, spoil = SPOILED[spoiled]
     session = await _session(backend)
     await backend.state.org("acme", flow_kind="ledger").inc_state(count=1)
     before = await _records(backend, session)
     batch = backend.state.batch()
     with pytest.raises(ApiError) as raised:
         await _commit(batch, session, spoil)
-    assert raised.value.reason == reason
+    assert (raised.value.reason, raised.value.mutation) == (reason, mutation)
     assert await _records(backend, session) == before
     assert batch.session(session).result is None
 

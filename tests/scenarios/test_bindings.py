@@ -15,9 +15,8 @@ from flowstate.v1.state_service_pb2 import GetStateRequest
 from flowstate.v1.types_pb2 import ScopeRef
 from flowstate_client import FlowStateClient
 from flowstate_server.errors import Reason
-from flowstate_server.rpc.features import UNSERVED_METHODS
-from flowstate_server.rpc.planes import METHOD_PLANES
 from flowstate_server.testing.fixtures import StartServer
+from tests.support.contract import METHODS, UNSERVED_METHODS
 from tests.support.database_contents import database_contents
 from tests.support.every_call import Calling, action_calls, request_calls, session_calls
 from tests.support.flows import app
@@ -68,7 +67,7 @@ def test_every_served_method_is_tried_here() -> None:
     names = {name.partition(" ")[0] for name in (*SESSION_CALLS, *REQUEST_CALLS, *ACTION_CALLS)}
     apart = {"SessionService/CreateSession", "SessionService/ListSessions"}
     of_nobody = {"FlowService/ListFlows", "FlowService/GetFlow", "ServerService/GetServerInfo"}
-    served = {name for name in METHOD_PLANES if not name.startswith("grpc.")} - UNSERVED_METHODS
+    served = set(METHODS) - UNSERVED_METHODS
     assert names | apart | of_nobody == served
 
 
@@ -119,7 +118,7 @@ async def test_the_same_ids_in_another_tenant_are_other_ids(house: House, method
     await same(ELSEWHERE)
     snapshot = session_calls(house.stubs, SESSION)["SessionService/GetSnapshot"]
     (mine,) = [scope for scope in (await snapshot(ADA)).scopes if "double" in scope.values]
-    assert mine.values["count"].json == b"0"
+    assert mine.values["count"].json == "0"
 
 
 @pytest.mark.parametrize("method", ACTION_CALLS)

@@ -39,8 +39,9 @@ from flowstate_server.flows import (
 )
 from flowstate_server.stores.sqlite.store import SqliteStore
 from tests.support.bad_messages import bad_messages
+from tests.support.contract import METHODS, UNSERVED_METHODS
 from tests.support.hosted import Hosted, hosted
-from tests.support.raw_answers import METHODS, Answer, Metadata, call_raw, new_request
+from tests.support.raw_answers import Answer, Metadata, call_raw, new_request
 from tests.support.wire import CANARY, TRUSTED
 
 CALLER: Metadata = (("x-tenant-id", "a"), *TRUSTED)
@@ -92,7 +93,7 @@ def _spec(**fields: Any) -> flows.ActionSpec:
     made = flows.ActionSpec(
         **{"flow_kind": "chat", "action": "go", "session_id": "s1", "user_id": "u1", "org_id": "o1", **fields}
     )
-    made.input.json = b'{"count": 1}'
+    made.input.json = '{"count": 1}'
     made.execution_timeout.seconds = 5
     return made
 
@@ -240,8 +241,6 @@ async def _send(server: Hosted, ledger: Ledger, method: str, request: Message | 
 
 
 def test_there_is_a_request_of_every_served_method() -> None:
-    from flowstate_server.rpc.features import UNSERVED_METHODS
-
     assert set(RIGHT) == set(METHODS) - UNSERVED_METHODS
 
 
@@ -313,7 +312,7 @@ async def test_messages_that_are_too_large(tmp_path: Path) -> None:
         before = ledger.commits
         for size in (1024 * 1024 + 1, 3 * 1024 * 1024):
             spec = _spec()
-            spec.input.json = b'"' + b"x" * size + b'"'
+            spec.input.json = '"' + "x" * size + '"'
             request = flows.CallActionRequest(spec=spec)
             answer = await _send(server, ledger, "FlowService/CallAction", request, f"{size} bytes")
             assert answer.refusal.reason is Reason.MESSAGE_TOO_LARGE

@@ -24,14 +24,15 @@ from flowstate.v1 import (
 from flowstate.v1.types_pb2 import Cursor, ScopeRef
 from flowstate_server.errors import Reason
 from flowstate_server.model.identity import Plane
-from flowstate_server.rpc.planes import METHOD_PLANES
+from flowstate_server.rpc.methods import OWN_METHODS
 from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.memory import MemoryStore
 from flowstate_server.stores.sqlite.store import SqliteStore
 from tests.security.vault import SCOPES, Vault
 from tests.support.canaries import Canaries
+from tests.support.contract import METHODS
 from tests.support.hosted import Hosted, hosted
-from tests.support.raw_answers import METHODS, Answer, Metadata, call_all, call_raw, new_request
+from tests.support.raw_answers import Answer, Metadata, call_all, call_raw, new_request
 from tests.support.wire import TRUSTED
 
 OWNER: Metadata = (("x-tenant-id", "a"), ("x-flowstate-user", "u1"), ("x-flowstate-org", "o1"))
@@ -72,7 +73,7 @@ def _spec(action: str, **fields: object) -> flows.ActionSpec:
             **fields,
         }
     )
-    made.input.json = b"{}"
+    made.input.json = "{}"
     return made
 
 
@@ -188,7 +189,7 @@ async def test_every_method_that_clients_may_call_is_called(store: Store) -> Non
     async with hosted(Vault().flow, store=store) as server:
         info = await call_raw(server.channel, "ServerService/GetServerInfo")
     served = set(info.replies[0].capabilities) & set(METHODS)
-    for_clients = {method for method in served if METHOD_PLANES[method] is Plane.CLIENT}
+    for_clients = {method for method in served if OWN_METHODS[method].plane is Plane.CLIENT}
     called = {method for method, _ in _client_calls(["r1"], ["fill"])}
     assert called == for_clients, "a method is served that this file does not call, or the other way round"
 

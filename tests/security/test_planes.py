@@ -19,11 +19,11 @@ from flowstate.v1 import (
 from flowstate_server.errors import Reason
 from flowstate_server.flows import ClientView, Context, Session
 from flowstate_server.model.identity import Plane
-from flowstate_server.rpc.features import UNSERVED_METHODS
-from flowstate_server.rpc.planes import METHOD_PLANES
+from flowstate_server.rpc import methods
 from flowstate_server.rpc.server_options import ServerOptions
+from tests.support.contract import METHODS, UNSERVED_METHODS
 from tests.support.hosted import Hosted, hosted, play, play_spec
-from tests.support.raw_answers import METHODS, Metadata, call_raw
+from tests.support.raw_answers import Metadata, call_raw
 from tests.support.wire import TRUSTED
 from tests.tails.test_visibility import Chat
 
@@ -76,7 +76,7 @@ async def _reason(server: Hosted, method: str, metadata: Metadata, request: Any 
 
 
 def test_the_table_has_every_method() -> None:
-    assert set(METHOD_PLANES) == set(EVERYWHERE)
+    assert {name for name in methods.METHODS if not methods.is_probe(name)} == set(EVERYWHERE)
 
 
 @pytest.mark.parametrize("plane", Plane)
@@ -89,7 +89,7 @@ async def test_each_method_needs_its_plane(authenticator: str, plane: Plane, opt
     async with _served(options if authenticator == "tokens" else None) as server:
         refused = {method: await _reason(server, method, metadata) for method in EVERYWHERE}
     for method, reason in refused.items():
-        if METHOD_PLANES[method] is Plane.TRUSTED and plane is Plane.CLIENT:
+        if methods.METHODS[method].plane is Plane.TRUSTED and plane is Plane.CLIENT:
             assert reason is Reason.ACCESS_DENIED, method
         elif method in UNSERVED_METHODS:
             assert reason is Reason.FEATURE_DISABLED, method

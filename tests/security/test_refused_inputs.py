@@ -9,11 +9,12 @@ import grpc
 from google.protobuf.message import Message
 
 from flowstate.v1 import flow_service_pb2 as flows
+from flowstate_server.errors import Reason
 from flowstate_server.model.json_values import Json, encode_json
 from tests.security.vault import Vault
 from tests.support.canaries import Canaries
 from tests.support.hosted import hosted
-from tests.support.raw_answers import call_all
+from tests.support.raw_answers import call_all, call_raw
 
 REFUSED: Mapping[str, object] = {
     "quoted": {"quoted": "refuse {}"},
@@ -55,11 +56,8 @@ REFUSED_TEXTS: Mapping[str, str] = {
 async def test_refused_inputs_are_not_repeated() -> None:
     canaries = Canaries()
     inputs = {f"value {name}": _fill_in(value, canaries(f"value {name}")) for name, value in REFUSED.items()}
-    texts = {name: encode_json(cast(Json, value)) for name, value in inputs.items()}
-    texts |= {
-        f"text {name}": text.format(canaries(f"text {name}")).encode() for name, text in REFUSED_TEXTS.items()
-    }
-    texts["bytes"] = b'{"quoted": "\xff' + canaries("bytes").encode() + b'"}'
+    texts = {name: encode_json(cast(Json, value)).decode() for name, value in inputs.items()}
+    texts |= {f"text {name}": text.format(canaries(f"text {name}")) for name, text in REFUSED_TEXTS.items()}
     calls: list[tuple[str, Message]] = []
     for text in texts.values():
         spec = flows.ActionSpec(flow_kind="vault", action="strict", user_id="u1")
@@ -77,6 +75,19 @@ async def test_refused_inputs_are_not_repeated() -> None:
         assert answer.refusal.code is grpc.StatusCode.INVALID_ARGUMENT, name
         assert answer.refusal.fields[0].startswith("spec.input"), name
         assert canaries.found(answer.text) == set(), name
+
+
+async def test_an_input_that_is_not_utf8_is_no_message() -> None:
+    canaries = Canaries()
+    spec = flows.ActionSpec(flow_kind="vault", action="strict", user_id="u1")
+    spec.input.json = f'{{"quoted": "?? {canaries("bytes")}"}}'
+    right = flows.CallActionRequest(spec=spec).SerializeToString()
+    async with hosted(Vault().flow) as server:
+        answer = await call_raw(
+            server.channel, "FlowService/CallAction", right.replace(b"??", b"\xff\xfe"), ()
+        )
+    assert answer.refusal.reason is Reason.MALFORMED_MESSAGE
+    assert canaries.found(answer.text) == set()
 
 
 def _fill_in(value: object, word: str) -> object:

@@ -81,7 +81,7 @@ def request_calls(stubs: Stubs, request_id: str) -> Mapping[str, Calling]:
 
 def action_calls(stubs: Stubs, **spec: Any) -> Mapping[str, Calling]:
     """The three ways of calling an action; ``spec`` has fields of ``ActionSpec``."""
-    made = ActionSpec(**{"flow_kind": "ledger", "action": "bump", "input": Value(json=b"{}"), **spec})
+    made = ActionSpec(**{"flow_kind": "ledger", "action": "bump", "input": Value(json="{}"), **spec})
     return {
         "FlowService/DispatchAction": lambda metadata: _answer(
             stubs.flows.DispatchAction(DispatchActionRequest(spec=made), metadata=metadata)

@@ -93,7 +93,7 @@ def play_spec(request_id: str, action: str = "play", input: Any = None, **fields
     made = ActionSpec(
         **{"flow_kind": "play", "action": action, "request_id": request_id, "user_id": "u1", **fields}
     )
-    made.input.json = encode_json({} if input is None else input)
+    made.input.json = encode_json({} if input is None else input).decode()
     return made
 
 

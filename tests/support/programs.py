@@ -212,8 +212,8 @@ def _op(op: Op) -> StateOp:
 
 
 def _json(value: Any) -> Value:
-    return Value(json=orjson.dumps(value))
+    return Value(json=orjson.dumps(value).decode())
 
 
-def _shown(text: bytes) -> Mapping[str, Any]:
+def _shown(text: str) -> Mapping[str, Any]:
     return written_fields(cast("dict[str, Any]", orjson.loads(text)))

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import grpc
-from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc import aio
 
-from flowstate_server.rpc.services import PACKAGE, methods
+from flowstate_server.rpc.methods import PACKAGE
+from tests.support.contract import METHODS
 from tests.support.wire import Refusal, read_refusal
-
-METHODS: Mapping[str, MethodDescriptor] = dict(methods())
-"""Every method of the contract as ``Service/Method``."""
 
 Metadata = tuple[tuple[str, str], ...]
 

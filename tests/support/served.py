@@ -135,5 +135,5 @@ async def served(options: ServerOptions | None = None, *more: Flow, **started: A
 def spec(action: str = "say", text: Any = "hi", **fields: Any) -> ActionSpec:
     """A call of an action of ``talk``, for the user ``u1`` unless told otherwise."""
     made = ActionSpec(**{"flow_kind": "talk", "action": action, "user_id": "u1", **fields})
-    made.input.json = encode_json({"text": text})
+    made.input.json = encode_json({"text": text}).decode()
     return made

@@ -178,9 +178,9 @@ async def test_an_item_not_streamed_is_added_and_done_at_once(store: Store) -> N
         for event in shown
         if event.type == "item.done"
     ] == [
-        ("tool_call", 0, b'{"call_id":"c","arguments":{"x":1}}'),
-        ("message", 1, b'{"parts":[{"type":"text","text":"hello"}]}'),
-        ("custom", 2, b"[1,2.0,null]"),
+        ("tool_call", 0, '{"call_id":"c","arguments":{"x":1}}'),
+        ("message", 1, '{"parts":[{"type":"text","text":"hello"}]}'),
+        ("custom", 2, "[1,2.0,null]"),
     ]
     for added, done in zip(shown[::2], shown[1::2], strict=True):
         assert done.sequence == added.sequence + 1

@@ -116,7 +116,7 @@ async def test_the_life_of_a_request(store: Store) -> None:
     assert (created.request_created.flow_kind, created.request_created.action) == ("play", "play")
     assert started.request_in_progress.attempt == 1
     assert (status.status_update.text, status.status_update.progress) == ("soon", 0.5)
-    assert completed.request_completed.output.json == b'"out"'
+    assert completed.request_completed.output.json == '"out"'
     assert {one.scope: one.version for one in completed.request_completed.scope_versions} == {
         SCOPE_KIND_SESSION: 0,
         SCOPE_KIND_USER: 0,
@@ -221,7 +221,7 @@ async def test_custom_events_are_for_whom_the_flow_says(store: Store) -> None:
         *[("custom", audience, transient) for audience in _wire_audiences() for transient in (False, True)],
     ]
     first = next(event.custom for event in trusted if event.type == "custom")
-    assert (first.name, first.data.json) == ("default", b'{"a":1}')
+    assert (first.name, first.data.json) == ("default", '{"a":1}')
 
 
 def _wire_audiences() -> list[int]:

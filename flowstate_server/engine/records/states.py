@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from flowstate_server.engine.bindings import Bindings, check_binding, check_owner
 from flowstate_server.engine.calls.state import (
@@ -16,8 +17,10 @@ from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.engine.state_change import ChangeRules, state_change
 from flowstate_server.errors import (
     AccessDeniedError,
+    MutationAtFault,
     RequestNotFoundError,
     RequestTerminalError,
+    ServiceError,
     StoreUnavailableError,
     ValidationFailedError,
     Violation,
@@ -61,6 +64,13 @@ class _Resolved:
     guard: RequireSession | RequireRun | None = None
 
 
+class _Placed(NamedTuple):
+    """A write of the batch, and the position of the mutation that asked for it if one did."""
+
+    write: Write
+    mutation: int | None = None
+
+
 class States:
     def __init__(
         self, store: Store, registry: Catalogue, bindings: Bindings, settings: EngineSettings
@@ -86,14 +96,14 @@ class States:
         """All mutations as one batch, each scope at most once, or nothing."""
         self._check(commit)
         for _ in range(RACES):
-            resolved = [
-                await self._resolve(principal, mutation.target, f"mutations[{position}].scope", writing=True)
-                for position, mutation in enumerate(commit.mutations)
-            ]
-            _refuse_repeated(resolved)
+            resolved = await self._resolve_all(principal, commit)
             batch = await self._batch(principal, commit, resolved)
             try:
-                result = await self._store.commit(batch)
+                result = await self._store.commit(tuple([placed.write for placed in batch]))
+            except ServiceError as error:
+                if error.refused_write is not None:
+                    _blame(error, commit, batch[error.refused_write].mutation)
+                raise
             except SessionChanged:
                 for scope in resolved:
                     if isinstance(scope.guard, RequireSession):
@@ -102,22 +112,40 @@ class States:
             return _committed(commit, resolved, result)
         raise StoreUnavailableError
 
+    async def _resolve_all(self, principal: Principal, commit: StateCommit) -> list[_Resolved]:
+        """What the mutations name, each record at most once."""
+        resolved: list[_Resolved] = []
+        try:
+            for position, mutation in enumerate(commit.mutations):
+                path = f"mutations[{position}].scope"
+                scope = await self._resolve(principal, mutation.target, path, writing=True)
+                if any(scope.key == other.key for other in resolved):
+                    raise _violation(path, "duplicate", "must name each scope once")
+                resolved.append(scope)
+        except StoreUnavailableError:
+            raise
+        except ServiceError as error:
+            _blame(error, commit, len(resolved))
+            raise
+        return resolved
+
     async def _batch(
         self, principal: Principal, commit: StateCommit, resolved: Sequence[_Resolved]
-    ) -> tuple[Write, ...]:
-        writes: list[Write] = []
+    ) -> list[_Placed]:
+        batch: list[_Placed] = []
         if commit.idempotency_key:
             key = IdempotencyKey(principal.tenant, principal.name, "CommitState", commit.idempotency_key)
-            writes.append(
-                PutIdempotencyKey(key, commit.fingerprint, micros(self._settings.idempotency_window))
-            )
+            window = micros(self._settings.idempotency_window)
+            batch.append(_Placed(PutIdempotencyKey(key, commit.fingerprint, window)))
         request = await self._on_behalf(principal, commit.request_id) if commit.request_id else None
         if request is not None:
-            writes.append(RequireRun(request, None))
-        writes += [scope.guard for scope in resolved if scope.guard is not None]
-        for mutation, scope in zip(commit.mutations, resolved, strict=True):
-            writes.append(self._change(mutation, scope, request))
-        return tuple(writes)
+            batch.append(_Placed(RequireRun(request, None)))
+        for position, scope in enumerate(resolved):
+            if scope.guard is not None:
+                batch.append(_Placed(scope.guard, position))
+        for position, (mutation, scope) in enumerate(zip(commit.mutations, resolved, strict=True)):
+            batch.append(_Placed(self._change(mutation, scope, request), position))
+        return batch
 
     def _change(self, mutation: StateMutation, scope: _Resolved, request: RequestKey | None) -> ChangeState:
         if scope.flow is None:
@@ -195,21 +223,21 @@ class States:
             )
         for position, mutation in enumerate(commit.mutations):
             if not mutation.operations and mutation.precondition is None:
-                raise _violation(
-                    f"mutations[{position}].ops", "required", "must hold an operation or a precondition"
-                )
+                problem = "must hold an operation or a precondition"
+                error = _violation(f"mutations[{position}].ops", "required", problem)
+                _blame(error, commit, position)
+                raise error
 
     def _count_scopes(self, count: int, path: str) -> None:
         if not 1 <= count <= self._settings.max_scopes:
             raise _violation(path, "range", f"must be 1 to {self._settings.max_scopes} scopes")
 
 
-def _refuse_repeated(resolved: Sequence[_Resolved]) -> None:
-    seen: set[ScopeKey] = set()
-    for position, scope in enumerate(resolved):
-        if scope.key in seen:
-            raise _violation(f"mutations[{position}].scope", "duplicate", "must name each scope once")
-        seen.add(scope.key)
+def _blame(error: ServiceError, commit: StateCommit, position: int | None) -> None:
+    """Say in the error which mutation is at fault; ``None`` if none by itself is."""
+    if position is not None:
+        target = commit.mutations[position].target
+        error.mutation = MutationAtFault(position, target.kind.value, target.id)
 
 
 def _committed(commit: StateCommit, resolved: Sequence[_Resolved], result: CommitResult) -> StateCommitted:

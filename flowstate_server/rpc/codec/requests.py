@@ -61,11 +61,12 @@ def set_request(message: pb.ActionRequest, record: RequestRecord) -> None:
     message.user_id = head.user_id
     message.org_id = record.org_id
     message.status = _STATUS[head.status]
-    message.input.json = record.input
+    message.input.json = record.input.decode()
     if record.output is not None:
-        message.output.json = record.output
+        message.output.json = record.output.decode()
     if record.failure is not None:
         message.failure.CopyFrom(encode_failure(record.failure))
+    message.stop_reason = record.reason
     set_time(message.create_time, head.create_time)
     if head.status is not RequestStatus.QUEUED:
         set_time(message.start_time, head.create_time)
@@ -80,5 +81,6 @@ def set_request(message: pb.ActionRequest, record: RequestRecord) -> None:
 def _set_meta(meta: RecordMeta, head: RequestHead) -> None:
     """A request is written when it is created, when its cancel is stored and when it ends."""
     meta.version = 1 + head.cancel_requested + head.status.ended
+    meta.incarnation = head.log_id
     set_time(meta.create_time, head.create_time)
     set_time(meta.update_time, head.end_time or head.create_time)

@@ -38,6 +38,12 @@ def decode_scope_ref(ref: pb.ScopeRef, path: str) -> ScopeTarget:
     return ScopeTarget(_OWNED[owner], target, flow_kind)
 
 
+def named_owner(ref: pb.ScopeRef) -> tuple[str, str]:
+    """Scope kind and id as sent, unchecked; both empty where none is named."""
+    owner = ref.WhichOneof("owner")
+    return ("", "") if owner is None else (_OWNED[owner].value, getattr(ref, owner))
+
+
 def set_scope_ref(ref: pb.ScopeRef, target: ScopeTarget) -> None:
     setattr(ref, _OWNERS[target.kind], target.id)
     if target.flow_kind:

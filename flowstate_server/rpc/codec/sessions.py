@@ -54,6 +54,7 @@ def encode_session(view: SessionView) -> pb.Session:
             version=record.version,
             create_time=encode_time(record.create_time),
             update_time=encode_time(record.update_time),
+            incarnation=record.log_id,
         ),
         last_activity_time=encode_time(view.activity_time),
     )

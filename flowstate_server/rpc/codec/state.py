@@ -18,9 +18,9 @@ from flowstate_server.engine.calls.state import (
     StateMutation,
     StateView,
 )
-from flowstate_server.errors import JsonNumberError, PathInvalidError
+from flowstate_server.errors import JsonNumberError, MutationAtFault, PathInvalidError, ServiceError
 from flowstate_server.model.json_values import Json, encode_json
-from flowstate_server.rpc.codec.scopes import decode_scope_ref, set_scope_ref
+from flowstate_server.rpc.codec.scopes import decode_scope_ref, named_owner, set_scope_ref
 from flowstate_server.rpc.codec.time import set_time
 from flowstate_server.rpc.fingerprints import fingerprint
 from flowstate_server.rpc.json_values import decode_value
@@ -44,15 +44,24 @@ def decode_targets(scopes: Sequence[ScopeRef]) -> Sequence[ScopeTarget]:
 
 
 def decode_commit(request: pb.CommitStateRequest) -> StateCommit:
-    mutations = [
-        _decode_mutation(mutation, f"mutations[{index}]") for index, mutation in enumerate(request.mutations)
-    ]
+    mutations: list[StateMutation] = []
+    try:
+        for mutation in request.mutations:
+            mutations.append(_decode_mutation(mutation, f"mutations[{len(mutations)}]"))
+    except ServiceError as error:
+        error.mutation = _at_fault(request, len(mutations))
+        raise
     return StateCommit(
         tuple(mutations),
         idempotency_key=request.idempotency_key,
         fingerprint=fingerprint(request) if request.idempotency_key else "",
         request_id=request.request_id,
     )
+
+
+def _at_fault(request: pb.CommitStateRequest, index: int) -> MutationAtFault:
+    scope, owner = named_owner(request.mutations[index].scope)
+    return MutationAtFault(index, scope, owner)
 
 
 def _decode_mutation(mutation: pb.StateMutation, path: str) -> StateMutation:
@@ -186,9 +195,10 @@ def _fill(message: pb.StateRecord, view: StateView, text: bytes | None) -> None:
     record = view.record
     set_scope_ref(message.scope, view.target)
     if text is not None:
-        message.state.json = text
+        message.state.json = text.decode()
     meta = message.meta
     meta.version = record.version
+    meta.incarnation = record.incarnation
     if record.create_time:
         set_time(meta.create_time, record.create_time)
     if record.update_time:

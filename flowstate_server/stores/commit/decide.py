@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from time import perf_counter
 from typing import Any, NamedTuple
 
+from flowstate_server.errors import ServiceError
 from flowstate_server.stores.commit.import_writes import import_records
 from flowstate_server.stores.commit.lease_writes import fence_process, renew_lease
 from flowstate_server.stores.commit.log_writes import append_events
@@ -75,9 +76,15 @@ def _decide_batch(work: WorkingSet, batch: Batch) -> CommitResult:
     repeat = answer_repeat(work, batch)
     if repeat is not None:
         return repeat
-    results = tuple([_WRITES[type(write)](work, write) for write in batch])
+    results: list[WriteResult] = []
+    for position, write in enumerate(batch):
+        try:
+            results.append(_WRITES[type(write)](work, write))
+        except ServiceError as error:
+            error.refused_write = position
+            raise
     remember(work, batch, results)
-    return CommitResult(results, work.time)
+    return CommitResult(tuple(results), work.time)
 
 
 _WRITES: dict[type, Callable[[WorkingSet, Any], WriteResult]] = {

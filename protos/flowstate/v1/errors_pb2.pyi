@@ -67,11 +67,17 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     [request_id]
     """
     ERROR_REASON_RESOURCE_NOT_FOUND: _ErrorReason.ValueType  # 34
-    """NOT_FOUND. No resource of this name in the scope, or not visible to the caller."""
+    """NOT_FOUND. No resource of this name in the scope, none declared by a flow, or not visible to the
+    caller. [scope, name]
+    """
+    ERROR_REASON_ITEM_NOT_FOUND: _ErrorReason.ValueType  # 35
+    """NOT_FOUND. The session has no item of this id, or it went with its turn. [item_id]"""
     ERROR_REASON_SESSION_ALREADY_EXISTS: _ErrorReason.ValueType  # 40
-    """ALREADY_EXISTS. The session id is taken. [session_id]"""
+    """ALREADY_EXISTS. The session id is taken; or the metadata that an update gives to a resolved session
+    is that of another one. [session_id]
+    """
     ERROR_REASON_RESOURCE_ALREADY_EXISTS: _ErrorReason.ValueType  # 41
-    """ALREADY_EXISTS. The resource name is taken."""
+    """ALREADY_EXISTS. The resource name is taken. [scope, name]"""
     ERROR_REASON_REQUEST_ALREADY_EXISTS: _ErrorReason.ValueType  # 42
     """ALREADY_EXISTS. The request id was used before by another owner or with other fields. A new
     attempt needs a new id. [request_id]
@@ -84,6 +90,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ABORTED. Lost too many races for the same record. A new attempt may succeed. [scope,
     attempts]
     """
+    ERROR_REASON_REQUEST_OPEN: _ErrorReason.ValueType  # 59
+    """FAILED_PRECONDITION. The request has not ended yet, and this needs an ended one. [request_id]"""
     ERROR_REASON_STATE_TEST_FAILED: _ErrorReason.ValueType  # 60
     """FAILED_PRECONDITION. A `test` of the commit, or a `must_exist`, did not hold. [path]"""
     ERROR_REASON_STATE_TYPE_CONFLICT: _ErrorReason.ValueType  # 61
@@ -92,7 +100,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_SCOPE_UNAVAILABLE: _ErrorReason.ValueType  # 62
     """FAILED_PRECONDITION. The user or org record was deleted after this request was dispatched; its
-    run may not bring it back. [scope]
+    run may not bring it back. Or the record was written by a newer deploy of its flow, whose generation
+    this server does not know. [scope]
     """
     ERROR_REASON_ORG_BINDING_MISMATCH: _ErrorReason.ValueType  # 63
     """FAILED_PRECONDITION. The session is bound to another org, or to none. [session_id]"""
@@ -105,15 +114,22 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     made anew). Start over. [log_id: the present one]
     """
     ERROR_REASON_CONCURRENCY_REJECTED: _ErrorReason.ValueType  # 67
-    """FAILED_PRECONDITION. The action allows no second run at the same time."""
+    """FAILED_PRECONDITION. The action allows no second run at the same time; or a run dispatches into its
+    own queue and waits, and would wait for itself. [request_id: the running one, if the caller may read
+    it]
+    """
     ERROR_REASON_FLOW_BINDING_MISMATCH: _ErrorReason.ValueType  # 68
     """FAILED_PRECONDITION. The session is bound to another flow kind. [session_id]"""
+    ERROR_REASON_RESOURCE_DELETED: _ErrorReason.ValueType  # 69
+    """FAILED_PRECONDITION. The resource was deleted after the incarnation that the write names; the write
+    does not bring it back. [scope, name]
+    """
     ERROR_REASON_EVENTS_COMPACTED: _ErrorReason.ValueType  # 70
     """OUT_OF_RANGE. Durable events after the cursor were removed by retention. Take a
-    snapshot and continue from there. [earliest, latest]
+    snapshot and continue from there. [earliest: the first sequence that can be read, latest]
     """
     ERROR_REASON_CURSOR_AHEAD: _ErrorReason.ValueType  # 71
-    """OUT_OF_RANGE. The cursor lies beyond the end of the log. [sequence, latest]"""
+    """OUT_OF_RANGE. The cursor lies beyond the end of the log, or of the content. [sequence, latest]"""
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 80
     """RESOURCE_EXHAUSTED. Too many calls; RetryInfo says when to come back. [limit]"""
     ERROR_REASON_TOO_MANY_STREAMS: _ErrorReason.ValueType  # 81
@@ -133,7 +149,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     content belongs in a resource. [scope, size, limit]
     """
     ERROR_REASON_QUEUE_FULL: _ErrorReason.ValueType  # 85
-    """RESOURCE_EXHAUSTED. As many requests wait as may."""
+    """RESOURCE_EXHAUSTED. As many requests wait for their turn as may. [limit]"""
+    ERROR_REASON_TOO_MANY_RESOURCES: _ErrorReason.ValueType  # 86
+    """RESOURCE_EXHAUSTED. The owner, or the collection, holds as many resources as it may. [scope, limit]"""
     ERROR_REASON_SERVER_DRAINING: _ErrorReason.ValueType  # 90
     """UNAVAILABLE. The server is going down; a repeat reaches another one. Resume streams with their
     cursor.
@@ -165,6 +183,8 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     Status details: ErrorInfo always; BadRequest with field paths for INVALID_ARGUMENT;
     PreconditionFailure where a condition did not hold; ResourceInfo for NOT_FOUND; RetryInfo for
     UNAVAILABLE and throttling. 4 KiB at most in all. ErrorInfo.metadata has the keys given in brackets.
+    Where one mutation of CommitState is at fault it has `mutation` (its position, from 0), `scope` and
+    `owner` (the scope kind in lower case and the id that it names) as well, whatever the reason.
     Stored or refused values never appear in an error.
 
     Any call can give MALFORMED_MESSAGE, METADATA_INVALID, VALIDATION_FAILED, CREDENTIALS_INVALID,
@@ -176,6 +196,8 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     Retrying, with the same request id or idempotency key: UNAVAILABLE, DEADLINE_EXCEEDED, and
     RESOURCE_EXHAUSTED where RetryInfo is present, after the delay given there. ABORTED: read again,
     then a new attempt. All else will fail again unless something changes.
+
+    This is about calls; why the run of an action failed is FailureReason.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
@@ -223,11 +245,17 @@ ERROR_REASON_REQUEST_NOT_FOUND: ErrorReason.ValueType  # 33
 [request_id]
 """
 ERROR_REASON_RESOURCE_NOT_FOUND: ErrorReason.ValueType  # 34
-"""NOT_FOUND. No resource of this name in the scope, or not visible to the caller."""
+"""NOT_FOUND. No resource of this name in the scope, none declared by a flow, or not visible to the
+caller. [scope, name]
+"""
+ERROR_REASON_ITEM_NOT_FOUND: ErrorReason.ValueType  # 35
+"""NOT_FOUND. The session has no item of this id, or it went with its turn. [item_id]"""
 ERROR_REASON_SESSION_ALREADY_EXISTS: ErrorReason.ValueType  # 40
-"""ALREADY_EXISTS. The session id is taken. [session_id]"""
+"""ALREADY_EXISTS. The session id is taken; or the metadata that an update gives to a resolved session
+is that of another one. [session_id]
+"""
 ERROR_REASON_RESOURCE_ALREADY_EXISTS: ErrorReason.ValueType  # 41
-"""ALREADY_EXISTS. The resource name is taken."""
+"""ALREADY_EXISTS. The resource name is taken. [scope, name]"""
 ERROR_REASON_REQUEST_ALREADY_EXISTS: ErrorReason.ValueType  # 42
 """ALREADY_EXISTS. The request id was used before by another owner or with other fields. A new
 attempt needs a new id. [request_id]
@@ -240,6 +268,8 @@ ERROR_REASON_WRITE_CONFLICT: ErrorReason.ValueType  # 51
 """ABORTED. Lost too many races for the same record. A new attempt may succeed. [scope,
 attempts]
 """
+ERROR_REASON_REQUEST_OPEN: ErrorReason.ValueType  # 59
+"""FAILED_PRECONDITION. The request has not ended yet, and this needs an ended one. [request_id]"""
 ERROR_REASON_STATE_TEST_FAILED: ErrorReason.ValueType  # 60
 """FAILED_PRECONDITION. A `test` of the commit, or a `must_exist`, did not hold. [path]"""
 ERROR_REASON_STATE_TYPE_CONFLICT: ErrorReason.ValueType  # 61
@@ -248,7 +278,8 @@ append to a map), or the sum does not fit int64. [path]
 """
 ERROR_REASON_SCOPE_UNAVAILABLE: ErrorReason.ValueType  # 62
 """FAILED_PRECONDITION. The user or org record was deleted after this request was dispatched; its
-run may not bring it back. [scope]
+run may not bring it back. Or the record was written by a newer deploy of its flow, whose generation
+this server does not know. [scope]
 """
 ERROR_REASON_ORG_BINDING_MISMATCH: ErrorReason.ValueType  # 63
 """FAILED_PRECONDITION. The session is bound to another org, or to none. [session_id]"""
@@ -261,15 +292,22 @@ ERROR_REASON_CURSOR_LOG_MISMATCH: ErrorReason.ValueType  # 66
 made anew). Start over. [log_id: the present one]
 """
 ERROR_REASON_CONCURRENCY_REJECTED: ErrorReason.ValueType  # 67
-"""FAILED_PRECONDITION. The action allows no second run at the same time."""
+"""FAILED_PRECONDITION. The action allows no second run at the same time; or a run dispatches into its
+own queue and waits, and would wait for itself. [request_id: the running one, if the caller may read
+it]
+"""
 ERROR_REASON_FLOW_BINDING_MISMATCH: ErrorReason.ValueType  # 68
 """FAILED_PRECONDITION. The session is bound to another flow kind. [session_id]"""
+ERROR_REASON_RESOURCE_DELETED: ErrorReason.ValueType  # 69
+"""FAILED_PRECONDITION. The resource was deleted after the incarnation that the write names; the write
+does not bring it back. [scope, name]
+"""
 ERROR_REASON_EVENTS_COMPACTED: ErrorReason.ValueType  # 70
 """OUT_OF_RANGE. Durable events after the cursor were removed by retention. Take a
-snapshot and continue from there. [earliest, latest]
+snapshot and continue from there. [earliest: the first sequence that can be read, latest]
 """
 ERROR_REASON_CURSOR_AHEAD: ErrorReason.ValueType  # 71
-"""OUT_OF_RANGE. The cursor lies beyond the end of the log. [sequence, latest]"""
+"""OUT_OF_RANGE. The cursor lies beyond the end of the log, or of the content. [sequence, latest]"""
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 80
 """RESOURCE_EXHAUSTED. Too many calls; RetryInfo says when to come back. [limit]"""
 ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 81
@@ -289,7 +327,9 @@ ERROR_REASON_STATE_TOO_LARGE: ErrorReason.ValueType  # 84
 content belongs in a resource. [scope, size, limit]
 """
 ERROR_REASON_QUEUE_FULL: ErrorReason.ValueType  # 85
-"""RESOURCE_EXHAUSTED. As many requests wait as may."""
+"""RESOURCE_EXHAUSTED. As many requests wait for their turn as may. [limit]"""
+ERROR_REASON_TOO_MANY_RESOURCES: ErrorReason.ValueType  # 86
+"""RESOURCE_EXHAUSTED. The owner, or the collection, holds as many resources as it may. [scope, limit]"""
 ERROR_REASON_SERVER_DRAINING: ErrorReason.ValueType  # 90
 """UNAVAILABLE. The server is going down; a repeat reaches another one. Resume streams with their
 cursor.
@@ -313,3 +353,91 @@ report. [error_id]
 ERROR_REASON_LOG_CORRUPTED: ErrorReason.ValueType  # 98
 """DATA_LOSS. The stored log is damaged at this place."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
+
+class _FailureReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FailureReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FailureReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FAILURE_REASON_UNSPECIFIED: _FailureReason.ValueType  # 0
+    """Never sent."""
+    FAILURE_REASON_ACTION_FAILED: _FailureReason.ValueType  # 1
+    """FAILED_PRECONDITION. The flow failed it without choosing a code."""
+    FAILURE_REASON_ACTION_TIMEOUT: _FailureReason.ValueType  # 2
+    """DEADLINE_EXCEEDED. It ran longer than the action or the caller allows."""
+    FAILURE_REASON_WRITE_CONFLICT: _FailureReason.ValueType  # 3
+    """ABORTED. It lost too many races for a record. Retryable."""
+    FAILURE_REASON_OUTPUT_TOO_LARGE: _FailureReason.ValueType  # 4
+    """RESOURCE_EXHAUSTED. The output is larger than it may be (1 MiB); large content belongs in a resource."""
+    FAILURE_REASON_STORE_UNAVAILABLE: _FailureReason.ValueType  # 5
+    """UNAVAILABLE. The store could not be reached. Retryable."""
+    FAILURE_REASON_INTERNAL: _FailureReason.ValueType  # 6
+    """INTERNAL. Anything unexpected, an exception of the flow included; Failure.error_id finds it in the
+    server's log.
+    """
+    FAILURE_REASON_QUEUE_TIMEOUT: _FailureReason.ValueType  # 7
+    """DEADLINE_EXCEEDED. It waited in the queue longer than the action allows, and never began. Used by a
+    later release.
+    """
+    FAILURE_REASON_INPUT_OUTDATED: _FailureReason.ValueType  # 8
+    """FAILED_PRECONDITION. When its turn came, its input did not fit the action's schema any more: the flow
+    was deployed anew meanwhile. It never began. Used by a later release.
+    """
+    FAILURE_REASON_LOOP_BOUND_EXCEEDED: _FailureReason.ValueType  # 9
+    """FAILED_PRECONDITION. A loop went over its bound. Used by a later release."""
+    FAILURE_REASON_ROUTE_UNKNOWN: _FailureReason.ValueType  # 10
+    """FAILED_PRECONDITION. A router chose a route that it does not have. Used by a later release."""
+    FAILURE_REASON_OUTPUT_INVALID: _FailureReason.ValueType  # 11
+    """FAILED_PRECONDITION. What the language model answered does not fit the schema, after one repair. Used
+    by a later release.
+    """
+    FAILURE_REASON_MODEL_UNAVAILABLE: _FailureReason.ValueType  # 12
+    """UNAVAILABLE. The language model could not be reached, or broke off. Retryable. Used by a later
+    release.
+    """
+
+class FailureReason(_FailureReason, metaclass=_FailureReasonEnumTypeWrapper):
+    """Why a run, a block or a computed value failed, where the server says it and not the flow: the values
+    of Failure.reason where its domain is `flowstate.dev`, written there without the prefix. A flow that
+    speaks for itself had better choose other names. Each has the google.rpc.Code given below. Clients
+    meet unknown reasons from newer servers: fall back to the code.
+    """
+
+FAILURE_REASON_UNSPECIFIED: FailureReason.ValueType  # 0
+"""Never sent."""
+FAILURE_REASON_ACTION_FAILED: FailureReason.ValueType  # 1
+"""FAILED_PRECONDITION. The flow failed it without choosing a code."""
+FAILURE_REASON_ACTION_TIMEOUT: FailureReason.ValueType  # 2
+"""DEADLINE_EXCEEDED. It ran longer than the action or the caller allows."""
+FAILURE_REASON_WRITE_CONFLICT: FailureReason.ValueType  # 3
+"""ABORTED. It lost too many races for a record. Retryable."""
+FAILURE_REASON_OUTPUT_TOO_LARGE: FailureReason.ValueType  # 4
+"""RESOURCE_EXHAUSTED. The output is larger than it may be (1 MiB); large content belongs in a resource."""
+FAILURE_REASON_STORE_UNAVAILABLE: FailureReason.ValueType  # 5
+"""UNAVAILABLE. The store could not be reached. Retryable."""
+FAILURE_REASON_INTERNAL: FailureReason.ValueType  # 6
+"""INTERNAL. Anything unexpected, an exception of the flow included; Failure.error_id finds it in the
+server's log.
+"""
+FAILURE_REASON_QUEUE_TIMEOUT: FailureReason.ValueType  # 7
+"""DEADLINE_EXCEEDED. It waited in the queue longer than the action allows, and never began. Used by a
+later release.
+"""
+FAILURE_REASON_INPUT_OUTDATED: FailureReason.ValueType  # 8
+"""FAILED_PRECONDITION. When its turn came, its input did not fit the action's schema any more: the flow
+was deployed anew meanwhile. It never began. Used by a later release.
+"""
+FAILURE_REASON_LOOP_BOUND_EXCEEDED: FailureReason.ValueType  # 9
+"""FAILED_PRECONDITION. A loop went over its bound. Used by a later release."""
+FAILURE_REASON_ROUTE_UNKNOWN: FailureReason.ValueType  # 10
+"""FAILED_PRECONDITION. A router chose a route that it does not have. Used by a later release."""
+FAILURE_REASON_OUTPUT_INVALID: FailureReason.ValueType  # 11
+"""FAILED_PRECONDITION. What the language model answered does not fit the schema, after one repair. Used
+by a later release.
+"""
+FAILURE_REASON_MODEL_UNAVAILABLE: FailureReason.ValueType  # 12
+"""UNAVAILABLE. The language model could not be reached, or broke off. Retryable. Used by a later
+release.
+"""
+Global___FailureReason: _TypeAlias = FailureReason  # noqa: Y015

@@ -57,8 +57,9 @@ class EventServiceServicer(object):
         """One page of a log, oldest first. Does not wait.
 
         Errors: NOT_FOUND / REQUEST_NOT_FOUND, SESSION_NOT_FOUND; OUT_OF_RANGE / CURSOR_AHEAD,
-        EVENTS_COMPACTED; INVALID_ARGUMENT / CURSOR_INVALID; PERMISSION_DENIED / ACCESS_DENIED (a filter
-        that the plane does not allow); DATA_LOSS / LOG_CORRUPTED.
+        EVENTS_COMPACTED (retention removed durable events after the position; of a request, with all it
+        had); INVALID_ARGUMENT / CURSOR_INVALID; PERMISSION_DENIED / ACCESS_DENIED (a filter that the plane
+        does not allow); DATA_LOSS / LOG_CORRUPTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

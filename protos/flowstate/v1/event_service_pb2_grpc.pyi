@@ -22,8 +22,9 @@ class EventServiceStub:
     """One page of a log, oldest first. Does not wait.
 
     Errors: NOT_FOUND / REQUEST_NOT_FOUND, SESSION_NOT_FOUND; OUT_OF_RANGE / CURSOR_AHEAD,
-    EVENTS_COMPACTED; INVALID_ARGUMENT / CURSOR_INVALID; PERMISSION_DENIED / ACCESS_DENIED (a filter
-    that the plane does not allow); DATA_LOSS / LOG_CORRUPTED.
+    EVENTS_COMPACTED (retention removed durable events after the position; of a request, with all it
+    had); INVALID_ARGUMENT / CURSOR_INVALID; PERMISSION_DENIED / ACCESS_DENIED (a filter that the plane
+    does not allow); DATA_LOSS / LOG_CORRUPTED.
     """
     TailEvents: _aio.UnaryStreamMultiCallable[_event_service_pb2.TailEventsRequest, _event_service_pb2.TailEventsResponse]
     """Replays a log from a position, then follows it live, without a seam: nothing is missed and
@@ -62,8 +63,9 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         """One page of a log, oldest first. Does not wait.
 
         Errors: NOT_FOUND / REQUEST_NOT_FOUND, SESSION_NOT_FOUND; OUT_OF_RANGE / CURSOR_AHEAD,
-        EVENTS_COMPACTED; INVALID_ARGUMENT / CURSOR_INVALID; PERMISSION_DENIED / ACCESS_DENIED (a filter
-        that the plane does not allow); DATA_LOSS / LOG_CORRUPTED.
+        EVENTS_COMPACTED (retention removed durable events after the position; of a request, with all it
+        had); INVALID_ARGUMENT / CURSOR_INVALID; PERMISSION_DENIED / ACCESS_DENIED (a filter that the plane
+        does not allow); DATA_LOSS / LOG_CORRUPTED.
         """
 
     @_abc_1.abstractmethod

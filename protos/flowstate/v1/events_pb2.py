@@ -27,7 +27,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x66lowstate/v1/events.proto\x12\x0c\x66lowstate.v1\x1a\x18\x66lowstate/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbe\t\n\x05\x45vent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x12\n\nsession_id\x18\x04 \x01(\t\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04type\x18\x06 \x01(\t\x12(\n\x08\x61udience\x18\x07 \x01(\x0e\x32\x16.flowstate.v1.Audience\x12\x12\n\nblock_path\x18\x08 \x03(\t\x12\x10\n\x08\x65vent_id\x18\t \x01(\t\x12\x18\n\x10session_sequence\x18\n \x01(\x03\x12\x11\n\ttransient\x18\x0b \x01(\x08\x12\x37\n\x0frequest_created\x18\x14 \x01(\x0b\x32\x1c.flowstate.v1.RequestCreatedH\x00\x12>\n\x13request_in_progress\x18\x15 \x01(\x0b\x32\x1f.flowstate.v1.RequestInProgressH\x00\x12;\n\x11request_completed\x18\x16 \x01(\x0b\x32\x1e.flowstate.v1.RequestCompletedH\x00\x12\x35\n\x0erequest_failed\x18\x17 \x01(\x0b\x32\x1b.flowstate.v1.RequestFailedH\x00\x12\x37\n\x0frequest_aborted\x18\x18 \x01(\x0b\x32\x1c.flowstate.v1.RequestAbortedH\x00\x12?\n\x13request_interrupted\x18\x19 \x01(\x0b\x32 .flowstate.v1.RequestInterruptedH\x00\x12\x33\n\rblock_started\x18\x1e \x01(\x0b\x32\x1a.flowstate.v1.BlockStartedH\x00\x12\x37\n\x0f\x62lock_completed\x18\x1f \x01(\x0b\x32\x1c.flowstate.v1.BlockCompletedH\x00\x12\x31\n\x0c\x62lock_failed\x18  \x01(\x0b\x32\x19.flowstate.v1.BlockFailedH\x00\x12-\n\nitem_added\x18( \x01(\x0b\x32\x17.flowstate.v1.ItemAddedH\x00\x12-\n\nitem_delta\x18) \x01(\x0b\x32\x17.flowstate.v1.ItemDeltaH\x00\x12+\n\titem_done\x18* \x01(\x0b\x32\x16.flowstate.v1.ItemDoneH\x00\x12\x31\n\x0cstate_change\x18\x32 \x01(\x0b\x32\x19.flowstate.v1.StateChangeH\x00\x12\x37\n\x0fresource_change\x18\x33 \x01(\x0b\x32\x1c.flowstate.v1.ResourceChangeH\x00\x12H\n\x18session_metadata_changed\x18\x34 \x01(\x0b\x32$.flowstate.v1.SessionMetadataChangedH\x00\x12\x33\n\rstatus_update\x18< \x01(\x0b\x32\x1a.flowstate.v1.StatusUpdateH\x00\x12+\n\x06\x63ustom\x18= \x01(\x0b\x32\x19.flowstate.v1.CustomEventH\x00\x42\t\n\x07payloadJ\x04\x08\x02\x10\x03J\x04\x08\x1a\x10\x1eJ\x04\x08!\x10\"\"3\n\x0eRequestCreated\x12\x11\n\tflow_kind\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\"$\n\x11RequestInProgress\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\"\xaf\x01\n\x10RequestCompleted\x12#\n\x06output\x18\x01 \x01(\x0b\x32\x13.flowstate.v1.Value\x12*\n\x07\x65lapsed\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0eoutput_omitted\x18\x03 \x01(\x08\x12\x32\n\x0escope_versions\x18\x04 \x03(\x0b\x32\x1a.flowstate.v1.ScopeVersion\"G\n\x0cScopeVersion\x12&\n\x05scope\x18\x01 \x01(\x0e\x32\x17.flowstate.v1.ScopeKind\x12\x0f\n\x07version\x18\x02 \x01(\x03\"\x97\x01\n\rRequestFailed\x12&\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x15.flowstate.v1.Failure\x12*\n\x07\x65lapsed\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x32\n\x0escope_versions\x18\x03 \x03(\x0b\x32\x1a.flowstate.v1.ScopeVersion\"T\n\x0eRequestAborted\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x32\n\x0escope_versions\x18\x02 \x03(\x0b\x32\x1a.flowstate.v1.ScopeVersion\"X\n\x12RequestInterrupted\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x32\n\x0escope_versions\x18\x02 \x03(\x0b\x32\x1a.flowstate.v1.ScopeVersion\"\"\n\x0c\x42lockStarted\x12\x12\n\nblock_kind\x18\x01 \x01(\t\"<\n\x0e\x42lockCompleted\x12*\n\x07\x65lapsed\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"5\n\x0b\x42lockFailed\x12&\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x15.flowstate.v1.Failure\"8\n\x16SessionMetadataChanged\x12\r\n\x05paths\x18\x01 \x03(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\"\xe6\x01\n\x04Item\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12$\n\x07\x63ontent\x18\x04 \x01(\x0b\x32\x13.flowstate.v1.Value\x12)\n\taudiences\x18\x05 \x03(\x0e\x32\x16.flowstate.v1.Audience\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nrequest_id\x18\x07 \x01(\t\x12\r\n\x05index\x18\x08 \x01(\x03\x12\x0c\n\x04name\x18\t \x01(\t\"-\n\tItemAdded\x12 \n\x04item\x18\x01 \x01(\x0b\x32\x12.flowstate.v1.Item\"j\n\tItemDelta\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x05\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x12$\n\x05value\x18\x04 \x01(\x0b\x32\x13.flowstate.v1.ValueH\x00\x42\x07\n\x05\x64\x65lta\",\n\x08ItemDone\x12 \n\x04item\x18\x01 \x01(\x0b\x32\x12.flowstate.v1.Item\"\xfe\x01\n\x0bStateChange\x12&\n\x05scope\x18\x01 \x01(\x0e\x32\x17.flowstate.v1.ScopeKind\x12\x18\n\x10previous_version\x18\x02 \x01(\x03\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x37\n\x07\x63hanged\x18\x04 \x03(\x0b\x32&.flowstate.v1.StateChange.ChangedEntry\x12\x0f\n\x07removed\x18\x05 \x03(\t\x12\r\n\x05stale\x18\x06 \x03(\t\x1a\x43\n\x0c\x43hangedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\"\n\x05value\x18\x02 \x01(\x0b\x32\x13.flowstate.v1.Value:\x02\x38\x01\"\xe9\x01\n\x0eResourceChange\x12&\n\x05scope\x18\x01 \x01(\x0e\x32\x17.flowstate.v1.ScopeKind\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x0f\n\x07\x64\x65leted\x18\x04 \x01(\x08\x12:\n\x07\x63hanged\x18\x05 \x03(\x0b\x32).flowstate.v1.ResourceChange.ChangedEntry\x1a\x43\n\x0c\x43hangedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\"\n\x05value\x18\x02 \x01(\x0b\x32\x13.flowstate.v1.Value:\x02\x38\x01\"@\n\x0cStatusUpdate\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x15\n\x08progress\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\x0b\n\t_progress\">\n\x0b\x43ustomEvent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12!\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32\x13.flowstate.v1.ValueB@\n\x10\x64\x65v.flowstate.v1P\x01Z*flowstate.dev/gen/flowstate/v1;flowstatev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x66lowstate/v1/events.proto\x12\x0c\x66lowstate.v1\x1a\x18\x66lowstate/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xae\x0b\n\x05\x45vent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x12\n\nsession_id\x18\x04 \x01(\t\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04type\x18\x06 \x01(\t\x12(\n\x08\x61udience\x18\x07 \x01(\x0e\x32\x16.flowstate.v1.Audience\x12\x12\n\nblock_path\x18\x08 \x03(\t\x12\x10\n\x08\x65vent_id\x18\t \x01(\t\x12\x18\n\x10session_sequence\x18\n \x01(\x03\x12\x11\n\ttransient\x18\x0b \x01(\x08\x12\x37\n\x0frequest_created\x18\x14 \x01(\x0b\x32\x1c.flowstate.v1.RequestCreatedH\x00\x12\x35\n\x0erequest_queued\x18\x1a \x01(\x0b\x32\x1b.flowstate.v1.RequestQueuedH\x00\x12>\n\x13request_in_progress\x18\x15 \x01(\x0b\x32\x1f.flowstate.v1.RequestInProgressH\x00\x12;\n\x11request_completed\x18\x16 \x01(\x0b\x32\x1e.flowstate.v1.RequestCompletedH\x00\x12\x35\n\x0erequest_failed\x18\x17 \x01(\x0b\x32\x1b.flowstate.v1.RequestFailedH\x00\x12\x37\n\x0frequest_aborted\x18\x18 \x01(\x0b\x32\x1c.flowstate.v1.RequestAbortedH\x00\x12?\n\x13request_interrupted\x18\x19 \x01(\x0b\x32 .flowstate.v1.RequestInterruptedH\x00\x12\x33\n\rblock_started\x18\x1e \x01(\x0b\x32\x1a.flowstate.v1.BlockStartedH\x00\x12\x37\n\x0f\x62lock_completed\x18\x1f \x01(\x0b\x32\x1c.flowstate.v1.BlockCompletedH\x00\x12\x31\n\x0c\x62lock_failed\x18  \x01(\x0b\x32\x19.flowstate.v1.BlockFailedH\x00\x12\x35\n\x0erouter_decided\x18! \x01(\x0b\x32\x1b.flowstate.v1.RouterDecidedH\x00\x12/\n\x0bmodel_usage\x18\" \x01(\x0b\x32\x18.flowstate.v1.ModelUsageH\x00\x12-\n\nitem_added\x18( \x01(\x0b\x32\x17.flowstate.v1.ItemAddedH\x00\x12-\n\nitem_delta\x18) \x01(\x0b\x32\x17.flowstate.v1.ItemDeltaH\x00\x12+\n\titem_done\x18* \x01(\x0b\x32\x16.flowstate.v1.ItemDoneH\x00\x12\x31\n\x0citem_removed\x18+ \x01(\x0b\x32\x19.flowstate.v1.ItemRemovedH\x00\x12\x31\n\x0cstate_change\x18\x32 \x01(\x0b\x32\x19.flowstate.v1.StateChangeH\x00\x12\x37\n\x0fresource_change\x18\x33 \x01(\x0b\x32\x1c.flowstate.v1.ResourceChangeH\x00\x12H\n\x18session_metadata_changed\x18\x34 \x01(\x0b\x32$.flowstate.v1.SessionMetadataChangedH\x00\x12\x33\n\rstatus_update\x18< \x01(\x0b\x32\x1a.flowstate.v1.StatusUpdateH\x00\x12+\n\x06\x63ustom\x18= \x01(\x0b\x32\x19.flowstate.v1.CustomEventH\x00\x42\t\n\x07payloadJ\x04\x08\x02\x10\x03J\x04\x08\x1b\x10\x1eR\x11request_suspendedR\x0frequest_resumed\"3\n\x0eRequestCreated\x12\x11\n\tflow_kind\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\"O\n\rRequestQueued\x12\r\n\x05\x61head\x18\x01 \x01(\x05\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"$\n\x11RequestInProgress\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\"\xaf\x01\n\x10RequestCompleted\x12#\n\x06output\x18\x01 \x01(\x0b\x32\x13.flowstate.v1.Value\x12*\n\x07\x65lapsed\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0eoutput_omitted\x18\x03 \x01(\x08\x12\x32\n\x0escope_versions\x18\x04 \x03(\x0b\x32\x1a.flowstate.v1.ScopeVersion\"G\n\x0cScopeVersion\x12&\n\x05scope\x18\x01 \x01(\x0e\x32\x17.flowstate.v1.ScopeKind\x12\x0f\n\x07version\x18\x02 \x01(\x03\"\x97\x01\n\rRequestFailed\x12&\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x15.flowstate.v1.Failure\x12*\n\x07\x65lapsed\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x32\n\x0escope_versions\x18\x03 \x03(\x0b\x32\x1a.flowstate.v1.ScopeVersion\"T\n\x0eRequestAborted\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x32\n\x0escope_versions\x18\x02 \x03(\x0b\x32\x1a.flowstate.v1.ScopeVersion\"X\n\x12RequestInterrupted\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x32\n\x0escope_versions\x18\x02 \x03(\x0b\x32\x1a.flowstate.v1.ScopeVersion\"\"\n\x0c\x42lockStarted\x12\x12\n\nblock_kind\x18\x01 \x01(\t\"<\n\x0e\x42lockCompleted\x12*\n\x07\x65lapsed\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"5\n\x0b\x42lockFailed\x12&\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x15.flowstate.v1.Failure\"\x1e\n\rRouterDecided\x12\r\n\x05route\x18\x01 \x01(\t\"Z\n\nModelUsage\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x14\n\x0cinput_tokens\x18\x03 \x01(\x03\x12\x15\n\routput_tokens\x18\x04 \x01(\x03\"8\n\x16SessionMetadataChanged\x12\r\n\x05paths\x18\x01 \x03(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\"\xf7\x01\n\x04Item\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12$\n\x07\x63ontent\x18\x04 \x01(\x0b\x32\x13.flowstate.v1.Value\x12)\n\taudiences\x18\x05 \x03(\x0e\x32\x16.flowstate.v1.Audience\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nrequest_id\x18\x07 \x01(\t\x12\r\n\x05index\x18\x08 \x01(\x03\x12\x0c\n\x04name\x18\t \x01(\t\x12\x0f\n\x07removed\x18\n \x01(\x08\"-\n\tItemAdded\x12 \n\x04item\x18\x01 \x01(\x0b\x32\x12.flowstate.v1.Item\"j\n\tItemDelta\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x05\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x12$\n\x05value\x18\x04 \x01(\x0b\x32\x13.flowstate.v1.ValueH\x00\x42\x07\n\x05\x64\x65lta\",\n\x08ItemDone\x12 \n\x04item\x18\x01 \x01(\x0b\x32\x12.flowstate.v1.Item\"\x1e\n\x0bItemRemoved\x12\x0f\n\x07item_id\x18\x01 \x01(\t\"\x92\x02\n\x0bStateChange\x12&\n\x05scope\x18\x01 \x01(\x0e\x32\x17.flowstate.v1.ScopeKind\x12\x18\n\x10previous_version\x18\x02 \x01(\x03\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x37\n\x07\x63hanged\x18\x04 \x03(\x0b\x32&.flowstate.v1.StateChange.ChangedEntry\x12\x0f\n\x07removed\x18\x05 \x03(\t\x12\r\n\x05stale\x18\x06 \x03(\t\x12\x12\n\nowner_path\x18\x07 \x03(\t\x1a\x43\n\x0c\x43hangedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\"\n\x05value\x18\x02 \x01(\x0b\x32\x13.flowstate.v1.Value:\x02\x38\x01\"\xd3\x02\n\x0eResourceChange\x12&\n\x05scope\x18\x01 \x01(\x0e\x32\x17.flowstate.v1.ScopeKind\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x0f\n\x07\x64\x65leted\x18\x04 \x01(\x08\x12:\n\x07\x63hanged\x18\x05 \x03(\x0b\x32).flowstate.v1.ResourceChange.ChangedEntry\x12\x18\n\x10previous_version\x18\x06 \x01(\x03\x12\x0f\n\x07removed\x18\x07 \x03(\t\x12\r\n\x05stale\x18\x08 \x03(\t\x12\x15\n\rstale_derived\x18\t \x03(\t\x12\x17\n\x0f\x63ontent_changed\x18\n \x01(\x08\x1a\x43\n\x0c\x43hangedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\"\n\x05value\x18\x02 \x01(\x0b\x32\x13.flowstate.v1.Value:\x02\x38\x01\"@\n\x0cStatusUpdate\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x15\n\x08progress\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\x0b\n\t_progress\">\n\x0b\x43ustomEvent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12!\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32\x13.flowstate.v1.ValueB@\n\x10\x64\x65v.flowstate.v1P\x01Z*flowstate.dev/gen/flowstate/v1;flowstatev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,47 +40,55 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESOURCECHANGE_CHANGEDENTRY']._loaded_options = None
   _globals['_RESOURCECHANGE_CHANGEDENTRY']._serialized_options = b'8\001'
   _globals['_EVENT']._serialized_start=135
-  _globals['_EVENT']._serialized_end=1349
-  _globals['_REQUESTCREATED']._serialized_start=1351
-  _globals['_REQUESTCREATED']._serialized_end=1402
-  _globals['_REQUESTINPROGRESS']._serialized_start=1404
-  _globals['_REQUESTINPROGRESS']._serialized_end=1440
-  _globals['_REQUESTCOMPLETED']._serialized_start=1443
-  _globals['_REQUESTCOMPLETED']._serialized_end=1618
-  _globals['_SCOPEVERSION']._serialized_start=1620
-  _globals['_SCOPEVERSION']._serialized_end=1691
-  _globals['_REQUESTFAILED']._serialized_start=1694
-  _globals['_REQUESTFAILED']._serialized_end=1845
-  _globals['_REQUESTABORTED']._serialized_start=1847
-  _globals['_REQUESTABORTED']._serialized_end=1931
-  _globals['_REQUESTINTERRUPTED']._serialized_start=1933
-  _globals['_REQUESTINTERRUPTED']._serialized_end=2021
-  _globals['_BLOCKSTARTED']._serialized_start=2023
-  _globals['_BLOCKSTARTED']._serialized_end=2057
-  _globals['_BLOCKCOMPLETED']._serialized_start=2059
-  _globals['_BLOCKCOMPLETED']._serialized_end=2119
-  _globals['_BLOCKFAILED']._serialized_start=2121
-  _globals['_BLOCKFAILED']._serialized_end=2174
-  _globals['_SESSIONMETADATACHANGED']._serialized_start=2176
-  _globals['_SESSIONMETADATACHANGED']._serialized_end=2232
-  _globals['_ITEM']._serialized_start=2235
-  _globals['_ITEM']._serialized_end=2465
-  _globals['_ITEMADDED']._serialized_start=2467
-  _globals['_ITEMADDED']._serialized_end=2512
-  _globals['_ITEMDELTA']._serialized_start=2514
-  _globals['_ITEMDELTA']._serialized_end=2620
-  _globals['_ITEMDONE']._serialized_start=2622
-  _globals['_ITEMDONE']._serialized_end=2666
-  _globals['_STATECHANGE']._serialized_start=2669
-  _globals['_STATECHANGE']._serialized_end=2923
-  _globals['_STATECHANGE_CHANGEDENTRY']._serialized_start=2856
-  _globals['_STATECHANGE_CHANGEDENTRY']._serialized_end=2923
-  _globals['_RESOURCECHANGE']._serialized_start=2926
-  _globals['_RESOURCECHANGE']._serialized_end=3159
-  _globals['_RESOURCECHANGE_CHANGEDENTRY']._serialized_start=2856
-  _globals['_RESOURCECHANGE_CHANGEDENTRY']._serialized_end=2923
-  _globals['_STATUSUPDATE']._serialized_start=3161
-  _globals['_STATUSUPDATE']._serialized_end=3225
-  _globals['_CUSTOMEVENT']._serialized_start=3227
-  _globals['_CUSTOMEVENT']._serialized_end=3289
+  _globals['_EVENT']._serialized_end=1589
+  _globals['_REQUESTCREATED']._serialized_start=1591
+  _globals['_REQUESTCREATED']._serialized_end=1642
+  _globals['_REQUESTQUEUED']._serialized_start=1644
+  _globals['_REQUESTQUEUED']._serialized_end=1723
+  _globals['_REQUESTINPROGRESS']._serialized_start=1725
+  _globals['_REQUESTINPROGRESS']._serialized_end=1761
+  _globals['_REQUESTCOMPLETED']._serialized_start=1764
+  _globals['_REQUESTCOMPLETED']._serialized_end=1939
+  _globals['_SCOPEVERSION']._serialized_start=1941
+  _globals['_SCOPEVERSION']._serialized_end=2012
+  _globals['_REQUESTFAILED']._serialized_start=2015
+  _globals['_REQUESTFAILED']._serialized_end=2166
+  _globals['_REQUESTABORTED']._serialized_start=2168
+  _globals['_REQUESTABORTED']._serialized_end=2252
+  _globals['_REQUESTINTERRUPTED']._serialized_start=2254
+  _globals['_REQUESTINTERRUPTED']._serialized_end=2342
+  _globals['_BLOCKSTARTED']._serialized_start=2344
+  _globals['_BLOCKSTARTED']._serialized_end=2378
+  _globals['_BLOCKCOMPLETED']._serialized_start=2380
+  _globals['_BLOCKCOMPLETED']._serialized_end=2440
+  _globals['_BLOCKFAILED']._serialized_start=2442
+  _globals['_BLOCKFAILED']._serialized_end=2495
+  _globals['_ROUTERDECIDED']._serialized_start=2497
+  _globals['_ROUTERDECIDED']._serialized_end=2527
+  _globals['_MODELUSAGE']._serialized_start=2529
+  _globals['_MODELUSAGE']._serialized_end=2619
+  _globals['_SESSIONMETADATACHANGED']._serialized_start=2621
+  _globals['_SESSIONMETADATACHANGED']._serialized_end=2677
+  _globals['_ITEM']._serialized_start=2680
+  _globals['_ITEM']._serialized_end=2927
+  _globals['_ITEMADDED']._serialized_start=2929
+  _globals['_ITEMADDED']._serialized_end=2974
+  _globals['_ITEMDELTA']._serialized_start=2976
+  _globals['_ITEMDELTA']._serialized_end=3082
+  _globals['_ITEMDONE']._serialized_start=3084
+  _globals['_ITEMDONE']._serialized_end=3128
+  _globals['_ITEMREMOVED']._serialized_start=3130
+  _globals['_ITEMREMOVED']._serialized_end=3160
+  _globals['_STATECHANGE']._serialized_start=3163
+  _globals['_STATECHANGE']._serialized_end=3437
+  _globals['_STATECHANGE_CHANGEDENTRY']._serialized_start=3370
+  _globals['_STATECHANGE_CHANGEDENTRY']._serialized_end=3437
+  _globals['_RESOURCECHANGE']._serialized_start=3440
+  _globals['_RESOURCECHANGE']._serialized_end=3779
+  _globals['_RESOURCECHANGE_CHANGEDENTRY']._serialized_start=3370
+  _globals['_RESOURCECHANGE_CHANGEDENTRY']._serialized_end=3437
+  _globals['_STATUSUPDATE']._serialized_start=3781
+  _globals['_STATUSUPDATE']._serialized_end=3845
+  _globals['_CUSTOMEVENT']._serialized_start=3847
+  _globals['_CUSTOMEVENT']._serialized_end=3909
 # @@protoc_insertion_point(module_scope)

@@ -28,10 +28,11 @@ class Event(_message.Message):
 
     | type                                           | audience         | transient           |
     |------------------------------------------------|------------------|---------------------|
-    | request.created, request.in_progress           | CLIENT           | no                  |
+    | request.created, .queued, .in_progress         | CLIENT           | no                  |
     | request.completed, .failed, .aborted,          | CLIENT           | no                  |
     | .interrupted: the terminal event               |                  |                     |
-    | item.added, item.done                          | of the item      | no                  |
+    | item.added, item.done, item.removed            | of the item      | no, unless the item |
+    |                                                |                  | is never stored     |
     | item.delta                                     | of the item      | yes                 |
     | status                                         | CLIENT           | yes                 |
     | state_change, resource_change of the session,  | CLIENT,          | yes, unless the     |
@@ -39,14 +40,15 @@ class Event(_message.Message):
     | state_change, resource_change of the request   | INTERNAL         | yes                 |
     | or block scope                                 |                  |                     |
     | block.started, block.completed                 | INTERNAL         | yes                 |
-    | block.failed                                   | INTERNAL         | no                  |
+    | block.failed, router.decided, model.usage      | INTERNAL         | no                  |
     | session.metadata_changed                       | CLIENT           | no                  |
     | custom                                         | the flow chooses | the flow chooses    |
 
     Order is the order of commits. A state write and its event are one commit. A request has exactly
     one terminal event, committed together with its terminal status, and nothing follows it. Later
     releases add types: a reader that meets a payload it does not know still has type, sequence and
-    time, and moves on.
+    time, and moves on. `request.queued`, `item.removed`, `router.decided`, `model.usage` and
+    `resource_change` are of this kind: they are drawn here and will be emitted by later releases.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -62,6 +64,7 @@ class Event(_message.Message):
     SESSION_SEQUENCE_FIELD_NUMBER: _builtins.int
     TRANSIENT_FIELD_NUMBER: _builtins.int
     REQUEST_CREATED_FIELD_NUMBER: _builtins.int
+    REQUEST_QUEUED_FIELD_NUMBER: _builtins.int
     REQUEST_IN_PROGRESS_FIELD_NUMBER: _builtins.int
     REQUEST_COMPLETED_FIELD_NUMBER: _builtins.int
     REQUEST_FAILED_FIELD_NUMBER: _builtins.int
@@ -70,9 +73,12 @@ class Event(_message.Message):
     BLOCK_STARTED_FIELD_NUMBER: _builtins.int
     BLOCK_COMPLETED_FIELD_NUMBER: _builtins.int
     BLOCK_FAILED_FIELD_NUMBER: _builtins.int
+    ROUTER_DECIDED_FIELD_NUMBER: _builtins.int
+    MODEL_USAGE_FIELD_NUMBER: _builtins.int
     ITEM_ADDED_FIELD_NUMBER: _builtins.int
     ITEM_DELTA_FIELD_NUMBER: _builtins.int
     ITEM_DONE_FIELD_NUMBER: _builtins.int
+    ITEM_REMOVED_FIELD_NUMBER: _builtins.int
     STATE_CHANGE_FIELD_NUMBER: _builtins.int
     RESOURCE_CHANGE_FIELD_NUMBER: _builtins.int
     SESSION_METADATA_CHANGED_FIELD_NUMBER: _builtins.int
@@ -106,11 +112,19 @@ class Event(_message.Message):
 
     @_builtins.property
     def block_path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of the blocks, outermost first, in which it was emitted. Empty on the client plane."""
+        """Names of the blocks, outermost first, in which it was emitted. Where a block runs more than once
+        under one parent (a pass of a loop, an element of a list, a second step of the same block) its name
+        carries a number from the second time on: `search`, `search#2`, `search#3`. Inside a parallel it is
+        the name that the branch was given. So a path names one execution. Empty on the client plane.
+        """
 
     @_builtins.property
     def request_created(self) -> Global___RequestCreated:
         """`request.created`: stored, not yet running."""
+
+    @_builtins.property
+    def request_queued(self) -> Global___RequestQueued:
+        """`request.queued`: stored, waits for its turn."""
 
     @_builtins.property
     def request_in_progress(self) -> Global___RequestInProgress:
@@ -126,7 +140,7 @@ class Event(_message.Message):
 
     @_builtins.property
     def request_aborted(self) -> Global___RequestAborted:
-        """`request.aborted`: ended by a cancel or with its session. Terminal."""
+        """`request.aborted`: ended by a cancel, with its session, or by a newer request. Terminal."""
 
     @_builtins.property
     def request_interrupted(self) -> Global___RequestInterrupted:
@@ -145,6 +159,14 @@ class Event(_message.Message):
         """`block.failed`. Trusted plane only."""
 
     @_builtins.property
+    def router_decided(self) -> Global___RouterDecided:
+        """`router.decided`: which way a router goes. Trusted plane only."""
+
+    @_builtins.property
+    def model_usage(self) -> Global___ModelUsage:
+        """`model.usage`: what one call of a language model used. Trusted plane only."""
+
+    @_builtins.property
     def item_added(self) -> Global___ItemAdded:
         """`item.added`: an item begins."""
 
@@ -157,8 +179,12 @@ class Event(_message.Message):
         """`item.done`: an item is complete and stored."""
 
     @_builtins.property
+    def item_removed(self) -> Global___ItemRemoved:
+        """`item.removed`: the content of an item is gone."""
+
+    @_builtins.property
     def state_change(self) -> Global___StateChange:
-        """`state_change`: a state record was written."""
+        """`state_change`: a state record, or the state of a block, was written."""
 
     @_builtins.property
     def resource_change(self) -> Global___ResourceChange:
@@ -190,6 +216,7 @@ class Event(_message.Message):
         session_sequence: _builtins.int = ...,
         transient: _builtins.bool = ...,
         request_created: Global___RequestCreated | None = ...,
+        request_queued: Global___RequestQueued | None = ...,
         request_in_progress: Global___RequestInProgress | None = ...,
         request_completed: Global___RequestCompleted | None = ...,
         request_failed: Global___RequestFailed | None = ...,
@@ -198,20 +225,23 @@ class Event(_message.Message):
         block_started: Global___BlockStarted | None = ...,
         block_completed: Global___BlockCompleted | None = ...,
         block_failed: Global___BlockFailed | None = ...,
+        router_decided: Global___RouterDecided | None = ...,
+        model_usage: Global___ModelUsage | None = ...,
         item_added: Global___ItemAdded | None = ...,
         item_delta: Global___ItemDelta | None = ...,
         item_done: Global___ItemDone | None = ...,
+        item_removed: Global___ItemRemoved | None = ...,
         state_change: Global___StateChange | None = ...,
         resource_change: Global___ResourceChange | None = ...,
         session_metadata_changed: Global___SessionMetadataChanged | None = ...,
         status_update: Global___StatusUpdate | None = ...,
         custom: Global___CustomEvent | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["block_completed", b"block_completed", "block_failed", b"block_failed", "block_started", b"block_started", "custom", b"custom", "item_added", b"item_added", "item_delta", b"item_delta", "item_done", b"item_done", "payload", b"payload", "request_aborted", b"request_aborted", "request_completed", b"request_completed", "request_created", b"request_created", "request_failed", b"request_failed", "request_in_progress", b"request_in_progress", "request_interrupted", b"request_interrupted", "resource_change", b"resource_change", "session_metadata_changed", b"session_metadata_changed", "state_change", b"state_change", "status_update", b"status_update", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["block_completed", b"block_completed", "block_failed", b"block_failed", "block_started", b"block_started", "custom", b"custom", "item_added", b"item_added", "item_delta", b"item_delta", "item_done", b"item_done", "item_removed", b"item_removed", "model_usage", b"model_usage", "payload", b"payload", "request_aborted", b"request_aborted", "request_completed", b"request_completed", "request_created", b"request_created", "request_failed", b"request_failed", "request_in_progress", b"request_in_progress", "request_interrupted", b"request_interrupted", "request_queued", b"request_queued", "resource_change", b"resource_change", "router_decided", b"router_decided", "session_metadata_changed", b"session_metadata_changed", "state_change", b"state_change", "status_update", b"status_update", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "block_completed", b"block_completed", "block_failed", b"block_failed", "block_path", b"block_path", "block_started", b"block_started", "custom", b"custom", "event_id", b"event_id", "item_added", b"item_added", "item_delta", b"item_delta", "item_done", b"item_done", "payload", b"payload", "request_aborted", b"request_aborted", "request_completed", b"request_completed", "request_created", b"request_created", "request_failed", b"request_failed", "request_id", b"request_id", "request_in_progress", b"request_in_progress", "request_interrupted", b"request_interrupted", "resource_change", b"resource_change", "sequence", b"sequence", "session_id", b"session_id", "session_metadata_changed", b"session_metadata_changed", "session_sequence", b"session_sequence", "state_change", b"state_change", "status_update", b"status_update", "time", b"time", "transient", b"transient", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "block_completed", b"block_completed", "block_failed", b"block_failed", "block_path", b"block_path", "block_started", b"block_started", "custom", b"custom", "event_id", b"event_id", "item_added", b"item_added", "item_delta", b"item_delta", "item_done", b"item_done", "item_removed", b"item_removed", "model_usage", b"model_usage", "payload", b"payload", "request_aborted", b"request_aborted", "request_completed", b"request_completed", "request_created", b"request_created", "request_failed", b"request_failed", "request_id", b"request_id", "request_in_progress", b"request_in_progress", "request_interrupted", b"request_interrupted", "request_queued", b"request_queued", "resource_change", b"resource_change", "router_decided", b"router_decided", "sequence", b"sequence", "session_id", b"session_id", "session_metadata_changed", b"session_metadata_changed", "session_sequence", b"session_sequence", "state_change", b"state_change", "status_update", b"status_update", "time", b"time", "transient", b"transient", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["request_created", "request_in_progress", "request_completed", "request_failed", "request_aborted", "request_interrupted", "block_started", "block_completed", "block_failed", "item_added", "item_delta", "item_done", "state_change", "resource_change", "session_metadata_changed", "status_update", "custom"]  # noqa: Y015
+    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["request_created", "request_queued", "request_in_progress", "request_completed", "request_failed", "request_aborted", "request_interrupted", "block_started", "block_completed", "block_failed", "router_decided", "model_usage", "item_added", "item_delta", "item_done", "item_removed", "state_change", "resource_change", "session_metadata_changed", "status_update", "custom"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
 
@@ -242,6 +272,36 @@ class RequestCreated(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RequestCreated: _TypeAlias = RequestCreated  # noqa: Y015
+
+@_typing.final
+class RequestQueued(_message.Message):
+    """Payload of `request.queued`. The action lets one run at a time, and others come first; the request
+    goes on with `request.in_progress`, or ends without having begun.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AHEAD_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    ahead: _builtins.int
+    """How many requests are ahead of it at this moment, the running one included."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ends FAILED with QUEUE_TIMEOUT unless it has begun."""
+
+    def __init__(
+        self,
+        *,
+        ahead: _builtins.int = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ahead", b"ahead", "expire_time", b"expire_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestQueued: _TypeAlias = RequestQueued  # noqa: Y015
 
 @_typing.final
 class RequestInProgress(_message.Message):
@@ -373,7 +433,7 @@ Global___RequestFailed: _TypeAlias = RequestFailed  # noqa: Y015
 
 @_typing.final
 class RequestAborted(_message.Message):
-    """Payload of `request.aborted`."""
+    """Payload of `request.aborted`. It may not have begun."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -477,7 +537,9 @@ Global___BlockCompleted: _TypeAlias = BlockCompleted  # noqa: Y015
 
 @_typing.final
 class BlockFailed(_message.Message):
-    """Payload of `block.failed`."""
+    """Payload of `block.failed`. Told once, by the block in which the failure arose, also where a block
+    around it handles it.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -498,6 +560,64 @@ class BlockFailed(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BlockFailed: _TypeAlias = BlockFailed  # noqa: Y015
+
+@_typing.final
+class RouterDecided(_message.Message):
+    """Payload of `router.decided`; the router is the last name of Event.block_path."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUTE_FIELD_NUMBER: _builtins.int
+    route: _builtins.str
+    """Name of the route taken."""
+    def __init__(
+        self,
+        *,
+        route: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["route", b"route"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RouterDecided: _TypeAlias = RouterDecided  # noqa: Y015
+
+@_typing.final
+class ModelUsage(_message.Message):
+    """Payload of `model.usage`, one for each call of a language model; the block that made it is the last
+    name of Event.block_path.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    provider: _builtins.str
+    """Who offers the model, for example `anthropic`."""
+    model: _builtins.str
+    """The model, as the provider names it."""
+    input_tokens: _builtins.int
+    """Tokens that the model read."""
+    output_tokens: _builtins.int
+    """Tokens that the model wrote, its reasoning included."""
+    def __init__(
+        self,
+        *,
+        provider: _builtins.str = ...,
+        model: _builtins.str = ...,
+        input_tokens: _builtins.int = ...,
+        output_tokens: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["input_tokens", b"input_tokens", "model", b"model", "output_tokens", b"output_tokens", "provider", b"provider"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelUsage: _TypeAlias = ModelUsage  # noqa: Y015
 
 @_typing.final
 class SessionMetadataChanged(_message.Message):
@@ -530,8 +650,9 @@ Global___SessionMetadataChanged: _TypeAlias = SessionMetadataChanged  # noqa: Y0
 @_typing.final
 class Item(_message.Message):
     """One entry of a conversation: a message, a piece of reasoning, a tool call and so on. Stored once,
-    never rewritten. Items of completed requests form the history that a model reads; items of failed
-    and aborted requests are kept, but are not history.
+    never rewritten; SessionService.RemoveItems blanks it. Items of completed requests and those added
+    from outside form the history that a model reads; items of failed and aborted requests are kept, but
+    are not history.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -545,23 +666,30 @@ class Item(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     INDEX_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
-    """Unique id."""
+    """Unique id, made by the server, never used again once the item is removed. Output only."""
     kind: _builtins.str
     """`message`, `reasoning`, `tool_call`, `tool_output`, `error` or `custom`."""
     role: _builtins.str
     """Who speaks, for a `message`: `user`, `assistant` or whatever the flow uses. Else empty."""
     request_id: _builtins.str
-    """The request that emitted it."""
+    """The request that emitted it, or on whose behalf it was added; empty for an item from outside. Output
+    only.
+    """
     index: _builtins.int
-    """Position among the items of its request, from 0, in the order in which they were begun."""
+    """Position among the items of its request, or of the call that added it, from 0, in the order in which
+    they were begun. Output only.
+    """
     name: _builtins.str
     """Name that the flow gave it: the tool of a tool call, the sort of a `custom` item. May be empty."""
+    removed: _builtins.bool
+    """True: its content was removed and is no longer stored. Output only; used by a later release."""
     @_builtins.property
     def content(self) -> _types_pb2.Value:
         """The content, up to 1 MiB, by kind: `message` `{"parts": [{"type": "text", "text": ...}]}`;
         `reasoning` `{"text"}`; `tool_call` `{"call_id", "arguments"}`; `tool_output` `{"call_id",
-        "output"}`; `error` `{"message"}`; `custom` any JSON. Unset in `item.added`.
+        "output"}`; `error` `{"message"}`; `custom` any JSON. Unset in `item.added` and once removed.
         """
 
     @_builtins.property
@@ -570,7 +698,7 @@ class Item(_message.Message):
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When the item was begun."""
+        """When the item was begun. Output only."""
 
     def __init__(
         self,
@@ -584,10 +712,11 @@ class Item(_message.Message):
         request_id: _builtins.str = ...,
         index: _builtins.int = ...,
         name: _builtins.str = ...,
+        removed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audiences", b"audiences", "content", b"content", "create_time", b"create_time", "index", b"index", "item_id", b"item_id", "kind", b"kind", "name", b"name", "request_id", b"request_id", "role", b"role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audiences", b"audiences", "content", b"content", "create_time", b"create_time", "index", b"index", "item_id", b"item_id", "kind", b"kind", "name", b"name", "removed", b"removed", "request_id", b"request_id", "role", b"role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -686,9 +815,34 @@ class ItemDone(_message.Message):
 Global___ItemDone: _TypeAlias = ItemDone  # noqa: Y015
 
 @_typing.final
+class ItemRemoved(_message.Message):
+    """Payload of `item.removed`. Remove the item from what you show; its deltas are gone from the log and
+    its `item.done` has no content any more.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    item_id: _builtins.str
+    """The item."""
+    def __init__(
+        self,
+        *,
+        item_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ItemRemoved: _TypeAlias = ItemRemoved  # noqa: Y015
+
+@_typing.final
 class StateChange(_message.Message):
     """Payload of `state_change`: one committed write to one state record. On the client plane it holds
-    exposed names only; a write that touched nothing visible still moves the versions.
+    exposed names only; a write that touched nothing visible still moves the versions. The state of a
+    block lives in memory, has versions of its own from 0 and is told to the trusted plane only.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -720,6 +874,7 @@ class StateChange(_message.Message):
     CHANGED_FIELD_NUMBER: _builtins.int
     REMOVED_FIELD_NUMBER: _builtins.int
     STALE_FIELD_NUMBER: _builtins.int
+    OWNER_PATH_FIELD_NUMBER: _builtins.int
     scope: _types_pb2.ScopeKind.ValueType
     """Whose record."""
     previous_version: _builtins.int
@@ -740,8 +895,15 @@ class StateChange(_message.Message):
 
     @_builtins.property
     def stale(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names whose new value is not sent: derived names of the scope always, and exposed names of which
-        the change is over 16 KiB. Read them again with SessionService.GetSnapshot when needed.
+        """Names whose new value is not sent: derived names of the scope always, exposed names of which the
+        change is over 16 KiB, and in an old event names that the flow declares otherwise by now. Read them
+        again with SessionService.GetSnapshot when needed.
+        """
+
+    @_builtins.property
+    def owner_path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """For scope BLOCK: path of the execution that owns the state, in the form of Event.block_path, of which
+        it may be a part: a block may write the state of one around it. Else empty. Used by a later release.
         """
 
     def __init__(
@@ -753,10 +915,11 @@ class StateChange(_message.Message):
         changed: _abc.Mapping[_builtins.str, _types_pb2.Value] | None = ...,
         removed: _abc.Iterable[_builtins.str] | None = ...,
         stale: _abc.Iterable[_builtins.str] | None = ...,
+        owner_path: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "previous_version", b"previous_version", "removed", b"removed", "scope", b"scope", "stale", b"stale", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "owner_path", b"owner_path", "previous_version", b"previous_version", "removed", b"removed", "scope", b"scope", "stale", b"stale", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -764,7 +927,10 @@ Global___StateChange: _TypeAlias = StateChange  # noqa: Y015
 
 @_typing.final
 class ResourceChange(_message.Message):
-    """Payload of `resource_change`. Served by a later release, together with ResourceService."""
+    """Payload of `resource_change`: one committed write to one resource, of its state, its content or both.
+    Served by a later release, together with ResourceService. To the client plane it is told of resources
+    that the flow shows to clients; of those that it does not declare live, it says name and versions only.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -794,17 +960,46 @@ class ResourceChange(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     DELETED_FIELD_NUMBER: _builtins.int
     CHANGED_FIELD_NUMBER: _builtins.int
+    PREVIOUS_VERSION_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    STALE_FIELD_NUMBER: _builtins.int
+    STALE_DERIVED_FIELD_NUMBER: _builtins.int
+    CONTENT_CHANGED_FIELD_NUMBER: _builtins.int
     scope: _types_pb2.ScopeKind.ValueType
     """Scope that owns the resource."""
     name: _builtins.str
     """Name of the resource."""
     version: _builtins.int
-    """Its version after the change."""
+    """Its version after the change, previous_version + 1. Deleting is a change too."""
     deleted: _builtins.bool
     """True if it was deleted."""
+    previous_version: _builtins.int
+    """The version before. If the one you hold is older, there were writes that this log does not show you:
+    read the resource again.
+    """
+    content_changed: _builtins.bool
+    """True if its content is another now. False also where the caller may not read the content."""
     @_builtins.property
     def changed(self) -> _containers.MessageMap[_builtins.str, _types_pb2.Value]:
-        """New values of its client view by JSON Pointer, for resources declared live; else empty."""
+        """New values of its state by JSON Pointer, at or below a name that the caller's plane may see. Set each
+        value at its path.
+        """
+
+    @_builtins.property
+    def removed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """JSON Pointers of what was removed from its state. Apply it before `changed`."""
+
+    @_builtins.property
+    def stale(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of its state whose new value is not sent because the change is over 16 KiB. Read the resource
+        again when needed.
+        """
+
+    @_builtins.property
+    def stale_derived(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Derived names of the scope, which may have changed with it. Read them again with
+        SessionService.GetSnapshot when needed.
+        """
 
     def __init__(
         self,
@@ -814,10 +1009,15 @@ class ResourceChange(_message.Message):
         version: _builtins.int = ...,
         deleted: _builtins.bool = ...,
         changed: _abc.Mapping[_builtins.str, _types_pb2.Value] | None = ...,
+        previous_version: _builtins.int = ...,
+        removed: _abc.Iterable[_builtins.str] | None = ...,
+        stale: _abc.Iterable[_builtins.str] | None = ...,
+        stale_derived: _abc.Iterable[_builtins.str] | None = ...,
+        content_changed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "deleted", b"deleted", "name", b"name", "scope", b"scope", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "content_changed", b"content_changed", "deleted", b"deleted", "name", b"name", "previous_version", b"previous_version", "removed", b"removed", "scope", b"scope", "stale", b"stale", "stale_derived", b"stale_derived", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -32,7 +32,9 @@ class _ActionRequestStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_A
     ACTION_REQUEST_STATUS_UNSPECIFIED: _ActionRequestStatus.ValueType  # 0
     """Never sent."""
     ACTION_REQUEST_STATUS_QUEUED: _ActionRequestStatus.ValueType  # 1
-    """Stored, waits for its turn. Used by a later release."""
+    """Stored, waits for its turn: its action lets one run at a time. Any server that has the flow may run
+    it later. Used by a later release.
+    """
     ACTION_REQUEST_STATUS_IN_PROGRESS: _ActionRequestStatus.ValueType  # 2
     """Running."""
     ACTION_REQUEST_STATUS_COMPLETED: _ActionRequestStatus.ValueType  # 3
@@ -40,7 +42,7 @@ class _ActionRequestStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_A
     ACTION_REQUEST_STATUS_FAILED: _ActionRequestStatus.ValueType  # 4
     """Ended with a failure, its time limit included."""
     ACTION_REQUEST_STATUS_ABORTED: _ActionRequestStatus.ValueType  # 5
-    """Ended by a cancel, or with its session."""
+    """Ended by a cancel, with its session, or unstarted because a newer request took its turn."""
     ACTION_REQUEST_STATUS_INTERRUPTED: _ActionRequestStatus.ValueType  # 6
     """Its server process died. What was committed stays; nothing runs again by itself."""
     ACTION_REQUEST_STATUS_SUSPENDED: _ActionRequestStatus.ValueType  # 7
@@ -54,7 +56,9 @@ class ActionRequestStatus(_ActionRequestStatus, metaclass=_ActionRequestStatusEn
 ACTION_REQUEST_STATUS_UNSPECIFIED: ActionRequestStatus.ValueType  # 0
 """Never sent."""
 ACTION_REQUEST_STATUS_QUEUED: ActionRequestStatus.ValueType  # 1
-"""Stored, waits for its turn. Used by a later release."""
+"""Stored, waits for its turn: its action lets one run at a time. Any server that has the flow may run
+it later. Used by a later release.
+"""
 ACTION_REQUEST_STATUS_IN_PROGRESS: ActionRequestStatus.ValueType  # 2
 """Running."""
 ACTION_REQUEST_STATUS_COMPLETED: ActionRequestStatus.ValueType  # 3
@@ -62,7 +66,7 @@ ACTION_REQUEST_STATUS_COMPLETED: ActionRequestStatus.ValueType  # 3
 ACTION_REQUEST_STATUS_FAILED: ActionRequestStatus.ValueType  # 4
 """Ended with a failure, its time limit included."""
 ACTION_REQUEST_STATUS_ABORTED: ActionRequestStatus.ValueType  # 5
-"""Ended by a cancel, or with its session."""
+"""Ended by a cancel, with its session, or unstarted because a newer request took its turn."""
 ACTION_REQUEST_STATUS_INTERRUPTED: ActionRequestStatus.ValueType  # 6
 """Its server process died. What was committed stays; nothing runs again by itself."""
 ACTION_REQUEST_STATUS_SUSPENDED: ActionRequestStatus.ValueType  # 7
@@ -82,6 +86,7 @@ class Flow(_message.Message):
     ISOLATE_ORG_STATE_FIELD_NUMBER: _builtins.int
     SCOPES_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    RESOURCES_FIELD_NUMBER: _builtins.int
     flow_kind: _builtins.str
     """Its unique name."""
     description: _builtins.str
@@ -100,6 +105,12 @@ class Flow(_message.Message):
     def scopes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScopeSchema]:
         """Its state, scope by scope; scopes without declared state are left out."""
 
+    @_builtins.property
+    def resources(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResourceSchema]:
+        """Its resources, by name; on the client plane those that it shows to clients. Used by a later release,
+        together with ResourceService.
+        """
+
     def __init__(
         self,
         *,
@@ -110,10 +121,11 @@ class Flow(_message.Message):
         isolate_org_state: _builtins.bool = ...,
         scopes: _abc.Iterable[Global___ScopeSchema] | None = ...,
         revision: _builtins.str = ...,
+        resources: _abc.Iterable[Global___ResourceSchema] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "description", b"description", "flow_kind", b"flow_kind", "isolate_org_state", b"isolate_org_state", "isolate_user_state", b"isolate_user_state", "revision", b"revision", "scopes", b"scopes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "description", b"description", "flow_kind", b"flow_kind", "isolate_org_state", b"isolate_org_state", "isolate_user_state", b"isolate_user_state", "resources", b"resources", "revision", b"revision", "scopes", b"scopes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -200,6 +212,58 @@ class ScopeSchema(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ScopeSchema: _TypeAlias = ScopeSchema  # noqa: Y015
+
+@_typing.final
+class ResourceSchema(_message.Message):
+    """A resource or collection of resources as a flow declares it, and what it shows of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
+    STATE_SCHEMA_FIELD_NUMBER: _builtins.int
+    EXPOSED_FIELD_NUMBER: _builtins.int
+    CONTENT_EXPOSED_FIELD_NUMBER: _builtins.int
+    LIVE_FIELD_NUMBER: _builtins.int
+    SCHEMA_HASH_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name, or the pattern of the names in a collection: `*` stands for one level, `**` for any number
+    of levels, `{topic}` for a level with a name.
+    """
+    scope: _types_pb2.ScopeKind.ValueType
+    """The scope that owns it."""
+    content_exposed: _builtins.bool
+    """Whether clients may read its content."""
+    live: _builtins.bool
+    """Whether `resource_change` brings clients the changes of what they see."""
+    schema_hash: _builtins.str
+    """Fingerprint of the state schema. Opaque."""
+    @_builtins.property
+    def state_schema(self) -> _types_pb2.Value:
+        """JSON Schema of its state. Trusted plane only, else unset."""
+
+    @_builtins.property
+    def exposed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Top-level fields of its state that clients see as they are; empty where they see a computed view."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        scope: _types_pb2.ScopeKind.ValueType = ...,
+        state_schema: _types_pb2.Value | None = ...,
+        exposed: _abc.Iterable[_builtins.str] | None = ...,
+        content_exposed: _builtins.bool = ...,
+        live: _builtins.bool = ...,
+        schema_hash: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["state_schema", b"state_schema"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_exposed", b"content_exposed", "exposed", b"exposed", "live", b"live", "name", b"name", "schema_hash", b"schema_hash", "scope", b"scope", "state_schema", b"state_schema"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResourceSchema: _TypeAlias = ResourceSchema  # noqa: Y015
 
 @_typing.final
 class ListFlowsRequest(_message.Message):
@@ -322,6 +386,7 @@ class ActionRequest(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     LATEST_FIELD_NUMBER: _builtins.int
     META_FIELD_NUMBER: _builtins.int
+    STOP_REASON_FIELD_NUMBER: _builtins.int
     CANCEL_REQUESTED_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Its id: as chosen by the caller, else `req_...`."""
@@ -337,15 +402,21 @@ class ActionRequest(_message.Message):
     """Its org; empty if none. The session's, if the caller named none."""
     status: Global___ActionRequestStatus.ValueType
     """Where it stands."""
+    stop_reason: _builtins.str
+    """Why, if ABORTED or INTERRUPTED: the reason given with the cancel, or what happened to its server or
+    session. For people; may be empty. The same as in the terminal event.
+    """
     cancel_requested: _builtins.bool
     """True once a cancel is stored, also after the end."""
     @_builtins.property
     def input(self) -> _types_pb2.Value:
-        """The input. Left out of lists unless `with_payloads`."""
+        """The input. Left out of lists unless `with_payloads`. Unset once all items of its turn are removed
+        (SessionService.RemoveItems).
+        """
 
     @_builtins.property
     def output(self) -> _types_pb2.Value:
-        """The output, whole, once COMPLETED. Left out of lists unless `with_payloads`."""
+        """The output, whole, once COMPLETED. Left out and unset as the input."""
 
     @_builtins.property
     def failure(self) -> _types_pb2.Failure:
@@ -389,11 +460,12 @@ class ActionRequest(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         latest: _types_pb2.Cursor | None = ...,
         meta: _types_pb2.RecordMeta | None = ...,
+        stop_reason: _builtins.str = ...,
         cancel_requested: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "input", b"input", "latest", b"latest", "meta", b"meta", "output", b"output", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "cancel_requested", b"cancel_requested", "create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "flow_kind", b"flow_kind", "input", b"input", "latest", b"latest", "meta", b"meta", "org_id", b"org_id", "output", b"output", "request_id", b"request_id", "session_id", b"session_id", "start_time", b"start_time", "status", b"status", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "cancel_requested", b"cancel_requested", "create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "flow_kind", b"flow_kind", "input", b"input", "latest", b"latest", "meta", b"meta", "org_id", b"org_id", "output", b"output", "request_id", b"request_id", "session_id", b"session_id", "start_time", b"start_time", "status", b"status", "stop_reason", b"stop_reason", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -406,7 +478,7 @@ class ActionSpec(_message.Message):
     `request_id` makes it repeatable. The server compares tenant, owner and all fields here as they were
     sent (an empty session id stays empty): all equal, the call attaches to the first request, running
     or ended in whatever way; anything different is ALREADY_EXISTS / REQUEST_ALREADY_EXISTS. The input is
-    compared as the bytes that were sent, so the same JSON with other spaces or another order of keys is
+    compared as the text that was sent, so the same JSON with other spaces or another order of keys is
     different. So keep the message and send the very same again, and take a new id for a new attempt.
     """
 
@@ -784,6 +856,8 @@ class ListActionRequestsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     WITH_PAYLOADS_FIELD_NUMBER: _builtins.int
+    ORG_ID_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Those of this session."""
     flow_kind: _builtins.str
@@ -796,6 +870,10 @@ class ListActionRequestsRequest(_message.Message):
     """`next_page_token` of the page before; empty for the first."""
     with_payloads: _builtins.bool
     """True: with input and output."""
+    org_id: _builtins.str
+    """Those in this org."""
+    action: _builtins.str
+    """Those of this action; only together with `flow_kind`."""
     @_builtins.property
     def statuses(self) -> _containers.RepeatedScalarFieldContainer[Global___ActionRequestStatus.ValueType]:
         """Those with any of these statuses."""
@@ -810,10 +888,12 @@ class ListActionRequestsRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         with_payloads: _builtins.bool = ...,
+        org_id: _builtins.str = ...,
+        action: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["flow_kind", b"flow_kind", "page_size", b"page_size", "page_token", b"page_token", "session_id", b"session_id", "statuses", b"statuses", "user_id", b"user_id", "with_payloads", b"with_payloads"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "flow_kind", b"flow_kind", "org_id", b"org_id", "page_size", b"page_size", "page_token", b"page_token", "session_id", b"session_id", "statuses", b"statuses", "user_id", b"user_id", "with_payloads", b"with_payloads"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -858,7 +938,7 @@ class CancelActionRequestRequest(_message.Message):
     request_id: _builtins.str
     """Its id."""
     reason: _builtins.str
-    """Why, for people; appears in RequestAborted.reason. May be empty."""
+    """Why, for people; appears in RequestAborted.reason and ActionRequest.stop_reason. May be empty."""
     def __init__(
         self,
         *,

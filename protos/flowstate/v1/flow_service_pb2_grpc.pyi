@@ -39,7 +39,7 @@ class FlowServiceStub:
 
     Errors, each without a trace left: NOT_FOUND / FLOW_NOT_FOUND, ACTION_NOT_FOUND,
     SESSION_NOT_FOUND (deleted, or somebody else's), REQUEST_NOT_FOUND (the id went with its deleted
-    session); ALREADY_EXISTS / REQUEST_ALREADY_EXISTS (id used with other fields or by another owner);
+    session, or by retention, less than 24 h ago); ALREADY_EXISTS / REQUEST_ALREADY_EXISTS (id used with other fields or by another owner);
     INVALID_ARGUMENT / VALIDATION_FAILED (a malformed message: a required field is missing, an id is
     none, execution_timeout is not above 0; or the input does not fit the action's schema; with
     paths), JSON_*; FAILED_PRECONDITION / ORG_BINDING_MISMATCH, FLOW_BINDING_MISMATCH (the session is bound to
@@ -71,17 +71,19 @@ class FlowServiceStub:
     is up. Repeat as often as needed. Errors: NOT_FOUND / REQUEST_NOT_FOUND.
     """
     ListActionRequests: _aio.UnaryUnaryMultiCallable[_flow_service_pb2.ListActionRequestsRequest, _flow_service_pb2.ListActionRequestsResponse]
-    """Lists action requests, newest first, those that the caller may see.
+    """Lists action requests, newest first (creation time, then id), those that the caller may see; pages
+    stay right while requests are added. Credentials that name a user see the requests of that user only.
 
     Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
 
-    Errors: NOT_FOUND / SESSION_NOT_FOUND; INVALID_ARGUMENT / PAGE_TOKEN_INVALID.
+    Errors: NOT_FOUND / SESSION_NOT_FOUND; INVALID_ARGUMENT / PAGE_TOKEN_INVALID; PERMISSION_DENIED /
+    ACCESS_DENIED (another user or org than that of the credentials).
     """
     CancelActionRequest: _aio.UnaryUnaryMultiCallable[_flow_service_pb2.CancelActionRequestRequest, _flow_service_pb2.CancelActionRequestResponse]
     """Asks a run to stop; works from any server. Answers when the wish is stored: the block is cancelled
     within a second, and what has not ended 5 s later is abandoned. The request then ends ABORTED,
-    unless it ended otherwise in the meantime: wait or tail to know. An ended request is returned
-    unchanged. Errors: NOT_FOUND / REQUEST_NOT_FOUND.
+    unless it ended otherwise in the meantime: wait or tail to know. A queued request ends at once. An
+    ended request is returned unchanged. Errors: NOT_FOUND / REQUEST_NOT_FOUND.
     """
 
 class FlowServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -127,7 +129,7 @@ class FlowServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors, each without a trace left: NOT_FOUND / FLOW_NOT_FOUND, ACTION_NOT_FOUND,
         SESSION_NOT_FOUND (deleted, or somebody else's), REQUEST_NOT_FOUND (the id went with its deleted
-        session); ALREADY_EXISTS / REQUEST_ALREADY_EXISTS (id used with other fields or by another owner);
+        session, or by retention, less than 24 h ago); ALREADY_EXISTS / REQUEST_ALREADY_EXISTS (id used with other fields or by another owner);
         INVALID_ARGUMENT / VALIDATION_FAILED (a malformed message: a required field is missing, an id is
         none, execution_timeout is not above 0; or the input does not fit the action's schema; with
         paths), JSON_*; FAILED_PRECONDITION / ORG_BINDING_MISMATCH, FLOW_BINDING_MISMATCH (the session is bound to
@@ -189,11 +191,13 @@ class FlowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _flow_service_pb2.ListActionRequestsRequest,
         context: _aio.ServicerContext[_flow_service_pb2.ListActionRequestsRequest, _abc.Awaitable[_flow_service_pb2.ListActionRequestsResponse]],
     ) -> _abc.Awaitable[_flow_service_pb2.ListActionRequestsResponse]:
-        """Lists action requests, newest first, those that the caller may see.
+        """Lists action requests, newest first (creation time, then id), those that the caller may see; pages
+        stay right while requests are added. Credentials that name a user see the requests of that user only.
 
         Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
 
-        Errors: NOT_FOUND / SESSION_NOT_FOUND; INVALID_ARGUMENT / PAGE_TOKEN_INVALID.
+        Errors: NOT_FOUND / SESSION_NOT_FOUND; INVALID_ARGUMENT / PAGE_TOKEN_INVALID; PERMISSION_DENIED /
+        ACCESS_DENIED (another user or org than that of the credentials).
         """
 
     @_abc_1.abstractmethod
@@ -204,8 +208,8 @@ class FlowServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_flow_service_pb2.CancelActionRequestResponse]:
         """Asks a run to stop; works from any server. Answers when the wish is stored: the block is cancelled
         within a second, and what has not ended 5 s later is abandoned. The request then ends ABORTED,
-        unless it ended otherwise in the meantime: wait or tail to know. An ended request is returned
-        unchanged. Errors: NOT_FOUND / REQUEST_NOT_FOUND.
+        unless it ended otherwise in the meantime: wait or tail to know. A queued request ends at once. An
+        ended request is returned unchanged. Errors: NOT_FOUND / REQUEST_NOT_FOUND.
         """
 
 def add_FlowServiceServicer_to_server(servicer: FlowServiceServicer, server: _aio.Server) -> None: ...

@@ -26,21 +26,21 @@ class JournalEntry(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    SEQUENCE_FIELD_NUMBER: _builtins.int
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
-    sequence: _builtins.int
-    """Position in the session's journal, ascending. Output only."""
+    entry_id: _builtins.str
+    """Its id, made by the server. Output only."""
     text: _builtins.str
     """The note. No U+0000."""
     source: _builtins.str
-    """Who wrote it: a service, a block. Free text."""
+    """Who wrote it: a service, a block. Free text without control characters; may be empty."""
     request_id: _builtins.str
-    """The request that it is about; empty if none."""
+    """The request that it is about, unchecked; a block's own entry has its request. Empty if none."""
     @_builtins.property
     def data(self) -> _types_pb2.Value:
         """Data that goes with it; unset if none."""
@@ -56,7 +56,7 @@ class JournalEntry(_message.Message):
     def __init__(
         self,
         *,
-        sequence: _builtins.int = ...,
+        entry_id: _builtins.str = ...,
         text: _builtins.str = ...,
         source: _builtins.str = ...,
         data: _types_pb2.Value | None = ...,
@@ -66,7 +66,7 @@ class JournalEntry(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "data", b"data"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "data", b"data", "request_id", b"request_id", "sequence", b"sequence", "source", b"source", "tags", b"tags", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "data", b"data", "entry_id", b"entry_id", "request_id", b"request_id", "source", b"source", "tags", b"tags", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -84,7 +84,7 @@ class AppendJournalRequest(_message.Message):
     session_id: _builtins.str
     """The session."""
     idempotency_key: _builtins.str
-    """Makes the call repeatable, see the head of types.proto."""
+    """Makes the call repeatable, see the head of types.proto. Empty: a repeat appends once more."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___JournalEntry]:
         """The entries in order, at least one. Output-only fields are ignored."""
@@ -116,7 +116,7 @@ class AppendJournalResponse(_message.Message):
     """True: `idempotency_key` was known and nothing was appended now."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___JournalEntry]:
-        """The entries with sequence and time. If replayed, with the sequence only."""
+        """The entries with id and time. If replayed, with the id only."""
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ class ListJournalRequest(_message.Message):
     session_id: _builtins.str
     """The session."""
     newest_first: _builtins.bool
-    """True: newest first. False: oldest first."""
+    """True: newest first. False: oldest first. In the order in which they were appended."""
     page_size: _builtins.int
     """Most entries to return; 0 means 50, over 500 means 500."""
     page_token: _builtins.str

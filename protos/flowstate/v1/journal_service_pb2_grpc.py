@@ -61,15 +61,16 @@ class JournalServiceServicer(object):
         """Appends entries, all of them or none.
 
         Repeats: with `idempotency_key`. Errors: NOT_FOUND / SESSION_NOT_FOUND; FAILED_PRECONDITION /
-        IDEMPOTENCY_KEY_REUSED; INVALID_ARGUMENT / JSON_*.
+        IDEMPOTENCY_KEY_REUSED; INVALID_ARGUMENT / VALIDATION_FAILED (no entry, a text with U+0000, a label
+        or source with control characters), JSON_*; RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListJournal(self, request, context):
-        """Lists entries, from either end. Errors: NOT_FOUND / SESSION_NOT_FOUND; INVALID_ARGUMENT /
-        PAGE_TOKEN_INVALID.
+        """Lists entries, from either end; pages stay right while entries are added. Errors: NOT_FOUND /
+        SESSION_NOT_FOUND; INVALID_ARGUMENT / PAGE_TOKEN_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

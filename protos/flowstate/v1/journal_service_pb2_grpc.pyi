@@ -24,11 +24,12 @@ class JournalServiceStub:
     """Appends entries, all of them or none.
 
     Repeats: with `idempotency_key`. Errors: NOT_FOUND / SESSION_NOT_FOUND; FAILED_PRECONDITION /
-    IDEMPOTENCY_KEY_REUSED; INVALID_ARGUMENT / JSON_*.
+    IDEMPOTENCY_KEY_REUSED; INVALID_ARGUMENT / VALIDATION_FAILED (no entry, a text with U+0000, a label
+    or source with control characters), JSON_*; RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE.
     """
     ListJournal: _aio.UnaryUnaryMultiCallable[_journal_service_pb2.ListJournalRequest, _journal_service_pb2.ListJournalResponse]
-    """Lists entries, from either end. Errors: NOT_FOUND / SESSION_NOT_FOUND; INVALID_ARGUMENT /
-    PAGE_TOKEN_INVALID.
+    """Lists entries, from either end; pages stay right while entries are added. Errors: NOT_FOUND /
+    SESSION_NOT_FOUND; INVALID_ARGUMENT / PAGE_TOKEN_INVALID.
     """
 
 class JournalServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -47,7 +48,8 @@ class JournalServiceServicer(metaclass=_abc_1.ABCMeta):
         """Appends entries, all of them or none.
 
         Repeats: with `idempotency_key`. Errors: NOT_FOUND / SESSION_NOT_FOUND; FAILED_PRECONDITION /
-        IDEMPOTENCY_KEY_REUSED; INVALID_ARGUMENT / JSON_*.
+        IDEMPOTENCY_KEY_REUSED; INVALID_ARGUMENT / VALIDATION_FAILED (no entry, a text with U+0000, a label
+        or source with control characters), JSON_*; RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE.
         """
 
     @_abc_1.abstractmethod
@@ -56,8 +58,8 @@ class JournalServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _journal_service_pb2.ListJournalRequest,
         context: _aio.ServicerContext[_journal_service_pb2.ListJournalRequest, _abc.Awaitable[_journal_service_pb2.ListJournalResponse]],
     ) -> _abc.Awaitable[_journal_service_pb2.ListJournalResponse]:
-        """Lists entries, from either end. Errors: NOT_FOUND / SESSION_NOT_FOUND; INVALID_ARGUMENT /
-        PAGE_TOKEN_INVALID.
+        """Lists entries, from either end; pages stay right while entries are added. Errors: NOT_FOUND /
+        SESSION_NOT_FOUND; INVALID_ARGUMENT / PAGE_TOKEN_INVALID.
         """
 
 def add_JournalServiceServicer_to_server(servicer: JournalServiceServicer, server: _aio.Server) -> None: ...

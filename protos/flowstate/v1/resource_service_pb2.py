@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from flowstate.v1 import types_pb2 as flowstate_dot_v1_dot_types__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#flowstate/v1/resource_service.proto\x12\x0c\x66lowstate.v1\x1a\x18\x66lowstate/v1/types.proto\"\xc7\x02\n\x08Resource\x12%\n\x05scope\x18\x01 \x01(\x0b\x32\x16.flowstate.v1.ScopeRef\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\"\n\x05state\x18\x04 \x01(\x0b\x32\x13.flowstate.v1.Value\x12\x0f\n\x07\x63ontent\x18\x05 \x01(\x0c\x12\x14\n\x0c\x63ontent_size\x18\x06 \x01(\x03\x12\x16\n\x0e\x63ontent_sha256\x18\x07 \x01(\t\x12\x36\n\x08metadata\x18\x08 \x03(\x0b\x32$.flowstate.v1.Resource.MetadataEntry\x12&\n\x04meta\x18\t \x01(\x0b\x32\x18.flowstate.v1.RecordMeta\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"s\n\x12GetResourceRequest\x12%\n\x05scope\x18\x01 \x01(\x0b\x32\x16.flowstate.v1.ScopeRef\x12\x0c\n\x04name\x18\x02 \x01(\t\x12(\n\x04view\x18\x03 \x01(\x0e\x32\x1a.flowstate.v1.ResourceView\"?\n\x13GetResourceResponse\x12(\n\x08resource\x18\x01 \x01(\x0b\x32\x16.flowstate.v1.Resource\"\xa3\x01\n\x14ListResourcesRequest\x12%\n\x05scope\x18\x01 \x01(\x0b\x32\x16.flowstate.v1.ScopeRef\x12\x13\n\x0bname_prefix\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12(\n\x04view\x18\x05 \x01(\x0e\x32\x1a.flowstate.v1.ResourceView\"[\n\x15ListResourcesResponse\x12)\n\tresources\x18\x01 \x03(\x0b\x32\x16.flowstate.v1.Resource\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x89\x01\n\x12PutResourceRequest\x12(\n\x08resource\x18\x01 \x01(\x0b\x32\x16.flowstate.v1.Resource\x12\x30\n\x0cprecondition\x18\x02 \x01(\x0b\x32\x1a.flowstate.v1.Precondition\x12\x17\n\x0fidempotency_key\x18\x03 \x01(\t\"Q\n\x13PutResourceResponse\x12(\n\x08resource\x18\x01 \x01(\x0b\x32\x16.flowstate.v1.Resource\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"\xeb\x01\n\x13WriteContentRequest\x12%\n\x05scope\x18\x01 \x01(\x0b\x32\x16.flowstate.v1.ScopeRef\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tupload_id\x18\x03 \x01(\t\x12\x10\n\x08position\x18\x04 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\x12\x0e\n\x06\x66inish\x18\x06 \x01(\x08\x12\x16\n\x0e\x63ontent_sha256\x18\x07 \x01(\t\x12\x12\n\nmedia_type\x18\x08 \x01(\t\x12\x30\n\x0cprecondition\x18\t \x01(\x0b\x32\x1a.flowstate.v1.Precondition\"R\n\x14WriteContentResponse\x12\x10\n\x08received\x18\x01 \x01(\x03\x12(\n\x08resource\x18\x02 \x01(\x0b\x32\x16.flowstate.v1.Resource\"n\n\x12ReadContentRequest\x12%\n\x05scope\x18\x01 \x01(\x0b\x32\x16.flowstate.v1.ScopeRef\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x03\x12\x11\n\tif_sha256\x18\x04 \x01(\t\"_\n\x13ReadContentResponse\x12(\n\x08resource\x18\x01 \x01(\x0b\x32\x16.flowstate.v1.Resource\x12\x10\n\x08position\x18\x02 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\x95\x01\n\x15\x44\x65leteResourceRequest\x12%\n\x05scope\x18\x01 \x01(\x0b\x32\x16.flowstate.v1.ScopeRef\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x30\n\x0cprecondition\x18\x03 \x01(\x0b\x32\x1a.flowstate.v1.Precondition\x12\x15\n\rallow_missing\x18\x04 \x01(\x08\"\x18\n\x16\x44\x65leteResourceResponse*_\n\x0cResourceView\x12\x1d\n\x19RESOURCE_VIEW_UNSPECIFIED\x10\x00\x12\x16\n\x12RESOURCE_VIEW_FULL\x10\x01\x12\x18\n\x14RESOURCE_VIEW_CLIENT\x10\x02\x32\xb6\x04\n\x0fResourceService\x12W\n\x0bGetResource\x12 .flowstate.v1.GetResourceRequest\x1a!.flowstate.v1.GetResourceResponse\"\x03\x90\x02\x01\x12]\n\rListResources\x12\".flowstate.v1.ListResourcesRequest\x1a#.flowstate.v1.ListResourcesResponse\"\x03\x90\x02\x01\x12R\n\x0bPutResource\x12 .flowstate.v1.PutResourceRequest\x1a!.flowstate.v1.PutResourceResponse\x12Z\n\x0cWriteContent\x12!.flowstate.v1.WriteContentRequest\x1a\".flowstate.v1.WriteContentResponse\"\x03\x90\x02\x02\x12Y\n\x0bReadContent\x12 .flowstate.v1.ReadContentRequest\x1a!.flowstate.v1.ReadContentResponse\"\x03\x90\x02\x01\x30\x01\x12`\n\x0e\x44\x65leteResource\x12#.flowstate.v1.DeleteResourceRequest\x1a$.flowstate.v1.DeleteResourceResponse\"\x03\x90\x02\x02\x42@\n\x10\x64\x65v.flowstate.v1P\x01Z*flowstate.dev/gen/flowstate/v1;flowstatev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#flowstate/v1/resource_service.proto\x12\x0c\x66lowstate.v1\x1a\x18\x66lowstate/v1/types.proto\x1a google/protobuf/field_mask.proto\"\xde\x01\n\x08Resource\x12%\n\x05scope\x18\x01 \x01(\x0b\x32\x16.flowstate.v1.ScopeRef\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\"\n\x05state\x18\x04 \x01(\x0b\x32\x13.flowstate.v1.Value\x12\x0f\n\x07\x63ontent\x18\x05 \x01(\x0c\x12\x14\n\x0c\x63ontent_size\x18\x06 \x01(\x03\x12\x16\n\x0e\x63ontent_sha256\x18\x07 \x01(\t\x12&\n\x04meta\x18\x08 \x01(\x0b\x32\x18.flowstate.v1.RecordMeta\"s\n\x12GetResourceRequest\x12%\n\x05scope\x18\x01 \x01(\x0b\x32\x16.flowstate.v1.ScopeRef\x12\x0c\n\x04name\x18\x02 \x01(\t\x12(\n\x04view\x18\x03 \x01(\x0e\x32\x1a.flowstate.v1.ResourceView\"?\n\x13GetResourceResponse\x12(\n\x08resource\x18\x01 \x01(\x0b\x32\x16.flowstate.v1.Resource\"\xa3\x01\n\x14ListResourcesRequest\x12%\n\x05scope\x18\x01 \x01(\x0b\x32\x16.flowstate.v1.ScopeRef\x12\x13\n\x0bname_prefix\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12(\n\x04view\x18\x05 \x01(\x0e\x32\x1a.flowstate.v1.ResourceView\"[\n\x15ListResourcesResponse\x12)\n\tresources\x18\x01 \x03(\x0b\x32\x16.flowstate.v1.Resource\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xce\x01\n\x12PutResourceRequest\x12(\n\x08resource\x18\x01 \x01(\x0b\x32\x16.flowstate.v1.Resource\x12\x30\n\x0cprecondition\x18\x02 \x01(\x0b\x32\x1a.flowstate.v1.Precondition\x12\x17\n\x0fidempotency_key\x18\x03 \x01(\t\x12/\n\x0bupdate_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"b\n\x13PutResourceResponse\x12(\n\x08resource\x18\x01 \x01(\x0b\x32\x16.flowstate.v1.Resource\x12\x10\n\x08replayed\x18\x02 \x01(\x08\x12\x0f\n\x07\x63hanged\x18\x03 \x01(\x08\"\xff\x01\n\x13WriteContentRequest\x12%\n\x05scope\x18\x01 \x01(\x0b\x32\x16.flowstate.v1.ScopeRef\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tupload_id\x18\x03 \x01(\t\x12\x10\n\x08position\x18\x04 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\x12\x0e\n\x06\x66inish\x18\x06 \x01(\x08\x12\x16\n\x0e\x63ontent_sha256\x18\x07 \x01(\t\x12\x12\n\nmedia_type\x18\x08 \x01(\t\x12\x30\n\x0cprecondition\x18\t \x01(\x0b\x32\x1a.flowstate.v1.Precondition\x12\x12\n\nrequest_id\x18\n \x01(\t\"c\n\x14WriteContentResponse\x12\x10\n\x08received\x18\x01 \x01(\x03\x12(\n\x08resource\x18\x02 \x01(\x0b\x32\x16.flowstate.v1.Resource\x12\x0f\n\x07\x63hanged\x18\x03 \x01(\x08\"n\n\x12ReadContentRequest\x12%\n\x05scope\x18\x01 \x01(\x0b\x32\x16.flowstate.v1.ScopeRef\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x03\x12\x11\n\tif_sha256\x18\x04 \x01(\t\"_\n\x13ReadContentResponse\x12(\n\x08resource\x18\x01 \x01(\x0b\x32\x16.flowstate.v1.Resource\x12\x10\n\x08position\x18\x02 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\xa9\x01\n\x15\x44\x65leteResourceRequest\x12%\n\x05scope\x18\x01 \x01(\x0b\x32\x16.flowstate.v1.ScopeRef\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x30\n\x0cprecondition\x18\x03 \x01(\x0b\x32\x1a.flowstate.v1.Precondition\x12\x15\n\rallow_missing\x18\x04 \x01(\x08\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"\x18\n\x16\x44\x65leteResourceResponse*_\n\x0cResourceView\x12\x1d\n\x19RESOURCE_VIEW_UNSPECIFIED\x10\x00\x12\x16\n\x12RESOURCE_VIEW_FULL\x10\x01\x12\x18\n\x14RESOURCE_VIEW_CLIENT\x10\x02\x32\xb6\x04\n\x0fResourceService\x12W\n\x0bGetResource\x12 .flowstate.v1.GetResourceRequest\x1a!.flowstate.v1.GetResourceResponse\"\x03\x90\x02\x01\x12]\n\rListResources\x12\".flowstate.v1.ListResourcesRequest\x1a#.flowstate.v1.ListResourcesResponse\"\x03\x90\x02\x01\x12R\n\x0bPutResource\x12 .flowstate.v1.PutResourceRequest\x1a!.flowstate.v1.PutResourceResponse\x12Z\n\x0cWriteContent\x12!.flowstate.v1.WriteContentRequest\x1a\".flowstate.v1.WriteContentResponse\"\x03\x90\x02\x02\x12Y\n\x0bReadContent\x12 .flowstate.v1.ReadContentRequest\x1a!.flowstate.v1.ReadContentResponse\"\x03\x90\x02\x01\x30\x01\x12`\n\x0e\x44\x65leteResource\x12#.flowstate.v1.DeleteResourceRequest\x1a$.flowstate.v1.DeleteResourceResponse\"\x03\x90\x02\x02\x42@\n\x10\x64\x65v.flowstate.v1P\x01Z*flowstate.dev/gen/flowstate/v1;flowstatev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,8 +34,6 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flowstate.v1.resource_servi
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.flowstate.v1P\001Z*flowstate.dev/gen/flowstate/v1;flowstatev1'
-  _globals['_RESOURCE_METADATAENTRY']._loaded_options = None
-  _globals['_RESOURCE_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_RESOURCESERVICE'].methods_by_name['GetResource']._loaded_options = None
   _globals['_RESOURCESERVICE'].methods_by_name['GetResource']._serialized_options = b'\220\002\001'
   _globals['_RESOURCESERVICE'].methods_by_name['ListResources']._loaded_options = None
@@ -45,36 +44,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESOURCESERVICE'].methods_by_name['ReadContent']._serialized_options = b'\220\002\001'
   _globals['_RESOURCESERVICE'].methods_by_name['DeleteResource']._loaded_options = None
   _globals['_RESOURCESERVICE'].methods_by_name['DeleteResource']._serialized_options = b'\220\002\002'
-  _globals['_RESOURCEVIEW']._serialized_start=1782
-  _globals['_RESOURCEVIEW']._serialized_end=1877
-  _globals['_RESOURCE']._serialized_start=80
-  _globals['_RESOURCE']._serialized_end=407
-  _globals['_RESOURCE_METADATAENTRY']._serialized_start=360
-  _globals['_RESOURCE_METADATAENTRY']._serialized_end=407
-  _globals['_GETRESOURCEREQUEST']._serialized_start=409
-  _globals['_GETRESOURCEREQUEST']._serialized_end=524
-  _globals['_GETRESOURCERESPONSE']._serialized_start=526
-  _globals['_GETRESOURCERESPONSE']._serialized_end=589
-  _globals['_LISTRESOURCESREQUEST']._serialized_start=592
-  _globals['_LISTRESOURCESREQUEST']._serialized_end=755
-  _globals['_LISTRESOURCESRESPONSE']._serialized_start=757
-  _globals['_LISTRESOURCESRESPONSE']._serialized_end=848
-  _globals['_PUTRESOURCEREQUEST']._serialized_start=851
-  _globals['_PUTRESOURCEREQUEST']._serialized_end=988
-  _globals['_PUTRESOURCERESPONSE']._serialized_start=990
-  _globals['_PUTRESOURCERESPONSE']._serialized_end=1071
-  _globals['_WRITECONTENTREQUEST']._serialized_start=1074
-  _globals['_WRITECONTENTREQUEST']._serialized_end=1309
-  _globals['_WRITECONTENTRESPONSE']._serialized_start=1311
-  _globals['_WRITECONTENTRESPONSE']._serialized_end=1393
-  _globals['_READCONTENTREQUEST']._serialized_start=1395
-  _globals['_READCONTENTREQUEST']._serialized_end=1505
-  _globals['_READCONTENTRESPONSE']._serialized_start=1507
-  _globals['_READCONTENTRESPONSE']._serialized_end=1602
-  _globals['_DELETERESOURCEREQUEST']._serialized_start=1605
-  _globals['_DELETERESOURCEREQUEST']._serialized_end=1754
-  _globals['_DELETERESOURCERESPONSE']._serialized_start=1756
-  _globals['_DELETERESOURCERESPONSE']._serialized_end=1780
-  _globals['_RESOURCESERVICE']._serialized_start=1880
-  _globals['_RESOURCESERVICE']._serialized_end=2446
+  _globals['_RESOURCEVIEW']._serialized_start=1854
+  _globals['_RESOURCEVIEW']._serialized_end=1949
+  _globals['_RESOURCE']._serialized_start=114
+  _globals['_RESOURCE']._serialized_end=336
+  _globals['_GETRESOURCEREQUEST']._serialized_start=338
+  _globals['_GETRESOURCEREQUEST']._serialized_end=453
+  _globals['_GETRESOURCERESPONSE']._serialized_start=455
+  _globals['_GETRESOURCERESPONSE']._serialized_end=518
+  _globals['_LISTRESOURCESREQUEST']._serialized_start=521
+  _globals['_LISTRESOURCESREQUEST']._serialized_end=684
+  _globals['_LISTRESOURCESRESPONSE']._serialized_start=686
+  _globals['_LISTRESOURCESRESPONSE']._serialized_end=777
+  _globals['_PUTRESOURCEREQUEST']._serialized_start=780
+  _globals['_PUTRESOURCEREQUEST']._serialized_end=986
+  _globals['_PUTRESOURCERESPONSE']._serialized_start=988
+  _globals['_PUTRESOURCERESPONSE']._serialized_end=1086
+  _globals['_WRITECONTENTREQUEST']._serialized_start=1089
+  _globals['_WRITECONTENTREQUEST']._serialized_end=1344
+  _globals['_WRITECONTENTRESPONSE']._serialized_start=1346
+  _globals['_WRITECONTENTRESPONSE']._serialized_end=1445
+  _globals['_READCONTENTREQUEST']._serialized_start=1447
+  _globals['_READCONTENTREQUEST']._serialized_end=1557
+  _globals['_READCONTENTRESPONSE']._serialized_start=1559
+  _globals['_READCONTENTRESPONSE']._serialized_end=1654
+  _globals['_DELETERESOURCEREQUEST']._serialized_start=1657
+  _globals['_DELETERESOURCEREQUEST']._serialized_end=1826
+  _globals['_DELETERESOURCERESPONSE']._serialized_start=1828
+  _globals['_DELETERESOURCERESPONSE']._serialized_end=1852
+  _globals['_RESOURCESERVICE']._serialized_start=1952
+  _globals['_RESOURCESERVICE']._serialized_end=2518
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from flowstate.v1 import types_pb2 as _types_pb2
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -50,26 +51,6 @@ class Resource(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    @_typing.final
-    class MetadataEntry(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        KEY_FIELD_NUMBER: _builtins.int
-        VALUE_FIELD_NUMBER: _builtins.int
-        key: _builtins.str
-        value: _builtins.str
-        def __init__(
-            self,
-            *,
-            key: _builtins.str = ...,
-            value: _builtins.str = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
     SCOPE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     MEDIA_TYPE_FIELD_NUMBER: _builtins.int
@@ -77,10 +58,11 @@ class Resource(_message.Message):
     CONTENT_FIELD_NUMBER: _builtins.int
     CONTENT_SIZE_FIELD_NUMBER: _builtins.int
     CONTENT_SHA256_FIELD_NUMBER: _builtins.int
-    METADATA_FIELD_NUMBER: _builtins.int
     META_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name, as declared by the flow: `artifact`, `files/report.md`."""
+    """Its name, as declared by the flow: `artifact`, `files/report.md`. 1 to 512 bytes without control
+    characters.
+    """
     media_type: _builtins.str
     """What the content is, for example `text/markdown`."""
     content: _builtins.bytes
@@ -100,12 +82,8 @@ class Resource(_message.Message):
         """The state, a JSON object; in the CLIENT view the part that the flow shows."""
 
     @_builtins.property
-    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Free labels."""
-
-    @_builtins.property
     def meta(self) -> _types_pb2.RecordMeta:
-        """Version and times. Output only."""
+        """Version, times and incarnation. Output only."""
 
     def __init__(
         self,
@@ -117,12 +95,11 @@ class Resource(_message.Message):
         content: _builtins.bytes = ...,
         content_size: _builtins.int = ...,
         content_sha256: _builtins.str = ...,
-        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         meta: _types_pb2.RecordMeta | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta", "scope", b"scope", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "content_sha256", b"content_sha256", "content_size", b"content_size", "media_type", b"media_type", "meta", b"meta", "metadata", b"metadata", "name", b"name", "scope", b"scope", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "content_sha256", b"content_sha256", "content_size", b"content_size", "media_type", b"media_type", "meta", b"meta", "name", b"name", "scope", b"scope", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -254,22 +231,35 @@ Global___ListResourcesResponse: _TypeAlias = ListResourcesResponse  # noqa: Y015
 
 @_typing.final
 class PutResourceRequest(_message.Message):
-    """Creates or replaces a resource."""
+    """Creates or writes a resource."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     RESOURCE_FIELD_NUMBER: _builtins.int
     PRECONDITION_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
     """Makes the call repeatable, see the head of types.proto."""
+    request_id: _builtins.str
+    """The running request on whose behalf you write, as in CommitStateRequest."""
     @_builtins.property
     def resource(self) -> Global___Resource:
-        """The resource. Output-only fields are ignored."""
+        """Scope and name, and new values of the fields in the mask. Output-only fields are ignored."""
 
     @_builtins.property
     def precondition(self) -> _types_pb2.Precondition:
-        """Write only if this holds. `exists = false` makes it a create."""
+        """Write only if this holds. `exists = false` makes it a create. A record that is not of its incarnation
+        is FAILED_PRECONDITION / RESOURCE_DELETED.
+        """
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Which of `state`, `content` and `media_type` to write; the others stay. A named field that is unset in
+        `resource` is cleared. Empty: those that are set. Other paths are
+        INVALID_ARGUMENT / VALIDATION_FAILED.
+        """
 
     def __init__(
         self,
@@ -277,10 +267,12 @@ class PutResourceRequest(_message.Message):
         resource: Global___Resource | None = ...,
         precondition: _types_pb2.Precondition | None = ...,
         idempotency_key: _builtins.str = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["precondition", b"precondition", "resource", b"resource"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["precondition", b"precondition", "resource", b"resource", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "precondition", b"precondition", "resource", b"resource"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "precondition", b"precondition", "request_id", b"request_id", "resource", b"resource", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -294,8 +286,13 @@ class PutResourceResponse(_message.Message):
 
     RESOURCE_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELD_NUMBER: _builtins.int
     replayed: _builtins.bool
     """True: `idempotency_key` was known and nothing was written now."""
+    changed: _builtins.bool
+    """Whether the call changed the resource, judged against what was stored. What changes nothing (equal
+    state, equal bytes) makes no version.
+    """
     @_builtins.property
     def resource(self) -> Global___Resource:
         """The resource without content. If replayed, with name and version only."""
@@ -305,10 +302,11 @@ class PutResourceResponse(_message.Message):
         *,
         resource: Global___Resource | None = ...,
         replayed: _builtins.bool = ...,
+        changed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["resource", b"resource"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["replayed", b"replayed", "resource", b"resource"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "replayed", b"replayed", "resource", b"resource"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -329,6 +327,7 @@ class WriteContentRequest(_message.Message):
     CONTENT_SHA256_FIELD_NUMBER: _builtins.int
     MEDIA_TYPE_FIELD_NUMBER: _builtins.int
     PRECONDITION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name."""
     upload_id: _builtins.str
@@ -343,13 +342,15 @@ class WriteContentRequest(_message.Message):
     """With `finish`: SHA-256 of the whole content, lower-case hex. Empty: not checked."""
     media_type: _builtins.str
     """With `finish`: what the content is. Empty: stays as it is."""
+    request_id: _builtins.str
+    """With `finish`: the running request on whose behalf you write, as in CommitStateRequest."""
     @_builtins.property
     def scope(self) -> _types_pb2.ScopeRef:
         """Owner of the resource."""
 
     @_builtins.property
     def precondition(self) -> _types_pb2.Precondition:
-        """With `finish`: make it visible only if this holds for the resource."""
+        """With `finish`: make it visible only if this holds for the resource, as in PutResourceRequest."""
 
     def __init__(
         self,
@@ -363,10 +364,11 @@ class WriteContentRequest(_message.Message):
         content_sha256: _builtins.str = ...,
         media_type: _builtins.str = ...,
         precondition: _types_pb2.Precondition | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["precondition", b"precondition", "scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_sha256", b"content_sha256", "data", b"data", "finish", b"finish", "media_type", b"media_type", "name", b"name", "position", b"position", "precondition", b"precondition", "scope", b"scope", "upload_id", b"upload_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_sha256", b"content_sha256", "data", b"data", "finish", b"finish", "media_type", b"media_type", "name", b"name", "position", b"position", "precondition", b"precondition", "request_id", b"request_id", "scope", b"scope", "upload_id", b"upload_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -380,8 +382,11 @@ class WriteContentResponse(_message.Message):
 
     RECEIVED_FIELD_NUMBER: _builtins.int
     RESOURCE_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELD_NUMBER: _builtins.int
     received: _builtins.int
     """Bytes received so far: where the next piece must begin."""
+    changed: _builtins.bool
+    """Once finished: whether the upload changed the resource. Equal bytes of the same media type do not."""
     @_builtins.property
     def resource(self) -> Global___Resource:
         """Once finished: the resource, without content."""
@@ -391,10 +396,11 @@ class WriteContentResponse(_message.Message):
         *,
         received: _builtins.int = ...,
         resource: Global___Resource | None = ...,
+        changed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["resource", b"resource"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["received", b"received", "resource", b"resource"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "received", b"received", "resource", b"resource"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -480,10 +486,13 @@ class DeleteResourceRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     PRECONDITION_FIELD_NUMBER: _builtins.int
     ALLOW_MISSING_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name."""
     allow_missing: _builtins.bool
     """True: a resource that does not exist is fine. False: it is NOT_FOUND / RESOURCE_NOT_FOUND."""
+    request_id: _builtins.str
+    """The running request on whose behalf you delete, as in CommitStateRequest."""
     @_builtins.property
     def scope(self) -> _types_pb2.ScopeRef:
         """Its owner."""
@@ -499,10 +508,11 @@ class DeleteResourceRequest(_message.Message):
         name: _builtins.str = ...,
         precondition: _types_pb2.Precondition | None = ...,
         allow_missing: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["precondition", b"precondition", "scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_missing", b"allow_missing", "name", b"name", "precondition", b"precondition", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_missing", b"allow_missing", "name", b"name", "precondition", b"precondition", "request_id", b"request_id", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

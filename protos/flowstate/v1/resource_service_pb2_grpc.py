@@ -28,8 +28,17 @@ if _version_not_supported:
 class ResourceServiceStub(object):
     """Resources: named containers in session, user or org scope, with a `state` (JSON, checked against the
     schema that the flow declared) and a `content` (text or bytes, up to 64 MiB). Single ones
-    (`artifact`) or collections (`files/*`). Reading is client plane, for what the flow shows to clients;
-    writing is trusted plane.
+    (`artifact`) or collections (`files/*`). Reading is client plane, for what the flow shows to clients:
+    a resource that it does not show is to a client the same as one that never existed. Writing is trusted
+    plane.
+
+    State and content have one version. It continues over deletes: a resource made anew under the same
+    name is another incarnation (RecordMeta.incarnation). A write whose precondition names an incarnation
+    that was deleted is FAILED_PRECONDITION / RESOURCE_DELETED, so that one that comes late brings nothing
+    back. An owner holds at most 10,000 resources; a collection may hold fewer, and refuse more or drop its
+    oldest, as its flow declares.
+
+    A scope names its owner; its `flow_kind` is the flow that declares the resource, as in StateMutation.
 
     Served by a later release; until then every method is UNIMPLEMENTED / FEATURE_DISABLED.
     """
@@ -75,8 +84,17 @@ class ResourceServiceStub(object):
 class ResourceServiceServicer(object):
     """Resources: named containers in session, user or org scope, with a `state` (JSON, checked against the
     schema that the flow declared) and a `content` (text or bytes, up to 64 MiB). Single ones
-    (`artifact`) or collections (`files/*`). Reading is client plane, for what the flow shows to clients;
-    writing is trusted plane.
+    (`artifact`) or collections (`files/*`). Reading is client plane, for what the flow shows to clients:
+    a resource that it does not show is to a client the same as one that never existed. Writing is trusted
+    plane.
+
+    State and content have one version. It continues over deletes: a resource made anew under the same
+    name is another incarnation (RecordMeta.incarnation). A write whose precondition names an incarnation
+    that was deleted is FAILED_PRECONDITION / RESOURCE_DELETED, so that one that comes late brings nothing
+    back. An owner holds at most 10,000 resources; a collection may hold fewer, and refuse more or drop its
+    oldest, as its flow declares.
+
+    A scope names its owner; its `flow_kind` is the flow that declares the resource, as in StateMutation.
 
     Served by a later release; until then every method is UNIMPLEMENTED / FEATURE_DISABLED.
     """
@@ -98,33 +116,41 @@ class ResourceServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def PutResource(self, request, context):
-        """Creates or replaces a resource whose content fits in one message. Trusted plane.
+        """Creates a resource, or writes those of its fields that the mask names, in one commit. For content
+        that fits in one message (1 MiB); WriteContent takes more. Operations on the state:
+        StateService.CommitState. Trusted plane.
 
         Repeats: with `idempotency_key`. Errors: ABORTED / VERSION_MISMATCH; ALREADY_EXISTS /
-        RESOURCE_ALREADY_EXISTS (precondition `exists = false`); INVALID_ARGUMENT / SCHEMA_VIOLATION,
-        JSON_*; NOT_FOUND / SESSION_NOT_FOUND, FLOW_NOT_FOUND; FAILED_PRECONDITION /
-        IDEMPOTENCY_KEY_REUSED, SCOPE_UNAVAILABLE; RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE.
+        RESOURCE_ALREADY_EXISTS (precondition `exists = false`); INVALID_ARGUMENT / VALIDATION_FAILED (a name
+        that is none, an unknown path in the mask), SCHEMA_VIOLATION, JSON_*; NOT_FOUND / SESSION_NOT_FOUND,
+        REQUEST_NOT_FOUND, FLOW_NOT_FOUND, RESOURCE_NOT_FOUND (the flow declares no such name);
+        FAILED_PRECONDITION / RESOURCE_DELETED, SCOPE_UNAVAILABLE, REQUEST_TERMINAL,
+        FLOW_BINDING_MISMATCH, IDEMPOTENCY_KEY_REUSED; RESOURCE_EXHAUSTED / STATE_TOO_LARGE,
+        MESSAGE_TOO_LARGE (the content), TOO_MANY_RESOURCES.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WriteContent(self, request, context):
-        """Sends the content in pieces, one call each; `finish` with the last makes it visible, all at once.
-        Trusted plane.
+        """Sends the content in pieces, one call each, to any server; `finish` with the last makes it visible,
+        all at once, and creates the resource if there is none. An upload that is not finished is forgotten
+        after 24 h. Trusted plane.
 
-        Idempotent: a piece may be repeated. A piece that does not begin where the content received so far
-        ends stores nothing and is answered OK with `received`; go on from there. Errors: ABORTED /
-        VERSION_MISMATCH (on finish); INVALID_ARGUMENT / VALIDATION_FAILED (the checksum differs);
-        RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE (over 64 MiB in all); NOT_FOUND / SESSION_NOT_FOUND.
+        Idempotent: a piece may be repeated, the last one too. A piece that does not begin where the content
+        received so far ends stores nothing and is answered OK with `received`; go on from there, after a
+        restart too. Errors: INVALID_ARGUMENT / VALIDATION_FAILED (the checksum differs; the upload is then
+        gone); RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE (over 64 MiB in all); the others as PutResource, those
+        about state excepted; a precondition is judged on finish.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReadContent(self, request, context):
-        """Streams the content from a position. Client plane. If it breaks, call again with the position
-        reached and `if_sha256`. Errors: as GetResource; ABORTED / VERSION_MISMATCH (the content changed);
+        """Streams the content of one version from a position, whatever is written meanwhile. Client plane,
+        where the flow shows the content. If it breaks, call again with the position reached and `if_sha256`.
+        Errors: as GetResource; ABORTED / VERSION_MISMATCH (the content changed);
         OUT_OF_RANGE / CURSOR_AHEAD (the position lies beyond the end).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -134,8 +160,9 @@ class ResourceServiceServicer(object):
     def DeleteResource(self, request, context):
         """Deletes a resource; a write that comes late does not bring it back. Trusted plane.
 
-        Idempotent with `allow_missing`. Errors: NOT_FOUND / RESOURCE_NOT_FOUND, SESSION_NOT_FOUND;
-        ABORTED / VERSION_MISMATCH.
+        Idempotent with `allow_missing`. Errors: NOT_FOUND / RESOURCE_NOT_FOUND, SESSION_NOT_FOUND,
+        REQUEST_NOT_FOUND, FLOW_NOT_FOUND; ABORTED / VERSION_MISMATCH; FAILED_PRECONDITION /
+        RESOURCE_DELETED, SCOPE_UNAVAILABLE, REQUEST_TERMINAL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -185,8 +212,17 @@ def add_ResourceServiceServicer_to_server(servicer, server):
 class ResourceService(object):
     """Resources: named containers in session, user or org scope, with a `state` (JSON, checked against the
     schema that the flow declared) and a `content` (text or bytes, up to 64 MiB). Single ones
-    (`artifact`) or collections (`files/*`). Reading is client plane, for what the flow shows to clients;
-    writing is trusted plane.
+    (`artifact`) or collections (`files/*`). Reading is client plane, for what the flow shows to clients:
+    a resource that it does not show is to a client the same as one that never existed. Writing is trusted
+    plane.
+
+    State and content have one version. It continues over deletes: a resource made anew under the same
+    name is another incarnation (RecordMeta.incarnation). A write whose precondition names an incarnation
+    that was deleted is FAILED_PRECONDITION / RESOURCE_DELETED, so that one that comes late brings nothing
+    back. An owner holds at most 10,000 resources; a collection may hold fewer, and refuse more or drop its
+    oldest, as its flow declares.
+
+    A scope names its owner; its `flow_kind` is the flow that declares the resource, as in StateMutation.
 
     Served by a later release; until then every method is UNIMPLEMENTED / FEATURE_DISABLED.
     """

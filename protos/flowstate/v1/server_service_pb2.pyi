@@ -95,6 +95,19 @@ class Limits(_message.Message):
     MAX_WAIT_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_WINDOW_FIELD_NUMBER: _builtins.int
     EVENT_RETENTION_FIELD_NUMBER: _builtins.int
+    MAX_INPUT_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_OUTPUT_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_EVENT_OUTPUT_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_ITEM_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_DOCUMENT_REPLY_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_SCOPES_FIELD_NUMBER: _builtins.int
+    MAX_ID_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_JSON_KEY_BYTES_FIELD_NUMBER: _builtins.int
+    DEFAULT_DEADLINE_FIELD_NUMBER: _builtins.int
+    TRANSIENT_RETENTION_FIELD_NUMBER: _builtins.int
+    MAX_INLINE_CONTENT_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_RESOURCES_PER_OWNER_FIELD_NUMBER: _builtins.int
+    MAX_RESOURCE_NAME_BYTES_FIELD_NUMBER: _builtins.int
     max_message_bytes: _builtins.int
     """Largest message, either way. Default 4 MiB. More is RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE."""
     max_state_bytes: _builtins.int
@@ -109,6 +122,34 @@ class Limits(_message.Message):
     """Largest page. Default 500; a larger `page_size` is brought down to it."""
     max_tails_per_tenant: _builtins.int
     """Most open streams of one tenant. More is RESOURCE_EXHAUSTED / TOO_MANY_STREAMS."""
+    max_input_bytes: _builtins.int
+    """Largest input of an action. Default 1 MiB. More is RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE."""
+    max_output_bytes: _builtins.int
+    """Largest output of an action. Default 1 MiB. With more the request ends FAILED with OUTPUT_TOO_LARGE."""
+    max_event_output_bytes: _builtins.int
+    """Largest output that `request.completed` carries; more is left out of the event. Default 64 KiB."""
+    max_item_bytes: _builtins.int
+    """Largest content of an item. Default 1 MiB."""
+    max_document_reply_bytes: _builtins.int
+    """Most that the documents of one reply come to. Default 3.5 MiB. More is
+    RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE.
+    """
+    max_scopes: _builtins.int
+    """Most records in one GetState or CommitState. Default 16."""
+    max_id_bytes: _builtins.int
+    """Longest id of a caller. Default 128 bytes."""
+    max_json_key_bytes: _builtins.int
+    """Longest key of an object in a Value. Default 256 bytes. More is
+    INVALID_ARGUMENT / JSON_LIMIT_EXCEEDED.
+    """
+    max_inline_content_bytes: _builtins.int
+    """Largest content of a resource that travels in one message. Default 1 MiB; longer content goes in
+    pieces.
+    """
+    max_resources_per_owner: _builtins.int
+    """Most resources of one owner. Default 10,000. More is RESOURCE_EXHAUSTED / TOO_MANY_RESOURCES."""
+    max_resource_name_bytes: _builtins.int
+    """Longest name of a resource. Default 512 bytes."""
     @_builtins.property
     def heartbeat_interval(self) -> _duration_pb2.Duration:
         """Interval of heartbeats where a stream asks for none. Default 15 s."""
@@ -123,7 +164,15 @@ class Limits(_message.Message):
 
     @_builtins.property
     def event_retention(self) -> _duration_pb2.Duration:
-        """How long durable events are kept. Unset: as long as their session."""
+        """How long durable events are kept. Unset: as long as their session, or as the flow says."""
+
+    @_builtins.property
+    def default_deadline(self) -> _duration_pb2.Duration:
+        """How long a unary call may take that brings no deadline. Default 30 s."""
+
+    @_builtins.property
+    def transient_retention(self) -> _duration_pb2.Duration:
+        """How long transient events are kept after their request ended. Default 10 minutes."""
 
     def __init__(
         self,
@@ -139,10 +188,23 @@ class Limits(_message.Message):
         max_wait: _duration_pb2.Duration | None = ...,
         idempotency_window: _duration_pb2.Duration | None = ...,
         event_retention: _duration_pb2.Duration | None = ...,
+        max_input_bytes: _builtins.int = ...,
+        max_output_bytes: _builtins.int = ...,
+        max_event_output_bytes: _builtins.int = ...,
+        max_item_bytes: _builtins.int = ...,
+        max_document_reply_bytes: _builtins.int = ...,
+        max_scopes: _builtins.int = ...,
+        max_id_bytes: _builtins.int = ...,
+        max_json_key_bytes: _builtins.int = ...,
+        default_deadline: _duration_pb2.Duration | None = ...,
+        transient_retention: _duration_pb2.Duration | None = ...,
+        max_inline_content_bytes: _builtins.int = ...,
+        max_resources_per_owner: _builtins.int = ...,
+        max_resource_name_bytes: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event_retention", b"event_retention", "heartbeat_interval", b"heartbeat_interval", "idempotency_window", b"idempotency_window", "max_wait", b"max_wait"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["default_deadline", b"default_deadline", "event_retention", b"event_retention", "heartbeat_interval", b"heartbeat_interval", "idempotency_window", b"idempotency_window", "max_wait", b"max_wait", "transient_retention", b"transient_retention"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_retention", b"event_retention", "heartbeat_interval", b"heartbeat_interval", "idempotency_window", b"idempotency_window", "max_json_depth", b"max_json_depth", "max_message_bytes", b"max_message_bytes", "max_ops_per_commit", b"max_ops_per_commit", "max_page_size", b"max_page_size", "max_resource_bytes", b"max_resource_bytes", "max_state_bytes", b"max_state_bytes", "max_tails_per_tenant", b"max_tails_per_tenant", "max_wait", b"max_wait"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_deadline", b"default_deadline", "event_retention", b"event_retention", "heartbeat_interval", b"heartbeat_interval", "idempotency_window", b"idempotency_window", "max_document_reply_bytes", b"max_document_reply_bytes", "max_event_output_bytes", b"max_event_output_bytes", "max_id_bytes", b"max_id_bytes", "max_inline_content_bytes", b"max_inline_content_bytes", "max_input_bytes", b"max_input_bytes", "max_item_bytes", b"max_item_bytes", "max_json_depth", b"max_json_depth", "max_json_key_bytes", b"max_json_key_bytes", "max_message_bytes", b"max_message_bytes", "max_ops_per_commit", b"max_ops_per_commit", "max_output_bytes", b"max_output_bytes", "max_page_size", b"max_page_size", "max_resource_bytes", b"max_resource_bytes", "max_resource_name_bytes", b"max_resource_name_bytes", "max_resources_per_owner", b"max_resources_per_owner", "max_scopes", b"max_scopes", "max_state_bytes", b"max_state_bytes", "max_tails_per_tenant", b"max_tails_per_tenant", "max_wait", b"max_wait", "transient_retention", b"transient_retention"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

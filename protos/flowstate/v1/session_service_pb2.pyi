@@ -512,18 +512,24 @@ class ListItemsRequest(_message.Message):
     NEWEST_FIRST_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session."""
     audience: _types_pb2.Audience.ValueType
     """Only items with this audience. Unspecified: all that the plane may see."""
     last_turns: _builtins.int
-    """Only items of this many newest turns (a turn is one completed request). 0: all items."""
+    """Only items of this many newest turns (a turn is one completed request, or one AppendItems without a
+    request), by the end of their turns, then by Item.index. 0: items of all requests, ended or not, in
+    the order in which they were completed.
+    """
     newest_first: _builtins.bool
     """True: newest first."""
     page_size: _builtins.int
     """Most items to return; 0 means 50, over 500 means 500."""
     page_token: _builtins.str
     """`next_page_token` of the page before; empty for the first."""
+    request_id: _builtins.str
+    """Only items of this request. Not together with `last_turns`."""
     def __init__(
         self,
         *,
@@ -533,10 +539,11 @@ class ListItemsRequest(_message.Message):
         newest_first: _builtins.bool = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "last_turns", b"last_turns", "newest_first", b"newest_first", "page_size", b"page_size", "page_token", b"page_token", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "last_turns", b"last_turns", "newest_first", b"newest_first", "page_size", b"page_size", "page_token", b"page_token", "request_id", b"request_id", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -569,6 +576,170 @@ class ListItemsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListItemsResponse: _TypeAlias = ListItemsResponse  # noqa: Y015
+
+@_typing.final
+class AppendItemsRequest(_message.Message):
+    """Adds items from outside."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session."""
+    request_id: _builtins.str
+    """The running request on whose behalf you add them. Empty: none; they are a turn of their own. Ended:
+    FAILED_PRECONDITION / REQUEST_TERMINAL.
+    """
+    idempotency_key: _builtins.str
+    """Makes the call repeatable, see the head of types.proto. Empty: a repeat adds them once more."""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[_events_pb2.Item]:
+        """The items in order, at least one: kind, role, name, content and audiences. Output-only fields are
+        ignored.
+        """
+
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        items: _abc.Iterable[_events_pb2.Item] | None = ...,
+        request_id: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "items", b"items", "request_id", b"request_id", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppendItemsRequest: _TypeAlias = AppendItemsRequest  # noqa: Y015
+
+@_typing.final
+class AppendItemsResponse(_message.Message):
+    """The items are added."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    replayed: _builtins.bool
+    """True: `idempotency_key` was known and nothing was added now."""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[_events_pb2.Item]:
+        """The items as stored, with id, index and time. If replayed, with the id only."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[_events_pb2.Item] | None = ...,
+        replayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "replayed", b"replayed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppendItemsResponse: _TypeAlias = AppendItemsResponse  # noqa: Y015
+
+@_typing.final
+class RemoveItemsRequest(_message.Message):
+    """Removes items."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    IDS_FIELD_NUMBER: _builtins.int
+    NEWEST_FIELD_NUMBER: _builtins.int
+    AFTER_ITEM_ID_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session."""
+    newest: _builtins.int
+    """This many of the newest that are there, in the order of ListItems; at least 1."""
+    after_item_id: _builtins.str
+    """All that come after this one in the order of ListItems; it stays itself. It may be removed already."""
+    idempotency_key: _builtins.str
+    """Makes the call repeatable, see the head of types.proto. Empty: a repeat by `newest` or
+    `after_item_id` removes what is newest or after then.
+    """
+    @_builtins.property
+    def ids(self) -> Global___ItemIds:
+        """These. One that is removed already is fine."""
+
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        ids: Global___ItemIds | None = ...,
+        newest: _builtins.int = ...,
+        after_item_id: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after_item_id", b"after_item_id", "ids", b"ids", "newest", b"newest", "which", b"which"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_item_id", b"after_item_id", "idempotency_key", b"idempotency_key", "ids", b"ids", "newest", b"newest", "session_id", b"session_id", "which", b"which"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_which: _TypeAlias = _typing.Literal["ids", "newest", "after_item_id"]  # noqa: Y015
+    _WhichOneofArgType_which: _TypeAlias = _typing.Literal["which", b"which"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_which) -> _WhichOneofReturnType_which | None: ...
+
+Global___RemoveItemsRequest: _TypeAlias = RemoveItemsRequest  # noqa: Y015
+
+@_typing.final
+class ItemIds(_message.Message):
+    """Some items."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Their ids, 1 to 500."""
+
+    def __init__(
+        self,
+        *,
+        item_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_ids", b"item_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ItemIds: _TypeAlias = ItemIds  # noqa: Y015
+
+@_typing.final
+class RemoveItemsResponse(_message.Message):
+    """The items are removed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_IDS_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    replayed: _builtins.bool
+    """True: `idempotency_key` was known and nothing was removed now."""
+    @_builtins.property
+    def item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of those that were removed by this call, or by the first one if replayed."""
+
+    def __init__(
+        self,
+        *,
+        item_ids: _abc.Iterable[_builtins.str] | None = ...,
+        replayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_ids", b"item_ids", "replayed", b"replayed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveItemsResponse: _TypeAlias = RemoveItemsResponse  # noqa: Y015
 
 @_typing.final
 class GetSnapshotRequest(_message.Message):
@@ -610,7 +781,9 @@ class SnapshotSelector(_message.Message):
     """SESSION, USER or ORG; each at most once."""
     @_builtins.property
     def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Exposed or derived names, see ScopeSchema. Empty: all of the scope."""
+        """Exposed or derived names, see ScopeSchema, or names of single resources that the flow shows. Empty:
+        all of the scope.
+        """
 
     def __init__(
         self,
@@ -645,7 +818,7 @@ class GetSnapshotResponse(_message.Message):
 
     @_builtins.property
     def active_requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___ActiveRequest]:
-        """Requests of the session that are running, each with the cursor after which to tail it."""
+        """Requests of the session that have not ended, each with the cursor after which to tail it."""
 
     @_builtins.property
     def read_time(self) -> _timestamp_pb2.Timestamp:
@@ -720,28 +893,57 @@ class ScopeProjection(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class ResourceVersionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     SCOPE_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     VALUES_FIELD_NUMBER: _builtins.int
     FAILURES_FIELD_NUMBER: _builtins.int
     REMOVED_FIELD_NUMBER: _builtins.int
+    RESOURCE_VERSIONS_FIELD_NUMBER: _builtins.int
     scope: _types_pb2.ScopeKind.ValueType
     """The scope."""
     version: _builtins.int
     """Version of the record that the values were taken from; 0 if it was never written."""
     @_builtins.property
     def values(self) -> _containers.MessageMap[_builtins.str, _types_pb2.Value]:
-        """Values by name, defaults included. A field that was never written and has no default is left out."""
+        """Values by name, defaults included. A field that was never written and has no default is left out. A
+        single resource that the flow shows is here under its name, with what the flow shows of its state.
+        """
 
     @_builtins.property
     def failures(self) -> _containers.MessageMap[_builtins.str, _types_pb2.Failure]:
-        """Derived values that could not be computed (an exception, or over 1 s), by name. The others are
-        served.
+        """Names that have no value because of a failure: a derived value that raised or took over 1 s, a stored
+        one that the flow's schema does not allow any more. The others are served.
         """
 
     @_builtins.property
     def removed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """In a change of a watch: names that vanished. In a snapshot empty."""
+
+    @_builtins.property
+    def resource_versions(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Versions of the resources in `values`, by name. Used by a later release, together with
+        ResourceService.
+        """
 
     def __init__(
         self,
@@ -751,10 +953,11 @@ class ScopeProjection(_message.Message):
         values: _abc.Mapping[_builtins.str, _types_pb2.Value] | None = ...,
         failures: _abc.Mapping[_builtins.str, _types_pb2.Failure] | None = ...,
         removed: _abc.Iterable[_builtins.str] | None = ...,
+        resource_versions: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failures", b"failures", "removed", b"removed", "scope", b"scope", "values", b"values", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failures", b"failures", "removed", b"removed", "resource_versions", b"resource_versions", "scope", b"scope", "values", b"values", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -762,7 +965,7 @@ Global___ScopeProjection: _TypeAlias = ScopeProjection  # noqa: Y015
 
 @_typing.final
 class ActiveRequest(_message.Message):
-    """A running request."""
+    """A request that has not ended: running, queued or suspended."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -848,7 +1051,9 @@ class WatchSnapshotResponse(_message.Message):
 
     @_builtins.property
     def change(self) -> Global___ScopeProjection:
-        """Names of one scope that changed, failed or vanished; all other names stay as they are."""
+        """Names of one scope that changed, failed or vanished; all other names stay as they are. A name that
+        failed has lost its value, one that has a value again has no failure any more.
+        """
 
     @_builtins.property
     def heartbeat(self) -> Global___WatchHeartbeat:

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class SessionServiceStub(object):
-    """Sessions, their items, and the view of state that their flow shows to clients. Client plane.
+    """Sessions, their items, and the view of state that their flow shows to clients. Client plane, but for
+    AppendItems and RemoveItems.
 
     A session is one conversation, bound at creation to its flow kind, user, org and tenant. To anyone
     but its user it is NOT_FOUND / SESSION_NOT_FOUND, like one that never existed or was deleted.
@@ -73,6 +74,16 @@ class SessionServiceStub(object):
                 request_serializer=flowstate_dot_v1_dot_session__service__pb2.ListItemsRequest.SerializeToString,
                 response_deserializer=flowstate_dot_v1_dot_session__service__pb2.ListItemsResponse.FromString,
                 _registered_method=True)
+        self.AppendItems = channel.unary_unary(
+                '/flowstate.v1.SessionService/AppendItems',
+                request_serializer=flowstate_dot_v1_dot_session__service__pb2.AppendItemsRequest.SerializeToString,
+                response_deserializer=flowstate_dot_v1_dot_session__service__pb2.AppendItemsResponse.FromString,
+                _registered_method=True)
+        self.RemoveItems = channel.unary_unary(
+                '/flowstate.v1.SessionService/RemoveItems',
+                request_serializer=flowstate_dot_v1_dot_session__service__pb2.RemoveItemsRequest.SerializeToString,
+                response_deserializer=flowstate_dot_v1_dot_session__service__pb2.RemoveItemsResponse.FromString,
+                _registered_method=True)
         self.GetSnapshot = channel.unary_unary(
                 '/flowstate.v1.SessionService/GetSnapshot',
                 request_serializer=flowstate_dot_v1_dot_session__service__pb2.GetSnapshotRequest.SerializeToString,
@@ -86,7 +97,8 @@ class SessionServiceStub(object):
 
 
 class SessionServiceServicer(object):
-    """Sessions, their items, and the view of state that their flow shows to clients. Client plane.
+    """Sessions, their items, and the view of state that their flow shows to clients. Client plane, but for
+    AppendItems and RemoveItems.
 
     A session is one conversation, bound at creation to its flow kind, user, org and tenant. To anyone
     but its user it is NOT_FOUND / SESSION_NOT_FOUND, like one that never existed or was deleted.
@@ -108,12 +120,16 @@ class SessionServiceServicer(object):
 
     def ResolveSession(self, request, context):
         """Finds the session that an earlier resolve made with exactly this flow kind, user and metadata, or
-        creates it, atomically: callers on different servers get the same one. Changing its metadata
-        moves it to the new metadata, deleting it frees the old.
+        creates it, atomically: callers on different servers get the same one. What counts is the metadata
+        that it was resolved with: UpdateSession moves it to other metadata, what a flow itself writes there
+        does not; deleting it frees the metadata. Sessions made by CreateSession are found by ListSessions,
+        not here.
 
         Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
 
-        Idempotent. Errors: NOT_FOUND / FLOW_NOT_FOUND; INVALID_ARGUMENT / JSON_*.
+        Idempotent. Errors: NOT_FOUND / FLOW_NOT_FOUND; FAILED_PRECONDITION / ORG_BINDING_MISMATCH (the
+        session found is bound to another org); PERMISSION_DENIED / ACCESS_DENIED (not the user or org of
+        the credentials); INVALID_ARGUMENT / JSON_*.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -143,7 +159,8 @@ class SessionServiceServicer(object):
 
         Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
 
-        Repeats: with `idempotency_key`. Errors: NOT_FOUND / SESSION_NOT_FOUND; ABORTED /
+        Repeats: with `idempotency_key`. Errors: NOT_FOUND / SESSION_NOT_FOUND; ALREADY_EXISTS /
+        SESSION_ALREADY_EXISTS (of a resolved session: another one has this metadata); ABORTED /
         VERSION_MISMATCH; FAILED_PRECONDITION / IDEMPOTENCY_KEY_REUSED; INVALID_ARGUMENT / JSON_*.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -151,8 +168,9 @@ class SessionServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteSession(self, request, context):
-        """Deletes a session with everything in it, in one commit: running requests become ABORTED, every
-        read says SESSION_NOT_FOUND from then on, tails and watches end with reason DELETED.
+        """Deletes a session with everything in it, in one commit: open requests become ABORTED, queued ones
+        too, every read says SESSION_NOT_FOUND from then on, tails and watches end with reason DELETED. Its
+        request ids answer REQUEST_NOT_FOUND and are not run again for 24 h.
 
         Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
 
@@ -164,21 +182,57 @@ class SessionServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListItems(self, request, context):
-        """Lists the items of a session in the order in which they were completed; those that the caller's
-        plane may see.
+        """Lists the items of a session, from either end: all in the order in which they were completed, those
+        of one request, or those of the newest turns. Those that the caller's plane may see; removed ones
+        are left out.
 
         Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
 
-        Errors: NOT_FOUND / SESSION_NOT_FOUND; PERMISSION_DENIED / ACCESS_DENIED (an audience other than
-        CLIENT on the client plane); INVALID_ARGUMENT / PAGE_TOKEN_INVALID.
+        Errors: NOT_FOUND / SESSION_NOT_FOUND, REQUEST_NOT_FOUND; PERMISSION_DENIED / ACCESS_DENIED (an
+        audience other than CLIENT on the client plane); INVALID_ARGUMENT / PAGE_TOKEN_INVALID,
+        VALIDATION_FAILED (`last_turns` together with `request_id`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AppendItems(self, request, context):
+        """Adds items from outside, all of them or none. Trusted plane. On behalf of a running request they
+        land in its log and are its items; else all items of one call are one turn of the session, with
+        `item.added` and `item.done` in the session's log.
+
+        Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
+
+        Repeats: with `idempotency_key`. Errors: NOT_FOUND / SESSION_NOT_FOUND, REQUEST_NOT_FOUND;
+        FAILED_PRECONDITION / REQUEST_TERMINAL, IDEMPOTENCY_KEY_REUSED; INVALID_ARGUMENT /
+        VALIDATION_FAILED (no item, a kind that is none, content that does not fit the kind), JSON_*;
+        RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE (content over 1 MiB).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveItems(self, request, context):
+        """Removes items of ended requests and of turns from outside, all of them or none. Trusted plane. In
+        one commit `item.removed` is appended for each, the content is blanked and the deltas go. A turn
+        all of whose items are removed does not count any more, and input and output of its request go too.
+        What "newest" and "after" mean is decided by one read; items that come later are untouched, and a
+        run that has loaded its history keeps it. With AppendItems this is how a message is edited and
+        answered again.
+
+        Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
+
+        Repeats: with `idempotency_key`; by `ids` it is idempotent by itself. Errors: NOT_FOUND /
+        SESSION_NOT_FOUND, ITEM_NOT_FOUND; FAILED_PRECONDITION / REQUEST_OPEN (an item of a request that
+        has not ended), IDEMPOTENCY_KEY_REUSED; INVALID_ARGUMENT / VALIDATION_FAILED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetSnapshot(self, request, context):
-        """The client view of the session's state and of its user's and org's: exposed fields as they are and
-        derived values, as the flow declared; what it does not show is not there. One consistent read,
+        """The client view of the session's state and of its user's and org's: exposed fields as they are,
+        derived values and single resources, as the flow declared; what it does not show is not there. One consistent read,
         with the cursors that it is true for: tail after them and nothing written in the session is
         missed or seen twice. The same for both planes.
 
@@ -244,6 +298,16 @@ def add_SessionServiceServicer_to_server(servicer, server):
                     request_deserializer=flowstate_dot_v1_dot_session__service__pb2.ListItemsRequest.FromString,
                     response_serializer=flowstate_dot_v1_dot_session__service__pb2.ListItemsResponse.SerializeToString,
             ),
+            'AppendItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.AppendItems,
+                    request_deserializer=flowstate_dot_v1_dot_session__service__pb2.AppendItemsRequest.FromString,
+                    response_serializer=flowstate_dot_v1_dot_session__service__pb2.AppendItemsResponse.SerializeToString,
+            ),
+            'RemoveItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveItems,
+                    request_deserializer=flowstate_dot_v1_dot_session__service__pb2.RemoveItemsRequest.FromString,
+                    response_serializer=flowstate_dot_v1_dot_session__service__pb2.RemoveItemsResponse.SerializeToString,
+            ),
             'GetSnapshot': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSnapshot,
                     request_deserializer=flowstate_dot_v1_dot_session__service__pb2.GetSnapshotRequest.FromString,
@@ -263,7 +327,8 @@ def add_SessionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SessionService(object):
-    """Sessions, their items, and the view of state that their flow shows to clients. Client plane.
+    """Sessions, their items, and the view of state that their flow shows to clients. Client plane, but for
+    AppendItems and RemoveItems.
 
     A session is one conversation, bound at creation to its flow kind, user, org and tenant. To anyone
     but its user it is NOT_FOUND / SESSION_NOT_FOUND, like one that never existed or was deleted.
@@ -448,6 +513,60 @@ class SessionService(object):
             '/flowstate.v1.SessionService/ListItems',
             flowstate_dot_v1_dot_session__service__pb2.ListItemsRequest.SerializeToString,
             flowstate_dot_v1_dot_session__service__pb2.ListItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AppendItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowstate.v1.SessionService/AppendItems',
+            flowstate_dot_v1_dot_session__service__pb2.AppendItemsRequest.SerializeToString,
+            flowstate_dot_v1_dot_session__service__pb2.AppendItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowstate.v1.SessionService/RemoveItems',
+            flowstate_dot_v1_dot_session__service__pb2.RemoveItemsRequest.SerializeToString,
+            flowstate_dot_v1_dot_session__service__pb2.RemoveItemsResponse.FromString,
             options,
             channel_credentials,
             insecure,

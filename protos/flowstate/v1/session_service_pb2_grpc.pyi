@@ -13,7 +13,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SessionServiceStub:
-    """Sessions, their items, and the view of state that their flow shows to clients. Client plane.
+    """Sessions, their items, and the view of state that their flow shows to clients. Client plane, but for
+    AppendItems and RemoveItems.
 
     A session is one conversation, bound at creation to its flow kind, user, org and tenant. To anyone
     but its user it is NOT_FOUND / SESSION_NOT_FOUND, like one that never existed or was deleted.
@@ -32,12 +33,16 @@ class SessionServiceStub:
     """
     ResolveSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ResolveSessionRequest, _session_service_pb2.ResolveSessionResponse]
     """Finds the session that an earlier resolve made with exactly this flow kind, user and metadata, or
-    creates it, atomically: callers on different servers get the same one. Changing its metadata
-    moves it to the new metadata, deleting it frees the old.
+    creates it, atomically: callers on different servers get the same one. What counts is the metadata
+    that it was resolved with: UpdateSession moves it to other metadata, what a flow itself writes there
+    does not; deleting it frees the metadata. Sessions made by CreateSession are found by ListSessions,
+    not here.
 
     Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
 
-    Idempotent. Errors: NOT_FOUND / FLOW_NOT_FOUND; INVALID_ARGUMENT / JSON_*.
+    Idempotent. Errors: NOT_FOUND / FLOW_NOT_FOUND; FAILED_PRECONDITION / ORG_BINDING_MISMATCH (the
+    session found is bound to another org); PERMISSION_DENIED / ACCESS_DENIED (not the user or org of
+    the credentials); INVALID_ARGUMENT / JSON_*.
     """
     GetSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.GetSessionRequest, _session_service_pb2.GetSessionResponse]
     """Reads a session. Errors: NOT_FOUND / SESSION_NOT_FOUND."""
@@ -54,12 +59,14 @@ class SessionServiceStub:
 
     Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
 
-    Repeats: with `idempotency_key`. Errors: NOT_FOUND / SESSION_NOT_FOUND; ABORTED /
+    Repeats: with `idempotency_key`. Errors: NOT_FOUND / SESSION_NOT_FOUND; ALREADY_EXISTS /
+    SESSION_ALREADY_EXISTS (of a resolved session: another one has this metadata); ABORTED /
     VERSION_MISMATCH; FAILED_PRECONDITION / IDEMPOTENCY_KEY_REUSED; INVALID_ARGUMENT / JSON_*.
     """
     DeleteSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.DeleteSessionRequest, _session_service_pb2.DeleteSessionResponse]
-    """Deletes a session with everything in it, in one commit: running requests become ABORTED, every
-    read says SESSION_NOT_FOUND from then on, tails and watches end with reason DELETED.
+    """Deletes a session with everything in it, in one commit: open requests become ABORTED, queued ones
+    too, every read says SESSION_NOT_FOUND from then on, tails and watches end with reason DELETED. Its
+    request ids answer REQUEST_NOT_FOUND and are not run again for 24 h.
 
     Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
 
@@ -67,17 +74,45 @@ class SessionServiceStub:
     VERSION_MISMATCH.
     """
     ListItems: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ListItemsRequest, _session_service_pb2.ListItemsResponse]
-    """Lists the items of a session in the order in which they were completed; those that the caller's
-    plane may see.
+    """Lists the items of a session, from either end: all in the order in which they were completed, those
+    of one request, or those of the newest turns. Those that the caller's plane may see; removed ones
+    are left out.
 
     Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
 
-    Errors: NOT_FOUND / SESSION_NOT_FOUND; PERMISSION_DENIED / ACCESS_DENIED (an audience other than
-    CLIENT on the client plane); INVALID_ARGUMENT / PAGE_TOKEN_INVALID.
+    Errors: NOT_FOUND / SESSION_NOT_FOUND, REQUEST_NOT_FOUND; PERMISSION_DENIED / ACCESS_DENIED (an
+    audience other than CLIENT on the client plane); INVALID_ARGUMENT / PAGE_TOKEN_INVALID,
+    VALIDATION_FAILED (`last_turns` together with `request_id`).
+    """
+    AppendItems: _aio.UnaryUnaryMultiCallable[_session_service_pb2.AppendItemsRequest, _session_service_pb2.AppendItemsResponse]
+    """Adds items from outside, all of them or none. Trusted plane. On behalf of a running request they
+    land in its log and are its items; else all items of one call are one turn of the session, with
+    `item.added` and `item.done` in the session's log.
+
+    Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
+
+    Repeats: with `idempotency_key`. Errors: NOT_FOUND / SESSION_NOT_FOUND, REQUEST_NOT_FOUND;
+    FAILED_PRECONDITION / REQUEST_TERMINAL, IDEMPOTENCY_KEY_REUSED; INVALID_ARGUMENT /
+    VALIDATION_FAILED (no item, a kind that is none, content that does not fit the kind), JSON_*;
+    RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE (content over 1 MiB).
+    """
+    RemoveItems: _aio.UnaryUnaryMultiCallable[_session_service_pb2.RemoveItemsRequest, _session_service_pb2.RemoveItemsResponse]
+    """Removes items of ended requests and of turns from outside, all of them or none. Trusted plane. In
+    one commit `item.removed` is appended for each, the content is blanked and the deltas go. A turn
+    all of whose items are removed does not count any more, and input and output of its request go too.
+    What "newest" and "after" mean is decided by one read; items that come later are untouched, and a
+    run that has loaded its history keeps it. With AppendItems this is how a message is edited and
+    answered again.
+
+    Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
+
+    Repeats: with `idempotency_key`; by `ids` it is idempotent by itself. Errors: NOT_FOUND /
+    SESSION_NOT_FOUND, ITEM_NOT_FOUND; FAILED_PRECONDITION / REQUEST_OPEN (an item of a request that
+    has not ended), IDEMPOTENCY_KEY_REUSED; INVALID_ARGUMENT / VALIDATION_FAILED.
     """
     GetSnapshot: _aio.UnaryUnaryMultiCallable[_session_service_pb2.GetSnapshotRequest, _session_service_pb2.GetSnapshotResponse]
-    """The client view of the session's state and of its user's and org's: exposed fields as they are and
-    derived values, as the flow declared; what it does not show is not there. One consistent read,
+    """The client view of the session's state and of its user's and org's: exposed fields as they are,
+    derived values and single resources, as the flow declared; what it does not show is not there. One consistent read,
     with the cursors that it is true for: tail after them and nothing written in the session is
     missed or seen twice. The same for both planes.
 
@@ -99,7 +134,8 @@ class SessionServiceStub:
     """
 
 class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Sessions, their items, and the view of state that their flow shows to clients. Client plane.
+    """Sessions, their items, and the view of state that their flow shows to clients. Client plane, but for
+    AppendItems and RemoveItems.
 
     A session is one conversation, bound at creation to its flow kind, user, org and tenant. To anyone
     but its user it is NOT_FOUND / SESSION_NOT_FOUND, like one that never existed or was deleted.
@@ -128,12 +164,16 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_session_service_pb2.ResolveSessionRequest, _abc.Awaitable[_session_service_pb2.ResolveSessionResponse]],
     ) -> _abc.Awaitable[_session_service_pb2.ResolveSessionResponse]:
         """Finds the session that an earlier resolve made with exactly this flow kind, user and metadata, or
-        creates it, atomically: callers on different servers get the same one. Changing its metadata
-        moves it to the new metadata, deleting it frees the old.
+        creates it, atomically: callers on different servers get the same one. What counts is the metadata
+        that it was resolved with: UpdateSession moves it to other metadata, what a flow itself writes there
+        does not; deleting it frees the metadata. Sessions made by CreateSession are found by ListSessions,
+        not here.
 
         Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
 
-        Idempotent. Errors: NOT_FOUND / FLOW_NOT_FOUND; INVALID_ARGUMENT / JSON_*.
+        Idempotent. Errors: NOT_FOUND / FLOW_NOT_FOUND; FAILED_PRECONDITION / ORG_BINDING_MISMATCH (the
+        session found is bound to another org); PERMISSION_DENIED / ACCESS_DENIED (not the user or org of
+        the credentials); INVALID_ARGUMENT / JSON_*.
         """
 
     @_abc_1.abstractmethod
@@ -168,7 +208,8 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
 
-        Repeats: with `idempotency_key`. Errors: NOT_FOUND / SESSION_NOT_FOUND; ABORTED /
+        Repeats: with `idempotency_key`. Errors: NOT_FOUND / SESSION_NOT_FOUND; ALREADY_EXISTS /
+        SESSION_ALREADY_EXISTS (of a resolved session: another one has this metadata); ABORTED /
         VERSION_MISMATCH; FAILED_PRECONDITION / IDEMPOTENCY_KEY_REUSED; INVALID_ARGUMENT / JSON_*.
         """
 
@@ -178,8 +219,9 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _session_service_pb2.DeleteSessionRequest,
         context: _aio.ServicerContext[_session_service_pb2.DeleteSessionRequest, _abc.Awaitable[_session_service_pb2.DeleteSessionResponse]],
     ) -> _abc.Awaitable[_session_service_pb2.DeleteSessionResponse]:
-        """Deletes a session with everything in it, in one commit: running requests become ABORTED, every
-        read says SESSION_NOT_FOUND from then on, tails and watches end with reason DELETED.
+        """Deletes a session with everything in it, in one commit: open requests become ABORTED, queued ones
+        too, every read says SESSION_NOT_FOUND from then on, tails and watches end with reason DELETED. Its
+        request ids answer REQUEST_NOT_FOUND and are not run again for 24 h.
 
         Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
 
@@ -193,13 +235,53 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _session_service_pb2.ListItemsRequest,
         context: _aio.ServicerContext[_session_service_pb2.ListItemsRequest, _abc.Awaitable[_session_service_pb2.ListItemsResponse]],
     ) -> _abc.Awaitable[_session_service_pb2.ListItemsResponse]:
-        """Lists the items of a session in the order in which they were completed; those that the caller's
-        plane may see.
+        """Lists the items of a session, from either end: all in the order in which they were completed, those
+        of one request, or those of the newest turns. Those that the caller's plane may see; removed ones
+        are left out.
 
         Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
 
-        Errors: NOT_FOUND / SESSION_NOT_FOUND; PERMISSION_DENIED / ACCESS_DENIED (an audience other than
-        CLIENT on the client plane); INVALID_ARGUMENT / PAGE_TOKEN_INVALID.
+        Errors: NOT_FOUND / SESSION_NOT_FOUND, REQUEST_NOT_FOUND; PERMISSION_DENIED / ACCESS_DENIED (an
+        audience other than CLIENT on the client plane); INVALID_ARGUMENT / PAGE_TOKEN_INVALID,
+        VALIDATION_FAILED (`last_turns` together with `request_id`).
+        """
+
+    @_abc_1.abstractmethod
+    def AppendItems(
+        self,
+        request: _session_service_pb2.AppendItemsRequest,
+        context: _aio.ServicerContext[_session_service_pb2.AppendItemsRequest, _abc.Awaitable[_session_service_pb2.AppendItemsResponse]],
+    ) -> _abc.Awaitable[_session_service_pb2.AppendItemsResponse]:
+        """Adds items from outside, all of them or none. Trusted plane. On behalf of a running request they
+        land in its log and are its items; else all items of one call are one turn of the session, with
+        `item.added` and `item.done` in the session's log.
+
+        Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
+
+        Repeats: with `idempotency_key`. Errors: NOT_FOUND / SESSION_NOT_FOUND, REQUEST_NOT_FOUND;
+        FAILED_PRECONDITION / REQUEST_TERMINAL, IDEMPOTENCY_KEY_REUSED; INVALID_ARGUMENT /
+        VALIDATION_FAILED (no item, a kind that is none, content that does not fit the kind), JSON_*;
+        RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE (content over 1 MiB).
+        """
+
+    @_abc_1.abstractmethod
+    def RemoveItems(
+        self,
+        request: _session_service_pb2.RemoveItemsRequest,
+        context: _aio.ServicerContext[_session_service_pb2.RemoveItemsRequest, _abc.Awaitable[_session_service_pb2.RemoveItemsResponse]],
+    ) -> _abc.Awaitable[_session_service_pb2.RemoveItemsResponse]:
+        """Removes items of ended requests and of turns from outside, all of them or none. Trusted plane. In
+        one commit `item.removed` is appended for each, the content is blanked and the deltas go. A turn
+        all of whose items are removed does not count any more, and input and output of its request go too.
+        What "newest" and "after" mean is decided by one read; items that come later are untouched, and a
+        run that has loaded its history keeps it. With AppendItems this is how a message is edited and
+        answered again.
+
+        Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
+
+        Repeats: with `idempotency_key`; by `ids` it is idempotent by itself. Errors: NOT_FOUND /
+        SESSION_NOT_FOUND, ITEM_NOT_FOUND; FAILED_PRECONDITION / REQUEST_OPEN (an item of a request that
+        has not ended), IDEMPOTENCY_KEY_REUSED; INVALID_ARGUMENT / VALIDATION_FAILED.
         """
 
     @_abc_1.abstractmethod
@@ -208,8 +290,8 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _session_service_pb2.GetSnapshotRequest,
         context: _aio.ServicerContext[_session_service_pb2.GetSnapshotRequest, _abc.Awaitable[_session_service_pb2.GetSnapshotResponse]],
     ) -> _abc.Awaitable[_session_service_pb2.GetSnapshotResponse]:
-        """The client view of the session's state and of its user's and org's: exposed fields as they are and
-        derived values, as the flow declared; what it does not show is not there. One consistent read,
+        """The client view of the session's state and of its user's and org's: exposed fields as they are,
+        derived values and single resources, as the flow declared; what it does not show is not there. One consistent read,
         with the cursors that it is true for: tail after them and nothing written in the session is
         missed or seen twice. The same for both planes.
 

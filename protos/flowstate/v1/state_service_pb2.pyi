@@ -56,6 +56,7 @@ class StateRecord(_message.Message):
     SCHEMA_HASH_FIELD_NUMBER: _builtins.int
     EXISTS_FIELD_NUMBER: _builtins.int
     CHANGED_FIELD_NUMBER: _builtins.int
+    RESOURCE_FIELD_NUMBER: _builtins.int
     schema_hash: _builtins.str
     """Fingerprint of the schema of the flow that governs the record, as in ScopeSchema.schema_hash.
     Empty if no flow does.
@@ -66,6 +67,8 @@ class StateRecord(_message.Message):
     """In the answer of a commit: whether it changed this record, judged against the stored value. Else
     false.
     """
+    resource: _builtins.str
+    """In the answer of a commit: the resource that the mutation named. Else empty."""
     @_builtins.property
     def scope(self) -> _types_pb2.ScopeRef:
         """The scope as it was asked for."""
@@ -91,10 +94,11 @@ class StateRecord(_message.Message):
         schema_hash: _builtins.str = ...,
         exists: _builtins.bool = ...,
         changed: _builtins.bool = ...,
+        resource: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta", "scope", b"scope", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "exists", b"exists", "meta", b"meta", "schema_hash", b"schema_hash", "scope", b"scope", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "exists", b"exists", "meta", b"meta", "resource", b"resource", "schema_hash", b"schema_hash", "scope", b"scope", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -185,7 +189,7 @@ class CommitStateRequest(_message.Message):
     """
     @_builtins.property
     def mutations(self) -> _containers.RepeatedCompositeFieldContainer[Global___StateMutation]:
-        """1 to 16 records, each at most once, with at most 100 operations in all."""
+        """1 to 16 records, each at most once, with at most 100 operations in all (Limits)."""
 
     def __init__(
         self,
@@ -294,6 +298,12 @@ class StateMutation(_message.Message):
     SCOPE_FIELD_NUMBER: _builtins.int
     PRECONDITION_FIELD_NUMBER: _builtins.int
     OPS_FIELD_NUMBER: _builtins.int
+    RESOURCE_FIELD_NUMBER: _builtins.int
+    resource: _builtins.str
+    """Name of a resource of `scope`: precondition and operations are then about its state, everything
+    else holds alike, and its content stays. Empty: the state of the scope itself. Served by a later
+    release; until then UNIMPLEMENTED / FEATURE_DISABLED if set.
+    """
     @_builtins.property
     def scope(self) -> _types_pb2.ScopeRef:
         """The record. For user and org scope its `flow_kind` is required in this release, else
@@ -303,7 +313,7 @@ class StateMutation(_message.Message):
     @_builtins.property
     def precondition(self) -> _types_pb2.Precondition:
         """Commit only if this holds for the stored record; if not, the whole commit is
-        ABORTED / VERSION_MISMATCH.
+        ABORTED / VERSION_MISMATCH. For a resource as in ResourceService.PutResource.
         """
 
     @_builtins.property
@@ -321,10 +331,11 @@ class StateMutation(_message.Message):
         scope: _types_pb2.ScopeRef | None = ...,
         precondition: _types_pb2.Precondition | None = ...,
         ops: _abc.Iterable[Global___StateOp] | None = ...,
+        resource: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["precondition", b"precondition", "scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ops", b"ops", "precondition", b"precondition", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ops", b"ops", "precondition", b"precondition", "resource", b"resource", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class StateServiceStub(object):
-    """Reads and writes state documents directly. Trusted plane only; a client is answered
-    PERMISSION_DENIED / ACCESS_DENIED and reads state through SessionService.GetSnapshot.
+    """Reads and writes state documents directly, and the state of resources. Trusted plane only; a client
+    is answered PERMISSION_DENIED / ACCESS_DENIED and reads state through SessionService.GetSnapshot.
     """
 
     def __init__(self, channel):
@@ -54,8 +54,8 @@ class StateServiceStub(object):
 
 
 class StateServiceServicer(object):
-    """Reads and writes state documents directly. Trusted plane only; a client is answered
-    PERMISSION_DENIED / ACCESS_DENIED and reads state through SessionService.GetSnapshot.
+    """Reads and writes state documents directly, and the state of resources. Trusted plane only; a client
+    is answered PERMISSION_DENIED / ACCESS_DENIED and reads state through SessionService.GetSnapshot.
     """
 
     def GetState(self, request, context):
@@ -79,26 +79,30 @@ class StateServiceServicer(object):
 
         Not idempotent by itself (increment, append): set `idempotency_key` to be able to repeat it.
 
-        Errors, each with nothing written: INVALID_ARGUMENT / VALIDATION_FAILED (no mutation, a
-        scope without an owner or named twice, a user or org scope without a flow, no operation and no
-        precondition, an operation without a case), SCHEMA_VIOLATION, PATH_INVALID, JSON_*;
+        Errors, each with nothing written and naming the mutation at fault (see ErrorReason):
+        INVALID_ARGUMENT / VALIDATION_FAILED (no mutation, a scope without an owner or named twice, a user
+        or org scope without a flow, no operation and no precondition, an operation without a case),
+        SCHEMA_VIOLATION, PATH_INVALID, JSON_*;
         ABORTED / VERSION_MISMATCH (precondition), WRITE_CONFLICT; FAILED_PRECONDITION /
         STATE_TYPE_CONFLICT, STATE_TEST_FAILED, SCOPE_UNAVAILABLE, REQUEST_TERMINAL,
         FLOW_BINDING_MISMATCH, IDEMPOTENCY_KEY_REUSED; RESOURCE_EXHAUSTED / STATE_TOO_LARGE; NOT_FOUND /
-        SESSION_NOT_FOUND, REQUEST_NOT_FOUND, FLOW_NOT_FOUND.
+        SESSION_NOT_FOUND, REQUEST_NOT_FOUND, FLOW_NOT_FOUND; for a mutation that names a resource
+        also those of ResourceService.PutResource.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteState(self, request, context):
-        """Deletes a user or org record. A tombstone keeps the version; a later write creates the record
-        anew and continues from it. Requests that are running then get SCOPE_UNAVAILABLE for the record.
-        Session state goes with SessionService.DeleteSession.
+        """Deletes a user or org record with the resources of that owner. A flow's private record and its
+        resources go only if named by `ScopeRef.flow_kind`, the shared one only if not. A tombstone keeps the
+        version; a later write creates the record anew and continues from it. Requests that were dispatched
+        before get SCOPE_UNAVAILABLE for the record. Session state goes with SessionService.DeleteSession.
 
         Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
 
-        Idempotent with `allow_missing`. Errors: ABORTED / VERSION_MISMATCH.
+        Idempotent with `allow_missing`. Errors: ABORTED / VERSION_MISMATCH; NOT_FOUND / FLOW_NOT_FOUND;
+        INVALID_ARGUMENT / VALIDATION_FAILED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -131,8 +135,8 @@ def add_StateServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class StateService(object):
-    """Reads and writes state documents directly. Trusted plane only; a client is answered
-    PERMISSION_DENIED / ACCESS_DENIED and reads state through SessionService.GetSnapshot.
+    """Reads and writes state documents directly, and the state of resources. Trusted plane only; a client
+    is answered PERMISSION_DENIED / ACCESS_DENIED and reads state through SessionService.GetSnapshot.
     """
 
     @staticmethod

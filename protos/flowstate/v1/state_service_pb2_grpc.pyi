@@ -13,8 +13,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class StateServiceStub:
-    """Reads and writes state documents directly. Trusted plane only; a client is answered
-    PERMISSION_DENIED / ACCESS_DENIED and reads state through SessionService.GetSnapshot.
+    """Reads and writes state documents directly, and the state of resources. Trusted plane only; a client
+    is answered PERMISSION_DENIED / ACCESS_DENIED and reads state through SessionService.GetSnapshot.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -35,27 +35,31 @@ class StateServiceStub:
 
     Not idempotent by itself (increment, append): set `idempotency_key` to be able to repeat it.
 
-    Errors, each with nothing written: INVALID_ARGUMENT / VALIDATION_FAILED (no mutation, a
-    scope without an owner or named twice, a user or org scope without a flow, no operation and no
-    precondition, an operation without a case), SCHEMA_VIOLATION, PATH_INVALID, JSON_*;
+    Errors, each with nothing written and naming the mutation at fault (see ErrorReason):
+    INVALID_ARGUMENT / VALIDATION_FAILED (no mutation, a scope without an owner or named twice, a user
+    or org scope without a flow, no operation and no precondition, an operation without a case),
+    SCHEMA_VIOLATION, PATH_INVALID, JSON_*;
     ABORTED / VERSION_MISMATCH (precondition), WRITE_CONFLICT; FAILED_PRECONDITION /
     STATE_TYPE_CONFLICT, STATE_TEST_FAILED, SCOPE_UNAVAILABLE, REQUEST_TERMINAL,
     FLOW_BINDING_MISMATCH, IDEMPOTENCY_KEY_REUSED; RESOURCE_EXHAUSTED / STATE_TOO_LARGE; NOT_FOUND /
-    SESSION_NOT_FOUND, REQUEST_NOT_FOUND, FLOW_NOT_FOUND.
+    SESSION_NOT_FOUND, REQUEST_NOT_FOUND, FLOW_NOT_FOUND; for a mutation that names a resource
+    also those of ResourceService.PutResource.
     """
     DeleteState: _aio.UnaryUnaryMultiCallable[_state_service_pb2.DeleteStateRequest, _state_service_pb2.DeleteStateResponse]
-    """Deletes a user or org record. A tombstone keeps the version; a later write creates the record
-    anew and continues from it. Requests that are running then get SCOPE_UNAVAILABLE for the record.
-    Session state goes with SessionService.DeleteSession.
+    """Deletes a user or org record with the resources of that owner. A flow's private record and its
+    resources go only if named by `ScopeRef.flow_kind`, the shared one only if not. A tombstone keeps the
+    version; a later write creates the record anew and continues from it. Requests that were dispatched
+    before get SCOPE_UNAVAILABLE for the record. Session state goes with SessionService.DeleteSession.
 
     Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
 
-    Idempotent with `allow_missing`. Errors: ABORTED / VERSION_MISMATCH.
+    Idempotent with `allow_missing`. Errors: ABORTED / VERSION_MISMATCH; NOT_FOUND / FLOW_NOT_FOUND;
+    INVALID_ARGUMENT / VALIDATION_FAILED.
     """
 
 class StateServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Reads and writes state documents directly. Trusted plane only; a client is answered
-    PERMISSION_DENIED / ACCESS_DENIED and reads state through SessionService.GetSnapshot.
+    """Reads and writes state documents directly, and the state of resources. Trusted plane only; a client
+    is answered PERMISSION_DENIED / ACCESS_DENIED and reads state through SessionService.GetSnapshot.
     """
 
     @_abc_1.abstractmethod
@@ -86,13 +90,15 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Not idempotent by itself (increment, append): set `idempotency_key` to be able to repeat it.
 
-        Errors, each with nothing written: INVALID_ARGUMENT / VALIDATION_FAILED (no mutation, a
-        scope without an owner or named twice, a user or org scope without a flow, no operation and no
-        precondition, an operation without a case), SCHEMA_VIOLATION, PATH_INVALID, JSON_*;
+        Errors, each with nothing written and naming the mutation at fault (see ErrorReason):
+        INVALID_ARGUMENT / VALIDATION_FAILED (no mutation, a scope without an owner or named twice, a user
+        or org scope without a flow, no operation and no precondition, an operation without a case),
+        SCHEMA_VIOLATION, PATH_INVALID, JSON_*;
         ABORTED / VERSION_MISMATCH (precondition), WRITE_CONFLICT; FAILED_PRECONDITION /
         STATE_TYPE_CONFLICT, STATE_TEST_FAILED, SCOPE_UNAVAILABLE, REQUEST_TERMINAL,
         FLOW_BINDING_MISMATCH, IDEMPOTENCY_KEY_REUSED; RESOURCE_EXHAUSTED / STATE_TOO_LARGE; NOT_FOUND /
-        SESSION_NOT_FOUND, REQUEST_NOT_FOUND, FLOW_NOT_FOUND.
+        SESSION_NOT_FOUND, REQUEST_NOT_FOUND, FLOW_NOT_FOUND; for a mutation that names a resource
+        also those of ResourceService.PutResource.
         """
 
     @_abc_1.abstractmethod
@@ -101,13 +107,15 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _state_service_pb2.DeleteStateRequest,
         context: _aio.ServicerContext[_state_service_pb2.DeleteStateRequest, _abc.Awaitable[_state_service_pb2.DeleteStateResponse]],
     ) -> _abc.Awaitable[_state_service_pb2.DeleteStateResponse]:
-        """Deletes a user or org record. A tombstone keeps the version; a later write creates the record
-        anew and continues from it. Requests that are running then get SCOPE_UNAVAILABLE for the record.
-        Session state goes with SessionService.DeleteSession.
+        """Deletes a user or org record with the resources of that owner. A flow's private record and its
+        resources go only if named by `ScopeRef.flow_kind`, the shared one only if not. A tombstone keeps the
+        version; a later write creates the record anew and continues from it. Requests that were dispatched
+        before get SCOPE_UNAVAILABLE for the record. Session state goes with SessionService.DeleteSession.
 
         Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
 
-        Idempotent with `allow_missing`. Errors: ABORTED / VERSION_MISMATCH.
+        Idempotent with `allow_missing`. Errors: ABORTED / VERSION_MISMATCH; NOT_FOUND / FLOW_NOT_FOUND;
+        INVALID_ARGUMENT / VALIDATION_FAILED.
         """
 
 def add_StateServiceServicer_to_server(servicer: StateServiceServicer, server: _aio.Server) -> None: ...

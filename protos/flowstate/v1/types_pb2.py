@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x66lowstate/v1/types.proto\x12\x0c\x66lowstate.v1\x1a\x1fgoogle/protobuf/timestamp.proto\")\n\x05Value\x12\x0e\n\x04json\x18\x01 \x01(\x0cH\x00\x42\n\n\x08\x65ncodingJ\x04\x08\x02\x10\n\"\x89\x01\n\x08ScopeRef\x12\x14\n\nrequest_id\x18\x01 \x01(\tH\x00\x12\x14\n\nsession_id\x18\x02 \x01(\tH\x00\x12\x11\n\x07user_id\x18\x03 \x01(\tH\x00\x12\x10\n\x06org_id\x18\x04 \x01(\tH\x00\x12\x11\n\tflow_kind\x18\x05 \x01(\t\x12\x10\n\x08isolated\x18\x06 \x01(\x08\x42\x07\n\x05owner\"@\n\x0cPrecondition\x12\x10\n\x06\x65xists\x18\x01 \x01(\x08H\x00\x12\x11\n\x07version\x18\x02 \x01(\x03H\x00\x42\x0b\n\tcondition\"*\n\x06\x43ursor\x12\x0e\n\x06log_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"\x93\x01\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06\x64omain\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12$\n\x07\x64\x65tails\x18\x05 \x01(\x0b\x32\x13.flowstate.v1.Value\x12\x10\n\x08\x65rror_id\x18\x06 \x01(\t\x12\x11\n\tretryable\x18\x07 \x01(\x08\"\x7f\n\nRecordMeta\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x96\x01\n\tScopeKind\x12\x1a\n\x16SCOPE_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12SCOPE_KIND_REQUEST\x10\x01\x12\x16\n\x12SCOPE_KIND_SESSION\x10\x02\x12\x13\n\x0fSCOPE_KIND_USER\x10\x03\x12\x12\n\x0eSCOPE_KIND_ORG\x10\x04\x12\x14\n\x10SCOPE_KIND_BLOCK\x10\x05*f\n\x08\x41udience\x12\x18\n\x14\x41UDIENCE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x41UDIENCE_CLIENT\x10\x01\x12\x15\n\x11\x41UDIENCE_INTERNAL\x10\x02\x12\x14\n\x10\x41UDIENCE_HISTORY\x10\x03*t\n\tEndReason\x12\x1a\n\x16\x45ND_REASON_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45ND_REASON_TERMINAL\x10\x01\x12\x16\n\x12\x45ND_REASON_DELETED\x10\x02\x12\x1a\n\x16\x45ND_REASON_REPLAY_DONE\x10\x03\x42@\n\x10\x64\x65v.flowstate.v1P\x01Z*flowstate.dev/gen/flowstate/v1;flowstatev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x66lowstate/v1/types.proto\x12\x0c\x66lowstate.v1\x1a\x1fgoogle/protobuf/timestamp.proto\")\n\x05Value\x12\x0e\n\x04json\x18\x01 \x01(\tH\x00\x42\n\n\x08\x65ncodingJ\x04\x08\x02\x10\n\"\x89\x01\n\x08ScopeRef\x12\x14\n\nrequest_id\x18\x01 \x01(\tH\x00\x12\x14\n\nsession_id\x18\x02 \x01(\tH\x00\x12\x11\n\x07user_id\x18\x03 \x01(\tH\x00\x12\x10\n\x06org_id\x18\x04 \x01(\tH\x00\x12\x11\n\tflow_kind\x18\x05 \x01(\t\x12\x10\n\x08isolated\x18\x06 \x01(\x08\x42\x07\n\x05owner\"U\n\x0cPrecondition\x12\x10\n\x06\x65xists\x18\x01 \x01(\x08H\x00\x12\x11\n\x07version\x18\x02 \x01(\x03H\x00\x12\x13\n\x0bincarnation\x18\x03 \x01(\tB\x0b\n\tcondition\"*\n\x06\x43ursor\x12\x0e\n\x06log_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"\x93\x01\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06\x64omain\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12$\n\x07\x64\x65tails\x18\x05 \x01(\x0b\x32\x13.flowstate.v1.Value\x12\x10\n\x08\x65rror_id\x18\x06 \x01(\t\x12\x11\n\tretryable\x18\x07 \x01(\x08\"\x94\x01\n\nRecordMeta\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bincarnation\x18\x04 \x01(\t*\x96\x01\n\tScopeKind\x12\x1a\n\x16SCOPE_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12SCOPE_KIND_REQUEST\x10\x01\x12\x16\n\x12SCOPE_KIND_SESSION\x10\x02\x12\x13\n\x0fSCOPE_KIND_USER\x10\x03\x12\x12\n\x0eSCOPE_KIND_ORG\x10\x04\x12\x14\n\x10SCOPE_KIND_BLOCK\x10\x05*f\n\x08\x41udience\x12\x18\n\x14\x41UDIENCE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x41UDIENCE_CLIENT\x10\x01\x12\x15\n\x11\x41UDIENCE_INTERNAL\x10\x02\x12\x14\n\x10\x41UDIENCE_HISTORY\x10\x03*t\n\tEndReason\x12\x1a\n\x16\x45ND_REASON_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45ND_REASON_TERMINAL\x10\x01\x12\x16\n\x12\x45ND_REASON_DELETED\x10\x02\x12\x1a\n\x16\x45ND_REASON_REPLAY_DONE\x10\x03\x42@\n\x10\x64\x65v.flowstate.v1P\x01Z*flowstate.dev/gen/flowstate/v1;flowstatev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,22 +33,22 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flowstate.v1.types_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.flowstate.v1P\001Z*flowstate.dev/gen/flowstate/v1;flowstatev1'
-  _globals['_SCOPEKIND']._serialized_start=648
-  _globals['_SCOPEKIND']._serialized_end=798
-  _globals['_AUDIENCE']._serialized_start=800
-  _globals['_AUDIENCE']._serialized_end=902
-  _globals['_ENDREASON']._serialized_start=904
-  _globals['_ENDREASON']._serialized_end=1020
+  _globals['_SCOPEKIND']._serialized_start=691
+  _globals['_SCOPEKIND']._serialized_end=841
+  _globals['_AUDIENCE']._serialized_start=843
+  _globals['_AUDIENCE']._serialized_end=945
+  _globals['_ENDREASON']._serialized_start=947
+  _globals['_ENDREASON']._serialized_end=1063
   _globals['_VALUE']._serialized_start=75
   _globals['_VALUE']._serialized_end=116
   _globals['_SCOPEREF']._serialized_start=119
   _globals['_SCOPEREF']._serialized_end=256
   _globals['_PRECONDITION']._serialized_start=258
-  _globals['_PRECONDITION']._serialized_end=322
-  _globals['_CURSOR']._serialized_start=324
-  _globals['_CURSOR']._serialized_end=366
-  _globals['_FAILURE']._serialized_start=369
-  _globals['_FAILURE']._serialized_end=516
-  _globals['_RECORDMETA']._serialized_start=518
-  _globals['_RECORDMETA']._serialized_end=645
+  _globals['_PRECONDITION']._serialized_end=343
+  _globals['_CURSOR']._serialized_start=345
+  _globals['_CURSOR']._serialized_end=387
+  _globals['_FAILURE']._serialized_start=390
+  _globals['_FAILURE']._serialized_end=537
+  _globals['_RECORDMETA']._serialized_start=540
+  _globals['_RECORDMETA']._serialized_end=688
 # @@protoc_insertion_point(module_scope)

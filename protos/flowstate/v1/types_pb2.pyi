@@ -5,12 +5,13 @@ FlowState keeps the state of AI applications. A flow is a program hosted by the 
 one of its actions runs one request in a session of a user. This tree is the whole contract:
 compile it with nothing else than the google/protobuf files. What holds for every call:
 
-Call metadata. `x-tenant-id` at most once, `[A-Za-z0-9][A-Za-z0-9._-]{0,127}`; absent means the
-no-tenant space; empty, repeated or malformed is INVALID_ARGUMENT / METADATA_INVALID. The tenant
-is never in a message. `authorization: Bearer <token>` carries credentials, `traceparent` and
-`x-correlation-id` are taken over into traces and logs. Where the server runs without credentials
-(loopback only), `x-flowstate-user`, `x-flowstate-org` and `x-flowstate-plane` (`client`, also if
-absent, or `trusted`) say who calls.
+Call metadata. `x-tenant-id` (a server may use another key) at most once,
+`[A-Za-z0-9][A-Za-z0-9._-]{0,127}`; absent means the no-tenant space; empty, repeated or malformed is
+INVALID_ARGUMENT / METADATA_INVALID. The tenant is never in a message. `authorization: Bearer <token>`
+carries credentials. `x-correlation-id` is taken over into logs and comes back with every error;
+without one the server makes it. Where the server runs without credentials (loopback only),
+`x-flowstate-user`, `x-flowstate-org` and `x-flowstate-plane` (`client`, also if absent, or `trusted`)
+say who calls.
 
 Planes. Credentials put a caller on the client plane (apps of end users) or on the trusted plane
 (your own services). Each method says the least plane that it needs; trusted callers may call all.
@@ -22,7 +23,8 @@ Identifiers. The server makes prefixed ids (`sess_...`, `req_...`); a caller's o
 bytes of UTF-8 without control characters (`/ | @ :` are fine). Compared byte by byte.
 
 Versions. Every stored record has an integer version; each committed write adds exactly 1 and no
-number is used twice. A record never written has version 0 and does not exist.
+number is used twice. A record never written has version 0 and does not exist. Deleting keeps the
+version, and a record made anew under the same id or name continues from it, as another incarnation.
 
 Errors. Every error that the server raises carries a google.rpc.ErrorInfo; see ErrorReason.
 
@@ -81,7 +83,7 @@ class _ScopeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ScopeKind.V
     """A team. Shared between flows unless a flow isolates it."""
     SCOPE_KIND_BLOCK: _ScopeKind.ValueType  # 5
     """One execution of a block inside a request. Never stored; appears in events of the trusted plane
-    only and cannot be addressed by a ScopeRef.
+    only (StateChange.owner_path says whose) and cannot be addressed by a ScopeRef.
     """
 
 class ScopeKind(_ScopeKind, metaclass=_ScopeKindEnumTypeWrapper):
@@ -101,7 +103,7 @@ SCOPE_KIND_ORG: ScopeKind.ValueType  # 4
 """A team. Shared between flows unless a flow isolates it."""
 SCOPE_KIND_BLOCK: ScopeKind.ValueType  # 5
 """One execution of a block inside a request. Never stored; appears in events of the trusted plane
-only and cannot be addressed by a ScopeRef.
+only (StateChange.owner_path says whose) and cannot be addressed by a ScopeRef.
 """
 Global___ScopeKind: _TypeAlias = ScopeKind  # noqa: Y015
 
@@ -163,16 +165,16 @@ Global___EndReason: _TypeAlias = EndReason  # noqa: Y015
 
 @_typing.final
 class Value(_message.Message):
-    """One JSON value, as bytes, so that integers stay exact and `1.0` stays `1.0`.
+    """One JSON value, as text, so that integers stay exact and `1.0` stays `1.0`, and every tool shows it.
 
-    Profile: UTF-8 without BOM. A number literal without `.` and exponent is an integer and must fit
+    Profile: no BOM; blanks and line breaks between tokens are fine. A number literal without `.` and exponent is an integer and must fit
     int64; with one it is a double and must be finite; writers keep the difference (`1.0`, `-0.0`).
     No NaN, no Infinity, no lone surrogates. Nesting up to 64 levels, keys up to 256 bytes, `\\u0000`
     is allowed inside strings. Of duplicate keys the last wins; what is stored and given back is the
-    canonical form, so do not compare bytes with what you sent.
+    canonical form, compact, so do not compare text with what you sent.
 
     Anything else is INVALID_ARGUMENT with the position, and nothing is stored: JSON_INVALID (not
-    JSON), JSON_LIMIT_EXCEEDED (too deep, key too long), JSON_NUMBER_UNREPRESENTABLE (beyond int64, or
+    JSON; bytes that are not UTF-8 never get so far, they are MALFORMED_MESSAGE), JSON_LIMIT_EXCEEDED (too deep, key too long), JSON_NUMBER_UNREPRESENTABLE (beyond int64, or
     not finite). Schemas take integers strictly: `1.0`, `"5"` and `true` are not integers, while a
     float field accepts an integer literal. Use a JSON library that keeps 64-bit integers.
     """
@@ -180,12 +182,12 @@ class Value(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     JSON_FIELD_NUMBER: _builtins.int
-    json: _builtins.bytes
+    json: _builtins.str
     """JSON text in the profile above."""
     def __init__(
         self,
         *,
-        json: _builtins.bytes = ...,
+        json: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["encoding", b"encoding", "json", b"json"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -210,7 +212,7 @@ class ScopeRef(_message.Message):
     FLOW_KIND_FIELD_NUMBER: _builtins.int
     ISOLATED_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Request scope: the state of a running request."""
+    """Request scope: the state of a running request. It owns no resources."""
     session_id: _builtins.str
     """Session scope."""
     user_id: _builtins.str
@@ -254,28 +256,35 @@ Global___ScopeRef: _TypeAlias = ScopeRef  # noqa: Y015
 @_typing.final
 class Precondition(_message.Message):
     """A condition on the stored record, judged in the transaction of the write. If it does not hold,
-    nothing is written and the call is ABORTED / VERSION_MISMATCH with the current version. The server
-    never retries it for you: read again and decide anew. No condition set: the write is applied to
-    whatever is stored.
+    nothing is written and the call is ABORTED / VERSION_MISMATCH with the current version, unless the
+    method says otherwise. The server never retries it for you: read again and decide anew. Nothing set:
+    the write is applied to whatever is stored.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     EXISTS_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    INCARNATION_FIELD_NUMBER: _builtins.int
     exists: _builtins.bool
     """True: the record must exist. False: it must not (never written, or deleted)."""
     version: _builtins.int
     """The record must have exactly this version; 0 means never written."""
+    incarnation: _builtins.str
+    """The record must also be of this incarnation (RecordMeta.incarnation): a write that comes late then
+    does not reach a record that was deleted and made anew. Empty is not checked. Served by a later
+    release; until then UNIMPLEMENTED / FEATURE_DISABLED if set.
+    """
     def __init__(
         self,
         *,
         exists: _builtins.bool = ...,
         version: _builtins.int = ...,
+        incarnation: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "exists", b"exists", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "exists", b"exists", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "exists", b"exists", "incarnation", b"incarnation", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_condition: _TypeAlias = _typing.Literal["exists", "version"]  # noqa: Y015
     _WhichOneofArgType_condition: _TypeAlias = _typing.Literal["condition", b"condition"]  # noqa: Y015
@@ -331,12 +340,9 @@ class Failure(_message.Message):
     code: _builtins.int
     """The google.rpc.Code that comes nearest."""
     reason: _builtins.str
-    """Stable, for programs: the code that the flow chose, ACTION_FAILED (the flow chose none),
-    ACTION_TIMEOUT (ran longer than allowed), WRITE_CONFLICT (lost too many races for a record) or
-    INTERNAL (anything unexpected).
-    """
+    """Stable, for programs: the code that the flow chose, else one of FailureReason without its prefix."""
     domain: _builtins.str
-    """Who defined `reason`: `flowstate.dev` for the four of the server, empty for a flow's own."""
+    """Who defined `reason`: `flowstate.dev` for the names of FailureReason, empty for a flow's own."""
     message: _builtins.str
     """For people. Text that the flow wrote; "the action failed" for INTERNAL."""
     error_id: _builtins.str
@@ -375,9 +381,14 @@ class RecordMeta(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    INCARNATION_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """0 for a record never written; each committed write adds exactly 1. Deleting keeps the last
     version and a record made anew continues from it.
+    """
+    incarnation: _builtins.str
+    """Which making of the record this is: random, another one each time it is made anew. Empty for a record
+    never written, and in the answer of a replay.
     """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -393,10 +404,11 @@ class RecordMeta(_message.Message):
         version: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        incarnation: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "incarnation", b"incarnation", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

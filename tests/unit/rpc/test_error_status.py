@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+import pickle
 import re
 from pathlib import Path
 
@@ -10,7 +12,14 @@ from grpc import StatusCode
 
 from flowstate.v1.errors_pb2 import ErrorReason
 from flowstate_server import errors
-from flowstate_server.errors import Reason, ServiceError, ValidationFailedError, Violation
+from flowstate_server.errors import (
+    MutationAtFault,
+    Reason,
+    ServiceError,
+    StateTooLargeError,
+    ValidationFailedError,
+    Violation,
+)
 from flowstate_server.rpc.error_status import ERROR_STATUS
 from flowstate_server.rpc.status_details import MAX_BYTES, encode_status, status_code, status_message
 
@@ -89,6 +98,23 @@ def test_every_error_becomes_a_status_with_its_fields(kind: type[ServiceError]) 
     assert status_code(error) is not StatusCode.UNKNOWN
     retries = any(detail.TypeName() == RetryInfo.DESCRIPTOR.full_name for detail in status.details)
     assert retries or status_code(error) is not StatusCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize("kind", _leaves())
+def test_every_error_can_be_copied_with_what_was_found_out_since(kind: type[ServiceError]) -> None:
+    error = _error(kind)
+    error.mutation = MutationAtFault(1, "user", "u1")
+    for other in (copy.copy(error), pickle.loads(pickle.dumps(error))):
+        assert type(other) is kind
+        assert (str(other), vars(other)) == (str(error), vars(error))
+
+
+def test_the_mutation_at_fault_stays_short() -> None:
+    error = StateTooLargeError("user", 2, 1)
+    error.mutation = MutationAtFault(1, "user", "ü" * 70_000)
+    assert status_message(error).startswith("mutations[1] (user ü")
+    assert status_message(error).endswith("...): The user state would have 2 bytes; the limit is 1.")
+    assert len(encode_status(error)) <= MAX_BYTES
 
 
 def test_details_stay_small_enough_for_trailers() -> None:

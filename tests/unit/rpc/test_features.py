@@ -16,22 +16,20 @@ from flowstate.v1 import (
     session_service_pb2 as sessions,
     state_service_pb2 as state,
 )
-from flowstate.v1.types_pb2 import AUDIENCE_CLIENT, ScopeRef, Value
+from flowstate.v1.types_pb2 import AUDIENCE_CLIENT, Precondition, ScopeRef, Value
 from flowstate_server.errors import FeatureDisabledError
 from flowstate_server.rpc.features import (
     OPTIONAL_FIELDS,
-    UNSERVED_METHODS,
     capabilities,
     check_fields,
-    check_method,
 )
-from flowstate_server.rpc.services import SERVICES, methods
+from tests.support.contract import METHODS, SERVICES, UNSERVED_METHODS
 
 PROTOS = Path(__file__).parents[3] / "protos/flowstate/v1"
 
 
 def _value() -> Value:
-    return Value(json=b"1")
+    return Value(json="1")
 
 
 SET: dict[str, Callable[[], Message]] = {
@@ -52,8 +50,14 @@ SET: dict[str, Callable[[], Message]] = {
     "ListSessionsRequest.include_total": lambda: sessions.ListSessionsRequest(include_total=True),
     "GetStateRequest.paths": lambda: state.GetStateRequest(paths=["/a"]),
     "CommitStateRequest.validate_only": lambda: state.CommitStateRequest(validate_only=True),
+    "StateMutation.resource": lambda: state.CommitStateRequest(
+        mutations=[state.StateMutation(resource="artifact")]
+    ),
     "StateOp.test": lambda: state.CommitStateRequest(
         mutations=[state.StateMutation(ops=[state.StateOp(), state.StateOp(test=state.TestOp())])]
+    ),
+    "Precondition.incarnation": lambda: state.CommitStateRequest(
+        mutations=[state.StateMutation(precondition=Precondition(incarnation="i"))]
     ),
     "ScopeRef.isolated": lambda: state.GetStateRequest(scopes=[ScopeRef(user_id="u", isolated=True)]),
 }
@@ -67,15 +71,13 @@ def test_a_field_that_is_not_served_is_refused_when_set(feature: str) -> None:
 
 
 def test_what_is_not_set_is_not_refused() -> None:
-    for _, method in methods():
+    for method in METHODS.values():
         check_fields(GetMessageClass(method.input_type)())
     check_fields(state.GetStateRequest(scopes=[ScopeRef(user_id="u", isolated=False)]))
     check_fields(flows.DispatchActionRequest(spec=flows.ActionSpec(input=_value()), validate_only=False))
 
 
-def test_the_tables_name_what_exists() -> None:
-    names = {name for name, _ in methods()}
-    assert names >= UNSERVED_METHODS
+def test_the_table_names_what_exists() -> None:
     messages: dict[str, Descriptor] = {}
     for service in SERVICES.values():
         messages |= dict(service.file.message_types_by_name)
@@ -86,37 +88,27 @@ def test_the_tables_name_what_exists() -> None:
         assert field in messages[message].fields_by_name, feature
 
 
-def test_every_method_that_the_contract_puts_off_is_refused() -> None:
-    put_off = set()
-    for file in PROTOS.glob("*_service.proto"):
-        service = ""
-        comment = ""
-        whole = False
-        for line in file.read_text().splitlines():
-            if line.strip().startswith("//"):
-                comment += line
-                continue
-            if found := re.match(r"service (\w+)", line):
-                service, whole = found[1], "Served by a later release" in comment
-            if (found := re.match(r"  rpc (\w+)", line)) and (
-                whole or "Served by a later release" in comment
-            ):
-                put_off.add(f"{service}/{found[1]}")
-            comment = ""
-    assert put_off == UNSERVED_METHODS
-    for name in put_off:
-        with pytest.raises(FeatureDisabledError):
-            check_method(name)
-
-
 def test_capabilities_are_what_is_served() -> None:
     served = set(capabilities())
     assert "StateService/CommitState" in served
     assert not served & UNSERVED_METHODS
-    assert len(served) + len(UNSERVED_METHODS) == len(list(methods()))
+    assert len(served) + len(UNSERVED_METHODS) == len(METHODS)
 
 
-def test_every_field_that_is_put_off_is_marked_so_in_the_contract() -> None:
+def _fields_sent(message: Descriptor, known: set[str]) -> set[str]:
+    for field in message.fields:
+        name = f"{message.name}.{field.name}"
+        if name not in known:
+            known.add(name)
+            if field.message_type is not None:
+                _fields_sent(field.message_type, known)
+    return known
+
+
+def test_the_contract_puts_off_the_fields_that_are_not_served() -> None:
+    sent: set[str] = set()
+    for name in set(METHODS) - UNSERVED_METHODS:
+        _fields_sent(METHODS[name].input_type, sent)
     put_off = set()
     for file in PROTOS.glob("*.proto"):
         message = comment = ""
@@ -130,4 +122,4 @@ def test_every_field_that_is_put_off_is_marked_so_in_the_contract() -> None:
             if field and "Served by a later release" in comment:
                 put_off.add(f"{message}.{field[1]}")
             comment = ""
-    assert put_off >= {name for name, is_served in OPTIONAL_FIELDS.items() if not is_served}
+    assert put_off & sent == {name for name, is_served in OPTIONAL_FIELDS.items() if not is_served}

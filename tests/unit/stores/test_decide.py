@@ -156,6 +156,7 @@ def test_refused_batch_leaves_no_hole() -> None:
     bad = (*good, increment(ADA), replace(increment(ADA), precondition=AtVersion(9)))
     answers, changes = decide([good, bad, good])
     assert isinstance(answers[1], VersionMismatchError)
+    assert answers[1].refused_write == 2
     assert [event.session_sequence for event in changes.events] == [8, 9]
     assert changes.new_states == []
     assert changes.topics == [Topic(TopicKind.REQUEST, *REQUEST), Topic(TopicKind.SESSION, *SESSION)]

@@ -134,7 +134,7 @@ def test_an_item_is_announced_without_and_done_with_its_content() -> None:
     added = encode_event(_record(EventType.ITEM_ADDED, {"item": announced})).item_added.item
     done = encode_event(_record(EventType.ITEM_DONE, {}, item=item)).item_done.item
     assert not added.HasField("content")
-    assert done.content.json == b'{"parts":[]}'
+    assert done.content.json == '{"parts":[]}'
     done.ClearField("content")
     assert added == done
     assert done == pb.Item(

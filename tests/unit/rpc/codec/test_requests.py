@@ -37,7 +37,7 @@ def test_a_call_keeps_its_fields_as_sent() -> None:
     spec = pb.ActionSpec(
         flow_kind="chat",
         action="say",
-        input=Value(json=b" { }"),
+        input=Value(json=" { }"),
         session_id="s",
         user_id="u",
         org_id="o",
@@ -76,13 +76,13 @@ def test_calls_that_are_refused(
 def test_a_running_request() -> None:
     wire = encode_request(RECORD)
     assert wire.status == pb.ACTION_REQUEST_STATUS_IN_PROGRESS
-    assert wire.input.json == b'{"a":1}'
+    assert wire.input.json == '{"a":1}'
     assert not wire.HasField("output")
     assert not wire.HasField("failure")
     assert not wire.HasField("end_time")
     assert wire.start_time.seconds == 5
     assert wire.latest == Cursor(log_id="rl", sequence=0)
-    assert wire.meta.version == 1
+    assert (wire.meta.version, wire.meta.incarnation) == (1, "rl")
 
 
 def test_an_ended_request() -> None:
@@ -90,7 +90,7 @@ def test_an_ended_request() -> None:
     failure = Failure("ACTION_TIMEOUT", "took too long", retryable=True)
     wire = encode_request(replace(RECORD, head=head, failure=failure, output=b"null"))
     assert wire.status == pb.ACTION_REQUEST_STATUS_FAILED
-    assert wire.output.json == b"null"
+    assert wire.output.json == "null"
     assert (wire.failure.code, wire.failure.reason, wire.failure.domain) == (
         4,
         "ACTION_TIMEOUT",
@@ -98,6 +98,12 @@ def test_an_ended_request() -> None:
     )
     assert wire.end_time.seconds == wire.meta.update_time.seconds == 6
     assert (wire.meta.version, wire.cancel_requested, wire.latest.sequence) == (3, True, 9)
+
+
+@pytest.mark.parametrize("status", [RequestStatus.ABORTED, RequestStatus.INTERRUPTED])
+def test_a_stopped_request_says_why(status: RequestStatus) -> None:
+    wire = encode_request(replace(RECORD, head=replace(HEAD, status=status), reason="enough"))
+    assert wire.stop_reason == "enough"
 
 
 @pytest.mark.parametrize("status", RequestStatus)

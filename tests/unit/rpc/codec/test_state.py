@@ -39,7 +39,7 @@ from flowstate_server.state.operations import (
 )
 
 
-def _json(text: bytes) -> Value:
+def _json(text: str) -> Value:
     return Value(json=text)
 
 
@@ -49,22 +49,22 @@ BIG = 2**63 - 1
 @pytest.mark.parametrize(
     ("wire", "operation"),
     [
-        (pb.StateOp(path="", set=_json(b'{"a":1.0}')), SetValue((), {"a": 1.0})),
-        (pb.StateOp(path="/a~1b/c~0d", set=_json(b"null")), SetValue(("a/b", "c~d"), None)),
+        (pb.StateOp(path="", set=_json('{"a":1.0}')), SetValue((), {"a": 1.0})),
+        (pb.StateOp(path="/a~1b/c~0d", set=_json("null")), SetValue(("a/b", "c~d"), None)),
         (
-            pb.StateOp(path="", merge=pb.MergeOp(value=_json(b'{"n":9223372036854775807}'))),
+            pb.StateOp(path="", merge=pb.MergeOp(value=_json('{"n":9223372036854775807}'))),
             Merge((), {"n": BIG}),
         ),
         (pb.StateOp(path="/n", increment=pb.IncrementOp(by_int=0)), Increment(("n",), 0)),
         (pb.StateOp(path="/n", increment=pb.IncrementOp(by_int=-BIG - 1)), Increment(("n",), -BIG - 1)),
         (pb.StateOp(path="/n", increment=pb.IncrementOp(by_double=-0.0)), Increment(("n",), -0.0)),
         (
-            pb.StateOp(path="/l", append=pb.AppendOp(items=[_json(b"1"), _json(b'"x"')])),
+            pb.StateOp(path="/l", append=pb.AppendOp(items=[_json("1"), _json('"x"')])),
             Append(("l",), (1, "x")),
         ),
         (pb.StateOp(path="/a", remove=pb.RemoveOp(must_exist=True)), Remove(("a",), True)),
         (
-            pb.StateOp(path="/m", put_record=pb.PutRecordOp(key="k/~", value=_json(b"[]"))),
+            pb.StateOp(path="/m", put_record=pb.PutRecordOp(key="k/~", value=_json("[]"))),
             PutRecord(("m",), "k/~", []),
         ),
         (pb.StateOp(path="/m", delete_record=pb.DeleteRecordOp(key="k")), DeleteRecord(("m",), "k")),
@@ -80,17 +80,17 @@ def test_operations(wire: pb.StateOp, operation: Operation) -> None:
     ("wire", "refusal", "path"),
     [
         (pb.StateOp(path="/a"), ValidationFailedError, "op.op"),
-        (pb.StateOp(path="a", set=_json(b"1")), PathInvalidError, "op.path"),
-        (pb.StateOp(path="/a~2", set=_json(b"1")), PathInvalidError, "op.path"),
+        (pb.StateOp(path="a", set=_json("1")), PathInvalidError, "op.path"),
+        (pb.StateOp(path="/a~2", set=_json("1")), PathInvalidError, "op.path"),
         (pb.StateOp(path="", remove=pb.RemoveOp()), PathInvalidError, "op.path"),
         (pb.StateOp(path="/a", set=Value()), ValidationFailedError, "op.set"),
-        (pb.StateOp(path="/a", set=_json(b"")), JsonInvalidError, "op.set"),
-        (pb.StateOp(path="/a", set=_json(b"{")), JsonInvalidError, "op.set"),
-        (pb.StateOp(path="/a", set=_json(b'{"x":[1e999]}')), JsonNumberError, "op.set/x/0"),
-        (pb.StateOp(path="/a", set=_json(b"[" * 65 + b"]" * 65)), JsonLimitError, "op.set" + "/0" * 64),
-        (pb.StateOp(path="", set=_json(b"[]")), ValidationFailedError, "op.set"),
+        (pb.StateOp(path="/a", set=_json("")), JsonInvalidError, "op.set"),
+        (pb.StateOp(path="/a", set=_json("{")), JsonInvalidError, "op.set"),
+        (pb.StateOp(path="/a", set=_json('{"x":[1e999]}')), JsonNumberError, "op.set/x/0"),
+        (pb.StateOp(path="/a", set=_json("[" * 65 + "]" * 65)), JsonLimitError, "op.set" + "/0" * 64),
+        (pb.StateOp(path="", set=_json("[]")), ValidationFailedError, "op.set"),
         (pb.StateOp(path="", merge=pb.MergeOp()), ValidationFailedError, "op.merge.value"),
-        (pb.StateOp(path="", merge=pb.MergeOp(value=_json(b"1"))), ValidationFailedError, "op.merge.value"),
+        (pb.StateOp(path="", merge=pb.MergeOp(value=_json("1"))), ValidationFailedError, "op.merge.value"),
         (pb.StateOp(path="/n", increment=pb.IncrementOp()), ValidationFailedError, "op.increment.delta"),
         (
             pb.StateOp(path="/n", increment=pb.IncrementOp(by_double=float("nan"))),
@@ -98,7 +98,7 @@ def test_operations(wire: pb.StateOp, operation: Operation) -> None:
             "op.increment.by_double",
         ),
         (
-            pb.StateOp(path="/l", append=pb.AppendOp(items=[_json(b"1"), _json(b"x")])),
+            pb.StateOp(path="/l", append=pb.AppendOp(items=[_json("1"), _json("x")])),
             JsonInvalidError,
             "op.append.items[1]",
         ),
@@ -172,7 +172,7 @@ def test_preconditions(precondition: Precondition, text: str) -> None:
 
 def test_paths_of_a_commit_name_mutation_and_operation() -> None:
     request = _commit()
-    request.mutations.add(scope=ScopeRef(session_id="s")).ops.add(path="/a").set.json = b"{"
+    request.mutations.add(scope=ScopeRef(session_id="s")).ops.add(path="/a").set.json = "{"
     with pytest.raises(JsonInvalidError) as bad_json:
         decode_commit(request)
     assert bad_json.value.path == "mutations[1].ops[0].set"
@@ -214,7 +214,7 @@ def _view(text: bytes = b'{"n":1}', **fields: Any) -> StateView:
 def test_a_record_has_its_document_with_defaults() -> None:
     (record,) = encode_states([_view()]).records
     assert record.scope == ScopeRef(user_id="u1", flow_kind="chat")
-    assert record.state.json == b'{"n":1,"m":0}'
+    assert record.state.json == '{"n":1,"m":0}'
     assert record.meta.version == 3
     assert record.meta.update_time.nanos == 2_000
     assert (record.schema_hash, record.exists, record.changed) == (SCHEMA.hash, True, False)
@@ -222,7 +222,7 @@ def test_a_record_has_its_document_with_defaults() -> None:
 
 def test_a_record_that_no_flow_governs_has_its_document_as_stored() -> None:
     (record,) = encode_states([_view(b'{"a":1.0}', schema=None)]).records
-    assert record.state.json == b'{"a":1.0}'
+    assert record.state.json == '{"a":1.0}'
     assert record.schema_hash == ""
 
 

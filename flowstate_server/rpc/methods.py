@@ -1,0 +1,115 @@
+"""Every method that can be called, and what the server has to know of it. What is not in the table is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from flowstate_server.errors import AccessDeniedError, FeatureDisabledError
+from flowstate_server.model.identity import Plane
+
+PACKAGE = "flowstate.v1"
+
+
+class Method(NamedTuple):
+    """``plane`` is the least that a caller needs; ``None`` is for probes, which carry no credentials.
+
+    A method that is not ``served`` yet is refused as such, to those who may call it. One that starts a run is refused
+    while the server goes down.
+    """
+
+    plane: Plane | None = Plane.CLIENT
+    served: bool = True
+    starts_run: bool = False
+
+
+_OPEN = Method()
+_RUNS = Method(starts_run=True)
+_TRUSTED = Method(Plane.TRUSTED)
+_PROBE = Method(plane=None)
+_OPEN_LATER = Method(served=False)
+_TRUSTED_LATER = Method(Plane.TRUSTED, served=False)
+
+METHODS: Mapping[str, Method] = {
+    "FlowService/ListFlows": _OPEN,
+    "FlowService/GetFlow": _OPEN,
+    "FlowService/DispatchAction": _RUNS,
+    "FlowService/CallAction": _RUNS,
+    "FlowService/StreamAction": _RUNS,
+    "FlowService/GetActionRequest": _OPEN,
+    "FlowService/WaitActionRequest": _OPEN,
+    "FlowService/ListActionRequests": _OPEN_LATER,
+    "FlowService/CancelActionRequest": _OPEN,
+    "EventService/ListEvents": _OPEN,
+    "EventService/TailEvents": _OPEN,
+    "SessionService/CreateSession": _OPEN,
+    "SessionService/ResolveSession": _OPEN_LATER,
+    "SessionService/GetSession": _OPEN,
+    "SessionService/ListSessions": _OPEN,
+    "SessionService/UpdateSession": _OPEN_LATER,
+    "SessionService/DeleteSession": _OPEN_LATER,
+    "SessionService/ListItems": _OPEN_LATER,
+    "SessionService/AppendItems": _TRUSTED_LATER,
+    "SessionService/RemoveItems": _TRUSTED_LATER,
+    "SessionService/GetSnapshot": _OPEN,
+    "SessionService/WatchSnapshot": _OPEN_LATER,
+    "StateService/GetState": _TRUSTED,
+    "StateService/CommitState": _TRUSTED,
+    "StateService/DeleteState": _TRUSTED_LATER,
+    "ResourceService/GetResource": _OPEN_LATER,
+    "ResourceService/ListResources": _OPEN_LATER,
+    "ResourceService/PutResource": _TRUSTED_LATER,
+    "ResourceService/WriteContent": _TRUSTED_LATER,
+    "ResourceService/ReadContent": _OPEN_LATER,
+    "ResourceService/DeleteResource": _TRUSTED_LATER,
+    "JournalService/AppendJournal": _TRUSTED_LATER,
+    "JournalService/ListJournal": _TRUSTED_LATER,
+    "ServerService/GetServerInfo": _OPEN,
+    "grpc.health.v1.Health/Check": _PROBE,
+    "grpc.health.v1.Health/Watch": _PROBE,
+    # On only where the operator asked for it, and then for whoever may call at all.
+    "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": _OPEN,
+}
+"""As ``Service/Method``; those of other packages with the package."""
+
+OWN_METHODS: Mapping[str, Method] = {
+    name: method for name, method in METHODS.items() if not name.startswith("grpc.")
+}
+"""Those of ``flowstate.v1``."""
+
+SERVED_SERVICES = tuple(
+    {f"{PACKAGE}.{name.partition('/')[0]}": None for name, method in OWN_METHODS.items() if method.served}
+)
+"""Full names of our services of which at least one method is served."""
+
+
+def short_name(path: str) -> str:
+    """``Service/Method`` of a gRPC path; methods of other packages keep theirs."""
+    return path.removeprefix("/").removeprefix(PACKAGE + ".")
+
+
+def is_probe(name: str) -> bool:
+    """Whether the method is answered to whoever asks."""
+    method = METHODS.get(name)
+    return method is not None and method.plane is None
+
+
+def starts_run(name: str) -> bool:
+    method = METHODS.get(name)
+    return method is not None and method.starts_run
+
+
+def check_method(name: str, plane: Plane) -> None:
+    """Raises unless a caller on ``plane`` may call the method, and it is served.
+
+    Raises:
+        AccessDeniedError: it may not.
+        FeatureDisabledError: it is not served yet.
+    """
+    method = METHODS.get(name)
+    if method is None:
+        raise AccessDeniedError("the method is not open to callers")
+    if method.plane is Plane.TRUSTED and plane is not Plane.TRUSTED:
+        raise AccessDeniedError("the method needs the trusted plane")
+    if not method.served:
+        raise FeatureDisabledError(name)
