@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from itertools import pairwise
 
 from flowstate_server.engine.recorder import Recorder
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import StoreUnavailableError
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.items import Audience
+from flowstate_server.model.json_values import decode_json
 from flowstate_server.model.scopes import RequestKey, SessionKey
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
@@ -33,7 +35,7 @@ class SlowStore(MemoryStore):
     def __init__(self) -> None:
         super().__init__()
         self.asked = asyncio.Semaphore(0)
-        self.attempts = 0
+        self.attempts: list[float] = []
         self.away = False
         self.without_room = 0
         """So many commits fail."""
@@ -41,7 +43,7 @@ class SlowStore(MemoryStore):
         self.committed: list[str] = []
 
     async def commit(self, batch: Batch) -> CommitResult:
-        self.attempts += 1
+        self.attempts.append(asyncio.get_running_loop().time())
         self.asked.release()
         await self.letting.wait()
         if self.away or self.without_room:
@@ -63,13 +65,18 @@ def event(name: str) -> Event:
     return Event(EventType.CUSTOM, name.encode(), CLIENT)
 
 
+async def time_to_flush() -> None:
+    """What was held before would be flushed now, if the flush before it had ended: its timer is due before this one."""
+    await asyncio.sleep(2 * QUICK.flush_after)
+
+
 async def test_what_is_emitted_during_a_slow_flush_is_flushed_after_it() -> None:
     store = SlowStore()
     run = recorder(store)
     run.hold(event("1"))
     await store.asked.acquire()
     run.hold(event("2"))
-    await asyncio.sleep(0.05)  # the time to flush passes while the first flush waits
+    await time_to_flush()
     store.letting.set()
     await until(lambda: store.committed == ["1", "2"])
     run.hold(event("3"))
@@ -82,10 +89,17 @@ async def test_deltas_of_one_item_go_on_flowing_after_a_slow_flush() -> None:
     run.hold(event("1"))
     await store.asked.acquire()
     run.hold_delta("item", 0, "a", CLIENT, ())
-    await asyncio.sleep(0.05)
+    await time_to_flush()
     store.letting.set()
     run.hold_delta("item", 1, "b", CLIENT, ())
-    await until(lambda: len(store.committed) == 2)
+    await until(lambda: len(store.committed) >= 2)
+    run.hold_delta("item", 2, "c", CLIENT, ())
+    await until(lambda: len(store.committed) >= 3)
+    assert store.committed[0] == "1"
+    assert [decode_json(delta) for delta in store.committed[1:]] == [
+        {"item_id": "item", "index": 0, "text": "ab"},
+        {"item_id": "item", "index": 2, "text": "c"},
+    ]
 
 
 async def test_a_write_does_not_overtake_what_was_emitted_before_it() -> None:
@@ -125,9 +139,11 @@ async def test_a_store_that_is_away_is_asked_ever_more_rarely() -> None:
     for number in range(4):
         run.hold(event(str(number)))
     waiting = asyncio.create_task(run.room())
-    await asyncio.sleep(0.5)
+    await until(lambda: len(store.attempts) >= 8)
     assert not waiting.done()
-    assert 2 <= store.attempts <= 15  # 1, 2, 4, 8, ... milliseconds apart, not one after another
+    pauses = [later - earlier for earlier, later in pairwise(store.attempts)]
+    for number, pause in enumerate(pauses):
+        assert pause > 0.9 * QUICK.flush_after * 2**number, pauses
     store.away = False
     await soon(waiting)
     assert store.committed == ["0", "1", "2", "3"]
