@@ -51,7 +51,7 @@ lint: $(READY) ## Style of protos and code, and the walls between the modules
 	$(BIN)/buf format --diff --exit-code
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/lint-imports --no-logo
+	$(BIN)/lint-imports --no-logo --config walls.toml
 
 types: $(READY) ## Type-check
 	$(BIN)/mypy $(CHECKED)

@@ -6,15 +6,15 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 from flowstate_server.engine.bindings import Bindings
-from flowstate_server.engine.dispatcher import Dispatcher
-from flowstate_server.engine.live_tail import Events
-from flowstate_server.engine.requests import Requests
-from flowstate_server.engine.sessions import Sessions
+from flowstate_server.engine.logs.live_tail import Events
+from flowstate_server.engine.records.sessions import Sessions
+from flowstate_server.engine.records.snapshots import Snapshots
+from flowstate_server.engine.records.states import States
+from flowstate_server.engine.runs.dispatcher import Dispatcher
+from flowstate_server.engine.runs.requests import Requests
+from flowstate_server.engine.runs.supervisor import Supervisor
+from flowstate_server.engine.runs.sweeper import Sweeper
 from flowstate_server.engine.settings import EngineSettings
-from flowstate_server.engine.snapshots import Snapshots
-from flowstate_server.engine.states import States
-from flowstate_server.engine.supervisor import Supervisor
-from flowstate_server.engine.sweeper import Sweeper
 from flowstate_server.flows.registry import FlowRegistry
 from flowstate_server.stores.contract.store import Store
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from flowstate_server.engine.calls import ActionCall, Dispatched
+from flowstate_server.engine.calls.runs import ActionCall, Dispatched
 from flowstate_server.engine.engine import Engine
 from flowstate_server.errors import ServiceError
 from flowstate_server.model.identity import Principal

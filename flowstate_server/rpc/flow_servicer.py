@@ -7,7 +7,8 @@ from contextlib import aclosing
 
 from flowstate.v1 import flow_service_pb2 as pb
 from flowstate.v1.flow_service_pb2_grpc import FlowServiceServicer
-from flowstate_server.engine.calls import Dispatched, TailCall, Waited
+from flowstate_server.engine.calls.logs import TailCall
+from flowstate_server.engine.calls.runs import Dispatched, Waited
 from flowstate_server.engine.engine import Engine
 from flowstate_server.errors import FeatureDisabledError
 from flowstate_server.model.ids import check_id

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import cast
 
 from flowstate.v1.event_service_pb2 import TailEventsResponse
-from flowstate_server.engine.calls import TailCall, TailFrame
+from flowstate_server.engine.calls.logs import TailCall, TailFrame
 from flowstate_server.engine.engine import Engine
 from flowstate_server.rpc.call_context import current_call
 from flowstate_server.rpc.codec.tails import encode_frame

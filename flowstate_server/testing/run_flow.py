@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from flowstate_server.engine.calls import ActionCall, TailBatch, TailCall
+from flowstate_server.engine.calls.logs import TailBatch, TailCall
+from flowstate_server.engine.calls.runs import ActionCall
 from flowstate_server.engine.engine import Engine
 from flowstate_server.flows.flow import Flow
 from flowstate_server.flows.history import HistoryItem

@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from flowstate_server.app import create_flowstate
-from flowstate_server.engine.calls import ActionCall
+from flowstate_server.engine.calls.runs import ActionCall
 from flowstate_server.engine.engine import Engine
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import InternalError, LeaseLostError

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 from itertools import pairwise
 
-from flowstate_server.engine.recorder import Recorder
+from flowstate_server.engine.runs.recorder import Recorder
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import StoreUnavailableError
 from flowstate_server.model.events import Event, EventType

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flowstate.v1 import flow_service_pb2 as pb
 from flowstate.v1.types_pb2 import RecordMeta
-from flowstate_server.engine.calls import ActionCall
+from flowstate_server.engine.calls.runs import ActionCall
 from flowstate_server.model.ids import check_id
 from flowstate_server.model.records import RequestHead, RequestRecord, RequestStatus
 from flowstate_server.rpc.codec.failures import encode_failure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flowstate.v1 import types_pb2 as pb
-from flowstate_server.engine.calls import ScopeTarget
+from flowstate_server.engine.calls.state import ScopeTarget
 from flowstate_server.model.ids import check_id
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.rpc.message_fields import required, under

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flowstate.v1 import session_service_pb2 as pb
 from flowstate.v1.types_pb2 import RecordMeta
-from flowstate_server.engine.calls import CreatedSession, NewSession, SessionQuery, SessionView
+from flowstate_server.engine.calls.sessions import CreatedSession, NewSession, SessionQuery, SessionView
 from flowstate_server.model.ids import check_id
 from flowstate_server.rpc.codec.time import encode_time
 from flowstate_server.rpc.json_values import decode_text, encode_value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flowstate.v1 import session_service_pb2 as pb
-from flowstate_server.engine.calls import ScopeProjection, Selector, Snapshot
+from flowstate_server.engine.calls.sessions import ScopeProjection, Selector, Snapshot
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.rpc.codec.failures import encode_failure
 from flowstate_server.rpc.codec.scopes import decode_scope_kind, encode_scope_kind

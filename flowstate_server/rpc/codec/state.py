@@ -8,7 +8,7 @@ from typing import Any
 
 from flowstate.v1 import state_service_pb2 as pb
 from flowstate.v1.types_pb2 import Precondition as WirePrecondition, ScopeRef
-from flowstate_server.engine.calls import (
+from flowstate_server.engine.calls.state import (
     AtVersion,
     Exists,
     Precondition,

@@ -6,7 +6,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from flowstate.v1 import event_service_pb2 as pb
 from flowstate.v1.types_pb2 import END_REASON_REPLAY_DONE, END_REASON_TERMINAL, Cursor
-from flowstate_server.engine.calls import (
+from flowstate_server.engine.calls.logs import (
     EventList,
     LogCursor,
     TailBatch,

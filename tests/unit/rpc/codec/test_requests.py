@@ -7,7 +7,8 @@ from google.protobuf.duration_pb2 import Duration
 
 from flowstate.v1 import event_service_pb2 as events, flow_service_pb2 as pb
 from flowstate.v1.types_pb2 import Cursor, Value
-from flowstate_server.engine.calls import ActionCall, LogCursor, TailCall, TailEnded
+from flowstate_server.engine.calls.logs import LogCursor, TailCall, TailEnded
+from flowstate_server.engine.calls.runs import ActionCall
 from flowstate_server.errors import ValidationFailedError
 from flowstate_server.model.records import Failure, RequestHead, RequestRecord, RequestStatus
 from flowstate_server.model.scopes import RequestKey, SessionKey

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from flowstate.v1 import state_service_pb2 as pb
 from flowstate.v1.types_pb2 import Precondition, ScopeRef, Value
-from flowstate_server.engine.calls import ScopeTarget, StateCommitted, StateView
+from flowstate_server.engine.calls.state import ScopeTarget, StateCommitted, StateView
 from flowstate_server.errors import (
     JsonInvalidError,
     JsonLimitError,

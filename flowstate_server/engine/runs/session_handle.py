@@ -8,10 +8,10 @@ from typing import Any, Generic
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
-from flowstate_server.engine.items import RunHistory
-from flowstate_server.engine.recorder import Recorder
-from flowstate_server.engine.scope_handle import BlockScope, RunScope
-from flowstate_server.engine.session_fields import check_session_fields
+from flowstate_server.engine.records.session_fields import check_session_fields
+from flowstate_server.engine.runs.items import RunHistory
+from flowstate_server.engine.runs.recorder import Recorder
+from flowstate_server.engine.runs.scope_handle import BlockScope, RunScope
 from flowstate_server.flows.context import SessionHandle, SessionIdentity, SessionItems, SessionMetadata
 from flowstate_server.model.json_values import JsonObject
 from flowstate_server.model.records import RequestHead, SessionRecord

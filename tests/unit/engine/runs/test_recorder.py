@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from flowstate_server.engine.recorder import Recorder
+from flowstate_server.engine.runs.recorder import Recorder
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import InternalError, LeaseLostError, StoreUnavailableError
 from flowstate_server.model.events import Event, EventType

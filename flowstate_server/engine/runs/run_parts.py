@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from flowstate_server.engine.items import RunItems
-from flowstate_server.engine.recorder import Recorder
-from flowstate_server.engine.scope_handle import RunScope
-from flowstate_server.engine.session_handle import RunSession
+from flowstate_server.engine.runs.items import RunItems
+from flowstate_server.engine.runs.recorder import Recorder
+from flowstate_server.engine.runs.scope_handle import RunScope
+from flowstate_server.engine.runs.session_handle import RunSession
 from flowstate_server.flows.flow import Flow
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.records import RequestHead

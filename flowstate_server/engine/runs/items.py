@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from flowstate_server.engine.recorder import Recorder
+from flowstate_server.engine.runs.recorder import Recorder
+from flowstate_server.engine.runs.store_outage import once_back
 from flowstate_server.engine.settings import EngineSettings
-from flowstate_server.engine.store_outage import once_back
 from flowstate_server.errors import MessageTooLargeError, ValidationFailedError, Violation
 from flowstate_server.flows.context import ItemStream, SessionItems
 from flowstate_server.flows.history import HistoryItem, Tokens, Turns, select_history

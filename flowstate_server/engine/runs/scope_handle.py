@@ -11,10 +11,10 @@ from typing import Any, Generic
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
-from flowstate_server.engine.keyed_locks import KeyedLocks
-from flowstate_server.engine.recorder import Recorder
+from flowstate_server.engine.runs.keyed_locks import KeyedLocks
+from flowstate_server.engine.runs.recorder import Recorder
+from flowstate_server.engine.runs.store_outage import once_back
 from flowstate_server.engine.state_change import ChangeRules, state_change
-from flowstate_server.engine.store_outage import once_back
 from flowstate_server.errors import ConcurrentModificationError, VersionMismatchError
 from flowstate_server.flows.scope import ScopeHandle, ScopeWriter, StateBatch
 from flowstate_server.model.records import StateRecord

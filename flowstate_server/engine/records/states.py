@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flowstate_server.engine.bindings import Bindings, check_binding, check_owner
-from flowstate_server.engine.calls import ScopeTarget, StateCommit, StateCommitted, StateMutation, StateView
+from flowstate_server.engine.calls.state import (
+    ScopeTarget,
+    StateCommit,
+    StateCommitted,
+    StateMutation,
+    StateView,
+)
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.engine.state_change import ChangeRules, state_change
 from flowstate_server.errors import (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TypeVar
 
-from flowstate_server.engine.block_context import BlockContext
-from flowstate_server.engine.run_parts import RunParts
+from flowstate_server.engine.runs.block_context import BlockContext
+from flowstate_server.engine.runs.run_parts import RunParts
 from flowstate_server.flows.block import Block
 from flowstate_server.model.clock import SECOND
 from flowstate_server.model.events import Event, EventType

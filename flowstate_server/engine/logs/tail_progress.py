@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 
-from flowstate_server.engine.calls import (
+from flowstate_server.engine.calls.logs import (
     LogCursor,
     TailBatch,
     TailCaughtUp,

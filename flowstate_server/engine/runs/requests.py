@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from flowstate_server.engine.bindings import check_owner
-from flowstate_server.engine.calls import Waited
+from flowstate_server.engine.calls.runs import Waited
+from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.settings import EngineSettings
-from flowstate_server.engine.supervisor import Supervisor
 from flowstate_server.errors import RequestNotFoundError, ValidationFailedError, Violation
 from flowstate_server.model.identity import Principal
 from flowstate_server.model.ids import check_id

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pydantic import BaseModel
 
 from flowstate_server.engine.bindings import Binding, Bindings
-from flowstate_server.engine.calls import ActiveRequest, LogCursor, ScopeProjection, Selector, Snapshot
+from flowstate_server.engine.calls.logs import LogCursor
+from flowstate_server.engine.calls.sessions import ActiveRequest, ScopeProjection, Selector, Snapshot
 from flowstate_server.engine.state_change import shared_scopes
 from flowstate_server.errors import (
     SessionNotFoundError,

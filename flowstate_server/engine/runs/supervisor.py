@@ -8,7 +8,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from flowstate_server.engine.run import Run
+from flowstate_server.engine.runs.run import Run
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import LeaseLostError, ServiceError, StoreUnavailableError
 from flowstate_server.model.clock import micros

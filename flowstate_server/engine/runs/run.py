@@ -8,15 +8,15 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from flowstate_server.engine.block_executor import BlockExecutor, elapsed_since
-from flowstate_server.engine.failures import (
+from flowstate_server.engine.runs.block_executor import BlockExecutor, elapsed_since
+from flowstate_server.engine.runs.failures import (
     ACTION_TIMEOUT,
     failure_of,
     failure_payload,
 )
-from flowstate_server.engine.run_parts import RunParts
+from flowstate_server.engine.runs.run_parts import RunParts
+from flowstate_server.engine.runs.store_outage import FIRST_PAUSE, LONGEST_PAUSE
 from flowstate_server.engine.settings import EngineSettings
-from flowstate_server.engine.store_outage import FIRST_PAUSE, LONGEST_PAUSE
 from flowstate_server.errors import (
     ActionError,
     LeaseLostError,

@@ -6,8 +6,8 @@ import asyncio
 import logging
 from dataclasses import dataclass, field
 
+from flowstate_server.engine.runs.store_outage import LONGEST_PAUSE, once_back
 from flowstate_server.engine.settings import EngineSettings
-from flowstate_server.engine.store_outage import LONGEST_PAUSE, once_back
 from flowstate_server.errors import MessageTooLargeError, ServiceError, StoreUnavailableError
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.items import Audience

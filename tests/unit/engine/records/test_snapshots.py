@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from flowstate_server.engine.calls import NewSession, ScopeProjection, SessionQuery
+from flowstate_server.engine.calls.sessions import NewSession, ScopeProjection, SessionQuery
 from flowstate_server.engine.engine import Engine
-from flowstate_server.engine.page_token import PageTokens
+from flowstate_server.engine.records.page_token import PageTokens
 from flowstate_server.errors import PageTokenInvalidError
 from flowstate_server.flows import ClientView, Context, Flow, Session, action, define_flow, handler
 from flowstate_server.flows.registry import FlowRegistry

@@ -7,8 +7,8 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 
+from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.settings import EngineSettings
-from flowstate_server.engine.supervisor import Supervisor
 from flowstate_server.errors import LeaseLostError, RequestTerminalError, StoreUnavailableError
 from flowstate_server.model.clock import micros
 from flowstate_server.model.events import EventType

@@ -9,9 +9,9 @@ from typing import Any, Protocol, TypeVar, cast
 
 from pydantic import BaseModel
 
-from flowstate_server.engine.run_parts import RunParts
-from flowstate_server.engine.scope_handle import BlockScope
-from flowstate_server.engine.session_handle import BlockSession
+from flowstate_server.engine.runs.run_parts import RunParts
+from flowstate_server.engine.runs.scope_handle import BlockScope
+from flowstate_server.engine.runs.session_handle import BlockSession
 from flowstate_server.errors import ValidationFailedError, Violation
 from flowstate_server.flows.block import Block
 from flowstate_server.flows.context import SEEN_BY_ALL, Context, ItemStream, SessionHandle

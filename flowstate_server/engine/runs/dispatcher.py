@@ -18,17 +18,17 @@ from flowstate_server.engine.bindings import (
     claimed_org,
     claimed_user,
 )
-from flowstate_server.engine.calls import ActionCall, Dispatched
-from flowstate_server.engine.items import RunHistory, RunItems
-from flowstate_server.engine.keyed_locks import KeyedLocks
-from flowstate_server.engine.recorder import Recorder
-from flowstate_server.engine.run import Run
-from flowstate_server.engine.run_parts import RunParts
-from flowstate_server.engine.scope_handle import RunScope
-from flowstate_server.engine.session_handle import RunSession
+from flowstate_server.engine.calls.runs import ActionCall, Dispatched
+from flowstate_server.engine.runs.items import RunHistory, RunItems
+from flowstate_server.engine.runs.keyed_locks import KeyedLocks
+from flowstate_server.engine.runs.recorder import Recorder
+from flowstate_server.engine.runs.run import Run
+from flowstate_server.engine.runs.run_parts import RunParts
+from flowstate_server.engine.runs.scope_handle import RunScope
+from flowstate_server.engine.runs.session_handle import RunSession
+from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.engine.state_change import ChangeRules, shared_scopes
-from flowstate_server.engine.supervisor import Supervisor
 from flowstate_server.errors import (
     LeaseLostError,
     MessageTooLargeError,

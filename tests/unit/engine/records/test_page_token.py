@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flowstate_server.engine.page_token import PageTokens
+from flowstate_server.engine.records.page_token import PageTokens
 from flowstate_server.errors import PageTokenInvalidError
 
 TOKENS = PageTokens("key")

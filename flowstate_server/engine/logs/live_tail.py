@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from flowstate_server.engine.bindings import Bindings, check_owner
-from flowstate_server.engine.calls import EventList, LogCursor, TailCall, TailFrame
-from flowstate_server.engine.projection import EventProjector
+from flowstate_server.engine.calls.logs import EventList, LogCursor, TailCall, TailFrame
+from flowstate_server.engine.logs.projection import EventProjector
+from flowstate_server.engine.logs.tail_progress import TailProgress
 from flowstate_server.engine.settings import EngineSettings
-from flowstate_server.engine.tail_progress import TailProgress
 from flowstate_server.errors import (
     CursorAheadError,
     CursorInvalidError,

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from flowstate_server.engine.bindings import Bindings, binding_of, check_binding, claimed_org, claimed_user
-from flowstate_server.engine.calls import CreatedSession, NewSession, SessionPage, SessionQuery, SessionView
-from flowstate_server.engine.page_token import PageTokens
-from flowstate_server.engine.session_fields import check_session_fields
+from flowstate_server.engine.calls.sessions import (
+    CreatedSession,
+    NewSession,
+    SessionPage,
+    SessionQuery,
+    SessionView,
+)
+from flowstate_server.engine.records.page_token import PageTokens
+from flowstate_server.engine.records.session_fields import check_session_fields
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import (
     AccessDeniedError,

@@ -1,0 +1,86 @@
+"""Pages and tails of logs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flowstate_server.model.events import EventRecord
+from flowstate_server.model.frozen import frozen
+
+
+@frozen
+class LogCursor:
+    """A place in a log: everything up to ``sequence`` was seen. ``log_id`` names the log's incarnation."""
+
+    log_id: str
+    sequence: int
+
+
+@frozen
+class TailCall:
+    """Which log to follow and from where: after ``cursor``, or only what is new (``latest``).
+
+    ``heartbeat`` is in seconds (0: the default). ``replay_only`` ends after what is there.
+    """
+
+    request_id: str
+    cursor: LogCursor = LogCursor("", 0)
+    latest: bool = False
+    heartbeat: float = 0.0
+    replay_only: bool = False
+
+
+@frozen
+class TailStarted:
+    cursor: LogCursor
+    earliest: int
+    latest: int
+    heartbeat: float
+
+
+@frozen
+class TailBatch:
+    """Events as the caller's plane may see them, at least one. ``after`` is the cursor before the batch."""
+
+    cursor: LogCursor
+    events: Sequence[EventRecord]
+    after: int
+
+
+@frozen
+class TailTrimmed:
+    """Transient events between ``first`` and ``last`` were swept before the caller came; the cursor has not moved."""
+
+    cursor: LogCursor
+    first: int
+    last: int
+
+
+@frozen
+class TailCaughtUp:
+    cursor: LogCursor
+
+
+@frozen
+class TailHeartbeat:
+    cursor: LogCursor
+    latest: int
+
+
+@frozen
+class TailEnded:
+    """The log has ended (``terminal``), or a ``replay_only`` tail has shown what was there."""
+
+    cursor: LogCursor
+    final: int
+    terminal: bool
+
+
+TailFrame = TailStarted | TailBatch | TailTrimmed | TailCaughtUp | TailHeartbeat | TailEnded
+
+
+@frozen
+class EventList:
+    events: Sequence[EventRecord]
+    cursor: LogCursor
+    end_of_log: bool

@@ -1,0 +1,37 @@
+"""Calls of actions and what became of them."""
+
+from __future__ import annotations
+
+from flowstate_server.model.frozen import frozen
+from flowstate_server.model.records import RequestRecord
+
+
+@frozen
+class ActionCall:
+    """A call of an action with its fields as sent (empty where not sent); ``input`` is JSON text, unchecked.
+
+    ``execution_timeout`` is in seconds.
+    """
+
+    flow_kind: str
+    action: str
+    input: bytes = b"null"
+    session_id: str = ""
+    user_id: str = ""
+    org_id: str = ""
+    request_id: str = ""
+    execution_timeout: float | None = None
+
+
+@frozen
+class Dispatched:
+    """The stored request; ``attached`` when the call repeated an earlier one and nothing was written."""
+
+    request: RequestRecord
+    attached: bool
+
+
+@frozen
+class Waited:
+    request: RequestRecord
+    done: bool

@@ -1,0 +1,91 @@
+"""Sessions, their lists and snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import field
+
+from flowstate_server.engine.calls.logs import LogCursor
+from flowstate_server.model.clock import Micros
+from flowstate_server.model.frozen import frozen
+from flowstate_server.model.json_values import Json
+from flowstate_server.model.records import Failure, SessionRecord
+from flowstate_server.model.scopes import ScopeKind
+
+
+@frozen
+class NewSession:
+    """A session to create; ``metadata`` is JSON text, unchecked (empty: none)."""
+
+    flow_kind: str
+    session_id: str = ""
+    user_id: str = ""
+    org_id: str = ""
+    title: str = ""
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    metadata: bytes = b""
+
+
+@frozen
+class SessionView:
+    record: SessionRecord
+    activity_time: Micros
+
+
+@frozen
+class CreatedSession:
+    """``session`` holds the id and version only when ``replayed``."""
+
+    session: SessionView
+    replayed: bool
+
+
+@frozen
+class SessionQuery:
+    """Which sessions to list; empty parts do not filter. ``page_size`` as sent (0: default)."""
+
+    flow_kind: str = ""
+    user_id: str = ""
+    include_ephemeral: bool = False
+    page_size: int = 0
+    page_token: str = ""
+
+
+@frozen
+class SessionPage:
+    sessions: Sequence[SessionView]
+    next_page_token: str
+
+
+@frozen
+class Selector:
+    """Part of a snapshot: some names of a scope, or all of them when ``names`` is empty."""
+
+    scope: ScopeKind
+    names: tuple[str, ...] = ()
+
+
+@frozen
+class ScopeProjection:
+    """What clients may see of a scope: values by name, and the failures of derived ones by name."""
+
+    scope: ScopeKind
+    version: int
+    values: Mapping[str, Json]
+    failures: Mapping[str, Failure] = field(default_factory=dict)
+
+
+@frozen
+class ActiveRequest:
+    request_id: str
+    cursor: LogCursor
+
+
+@frozen
+class Snapshot:
+    session_id: str
+    scopes: Sequence[ScopeProjection]
+    active: Sequence[ActiveRequest]
+    cursor: LogCursor
+    time: Micros

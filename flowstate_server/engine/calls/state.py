@@ -1,0 +1,77 @@
+"""Reads and commits of state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flowstate_server.model.frozen import frozen
+from flowstate_server.model.json_values import JsonObject
+from flowstate_server.model.records import StateRecord
+from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.state.operations import Operation
+from flowstate_server.state.schema import StateSchema
+from flowstate_server.stores.contract.writes import AtVersion, Exists, Precondition
+
+__all__ = [
+    "AtVersion",
+    "Exists",
+    "Precondition",
+    "ScopeTarget",
+    "StateCommit",
+    "StateCommitted",
+    "StateMutation",
+    "StateView",
+]
+
+
+@frozen
+class ScopeTarget:
+    """A scope as a caller names it: its kind and bare id, and the flow whose schema governs the write."""
+
+    kind: ScopeKind
+    id: str
+    flow_kind: str = ""
+
+
+@frozen
+class StateMutation:
+    target: ScopeTarget
+    operations: tuple[Operation, ...]
+    precondition: Precondition | None = None
+
+
+@frozen
+class StateCommit:
+    """Mutations that are committed all or not at all. ``fingerprint`` is that of the message as sent."""
+
+    mutations: tuple[StateMutation, ...]
+    idempotency_key: str = ""
+    fingerprint: str = ""
+    request_id: str = ""
+
+
+@frozen
+class StateView:
+    """A state record as callers see it; ``schema`` is that of the flow that governs it, if there is one."""
+
+    target: ScopeTarget
+    record: StateRecord
+    schema: StateSchema | None
+    changed: bool = False
+
+    @property
+    def state(self) -> JsonObject:
+        """The state with the schema's defaults for what was never written."""
+        state = self.record.state
+        return state if self.schema is None else self.schema.with_defaults(state)
+
+    @property
+    def schema_hash(self) -> str:
+        """Empty where no flow governs the record."""
+        return "" if self.schema is None else self.schema.hash
+
+
+@frozen
+class StateCommitted:
+    views: Sequence[StateView]
+    replayed: bool

@@ -1,0 +1,1 @@
+"""Logs: what was written, read and followed."""

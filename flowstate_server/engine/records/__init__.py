@@ -1,0 +1,1 @@
+"""Sessions, states and snapshots: reading and writing what is kept."""

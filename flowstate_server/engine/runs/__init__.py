@@ -1,0 +1,1 @@
+"""Runs: from a call of an action to the end of its request."""
