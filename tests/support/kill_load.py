@@ -200,6 +200,7 @@ class Load:
     def assert_finished(self, database: sqlite3.Connection) -> None:
         """As :meth:`assert_kept`, after the end of the load: every call was answered."""
         self.assert_kept(database)
+        assert self.series
         assert all(series.acknowledged == len(series.asked) for series in self.series)
         assert sorted(self.shared_versions) == list(range(1, self.shared_asked + 1))
 
