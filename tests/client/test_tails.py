@@ -128,7 +128,7 @@ async def test_heartbeats_keep_a_silent_tail_alive_and_move_the_cursor(
     async def quiet(request: Any, context: Any) -> AsyncIterator[Tail]:
         yield server.events.started(request.after.sequence)
         for beat in range(8):  # events that are not for this caller pass by: the cursor moves
-            await asyncio.sleep(0.12)
+            await asyncio.sleep(0.12)  # over all longer than the silence that the watchdog bears
             yield server.events.heartbeat_frame(beat)
         yield server.events.batch(7, server.events.log.events[7:8])
         yield server.events.ended(8)

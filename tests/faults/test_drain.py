@@ -108,7 +108,7 @@ async def _refusals(flows: FlowServiceStub) -> set[Reason]:
             # What reaches a server that is just leaving gRPC itself cancels.
             if error.code() is not grpc.StatusCode.CANCELLED:
                 reasons.add(read_refusal(error).reason)
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # each that comes early enough leaves a run behind
 
 
 def _assert_seen(tails: Sequence[Sequence[Event]], last: str) -> None:
