@@ -4,8 +4,8 @@ import json
 import signal
 
 from flowstate_client import FlowStateClient, RequestNotFound, RequestStatus, RunHandle
+from flowstate_server.testing.waiting import until
 from tests.cli.flowstate_command import flowstate, started
-from tests.support.waiting import until
 
 
 def test_it_prints_the_output_as_one_line_of_json(chat_server: str) -> None:

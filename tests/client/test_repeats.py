@@ -26,10 +26,10 @@ from flowstate_client.config import Backoff
 from flowstate_client.ids import new_request_id
 from flowstate_client.retry import Outage
 from flowstate_client.testing import FaultProxy, GrpcProxy
+from flowstate_server.testing.waiting import until
 from tests.client.conftest import FAST
 from tests.client.fake_tails import refuse
 from tests.client.fakes import FakeServer
-from tests.support.waiting import until
 
 
 def failing(times: int, *refusal: Any, **more: Any) -> Callable[[Any, Any], Awaitable[None]]:

@@ -31,6 +31,7 @@ from flowstate_server.stores.contract.writes import (
     RenewLease,
 )
 from flowstate_server.stores.sqlite import SqliteStore
+from flowstate_server.testing.waiting import PATIENCE, soon, until
 from tests.support.held_commits import (
     HeldCommits,
     is_dispatch,
@@ -39,7 +40,6 @@ from tests.support.held_commits import (
     is_renewal,
     replace_commit,
 )
-from tests.support.waiting import PATIENCE, soon, until
 
 SHORT = EngineSettings(lease=0.3, cancel_grace=0.5)
 LONG = EngineSettings(lease=60.0, cancel_grace=0.5)

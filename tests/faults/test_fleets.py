@@ -18,14 +18,14 @@ from flowstate_client.testing import FaultProxy
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.testing.history import History, Recorder, require_history
 from flowstate_server.testing.history.recorded_client import RecordedStates
+from flowstate_server.testing.server_process import ServerProcess, server_processes
+from flowstate_server.testing.waiting import until
 from tests.support import fault_flows
 from tests.support.as_sqlite import as_sqlite
 from tests.support.full_disk import CAN_FAIL_WRITES, fail_writes, let_write
 from tests.support.kill_load import CONFIG, Load, load_on
 from tests.support.ports import lasting_port
 from tests.support.postgres_server import PostgresServer, execute
-from tests.support.server_process import ServerProcess, server_processes
-from tests.support.waiting import until
 from tests.support.whole_database import assert_whole, unfinished
 
 APP = "tests.support.fault_flows:app"

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from flowstate_client import RequestStatus
+from flowstate_server.testing.server_process import server_process
+from flowstate_server.testing.waiting import until
 from tests.support.kill_load import load_on
 from tests.support.ports import lasting_port
-from tests.support.server_process import server_process
-from tests.support.waiting import until
 from tests.support.whole_database import (
     INTERRUPTED,
     assert_whole,

@@ -29,12 +29,12 @@ from flowstate_server.stores.contract.writes import (
 )
 from flowstate_server.stores.sqlite import SqliteStore
 from flowstate_server.testing.server import running_server
+from flowstate_server.testing.server_process import server_process
+from flowstate_server.testing.waiting import soon, until
 from tests.support.fault_flows import KIND
 from tests.support.full_disk import fail_writes, let_write, linux
 from tests.support.held_commits import replace_commit
 from tests.support.kill_load import load_on
-from tests.support.server_process import server_process
-from tests.support.waiting import soon, until
 from tests.support.whole_database import INTERRUPTED, assert_whole, opened, statuses_of, unfinished
 
 APP = "tests.support.fault_flows:app"

@@ -8,10 +8,10 @@ from typing import Any
 
 from flowstate_client import FlowStateClient, RequestStatus, Trimmed
 from flowstate_client.testing import record_events
+from flowstate_server.testing.server_process import server_process
+from flowstate_server.testing.waiting import soon, until
 from tests.support.fault_flows import KIND, Job
 from tests.support.ports import lasting_port
-from tests.support.server_process import server_process
-from tests.support.waiting import soon, until
 from tests.support.whole_database import opened
 
 APP = "tests.support.fault_flows:app"

@@ -17,8 +17,8 @@ from flowstate_server.stores.contract.writes import FenceProcess, RenewLease
 from flowstate_server.stores.filesystem import FilesystemStore
 from flowstate_server.stores.memory import MemoryStore
 from flowstate_server.stores.sqlite import SqliteStore
+from flowstate_server.testing.waiting import until
 from tests.stores.sqlite import batches
-from tests.support.waiting import until
 
 HOUR = 3_600 * SECOND
 REQUEST = RequestKey("acme", "req_1")

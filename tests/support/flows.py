@@ -348,3 +348,5 @@ def make_app() -> FlowState:
 
 
 app = make_app()
+APP = "tests.support.flows:app"
+"""What a server process serves them as."""

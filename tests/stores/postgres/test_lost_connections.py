@@ -13,9 +13,9 @@ from flowstate_client.testing import FaultProxy
 from flowstate_server.errors import StoreUnavailableError
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.postgres import PostgresStore, connections
+from flowstate_server.testing.waiting import soon, until
 from tests.stores.sqlite import batches
 from tests.support.postgres_server import connection, execute, fetch
-from tests.support.waiting import soon, until
 
 U1 = user_scope("u1")
 OTHERS = (

@@ -10,7 +10,7 @@ import pytest
 
 from flowstate_server.flows import threads
 from flowstate_server.flows.threads import DaemonThreads
-from tests.support.waiting import until
+from flowstate_server.testing.waiting import until
 
 
 async def test_reuses_threads_that_have_nothing_to_do() -> None:

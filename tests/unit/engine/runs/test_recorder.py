@@ -10,8 +10,8 @@ import pytest
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import InternalError, LeaseLostError, StoreUnavailableError
 from flowstate_server.model.json_values import decode_json
+from flowstate_server.testing.waiting import soon
 from tests.support.commit_log import CLIENT, GUARD, WRITE, CommitLog, event, names_of, recorder
-from tests.support.waiting import soon
 
 PATIENT = EngineSettings(flush_after=3600)
 
