@@ -85,7 +85,7 @@ def projection(snapshot: Snapshot, session: SessionKey, scopes: Iterable[ScopeKe
     active = tuple(
         one.head
         for one in snapshot.requests.values()
-        if one.head.session == session and not one.head.status.terminal
+        if one.head.session == session and not one.head.status.ended
     )
     head = snapshot.session_heads[session]
     return Projection(own(record), head, states(snapshot, scopes), active, time_of(snapshot))
@@ -95,7 +95,7 @@ def unfinished(snapshot: Snapshot, process: str) -> Sequence[RequestRecord]:
     return [
         replace(one, input=b"")
         for one in snapshot.requests.values()
-        if one.head.process == process and not one.head.status.terminal
+        if one.head.process == process and not one.head.status.ended
     ]
 
 

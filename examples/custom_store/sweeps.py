@@ -28,7 +28,7 @@ def without_idempotency_keys(snapshot: Snapshot, now: Micros, limit: int) -> tup
 
 
 def without_processes(snapshot: Snapshot, limit: int) -> tuple[Snapshot, int]:
-    busy = {one.head.process for one in snapshot.requests.values() if not one.head.status.terminal}
+    busy = {one.head.process for one in snapshot.requests.values() if not one.head.status.ended}
     over = (one.process for one in snapshot.processes.values() if one.fenced and one.process not in busy)
     gone = set(islice(over, limit))
     kept = {name: one for name, one in snapshot.processes.items() if name not in gone}
@@ -41,4 +41,4 @@ def _is_over(snapshot: Snapshot, event: EventRecord, before: Micros) -> bool:
     if not event.request_id:
         return event.time <= before
     head = snapshot.requests[RequestKey(event.session.tenant, event.request_id)].head
-    return head.status.terminal and head.end_time <= before
+    return head.status.ended and head.end_time <= before

@@ -56,15 +56,27 @@ class SessionHead:
 
 
 class RequestStatus(StrEnum):
+    """Where a request stands: open (queued, in progress, suspended) or ended."""
+
+    QUEUED = "queued"
     IN_PROGRESS = "in_progress"
+    SUSPENDED = "suspended"
     COMPLETED = "completed"
     FAILED = "failed"
     ABORTED = "aborted"
     INTERRUPTED = "interrupted"
 
     @property
-    def terminal(self) -> bool:
-        return self is not RequestStatus.IN_PROGRESS
+    def ended(self) -> bool:
+        """Whether the request has its outcome, and nothing follows."""
+        return self not in OPEN_STATUSES
+
+    @property
+    def open(self) -> bool:
+        return self in OPEN_STATUSES
+
+
+OPEN_STATUSES = frozenset((RequestStatus.QUEUED, RequestStatus.IN_PROGRESS, RequestStatus.SUSPENDED))
 
 
 @frozen
@@ -153,10 +165,17 @@ class StateRecord:
 
     @property
     def state(self) -> JsonObject:
-        """The parsed ``text``, parsed once. Never modify it: others hold the same value."""
+        """The parsed ``text``, parsed once. Never modify it: others hold the same value.
+
+        Raises:
+            ValueError: it was damaged in its store; names the record.
+        """
         state = self._state
         if state is None:
-            state = cast(JsonObject, decode_json(self.text))
+            try:
+                state = cast(JsonObject, decode_json(self.text))
+            except ValueError as error:
+                raise ValueError(f"the text of {self.key} can't be understood") from error
             object.__setattr__(self, "_state", state)
         return state
 

@@ -21,6 +21,8 @@ STATUS_NUMBERS = {
     RequestStatus.FAILED: 2,
     RequestStatus.ABORTED: 3,
     RequestStatus.INTERRUPTED: 4,
+    RequestStatus.QUEUED: 5,
+    RequestStatus.SUSPENDED: 6,
 }
 
 EVENT_NUMBERS = {

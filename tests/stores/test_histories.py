@@ -152,7 +152,7 @@ async def _tail(scene: Scene, after: int) -> list[Entry]:
             if page.end < page.head.sequence:
                 after = page.end
                 continue
-            if page.head.status.terminal:
+            if page.head.status.ended:
                 return seen
             after = max(after, page.end)
             await watch.wait()

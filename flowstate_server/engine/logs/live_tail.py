@@ -74,8 +74,8 @@ class Events:
                 if progress.position == page.head.sequence:
                     for frame in progress.caught_up():
                         yield frame
-                    if page.head.status.terminal or call.replay_only:
-                        yield progress.ended(terminal=page.head.status.terminal)
+                    if page.head.status.ended or call.replay_only:
+                        yield progress.ended(terminal=page.head.status.ended)
                         return
                     while not await _woken(watch, progress.patience):
                         yield progress.heartbeat(page.head.sequence)

@@ -161,7 +161,7 @@ class States:
         if record is None:
             raise RequestNotFoundError(target.id)
         check_owner(principal, record.head, record.org_id)
-        if writing and record.head.status.terminal:
+        if writing and record.head.status.ended:
             raise RequestTerminalError(target.id)
         return _Resolved(request_scope(key), self._registry.get(record.flow_kind), RequireRun(key, None))
 

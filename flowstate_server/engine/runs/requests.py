@@ -45,7 +45,7 @@ class Requests:
                     await run.ended.wait()
             except TimeoutError:
                 return Waited(await self.get(principal, request_id), done=False)
-            if run.head.status.terminal:
+            if run.head.status.ended:
                 return Waited(run.record, done=True)
         return await self._wait_elsewhere(principal, request_id, timeout)
 
@@ -55,7 +55,7 @@ class Requests:
             problem = f"must be at most {MAX_REASON_BYTES} bytes of UTF-8"
             raise ValidationFailedError((Violation("reason", "too_long", problem),))
         record = await self.get(principal, request_id)
-        if record.head.status.terminal:
+        if record.head.status.ended:
             return record
         await self._store.commit((RequestCancel(record.key, reason),))
         run = self._supervisor.find(record.key)
@@ -70,9 +70,9 @@ class Requests:
             async with asyncio.timeout(timeout):
                 with self._store.watch((Topic(TopicKind.REQUEST, *key),)) as watch:
                     record = await self.get(principal, request_id)
-                    while not record.head.status.terminal:
+                    while not record.head.status.ended:
                         await watch.wait()
                         record = await self.get(principal, request_id)
         except TimeoutError:
             pass
-        return Waited(record, done=record.head.status.terminal)
+        return Waited(record, done=record.head.status.ended)

@@ -13,7 +13,9 @@ from flowstate_server.rpc.json_values import decode_text
 from flowstate_server.rpc.message_fields import required, under
 
 _STATUS = {
+    RequestStatus.QUEUED: pb.ACTION_REQUEST_STATUS_QUEUED,
     RequestStatus.IN_PROGRESS: pb.ACTION_REQUEST_STATUS_IN_PROGRESS,
+    RequestStatus.SUSPENDED: pb.ACTION_REQUEST_STATUS_SUSPENDED,
     RequestStatus.COMPLETED: pb.ACTION_REQUEST_STATUS_COMPLETED,
     RequestStatus.FAILED: pb.ACTION_REQUEST_STATUS_FAILED,
     RequestStatus.ABORTED: pb.ACTION_REQUEST_STATUS_ABORTED,
@@ -76,6 +78,6 @@ def set_request(message: pb.ActionRequest, record: RequestRecord) -> None:
 
 def _set_meta(meta: RecordMeta, head: RequestHead) -> None:
     """A request is written when it is created, when its cancel is stored and when it ends."""
-    meta.version = 1 + head.cancel_requested + head.status.terminal
+    meta.version = 1 + head.cancel_requested + head.status.ended
     set_time(meta.create_time, head.create_time)
     set_time(meta.update_time, head.end_time or head.create_time)

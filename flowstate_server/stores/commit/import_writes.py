@@ -44,6 +44,6 @@ def _touch_requests(work: WorkingSet, events: Iterable[EventRecord]) -> None:
 def _put_request(work: WorkingSet, request: RequestRecord) -> None:
     if work.requests.get(request.key) is None:
         work.created.put(request.key, request)
-    elif request.head.status.terminal:
+    elif request.head.status.ended:
         work.outcomes.put(request.key, Outcome(request.key, request.output, request.failure))
     work.requests.put(request.key, request.head)

@@ -55,7 +55,7 @@ def known_request(work: WorkingSet, key: RequestKey) -> RequestHead:
 
 def running_request(work: WorkingSet, key: RequestKey) -> RequestHead:
     head = known_request(work, key)
-    if head.status.terminal:
+    if head.status.ended:
         raise RequestTerminalError(key.request_id)
     return head
 

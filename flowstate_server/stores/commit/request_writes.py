@@ -68,7 +68,7 @@ def require_run(work: WorkingSet, write: RequireRun) -> WriteResult:
 
 def request_cancel(work: WorkingSet, write: RequestCancel) -> WriteResult:
     head = known_request(work, write.request)
-    if head.status.terminal or head.cancel_requested:
+    if head.status.ended or head.cancel_requested:
         return WriteResult(id=write.request.request_id, changed=False)
     write.reason.encode()
     work.requests.put(head.key, replace(head, cancel_requested=True, cancel_reason=write.reason))
@@ -79,7 +79,7 @@ def finish_request(work: WorkingSet, write: FinishRequest) -> WriteResult:
     head = running_request(work, write.request)
     if write.swept is not None:
         _require_fenced_owner(work, head, write.swept)
-    if not write.status.terminal or not write.event.terminal:
+    if not write.status.ended or not write.event.terminal:
         raise ValueError("a request ends with a terminal status and a terminal event")
     payload: dict[str, Json] = {**write.payload, "scope_versions": _scope_versions(work, write.scopes)}
     head = log_request_events(work, head, (Event(write.event, encode_json(payload), _FOR_CLIENTS),))

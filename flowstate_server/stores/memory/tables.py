@@ -104,10 +104,10 @@ class Tables:
         head = request.head
         known = self.requests.get(head.key)
         self.requests[head.key] = request
-        if not head.status.terminal:
+        if not head.status.ended:
             self.active.setdefault(head.session, {})[head.key] = None
             self.running.setdefault(head.process, {})[head.key] = None
-        elif known is None or not known.head.status.terminal:
+        elif known is None or not known.head.status.ended:
             _discard(self.active, head.session, head.key)
             _discard(self.running, head.process, head.key)
             if head.key in self._with_transient:

@@ -104,7 +104,7 @@ class KnownRows:
             self.processes[process.process] = process
 
     def _put_request(self, head: RequestHead, numbers: rows.Numbers) -> None:
-        if head.status.terminal:
+        if head.status.ended:
             self.requests.pop(head.key, None)
             self._forget_state(request_scope(head.key))
         else:

@@ -125,7 +125,7 @@ def _request_problems(
         problems.append("its session is missing")
     if log.newest > head.sequence:
         problems.append(f"its log goes to {log.newest}, its counter only to {head.sequence}")
-    if head.status.terminal:
+    if head.status.ended:
         if not log.ends or log.newest != head.sequence:
             problems.append("it has ended, its log has not")
     elif log.ends:

@@ -285,7 +285,7 @@ def _behind(events: Sequence[EventRecord]) -> list[Json]:
 
 def _begun(request: RequestRecord) -> RequestRecord:
     """The request before its end: an ended one's events could not be appended."""
-    if not request.head.status.terminal:
+    if not request.head.status.ended:
         return request
     head = replace(request.head, status=RequestStatus.IN_PROGRESS, turn=0, end_time=0)
     return replace(request, head=head, output=None, failure=None)

@@ -200,7 +200,7 @@ async def _is_whole(store: Store, scene: Scene) -> bool:
     turns = await store.read_turns(scene.session, "log-session-1", newest=1000)
     items = [record for record in turns if record.request_id == scene.request.request_id]
     unfinished = {one.key for one in await store.read_unfinished(PROCESS, limit=1000)}
-    ended = request.head.status.terminal
+    ended = request.head.status.ended
     assert (len(events), len(items), request.head.sequence) == ((2, 1, 2) if ended else (0, 0, 0))
     assert (request.head.turn > 0) == (request.output is not None) == ended
     assert (scene.request in unfinished) != ended

@@ -161,7 +161,7 @@ async def check_cancel_is_asked_for_once(harness: StoreHarness) -> None:
     second = await store.commit((RequestCancel(scene.request, "again"),))
     assert (first.results[0].changed, second.results[0].changed) == (True, False)
     head = await head_of(store, scene.request)
-    assert (head.cancel_requested, head.cancel_reason, head.status.terminal) == (True, "why", False)
+    assert (head.cancel_requested, head.cancel_reason, head.status.ended) == (True, "why", False)
     assert list(await store.read_cancelled(PROCESS)) == [head]
     assert list(await store.read_cancelled("other")) == []
     await scene.finish(RequestStatus.ABORTED)

@@ -73,7 +73,7 @@ async def check_ends_and_cancels_stay_in_their_tenant(harness: StoreHarness) -> 
     await store.commit((RequestCancel(one.request, "why"),))
     assert [head.key for head in await store.read_cancelled(PROCESS)] == [one.request]
     await one.finish()
-    assert not (await head_of(store, other.request)).status.terminal
+    assert not (await head_of(store, other.request)).status.ended
     assert [request.key for request in await store.read_unfinished(PROCESS, limit=10)] == [other.request]
     [item] = await store.read_turns(one.session, "log-session-1", newest=10)
     assert item.item.item_id == "item-one"

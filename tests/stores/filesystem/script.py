@@ -125,7 +125,7 @@ async def check_steps(store: FilesystemStore, steps: int) -> None:
     head = request.head
     assert session.title == ("Holidays" if steps >= 8 else "")
     assert head.cancel_requested == (steps >= 6)
-    assert (head.status.terminal, head.turn, request.output) == (
+    assert (head.status.ended, head.turn, request.output) == (
         (True, 1, b'"done"') if steps >= 7 else (False, 0, None)
     )
     assert ((await store.load_states([request_scope(REQUEST)]))[request_scope(REQUEST)].version) == (
