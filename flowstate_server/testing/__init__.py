@@ -1,4 +1,19 @@
-"""For tests of FlowState, of flows and of stores: shipped, never imported by the server."""
+"""For tests of FlowState, of flows and of stores: shipped, never imported by the server.
+
+==================  ================================================================================================
+``run_flow``        one action, without a server
+``server``          a server in the process of the test
+``server_process``  servers in processes of their own, which can be killed, frozen and started again
+``fixtures``        a server for pytest
+``waiting``         waiting for what happens, rather than for time to pass
+``child_signals``   processes that mind their signals, however the tests were started
+``store_contract``  what every store must keep
+``history``         whether what some callers were told of the same records can be true
+==================  ================================================================================================
+
+Each is a module or package here; ``run_flow`` can be had from this one. Faults on the way to a server are in
+``flowstate_client.testing``.
+"""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from typing import Any
 from typer.testing import CliRunner
 
 from flowstate_server.cli.application import application
+from flowstate_server.testing.child_signals import with_default_signals
 
 CHECKOUT = Path(__file__).parents[2]
 SECONDS = 30
@@ -46,7 +47,7 @@ def completed(*arguments: str, cwd: Path = CHECKOUT) -> Done:
 def started(*arguments: str, cwd: Path = CHECKOUT, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """Start it; what is still running at the end of the ``with`` is killed."""
     process = subprocess.Popen(
-        _command(arguments),
+        with_default_signals(sys.executable, "-m", "flowstate_server", *arguments),
         cwd=cwd,
         env=_environment(environment),
         stdout=subprocess.PIPE,
@@ -70,10 +71,6 @@ def told(process: subprocess.Popen[str], event: str) -> dict[str, Any]:
     said: dict[str, Any] = json.loads(line)
     assert said["event"] == event
     return said
-
-
-def _command(arguments: tuple[str, ...]) -> list[str]:
-    return [sys.executable, "-m", "flowstate_server", *arguments]
 
 
 def _environment(extra: dict[str, str]) -> dict[str, str]:

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-import asyncio
 import json
 import signal
 
 from flowstate_client import FlowStateClient, RequestNotFound, RequestStatus, RunHandle
+from flowstate_server.testing.waiting import until
 from tests.cli.flowstate_command import flowstate, started
 
 
@@ -95,9 +95,13 @@ async def test_ctrl_c_leaves_the_run_alone(slow_server: str) -> None:
 async def _known(client: FlowStateClient, request_id: str) -> RunHandle:
     """The run, as soon as the server knows it."""
     run = client.flows.handle(request_id)
-    while True:
+
+    async def known() -> bool:
         try:
             await run.get()
-            return run
         except RequestNotFound:
-            await asyncio.sleep(0.02)
+            return False
+        return True
+
+    await until(known)
+    return run

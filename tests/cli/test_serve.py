@@ -68,6 +68,7 @@ async def test_a_signal_waits_for_runs_that_are_under_way() -> None:
         async with FlowStateClient.connect(told(process, "listening")["address"], user="u") as client:
             run = await client.flows.dispatch("slow", "nap", 0.5)
             result = asyncio.create_task(run.result(str))
+            # The wait is to be there before the signal, and nothing tells that it is.
             await asyncio.sleep(0.1)
             process.terminate()
             assert await result == "rested"

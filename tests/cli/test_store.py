@@ -17,9 +17,10 @@ import pytest
 
 from flowstate_server.stores.contract.writes import RenewLease
 from flowstate_server.stores.sqlite.store import SqliteStore
+from flowstate_server.testing.server_process import server_process
 from tests.support.filled_store import PROCESS, fill
+from tests.support.flows import APP
 from tests.support.postgres_server import fresh_database
-from tests.support.server_process import server_process
 
 SESSIONS = 20
 
@@ -64,7 +65,7 @@ def test_problems_are_told_one_by_one(filled: str) -> None:
 
 @pytest.mark.parametrize("command", [("check",), ("copy", "memory")])
 async def test_a_store_in_use_is_left_alone(filled: str, command: tuple[str, ...]) -> None:
-    async with server_process(store=filled) as server:
+    async with server_process(APP, store=filled) as server:
         arguments = (*command[:1], filled, *command[1:])
         code, events, problem = await asyncio.to_thread(run, *arguments)
         assert (code, events) == (1, [])
@@ -74,7 +75,7 @@ async def test_a_store_in_use_is_left_alone(filled: str, command: tuple[str, ...
 
 
 async def test_a_store_in_use_is_migrated(filled: str) -> None:
-    async with server_process(store=filled):
+    async with server_process(APP, store=filled):
         assert (await asyncio.to_thread(run, "migrate", filled))[0] == 0
 
 

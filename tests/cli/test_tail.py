@@ -86,7 +86,9 @@ def test_a_token_decides_whose_requests_are_seen(tmp_path: Path) -> None:
 
 def test_the_trusted_plane_shows_what_is_internal(slow_server: str) -> None:
     flowstate("call", "slow", "nap", "0.0", "--request-id", "inside", "--server", slow_server)
-    assert "asleep" not in flowstate("tail", "inside", "--server", slow_server).stdout
+    shown = flowstate("tail", "inside", "--server", slow_server).stdout
+    assert "request.completed" in shown
+    assert "asleep" not in shown
     assert "asleep" in flowstate("tail", "inside", "--server", slow_server, "--trusted").stdout
 
 

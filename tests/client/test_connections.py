@@ -284,6 +284,7 @@ async def test_of_several_servers_one_is_enough(server: FakeServer) -> None:
     for _ in range(5):
         async with FlowStateClient.connect(targets, config=FAST) as client:
             await client.flows.dispatch("chat", "say")
+    assert len(server.flows.seen) == 5
 
 
 @pytest.mark.parametrize("targets", [[], [""], ["a:1", "b"], ["a:1", "dns:///b"], ["a :1"], ["a:1", "b:x"]])

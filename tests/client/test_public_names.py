@@ -5,7 +5,10 @@ from __future__ import annotations
 import inspect
 import types
 
+import pytest
+
 import flowstate_client
+import flowstate_client.testing
 
 UNDOCUMENTED = {"Plane", "MetadataProvider", "UNSET"}  # aliases and a constant, which cannot hold one
 
@@ -20,10 +23,11 @@ def test_all_names_what_is_imported() -> None:
     assert len(flowstate_client.__all__) == len(public)
 
 
-def test_everything_public_is_documented() -> None:
+@pytest.mark.parametrize("package", [flowstate_client, flowstate_client.testing])
+def test_everything_public_is_documented(package: types.ModuleType) -> None:
     missing = []
-    for name in sorted(set(flowstate_client.__all__) - UNDOCUMENTED):
-        cls = getattr(flowstate_client, name)
+    for name in sorted(set(package.__all__) - UNDOCUMENTED):
+        cls = getattr(package, name)
         if not (cls.__doc__ or "").strip() or cls.__doc__.startswith(f"{name}("):
             missing.append(name)
         for attribute, value in vars(cls).items():

@@ -26,6 +26,7 @@ from flowstate_client.config import Backoff
 from flowstate_client.ids import new_request_id
 from flowstate_client.retry import Outage
 from flowstate_client.testing import FaultProxy, GrpcProxy
+from flowstate_server.testing.waiting import until
 from tests.client.conftest import FAST
 from tests.client.fake_tails import refuse
 from tests.client.fakes import FakeServer
@@ -47,12 +48,14 @@ def failing(times: int, *refusal: Any, **more: Any) -> Callable[[Any, Any], Awai
 UNAVAILABLE = (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
 
 
-def test_ids_sort_by_time() -> None:
-    first = new_request_id()
-    time.sleep(0.002)
-    second = new_request_id()
-    assert first < second
-    assert re.fullmatch(r"req_[0-9a-hjkmnp-tv-z]{26}", first)
+def test_ids_sort_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time_ns()
+    made: list[str] = []
+    for milliseconds in range(100):
+        monkeypatch.setattr(time, "time_ns", lambda at=milliseconds: now + at * 1_000_000)
+        made.append(new_request_id())
+    assert made == sorted(made)
+    assert re.fullmatch(r"req_[0-9a-hjkmnp-tv-z]{26}", made[0])
 
 
 async def test_a_dispatch_is_repeated_with_its_id(server: FakeServer, client: FlowStateClient) -> None:
@@ -103,7 +106,9 @@ async def test_a_refused_connection_is_repeated(
 ) -> None:
     await proxy.refuse()
     creating = asyncio.create_task(proxied.sessions.create("chat"))
-    await asyncio.sleep(0.1)
+    assert proxied._open is not None
+    channel = proxied._open.caller.channels.unary
+    await until(lambda: channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE)
     assert not creating.done()
     await proxy.accept()
     assert (await creating).id == "sess_1"

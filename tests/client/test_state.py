@@ -214,7 +214,7 @@ async def test_a_lost_race_is_run_again_on_the_fresh_state(
 
 async def test_a_change_of_nothing_writes_nothing(server: FakeServer, client: FlowStateClient) -> None:
     assert await client.state.session("s").atomic_state(lambda state: None) == StateWrite(0, False)
-    assert all(isinstance(request, state_service_pb2.GetStateRequest) for request in server.state.seen)
+    assert [type(request) for request in server.state.seen] == [state_service_pb2.GetStateRequest]
 
 
 async def test_too_many_lost_races(server: FakeServer, client: FlowStateClient) -> None:

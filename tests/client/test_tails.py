@@ -61,10 +61,9 @@ async def test_cut_connections_leave_no_hole_and_no_repeat(
         await log.finish()
         seen += [event async for event in events]
     assert sequences(seen) == list(range(1, 62))
-    assert len(server.events.requests) > 3
-    assert all(
-        request.after.log_id == "log-1" for request in server.events.requests[1:] if request.after.sequence
-    )
+    resumed = [request.after.log_id for request in server.events.requests if request.after.sequence]
+    assert len(resumed) >= 3
+    assert set(resumed) == {"log-1"}
 
 
 async def test_a_cut_in_the_middle_of_a_frame(
@@ -129,7 +128,7 @@ async def test_heartbeats_keep_a_silent_tail_alive_and_move_the_cursor(
     async def quiet(request: Any, context: Any) -> AsyncIterator[Tail]:
         yield server.events.started(request.after.sequence)
         for beat in range(8):  # events that are not for this caller pass by: the cursor moves
-            await asyncio.sleep(0.12)
+            await asyncio.sleep(0.12)  # over all longer than the silence that the watchdog bears
             yield server.events.heartbeat_frame(beat)
         yield server.events.batch(7, server.events.log.events[7:8])
         yield server.events.ended(8)

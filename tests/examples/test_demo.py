@@ -5,12 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from flowstate_server.testing.child_signals import with_default_signals
+
 CHECKOUT = Path(__file__).parents[2]
 
 
 def test_the_demo_goes_on_with_its_conversation_in_a_second_server(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "examples.chat.demo"],
+        with_default_signals(sys.executable, "-m", "examples.chat.demo"),
         cwd=CHECKOUT,
         env={"TMPDIR": str(tmp_path)},
         capture_output=True,
@@ -36,7 +38,7 @@ def test_the_demo_goes_on_with_its_conversation_in_a_second_server(tmp_path: Pat
 
 def test_in_trouble_the_demo_shows_the_log_of_the_server(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "examples.chat.demo"],
+        with_default_signals(sys.executable, "-m", "examples.chat.demo"),
         cwd=CHECKOUT,
         env={"TMPDIR": str(tmp_path), "FLOWSTATE_LEASE": "soon"},
         capture_output=True,

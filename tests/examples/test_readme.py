@@ -69,10 +69,12 @@ def test_the_token_file_is_one(tmp_path: Path) -> None:
 
 def test_the_settings_named_are_settings_with_those_defaults() -> None:
     rows = re.findall(r"^\| (`FLOWSTATE_.*?) \| (.*?) \|", TEXT, re.MULTILINE)
-    assert len(rows) > 8
+    checked = 0
     for variables, defaults in rows:
         names = re.findall(r"`FLOWSTATE_(\w+)`", variables)
         for name, default in zip(names, re.findall(r"`([^`]+)`", defaults), strict=False):
             if name != "LOG_LEVEL":
                 loaded = Settings.load({f"FLOWSTATE_{name}": default})
                 assert getattr(loaded, name.lower()) == getattr(Settings(), name.lower()), name
+                checked += 1
+    assert checked > 8

@@ -12,8 +12,8 @@ from flowstate_server.flows import ActionError, Audience, Context, action, defin
 from flowstate_server.stores.contract.writes import Batch, ChangeState, CommitResult, FinishRequest
 from flowstate_server.stores.sqlite import SqliteStore
 from flowstate_server.testing.server import running_server
+from flowstate_server.testing.waiting import soon
 from tests.support.held_commits import replace_commit
-from tests.support.waiting import soon
 
 NOT_UTF_8 = "half of a pair: \ud83d"
 

@@ -19,9 +19,9 @@ from flowstate.v1.flow_service_pb2_grpc import FlowServiceStub
 from flowstate_client import CustomEvent, Event, FlowStateClient, RunHandle
 from flowstate_client.testing import record_events
 from flowstate_server.errors import Reason
+from flowstate_server.testing.server_process import ServerProcess, server_process, server_processes
+from flowstate_server.testing.waiting import soon, until
 from tests.support.fault_flows import KIND
-from tests.support.server_process import ServerProcess, server_process, server_processes
-from tests.support.waiting import soon, until
 from tests.support.whole_database import INTERRUPTED, assert_whole, opened, statuses_of, unfinished
 from tests.support.wire import read_refusal
 
@@ -108,7 +108,7 @@ async def _refusals(flows: FlowServiceStub) -> set[Reason]:
             # What reaches a server that is just leaving gRPC itself cancels.
             if error.code() is not grpc.StatusCode.CANCELLED:
                 reasons.add(read_refusal(error).reason)
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # each that comes early enough leaves a run behind
 
 
 def _assert_seen(tails: Sequence[Sequence[Event]], last: str) -> None:

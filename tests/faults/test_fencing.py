@@ -31,6 +31,7 @@ from flowstate_server.stores.contract.writes import (
     RenewLease,
 )
 from flowstate_server.stores.sqlite import SqliteStore
+from flowstate_server.testing.waiting import PATIENCE, soon, until
 from tests.support.held_commits import (
     HeldCommits,
     is_dispatch,
@@ -39,7 +40,6 @@ from tests.support.held_commits import (
     is_renewal,
     replace_commit,
 )
-from tests.support.waiting import PATIENCE, soon, until
 
 SHORT = EngineSettings(lease=0.3, cancel_grace=0.5)
 LONG = EngineSettings(lease=60.0, cancel_grace=0.5)
@@ -304,7 +304,7 @@ async def test_a_queue_of_writes_longer_than_a_lease_costs_no_lease(path: Path) 
     crowded = replace(SHORT, lease=1.5)
 
     def slow(record: StateRecord) -> Changed:
-        time.sleep(0.01)
+        time.sleep(0.01)  # three seconds over all, two leases
         return Changed({}, b'{"count": %d}' % (record.version + 1))
 
     async with server(path, crowded) as busy, server(path) as other:
@@ -315,7 +315,7 @@ async def test_a_queue_of_writes_longer_than_a_lease_costs_no_lease(path: Path) 
         queue = asyncio.gather(*(busy.store.commit(write) for _ in range(300)))
         while not queue.done():
             await other.engine.sweeper.end_orphans()
-            await asyncio.sleep(0.05)
+            await asyncio.wait((queue,), timeout=0.05)
         assert time.monotonic() - began > 2 * crowded.lease
         busy.block.go.set()
         assert (await busy.ended("r")).head.status is RequestStatus.COMPLETED
@@ -329,7 +329,7 @@ async def test_a_request_whose_dispatch_is_under_way_at_the_close_ends_as_interr
             dispatching = asyncio.create_task(closing.dispatch("r"))
             await soon(created.reached.wait())
             close = asyncio.create_task(closing.engine.close())
-            await asyncio.sleep(0.05)
+            await until(lambda: closing.engine.supervisor._stopping)
             created.go()
             await soon(asyncio.gather(close, dispatching))
         assert (await other.ended("r")).head.status is RequestStatus.INTERRUPTED

@@ -18,14 +18,14 @@ from flowstate_client.testing import FaultProxy
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.testing.history import History, Recorder, require_history
 from flowstate_server.testing.recorded_client import RecordedStates
+from flowstate_server.testing.server_process import ServerProcess, server_processes
+from flowstate_server.testing.waiting import until
 from tests.support import fault_flows
 from tests.support.as_sqlite import as_sqlite
 from tests.support.full_disk import CAN_FAIL_WRITES, fail_writes, let_write
 from tests.support.kill_load import CONFIG, Load, load_on
 from tests.support.ports import lasting_port
 from tests.support.postgres_server import PostgresServer, execute
-from tests.support.server_process import ServerProcess, server_processes
-from tests.support.waiting import until
 from tests.support.whole_database import assert_whole, unfinished
 
 APP = "tests.support.fault_flows:app"
@@ -92,7 +92,7 @@ def _killing(servers: Sequence[ServerProcess], chance: random.Random) -> Fault:
     async def kill() -> None:
         server = chance.choice(servers)
         server.kill()
-        await asyncio.sleep(chance.uniform(0, 0.3))
+        await asyncio.sleep(chance.uniform(0, 0.3))  # others may notice, or not
         await server.start()
 
     return kill
@@ -106,7 +106,7 @@ def _filling(servers: Sequence[ServerProcess], chance: random.Random) -> Fault:
             return
         for server in servers:
             fail_writes(server)
-        await asyncio.sleep(chance.uniform(0.2, 1.0))
+        await asyncio.sleep(chance.uniform(0.2, 1.0))  # for longer than a client's first repeats
         for server in servers:
             let_write(server)
 
@@ -141,7 +141,7 @@ async def _broken_in_turn(
         end = time.monotonic() + seconds
         for fault in cycle(faults):
             await load.busy()
-            await asyncio.sleep(chance.uniform(0, 0.3))
+            await asyncio.sleep(chance.uniform(0, 0.3))  # so that it comes at any moment of the load
             await fault()
             answered = len(load.shared_versions)
             await until(
@@ -185,7 +185,7 @@ async def _record(target: str, recorder: Recorder, chance: random.Random, over: 
                         batch.user(other, flow_kind=fault_flows.KIND).inc_state(count=2)
                 case _:
                     await states.user(one, flow_kind=fault_flows.KIND).inc_state(count=1)
-            await asyncio.sleep(chance.uniform(0, 0.05))
+            await asyncio.sleep(chance.uniform(0, 0.05))  # leaves room for the load, which is what is broken
 
 
 async def _stop(servers: Sequence[ServerProcess]) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from flowstate_client import RequestStatus
+from flowstate_server.testing.server_process import server_process
+from flowstate_server.testing.waiting import until
 from tests.support.kill_load import load_on
 from tests.support.ports import lasting_port
-from tests.support.server_process import server_process
-from tests.support.waiting import until
 from tests.support.whole_database import (
     INTERRUPTED,
     assert_whole,
@@ -37,7 +37,7 @@ async def test_killed_under_load_it_keeps_what_it_acknowledged(path: Path, kills
         async with load_on(server.target, chance) as load:
             for kill in range(kills):
                 await load.busy()
-                await asyncio.sleep(chance.uniform(0, 0.5))
+                await asyncio.sleep(chance.uniform(0, 0.5))  # to be killed anywhere in the load
                 server.kill()
                 with opened(copy_database(path, path.parent / "left")) as left:
                     assert_whole(left)

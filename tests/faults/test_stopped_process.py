@@ -10,9 +10,9 @@ from pathlib import Path
 from flowstate_client import CustomEvent, Event, FlowStateClient, RequestInterrupted
 from flowstate_client.testing import record_events
 from flowstate_server.stores.sqlite.turns import Turns
+from flowstate_server.testing.server_process import server_processes
+from flowstate_server.testing.waiting import soon, until
 from tests.support.fault_flows import KIND
-from tests.support.server_process import server_processes
-from tests.support.waiting import soon, until
 from tests.support.whole_database import STATE_CHANGE, assert_whole, opened, unfinished
 
 APP = "tests.support.fault_flows:app"

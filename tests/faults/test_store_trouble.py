@@ -17,14 +17,24 @@ from pydantic import BaseModel
 from flowstate_client import ClientConfig, FlowStateClient, RequestStatus, RunHandle, Unavailable
 from flowstate_client.testing import record_events
 from flowstate_server.engine.settings import EngineSettings
+from flowstate_server.errors import StoreUnavailableError
 from flowstate_server.flows import Action, Audience, Context, action, define_flow, handler
+from flowstate_server.stores.contract.writes import (
+    AppendEvents,
+    Batch,
+    ChangeState,
+    CommitResult,
+    FinishRequest,
+    Write,
+)
 from flowstate_server.stores.sqlite import SqliteStore
 from flowstate_server.testing.server import running_server
+from flowstate_server.testing.server_process import server_process
+from flowstate_server.testing.waiting import soon, until
 from tests.support.fault_flows import KIND
 from tests.support.full_disk import fail_writes, let_write, linux
+from tests.support.held_commits import replace_commit
 from tests.support.kill_load import load_on
-from tests.support.server_process import server_process
-from tests.support.waiting import soon, until
 from tests.support.whole_database import INTERRUPTED, assert_whole, opened, statuses_of, unfinished
 
 APP = "tests.support.fault_flows:app"
@@ -53,6 +63,24 @@ class Full:
     gate: Gate
     hasty: FlowStateClient
     patient: FlowStateClient
+    refused: list[Write] = field(default_factory=list)
+    """What the store had no room for, each attempt."""
+
+    def __post_init__(self) -> None:
+        commit = self.store.commit
+
+        async def noting(batch: Batch) -> CommitResult:
+            try:
+                return await commit(batch)
+            except StoreUnavailableError:
+                self.refused += batch
+                raise
+
+        replace_commit(self.store, noting)
+
+    async def refusals(self, kind: type[Write], times: int = 1) -> None:
+        """Wait until writes of this kind were refused so often."""
+        await until(lambda: [type(write) for write in self.refused].count(kind) >= times)
 
     async def fill(self) -> None:
         await self._limit(1)
@@ -132,8 +160,9 @@ async def test_callers_are_told_and_the_store_is_used_again_once_there_is_room(p
             await full.hasty.flows.dispatch("texts", "answer", LARGE, session_id="s")
         assert (await session.get()).state == {"count": 1, "text": ""}
 
+        full.refused.clear()
         waiting = asyncio.create_task(session.patch_state(text=LARGE))
-        await asyncio.sleep(0.5)
+        await full.refusals(ChangeState, 2)
         assert not waiting.done()
         await full.make_room()
         assert (await soon(waiting)).version == 2
@@ -177,7 +206,7 @@ async def test_a_cancelled_run_ends_as_aborted_although_the_store_was_away(path:
         await full.fill()
         full.gate.opened.set()
         await run.cancel("enough")
-        await asyncio.sleep(1.0)
+        await full.refusals(FinishRequest)
         await full.make_room()
         events = await soon(record_events(run))
         assert events[-1].type == "request.aborted"
@@ -196,7 +225,7 @@ async def test_what_a_quiet_run_has_emitted_comes_when_there_is_room(path: Path)
                 seen.append(event.type)  # noqa: PERF401 - counted meanwhile
 
         following = asyncio.create_task(follow())
-        await asyncio.sleep(0.5)
+        await full.refusals(AppendEvents, 2)
         assert seen.count("custom") < 100
         await full.make_room()
         await until(lambda: seen.count("custom") == 100)
@@ -221,9 +250,9 @@ async def test_under_load_nothing_acknowledged_is_lost(path: Path) -> None:
                 for _ in range(3):
                     await load.busy()
                     fail_writes(server)
-                    await asyncio.sleep(0.5)
+                    await asyncio.sleep(0.5)  # for the answers that are on their way
                     answered = len(load.shared_versions)
-                    await asyncio.sleep(1.5 * LEASE)
+                    await asyncio.sleep(1.5 * LEASE)  # nothing is answered, and no lease may be lost by it
                     assert len(load.shared_versions) == answered
                     let_write(server)
                 await until(lambda: RequestStatus.COMPLETED in load.statuses)

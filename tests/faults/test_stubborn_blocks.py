@@ -21,7 +21,7 @@ from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import ServiceError
 from flowstate_server.flows import Action, Audience, Context, action, define_flow, handler
 from flowstate_server.testing.server import running_server
-from tests.support.waiting import soon, until
+from flowstate_server.testing.waiting import soon, until
 
 GRACE = 0.2
 KIND = "stubborn"

@@ -15,9 +15,10 @@ from flowstate_client import (
     ConcurrentModificationError,
     FlowStateClient,
 )
+from flowstate_server.testing.server_process import server_process, server_processes
 from tests.support.fleets import Fleet
+from tests.support.flows import APP
 from tests.support.intruder import add_one
-from tests.support.server_process import server_process, server_processes
 
 PATIENT = ClientConfig(cas_attempts=200)
 SWAPS = 40
@@ -78,7 +79,7 @@ async def test_blocks_swap_against_each_other_and_against_increments(fleet: Flee
 
 async def test_a_client_gives_up_after_its_budget() -> None:
     async with (
-        server_process() as server,
+        server_process(APP) as server,
         FlowStateClient.connect(
             server.target, plane="trusted", config=ClientConfig(cas_attempts=5)
         ) as client,
@@ -104,7 +105,7 @@ async def test_a_client_gives_up_after_its_budget() -> None:
 
 async def test_a_block_gives_up_after_its_budget(shared_url: str) -> None:
     async with (
-        server_processes(2, store=shared_url) as (runs, intrudes),
+        server_processes(2, APP, store=shared_url) as (runs, intrudes),
         FlowStateClient.connect(runs.target, plane="trusted", user="ada") as client,
     ):
         session = await client.sessions.create("ledger")

@@ -28,9 +28,9 @@ from flowstate_server.testing.history import (
     require_none,
 )
 from flowstate_server.testing.recorded_client import RecordedStates
-from tests.support.flows import app
-from tests.support.server_process import ServerProcess, server_processes
-from tests.support.waiting import until
+from flowstate_server.testing.server_process import ServerProcess, server_processes
+from flowstate_server.testing.waiting import until
+from tests.support.flows import APP, app
 
 KIND = "ledger"
 SESSIONS = ["session 0", "session 1"]
@@ -133,7 +133,7 @@ async def test_clients_of_three_server_processes_have_one_history(
     calls: int, shared_url: str, tmp_path: Path
 ) -> None:
     paths = [tmp_path / f"writer-{number}.jsonl" for number in range(8)]
-    async with server_processes(3, store=shared_url) as servers, AsyncExitStack() as stack:
+    async with server_processes(3, APP, store=shared_url) as servers, AsyncExitStack() as stack:
         clients = await _clients(stack, servers)
         writers = [Writer(path.stem, clients, path) for path in paths]
         await asyncio.gather(*(writer.run(calls) for writer in writers))
@@ -147,7 +147,7 @@ async def test_what_a_killed_server_did_not_answer_happened_once_or_not(
     shared_url: str, tmp_path: Path
 ) -> None:
     paths = [tmp_path / f"writer-{number}.jsonl" for number in range(4)]
-    async with server_processes(2, store=shared_url) as servers, AsyncExitStack() as stack:
+    async with server_processes(2, APP, store=shared_url) as servers, AsyncExitStack() as stack:
         clients = await _clients(stack, servers)
         writers = [Writer(path.stem, clients, path) for path in paths]
         async with asyncio.TaskGroup() as group:
@@ -169,7 +169,7 @@ def _count(writers: Sequence[Writer]) -> int:
 
 
 async def test_tails_at_several_servers_see_one_log(shared_url: str) -> None:
-    async with server_processes(2, store=shared_url) as servers, AsyncExitStack() as stack:
+    async with server_processes(2, APP, store=shared_url) as servers, AsyncExitStack() as stack:
         clients = await _clients(stack, servers)
         run = await clients[0].flows.dispatch(
             KIND, "flood", {"count": 300}, session_id=SESSIONS[0], user_id="ada"

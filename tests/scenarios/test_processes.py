@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from flowstate_client import FlowStateClient
+from flowstate_server.testing.server_process import server_processes
 from tests.support.contention import CONTENTIONS, contend
 from tests.support.fleets import Fleet, clients_of
-from tests.support.server_process import server_processes
+from tests.support.flows import APP
 from tests.support.store_urls import ALL, SHARED, new_store_url
 from tests.support.writer_process import KIND, USER, start_writer, versions_of
 
@@ -26,7 +27,7 @@ EACH = 50
 async def test_the_writes_of_four_client_processes_all_land(kind: str, servers: int, tmp_path: Path) -> None:
     async with (
         new_store_url(kind, tmp_path) as url,
-        server_processes(servers, store=url) as running,
+        server_processes(servers, APP, store=url) as running,
         FlowStateClient.connect(running[-1].target, plane="trusted") as backend,
     ):
         session = await backend.sessions.create(KIND, user_id=USER)
@@ -42,7 +43,7 @@ async def test_the_writes_of_four_client_processes_all_land(kind: str, servers: 
 
 async def test_a_hundred_writers_of_each_kind_land_on_four_server_processes(shared_url: str) -> None:
     async with (
-        server_processes(4, store=shared_url) as running,
+        server_processes(4, APP, store=shared_url) as running,
         clients_of([server.target for server in running]) as clients,
     ):
         for contention in CONTENTIONS:

@@ -17,9 +17,10 @@ from flowstate_client import (
     TimeoutError,
 )
 from flowstate_client.testing import record_events
+from flowstate_server.testing.server_process import server_processes
 from tests.support.fleets import Pair
+from tests.support.flows import APP
 from tests.support.runs import holding
-from tests.support.server_process import server_processes
 
 
 async def test_a_tail_at_the_other_server_sees_the_same_events(pair: Pair) -> None:
@@ -101,7 +102,7 @@ async def test_a_session_that_both_servers_create_at_once_is_one(pair: Pair) -> 
 
 async def test_cancel_and_tail_across_processes(shared_url: str) -> None:
     async with (
-        server_processes(2, store=shared_url) as (one, two),
+        server_processes(2, APP, store=shared_url) as (one, two),
         FlowStateClient.connect(one.target, user="ada") as here,
         FlowStateClient.connect(two.target, user="ada") as there,
     ):

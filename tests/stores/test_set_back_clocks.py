@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from flowstate_server.stores.contract.writes import FenceProcess, RenewLease
 from flowstate_server.stores.filesystem import FilesystemStore
 from flowstate_server.stores.memory import MemoryStore
 from flowstate_server.stores.sqlite import SqliteStore
+from flowstate_server.testing.waiting import until
 from tests.stores.sqlite import batches
 
 HOUR = 3_600 * SECOND
@@ -94,8 +94,15 @@ async def test_a_lease_expires_in_its_time(make: Make, machine: Machine) -> None
     async with opened(make()) as store:
         renewed = await store.commit((RenewLease("proc_1", SECOND // 20, start=True),))
         machine.set(-HOUR)
-        await asyncio.sleep(0.06)
-        await store.commit((FenceProcess("proc_1", renewed.time),))
+
+        async def fenced() -> bool:
+            try:
+                await store.commit((FenceProcess("proc_1", renewed.time),))
+            except LeaseLostError:
+                return False
+            return True
+
+        await until(fenced, 5.0)
 
 
 async def test_an_opening_begins_with_the_newest_time_stored(make_persistent: Make, machine: Machine) -> None:

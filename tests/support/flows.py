@@ -349,3 +349,5 @@ def make_app(observer: Observer = NOBODY) -> FlowState:
 
 
 app = make_app()
+APP = "tests.support.flows:app"
+"""What a server process serves them as."""

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.support.server_process import ServerProcess
+from flowstate_server.testing.server_process import ServerProcess
 
 CAN_FAIL_WRITES = sys.platform == "linux"
 linux = pytest.mark.skipif(not CAN_FAIL_WRITES, reason="prlimit")

@@ -28,8 +28,8 @@ from flowstate_client import (
     RequestStatus,
     StateWrite,
 )
+from flowstate_server.testing.waiting import until
 from tests.support.fault_flows import KIND, Job, text_of
-from tests.support.waiting import until
 from tests.support.whole_database import COMPLETED, CUSTOM, FAILED, INTERRUPTED, ITEM_DELTA
 
 CONFIG = ClientConfig(timeout=120.0, connect_timeout=5.0, backoff=Backoff(initial=0.02, maximum=0.3))
@@ -200,6 +200,7 @@ class Load:
     def assert_finished(self, database: sqlite3.Connection) -> None:
         """As :meth:`assert_kept`, after the end of the load: every call was answered."""
         self.assert_kept(database)
+        assert self.series
         assert all(series.acknowledged == len(series.asked) for series in self.series)
         assert sorted(self.shared_versions) == list(range(1, self.shared_asked + 1))
 

@@ -10,10 +10,12 @@ import asyncio
 import json
 import sys
 from asyncio.subprocess import PIPE, Process
+from pathlib import Path
 
 from flowstate_client import FlowStateClient
-from tests.support.server_process import CHECKOUT
+from flowstate_server.testing.child_signals import with_default_signals
 
+CHECKOUT = Path(__file__).parents[2]
 KIND = "ledger"
 USER = "ada"
 
@@ -42,7 +44,7 @@ async def start_writer(target: str, session: str, writes: int) -> Process:
     """Start such a process, and wait until it is connected; see :func:`versions_of`."""
     command = (sys.executable, "-m", "tests.support.writer_process", target, session, str(writes))
     process = await asyncio.create_subprocess_exec(
-        *command, cwd=CHECKOUT, stdin=PIPE, stdout=PIPE, stderr=PIPE
+        *with_default_signals(*command), cwd=CHECKOUT, stdin=PIPE, stdout=PIPE, stderr=PIPE
     )
     assert process.stdout is not None
     line = await process.stdout.readline()

@@ -9,6 +9,7 @@ import pytest
 from flowstate.v1.event_service_pb2 import ListEventsRequest, TailEventsRequest
 from flowstate.v1.types_pb2 import Cursor
 from flowstate_client import CursorAhead, CursorLogMismatch, RequestNotFound
+from flowstate_client.testing import GrpcProxy
 from flowstate_server.errors import Reason
 from flowstate_server.flows import Audience, Context
 from flowstate_server.stores.contract.store import Store
@@ -77,26 +78,24 @@ async def test_a_tail_may_begin_at_the_very_end(store: Store) -> None:
 async def test_cursor_errors_are_not_retried_by_the_client(store: Store) -> None:
     from flowstate_client import Cursor as Place
 
-    async with hosted(play(_short), store=store) as server, server.client() as client:
+    async with (
+        hosted(play(_short), store=store) as server,
+        GrpcProxy(server.address) as proxy,
+        server.client(proxy.target) as client,
+        server.client(proxy.target, user="u2") as stranger,
+    ):
         await server.run("r1")
-        run = client.flows.handle("r1")
-        for after, error in (
-            (Place("", 99), CursorAhead),
-            (Place("other", 1), CursorLogMismatch),
+        for user, request_id, after, error in (
+            (client, "r1", Place("", 99), CursorAhead),
+            (client, "r1", Place("other", 1), CursorLogMismatch),
+            (client, "r9", None, RequestNotFound),
+            (stranger, "r1", None, RequestNotFound),
         ):
+            proxy.calls.clear()
+            stream = user.flows.handle(request_id).events(after=after)
             async with asyncio.timeout(5):
                 with pytest.raises(error):
-                    await anext(run.events(after=after))
-        with pytest.raises(RequestNotFound):
-            await anext(client.flows.handle("r9").events())
-        async with server.client(user="u2") as stranger:
-            with pytest.raises(RequestNotFound):
-                await anext(stranger.flows.handle("r1").events())
-            assert await _times(server) == await _times(server)
-
-
-async def _times(server: Hosted) -> int:
-    """Nothing is left open by what was refused."""
-    async with asyncio.timeout(5):
-        await server.no_streams()
-    return server.open_streams
+                    await anext(stream)
+            assert proxy.calls == ["/flowstate.v1.EventService/TailEvents"]
+        async with asyncio.timeout(5):
+            await server.no_streams()

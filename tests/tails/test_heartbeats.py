@@ -56,7 +56,7 @@ async def test_a_log_that_is_busy_with_what_the_reader_may_not_see_beats_too(sto
     async def body(ctx: Context) -> None:
         while not end.is_set():
             await ctx.emit("internal")
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.005)  # busy, not flooded
 
     settings = replace(QUICK, flush_after=0.001)
     async with hosted(play(body), store=store, settings=settings) as server:
@@ -92,7 +92,7 @@ async def test_the_interval_is_brought_into_5_to_45_seconds(asked: float | None,
 
 async def test_heartbeats_keep_the_watchdog_quiet(store: Store) -> None:
     async def body(ctx: Context) -> None:
-        await asyncio.sleep(0.7)  # more than twice what the watchdog bears
+        await asyncio.sleep(0.7)  # over twice the silence that the watchdog bears
 
     config = replace(FAST, heartbeat_interval=0.1)
     async with (

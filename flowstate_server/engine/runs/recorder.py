@@ -58,6 +58,7 @@ class Recorder:
         self._guard = RequireRun(request, process_id)
         self._settings = settings
         self._held: list[Event | PendingDelta] = []
+        self._under_way = 0  # so many events are with the store, which may yet refuse them
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
         self._ahead: asyncio.Task[None] | None = None
@@ -89,9 +90,12 @@ class Recorder:
 
     async def room(self) -> None:
         """Wait while far more is held than the store has taken: emitting is as fast as committing, not faster."""
-        while len(self._held) >= self._settings.max_held_events and not self._closed:
+        most = self._settings.max_held_events
+        while len(self._held) + self._under_way >= most and not self._closed:
             if self._pause:
                 await asyncio.sleep(self._pause)
+            elif self._ahead is not None and not self._ahead.done():
+                await asyncio.shield(self._ahead)
             else:
                 await asyncio.shield(self._flush_soon())
 
@@ -146,6 +150,7 @@ class Recorder:
         return AppendEvents(self._session, events, self._request)
 
     async def _append(self, held: tuple[Event, ...]) -> None:
+        self._under_way += len(held)
         try:
             await self._store.commit((self._guard, self.appended(held)))
         except StoreUnavailableError:
@@ -156,6 +161,8 @@ class Recorder:
         except ServiceError as error:
             # The run has ended elsewhere; its next write learns the same.
             _log.info("events of request %s were refused: %s", self._request.request_id, error)
+        finally:
+            self._under_way -= len(held)
         self._pause = 0.0
 
     def _schedule(self) -> None:

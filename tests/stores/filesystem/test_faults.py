@@ -51,6 +51,7 @@ async def test_a_power_cut_at_any_operation_leaves_it_whole(tmp_path: Path, seed
         await script.check_whole(folder, outcome)
         if files.operations <= operations:
             assert outcome.finished
+            assert operations > 50
             return
 
 
@@ -89,6 +90,7 @@ async def test_an_operation_that_fails_once_leaves_a_store_that_goes_on(
         await script.check_whole(folder, outcome)
         if done:
             assert not outcome.errors
+            assert failing > 5
             return
         assert len(outcome.errors) <= 1
 

@@ -16,6 +16,7 @@ from flowstate_server.errors import StoreOpenError, StoreUnavailableError
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.filesystem import FilesystemStore, folder
 from flowstate_server.stores.filesystem.files import Files
+from flowstate_server.testing.child_signals import with_default_signals
 from flowstate_server.testing.store_contract.builders import increment, state_of
 from flowstate_server.testing.store_contract.cancellation import cancelled_ever_later
 from tests.stores.filesystem.script import ADA, SESSION, die_after, opened
@@ -25,7 +26,9 @@ HOLDER = Path(__file__).with_name("holder.py")
 
 @asynccontextmanager
 async def holder(path: Path) -> AsyncIterator[Process]:
-    process = await create_subprocess_exec(sys.executable, HOLDER, path, stdout=PIPE)
+    process = await create_subprocess_exec(
+        *with_default_signals(sys.executable, str(HOLDER), str(path)), stdout=PIPE
+    )
     try:
         yield process
     finally:

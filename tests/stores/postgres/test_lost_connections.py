@@ -13,9 +13,9 @@ from flowstate_client.testing import FaultProxy
 from flowstate_server.errors import StoreUnavailableError
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.postgres import PostgresStore, connections
+from flowstate_server.testing.waiting import soon, until
 from tests.stores.sqlite import batches
 from tests.support.postgres_server import connection, execute, fetch
-from tests.support.waiting import soon, until
 
 U1 = user_scope("u1")
 OTHERS = (
@@ -64,7 +64,8 @@ async def _some(dsn: str, query: str) -> bool:
 
 async def test_a_batch_counts_once_whenever_its_connection_is_cut(store: PostgresStore, dsn: str) -> None:
     counted = 0
-    cutting = asyncio.create_task(_cut(dsn, 20))
+    answered = asyncio.Event()
+    cutting = asyncio.create_task(_cut(dsn, 20, answered))
     while not cutting.done():
         try:
             await soon(store.commit(batches.add_one()))
@@ -72,15 +73,17 @@ async def test_a_batch_counts_once_whenever_its_connection_is_cut(store: Postgre
             counted = (await store.load_states([U1]))[U1].version
         else:
             counted += 1
+        answered.set()
     await cutting
     await store.commit(batches.add_one())
     assert (await store.load_states([U1]))[U1].version == counted + 1
 
 
-async def _cut(dsn: str, times: int) -> None:
+async def _cut(dsn: str, times: int, answered: asyncio.Event) -> None:
     for _ in range(times):
+        answered.clear()
         await execute(dsn, OTHERS)
-        await asyncio.sleep(0.05)
+        await answered.wait()
 
 
 async def test_silently_dead_connections_cost_a_group_no_more_than_a_begin(

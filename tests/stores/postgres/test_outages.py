@@ -13,10 +13,10 @@ from flowstate_server.errors import StoreOpenError, StoreUnavailableError
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.contract.watch import Topic, TopicKind
 from flowstate_server.stores.postgres import PostgresStore, connections
+from flowstate_server.testing.waiting import soon, until
 from tests.stores.sqlite import batches
 from tests.support.ports import lasting_port
 from tests.support.postgres_server import GUARDED_ROLE, PostgresServer, execute, fetch
-from tests.support.waiting import soon, until
 
 U1 = user_scope("u1")
 SECRET = "pa55-word%2Fwith:signs"

@@ -13,10 +13,10 @@ from flowstate_server.stores.contract.watch import Topic, TopicKind
 from flowstate_server.stores.postgres import PostgresStore, unclear_commits
 from flowstate_server.stores.postgres.unclear_commits import is_committed
 from flowstate_server.stores.postgres.writing import Written
+from flowstate_server.testing.waiting import soon
 from tests.stores.postgres.commit_proxy import CommitProxy, Lose, commit_proxy
 from tests.stores.sqlite import batches
 from tests.support.postgres_server import connection
-from tests.support.waiting import soon
 
 U1 = user_scope("u1")
 

@@ -66,7 +66,7 @@ def main(path: Path, mode: str, seconds: float) -> None:
     if mode == "hold":
         with Turns(path):
             say("held")
-            time.sleep(seconds)
+            sys.stdin.readline()
     else:
         asyncio.run(run(path, mode, seconds))
 

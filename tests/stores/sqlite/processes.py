@@ -9,13 +9,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from flowstate_server.testing.child_signals import with_default_signals
+
 _SCRIPT = Path(__file__).with_name("busy_process.py")
 
 
 @asynccontextmanager
 async def busy_process(path: Path, mode: str, seconds: float = 0) -> AsyncIterator[Process]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, _SCRIPT, path, mode, str(seconds), stdin=PIPE, stdout=PIPE
+        *with_default_signals(sys.executable, str(_SCRIPT), str(path), mode, str(seconds)),
+        stdin=PIPE,
+        stdout=PIPE,
     )
     try:
         yield process

@@ -27,7 +27,7 @@ async def test_killed_in_a_group_it_leaves_all_that_was_answered_and_nothing_hal
     async with busy_process(path, "pairs") as process:
         for _ in range(20):
             await heard(process)
-        await asyncio.sleep(random.Random(seed).uniform(0, 0.01))
+        await asyncio.sleep(random.Random(seed).uniform(0, 0.01))  # to be killed anywhere in a group
         process.kill()
         assert process.stdout is not None
         said = (await process.stdout.read()).splitlines(keepends=True)

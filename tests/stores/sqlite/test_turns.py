@@ -25,7 +25,7 @@ async def test_of_four_busy_processes_none_waits_over_a_second(store: SqliteStor
 
 
 async def test_a_dead_process_gives_its_turn_back(store: SqliteStore, path: Path) -> None:
-    async with busy_process(path, "hold", 60) as holder:
+    async with busy_process(path, "hold") as holder:
         assert await heard(holder) == "held"
         commit = asyncio.create_task(store.commit(batches.add_one()))
         await asyncio.wait([commit], timeout=0.05)

@@ -19,8 +19,9 @@ from flowstate_server.stores.contract.writes import RenewLease
 from flowstate_server.stores.memory import MemoryStore
 from flowstate_server.stores.transfer import Copied, CopyRefused, check_store, copy_store, differences
 from flowstate_server.stores.transfer.copy import STAGES, _place, _places
+from flowstate_server.testing.server_process import ServerProcess, server_process
 from tests.support.filled_store import PROCESS, fill
-from tests.support.server_process import ServerProcess, server_process
+from tests.support.flows import APP
 from tests.support.store_urls import DURABLE, new_store_url
 
 SESSIONS = 12
@@ -106,7 +107,7 @@ async def test_a_server_process_says_so_and_ends(kind: str, source: MemoryStore,
     async with new_store_url(kind, tmp_path) as url:
         async with opened(store_from_url(url)) as target:
             await copied_on(source, target, 4)
-        server = ServerProcess(store=url)
+        server = ServerProcess(APP, store=url)
         with pytest.raises(AssertionError, match="ended without saying 'listening'"):
             await server.start()
         assert server.process.wait(10) == 2
@@ -115,7 +116,7 @@ async def test_a_server_process_says_so_and_ends(kind: str, source: MemoryStore,
         async with opened(store_from_url(url)) as target:
             await copy_store(source, target, name="source")
             await whole(source, target)
-        async with server_process(store=url) as serving:
+        async with server_process(APP, store=url) as serving:
             assert await serving.terminate() == 0
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import threading
 import time
 from typing import Any, cast
 
@@ -128,18 +129,27 @@ async def test_one_that_takes_too_long_is_a_failure_and_holds_up_nobody(
     async def forever(view: View[State]) -> None:
         await asyncio.Event().wait()
 
+    let_go = threading.Event()
     started = time.monotonic()
     failures = [
-        *await asyncio.gather(*(derive(lambda view: time.sleep(2)) for _ in range(5))),
+        *await asyncio.gather(*(derive(lambda view: let_go.wait(20)) for _ in range(5))),
         await derive(forever),
     ]
     assert time.monotonic() - started < 1.5
+    let_go.set()
     assert {failure.message for failure in failures} == {"the derived value failed: TimeoutError"}
 
 
 async def test_cancelling_the_caller_is_not_a_failure() -> None:
-    deriving = asyncio.ensure_future(derive(lambda view: time.sleep(0.1)))
-    await asyncio.sleep(0.01)
+    begun, let_go = threading.Event(), threading.Event()
+
+    def slowly(view: View[State]) -> None:
+        begun.set()
+        let_go.wait(20)
+
+    deriving = asyncio.ensure_future(derive(slowly))
+    assert await asyncio.to_thread(begun.wait, 20)
     deriving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await deriving
+    let_go.set()

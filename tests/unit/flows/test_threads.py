@@ -10,6 +10,7 @@ import pytest
 
 from flowstate_server.flows import threads
 from flowstate_server.flows.threads import DaemonThreads
+from flowstate_server.testing.waiting import until
 
 
 async def test_reuses_threads_that_have_nothing_to_do() -> None:
@@ -17,8 +18,8 @@ async def test_reuses_threads_that_have_nothing_to_do() -> None:
     idents = set()
     for _ in range(20):
         idents.add(await pool.run(threading.get_ident))
-        await asyncio.sleep(0.001)
-    assert len(idents) < 20
+        await until(lambda: pool._idle, every=0.001)
+    assert len(idents) == 1
 
 
 async def test_threads_end_after_a_while_without_work(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,7 +27,7 @@ async def test_threads_end_after_a_while_without_work(monkeypatch: pytest.Monkey
     pool = DaemonThreads("test-idle")
     first = await pool.run(threading.current_thread)
     assert first.daemon
-    await asyncio.sleep(0.2)
+    await asyncio.to_thread(first.join, 20)
     assert not first.is_alive()
     assert await pool.run(lambda: "again") == "again"
 
@@ -45,7 +46,8 @@ async def test_a_limit_makes_the_rest_wait() -> None:
             running -= 1
 
     calls = [asyncio.ensure_future(pool.run(work)) for _ in range(10)]
-    await asyncio.sleep(0.05)
+    await until(lambda: running >= 2)
+    assert [thread.name for thread in threading.enumerate()].count("test-limit") == 2
     go_on.set()
     await asyncio.gather(*calls)
     assert most == 2
@@ -53,11 +55,16 @@ async def test_a_limit_makes_the_rest_wait() -> None:
 
 async def test_a_call_cancelled_before_it_began_never_begins() -> None:
     pool = DaemonThreads("test-cancel", limit=1)
-    go_on = threading.Event()
+    occupied, go_on = threading.Event(), threading.Event()
     begun: list[str] = []
-    first = asyncio.ensure_future(pool.run(go_on.wait, 10))
+
+    def occupy() -> bool:
+        occupied.set()
+        return go_on.wait(20)
+
+    first = asyncio.ensure_future(pool.run(occupy))
     second = asyncio.ensure_future(pool.run(begun.append, "second"))
-    await asyncio.sleep(0.01)
+    assert await asyncio.to_thread(occupied.wait, 20)
     second.cancel()
     await asyncio.sleep(0)
     go_on.set()

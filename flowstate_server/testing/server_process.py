@@ -1,4 +1,15 @@
-"""A server in a process of its own, as an operator starts it: ``python -m flowstate_server serve``."""
+"""A server in a process of its own, as an operator starts it: ``flowstate serve``.
+
+For what a server in the test's own process (:mod:`flowstate_server.testing.server`) can't show: several servers on one
+store, a server that is killed, stopped or frozen, and its log::
+
+    async with server_process("my_app:app", store=f"sqlite:///{tmp_path}/chat.db", lease=1.0) as server:
+        async with FlowStateClient.connect(server.target) as client:
+            run = await client.flows.dispatch("chat", "say", {"message": "hi"})
+            server.kill()
+            await server.start()
+            ...
+"""
 
 from __future__ import annotations
 
@@ -11,24 +22,31 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import IO, Any
 
-CHECKOUT = Path(__file__).parents[2]
-APP = "tests.support.flows:app"
+from flowstate_server.testing.child_signals import with_default_signals
+
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
 
 
 class ServerProcess:
-    """Starts when it is awaited for with :meth:`start`; make it with :func:`server_process`, which cleans up.
+    """One server, which may be started, ended and started again. :func:`server_process` makes it and cleans up.
 
-    ``settings`` are those of the server by name: ``lease=1.0`` is ``FLOWSTATE_LEASE=1.0``.
+    Its environment is that of the test but for the variables ``FLOWSTATE_…``, and it minds SIGINT, SIGTERM and SIGHUP
+    as if it was started by hand, whatever the test's own process ignores.
+
+    Args:
+        app: What to serve, ``module:name``; the module is imported from where the tests run.
+        store: The URL of the store.
+        listen: Where it listens; the port 0 stands for a free one.
+        log_level: How much it logs, which ``log`` gives.
+        settings: Those of the server by name: ``lease=1.0`` is ``FLOWSTATE_LEASE=1.0``.
     """
 
     def __init__(
         self,
-        app: str = APP,
+        app: str,
         *,
         store: str = "memory",
         listen: str = "127.0.0.1:0",
@@ -38,6 +56,7 @@ class ServerProcess:
         self.app = app
         self.store = store
         self.target = listen
+        """Where it listens, hence where to connect to, once it was started."""
         self._log_level = log_level
         self._settings = {f"FLOWSTATE_{name.upper()}": str(value) for name, value in settings.items()}
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
@@ -45,7 +64,9 @@ class ServerProcess:
 
     @property
     def process(self) -> subprocess.Popen[str]:
-        assert self._process is not None, "not started"
+        """The process of the last start."""
+        if self._process is None:
+            raise AssertionError("the server was not started")
         return self._process
 
     @property
@@ -63,8 +84,13 @@ class ServerProcess:
         return os.pread(self._log.fileno(), size, 0).decode(errors="replace")
 
     async def start(self) -> ServerProcess:
-        """Start it and wait until it listens. Started again after its end it takes the same port."""
-        assert not self.running, "runs already"
+        """Start it and wait until it listens. Started again after its end it takes the same port.
+
+        Raises:
+            AssertionError: it runs already, or does not listen in time; with its log.
+        """
+        if self.running:
+            raise AssertionError("the server runs already")
         self._close_pipe()
         self._process = self._spawn()
         try:
@@ -76,12 +102,20 @@ class ServerProcess:
         return self
 
     async def told(self, event: str) -> dict[str, Any]:
-        """The next line that the server says on stdout, which must be of that event."""
-        assert self.process.stdout is not None
-        line = await asyncio.to_thread(self.process.stdout.readline)
-        assert line, f"the server ended without saying {event!r}:\n{self.log}"
+        """Wait for the next line that the server says on stdout, one of JSON, which must be of that ``event``.
+
+        After ``listening``, which ``start`` has taken, comes ``stopping`` when it was told to.
+
+        Raises:
+            AssertionError: it is another, or the server has ended instead.
+        """
+        stdout = self.process.stdout
+        line = "" if stdout is None else await asyncio.to_thread(stdout.readline)
+        if not line:
+            raise AssertionError(f"the server ended without saying {event!r}:\n{self.log}")
         said: dict[str, Any] = json.loads(line)
-        assert said["event"] == event, said
+        if said["event"] != event:
+            raise AssertionError(f"the server was to say {event!r}, and said {said}")
         return said
 
     def kill(self) -> None:
@@ -95,13 +129,15 @@ class ServerProcess:
         return await asyncio.to_thread(self.process.wait, STOP_SECONDS)
 
     def pause(self) -> None:
-        """SIGSTOP: alive, but silent."""
+        """SIGSTOP: alive, but silent until :meth:`resume`."""
         self.process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
+        """SIGCONT: it goes on as if no time had passed."""
         self.process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
+        """Kill what is left of it, and forget its log."""
         if self.running:
             self.kill()
         self._close_pipe()
@@ -109,8 +145,7 @@ class ServerProcess:
 
     def _spawn(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            self._command(),
-            cwd=CHECKOUT,
+            with_default_signals(*self._command()),
             env=self._environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -129,27 +164,23 @@ class ServerProcess:
         ]
 
     def _environment(self) -> dict[str, str]:
-        """The environment without the settings of whoever runs the tests."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("FLOWSTATE_")}
         return kept | self._settings
 
 
 @asynccontextmanager
-async def server_process(app: str = APP, **options: Any) -> AsyncIterator[ServerProcess]:
-    """A server that listens. If the test fails its log is shown; whatever is left of it is killed.
+async def server_process(app: str, **options: Any) -> AsyncIterator[ServerProcess]:
+    """A server that listens, for as long as the ``with`` lasts; then whatever is left of it is killed.
 
-    ::
-
-        async with server_process(store=f"sqlite:///{tmp_path}/flowstate.db", lease=1.0) as server:
-            async with FlowStateClient.connect(server.target) as client: ...
+    If the block raises, the exception's notes have the server's log. ``options`` are those of :class:`ServerProcess`.
     """
     async with server_processes(1, app, **options) as (server,):
         yield server
 
 
 @asynccontextmanager
-async def server_processes(count: int, app: str = APP, **options: Any) -> AsyncIterator[list[ServerProcess]]:
-    """Several servers, started at once, for example on one SQLite file."""
+async def server_processes(count: int, app: str, **options: Any) -> AsyncIterator[list[ServerProcess]]:
+    """Several servers with the same options, started at once, for example on one SQLite file."""
     servers = [ServerProcess(app, **options) for _ in range(count)]
     try:
         await asyncio.gather(*(server.start() for server in servers))

@@ -1,23 +1,24 @@
-"""For tests of what uses this client: faults on the way, and events at hand.
-
-``FaultProxy`` breaks connections, ``GrpcProxy`` ends streams early, ``record_events`` collects a run's events.
-"""
+"""The events of a run as a list."""
 
 from __future__ import annotations
 
 from flowstate_client.events import Event
-from flowstate_client.fault_proxy import FaultProxy
-from flowstate_client.grpc_proxy import GrpcProxy
 from flowstate_client.runs import RunHandle
 from flowstate_client.stream import EventStream
 
-__all__ = ["FaultProxy", "GrpcProxy", "record_events"]
-
 
 async def record_events(run: RunHandle | EventStream) -> list[Event]:
-    """All events of a run, or the rest of a stream, once it has ended. Put ``asyncio.timeout`` around it.
+    """All events of a run, or the rest of a stream, once it has ended::
 
-    Raises what the stream raises, with the events so far in the exception's notes.
+        async with asyncio.timeout(10):
+            events = await record_events(await client.flows.dispatch("chat", "say", {"message": "hi"}))
+        assert events[-1].type == "request.completed"
+
+    It waits as long as the run goes on, through outages that the stream survives: put ``asyncio.timeout`` around it. A
+    stream is closed afterwards, also when the waiting is cancelled.
+
+    Raises:
+        FlowStateError: what the stream raises, with the types of the events so far in the exception's notes.
     """
     recorded: list[Event] = []
     try:

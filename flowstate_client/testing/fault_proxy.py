@@ -12,13 +12,16 @@ from typing import Self
 class FaultProxy:
     """Stands on a loopback port of its own before a server and passes bytes on, until it is told otherwise::
 
-    async with FaultProxy("127.0.0.1:7437") as proxy:
-        async with FlowStateClient.connect(proxy.target) as client:
-            ...
-            proxy.cut()
+        async with FaultProxy("127.0.0.1:7437") as proxy:
+            async with FlowStateClient.connect(proxy.target) as client:
+                ...
+                proxy.cut()
 
-    Everything it does to connections counts for those that are open and, but for ``cut`` and ``half_close``, for those
-    to come, until ``heal()``.
+    It knows nothing of gRPC, so that it stands as well before a database. Everything it does to connections counts for
+    those that are open and, but for ``cut`` and ``half_close``, for those to come, until ``heal()``.
+
+    Args:
+        upstream: ``host:port`` of the server; it need not listen yet. While it does not, connections are reset.
     """
 
     def __init__(self, upstream: str) -> None:
@@ -68,7 +71,7 @@ class FaultProxy:
         await asyncio.gather(*self._handlers, return_exceptions=True)
 
     def cut(self) -> None:
-        """Resets all connections now, in the middle of whatever they do."""
+        """Resets all connections now, in the middle of whatever they do: both ends see an error, not an end."""
         for pair in list(self._pairs):
             pair.abort()
 
@@ -77,7 +80,10 @@ class FaultProxy:
         self._budget = size
 
     def half_close(self) -> None:
-        """Tells all clients that the server has finished sending, while their own side stays open."""
+        """Tells all clients that the server has finished sending, while their own side stays open.
+
+        As a proxy in the cloud does that gives up on an idle stream: an end without an error.
+        """
         for pair in list(self._pairs):
             pair.half_close()
 
@@ -120,7 +126,7 @@ class FaultProxy:
         self.cut()
 
     async def accept(self) -> None:
-        """Accepts connections again after ``refuse()``."""
+        """Accepts connections again after ``refuse()``, on the same port."""
         if self._server is None and self._socket is not None:
             self._server = await asyncio.start_server(self._connected, sock=self._socket)
 

@@ -16,6 +16,9 @@ class GrpcProxy:
             proxy.end_streams_after(3)      # the next streams end with OK after 3 messages, as some proxies do
             async with FlowStateClient.connect(proxy.target) as client: ...
 
+    Args:
+        upstream: Target of the server, without TLS.
+
     Attributes:
         calls: Methods called so far (``/flowstate.v1.EventService/TailEvents``), in order.
         open: How many calls are under way.
@@ -37,7 +40,10 @@ class GrpcProxy:
         return f"127.0.0.1:{self.port}"
 
     def end_streams_after(self, messages: int, *, times: int = 1) -> None:
-        """Ends the next ``times`` calls that would deliver more than ``messages`` messages with status OK there."""
+        """Ends the next ``times`` calls that would deliver more than ``messages`` messages with status OK there.
+
+        A client must not take that for the end of a run.
+        """
         self._messages = messages
         self._times = times
 
