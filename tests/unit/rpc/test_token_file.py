@@ -57,6 +57,33 @@ def test_a_file_that_does_not_fit_is_refused_without_a_word_of_its_tokens(
     assert "sesame" not in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("[]", 'must be an object with "tokens"'),
+        ('{"tokens": {}}', "tokens: must be a list of at least one token"),
+        ('{"token": []}', "token: there is no such setting"),
+        ('{"tokens": ["sesame"]}', "tokens.0: must be an object"),
+        ('{"tokens": [{"token": "sesame"}, {"token": 5}]}', "tokens.1.token: must be a string"),
+        (
+            '{"tokens": [{"token": "sesame", "plane": "root"}]}',
+            'tokens.0.plane: must be "client" or "trusted"',
+        ),
+        (
+            '{"tokens": [{"token": "sesame", "user": "a\\nb"}]}',
+            "tokens.0.user: must be at most 128 characters",
+        ),
+        ('{"tokens": [{"name": "shop"}]}', "tokens.0: give either sha256 or token"),
+    ],
+)
+def test_what_does_not_fit_is_told_by_its_place(tmp_path: Path, content: str, problem: str) -> None:
+    file = tmp_path / "tokens.json"
+    file.write_text(content)
+    with pytest.raises(ValueError) as refusal:
+        read_tokens(file)
+    assert str(refusal.value).startswith(f"token file {file}: {problem}")
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"tokens\.toml"):
         read_tokens(tmp_path / "tokens.toml")
