@@ -9,7 +9,7 @@ from flowstate_server.errors import InternalError, ServiceError, StoreOpenError
 from flowstate_server.store_urls import MEMORY, path_of, redacted, store_from_url
 from flowstate_server.stores.contract.exporting import Exporting
 from flowstate_server.stores.contract.pages import DamagedRecord
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 from flowstate_server.stores.transfer import (
     Copied,
     CopyRefused,

@@ -10,7 +10,8 @@ from examples.custom_store.snapshot import Snapshot, after, own
 from examples.custom_store.snapshot_file import SnapshotFile
 from flowstate_server.model.clock import Micros, system_micros
 from flowstate_server.model.records import StateHead
-from flowstate_server.stores.contract.storage import Changes, Group, GroupStorage, Loaded, Needs
+from flowstate_server.stores.contract.backend import Group, GroupStorage
+from flowstate_server.stores.contract.tables import Changes, Loaded, Needs
 from flowstate_server.stores.contract.watch import WatchHub
 
 Key = TypeVar("Key")

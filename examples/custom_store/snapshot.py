@@ -23,7 +23,7 @@ from flowstate_server.model.records import (
 )
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.polling import Seen
-from flowstate_server.stores.contract.storage import Changes
+from flowstate_server.stores.contract.tables import Changes
 from flowstate_server.stores.contract.watch import Topic
 
 REMEMBERED = 500

@@ -30,7 +30,7 @@ from flowstate_server.stores.contract.reads import (
     SessionFilter,
     SessionPosition,
 )
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 from flowstate_server.stores.contract.watch import Topic, Watch
 from flowstate_server.stores.contract.writes import Batch, CommitResult
 

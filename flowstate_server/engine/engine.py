@@ -16,7 +16,7 @@ from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.runs.sweeper import Sweeper
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.flows.registry import FlowRegistry
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 
 
 class Engine:

@@ -25,7 +25,7 @@ from flowstate.v1.types_pb2 import Cursor, ScopeRef
 from flowstate_server.errors import Reason
 from flowstate_server.model.identity import Plane
 from flowstate_server.rpc.planes import METHOD_PLANES
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 from flowstate_server.stores.memory import MemoryStore
 from flowstate_server.stores.sqlite.store import SqliteStore
 from tests.security.vault import SCOPES, Vault

@@ -14,7 +14,7 @@ import pytest
 from flowstate_server.errors import FlowStateError
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import ScopeKey, org_scope, user_scope
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 from flowstate_server.stores.contract.watch import Topic, TopicKind
 from flowstate_server.stores.contract.writes import Batch, PutIdempotencyKey
 from flowstate_server.testing.history import (

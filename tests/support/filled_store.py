@@ -17,7 +17,7 @@ from flowstate_server.model.scopes import (
     session_scope,
     user_scope,
 )
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
     CreateSession,

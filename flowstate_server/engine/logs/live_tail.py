@@ -22,8 +22,8 @@ from flowstate_server.model.ids import check_id
 from flowstate_server.model.records import RequestHead
 from flowstate_server.model.scopes import RequestKey
 from flowstate_server.stores.contract.reads import EventPage
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.watch import Topic, TopicKind, Watch
+from flowstate_server.stores.store import Store
 
 
 class Events:

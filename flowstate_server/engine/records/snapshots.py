@@ -25,7 +25,7 @@ from flowstate_server.model.json_values import Json, encode_json
 from flowstate_server.model.records import Failure, StateRecord
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, session_scope
 from flowstate_server.stores.contract.reads import Projection
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 
 SHOWN = (ScopeKind.SESSION, ScopeKind.USER, ScopeKind.ORG)
 RACES = 3

@@ -38,7 +38,6 @@ from flowstate_server.model.scopes import (
     session_scope,
     user_scope,
 )
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.writes import (
     ChangeState,
     CommitResult,
@@ -48,6 +47,7 @@ from flowstate_server.stores.contract.writes import (
     SessionChanged,
     Write,
 )
+from flowstate_server.stores.store import Store
 
 RACES = 5
 

@@ -58,7 +58,6 @@ from flowstate_server.model.scopes import (
     session_scope,
 )
 from flowstate_server.state.json_profile import parse_json
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
     CommitResult,
@@ -67,6 +66,7 @@ from flowstate_server.stores.contract.writes import (
     RequireSession,
     SessionChanged,
 )
+from flowstate_server.stores.store import Store
 
 TO_CLIENTS = frozenset((Audience.CLIENT,))
 RACES = 5

@@ -19,7 +19,7 @@ from flowstate_server.model.items import Audience, Item, ItemKind
 from flowstate_server.model.json_values import Json, JsonObject, encode_json
 from flowstate_server.model.records import RequestHead
 from flowstate_server.state.json_profile import to_json
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 
 
 def _header(item: Item) -> bytes:

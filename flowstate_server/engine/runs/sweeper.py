@@ -13,8 +13,8 @@ from flowstate_server.errors import LeaseLostError, RequestTerminalError, StoreU
 from flowstate_server.model.clock import micros
 from flowstate_server.model.events import EventType
 from flowstate_server.model.records import ProcessRecord, RequestRecord, RequestStatus
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.writes import FenceProcess, FinishRequest
+from flowstate_server.stores.store import Store
 
 log = logging.getLogger(__name__)
 

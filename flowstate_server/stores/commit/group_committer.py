@@ -13,8 +13,10 @@ from collections import deque
 
 from flowstate_server.errors import FlowStateError, StoreUnavailableError, UnclearCommitError
 from flowstate_server.stores.commit.decide import Answer, decide
-from flowstate_server.stores.commit.needs import all_needs, needs_of
-from flowstate_server.stores.contract.storage import Changes, Conflict, Group, GroupStorage, Loaded, Needs
+from flowstate_server.stores.commit.meanings import all_needs, needs_of
+from flowstate_server.stores.contract.backend import Conflict, Group, GroupStorage
+from flowstate_server.stores.contract.tables import Changes, Loaded, Needs
+from flowstate_server.stores.contract.watch import WatchHub
 from flowstate_server.stores.contract.writes import Batch, CommitResult, RenewLease
 
 GROUP_BATCHES = 64
@@ -28,10 +30,11 @@ _log = logging.getLogger(__name__)
 
 
 class GroupCommitter:
-    """One task that commits through ``storage``. Used on the event loop that calls :meth:`start`."""
+    """One task that commits through ``storage`` and wakes ``hub``. Used on the event loop that calls :meth:`start`."""
 
-    def __init__(self, storage: GroupStorage) -> None:
+    def __init__(self, storage: GroupStorage, hub: WatchHub) -> None:
         self._storage = storage
+        self._hub = hub
         self._queue: deque[_Waiting] = deque()
         self._urgent: deque[_Waiting] = deque()
         self._running: list[_Waiting] = []
@@ -141,10 +144,10 @@ class GroupCommitter:
     async def _run(self, group: _Group) -> None:
         for attempt in range(RELOADS):
             try:
-                return await self._storage.run(group)
+                return self._hub.wake(await self._storage.run(group))
             except Conflict:
                 await asyncio.sleep(random.uniform(0, BACK_OFF_SECONDS * 2**attempt))
-        return await self._storage.run(group)
+        return self._hub.wake(await self._storage.run(group))
 
 
 class _Waiting:

@@ -32,7 +32,6 @@ from flowstate_server.stores.contract.reads import (
     SessionFilter,
     SessionPosition,
 )
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.watch import Topic, Watch, WatchHub
 from flowstate_server.stores.contract.writes import Batch, CommitResult
 from flowstate_server.stores.filesystem import exports, reads, sweeps
@@ -43,6 +42,7 @@ from flowstate_server.stores.filesystem.group_storage import FilesystemStorage
 from flowstate_server.stores.filesystem.journal import Journal
 from flowstate_server.stores.filesystem.loading import load_tables
 from flowstate_server.stores.filesystem.worker import Worker
+from flowstate_server.stores.store import Store
 
 P = ParamSpec("P")
 T = TypeVar("T")

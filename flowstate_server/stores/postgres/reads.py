@@ -27,7 +27,7 @@ from flowstate_server.stores.postgres import rows
 from flowstate_server.stores.postgres.connections import Connections
 from flowstate_server.stores.postgres.loading import TIME
 from flowstate_server.stores.postgres.statements import arrays, columns, together
-from flowstate_server.stores.stored_values import ITEM_DONE, Row, state_key
+from flowstate_server.stores.tables.numbers import ITEM_DONE, Row, state_key
 
 SESSION = (
     f"SELECT {rows.SESSION} FROM flowstate.sessions s"

@@ -24,7 +24,7 @@ from flowstate_server.stores.contract.reads import (
     SessionPosition,
 )
 from flowstate_server.stores.sqlite import rows
-from flowstate_server.stores.stored_values import ITEM_DONE, Row, state_key
+from flowstate_server.stores.tables.numbers import ITEM_DONE, Row, state_key
 
 SESSION = f"SELECT {rows.SESSION} FROM sessions s WHERE s.tenant = ? AND s.session_id = ? AND s.replaced = 0"
 REQUEST = (

@@ -32,7 +32,6 @@ from flowstate_server.stores.contract.reads import (
     SessionFilter,
     SessionPosition,
 )
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.watch import Topic, Watch, WatchHub
 from flowstate_server.stores.contract.writes import Batch, CommitResult
 from flowstate_server.stores.sqlite import exports, reads, sweeps
@@ -43,6 +42,7 @@ from flowstate_server.stores.sqlite.migrations import migrate
 from flowstate_server.stores.sqlite.reader import Reader
 from flowstate_server.stores.sqlite.turns import Turns
 from flowstate_server.stores.sqlite.writer import Writer
+from flowstate_server.stores.store import Store
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -11,7 +11,7 @@ from flowstate_server.model.records import RequestRecord, StateRecord
 from flowstate_server.model.scopes import RequestKey, ScopeKind, SessionKey
 from flowstate_server.stores.contract.exporting import Exporting, StoredSession
 from flowstate_server.stores.contract.pages import DamagedRecord
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 from flowstate_server.stores.transfer.naming import named
 from flowstate_server.stores.transfer.pages import event_pages, request_pages, session_pages, state_pages
 

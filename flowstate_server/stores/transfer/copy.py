@@ -20,8 +20,8 @@ from flowstate_server.model.records import (
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
 from flowstate_server.stores.contract.exporting import Exporting
 from flowstate_server.stores.contract.pages import DamagedRecord
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.writes import ImportInterrupted, ImportRecords
+from flowstate_server.stores.store import Store
 from flowstate_server.stores.transfer.naming import named
 from flowstate_server.stores.transfer.pages import (
     BYTES,

@@ -11,7 +11,6 @@ from flowstate_server.model.items import Audience, Item, ItemKind
 from flowstate_server.model.json_values import JsonObject, encode_json
 from flowstate_server.model.records import RequestHead, RequestRecord, RequestStatus, StateRecord
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey, session_scope, user_scope
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
     Changed,
@@ -24,6 +23,7 @@ from flowstate_server.stores.contract.writes import (
     RequireRun,
     Write,
 )
+from flowstate_server.stores.store import Store
 
 PROCESS = "process-1"
 USER = "ada"

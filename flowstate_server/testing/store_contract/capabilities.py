@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from flowstate_server.stores.contract.exporting import Exporting
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.memory import MemoryStore
+from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract import copies, exports
 from flowstate_server.testing.store_contract.catalogue import Check, all_checks
 from flowstate_server.testing.store_contract.harness import NotProvided, StoreHarness

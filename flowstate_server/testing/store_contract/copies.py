@@ -13,13 +13,13 @@ from flowstate_server.model.records import (
 from flowstate_server.model.scopes import (
     user_scope,
 )
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.writes import (
     ImportInterrupted,
     ImportRecords,
     PutIdempotencyKey,
 )
 from flowstate_server.stores.memory import MemoryStore
+from flowstate_server.stores.store import Store
 from flowstate_server.stores.transfer import check_store, copy_store, differences
 from flowstate_server.testing.store_contract.builders import (
     increment,

@@ -9,7 +9,6 @@ from flowstate_server.errors import StoreUnavailableError
 from flowstate_server.model.records import Failure, IdempotencyKey, RequestStatus
 from flowstate_server.model.scopes import ScopeKey, org_scope, session_scope, user_scope
 from flowstate_server.stores.contract.reads import SessionFilter
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
     DeleteState,
@@ -17,6 +16,7 @@ from flowstate_server.stores.contract.writes import (
     PutIdempotencyKey,
     RequestCancel,
 )
+from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract.builders import (
     ENDS,
     PROCESS,

@@ -16,7 +16,6 @@ from flowstate_server.model.scopes import (
     user_scope,
 )
 from flowstate_server.stores.contract.exporting import Exporting
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
     DeleteState,
@@ -25,6 +24,7 @@ from flowstate_server.stores.contract.writes import (
     RequestCancel,
     UpdateSession,
 )
+from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract.builders import (
     ENDS,
     Scene,

@@ -12,7 +12,7 @@ import pytest
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.contract.exporting import Exporting
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 from flowstate_server.stores.contract.writes import PutIdempotencyKey
 from flowstate_server.stores.memory import MemoryStore
 from flowstate_server.stores.transfer import Copied, CopyRefused, check_store, copy_store, differences

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from flowstate_server.store_urls import store_from_url
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 from flowstate_server.stores.memory import MemoryStore
 from flowstate_server.stores.transfer import CopyRefused, check_store, copy_store
 from flowstate_server.stores.transfer.check import UNREADABLE

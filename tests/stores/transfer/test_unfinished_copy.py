@@ -14,7 +14,7 @@ from flowstate_server.errors import StoreOpenError
 from flowstate_server.model.clock import SECOND
 from flowstate_server.model.records import ProcessRecord
 from flowstate_server.stores.contract.exporting import Exporting
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 from flowstate_server.stores.contract.writes import RenewLease
 from flowstate_server.stores.memory import MemoryStore
 from flowstate_server.stores.transfer import Copied, CopyRefused, check_store, copy_store, differences

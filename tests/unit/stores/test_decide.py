@@ -40,7 +40,8 @@ from flowstate_server.model.scopes import (
 )
 from flowstate_server.stores.commit import decide as decided
 from flowstate_server.stores.commit.decide import Answer, Decision
-from flowstate_server.stores.contract.storage import Loaded, Outcome
+from flowstate_server.stores.contract.tables import Loaded
+from flowstate_server.model.records import Outcome
 from flowstate_server.stores.contract.watch import Topic, TopicKind
 from flowstate_server.stores.contract.writes import (
     AppendEvents,

@@ -12,7 +12,8 @@ from flowstate_server.errors import InternalError, StoreUnavailableError, Unclea
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.commit import GroupCommitter, group_committer
-from flowstate_server.stores.contract.storage import Changes, Conflict, Group, GroupStorage, Loaded
+from flowstate_server.stores.contract.backend import Conflict, Group, GroupStorage
+from flowstate_server.stores.contract.tables import Changes, Loaded
 from flowstate_server.stores.contract.writes import Batch, Changed, ChangeState, CommitResult, RenewLease
 from flowstate_server.testing.store_contract.builders import increment
 
