@@ -9,7 +9,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from flowstate_client.errors import ResponseValidationError
-from flowstate_client.json_profile import to_json_value
+from flowstate_client.json_profile import from_json_text, to_json_value
 
 
 class Codec(Protocol):
@@ -43,8 +43,8 @@ class JsonCodec:
         """``Any`` and ``object`` give plain values, every other type goes through pydantic."""
         if expected is Any or expected is object:
             try:
-                return orjson.loads(text)
-            except orjson.JSONDecodeError as error:
+                return from_json_text(text)
+            except ValueError as error:
                 raise ResponseValidationError(text, expected, str(error)) from error
         try:
             return type_adapter(expected).validate_json(text)

@@ -1,4 +1,4 @@
-"""What may be sent: JSON in FlowState's profile, checked before it leaves.
+"""What may be sent: JSON in FlowState's profile, checked before it leaves. And reading what comes back.
 
 int64 integers and finite doubles (which stay apart), no lone surrogates, at most 64 levels, keys of at most 256 bytes.
 Everything else is a ``ValueError`` that names the place by a JSON Pointer.
@@ -16,14 +16,31 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
+import orjson
 from pydantic import BaseModel, TypeAdapter
-from pydantic_core import to_jsonable_python
+from pydantic_core import from_json, to_jsonable_python
 
 MAX_DEPTH = 64
 MAX_KEY_BYTES = 256
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 _JSON_FORM = (datetime, date, time, timedelta, Decimal, UUID, PurePath)
+
+
+def from_json_text(text: bytes) -> Any:
+    """The plain value of JSON text, however it is laid out.
+
+    Raises:
+        ValueError: it is no JSON, and where.
+    """
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as refusal:
+        # It runs out of room for valid text that is dense and begins with a bracket, a line break and a blank.
+        try:
+            return from_json(text, allow_inf_nan=False)
+        except ValueError:
+            raise refusal from None
 
 
 def to_json_value(value: Any) -> Any:

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-import orjson
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from flowstate.v1 import events_pb2, flow_service_pb2, server_service_pb2, types_pb2
+from flowstate_client.json_profile import from_json_text
 
 
 class Scope(StrEnum):
@@ -323,7 +323,7 @@ class StateWrite:
 
 def plain_value(value: types_pb2.Value) -> Any:
     """The plain JSON value of a ``flowstate.v1.Value``; ``None`` where it is unset."""
-    return orjson.loads(value.json) if value.WhichOneof("encoding") == "json" else None
+    return from_json_text(value.json) if value.WhichOneof("encoding") == "json" else None
 
 
 def plain_time(message: Any, field: str) -> datetime | None:

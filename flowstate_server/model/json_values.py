@@ -7,7 +7,9 @@ integer and a double stay apart, no lone surrogates. Parsing and checking foreig
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from json import JSONDecodeError
 from typing import cast
 
 import orjson
@@ -23,8 +25,34 @@ def encode_json(value: Json | Mapping[str, object]) -> bytes:
 
 
 def decode_json(text: bytes | str) -> Json:
-    """The value of text that :func:`encode_json` or the profile check has produced."""
-    return cast(Json, orjson.loads(text))
+    """The value of JSON text, however it is laid out. Whether it keeps to the profile is for others to check.
+
+    Raises:
+        JSONDecodeError: it is no JSON, and where.
+    """
+    try:
+        return cast(Json, orjson.loads(text))
+    except JSONDecodeError as refusal:
+        return _decode_refused(text, refusal)
+
+
+def _decode_refused(text: bytes | str, refusal: JSONDecodeError) -> Json:
+    """orjson does not have the last word: it runs out of the room that it sets aside for valid text which is dense
+    (a long list of digits) and begins with a bracket, a line break and a blank."""
+    place = len(text)
+    try:
+        decoded = text if isinstance(text, str) else text.decode()
+        value = cast(Json, json.loads(decoded))
+        # Refuses what the standard library reads and JSON has not: lone surrogates, NaN, a number beyond every double.
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        return value
+    except JSONDecodeError as error:
+        place = error.pos
+    except (ValueError, RecursionError):
+        pass
+    if "memory" in refusal.msg:  # it tells where orjson gave up, not what is wrong
+        raise JSONDecodeError("not valid JSON", refusal.doc, place) from None
+    raise refusal
 
 
 def canonical_json(value: Json | Mapping[str, Json]) -> bytes:

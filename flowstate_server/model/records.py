@@ -217,10 +217,17 @@ class StateRecord:
 
     @property
     def state(self) -> JsonObject:
-        """The parsed ``text``, parsed once. Never modify it: others hold the same value."""
+        """The parsed ``text``, parsed once. Never modify it: others hold the same value.
+
+        Raises:
+            ValueError: it was damaged in its store; names the record.
+        """
         state = self._state
         if state is None:
-            state = cast(JsonObject, decode_json(self.text))
+            try:
+                state = cast(JsonObject, decode_json(self.text))
+            except ValueError as error:
+                raise ValueError(f"the text of {self.key} can't be understood") from error
             object.__setattr__(self, "_state", state)
         return state
 

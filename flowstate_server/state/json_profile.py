@@ -9,14 +9,13 @@ rule, never a value.
 from __future__ import annotations
 
 import re
+from json import JSONDecodeError
 from typing import cast
 
-import orjson
-
 from flowstate_server.errors import JsonInvalidError
-from flowstate_server.model.json_values import Json
+from flowstate_server.model.json_values import Json, decode_json
 from flowstate_server.state.json_fault import Fault, JsonRefusal, find_fault
-from flowstate_server.state.json_limits import MAX_DEPTH, MAX_INT, MAX_KEY_BYTES
+from flowstate_server.state.json_limits import MAX_DEPTH, MAX_INT, MAX_KEY_BYTES, MIN_INT
 from flowstate_server.state.python_values import to_json
 
 __all__ = ["parse_json", "to_json"]
@@ -35,8 +34,8 @@ def parse_json(text: bytes, path: str) -> Json:
         JsonNumberError: an integer outside int64, a double that is not finite, ``NaN``, ``Infinity``.
     """
     try:
-        value = cast(Json, orjson.loads(text))
-    except orjson.JSONDecodeError as error:
+        value = decode_json(text)
+    except JSONDecodeError as error:
         raise _refusal(text, path, error) from None
     large: list[float] = []
     if not _is_clean([value], MAX_DEPTH + 1, large) or (large and _LONG_INTEGER.search(text)):
@@ -48,7 +47,7 @@ def parse_json(text: bytes, path: str) -> Json:
 
 
 def _is_clean(node: list[Json] | dict[str, Json], levels: int, large: list[float]) -> bool:
-    """Whether what orjson gave fits the profile, but for the doubles put in ``large``.
+    """Whether a parsed value fits the profile, but for the doubles put in ``large``.
 
     orjson gives an integer beyond uint64 as a double without a word, so of those only the text tells.
     """
@@ -63,7 +62,7 @@ def _is_clean(node: list[Json] | dict[str, Json], levels: int, large: list[float
         if kind is str or item is None or kind is bool:
             continue
         if kind is int:
-            if cast(int, item) > MAX_INT:
+            if not MIN_INT <= cast(int, item) <= MAX_INT:
                 return False
         elif kind is float:
             if not -_TWO_63 < cast(float, item) < _TWO_63:
@@ -73,8 +72,8 @@ def _is_clean(node: list[Json] | dict[str, Json], levels: int, large: list[float
     return True
 
 
-def _refusal(text: bytes, path: str, error: orjson.JSONDecodeError) -> JsonRefusal:
-    """Why orjson refused ``text``: the profile rule that it breaks ahead of the syntax error, else that."""
+def _refusal(text: bytes, path: str, error: JSONDecodeError) -> JsonRefusal:
+    """Why ``text`` is refused: the profile rule that it breaks ahead of the syntax error, else that."""
     if text.startswith(_BYTE_ORDER_MARK):
         return JsonInvalidError(path, "the text starts with a byte order mark")
     try:

@@ -15,8 +15,10 @@ from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from flowstate.v1 import events_pb2
+from flowstate.v1.types_pb2 import Value
 from flowstate_client import CustomEvent, ItemDelta, JsonCodec, ResponseValidationError, Scope, UnknownEvent
 from flowstate_client.events import PAYLOADS, event_from_proto
+from flowstate_client.models import plain_value
 from tests.client.fake_tails import json_value
 
 codec = JsonCodec()
@@ -157,3 +159,15 @@ def test_structured_deltas_and_custom_data() -> None:
         name="ping", data=None, time=event_from_proto(custom, "").time
     )
     assert Scope.from_proto(99) is Scope.UNKNOWN
+
+
+@pytest.mark.parametrize("expected", [object, dict[str, list[int]]])
+def test_dense_text_behind_blanks_is_read(expected: type) -> None:
+    text = b'{\n  "n": [' + b",".join([b"1"] * 3000) + b"]\n}"
+    assert codec.decode(text, expected) == {"n": [1] * 3000}
+    assert plain_value(Value(json=text)) == {"n": [1] * 3000}
+
+
+def test_text_that_is_no_json_is_refused_with_its_place() -> None:
+    with pytest.raises(ResponseValidationError, match="line 1 column"):
+        codec.decode(b"[1,]", object)

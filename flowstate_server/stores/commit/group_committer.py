@@ -11,10 +11,12 @@ import logging
 import random
 from collections import deque
 
-from flowstate_server.errors import FlowStateError, StoreUnavailableError, UnclearCommitError
+from flowstate_server.errors import FlowStateError, InternalError, StoreUnavailableError, UnclearCommitError
+from flowstate_server.model.ids import new_id
 from flowstate_server.stores.commit.decide import Answer, decide
 from flowstate_server.stores.commit.meanings import all_needs, needs_of
 from flowstate_server.stores.contract.backend import Conflict, Group, GroupStorage
+from flowstate_server.stores.contract.pages import DamagedRecord
 from flowstate_server.stores.contract.tables import Changes, Loaded, Needs
 from flowstate_server.stores.contract.watch import WatchHub
 from flowstate_server.stores.contract.writes import Batch, CommitResult, RenewLease
@@ -212,6 +214,11 @@ def _refuse(waiting: list[_Waiting], cause: Exception | None) -> None:
 def _refuse_alone(waiting: _Waiting, error: Exception) -> None:
     if isinstance(error, FlowStateError):
         waiting.set(error)
+        return
+    if isinstance(error, DamagedRecord):  # repeating won't help
+        error_id = new_id("err_")
+        _log.error("a batch needs what is damaged (%s)", error_id, exc_info=error)
+        waiting.set(InternalError(error_id=error_id))
         return
     _log.error("a batch could not be written", exc_info=error)
     _refuse([waiting], error)

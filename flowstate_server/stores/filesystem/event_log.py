@@ -27,6 +27,7 @@ class EventLog:
         self.places = array("q")
         self.end = 0
         self.swept = 0  # the newest event that a sweep took
+        self.holes = 0  # damaged lines, each in a place that no other event has
         self._offsets = array("q")
 
     @property
@@ -39,6 +40,11 @@ class EventLog:
     def begin(self, header: int) -> None:
         """After the first line, of ``header`` bytes."""
         self.end = header
+
+    def add_hole(self, size: int) -> None:
+        """A committed event whose line can't be understood; which place it had is a guess."""
+        self.add(self.places[-1] + 1 if self.places else 1, size)
+        self.holes += 1
 
     def add(self, place: int, size: int) -> None:
         self.places.append(place)

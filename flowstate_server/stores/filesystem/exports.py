@@ -25,7 +25,7 @@ _KINDS = {kind: number for number, kind in enumerate(ScopeKind)}
 
 def export_sessions(contents: Contents, after: SessionKey | None, limit: int) -> list[StoredSession]:
     heads = contents.tables.session_heads
-    keys = _beyond(contents.tables.sessions, tuple, after, limit)
+    keys = _beyond((*contents.tables.sessions, *_damaged(contents, SessionKey)), tuple, after, limit)
     return [StoredSession(record, heads[record.key]) for record in _records(keys, contents.session)]
 
 
@@ -38,7 +38,7 @@ def export_requests(
         for key, head in contents.tables.requests.items()
         if sessions[head.session].log_id == head.session_log_id
     )
-    keys = _beyond(present, tuple, after, limit)
+    keys = _beyond((*present, *_damaged(contents, RequestKey)), tuple, after, limit)
     return page_of(_records(keys, contents.request), limit, max_bytes)
 
 
@@ -57,15 +57,19 @@ def export_events(
 def export_states(
     contents: Contents, after: ScopeKey | None, limit: int, max_bytes: int
 ) -> list[StateRecord]:
-    keys = _beyond(contents.tables.states, _state_order, after, limit)
+    keys = _beyond((*contents.tables.states, *_damaged(contents, ScopeKey)), _state_order, after, limit)
     return page_of(_records(keys, contents.state), limit, max_bytes)
 
 
 def export_idempotency_keys(
     contents: Contents, after: IdempotencyKey | None, limit: int, max_bytes: int
 ) -> list[IdempotencyRecord]:
-    keys = _beyond(contents.tables.keys, _key_order, after, limit)
+    keys = _beyond((*contents.tables.keys, *_damaged(contents, IdempotencyKey)), _key_order, after, limit)
     return page_of(_records(keys, contents.idempotency_key), limit, max_bytes)
+
+
+def _damaged(contents: Contents, kind: type[Key]) -> Iterator[Key]:
+    return (key for key in contents.tables.damaged if isinstance(key, kind))
 
 
 def _beyond(keys: Iterable[Key], order: Callable[[Key], Any], after: Key | None, limit: int) -> list[Key]:

@@ -65,7 +65,7 @@ class _Loader:
 
     def _load(self, needs: Needs) -> None:
         loaded, contents, tables = self.loaded, self._contents, self._contents.tables
-        _add(loaded.requests, needs.requests, tables.requests.get)
+        _add(loaded.requests, needs.requests, contents.request_head)
         sessions = needs.sessions | {
             loaded.requests[key].session for key in needs.requests if key in loaded.requests
         }

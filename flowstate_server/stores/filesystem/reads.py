@@ -12,7 +12,7 @@ from flowstate_server.model.clock import Micros
 from flowstate_server.model.items import ItemRecord
 from flowstate_server.model.records import ProcessRecord, RequestHead, RequestRecord, StateRecord
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
-from flowstate_server.stores.contract.pages import page_of
+from flowstate_server.stores.contract.pages import page_of, those_understood
 from flowstate_server.stores.contract.reads import (
     EventPage,
     ListedSession,
@@ -22,18 +22,18 @@ from flowstate_server.stores.contract.reads import (
 )
 from flowstate_server.stores.filesystem.contents import Contents
 from flowstate_server.stores.filesystem.event_log import Places
+from flowstate_server.stores.filesystem.names import log_path
 from flowstate_server.stores.filesystem.records import item_record
 
 
 def list_sessions(
     contents: Contents, which: SessionFilter, limit: int, after: SessionPosition | None
 ) -> list[ListedSession]:
-    listed = []
-    for key in islice(contents.tables.listed(which, after), limit):
-        session = contents.session(key)
-        if session is not None:
-            listed.append(ListedSession(session, contents.tables.session_heads[key].activity_time))
-    return listed
+    keys = contents.tables.listed(which, after)
+    heads = contents.tables.session_heads
+    found = those_understood(keys, lambda key: key, contents.session)
+    listed = (ListedSession(session, heads[session.key].activity_time) for session in found if session)
+    return list(islice(listed, limit))
 
 
 def load_states(contents: Contents, keys: Iterable[ScopeKey]) -> dict[ScopeKey, StateRecord]:
@@ -43,9 +43,10 @@ def load_states(contents: Contents, keys: Iterable[ScopeKey]) -> dict[ScopeKey, 
 def read_events(
     contents: Contents, request: RequestKey, after: int, limit: int, max_bytes: int
 ) -> EventPage | None:
-    head = contents.tables.requests.get(request)
+    head = contents.request_head(request)
     if head is None:
         return None
+    _check_complete(contents, [request])
     places = contents.tables.places.get(request, Places())
     beyond = places.all[bisect_right(places.sequences, after) :]
     log = contents.tables.log(head.session, head.session_log_id)
@@ -56,10 +57,19 @@ def read_events(
 def read_turns(contents: Contents, session: SessionKey, log_id: str, newest: int) -> list[ItemRecord]:
     tables = contents.tables
     keys = tables.turns(session, log_id, newest)
+    _check_complete(contents, keys)
     places = sorted(place for key in keys if key in tables.places for place in tables.places[key].items)
     if not places:
         return []
     return [item_record(event) for event in contents.events(tables.log(session, log_id), places)]
+
+
+def _check_complete(contents: Contents, keys: Iterable[RequestKey]) -> None:
+    for key in keys:
+        if key in contents.tables.incomplete:
+            head = contents.tables.requests[key]
+            path = log_path(head.session, head.session_log_id)
+            raise ValueError(f"{path} has damaged lines, and events of request {key.request_id} are missing")
 
 
 def read_projection(
@@ -78,9 +88,9 @@ def read_processes(contents: Contents) -> Sequence[ProcessRecord]:
 
 
 def read_unfinished(contents: Contents, process: str, limit: int) -> list[RequestRecord]:
-    keys = islice(contents.tables.running.get(process, ()), limit)
-    found = [contents.request(key) for key in keys]
-    return [replace(record, input=b"") for record in found if record is not None]
+    keys = contents.tables.running.get(process, ())
+    found = those_understood(keys, lambda key: key, contents.request)
+    return list(islice((replace(record, input=b"") for record in found if record), limit))
 
 
 def read_cancelled(contents: Contents, process: str) -> list[RequestHead]:

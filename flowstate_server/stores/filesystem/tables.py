@@ -6,6 +6,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from heapq import heappush
+from pathlib import PurePosixPath
 from typing import TypeVar
 
 from flowstate_server.model.clock import Micros
@@ -22,12 +23,13 @@ from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.reads import SessionFilter, SessionPosition
 from flowstate_server.stores.contract.tables import Changes
 from flowstate_server.stores.filesystem.event_log import EventLog, EventPlace, Places, place_of
+from flowstate_server.stores.filesystem.names import Key, as_found
 
 Incarnation = tuple[SessionKey, str]
 Sweepable = tuple[Micros, Incarnation, int, Places]
 """From when on retention counts, the log, the first transient event, and all of them."""
 
-Key = TypeVar("Key")
+T = TypeVar("T")
 
 
 class Tables:
@@ -42,6 +44,8 @@ class Tables:
         self.processes: dict[str, ProcessRecord] = {}
         self.keys: dict[IdempotencyKey, Micros] = {}
         self.logs: dict[Incarnation, EventLog] = {}
+        self.damaged: dict[Key, PurePosixPath] = {}  # what was in the files and could not be understood
+        self.incomplete: set[RequestKey] = set()  # may have lost events to damaged lines of their log
         self.active: dict[SessionKey, dict[RequestKey, None]] = {}
         self.running: dict[str, dict[RequestKey, None]] = {}
         self._listing: dict[tuple[str, str | None], list[tuple[Micros, str]]] = {}
@@ -133,6 +137,12 @@ class Tables:
 
     # --- reading
 
+    def damaged_at(self, key: Key) -> PurePosixPath | None:
+        """The file of a record that could not be understood when the store was opened."""
+        if not self.damaged:
+            return None
+        return self.damaged.get(key) or self.damaged.get(as_found(key))
+
     def listed(self, which: SessionFilter, after: SessionPosition | None) -> Iterator[SessionKey]:
         """Live sessions by (create time, id) descending."""
         listing = self._listing.get((which.tenant, which.user_id), [])
@@ -158,7 +168,7 @@ class Tables:
         return [key for _, key in turns[max(0, len(turns) - newest) :]]
 
 
-def _discard(index: dict[Key, dict[RequestKey, None]], key: Key, request: RequestKey) -> None:
+def _discard(index: dict[T, dict[RequestKey, None]], key: T, request: RequestKey) -> None:
     members = index.get(key)
     if members is not None:
         members.pop(request, None)

@@ -8,6 +8,7 @@ from flowstate_server.model.clock import Micros
 from flowstate_server.model.records import StateHead
 from flowstate_server.model.scopes import ScopeKey
 from flowstate_server.stores.contract.backend import LOAD_LIMIT, Conflict, Group
+from flowstate_server.stores.contract.pages import understood_one
 from flowstate_server.stores.contract.tables import Loaded, Needs
 from flowstate_server.stores.postgres import rows
 from flowstate_server.stores.postgres.statements import arrays, columns, together
@@ -135,7 +136,8 @@ class Loader:
 
     def _session(self, row: Row) -> None:
         log, sequence, turns, activity_time, *record = row
-        session = rows.session_record(tuple(record))
+        values = tuple(record)
+        session = understood_one(rows.session_key(values), values, rows.session_record)
         self.loaded.sessions[session.key] = session
         self.loaded.session_heads[session.key] = rows.session_head(
             session.key, session.log_id, (sequence, turns, activity_time)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from flowstate_server.model.clock import Micros
-from flowstate_server.model.events import EventRecord
 from flowstate_server.model.items import ItemRecord
 from flowstate_server.model.records import (
     ProcessRecord,
@@ -16,6 +15,7 @@ from flowstate_server.model.records import (
     StateRecord,
 )
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
+from flowstate_server.stores.contract.pages import those_understood, understood, understood_one
 from flowstate_server.stores.contract.reads import (
     EventPage,
     ListedSession,
@@ -118,18 +118,25 @@ async def time(connections: Connections) -> Micros:
 
 async def get_session(connections: Connections, key: SessionKey) -> SessionRecord | None:
     for row in await connections.fetch(SESSION, *key):
-        return rows.session_record(tuple(row))
+        return understood_one(key, tuple(row), rows.session_record)
     return None
 
 
 async def list_sessions(
     connections: Connections, which: SessionFilter, limit: int, after: SessionPosition | None
 ) -> list[ListedSession]:
-    query, values = sessions_query(which, limit, after)
-    return [
-        ListedSession(rows.session_record(tuple(record)), activity_time)
-        for *record, activity_time in await connections.fetch(query, *values)
-    ]
+    listed: list[ListedSession] = []
+    while True:
+        query, values = sessions_query(which, limit, after)
+        found = [tuple(row) for row in await connections.fetch(query, *values)]
+        listed += those_understood(found, rows.session_key, _listed)
+        if len(listed) >= limit or len(found) < limit:
+            return listed[:limit]
+        after = rows.listed_place(found[-1])
+
+
+def _listed(row: Row) -> ListedSession:
+    return ListedSession(rows.session_record(row[: rows.SESSION_WIDTH]), row[rows.SESSION_WIDTH])
 
 
 def sessions_query(which: SessionFilter, limit: int, after: SessionPosition | None) -> tuple[str, Row]:
@@ -161,7 +168,7 @@ def sessions_query(which: SessionFilter, limit: int, after: SessionPosition | No
 
 async def get_request(connections: Connections, key: RequestKey) -> RequestRecord | None:
     for row in await connections.fetch(REQUEST, *key):
-        return rows.request_record(tuple(row[:-3]), *row[-3:])
+        return understood_one(key, tuple(row), lambda row: rows.request_record(row[:-3], *row[-3:]))
     return None
 
 
@@ -181,25 +188,34 @@ async def read_events(
     connections: Connections, request: RequestKey, after: int, limit: int, max_bytes: int
 ) -> EventPage | None:
     head: RequestHead | None = None
-    events: list[EventRecord] = []
-    found = 0
+    rows_found: list[Row] = []
     for part, row in await connections.fetch(EVENTS, *request, after, limit, max_bytes):
         if part == 0:
             head = rows.request_head(row)
         else:
-            assert head is not None, "the head comes first"
-            events.append(rows.event_record(row, head.session, head.session_log_id, request.request_id))
-            found = row[-1]
+            rows_found.append(row)
     if head is None:
         return None
-    return EventPage(tuple(events), head, head.sequence if found <= len(events) else events[-1].sequence)
+    session, log_id = head.session, head.session_log_id
+    events = tuple(
+        understood(
+            rows_found,
+            lambda row: (*request, row[1]),
+            lambda row: rows.event_record(row, session, log_id, request.request_id),
+        )
+    )
+    whole = not rows_found or rows_found[-1][-1] <= len(events)
+    return EventPage(events, head, head.sequence if whole else events[-1].sequence)
 
 
 async def read_turns(
     connections: Connections, session: SessionKey, log_id: str, newest: int
 ) -> list[ItemRecord]:
     found = await connections.fetch(TURNS, *session, log_id, newest)
-    return [rows.item_record(tuple(row), session, log_id) for row in found]
+    items = understood(
+        found, lambda row: (*session, row[0]), lambda row: rows.item_record(tuple(row), session, log_id)
+    )
+    return [*items]
 
 
 async def read_projection(
@@ -212,7 +228,7 @@ async def read_projection(
     time = 0
     for part, row in await connections.fetch(PROJECTION, *session, *_values(states)):
         if part == 0:
-            record = rows.session_record(row[: rows.SESSION_WIDTH])
+            record = understood_one(session, row[: rows.SESSION_WIDTH], rows.session_record)
             head = rows.session_head(session, record.log_id, row[rows.SESSION_WIDTH :])
         elif part == 1:
             active.append(rows.request_head(row))
@@ -231,7 +247,8 @@ async def read_processes(connections: Connections) -> list[ProcessRecord]:
 
 
 async def read_unfinished(connections: Connections, process: str, limit: int) -> list[RequestRecord]:
-    return [rows.request_record(tuple(row)) for row in await connections.fetch(UNFINISHED, process, limit)]
+    found = [tuple(row) for row in await connections.fetch(UNFINISHED, process, limit)]
+    return [*those_understood(found, lambda row: RequestKey(*row[2:4]), rows.request_record)]
 
 
 async def read_cancelled(connections: Connections, process: str) -> list[RequestHead]:

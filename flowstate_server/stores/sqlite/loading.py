@@ -8,6 +8,7 @@ from flowstate_server.model.clock import Micros
 from flowstate_server.model.records import StateHead
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.backend import LOAD_LIMIT, Group
+from flowstate_server.stores.contract.pages import understood_one
 from flowstate_server.stores.contract.tables import Loaded, Needs
 from flowstate_server.stores.sqlite import rows
 from flowstate_server.stores.sqlite.known_rows import KnownRequest, KnownRows
@@ -90,7 +91,7 @@ class Loader:
             if row is None:
                 return
             self._known.sessions[key] = row
-        record = rows.session_record(row[4:])
+        record = understood_one(key, row[4:], rows.session_record)
         self.loaded.sessions[key] = record
         self.loaded.session_heads[key] = rows.session_head(key, record.log_id, row[1:4])
         self.numbers.logs[key, record.log_id] = row[0]

@@ -16,6 +16,7 @@ from flowstate_server.model.records import (
     StateRecord,
 )
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
+from flowstate_server.stores.contract.pages import those_understood, understood, understood_one
 from flowstate_server.stores.contract.reads import (
     EventPage,
     ListedSession,
@@ -73,7 +74,7 @@ def newest_time(cursor: sqlite3.Cursor) -> Micros:
 
 def get_session(cursor: sqlite3.Cursor, key: SessionKey) -> SessionRecord | None:
     row = cursor.execute(SESSION, key).fetchone()
-    return None if row is None else rows.session_record(row)
+    return None if row is None else understood_one(key, row, rows.session_record)
 
 
 def list_sessions(
@@ -81,12 +82,24 @@ def list_sessions(
 ) -> list[ListedSession]:
     """Ephemeral sessions are a list of their own in each index, merged into the others when asked for."""
     listed: list[ListedSession] = []
-    for ephemeral in (0, 1) if which.include_ephemeral else (0,):
-        query, values = sessions_query(which, ephemeral, limit, after)
-        for *record, activity_time in cursor.execute(query, values):
-            listed.append(ListedSession(rows.session_record(tuple(record)), activity_time))
-    listed.sort(key=lambda one: (one.record.create_time, one.record.key.session_id.encode()), reverse=True)
-    return listed[:limit]
+    while True:
+        found: list[Row] = []
+        for ephemeral in (0, 1) if which.include_ephemeral else (0,):
+            found += cursor.execute(*sessions_query(which, ephemeral, limit, after))
+        found.sort(key=_listed_order, reverse=True)
+        listed += those_understood(found[:limit], rows.session_key, _listed)
+        if len(listed) >= limit or len(found) < limit:
+            return listed[:limit]
+        after = rows.listed_place(found[limit - 1])
+
+
+def _listed_order(row: Row) -> tuple[Micros, bytes]:
+    place = rows.listed_place(row)
+    return place.create_time, place.session_id.encode()
+
+
+def _listed(row: Row) -> ListedSession:
+    return ListedSession(rows.session_record(row), row[rows.SESSION_WIDTH])
 
 
 def sessions_query(
@@ -126,7 +139,9 @@ def _index(which: SessionFilter) -> str:
 
 def get_request(cursor: sqlite3.Cursor, key: RequestKey) -> RequestRecord | None:
     row = cursor.execute(REQUEST, key).fetchone()
-    return None if row is None else rows.request_record(row[:-3], *row[-3:])
+    if row is None:
+        return None
+    return understood_one(key, row, lambda row: rows.request_record(row[:-3], *row[-3:]))
 
 
 def load_states(cursor: sqlite3.Cursor, keys: Iterable[ScopeKey]) -> dict[ScopeKey, StateRecord]:
@@ -147,8 +162,12 @@ def read_events(
     head = rows.request_head(found)
     events: list[EventRecord] = []
     size = 0
-    for row in cursor.execute(EVENTS, (found[0], after, limit + 1)):
-        record = rows.event_record(row, head.session, head.session_log_id, head.key.request_id)
+    records = understood(
+        cursor.execute(EVENTS, (found[0], after, limit + 1)),
+        lambda row: (*request, row[1]),
+        lambda row: rows.event_record(row, head.session, head.session_log_id, head.key.request_id),
+    )
+    for record in records:
         size += record.size
         if events and (len(events) >= limit or size > max_bytes):
             return EventPage(tuple(events), head, events[-1].sequence)
@@ -161,7 +180,12 @@ def read_turns(cursor: sqlite3.Cursor, session: SessionKey, log_id: str, newest:
     if found is None or found[0].log_id != log_id:
         return []
     _, (_, turns, _), log = found
-    return [rows.item_record(row, session, log_id) for row in cursor.execute(TURNS, (log, turns - newest))]
+    turn_rows = cursor.execute(TURNS, (log, turns - newest))
+    return [
+        *understood(
+            turn_rows, lambda row: (*session, row[0]), lambda row: rows.item_record(row, session, log_id)
+        )
+    ]
 
 
 def read_projection(
@@ -191,7 +215,7 @@ def _session_with_head(cursor: sqlite3.Cursor, session: SessionKey) -> tuple[Ses
     if row is None:
         return None
     width = rows.SESSION_WIDTH
-    return rows.session_record(row[:width]), row[width:-1], row[-1]
+    return understood_one(session, row[:width], rows.session_record), row[width:-1], row[-1]
 
 
 def read_processes(cursor: sqlite3.Cursor) -> list[ProcessRecord]:
@@ -199,7 +223,8 @@ def read_processes(cursor: sqlite3.Cursor) -> list[ProcessRecord]:
 
 
 def read_unfinished(cursor: sqlite3.Cursor, process: str, limit: int) -> list[RequestRecord]:
-    return [rows.request_record(row) for row in cursor.execute(UNFINISHED, (process, limit))]
+    found = cursor.execute(UNFINISHED, (process, limit))
+    return [*those_understood(found, lambda row: RequestKey(*row[2:4]), rows.request_record)]
 
 
 def read_cancelled(cursor: sqlite3.Cursor, process: str) -> list[RequestHead]:

@@ -29,6 +29,7 @@ from flowstate_server.model.records import (
     TurnRecord,
 )
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
+from flowstate_server.stores.contract.reads import SessionPosition
 from flowstate_server.stores.tables.numbers import (
     AUDIENCE_SETS,
     AUDIENCES,
@@ -95,6 +96,16 @@ def session_record(row: Row) -> SessionRecord:
         {} if metadata is None else cast(JsonObject, decode_json(metadata)),
         deleted,
     )
+
+
+def session_key(row: Row) -> SessionKey:
+    """From the columns ``SESSION``."""
+    return SessionKey(*row[:2])
+
+
+def listed_place(row: Row) -> SessionPosition:
+    """Where in a list the session is, from the columns ``SESSION``."""
+    return SessionPosition(row[7], row[1])
 
 
 SESSION_BINDING = "tenant, session_id, log_id, ephemeral, flow_kind, user_id, org_id, create_time"

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from flowstate_server.errors import InternalError, StoreOpenError
+from flowstate_server.errors import InternalError
 from flowstate_server.model.json_values import encode_json
 from flowstate_server.model.scopes import session_scope, user_scope
-from flowstate_server.stores.contract.writes import AppendEvents, Changed, ChangeState
+from flowstate_server.stores.contract.writes import Changed, ChangeState
 from flowstate_server.stores.filesystem import names
 from flowstate_server.stores.filesystem.documents import Document, document, line
-from flowstate_server.stores.filesystem.store import FilesystemStore
 from flowstate_server.testing.store_contract.builders import (
     events_of,
     item_done,
@@ -103,15 +102,6 @@ async def test_a_state_that_was_edited_by_hand_is_taken(tmp_path: Path) -> None:
         assert changed.results[0].version == 2
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"state": 1', '{"scope": 7}'])
-async def test_a_damaged_file_is_named_when_the_store_is_opened(tmp_path: Path, text: str) -> None:
-    async with opened(tmp_path) as store:
-        await store.commit((put(ADA, {"n": 1}),))
-    (tmp_path / "users" / "ada" / "shared.json").write_text(text)
-    with pytest.raises(StoreOpenError, match=r"users/ada/shared\.json is damaged"):
-        await FilesystemStore(tmp_path).open()
-
-
 async def test_a_file_that_is_damaged_while_the_store_is_open_fails_what_reads_it_alone(
     tmp_path: Path,
 ) -> None:
@@ -121,24 +111,6 @@ async def test_a_file_that_is_damaged_while_the_store_is_open_fails_what_reads_i
         with pytest.raises(InternalError):
             await state_of(store, ADA)
         await store.commit((put(user_scope("bob"), {"n": 1}),))
-
-
-async def test_a_damaged_line_of_a_log_is_named(tmp_path: Path) -> None:
-    async with opened(tmp_path) as store:
-        create = new_session(SESSION.session_id, tenant=SESSION.tenant)
-        await store.commit((create, AppendEvents(SESSION, (note("1"), note("2"), note("3")))))
-    path = tmp_path / "sessions" / "acme" / "sess_1" / "events-log-sess_1.jsonl"
-    lines = path.read_bytes().splitlines(keepends=True)
-    for number in (2, 3, 4):
-        damaged = [*lines]
-        damaged[number - 1] = b'{"oh\n'
-        path.write_bytes(b"".join(damaged))
-        with pytest.raises(StoreOpenError, match=rf"events-log-sess_1\.jsonl is damaged: line {number}"):
-            await FilesystemStore(tmp_path).open()
-    path.write_bytes(b"".join(lines) + b'{"session_sequence":4,"time":1,"type":"custom"}\n{"ses')
-    async with opened(tmp_path) as store:  # those two were never committed
-        await store.commit((AppendEvents(SESSION, (note("4"),)),))
-    assert [line.split(b":")[-1] for line in path.read_bytes().splitlines()[-2:]] == [b'"3"}}', b'"4"}}']
 
 
 async def test_text_that_does_not_fit_in_a_line_comes_back_to_the_byte(tmp_path: Path) -> None:

@@ -141,6 +141,28 @@ def test_a_number_after_the_syntax_error_is_not_blamed() -> None:
 
 
 @pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ("18446744073709551616", JsonNumberError),
+        ("-9223372036854775809", JsonNumberError),
+        ("1" * 5000, JsonNumberError),
+        ("1e999", JsonNumberError),
+        ("NaN", JsonNumberError),
+        ('"\\ud800"', JsonInvalidError),
+        ("}", JsonInvalidError),
+        ("[" * 100 + "]" * 100, JsonLimitError),
+        ("[" * 5000, JsonLimitError),
+        ('{"' + "k" * 257 + '":1}', JsonLimitError),
+    ],
+)
+def test_a_fault_behind_a_long_list_is_still_found(fault: str, kind: type[Exception]) -> None:
+    """Where a parser runs out of room before it has come to the fault."""
+    text = '{\n  "n":\n[' + "1," * 3000 + fault + "]}"
+    with pytest.raises(kind, match="at line 3 column 6"):
+        parse_json(text.encode(), "")
+
+
+@pytest.mark.parametrize(
     "text", ['["c4nary\\ud800"]', '{"a": "c4nary', '["c4nary", 1E400]', "c4nary", '{"a": "c4nary" "b"}']
 )
 def test_errors_hold_no_value(text: str) -> None:

@@ -13,6 +13,7 @@ from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.commit import GroupCommitter, group_committer
 from flowstate_server.stores.contract.backend import Conflict, Group, GroupStorage
+from flowstate_server.stores.contract.pages import DamagedRecord
 from flowstate_server.stores.contract.tables import Changes, Loaded
 from flowstate_server.stores.contract.writes import Batch, Changed, ChangeState, CommitResult, RenewLease
 from flowstate_server.testing.store_contract.builders import increment
@@ -116,6 +117,18 @@ async def test_group_is_full_at_64(storage: FakeStorage, committer: GroupCommitt
     await answers(begin(committer, *map(user, names)))
     assert storage.sizes == [64, 64, 22]
     assert storage.committed == names
+
+
+async def test_what_is_damaged_refuses_the_batches_that_need_it(
+    storage: FakeStorage, committer: GroupCommitter, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And they are not told to try again."""
+    storage.fail = if_in("b", DamagedRecord("b", "ValueError"))
+    refused = (await answers(begin(committer, user("a"), user("b"), user("c"))))[1]
+    assert isinstance(refused, InternalError)
+    assert refused.error_id in caplog.text
+    assert "what is stored under b" in caplog.text
+    assert storage.committed == ["a", "c"]
 
 
 async def test_lease_goes_ahead(storage: FakeStorage, committer: GroupCommitter) -> None:
