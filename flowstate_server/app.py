@@ -13,8 +13,8 @@ from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.program import HostedFlow
 from flowstate_server.settings import Settings
 from flowstate_server.store_urls import store_from_url
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.memory.store import MemoryStore
+from flowstate_server.stores.store import Store
 from flowstate_server.stores.transfer import refuse_unfinished_copy
 
 __all__ = ["FlowState", "create_flowstate", "engine_settings", "store_from_url"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 
 DEFAULT = "default"
 PRIMARY = "primary"

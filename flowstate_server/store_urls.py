@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.memory.store import MemoryStore
+from flowstate_server.stores.store import Store
 
 FORMS = "memory, file:///PATH, sqlite:///PATH or postgres://USER@HOST/DATABASE"
 MEMORY = ("memory", "memory://")

@@ -18,7 +18,7 @@ from flowstate_server.model.identity import Principal
 from flowstate_server.model.ids import check_id
 from flowstate_server.model.records import RequestHead, SessionRecord
 from flowstate_server.model.scopes import SessionKey
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 
 REMEMBERED = 10_000
 

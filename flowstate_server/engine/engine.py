@@ -18,7 +18,7 @@ from flowstate_server.engine.runs.sweeper import Sweeper
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.observation import NOBODY, Observer, shielded
 from flowstate_server.programs.catalogue import Catalogue
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 
 
 class Engine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import NamedTuple
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.frozen import frozen
@@ -63,6 +64,26 @@ class Event:
 
 
 @frozen
+class LogHead:
+    """Where a log stands: its newest sequence, and whether nothing follows. ``log_id`` is its incarnation.
+
+    Up to ``floor`` durable events were removed for good; what is missing beyond was transient.
+    """
+
+    log_id: str
+    sequence: int
+    ended: bool
+    floor: int = 0
+
+
+class EventKey(NamedTuple):
+    """An event by its place in the log of its session's present incarnation."""
+
+    session: SessionKey
+    session_sequence: int
+
+
+@frozen
 class EventRecord:
     """An event in its place: ``session_sequence`` in its session's log and, if it belongs to a request, ``sequence``
     in the request's (else 0). Both start at 1 and have no hole when written; sweeps of transient events make holes.
@@ -75,6 +96,10 @@ class EventRecord:
     request_id: str
     sequence: int
     time: Micros
+
+    @property
+    def key(self) -> EventKey:
+        return EventKey(self.session, self.session_sequence)
 
     @property
     def size(self) -> int:

@@ -36,7 +36,7 @@ class Item:
 
     Content by kind: ``message`` ``{"parts": [{"type": "text", "text": ...}, ...]}``; ``reasoning`` ``{"text": ...}``;
     ``tool_call`` ``{"call_id", "arguments"}``; ``tool_output`` ``{"call_id", "output"}``; ``error`` ``{"message"}``;
-    ``custom`` any JSON.
+    ``custom`` any JSON. A ``removed`` one has no content left.
     """
 
     item_id: str
@@ -46,13 +46,14 @@ class Item:
     role: str = ""
     name: str = ""
     audiences: frozenset[Audience] = frozenset((Audience.CLIENT, Audience.HISTORY))
+    removed: bool = False
 
 
 @frozen
 class ItemRecord:
-    """An item as the store keeps it: one row, appended once, never rewritten.
+    """An item as the store keeps it: one row, appended once, never rewritten but to blank a removed one.
 
-    ``session_sequence`` is the place of its ``item.done`` event and orders the items of a session.
+    ``session_sequence`` is the place of its ``item.done`` event; ``turn`` is the number of its turn.
     """
 
     item: Item
@@ -61,3 +62,4 @@ class ItemRecord:
     request_id: str
     session_sequence: int
     create_time: Micros
+    turn: int = 0

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import field
 from enum import StrEnum
-from typing import cast
+from typing import NamedTuple, cast
 
 from flowstate_server.model.clock import Micros
+from flowstate_server.model.documents import STORE_OWNER, DocumentKey
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Tenant
 from flowstate_server.model.json_values import EMPTY_OBJECT, JsonObject, decode_json
@@ -46,13 +47,18 @@ class SessionRecord:
 
 @frozen
 class SessionHead:
-    """A session's counters: the newest ``session_sequence``, the completed turns, the last activity."""
+    """A session's counters: the newest ``session_sequence``, the number of the newest turn, the last activity.
+
+    ``floor`` is the highest ``session_sequence`` of a durable event that retention has removed: what lies up to there
+    can't be read again.
+    """
 
     key: SessionKey
     log_id: str
     sequence: int
     turns: int
     activity_time: Micros
+    floor: int = 0
 
 
 class RequestStatus(StrEnum):
@@ -99,8 +105,8 @@ class RequestHead:
     """The part of a request that its writes read and change.
 
     ``user_id`` (the owner) and ``fingerprint`` decide whether a repeated dispatch attaches; ``process`` names the
-    server process that runs it; ``sequence`` is the newest event of its log; ``turn`` is its place among the
-    session's completed requests (0 until then).
+    server process that runs it, or ran it last (empty while it is queued); ``attempt`` counts how often it was started;
+    ``sequence`` is the newest event of its log.
     """
 
     key: RequestKey
@@ -114,8 +120,8 @@ class RequestHead:
     create_time: Micros
     cancel_requested: bool = False
     cancel_reason: str = ""
+    attempt: int = 1
     sequence: int = 0
-    turn: int = 0
     end_time: Micros = 0
 
 
@@ -124,7 +130,9 @@ class RequestRecord:
     """A whole request. ``input`` and ``output`` are JSON text; ``output`` is there once it is completed.
 
     ``scopes`` are the session, user and org records it works on, as far as there are any; its terminal event names
-    their versions. ``reason`` is why it was aborted or interrupted.
+    their versions. ``gate`` is the key of its concurrency policy (empty: none); ``timeout``, 0 for none, bounds its
+    run; ``trace`` and ``correlation_id`` are those of the call that made it. ``reason`` is why it was aborted or
+    interrupted.
     """
 
     head: RequestHead
@@ -133,6 +141,10 @@ class RequestRecord:
     org_id: str
     scopes: tuple[ScopeKey, ...]
     input: bytes
+    gate: str = ""
+    timeout: Micros = 0
+    trace: str = ""
+    correlation_id: str = ""
     output: bytes | None = None
     failure: Failure | None = None
     reason: str = ""
@@ -148,11 +160,48 @@ class RequestRecord:
 
 
 @frozen
+class Outcome:
+    """What a request came to: ``output`` if it completed, ``failure`` if it failed, ``reason`` if it was stopped."""
+
+    key: RequestKey
+    output: bytes | None = None
+    failure: Failure | None = None
+    reason: str = ""
+
+
+class TurnKey(NamedTuple):
+    """``number`` counts from 1 in the session's incarnation ``log_id``."""
+
+    session: SessionKey
+    log_id: str
+    number: int
+
+
+@frozen
+class TurnRecord:
+    """A turn of a session's history: a completed request, or items appended from outside.
+
+    Of the latter ``request_id`` is empty, and the items are those whose events lie from ``first`` to ``last`` in the
+    session's log.
+    """
+
+    key: TurnKey
+    request_id: str
+    first: int = 0
+    last: int = 0
+
+
+Generations = tuple[tuple[str, int], ...]
+"""By flow kind, sorted: the generation of the flow's schema that last wrote a record."""
+
+
+@frozen
 class StateRecord:
     """A scope's state at one version, as JSON text. A record never written has version 0 and does not exist.
 
     A deleted record is kept as a tombstone (``exists`` false, ``{}``) whose version a re-created record continues;
-    ``incarnation`` is new with each creation.
+    ``incarnation`` is new with each creation. ``generations`` and ``schema_hash`` tell by which schemas it
+    was written last.
     """
 
     key: ScopeKey
@@ -162,6 +211,8 @@ class StateRecord:
     text: bytes = EMPTY_OBJECT
     create_time: Micros = 0
     update_time: Micros = 0
+    generations: Generations = ()
+    schema_hash: str = ""
     _state: JsonObject | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
@@ -195,9 +246,13 @@ def state_record(
     text: bytes,
     create_time: Micros,
     update_time: Micros,
+    generations: Generations = (),
+    schema_hash: str = "",
 ) -> StateRecord:
     """An existing record whose ``state`` is known already, so that nobody parses ``text`` again."""
-    record = StateRecord(key, version, incarnation, True, text, create_time, update_time)
+    record = StateRecord(
+        key, version, incarnation, True, text, create_time, update_time, generations, schema_hash
+    )
     object.__setattr__(record, "_state", state)
     return record
 
@@ -229,6 +284,10 @@ class ProcessRecord:
         return self.renew_time + self.lease
 
 
+IDEMPOTENCY_KEY = "idempotency_key"
+"""The kind of the documents that remember calls."""
+
+
 @frozen
 class IdempotencyKey:
     """Names one logical call of one caller: the same key from another tenant, principal or method is another call."""
@@ -238,17 +297,6 @@ class IdempotencyKey:
     method: str
     key: str
 
-
-@frozen
-class IdempotencyRecord:
-    """A remembered call: what was asked (``fingerprint``) and the JSON text of what was answered."""
-
-    key: IdempotencyKey
-    fingerprint: str
-    reply: bytes
-    expire_time: Micros
-
     @property
-    def size(self) -> int:
-        """Bytes that count for the size of a page."""
-        return len(self.reply)
+    def document(self) -> DocumentKey:
+        return DocumentKey(STORE_OWNER, IDEMPOTENCY_KEY, (self.tenant, self.principal, self.method, self.key))

@@ -25,6 +25,10 @@ class RequestKey(NamedTuple):
     request_id: str
 
 
+LogKey = RequestKey | SessionKey
+"""Names a log: that of a request, or that of a session, in which all its requests' events are too."""
+
+
 class ScopeKey(NamedTuple):
     """Names one state record. Make it with the functions below: they fill the parts that a scope does not use.
 

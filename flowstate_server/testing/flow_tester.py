@@ -21,8 +21,8 @@ from flowstate_server.model.records import Failure, RequestRecord, RequestStatus
 from flowstate_server.model.scopes import ScopeKey, ScopeKind
 from flowstate_server.programs.history import HistoryItem
 from flowstate_server.schemas.pydantic.python_values import to_json
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.memory.store import MemoryStore
+from flowstate_server.stores.store import Store
 
 OutputT = TypeVar("OutputT")
 NO_INPUT: Mapping[str, Any] = MappingProxyType({})

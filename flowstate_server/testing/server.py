@@ -14,7 +14,7 @@ from flowstate_server.programs.program import HostedFlow
 from flowstate_server.rpc.authenticators import Authenticator
 from flowstate_server.rpc.server import FlowStateServer
 from flowstate_server.rpc.server_options import ServerOptions
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 
 Flows = FlowState | HostedFlow | Iterable[HostedFlow]
 

@@ -22,7 +22,7 @@ from flowstate_server.model.json_values import EMPTY_OBJECT
 from flowstate_server.model.payloads import Custom, RequestAborted
 from flowstate_server.model.records import IdempotencyKey, IdempotencyRecord, RequestRecord, RequestStatus
 from flowstate_server.model.scopes import RequestKey, SessionKey
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
     FenceProcess,
@@ -34,7 +34,7 @@ from flowstate_server.testing.fixtures import StartServer
 from flowstate_server.testing.server import RunningServer
 from tests.support.flows import app
 from tests.support.store_urls import NewStore
-from tests.support.waiting import soon
+from flowstate_server.testing.waiting import soon
 
 SESSION = SessionKey("", "s")
 OPEN = RequestKey("", "req_open")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flowstate_server.app import store_from_url
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 from tests.support.store_urls import ALL, SHARED, NewStore, new_stores
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from flowstate_client import CustomEvent
 from flowstate_server.flows import Audience, Context
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 from tests.support.access_records import recorded_access
 from tests.support.hosted import hosted, play
 

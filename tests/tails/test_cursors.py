@@ -12,7 +12,7 @@ from flowstate_client import CursorAhead, CursorLogMismatch, RequestNotFound
 from flowstate_client.testing import GrpcProxy
 from flowstate_server.errors import Reason
 from flowstate_server.flows import Audience, Context
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 from tests.support.hosted import Hosted, hosted, play
 from tests.support.wire import TRUSTED, read_all, refused, refused_stream
 

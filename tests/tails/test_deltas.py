@@ -11,7 +11,7 @@ import pytest
 from flowstate.v1.event_service_pb2 import TailEventsRequest
 from flowstate.v1.events_pb2 import Event
 from flowstate_server.flows import Audience, Context, Session
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 from tests.support.frames import check_frames, is_caught_up, read_until
 from tests.support.hosted import Hosted, hosted, play
 from tests.support.wire import TRUSTED, read_all

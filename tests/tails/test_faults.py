@@ -13,7 +13,7 @@ from flowstate_client import Cursor, CustomEvent, Event, Trimmed
 from flowstate_client.testing import FaultProxy, GrpcProxy
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.flows import Audience, Context
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 from tests.support.hosted import FAST, hosted, play
 
 TOTAL = 3_000

@@ -10,7 +10,7 @@ from flowstate_client import ActionAborted, CustomEvent, Event
 from flowstate_client.testing import record_events
 from flowstate_server.errors import Reason
 from flowstate_server.flows import Audience, Context
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 from tests.support.frames import check_frames, events_of, is_caught_up, read_until
 from tests.support.hosted import hosted, play
 from tests.support.wire import TRUSTED, read_all, refused_stream

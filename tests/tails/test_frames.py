@@ -11,7 +11,7 @@ from flowstate.v1.event_service_pb2 import TailEventsRequest
 from flowstate.v1.types_pb2 import END_REASON_REPLAY_DONE, END_REASON_TERMINAL, Cursor
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.flows import Audience, Context
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 from tests.support.frames import (
     MAX_EVENTS,
     Frame,

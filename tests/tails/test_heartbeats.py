@@ -13,7 +13,7 @@ from flowstate.v1.flow_service_pb2 import StreamActionRequest
 from flowstate_client.testing import GrpcProxy, record_events
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.flows import Audience, Context
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 from tests.support.frames import check_frames, is_caught_up, kinds, next_frame, read_until
 from tests.support.hosted import FAST, hosted, play, play_spec
 from tests.support.wire import read_all

@@ -11,7 +11,7 @@ from flowstate.v1.events_pb2 import Event
 from flowstate.v1.flow_service_pb2 import CancelActionRequestRequest, GetActionRequestRequest
 from flowstate_server.errors import Reason
 from flowstate_server.flows import ActionError, Audience, Context, Session
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 from tests.support.frames import check_frames
 from tests.support.hosted import Hosted, hosted, play
 from tests.support.wire import TRUSTED, read_all, refused

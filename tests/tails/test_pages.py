@@ -10,7 +10,7 @@ from flowstate.v1.event_service_pb2 import ListEventsRequest, ListEventsResponse
 from flowstate.v1.events_pb2 import Event
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.flows import Audience, Context
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 from tests.support.frames import check_frames, is_caught_up, read_until
 from tests.support.hosted import Hosted, hosted, play
 from tests.support.wire import TRUSTED, read_all

@@ -16,7 +16,7 @@ from flowstate_server.flows import Audience, Context
 from flowstate_server.rpc.envelope import EnvelopeLimits
 from flowstate_server.rpc.server_options import ServerOptions
 from flowstate_server.stores.contract.reads import EventPage
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 from tests.support.access_records import recorded_access
 from tests.support.frames import Frame, check_frames, is_caught_up, read_until
 from tests.support.hosted import FAST, hosted, play

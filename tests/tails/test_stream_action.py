@@ -15,7 +15,7 @@ from flowstate.v1.flow_service_pb2 import StreamActionRequest, StreamActionRespo
 from flowstate_client import ActionAborted, AlreadyExists
 from flowstate_client.testing import FaultProxy, record_events
 from flowstate_server.flows import Audience, Context
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 from tests.support.frames import Frame, check_frames, events_of, is_caught_up
 from tests.support.hosted import hosted, play, play_spec
 from tests.support.wire import TRUSTED, read_all

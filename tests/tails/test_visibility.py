@@ -33,7 +33,7 @@ from flowstate_server.flows import (
     User,
     handler,
 )
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 from tests.support.frames import check_frames
 from tests.support.hosted import Hosted, hosted, play
 from tests.support.wire import TRUSTED, read_all

@@ -19,14 +19,14 @@ from flowstate_server.errors import (
     RequestNotFoundError,
     ServiceError,
 )
+from flowstate_server.model.events import LogHead
 from flowstate_server.model.identity import Plane, Principal
 from flowstate_server.model.ids import check_id
-from flowstate_server.model.records import RequestHead
 from flowstate_server.model.scopes import RequestKey
 from flowstate_server.observation import OK, Observer
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.stores.contract.reads import EventPage
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 
 
 class Events:
@@ -56,7 +56,7 @@ class Events:
         if after < 0:
             raise CursorInvalidError("a sequence is not negative")
         page = await self._page(key, after, page_size, self._settings.max_page_bytes)
-        projector = await self._projector(principal, page.head)
+        projector = await self._projector(principal, key, page.head)
         if after > page.head.sequence:
             raise CursorAheadError(after, page.head.sequence)
         return EventList(
@@ -73,7 +73,7 @@ class Events:
         with self._store.watch((topic_of(key),)) as watch:
             following = Following(watch, lambda: self._page(key, position), more=_is_cut)
             page = await following.next()
-            projector = await self._projector(principal, page.head)
+            projector = await self._projector(principal, key, page.head)
             position = _start(call, page.head)
             if call.latest:
                 page = EventPage((), page.head, position)
@@ -87,8 +87,8 @@ class Events:
                     if position == latest:
                         for frame in progress.caught_up():
                             yield frame
-                        if page.head.status.ended or call.replay_only:
-                            yield progress.ended(terminal=page.head.status.ended)
+                        if page.head.ended or call.replay_only:
+                            yield progress.ended(terminal=page.head.ended)
                             return
                     elif progress.patience <= 0:
                         yield progress.heartbeat(latest)
@@ -124,8 +124,12 @@ class Events:
             raise RequestNotFoundError(key.request_id)
         return page
 
-    async def _projector(self, principal: Principal, head: RequestHead) -> EventProjector:
-        """Shows the log to its owner; to anyone else there is none."""
+    async def _projector(self, principal: Principal, key: RequestKey, log: LogHead) -> EventProjector:
+        """Shows the log that was read to its owner; to anyone else there is none."""
+        record = await self._store.get_request(key)
+        if record is None or record.head.log_id != log.log_id:
+            raise RequestNotFoundError(key.request_id)
+        head = record.head
         binding = await self._bindings.find(head.session)
         check_owner(principal, head, "" if binding is None else binding.org_id)
         flow = self._registry.find(binding.flow_kind) if binding is not None else None
@@ -137,7 +141,7 @@ class Events:
         return min(max(asked, self._settings.min_heartbeat), self._settings.max_heartbeat)
 
 
-def _start(call: TailCall, head: RequestHead) -> int:
+def _start(call: TailCall, head: LogHead) -> int:
     if call.latest:
         return head.sequence
     if call.cursor.sequence < 0:

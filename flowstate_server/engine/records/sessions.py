@@ -29,8 +29,8 @@ from flowstate_server.model.scopes import SessionKey
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.state.json_profile import parse_json
 from flowstate_server.stores.contract.reads import SessionFilter, SessionPosition
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.writes import CreateSession, PutIdempotencyKey, Write
+from flowstate_server.stores.store import Store
 
 
 class Sessions:

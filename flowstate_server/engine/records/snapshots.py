@@ -22,7 +22,7 @@ from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import FlowDescription
 from flowstate_server.programs.program import HostedFlow
 from flowstate_server.stores.contract.reads import Projection
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 
 SHOWN = (ScopeKind.SESSION, ScopeKind.USER, ScopeKind.ORG)
 RACES = 3

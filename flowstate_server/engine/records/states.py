@@ -41,7 +41,7 @@ from flowstate_server.model.scopes import (
 )
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import FlowDescription
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 from flowstate_server.stores.contract.writes import (
     ChangeState,
     CommitResult,
@@ -51,6 +51,7 @@ from flowstate_server.stores.contract.writes import (
     SessionChanged,
     Write,
 )
+from flowstate_server.stores.store import Store
 
 RACES = 5
 

@@ -48,7 +48,6 @@ from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import ActionDescription, FlowDescription
 from flowstate_server.programs.program import Program
 from flowstate_server.state.json_profile import parse_json
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
     CommitResult,
@@ -57,6 +56,7 @@ from flowstate_server.stores.contract.writes import (
     RequireSession,
     SessionChanged,
 )
+from flowstate_server.stores.store import Store
 
 RACES = 5
 _IN_PROGRESS = Event(EventType.REQUEST_IN_PROGRESS, RequestInProgress(attempt=1).encode(), FOR_CLIENTS)

@@ -20,7 +20,7 @@ from flowstate_server.model.records import RequestHead
 from flowstate_server.programs.history import HistoryItem, Tokens, Turns, select_history
 from flowstate_server.programs.run_context import ItemStream, SessionItems
 from flowstate_server.state.plain_json import plain_json
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 
 
 def text_content(kind: ItemKind, text: str) -> JsonObject:

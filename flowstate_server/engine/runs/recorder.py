@@ -13,8 +13,8 @@ from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.items import Audience
 from flowstate_server.model.payloads import ItemDelta
 from flowstate_server.model.scopes import RequestKey, SessionKey
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.writes import AppendEvents, Batch, CommitResult, RequireRun, Write
+from flowstate_server.stores.store import Store
 
 _log = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from flowstate_server.model.identity import Principal
 from flowstate_server.model.ids import check_id
 from flowstate_server.model.records import RequestRecord, RequestStatus
 from flowstate_server.model.scopes import RequestKey
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.writes import RequestCancel
+from flowstate_server.stores.store import Store
 
 MAX_REASON_BYTES = 1024
 

@@ -21,7 +21,7 @@ from flowstate_server.observation import Observer
 from flowstate_server.programs.description import FlowDescription
 from flowstate_server.programs.program import Program
 from flowstate_server.programs.run_context import SessionIdentity
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 
 
 class RunFactory:

@@ -16,9 +16,9 @@ from flowstate_server.model.clock import micros
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.records import RequestHead, RequestStatus
 from flowstate_server.model.scopes import RequestKey
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.watch import Topic, TopicKind, Watch
 from flowstate_server.stores.contract.writes import FenceProcess, RenewLease
+from flowstate_server.stores.store import Store
 
 _log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from flowstate_server.errors import LeaseLostError, RequestTerminalError, StoreU
 from flowstate_server.model.clock import micros
 from flowstate_server.model.payloads import RequestInterrupted
 from flowstate_server.model.records import ProcessRecord, RequestRecord, RequestStatus
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.writes import FenceProcess, FinishRequest
+from flowstate_server.stores.store import Store
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Sweeper:
         await self.end_orphans()
         retention = micros(self._settings.transient_retention)
         await _until_done(lambda: self._store.sweep_transient_events(retention=retention, limit=ROWS))
-        await _until_done(lambda: self._store.sweep_idempotency_keys(limit=ROWS))
+        await _until_done(lambda: self._store.sweep_documents(limit=ROWS))
         await _until_done(lambda: self._store.sweep_processes(limit=ROWS))
 
     async def end_orphans(self) -> None:
@@ -70,7 +70,7 @@ class Sweeper:
         return True
 
     async def _end_requests(self, process_id: str) -> None:
-        while orphans := await self._store.read_unfinished(process_id, limit=PAGE):
+        while orphans := await self._store.read_running(process_id, limit=PAGE):
             await asyncio.gather(*(self._end(record, process_id) for record in orphans))
 
     async def _end(self, record: RequestRecord, process_id: str) -> None:
@@ -81,6 +81,7 @@ class Sweeper:
             event=told.type,
             payload=told.members(),
             scopes=record.scopes,
+            reason=told.reason,
             swept=process_id,
         )
         try:

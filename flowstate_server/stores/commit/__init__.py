@@ -2,6 +2,6 @@
 
 from flowstate_server.stores.commit.decide import Decision, decide
 from flowstate_server.stores.commit.group_committer import GroupCommitter
-from flowstate_server.stores.commit.needs import needs_of
+from flowstate_server.stores.commit.meanings import needs_of
 
 __all__ = ["Decision", "GroupCommitter", "decide", "needs_of"]

@@ -10,13 +10,16 @@ import asyncio
 import logging
 import random
 from collections import deque
+from collections.abc import Iterable
 
 from flowstate_server.errors import FlowStateError, InternalError, StoreUnavailableError, UnclearCommitError
 from flowstate_server.model.ids import new_id
 from flowstate_server.stores.commit.decide import Answer, decide
-from flowstate_server.stores.commit.needs import all_needs, needs_of
+from flowstate_server.stores.commit.meanings import all_needs, needs_of
+from flowstate_server.stores.contract.backend import Conflict, Group, GroupStorage
 from flowstate_server.stores.contract.pages import DamagedRecord
-from flowstate_server.stores.contract.storage import Changes, Conflict, Group, GroupStorage, Loaded, Needs
+from flowstate_server.stores.contract.tables import Changes, Loaded, Needs
+from flowstate_server.stores.contract.watch import Topic, WatchHub
 from flowstate_server.stores.contract.writes import Batch, CommitResult, RenewLease
 
 GROUP_BATCHES = 64
@@ -30,10 +33,11 @@ _log = logging.getLogger(__name__)
 
 
 class GroupCommitter:
-    """One task that commits through ``storage``. Used on the event loop that calls :meth:`start`."""
+    """One task that commits through ``storage`` and wakes ``hub``. Used on the event loop that calls :meth:`start`."""
 
-    def __init__(self, storage: GroupStorage) -> None:
+    def __init__(self, storage: GroupStorage, hub: WatchHub) -> None:
         self._storage = storage
+        self._hub = hub
         self._queue: deque[_Waiting] = deque()
         self._urgent: deque[_Waiting] = deque()
         self._running: list[_Waiting] = []
@@ -122,7 +126,7 @@ class GroupCommitter:
             return
         group = _Group(waiting)
         try:
-            await self._run(group)
+            topics = await self._run(group)
         except (Conflict, StoreUnavailableError) as error:
             _refuse(waiting, error)
         except Exception as error:
@@ -132,6 +136,7 @@ class GroupCommitter:
             else:
                 _refuse_alone(waiting[0], error)
         else:
+            self._hub.wake(topics)
             group.answer()
             self._queue.extendleft(reversed(group.undecided))
 
@@ -140,7 +145,7 @@ class GroupCommitter:
             if not alone.answer.done():
                 await self._commit([alone])
 
-    async def _run(self, group: _Group) -> None:
+    async def _run(self, group: _Group) -> Iterable[Topic]:
         for attempt in range(RELOADS):
             try:
                 return await self._storage.run(group)

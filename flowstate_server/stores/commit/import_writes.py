@@ -3,40 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
 
 from flowstate_server.model.events import EventRecord
-from flowstate_server.model.records import RequestRecord
+from flowstate_server.model.records import Outcome, RequestRecord
 from flowstate_server.model.scopes import RequestKey
 from flowstate_server.stores.commit.working_set import WorkingSet
-from flowstate_server.stores.contract.storage import Outcome
+from flowstate_server.stores.contract.tables import (
+    DOCUMENTS,
+    EVENTS,
+    REQUEST_HEADS,
+    REQUESTS,
+    SESSION_HEADS,
+    SESSIONS,
+    TURNS,
+    Needs,
+)
 from flowstate_server.stores.contract.writes import ImportInterrupted, ImportRecords, WriteResult
 
 
+def need_imported(write: ImportRecords, needs: Needs) -> None:
+    needs.add(DOCUMENTS, write.place.key)
+    table = write.table
+    if table is None:
+        return
+    if table is REQUESTS:
+        needs.update(SESSIONS, {record.head.session for record in write.records})
+        needs.update(REQUEST_HEADS, [record.key for record in write.records])
+    elif table is EVENTS:
+        needs.update(SESSIONS, {event.session for event in write.records})
+        needs.update(REQUEST_HEADS, {key for event in write.records if (key := _request_of(event))})
+    elif table is SESSION_HEADS:
+        needs.update(SESSIONS, [head.key for head in write.records])
+    elif table is TURNS:
+        needs.update(SESSIONS, {turn.key.session for turn in write.records})
+        needs.update(TURNS, [turn.key for turn in write.records])
+    else:
+        needs.update(table, [table.key_of(record) for record in write.records])
+
+
 def import_records(work: WorkingSet, write: ImportRecords) -> WriteResult:
-    known = work.idempotency_keys.get(write.progress.key)
-    if (None if known is None else known.reply) != write.expected:
+    known = work.documents.get(write.place.key)
+    if (None if known is None else known.text) != write.expected:
         raise ImportInterrupted
-    for session, head in write.sessions:
-        work.sessions.put(session.key, session)
-        work.session_heads.put(session.key, head)
-    for request in write.requests:
-        _put_request(work, request)
-    work.events.extend(write.events)
-    _touch_requests(work, write.events)
-    for state in write.states:
-        work.states.put(state.key, state)
-    for process in write.processes:
-        work.processes.put(process.process, process)
-    for key in (*write.idempotency_keys, write.progress):
-        work.idempotency_keys.put(key.key, key)
+    work.documents.put(
+        write.place.key, replace(write.place, version=1 if known is None else known.version + 1)
+    )
+    if write.table is REQUESTS:
+        for request in write.records:
+            _put_request(work, request)
+    elif write.table is EVENTS:
+        work.events.extend(write.records)
+        _touch_requests(work, write.records)
+    elif write.table is not None:
+        working = work.of(write.table)
+        for record in write.records:
+            working.put(write.table.key_of(record), record)
     return WriteResult()
 
 
 def _touch_requests(work: WorkingSet, events: Iterable[EventRecord]) -> None:
     """Transient events change their request as well: a store notes there that it has some to sweep."""
     for event in events:
-        if event.request_id and event.event.transient:
-            head = work.requests.get(RequestKey(event.session.tenant, event.request_id))
+        key = _request_of(event)
+        if key is not None and event.event.transient:
+            head = work.requests.get(key)
             if head is not None:
                 work.requests.put(head.key, head)
 
@@ -44,6 +76,10 @@ def _touch_requests(work: WorkingSet, events: Iterable[EventRecord]) -> None:
 def _put_request(work: WorkingSet, request: RequestRecord) -> None:
     if work.requests.get(request.key) is None:
         work.created.put(request.key, request)
-    elif request.head.status.ended:
-        work.outcomes.put(request.key, Outcome(request.key, request.output, request.failure))
+    if request.head.status.ended:
+        work.outcomes.put(request.key, Outcome(request.key, request.output, request.failure, request.reason))
     work.requests.put(request.key, request.head)
+
+
+def _request_of(event: EventRecord) -> RequestKey | Any:
+    return RequestKey(event.session.tenant, event.request_id) if event.request_id else None

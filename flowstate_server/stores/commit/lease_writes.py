@@ -7,7 +7,12 @@ from dataclasses import replace
 from flowstate_server.errors import LeaseLostError
 from flowstate_server.model.records import ProcessRecord
 from flowstate_server.stores.commit.working_set import WorkingSet
+from flowstate_server.stores.contract.tables import PROCESSES, Needs
 from flowstate_server.stores.contract.writes import FenceProcess, RenewLease, WriteResult
+
+
+def need_process(write: RenewLease | FenceProcess, needs: Needs) -> None:
+    needs.add(PROCESSES, write.process)
 
 
 def renew_lease(work: WorkingSet, write: RenewLease) -> WriteResult:
@@ -22,7 +27,8 @@ def fence_process(work: WorkingSet, write: FenceProcess) -> WriteResult:
     row = work.processes.get(write.process)
     if row is None or row.fenced:
         return WriteResult(id=write.process, changed=False)
-    if row.renew_time != write.seen or row.expire_time > work.time:
+    alive = row.expire_time > work.time and not write.known_dead
+    if row.renew_time != write.seen or alive:
         raise LeaseLostError
     work.processes.put(write.process, replace(row, fenced=True))
     return WriteResult(id=write.process)

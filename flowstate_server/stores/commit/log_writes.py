@@ -10,14 +10,21 @@ from flowstate_server.model.events import Event, EventRecord
 from flowstate_server.model.records import RequestHead, RequestStatus, SessionHead, SessionRecord
 from flowstate_server.model.scopes import RequestKey, SessionKey
 from flowstate_server.stores.commit.working_set import WorkingSet
+from flowstate_server.stores.contract.tables import REQUEST_HEADS, SESSIONS, Needs
 from flowstate_server.stores.contract.writes import AppendEvents, WriteResult
+
+
+def need_logs(write: AppendEvents, needs: Needs) -> None:
+    needs.add(SESSIONS, write.session)
+    if write.request is not None:
+        needs.add(REQUEST_HEADS, write.request)
 
 
 def append_events(work: WorkingSet, write: AppendEvents) -> WriteResult:
     if write.request is None:
         log_events(work, live_session(work, write.session), write.events)
         return WriteResult(id=write.session.session_id, changed=bool(write.events))
-    head = running_request(work, write.request)
+    head = open_request(work, write.request)
     if head.session != write.session:
         raise RequestNotFoundError(write.request.request_id)
     head = log_request_events(work, head, write.events)
@@ -53,7 +60,7 @@ def known_request(work: WorkingSet, key: RequestKey) -> RequestHead:
     return head
 
 
-def running_request(work: WorkingSet, key: RequestKey) -> RequestHead:
+def open_request(work: WorkingSet, key: RequestKey) -> RequestHead:
     head = known_request(work, key)
     if head.status.ended:
         raise RequestTerminalError(key.request_id)
@@ -79,7 +86,6 @@ def moved(
     head: RequestHead,
     sequence: int,
     status: RequestStatus | None = None,
-    turn: int = 0,
     end_time: Micros = 0,
 ) -> RequestHead:
     """``head``, of an open request, at ``sequence``. Every batch of a run does this, and ``replace`` takes four times
@@ -96,8 +102,8 @@ def moved(
         head.create_time,
         head.cancel_requested,
         head.cancel_reason,
+        head.attempt,
         sequence,
-        turn,
         end_time,
     )
 
@@ -116,7 +122,7 @@ def _append(
             EventRecord(event, session.key, session.log_id, position, request_id, sequence, work.time)
         )
     if position > head.sequence:
-        moved = SessionHead(head.key, head.log_id, position, head.turns, work.time)
+        moved = SessionHead(head.key, head.log_id, position, head.turns, work.time, head.floor)
         work.session_heads.put(session.key, moved)
 
 

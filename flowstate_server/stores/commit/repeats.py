@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import cast
 
 from flowstate_server.errors import IdempotencyKeyReusedError
-from flowstate_server.model.json_values import decode_json, encode_json
-from flowstate_server.model.records import IdempotencyRecord
+from flowstate_server.model.json_values import Json, decode_json, encode_json
+from flowstate_server.stores.commit.document_writes import put
 from flowstate_server.stores.commit.request_writes import attached_to
 from flowstate_server.stores.commit.working_set import WorkingSet
+from flowstate_server.stores.contract.tables import DOCUMENTS, Needs
 from flowstate_server.stores.contract.writes import (
     Batch,
     CommitResult,
@@ -17,6 +18,10 @@ from flowstate_server.stores.contract.writes import (
     PutIdempotencyKey,
     WriteResult,
 )
+
+
+def need_key(write: PutIdempotencyKey, needs: Needs) -> None:
+    needs.add(DOCUMENTS, write.key.document)
 
 
 def answer_repeat(work: WorkingSet, batch: Batch) -> CommitResult | None:
@@ -40,17 +45,23 @@ def put_idempotency_key(work: WorkingSet, write: PutIdempotencyKey) -> WriteResu
 
 def remember(work: WorkingSet, batch: Batch, results: Sequence[WriteResult]) -> None:
     for write in batch:
-        if type(write) is PutIdempotencyKey:
-            reply = encode_json([[result.id, result.version, result.changed] for result in results])
-            record = IdempotencyRecord(write.key, write.fingerprint, reply, work.time + write.window)
-            work.idempotency_keys.put(write.key, record)
+        if type(write) is PutIdempotencyKey and write.window > 0:
+            reply: list[Json] = [
+                [result.id, result.version, result.changed, *result.ids] for result in results
+            ]
+            text = encode_json([write.fingerprint, reply])
+            put(work, write.key.document, text, lifetime=write.window)
 
 
 def _replay(work: WorkingSet, write: PutIdempotencyKey) -> tuple[WriteResult, ...] | None:
-    remembered = work.idempotency_keys.get(write.key)
-    if remembered is None or remembered.expire_time <= work.time:
+    remembered = work.document(write.key.document)
+    if remembered is None:
         return None
-    if remembered.fingerprint != write.fingerprint:
+    fingerprint, reply = cast("tuple[str, list[list[object]]]", decode_json(remembered.text))
+    if fingerprint != write.fingerprint:
         raise IdempotencyKeyReusedError
-    reply = cast(list[tuple[str, int, bool]], decode_json(remembered.reply))
-    return tuple(WriteResult(id=id_, version=version, changed=changed) for id_, version, changed in reply)
+    return tuple([_result(*cast("tuple[str, int, bool]", one)) for one in reply])
+
+
+def _result(id: str, version: int, changed: bool, *ids: str) -> WriteResult:
+    return WriteResult(id=id, version=version, changed=changed, ids=ids)

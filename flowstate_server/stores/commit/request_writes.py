@@ -10,19 +10,35 @@ from flowstate_server.model.events import Event
 from flowstate_server.model.items import FOR_CLIENTS
 from flowstate_server.model.json_values import JsonObject, decode_json, encode_json
 from flowstate_server.model.payloads import ScopeVersions, encode_terminal
-from flowstate_server.model.records import Failure, RequestHead, RequestRecord, RequestStatus
+from flowstate_server.model.records import (
+    Failure,
+    Outcome,
+    RequestHead,
+    RequestRecord,
+    RequestStatus,
+    TurnKey,
+    TurnRecord,
+)
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, request_scope
 from flowstate_server.stores.commit.log_writes import (
     known_request,
     live_session,
     log_request_events,
     moved,
-    running_request,
+    open_request,
     session_head,
     session_of,
 )
 from flowstate_server.stores.commit.working_set import WorkingSet
-from flowstate_server.stores.contract.storage import Outcome
+from flowstate_server.stores.contract.tables import (
+    DOCUMENTS,
+    PROCESSES,
+    REQUEST_HEADS,
+    SESSIONS,
+    STATE_HEADS,
+    STATES,
+    Needs,
+)
 from flowstate_server.stores.contract.writes import (
     CreateRequest,
     FinishRequest,
@@ -32,9 +48,21 @@ from flowstate_server.stores.contract.writes import (
 )
 
 
+def need_creation(write: CreateRequest, needs: Needs) -> None:
+    needs.add(SESSIONS, write.session)
+    needs.add(REQUEST_HEADS, write.key)
+    if write.status is not RequestStatus.QUEUED:
+        needs.add(PROCESSES, write.process)
+    needs.update(STATES, write.load)
+    needs.update(DOCUMENTS, write.load_documents)
+
+
 def create_request(work: WorkingSet, write: CreateRequest) -> WriteResult:
     session = live_session(work, write.session)
-    _require_lease(work, write.process)
+    if write.status is RequestStatus.IN_PROGRESS:
+        _require_lease(work, write.process)
+    elif write.status is not RequestStatus.QUEUED or write.process:
+        raise ValueError("a request begins in progress on a process, or queued on none")
     if work.requests.get(write.key) is not None:
         raise ValueError("a batch creates the same request twice")
     head = RequestHead(
@@ -45,15 +73,40 @@ def create_request(work: WorkingSet, write: CreateRequest) -> WriteResult:
         user_id=write.user_id,
         fingerprint=write.fingerprint,
         process=write.process,
-        status=RequestStatus.IN_PROGRESS,
+        status=write.status,
         create_time=work.time,
+        attempt=1 if write.status is RequestStatus.IN_PROGRESS else 0,
     )
-    record = RequestRecord(head, write.flow_kind, write.action, write.org_id, write.scopes, write.input)
+    record = RequestRecord(
+        head,
+        flow_kind=write.flow_kind,
+        action=write.action,
+        org_id=write.org_id,
+        scopes=write.scopes,
+        input=write.input,
+        gate=write.gate,
+        timeout=write.timeout,
+        trace=write.trace,
+        correlation_id=write.correlation_id,
+    )
+    (write.gate + write.trace + write.correlation_id).encode()
     work.requests.put(write.key, head)
     work.created.put(write.key, record)
     work.session_heads.put(session.key, replace(session_head(work, session), activity_time=work.time))
-    states = tuple(work.state(key) for key in write.load)
-    return WriteResult(id=write.key.request_id, request=record, states=states)
+    states = tuple([work.state(key) for key in write.load])
+    documents = [work.document(key) for key in write.load_documents]
+    return WriteResult(
+        id=write.key.request_id,
+        request=record,
+        states=states,
+        documents=tuple([document for document in documents if document is not None]),
+    )
+
+
+def need_run(write: RequireRun, needs: Needs) -> None:
+    needs.add(REQUEST_HEADS, write.request)
+    if write.process is not None:
+        needs.add(PROCESSES, write.process)
 
 
 def require_run(work: WorkingSet, write: RequireRun) -> WriteResult:
@@ -61,8 +114,12 @@ def require_run(work: WorkingSet, write: RequireRun) -> WriteResult:
         if known_request(work, write.request).process != write.process:
             raise LeaseLostError
         _require_lease(work, write.process)
-    running_request(work, write.request)
+    open_request(work, write.request)
     return WriteResult(id=write.request.request_id, changed=False)
+
+
+def need_request(write: RequestCancel, needs: Needs) -> None:
+    needs.add(REQUEST_HEADS, write.request)
 
 
 def request_cancel(work: WorkingSet, write: RequestCancel) -> WriteResult:
@@ -74,19 +131,29 @@ def request_cancel(work: WorkingSet, write: RequestCancel) -> WriteResult:
     return WriteResult(id=write.request.request_id)
 
 
+def need_finish(write: FinishRequest, needs: Needs) -> None:
+    needs.add(REQUEST_HEADS, write.request)
+    needs.add(STATE_HEADS, request_scope(write.request))
+    needs.update(STATE_HEADS, write.scopes)
+    if write.swept is not None:
+        needs.add(PROCESSES, write.swept)
+
+
 def finish_request(work: WorkingSet, write: FinishRequest) -> WriteResult:
-    head = running_request(work, write.request)
+    head = open_request(work, write.request)
     if write.swept is not None:
         _require_fenced_owner(work, head, write.swept)
     if not write.status.ended or not write.event.terminal:
         raise ValueError("a request ends with a terminal status and a terminal event")
     payload = encode_terminal(write.payload, _scope_versions(work, write.scopes))
     head = log_request_events(work, head, (Event(write.event, payload, FOR_CLIENTS),))
-    turn = _count_turn(work, head) if write.status is RequestStatus.COMPLETED else 0
-    head = moved(head, head.sequence, write.status, turn, work.time)
+    if write.status is RequestStatus.COMPLETED:
+        _count_turn(work, head)
+    head = moved(head, head.sequence, write.status, work.time)
     work.requests.put(head.key, head)
-    work.outcomes.put(head.key, Outcome(head.key, write.output, _own_copy(write.failure)))
-    work.removed.put(request_scope(head.key), True)
+    write.reason.encode()
+    work.outcomes.put(head.key, Outcome(head.key, write.output, _own_copy(write.failure), write.reason))
+    work.states.remove(request_scope(head.key))
     return WriteResult(id=write.request.request_id, head=head)
 
 
@@ -116,10 +183,12 @@ def _scope_versions(work: WorkingSet, scopes: tuple[ScopeKey, ...]) -> ScopeVers
     return {key.kind: work.state_head(key).version for key in scopes if key.kind is not ScopeKind.REQUEST}
 
 
-def _count_turn(work: WorkingSet, head: RequestHead) -> int:
-    counted = session_head(work, session_of(work, head))
-    work.session_heads.put(counted.key, replace(counted, turns=counted.turns + 1))
-    return counted.turns + 1
+def _count_turn(work: WorkingSet, head: RequestHead) -> None:
+    session = session_head(work, session_of(work, head))
+    number = session.turns + 1
+    work.session_heads.put(session.key, replace(session, turns=number))
+    turn = TurnKey(session.key, session.log_id, number)
+    work.turns.put(turn, TurnRecord(turn, head.key.request_id))
 
 
 def _own_copy(failure: Failure | None) -> Failure | None:

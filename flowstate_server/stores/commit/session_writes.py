@@ -15,9 +15,10 @@ from flowstate_server.stores.commit.log_writes import (
     live_session,
     log_events,
     log_request_events,
-    running_request,
+    open_request,
 )
 from flowstate_server.stores.commit.working_set import WorkingSet
+from flowstate_server.stores.contract.tables import REQUEST_HEADS, SESSIONS, Needs
 from flowstate_server.stores.contract.writes import (
     CreateSession,
     RequireSession,
@@ -25,6 +26,16 @@ from flowstate_server.stores.contract.writes import (
     UpdateSession,
     WriteResult,
 )
+
+
+def need_session(write: CreateSession | RequireSession, needs: Needs) -> None:
+    needs.add(SESSIONS, write.key)
+
+
+def need_update(write: UpdateSession, needs: Needs) -> None:
+    needs.add(SESSIONS, write.key)
+    if write.request is not None:
+        needs.add(REQUEST_HEADS, write.request)
 
 
 def create_session(work: WorkingSet, write: CreateSession) -> WriteResult:
@@ -60,7 +71,7 @@ def require_session(work: WorkingSet, write: RequireSession) -> WriteResult:
 
 def update_session(work: WorkingSet, write: UpdateSession) -> WriteResult:
     session = live_session(work, write.key)
-    request = None if write.request is None else running_request(work, write.request)
+    request = None if write.request is None else open_request(work, write.request)
     changed = _changed_fields(session, write.fields)
     if not changed:
         return WriteResult(id=session.key.session_id, version=session.version, changed=False, session=session)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowstate_server.errors import ScopeUnavailableError, VersionMismatchError
+from flowstate_server.errors import ScopeUnavailableError
 from flowstate_server.model.events import Event
 from flowstate_server.model.ids import new_log_id
 from flowstate_server.model.records import RequestHead, SessionRecord, StateRecord, state_record
@@ -11,11 +11,12 @@ from flowstate_server.stores.commit.log_writes import (
     live_session,
     log_events,
     log_request_events,
-    running_request,
+    open_request,
 )
+from flowstate_server.stores.commit.preconditions import check_precondition
 from flowstate_server.stores.commit.working_set import WorkingSet
+from flowstate_server.stores.contract.tables import REQUEST_HEADS, SESSIONS, STATES, Needs
 from flowstate_server.stores.contract.writes import (
-    AtVersion,
     Changed,
     ChangeState,
     DeleteState,
@@ -25,12 +26,30 @@ from flowstate_server.stores.contract.writes import (
 )
 
 
+def need_change(write: ChangeState, needs: Needs) -> None:
+    _need_state(write.key, needs)
+    if write.request is not None:
+        needs.add(REQUEST_HEADS, write.request)
+
+
+def need_deletion(write: DeleteState, needs: Needs) -> None:
+    _need_state(write.key, needs)
+
+
+def _need_state(key: ScopeKey, needs: Needs) -> None:
+    needs.add(STATES, key)
+    if key.kind is ScopeKind.SESSION:
+        needs.add(SESSIONS, SessionKey(key.tenant, key.id))
+    elif key.kind is ScopeKind.REQUEST:
+        needs.add(REQUEST_HEADS, RequestKey(key.tenant, key.id))
+
+
 def change_state(work: WorkingSet, write: ChangeState) -> WriteResult:
     key = write.key
-    request = None if write.request is None else running_request(work, write.request)
+    request = None if write.request is None else open_request(work, write.request)
     session = live_session(work, SessionKey(key.tenant, key.id)) if key.kind is ScopeKind.SESSION else None
     if key.kind is ScopeKind.REQUEST:
-        owner = running_request(work, RequestKey(key.tenant, key.id))
+        owner = open_request(work, RequestKey(key.tenant, key.id))
         request = request or owner
     record = work.state(key)
     _check_incarnation(write, record, session)
@@ -58,6 +77,7 @@ def delete_state(work: WorkingSet, write: DeleteState) -> WriteResult:
         incarnation=record.incarnation,
         create_time=record.create_time,
         update_time=work.time,
+        generations=record.generations,
     )
     work.states.put(key, tombstone)
     return WriteResult(id=key.id, version=tombstone.version, state=tombstone)
@@ -74,17 +94,8 @@ def _check_incarnation(write: ChangeState, record: StateRecord, session: Session
 
 
 def _check_precondition(record: StateRecord, precondition: Precondition | None) -> None:
-    if precondition is None:
-        return
-    if isinstance(precondition, AtVersion):
-        if record.version != precondition.version:
-            raise _mismatch(record.key, str(precondition.version), record.version)
-    elif record.exists != precondition.exists:
-        raise _mismatch(record.key, "exists" if precondition.exists else "absent", record.version)
-
-
-def _mismatch(key: ScopeKey, expected: str, current: int) -> VersionMismatchError:
-    return VersionMismatchError(key.kind.value, expected, current)
+    if precondition is not None:
+        check_precondition(record.key.kind.value, precondition, record.version, exists=record.exists)
 
 
 def _changed_record(work: WorkingSet, record: StateRecord, change: Changed) -> StateRecord:
@@ -96,6 +107,8 @@ def _changed_record(work: WorkingSet, record: StateRecord, change: Changed) -> S
         text=change.text,
         create_time=record.create_time if record.exists else work.time,
         update_time=work.time,
+        generations=record.generations if change.generations is None else change.generations,
+        schema_hash=record.schema_hash if change.schema_hash is None else change.schema_hash,
     )
 
 

@@ -1,67 +1,84 @@
-"""The records that a group works on: what was loaded, what its batches made of it, and the layer of the one at work."""
+"""The records that a group works on: what was loaded, what its batches made of it, and what the batch being decided
+changes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, Generic, TypeVar
+from itertools import chain
+from typing import Any, Generic, TypeVar, cast
 
+from flowstate_server.model.documents import Document, DocumentKey, DocumentRange, OwnerKind
 from flowstate_server.model.events import EventRecord
-from flowstate_server.model.records import (
-    RequestRecord,
-    StateHead,
-    StateRecord,
+from flowstate_server.model.records import RequestHead, RequestRecord, StateHead, StateRecord
+from flowstate_server.model.scopes import ScopeKey, ScopeKind, SessionKey
+from flowstate_server.stores.contract.tables import (
+    DOCUMENTS,
+    OUTCOMES,
+    PROCESSES,
+    REQUEST_HEADS,
+    REQUESTS,
+    SESSION_HEADS,
+    SESSIONS,
+    STATE_HEADS,
+    STATES,
+    TURNS,
+    Changes,
+    Loaded,
+    Table,
 )
-from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind
-from flowstate_server.stores.contract.storage import Changes, Loaded, Outcome
 from flowstate_server.stores.contract.watch import Topic, TopicKind
 
 Key = TypeVar("Key")
 Record = TypeVar("Record")
 
+_UNKNOWN: Any = object()
 
-class Table(Generic[Key, Record]):
-    """Records of one kind. ``put`` goes to the layer of the batch at work, which is kept or dropped as a whole;
-    ``touched`` are the tables that have such a layer."""
 
-    def __init__(self, loaded: dict[Key, Record], touched: list[Table[Any, Any]]) -> None:
+class RangeSpent(Exception):
+    """An earlier batch of the group has taken from a range what this one needs: it is decided with the next group."""
+
+
+class WorkingTable(Generic[Key, Record]):
+    """The records of one table. What the batch being decided puts is kept or dropped as a whole; ``touched`` are the
+    tables in which it has put something. ``None`` stands for a record that was removed."""
+
+    def __init__(self, loaded: dict[Key, Record], touched: list[WorkingTable[Any, Any]]) -> None:
         self.loaded = loaded
         self._touched = touched
-        self._kept: dict[Key, Record] = {}
-        self._layer: dict[Key, Record] = {}
+        self._kept: dict[Key, Record | None] = {}
+        self._batch: dict[Key, Record | None] = {}
 
     def get(self, key: Key) -> Record | None:
-        record = self._layer.get(key)
-        if record is None:
-            record = self._kept.get(key)
-            if record is None:
+        record = self._batch.get(key, _UNKNOWN)
+        if record is _UNKNOWN:
+            record = self._kept.get(key, _UNKNOWN)
+            if record is _UNKNOWN:
                 record = self.loaded.get(key)
-        return record
+        return cast("Record | None", record)
 
-    def put(self, key: Key, record: Record) -> None:
-        if not self._layer:
+    def put(self, key: Key, record: Record | None) -> None:
+        if not self._batch:
             self._touched.append(self)
-        self._layer[key] = record
+        self._batch[key] = record
+
+    def remove(self, key: Key) -> None:
+        self.put(key, None)
 
     def keep(self) -> None:
-        self._kept.update(self._layer)
-        self._layer.clear()
+        self._kept.update(self._batch)
+        self._batch.clear()
 
     def drop(self) -> None:
-        self._layer.clear()
+        self._batch.clear()
 
-    def changed(self) -> Iterator[tuple[Key, Record, Record | None]]:
-        """Key, record and what was loaded, of each record that a kept batch has put."""
-        for key, record in self._kept.items():
-            yield key, record, self.loaded.get(key)
+    def changed(self) -> dict[Key, Record | None]:
+        """What the kept batches have put."""
+        return self._kept
 
-    def split(self) -> tuple[list[Record], list[Record]]:
-        """New records and changed ones."""
-        new: list[Record] = []
-        changed: list[Record] = []
-        for _, record, loaded in self.changed():
-            (new if loaded is None else changed).append(record)
-        return new, changed
+    def put_so_far(self) -> dict[Key, Record | None]:
+        """What the kept batches and the one being decided have put."""
+        return {**self._kept, **self._batch} if self._batch else self._kept
 
 
 class WorkingSet:
@@ -69,19 +86,39 @@ class WorkingSet:
 
     def __init__(self, loaded: Loaded) -> None:
         self.time = loaded.time
-        self._touched: list[Table[Any, Any]] = []
-        self.sessions = Table(loaded.sessions, self._touched)
-        self.session_heads = Table(loaded.session_heads, self._touched)
-        self.requests = Table(loaded.requests, self._touched)
-        self.states = Table(loaded.states, self._touched)
-        self.processes = Table(loaded.processes, self._touched)
-        self.idempotency_keys = Table(loaded.idempotency_keys, self._touched)
-        self.created: Table[RequestKey, RequestRecord] = Table({}, self._touched)
-        self.outcomes: Table[RequestKey, Outcome] = Table({}, self._touched)
-        self.removed: Table[ScopeKey, bool] = Table({}, self._touched)
+        self._loaded = loaded
+        self._touched: list[WorkingTable[Any, Any]] = []
+        self._tables: dict[Table[Any, Any], WorkingTable[Any, Any]] = {}
+        self.sessions = self.of(SESSIONS)
+        self.session_heads = self.of(SESSION_HEADS)
+        self.requests = self.of(REQUEST_HEADS)
+        self.created = self.of(REQUESTS)
+        self.outcomes = self.of(OUTCOMES)
+        self.turns = self.of(TURNS)
+        self.states = self.of(STATES)
+        self.processes = self.of(PROCESSES)
+        self.documents = self._table(DOCUMENTS, self._known_documents())
+        self._state_heads: dict[ScopeKey, StateHead] = loaded.records.get(STATE_HEADS, {})
         self.events: list[EventRecord] = []
-        self._state_heads = loaded.state_heads
         self._kept_events = 0
+
+    def of(self, table: Table[Key, Record]) -> WorkingTable[Key, Record]:
+        working = self._tables.get(table)
+        if working is None:
+            working = self._table(table, self._loaded.records.get(table, {}))
+        return cast("WorkingTable[Key, Record]", working)
+
+    def _table(self, table: Table[Key, Record], records: dict[Key, Record]) -> WorkingTable[Key, Record]:
+        working = self._tables[table] = WorkingTable(records, self._touched)
+        return working
+
+    def _known_documents(self) -> dict[DocumentKey, Document]:
+        """Those that were named, and those that ranges have brought."""
+        named: dict[DocumentKey, Document] = self._loaded.records.get(DOCUMENTS, {})
+        if not self._loaded.ranges:
+            return named
+        found = chain.from_iterable(self._loaded.ranges.values())
+        return {**{document.key: document for document in found}, **named}
 
     def keep(self) -> None:
         for table in self._touched:
@@ -101,56 +138,87 @@ class WorkingSet:
     def state_head(self, key: ScopeKey) -> StateRecord | StateHead:
         return self.states.get(key) or self._state_heads.get(key) or StateHead(key)
 
+    def document(self, key: DocumentKey) -> Document | None:
+        """The document, if it is there now."""
+        document = self.documents.get(key)
+        return document if document is not None and document.exists(self.time) else None
+
+    def range(self, which: DocumentRange) -> list[Document]:
+        """The documents of a needed range, as the batches so far have left them.
+
+        Raises:
+            RangeSpent: so many of those that were loaded are gone that what comes after them would have to be known.
+        """
+        loaded = self._loaded.ranges[which]
+        found = {document.key: document for document in loaded}
+        for key, document in self.documents.put_so_far().items():
+            if document is not None and document.exists(self.time) and which.covers(key):
+                found[key] = document
+            else:
+                found.pop(key, None)
+        keys = sorted(found, key=lambda key: key.name, reverse=which.descending)
+        if len(loaded) == which.limit:
+            last = loaded[-1].key.name
+            keys = [key for key in keys if (key.name >= last if which.descending else key.name <= last)]
+            if len(keys) < which.limit:
+                raise RangeSpent
+        return [found[key] for key in keys[: which.limit]]
+
+    def open_requests(self, session: SessionKey) -> list[RequestHead]:
+        """All open requests of a session of which they are needed, the oldest first."""
+        found = {head.key: head for head in self._loaded.open_requests[session]}
+        put = self.requests.put_so_far()
+        found |= {key: head for key, head in put.items() if head is not None and head.session == session}
+        return [head for head in found.values() if head.status.open]
+
     def changes(self) -> Changes:
         """What the kept batches have changed."""
-        changes = Changes(self.time, events=self.events)
-        changes.new_sessions, changes.changed_sessions = self.sessions.split()
-        changes.new_session_heads, changes.changed_session_heads = self.session_heads.split()
-        changes.new_processes, changes.changed_processes = self.processes.split()
-        self._request_changes(changes)
-        self._state_changes(changes)
-        for _, key, loaded in self.idempotency_keys.changed():
-            (changes.new_keys if loaded is None else changes.replaced_keys).append(key)
-        changes.topics = list(self._topics())
+        changes = Changes(self.time, events=self.events, topics=list(self._topics()))
+        for table, working in self._tables.items():
+            for key, record in working.changed().items():
+                if record is None:
+                    if self._is_known(table, key):
+                        changes.removed.setdefault(table, []).append(key)
+                elif table is REQUEST_HEADS and self._is_created(key):
+                    continue
+                elif table is REQUESTS:
+                    self._created_request(changes, record)
+                else:
+                    part = changes.changed if key in working.loaded else changes.new
+                    part.setdefault(table, []).append(record)
         return changes
 
-    def _request_changes(self, changes: Changes) -> None:
-        for key, head, loaded in self.requests.changed():
-            outcome = self.outcomes.get(key)
-            created = self.created.get(key)
-            if created is None or loaded is not None:
-                changes.changed_requests.append(head)
-                if outcome is not None:
-                    changes.outcomes.append(outcome)
-            elif outcome is None:
-                changes.new_requests.append(replace(created, head=head))
-            else:
-                whole = replace(created, head=head, output=outcome.output, failure=outcome.failure)
-                changes.new_requests.append(whole)
+    def _is_known(self, table: Table[Any, Any], key: Any) -> bool:
+        return key in self._tables[table].loaded or (table is STATES and key in self._state_heads)
 
-    def _state_changes(self, changes: Changes) -> None:
-        for key, record, loaded in self.states.changed():
-            if self.removed.get(key):
-                continue
-            (changes.new_states if loaded is None else changes.changed_states).append(record)
-        for key, _, _ in self.removed.changed():
-            if key in self.states.loaded or key in self._state_heads:
-                changes.removed_states.append(key)
+    def _is_created(self, key: Any) -> bool:
+        return key in self.created.changed() and key not in self.requests.loaded
+
+    def _created_request(self, changes: Changes, record: RequestRecord) -> None:
+        if self._is_created(record.key):
+            head = self.requests.get(record.key) or record.head
+            changes.new.setdefault(REQUESTS, []).append(replace(record, head=head))
 
     def _topics(self) -> Iterator[Topic]:
         topics: dict[Topic, None] = {}
-        for request, head, before in self.requests.changed():
+        for request, head in self.requests.changed().items():
             topics[Topic(TopicKind.REQUEST, *request)] = None
-            if head.cancel_requested and not (before and before.cancel_requested):
-                topics[Topic(TopicKind.PROCESS, "", head.process)] = None
-        for session, _, _ in self.session_heads.changed():
+            if head is not None and head.cancel_requested:
+                before = self.requests.loaded.get(request)
+                if before is None or not before.cancel_requested:
+                    topics[Topic(TopicKind.PROCESS, "", head.process)] = None
+        for session in self.session_heads.changed():
             topics[Topic(TopicKind.SESSION, *session)] = None
-        for key, _, _ in self.states.changed():
+        for key in self.states.changed():
             # A session's state may change without an event; whoever watches what the session shows wants to know.
             if key.kind is not ScopeKind.REQUEST:
                 topics[Topic(_STATE_TOPICS[key.kind], key.tenant, key.id)] = None
-        for process, record, _ in self.processes.changed():
-            if record.fenced:
+        for document in self.documents.changed():
+            owner = document.owner
+            if owner.kind in _DOCUMENT_TOPICS:
+                topics[Topic(_DOCUMENT_TOPICS[owner.kind], owner.tenant, owner.id)] = None
+        for process, record in self.processes.changed().items():
+            if record is not None and record.fenced:
                 topics[Topic(TopicKind.PROCESS, "", process)] = None
         return iter(topics)
 
@@ -160,3 +228,10 @@ _STATE_TOPICS = {
     ScopeKind.USER: TopicKind.USER,
     ScopeKind.ORG: TopicKind.ORG,
 }
+_DOCUMENT_TOPICS = {
+    OwnerKind.SESSION: TopicKind.SESSION_DOCUMENTS,
+    OwnerKind.USER: TopicKind.USER_DOCUMENTS,
+    OwnerKind.ORG: TopicKind.ORG_DOCUMENTS,
+    OwnerKind.FLOW: TopicKind.FLOW_DOCUMENTS,
+}
+"""Documents of a request change with its log; those of the store are not watched."""

@@ -5,18 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-
-class Measured(Protocol):
-    """Has a size in bytes."""
-
-    @property
-    def size(self) -> int: ...
-
+from flowstate_server.model.events import EventRecord, LogHead
+from flowstate_server.model.scopes import LogKey, RequestKey
+from flowstate_server.stores.contract.reads import EventPage
 
 Record = TypeVar("Record")
-Sized = TypeVar("Sized", bound=Measured)
 Row = TypeVar("Row")
 
 
@@ -76,13 +71,33 @@ def those_understood(
         yield record
 
 
-def page_of(records: Iterable[Sized], limit: int, max_bytes: int) -> list[Sized]:
-    """The first ``limit`` records, or those before ``max_bytes`` are exceeded, but at least one if there is any."""
-    page: list[Sized] = []
+def page_of(records: Iterable[Record], limit: int, max_bytes: int) -> list[Record]:
+    """The first ``limit`` records, or those before ``max_bytes`` are exceeded, but at least one if there is any.
+
+    Records without a ``size`` hold no texts, and count nothing.
+    """
+    page: list[Record] = []
     size = 0
     for record in islice(records, limit):
-        size += record.size
+        size += getattr(record, "size", 0)
         if page and size > max_bytes:
             break
         page.append(record)
     return page
+
+
+def event_page(
+    records: Iterable[EventRecord], log: LogKey, head: LogHead, limit: int, max_bytes: int
+) -> EventPage:
+    """The page of ``log`` that begins with ``records``, of which there are more than ``limit`` if the log has as
+    many."""
+    page: list[EventRecord] = []
+    size = 0
+    for record in records:
+        size += record.size
+        if page and (len(page) >= limit or size > max_bytes):
+            last = page[-1]
+            end = last.sequence if isinstance(log, RequestKey) else last.session_sequence
+            return EventPage(tuple(page), head, end)
+        page.append(record)
+    return EventPage(tuple(page), head, head.sequence)

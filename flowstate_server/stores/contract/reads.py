@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import field
 
 from flowstate_server.model.clock import Micros
-from flowstate_server.model.events import EventRecord
+from flowstate_server.model.documents import Document, DocumentKey
+from flowstate_server.model.events import EventRecord, LogHead
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Tenant
 from flowstate_server.model.records import RequestHead, SessionHead, SessionRecord, StateRecord
@@ -40,22 +42,23 @@ class ListedSession:
 
 @frozen
 class EventPage:
-    """Events of one request's log after a cursor, in order, with the log's head from the same consistent read.
+    """Events of one log after a cursor, in order, with the log's head from the same consistent read.
 
     ``end`` is the sequence up to which the page is complete: the last event of a page cut by its limits, else the
-    head's ``sequence``. A sequence missing between the cursor and ``end`` belongs to a swept transient event.
+    head's ``sequence``. A sequence missing between the cursor and ``end`` belongs to an event that was removed:
+    transient, or up to the head's ``floor``.
     """
 
     events: tuple[EventRecord, ...]
-    head: RequestHead
+    head: LogHead
     end: int
 
 
 @frozen
 class Projection:
-    """States, session head and active requests of one session, all from one consistent read at ``time``.
+    """States, documents, session head and open requests of one session, all from one consistent read at ``time``.
 
-    ``states`` has a record (perhaps one that does not exist) for each scope asked for.
+    ``states`` has a record (perhaps one that does not exist) for each scope asked for, ``documents`` those that exist.
     """
 
     session: SessionRecord
@@ -63,3 +66,4 @@ class Projection:
     states: Mapping[ScopeKey, StateRecord]
     active: tuple[RequestHead, ...]
     time: Micros
+    documents: Mapping[DocumentKey, Document] = field(default_factory=dict)

@@ -15,11 +15,16 @@ class TopicKind(StrEnum):
     USER = "user"
     ORG = "org"
     PROCESS = "process"
+    SESSION_DOCUMENTS = "session_documents"
+    USER_DOCUMENTS = "user_documents"
+    ORG_DOCUMENTS = "org_documents"
+    FLOW_DOCUMENTS = "flow_documents"
 
 
 class Topic(NamedTuple):
     """Something to watch: a request's log or status, a session's log, a user's or org's record, a process's requests
-    that were asked to cancel. ``tenant`` is empty where the thing has none."""
+    that were asked to cancel, the documents of a session, user, org or flow. ``tenant`` is empty where the thing has
+    none."""
 
     kind: TopicKind
     tenant: str

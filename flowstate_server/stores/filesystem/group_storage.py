@@ -8,17 +8,10 @@ from pathlib import PurePosixPath
 from typing import TypeVar
 
 from flowstate_server.model.clock import ForwardClock, Micros
-from flowstate_server.model.records import RequestHead
+from flowstate_server.model.records import Outcome, RequestHead
 from flowstate_server.model.scopes import RequestKey, ScopeKey
-from flowstate_server.stores.contract.storage import (
-    LOAD_LIMIT,
-    Changes,
-    Group,
-    GroupStorage,
-    Loaded,
-    Needs,
-    Outcome,
-)
+from flowstate_server.stores.contract.backend import LOAD_LIMIT, Group, GroupStorage
+from flowstate_server.stores.contract.tables import Changes, Loaded, Needs
 from flowstate_server.stores.contract.watch import Topic, WatchHub
 from flowstate_server.stores.filesystem import names, records
 from flowstate_server.stores.filesystem.contents import Contents

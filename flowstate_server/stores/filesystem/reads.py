@@ -87,7 +87,7 @@ def read_processes(contents: Contents) -> Sequence[ProcessRecord]:
     return sorted(contents.tables.processes.values(), key=attrgetter("process"))
 
 
-def read_unfinished(contents: Contents, process: str, limit: int) -> list[RequestRecord]:
+def read_running(contents: Contents, process: str, limit: int) -> list[RequestRecord]:
     keys = contents.tables.running.get(process, ())
     found = those_understood(keys, lambda key: key, contents.request)
     return list(islice((replace(record, input=b"") for record in found if record), limit))

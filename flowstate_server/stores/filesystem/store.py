@@ -32,7 +32,6 @@ from flowstate_server.stores.contract.reads import (
     SessionFilter,
     SessionPosition,
 )
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.watch import Topic, Watch, WatchHub
 from flowstate_server.stores.contract.writes import Batch, CommitResult
 from flowstate_server.stores.filesystem import exports, reads, sweeps
@@ -43,6 +42,7 @@ from flowstate_server.stores.filesystem.group_storage import FilesystemStorage
 from flowstate_server.stores.filesystem.journal import Journal
 from flowstate_server.stores.filesystem.loading import load_tables
 from flowstate_server.stores.filesystem.worker import Worker
+from flowstate_server.stores.store import Store
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -145,8 +145,8 @@ class FilesystemStore(Store, Exporting):
     async def read_processes(self) -> Sequence[ProcessRecord]:
         return await self._read(reads.read_processes)
 
-    async def read_unfinished(self, process: str, *, limit: int) -> Sequence[RequestRecord]:
-        return await self._read(reads.read_unfinished, process, limit)
+    async def read_running(self, process: str, *, limit: int) -> Sequence[RequestRecord]:
+        return await self._read(reads.read_running, process, limit)
 
     async def read_cancelled(self, process: str) -> Sequence[RequestHead]:
         return await self._read(reads.read_cancelled, process)

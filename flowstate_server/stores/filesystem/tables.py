@@ -22,7 +22,7 @@ from flowstate_server.model.records import (
 )
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.reads import SessionFilter, SessionPosition
-from flowstate_server.stores.contract.storage import Changes
+from flowstate_server.stores.contract.tables import Changes
 from flowstate_server.stores.filesystem.event_log import EventLog, EventPlace, Places, place_of
 from flowstate_server.stores.filesystem.names import Key, as_found
 

@@ -1,30 +1,42 @@
-"""The memory store: plain dictionaries behind the group committer."""
+"""The memory store: plain dictionaries."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from heapq import nsmallest
-from itertools import islice
-from typing import TypeVar
+from itertools import chain, islice
+from threading import Lock
+from typing import Any, TypeVar
 
+from flowstate_server.errors import LeaseLostError
 from flowstate_server.model.clock import ForwardClock, Micros
-from flowstate_server.model.events import EventRecord
+from flowstate_server.model.documents import Document, DocumentKey, DocumentRange
+from flowstate_server.model.events import EventKey, EventRecord, LogHead
 from flowstate_server.model.items import ItemRecord
 from flowstate_server.model.records import (
-    IdempotencyKey,
-    IdempotencyRecord,
     ProcessRecord,
     RequestHead,
     RequestRecord,
     SessionRecord,
     StateHead,
     StateRecord,
+    TurnKey,
+    TurnRecord,
 )
-from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
-from flowstate_server.stores.commit import GroupCommitter
-from flowstate_server.stores.contract.exporting import Exporting, StoredSession
-from flowstate_server.stores.contract.pages import page_of
+from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
+from flowstate_server.stores.contract.backend import (
+    Backend,
+    Exports,
+    Group,
+    GroupStorage,
+    LeaseRenewal,
+    Ports,
+    Reads,
+    Sweeps,
+)
+from flowstate_server.stores.contract.blobs import BlobPieces, PieceKey
+from flowstate_server.stores.contract.pages import event_page, page_of
 from flowstate_server.stores.contract.reads import (
     EventPage,
     ListedSession,
@@ -32,46 +44,122 @@ from flowstate_server.stores.contract.reads import (
     SessionFilter,
     SessionPosition,
 )
-from flowstate_server.stores.contract.storage import Group, GroupStorage, Loaded, Needs
-from flowstate_server.stores.contract.store import Store
-from flowstate_server.stores.contract.watch import Topic, Watch, WatchHub
-from flowstate_server.stores.contract.writes import Batch, CommitResult
+from flowstate_server.stores.contract.tables import (
+    DOCUMENTS,
+    EVENTS,
+    PROCESSES,
+    REQUEST_HEADS,
+    REQUESTS,
+    SESSION_HEADS,
+    SESSIONS,
+    STATE_HEADS,
+    STATES,
+    TURNS,
+    Loaded,
+    Needs,
+    Table,
+)
+from flowstate_server.stores.contract.watch import Topic
 from flowstate_server.stores.memory.tables import Tables, own_request, own_session, own_state
+from flowstate_server.stores.store import Store
 
 Key = TypeVar("Key")
 Row = TypeVar("Row")
-Place = TypeVar("Place", bound=tuple[str | int, ...])
-
-_KINDS = tuple(ScopeKind)
+Record = TypeVar("Record")
 
 
-class MemoryStore(Store, Exporting):
-    """No lock: every read, and every group, is one function that the event loop does not interrupt."""
+class MemoryStore(Store):
+    """Keeps everything in this process and nothing beyond it."""
 
     def __init__(self) -> None:
-        self._tables = Tables()
-        self._watches = WatchHub()
-        self._storage = _Storage(self._tables, self._watches)
-        self._committer = GroupCommitter(self._storage)
+        super().__init__(MemoryBackend())
 
-    async def open(self) -> None:
-        self._committer.start()
+
+class MemoryBackend(Backend):
+    """Every read, and every group, is one function that the event loop does not interrupt; the lock is for the thread
+    that renews leases."""
+
+    def __init__(self) -> None:
+        self.tables = tables = Tables()
+        clock = ForwardClock()
+        lock = Lock()
+        self._ports = Ports(
+            groups=_Groups(tables, clock, lock),
+            reads=_Reads(tables, clock),
+            sweeps=_Sweeps(tables, clock),
+            exports=_Exports(tables),
+            pieces=_Pieces(),
+            renewal=_Renewal(tables, clock, lock),
+        )
+
+    async def open(self) -> Ports:
+        return self._ports
 
     async def close(self) -> None:
-        await self._committer.close()
+        pass
 
-    async def commit(self, batch: Batch) -> CommitResult:
-        return await self._committer.commit(batch)
+
+class _Groups(GroupStorage):
+    def __init__(self, tables: Tables, clock: ForwardClock, lock: Lock) -> None:
+        self._tables = tables
+        self._clock = clock
+        self._lock = lock
+
+    async def run(self, group: Group) -> Iterable[Topic]:
+        with self._lock:
+            changes = group.decide(self._load(group.needs))
+            self._tables.apply(changes)
+        return changes.topics
+
+    def _load(self, needs: Needs) -> Loaded:
+        tables = self._tables
+        loaded = Loaded(self._clock.now())
+        requests = {key: row.head for key, row in _pick(tables.requests, needs.of(REQUEST_HEADS))}
+        sessions = needs.of(SESSIONS) | {head.session for head in requests.values()}
+        loaded.records = {
+            SESSIONS: {key: own_session(row) for key, row in _pick(tables.sessions, sessions)},
+            SESSION_HEADS: dict(_pick(tables.session_heads, sessions)),
+            REQUEST_HEADS: requests,
+            STATES: {key: own_state(row) for key, row in _pick(tables.states, needs.of(STATES))},
+            STATE_HEADS: {
+                key: StateHead(key, row.version, row.incarnation, row.exists)
+                for key, row in _pick(tables.states, needs.of(STATE_HEADS))
+            },
+            TURNS: {key: turn for key in needs.of(TURNS) if (turn := self._turn(key)) is not None},
+            PROCESSES: dict(_pick(tables.processes, needs.of(PROCESSES))),
+            DOCUMENTS: {
+                key: document
+                for key in needs.of(DOCUMENTS)
+                if (document := tables.documents.get(key)) is not None
+            },
+        }
+        for which in needs.ranges:
+            loaded.ranges[which] = list(islice(tables.documents.range(which, loaded.time), which.limit))
+        for session in needs.open_requests:
+            loaded.open_requests[session] = [
+                tables.requests[key].head for key in tables.open.get(session, ())
+            ]
+        return loaded
+
+    def _turn(self, key: TurnKey) -> TurnRecord | None:
+        turns = self._tables.turns.get(key.session, ())
+        return next((turn for turn in turns if turn.key == key), None)
+
+
+class _Reads(Reads):
+    def __init__(self, tables: Tables, clock: ForwardClock) -> None:
+        self._tables = tables
+        self._clock = clock
 
     async def time(self) -> Micros:
-        return self._storage.time()
+        return self._clock.now()
 
     async def get_session(self, key: SessionKey) -> SessionRecord | None:
         session = self._tables.sessions.get(key)
         return None if session is None else own_session(session)
 
     async def list_sessions(
-        self, which: SessionFilter, *, limit: int, after: SessionPosition | None = None
+        self, which: SessionFilter, *, limit: int, after: SessionPosition | None
     ) -> Sequence[ListedSession]:
         heads = self._tables.session_heads
         found = islice(self._tables.listed(which, after), limit)
@@ -84,39 +172,51 @@ class MemoryStore(Store, Exporting):
     async def load_states(self, keys: Iterable[ScopeKey]) -> Mapping[ScopeKey, StateRecord]:
         return self._load_states(keys)
 
-    async def read_events(
-        self, request: RequestKey, *, after: int, limit: int, max_bytes: int
-    ) -> EventPage | None:
-        known = self._tables.requests.get(request)
-        if known is None:
+    async def load_documents(self, keys: Iterable[DocumentKey]) -> Mapping[DocumentKey, Document]:
+        return self._load_documents(keys)
+
+    async def read_documents(self, which: DocumentRange, *, max_bytes: int) -> Sequence[Document]:
+        return page_of(self._tables.documents.range(which, self._clock.now()), which.limit, max_bytes)
+
+    async def read_events(self, log: LogKey, *, after: int, limit: int, max_bytes: int) -> EventPage | None:
+        tables = self._tables
+        if isinstance(log, RequestKey):
+            request = tables.requests.get(log)
+            if request is None:
+                return None
+            head = LogHead(request.head.log_id, request.head.sequence, request.head.status.ended)
+            return event_page(tables.events_after(log, after), log, head, limit, max_bytes)
+        session = tables.sessions.get(log)
+        if session is None:
             return None
-        page: list[EventRecord] = []
-        size = 0
-        end = known.head.sequence
-        for record in self._tables.events_after(request, after):
-            size += record.size
-            if page and (len(page) >= limit or size > max_bytes):
-                end = page[-1].sequence
-                break
-            page.append(record)
-        return EventPage(tuple(page), known.head, end)
+        counters = tables.session_heads[log]
+        head = LogHead(session.log_id, counters.sequence, session.deleted, counters.floor)
+        found = tables.session_events_after(log, session.log_id, after)
+        return event_page(found, log, head, limit, max_bytes)
 
     async def read_turns(self, session: SessionKey, log_id: str, *, newest: int) -> Sequence[ItemRecord]:
-        return self._tables.turns(session, log_id, newest)
+        return self._tables.turn_items(session, log_id, newest)
 
-    async def read_projection(self, session: SessionKey, scopes: Iterable[ScopeKey]) -> Projection | None:
+    async def read_projection(
+        self, session: SessionKey, scopes: Iterable[ScopeKey], documents: Iterable[DocumentKey]
+    ) -> Projection | None:
         tables = self._tables
         record = tables.sessions.get(session)
         if record is None or record.deleted:
             return None
-        active = tuple(tables.requests[key].head for key in tables.active.get(session, ()))
-        head = tables.session_heads[session]
-        return Projection(own_session(record), head, self._load_states(scopes), active, self._storage.time())
+        return Projection(
+            own_session(record),
+            tables.session_heads[session],
+            self._load_states(scopes),
+            tuple([tables.requests[key].head for key in tables.open.get(session, ())]),
+            self._clock.now(),
+            self._load_documents(documents),
+        )
 
     async def read_processes(self) -> Sequence[ProcessRecord]:
         return list(self._tables.processes.values())
 
-    async def read_unfinished(self, process: str, *, limit: int) -> Sequence[RequestRecord]:
+    async def read_running(self, process: str, *, limit: int) -> Sequence[RequestRecord]:
         keys = islice(self._tables.running.get(process, ()), limit)
         return [replace(self._tables.requests[key], input=b"") for key in keys]
 
@@ -124,105 +224,116 @@ class MemoryStore(Store, Exporting):
         heads = [self._tables.requests[key].head for key in self._tables.running.get(process, ())]
         return [head for head in heads if head.cancel_requested]
 
-    def watch(self, topics: Iterable[Topic]) -> Watch:
-        return self._watches.open(topics)
-
-    async def sweep_transient_events(self, *, retention: Micros, limit: int) -> int:
-        return self._tables.sweep_transient_events(self._storage.time() - retention, limit)
-
-    async def sweep_idempotency_keys(self, *, limit: int) -> int:
-        return self._tables.sweep_idempotency_keys(self._storage.time(), limit)
-
-    async def sweep_processes(self, *, limit: int) -> int:
-        return self._tables.sweep_processes(limit)
-
-    async def export_sessions(self, *, after: SessionKey | None, limit: int) -> Sequence[StoredSession]:
-        tables = self._tables
-        return [
-            StoredSession(own_session(tables.sessions[key]), tables.session_heads[key])
-            for key in _page(tables.sessions, after, limit)
-        ]
-
-    async def export_requests(
-        self, *, after: RequestKey | None, limit: int, max_bytes: int
-    ) -> Sequence[RequestRecord]:
-        tables = self._tables
-        kept = [
-            key
-            for key, row in tables.requests.items()
-            if tables.sessions[row.head.session].log_id == row.head.session_log_id
-        ]
-        found = (own_request(tables.requests[key]) for key in _page(kept, after, limit))
-        return page_of(found, limit, max_bytes)
-
-    async def export_events(
-        self, session: SessionKey, log_id: str, *, after: int, limit: int, max_bytes: int
-    ) -> Sequence[EventRecord]:
-        return page_of(self._tables.session_events_after(session, log_id, after), limit, max_bytes)
-
-    async def export_states(
-        self, *, after: ScopeKey | None, limit: int, max_bytes: int
-    ) -> Sequence[StateRecord]:
-        place = None if after is None else _place(after)
-        places = {_place(key): key for key in self._tables.states}
-        found = (own_state(self._tables.states[places[place]]) for place in _page(places, place, limit))
-        return page_of(found, limit, max_bytes)
-
-    async def export_idempotency_keys(
-        self, *, after: IdempotencyKey | None, limit: int, max_bytes: int
-    ) -> Sequence[IdempotencyRecord]:
-        keys = self._tables.idempotency_keys
-        places = {(key.tenant, key.principal, key.method, key.key): key for key in keys}
-        place = None if after is None else (after.tenant, after.principal, after.method, after.key)
-        found = (keys[places[place]] for place in _page(places, place, limit))
-        return page_of(found, limit, max_bytes)
-
     def _load_states(self, keys: Iterable[ScopeKey]) -> dict[ScopeKey, StateRecord]:
         states = self._tables.states
         return {key: own_state(states[key]) if key in states else StateRecord(key) for key in keys}
 
+    def _load_documents(self, keys: Iterable[DocumentKey]) -> dict[DocumentKey, Document]:
+        now = self._clock.now()
+        found = {key: self._tables.documents.get(key) for key in keys}
+        return {key: document for key, document in found.items() if document and document.exists(now)}
 
-class _Storage(GroupStorage):
-    def __init__(self, tables: Tables, watches: WatchHub) -> None:
+
+class _Sweeps(Sweeps):
+    def __init__(self, tables: Tables, clock: ForwardClock) -> None:
         self._tables = tables
-        self._watches = watches
-        self._clock = ForwardClock()
+        self._clock = clock
 
-    async def run(self, group: Group) -> None:
-        changes = group.decide(self._load(group.needs))
-        self._tables.apply(changes)
-        self._watches.wake(changes.topics)
+    async def sweep_transient_events(self, *, retention: Micros, limit: int) -> int:
+        return self._tables.sweep_transient_events(self._clock.now() - retention, limit)
 
-    def time(self) -> Micros:
-        return self._clock.now()
+    async def sweep_documents(self, *, limit: int) -> int:
+        return self._tables.documents.sweep(self._clock.now(), limit)
 
-    def _load(self, needs: Needs) -> Loaded:
+    async def sweep_processes(self, *, limit: int) -> int:
+        return self._tables.sweep_processes(limit)
+
+
+class _Exports(Exports):
+    """It looks at all keys for each page, which is what a store without an order can do."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def export(
+        self, table: Table[Key, Record], *, after: Key | None, limit: int, max_bytes: int
+    ) -> Sequence[Record]:
+        return page_of(self._records(table, after, limit), limit, max_bytes)
+
+    def _records(self, table: Table[Any, Any], after: Any, limit: int) -> Iterator[Any]:
         tables = self._tables
-        requests = {key: row.head for key, row in _pick(tables.requests, needs.requests)}
-        sessions = needs.sessions | {head.session for head in requests.values()}
-        return Loaded(
-            self.time(),
-            sessions={key: own_session(row) for key, row in _pick(tables.sessions, sessions)},
-            session_heads=dict(_pick(tables.session_heads, sessions)),
-            requests=requests,
-            states={key: own_state(row) for key, row in _pick(tables.states, needs.states)},
-            state_heads={
-                key: StateHead(key, row.version, row.incarnation, row.exists)
-                for key, row in _pick(tables.states, needs.state_heads)
-            },
-            processes=dict(_pick(tables.processes, needs.processes)),
-            idempotency_keys=dict(_pick(tables.idempotency_keys, needs.idempotency_keys)),
-        )
+        if table is DOCUMENTS:
+            return tables.documents.after(after)
+        if table is EVENTS:
+            return self._events(after)
+        if table is SESSIONS:
+            return map(own_session, self._in_order(table, tables.sessions, after, limit))
+        if table is REQUESTS:
+            present = {key: row for key, row in tables.requests.items() if self._is_present(row.head)}
+            return map(own_request, self._in_order(table, present, after, limit))
+        if table is STATES:
+            return map(own_state, self._in_order(table, tables.states, after, limit))
+        if table is TURNS:
+            turns = {turn.key: turn for turn in chain(*tables.turns.values())}
+            return self._in_order(table, turns, after, limit)
+        rows: Mapping[Any, Any] = tables.session_heads if table is SESSION_HEADS else tables.processes
+        return self._in_order(table, rows, after, limit)
+
+    def _in_order(
+        self, table: Table[Any, Any], rows: Mapping[Any, Row], after: Any, limit: int
+    ) -> Iterator[Row]:
+        place = table.place
+        keys = rows if after is None else (key for key in rows if place(key) > place(after))
+        return (rows[key] for key in nsmallest(limit, keys, key=place))
+
+    def _events(self, after: EventKey | None) -> Iterator[EventRecord]:
+        for session in sorted(self._tables.sessions):
+            if after is None or session >= after.session:
+                beyond = after.session_sequence if after is not None and session == after.session else 0
+                log_id = self._tables.sessions[session].log_id
+                yield from self._tables.session_events_after(session, log_id, beyond)
+
+    def _is_present(self, head: RequestHead) -> bool:
+        return self._tables.sessions[head.session].log_id == head.session_log_id
+
+
+class _Renewal(LeaseRenewal):
+    def __init__(self, tables: Tables, clock: ForwardClock, lock: Lock) -> None:
+        self._tables = tables
+        self._clock = clock
+        self._lock = lock
+
+    def renew(self, process: str, lease: Micros) -> None:
+        with self._lock:
+            known = self._tables.processes.get(process)
+            if known is None or known.fenced:
+                raise LeaseLostError
+            self._tables.processes[process] = ProcessRecord(process, lease, self._clock.now())
+
+    def close(self) -> None:
+        pass
+
+
+class _Pieces(BlobPieces):
+    def __init__(self) -> None:
+        self._pieces: dict[PieceKey, bytes] = {}
+
+    async def put(self, key: PieceKey, piece: bytes) -> None:
+        self._pieces[key] = bytes(piece)
+
+    async def read(self, key: PieceKey) -> bytes | None:
+        return self._pieces.get(key)
+
+    async def delete(self, blob: str, *, limit: int) -> int:
+        keys = list(islice((key for key in self._pieces if key.blob == blob), limit))
+        for key in keys:
+            del self._pieces[key]
+        return len(keys)
+
+    async def list(self, *, after: PieceKey | None, limit: int) -> Sequence[PieceKey]:
+        keys = self._pieces if after is None else (key for key in self._pieces if key > after)
+        return nsmallest(limit, keys)
 
 
 def _pick(rows: Mapping[Key, Row], keys: Iterable[Key]) -> Iterator[tuple[Key, Row]]:
     return ((key, rows[key]) for key in keys if key in rows)
-
-
-def _page(keys: Iterable[Place], after: Place | None, limit: int) -> list[Place]:
-    """The next keys in order. It looks at all of them each time, which is what a store without an order can do."""
-    return nsmallest(limit, keys if after is None else (key for key in keys if key > after))
-
-
-def _place(key: ScopeKey) -> tuple[int, str, str, str]:
-    return _KINDS.index(key.kind), key.tenant, key.id, key.flow_kind

@@ -10,11 +10,11 @@ from typing import Any
 
 from flowstate_server.errors import FlowStateError
 from flowstate_server.model.clock import SECOND
-from flowstate_server.stores.contract.storage import Conflict
+from flowstate_server.stores.contract.backend import Conflict
 from flowstate_server.stores.contract.watch import WatchHub
 from flowstate_server.stores.postgres.connections import Connections
 from flowstate_server.stores.postgres.sweeps import trim_commits
-from flowstate_server.stores.stored_values import decode_topics
+from flowstate_server.stores.tables.numbers import decode_topics
 
 _log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from flowstate_server.stores.contract.exporting import StoredSession
 from flowstate_server.stores.contract.pages import understood
 from flowstate_server.stores.postgres import rows
 from flowstate_server.stores.postgres.connections import Connections
-from flowstate_server.stores.stored_values import ITEM_DONE, Row, scope_key, state_key
+from flowstate_server.stores.tables.numbers import ITEM_DONE, Row, scope_key, state_key
 
 
 def _page(columns: str, source: str, key: str, size: str) -> str:

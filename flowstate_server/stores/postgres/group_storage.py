@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from flowstate_server.stores.contract.storage import Conflict, Group, GroupStorage
+from flowstate_server.stores.contract.backend import Conflict, Group, GroupStorage
 from flowstate_server.stores.contract.watch import Topic, WatchHub
 from flowstate_server.stores.postgres.commit_notifier import CommitNotifier
 from flowstate_server.stores.postgres.commit_poller import CommitPoller

@@ -7,11 +7,12 @@ from typing import Any
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.records import StateHead
 from flowstate_server.model.scopes import ScopeKey
+from flowstate_server.stores.contract.backend import LOAD_LIMIT, Conflict, Group
 from flowstate_server.stores.contract.pages import understood_one
-from flowstate_server.stores.contract.storage import LOAD_LIMIT, Conflict, Group, Loaded, Needs
+from flowstate_server.stores.contract.tables import Loaded, Needs
 from flowstate_server.stores.postgres import rows
 from flowstate_server.stores.postgres.statements import arrays, columns, together
-from flowstate_server.stores.stored_values import Row, scope_key, state_key
+from flowstate_server.stores.tables.numbers import Row, scope_key, state_key
 
 LARGE = 16 * 1024
 """Bytes over which a document is read on its own, once it is known to be within the limit of a group."""

@@ -27,7 +27,7 @@ from flowstate_server.stores.postgres import rows
 from flowstate_server.stores.postgres.connections import Connections
 from flowstate_server.stores.postgres.loading import TIME
 from flowstate_server.stores.postgres.statements import arrays, columns, together
-from flowstate_server.stores.stored_values import ITEM_DONE, Row, state_key
+from flowstate_server.stores.tables.numbers import ITEM_DONE, Row, state_key
 
 SESSION = (
     f"SELECT {rows.SESSION} FROM flowstate.sessions s"
@@ -246,7 +246,7 @@ async def read_processes(connections: Connections) -> list[ProcessRecord]:
     return [rows.process_record(tuple(row)) for row in await connections.fetch(PROCESSES)]
 
 
-async def read_unfinished(connections: Connections, process: str, limit: int) -> list[RequestRecord]:
+async def read_running(connections: Connections, process: str, limit: int) -> list[RequestRecord]:
     found = [tuple(row) for row in await connections.fetch(UNFINISHED, process, limit)]
     return [*those_understood(found, lambda row: RequestKey(*row[2:4]), rows.request_record)]
 

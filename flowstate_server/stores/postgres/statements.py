@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import count
 from typing import Any, NamedTuple
 
-from flowstate_server.stores.stored_values import Row
+from flowstate_server.stores.tables.numbers import Row
 
 
 def arrays(first: int, types: Sequence[str]) -> str:

@@ -30,7 +30,6 @@ from flowstate_server.stores.contract.reads import (
     SessionFilter,
     SessionPosition,
 )
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.watch import Topic, Watch, WatchHub
 from flowstate_server.stores.contract.writes import Batch, CommitResult
 from flowstate_server.stores.postgres import exports, reads, sweeps
@@ -43,6 +42,7 @@ from flowstate_server.stores.postgres.driver_errors import DRIVER_ERRORS
 from flowstate_server.stores.postgres.group_storage import PostgresStorage
 from flowstate_server.stores.postgres.migrations import migrate
 from flowstate_server.stores.postgres.store_clock import StoreClock
+from flowstate_server.stores.store import Store
 
 POOL = 8
 SERVERLESS_POOL = 2
@@ -153,8 +153,8 @@ class PostgresStore(Store, Exporting):
     async def read_processes(self) -> Sequence[ProcessRecord]:
         return await reads.read_processes(self._open)
 
-    async def read_unfinished(self, process: str, *, limit: int) -> Sequence[RequestRecord]:
-        return await reads.read_unfinished(self._open, process, limit)
+    async def read_running(self, process: str, *, limit: int) -> Sequence[RequestRecord]:
+        return await reads.read_running(self._open, process, limit)
 
     async def read_cancelled(self, process: str) -> Sequence[RequestHead]:
         return await reads.read_cancelled(self._open, process)

@@ -8,12 +8,18 @@ from typing import Any, NamedTuple
 from flowstate_server.model.events import EventType
 from flowstate_server.model.records import RequestHead, SessionRecord
 from flowstate_server.model.scopes import RequestKey
-from flowstate_server.stores.contract.storage import Changes
+from flowstate_server.stores.contract.tables import Changes
 from flowstate_server.stores.postgres import rows
 from flowstate_server.stores.postgres.numbers import NumberSource
 from flowstate_server.stores.postgres.statements import columns
 from flowstate_server.stores.postgres.write_statements import PLACES, TEXTS, WIDTHS
-from flowstate_server.stores.stored_values import Row, encode_failure, encode_scopes, encode_topics, state_key
+from flowstate_server.stores.tables.numbers import (
+    Row,
+    encode_failure,
+    encode_scopes,
+    encode_topics,
+    state_key,
+)
 
 
 class Written(NamedTuple):

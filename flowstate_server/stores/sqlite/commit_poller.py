@@ -14,7 +14,7 @@ from flowstate_server.stores.contract.watch import Topic, WatchHub
 from flowstate_server.stores.sqlite.connection import Connection
 from flowstate_server.stores.sqlite.sweeps import trim_commits
 from flowstate_server.stores.sqlite.writer import Writer
-from flowstate_server.stores.stored_values import decode_topics
+from flowstate_server.stores.tables.numbers import decode_topics
 
 _log = logging.getLogger(__name__)
 

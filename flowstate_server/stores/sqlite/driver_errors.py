@@ -7,7 +7,7 @@ import sqlite3
 
 from flowstate_server.errors import InternalError, StoreUnavailableError
 from flowstate_server.model.ids import new_id
-from flowstate_server.stores.contract.storage import Conflict
+from flowstate_server.stores.contract.backend import Conflict
 from flowstate_server.stores.seldom import Seldom
 
 _log = logging.getLogger(__name__)

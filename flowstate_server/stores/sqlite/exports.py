@@ -15,7 +15,7 @@ from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.exporting import StoredSession
 from flowstate_server.stores.contract.pages import page_of, understood
 from flowstate_server.stores.sqlite import reads, rows
-from flowstate_server.stores.stored_values import ITEM_DONE, Row, scope_key, state_key
+from flowstate_server.stores.tables.numbers import ITEM_DONE, Row, scope_key, state_key
 
 SESSIONS = (
     f"SELECT {rows.SESSION}, h.sequence, h.turns, h.activity_time FROM sessions s INDEXED BY sessions_by_id"

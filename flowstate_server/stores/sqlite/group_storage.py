@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from flowstate_server.model.clock import ForwardClock
-from flowstate_server.stores.contract.storage import Group, GroupStorage
+from flowstate_server.stores.contract.backend import Group, GroupStorage
 from flowstate_server.stores.contract.watch import Topic, WatchHub
 from flowstate_server.stores.sqlite.commit_poller import CommitPoller
 from flowstate_server.stores.sqlite.known_rows import KnownRows

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from flowstate_server.model.records import ProcessRecord, RequestHead
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey, request_scope
-from flowstate_server.stores.contract.storage import Changes
+from flowstate_server.stores.contract.tables import Changes
 from flowstate_server.stores.sqlite import rows
-from flowstate_server.stores.stored_values import Row
+from flowstate_server.stores.tables.numbers import Row
 
 MOST_ROWS = 10_000
 MOST_BYTES = 8 * 1024 * 1024

@@ -7,11 +7,12 @@ import sqlite3
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.records import StateHead
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
+from flowstate_server.stores.contract.backend import LOAD_LIMIT, Group
 from flowstate_server.stores.contract.pages import understood_one
-from flowstate_server.stores.contract.storage import LOAD_LIMIT, Group, Loaded, Needs
+from flowstate_server.stores.contract.tables import Loaded, Needs
 from flowstate_server.stores.sqlite import rows
 from flowstate_server.stores.sqlite.known_rows import KnownRequest, KnownRows
-from flowstate_server.stores.stored_values import state_key
+from flowstate_server.stores.tables.numbers import state_key
 
 _SESSION = (
     f"SELECT s.log, h.sequence, h.turns, h.activity_time, {rows.SESSION} FROM sessions s"

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Sequence
 from itertools import chain
 
-from flowstate_server.stores.stored_values import Row
+from flowstate_server.stores.tables.numbers import Row
 
 MOST_ROWS = 16
 """Rows a statement; so many texts of it are kept prepared."""

@@ -25,7 +25,7 @@ from flowstate_server.stores.contract.reads import (
     SessionPosition,
 )
 from flowstate_server.stores.sqlite import rows
-from flowstate_server.stores.stored_values import ITEM_DONE, Row, state_key
+from flowstate_server.stores.tables.numbers import ITEM_DONE, Row, state_key
 
 SESSION = f"SELECT {rows.SESSION} FROM sessions s WHERE s.tenant = ? AND s.session_id = ? AND s.replaced = 0"
 REQUEST = (
@@ -222,7 +222,7 @@ def read_processes(cursor: sqlite3.Cursor) -> list[ProcessRecord]:
     return [rows.process_record(row) for row in cursor.execute(PROCESSES)]
 
 
-def read_unfinished(cursor: sqlite3.Cursor, process: str, limit: int) -> list[RequestRecord]:
+def read_running(cursor: sqlite3.Cursor, process: str, limit: int) -> list[RequestRecord]:
     found = cursor.execute(UNFINISHED, (process, limit))
     return [*those_understood(found, lambda row: RequestKey(*row[2:4]), rows.request_record)]
 

@@ -20,7 +20,7 @@ from flowstate_server.model.records import (
 )
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.reads import SessionPosition
-from flowstate_server.stores.stored_values import (
+from flowstate_server.stores.tables.numbers import (
     AUDIENCE_SETS,
     AUDIENCES,
     EVENT_NUMBERS,

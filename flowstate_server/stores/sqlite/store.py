@@ -32,7 +32,6 @@ from flowstate_server.stores.contract.reads import (
     SessionFilter,
     SessionPosition,
 )
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.watch import Topic, Watch, WatchHub
 from flowstate_server.stores.contract.writes import Batch, CommitResult
 from flowstate_server.stores.sqlite import exports, reads, sweeps
@@ -43,6 +42,7 @@ from flowstate_server.stores.sqlite.migrations import migrate
 from flowstate_server.stores.sqlite.reader import Reader
 from flowstate_server.stores.sqlite.turns import Turns
 from flowstate_server.stores.sqlite.writer import Writer
+from flowstate_server.stores.store import Store
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -144,8 +144,8 @@ class SqliteStore(Store, Exporting):
     async def read_processes(self) -> Sequence[ProcessRecord]:
         return await self._read(reads.read_processes)
 
-    async def read_unfinished(self, process: str, *, limit: int) -> Sequence[RequestRecord]:
-        return await self._read(reads.read_unfinished, process, limit)
+    async def read_running(self, process: str, *, limit: int) -> Sequence[RequestRecord]:
+        return await self._read(reads.read_running, process, limit)
 
     async def read_cancelled(self, process: str) -> Sequence[RequestHead]:
         return await self._read(reads.read_cancelled, process)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil
 
 from flowstate_server.model.clock import SECOND
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 
 
 async def serving(store: Store) -> list[tuple[str, int]]:

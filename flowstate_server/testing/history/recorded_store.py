@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from flowstate_server.errors import FlowStateError, StoreUnavailableError, VersionMismatchError
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import ScopeKey
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.writes import (
     Batch,
     ChangeState,
@@ -16,6 +15,7 @@ from flowstate_server.stores.contract.writes import (
     PutIdempotencyKey,
     WriteResult,
 )
+from flowstate_server.stores.store import Store
 from flowstate_server.testing.history.calls import Answer, Delete, Part, Read, Write
 from flowstate_server.testing.history.meaning import operations_of
 from flowstate_server.testing.history.recording import Recorder, answer, refuse

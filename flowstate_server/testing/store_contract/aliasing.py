@@ -8,7 +8,6 @@ from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.model.records import Failure, RequestStatus, SessionRecord, StateRecord
 from flowstate_server.model.scopes import SessionKey, user_scope
 from flowstate_server.stores.contract.reads import SessionFilter
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.writes import (
     NO_CHANGE,
     ChangeState,
@@ -17,6 +16,7 @@ from flowstate_server.stores.contract.writes import (
     RequireSession,
     UpdateSession,
 )
+from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract.builders import (
     ENDS,
     new_session,

@@ -10,7 +10,7 @@ from flowstate_server.errors import RequestNotFoundError, SessionNotFoundError, 
 from flowstate_server.model.json_values import JsonObject
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import RequestKey, SessionKey, user_scope
-from flowstate_server.stores.contract.storage import LOAD_LIMIT
+from flowstate_server.stores.contract.backend import LOAD_LIMIT
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
     AtVersion,

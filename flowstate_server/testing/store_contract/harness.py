@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Self
 
-from flowstate_server.stores.contract.store import Store
+from flowstate_server.stores.store import Store
 
 
 class NotProvided(Exception):

@@ -6,8 +6,8 @@ from flowstate_server.errors import LeaseLostError, RequestTerminalError
 from flowstate_server.model.events import EventType
 from flowstate_server.model.records import ProcessRecord, RequestStatus
 from flowstate_server.model.scopes import user_scope
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.writes import FenceProcess, RenewLease, RequireRun
+from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract.builders import (
     LEASE,
     PROCESS,

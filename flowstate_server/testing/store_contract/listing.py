@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from flowstate_server.stores.contract.reads import ListedSession, SessionFilter, SessionPosition
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.writes import UpdateSession
+from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract.builders import new_session, note, open_scene
 from flowstate_server.testing.store_contract.harness import StoreHarness
 

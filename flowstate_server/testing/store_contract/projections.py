@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from flowstate_server.model.scopes import org_scope, request_scope, session_scope, user_scope
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.writes import AppendEvents
+from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract.builders import (
     Scene,
     finish,

@@ -9,8 +9,8 @@ from flowstate_server.errors import VersionMismatchError
 from flowstate_server.model.clock import SECOND
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import SessionKey, session_scope, user_scope
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.writes import AppendEvents, AtVersion, PutIdempotencyKey, UpdateSession
+from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract.builders import (
     events_of,
     head_of,

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flowstate_server.model.scopes import RequestKey, SessionKey, org_scope, session_scope, user_scope
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.watch import Topic, TopicKind, Watch
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
@@ -18,6 +17,7 @@ from flowstate_server.stores.contract.writes import (
     UpdateSession,
     Write,
 )
+from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract.builders import (
     PROCESS,
     Scene,

@@ -155,7 +155,7 @@ async def test_a_process_whose_record_is_damaged_counts_as_gone(tmp_path: Path) 
         [process] = await store.read_processes()
         assert (process.process, process.fenced) == (PROCESS, False)
         assert process.expire_time < await store.time()
-        [running] = await store.read_unfinished(PROCESS, limit=9)
+        [running] = await store.read_running(PROCESS, limit=9)
         assert running.key.request_id == "running"
 
 
@@ -179,7 +179,7 @@ async def test_files_that_are_damaged_while_the_store_is_open_bring_down_no_list
         (folder / "session.json").write_text("{")
         (folder / "requests/running-1/request.json").write_text("{")
         assert [one.record.key for one in await store.list_sessions(SessionFilter(""), limit=9)] == [TWO]
-        [running] = await store.read_unfinished(PROCESS, limit=9)
+        [running] = await store.read_running(PROCESS, limit=9)
         assert running.key.request_id == "running-2"
         with pytest.raises(InternalError):
             await store.get_session(ONE)
@@ -241,5 +241,5 @@ async def test_the_sequence_of_a_lost_event_is_not_given_again(tmp_path: Path) -
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join((*lines[:-1], b"{\n")))
     async with opened(tmp_path) as store:
-        [running] = await store.read_unfinished(PROCESS, limit=9)
+        [running] = await store.read_running(PROCESS, limit=9)
         assert running.head.sequence == 2

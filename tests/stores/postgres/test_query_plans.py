@@ -12,7 +12,7 @@ import pytest
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import RequestKey, SessionKey, user_scope
 from flowstate_server.stores.contract.reads import SessionFilter, SessionPosition
-from flowstate_server.stores.contract.storage import Needs
+from flowstate_server.stores.contract.tables import Needs
 from flowstate_server.stores.postgres import exports, loading, reads, sweeps, write_statements
 from flowstate_server.stores.postgres.connections import _PLANNING
 from tests.support.postgres_server import connection

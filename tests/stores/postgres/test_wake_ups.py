@@ -12,7 +12,7 @@ from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.contract.watch import Topic, TopicKind, Watch
 from flowstate_server.stores.postgres import PostgresStore, commit_poller
 from flowstate_server.stores.postgres.commit_notifier import CHANNEL, CommitNotifier
-from flowstate_server.stores.stored_values import encode_topics
+from flowstate_server.stores.tables.numbers import encode_topics
 from flowstate_server.testing.waiting import soon, until
 from tests.stores.sqlite import batches
 from tests.support.postgres_server import PostgresServer, connection, execute, fetch

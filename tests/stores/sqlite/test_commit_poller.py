@@ -9,7 +9,7 @@ import pytest
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.contract.watch import Topic, TopicKind, Watch
 from flowstate_server.stores.sqlite import SqliteStore, commit_poller, sweeps
-from flowstate_server.stores.stored_values import encode_topics
+from flowstate_server.stores.tables.numbers import encode_topics
 from tests.stores.sqlite import batches
 
 U1 = Topic(TopicKind.USER, "", "u1")

@@ -9,7 +9,7 @@ import pytest
 
 from flowstate_server.errors import InternalError, StoreUnavailableError
 from flowstate_server.model.scopes import SessionKey, session_scope, user_scope
-from flowstate_server.stores.contract.storage import Conflict
+from flowstate_server.stores.contract.backend import Conflict
 from flowstate_server.stores.contract.writes import Changed, ChangeState
 from flowstate_server.stores.sqlite import SqliteStore, connection
 from flowstate_server.stores.sqlite.driver_errors import translated

@@ -79,7 +79,7 @@ async def test_a_database_of_an_earlier_schema_opens_keeps_its_data_and_serves(
         assert (before.exists, before.version) == (False, 1)
         result = await store.commit((put(user_scope("gone"), {"n": 1}),))
         assert result.results[0].version == 2
-        assert await store.read_unfinished(PROCESS, limit=100)
+        assert await store.read_running(PROCESS, limit=100)
     finally:
         await store.close()
 

@@ -20,8 +20,8 @@ CREATE TABLE sessions (
     update_time INTEGER NOT NULL,
     delete_time INTEGER NOT NULL,        -- over 0: a tombstone
     version INTEGER NOT NULL,            -- of the metadata, which is all that follows
-    title TEXT NOT NULL,
-    description TEXT NOT NULL,
+    title BLOB NOT NULL,
+    description BLOB NOT NULL,
     tags BLOB,                           -- JSON array; NULL: none
     metadata BLOB                        -- JSON object; NULL: {}
 ) STRICT;
@@ -41,8 +41,9 @@ CREATE INDEX sessions_by_org ON sessions (tenant, org_id, ephemeral, create_time
 CREATE TABLE session_heads (
     log INTEGER PRIMARY KEY,
     sequence INTEGER NOT NULL,
-    turns INTEGER NOT NULL,
-    activity_time INTEGER NOT NULL
+    turns INTEGER NOT NULL,              -- the number of the newest turn
+    activity_time INTEGER NOT NULL,
+    floor INTEGER NOT NULL               -- the newest durable event that retention has removed
 ) STRICT;
 
 CREATE TABLE requests (
@@ -52,11 +53,15 @@ CREATE TABLE requests (
     log_id TEXT NOT NULL,
     user_id TEXT NOT NULL,
     org_id TEXT NOT NULL,
-    fingerprint TEXT NOT NULL,
+    fingerprint BLOB NOT NULL,
     flow_kind TEXT NOT NULL,
     action TEXT NOT NULL,
     create_time INTEGER NOT NULL,
     scopes BLOB NOT NULL,                -- JSON array of [kind, tenant, id, flow_kind]
+    gate BLOB NOT NULL,                  -- of its concurrency policy; empty: none
+    timeout INTEGER NOT NULL,            -- microseconds; 0: none
+    trace BLOB NOT NULL,
+    correlation_id BLOB NOT NULL,
     input BLOB NOT NULL
 ) STRICT;
 
@@ -65,25 +70,37 @@ CREATE UNIQUE INDEX requests_by_id ON requests (tenant, request_id);
 CREATE TABLE request_heads (
     request INTEGER PRIMARY KEY,
     log INTEGER NOT NULL,
-    status INTEGER NOT NULL,             -- 0: in progress
+    status INTEGER NOT NULL,
+    open INTEGER NOT NULL,               -- 1: queued, in progress or suspended
+    attempt INTEGER NOT NULL,            -- how often it was started
     sequence INTEGER NOT NULL,
-    turn INTEGER NOT NULL,
     end_time INTEGER NOT NULL,
     unswept INTEGER NOT NULL,            -- 1: it has transient events
-    process TEXT NOT NULL,
-    cancel_reason TEXT                   -- NULL: not asked to cancel
+    process TEXT NOT NULL,               -- empty while it is queued
+    cancel_reason BLOB                   -- NULL: not asked to cancel
 ) STRICT;
 
-CREATE INDEX request_heads_active ON request_heads (log) WHERE status = 0;
-CREATE INDEX request_heads_of_process ON request_heads (process) WHERE status = 0;
-CREATE INDEX request_heads_of_turn ON request_heads (log, turn) WHERE turn > 0;
+CREATE INDEX request_heads_open ON request_heads (log) WHERE open = 1;
+CREATE INDEX request_heads_of_process ON request_heads (process) WHERE open = 1;
 CREATE INDEX request_heads_unswept ON request_heads (end_time) WHERE unswept = 1 AND end_time > 0;
 
 CREATE TABLE outcomes (
     request INTEGER PRIMARY KEY,
     output BLOB,
-    failure BLOB                         -- JSON array of a Failure's fields
+    failure BLOB,                        -- JSON array of a Failure's fields
+    reason BLOB                          -- why it was aborted or interrupted
 ) STRICT;
+
+-- A completed request, or what one append from outside has added: then `request` is NULL, and the items lie from `first` to
+-- `last` in the session's log.
+CREATE TABLE turns (
+    log INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    request INTEGER,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    PRIMARY KEY (log, number)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE states (
     state INTEGER PRIMARY KEY,
@@ -96,6 +113,8 @@ CREATE TABLE states (
     present INTEGER NOT NULL,            -- 0: a tombstone
     create_time INTEGER NOT NULL,
     update_time INTEGER NOT NULL,
+    generations BLOB,                    -- JSON array of [flow kind, generation]; NULL: []
+    schema_hash TEXT NOT NULL,           -- of the schema that it was last written by
     text BLOB NOT NULL
 ) STRICT;
 
@@ -120,12 +139,14 @@ CREATE INDEX events_transient_outside ON events (time) WHERE transient = 1 AND r
 CREATE TABLE items (
     place INTEGER PRIMARY KEY,
     request INTEGER,
+    time INTEGER NOT NULL,
     item_index INTEGER NOT NULL,
     kind INTEGER NOT NULL,
     audiences INTEGER NOT NULL,
-    item_id TEXT NOT NULL,
-    role TEXT NOT NULL,
-    name TEXT NOT NULL,
+    removed INTEGER NOT NULL,            -- 1: its content is blanked
+    item_id BLOB NOT NULL,
+    role BLOB NOT NULL,
+    name BLOB NOT NULL,
     content BLOB NOT NULL
 ) STRICT;
 
@@ -138,19 +159,29 @@ CREATE TABLE processes (
     fenced INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE idempotency_keys (
-    number INTEGER PRIMARY KEY,
-    tenant TEXT NOT NULL,
-    principal TEXT NOT NULL,
-    method TEXT NOT NULL,
-    key TEXT NOT NULL,
-    fingerprint TEXT NOT NULL,
-    expire_time INTEGER NOT NULL,
-    reply BLOB NOT NULL
+-- Everything small that has no table of its own. `key` is made of owner, kind and name, and sorts like them.
+CREATE TABLE documents (
+    document INTEGER PRIMARY KEY,
+    key BLOB NOT NULL,
+    version INTEGER NOT NULL,
+    incarnation TEXT NOT NULL,
+    present INTEGER NOT NULL,            -- 0: a tombstone
+    create_time INTEGER NOT NULL,
+    update_time INTEGER NOT NULL,
+    expire_time INTEGER NOT NULL,        -- 0: never
+    text BLOB NOT NULL
 ) STRICT;
 
-CREATE UNIQUE INDEX idempotency_keys_by_key ON idempotency_keys (tenant, principal, method, key);
-CREATE INDEX idempotency_keys_by_expiry ON idempotency_keys (expire_time);
+CREATE UNIQUE INDEX documents_by_key ON documents (key);
+CREATE INDEX documents_by_expiry ON documents (expire_time) WHERE expire_time > 0;
+
+-- Pieces of large content, which take no part in the commits of records.
+CREATE TABLE blob_pieces (
+    blob TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    piece BLOB NOT NULL,
+    PRIMARY KEY (blob, number)
+) STRICT;
 
 -- AUTOINCREMENT: a poller knows commits by their ids, which must not come again once rows are trimmed.
 CREATE TABLE commits (

@@ -10,7 +10,7 @@ import pytest
 from flowstate_server.engine.logs.following import Following, topic_of
 from flowstate_server.model.scopes import RequestKey, SessionKey
 from flowstate_server.stores.contract.watch import TopicKind, Watch, WatchHub
-from tests.support.waiting import soon
+from flowstate_server.testing.waiting import soon
 
 REQUEST = RequestKey("acme", "r")
 SESSION = SessionKey("acme", "s")

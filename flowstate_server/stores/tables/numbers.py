@@ -1,4 +1,4 @@
-"""What stores with tables keep for kinds and small documents. These numbers are stored: add some, never change one."""
+"""What stores with tables keep for kinds and small values. These numbers are stored: add some, never change one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, cast
 from flowstate_server.model.events import EventType
 from flowstate_server.model.items import Audience, ItemKind
 from flowstate_server.model.json_values import decode_json, encode_json
-from flowstate_server.model.records import Failure, RequestStatus
+from flowstate_server.model.records import Failure, Generations, RequestStatus
 from flowstate_server.model.scopes import ScopeKey, ScopeKind
 from flowstate_server.stores.contract.watch import Topic, TopicKind
 
@@ -59,6 +59,10 @@ TOPIC_NUMBERS = {
     TopicKind.USER: 3,
     TopicKind.ORG: 4,
     TopicKind.PROCESS: 5,
+    TopicKind.SESSION_DOCUMENTS: 6,
+    TopicKind.USER_DOCUMENTS: 7,
+    TopicKind.ORG_DOCUMENTS: 8,
+    TopicKind.FLOW_DOCUMENTS: 9,
 }
 
 AUDIENCE_BITS = {Audience.CLIENT: 1, Audience.INTERNAL: 2, Audience.HISTORY: 4}
@@ -105,6 +109,18 @@ def encode_failure(failure: Failure | None) -> bytes | None:
 
 def decode_failure(text: bytes | None) -> Failure | None:
     return None if text is None else Failure(*cast(list[Any], decode_json(text)))
+
+
+def encode_generations(generations: Generations) -> bytes | None:
+    return encode_json([[*pair] for pair in generations]) if generations else None
+
+
+def decode_generations(text: bytes | None) -> Generations:
+    if text is None:
+        return ()
+    return tuple(
+        [(flow_kind, number) for flow_kind, number in cast("list[tuple[str, int]]", decode_json(text))]
+    )
 
 
 def encode_topics(topics: list[Topic]) -> bytes:

@@ -1,0 +1,132 @@
+"""Documents: their owner, the newest version, a precondition, a change."""
+
+from __future__ import annotations
+
+from flowstate_server.errors import ScopeUnavailableError, VersionMismatchError
+from flowstate_server.model.documents import Document, DocumentKey, Owner, OwnerKind
+from flowstate_server.model.ids import new_log_id
+from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
+from flowstate_server.stores.commit.log_writes import live_session, open_request
+from flowstate_server.stores.commit.preconditions import check_precondition
+from flowstate_server.stores.commit.working_set import WorkingSet
+from flowstate_server.stores.contract.tables import (
+    DOCUMENTS,
+    REQUEST_HEADS,
+    SESSIONS,
+    STATE_HEADS,
+    Needs,
+)
+from flowstate_server.stores.contract.writes import (
+    DeleteDocument,
+    PutDocument,
+    SessionChanged,
+    WriteResult,
+)
+
+_SCOPES = {OwnerKind.USER: ScopeKind.USER, OwnerKind.ORG: ScopeKind.ORG}
+
+
+def need_document(write: PutDocument | DeleteDocument, needs: Needs) -> None:
+    needs.add(DOCUMENTS, write.key)
+    need_owner(write.key.owner, needs)
+
+
+def need_owner(owner: Owner, needs: Needs) -> None:
+    if owner.kind is OwnerKind.SESSION:
+        needs.add(SESSIONS, SessionKey(owner.tenant, owner.id))
+    elif owner.kind is OwnerKind.REQUEST:
+        needs.add(REQUEST_HEADS, RequestKey(owner.tenant, owner.id))
+    elif owner.incarnation:
+        needs.add(STATE_HEADS, _scope_of(owner))
+
+
+def require_owner(work: WorkingSet, owner: Owner) -> None:
+    """Refuse what would belong to nobody."""
+    if owner.kind is OwnerKind.SESSION:
+        if live_session(work, SessionKey(owner.tenant, owner.id)).log_id != owner.incarnation:
+            raise SessionChanged
+    elif owner.kind is OwnerKind.REQUEST:
+        open_request(work, RequestKey(owner.tenant, owner.id))
+    elif owner.incarnation:
+        head = work.state_head(_scope_of(owner))
+        if not head.exists or head.incarnation != owner.incarnation:
+            raise ScopeUnavailableError(owner.kind.value, "it was deleted")
+
+
+def put_document(work: WorkingSet, write: PutDocument) -> WriteResult:
+    require_owner(work, write.key.owner)
+    document = work.document(write.key)
+    _check(work, write, document)
+    if (
+        document is not None
+        and not write.lifetime
+        and not document.expire_time
+        and document.text == write.text
+    ):
+        return _unchanged(document)
+    return _result(put(work, write.key, write.text, lifetime=write.lifetime))
+
+
+def delete_document(work: WorkingSet, write: DeleteDocument) -> WriteResult:
+    require_owner(work, write.key.owner)
+    document = work.document(write.key)
+    _check(work, write, document)
+    if document is None:
+        return WriteResult(changed=False, version=_version(work, write.key))
+    if not write.remembered:
+        work.documents.remove(write.key)
+        return WriteResult(version=document.version)
+    tombstone = Document(
+        write.key,
+        document.version,
+        document.incarnation,
+        b"",
+        create_time=document.create_time,
+        update_time=work.time,
+        expire_time=work.time + write.remembered,
+        present=False,
+    )
+    work.documents.put(write.key, tombstone)
+    return _result(tombstone)
+
+
+def put(work: WorkingSet, key: DocumentKey, text: bytes, *, lifetime: int = 0) -> Document:
+    """The document with a new text, whatever was there; for the writes of other kinds as well."""
+    known = work.documents.get(key)
+    alive = known is not None and known.exists(work.time)
+    document = Document(
+        key,
+        version=1 if known is None else known.version + 1,
+        incarnation=known.incarnation if known is not None and alive else new_log_id(),
+        text=text,
+        create_time=known.create_time if known is not None and alive else work.time,
+        update_time=work.time,
+        expire_time=work.time + lifetime if lifetime else 0,
+    )
+    work.documents.put(key, document)
+    return document
+
+
+def _check(work: WorkingSet, write: PutDocument | DeleteDocument, document: Document | None) -> None:
+    version = _version(work, write.key)
+    if write.precondition is not None:
+        check_precondition(write.key.kind, write.precondition, version, exists=document is not None)
+    if write.incarnation and (document is None or document.incarnation != write.incarnation):
+        raise VersionMismatchError(write.key.kind, "another incarnation", version)
+
+
+def _version(work: WorkingSet, key: DocumentKey) -> int:
+    known = work.documents.get(key)
+    return 0 if known is None else known.version
+
+
+def _unchanged(document: Document) -> WriteResult:
+    return WriteResult(version=document.version, changed=False, document=document)
+
+
+def _result(document: Document) -> WriteResult:
+    return WriteResult(version=document.version, document=document)
+
+
+def _scope_of(owner: Owner) -> ScopeKey:
+    return ScopeKey(_SCOPES[owner.kind], owner.tenant, owner.id, owner.flow_kind)

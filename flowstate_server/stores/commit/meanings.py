@@ -1,0 +1,81 @@
+"""Every write: what it needs, and what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from flowstate_server.stores.commit import (
+    document_writes,
+    import_writes,
+    lease_writes,
+    log_writes,
+    repeats,
+    request_writes,
+    session_writes,
+    state_writes,
+)
+from flowstate_server.stores.commit.working_set import WorkingSet
+from flowstate_server.stores.contract.tables import Needs
+from flowstate_server.stores.contract.writes import (
+    AppendEvents,
+    Batch,
+    ChangeState,
+    CreateRequest,
+    CreateSession,
+    DeleteDocument,
+    DeleteState,
+    FenceProcess,
+    FinishRequest,
+    ImportRecords,
+    PutDocument,
+    PutIdempotencyKey,
+    RenewLease,
+    RequestCancel,
+    RequireRun,
+    RequireSession,
+    UpdateSession,
+    WriteResult,
+)
+
+
+class Meaning(NamedTuple):
+    """``need`` names the records that a write reads, ``work`` does it. Both are pure but for what they are handed."""
+
+    need: Callable[[Any, Needs], None]
+    work: Callable[[WorkingSet, Any], WriteResult]
+
+
+MEANINGS: dict[type, Meaning] = {
+    CreateSession: Meaning(session_writes.need_session, session_writes.create_session),
+    RequireSession: Meaning(session_writes.need_session, session_writes.require_session),
+    UpdateSession: Meaning(session_writes.need_update, session_writes.update_session),
+    CreateRequest: Meaning(request_writes.need_creation, request_writes.create_request),
+    RequireRun: Meaning(request_writes.need_run, request_writes.require_run),
+    RequestCancel: Meaning(request_writes.need_request, request_writes.request_cancel),
+    FinishRequest: Meaning(request_writes.need_finish, request_writes.finish_request),
+    ChangeState: Meaning(state_writes.need_change, state_writes.change_state),
+    DeleteState: Meaning(state_writes.need_deletion, state_writes.delete_state),
+    AppendEvents: Meaning(log_writes.need_logs, log_writes.append_events),
+    PutDocument: Meaning(document_writes.need_document, document_writes.put_document),
+    DeleteDocument: Meaning(document_writes.need_document, document_writes.delete_document),
+    RenewLease: Meaning(lease_writes.need_process, lease_writes.renew_lease),
+    FenceProcess: Meaning(lease_writes.need_process, lease_writes.fence_process),
+    PutIdempotencyKey: Meaning(repeats.need_key, repeats.put_idempotency_key),
+    ImportRecords: Meaning(import_writes.need_imported, import_writes.import_records),
+}
+"""A write of a new kind has its line here."""
+
+
+def needs_of(batch: Batch) -> Needs:
+    needs = Needs()
+    for write in batch:
+        MEANINGS[type(write)].need(write, needs)
+    return needs
+
+
+def all_needs(parts: Iterable[Needs]) -> Needs:
+    needs = Needs()
+    for part in parts:
+        needs.merge(part)
+    return needs

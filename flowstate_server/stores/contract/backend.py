@@ -1,0 +1,234 @@
+"""What an adapter gives: four small ports, opened and closed together. ``stores.store.Store`` is built on them.
+
+A port's methods are called on one event loop, only while the backend is open.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import field
+from typing import ClassVar, TypeVar
+
+from flowstate_server.model.clock import Micros
+from flowstate_server.model.documents import Document, DocumentKey, DocumentRange
+from flowstate_server.model.frozen import frozen
+from flowstate_server.model.items import ItemRecord
+from flowstate_server.model.records import (
+    ProcessRecord,
+    RequestHead,
+    RequestRecord,
+    SessionRecord,
+    StateRecord,
+)
+from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
+from flowstate_server.stores.contract.blobs import BlobPieces
+from flowstate_server.stores.contract.reads import (
+    EventPage,
+    ListedSession,
+    Projection,
+    SessionFilter,
+    SessionPosition,
+)
+from flowstate_server.stores.contract.tables import Changes, Loaded, Needs, Table
+from flowstate_server.stores.contract.watch import Topic, WatchHub
+
+Key = TypeVar("Key")
+Record = TypeVar("Record")
+
+
+class Conflict(Exception):
+    """Another process wrote a record first (unique key, serialization, deadlock): nothing was written, decide again."""
+
+
+class Group(ABC):
+    """Batches that are committed together. Made by the committer, used by an adapter's :meth:`GroupStorage.run`."""
+
+    @property
+    @abstractmethod
+    def needs(self) -> Needs:
+        """What all of its batches need."""
+
+    @abstractmethod
+    def needs_of(self, position: int) -> Needs:
+        """What the batch at ``position`` needs; positions count from 0 to ``len(group) - 1``."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def decide(self, loaded: Loaded, ready: int | None = None) -> Changes:
+        """Work the first ``ready`` batches (all if ``None``) through ``loaded``; the others wait for the next group.
+
+        Pure and synchronous, and it never raises; it may be called from another thread, and again after a
+        :class:`Conflict`. An adapter that finds documents of over :data:`LOAD_LIMIT` bytes needed stops loading after
+        the batch that went over and passes how many batches are ready, at least one.
+        """
+
+    @property
+    @abstractmethod
+    def refused(self) -> bool:
+        """Whether :meth:`decide` has refused a batch.
+
+        Batches that are not refused write what they looked for in vain, and meet another process's key. One that is
+        refused writes nothing: an adapter that may have waited for locks with what it read before has to look for it
+        again, and to raise :class:`Conflict` if it is there by now.
+        """
+
+
+LOAD_LIMIT = 2 * 1024 * 1024
+"""Bytes of documents after which an adapter closes a group."""
+
+
+class GroupStorage(ABC):
+    """An adapter's half of a commit: load records, write records."""
+
+    @abstractmethod
+    async def run(self, group: Group) -> Iterable[Topic]:
+        """In one durable transaction under the write lock: load, ``group.decide``, write.
+
+        Returns after the commit, with its topics, for the watches of this process. ``changes.empty`` means that nobody
+        changed anything: commit nothing.
+
+        Raises:
+            Conflict: another process was first; nothing was written.
+            StoreUnavailableError: nothing was written. Writers that can't be told wait and try again.
+            UnclearCommitError: whether anything was written can't be learnt.
+            Exception: anything else means that nothing was written; the group is replayed one batch at a time.
+        """
+
+
+class Reads(ABC):
+    """Typed reads; ``stores.store.Store`` tells what each promises. A driver's exception never leaves one raw."""
+
+    @abstractmethod
+    async def time(self) -> Micros: ...
+
+    @abstractmethod
+    async def get_session(self, key: SessionKey) -> SessionRecord | None: ...
+
+    @abstractmethod
+    async def list_sessions(
+        self, which: SessionFilter, *, limit: int, after: SessionPosition | None
+    ) -> Sequence[ListedSession]: ...
+
+    @abstractmethod
+    async def get_request(self, key: RequestKey) -> RequestRecord | None: ...
+
+    @abstractmethod
+    async def load_states(self, keys: Iterable[ScopeKey]) -> Mapping[ScopeKey, StateRecord]: ...
+
+    @abstractmethod
+    async def load_documents(self, keys: Iterable[DocumentKey]) -> Mapping[DocumentKey, Document]: ...
+
+    @abstractmethod
+    async def read_documents(self, which: DocumentRange, *, max_bytes: int) -> Sequence[Document]: ...
+
+    @abstractmethod
+    async def read_events(
+        self, log: LogKey, *, after: int, limit: int, max_bytes: int
+    ) -> EventPage | None: ...
+
+    @abstractmethod
+    async def read_turns(self, session: SessionKey, log_id: str, *, newest: int) -> Sequence[ItemRecord]: ...
+
+    @abstractmethod
+    async def read_projection(
+        self, session: SessionKey, scopes: Iterable[ScopeKey], documents: Iterable[DocumentKey]
+    ) -> Projection | None: ...
+
+    @abstractmethod
+    async def read_processes(self) -> Sequence[ProcessRecord]: ...
+
+    @abstractmethod
+    async def read_running(self, process: str, *, limit: int) -> Sequence[RequestRecord]: ...
+
+    @abstractmethod
+    async def read_cancelled(self, process: str) -> Sequence[RequestHead]: ...
+
+
+class Sweeps(ABC):
+    """Bounded range deletes for housekeeping; each returns how many rows went, 0 when done."""
+
+    @abstractmethod
+    async def sweep_transient_events(self, *, retention: Micros, limit: int) -> int: ...
+
+    @abstractmethod
+    async def sweep_documents(self, *, limit: int) -> int: ...
+
+    @abstractmethod
+    async def sweep_processes(self, *, limit: int) -> int: ...
+
+
+class Exports(ABC):
+    """Everything a store keeps, over all tenants, for copies and checks. What is read is whole if nobody writes."""
+
+    @abstractmethod
+    async def export(
+        self, table: Table[Key, Record], *, after: Key | None, limit: int, max_bytes: int
+    ) -> Sequence[Record]:
+        """Records of one of ``tables.EXPORTED`` by key (``table.place``), from beyond ``after``; empty at the end.
+
+        At most ``limit`` records, and those before their texts exceed ``max_bytes``, but at least one if there is any.
+        Requests are whole, with their outcomes; tombstones and expired documents are among the rest. Of a session made
+        anew only the present incarnation is exported, with its requests, events and turns.
+
+        Raises:
+            DamagedRecord: one can't be understood; the error has its key.
+        """
+
+
+class LeaseRenewal(ABC):
+    """Renews leases from a thread, apart from the event loop and ahead of the commit queue: a loop that is blocked does
+    not cost a process its runs."""
+
+    @abstractmethod
+    def renew(self, process: str, lease: Micros) -> None:
+        """What committing :class:`~flowstate_server.stores.contract.writes.RenewLease` does, on the calling thread.
+
+        Returns once it is durable. Always called from the same thread.
+
+        Raises:
+            LeaseLostError: the process is fenced or unknown.
+            StoreUnavailableError: the lease is as it was, or it can't be learnt.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what :meth:`renew` has opened. Called from its thread."""
+
+
+@frozen
+class Ports:
+    """An open backend. ``exports`` and ``pieces`` are ``None`` where a store can't be copied from, or keeps no blobs;
+    ``renewal`` makes what renews leases from a thread, ``None`` where only commits do."""
+
+    groups: GroupStorage
+    reads: Reads
+    sweeps: Sweeps
+    hub: WatchHub = field(default_factory=WatchHub)
+    exports: Exports | None = None
+    pieces: BlobPieces | None = None
+    renewal: LeaseRenewal | None = None
+
+
+class Backend(ABC):
+    """An adapter: opens the data and gives the ports."""
+
+    shared: ClassVar[bool] = False
+    """Whether several processes may open the same data at once."""
+
+    max_wake_delay: ClassVar[float] = 1.0
+    """Seconds by which a wake-up may come late when the process that committed died before it could tell."""
+
+    @abstractmethod
+    async def open(self) -> Ports:
+        """Open the data, creating or migrating it (forward only, additive, idempotent, under a lock).
+
+        Raises:
+            StoreOpenError: it can't be opened; the text says why.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Release everything. No call of a port is under way."""
