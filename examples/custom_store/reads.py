@@ -10,7 +10,13 @@ from flowstate_server.model.clock import Micros, system_micros
 from flowstate_server.model.documents import Document, DocumentKey, DocumentRange
 from flowstate_server.model.events import EventRecord, EventType, LogHead
 from flowstate_server.model.items import ItemRecord
-from flowstate_server.model.records import RequestHead, RequestRecord, StateRecord, TurnRecord
+from flowstate_server.model.records import (
+    RequestHead,
+    RequestRecord,
+    RequestStatus,
+    StateRecord,
+    TurnRecord,
+)
 from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.pages import event_page
 from flowstate_server.stores.contract.reads import (
@@ -126,11 +132,11 @@ def open_requests(snapshot: Snapshot, session: SessionKey) -> list[RequestHead]:
     return [head for head in heads if head.session == session and head.status.open]
 
 
-def open_requests_of(snapshot: Snapshot, process: str) -> Sequence[RequestRecord]:
+def running(snapshot: Snapshot, process: str) -> Sequence[RequestRecord]:
     return [
         replace(one, input=b"")
         for one in snapshot.of(REQUESTS).values()
-        if one.head.process == process and one.head.status.open
+        if one.head.process == process and one.head.status is RequestStatus.IN_PROGRESS
     ]
 
 

@@ -114,10 +114,10 @@ class SnapshotReads(Reads):
         return list((await self._read()).of(PROCESSES).values())
 
     async def read_running(self, process: str, *, limit: int) -> Sequence[RequestRecord]:
-        return reads.open_requests_of(await self._read(), process)[:limit]
+        return reads.running(await self._read(), process)[:limit]
 
     async def read_cancelled(self, process: str) -> Sequence[RequestHead]:
-        heads = [one.head for one in reads.open_requests_of(await self._read(), process)]
+        heads = [one.head for one in reads.running(await self._read(), process)]
         return [head for head in heads if head.cancel_requested]
 
     async def _read(self) -> Snapshot:

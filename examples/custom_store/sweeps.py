@@ -12,6 +12,7 @@ from examples.custom_store.snapshot import Snapshot, without
 from examples.custom_store.snapshot_file import SnapshotFile
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.events import EventRecord
+from flowstate_server.model.records import RequestStatus
 from flowstate_server.model.scopes import RequestKey
 from flowstate_server.stores.contract.backend import Sweeps
 from flowstate_server.stores.contract.tables import DOCUMENTS, PROCESSES, REQUESTS
@@ -61,7 +62,8 @@ def _without_documents(snapshot: Snapshot, limit: int) -> tuple[Snapshot, int]:
 
 
 def _without_processes(snapshot: Snapshot, limit: int) -> tuple[Snapshot, int]:
-    busy = {one.head.process for one in snapshot.of(REQUESTS).values() if one.head.status.open}
+    running = [one.head for one in snapshot.of(REQUESTS).values()]
+    busy = {head.process for head in running if head.status is RequestStatus.IN_PROGRESS}
     over = (key for key, one in snapshot.of(PROCESSES).items() if one.fenced and key not in busy)
     gone = set(islice(over, limit))
     return without(snapshot, PROCESSES, gone), len(gone)

@@ -154,11 +154,11 @@ class Store:
         return await self._open.reads.read_processes()
 
     async def read_running(self, process: str, *, limit: int) -> Sequence[RequestRecord]:
-        """Open requests of ``process``, inputs left empty."""
+        """Requests in progress that ``process`` runs, inputs left empty."""
         return await self._open.reads.read_running(process, limit=limit)
 
     async def read_cancelled(self, process: str) -> Sequence[RequestHead]:
-        """Open requests of ``process`` that were asked to cancel."""
+        """Requests in progress that ``process`` runs and that were asked to cancel."""
         return await self._open.reads.read_cancelled(process)
 
     def watch(self, topics: Iterable[Topic]) -> Watch:
@@ -178,7 +178,7 @@ class Store:
         return await self._open.sweeps.sweep_documents(limit=limit)
 
     async def sweep_processes(self, *, limit: int) -> int:
-        """Delete up to ``limit`` fenced process rows that no open request names."""
+        """Delete up to ``limit`` fenced process rows that run no request."""
         return await self._open.sweeps.sweep_processes(limit=limit)
 
     @property

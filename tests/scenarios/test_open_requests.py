@@ -20,21 +20,22 @@ from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.items import FOR_CLIENTS, Item, ItemKind
 from flowstate_server.model.json_values import EMPTY_OBJECT
 from flowstate_server.model.payloads import Custom, RequestAborted
-from flowstate_server.model.records import IdempotencyKey, IdempotencyRecord, RequestRecord, RequestStatus
+from flowstate_server.model.records import RequestRecord, RequestStatus
 from flowstate_server.model.scopes import RequestKey, SessionKey
-from flowstate_server.stores.store import Store
+from flowstate_server.stores.contract.tables import REQUESTS
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
     FenceProcess,
     FinishRequest,
-    ImportRecords,
     RenewLease,
 )
+from flowstate_server.stores.store import Store
 from flowstate_server.testing.fixtures import StartServer
 from flowstate_server.testing.server import RunningServer
-from tests.support.flows import app
-from tests.support.store_urls import NewStore
+from flowstate_server.testing.store_contract.builders import take_over
 from flowstate_server.testing.waiting import soon
+from tests.support.flows import app
+from tests.support.store_urls import ALL, NewStore
 
 SESSION = SessionKey("", "s")
 OPEN = RequestKey("", "req_open")
@@ -42,7 +43,7 @@ DEAD = "proc_dead"
 FORGETFUL = EngineSettings(transient_retention=0.0)
 
 
-@pytest.fixture(params=["memory", "file"])
+@pytest.fixture(params=ALL)
 async def open_server(
     request: pytest.FixtureRequest, start_server: StartServer, new_store: NewStore
 ) -> RunningServer:
@@ -136,7 +137,6 @@ def _like(model: RequestRecord, status: RequestStatus) -> RequestRecord:
         status=status,
         process="" if status is RequestStatus.QUEUED else DEAD,
         sequence=0,
-        turn=0,
         end_time=0,
     )
     return replace(model, head=head, output=None)
@@ -152,7 +152,6 @@ async def _abort(store: Store) -> None:
 
 async def _put(store: Store, request: RequestRecord) -> None:
     """As a copy puts it, which takes over whatever status a record has."""
-    progress = IdempotencyRecord(IdempotencyKey("", "test", "put", "open"), "", b"{}", 2**62)
     renewed = await store.commit((RenewLease(DEAD, 0, start=True),))
     await store.commit((FenceProcess(DEAD, renewed.time),))
-    await store.commit((ImportRecords(progress, None, requests=(request,)),))
+    await take_over(store, REQUESTS, (request,))

@@ -25,7 +25,6 @@ from flowstate.v1.types_pb2 import Cursor, ScopeRef
 from flowstate_server.errors import Reason
 from flowstate_server.model.identity import Plane
 from flowstate_server.rpc.methods import OWN_METHODS
-from flowstate_server.stores.store import Store
 from flowstate_server.stores.memory import MemoryStore
 from flowstate_server.stores.sqlite.store import SqliteStore
 from flowstate_server.stores.store import Store

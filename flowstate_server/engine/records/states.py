@@ -41,7 +41,6 @@ from flowstate_server.model.scopes import (
 )
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import FlowDescription
-from flowstate_server.stores.store import Store
 from flowstate_server.stores.contract.writes import (
     ChangeState,
     CommitResult,

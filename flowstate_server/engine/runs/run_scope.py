@@ -16,8 +16,8 @@ from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind
 from flowstate_server.state.operations import Operation
 from flowstate_server.state.write import StateWrite
-from flowstate_server.stores.store import Store
 from flowstate_server.stores.contract.writes import AtVersion, ChangeState
+from flowstate_server.stores.store import Store
 
 KeyT = TypeVar("KeyT", bound=Hashable)
 

@@ -73,7 +73,7 @@ CREATE TABLE flowstate.request_heads (
     attempt bigint NOT NULL,             -- how often it was started
     sequence bigint NOT NULL,
     end_time bigint NOT NULL,
-    status smallint NOT NULL,
+    status smallint NOT NULL,            -- 0: in progress
     open boolean NOT NULL,               -- queued, in progress or suspended
     unswept boolean NOT NULL,            -- it has transient events
     process text COLLATE "C" NOT NULL,   -- empty while it is queued
@@ -81,7 +81,7 @@ CREATE TABLE flowstate.request_heads (
 ) WITH (fillfactor = 70);
 
 CREATE INDEX request_heads_open ON flowstate.request_heads (log, request) WHERE open;
-CREATE INDEX request_heads_of_process ON flowstate.request_heads (process, request) WHERE open;
+CREATE INDEX request_heads_of_process ON flowstate.request_heads (process, request) WHERE status = 0;
 CREATE INDEX request_heads_unswept ON flowstate.request_heads (end_time) WHERE unswept AND end_time > 0;
 
 CREATE TABLE flowstate.outcomes (

@@ -70,7 +70,7 @@ CREATE UNIQUE INDEX requests_by_id ON requests (tenant, request_id);
 CREATE TABLE request_heads (
     request INTEGER PRIMARY KEY,
     log INTEGER NOT NULL,
-    status INTEGER NOT NULL,
+    status INTEGER NOT NULL,             -- 0: in progress
     open INTEGER NOT NULL,               -- 1: queued, in progress or suspended
     attempt INTEGER NOT NULL,            -- how often it was started
     sequence INTEGER NOT NULL,
@@ -81,7 +81,7 @@ CREATE TABLE request_heads (
 ) STRICT;
 
 CREATE INDEX request_heads_open ON request_heads (log) WHERE open = 1;
-CREATE INDEX request_heads_of_process ON request_heads (process) WHERE open = 1;
+CREATE INDEX request_heads_of_process ON request_heads (process) WHERE status = 0;
 CREATE INDEX request_heads_unswept ON request_heads (end_time) WHERE unswept = 1 AND end_time > 0;
 
 CREATE TABLE outcomes (
