@@ -42,6 +42,7 @@ class Engine:
         self.registry = registry
         self.settings = settings or EngineSettings()
         self.observer = shielded(observer)
+        store.tell(self.observer)
         bindings = Bindings(store)
         self.supervisor = Supervisor(store, self.settings)
         self.sweeper = Sweeper(store, self.settings, self.supervisor)

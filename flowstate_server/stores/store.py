@@ -22,6 +22,7 @@ from flowstate_server.model.records import (
     StateRecord,
 )
 from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
+from flowstate_server.observation import NOBODY, Observer
 from flowstate_server.stores.commit import GroupCommitter
 from flowstate_server.stores.contract.backend import Backend, Exports, LeaseRenewal, Ports
 from flowstate_server.stores.contract.blobs import BlobPieces
@@ -34,6 +35,7 @@ from flowstate_server.stores.contract.reads import (
 )
 from flowstate_server.stores.contract.watch import Topic, Watch
 from flowstate_server.stores.contract.writes import Batch, CommitResult
+from flowstate_server.stores.observed import observed
 
 Key = TypeVar("Key")
 Record = TypeVar("Record")
@@ -52,6 +54,7 @@ class Store:
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
+        self._observer: Observer = NOBODY
         self._ports: Ports | None = None
         self._committer: GroupCommitter | None = None
 
@@ -65,13 +68,17 @@ class Store:
         """Seconds by which a wake-up may come late when the process that committed died before it could tell."""
         return self.backend.max_wake_delay
 
+    def tell(self, observer: Observer) -> None:
+        """Tell ``observer`` of commits, from the next opening on."""
+        self._observer = observer
+
     async def open(self) -> None:
         """Open the data, creating or migrating it (forward only, idempotent, under a lock).
 
         Raises:
             StoreOpenError: it can't be opened; the text says why.
         """
-        ports = await self.backend.open()
+        ports = observed(await self.backend.open(), self._observer)
         self._committer = GroupCommitter(ports.groups, ports.hub)
         self._committer.start()
         self._ports = ports

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flowstate_client import ActionFailed, FlowStateClient, SessionNotFound
+from flowstate_client import ActionFailed, AlreadyExists, FlowStateClient, SessionNotFound
 from flowstate_client.testing import record_events
 from flowstate_server.observation import Observer
 from flowstate_server.testing.fixtures import StartServer
@@ -99,7 +99,7 @@ async def test_a_tail(ada: FlowStateClient, observer: Recording) -> None:
 
 async def test_no_value_is_told(ada: FlowStateClient, observer: Recording) -> None:
     await record_events(await ada.flows.dispatch("ledger", "echo", {"text": SECRET}, session_id="s"))
-    assert {kind for kind, _ in observer.told} >= {"call", "run", "block", "tail"}
+    assert {kind for kind, _ in observer.told} >= {"call", "run", "block", "commit", "tail"}
     assert SECRET not in repr(observer.told)
 
 
@@ -115,3 +115,14 @@ async def test_an_observer_that_breaks_hurts_nobody(
         await server.stop()
     broken = [record.getMessage() for record in caplog.records if "observer broke" in record.getMessage()]
     assert len(broken) == len(set(broken)) >= 4
+
+
+async def test_commits_are_told_of_with_what_was_refused(ada: FlowStateClient, observer: Recording) -> None:
+    await ada.flows.call("ledger", "bump", {}, session_id="s")
+    told = observer.all("commit")
+    assert all(one["outcome"] == "OK" and 0 < one["seconds"] < 60 for one in told)
+    assert all(one["batches"] >= 1 and one["writes"] >= one["batches"] for one in told)
+    before = sum(one["refused"] for one in told)
+    with pytest.raises(AlreadyExists):
+        await ada.sessions.create(flow_kind="ledger", session_id="s", user_id="ada")
+    assert sum(one["refused"] for one in observer.all("commit")) == before + 1

@@ -191,8 +191,12 @@ class _Group(Group):
         return changes
 
     @property
-    def refused(self) -> bool:
-        return any(isinstance(answer, Exception) for answer in self._answers)
+    def writes(self) -> int:
+        return sum(len(waiting.batch) for waiting in self._waiting)
+
+    @property
+    def refused(self) -> int:
+        return sum(isinstance(answer, Exception) for answer in self._answers)
 
     @property
     def undecided(self) -> list[_Waiting]:

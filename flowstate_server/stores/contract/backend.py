@@ -67,8 +67,13 @@ class Group(ABC):
 
     @property
     @abstractmethod
-    def refused(self) -> bool:
-        """Whether :meth:`decide` has refused a batch.
+    def writes(self) -> int:
+        """How many writes its batches have together."""
+
+    @property
+    @abstractmethod
+    def refused(self) -> int:
+        """How many batches :meth:`decide` has refused.
 
         Batches that are not refused write what they looked for in vain, and meet another process's key. One that is
         refused writes nothing: an adapter that may have waited for locks with what it read before has to look for it
