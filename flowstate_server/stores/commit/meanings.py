@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from flowstate_server.stores.commit import (
     document_writes,
     import_writes,
+    journal_writes,
     lease_writes,
     log_writes,
     repeats,
@@ -19,6 +20,7 @@ from flowstate_server.stores.commit.working_set import WorkingSet
 from flowstate_server.stores.contract.tables import Needs
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
+    AppendJournal,
     Batch,
     ChangeState,
     CreateRequest,
@@ -57,6 +59,7 @@ MEANINGS: dict[type, Meaning] = {
     ChangeState: Meaning(state_writes.need_change, state_writes.change_state),
     DeleteState: Meaning(state_writes.need_deletion, state_writes.delete_state),
     AppendEvents: Meaning(log_writes.need_logs, log_writes.append_events),
+    AppendJournal: Meaning(journal_writes.need_journal, journal_writes.append_journal),
     PutDocument: Meaning(document_writes.need_document, document_writes.put_document),
     DeleteDocument: Meaning(document_writes.need_document, document_writes.delete_document),
     RenewLease: Meaning(lease_writes.need_process, lease_writes.renew_lease),

@@ -8,6 +8,7 @@ A :data:`Batch` is a tuple of writes that a store commits all of or none of. Wha
 from flowstate_server.stores.contract.writes.batches import Batch, CommitResult, Write, WriteResult
 from flowstate_server.stores.contract.writes.copies import ImportInterrupted, ImportRecords
 from flowstate_server.stores.contract.writes.documents import DeleteDocument, PutDocument
+from flowstate_server.stores.contract.writes.journal import AppendJournal
 from flowstate_server.stores.contract.writes.leases import FenceProcess, RenewLease
 from flowstate_server.stores.contract.writes.logs import AppendEvents
 from flowstate_server.stores.contract.writes.preconditions import AtVersion, Exists, Precondition
@@ -36,6 +37,7 @@ from flowstate_server.stores.contract.writes.states import (
 __all__ = [
     "NO_CHANGE",
     "AppendEvents",
+    "AppendJournal",
     "AtVersion",
     "Batch",
     "Change",
