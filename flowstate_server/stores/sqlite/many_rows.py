@@ -21,14 +21,24 @@ class ManyRows:
     columns are ``new.column1`` and so on."""
 
     def __init__(self, text: str) -> None:
-        # A group that fails is rolled back as a whole, so SQLite need not keep what a single statement would undo.
-        self._text = text.replace("INSERT", "INSERT OR FAIL", 1).replace("UPDATE", "UPDATE OR FAIL", 1)
+        self._text = text
         self._texts: dict[int, str] = {}
 
     def run(self, cursor: sqlite3.Cursor, rows: Sequence[Row]) -> None:
         for start in range(0, len(rows), MOST_ROWS):
             some = rows[start : start + MOST_ROWS]
             cursor.execute(self.text(len(some), len(some[0])), tuple(chain.from_iterable(some)))
+
+    def insert(self, cursor: sqlite3.Cursor, rows: Sequence[Row]) -> list[int]:
+        """The numbers of the new rows: each gets one more than the largest that is there."""
+        numbers: list[int] = []
+        for start in range(0, len(rows), MOST_ROWS):
+            some = rows[start : start + MOST_ROWS]
+            self.run(cursor, some)
+            last = cursor.lastrowid
+            assert last is not None
+            numbers += range(last - len(some) + 1, last + 1)
+        return numbers
 
     def text(self, count: int, width: int) -> str:
         """The statement for ``count`` rows of ``width`` values."""
@@ -37,3 +47,30 @@ class ManyRows:
             row = f"({', '.join('?' * width)})"
             text = self._texts[count] = self._text.format(rows=", ".join([row] * count))
         return text
+
+
+# OR FAIL: a group that fails is rolled back as a whole, so SQLite need not keep what a single statement would undo.
+
+
+def insert(table: str, columns: str) -> ManyRows:
+    """Rows of ``columns``."""
+    return ManyRows(f"INSERT OR FAIL INTO {table} ({columns}) VALUES {{rows}}")
+
+
+def update(table: str, columns: str, key: str, *, noted: str = "") -> ManyRows:
+    """Rows of ``columns``, then of the columns of the ``key``. ``noted`` is a column between them that once it is 1
+    stays so."""
+    names, keys = columns.split(", "), key.split(", ")
+    changes = [f"{name} = new.column{number}" for number, name in enumerate(names, start=1)]
+    if noted:
+        changes.append(f"{noted} = {noted} | new.column{len(changes) + 1}")
+    is_key = [f"{name} = new.column{number}" for number, name in enumerate(keys, start=len(changes) + 1)]
+    return ManyRows(
+        f"UPDATE OR FAIL {table} SET {', '.join(changes)} FROM (VALUES {{rows}}) AS new"
+        f" WHERE {' AND '.join(is_key)}"
+    )
+
+
+def delete(table: str, key: str) -> ManyRows:
+    """Rows of the key."""
+    return ManyRows(f"DELETE FROM {table} WHERE {key} IN (VALUES {{rows}})")
