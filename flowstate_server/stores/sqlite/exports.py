@@ -47,7 +47,9 @@ class Description(NamedTuple):
 _SESSIONS = "FROM sessions s INDEXED BY sessions_by_id"
 _FROM_SESSION = "WHERE s.replaced = 0 AND (s.tenant, s.session_id) >= (?1, ?2)"
 _WITHIN_SESSION = "CASE WHEN s.tenant = ?1 AND s.session_id = ?2 THEN ?3 ELSE 0 END"
-_BEYOND_SESSION = "WHERE s.replaced = 0 AND (s.tenant, s.session_id) > (?, ?) ORDER BY s.tenant, s.session_id LIMIT ?"
+_BEYOND_SESSION = (
+    "WHERE s.replaced = 0 AND (s.tenant, s.session_id) > (?, ?) ORDER BY s.tenant, s.session_id LIMIT ?"
+)
 
 EVENT_QUERY = (
     f"SELECT s.tenant, s.session_id, s.log_id, r.request_id, {EVENT_SEQUENCE}, {rows.EVENT}, {rows.ITEM}"

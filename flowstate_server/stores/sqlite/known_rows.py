@@ -104,8 +104,9 @@ class KnownRows:
         self._settled = True
 
     def _full(self) -> bool:
-        tables = (self.sessions, self.requests, self.states, self.state_heads, self.documents)
-        return self._bytes > MOST_BYTES or sum(map(len, tables)) > MOST_ROWS
+        states = len(self.states) + len(self.state_heads)
+        others = len(self.sessions) + len(self.requests) + len(self.documents)
+        return self._bytes > MOST_BYTES or states + others > MOST_ROWS
 
     def _clear(self) -> None:
         self.sessions.clear()

@@ -58,9 +58,7 @@ class SqliteRenewal(LeaseRenewal):
 
     def _own_connection(self) -> sqlite3.Connection:
         if self._connection is None:
-            connection = sqlite3.connect(
-                self._path, timeout=connections.BUSY_SECONDS, isolation_level=None
-            )
+            connection = sqlite3.connect(self._path, timeout=connections.BUSY_SECONDS, isolation_level=None)
             try:
                 connections.set_pragmas(connection, self._pragmas)
             except BaseException:

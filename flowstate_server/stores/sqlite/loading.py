@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from flowstate_server.model.clock import Micros
-from flowstate_server.model.documents import DocumentKey, encode_key
+from flowstate_server.model.documents import DocumentKey, DocumentRange, encode_key
 from flowstate_server.model.records import StateHead, TurnKey
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.backend import LOAD_LIMIT, Group
-from flowstate_server.stores.contract.pages import understood, understood_one
+from flowstate_server.stores.contract.pages import understood_one
 from flowstate_server.stores.contract.tables import (
     DOCUMENTS,
     PROCESSES,
@@ -74,10 +74,7 @@ class Loader:
                     asked.add(key)
                     load(self, key)
         for which in needs.ranges - self.loaded.ranges.keys():
-            found = reads.documents_in(self._cursor, which, self.loaded.time)
-            documents = [*understood(found, lambda row: row[0], rows.document)]
-            self.loaded.ranges[which] = documents
-            self._bytes += sum(document.size for document in documents)
+            self._range(which)
         for session in needs.open_requests - self.loaded.open_requests.keys():
             self._open_requests(session)
 
@@ -177,15 +174,23 @@ class Loader:
         self.numbers.documents[key] = number
         self._bytes += document.size
 
+    def _range(self, which: DocumentRange) -> None:
+        documents = self.loaded.ranges[which] = []
+        for row in reads.documents_in(self._cursor, which, self.loaded.time):
+            document = understood_one(row[1], row, reads.document_in)
+            documents.append(document)
+            self.numbers.documents[document.key] = row[0]
+            self._bytes += document.size
+
     def _open_requests(self, session: SessionKey) -> None:
         heads = self.loaded.open_requests[session] = []
-        log = self._known.sessions.get(session)
-        if log is None:
-            self._session_once(session)
-            log = self._known.sessions.get(session)
-        if log is not None:
-            found = self._cursor.execute(reads.OPEN_IN_SESSION, (log.log,))
-            heads += understood(found, lambda row: RequestKey(*row[2:4]), rows.request_head)
+        self._session_once(session)
+        known = self._known.sessions.get(session)
+        if known is not None:
+            for row in self._cursor.execute(reads.OPEN_IN_SESSION, (known.log,)).fetchall():
+                head = understood_one(RequestKey(*row[2:4]), row, rows.request_head)
+                heads.append(head)
+                self.numbers.requests[head.key] = row[0]
 
 
 def _head_of(record: Any) -> StateHead:

@@ -53,30 +53,28 @@ SESSION_WITH_HEAD = (
     " CROSS JOIN session_heads c ON c.log = s.log"
     " WHERE s.tenant = ? AND s.session_id = ? AND s.replaced = 0"
 )
-_OF_REQUEST = (
-    "FROM requests r CROSS JOIN request_heads h ON h.request = r.request CROSS JOIN sessions s ON s.log = h.log"
-)
-_OF_HEAD = (
-    "FROM request_heads h CROSS JOIN requests r ON r.request = h.request CROSS JOIN sessions s ON s.log = h.log"
-)
-REQUEST_HEAD = f"SELECT {rows.REQUEST_HEAD} {_OF_REQUEST} WHERE r.tenant = ? AND r.request_id = ?"
+_REQUESTS = "FROM requests r CROSS JOIN request_heads h ON h.request = r.request CROSS JOIN sessions s ON s.log = h.log"
+_HEADS = "FROM request_heads h CROSS JOIN requests r ON r.request = h.request CROSS JOIN sessions s ON s.log = h.log"
+REQUEST_HEAD = f"SELECT {rows.REQUEST_HEAD} {_REQUESTS} WHERE r.tenant = ? AND r.request_id = ?"
 REQUEST = (
-    f"SELECT {rows.REQUEST} {_OF_REQUEST} LEFT JOIN outcomes o ON o.request = r.request"
+    f"SELECT {rows.REQUEST} {_REQUESTS} LEFT JOIN outcomes o ON o.request = r.request"
     " WHERE r.tenant = ? AND r.request_id = ?"
 )
-OPEN_IN_SESSION = f"SELECT {rows.REQUEST_HEAD} {_OF_HEAD} WHERE h.open = 1 AND h.log = ? ORDER BY h.request"
+OPEN_IN_SESSION = f"SELECT {rows.REQUEST_HEAD} {_HEADS} WHERE h.open = 1 AND h.log = ? ORDER BY h.request"
 OPEN_OF_PROCESS = (
-    f"SELECT {rows.REQUEST_HEAD}, {rows.REQUEST_REST} {_OF_HEAD} WHERE h.open = 1 AND h.process = ?"
+    f"SELECT {rows.REQUEST_HEAD}, {rows.REQUEST_REST} {_HEADS} WHERE h.open = 1 AND h.process = ?"
     " ORDER BY h.request LIMIT ?"
 )
 CANCELLED = (
-    f"SELECT {rows.REQUEST_HEAD} {_OF_HEAD}"
+    f"SELECT {rows.REQUEST_HEAD} {_HEADS}"
     " WHERE h.open = 1 AND h.process = ? AND h.cancel_reason IS NOT NULL ORDER BY h.request"
 )
-STATE = f"SELECT {rows.STATE} FROM states t WHERE t.kind = ? AND t.tenant = ? AND t.id = ? AND t.flow_kind = ?"
+STATE = (
+    f"SELECT {rows.STATE} FROM states t WHERE t.kind = ? AND t.tenant = ? AND t.id = ? AND t.flow_kind = ?"
+)
 DOCUMENT = f"SELECT {rows.DOCUMENT} FROM documents d WHERE d.key = ?"
 DOCUMENTS = (
-    f"SELECT {rows.DOCUMENT} FROM documents d WHERE d.key >= ? AND d.key < ?"
+    f"SELECT d.document, {rows.DOCUMENT} FROM documents d WHERE d.key >= ? AND d.key < ?"
     " AND d.present = 1 AND (d.expire_time = 0 OR d.expire_time > ?) ORDER BY d.key"
 )
 DOCUMENTS_UP = f"{DOCUMENTS} LIMIT ?"
@@ -112,7 +110,7 @@ NEWEST_TIME = (
 def _on_snapshot(
     method: Callable[Concatenate[SqliteReads, sqlite3.Cursor, P], T],
 ) -> Callable[Concatenate[SqliteReads, P], Coroutine[Any, Any, T]]:
-    async def run(self: SqliteReads, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def run(self: SqliteReads, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.reader.run(lambda cursor: method(self, cursor, *args, **kwargs))
 
     return run
@@ -168,7 +166,7 @@ class SqliteReads(Reads):
         self, cursor: sqlite3.Cursor, which: DocumentRange, *, max_bytes: int
     ) -> Sequence[Document]:
         found = documents_in(cursor, which, self._clock.now())
-        return page_of(those_understood(found, _encoded_key, rows.document), which.limit, max_bytes)
+        return page_of(those_understood(found, _encoded_key, document_in), which.limit, max_bytes)
 
     @_on_snapshot
     def read_events(
@@ -244,9 +242,13 @@ def newest_time(cursor: sqlite3.Cursor) -> Micros:
 
 
 def documents_in(cursor: sqlite3.Cursor, which: DocumentRange, time: Micros) -> Iterable[Row]:
-    """The columns ``rows.DOCUMENT`` of the range."""
+    """The rows of the range, for :func:`document_in`: a number, and what is in ``rows.DOCUMENT``."""
     query = DOCUMENTS_DOWN if which.descending else DOCUMENTS_UP
     return cursor.execute(query, (*encoded_bounds(which), time, which.limit))
+
+
+def document_in(row: Row) -> Document:
+    return rows.document(row[1:])
 
 
 def sessions_query(
@@ -303,7 +305,7 @@ def _request_key(row: Row) -> RequestKey:
 
 
 def _encoded_key(row: Row) -> bytes:
-    return bytes(row[0])
+    return bytes(row[1])
 
 
 def _session_with_head(

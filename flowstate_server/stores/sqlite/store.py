@@ -98,7 +98,9 @@ class SqliteBackend(Backend):
         return connection
 
     def _renewal(self) -> SqliteRenewal | None:
-        if sys.platform == "win32":  # the one place in the queue is taken, and there is nobody to lose a lease to
+        if (
+            sys.platform == "win32"
+        ):  # the one place in the queue is taken, and there is nobody to lose a lease to
             return None
         return SqliteRenewal(self.path, self.clock, *self._pragmas)
 

@@ -130,8 +130,9 @@ class _Writing:
         )
         # One that is copied from another store has its head in a later commit.
         new_heads = [
-            heads.pop((record.key, record.log_id), None)
-            or SessionHead(record.key, record.log_id, sequence=0, turns=0, activity_time=record.create_time)
+            heads.pop(
+                (record.key, record.log_id), SessionHead(record.key, record.log_id, 0, 0, record.create_time)
+            )
             for record in new
         ]
         NEW_SESSION_HEADS.run(self._cursor, [self._session_head(head) for head in new_heads])

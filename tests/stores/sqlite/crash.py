@@ -12,9 +12,7 @@ from flowstate_server.stores.sqlite.connection import Connection
 
 def crash_after(store: SqliteStore, statements: int) -> None:
     """The store dies right after that many more statements of its writer; 0: before the next."""
-    writer, reader = store._writer, store._reader
-    assert writer is not None
-    assert reader is not None
+    writer, reader = store.backend.writer, store.backend.reader
     death = _Death(statements, [reader._connection])
     writer._connection = _DyingConnection(writer._connection, death)  # type: ignore[assignment]
 
