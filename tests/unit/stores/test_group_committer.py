@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 
 import pytest
 
@@ -12,9 +12,11 @@ from flowstate_server.errors import InternalError, StoreUnavailableError, Unclea
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.commit import GroupCommitter, group_committer
+from flowstate_server.stores.commit.decide import BrokenChange
 from flowstate_server.stores.contract.backend import Conflict, Group, GroupStorage
 from flowstate_server.stores.contract.pages import DamagedRecord
-from flowstate_server.stores.contract.tables import Changes, Loaded
+from flowstate_server.stores.contract.tables import PROCESSES, STATES, Changes, Loaded
+from flowstate_server.stores.contract.watch import Topic, WatchHub
 from flowstate_server.stores.contract.writes import Batch, Changed, ChangeState, CommitResult, RenewLease
 from flowstate_server.testing.store_contract.builders import increment
 
@@ -35,7 +37,7 @@ class FakeStorage(GroupStorage):
         self.ready: int | None = None
         self.fail: Callable[[list[str]], BaseException | None] = lambda names: None
 
-    async def run(self, group: Group) -> None:
+    async def run(self, group: Group) -> Iterable[Topic]:
         self.sizes.append(len(group))
         if self.gate is not None:
             await self.gate.wait()
@@ -45,6 +47,7 @@ class FakeStorage(GroupStorage):
         if error is not None:
             raise error
         self.groups.append(names)
+        return changes.topics
 
     @property
     def committed(self) -> list[str]:
@@ -52,7 +55,8 @@ class FakeStorage(GroupStorage):
 
 
 def _names(changes: Changes) -> list[str]:
-    return [*(row.process for row in changes.new_processes), *(state.key.id for state in changes.new_states)]
+    processes = [row.process for row in changes.new_of(PROCESSES)]
+    return processes + [state.key.id for state in changes.new_of(STATES)]
 
 
 def once(error: BaseException, times: int = 1) -> Callable[[list[str]], BaseException | None]:
@@ -71,7 +75,7 @@ def storage() -> FakeStorage:
 
 @pytest.fixture
 async def committer(storage: FakeStorage) -> AsyncIterator[GroupCommitter]:
-    committer = GroupCommitter(storage)
+    committer = GroupCommitter(storage, WatchHub())
     committer.start()
     yield committer
     await committer.close()
@@ -246,9 +250,10 @@ async def test_own_error_of_the_storage_is_kept(storage: FakeStorage, committer:
 async def test_storage_that_decides_nothing_leaves_nobody_waiting(
     storage: FakeStorage, committer: GroupCommitter, ready: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def run(group: Group) -> None:
+    async def run(group: Group) -> Iterable[Topic]:
         if ready is not None:
             group.decide(Loaded(1), ready)
+        return ()
 
     monkeypatch.setattr(storage, "run", run)
     async with asyncio.timeout(5):
@@ -274,15 +279,16 @@ async def test_death_of_the_task_leaves_nobody_waiting(
     assert storage.groups == [["d"]]
 
 
-async def test_change_that_cancels_leaves_nobody_waiting(
-    storage: FakeStorage, committer: GroupCommitter
+@pytest.mark.parametrize("error", [asyncio.CancelledError, SystemExit, KeyboardInterrupt])
+async def test_change_that_would_end_the_process_refuses_its_batch_alone(
+    storage: FakeStorage, committer: GroupCommitter, error: type[BaseException]
 ) -> None:
     def change(record: StateRecord) -> Changed:
-        raise asyncio.CancelledError
+        raise error
 
     async with asyncio.timeout(5):
         found = await answers(begin(committer, (ChangeState(user_scope("a"), change),), user("b")))
-    assert [type(answer) for answer in found] == [UnclearCommitError] * 2
+    assert [type(answer) for answer in found] == [BrokenChange, CommitResult]
 
 
 async def test_death_in_a_replay_leaves_nobody_waiting(
@@ -381,7 +387,7 @@ async def test_close_that_is_cancelled_stops_nothing(storage: FakeStorage, commi
 
 
 async def test_close_of_an_idle_committer(storage: FakeStorage) -> None:
-    committer = GroupCommitter(storage)
+    committer = GroupCommitter(storage, WatchHub())
     await committer.close()
     with pytest.raises(StoreUnavailableError):
         await committer.commit(user("a"))
