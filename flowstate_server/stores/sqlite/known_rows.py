@@ -81,7 +81,7 @@ class KnownRows:
         self.states: dict[ScopeKey, KnownState | None] = {}
         self.state_heads: dict[ScopeKey, KnownStateHead | None] = {}
         self.processes: dict[str, ProcessRecord] = {}
-        self.documents: dict[DocumentKey, KnownDocument | None] = {}
+        self.documents: dict[DocumentKey, KnownDocument] = {}
         self._bytes = 0
         self._data_version = -1
         self._settled = False
@@ -117,27 +117,27 @@ class KnownRows:
         self.documents.clear()
         self._bytes = 0
 
-    def put_state(self, key: ScopeKey, number: int, record: StateRecord) -> None:
-        self.forget_state(key)
-        self.states[key] = KnownState(number, own_state(record))
+    def put_state(self, number: int, record: StateRecord) -> None:
+        self._forget_state(record.key)
+        self.states[record.key] = KnownState(number, own_state(record))
         self._bytes += record.size
 
     def put_no_state(self, key: ScopeKey) -> None:
-        self.forget_state(key)
+        self._forget_state(key)
         self.states[key] = None
 
-    def forget_state(self, key: ScopeKey) -> None:
+    def _forget_state(self, key: ScopeKey) -> None:
         self.state_heads.pop(key, None)
         known = self.states.pop(key, None)
         self._bytes -= 0 if known is None else known.record.size
 
-    def put_document(self, key: DocumentKey, number: int, document: Document) -> None:
-        self.forget_document(key)
+    def put_document(self, number: int, document: Document) -> None:
+        self._forget_document(document.key)
         if not document.expire_time:
-            self.documents[key] = KnownDocument(number, document)
+            self.documents[document.key] = KnownDocument(number, document)
             self._bytes += document.size
 
-    def forget_document(self, key: DocumentKey) -> None:
+    def _forget_document(self, key: DocumentKey) -> None:
         known = self.documents.pop(key, None)
         self._bytes -= 0 if known is None else known.document.size
 
@@ -153,7 +153,7 @@ class KnownRows:
             self.put_no_state(request_scope(created.key))
             self._put_request(created.head, numbers)
         for state in changes.put_of(STATES):
-            self.put_state(state.key, numbers.states[state.key], state)
+            self.put_state(numbers.states[state.key], state)
         for key in changes.removed_of(STATES):
             self.put_no_state(key)
         for request in changes.changed_of(REQUEST_HEADS):
@@ -161,14 +161,15 @@ class KnownRows:
         for process in changes.put_of(PROCESSES):
             self.processes[process.process] = process
         for document in changes.put_of(DOCUMENTS):
-            self.put_document(document.key, numbers.documents[document.key], document)
+            if document.key in self.documents or not document.expire_time:
+                self.put_document(numbers.documents[document.key], document)
         for document_key in changes.removed_of(DOCUMENTS):
-            self.forget_document(document_key)
+            self._forget_document(document_key)
 
     def _put_request(self, head: RequestHead, numbers: Numbers) -> None:
         if head.status.ended:
             self.requests.pop(head.key, None)
-            self.forget_state(request_scope(head.key))
+            self._forget_state(request_scope(head.key))
         else:
             log = numbers.logs[head.session, head.session_log_id]
             self.requests[head.key] = KnownRequest(numbers.requests[head.key], log, head)

@@ -8,7 +8,7 @@ from typing import Any
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import DocumentKey, DocumentRange, encode_key
-from flowstate_server.model.records import StateHead, TurnKey
+from flowstate_server.model.records import StateHead, StateRecord, TurnKey
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.backend import LOAD_LIMIT, Group
 from flowstate_server.stores.contract.pages import understood_one
@@ -33,6 +33,7 @@ from flowstate_server.stores.sqlite.known_rows import (
     KnownStateHead,
     own_state,
 )
+from flowstate_server.stores.sqlite.many_rows import ManyRows
 from flowstate_server.stores.tables import rows
 from flowstate_server.stores.tables.numbers import state_key
 
@@ -44,6 +45,13 @@ DOCUMENT = f"SELECT d.document, {rows.DOCUMENT} FROM documents d WHERE d.key = ?
 TURN = (
     f"SELECT {rows.TURN} FROM turns u LEFT JOIN requests r ON r.request = u.request"
     " WHERE u.log = ? AND u.number = ?"
+)
+PRESENT_REQUESTS = ManyRows(
+    "SELECT r.tenant, r.request_id FROM (VALUES {rows}) AS new"
+    " CROSS JOIN requests r ON r.tenant = new.column1 AND r.request_id = new.column2"
+)
+PRESENT_DOCUMENTS = ManyRows(
+    "SELECT d.key FROM (VALUES {rows}) AS new CROSS JOIN documents d ON d.key = new.column1"
 )
 
 
@@ -60,11 +68,27 @@ class Loader:
 
     def load(self, group: Group) -> int:
         """Load until the documents exceed the limit; returns how many batches are ready."""
-        for position in range(len(group)):
-            self._load(group.needs_of(position))
+        needs = [group.needs_of(position) for position in range(len(group))]
+        self._pass_over_absent(needs)
+        for position, needed in enumerate(needs):
+            self._load(needed)
             if self._bytes > LOAD_LIMIT:
                 return position + 1
         return len(group)
+
+    def _pass_over_absent(self, needs: list[Needs]) -> None:
+        """What is new is looked for as well, and not there: one statement tells of all requests, one of all documents."""
+        known = self._known
+        requests = {key for one in needs for key in one.of(REQUEST_HEADS) if key not in known.requests}
+        if len(requests) > 1:
+            present = PRESENT_REQUESTS.fetch(self._cursor, [*requests])
+            self._asked[REQUEST_HEADS] |= requests.difference(present)
+        documents = {key for one in needs for key in one.of(DOCUMENTS) if key not in known.documents}
+        if len(documents) > 1:
+            encoded = {encode_key(key): key for key in documents}
+            for (key,) in PRESENT_DOCUMENTS.fetch(self._cursor, [(key,) for key in encoded]):
+                del encoded[key]
+            self._asked[DOCUMENTS].update(encoded.values())
 
     def _load(self, needs: Needs) -> None:
         for table, keys in needs.keys.items():
@@ -120,7 +144,7 @@ class Loader:
             if row is None:
                 self._known.put_no_state(key)
             else:
-                self._known.put_state(key, row[0], understood_one(key, row[1:], rows.state_record))
+                self._known.put_state(row[0], understood_one(key, row[1:], rows.state_record))
         known = self._known.states[key]
         if known is not None:
             self.loaded.of(STATES)[key] = own_state(known.record)
@@ -167,7 +191,7 @@ class Loader:
             if row is None:
                 return
             number, document = row[0], understood_one(key, row[1:], rows.document)
-            self._known.put_document(key, number, document)
+            self._known.put_document(number, document)
         else:
             number, document = known
         self.loaded.of(DOCUMENTS)[key] = document
@@ -187,13 +211,13 @@ class Loader:
         self._session_once(session)
         known = self._known.sessions.get(session)
         if known is not None:
-            for row in self._cursor.execute(reads.OPEN_IN_SESSION, (known.log,)).fetchall():
+            for row in self._cursor.execute(reads.OPEN_IN_SESSION, (known.log,)):
                 head = understood_one(RequestKey(*row[2:4]), row, rows.request_head)
                 heads.append(head)
                 self.numbers.requests[head.key] = row[0]
 
 
-def _head_of(record: Any) -> StateHead:
+def _head_of(record: StateRecord) -> StateHead:
     return StateHead(record.key, record.version, record.incarnation, record.exists)
 
 

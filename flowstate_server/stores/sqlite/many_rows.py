@@ -7,7 +7,7 @@ it back: for the few rows of a group that waiting is most of the cost.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from flowstate_server.stores.tables.numbers import Row
@@ -25,20 +25,28 @@ class ManyRows:
         self._texts: dict[int, str] = {}
 
     def run(self, cursor: sqlite3.Cursor, rows: Sequence[Row]) -> None:
-        for start in range(0, len(rows), MOST_ROWS):
-            some = rows[start : start + MOST_ROWS]
-            cursor.execute(self.text(len(some), len(some[0])), tuple(chain.from_iterable(some)))
+        for _ in self._some(cursor, rows):
+            pass
+
+    def fetch(self, cursor: sqlite3.Cursor, rows: Sequence[Row]) -> list[Row]:
+        """What the statement finds for all of the rows."""
+        return [found for _ in self._some(cursor, rows) for found in cursor.fetchall()]
 
     def insert(self, cursor: sqlite3.Cursor, rows: Sequence[Row]) -> list[int]:
         """The numbers of the new rows: each gets one more than the largest that is there."""
         numbers: list[int] = []
-        for start in range(0, len(rows), MOST_ROWS):
-            some = rows[start : start + MOST_ROWS]
-            self.run(cursor, some)
+        for count in self._some(cursor, rows):
             last = cursor.lastrowid
             assert last is not None
-            numbers += range(last - len(some) + 1, last + 1)
+            numbers += range(last - count + 1, last + 1)
         return numbers
+
+    def _some(self, cursor: sqlite3.Cursor, rows: Sequence[Row]) -> Iterator[int]:
+        """Executes for some of the rows at a time; how many."""
+        for start in range(0, len(rows), MOST_ROWS):
+            some = rows[start : start + MOST_ROWS]
+            cursor.execute(self.text(len(some), len(some[0])), tuple(chain.from_iterable(some)))
+            yield len(some)
 
     def text(self, count: int, width: int) -> str:
         """The statement for ``count`` rows of ``width`` values."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from flowstate_server.stores.sqlite import SqliteStore
@@ -73,8 +73,11 @@ class _DyingDriver:
         self._death.statement(lambda: self._cursor.execute(*args))
         return self
 
-    def executemany(self, *args: Any) -> None:
-        self._death.statement(lambda: self._cursor.executemany(*args))
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._cursor)
+
+    def fetchall(self) -> Any:
+        return self._cursor.fetchall()
 
     def fetchone(self) -> Any:
         return self._cursor.fetchone()
