@@ -77,7 +77,7 @@ class Loader:
         return len(group)
 
     def _pass_over_absent(self, needs: list[Needs]) -> None:
-        """What is new is looked for as well, and not there: one statement tells of all requests, one of all documents."""
+        """What is new is looked for too, in vain: one statement tells so of all requests, one of all documents."""
         known = self._known
         requests = {key for one in needs for key in one.of(REQUEST_HEADS) if key not in known.requests}
         if len(requests) > 1:
