@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flowstate_client import CustomEvent, Event, FlowStateClient, RequestInterrupted
 from flowstate_client.testing import record_events
-from flowstate_server.stores.sqlite.turns import Turns
+from flowstate_server.stores.sqlite.writer_queue import WriterQueue
 from flowstate_server.testing.server_process import server_processes
 from flowstate_server.testing.waiting import soon, until
 from tests.support.fault_flows import KIND
@@ -29,7 +29,7 @@ async def test_a_stopped_process_loses_its_lease_and_can_write_nothing_more(path
         run = await client.flows.dispatch(KIND, "persist", {"path": str(witness)}, session_id="s")
         tail = asyncio.create_task(record_events(elsewhere.flows.handle(run.request_id)))
         await _begun(run.events())
-        async with _all_turns(path):
+        async with _nobody_writes(path):
             stopped.pause()
         events = await soon(tail, 30.0)
         assert isinstance(events[-1], RequestInterrupted)
@@ -53,15 +53,15 @@ async def _begun(events: AsyncIterator[Event]) -> None:
 
 
 @asynccontextmanager
-async def _all_turns(path: Path) -> AsyncIterator[None]:
-    """While nobody else has the turn to write: a process stopped now is not stopped amid a write."""
-    turns = Turns(path)
+async def _nobody_writes(path: Path) -> AsyncIterator[None]:
+    """While nobody else can write: a process stopped now is not stopped amid a write."""
+    queue = WriterQueue(path)
     try:
-        await asyncio.to_thread(turns.__enter__)
+        await asyncio.to_thread(queue.__enter__)
         yield
-        turns.__exit__()
+        queue.__exit__()
     finally:
-        turns.close()
+        queue.close()
 
 
 def _ids(events: Sequence[Event]) -> list[str]:

@@ -98,8 +98,7 @@ class Full:
         def limit(connection: sqlite3.Connection) -> None:
             connection.execute(f"PRAGMA max_page_count = {pages}").fetchall()
 
-        assert self.store._writer is not None
-        await self.store._writer.alone(limit)
+        await self.store.backend.writer.alone(limit)
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
@@ -41,7 +41,7 @@ class Connection:
             )
         )
         try:
-            await connection.run(_set, pragmas)
+            await connection.run(set_pragmas, pragmas)
         except BaseException:
             await connection.close()
             raise
@@ -59,7 +59,7 @@ class Connection:
             Conflict, StoreUnavailableError, InternalError: for errors of the driver.
         """
         if not self._open:
-            raise StoreUnavailableError()
+            raise StoreUnavailableError
         try:
             [answer] = await self._connection.execute_fetchall(
                 cast(str, lambda connection: function(connection, *args, **kwargs))
@@ -90,6 +90,6 @@ class _Answer:
         return [self.value]
 
 
-def _set(connection: sqlite3.Connection, pragmas: tuple[str, ...]) -> None:
+def set_pragmas(connection: sqlite3.Connection, pragmas: Iterable[str]) -> None:
     for pragma in pragmas:
         connection.execute(f"PRAGMA {pragma}").fetchall()

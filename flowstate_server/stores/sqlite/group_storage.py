@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 
 from flowstate_server.model.clock import ForwardClock
 from flowstate_server.stores.contract.backend import Group, GroupStorage
-from flowstate_server.stores.contract.watch import Topic, WatchHub
+from flowstate_server.stores.contract.watch import Topic
 from flowstate_server.stores.sqlite.commit_poller import CommitPoller
 from flowstate_server.stores.sqlite.known_rows import KnownRows
 from flowstate_server.stores.sqlite.loading import Loader
@@ -15,20 +16,19 @@ from flowstate_server.stores.sqlite.writer import Writer
 from flowstate_server.stores.sqlite.writing import write
 
 
-class SqliteStorage(GroupStorage):
-    def __init__(self, writer: Writer, hub: WatchHub, poller: CommitPoller, clock: ForwardClock) -> None:
+class SqliteGroups(GroupStorage):
+    def __init__(self, writer: Writer, poller: CommitPoller, clock: ForwardClock) -> None:
         self._writer = writer
-        self._hub = hub
         self._poller = poller
         self._clock = clock
         self._known = KnownRows()
 
-    async def run(self, group: Group) -> None:
+    async def run(self, group: Group) -> Iterable[Topic]:
         commit, topics = await self._writer.run(_run, self._known, self._clock, group)
         self._known.settle()
         # If the caller is cancelled before this, the poller finds the commit as it finds another process's.
-        self._hub.wake(topics)
         self._poller.skip(commit)
+        return topics
 
 
 def _run(

@@ -10,14 +10,38 @@ from __future__ import annotations
 import sqlite3
 from typing import NamedTuple
 
-from flowstate_server.model.records import ProcessRecord, RequestHead
+from flowstate_server.model.documents import Document, DocumentKey
+from flowstate_server.model.records import (
+    ProcessRecord,
+    RequestHead,
+    SessionHead,
+    StateHead,
+    StateRecord,
+)
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey, request_scope
-from flowstate_server.stores.contract.tables import Changes
-from flowstate_server.stores.sqlite import rows
+from flowstate_server.stores.contract.tables import (
+    DOCUMENTS,
+    PROCESSES,
+    REQUEST_HEADS,
+    REQUESTS,
+    SESSION_HEADS,
+    SESSIONS,
+    STATES,
+    Changes,
+)
 from flowstate_server.stores.tables.numbers import Row
+from flowstate_server.stores.tables.rows import Numbers
 
 MOST_ROWS = 10_000
 MOST_BYTES = 8 * 1024 * 1024
+
+
+class KnownSession(NamedTuple):
+    """The number of its log, the columns ``SESSION``, and its head."""
+
+    log: int
+    row: Row
+    head: SessionHead
 
 
 class KnownRequest(NamedTuple):
@@ -28,19 +52,36 @@ class KnownRequest(NamedTuple):
     head: RequestHead
 
 
+class KnownState(NamedTuple):
+    number: int
+    record: StateRecord
+
+
+class KnownStateHead(NamedTuple):
+    number: int
+    head: StateHead
+
+
+class KnownDocument(NamedTuple):
+    number: int
+    document: Document
+
+
 class KnownRows:
     """Rows, or records in which nothing can be changed: what a caller was handed does not change what is known.
     ``None`` stands for a row that is not there.
 
-    Sweeps delete none of them but processes that are fenced, which makes no difference to a group.
+    Sweeps delete none of them but processes that are fenced, which makes no difference to a group: a document that
+    expires is not kept.
     """
 
     def __init__(self) -> None:
-        self.sessions: dict[SessionKey, Row] = {}
+        self.sessions: dict[SessionKey, KnownSession] = {}
         self.requests: dict[RequestKey, KnownRequest] = {}
-        self.states: dict[ScopeKey, Row | None] = {}
-        self.state_heads: dict[ScopeKey, Row | None] = {}
+        self.states: dict[ScopeKey, KnownState | None] = {}
+        self.state_heads: dict[ScopeKey, KnownStateHead | None] = {}
         self.processes: dict[str, ProcessRecord] = {}
+        self.documents: dict[DocumentKey, KnownDocument] = {}
         self._bytes = 0
         self._data_version = -1
         self._settled = False
@@ -64,7 +105,8 @@ class KnownRows:
 
     def _full(self) -> bool:
         states = len(self.states) + len(self.state_heads)
-        return self._bytes > MOST_BYTES or len(self.sessions) + len(self.requests) + states > MOST_ROWS
+        others = len(self.sessions) + len(self.requests) + len(self.documents)
+        return self._bytes > MOST_BYTES or states + others > MOST_ROWS
 
     def _clear(self) -> None:
         self.sessions.clear()
@@ -72,38 +114,59 @@ class KnownRows:
         self.states.clear()
         self.state_heads.clear()
         self.processes.clear()
+        self.documents.clear()
         self._bytes = 0
 
-    def put_state(self, key: ScopeKey, row: Row | None) -> None:
+    def put_state(self, number: int, record: StateRecord) -> None:
+        self._forget_state(record.key)
+        self.states[record.key] = KnownState(number, own_state(record))
+        self._bytes += record.size
+
+    def put_no_state(self, key: ScopeKey) -> None:
         self._forget_state(key)
-        self.states[key] = row
-        self._bytes += _size(row)
+        self.states[key] = None
 
     def _forget_state(self, key: ScopeKey) -> None:
         self.state_heads.pop(key, None)
-        self._bytes -= _size(self.states.pop(key, None))
+        known = self.states.pop(key, None)
+        self._bytes -= 0 if known is None else known.record.size
 
-    def learn(self, changes: Changes, numbers: rows.Numbers) -> None:
+    def put_document(self, number: int, document: Document) -> None:
+        self._forget_document(document.key)
+        if not document.expire_time:
+            self.documents[document.key] = KnownDocument(number, document)
+            self._bytes += document.size
+
+    def _forget_document(self, key: DocumentKey) -> None:
+        known = self.documents.pop(key, None)
+        self._bytes -= 0 if known is None else known.document.size
+
+    def learn(self, changes: Changes, numbers: Numbers) -> None:
         """What the group has written."""
-        for session in changes.changed_sessions:
+        for session in changes.changed_of(SESSIONS):
             self.sessions.pop(session.key, None)
-        for head in changes.changed_session_heads:
+        for head in changes.changed_of(SESSION_HEADS):
             known = self.sessions.get(head.key)
             if known is not None:
-                self.sessions[head.key] = rows.moved_session(known, head)
-        for state in (*changes.new_states, *changes.changed_states):
-            self.put_state(state.key, rows.state_values(state))
-        for key in changes.removed_states:
-            self.put_state(key, None)
-        for created in changes.new_requests:
-            self.put_state(request_scope(created.key), None)
+                self.sessions[head.key] = KnownSession(known.log, known.row, head)
+        for created in changes.new_of(REQUESTS):
+            self.put_no_state(request_scope(created.key))
             self._put_request(created.head, numbers)
-        for request in changes.changed_requests:
+        for state in changes.put_of(STATES):
+            self.put_state(numbers.states[state.key], state)
+        for key in changes.removed_of(STATES):
+            self.put_no_state(key)
+        for request in changes.changed_of(REQUEST_HEADS):
             self._put_request(request, numbers)
-        for process in (*changes.new_processes, *changes.changed_processes):
+        for process in changes.put_of(PROCESSES):
             self.processes[process.process] = process
+        for document in changes.put_of(DOCUMENTS):
+            if document.key in self.documents or not document.expire_time:
+                self.put_document(numbers.documents[document.key], document)
+        for document_key in changes.removed_of(DOCUMENTS):
+            self._forget_document(document_key)
 
-    def _put_request(self, head: RequestHead, numbers: rows.Numbers) -> None:
+    def _put_request(self, head: RequestHead, numbers: Numbers) -> None:
         if head.status.ended:
             self.requests.pop(head.key, None)
             self._forget_state(request_scope(head.key))
@@ -112,5 +175,16 @@ class KnownRows:
             self.requests[head.key] = KnownRequest(numbers.requests[head.key], log, head)
 
 
-def _size(state: Row | None) -> int:
-    return 0 if state is None else len(state[3])
+def own_state(record: StateRecord) -> StateRecord:
+    """The record as text alone: what a caller does to a parsed state can't reach what is known."""
+    return StateRecord(
+        record.key,
+        record.version,
+        record.incarnation,
+        record.exists,
+        record.text,
+        record.create_time,
+        record.update_time,
+        record.generations,
+        record.schema_hash,
+    )

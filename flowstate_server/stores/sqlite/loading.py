@@ -3,30 +3,55 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
+from typing import Any
 
 from flowstate_server.model.clock import Micros
-from flowstate_server.model.records import StateHead
+from flowstate_server.model.documents import DocumentKey, DocumentRange, encode_key
+from flowstate_server.model.records import StateHead, StateRecord, TurnKey
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.backend import LOAD_LIMIT, Group
 from flowstate_server.stores.contract.pages import understood_one
-from flowstate_server.stores.contract.tables import Loaded, Needs
-from flowstate_server.stores.sqlite import rows
-from flowstate_server.stores.sqlite.known_rows import KnownRequest, KnownRows
+from flowstate_server.stores.contract.tables import (
+    DOCUMENTS,
+    PROCESSES,
+    REQUEST_HEADS,
+    SESSION_HEADS,
+    SESSIONS,
+    STATE_HEADS,
+    STATES,
+    TURNS,
+    Loaded,
+    Needs,
+    Table,
+)
+from flowstate_server.stores.sqlite import reads
+from flowstate_server.stores.sqlite.known_rows import (
+    KnownRequest,
+    KnownRows,
+    KnownSession,
+    KnownStateHead,
+    own_state,
+)
+from flowstate_server.stores.sqlite.many_rows import ManyRows
+from flowstate_server.stores.tables import rows
 from flowstate_server.stores.tables.numbers import state_key
 
-_SESSION = (
-    f"SELECT s.log, h.sequence, h.turns, h.activity_time, {rows.SESSION} FROM sessions s"
-    " CROSS JOIN session_heads h ON h.log = s.log WHERE s.tenant = ? AND s.session_id = ? AND s.replaced = 0"
+_STATE_BY_KEY = "FROM states t WHERE t.kind = ? AND t.tenant = ? AND t.id = ? AND t.flow_kind = ?"
+STATE = f"SELECT t.state, {rows.STATE} {_STATE_BY_KEY}"
+STATE_HEAD = f"SELECT t.state, {rows.STATE_HEAD} {_STATE_BY_KEY}"
+PROCESS = f"SELECT {rows.PROCESS} FROM processes p WHERE p.process = ?"
+DOCUMENT = f"SELECT d.document, {rows.DOCUMENT} FROM documents d WHERE d.key = ?"
+TURN = (
+    f"SELECT {rows.TURN} FROM turns u LEFT JOIN requests r ON r.request = u.request"
+    " WHERE u.log = ? AND u.number = ?"
 )
-_STATE = f"SELECT {rows.STATE} FROM states WHERE kind = ? AND tenant = ? AND id = ? AND flow_kind = ?"
-_STATE_HEAD = (
-    "SELECT version, incarnation, present FROM states"
-    " WHERE kind = ? AND tenant = ? AND id = ? AND flow_kind = ?"
+PRESENT_REQUESTS = ManyRows(
+    "SELECT r.tenant, r.request_id FROM (VALUES {rows}) AS new"
+    " CROSS JOIN requests r ON r.tenant = new.column1 AND r.request_id = new.column2"
 )
-_PROCESS = f"SELECT {rows.PROCESS} FROM processes WHERE process = ?"
-_KEY = (
-    "SELECT fingerprint, reply, expire_time FROM idempotency_keys"
-    " WHERE tenant = ? AND principal = ? AND method = ? AND key = ?"
+PRESENT_DOCUMENTS = ManyRows(
+    "SELECT d.key FROM (VALUES {rows}) AS new CROSS JOIN documents d ON d.key = new.column1"
 )
 
 
@@ -38,101 +63,170 @@ class Loader:
         self.numbers = rows.Numbers()
         self._cursor = cursor
         self._known = known
-        self._asked = Needs()
+        self._asked: dict[Table[Any, Any], set[Any]] = {table: set() for table in _LOADS}
         self._bytes = 0
 
     def load(self, group: Group) -> int:
         """Load until the documents exceed the limit; returns how many batches are ready."""
-        for position in range(len(group)):
-            self._load(group.needs_of(position))
+        needs = [group.needs_of(position) for position in range(len(group))]
+        self._pass_over_absent(needs)
+        for position, needed in enumerate(needs):
+            self._load(needed)
             if self._bytes > LOAD_LIMIT:
                 return position + 1
         return len(group)
 
+    def _pass_over_absent(self, needs: list[Needs]) -> None:
+        """What is new is looked for too, in vain: one statement tells so of all requests, one of all documents."""
+        known = self._known
+        requests = {key for one in needs for key in one.of(REQUEST_HEADS) if key not in known.requests}
+        if len(requests) > 1:
+            present = PRESENT_REQUESTS.fetch(self._cursor, [*requests])
+            self._asked[REQUEST_HEADS] |= requests.difference(present)
+        documents = {key for one in needs for key in one.of(DOCUMENTS) if key not in known.documents}
+        if len(documents) > 1:
+            encoded = {encode_key(key): key for key in documents}
+            for (key,) in PRESENT_DOCUMENTS.fetch(self._cursor, [(key,) for key in encoded]):
+                del encoded[key]
+            self._asked[DOCUMENTS].update(encoded.values())
+
     def _load(self, needs: Needs) -> None:
-        asked = self._asked
-        for request in needs.requests - asked.requests:
-            self._request(request)
-        asked.requests |= needs.requests
-        for session in needs.sessions - asked.sessions:
-            self._session(session)
-        for state in needs.states - asked.states:
-            self._state(state)
-        asked.states |= needs.states
-        for state in needs.state_heads - asked.state_heads - asked.states:
-            self._state_head(state)
-        asked.state_heads |= needs.state_heads
-        if needs.processes - asked.processes:
-            self._processes(needs.processes - asked.processes)
-            asked.processes |= needs.processes
-        if needs.idempotency_keys:
-            self._idempotency_keys(needs)
+        for table, keys in needs.keys.items():
+            asked, load = self._asked[table], _LOADS[table]
+            for key in keys:
+                if key not in asked:
+                    asked.add(key)
+                    load(self, key)
+        for which in needs.ranges - self.loaded.ranges.keys():
+            self._range(which)
+        for session in needs.open_requests - self.loaded.open_requests.keys():
+            self._open_requests(session)
 
     def _request(self, key: RequestKey) -> None:
         known = self._known.requests.get(key)
         if known is None:
-            row = self._cursor.execute(rows.REQUEST_HEAD_BY_KEY, key).fetchone()
+            row = self._cursor.execute(reads.REQUEST_HEAD, key).fetchone()
             if row is None:
                 return
-            known = self._known.requests[key] = KnownRequest(row[0], row[1], rows.request_head(row))
+            head = understood_one(key, row, rows.request_head)
+            known = self._known.requests[key] = KnownRequest(row[0], row[1], head)
         head = known.head
-        self.loaded.requests[key] = head
+        self.loaded.of(REQUEST_HEADS)[key] = head
         self.numbers.requests[key] = known.number
         self.numbers.logs[head.session, head.session_log_id] = known.log
-        # Its events go to its session's log too.
-        if head.session not in self._asked.sessions:
-            self._session(head.session)
+        self._session_once(head.session)  # its events go to its session's log too
+
+    def _session_once(self, key: SessionKey) -> None:
+        asked = self._asked[SESSIONS]
+        if key not in asked:
+            asked.add(key)
+            self._session(key)
 
     def _session(self, key: SessionKey) -> None:
-        self._asked.sessions.add(key)
-        row = self._known.sessions.get(key)
-        if row is None:
-            row = self._cursor.execute(_SESSION, key).fetchone()
+        known = self._known.sessions.get(key)
+        if known is None:
+            row = self._cursor.execute(reads.SESSION_WITH_HEAD, key).fetchone()
             if row is None:
                 return
-            self._known.sessions[key] = row
-        record = understood_one(key, row[4:], rows.session_record)
-        self.loaded.sessions[key] = record
-        self.loaded.session_heads[key] = rows.session_head(key, record.log_id, row[1:4])
-        self.numbers.logs[key, record.log_id] = row[0]
+            width = 1 + rows.SESSION_HEAD_WIDTH
+            record = understood_one(key, row[width:], rows.session_record)
+            head = rows.session_head(key, record.log_id, row[1:width])
+            self._known.sessions[key] = KnownSession(row[0], row[width:], head)
+        else:
+            record, head = rows.session_record(known.row), known.head
+        self.loaded.of(SESSIONS)[key] = record
+        self.loaded.of(SESSION_HEADS)[key] = head
+        self.numbers.logs[key, record.log_id] = self._known.sessions[key].log
 
     def _state(self, key: ScopeKey) -> None:
         if key not in self._known.states:
-            row = self._cursor.execute(_STATE, state_key(key)).fetchone()
-            self._known.put_state(key, row)
-        row = self._known.states[key]
-        if row is not None:
-            record = rows.state_record(key, row)
-            self.loaded.states[key] = record
-            self._bytes += len(record.text)
+            row = self._cursor.execute(STATE, state_key(key)).fetchone()
+            if row is None:
+                self._known.put_no_state(key)
+            else:
+                self._known.put_state(row[0], understood_one(key, row[1:], rows.state_record))
+        known = self._known.states[key]
+        if known is not None:
+            self.loaded.of(STATES)[key] = own_state(known.record)
+            self.numbers.states[key] = known.number
+            self._bytes += known.record.size
 
     def _state_head(self, key: ScopeKey) -> None:
         known = self._known
         if key in known.states:
-            row = known.states[key]
+            state = known.states[key]
+            found = None if state is None else KnownStateHead(state.number, _head_of(state.record))
         elif key in known.state_heads:
-            row = known.state_heads[key]
+            found = known.state_heads[key]
         else:
-            row = self._cursor.execute(_STATE_HEAD, state_key(key)).fetchone()
-            known.state_heads[key] = row
-        if row is not None:
-            version, incarnation, present = row[:3]
-            self.loaded.state_heads[key] = StateHead(key, version, incarnation, bool(present))
-
-    def _processes(self, processes: set[str]) -> None:
-        for process in processes:
-            record = self._known.processes.get(process)
-            if record is None:
-                row = self._cursor.execute(_PROCESS, (process,)).fetchone()
-                if row is None:
-                    continue
-                record = self._known.processes[process] = rows.process_record(row)
-            self.loaded.processes[process] = record
-
-    def _idempotency_keys(self, needs: Needs) -> None:
-        for key in needs.idempotency_keys - self._asked.idempotency_keys:
-            values = (key.tenant, key.principal, key.method, key.key)
-            row = self._cursor.execute(_KEY, values).fetchone()
+            row = self._cursor.execute(STATE_HEAD, state_key(key)).fetchone()
+            found = None
             if row is not None:
-                self.loaded.idempotency_keys[key] = rows.idempotency_record(key, row)
-        self._asked.idempotency_keys |= needs.idempotency_keys
+                found = KnownStateHead(row[0], understood_one(key, row[1:], rows.state_head))
+            known.state_heads[key] = found
+        if found is not None:
+            self.loaded.of(STATE_HEADS)[key] = found.head
+            self.numbers.states[key] = found.number
+
+    def _turn(self, key: TurnKey) -> None:
+        self._session_once(key.session)
+        log = self.numbers.logs.get((key.session, key.log_id))
+        row = self._cursor.execute(TURN, (log, key.number)).fetchone()
+        if row is not None:
+            self.loaded.of(TURNS)[key] = rows.turn_record(row, key.session, key.log_id)
+
+    def _process(self, process: str) -> None:
+        record = self._known.processes.get(process)
+        if record is None:
+            row = self._cursor.execute(PROCESS, (process,)).fetchone()
+            if row is None:
+                return
+            record = self._known.processes[process] = rows.process_record(row)
+        self.loaded.of(PROCESSES)[process] = record
+
+    def _document(self, key: DocumentKey) -> None:
+        known = self._known.documents.get(key)
+        if known is None:
+            row = self._cursor.execute(DOCUMENT, (encode_key(key),)).fetchone()
+            if row is None:
+                return
+            number, document = row[0], understood_one(key, row[1:], rows.document)
+            self._known.put_document(number, document)
+        else:
+            number, document = known
+        self.loaded.of(DOCUMENTS)[key] = document
+        self.numbers.documents[key] = number
+        self._bytes += document.size
+
+    def _range(self, which: DocumentRange) -> None:
+        documents = self.loaded.ranges[which] = []
+        for row in reads.documents_in(self._cursor, which, self.loaded.time):
+            document = understood_one(row[1], row, reads.document_in)
+            documents.append(document)
+            self.numbers.documents[document.key] = row[0]
+            self._bytes += document.size
+
+    def _open_requests(self, session: SessionKey) -> None:
+        heads = self.loaded.open_requests[session] = []
+        self._session_once(session)
+        known = self._known.sessions.get(session)
+        if known is not None:
+            for row in self._cursor.execute(reads.OPEN_IN_SESSION, (known.log,)):
+                head = understood_one(RequestKey(*row[2:4]), row, rows.request_head)
+                heads.append(head)
+                self.numbers.requests[head.key] = row[0]
+
+
+def _head_of(record: StateRecord) -> StateHead:
+    return StateHead(record.key, record.version, record.incarnation, record.exists)
+
+
+_LOADS: dict[Table[Any, Any], Callable[[Loader, Any], None]] = {
+    SESSIONS: Loader._session,
+    REQUEST_HEADS: Loader._request,
+    STATES: Loader._state,
+    STATE_HEADS: Loader._state_head,
+    TURNS: Loader._turn,
+    PROCESSES: Loader._process,
+    DOCUMENTS: Loader._document,
+}

@@ -7,7 +7,7 @@ it back: for the few rows of a group that waiting is most of the cost.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from flowstate_server.stores.tables.numbers import Row
@@ -21,14 +21,32 @@ class ManyRows:
     columns are ``new.column1`` and so on."""
 
     def __init__(self, text: str) -> None:
-        # A group that fails is rolled back as a whole, so SQLite need not keep what a single statement would undo.
-        self._text = text.replace("INSERT", "INSERT OR FAIL", 1).replace("UPDATE", "UPDATE OR FAIL", 1)
+        self._text = text
         self._texts: dict[int, str] = {}
 
     def run(self, cursor: sqlite3.Cursor, rows: Sequence[Row]) -> None:
+        for _ in self._some(cursor, rows):
+            pass
+
+    def fetch(self, cursor: sqlite3.Cursor, rows: Sequence[Row]) -> list[Row]:
+        """What the statement finds for all of the rows."""
+        return [found for _ in self._some(cursor, rows) for found in cursor.fetchall()]
+
+    def insert(self, cursor: sqlite3.Cursor, rows: Sequence[Row]) -> list[int]:
+        """The numbers of the new rows: each gets one more than the largest that is there."""
+        numbers: list[int] = []
+        for count in self._some(cursor, rows):
+            last = cursor.lastrowid
+            assert last is not None
+            numbers += range(last - count + 1, last + 1)
+        return numbers
+
+    def _some(self, cursor: sqlite3.Cursor, rows: Sequence[Row]) -> Iterator[int]:
+        """Executes for some of the rows at a time; how many."""
         for start in range(0, len(rows), MOST_ROWS):
             some = rows[start : start + MOST_ROWS]
             cursor.execute(self.text(len(some), len(some[0])), tuple(chain.from_iterable(some)))
+            yield len(some)
 
     def text(self, count: int, width: int) -> str:
         """The statement for ``count`` rows of ``width`` values."""
@@ -37,3 +55,30 @@ class ManyRows:
             row = f"({', '.join('?' * width)})"
             text = self._texts[count] = self._text.format(rows=", ".join([row] * count))
         return text
+
+
+# OR FAIL: a group that fails is rolled back as a whole, so SQLite need not keep what a single statement would undo.
+
+
+def insert(table: str, columns: str) -> ManyRows:
+    """Rows of ``columns``."""
+    return ManyRows(f"INSERT OR FAIL INTO {table} ({columns}) VALUES {{rows}}")
+
+
+def update(table: str, columns: str, key: str, *, noted: str = "") -> ManyRows:
+    """Rows of ``columns``, then of the columns of the ``key``. ``noted`` is a column between them that once it is 1
+    stays so."""
+    names, keys = columns.split(", "), key.split(", ")
+    changes = [f"{name} = new.column{number}" for number, name in enumerate(names, start=1)]
+    if noted:
+        changes.append(f"{noted} = {noted} | new.column{len(changes) + 1}")
+    is_key = [f"{name} = new.column{number}" for number, name in enumerate(keys, start=len(changes) + 1)]
+    return ManyRows(
+        f"UPDATE OR FAIL {table} SET {', '.join(changes)} FROM (VALUES {{rows}}) AS new"
+        f" WHERE {' AND '.join(is_key)}"
+    )
+
+
+def delete(table: str, key: str) -> ManyRows:
+    """Rows of the key."""
+    return ManyRows(f"DELETE FROM {table} WHERE {key} IN (VALUES {{rows}})")

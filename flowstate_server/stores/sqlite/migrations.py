@@ -16,7 +16,7 @@ OLDEST_SQLITE = (3, 37, 0)
 
 
 def migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Create or update the schema. The caller has the turn.
+    """Create or update the schema. The caller is the one who may write.
 
     Raises:
         StoreOpenError: the database is not FlowState's, or newer than this version of it.

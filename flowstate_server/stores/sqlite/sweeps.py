@@ -4,57 +4,70 @@ from __future__ import annotations
 
 import sqlite3
 
-from flowstate_server.model.clock import Micros
+from flowstate_server.model.clock import ForwardClock, Micros
+from flowstate_server.stores.contract.backend import Sweeps
+from flowstate_server.stores.sqlite.writer import Writer
 
-_ENDED = (
+ENDED = (
     "SELECT request FROM request_heads WHERE unswept = 1 AND end_time > 0 AND end_time <= ?"
     " ORDER BY end_time LIMIT 1"
 )
-_OF_REQUEST = (
+OF_REQUEST = (
     "DELETE FROM events WHERE place IN (SELECT place FROM events WHERE request = ? AND transient = 1 LIMIT ?)"
 )
-_SWEPT = "UPDATE request_heads SET unswept = 0 WHERE request = ?"
-_OUTSIDE = (
+SWEPT = "UPDATE request_heads SET unswept = 0 WHERE request = ?"
+OUTSIDE = (
     "DELETE FROM events WHERE place IN (SELECT place FROM events"
     " WHERE transient = 1 AND request IS NULL AND time <= ? ORDER BY time LIMIT ?)"
 )
-_KEYS = (
-    "DELETE FROM idempotency_keys WHERE number IN (SELECT number FROM idempotency_keys"
-    " WHERE expire_time <= ? ORDER BY expire_time LIMIT ?)"
+DOCUMENTS = (
+    "DELETE FROM documents WHERE document IN (SELECT document FROM documents"
+    " WHERE expire_time > 0 AND expire_time <= ? ORDER BY expire_time LIMIT ?)"
 )
-_PROCESSES = (
+PROCESSES = (
     "DELETE FROM processes WHERE process IN (SELECT process FROM processes p WHERE fenced = 1 AND NOT EXISTS"
     " (SELECT 1 FROM request_heads h WHERE h.process = p.process AND h.status = 0) LIMIT ?)"
 )
-_COMMITS = (
+COMMITS = (
     "DELETE FROM commits WHERE id IN"
     " (SELECT id FROM (SELECT id, time FROM commits ORDER BY id LIMIT ?) WHERE time < ?)"
 )
 
 
-def sweep_transient_events(cursor: sqlite3.Cursor, *, before: Micros, limit: int) -> int:
-    deleted = 0
-    while deleted < limit:
-        ended = cursor.execute(_ENDED, (before,)).fetchone()
-        if ended is None:
-            break
-        asked = limit - deleted
-        gone = cursor.execute(_OF_REQUEST, (*ended, asked)).rowcount
-        deleted += gone
-        if gone < asked:
-            cursor.execute(_SWEPT, ended)
-    if deleted < limit:
-        deleted += cursor.execute(_OUTSIDE, (before, limit - deleted)).rowcount
-    return deleted
+class SqliteSweeps(Sweeps):
+    def __init__(self, writer: Writer, clock: ForwardClock) -> None:
+        self._writer = writer
+        self._clock = clock
 
+    async def sweep_transient_events(self, *, retention: Micros, limit: int) -> int:
+        return await self._writer.run(_transient_events, self._clock.now() - retention, limit)
 
-def sweep_idempotency_keys(cursor: sqlite3.Cursor, *, time: Micros, limit: int) -> int:
-    return cursor.execute(_KEYS, (time, limit)).rowcount
+    async def sweep_documents(self, *, limit: int) -> int:
+        return await self._writer.run(_deleted, DOCUMENTS, self._clock.now(), limit)
 
-
-def sweep_processes(cursor: sqlite3.Cursor, *, limit: int) -> int:
-    return cursor.execute(_PROCESSES, (limit,)).rowcount
+    async def sweep_processes(self, *, limit: int) -> int:
+        return await self._writer.run(_deleted, PROCESSES, limit)
 
 
 def trim_commits(cursor: sqlite3.Cursor, *, before: Micros, limit: int) -> int:
-    return cursor.execute(_COMMITS, (limit, before)).rowcount
+    return _deleted(cursor, COMMITS, limit, before)
+
+
+def _deleted(cursor: sqlite3.Cursor, statement: str, *values: int) -> int:
+    return cursor.execute(statement, values).rowcount
+
+
+def _transient_events(cursor: sqlite3.Cursor, before: Micros, limit: int) -> int:
+    deleted = 0
+    while deleted < limit:
+        ended = cursor.execute(ENDED, (before,)).fetchone()
+        if ended is None:
+            break
+        asked = limit - deleted
+        gone = _deleted(cursor, OF_REQUEST, *ended, asked)
+        deleted += gone
+        if gone < asked:
+            cursor.execute(SWEPT, ended)
+    if deleted < limit:
+        deleted += _deleted(cursor, OUTSIDE, before, limit - deleted)
+    return deleted

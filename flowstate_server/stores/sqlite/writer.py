@@ -1,4 +1,4 @@
-"""The one connection of a store that writes."""
+"""The one connection of a store that writes, but for the one that renews leases."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
 from flowstate_server.stores.sqlite.connection import Connection
-from flowstate_server.stores.sqlite.turns import Turns
+from flowstate_server.stores.sqlite.writer_queue import WriterQueue
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Writer:
-    """Runs each function in a turn and a transaction of its own."""
+    """Runs each function in a transaction of its own, when the queue of writers lets it."""
 
-    def __init__(self, connection: Connection, turns: Turns) -> None:
+    def __init__(self, connection: Connection, queue: WriterQueue) -> None:
         self._connection = connection
-        self._turns = turns
+        self._queue = queue
 
     async def run(
         self, function: Callable[Concatenate[sqlite3.Cursor, P], T], *args: P.args, **kwargs: P.kwargs
@@ -29,17 +29,17 @@ class Writer:
     async def alone(
         self, function: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """``function(connection, ...)`` in a turn, with transactions of its own making."""
+        """``function(connection, ...)``, with transactions of its own making, while nobody else writes."""
         return await self._connection.run(
             self._alone, lambda connection: function(connection, *args, **kwargs)
         )
 
     def _alone(self, connection: sqlite3.Connection, function: Callable[[sqlite3.Connection], T]) -> T:
-        with self._turns:
+        with self._queue:
             return function(connection)
 
     def _transaction(self, connection: sqlite3.Connection, function: Callable[[sqlite3.Cursor], T]) -> T:
-        with self._turns:
+        with self._queue:
             return in_transaction(connection, function)
 
 

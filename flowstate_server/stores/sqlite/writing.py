@@ -3,100 +3,91 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-from flowstate_server.model.events import EventType
-from flowstate_server.model.records import (
-    IdempotencyRecord,
-    ProcessRecord,
-    RequestHead,
-    RequestRecord,
-    SessionHead,
-    SessionRecord,
-    StateRecord,
-)
+from flowstate_server.model.records import RequestHead, SessionHead, SessionRecord, TurnRecord
 from flowstate_server.model.scopes import RequestKey
-from flowstate_server.stores.contract.tables import Changes
-from flowstate_server.stores.sqlite import rows
-from flowstate_server.stores.sqlite.many_rows import ManyRows
-from flowstate_server.stores.tables.numbers import (
-    Row,
-    encode_failure,
-    encode_scopes,
-    encode_topics,
-    state_key,
+from flowstate_server.stores.contract.tables import (
+    DOCUMENTS,
+    OUTCOMES,
+    PROCESSES,
+    REQUEST_HEADS,
+    REQUESTS,
+    SESSION_HEADS,
+    SESSIONS,
+    STATES,
+    TURNS,
+    Changes,
+    Table,
 )
+from flowstate_server.stores.sqlite.many_rows import ManyRows, delete, insert, update
+from flowstate_server.stores.sqlite.places import place_of
+from flowstate_server.stores.tables import rows
+from flowstate_server.stores.tables.numbers import Row, encode_topics
 
-_NEW_SESSION = (
-    "INSERT INTO sessions (tenant, session_id, log_id, ephemeral, flow_kind, user_id, org_id, create_time,"
-    " update_time, delete_time, version, title, description, tags, metadata)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_SESSION = (
-    "UPDATE sessions SET update_time = ?, delete_time = ?, version = ?, title = ?, description = ?, tags = ?,"
-    " metadata = ? WHERE log = ?"
-)
-_REPLACED = "UPDATE sessions SET replaced = 1 WHERE tenant = ? AND session_id = ? AND replaced = 0"
-_NEW_SESSION_HEAD = "INSERT INTO session_heads (sequence, turns, activity_time, log) VALUES (?, ?, ?, ?)"
-_SESSION_HEADS = ManyRows(
-    "UPDATE session_heads SET sequence = new.column1, turns = new.column2, activity_time = new.column3"
-    " FROM (VALUES {rows}) AS new WHERE log = new.column4"
-)
-_NEW_REQUEST = (
-    "INSERT INTO requests (tenant, request_id, log_id, user_id, org_id, fingerprint, flow_kind, action,"
-    " create_time, scopes, input) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_NEW_REQUEST_HEADS = ManyRows(
-    "INSERT INTO request_heads (status, process, cancel_reason, sequence, turn, end_time, unswept, request, log)"
-    " VALUES {rows}"
-)
-_REQUEST_HEADS = ManyRows(
-    "UPDATE request_heads SET status = new.column1, process = new.column2, cancel_reason = new.column3,"
-    " sequence = new.column4, turn = new.column5, end_time = new.column6, unswept = unswept | new.column7"
-    " FROM (VALUES {rows}) AS new WHERE request = new.column8"
-)
-_OUTCOMES = ManyRows("INSERT INTO outcomes (request, output, failure) VALUES {rows}")
-_NEW_STATES = ManyRows(
-    "INSERT INTO states (version, incarnation, present, text, create_time, update_time, kind, tenant, id, flow_kind)"
-    " VALUES {rows}"
-)
-_STATES = ManyRows(
-    "UPDATE states SET version = new.column1, incarnation = new.column2, present = new.column3, text = new.column4,"
-    " create_time = new.column5, update_time = new.column6 FROM (VALUES {rows}) AS new"
-    " WHERE kind = new.column7 AND tenant = new.column8 AND id = new.column9 AND flow_kind = new.column10"
-)
-_REMOVED_STATES = ManyRows(
-    "DELETE FROM states WHERE state IN (SELECT s.state FROM (VALUES {rows}) AS new CROSS JOIN states s"
-    " ON s.kind = new.column1 AND s.tenant = new.column2 AND s.id = new.column3 AND s.flow_kind = new.column4)"
-)
-_EVENTS = ManyRows(
-    "INSERT INTO events (place, request, sequence, type, audiences, transient, time, block_path, payload)"
-    " VALUES {rows}"
-)
-_ITEMS = ManyRows(
-    "INSERT INTO items (place, request, item_index, kind, audiences, item_id, role, name, content) VALUES {rows}"
-)
-_NEW_PROCESSES = ManyRows("INSERT INTO processes (lease, renew_time, fenced, process) VALUES {rows}")
-_PROCESSES = ManyRows(
-    "UPDATE processes SET lease = new.column1, renew_time = new.column2, fenced = new.column3"
-    " FROM (VALUES {rows}) AS new WHERE process = new.column4"
-)
-_NEW_KEYS = ManyRows(
-    "INSERT INTO idempotency_keys (fingerprint, reply, expire_time, tenant, principal, method, key) VALUES {rows}"
-)
-_KEYS = ManyRows(
-    "UPDATE idempotency_keys SET fingerprint = new.column1, reply = new.column2, expire_time = new.column3"
-    " FROM (VALUES {rows}) AS new"
-    " WHERE tenant = new.column4 AND principal = new.column5 AND method = new.column6 AND key = new.column7"
-)
-_COMMIT = "INSERT INTO commits (time, topics) VALUES (?, ?)"
+_SESSION_HEAD = rows.SESSION_HEAD.replace("c.", "")
+_DOCUMENT = rows.DOCUMENT_VALUES.removeprefix("key, ")
+
+NEW_SESSIONS = insert("sessions", f"{rows.SESSION_BINDING}, {rows.SESSION_METADATA}")
+NEW_SESSION_HEADS = insert("session_heads", f"{_SESSION_HEAD}, log")
+NEW_REQUESTS = insert("requests", rows.REQUEST_VALUES)
+NEW_REQUEST_HEADS = insert("request_heads", f"{rows.REQUEST_HEAD_VALUES}, unswept, request, log")
+NEW_OUTCOMES = insert("outcomes", "request, output, failure, reason")
+NEW_TURNS = insert("turns", "request, first, last, log, number")
+NEW_EVENTS = insert("events", f"place, {rows.EVENT_VALUES}")
+NEW_ITEMS = insert("items", f"place, {rows.ITEM_VALUES}")
+NEW_PROCESSES = insert("processes", "process, lease, renew_time, fenced")
+
+REPLACED_SESSION = "UPDATE sessions SET replaced = 1 WHERE tenant = ? AND session_id = ? AND replaced = 0"
+CHANGED_SESSIONS = update("sessions", rows.SESSION_METADATA, "log")
+CHANGED_SESSION_HEADS = update("session_heads", _SESSION_HEAD, "log")
+CHANGED_REQUEST_HEADS = update("request_heads", rows.REQUEST_HEAD_VALUES, "request", noted="unswept")
+CHANGED_TURNS = update("turns", "request, first, last", "log, number")
+CHANGED_PROCESSES = update("processes", "lease, renew_time, fenced", "process")
+
+REMOVED_TURN = "DELETE FROM turns WHERE log = ? AND number = ?"
+REQUEST_NUMBER = "SELECT request FROM requests WHERE tenant = ? AND request_id = ?"
+COMMIT = "INSERT INTO commits (time, topics) VALUES (?, ?)"
+
+
+class Numbered(NamedTuple):
+    """How the records of a table are written whose rows have a number that nothing else refers to."""
+
+    new: ManyRows
+    new_values: Callable[[Any], Row]
+    changed: ManyRows
+    changed_values: Callable[[Any], Row]
+    removed: ManyRows
+
+
+NUMBERED: dict[Table[Any, Any], Numbered] = {
+    STATES: Numbered(
+        insert("states", f"kind, tenant, id, flow_kind, {rows.STATE_VALUES}"),
+        rows.state_row,
+        update("states", rows.STATE_VALUES, "state"),
+        rows.state_values,
+        delete("states", "state"),
+    ),
+    DOCUMENTS: Numbered(
+        insert("documents", rows.DOCUMENT_VALUES),
+        rows.document_values,
+        update("documents", _DOCUMENT, "document"),
+        lambda document: rows.document_values(document)[1:],
+        delete("documents", "document"),
+    ),
+}
 
 
 def write(cursor: sqlite3.Cursor, changes: Changes, numbers: rows.Numbers) -> int:
-    """Write all of ``changes``; returns the number of its row in ``commits``, 0 if it wakes nobody."""
+    """Write all of ``changes``, adding the numbers of new rows to ``numbers``.
+
+    Returns the number of its row in ``commits``, 0 if it wakes nobody.
+    """
     _Writing(cursor, changes, numbers).run()
     if not changes.topics:
         return 0
-    cursor.execute(_COMMIT, (changes.time, encode_topics(changes.topics)))
+    cursor.execute(COMMIT, (changes.time, encode_topics(changes.topics)))
     return cursor.lastrowid or 0
 
 
@@ -108,154 +99,118 @@ class _Writing:
 
     def run(self) -> None:
         self._sessions()
-        self._session_heads()
         self._requests()
-        self._outcomes()
-        self._states()
+        self._turns()
         self._events()
+        self._numbered(STATES, self._numbers.states)
+        self._numbered(DOCUMENTS, self._numbers.documents)
         self._processes()
-        self._keys()
 
     def _sessions(self) -> None:
-        for record in self._changes.new_sessions:
-            self._insert_session(record)
-        for record in self._changes.changed_sessions:
-            log = self._numbers.logs.get((record.key, record.log_id))
+        changes, logs = self._changes, self._numbers.logs
+        new, changed = [*changes.new_of(SESSIONS)], []
+        for record in changes.changed_of(SESSIONS):
+            log = logs.get((record.key, record.log_id))
             if log is None:
-                self._cursor.execute(_REPLACED, record.key)
-                self._insert_session(record)
+                self._cursor.execute(REPLACED_SESSION, record.key)
+                new.append(record)
             else:
-                values = (record.update_time, *rows.session_metadata(record), log)
-                self._cursor.execute(_SESSION, values)
+                changed.append((*rows.session_metadata(record), log))
+        heads = {(head.key, head.log_id): head for head in changes.put_of(SESSION_HEADS)}
+        if new:
+            self._insert_sessions(new, heads)
+        CHANGED_SESSIONS.run(self._cursor, changed)
+        CHANGED_SESSION_HEADS.run(self._cursor, [self._session_head(head) for head in heads.values()])
 
-    def _insert_session(self, record: SessionRecord) -> None:
-        values = (
-            *record.key,
-            record.log_id,
-            record.ephemeral,
-            record.flow_kind,
-            record.user_id,
-            record.org_id,
-            record.create_time,
-            record.update_time,
-            *rows.session_metadata(record),
+    def _insert_sessions(self, new: list[SessionRecord], heads: dict[Any, SessionHead]) -> None:
+        values = [(*rows.session_binding(record), *rows.session_metadata(record)) for record in new]
+        inserted = NEW_SESSIONS.insert(self._cursor, values)
+        self._numbers.logs.update(
+            {(record.key, record.log_id): log for record, log in zip(new, inserted, strict=True)}
         )
-        log = self._cursor.execute(_NEW_SESSION, values).lastrowid
-        assert log is not None
-        self._numbers.logs[record.key, record.log_id] = log
-        self._cursor.execute(_NEW_SESSION_HEAD, (0, 0, record.create_time, log))
-
-    def _session_heads(self) -> None:
-        heads = self._changes.new_session_heads + self._changes.changed_session_heads
-        _SESSION_HEADS.run(self._cursor, [self._session_head(head) for head in heads])
+        # One that is copied from another store has its head in a later commit.
+        new_heads = [
+            heads.pop(
+                (record.key, record.log_id), SessionHead(record.key, record.log_id, 0, 0, record.create_time)
+            )
+            for record in new
+        ]
+        NEW_SESSION_HEADS.run(self._cursor, [self._session_head(head) for head in new_heads])
 
     def _session_head(self, head: SessionHead) -> Row:
-        return head.sequence, head.turns, head.activity_time, self._numbers.logs[head.key, head.log_id]
+        return (*rows.session_head_values(head), self._numbers.logs[head.key, head.log_id])
 
     def _requests(self) -> None:
-        changes = self._changes
-        if not (changes.new_requests or changes.changed_requests):
-            return
-        swept_later = {
-            RequestKey(record.session.tenant, record.request_id)
-            for record in changes.events
-            if record.event.transient
-        }
-        for record in changes.new_requests:
-            self._insert_request(record)
-        new = [
-            (*self._request_head(record.head, swept_later), self._log_of(record.head))
-            for record in changes.new_requests
+        changes, numbers = self._changes, self._numbers
+        new, changed = changes.new_of(REQUESTS), changes.changed_of(REQUEST_HEADS)
+        swept_later = rows.with_transient_events(changes.events) if new or changed else set()
+        if new:
+            inserted = NEW_REQUESTS.insert(self._cursor, [rows.request_values(record) for record in new])
+            numbers.requests.update(
+                {record.key: number for record, number in zip(new, inserted, strict=True)}
+            )
+            heads = [
+                (*self._request_head(head, swept_later), numbers.logs[head.session, head.session_log_id])
+                for head in (record.head for record in new)
+            ]
+            NEW_REQUEST_HEADS.run(self._cursor, heads)
+        CHANGED_REQUEST_HEADS.run(self._cursor, [self._request_head(head, swept_later) for head in changed])
+        outcomes = [
+            (numbers.requests[outcome.key], *rows.outcome_values(outcome))
+            for outcome in changes.new_of(OUTCOMES)
+            if rows.is_told(outcome)
         ]
-        _NEW_REQUEST_HEADS.run(self._cursor, new)
-        changed = [self._request_head(head, swept_later) for head in changes.changed_requests]
-        _REQUEST_HEADS.run(self._cursor, changed)
-
-    def _insert_request(self, record: RequestRecord) -> None:
-        head = record.head
-        values = (
-            *head.key,
-            head.log_id,
-            head.user_id,
-            record.org_id,
-            head.fingerprint,
-            record.flow_kind,
-            record.action,
-            head.create_time,
-            encode_scopes(record.scopes),
-            record.input,
-        )
-        request = self._cursor.execute(_NEW_REQUEST, values).lastrowid
-        assert request is not None
-        self._numbers.requests[head.key] = request
+        NEW_OUTCOMES.run(self._cursor, outcomes)
 
     def _request_head(self, head: RequestHead, swept_later: set[RequestKey]) -> Row:
-        return (
-            *rows.request_head_values(head),
-            head.key in swept_later,
-            self._numbers.requests[head.key],
-        )
+        return *rows.request_head_values(head), head.key in swept_later, self._numbers.requests[head.key]
 
-    def _log_of(self, head: RequestHead) -> int:
-        return self._numbers.logs[head.session, head.session_log_id]
+    def _turns(self) -> None:
+        changes, logs = self._changes, self._numbers.logs
+        NEW_TURNS.run(self._cursor, [self._turn(turn) for turn in changes.new_of(TURNS)])
+        CHANGED_TURNS.run(self._cursor, [self._turn(turn) for turn in changes.changed_of(TURNS)])
+        for session, log_id, number in changes.removed_of(TURNS):
+            self._cursor.execute(REMOVED_TURN, (logs[session, log_id], number))
 
-    def _outcomes(self) -> None:
-        changes = self._changes
-        ended = [(record.key, record.output, record.failure) for record in changes.new_requests]
-        ended += [(outcome.request, outcome.output, outcome.failure) for outcome in changes.outcomes]
-        values = [
-            (self._numbers.requests[key], output, encode_failure(failure))
-            for key, output, failure in ended
-            if output is not None or failure is not None
-        ]
-        _OUTCOMES.run(self._cursor, values)
+    def _turn(self, turn: TurnRecord) -> Row:
+        session, log_id, number = turn.key
+        request = None
+        if turn.request_id:
+            request = self._request_number(RequestKey(session.tenant, turn.request_id))
+        return request, turn.first, turn.last, self._numbers.logs[session, log_id], number
 
-    def _states(self) -> None:
-        changes = self._changes
-        _NEW_STATES.run(self._cursor, [_state(record) for record in changes.new_states])
-        _STATES.run(self._cursor, [_state(record) for record in changes.changed_states])
-        _REMOVED_STATES.run(self._cursor, [state_key(key) for key in changes.removed_states])
+    def _request_number(self, key: RequestKey) -> int | None:
+        number = self._numbers.requests.get(key)
+        if number is None:  # a turn that is copied from another store: its request is no part of the commit
+            found = self._cursor.execute(REQUEST_NUMBER, key).fetchone()
+            number = None if found is None else found[0]
+        return number
 
     def _events(self) -> None:
         events: list[Row] = []
         items: list[Row] = []
         for record in self._changes.events:
-            log = self._numbers.logs[record.session, record.session_log_id]
-            place = rows.place_of(log, record.session_sequence)
-            request = None
-            if record.request_id:
-                request = self._numbers.requests[RequestKey(record.session.tenant, record.request_id)]
-            events.append(rows.event_values(record, place, request))
-            if record.event.item is not None and record.event.type is EventType.ITEM_DONE:
-                items.append(rows.item_values(record.event.item, place, request))
-        _EVENTS.run(self._cursor, events)
-        _ITEMS.run(self._cursor, items)
+            place = place_of(self._numbers.log_of(record), record.session_sequence)
+            request = self._numbers.request_of(record)
+            events.append((place, *rows.event_values(record, request)))
+            item = rows.item_of(record.event)
+            if item is not None:
+                items.append((place, *rows.item_values(record, item, request)))
+        NEW_EVENTS.run(self._cursor, events)
+        NEW_ITEMS.run(self._cursor, items)
+
+    def _numbered(self, table: Table[Any, Any], numbers: dict[Any, int]) -> None:
+        changes, how = self._changes, NUMBERED[table]
+        new = changes.new_of(table)
+        if new:
+            inserted = how.new.insert(self._cursor, [how.new_values(record) for record in new])
+            numbers.update({record.key: number for record, number in zip(new, inserted, strict=True)})
+        changed = changes.changed_of(table)
+        how.changed.run(self._cursor, [(*how.changed_values(one), numbers[one.key]) for one in changed])
+        how.removed.run(self._cursor, [(numbers[key],) for key in changes.removed_of(table)])
 
     def _processes(self) -> None:
-        _NEW_PROCESSES.run(self._cursor, [_process(record) for record in self._changes.new_processes])
-        _PROCESSES.run(self._cursor, [_process(record) for record in self._changes.changed_processes])
-
-    def _keys(self) -> None:
-        _NEW_KEYS.run(self._cursor, [_key(record) for record in self._changes.new_keys])
-        _KEYS.run(self._cursor, [_key(record) for record in self._changes.replaced_keys])
-
-
-def _state(record: StateRecord) -> Row:
-    return (*rows.state_values(record), *state_key(record.key))
-
-
-def _process(record: ProcessRecord) -> Row:
-    return record.lease, record.renew_time, record.fenced, record.process
-
-
-def _key(record: IdempotencyRecord) -> Row:
-    key = record.key
-    return (
-        record.fingerprint,
-        record.reply,
-        record.expire_time,
-        key.tenant,
-        key.principal,
-        key.method,
-        key.key,
-    )
+        new, changed = self._changes.new_of(PROCESSES), self._changes.changed_of(PROCESSES)
+        NEW_PROCESSES.run(self._cursor, [rows.process_values(record) for record in new])
+        values = [(record.lease, record.renew_time, record.fenced, record.process) for record in changed]
+        CHANGED_PROCESSES.run(self._cursor, values)

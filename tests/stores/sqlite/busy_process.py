@@ -2,7 +2,7 @@
 
 ``add``: adds to one record from four tasks as fast as it goes, then prints what it added and its longest wait.
 ``pairs``: changes two records and a log in one batch, again and again, printing each number once it is acknowledged.
-``hold``: takes the turn, says so, and keeps it.
+``hold``: is the one who writes, says so, and stays it.
 ``open``: opens the store and closes it.
 """
 
@@ -16,7 +16,7 @@ from flowstate_server.model.events import EventType
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.contract.writes import AppendEvents, ChangeState
 from flowstate_server.stores.sqlite import SqliteStore
-from flowstate_server.stores.sqlite.turns import Turns
+from flowstate_server.stores.sqlite.writer_queue import WriterQueue
 from tests.stores.sqlite import batches
 
 
@@ -64,7 +64,7 @@ async def run(path: Path, mode: str, seconds: float) -> None:
 
 def main(path: Path, mode: str, seconds: float) -> None:
     if mode == "hold":
-        with Turns(path):
+        with WriterQueue(path):
             say("held")
             sys.stdin.readline()
     else:

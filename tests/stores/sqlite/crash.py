@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from flowstate_server.stores.sqlite import SqliteStore
@@ -12,9 +12,7 @@ from flowstate_server.stores.sqlite.connection import Connection
 
 def crash_after(store: SqliteStore, statements: int) -> None:
     """The store dies right after that many more statements of its writer; 0: before the next."""
-    writer, reader = store._writer, store._reader
-    assert writer is not None
-    assert reader is not None
+    writer, reader = store.backend.writer, store.backend.reader
     death = _Death(statements, [reader._connection])
     writer._connection = _DyingConnection(writer._connection, death)  # type: ignore[assignment]
 
@@ -75,8 +73,11 @@ class _DyingDriver:
         self._death.statement(lambda: self._cursor.execute(*args))
         return self
 
-    def executemany(self, *args: Any) -> None:
-        self._death.statement(lambda: self._cursor.executemany(*args))
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._cursor)
+
+    def fetchall(self) -> Any:
+        return self._cursor.fetchall()
 
     def fetchone(self) -> Any:
         return self._cursor.fetchone()

@@ -63,8 +63,7 @@ async def test_own_commits_wake_at_once_and_once(store: SqliteStore) -> None:
 async def test_a_cancelled_commit_still_wakes(store: SqliteStore) -> None:
     """Without the group committer: nobody is left to wake the watches but the poller."""
     with store.watch([U1]) as watch:
-        writer = store._writer
-        assert writer is not None
+        writer = store.backend.writer
         topics = encode_topics([U1])
         statement = "INSERT INTO commits (time, topics) VALUES (0, ?)"
         commit = asyncio.create_task(writer.run(lambda cursor: cursor.execute(statement, (topics,)).rowcount))
@@ -134,14 +133,13 @@ async def test_old_commits_are_trimmed_in_batches(
     store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(commit_poller, "TRIM_BATCH", 2)
-    assert store._writer is not None
     for _ in range(5):
         await store.commit(batches.add_one())
     with closing(sqlite3.connect(path)) as database:
-        await commit_poller.trim(store._writer, store._clock)
+        await commit_poller.trim(store.backend.writer, store.backend.clock)
         assert database.execute("SELECT count(*) FROM commits").fetchone() == (5,)
         monkeypatch.setattr(commit_poller, "TRIM_AGE", -1_000_000)
-        await commit_poller.trim(store._writer, store._clock)
+        await commit_poller.trim(store.backend.writer, store.backend.clock)
         assert database.execute("SELECT count(*) FROM commits").fetchone() == (0,)
 
 

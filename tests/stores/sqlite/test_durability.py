@@ -77,8 +77,7 @@ async def limit_pages(store: SqliteStore, pages: int) -> int:
         assert isinstance(limited, int)
         return limited
 
-    assert store._writer is not None
-    return await store._writer.alone(limit)
+    return await store.backend.writer.alone(limit)
 
 
 async def test_cancelled_callers_leave_batches_whole_or_absent_and_the_store_usable(

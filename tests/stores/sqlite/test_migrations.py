@@ -7,6 +7,7 @@ import pytest
 
 from flowstate_server.errors import StoreOpenError
 from flowstate_server.model.scopes import user_scope
+from flowstate_server.stores.contract import tables
 from flowstate_server.stores.sqlite import SqliteStore, migrations
 from flowstate_server.stores.transfer import check_store
 from flowstate_server.testing.store_contract.builders import put
@@ -74,7 +75,9 @@ async def test_a_database_of_an_earlier_schema_opens_keeps_its_data_and_serves(
     await store.open()
     try:
         assert [problem async for problem in check_store(store)] == []
-        assert len(await store.export_sessions(after=None, limit=100)) == SESSIONS
+        assert store.exports is not None
+        found = await store.exports.export(tables.SESSIONS, after=None, limit=100, max_bytes=10**6)
+        assert len(found) == SESSIONS
         before = (await store.load_states([user_scope("gone")]))[user_scope("gone")]
         assert (before.exists, before.version) == (False, 1)
         result = await store.commit((put(user_scope("gone"), {"n": 1}),))

@@ -1,13 +1,25 @@
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from flowstate_server.stores.contract.reads import SessionFilter, SessionPosition
-from flowstate_server.stores.sqlite import loading, migrations, reads, rows, sweeps, writing
-from flowstate_server.stores.sqlite.many_rows import MOST_ROWS
+from flowstate_server.stores.contract.tables import DOCUMENTS, EXPORTED, STATES, Table
+from flowstate_server.stores.sqlite import (
+    blob_pieces,
+    exports,
+    lease_renewal,
+    loading,
+    migrations,
+    reads,
+    sweeps,
+    writing,
+)
+from flowstate_server.stores.sqlite.many_rows import MOST_ROWS, ManyRows
 
 
 @pytest.fixture
@@ -19,7 +31,8 @@ def database(path: Path) -> Iterator[sqlite3.Connection]:
 
 def plan(database: sqlite3.Connection, query: str) -> list[str]:
     """Its steps, of which there are some: a plain INSERT has none, and would pass for well planned."""
-    values = (1,) * query.count("?")
+    numbered = [int(number) for number in re.findall(r"\?(\d+)", query)]
+    values = (1,) * (max(numbered) if numbered else query.count("?"))
     steps = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {query}", values)]
     assert [step for step in steps if step.startswith(("SEARCH", "SCAN"))], query
     # An index made for this one query reads the whole table, but calls itself a search.
@@ -27,44 +40,94 @@ def plan(database: sqlite3.Connection, query: str) -> list[str]:
     return steps
 
 
-HOT = {
-    "session": reads.SESSION,
-    "session with head": reads.HEAD,
-    "request": reads.REQUEST,
-    "request head": rows.REQUEST_HEAD_BY_KEY,
-    "state": reads.STATE,
-    "events": reads.EVENTS,
-    "active": reads.ACTIVE,
-    "unfinished": reads.UNFINISHED,
-    "cancelled": reads.CANCELLED,
-    "load session": loading._SESSION,
-    "load state": loading._STATE,
-    "load state head": loading._STATE_HEAD,
-    "load process": loading._PROCESS,
-    "load idempotency key": loading._KEY,
-    "update session": writing._SESSION,
-    "replace session": writing._REPLACED,
-    "sweep a request": sweeps._OF_REQUEST,
-    "sweep ended": sweeps._ENDED,
-    "sweep outside": sweeps._OUTSIDE,
-    "sweep keys": sweeps._KEYS,
-}
+def statements(*modules: ModuleType) -> dict[str, str]:
+    """All that change or read rows; what begins with ``_`` is part of one."""
+    return {
+        f"{module.__name__.rpartition('.')[2]}.{name}": text
+        for module in modules
+        for name, text in vars(module).items()
+        if not name.startswith("_")
+        and isinstance(text, str)
+        and text.startswith(("SELECT ", "UPDATE ", "DELETE "))
+    }
 
 
-@pytest.mark.parametrize("name", HOT)
+STATEMENTS = statements(blob_pieces, exports, lease_renewal, loading, reads, sweeps, writing)
+
+SMALL = {"reads.PROCESSES", "reads.NEWEST_TIME", "sweeps.PROCESSES", "sweeps.COMMITS"}
+"""They scan the processes, of which there are few, or the newest or oldest commits."""
+
+STEPS = ("SEARCH", "LIST SUBQUERY", "SCALAR SUBQUERY", "COMPOUND QUERY", "LEFT-MOST SUBQUERY", "UNION ALL")
+
+
+@pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - SMALL))
 def test_it_searches_by_index_and_sorts_nothing(database: sqlite3.Connection, name: str) -> None:
-    for step in plan(database, HOT[name]):
-        assert step.startswith(("SEARCH", "LIST SUBQUERY", "USING INDEX")), step
+    for step in plan(database, STATEMENTS[name]):
+        assert step.startswith(STEPS), step
+
+
+@pytest.mark.parametrize(
+    ("query", "step"),
+    [
+        (reads.DOCUMENTS_UP, "SEARCH d USING INDEX documents_by_key (key>? AND key<?)"),
+        (reads.DOCUMENTS_DOWN, "SEARCH d USING INDEX documents_by_key (key>? AND key<?)"),
+        (reads.SESSION_EVENTS, "SEARCH e USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+        (reads.REQUEST_EVENTS, "SEARCH e USING INDEX events_by_request (request=? AND sequence>?)"),
+        (reads.TURN_ITEMS, "SEARCH u USING PRIMARY KEY (log=? AND number>?)"),
+        (reads.TURN_ITEMS, "SEARCH i USING INDEX items_by_request (request=?)"),
+        (reads.TURN_ITEMS, "SEARCH i USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+        (reads.OPEN_IN_SESSION, "SEARCH h USING INDEX request_heads_open (log=?)"),
+        (reads.RUNNING, "SEARCH h USING INDEX request_heads_of_process (process=?)"),
+        (reads.CANCELLED, "SEARCH h USING INDEX request_heads_of_process (process=?)"),
+        (sweeps.DOCUMENTS, "SEARCH documents USING COVERING INDEX documents_by_expiry"),
+    ],
+)
+def test_it_reads_what_it_gives_and_nothing_else(database: sqlite3.Connection, query: str, step: str) -> None:
+    steps = plan(database, query)
+    assert any(found.startswith(step) for found in steps), steps
+
+
+def test_every_exported_table_is_described() -> None:
+    assert exports.DESCRIPTIONS.keys() == set(EXPORTED)
+
+
+@pytest.mark.parametrize("table", EXPORTED, ids=lambda table: table.name)
+def test_an_export_goes_on_by_key_and_sorts_nothing(
+    database: sqlite3.Connection, table: Table[object, object]
+) -> None:
+    steps = plan(database, exports.DESCRIPTIONS[table].query)
+    assert all(step.startswith("SEARCH") for step in steps), steps
+    assert ">(" in steps[0] or ">?" in steps[0], steps
+
+
+def test_an_export_of_events_starts_within_a_session(database: sqlite3.Connection) -> None:
+    steps = plan(database, exports.EVENT_QUERY)
+    assert steps[:2] == [
+        "SEARCH s USING INDEX sessions_by_id ((tenant,session_id)>(?,?))",
+        "SEARCH e USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+    ]
 
 
 MANY = {
-    "update session heads": (writing._SESSION_HEADS, 4),
-    "update request heads": (writing._REQUEST_HEADS, 8),
-    "update states": (writing._STATES, 10),
-    "remove states": (writing._REMOVED_STATES, 4),
-    "update processes": (writing._PROCESSES, 4),
-    "replace idempotency keys": (writing._KEYS, 7),
+    "find requests that are there": (loading.PRESENT_REQUESTS, 2),
+    "find documents that are there": (loading.PRESENT_DOCUMENTS, 1),
+    "update sessions": (writing.CHANGED_SESSIONS, 8),
+    "update session heads": (writing.CHANGED_SESSION_HEADS, 5),
+    "update request heads": (writing.CHANGED_REQUEST_HEADS, 9),
+    "update turns": (writing.CHANGED_TURNS, 5),
+    "update processes": (writing.CHANGED_PROCESSES, 4),
+    "update states": (writing.NUMBERED[STATES].changed, 9),
+    "remove states": (writing.NUMBERED[STATES].removed, 1),
+    "update documents": (writing.NUMBERED[DOCUMENTS].changed, 8),
+    "remove documents": (writing.NUMBERED[DOCUMENTS].removed, 1),
 }
+
+
+def test_all_that_write_many_rows_are_known() -> None:
+    named = [one for one in [*vars(writing).values(), *vars(loading).values()] if isinstance(one, ManyRows)]
+    numbered = [one for how in writing.NUMBERED.values() for one in (how.changed, how.removed)]
+    changing = [one for one in [*named, *numbered] if "INSERT" not in one._text]
+    assert {id(statement) for statement, _ in MANY.values()} == {id(one) for one in changing}
 
 
 @pytest.mark.parametrize("count", [1, 3, MOST_ROWS])
@@ -77,15 +140,9 @@ def test_many_rows_are_each_searched_by_index(database: sqlite3.Connection, name
     assert [step for step in steps if step.startswith("SEARCH")], steps
 
 
-def test_turns_are_found_by_index_and_only_their_items_sorted(database: sqlite3.Connection) -> None:
-    steps = plan(database, reads.TURNS)
-    assert all(step.startswith("SEARCH") or step == "USE TEMP B-TREE FOR ORDER BY" for step in steps), steps
-    assert "request_heads_of_turn (log=? AND turn>?)" in steps[0]
-
-
 def test_trimming_reads_the_oldest_commits_only(database: sqlite3.Connection) -> None:
     """It scans by rowid, up to its limit."""
-    assert "USE TEMP B-TREE" not in " ".join(plan(database, sweeps._COMMITS))
+    assert "USE TEMP B-TREE" not in " ".join(plan(database, sweeps.COMMITS))
 
 
 @pytest.mark.parametrize(

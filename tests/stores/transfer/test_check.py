@@ -14,11 +14,11 @@ from tests.support.filled_store import fill
 
 BROKEN = {
     "its log has not": "DELETE FROM events WHERE place = (SELECT max(e.place) FROM events e JOIN request_heads h"
-    " ON h.request = e.request WHERE h.status > 0 AND e.sequence = h.sequence)",
-    "its log has ended, it has not": "UPDATE request_heads SET status = 0, turn = 0 WHERE request ="
-    " (SELECT max(request) FROM request_heads WHERE status > 0)",
+    " ON h.request = e.request WHERE h.open = 0 AND e.sequence = h.sequence)",
+    "its log has ended, it has not": "UPDATE request_heads SET status = 0, open = 1 WHERE request ="
+    " (SELECT max(request) FROM request_heads WHERE open = 0)",
     "its counter only to": "UPDATE session_heads SET sequence = 1 WHERE sequence > 4",
-    "turns, ": "UPDATE session_heads SET turns = turns + 1 WHERE log = 3",
+    "its counter goes only to": "UPDATE session_heads SET turns = turns - 1 WHERE turns > 0",
     "runs on a process that is not there": "DELETE FROM processes",
     "it is no JSON": "UPDATE states SET text = X'7B' WHERE id = 'ada'",
     "it is no JSON object": "UPDATE states SET text = X'5B5D' WHERE id = 'ada'",

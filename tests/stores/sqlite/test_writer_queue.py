@@ -5,7 +5,7 @@ from pathlib import Path
 
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.sqlite import SqliteStore
-from flowstate_server.stores.sqlite.turns import Turns
+from flowstate_server.stores.sqlite.writer_queue import WriterQueue
 from tests.stores.sqlite import batches
 from tests.stores.sqlite.processes import busy_process, go, heard
 
@@ -24,20 +24,20 @@ async def test_of_four_busy_processes_none_waits_over_a_second(store: SqliteStor
     assert states[user_scope("u1")].state["n"] == sum(report["added"] for report in reports)
 
 
-async def test_a_dead_process_gives_its_turn_back(store: SqliteStore, path: Path) -> None:
-    async with busy_process(path, "hold") as holder:
+async def test_a_dead_process_gives_its_place_back(store: SqliteStore, path: Path) -> None:
+    async with busy_process(path, "hold", 60) as holder:
         assert await heard(holder) == "held"
         commit = asyncio.create_task(store.commit(batches.add_one()))
         await asyncio.wait([commit], timeout=0.05)
         assert not commit.done()
-        await store.get_session(batches.SESSION)  # readers take no turns
+        await store.get_session(batches.SESSION)  # readers do not queue
         holder.kill()
         result = await commit
     assert result.results[0].version == 1
 
 
-def test_two_holders_in_one_process_take_turns_too(path: Path) -> None:
-    one, other = Turns(path), Turns(path)
+def test_two_in_one_process_queue_too(path: Path) -> None:
+    one, other = WriterQueue(path), WriterQueue(path)
     order: list[str] = []
 
     def second() -> None:

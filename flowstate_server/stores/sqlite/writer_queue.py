@@ -1,7 +1,7 @@
-"""Whose turn it is to write.
+"""Who writes next.
 
 SQLite's own lock is polled: a busy writer starves the other processes for seconds. Two locked files beside the database
-make a queue of it: ``gate`` lets one process at a time wait for ``turn``. The kernel frees both when a process dies.
+make a queue of it: ``next`` lets one at a time wait for ``writer``. The kernel frees both when a process dies.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ else:
     from fcntl import LOCK_EX, LOCK_UN, flock
 
 
-class Turns:
-    """One process's place in the queue; a context manager that blocks its thread until the turn comes.
+class WriterQueue:
+    """One place in the queue; a context manager that blocks its thread until it may write.
 
-    Windows has no ``flock``: there the first process keeps the turn, and a second one is refused.
+    Windows has no ``flock``: there the first process keeps the place, and a second one is refused.
     """
 
     def __init__(self, database: Path) -> None:
         self._database = database
-        self._gate = _open(database, "gate")
+        self._next = _open(database, "next")
         try:
-            self._turn = _open(database, "turn")
+            self._writer = _open(database, "writer")
         except BaseException:
-            os.close(self._gate)
+            os.close(self._next)
             raise
         self._keep_on_windows()
 
     def close(self) -> None:
-        os.close(self._gate)
-        os.close(self._turn)
+        os.close(self._next)
+        os.close(self._writer)
 
     if sys.platform == "win32":
 
@@ -49,7 +49,7 @@ class Turns:
 
         def _keep_on_windows(self) -> None:
             try:
-                msvcrt.locking(self._turn, msvcrt.LK_NBLCK, 1)
+                msvcrt.locking(self._writer, msvcrt.LK_NBLCK, 1)
             except OSError as error:
                 self.close()
                 problem = f"{self._database} is in use, and Windows can't share it between processes"
@@ -59,17 +59,17 @@ class Turns:
 
         def __enter__(self) -> Self:
             try:
-                flock(self._gate, LOCK_EX)
+                flock(self._next, LOCK_EX)
                 try:
-                    flock(self._turn, LOCK_EX)
+                    flock(self._writer, LOCK_EX)
                 finally:
-                    flock(self._gate, LOCK_UN)
+                    flock(self._next, LOCK_UN)
             except OSError as error:
-                raise StoreUnavailableError() from error
+                raise StoreUnavailableError from error
             return self
 
         def __exit__(self, *_: object) -> None:
-            flock(self._turn, LOCK_UN)
+            flock(self._writer, LOCK_UN)
 
         def _keep_on_windows(self) -> None:
             pass

@@ -1,0 +1,48 @@
+"""Pieces of blobs, in a table beside the others."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from flowstate_server.stores.contract.blobs import BlobPieces, PieceKey
+from flowstate_server.stores.sqlite.reader import Reader
+from flowstate_server.stores.sqlite.writer import Writer
+
+PUT = "INSERT OR REPLACE INTO blob_pieces (blob, number, piece) VALUES (?, ?, ?)"
+READ = "SELECT piece FROM blob_pieces WHERE blob = ? AND number = ?"
+DELETE = "DELETE FROM blob_pieces WHERE rowid IN (SELECT rowid FROM blob_pieces WHERE blob = ? LIMIT ?)"
+LIST = "SELECT blob, number FROM blob_pieces WHERE (blob, number) > (?, ?) ORDER BY blob, number LIMIT ?"
+
+
+class SqlitePieces(BlobPieces):
+    """Each is written in a transaction of its own, between two groups."""
+
+    def __init__(self, writer: Writer, reader: Reader) -> None:
+        self._writer = writer
+        self._reader = reader
+
+    async def put(self, key: PieceKey, piece: bytes) -> None:
+        await self._writer.run(_changed, PUT, *key, piece)
+
+    async def read(self, key: PieceKey) -> bytes | None:
+        return await self._reader.run(_read, key)
+
+    async def delete(self, blob: str, *, limit: int) -> int:
+        return await self._writer.run(_changed, DELETE, blob, limit)
+
+    async def list(self, *, after: PieceKey | None, limit: int) -> Sequence[PieceKey]:
+        return await self._reader.run(_list, after or PieceKey("", 0), limit)
+
+
+def _changed(cursor: sqlite3.Cursor, statement: str, *values: object) -> int:
+    return cursor.execute(statement, values).rowcount
+
+
+def _read(cursor: sqlite3.Cursor, key: PieceKey) -> bytes | None:
+    row = cursor.execute(READ, key).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def _list(cursor: sqlite3.Cursor, after: PieceKey, limit: int) -> list[PieceKey]:
+    return [PieceKey(*row) for row in cursor.execute(LIST, (*after, limit))]
