@@ -110,13 +110,15 @@ class Connections:
     @asynccontextmanager
     async def fresh(self, seconds: float) -> AsyncIterator[Any]:
         """A connection that was not there before. Errors are the driver's."""
-        connection = await asyncpg.connect(
-            **self._options() | {"timeout": seconds, "command_timeout": seconds}
-        )
+        connection = await self.connect(seconds)
         try:
             yield connection
         finally:
             connection.terminate()
+
+    async def connect(self, seconds: float) -> Any:
+        """A connection that is the caller's, on any event loop, and bounded by ``seconds`` in all it does."""
+        return await asyncpg.connect(**self._options() | {"timeout": seconds, "command_timeout": seconds})
 
     async def fetch(self, query: str, *arguments: object) -> list[Any]:
         """The rows of one statement, which is one snapshot with every commit acknowledged before.
