@@ -76,7 +76,8 @@ class MemoryBackend(Backend):
     """No lock: every read, and every group, is one function that the event loop does not interrupt."""
 
     def __init__(self) -> None:
-        tables, clock = Tables(), ForwardClock()
+        self.tables = tables = Tables()
+        clock = ForwardClock()
         self._ports = Ports(
             groups=_Groups(tables, clock),
             reads=_Reads(tables, clock),
