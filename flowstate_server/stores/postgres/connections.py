@@ -26,8 +26,13 @@ WORKING = 4
 _BOUNDS = {"idle_in_transaction_session_timeout": "5s", "lock_timeout": "8s"}
 
 # Statements are planned once for all arguments, perhaps while their tables are empty: without these the plan would be
-# to read a whole table, and would stay so while the table grows.
-_PLANNING = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"}
+# to read a whole table, or to sort a whole range for a page of it, and would stay so while the table grows.
+_PLANNING = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "jit": "off",
+}
 
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 

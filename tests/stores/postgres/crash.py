@@ -14,10 +14,15 @@ from flowstate_server.stores.postgres.group_storage import PostgresStorage
 
 def crash_after(store: PostgresStore, statements: int) -> None:
     """The store dies right after that many more statements of its groups; 0: before the next."""
+    groups = groups_of(store)
+    groups._connections = _DyingConnections(groups._connections, statements)  # type: ignore[assignment]
+
+
+def groups_of(store: PostgresStore) -> PostgresStorage:
     assert store._ports is not None
     groups = store._ports.groups
     assert isinstance(groups, PostgresStorage)
-    groups._connections = _DyingConnections(groups._connections, statements)  # type: ignore[assignment]
+    return groups
 
 
 class _DyingConnections:
