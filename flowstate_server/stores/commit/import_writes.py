@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from flowstate_server.model.events import EventRecord
-from flowstate_server.model.records import Outcome, RequestRecord
+from flowstate_server.model.records import Outcome, RequestRecord, TurnRecord
 from flowstate_server.model.scopes import RequestKey
 from flowstate_server.stores.commit.working_set import WorkingSet
 from flowstate_server.stores.contract.tables import (
@@ -38,6 +38,7 @@ def need_imported(write: ImportRecords, needs: Needs) -> None:
         needs.update(SESSIONS, [head.key for head in write.records])
     elif table is TURNS:
         needs.update(SESSIONS, {turn.key.session for turn in write.records})
+        needs.update(REQUEST_HEADS, {key for turn in write.records if (key := _request_of_turn(turn))})
         needs.update(TURNS, [turn.key for turn in write.records])
     else:
         needs.update(table, [table.key_of(record) for record in write.records])
@@ -79,6 +80,10 @@ def _put_request(work: WorkingSet, request: RequestRecord) -> None:
     if request.head.status.ended:
         work.outcomes.put(request.key, Outcome(request.key, request.output, request.failure, request.reason))
     work.requests.put(request.key, request.head)
+
+
+def _request_of_turn(turn: TurnRecord) -> RequestKey | Any:
+    return RequestKey(turn.key.session.tenant, turn.request_id) if turn.request_id else None
 
 
 def _request_of(event: EventRecord) -> RequestKey | Any:

@@ -52,12 +52,15 @@ class CommitPoller:
         self._newest = 0
         self._missing: dict[int, float] = {}  # numbers, and when each was first missed
         self._own: set[int] = set()
+        self._closed = False
 
     async def start(self) -> None:
         await self._begin()
         self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._trim())]
 
     async def close(self) -> None:
+        # A connection that is dead silently fails when it is given back, in place of the cancellation.
+        self._closed = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -72,7 +75,7 @@ class CommitPoller:
 
     async def _follow(self) -> None:
         failed = False
-        while True:
+        while not self._closed:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(BACK_OFF if failed else INTERVAL):
                     await self._asked.wait()
@@ -132,7 +135,7 @@ class CommitPoller:
             self._hub.wake_all()
 
     async def _trim(self) -> None:
-        while True:
+        while not self._closed:
             await asyncio.sleep(TRIM_INTERVAL)
             with contextlib.suppress(FlowStateError, Conflict):
                 await trim(self._connections)

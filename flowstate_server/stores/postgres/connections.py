@@ -26,8 +26,13 @@ WORKING = 4
 _BOUNDS = {"idle_in_transaction_session_timeout": "5s", "lock_timeout": "8s"}
 
 # Statements are planned once for all arguments, perhaps while their tables are empty: without these the plan would be
-# to read a whole table, and would stay so while the table grows.
-_PLANNING = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"}
+# to read a whole table, or to sort a whole range for a page of it, and would stay so while the table grows.
+_PLANNING = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "jit": "off",
+}
 
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 
@@ -110,13 +115,15 @@ class Connections:
     @asynccontextmanager
     async def fresh(self, seconds: float) -> AsyncIterator[Any]:
         """A connection that was not there before. Errors are the driver's."""
-        connection = await asyncpg.connect(
-            **self._options() | {"timeout": seconds, "command_timeout": seconds}
-        )
+        connection = await self.connect(seconds)
         try:
             yield connection
         finally:
             connection.terminate()
+
+    async def connect(self, seconds: float) -> Any:
+        """A connection that is the caller's, on any event loop, and bounded by ``seconds`` in all it does."""
+        return await asyncpg.connect(**self._options() | {"timeout": seconds, "command_timeout": seconds})
 
     async def fetch(self, query: str, *arguments: object) -> list[Any]:
         """The rows of one statement, which is one snapshot with every commit acknowledged before.

@@ -2,126 +2,172 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar, cast
 
-from flowstate_server.model.events import EventRecord
-from flowstate_server.model.records import (
-    IdempotencyKey,
-    IdempotencyRecord,
-    RequestRecord,
-    StateRecord,
-)
-from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
-from flowstate_server.stores.contract.exporting import StoredSession
+from flowstate_server.model.documents import encode_key
+from flowstate_server.model.events import EventKey
+from flowstate_server.model.records import TurnKey
+from flowstate_server.model.scopes import RequestKey, SessionKey
+from flowstate_server.stores.contract.backend import Exports
 from flowstate_server.stores.contract.pages import understood
-from flowstate_server.stores.postgres import rows
+from flowstate_server.stores.contract.tables import (
+    DOCUMENTS,
+    EVENTS,
+    PROCESSES,
+    REQUESTS,
+    SESSION_HEADS,
+    SESSIONS,
+    STATES,
+    TURNS,
+    Table,
+)
 from flowstate_server.stores.postgres.connections import Connections
-from flowstate_server.stores.tables.numbers import ITEM_DONE, Row, scope_key, state_key
+from flowstate_server.stores.postgres.reads import (
+    EVENT,
+    EVENT_BYTES,
+    EVENTS_FROM,
+    OUTCOMES_FROM,
+    SESSIONS_FROM,
+    event_record,
+)
+from flowstate_server.stores.tables import rows
+from flowstate_server.stores.tables.numbers import Row, scope_key, state_key
+
+Key = TypeVar("Key")
+Record = TypeVar("Record")
 
 
-def _page(columns: str, source: str, key: str, size: str) -> str:
-    """Rows behind a key, given by the first arguments, as far as their number and their bytes, the last two, allow."""
+class _Export(NamedTuple):
+    """``query`` has the parts of a key, then the limits of a page, as its parameters; it is given ``first`` where
+    there is no key yet."""
+
+    query: str
+    first: Row
+    place: Callable[[Any], Row]
+    key_of: Callable[[Row], Any]
+    record_of: Callable[[Row], Any]
+
+
+def _page(names: str, source: str, key: str, size: str = "0") -> str:
+    """Rows behind a key, as far as their number and their bytes allow."""
     width = key.count(",") + 1
     place = ", ".join(f"${number}" for number in range(1, width + 1))
+    return _bounded(names, f"{source} AND ({key}) > ({place})", key, size, width)
+
+
+def _page_of_logs(table: str, number: str, names: str, rest: str, size: str = "0") -> str:
+    """As :func:`_page`, of rows that lie in the logs of sessions. Each log is read on its own, so that no more logs are
+    looked at than the page needs."""
+    source = (
+        "(SELECT s.tenant, s.session_id, s.log_id, x.* FROM (SELECT * FROM flowstate.sessions WHERE NOT replaced"
+        " AND (tenant, session_id) >= ($1, $2) ORDER BY tenant, session_id) s CROSS JOIN LATERAL"
+        f" (SELECT * FROM flowstate.{table} WHERE log = s.log AND {number} >"
+        " CASE WHEN s.tenant = $1 AND s.session_id = $2 THEN $3 ELSE 0 END"
+        f" ORDER BY {number} LIMIT $4) x ORDER BY s.tenant, s.session_id, x.{number} LIMIT $4) {rest}"
+    )
+    letter = rest[0]
+    key = f"{letter}.tenant, {letter}.session_id, {letter}.{number}"
+    return _bounded(f"{letter}.tenant, {letter}.session_id, {letter}.log_id, {names}", source, key, size, 3)
+
+
+def _bounded(names: str, source: str, key: str, size: str, width: int) -> str:
     return (
-        f"SELECT * FROM (SELECT {columns}, row_number() OVER by_key AS number, sum({size}) OVER by_key AS size"
-        f" FROM {source} AND ({key}) > ({place}) WINDOW by_key AS (ORDER BY {key}) ORDER BY {key} LIMIT ${width + 1}) p"
-        f" WHERE number = 1 OR size <= ${width + 2} ORDER BY number"
+        f"SELECT * FROM (SELECT {names}, row_number() OVER by_key AS place, sum({size}) OVER by_key AS bytes"
+        f" FROM {source} WINDOW by_key AS (ORDER BY {key}) ORDER BY {key} LIMIT ${width + 1}) p"
+        f" WHERE place = 1 OR bytes <= ${width + 2} ORDER BY place"
     )
 
 
-SESSIONS = (
-    f"SELECT {rows.SESSION}, {rows.SESSION_HEAD} FROM flowstate.sessions s"
-    " JOIN flowstate.session_heads h ON h.log = s.log"
-    " WHERE NOT s.replaced AND (s.tenant, s.session_id) > ($1, $2) ORDER BY s.tenant, s.session_id LIMIT $3"
-)
-REQUESTS = _page(
-    f"{rows.REQUEST_HEAD}, {rows.REQUEST_REST}, r.input, o.output, o.failure",
-    f"{rows.REQUEST_HEAD_FROM} LEFT JOIN flowstate.outcomes o ON o.request = r.request WHERE NOT s.replaced",
-    "r.tenant, r.request_id",
-    "octet_length(r.input) + coalesce(octet_length(o.output), 0)",
-)
-EVENTS = (
-    "SELECT session_sequence, sequence, type, audiences, transient, time, block_path, payload, item_index,"
-    " kind, item_audiences, item_id, role, name, content, request_id FROM"
-    f" (SELECT {rows.EVENT}, i.item_index, i.kind, i.audiences AS item_audiences, i.item_id, i.role, i.name,"
-    " i.content, r.request_id, row_number() OVER by_place AS number,"
-    " sum(octet_length(e.payload) + coalesce(octet_length(i.content), 0)) OVER by_place AS size"
-    " FROM (SELECT * FROM flowstate.events WHERE log = (SELECT log FROM flowstate.sessions"
-    " WHERE tenant = $1 AND session_id = $2 AND NOT replaced AND log_id = $3) AND session_sequence > $4"
-    " ORDER BY session_sequence LIMIT $5) e LEFT JOIN flowstate.requests r ON r.request = e.request"
-    " LEFT JOIN flowstate.items i"
-    f" ON e.type = {ITEM_DONE} AND i.log = e.log AND i.session_sequence = e.session_sequence"
-    " WINDOW by_place AS (ORDER BY e.session_sequence)) p WHERE number = 1 OR size <= $6 ORDER BY number"
-)
-STATES = _page(
-    rows.STATE,
-    "flowstate.states t WHERE true",
-    "t.kind, t.tenant, t.id, t.flow_kind",
-    "octet_length(t.text)",
-)
-KEYS = _page(
-    rows.IDEMPOTENCY,
-    "flowstate.idempotency_keys i WHERE true",
-    "i.tenant, i.principal, i.method, i.key",
-    "octet_length(i.reply)",
-)
+def _session_key(row: Row) -> SessionKey:
+    return SessionKey(*row[:2])
 
 
-async def sessions(connections: Connections, after: SessionKey | None, limit: int) -> list[StoredSession]:
-    found = await connections.fetch(SESSIONS, *(after or ("", "")), limit)
-    return [*understood(found, lambda row: SessionKey(*row[:2]), _stored_session)]
+def _head_of_session(row: Row) -> Any:
+    return rows.session_head(_session_key(row), row[2], row[3:])
 
 
-async def requests(
-    connections: Connections, after: RequestKey | None, limit: int, max_bytes: int
-) -> list[RequestRecord]:
-    found = await connections.fetch(REQUESTS, *(after or ("", "")), limit, max_bytes)
-    return [*understood(found, lambda row: RequestKey(*row[2:4]), _request)]
+EXPORTS: dict[Table[Any, Any], _Export] = {
+    PROCESSES: _Export(
+        _page(rows.PROCESS, "flowstate.processes p WHERE true", "p.process"),
+        ("",),
+        lambda key: (key,),
+        lambda row: row[0],
+        rows.process_record,
+    ),
+    SESSIONS: _Export(
+        _page(rows.SESSION, "flowstate.sessions s WHERE NOT s.replaced", "s.tenant, s.session_id"),
+        ("", ""),
+        tuple,
+        _session_key,
+        rows.session_record,
+    ),
+    SESSION_HEADS: _Export(
+        _page(
+            f"s.tenant, s.session_id, s.log_id, {rows.SESSION_HEAD}",
+            f"{SESSIONS_FROM} WHERE NOT s.replaced",
+            "s.tenant, s.session_id",
+        ),
+        ("", ""),
+        tuple,
+        _session_key,
+        _head_of_session,
+    ),
+    REQUESTS: _Export(
+        _page(
+            rows.REQUEST,
+            f"{OUTCOMES_FROM} WHERE NOT s.replaced",
+            "r.tenant, r.request_id",
+            "octet_length(r.input) + coalesce(octet_length(o.output), 0)",
+        ),
+        ("", ""),
+        tuple,
+        lambda row: RequestKey(*row[2:4]),
+        rows.whole_request,
+    ),
+    EVENTS: _Export(
+        _page_of_logs("events", "session_sequence", EVENT, f"e {EVENTS_FROM}", EVENT_BYTES),
+        ("", "", 0),
+        lambda key: (*key.session, key.session_sequence),
+        lambda row: EventKey(_session_key(row), row[4]),
+        lambda row: event_record(row[3:], _session_key(row), row[2]),
+    ),
+    TURNS: _Export(
+        _page_of_logs(
+            "turns", "number", rows.TURN, "u LEFT JOIN flowstate.requests r ON r.request = u.request"
+        ),
+        ("", "", 0),
+        lambda key: (*key.session, key.number),
+        lambda row: TurnKey(_session_key(row), row[2], row[3]),
+        lambda row: rows.turn_record(row[3:], _session_key(row), row[2]),
+    ),
+    STATES: _Export(
+        _page(rows.STATE, "flowstate.states t WHERE true", rows.STATE_KEY, "octet_length(t.text)"),
+        (0, "", "", ""),
+        state_key,
+        lambda row: scope_key(row[:4]),
+        rows.state_record,
+    ),
+    DOCUMENTS: _Export(
+        _page(rows.DOCUMENT, "flowstate.documents d WHERE true", "d.key", "octet_length(d.text)"),
+        (b"",),
+        lambda key: (encode_key(key),),
+        lambda row: row[0],
+        rows.document,
+    ),
+}
 
 
-async def events(
-    connections: Connections, session: SessionKey, log_id: str, after: int, limit: int, max_bytes: int
-) -> list[EventRecord]:
-    found = await connections.fetch(EVENTS, *session, log_id, after, limit, max_bytes)
-    records = understood(
-        found,
-        lambda row: row["session_sequence"],
-        lambda row: rows.event_record(tuple(row), session, log_id, row["request_id"] or ""),
-    )
-    return [*records]
+class PostgresExports(Exports):
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
 
-
-async def states(
-    connections: Connections, after: ScopeKey | None, limit: int, max_bytes: int
-) -> list[StateRecord]:
-    beyond = (0, "", "", "") if after is None else state_key(after)
-    found = await connections.fetch(STATES, *beyond, limit, max_bytes)
-    records = understood(
-        found, lambda row: scope_key(row[:4]), lambda row: rows.state_record(_without_place(row))
-    )
-    return [*records]
-
-
-async def idempotency_keys(
-    connections: Connections, after: IdempotencyKey | None, limit: int, max_bytes: int
-) -> list[IdempotencyRecord]:
-    beyond = ("", "", "", "") if after is None else rows.idempotency_key(after)
-    found = await connections.fetch(KEYS, *beyond, limit, max_bytes)
-    return [rows.idempotency_record(_without_place(row)) for row in found]
-
-
-def _stored_session(row: Any) -> StoredSession:
-    values = tuple(row)
-    record = rows.session_record(values[: rows.SESSION_WIDTH])
-    return StoredSession(record, rows.session_head(record.key, record.log_id, values[rows.SESSION_WIDTH :]))
-
-
-def _request(row: Any) -> RequestRecord:
-    *values, input, output, failure = _without_place(row)
-    return rows.request_record(tuple(values), input, output, failure)
-
-
-def _without_place(row: Any) -> Row:
-    """Without the two columns that bound the page."""
-    return tuple(row)[:-2]
+    async def export(
+        self, table: Table[Key, Record], *, after: Key | None, limit: int, max_bytes: int
+    ) -> Sequence[Record]:
+        export = EXPORTS[table]
+        beyond = export.first if after is None else export.place(after)
+        found = await self._connections.fetch(export.query, *beyond, limit, max_bytes)
+        # The last two columns have bounded the page.
+        records = understood([tuple(row)[:-2] for row in found], export.key_of, export.record_of)
+        return cast("list[Record]", [*records])

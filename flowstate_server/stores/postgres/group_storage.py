@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 from flowstate_server.stores.contract.backend import Conflict, Group, GroupStorage
-from flowstate_server.stores.contract.watch import Topic, WatchHub
+from flowstate_server.stores.contract.watch import Topic
 from flowstate_server.stores.postgres.commit_notifier import CommitNotifier
 from flowstate_server.stores.postgres.commit_poller import CommitPoller
 from flowstate_server.stores.postgres.connections import Connections, let_go
@@ -24,18 +25,16 @@ class PostgresStorage(GroupStorage):
         self,
         connections: Connections,
         clock: StoreClock,
-        hub: WatchHub,
         poller: CommitPoller,
         notifier: CommitNotifier,
     ) -> None:
         self._connections = connections
         self._clock = clock
-        self._hub = hub
         self._poller = poller
         self._notifier = notifier
         self._writer = Writer()
 
-    async def run(self, group: Group) -> None:
+    async def run(self, group: Group) -> Iterable[Topic]:
         with translating():
             try:
                 written, topics = await self._attempt(group)
@@ -45,12 +44,11 @@ class PostgresStorage(GroupStorage):
                     written, topics = await self._attempt(group)
                 except _LostBeforeCommitError as again:
                     raise again.error from None
-        if written is None:
-            return
-        self._poller.skip(written.commit)
-        self._hub.wake(topics)
-        if topics:
-            self._notifier.tell(written.commit)
+        if written is not None:
+            self._poller.skip(written.commit)
+            if topics:
+                self._notifier.tell(written.commit)
+        return topics
 
     async def _attempt(self, group: Group) -> tuple[Written | None, list[Topic]]:
         async with self._connections.working() as connection:
@@ -74,11 +72,13 @@ class PostgresStorage(GroupStorage):
             ready = await loader.load(group)
             self._clock.seen(loader.loaded.time)
             changes = group.decide(loader.loaded, ready)
-            await loader.look_again(group)
+            absent = loader.absent(group, changes)
             if changes.empty:
+                if absent:
+                    await loader.look_again(absent)
                 await connection.execute("ROLLBACK", timeout=self._connections.begin_seconds)
                 return None, []
-            written = await self._writer.write(connection, changes, loader.numbers)
+            written = await self._writer.write(connection, changes, loader.numbers, absent)
         except BaseException as error:
             await self._roll_back(connection, error)
             raise

@@ -2,84 +2,131 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flowstate_server.model.clock import Micros
-from flowstate_server.model.records import StateHead
-from flowstate_server.model.scopes import ScopeKey
+from flowstate_server.model.documents import decode_key, encoded_bounds
+from flowstate_server.model.scopes import RequestKey
 from flowstate_server.stores.contract.backend import LOAD_LIMIT, Conflict, Group
 from flowstate_server.stores.contract.pages import understood_one
-from flowstate_server.stores.contract.tables import Loaded, Needs
-from flowstate_server.stores.postgres import rows
-from flowstate_server.stores.postgres.statements import arrays, columns, together
-from flowstate_server.stores.tables.numbers import Row, scope_key, state_key
+from flowstate_server.stores.contract.tables import (
+    DOCUMENTS,
+    LOCKED,
+    PROCESSES,
+    REQUEST_HEADS,
+    REQUESTS,
+    SESSION_HEADS,
+    SESSIONS,
+    STATE_HEADS,
+    STATES,
+    TURNS,
+    Changes,
+    Loaded,
+    Needs,
+    Table,
+)
+from flowstate_server.stores.postgres.statements import (
+    KEYS,
+    TIME,
+    any_of,
+    columns,
+    together,
+    unnested,
+)
+from flowstate_server.stores.tables import rows
+from flowstate_server.stores.tables.numbers import Row, scope_key
 
 LARGE = 16 * 1024
 """Bytes over which a document is read on its own, once it is known to be within the limit of a group."""
 
-TIME = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS time"
+Absent = dict[Table[Any, Any], list[Any]]
+"""Keys that were looked for in vain, by table."""
+
+
+def _unless_large(names: str, text: str) -> str:
+    """Of a table with documents: its size, and the columns ``names`` without ``text`` if that is large."""
+    small = f"CASE WHEN octet_length({text}) <= {LARGE} THEN {text} END AS text"
+    return f"octet_length({text}) AS size, {names.removesuffix(text)}{small}"
+
 
 # What to lock is found first, as an array. A row that was changed while its lock was awaited is evaluated once more by
 # Postgres, alone, and a join with a subquery or with unnest may lose it then.
 _SESSIONS = (
     f"SELECT s.log, {rows.SESSION_HEAD}, {rows.SESSION} FROM flowstate.sessions s"
-    " JOIN flowstate.session_heads h ON h.log = s.log WHERE NOT s.replaced AND s.log = ANY (ARRAY"
-    "(SELECT x.log FROM {sessions} AS k(tenant, session_id) JOIN flowstate.sessions x"
-    " ON x.tenant = k.tenant AND x.session_id = k.session_id AND NOT x.replaced"
-    " UNION ALL SELECT p.log FROM {requests} AS k(tenant, request_id) JOIN flowstate.requests r"
-    " ON r.tenant = k.tenant AND r.request_id = k.request_id"
-    " JOIN flowstate.request_heads q ON q.request = r.request JOIN flowstate.sessions o ON o.log = q.log"
-    " JOIN flowstate.sessions p ON p.tenant = o.tenant AND p.session_id = o.session_id AND NOT p.replaced))"
-    " ORDER BY s.tenant, s.session_id FOR UPDATE OF s, h"
+    " JOIN flowstate.session_heads c ON c.log = s.log WHERE NOT s.replaced AND s.log = ANY (ARRAY({logs}))"
+    " ORDER BY s.tenant, s.session_id FOR UPDATE OF s, c"
 )
-_REQUESTS = (
-    f"SELECT {rows.REQUEST_HEAD} FROM flowstate.request_heads h JOIN flowstate.requests r ON r.request = h.request"
-    " JOIN flowstate.sessions s ON s.log = h.log WHERE h.request = ANY (ARRAY"
-    "(SELECT x.request FROM {requests} AS k(tenant, request_id) JOIN flowstate.requests x"
-    " ON x.tenant = k.tenant AND x.request_id = k.request_id))"
-    " ORDER BY r.tenant, r.request_id FOR UPDATE OF h"
+_LOGS = "SELECT x.log FROM {sessions}"
+_LOGS_OF_REQUESTS = (
+    "SELECT p.log FROM {requests} JOIN flowstate.request_heads q ON q.request = x.request"
+    " JOIN flowstate.sessions o ON o.log = q.log"
+    " JOIN flowstate.sessions p ON p.tenant = o.tenant AND p.session_id = o.session_id AND NOT p.replaced"
 )
-_STATES = (
-    f"SELECT t.state, octet_length(t.text) AS size, {rows.STATE_KEY}, t.version, t.incarnation, t.present,"
-    f" t.create_time, t.update_time, CASE WHEN octet_length(t.text) <= {LARGE} THEN t.text END AS text"
-    " FROM flowstate.states t WHERE t.state = ANY (ARRAY"
-    "(SELECT x.state FROM {states} AS k(kind, tenant, id, flow_kind) JOIN flowstate.states x"
-    " ON x.kind = k.kind AND x.tenant = k.tenant AND x.id = k.id AND x.flow_kind = k.flow_kind))"
-    " ORDER BY t.kind, t.tenant, t.id, t.flow_kind FOR UPDATE OF t"
-)
-_PROCESSES = (
-    f"SELECT {rows.PROCESS} FROM flowstate.processes WHERE process = ANY ({{processes}})"
-    " ORDER BY process FOR UPDATE"
-)
-_KEYS = (
-    f"SELECT i.number, {rows.IDEMPOTENCY} FROM flowstate.idempotency_keys i WHERE i.number = ANY (ARRAY"
-    "(SELECT x.number FROM {keys} AS k(tenant, principal, method, key) JOIN flowstate.idempotency_keys x"
-    " ON x.tenant = k.tenant AND x.principal = k.principal AND x.method = k.method AND x.key = k.key))"
-    " ORDER BY i.tenant, i.principal, i.method, i.key FOR UPDATE OF i"
-)
-# What was committed while the locks were awaited is not in the snapshot. Whatever is created meets a unique key then;
-# what was only looked for, by a batch that read a state or was refused, is looked for again once the locks are held.
-_APPEARED = (
-    "SELECT EXISTS (SELECT 1 FROM {states} AS k(kind, tenant, id, flow_kind) JOIN flowstate.states t"
-    " ON t.kind = k.kind AND t.tenant = k.tenant AND t.id = k.id AND t.flow_kind = k.flow_kind)"
-    " OR EXISTS (SELECT 1 FROM {sessions} AS k(tenant, session_id) JOIN flowstate.sessions s"
-    " ON s.tenant = k.tenant AND s.session_id = k.session_id AND NOT s.replaced)"
-    " OR EXISTS (SELECT 1 FROM {requests} AS k(tenant, request_id) JOIN flowstate.requests r"
-    " ON r.tenant = k.tenant AND r.request_id = k.request_id)"
-    " OR EXISTS (SELECT 1 FROM flowstate.processes WHERE process = ANY ({processes}))"
-    " OR EXISTS (SELECT 1 FROM {keys} AS k(tenant, principal, method, key) JOIN flowstate.idempotency_keys i"
-    " ON i.tenant = k.tenant AND i.principal = k.principal AND i.method = k.method AND i.key = k.key)"
-).format(
-    states=arrays(1, ("smallint", "text", "text", "text")),
-    sessions=arrays(5, ("text",) * 2),
-    requests=arrays(7, ("text",) * 2),
-    processes="$9::text[]",
-    keys=arrays(10, ("text",) * 4),
-)
-_DOCUMENTS = f"SELECT {rows.STATE} FROM flowstate.states t WHERE t.state = ANY ($1::bigint[])"
+_LOCKS = {
+    REQUEST_HEADS: (
+        f"SELECT {rows.REQUEST_HEAD} FROM flowstate.request_heads h JOIN flowstate.requests r ON r.request = h.request"
+        " JOIN flowstate.sessions s ON s.log = h.log WHERE h.request = ANY (ARRAY(SELECT x.request FROM {found}))"
+        " ORDER BY r.tenant, r.request_id FOR UPDATE OF h"
+    ),
+    STATES: (
+        f"SELECT t.state, {_unless_large(rows.STATE, 't.text')}"
+        " FROM flowstate.states t WHERE t.state = ANY (ARRAY(SELECT x.state FROM {found}))"
+        " ORDER BY t.kind, t.tenant, t.id, t.flow_kind FOR UPDATE OF t"
+    ),
+    PROCESSES: (
+        f"SELECT {rows.PROCESS} FROM flowstate.processes p"
+        " WHERE p.process = ANY (ARRAY(SELECT x.process FROM {found})) ORDER BY p.process FOR UPDATE OF p"
+    ),
+    DOCUMENTS: (
+        f"SELECT d.document, {_unless_large(rows.DOCUMENT, 'd.text')}"
+        " FROM flowstate.documents d WHERE d.document = ANY (ARRAY(SELECT x.document FROM {found}))"
+        " ORDER BY d.key FOR UPDATE OF d"
+    ),
+}
+_LARGE: dict[Table[Any, Any], tuple[str, Callable[[Row], Any]]] = {
+    STATES: (
+        f"SELECT {rows.STATE} FROM flowstate.states t WHERE t.state = ANY ($1::bigint[])",
+        rows.state_record,
+    ),
+    DOCUMENTS: (
+        f"SELECT {rows.DOCUMENT} FROM flowstate.documents d WHERE d.document = ANY ($1::bigint[])",
+        rows.document,
+    ),
+}
 
-_SESSION, _REQUEST, _STATE, _PROCESS, _KEY, _TIME = range(6)
-_TEXTS: dict[tuple[bool, ...], str] = {}
+
+def _ranges(first: int, order: str) -> str:
+    return (
+        f"SELECT k.number, d.document, {rows.DOCUMENT} FROM {unnested(first, 'number, low, high, most', 'k')}"
+        " CROSS JOIN LATERAL (SELECT * FROM flowstate.documents WHERE key >= k.low AND key < k.high"
+        f" AND present AND (expire_time = 0 OR expire_time > $1) ORDER BY key {order} LIMIT k.most) d"
+        f" ORDER BY k.number, d.key {order}"
+    )
+
+
+# What is not locked by itself, but by something that all who write there lock as well: read once all locks are held,
+# by a statement that sees what was committed while they were awaited.
+PROTECTED = together(
+    (
+        (0, _ranges(2, "ASC")),
+        (1, _ranges(6, "DESC")),
+        (
+            2,
+            f"SELECT {rows.REQUEST_HEAD} FROM flowstate.request_heads h"
+            " JOIN flowstate.requests r ON r.request = h.request JOIN flowstate.sessions s ON s.log = h.log"
+            " WHERE h.open AND h.log = ANY ($10::bigint[]) ORDER BY r.create_time, h.request",
+        ),
+        (
+            3,
+            f"SELECT u.log, {rows.TURN} FROM {unnested(11, 'log, number', 'k')}"
+            " JOIN flowstate.turns u ON u.log = k.log AND u.number = k.number"
+            " LEFT JOIN flowstate.requests r ON r.request = u.request",
+        ),
+    )
+)
+_TIME_PART = len(LOCKED)
+_load_texts: dict[tuple[Table[Any, Any], ...], str] = {}
 
 
 class Loader:
@@ -89,149 +136,180 @@ class Loader:
         self.loaded = Loaded(latest)
         self.numbers = rows.Numbers()
         self._connection = connection
-        self._sizes: dict[ScopeKey, int] = {}
-        self._large: set[ScopeKey] = set()
+        self._needs = Needs()
+        self._sizes: dict[Any, int] = {}
+        self._large: dict[Table[Any, Any], dict[Any, int]] = {table: {} for table in _LARGE}
 
     async def load(self, group: Group) -> int:
         """Lock and load; returns how many batches are ready, those whose documents are within the limit."""
-        needs = group.needs
+        needs = self._needs = group.needs
         text, values = load_query(needs)
+        take = (self._session, self._request, self._state, self._process, self._document, self._time)
         for part, row in await self._connection.fetch(text, *values):
-            if part == _SESSION:
-                self._session(row)
-            elif part == _REQUEST:
-                self._request(row)
-            elif part == _STATE:
-                self._state(row, needs)
-            elif part == _PROCESS:
-                record = rows.process_record(row)
-                self.loaded.processes[record.process] = record
-            elif part == _KEY:
-                key = rows.idempotency_record(row[1:])
-                self.loaded.idempotency_keys[key.key] = key
-                self.numbers.idempotency_keys[key.key] = row[0]
-            else:
-                self.loaded.time = max(self.loaded.time, row[0])
-        return await self._documents(group) if self._large else len(group)
+            take[part](row)
+        if needs.ranges or needs.open_requests or needs.of(TURNS):
+            await self._load_protected(needs)
+        if any(self._large.values()):
+            return await self._load_large(group)
+        return len(group)
 
-    async def look_again(self, group: Group) -> None:
+    def absent(self, group: Group, changes: Changes) -> Absent:
+        """What the group has looked for in vain, as far as its changes depend on that.
+
+        The statement that loads may have waited for locks, and what was committed meanwhile it does not see. Whatever
+        the group inserts meets a unique key then; all else has to be looked for again.
+        """
+        looked: Absent = {}
+        for table in LOCKED if group.refused else (STATES, DOCUMENTS):
+            missing = _needed(self._needs, table) - self._found(table)
+            if missing:
+                made: Table[Any, Any] = REQUESTS if table is REQUEST_HEADS else table
+                missing -= {made.key_of(record) for record in changes.new_of(made)}
+                if missing:
+                    looked[table] = list(missing)
+        return looked
+
+    async def look_again(self, absent: Absent) -> None:
         """
         Raises:
             Conflict: what the group looked for in vain has been committed since.
         """
-        loaded, needs = self.loaded, group.needs
-        waited = loaded.sessions or loaded.requests or self.numbers.states or loaded.processes
-        if not waited and not loaded.idempotency_keys:
-            return
-        absent = Needs(states=(needs.states | needs.state_heads) - self.numbers.states.keys())
-        if group.refused:
-            absent.sessions = needs.sessions - loaded.sessions.keys()
-            absent.requests = needs.requests - loaded.requests.keys()
-            absent.processes = needs.processes - loaded.processes.keys()
-            absent.idempotency_keys = needs.idempotency_keys - loaded.idempotency_keys.keys()
-        if absent != Needs():
-            [(appeared,)] = await self._connection.fetch(_APPEARED, *_columns_of(absent))
-            if appeared:
-                raise Conflict
+        values = [array for table, keys in absent.items() for array in KEYS[table].values(keys)]
+        [(appeared,)] = await self._connection.fetch(f"SELECT {any_of(absent, 1)}", *values)
+        if appeared:
+            raise Conflict
+
+    def _found(self, table: Table[Any, Any]) -> Any:
+        if table is STATES:
+            return self.numbers.states.keys()
+        if table is DOCUMENTS:
+            return self.numbers.documents.keys()
+        return self.loaded.of(table).keys()
 
     def _session(self, row: Row) -> None:
-        log, sequence, turns, activity_time, *record = row
-        values = tuple(record)
-        session = understood_one(rows.session_key(values), values, rows.session_record)
-        self.loaded.sessions[session.key] = session
-        self.loaded.session_heads[session.key] = rows.session_head(
-            session.key, session.log_id, (sequence, turns, activity_time)
-        )
-        self.numbers.logs[session.key, session.log_id] = log
+        width = rows.SESSION_HEAD_WIDTH + 1
+        session = understood_one(rows.session_key(row[width:]), row[width:], rows.session_record)
+        self.loaded.of(SESSIONS)[session.key] = session
+        head = rows.session_head(session.key, session.log_id, row[1:width])
+        self.loaded.of(SESSION_HEADS)[session.key] = head
+        self.numbers.logs[session.key, session.log_id] = row[0]
 
     def _request(self, row: Row) -> None:
-        head = rows.request_head(row)
-        self.loaded.requests[head.key] = head
+        head = understood_one(RequestKey(*row[2:4]), row, rows.request_head)
+        self.loaded.of(REQUEST_HEADS)[head.key] = head
+        self._number(head, row)
+
+    def _number(self, head: Any, row: Row) -> None:
         self.numbers.requests[head.key] = row[0]
         self.numbers.logs[head.session, head.session_log_id] = row[1]
 
-    def _state(self, row: Row, needs: Needs) -> None:
+    def _state(self, row: Row) -> None:
         number, size, *values = row
         key = scope_key(tuple(values[:4]))
         self.numbers.states[key] = number
-        if key in needs.state_heads:
-            version, incarnation, present = values[4:7]
-            self.loaded.state_heads[key] = StateHead(key, version, incarnation, present)
-        if key in needs.states:
+        if key in self._needs.of(STATE_HEADS):
+            self.loaded.of(STATE_HEADS)[key] = rows.state_head(tuple(values))
+        if key in self._needs.of(STATES):
             self._sizes[key] = size
             if size > LARGE:
-                self._large.add(key)
+                self._large[STATES][key] = number
             else:
-                self.loaded.states[key] = rows.state_record(tuple(values))
+                self.loaded.of(STATES)[key] = understood_one(key, tuple(values), rows.state_record)
 
-    async def _documents(self, group: Group) -> int:
+    def _process(self, row: Row) -> None:
+        record = rows.process_record(row)
+        self.loaded.of(PROCESSES)[record.process] = record
+
+    def _document(self, row: Row) -> None:
+        number, size, *values = row
+        key = decode_key(values[0])
+        self.numbers.documents[key] = number
+        self._sizes[key] = size
+        if size > LARGE:
+            self._large[DOCUMENTS][key] = number
+        else:
+            self.loaded.of(DOCUMENTS)[key] = rows.document(tuple(values))
+
+    def _time(self, row: Row) -> None:
+        self.loaded.time = max(self.loaded.time, row[0])
+
+    async def _load_protected(self, needs: Needs) -> None:
+        loaded, logs = self.loaded, self.numbers.logs
+        ranges = list(needs.ranges)
+        loaded.ranges = {which: [] for which in ranges}
+        loaded.open_requests = {session: [] for session in needs.open_requests}
+        turns = {(logs[key[:2]], key.number): key for key in needs.of(TURNS) if key[:2] in logs}
+        bounds: tuple[list[Row], list[Row]] = ([], [])
+        for number, which in enumerate(ranges):
+            bounds[which.descending].append((number, *encoded_bounds(which), which.limit))
+        sessions = [loaded.of(SESSIONS)[key] for key in needs.open_requests if key in loaded.of(SESSIONS)]
+        values = [
+            loaded.time,
+            *columns(bounds[False], 4),
+            *columns(bounds[True], 4),
+            [logs[session.key, session.log_id] for session in sessions],
+            *columns(list(turns), 2),
+        ]
+        for part, row in await self._connection.fetch(PROTECTED, *values):
+            if part < 2:
+                document = understood_one(row[2], row[2:], rows.document)
+                self.numbers.documents[document.key] = row[1]
+                loaded.ranges[ranges[row[0]]].append(document)
+            elif part == 2:
+                head = understood_one(RequestKey(*row[2:4]), row, rows.request_head)
+                loaded.open_requests[head.session].append(head)
+                self._number(head, row)
+            else:
+                key = turns[row[0], row[1]]
+                loaded.of(TURNS)[key] = rows.turn_record(row[1:], key.session, key.log_id)
+
+    async def _load_large(self, group: Group) -> int:
         """Read the large documents of the batches that are ready."""
-        asked: set[ScopeKey] = set()
+        asked: set[Any] = set()
         size = ready = 0
         while ready < len(group) and size <= LOAD_LIMIT:
-            keys = group.needs_of(ready).states - asked
+            needs = group.needs_of(ready)
+            keys = (needs.of(STATES) | needs.of(DOCUMENTS)) - asked
             size += sum(self._sizes.get(key, 0) for key in keys)
             asked |= keys
             ready += 1
-        wanted = [self.numbers.states[key] for key in asked & self._large]
-        for row in await self._connection.fetch(_DOCUMENTS, wanted):
-            record = rows.state_record(tuple(row))
-            self.loaded.states[record.key] = record
+        for table, (query, record_of) in _LARGE.items():
+            wanted = [number for key, number in self._large[table].items() if key in asked]
+            if wanted:
+                for row in await self._connection.fetch(query, wanted):
+                    record = understood_one(row[0], tuple(row), record_of)
+                    self.loaded.of(table)[record.key] = record
         return ready
 
 
-def _columns_of(absent: Needs) -> list[Any]:
-    return [
-        *columns([state_key(key) for key in absent.states], 4),
-        *columns(list(absent.sessions), 2),
-        *columns(list(absent.requests), 2),
-        list(absent.processes),
-        *columns([rows.idempotency_key(key) for key in absent.idempotency_keys], 4),
-    ]
+def _needed(needs: Needs, table: Table[Any, Any]) -> set[Any]:
+    return needs.of(STATES) | needs.of(STATE_HEADS) if table is STATES else needs.of(table)
 
 
 def load_query(needs: Needs) -> tuple[str, list[Any]]:
     """The statement that loads ``needs``, and its values."""
-    heads = needs.state_heads - needs.states
-    chosen = (
-        bool(needs.sessions),
-        bool(needs.requests),
-        bool(needs.states or heads),
-        bool(needs.processes),
-        bool(needs.idempotency_keys),
-    )
-    values: list[Any] = []
-    if chosen[_SESSION] or chosen[_REQUEST]:
-        values += columns(list(needs.sessions), 2)
-        values += columns(list(needs.requests), 2)
-    if chosen[_STATE]:
-        values += columns([state_key(key) for key in (*needs.states, *heads)], 4)
-    if chosen[_PROCESS]:
-        values.append(list(needs.processes))
-    if chosen[_KEY]:
-        values += columns([rows.idempotency_key(key) for key in needs.idempotency_keys], 4)
-    text = _TEXTS.get(chosen)
+    wanted = [(table, keys) for table in LOCKED if (keys := _needed(needs, table))]
+    values = [array for table, keys in wanted for array in KEYS[table].values(keys)]
+    chosen = tuple([table for table, _ in wanted])
+    text = _load_texts.get(chosen)
     if text is None:
-        text = _TEXTS[chosen] = _compose(*chosen)
+        text = _load_texts[chosen] = _compose(chosen)
     return text, values
 
 
-def _compose(sessions: bool, requests: bool, states: bool, processes: bool, keys: bool) -> str:
+def _compose(chosen: tuple[Table[Any, Any], ...]) -> str:
     queries: list[tuple[int, str]] = []
+    logs: list[str] = []
     first = 1
-    if sessions or requests:
-        names = {"sessions": arrays(first, ("text",) * 2), "requests": arrays(first + 2, ("text",) * 2)}
-        queries.append((_SESSION, _SESSIONS.format(**names)))
-        if requests:
-            queries.append((_REQUEST, _REQUESTS.format(**names)))
-        first += 4
-    if states:
-        types = ("smallint", "text", "text", "text")
-        queries.append((_STATE, _STATES.format(states=arrays(first, types))))
-        first += 4
-    if processes:
-        queries.append((_PROCESS, _PROCESSES.format(processes=f"${first}::text[]")))
-        first += 1
-    if keys:
-        queries.append((_KEY, _KEYS.format(keys=arrays(first, ("text",) * 4))))
-    return together([*queries, (_TIME, TIME)])
+    for table in chosen:
+        found = KEYS[table].found(first)
+        first += KEYS[table].width
+        if table is SESSIONS:
+            logs.append(_LOGS.format(sessions=found))
+            continue
+        if table is REQUEST_HEADS:
+            logs.append(_LOGS_OF_REQUESTS.format(requests=found))
+        queries.append((LOCKED.index(table), _LOCKS[table].format(found=found)))
+    if logs:
+        queries.insert(0, (0, _SESSIONS.format(logs=" UNION ALL ".join(logs))))
+    return together([*queries, (_TIME_PART, TIME)])

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from flowstate_server.model.clock import Micros
+from flowstate_server.model.documents import Document, DocumentKey, DocumentRange, encoded_bounds
+from flowstate_server.model.events import LogHead
 from flowstate_server.model.items import ItemRecord
 from flowstate_server.model.records import (
     ProcessRecord,
     RequestHead,
     RequestRecord,
-    SessionHead,
     SessionRecord,
     StateRecord,
 )
-from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
+from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
+from flowstate_server.stores.contract.backend import Reads
 from flowstate_server.stores.contract.pages import those_understood, understood, understood_one
 from flowstate_server.stores.contract.reads import (
     EventPage,
@@ -23,120 +26,221 @@ from flowstate_server.stores.contract.reads import (
     SessionFilter,
     SessionPosition,
 )
-from flowstate_server.stores.postgres import rows
 from flowstate_server.stores.postgres.connections import Connections
-from flowstate_server.stores.postgres.loading import TIME
-from flowstate_server.stores.postgres.statements import arrays, columns, together
-from flowstate_server.stores.tables.numbers import ITEM_DONE, Row, state_key
-
-SESSION = (
-    f"SELECT {rows.SESSION} FROM flowstate.sessions s"
-    " WHERE s.tenant = $1 AND s.session_id = $2 AND NOT s.replaced"
+from flowstate_server.stores.postgres.statements import (
+    DOCUMENT_KEYS,
+    STATE_KEYS,
+    TIME,
+    page,
+    together,
 )
-REQUEST = (
-    f"SELECT {rows.REQUEST_HEAD}, {rows.REQUEST_REST}, r.input, o.output, o.failure FROM {rows.REQUEST_HEAD_FROM}"
-    " LEFT JOIN flowstate.outcomes o ON o.request = r.request WHERE r.tenant = $1 AND r.request_id = $2"
+from flowstate_server.stores.postgres.store_clock import StoreClock
+from flowstate_server.stores.tables import rows
+from flowstate_server.stores.tables.numbers import ITEM_DONE, Row
+
+SESSIONS_FROM = "flowstate.sessions s JOIN flowstate.session_heads c ON c.log = s.log"
+REQUESTS_FROM = (
+    "flowstate.request_heads h JOIN flowstate.requests r ON r.request = h.request"
+    " JOIN flowstate.sessions s ON s.log = h.log"
 )
-_STATE_TYPES = ("smallint", "text", "text", "text")
-
-
-def _states(first: int) -> str:
-    return (
-        f"SELECT {rows.STATE} FROM {arrays(first, _STATE_TYPES)} AS k(kind, tenant, id, flow_kind)"
-        " JOIN flowstate.states t"
-        " ON t.kind = k.kind AND t.tenant = k.tenant AND t.id = k.id AND t.flow_kind = k.flow_kind"
-    )
-
-
-STATES = _states(1)
-
-EVENT_PAGE = (
-    f"SELECT {rows.EVENT}, i.item_index, i.kind, i.audiences AS item_audiences, i.item_id, i.role, i.name, i.content,"
-    " count(*) OVER () AS found, row_number() OVER by_sequence AS number,"
-    " sum(octet_length(e.payload) + coalesce(octet_length(i.content), 0)) OVER by_sequence AS size"
-    " FROM (SELECT * FROM flowstate.events WHERE request = (SELECT request FROM flowstate.requests"
-    " WHERE tenant = $1 AND request_id = $2) AND sequence > $3 ORDER BY sequence LIMIT $4 + 1) e"
-    " LEFT JOIN flowstate.items i"
+OUTCOMES_FROM = f"{REQUESTS_FROM} LEFT JOIN flowstate.outcomes o ON o.request = r.request"
+EVENTS_FROM = (
+    "LEFT JOIN flowstate.requests r ON r.request = e.request LEFT JOIN flowstate.items i"
     f" ON e.type = {ITEM_DONE} AND i.log = e.log AND i.session_sequence = e.session_sequence"
-    " WINDOW by_sequence AS (ORDER BY e.sequence)"
 )
-EVENTS = together(
+EVENT = f"r.request_id, e.session_sequence, {rows.EVENT}, {rows.ITEM}"
+EVENT_BYTES = "octet_length(e.payload) + coalesce(octet_length(i.content), 0)"
+_THIS_SESSION = "s.tenant = $1 AND s.session_id = $2 AND NOT s.replaced"
+_THIS_REQUEST = "r.tenant = $1 AND r.request_id = $2"
+_LOG = f"SELECT s.log FROM flowstate.sessions s WHERE {_THIS_SESSION}"
+
+SESSION = f"SELECT {rows.SESSION} FROM flowstate.sessions s WHERE {_THIS_SESSION}"
+REQUEST = f"SELECT {rows.REQUEST} FROM {OUTCOMES_FROM} WHERE {_THIS_REQUEST}"
+STATES = f"SELECT {rows.STATE} FROM {STATE_KEYS.found(1, 't')}"
+DOCUMENTS = together(((0, f"SELECT {rows.DOCUMENT} FROM {DOCUMENT_KEYS.found(1, 'd')}"), (1, TIME)))
+
+
+def _document_page(order: str) -> str:
+    # A window can't be asked for in an order that is given as a parameter, nor an index be followed in one.
+    source = (
+        f"(SELECT * FROM flowstate.documents WHERE key >= $1 AND key < $2 AND present"
+        f" AND (expire_time = 0 OR expire_time > greatest($5, ({TIME}))) ORDER BY key {order} LIMIT $3) d"
+    )
+    return page(rows.DOCUMENT, source, f"d.key {order}", "octet_length(d.text)", "$3", "$4")
+
+
+DOCUMENTS_FORWARD = _document_page("ASC")
+DOCUMENTS_BACKWARD = _document_page("DESC")
+
+
+def _event_page(log: str, sequence: str) -> str:
+    source = (
+        f"(SELECT * FROM flowstate.events WHERE {log} AND {sequence} > $3 ORDER BY {sequence} LIMIT $4 + 1) e"
+        f" {EVENTS_FROM}"
+    )
+    return page(EVENT, source, f"e.{sequence}", EVENT_BYTES, "$4", "$5")
+
+
+EVENTS_OF_REQUEST = together(
     (
-        (
-            0,
-            f"SELECT {rows.REQUEST_HEAD} FROM {rows.REQUEST_HEAD_FROM} WHERE r.tenant = $1 AND r.request_id = $2",
-        ),
-        # Documents are read of the rows that are left only.
+        (0, f"SELECT {rows.REQUEST_HEAD} FROM {REQUESTS_FROM} WHERE {_THIS_REQUEST}"),
         (
             1,
-            "SELECT session_sequence, sequence, type, audiences, transient, time, block_path, payload, item_index,"
-            f" kind, item_audiences, item_id, role, name, content, found FROM ({EVENT_PAGE}) p"
-            " WHERE number = 1 OR (number <= $4 AND size <= $5) ORDER BY number",
+            _event_page(
+                f"request = (SELECT r.request FROM flowstate.requests r WHERE {_THIS_REQUEST})", "sequence"
+            ),
         ),
+    )
+)
+EVENTS_OF_SESSION = together(
+    (
+        (0, f"SELECT {rows.SESSION}, {rows.SESSION_HEAD} FROM {SESSIONS_FROM} WHERE {_THIS_SESSION}"),
+        (1, _event_page(f"log = ({_LOG})", "session_sequence")),
     )
 )
 TURNS = (
-    f"SELECT i.session_sequence, i.time, r.request_id, {rows.ITEM} FROM flowstate.sessions s"
-    " JOIN flowstate.session_heads c ON c.log = s.log"
-    " JOIN flowstate.request_heads h ON h.log = s.log AND h.turn > 0 AND h.turn > c.turns - $4"
-    " JOIN flowstate.items i ON i.request = h.request JOIN flowstate.requests r ON r.request = h.request"
-    " WHERE s.tenant = $1 AND s.session_id = $2 AND NOT s.replaced AND s.log_id = $3 ORDER BY i.session_sequence"
+    f"SELECT i.session_sequence, i.time, r.request_id, u.number, {rows.ITEM}"
+    f" FROM (SELECT * FROM flowstate.turns WHERE log = ({_LOG} AND s.log_id = $3) ORDER BY number DESC LIMIT $4) u"
+    " LEFT JOIN flowstate.requests r ON r.request = u.request CROSS JOIN LATERAL"
+    " (SELECT * FROM flowstate.items WHERE request = u.request UNION ALL"
+    " SELECT * FROM flowstate.items WHERE u.request IS NULL AND log = u.log"
+    " AND session_sequence BETWEEN u.first AND u.last) i ORDER BY u.number, i.item_index, i.session_sequence"
 )
 PROJECTION = together(
     (
-        (
-            0,
-            f"SELECT {rows.SESSION}, {rows.SESSION_HEAD} FROM flowstate.sessions s"
-            " JOIN flowstate.session_heads h ON h.log = s.log"
-            " WHERE s.tenant = $1 AND s.session_id = $2 AND NOT s.replaced",
-        ),
+        (0, f"SELECT {rows.SESSION}, {rows.SESSION_HEAD} FROM {SESSIONS_FROM} WHERE {_THIS_SESSION}"),
         (
             1,
-            f"SELECT {rows.REQUEST_HEAD} FROM {rows.REQUEST_HEAD_FROM} WHERE h.status = 0 AND h.log ="
-            " (SELECT log FROM flowstate.sessions WHERE tenant = $1 AND session_id = $2 AND NOT replaced)"
+            f"SELECT {rows.REQUEST_HEAD} FROM {REQUESTS_FROM} WHERE h.open AND h.log = ({_LOG})"
             " ORDER BY r.create_time, h.request",
         ),
-        (2, _states(3)),
-        (3, TIME),
+        (2, f"SELECT {rows.STATE} FROM {STATE_KEYS.found(3, 't')}"),
+        (3, f"SELECT {rows.DOCUMENT} FROM {DOCUMENT_KEYS.found(3 + STATE_KEYS.width, 'd')}"),
+        (4, TIME),
     )
 )
-UNFINISHED = (
-    f"SELECT {rows.REQUEST_HEAD}, {rows.REQUEST_REST} FROM {rows.REQUEST_HEAD_FROM}"
+OPEN_REQUESTS = (
+    f"SELECT {rows.REQUEST_HEAD}, {rows.REQUEST_REST} FROM {REQUESTS_FROM}"
     " WHERE h.status = 0 AND h.process = $1 ORDER BY h.request LIMIT $2"
 )
 CANCELLED = (
-    f"SELECT {rows.REQUEST_HEAD} FROM {rows.REQUEST_HEAD_FROM}"
+    f"SELECT {rows.REQUEST_HEAD} FROM {REQUESTS_FROM}"
     " WHERE h.status = 0 AND h.process = $1 AND h.cancel_reason IS NOT NULL ORDER BY h.request"
 )
-PROCESSES = f"SELECT {rows.PROCESS} FROM flowstate.processes ORDER BY process"
+PROCESSES = f"SELECT {rows.PROCESS} FROM flowstate.processes p ORDER BY p.process"
 
 
-async def time(connections: Connections) -> Micros:
-    [(found,)] = await connections.fetch(TIME)
-    return int(found)
+class PostgresReads(Reads):
+    def __init__(self, connections: Connections, clock: StoreClock) -> None:
+        self._connections = connections
+        self._clock = clock
 
+    async def time(self) -> Micros:
+        [(found,)] = await self._fetch(TIME)
+        return self._clock.seen(int(found))
 
-async def get_session(connections: Connections, key: SessionKey) -> SessionRecord | None:
-    for row in await connections.fetch(SESSION, *key):
-        return understood_one(key, tuple(row), rows.session_record)
-    return None
+    async def get_session(self, key: SessionKey) -> SessionRecord | None:
+        for row in await self._fetch(SESSION, *key):
+            return understood_one(key, row, rows.session_record)
+        return None
 
+    async def list_sessions(
+        self, which: SessionFilter, *, limit: int, after: SessionPosition | None
+    ) -> Sequence[ListedSession]:
+        listed: list[ListedSession] = []
+        while True:
+            query, values = sessions_query(which, limit, after)
+            found = await self._fetch(query, *values)
+            listed += those_understood(found, rows.session_key, _listed)
+            if len(listed) >= limit or len(found) < limit:
+                return listed[:limit]
+            after = rows.listed_place(found[-1])
 
-async def list_sessions(
-    connections: Connections, which: SessionFilter, limit: int, after: SessionPosition | None
-) -> list[ListedSession]:
-    listed: list[ListedSession] = []
-    while True:
-        query, values = sessions_query(which, limit, after)
-        found = [tuple(row) for row in await connections.fetch(query, *values)]
-        listed += those_understood(found, rows.session_key, _listed)
-        if len(listed) >= limit or len(found) < limit:
-            return listed[:limit]
-        after = rows.listed_place(found[-1])
+    async def get_request(self, key: RequestKey) -> RequestRecord | None:
+        for row in await self._fetch(REQUEST, *key):
+            return understood_one(key, row, rows.whole_request)
+        return None
 
+    async def load_states(self, keys: Iterable[ScopeKey]) -> dict[ScopeKey, StateRecord]:
+        states = {key: StateRecord(key) for key in keys}
+        for row in await self._fetch(STATES, *STATE_KEYS.values(states)):
+            record = rows.state_record(row)
+            states[record.key] = record
+        return states
 
-def _listed(row: Row) -> ListedSession:
-    return ListedSession(rows.session_record(row[: rows.SESSION_WIDTH]), row[rows.SESSION_WIDTH])
+    async def load_documents(self, keys: Iterable[DocumentKey]) -> dict[DocumentKey, Document]:
+        *found, (_, (time,)) = await self._fetch(DOCUMENTS, *DOCUMENT_KEYS.values(keys))
+        return _existing([rows.document(row) for _, row in found], self._clock.seen(time))
+
+    async def read_documents(self, which: DocumentRange, *, max_bytes: int) -> Sequence[Document]:
+        query = DOCUMENTS_BACKWARD if which.descending else DOCUMENTS_FORWARD
+        bounds = encoded_bounds(which)
+        found = await self._fetch(query, *bounds, which.limit, max_bytes, self._clock.latest)
+        return [*understood(found, lambda row: row[0], lambda row: rows.document(row[:-3]))]
+
+    async def read_events(self, log: LogKey, *, after: int, limit: int, max_bytes: int) -> EventPage | None:
+        of_request = isinstance(log, RequestKey)
+        query = EVENTS_OF_REQUEST if of_request else EVENTS_OF_SESSION
+        found = await self._fetch(query, *log, after, limit, max_bytes)
+        if not found or found[0][0] != 0:
+            return None
+        (_, first), *rest = found
+        if of_request:
+            request = understood_one(log, first, rows.request_head)
+            return _event_page_of(
+                log, rest, rows.request_log_head(request), request.session, request.session_log_id
+            )
+        session = understood_one(log, first[: rows.SESSION_WIDTH], rows.session_record)
+        counters = rows.session_head(session.key, session.log_id, first[rows.SESSION_WIDTH :])
+        head = rows.session_log_head(session, counters)
+        return _event_page_of(log, rest, head, session.key, session.log_id)
+
+    async def read_turns(self, session: SessionKey, log_id: str, *, newest: int) -> Sequence[ItemRecord]:
+        found = await self._fetch(TURNS, *session, log_id, newest)
+        return [
+            *understood(
+                found, lambda row: (*session, row[0]), lambda row: rows.item_record(row, session, log_id)
+            )
+        ]
+
+    async def read_projection(
+        self, session: SessionKey, scopes: Iterable[ScopeKey], documents: Iterable[DocumentKey]
+    ) -> Projection | None:
+        states = {key: StateRecord(key) for key in scopes}
+        values = (*STATE_KEYS.values(states), *DOCUMENT_KEYS.values(documents))
+        parts: tuple[list[Any], ...] = ([], [], [], [], [])
+        for part, row in await self._fetch(PROJECTION, *session, *values):
+            parts[part].append(row)
+        sessions, active, found_states, found_documents, [(time,)] = parts
+        if not sessions:
+            return None
+        [first] = sessions
+        record = understood_one(session, first[: rows.SESSION_WIDTH], rows.session_record)
+        if record.deleted:
+            return None
+        states |= {state.key: state for state in map(rows.state_record, found_states)}
+        time = self._clock.seen(time)
+        return Projection(
+            record,
+            rows.session_head(session, record.log_id, first[rows.SESSION_WIDTH :]),
+            states,
+            tuple(map(rows.request_head, active)),
+            time,
+            _existing(map(rows.document, found_documents), time),
+        )
+
+    async def read_processes(self) -> Sequence[ProcessRecord]:
+        return [rows.process_record(row) for row in await self._fetch(PROCESSES)]
+
+    async def read_running(self, process: str, *, limit: int) -> Sequence[RequestRecord]:
+        found = await self._fetch(OPEN_REQUESTS, process, limit)
+        return [*those_understood(found, lambda row: RequestKey(*row[2:4]), rows.request_record)]
+
+    async def read_cancelled(self, process: str) -> Sequence[RequestHead]:
+        return [rows.request_head(row) for row in await self._fetch(CANCELLED, process)]
+
+    async def _fetch(self, query: str, *values: object) -> list[Row]:
+        return [tuple(row) for row in await self._connections.fetch(query, *values)]
 
 
 def sessions_query(which: SessionFilter, limit: int, after: SessionPosition | None) -> tuple[str, Row]:
@@ -154,8 +258,7 @@ def sessions_query(which: SessionFilter, limit: int, after: SessionPosition | No
         values += (after.create_time, after.session_id)
         conditions.append(f"(s.create_time, s.session_id) < (${len(values) - 1}, ${len(values)})")
     lists = [
-        f"(SELECT {rows.SESSION}, h.activity_time FROM flowstate.sessions s"
-        " JOIN flowstate.session_heads h ON h.log = s.log"
+        f"(SELECT {rows.SESSION}, c.activity_time FROM {SESSIONS_FROM}"
         f" WHERE NOT s.replaced AND s.delete_time = 0 AND s.ephemeral = {ephemeral} AND {' AND '.join(conditions)}"
         " ORDER BY s.create_time DESC, s.session_id DESC LIMIT $2)"
         for ephemeral in (("false", "true") if which.include_ephemeral else ("false",))
@@ -166,90 +269,32 @@ def sessions_query(which: SessionFilter, limit: int, after: SessionPosition | No
     return query, tuple(values)
 
 
-async def get_request(connections: Connections, key: RequestKey) -> RequestRecord | None:
-    for row in await connections.fetch(REQUEST, *key):
-        return understood_one(key, tuple(row), lambda row: rows.request_record(row[:-3], *row[-3:]))
-    return None
+def _listed(row: Row) -> ListedSession:
+    return ListedSession(rows.session_record(row[: rows.SESSION_WIDTH]), row[rows.SESSION_WIDTH])
 
 
-async def load_states(connections: Connections, keys: Iterable[ScopeKey]) -> dict[ScopeKey, StateRecord]:
-    states = {key: StateRecord(key) for key in keys}
-    for row in await connections.fetch(STATES, *_values(states)):
-        record = rows.state_record(tuple(row))
-        states[record.key] = record
-    return states
+def _existing(documents: Iterable[Document], time: Micros) -> dict[DocumentKey, Document]:
+    return {document.key: document for document in documents if document.exists(time)}
 
 
-def _values(keys: Iterable[ScopeKey]) -> list[object]:
-    return [*columns([state_key(key) for key in keys], len(_STATE_TYPES))]
-
-
-async def read_events(
-    connections: Connections, request: RequestKey, after: int, limit: int, max_bytes: int
-) -> EventPage | None:
-    head: RequestHead | None = None
-    rows_found: list[Row] = []
-    for part, row in await connections.fetch(EVENTS, *request, after, limit, max_bytes):
-        if part == 0:
-            head = rows.request_head(row)
-        else:
-            rows_found.append(row)
-    if head is None:
-        return None
-    session, log_id = head.session, head.session_log_id
+def _event_page_of(
+    log: LogKey, found: list[Row], head: LogHead, session: SessionKey, log_id: str
+) -> EventPage:
+    """From the rows of ``_event_page``, each after its part."""
+    place = 2 if isinstance(log, RequestKey) else 1
     events = tuple(
         understood(
-            rows_found,
-            lambda row: (*request, row[1]),
-            lambda row: rows.event_record(row, session, log_id, request.request_id),
+            (row for _, row in found),
+            lambda row: (*log, row[place]),
+            lambda row: event_record(row, session, log_id),
         )
     )
-    whole = not rows_found or rows_found[-1][-1] <= len(events)
-    return EventPage(events, head, head.sequence if whole else events[-1].sequence)
+    if not events or found[-1][1][-3] <= len(events):
+        return EventPage(events, head, head.sequence)
+    last = events[-1]
+    return EventPage(events, head, last.sequence if isinstance(log, RequestKey) else last.session_sequence)
 
 
-async def read_turns(
-    connections: Connections, session: SessionKey, log_id: str, newest: int
-) -> list[ItemRecord]:
-    found = await connections.fetch(TURNS, *session, log_id, newest)
-    items = understood(
-        found, lambda row: (*session, row[0]), lambda row: rows.item_record(tuple(row), session, log_id)
-    )
-    return [*items]
-
-
-async def read_projection(
-    connections: Connections, session: SessionKey, scopes: Iterable[ScopeKey]
-) -> Projection | None:
-    states = {key: StateRecord(key) for key in scopes}
-    active: list[RequestHead] = []
-    record: SessionRecord | None = None
-    head: SessionHead | None = None
-    time = 0
-    for part, row in await connections.fetch(PROJECTION, *session, *_values(states)):
-        if part == 0:
-            record = understood_one(session, row[: rows.SESSION_WIDTH], rows.session_record)
-            head = rows.session_head(session, record.log_id, row[rows.SESSION_WIDTH :])
-        elif part == 1:
-            active.append(rows.request_head(row))
-        elif part == 2:
-            state = rows.state_record(row)
-            states[state.key] = state
-        else:
-            time = row[0]
-    if record is None or head is None or record.deleted:
-        return None
-    return Projection(record, head, states, tuple(active), time)
-
-
-async def read_processes(connections: Connections) -> list[ProcessRecord]:
-    return [rows.process_record(tuple(row)) for row in await connections.fetch(PROCESSES)]
-
-
-async def read_running(connections: Connections, process: str, limit: int) -> list[RequestRecord]:
-    found = [tuple(row) for row in await connections.fetch(UNFINISHED, process, limit)]
-    return [*those_understood(found, lambda row: RequestKey(*row[2:4]), rows.request_record)]
-
-
-async def read_cancelled(connections: Connections, process: str) -> list[RequestHead]:
-    return [rows.request_head(tuple(row)) for row in await connections.fetch(CANCELLED, process)]
+def event_record(row: Row, session: SessionKey, log_id: str) -> Any:
+    """From the columns ``EVENT``."""
+    return rows.event_record(row[1:], session, log_id, row[0] or "")

@@ -2,22 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import count
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from flowstate_server.stores.tables.numbers import Row
+from flowstate_server.model.documents import DocumentKey, encode_key
+from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
+from flowstate_server.stores.contract.tables import (
+    DOCUMENTS,
+    PROCESSES,
+    REQUEST_HEADS,
+    SESSIONS,
+    STATES,
+    Table,
+)
+from flowstate_server.stores.tables.numbers import Row, state_key
+
+Key = TypeVar("Key")
+
+TIME = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS time"
+
+_COLUMNS = {
+    "smallint": "kind status type audiences",
+    "boolean": "replaced ephemeral open unswept present transient removed fenced",
+    "text": "tenant session_id log_id flow_kind user_id org_id request_id action process id incarnation schema_hash",
+    "bytea": (
+        "title description tags metadata fingerprint scopes gate trace correlation_id input cancel_reason output"
+        " failure reason generations text block_path payload item_id role name content key topics low high"
+    ),
+}
+_TYPES = {column: type_ for type_, columns in _COLUMNS.items() for column in columns.split()}
+"""Of all columns that are no integers of 8 bytes; a name has the same type in all tables."""
 
 
-def arrays(first: int, types: Sequence[str]) -> str:
-    """``unnest`` of array parameters, from ``$first`` on."""
-    parameters = ", ".join(f"${number}::{type_}[]" for number, type_ in enumerate(types, start=first))
-    return f"unnest({parameters})"
+def unnested(first: int, names: str, alias: str) -> str:
+    """Rows of the columns ``names`` from arrays, the parameters from ``$first`` on."""
+    parameters = ", ".join(
+        f"${number}::{_TYPES.get(name, 'bigint')}[]" for number, name in enumerate(names.split(", "), first)
+    )
+    return f"unnest({parameters}) AS {alias}({names})"
 
 
 def columns(rows: Sequence[Row], width: int) -> list[Sequence[Any]]:
-    """What ``unnest`` makes ``rows`` of again."""
+    """The arrays that ``rows`` are given as."""
     return list(zip(*rows, strict=True)) if rows else [()] * width
+
+
+class Keys(Generic[Key]):
+    """How a statement is given keys of a table, in the columns ``names``."""
+
+    def __init__(self, table: str, names: str, row_of: Callable[[Key], Row]) -> None:
+        self.width = names.count(",") + 1
+        self._table = table
+        self._names = names
+        self._row_of = row_of
+
+    def found(self, first: int, alias: str = "x") -> str:
+        """What to read ``FROM`` for the rows that have the keys given from ``$first`` on."""
+        on = [f"{alias}.{name} = k.{name}" for name in self._names.split(", ")]
+        if self._table == "sessions":
+            on.append(f"NOT {alias}.replaced")
+        rows = unnested(first, self._names, "k")
+        return f"{rows} JOIN flowstate.{self._table} {alias} ON {' AND '.join(on)}"
+
+    def values(self, keys: Iterable[Key]) -> list[Sequence[Any]]:
+        return columns([self._row_of(key) for key in keys], self.width)
+
+
+SESSION_KEYS = Keys[SessionKey]("sessions", "tenant, session_id", tuple)
+REQUEST_KEYS = Keys[RequestKey]("requests", "tenant, request_id", tuple)
+STATE_KEYS = Keys[ScopeKey]("states", "kind, tenant, id, flow_kind", state_key)
+PROCESS_KEYS = Keys[str]("processes", "process", lambda key: (key,))
+DOCUMENT_KEYS = Keys[DocumentKey]("documents", "key", lambda key: (encode_key(key),))
+
+KEYS: dict[Table[Any, Any], Keys[Any]] = {
+    SESSIONS: SESSION_KEYS,
+    REQUEST_HEADS: REQUEST_KEYS,
+    STATES: STATE_KEYS,
+    PROCESSES: PROCESS_KEYS,
+    DOCUMENTS: DOCUMENT_KEYS,
+}
 
 
 def together(queries: Iterable[tuple[int, str]]) -> str:
@@ -27,9 +90,32 @@ def together(queries: Iterable[tuple[int, str]]) -> str:
     )
 
 
+def any_of(tables: Iterable[Table[Any, Any]], first: int) -> str:
+    """Whether any of the keys given from ``$first`` on is there, for each of ``tables``."""
+    parts: list[str] = []
+    for table in tables:
+        keys = KEYS[table]
+        parts.append(f"EXISTS (SELECT 1 FROM {keys.found(first)})")
+        first += keys.width
+    return " OR ".join(parts) or "false"
+
+
+def page(names: str, source: str, key: str, size: str, limit: str, max_bytes: str) -> str:
+    """The first ``limit`` rows of ``source`` by ``key``, those before ``size`` exceeds ``max_bytes``, but one at least.
+
+    Each ends with the number of rows that ``source`` has, its own number, and the bytes so far. Of the rows that are
+    left out no document is read.
+    """
+    return (
+        f"SELECT * FROM (SELECT {names}, count(*) OVER () AS found, row_number() OVER by_key AS place,"
+        f" sum({size}) OVER by_key AS bytes FROM {source} WINDOW by_key AS (ORDER BY {key})) p"
+        f" WHERE place = 1 OR (place <= {limit} AND bytes <= {max_bytes}) ORDER BY place"
+    )
+
+
 class RowsWrite(NamedTuple):
     """A write of many rows at once. ``text`` has ``{rows}`` where the rows are read from, as ``new``, whose columns
-    and their types are ``columns``.
+    are ``names``.
 
     ``after`` in the text stands where a condition goes: such a write begins once the one before it is done. Those are
     the writes that may meet another process's, so that all processes go about them in one order.
@@ -37,38 +123,71 @@ class RowsWrite(NamedTuple):
 
     name: str
     text: str
-    columns: str
+    names: str
 
     @property
     def ordered(self) -> bool:
         return "{after}" in self.text
 
+    @property
+    def width(self) -> int:
+        return self.names.count(",") + 1
+
+
+def insert(table: str, names: str, *, ordered: bool = False) -> RowsWrite:
+    after = " {after} RETURNING 1" if ordered else ""
+    text = f"INSERT INTO flowstate.{table} ({names}) SELECT {names} FROM {{rows}}{after}"
+    return RowsWrite(f"new_{table}", text, names)
+
+
+def update(table: str, key: str, names: str, *, latched: str = "") -> RowsWrite:
+    """The column ``latched`` stays true once it is."""
+    values = ", ".join(
+        f"{name} = old.{name} OR new.{name}" if name == latched else f"{name} = new.{name}"
+        for name in names.split(", ")
+    )
+    text = f"UPDATE flowstate.{table} old SET {values} FROM {{rows}} WHERE {_same(key)}"
+    return RowsWrite(f"changed_{table}", text, f"{key}, {names}")
+
+
+def delete(table: str, key: str) -> RowsWrite:
+    return RowsWrite(
+        f"removed_{table}", f"DELETE FROM flowstate.{table} old USING {{rows}} WHERE {_same(key)}", key
+    )
+
+
+def _same(key: str) -> str:
+    return " AND ".join(f"old.{name} = new.{name}" for name in key.split(", "))
+
 
 class WriteTexts:
     """The texts of statements that do several writes, each made once."""
 
-    def __init__(self, writes: Sequence[RowsWrite], answer: str) -> None:
+    def __init__(self, writes: Sequence[RowsWrite]) -> None:
         self._writes = writes
-        self._answer = answer
-        self._texts: dict[tuple[int, ...], str] = {}
+        self._texts: dict[tuple[Any, ...], str] = {}
 
-    def text(self, chosen: tuple[int, ...]) -> str:
-        """The statement that does the chosen writes, by their places, and answers."""
-        text = self._texts.get(chosen)
+    def text(self, chosen: tuple[int, ...], absent: tuple[Table[Any, Any], ...]) -> str:
+        """The statement that does the chosen writes, by their places, and answers which commit it is, and whether
+        there is what was ``absent``."""
+        text = self._texts.get((chosen, absent))
         if text is None:
-            text = self._texts[chosen] = self._compose([self._writes[place] for place in chosen])
+            text = self._compose([self._writes[place] for place in chosen], absent)
+            self._texts[chosen, absent] = text
         return text
 
-    def _compose(self, writes: list[RowsWrite]) -> str:
+    def _compose(self, writes: list[RowsWrite], absent: tuple[Table[Any, Any], ...]) -> str:
         parts: list[str] = []
-        numbers = count(1)
+        first = 1
         before = ""
         for write in writes:
-            named = [column.split() for column in write.columns.split(", ")]
-            parameters = ", ".join(f"${next(numbers)}::{type_}[]" for _, type_ in named)
-            rows = f"unnest({parameters}) AS new({', '.join(name for name, _ in named)})"
             after = f"WHERE (SELECT count(*) FROM {before}) >= 0" if before else ""
+            rows = unnested(first, write.names, "new")
             parts.append(f"{write.name} AS ({write.text.format(rows=rows, after=after)})")
+            first += write.width
             if write.ordered:
                 before = write.name
-        return f"WITH {', '.join(parts)} {self._answer}"
+        return (
+            f"WITH {', '.join(parts)} SELECT (SELECT id FROM new_commits), pg_current_xact_id()::text::bigint,"
+            f" {any_of(absent, first)}"
+        )

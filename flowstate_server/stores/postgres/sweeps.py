@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from flowstate_server.model.clock import Micros
+from flowstate_server.stores.contract.backend import Sweeps
 from flowstate_server.stores.postgres.connections import Connections
-from flowstate_server.stores.postgres.loading import TIME
+from flowstate_server.stores.postgres.statements import TIME
 
 _ENDED = (
     "SELECT request FROM flowstate.request_heads WHERE unswept AND end_time > 0"
@@ -21,10 +22,10 @@ _OUTSIDE = (
     f" WHERE transient AND request IS NULL AND time <= ({TIME}) - $1::bigint ORDER BY time LIMIT $2) old"
     " WHERE e.log = old.log AND e.session_sequence = old.session_sequence RETURNING 1) SELECT count(*) FROM gone"
 )
-_KEYS = (
-    "WITH gone AS (DELETE FROM flowstate.idempotency_keys WHERE number IN"
-    f" (SELECT number FROM flowstate.idempotency_keys WHERE expire_time <= ({TIME})"
-    " ORDER BY expire_time LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING 1) SELECT count(*) FROM gone"
+_DOCUMENTS = (
+    "WITH gone AS (DELETE FROM flowstate.documents WHERE document IN"
+    f" (SELECT document FROM flowstate.documents WHERE expire_time > 0 AND expire_time <= ({TIME})"
+    " ORDER BY expire_time, document LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING 1) SELECT count(*) FROM gone"
 )
 _PROCESSES = (
     "WITH gone AS (DELETE FROM flowstate.processes WHERE process IN"
@@ -38,29 +39,32 @@ _COMMITS = (
 )
 
 
-async def sweep_transient_events(connections: Connections, *, retention: Micros, limit: int) -> int:
-    deleted = 0
-    while deleted < limit:
-        ended = await connections.work(_ENDED, retention)
-        if not ended:
-            break
-        asked = limit - deleted
-        [(request,)] = ended
-        gone = await _count(connections, _OF_REQUEST, request, asked)
-        deleted += gone
-        if gone < asked:
-            await connections.work(_SWEPT, request)
-    if deleted < limit:
-        deleted += await _count(connections, _OUTSIDE, retention, limit - deleted)
-    return deleted
+class PostgresSweeps(Sweeps):
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
 
+    async def sweep_transient_events(self, *, retention: Micros, limit: int) -> int:
+        connections = self._connections
+        deleted = 0
+        while deleted < limit:
+            ended = await connections.work(_ENDED, retention)
+            if not ended:
+                break
+            asked = limit - deleted
+            [(request,)] = ended
+            gone = await _count(connections, _OF_REQUEST, request, asked)
+            deleted += gone
+            if gone < asked:
+                await connections.work(_SWEPT, request)
+        if deleted < limit:
+            deleted += await _count(connections, _OUTSIDE, retention, limit - deleted)
+        return deleted
 
-async def sweep_idempotency_keys(connections: Connections, *, limit: int) -> int:
-    return await _count(connections, _KEYS, limit)
+    async def sweep_documents(self, *, limit: int) -> int:
+        return await _count(self._connections, _DOCUMENTS, limit)
 
-
-async def sweep_processes(connections: Connections, *, limit: int) -> int:
-    return await _count(connections, _PROCESSES, limit)
+    async def sweep_processes(self, *, limit: int) -> int:
+        return await _count(self._connections, _PROCESSES, limit)
 
 
 async def trim_commits(connections: Connections, *, age: Micros, limit: int) -> int:

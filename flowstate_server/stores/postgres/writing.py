@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from flowstate_server.model.events import EventType
-from flowstate_server.model.records import RequestHead, SessionRecord
+from flowstate_server.model.records import RequestHead, SessionHead, SessionRecord, TurnRecord
 from flowstate_server.model.scopes import RequestKey
-from flowstate_server.stores.contract.tables import Changes
-from flowstate_server.stores.postgres import rows
-from flowstate_server.stores.postgres.numbers import NumberSource
-from flowstate_server.stores.postgres.statements import columns
-from flowstate_server.stores.postgres.write_statements import PLACES, TEXTS, WIDTHS
-from flowstate_server.stores.tables.numbers import (
-    Row,
-    encode_failure,
-    encode_scopes,
-    encode_topics,
-    state_key,
+from flowstate_server.stores.contract.backend import Conflict
+from flowstate_server.stores.contract.tables import (
+    DOCUMENTS,
+    OUTCOMES,
+    PROCESSES,
+    REQUEST_HEADS,
+    REQUESTS,
+    SESSION_HEADS,
+    SESSIONS,
+    STATES,
+    TURNS,
+    Changes,
 )
+from flowstate_server.stores.postgres.loading import Absent
+from flowstate_server.stores.postgres.numbers import NumberSource
+from flowstate_server.stores.postgres.statements import (
+    KEYS,
+    RowsWrite,
+    WriteTexts,
+    columns,
+    delete,
+    insert,
+    update,
+)
+from flowstate_server.stores.tables import rows
+from flowstate_server.stores.tables.numbers import Row, encode_topics
 
 
 class Written(NamedTuple):
@@ -37,206 +51,233 @@ class Writer:
         self._logs = NumberSource("log_numbers")
         self._requests = NumberSource("request_numbers")
 
-    async def write(self, connection: Any, changes: Changes, numbers: rows.Numbers) -> Written:
-        """Write all of ``changes``, which are not empty."""
-        made_anew = [record for record in changes.changed_sessions if not _known(record, numbers)]
-        created = [*changes.new_sessions, *made_anew]
-        if created:
-            for record, log in zip(created, await self._logs.take(connection, len(created)), strict=True):
-                numbers.logs[record.key, record.log_id] = log
-        if changes.new_requests:
-            taken = await self._requests.take(connection, len(changes.new_requests))
-            for request, number in zip(changes.new_requests, taken, strict=True):
-                numbers.requests[request.key] = number
-        token = random.getrandbits(63)
-        text, values = write_query(changes, numbers, created, token)
-        [(commit, transaction)] = await connection.fetch(text, *values)
-        return Written(commit, token, transaction)
+    async def write(
+        self, connection: Any, changes: Changes, numbers: rows.Numbers, absent: Absent
+    ) -> Written:
+        """Write all of ``changes``, which are not empty.
+
+        Raises:
+            Conflict: what was ``absent`` has been committed since.
+        """
+        writing = Writing(changes, numbers)
+        if writing.created:
+            taken = await self._logs.take(connection, len(writing.created))
+            numbers.logs.update(zip(writing.created, taken, strict=True))
+        requests = changes.new_of(REQUESTS)
+        if requests:
+            taken = await self._requests.take(connection, len(requests))
+            numbers.requests.update(zip([record.key for record in requests], taken, strict=True))
+        text, values = write_query(writing, absent)
+        [(commit, transaction, appeared)] = await connection.fetch(text, *values)
+        if appeared:
+            raise Conflict
+        return Written(commit, writing.token, transaction)
 
 
-def write_query(
-    changes: Changes, numbers: rows.Numbers, created: list[SessionRecord], token: int
-) -> tuple[str, list[Any]]:
-    """The statement that writes ``changes``, and its values."""
-    writing = _Writing(changes, numbers, created)
-    writing.gather()
-    writing.put("new_commits", [(token, changes.time, encode_topics(changes.topics))])
-    chosen = tuple(sorted(writing.rows))
-    values = [column for place in chosen for column in columns(writing.rows[place], WIDTHS[place])]
-    return TEXTS.text(chosen), values
+class Writing:
+    """The rows of each write of a group. ``created`` are the incarnations of sessions that it makes."""
 
-
-def _known(record: SessionRecord, numbers: rows.Numbers) -> bool:
-    return (record.key, record.log_id) in numbers.logs
-
-
-class _Writing:
-    """The rows of each write, by its place."""
-
-    def __init__(self, changes: Changes, numbers: rows.Numbers, created: list[SessionRecord]) -> None:
-        self.rows: dict[int, list[Row]] = {}
-        self._changes = changes
-        self._numbers = numbers
-        self._created = {(record.key, record.log_id): record for record in created}
-
-    def put(self, name: str, found: list[Row]) -> None:
-        if found:
-            self.rows[PLACES[name]] = found
-
-    def gather(self) -> None:
-        self._sessions()
-        self._session_heads()
-        self._requests()
-        self._outcomes()
-        self._states()
-        self._events()
-        self._processes()
-        self._keys()
-
-    def _sessions(self) -> None:
-        changed = self._changes.changed_sessions
-        again = [record for record in changed if (record.key, record.log_id) in self._created]
-        self.put("replaced_sessions", sorted(tuple(record.key) for record in again))
-        created = sorted(self._created.values(), key=lambda record: record.key)
-        self.put("new_sessions", [self._session(record) for record in created])
-        kept = [record for record in changed if (record.key, record.log_id) not in self._created]
-        self.put("changed_sessions", [(self._log(record), *_metadata(record)) for record in kept])
-
-    def _session(self, record: SessionRecord) -> Row:
-        return (
-            self._log(record),
-            False,
-            *record.key,
-            record.log_id,
-            record.ephemeral,
-            record.flow_kind,
-            record.user_id,
-            record.org_id,
-            record.create_time,
-            *_metadata(record),
-        )
-
-    def _log(self, record: SessionRecord) -> int:
-        return self._numbers.logs[record.key, record.log_id]
-
-    def _session_heads(self) -> None:
-        heads = self._changes.new_session_heads + self._changes.changed_session_heads
-        created = dict.fromkeys(self._created, (0, 0, 0))
-        changed: list[Row] = []
-        for head in heads:
-            values = (head.sequence, head.turns, head.activity_time)
-            if (head.key, head.log_id) in created:
-                created[head.key, head.log_id] = values
-            else:
-                changed.append((self._numbers.logs[head.key, head.log_id], *values))
-        logs = self._numbers.logs
-        self.put("new_session_heads", [(logs[session], *values) for session, values in created.items()])
-        self.put("changed_session_heads", changed)
-
-    def _requests(self) -> None:
-        changes, numbers = self._changes, self._numbers
-        if not (changes.new_requests or changes.changed_requests):
-            return
-        unswept = {
-            RequestKey(record.session.tenant, record.request_id)
-            for record in changes.events
-            if record.event.transient
+    def __init__(self, changes: Changes, numbers: rows.Numbers) -> None:
+        self.token = random.getrandbits(63)
+        self.changes = changes
+        self.numbers = numbers
+        self.created = {
+            incarnation: record
+            for record in changes.put_of(SESSIONS)
+            if (incarnation := (record.key, record.log_id)) not in numbers.logs
         }
-        new = sorted(changes.new_requests, key=lambda record: record.key)
-        self.put(
-            "new_requests",
-            [
-                (
-                    numbers.requests[record.key],
-                    *record.key,
-                    record.head.log_id,
-                    record.head.user_id,
-                    record.org_id,
-                    record.head.fingerprint.encode(),
-                    record.flow_kind,
-                    record.action,
-                    record.head.create_time,
-                    encode_scopes(record.scopes),
-                    record.input,
-                )
-                for record in new
-            ],
+        self._transient: set[RequestKey] | None = None
+
+    def replaced_sessions(self) -> Iterable[Row]:
+        changed = self.changes.changed_of(SESSIONS)
+        return sorted(tuple(record.key) for record in changed if self._is_created(record))
+
+    def new_sessions(self) -> Iterable[Row]:
+        for record in sorted(self.created.values(), key=lambda record: record.key):
+            yield self._log(record), False, *rows.session_binding(record), *rows.session_metadata(record)
+
+    def changed_sessions(self) -> Iterable[Row]:
+        for record in self.changes.changed_of(SESSIONS):
+            if not self._is_created(record):
+                yield self._log(record), *rows.session_metadata(record)
+
+    def new_session_heads(self) -> Iterable[Row]:
+        """A session without a head, as it is while it is copied, could not be loaded."""
+        if self.created:
+            heads = {incarnation: SessionHead(*incarnation, 0, 0, 0) for incarnation in self.created}
+            for head in self.changes.put_of(SESSION_HEADS):
+                if self._is_created(head):
+                    heads[head.key, head.log_id] = head
+            for head in heads.values():
+                yield self._log(head), *rows.session_head_values(head)
+
+    def changed_session_heads(self) -> Iterable[Row]:
+        for head in self.changes.put_of(SESSION_HEADS):
+            if not self._is_created(head):
+                yield self._log(head), *rows.session_head_values(head)
+
+    def new_requests(self) -> Iterable[Row]:
+        for record in sorted(self.changes.new_of(REQUESTS), key=lambda record: record.key):
+            yield self.numbers.requests[record.key], *rows.request_values(record)
+
+    def new_request_heads(self) -> Iterable[Row]:
+        for record in self.changes.new_of(REQUESTS):
+            head = record.head
+            yield *self._request_head(head), self.numbers.logs[head.session, head.session_log_id]
+
+    def changed_request_heads(self) -> Iterable[Row]:
+        return map(self._request_head, self.changes.changed_of(REQUEST_HEADS))
+
+    def new_outcomes(self) -> Iterable[Row]:
+        for outcome in self.changes.new_of(OUTCOMES):
+            if rows.is_told(outcome):
+                yield self.numbers.requests[outcome.key], *rows.outcome_values(outcome)
+
+    def new_turns(self) -> Iterable[Row]:
+        return map(self._turn, self.changes.new_of(TURNS))
+
+    def changed_turns(self) -> Iterable[Row]:
+        return map(self._turn, self.changes.changed_of(TURNS))
+
+    def removed_turns(self) -> Iterable[Row]:
+        for key in self.changes.removed_of(TURNS):
+            yield self.numbers.logs[key.session, key.log_id], key.number
+
+    def new_states(self) -> Iterable[Row]:
+        return sorted(map(rows.state_row, self.changes.new_of(STATES)), key=lambda row: row[:4])
+
+    def changed_states(self) -> Iterable[Row]:
+        for record in self.changes.changed_of(STATES):
+            yield self.numbers.states[record.key], *rows.state_values(record)
+
+    def removed_states(self) -> Iterable[Row]:
+        return [(self.numbers.states[key],) for key in self.changes.removed_of(STATES)]
+
+    def new_processes(self) -> Iterable[Row]:
+        return sorted(map(rows.process_values, self.changes.new_of(PROCESSES)))
+
+    def changed_processes(self) -> Iterable[Row]:
+        return map(rows.process_values, self.changes.changed_of(PROCESSES))
+
+    def new_documents(self) -> Iterable[Row]:
+        return sorted(map(rows.document_values, self.changes.new_of(DOCUMENTS)), key=lambda row: row[0])
+
+    def changed_documents(self) -> Iterable[Row]:
+        for document in self.changes.changed_of(DOCUMENTS):
+            yield self.numbers.documents[document.key], *rows.document_values(document)
+
+    def removed_documents(self) -> Iterable[Row]:
+        return [(self.numbers.documents[key],) for key in self.changes.removed_of(DOCUMENTS)]
+
+    def new_events(self) -> Iterable[Row]:
+        numbers = self.numbers
+        for record in self.changes.events:
+            values = rows.event_values(record, numbers.request_of(record))
+            yield numbers.log_of(record), record.session_sequence, *values
+
+    def new_items(self) -> Iterable[Row]:
+        numbers = self.numbers
+        for record in self.changes.events:
+            item = rows.item_of(record.event)
+            if item is not None:
+                values = rows.item_values(record, item, numbers.request_of(record))
+                yield numbers.log_of(record), record.session_sequence, *values
+
+    def new_commits(self) -> Iterable[Row]:
+        return [(self.token, self.changes.time, encode_topics(self.changes.topics))]
+
+    def _is_created(self, record: SessionRecord | SessionHead) -> bool:
+        return (record.key, record.log_id) in self.created
+
+    def _log(self, record: SessionRecord | SessionHead) -> int:
+        return self.numbers.logs[record.key, record.log_id]
+
+    def _request_head(self, head: RequestHead) -> Row:
+        if self._transient is None:
+            self._transient = rows.with_transient_events(self.changes.events)
+        return (
+            self.numbers.requests[head.key],
+            *rows.request_head_values(head),
+            head.key in self._transient,
         )
-        heads = [record.head for record in new]
-        self.put(
-            "new_request_heads",
-            [
-                (*self._request_head(head, unswept), numbers.logs[head.session, head.session_log_id])
-                for head in heads
-            ],
-        )
-        changed = [self._request_head(head, unswept) for head in changes.changed_requests]
-        self.put("changed_request_heads", changed)
 
-    def _request_head(self, head: RequestHead, unswept: set[RequestKey]) -> Row:
-        return (self._numbers.requests[head.key], *rows.request_head_values(head), head.key in unswept)
-
-    def _outcomes(self) -> None:
-        changes = self._changes
-        ended = [(record.key, record.output, record.failure) for record in changes.new_requests]
-        ended += [(outcome.request, outcome.output, outcome.failure) for outcome in changes.outcomes]
-        self.put(
-            "new_outcomes",
-            [
-                (self._numbers.requests[key], output, encode_failure(failure))
-                for key, output, failure in ended
-                if output is not None or failure is not None
-            ],
+    def _turn(self, turn: TurnRecord) -> Row:
+        key = turn.key
+        request = RequestKey(key.session.tenant, turn.request_id)
+        return (
+            self.numbers.logs[key.session, key.log_id],
+            key.number,
+            self.numbers.requests[request] if turn.request_id else None,
+            turn.first,
+            turn.last,
         )
 
-    def _states(self) -> None:
-        changes, numbers = self._changes, self._numbers.states
-        new = [(*state_key(record.key), *rows.state_values(record)) for record in changes.new_states]
-        self.put("new_states", sorted(new, key=lambda row: row[:4]))
-        changed = [(numbers[record.key], *rows.state_values(record)) for record in changes.changed_states]
-        self.put("changed_states", changed)
-        self.put("removed_states", [(numbers[key],) for key in changes.removed_states])
 
-    def _events(self) -> None:
-        events: list[Row] = []
-        items: list[Row] = []
-        for record in self._changes.events:
-            log = self._numbers.logs[record.session, record.session_log_id]
-            request = None
-            if record.request_id:
-                request = self._numbers.requests[RequestKey(record.session.tenant, record.request_id)]
-            events.append(rows.event_values(record, log, request))
-            if record.event.item is not None and record.event.type is EventType.ITEM_DONE:
-                items.append(rows.item_values(record, record.event.item, log, request))
-        self.put("new_events", events)
-        self.put("new_items", items)
+_REQUEST_HEAD = f"{rows.REQUEST_HEAD_VALUES}, unswept"
+_PROCESS = "lease, renew_time, fenced"
+_TURN = "request, first, last"
+_REPLACED = RowsWrite(
+    "replaced_sessions",
+    "UPDATE flowstate.sessions old SET replaced = true FROM {rows} WHERE old.tenant = new.tenant"
+    " AND old.session_id = new.session_id AND NOT old.replaced {after} RETURNING 1",
+    "tenant, session_id",
+)
+_COMMITS = RowsWrite(
+    "new_commits",
+    "INSERT INTO flowstate.commits (token, time, topics) SELECT token, time, topics FROM {rows} RETURNING id",
+    "token, time, topics",
+)
 
-    def _processes(self) -> None:
-        for name, records in (
-            ("new_processes", self._changes.new_processes),
-            ("changed_processes", self._changes.changed_processes),
-        ):
-            found = [(record.process, record.lease, record.renew_time, record.fenced) for record in records]
-            self.put(name, sorted(found))
+_RowsOf = Callable[[Writing], Iterable[Row]]
 
-    def _keys(self) -> None:
-        changes = self._changes
-        new = [
-            (*rows.idempotency_key(record.key), record.fingerprint.encode(), record.reply, record.expire_time)
-            for record in changes.new_keys
-        ]
-        self.put("new_idempotency_keys", sorted(new, key=lambda row: row[:4]))
-        replaced = [
-            (
-                self._numbers.idempotency_keys[record.key],
-                record.fingerprint.encode(),
-                record.reply,
-                record.expire_time,
-            )
-            for record in changes.replaced_keys
-        ]
-        self.put("changed_idempotency_keys", replaced)
+WRITES: tuple[tuple[RowsWrite, _RowsOf], ...] = (
+    # Those that may meet another process's, in the order in which all processes go about them, each by key.
+    (_REPLACED, Writing.replaced_sessions),
+    (
+        insert("sessions", f"log, replaced, {rows.SESSION_BINDING}, {rows.SESSION_METADATA}", ordered=True),
+        Writing.new_sessions,
+    ),
+    (insert("requests", f"request, {rows.REQUEST_VALUES}", ordered=True), Writing.new_requests),
+    (
+        insert("states", f"kind, tenant, id, flow_kind, {rows.STATE_VALUES}", ordered=True),
+        Writing.new_states,
+    ),
+    (insert("processes", f"process, {_PROCESS}", ordered=True), Writing.new_processes),
+    (insert("documents", rows.DOCUMENT_VALUES, ordered=True), Writing.new_documents),
+    # Those of rows that are locked, or that only this group knows of.
+    (update("sessions", "log", rows.SESSION_METADATA), Writing.changed_sessions),
+    (insert("session_heads", "log, sequence, turns, activity_time, floor"), Writing.new_session_heads),
+    (
+        update("session_heads", "log", "sequence, turns, activity_time, floor"),
+        Writing.changed_session_heads,
+    ),
+    (insert("request_heads", f"request, {_REQUEST_HEAD}, log"), Writing.new_request_heads),
+    (update("request_heads", "request", _REQUEST_HEAD, latched="unswept"), Writing.changed_request_heads),
+    (insert("outcomes", "request, output, failure, reason"), Writing.new_outcomes),
+    (insert("turns", f"log, number, {_TURN}"), Writing.new_turns),
+    (update("turns", "log, number", _TURN), Writing.changed_turns),
+    (delete("turns", "log, number"), Writing.removed_turns),
+    (update("states", "state", rows.STATE_VALUES), Writing.changed_states),
+    (delete("states", "state"), Writing.removed_states),
+    (update("processes", "process", _PROCESS), Writing.changed_processes),
+    (update("documents", "document", rows.DOCUMENT_VALUES), Writing.changed_documents),
+    (delete("documents", "document"), Writing.removed_documents),
+    (insert("events", f"log, session_sequence, {rows.EVENT_VALUES}"), Writing.new_events),
+    (insert("items", f"log, session_sequence, {rows.ITEM_VALUES}"), Writing.new_items),
+    (_COMMITS, Writing.new_commits),
+)
+TEXTS = WriteTexts([write for write, _ in WRITES])
 
 
-def _metadata(record: SessionRecord) -> Row:
-    return (record.update_time, *rows.session_metadata(record))
+def write_query(writing: Writing, absent: Absent) -> tuple[str, list[Any]]:
+    """The statement that writes, and looks for what was absent; and its values."""
+    chosen: list[int] = []
+    values: list[Any] = []
+    for place, (write, rows_of) in enumerate(WRITES):
+        found = list(rows_of(writing))
+        if found:
+            chosen.append(place)
+            values += columns(found, write.width)
+    for table, keys in absent.items():
+        values += KEYS[table].values(keys)
+    return TEXTS.text(tuple(chosen), tuple(absent)), values

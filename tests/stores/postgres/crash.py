@@ -14,12 +14,15 @@ from flowstate_server.stores.postgres.group_storage import PostgresStorage
 
 def crash_after(store: PostgresStore, statements: int) -> None:
     """The store dies right after that many more statements of its groups; 0: before the next."""
-    committer, connections = store._committer, store._connections
-    assert committer is not None
-    assert connections is not None
-    storage = committer._storage
-    assert isinstance(storage, PostgresStorage)
-    storage._connections = _DyingConnections(connections, statements)  # type: ignore[assignment]
+    groups = groups_of(store)
+    groups._connections = _DyingConnections(groups._connections, statements)  # type: ignore[assignment]
+
+
+def groups_of(store: PostgresStore) -> PostgresStorage:
+    assert store._ports is not None
+    groups = store._ports.groups
+    assert isinstance(groups, PostgresStorage)
+    return groups
 
 
 class _DyingConnections:

@@ -7,15 +7,19 @@ import asyncio
 import subprocess
 from pathlib import Path
 
+from flowstate_server.model.documents import DocumentKey, DocumentRange, flow_owner, session_owner
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import RequestKey
-from flowstate_server.stores.contract.writes import PutIdempotencyKey
+from flowstate_server.stores.contract.blobs import PieceKey
+from flowstate_server.stores.contract.writes import DeleteDocument, PutDocument, PutIdempotencyKey
 from flowstate_server.stores.postgres import PostgresStore, migrations
 from tests.stores.sqlite import batches
 from tests.support.postgres_server import PostgresServer
 
 REQUEST = RequestKey("acme", "req_1")
 RUNNING = RequestKey("acme", "req_2")
+NOTES = DocumentRange(flow_owner("chat"), "note", limit=9)
+PIECE = PieceKey("blob_1", 0)
 
 
 async def fill(store: PostgresStore) -> None:
@@ -30,6 +34,13 @@ async def fill(store: PostgresStore) -> None:
     await store.commit(batches.finish(REQUEST))
     key = PutIdempotencyKey(IdempotencyKey("acme", "u1", "m", "k"), "print", 10**15)
     await store.commit((*batches.add_one(), key))
+    for owner in (flow_owner("chat"), session_owner(batches.SESSION, "log-1")):
+        await store.commit((PutDocument(DocumentKey(owner, "note", ("\0", "b")), b'"text"'),))
+    gone = DocumentKey(flow_owner("chat"), "note", ("gone",))
+    await store.commit((PutDocument(gone, b"1"),))
+    await store.commit((DeleteDocument(gone, remembered=10**15),))
+    assert store.pieces is not None
+    await store.pieces.put(PIECE, b"\0piece")
 
 
 async def dump(server: PostgresServer) -> str:

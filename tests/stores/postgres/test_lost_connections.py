@@ -12,7 +12,7 @@ import pytest
 from flowstate_client.testing import FaultProxy
 from flowstate_server.errors import StoreUnavailableError
 from flowstate_server.model.scopes import user_scope
-from flowstate_server.stores.postgres import PostgresStore, connections
+from flowstate_server.stores.postgres import PostgresStore, commit_poller, connections
 from flowstate_server.testing.waiting import soon, until
 from tests.stores.sqlite import batches
 from tests.support.postgres_server import connection, execute, fetch
@@ -133,3 +133,18 @@ async def test_tables_that_are_away_for_a_while_are_unavailable(
         await execute(dsn, back)
         await warm(store)
     assert "Postgres failed: UndefinedTableError" in caplog.text
+
+
+async def test_a_store_closes_in_bounded_time_while_its_connections_are_silently_dead(
+    dsn: str, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while it looks for commits: a look that is cancelled may fail instead."""
+    monkeypatch.setattr(connections, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(connections, "CLOSE_SECONDS", 1.0)
+    monkeypatch.setattr(commit_poller, "INTERVAL", 0.01)
+    store = PostgresStore(urlsplit(dsn)._replace(netloc=f"postgres@{proxy.target}").geturl())
+    await store.open()
+    await warm(store)
+    proxy.stall(also_new=False)
+    await asyncio.sleep(0.1)
+    await soon(store.close(), 10)

@@ -12,7 +12,7 @@ from flowstate_server.model.events import EventType
 from flowstate_server.model.records import RequestHead, RequestStatus
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.postgres import PostgresStore, migrations
-from tests.stores.postgres.make_dump import REQUEST, RUNNING
+from tests.stores.postgres.make_dump import NOTES, PIECE, REQUEST, RUNNING
 from tests.stores.sqlite import batches
 from tests.support.postgres_server import execute, fetch, fresh_database
 
@@ -133,6 +133,10 @@ async def test_a_database_of_every_schema_opens_keeps_its_data_and_serves(
     [item] = await store.read_turns(batches.SESSION, "log-1", newest=5)
     assert (item.item.item_id, item.item.content) == ("item_1", b'{"parts":[]}')
     assert [head.key for head in await active(store)] == [RUNNING]
+    [note] = await store.read_documents(NOTES)
+    assert (note.key.name, note.text, note.version) == (("\0", "b"), b'"text"', 1)
+    assert store.pieces is not None
+    assert await store.pieces.read(PIECE) == b"\0piece"
     await store.commit(batches.finish(RUNNING))
     assert (await store.commit(batches.add_one())).results[0].version == 2
     await store.commit(batches.create_session(batches.SESSION._replace(session_id="new"), "log-2"))

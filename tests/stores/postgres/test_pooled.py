@@ -8,11 +8,22 @@ import pytest
 
 from flowstate_server.stores.postgres import PostgresStore, postgres_stores
 from flowstate_server.testing.store_contract import Check, NotProvided, all_checks
+from flowstate_server.testing.store_contract.renewal import renewing
 from tests.stores.postgres.harness import PostgresHarness
 from tests.stores.sqlite import batches
 from tests.support.postgres_server import PostgresServer
 
-SUBJECTS = ("sessions", "races", "projections", "sweeping", "cancellation", "idempotency")
+SUBJECTS = (
+    "sessions",
+    "races",
+    "projections",
+    "sweeping",
+    "cancellation",
+    "idempotency",
+    "ranges",
+    "pieces",
+    "renewal",
+)
 CHECKS = [check for check in all_checks() if check.__module__.rsplit(".", 1)[-1] in SUBJECTS]
 
 
@@ -50,4 +61,7 @@ async def _use(store: PostgresStore) -> None:
         await store.commit(batches.add_one())
         await store.read_projection(batches.SESSION, ())
         await store.read_processes()
-    await store.sweep_idempotency_keys(limit=10)
+    await store.sweep_documents(limit=10)
+    async with renewing(store) as renew:
+        await renew(batches.PROCESS, batches.LEASE)
+        await renew(batches.PROCESS, batches.LEASE)

@@ -9,12 +9,33 @@ from typing import Any
 
 import pytest
 
-from flowstate_server.model.records import IdempotencyKey
+from flowstate_server.model.documents import STORE_OWNER, DocumentKey
 from flowstate_server.model.scopes import RequestKey, SessionKey, user_scope
 from flowstate_server.stores.contract.reads import SessionFilter, SessionPosition
-from flowstate_server.stores.contract.tables import Needs
-from flowstate_server.stores.postgres import exports, loading, reads, sweeps, write_statements
+from flowstate_server.stores.contract.tables import (
+    DOCUMENTS,
+    EVENTS,
+    EXPORTED,
+    LOCKED,
+    PROCESSES,
+    REQUEST_HEADS,
+    SESSIONS,
+    STATE_HEADS,
+    STATES,
+    TURNS,
+    Needs,
+)
+from flowstate_server.stores.postgres import (
+    blob_pieces,
+    exports,
+    lease_renewal,
+    loading,
+    reads,
+    sweeps,
+    writing,
+)
 from flowstate_server.stores.postgres.connections import _PLANNING
+from flowstate_server.stores.postgres.statements import any_of
 from tests.support.postgres_server import connection
 
 _names = count(1)
@@ -37,38 +58,43 @@ async def plan(database: Any, query: str) -> str:
     return "\n".join(row[0] for row in await database.fetch(f"EXPLAIN EXECUTE {name}{arguments}"))
 
 
-NEEDS = Needs(
-    {SessionKey("", "s")},
-    {RequestKey("", "r")},
-    {user_scope("u")},
-    {user_scope("v")},
-    {"p"},
-    {IdempotencyKey("", "", "", "k")},
-)
-ALL_WRITES = tuple(range(len(write_statements.WRITES)))
+NEEDS = Needs()
+NEEDS.add(SESSIONS, SessionKey("", "s"))
+NEEDS.add(REQUEST_HEADS, RequestKey("", "r"))
+NEEDS.add(STATES, user_scope("u"))
+NEEDS.add(STATE_HEADS, user_scope("v"))
+NEEDS.add(PROCESSES, "p")
+NEEDS.add(DOCUMENTS, DocumentKey(STORE_OWNER, "k", ("n",)))
 HOT = {
     "load": loading.load_query(NEEDS)[0],
-    "load documents": loading._DOCUMENTS,
-    "write": write_statements.TEXTS.text(ALL_WRITES),
+    "load protected": loading.PROTECTED,
+    "load large states": loading._LARGE[STATES][0],
+    "load large documents": loading._LARGE[DOCUMENTS][0],
+    "look again": f"SELECT {any_of(LOCKED, 1)}",
+    "write": writing.TEXTS.text(tuple(range(len(writing.WRITES))), LOCKED),
     "session": reads.SESSION,
     "request": reads.REQUEST,
     "states": reads.STATES,
-    "events": reads.EVENTS,
+    "documents": reads.DOCUMENTS,
+    "documents forward": reads.DOCUMENTS_FORWARD,
+    "documents backward": reads.DOCUMENTS_BACKWARD,
+    "events of a request": reads.EVENTS_OF_REQUEST,
+    "events of a session": reads.EVENTS_OF_SESSION,
     "turns": reads.TURNS,
     "projection": reads.PROJECTION,
-    "unfinished": reads.UNFINISHED,
+    "open requests": reads.OPEN_REQUESTS,
     "cancelled": reads.CANCELLED,
+    "renew": lease_renewal.RENEW,
     "sweep ended": sweeps._ENDED,
     "sweep a request": sweeps._OF_REQUEST,
     "sweep outside": sweeps._OUTSIDE,
-    "sweep keys": sweeps._KEYS,
+    "sweep documents": sweeps._DOCUMENTS,
     "trim commits": sweeps._COMMITS,
-    "export sessions": exports.SESSIONS,
-    "export requests": exports.REQUESTS,
-    "export events": exports.EVENTS,
-    "export states": exports.STATES,
-    "export idempotency keys": exports.KEYS,
-}
+    "put a piece": blob_pieces.PUT,
+    "read a piece": blob_pieces.READ,
+    "delete pieces": blob_pieces.DELETE,
+    "list pieces": blob_pieces.LIST,
+} | {f"export {table.name}": export.query for table, export in exports.EXPORTS.items()}
 
 
 @pytest.mark.parametrize("name", HOT)
@@ -80,6 +106,70 @@ async def test_no_table_is_read_as_a_whole(database: Any, name: str) -> None:
     for position, line in enumerate(lines):
         if "Index" in line and " Scan " in line and "using " in line and "Limit" not in steps:
             assert "Index Cond" in lines[position + 1], steps
+
+
+PAGES = {
+    "load protected": "documents_by_key",
+    "documents forward": "documents_by_key",
+    "documents backward": "documents_by_key",
+    "events of a session": "events_pkey",
+    "events of a request": "events_by_request",
+    "turns": "turns_pkey",
+    "export processes": "processes_pkey",
+    "export sessions": "sessions_by_id",
+    "export session_heads": "sessions_by_id",
+    "export requests": "requests_by_id",
+    "export states": "states_by_key",
+    "export documents": "documents_by_key",
+    "export events": "events_pkey",
+    "export turns": "turns_pkey",
+    "list pieces": "blob_pieces_pkey",
+}
+
+
+def test_every_export_is_looked_at() -> None:
+    assert {name for name in PAGES if name.startswith("export ")} == {
+        f"export {table.name}" for table in EXPORTED
+    }
+    assert exports.EXPORTS.keys() == set(EXPORTED)
+
+
+@pytest.mark.parametrize(("name", "index"), PAGES.items())
+async def test_pages_follow_an_index_no_further_than_they_need(database: Any, name: str, index: str) -> None:
+    """Below each LIMIT nothing is sorted as a whole: what is left to sort is a page, or one log of a page."""
+    lines = (await plan(database, HOT[name])).splitlines()
+    assert any(f"using {index} on" in line for line in lines), lines
+    limits = [position for position, line in enumerate(lines) if "Limit " in line]
+    assert limits
+    for position in limits:
+        depth = _depth(lines[position])
+        for line in lines[position + 1 :]:
+            if "->" in line and _depth(line) <= depth:
+                break
+            assert "Sort  (" not in line.replace("Incremental Sort", ""), lines
+    for table in (EVENTS, TURNS):
+        if name == f"export {table.name}":
+            assert any("Incremental Sort" in line for line in lines), lines
+            assert "Index Scan using sessions_by_id" in "\n".join(lines), lines
+
+
+def _depth(line: str) -> int:
+    return len(line) - len(line.lstrip(" ->"))
+
+
+async def test_a_page_of_events_reads_no_more_logs_than_it_needs(database: Any) -> None:
+    await database.execute(
+        "INSERT INTO flowstate.sessions SELECT number, 1, 1, 0, 1, false, false, 't', 's' || number, 'l', 'f', 'u', '',"
+        " '', '', NULL, NULL FROM generate_series(1, 500) number;"
+        " INSERT INTO flowstate.events SELECT log, number, NULL, 0, 1, 15, 1, false, NULL, '{}'"
+        " FROM generate_series(1, 500) log, generate_series(1, 20) number"
+    )
+    await database.execute(f"PREPARE page AS {exports.EXPORTS[EVENTS].query}")
+    steps = await database.fetch("EXPLAIN ANALYZE EXECUTE page('t', 's100', 5, 50, 1000000)")
+    [read] = [row[0] for row in steps if "using events_pkey on" in row[0]]
+    rows, loops = re.search(r"rows=([\d.]+) loops=(\d+)\)$", read).groups()  # type: ignore[union-attr]
+    assert float(rows) * int(loops) <= 120
+    assert "rows=50 " in steps[0][0]
 
 
 @pytest.mark.parametrize(

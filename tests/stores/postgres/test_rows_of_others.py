@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
-from flowstate_server.model.json_values import decode_json
+import pytest
+
+from flowstate_server.model.documents import STORE_OWNER, DocumentKey, DocumentRange, flow_owner
+from flowstate_server.model.json_values import decode_json, encode_json
 from flowstate_server.model.scopes import SessionKey, session_scope
-from flowstate_server.stores.contract.exporting import Exporting
-from flowstate_server.stores.contract.writes import AppendEvents, RenewLease, RequireRun
+from flowstate_server.stores.contract.writes import (
+    AppendEvents,
+    AtVersion,
+    DeleteDocument,
+    PutDocument,
+    RenewLease,
+    RequireRun,
+)
+from flowstate_server.stores.postgres import PostgresStore, loading
 from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract.builders import (
     LEASE,
@@ -22,7 +33,10 @@ from flowstate_server.testing.store_contract.builders import (
     put,
     state_of,
 )
+from flowstate_server.testing.store_contract.ranges import KIND, MOST, Keep, kinds
 from tests.stores.postgres.harness import PostgresHarness
+from tests.support.postgres_server import connection, fetch
+from tests.support.waiting import soon, until
 
 ROUNDS = 60
 
@@ -64,7 +78,6 @@ async def test_a_state_that_appears_meanwhile_is_seen() -> None:
     """A run that ends behind another's event knows of the state that was first written with it."""
     async with PostgresHarness() as harness:
         one, other = await harness.open(), await harness.open()
-        assert isinstance(one, Exporting)
         for number in range(ROUNDS):
             name = f"s{number}"
             writing, ending = (
@@ -74,12 +87,84 @@ async def test_a_state_that_appears_meanwhile_is_seen() -> None:
             written = put(session_scope(writing.session), {"n": 1})
             event = AppendEvents(writing.session, (note("written"),), writing.request)
             await asyncio.gather(writing.commit(written, event), ending.finish())
-            session = await one.get_session(writing.session)
-            assert session is not None
-            log = await one.export_events(session.key, session.log_id, after=0, limit=9, max_bytes=1 << 20)
+            page = await one.read_events(writing.session, after=0, limit=9, max_bytes=1 << 20)
+            assert page is not None
+            log = page.events
             versions = [
                 decode_json(record.event.payload)["scope_versions"]["session"]  # type: ignore[index, call-overload]
                 for record in log
                 if record.event.type.terminal
             ]
             assert versions == [0 if log[0].event.type.terminal else 1]
+
+
+DOCUMENT = DocumentKey(STORE_OWNER, "kind", ("name",))
+LOCKING = "SELECT FROM flowstate.sessions FOR UPDATE"
+WAITING = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+async def dispatched(store: Store, session: SessionKey) -> None:
+    load = replace(new_request(session, "run"), load_documents=(DOCUMENT,))
+    [created] = (await store.commit((load,))).results
+    assert [document.key for document in created.documents] == [DOCUMENT]
+
+
+async def deleted(store: Store, session: SessionKey) -> None:
+    _, deletion = (await store.commit((AppendEvents(session, ()), DeleteDocument(DOCUMENT)))).results
+    assert deletion.changed
+
+
+async def required(store: Store, session: SessionKey) -> None:
+    await store.commit((AppendEvents(session, ()), PutDocument(DOCUMENT, b"2", AtVersion(1))))
+
+
+@pytest.mark.parametrize("use", [dispatched, deleted, required], ids=lambda use: use.__name__)
+async def test_a_document_that_appears_meanwhile_is_seen(
+    use: Callable[[Store, SessionKey], Awaitable[None]], store: PostgresStore, other: PostgresStore, dsn: str
+) -> None:
+    """Whether the group writes, has nothing to write, or would refuse for its absence."""
+    scene = await open_scene(store)
+    session = scene.session
+    async with connection(dsn) as raw, raw.transaction():
+        await raw.execute(LOCKING)
+        using = asyncio.ensure_future(use(store, session))
+        await until(lambda: _some(dsn, WAITING))
+        await other.commit((PutDocument(DOCUMENT, b"1"),))
+    await soon(using)
+
+
+async def _some(dsn: str, query: str) -> bool:
+    return bool(await fetch(dsn, query))
+
+
+async def test_a_range_has_what_was_committed_while_the_locks_were_awaited(
+    store: PostgresStore, other: PostgresStore, dsn: str
+) -> None:
+    with kinds():
+        owner = flow_owner("chat")
+        for _ in range(MOST - 1):
+            await store.commit((Keep(owner, b"1"),))
+        async with connection(dsn) as raw:
+            begun = raw.transaction()
+            await begun.start()
+            await raw.execute("SELECT FROM flowstate.documents FOR UPDATE")
+            keeping = [asyncio.ensure_future(one.commit((Keep(owner, b"2"),))) for one in (store, other)]
+            await until(lambda: _some(dsn, f"{WAITING} OFFSET 1"))
+            await begun.rollback()
+            await soon(asyncio.gather(*keeping))
+        kept = await store.read_documents(DocumentRange(owner, KIND, limit=99))
+        assert [document.text for document in kept] == [b"1"] * (MOST - 2) + [b"2", b"2"]
+
+
+async def test_documents_over_the_limit_are_left_to_the_next_group(store: PostgresStore) -> None:
+    """Each is read, on its own, once; the batches all get theirs."""
+    keys = [DocumentKey(STORE_OWNER, "kind", (str(number),)) for number in range(5)]
+    texts = [encode_json("x" * (loading.LARGE + number * 600_000)) for number in range(5)]
+    for key, text in zip(keys, texts, strict=True):
+        await store.commit((PutDocument(key, text),))
+    answers = await asyncio.gather(
+        *(store.commit((PutDocument(key, text),)) for key, text in zip(keys, texts, strict=True))
+    )
+    assert [result.results[0].changed for result in answers] == [False] * 5
+    again = await asyncio.gather(*(store.commit((PutDocument(key, b"1", AtVersion(1)),)) for key in keys))
+    assert {result.results[0].version for result in again} == {2}

@@ -15,6 +15,7 @@ from flowstate_server.stores.postgres.unclear_commits import is_committed
 from flowstate_server.stores.postgres.writing import Written
 from flowstate_server.testing.waiting import soon
 from tests.stores.postgres.commit_proxy import CommitProxy, Lose, commit_proxy
+from tests.stores.postgres.crash import groups_of
 from tests.stores.sqlite import batches
 from tests.support.postgres_server import connection
 
@@ -83,12 +84,12 @@ class TestAsking:
     NUMBER = "SELECT pg_current_xact_id()::text::bigint"
 
     async def test_a_transaction_in_progress_is_waited_for(self, store: PostgresStore, dsn: str) -> None:
-        assert store._connections is not None
+        connections = groups_of(store)._connections
         async with connection(dsn) as raw:
             for end, committed in (("COMMIT", True), ("ROLLBACK", False)):
                 await raw.execute("BEGIN")
                 written = Written(await raw.fetchval(self.INSERT), 7, await raw.fetchval(self.NUMBER))
-                asking = asyncio.create_task(is_committed(store._connections, written))
+                asking = asyncio.create_task(is_committed(connections, written))
                 done, _ = await asyncio.wait((asking,), timeout=0.2)
                 assert not done
                 await raw.execute(end)
@@ -97,9 +98,9 @@ class TestAsking:
     async def test_a_number_that_a_crash_gave_to_another_transaction_is_no_proof(
         self, store: PostgresStore, dsn: str
     ) -> None:
-        assert store._connections is not None
+        connections = groups_of(store)._connections
         async with connection(dsn) as raw, raw.transaction():
             commit, transaction = await raw.fetchval(self.INSERT), await raw.fetchval(self.NUMBER)
-        assert await is_committed(store._connections, Written(commit, 7, transaction))
-        assert not await is_committed(store._connections, Written(commit, 8, transaction))
-        assert not await is_committed(store._connections, Written(commit, 7, transaction + 1_000_000))
+        assert await is_committed(connections, Written(commit, 7, transaction))
+        assert not await is_committed(connections, Written(commit, 8, transaction))
+        assert not await is_committed(connections, Written(commit, 7, transaction + 1_000_000))

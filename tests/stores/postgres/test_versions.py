@@ -9,7 +9,7 @@ from tests.stores.postgres.harness import PostgresHarness
 from tests.support.postgres_server import VERSION, available_versions
 
 OTHERS = [version for version in (15, 16, 18) if version != VERSION]
-SUBJECTS = ("races", "values", "watching", "durability", "turns", "copies")
+SUBJECTS = ("races", "values", "watching", "durability", "turns", "copies", "documents", "ranges", "renewal")
 CHECKS = [check for check in all_checks() if check.__module__.rsplit(".", 1)[-1] in SUBJECTS]
 
 

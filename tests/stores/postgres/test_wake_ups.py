@@ -14,6 +14,7 @@ from flowstate_server.stores.postgres import PostgresStore, commit_poller
 from flowstate_server.stores.postgres.commit_notifier import CHANNEL, CommitNotifier
 from flowstate_server.stores.tables.numbers import encode_topics
 from flowstate_server.testing.waiting import soon, until
+from tests.stores.postgres.crash import groups_of
 from tests.stores.sqlite import batches
 from tests.support.postgres_server import PostgresServer, connection, execute, fetch
 
@@ -153,8 +154,7 @@ async def test_old_commits_are_trimmed_in_batches(
     store: PostgresStore, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(commit_poller, "TRIM_BATCH", 2)
-    connections = store._connections
-    assert connections is not None
+    connections = groups_of(store)._connections
     await execute(dsn, "; ".join([commit_row(U1, "0")] * 5))
     await store.commit(batches.add_one())
     await commit_poller.trim(connections)
