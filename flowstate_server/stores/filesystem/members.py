@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, cast
 
 from flowstate_server.model.json_values import Json, decode_json, encode_json
+
+Members = dict[str, Json | bytes]
+"""What a file or line tells. ``bytes`` are JSON text and are kept as they are."""
 
 _scan = json.JSONDecoder().raw_decode
 _space = re.compile(r"[ \t\r\n]*")
 
 
-def document(members: Mapping[str, Json | bytes]) -> bytes:
-    """A file's text, a member a line. ``bytes`` are JSON text and are kept as they are."""
+def file_text(members: Members) -> bytes:
+    """A member a line."""
     return b"{\n  " + b",\n  ".join(_members(members, b": ")) + b"\n}\n"
 
 
-def line(members: Mapping[str, Json | bytes]) -> bytes:
+def line(members: Members) -> bytes:
     """The same as one line of a log."""
     return b"{" + b",".join(_members(members, b":")) + b"}\n"
 
 
-def _members(members: Mapping[str, Json | bytes], colon: bytes) -> Iterator[bytes]:
+def _members(members: Members, colon: bytes) -> Iterator[bytes]:
     for name, value in members.items():
         if not isinstance(value, bytes):
             yield encode_json(name) + colon + encode_json(value)
@@ -42,7 +45,7 @@ def _embeddable(text: bytes) -> bool:
     return b"\n" not in text
 
 
-class Document:
+class Parsed:
     """A parsed file or line. Spaces and the order of members do not matter: a person may have edited it.
 
     Raises:
@@ -57,23 +60,19 @@ class Document:
             raise ValueError("not a JSON object")
         self._values = cast(dict[str, Any], values)
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._values or f"{name}_text" in self._values
+
     def __getitem__(self, name: str) -> Any:
-        try:
-            return self._values[name]
-        except KeyError:
-            raise ValueError(f"there is no {name!r}") from None
+        return self._values[name]
 
-    def get(self, name: str, absent: Any) -> Any:
-        return self._values.get(name, absent)
-
-    def text(self, name: str) -> bytes | None:
-        """The JSON text of a member, if there is one, as it was written."""
-        if name in self._values:
-            if self._raw is None:
-                self._raw = _raw_members(self._text.decode())
-            return self._raw[name].encode()
-        text = self._values.get(f"{name}_text")
-        return None if text is None else cast(str, text).encode()
+    def text(self, name: str) -> bytes:
+        """The JSON text of a member as it was written."""
+        if name not in self._values:
+            return cast(str, self._values[f"{name}_text"]).encode()
+        if self._raw is None:
+            self._raw = _raw_members(self._text.decode())
+        return self._raw[name].encode()
 
 
 def _raw_members(text: str) -> dict[str, str]:
