@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from flowstate_server.errors import InternalError, ServiceError, StoreOpenError
 from flowstate_server.store_urls import MEMORY, path_of, redacted, store_from_url
-from flowstate_server.stores.contract.exporting import Exporting
 from flowstate_server.stores.contract.pages import DamagedRecord
 from flowstate_server.stores.store import Store
 from flowstate_server.stores.transfer import (
@@ -58,8 +57,6 @@ async def copy(
     async with _opened(existing=[source], created=[target]) as (one, other):
         await _refuse_in_use(one)
         await _refuse_in_use(other)
-        if not isinstance(one, Exporting) or not isinstance(other, Exporting):
-            raise Unmaintained("one of the stores does not export")
         copied = await copy_store(one, other, name=_name(source), report=report)
         async for difference in differences(one, other):
             differs(difference)

@@ -3,61 +3,67 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Iterable
+from typing import Any
 
+from examples.custom_store import reads
 from examples.custom_store.snapshot import Snapshot, after, own
 from examples.custom_store.snapshot_file import SnapshotFile
-from flowstate_server.model.clock import Micros, system_micros
 from flowstate_server.model.records import StateHead
 from flowstate_server.stores.contract.backend import Group, GroupStorage
-from flowstate_server.stores.contract.tables import Changes, Loaded, Needs
-from flowstate_server.stores.contract.watch import WatchHub
-
-Key = TypeVar("Key")
-Row = TypeVar("Row")
+from flowstate_server.stores.contract.tables import (
+    REQUEST_HEADS,
+    REQUESTS,
+    SESSION_HEADS,
+    SESSIONS,
+    STATE_HEADS,
+    STATES,
+    Loaded,
+    Needs,
+    Table,
+)
+from flowstate_server.stores.contract.watch import Topic
 
 
 class SnapshotStorage(GroupStorage):
-    def __init__(self, file: SnapshotFile, watches: WatchHub) -> None:
+    def __init__(self, file: SnapshotFile) -> None:
         self._file = file
-        self._watches = watches
 
-    async def run(self, group: Group) -> None:
-        changes = await asyncio.to_thread(self._commit, group)
-        self._watches.wake(changes.topics)
+    async def run(self, group: Group) -> Iterable[Topic]:
+        return await asyncio.to_thread(self._commit, group)
 
-    def _commit(self, group: Group) -> Changes:
+    def _commit(self, group: Group) -> Iterable[Topic]:
         with self._file.locked():
             before = self._file.read()
-            changes = group.decide(_load(before, group.needs))
+            changes = group.decide(load(before, group.needs))
             if not changes.empty:
                 self._file.write(after(before, changes))
-        return changes
+        return changes.topics
 
 
-def time_of(snapshot: Snapshot) -> Micros:
-    """The store's time: the machine's, but never before that of a commit."""
-    return max(snapshot.time, system_micros())
+def load(snapshot: Snapshot, needs: Needs) -> Loaded:
+    loaded = Loaded(reads.time_of(snapshot))
+    for table, keys in needs.keys.items():
+        if table is REQUEST_HEADS:
+            found = _found(snapshot, REQUESTS, keys)
+            loaded.records[table] = {key: request.head for key, request in found.items()}
+        elif table is STATE_HEADS:
+            found = _found(snapshot, STATES, keys)
+            loaded.records[table] = {
+                key: StateHead(key, one.version, one.incarnation, one.exists) for key, one in found.items()
+            }
+        else:
+            loaded.records[table] = own(_found(snapshot, table, keys))
+    sessions = needs.of(SESSIONS) | {head.session for head in loaded.of(REQUEST_HEADS).values()}
+    loaded.records[SESSIONS] = own(_found(snapshot, SESSIONS, sessions))
+    loaded.records[SESSION_HEADS] = _found(snapshot, SESSION_HEADS, sessions)
+    for which in needs.ranges:
+        loaded.ranges[which] = reads.documents(snapshot, which)[: which.limit]
+    for session in needs.open_requests:
+        loaded.open_requests[session] = reads.open_requests(snapshot, session)
+    return loaded
 
 
-def _load(snapshot: Snapshot, needs: Needs) -> Loaded:
-    requests = {key: one.head for key, one in _found(snapshot.requests, needs.requests).items()}
-    sessions = needs.sessions | {head.session for head in requests.values()}
-    return Loaded(
-        time_of(snapshot),
-        sessions=own(_found(snapshot.sessions, sessions)),
-        session_heads=_found(snapshot.session_heads, sessions),
-        requests=requests,
-        states=own(_found(snapshot.states, needs.states)),
-        state_heads={
-            key: StateHead(key, one.version, one.incarnation, one.exists)
-            for key, one in _found(snapshot.states, needs.state_heads).items()
-        },
-        processes=_found(snapshot.processes, needs.processes),
-        idempotency_keys=_found(snapshot.idempotency_keys, needs.idempotency_keys),
-    )
-
-
-def _found(rows: Mapping[Key, Row], keys: Iterable[Key]) -> dict[Key, Row]:
-    return {key: rows[key] for key in keys if key in rows}
+def _found(snapshot: Snapshot, table: Table[Any, Any], keys: Iterable[Any]) -> dict[Any, Any]:
+    records = snapshot.of(table)
+    return {key: records[key] for key in keys if key in records}

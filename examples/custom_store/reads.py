@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from examples.custom_store.group_storage import time_of
 from examples.custom_store.snapshot import Snapshot, own
-from flowstate_server.model.events import EventRecord, EventType
+from flowstate_server.model.clock import Micros, system_micros
+from flowstate_server.model.documents import Document, DocumentKey, DocumentRange
+from flowstate_server.model.events import EventRecord, EventType, LogHead
 from flowstate_server.model.items import ItemRecord
-from flowstate_server.model.records import RequestRecord, StateRecord
-from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
+from flowstate_server.model.records import RequestHead, RequestRecord, StateRecord, TurnRecord
+from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
+from flowstate_server.stores.contract.pages import event_page
 from flowstate_server.stores.contract.reads import (
     EventPage,
     ListedSession,
@@ -18,10 +20,36 @@ from flowstate_server.stores.contract.reads import (
     SessionFilter,
     SessionPosition,
 )
+from flowstate_server.stores.contract.tables import (
+    DOCUMENTS,
+    REQUESTS,
+    SESSION_HEADS,
+    SESSIONS,
+    STATES,
+    TURNS,
+)
+
+
+def time_of(snapshot: Snapshot) -> Micros:
+    """The store's time: the machine's, but never before that of a commit."""
+    return max(snapshot.time, system_micros())
 
 
 def states(snapshot: Snapshot, keys: Iterable[ScopeKey]) -> dict[ScopeKey, StateRecord]:
-    return {key: own(snapshot.states.get(key)) or StateRecord(key) for key in keys}
+    known = snapshot.of(STATES)
+    return {key: own(known.get(key)) or StateRecord(key) for key in keys}
+
+
+def documents_of(snapshot: Snapshot, keys: Iterable[DocumentKey]) -> dict[DocumentKey, Document]:
+    known, now = snapshot.of(DOCUMENTS), time_of(snapshot)
+    return {key: known[key] for key in keys if key in known and known[key].exists(now)}
+
+
+def documents(snapshot: Snapshot, which: DocumentRange) -> list[Document]:
+    """All of the range, whatever its limit."""
+    now = time_of(snapshot)
+    found = [one for one in snapshot.of(DOCUMENTS).values() if which.covers(one.key) and one.exists(now)]
+    return sorted(found, key=lambda document: document.key.name, reverse=which.descending)
 
 
 def listed_sessions(
@@ -29,7 +57,7 @@ def listed_sessions(
 ) -> list[ListedSession]:
     found = [
         session
-        for session in snapshot.sessions.values()
+        for session in snapshot.of(SESSIONS).values()
         if session.key.tenant == which.tenant
         and not session.deleted
         and which.flow_kind in (None, session.flow_kind)
@@ -42,60 +70,67 @@ def listed_sessions(
         )
     ]
     found.sort(key=lambda session: (session.create_time, session.key.session_id), reverse=True)
-    heads = snapshot.session_heads
+    heads = snapshot.of(SESSION_HEADS)
     return [ListedSession(own(one), heads[one.key].activity_time) for one in found[:limit]]
 
 
-def event_page(
-    snapshot: Snapshot, request: RequestKey, after: int, limit: int, max_bytes: int
-) -> EventPage | None:
-    known = snapshot.requests.get(request)
-    if known is None:
-        return None
-    page: list[EventRecord] = []
-    size = 0
-    for event in _events_of(snapshot, known):
-        if event.sequence <= after:
-            continue
-        size += len(event.event.payload) + (len(event.event.item.content) if event.event.item else 0)
-        if page and (len(page) == limit or size > max_bytes):
-            return EventPage(tuple(page), known.head, page[-1].sequence)
-        page.append(event)
-    return EventPage(tuple(page), known.head, known.head.sequence)
+def events_after(snapshot: Snapshot, log: LogKey, after: int, limit: int, max_bytes: int) -> EventPage | None:
+    if isinstance(log, RequestKey):
+        request = snapshot.of(REQUESTS).get(log)
+        if request is None:
+            return None
+        head = LogHead(request.head.log_id, request.head.sequence, request.head.status.ended)
+        beyond = [event for event in _events_of(snapshot, request) if event.sequence > after]
+    else:
+        session = snapshot.of(SESSIONS).get(log)
+        if session is None:
+            return None
+        counters = snapshot.of(SESSION_HEADS)[log]
+        head = LogHead(session.log_id, counters.sequence, session.deleted, counters.floor)
+        events = snapshot.events.get((log, session.log_id), ())
+        beyond = [event for event in events if event.session_sequence > after]
+    return event_page(beyond, log, head, limit, max_bytes)
 
 
 def turns(snapshot: Snapshot, session: SessionKey, log_id: str, newest: int) -> list[ItemRecord]:
-    completed = [
-        (one.head.turn, one.key.request_id)
-        for one in snapshot.requests.values()
-        if (one.head.session, one.head.session_log_id) == (session, log_id) and one.head.turn
+    kept = [
+        turn for key, turn in snapshot.of(TURNS).items() if (key.session, key.log_id) == (session, log_id)
     ]
-    wanted = {request_id for _, request_id in sorted(completed)[max(0, len(completed) - newest) :]}
+    kept.sort(key=lambda turn: turn.key.number)
+    log = snapshot.events.get((session, log_id), ())
     return [
-        ItemRecord(one.event.item, session, log_id, one.request_id, one.session_sequence, one.time)
-        for one in snapshot.events.get((session, log_id), ())
-        if one.request_id in wanted and one.event.item and one.event.type is EventType.ITEM_DONE
+        item
+        for turn in kept[max(0, len(kept) - newest) :]
+        for item in sorted(_items_of(turn, log), key=lambda record: record.item.index)
     ]
 
 
-def projection(snapshot: Snapshot, session: SessionKey, scopes: Iterable[ScopeKey]) -> Projection | None:
-    record = snapshot.sessions.get(session)
+def projection(
+    snapshot: Snapshot, session: SessionKey, scopes: Iterable[ScopeKey], keys: Iterable[DocumentKey]
+) -> Projection | None:
+    record = snapshot.of(SESSIONS).get(session)
     if record is None or record.deleted:
         return None
-    active = tuple(
-        one.head
-        for one in snapshot.requests.values()
-        if one.head.session == session and not one.head.status.ended
+    return Projection(
+        own(record),
+        snapshot.of(SESSION_HEADS)[session],
+        states(snapshot, scopes),
+        tuple(open_requests(snapshot, session)),
+        time_of(snapshot),
+        documents_of(snapshot, keys),
     )
-    head = snapshot.session_heads[session]
-    return Projection(own(record), head, states(snapshot, scopes), active, time_of(snapshot))
 
 
-def unfinished(snapshot: Snapshot, process: str) -> Sequence[RequestRecord]:
+def open_requests(snapshot: Snapshot, session: SessionKey) -> list[RequestHead]:
+    heads = [request.head for request in snapshot.of(REQUESTS).values()]
+    return [head for head in heads if head.session == session and head.status.open]
+
+
+def open_requests_of(snapshot: Snapshot, process: str) -> Sequence[RequestRecord]:
     return [
         replace(one, input=b"")
-        for one in snapshot.requests.values()
-        if one.head.process == process and not one.head.status.ended
+        for one in snapshot.of(REQUESTS).values()
+        if one.head.process == process and one.head.status.open
     ]
 
 
@@ -103,3 +138,18 @@ def _events_of(snapshot: Snapshot, request: RequestRecord) -> Iterable[EventReco
     head = request.head
     log = snapshot.events.get((head.session, head.session_log_id), ())
     return (event for event in log if event.request_id == head.key.request_id)
+
+
+def _items_of(turn: TurnRecord, log: Iterable[EventRecord]) -> Iterable[ItemRecord]:
+    key = turn.key
+    for one in log:
+        item = one.event.item
+        of_turn = (
+            one.request_id == turn.request_id
+            if turn.request_id
+            else turn.first <= one.session_sequence <= turn.last
+        )
+        if of_turn and item is not None and one.event.type is EventType.ITEM_DONE:
+            yield ItemRecord(
+                item, key.session, key.log_id, one.request_id, one.session_sequence, one.time, key.number
+            )

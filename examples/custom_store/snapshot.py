@@ -6,48 +6,43 @@ That makes every read consistent: whoever holds a snapshot sees one moment, what
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.events import EventRecord
-from flowstate_server.model.records import (
-    IdempotencyKey,
-    IdempotencyRecord,
-    ProcessRecord,
-    RequestRecord,
-    SessionHead,
-    SessionRecord,
-    StateRecord,
-)
-from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
+from flowstate_server.model.scopes import SessionKey
 from flowstate_server.stores.contract.polling import Seen
-from flowstate_server.stores.contract.tables import Changes
+from flowstate_server.stores.contract.tables import OUTCOMES, REQUEST_HEADS, REQUESTS, Changes, Table
 from flowstate_server.stores.contract.watch import Topic
 
 REMEMBERED = 500
 """Commits whose topics are kept for those who poll."""
 
 T = TypeVar("T")
+Key = TypeVar("Key")
+Record = TypeVar("Record")
 Log = tuple[SessionKey, str]
 """One incarnation of a session."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """``commit`` counts the commits, ``time`` is that of the newest, ``topics`` are those of the last commits."""
+    """``commit`` counts the commits, ``time`` is that of the newest, ``topics`` are those of the last commits.
+
+    ``tables`` holds the records of each table by key, under the table's name. Requests are whole, with their present
+    heads and outcomes.
+    """
 
     commit: int = 0
     time: Micros = 0
     topics: tuple[tuple[Topic, ...], ...] = ()
-    sessions: dict[SessionKey, SessionRecord] = field(default_factory=dict)
-    session_heads: dict[SessionKey, SessionHead] = field(default_factory=dict)
-    requests: dict[RequestKey, RequestRecord] = field(default_factory=dict)
-    states: dict[ScopeKey, StateRecord] = field(default_factory=dict)
-    events: dict[Log, tuple[EventRecord, ...]] = field(default_factory=dict)
-    processes: dict[str, ProcessRecord] = field(default_factory=dict)
-    idempotency_keys: dict[IdempotencyKey, IdempotencyRecord] = field(default_factory=dict)
+    tables: Mapping[str, Mapping[Any, Any]] = field(default_factory=dict)
+    events: Mapping[Log, tuple[EventRecord, ...]] = field(default_factory=dict)
+
+    def of(self, table: Table[Key, Record]) -> Mapping[Key, Record]:
+        return self.tables.get(table.name, {})
 
     def changed_since(self, commit: int) -> Seen:
         missed = self.commit - commit
@@ -64,44 +59,42 @@ def own(value: T) -> T:
 
 def after(before: Snapshot, changes: Changes) -> Snapshot:
     """The next snapshot. New and known records are told apart by the contract; to a dictionary they are the same."""
+    tables = {name: dict(records) for name, records in before.tables.items()}
+    for table, records in (*changes.new.items(), *changes.changed.items()):
+        if table not in (REQUEST_HEADS, OUTCOMES):
+            kept = tables.setdefault(table.name, {})
+            kept.update((table.key_of(record), own(record)) for record in records)
+    for table, keys in changes.removed.items():
+        for key in keys:
+            tables[table.name].pop(key, None)
+    requests = tables.setdefault(REQUESTS.name, {})
+    for head in changes.changed_of(REQUEST_HEADS):
+        requests[head.key] = replace(requests[head.key], head=head)
+    for outcome in changes.new_of(OUTCOMES):
+        failure = own(outcome.failure)
+        requests[outcome.key] = replace(
+            requests[outcome.key], output=outcome.output, failure=failure, reason=outcome.reason
+        )
     return replace(
         before,
         commit=before.commit + 1,
         time=max(before.time, changes.time),
         topics=(*before.topics, tuple(changes.topics))[-REMEMBERED:],
-        sessions=before.sessions
-        | {one.key: own(one) for one in (*changes.new_sessions, *changes.changed_sessions)},
-        session_heads=before.session_heads
-        | {one.key: one for one in (*changes.new_session_heads, *changes.changed_session_heads)},
-        requests=_requests_after(before, changes),
-        states=_states_after(before, changes),
+        tables=tables,
         events=_events_after(before, changes.events),
-        processes=before.processes
-        | {one.process: one for one in (*changes.new_processes, *changes.changed_processes)},
-        idempotency_keys=before.idempotency_keys
-        | {one.key: one for one in (*changes.new_keys, *changes.replaced_keys)},
     )
 
 
-def _requests_after(before: Snapshot, changes: Changes) -> dict[RequestKey, RequestRecord]:
-    requests = before.requests | {one.key: own(one) for one in changes.new_requests}
-    for head in changes.changed_requests:
-        requests[head.key] = replace(requests[head.key], head=head)
-    for outcome in changes.outcomes:
-        known = requests[outcome.request]
-        requests[outcome.request] = replace(known, output=outcome.output, failure=own(outcome.failure))
-    return requests
+def without(snapshot: Snapshot, table: Table[Any, Any], keys: set[Any]) -> Snapshot:
+    kept = {key: record for key, record in snapshot.of(table).items() if key not in keys}
+    return replace(snapshot, tables={**snapshot.tables, table.name: kept})
 
 
-def _states_after(before: Snapshot, changes: Changes) -> dict[ScopeKey, StateRecord]:
-    states = before.states | {one.key: own(one) for one in (*changes.new_states, *changes.changed_states)}
-    for key in changes.removed_states:
-        states.pop(key, None)
-    return states
-
-
-def _events_after(before: Snapshot, appended: Iterable[EventRecord]) -> dict[Log, tuple[EventRecord, ...]]:
+def _events_after(before: Snapshot, appended: Iterable[EventRecord]) -> Mapping[Log, tuple[EventRecord, ...]]:
     fresh: dict[Log, list[EventRecord]] = {}
     for event in appended:
         fresh.setdefault((event.session, event.session_log_id), []).append(event)
-    return before.events | {log: (*before.events.get(log, ()), *events) for log, events in fresh.items()}
+    return {
+        **before.events,
+        **{log: (*before.events.get(log, ()), *events) for log, events in fresh.items()},
+    }

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from examples.custom_store import reads, sweeps
-from examples.custom_store.group_storage import SnapshotStorage, time_of
+from examples.custom_store import reads
+from examples.custom_store.group_storage import SnapshotStorage
 from examples.custom_store.snapshot import Snapshot, own
 from examples.custom_store.snapshot_file import SnapshotFile
+from examples.custom_store.sweeps import SnapshotSweeps
 from flowstate_server.model.clock import Micros
+from flowstate_server.model.documents import Document, DocumentKey, DocumentRange
 from flowstate_server.model.items import ItemRecord
 from flowstate_server.model.records import (
     ProcessRecord,
@@ -20,8 +21,9 @@ from flowstate_server.model.records import (
     SessionRecord,
     StateRecord,
 )
-from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
-from flowstate_server.stores.commit import GroupCommitter
+from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
+from flowstate_server.stores.contract.backend import Backend, Ports, Reads
+from flowstate_server.stores.contract.pages import page_of
 from flowstate_server.stores.contract.polling import PollingWatchHub, Seen
 from flowstate_server.stores.contract.reads import (
     EventPage,
@@ -30,9 +32,8 @@ from flowstate_server.stores.contract.reads import (
     SessionFilter,
     SessionPosition,
 )
+from flowstate_server.stores.contract.tables import PROCESSES, REQUESTS, SESSIONS
 from flowstate_server.stores.store import Store
-from flowstate_server.stores.contract.watch import Topic, Watch
-from flowstate_server.stores.contract.writes import Batch, CommitResult
 
 POLL_SECONDS = 0.02
 
@@ -40,99 +41,84 @@ POLL_SECONDS = 0.02
 class SnapshotStore(Store):
     """Everything in one pickle file, which several processes of one machine may share."""
 
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(SnapshotBackend(Path(path)))
+
+
+class SnapshotBackend(Backend):
     shared = True
     max_wake_delay = 0.5
 
-    def __init__(self, path: str | Path) -> None:
-        self._file = SnapshotFile(Path(path))
-        self._watches = PollingWatchHub(self._changed_since, interval=POLL_SECONDS)
-        self._committer = GroupCommitter(SnapshotStorage(self._file, self._watches))
+    def __init__(self, path: Path) -> None:
+        self._file = SnapshotFile(path)
+        self._hub = PollingWatchHub(self._changed_since, interval=POLL_SECONDS)
 
-    async def open(self) -> None:
+    async def open(self) -> Ports:
         await asyncio.to_thread(self._file.create)
-        await self._watches.start()
-        self._committer.start()
+        await self._hub.start()
+        return Ports(
+            groups=SnapshotStorage(self._file),
+            reads=SnapshotReads(self._file),
+            sweeps=SnapshotSweeps(self._file),
+            hub=self._hub,
+        )
 
     async def close(self) -> None:
-        await self._committer.close()
-        await self._watches.close()
+        await self._hub.close()
 
-    async def commit(self, batch: Batch) -> CommitResult:
-        return await self._committer.commit(batch)
+    async def _changed_since(self, commit: int) -> Seen:
+        return (await asyncio.to_thread(self._file.read)).changed_since(commit)
 
-    def watch(self, topics: Iterable[Topic]) -> Watch:
-        return self._watches.open(topics)
 
-    # --- reads: each of one snapshot
+class SnapshotReads(Reads):
+    """Each read is one of one snapshot."""
+
+    def __init__(self, file: SnapshotFile) -> None:
+        self._file = file
 
     async def time(self) -> Micros:
-        return time_of(await self._read())
+        return reads.time_of(await self._read())
 
     async def get_session(self, key: SessionKey) -> SessionRecord | None:
-        return own((await self._read()).sessions.get(key))
+        return own((await self._read()).of(SESSIONS).get(key))
 
     async def list_sessions(
-        self, which: SessionFilter, *, limit: int, after: SessionPosition | None = None
+        self, which: SessionFilter, *, limit: int, after: SessionPosition | None
     ) -> Sequence[ListedSession]:
         return reads.listed_sessions(await self._read(), which, limit, after)
 
     async def get_request(self, key: RequestKey) -> RequestRecord | None:
-        return own((await self._read()).requests.get(key))
+        return own((await self._read()).of(REQUESTS).get(key))
 
     async def load_states(self, keys: Iterable[ScopeKey]) -> Mapping[ScopeKey, StateRecord]:
         return reads.states(await self._read(), keys)
 
-    async def read_events(
-        self, request: RequestKey, *, after: int, limit: int, max_bytes: int
-    ) -> EventPage | None:
-        return reads.event_page(await self._read(), request, after, limit, max_bytes)
+    async def load_documents(self, keys: Iterable[DocumentKey]) -> Mapping[DocumentKey, Document]:
+        return reads.documents_of(await self._read(), keys)
+
+    async def read_documents(self, which: DocumentRange, *, max_bytes: int) -> Sequence[Document]:
+        return page_of(reads.documents(await self._read(), which), which.limit, max_bytes)
+
+    async def read_events(self, log: LogKey, *, after: int, limit: int, max_bytes: int) -> EventPage | None:
+        return reads.events_after(await self._read(), log, after, limit, max_bytes)
 
     async def read_turns(self, session: SessionKey, log_id: str, *, newest: int) -> Sequence[ItemRecord]:
         return reads.turns(await self._read(), session, log_id, newest)
 
-    async def read_projection(self, session: SessionKey, scopes: Iterable[ScopeKey]) -> Projection | None:
-        return reads.projection(await self._read(), session, scopes)
+    async def read_projection(
+        self, session: SessionKey, scopes: Iterable[ScopeKey], documents: Iterable[DocumentKey]
+    ) -> Projection | None:
+        return reads.projection(await self._read(), session, scopes, documents)
 
     async def read_processes(self) -> Sequence[ProcessRecord]:
-        return list((await self._read()).processes.values())
+        return list((await self._read()).of(PROCESSES).values())
 
-    async def read_unfinished(self, process: str, *, limit: int) -> Sequence[RequestRecord]:
-        return reads.unfinished(await self._read(), process)[:limit]
+    async def read_open_requests(self, process: str, *, limit: int) -> Sequence[RequestRecord]:
+        return reads.open_requests_of(await self._read(), process)[:limit]
 
     async def read_cancelled(self, process: str) -> Sequence[RequestHead]:
-        running = reads.unfinished(await self._read(), process)
-        return [one.head for one in running if one.head.cancel_requested]
-
-    # --- housekeeping
-
-    async def sweep_transient_events(self, *, retention: Micros, limit: int) -> int:
-        return await self._sweep(
-            lambda snapshot: sweeps.without_transient_events(snapshot, time_of(snapshot) - retention, limit)
-        )
-
-    async def sweep_idempotency_keys(self, *, limit: int) -> int:
-        return await self._sweep(
-            lambda snapshot: sweeps.without_idempotency_keys(snapshot, time_of(snapshot), limit)
-        )
-
-    async def sweep_processes(self, *, limit: int) -> int:
-        return await self._sweep(lambda snapshot: sweeps.without_processes(snapshot, limit))
-
-    async def _sweep(self, sweep: Callable[[Snapshot], tuple[Snapshot, int]]) -> int:
-        return await asyncio.to_thread(self._swept, sweep)
-
-    def _swept(self, sweep: Callable[[Snapshot], tuple[Snapshot, int]]) -> int:
-        with self._file.locked():
-            before = self._file.read()
-            after, gone = sweep(before)
-            if gone:
-                # Nothing that anybody watches has changed, but the file has.
-                topics = (*before.topics, ())
-                self._file.write(replace(after, commit=before.commit + 1, topics=topics))
-        return gone
+        heads = [one.head for one in reads.open_requests_of(await self._read(), process)]
+        return [head for head in heads if head.cancel_requested]
 
     async def _read(self) -> Snapshot:
         return await asyncio.to_thread(self._file.read)
-
-    async def _changed_since(self, commit: int) -> Seen:
-        return (await self._read()).changed_since(commit)

@@ -2,16 +2,50 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 
-from examples.custom_store.snapshot import Snapshot
+from examples.custom_store.reads import time_of
+from examples.custom_store.snapshot import Snapshot, without
+from examples.custom_store.snapshot_file import SnapshotFile
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.events import EventRecord
 from flowstate_server.model.scopes import RequestKey
+from flowstate_server.stores.contract.backend import Sweeps
+from flowstate_server.stores.contract.tables import DOCUMENTS, PROCESSES, REQUESTS
 
 
-def without_transient_events(snapshot: Snapshot, before: Micros, limit: int) -> tuple[Snapshot, int]:
+class SnapshotSweeps(Sweeps):
+    def __init__(self, file: SnapshotFile) -> None:
+        self._file = file
+
+    async def sweep_transient_events(self, *, retention: Micros, limit: int) -> int:
+        return await self._sweep(lambda snapshot: _without_transient_events(snapshot, retention, limit))
+
+    async def sweep_documents(self, *, limit: int) -> int:
+        return await self._sweep(lambda snapshot: _without_documents(snapshot, limit))
+
+    async def sweep_processes(self, *, limit: int) -> int:
+        return await self._sweep(lambda snapshot: _without_processes(snapshot, limit))
+
+    async def _sweep(self, sweep: Callable[[Snapshot], tuple[Snapshot, int]]) -> int:
+        return await asyncio.to_thread(self._swept, sweep)
+
+    def _swept(self, sweep: Callable[[Snapshot], tuple[Snapshot, int]]) -> int:
+        with self._file.locked():
+            before = self._file.read()
+            after, gone = sweep(before)
+            if gone:
+                # Nothing that anybody watches has changed, but the file has.
+                topics = (*before.topics, ())
+                self._file.write(replace(after, commit=before.commit + 1, topics=topics))
+        return gone
+
+
+def _without_transient_events(snapshot: Snapshot, retention: Micros, limit: int) -> tuple[Snapshot, int]:
+    before = time_of(snapshot) - retention
     over = (event for log in snapshot.events.values() for event in log if _is_over(snapshot, event, before))
     gone = {id(event) for event in islice(over, limit)}
     logs = {
@@ -20,19 +54,17 @@ def without_transient_events(snapshot: Snapshot, before: Micros, limit: int) -> 
     return replace(snapshot, events=logs), len(gone)
 
 
-def without_idempotency_keys(snapshot: Snapshot, now: Micros, limit: int) -> tuple[Snapshot, int]:
-    over = (key for key, one in snapshot.idempotency_keys.items() if one.expire_time <= now)
-    gone = set(islice(over, limit))
-    kept = {key: one for key, one in snapshot.idempotency_keys.items() if key not in gone}
-    return replace(snapshot, idempotency_keys=kept), len(gone)
+def _without_documents(snapshot: Snapshot, limit: int) -> tuple[Snapshot, int]:
+    now = time_of(snapshot)
+    gone = set(islice((key for key, one in snapshot.of(DOCUMENTS).items() if one.expired(now)), limit))
+    return without(snapshot, DOCUMENTS, gone), len(gone)
 
 
-def without_processes(snapshot: Snapshot, limit: int) -> tuple[Snapshot, int]:
-    busy = {one.head.process for one in snapshot.requests.values() if not one.head.status.ended}
-    over = (one.process for one in snapshot.processes.values() if one.fenced and one.process not in busy)
+def _without_processes(snapshot: Snapshot, limit: int) -> tuple[Snapshot, int]:
+    busy = {one.head.process for one in snapshot.of(REQUESTS).values() if one.head.status.open}
+    over = (key for key, one in snapshot.of(PROCESSES).items() if one.fenced and key not in busy)
     gone = set(islice(over, limit))
-    kept = {name: one for name, one in snapshot.processes.items() if name not in gone}
-    return replace(snapshot, processes=kept), len(gone)
+    return without(snapshot, PROCESSES, gone), len(gone)
 
 
 def _is_over(snapshot: Snapshot, event: EventRecord, before: Micros) -> bool:
@@ -40,5 +72,5 @@ def _is_over(snapshot: Snapshot, event: EventRecord, before: Micros) -> bool:
         return False
     if not event.request_id:
         return event.time <= before
-    head = snapshot.requests[RequestKey(event.session.tenant, event.request_id)].head
+    head = snapshot.of(REQUESTS)[RequestKey(event.session.tenant, event.request_id)].head
     return head.status.ended and head.end_time <= before

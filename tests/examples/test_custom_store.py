@@ -13,8 +13,8 @@ from examples.custom_store import SnapshotStore
 from flowstate_server.errors import FlowStateError, StoreOpenError
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.contract.polling import PollingWatchHub, Seen
-from flowstate_server.stores.store import Store
 from flowstate_server.stores.contract.watch import Topic, TopicKind
+from flowstate_server.stores.store import Store
 from flowstate_server.testing.history import History, RecordedStore, Recorder, require_history
 from flowstate_server.testing.store_contract import Check, NotProvided, StoreHarness, all_checks
 from tests.support.histories import random_parts, writes_of

@@ -25,9 +25,9 @@ from flowstate.v1.types_pb2 import Cursor, ScopeRef
 from flowstate_server.errors import Reason
 from flowstate_server.model.identity import Plane
 from flowstate_server.rpc.planes import METHOD_PLANES
-from flowstate_server.stores.store import Store
 from flowstate_server.stores.memory import MemoryStore
 from flowstate_server.stores.sqlite.store import SqliteStore
+from flowstate_server.stores.store import Store
 from tests.security.vault import SCOPES, Vault
 from tests.support.canaries import Canaries
 from tests.support.hosted import Hosted, hosted

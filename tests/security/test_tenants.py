@@ -17,9 +17,9 @@ from flowstate.v1 import (
 )
 from flowstate_server.errors import Reason
 from flowstate_server.flows import ClientView, Context, Session, User
-from flowstate_server.stores.store import Store
 from flowstate_server.stores.memory import MemoryStore
 from flowstate_server.stores.sqlite.store import SqliteStore
+from flowstate_server.stores.store import Store
 from tests.support.hosted import Hosted, hosted, play, play_spec
 from tests.support.raw_answers import Metadata, call_raw
 from tests.support.wire import TRUSTED

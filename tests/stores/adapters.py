@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from flowstate_server.stores.store import Store
 from flowstate_server.stores.memory import MemoryStore
+from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract import StoreHarness
 
 

@@ -14,8 +14,8 @@ from flowstate_server.model.scopes import RequestKey, SessionKey, user_scope
 from flowstate_server.store_urls import store_from_url
 from flowstate_server.stores.contract.pages import DamagedRecord
 from flowstate_server.stores.contract.reads import SessionFilter, SessionPosition
-from flowstate_server.stores.contract.store import Store
 from flowstate_server.stores.contract.writes import AppendEvents, Batch, CommitResult
+from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract.builders import (
     PROCESS,
     events_of,
@@ -98,7 +98,7 @@ async def test_a_request_that_is_damaged_fails_alone(damaged: Damaged) -> None:
     assert await execute(url, f"UPDATE requests SET scopes = {{}} WHERE request_id = '{REQUEST.request_id}'")
     with pytest.raises(DamagedRecord, match="request-3"):
         await store.get_request(REQUEST)
-    assert len(await store.read_unfinished(PROCESS, limit=99)) == SESSIONS - 1
+    assert len(await store.read_open_requests(PROCESS, limit=99)) == SESSIONS - 1
     assert len(await events_of(store, REQUEST)) == 2
     assert await store.get_request(RequestKey("", "request-4")) is not None
 

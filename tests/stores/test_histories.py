@@ -14,9 +14,9 @@ import pytest
 from flowstate_server.errors import FlowStateError
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import ScopeKey, org_scope, user_scope
-from flowstate_server.stores.store import Store
 from flowstate_server.stores.contract.watch import Topic, TopicKind
 from flowstate_server.stores.contract.writes import Batch, PutIdempotencyKey
+from flowstate_server.stores.store import Store
 from flowstate_server.testing.history import (
     Entry,
     History,
@@ -152,7 +152,7 @@ async def _tail(scene: Scene, after: int) -> list[Entry]:
             if page.end < page.head.sequence:
                 after = page.end
                 continue
-            if page.head.status.ended:
+            if page.head.ended:
                 return seen
             after = max(after, page.end)
             await watch.wait()

@@ -13,11 +13,11 @@ import pytest
 from flowstate_server.errors import LeaseLostError
 from flowstate_server.model.clock import SECOND
 from flowstate_server.model.scopes import RequestKey
-from flowstate_server.stores.store import Store
 from flowstate_server.stores.contract.writes import FenceProcess, RenewLease
 from flowstate_server.stores.filesystem import FilesystemStore
 from flowstate_server.stores.memory import MemoryStore
 from flowstate_server.stores.sqlite import SqliteStore
+from flowstate_server.stores.store import Store
 from tests.stores.sqlite import batches
 
 HOUR = 3_600 * SECOND

@@ -6,8 +6,9 @@ import asyncio
 import random
 
 from flowstate_server.model.clock import SECOND
+from flowstate_server.model.documents import DocumentKey, session_owner
 from flowstate_server.model.events import Event
-from flowstate_server.model.json_values import JsonObject
+from flowstate_server.model.json_values import JsonObject, encode_json
 from flowstate_server.model.records import Failure, IdempotencyKey, RequestStatus
 from flowstate_server.model.scopes import (
     RequestKey,
@@ -17,17 +18,19 @@ from flowstate_server.model.scopes import (
     session_scope,
     user_scope,
 )
-from flowstate_server.stores.store import Store
+from flowstate_server.stores.contract.blobs import PieceKey
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
     CreateSession,
     DeleteState,
     FinishRequest,
+    PutDocument,
     PutIdempotencyKey,
     RenewLease,
     RequireRun,
     Write,
 )
+from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract.builders import ENDS, item_done, new_request, note, put
 
 PROCESS = "proc_filler"
@@ -52,6 +55,9 @@ async def fill(store: Store, sessions: int, seed: int = 0) -> None:
     for number, name in enumerate(NAMES):
         await store.commit((put(user_scope(name), VALUES[number % len(VALUES)]),))
         await store.commit((put(org_scope(name, isolated_flow="chat"), {"n": number}),))
+    if store.pieces is not None:
+        for piece in range(3):
+            await store.pieces.put(PieceKey("blob_1", piece), bytes([piece]) * 1000)
     await store.commit((put(user_scope("gone"), {"n": 1}),))
     await store.commit((DeleteState(user_scope("gone")),))
 
@@ -76,6 +82,8 @@ async def _session(store: Store, key: SessionKey, number: int, chance: random.Ra
     await store.commit(
         (PutIdempotencyKey(repeat, "print", WINDOW), created, put(session_scope(key), VALUES[number % 4]))
     )
+    note_key = DocumentKey(session_owner(key, created.log_id), "note", (NAMES[number % len(NAMES)], ""))
+    await store.commit((PutDocument(note_key, encode_json(VALUES[number % len(VALUES)])),))
     if number % 5 == 0:
         await store.commit((AppendEvents(key, (note("outside", transient=True), note("outside too"))),))
     for request in range(number % 4):
@@ -96,8 +104,8 @@ async def _request(
         await _of_run(store, create.key, AppendEvents(session, events, create.key))
         await _of_run(store, create.key, put(request_scope(create.key), {"step": step}))
         await _of_run(store, create.key, put(user_scope(user), {"n": chance.randrange(9)}, note("state")))
-    status = chance.choice([*RequestStatus])
-    if status.terminal:
+    status = chance.choice([RequestStatus.IN_PROGRESS, *ENDS])
+    if status.ended:
         failure = Failure("BROKEN", "it broke", {"at": 1.0}, retryable=True)
         ended = FinishRequest(
             create.key,
@@ -107,6 +115,7 @@ async def _request(
             create.scopes,
             output=b'{"said":"d\\u00f6ne"}' if status is RequestStatus.COMPLETED else None,
             failure=failure if status is RequestStatus.FAILED else None,
+            reason="" if status is RequestStatus.COMPLETED else "wänted so",
         )
         await _of_run(store, create.key, ended)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from flowstate_server.stores.store import Store
 from flowstate_server.stores.contract.writes import (
     Batch,
     CommitResult,
@@ -14,6 +13,7 @@ from flowstate_server.stores.contract.writes import (
     RenewLease,
     Write,
 )
+from flowstate_server.stores.store import Store
 
 
 class HeldCommits:

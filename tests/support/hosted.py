@@ -22,8 +22,8 @@ from flowstate_server.flows import Context, Flow, action, define_flow, handler
 from flowstate_server.model.json_values import encode_json
 from flowstate_server.rpc.server import FlowStateServer
 from flowstate_server.rpc.server_options import ServerOptions
-from flowstate_server.stores.store import Store
 from flowstate_server.stores.memory import MemoryStore
+from flowstate_server.stores.store import Store
 
 # A connection of its own, with a small and fixed window: what a reader does not read soon stays with the server.
 _CHANNEL = [("grpc.use_local_subchannel_pool", 1), ("grpc.http2.bdp_probe", 0)]

@@ -17,9 +17,9 @@ from flowstate_server.errors import (
     RequestNotFoundError,
 )
 from flowstate_server.flows.registry import FlowRegistry
+from flowstate_server.model.events import LogHead
 from flowstate_server.model.identity import Principal
 from flowstate_server.model.ids import check_id
-from flowstate_server.model.records import RequestHead
 from flowstate_server.model.scopes import RequestKey
 from flowstate_server.stores.contract.reads import EventPage
 from flowstate_server.stores.contract.watch import Topic, TopicKind, Watch
@@ -46,8 +46,8 @@ class Events:
         key = RequestKey(principal.tenant, check_id("request_id", request_id))
         if after < 0:
             raise CursorInvalidError("a sequence is not negative")
+        projector = await self._projector(principal, key)
         page = await self._page(key, after, page_size, self._settings.max_page_bytes)
-        projector = await self._projector(principal, page.head)
         if after > page.head.sequence:
             raise CursorAheadError(after, page.head.sequence)
         return EventList(
@@ -61,8 +61,8 @@ class Events:
         key = RequestKey(principal.tenant, check_id("request_id", call.request_id))
         heartbeat = self._heartbeat(call.heartbeat)
         with self._store.watch((Topic(TopicKind.REQUEST, *key),)) as watch:
+            projector = await self._projector(principal, key)
             page = await self._page(key, max(0, call.cursor.sequence))
-            projector = await self._projector(principal, page.head)
             position = _start(call, page.head)
             if call.latest:
                 page = EventPage((), page.head, position)
@@ -74,8 +74,8 @@ class Events:
                 if progress.position == page.head.sequence:
                     for frame in progress.caught_up():
                         yield frame
-                    if page.head.status.ended or call.replay_only:
-                        yield progress.ended(terminal=page.head.status.ended)
+                    if page.head.ended or call.replay_only:
+                        yield progress.ended(terminal=page.head.ended)
                         return
                     while not await _woken(watch, progress.patience):
                         yield progress.heartbeat(page.head.sequence)
@@ -97,8 +97,12 @@ class Events:
             raise RequestNotFoundError(key.request_id)
         return page
 
-    async def _projector(self, principal: Principal, head: RequestHead) -> EventProjector:
+    async def _projector(self, principal: Principal, key: RequestKey) -> EventProjector:
         """Shows the log to its owner; to anyone else there is none."""
+        record = await self._store.get_request(key)
+        if record is None:
+            raise RequestNotFoundError(key.request_id)
+        head = record.head
         binding = await self._bindings.find(head.session)
         check_owner(principal, head, "" if binding is None else binding.org_id)
         flow = self._registry.find(binding.flow_kind) if binding is not None else None
@@ -110,7 +114,7 @@ class Events:
         return min(max(asked, self._settings.min_heartbeat), self._settings.max_heartbeat)
 
 
-def _start(call: TailCall, head: RequestHead) -> int:
+def _start(call: TailCall, head: LogHead) -> int:
     if call.latest:
         return head.sequence
     if call.cursor.sequence < 0:

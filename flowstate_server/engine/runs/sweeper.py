@@ -49,7 +49,7 @@ class Sweeper:
         await self.end_orphans()
         retention = micros(self._settings.transient_retention)
         await _until_done(lambda: self._store.sweep_transient_events(retention=retention, limit=ROWS))
-        await _until_done(lambda: self._store.sweep_idempotency_keys(limit=ROWS))
+        await _until_done(lambda: self._store.sweep_documents(limit=ROWS))
         await _until_done(lambda: self._store.sweep_processes(limit=ROWS))
 
     async def end_orphans(self) -> None:
@@ -70,7 +70,7 @@ class Sweeper:
         return True
 
     async def _end_requests(self, process: str) -> None:
-        while orphans := await self._store.read_unfinished(process, limit=PAGE):
+        while orphans := await self._store.read_open_requests(process, limit=PAGE):
             await asyncio.gather(*(self._end(record, process) for record in orphans))
 
     async def _end(self, record: RequestRecord, process: str) -> None:
@@ -80,6 +80,7 @@ class Sweeper:
             EventType.REQUEST_INTERRUPTED,
             {"reason": "the server process that ran it was lost"},
             record.scopes,
+            reason="the server process that ran it was lost",
             swept=process,
         )
         try:

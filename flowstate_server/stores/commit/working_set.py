@@ -86,6 +86,8 @@ class WorkingSet:
     def __init__(self, loaded: Loaded) -> None:
         self.time = loaded.time
         self._loaded = loaded
+        for documents in loaded.ranges.values():
+            loaded.of(DOCUMENTS).update((document.key, document) for document in documents)
         self._touched: list[WorkingTable[Any, Any]] = []
         self._tables: dict[Table[Any, Any], WorkingTable[Any, Any]] = {}
         self.sessions = self.of(SESSIONS)

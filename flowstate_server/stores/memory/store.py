@@ -28,7 +28,8 @@ class MemoryBackend(Backend):
     """Every read, and every group, is one function that the event loop does not interrupt."""
 
     def __init__(self) -> None:
-        tables, clock = Tables(), ForwardClock()
+        self.tables = tables = Tables()
+        clock = ForwardClock()
         self._ports = Ports(
             groups=_Groups(tables, clock),
             reads=ResidentReads(tables, clock),

@@ -13,7 +13,13 @@ from flowstate_server.stores.postgres import rows
 from flowstate_server.stores.postgres.numbers import NumberSource
 from flowstate_server.stores.postgres.statements import columns
 from flowstate_server.stores.postgres.write_statements import PLACES, TEXTS, WIDTHS
-from flowstate_server.stores.tables.numbers import Row, encode_failure, encode_scopes, encode_topics, state_key
+from flowstate_server.stores.tables.numbers import (
+    Row,
+    encode_failure,
+    encode_scopes,
+    encode_topics,
+    state_key,
+)
 
 
 class Written(NamedTuple):

@@ -18,7 +18,13 @@ from flowstate_server.model.scopes import RequestKey
 from flowstate_server.stores.contract.tables import Changes
 from flowstate_server.stores.sqlite import rows
 from flowstate_server.stores.sqlite.many_rows import ManyRows
-from flowstate_server.stores.tables.numbers import Row, encode_failure, encode_scopes, encode_topics, state_key
+from flowstate_server.stores.tables.numbers import (
+    Row,
+    encode_failure,
+    encode_scopes,
+    encode_topics,
+    state_key,
+)
 
 _NEW_SESSION = (
     "INSERT INTO sessions (tenant, session_id, log_id, ephemeral, flow_kind, user_id, org_id, create_time,"

@@ -2,20 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
+from flowstate_server.model.documents import Document, OwnerKind
 from flowstate_server.model.events import EventRecord, EventType
 from flowstate_server.model.json_values import decode_json
-from flowstate_server.model.records import RequestRecord, StateRecord
+from flowstate_server.model.records import (
+    ProcessRecord,
+    RequestRecord,
+    RequestStatus,
+    SessionHead,
+    SessionRecord,
+    StateRecord,
+    TurnRecord,
+)
 from flowstate_server.model.scopes import RequestKey, ScopeKind, SessionKey
-from flowstate_server.stores.contract.exporting import Exporting, StoredSession
 from flowstate_server.stores.contract.pages import DamagedRecord
+from flowstate_server.stores.contract.tables import (
+    DOCUMENTS,
+    EVENTS,
+    PROCESSES,
+    REQUESTS,
+    SESSION_HEADS,
+    SESSIONS,
+    STATES,
+    TURNS,
+    Table,
+)
 from flowstate_server.stores.store import Store
+from flowstate_server.stores.transfer.comparison import exports_of
 from flowstate_server.stores.transfer.naming import named
-from flowstate_server.stores.transfer.pages import event_pages, request_pages, session_pages, state_pages
+from flowstate_server.stores.transfer.pages import rows
 
 UNREADABLE = "what is stored can't be understood"
+
+
+async def check_store(store: Store) -> AsyncIterator[str]:
+    """What is wrong with the store, one line each, by kind and key, never by value. None: its records fit each other.
+
+    Looked at: that records can be understood, the order of every log, its end and its head, requests and the sessions
+    and processes they name, turns, and that states and documents are JSON, with versions. One damaged record may cause
+    more than one line: what it would have to fit is found alone.
+
+    Raises:
+        TypeError: the store does not export.
+    """
+    check = _Check()
+    exports = exports_of(store)
+    damaged: list[DamagedRecord] = []
+    subjects: tuple[tuple[Table[Any, Any], Callable[[Any], Iterator[str]]], ...] = (
+        (PROCESSES, check.process),
+        (SESSIONS, check.session),
+        (SESSION_HEADS, check.session_head),
+        (EVENTS, check.event),
+        (REQUESTS, check.request),
+        (TURNS, check.turn),
+        (STATES, check.state),
+        (DOCUMENTS, check.document),
+    )
+    for table, problems_with in subjects:
+        async for record in rows(exports, table, damaged.append):
+            for problem in problems_with(record):
+                yield problem
+    for damage in damaged:
+        if isinstance(damage.key, RequestKey):
+            check.logs.pop(damage.key, None)
+        yield f"{named(damage.key)}: {UNREADABLE}"
+    for key in check.logs:
+        yield f"{named(key)}: has events but no record"
 
 
 @dataclass(slots=True)
@@ -27,128 +83,112 @@ class _Log:
 
 
 @dataclass(slots=True)
-class _Seen:
-    """A session's events, seen in order."""
+class _Check:
+    """What was seen so far. Each method gives what is wrong with one more record."""
 
-    stored: StoredSession
-    newest: int = 0
-    logs: dict[str, _Log] = field(default_factory=dict)
+    processes: set[str] = field(default_factory=set)
+    sessions: set[SessionKey] = field(default_factory=set)
+    heads: dict[SessionKey, SessionHead] = field(default_factory=dict)
+    logs: dict[RequestKey, _Log] = field(default_factory=dict)
+    completed: set[RequestKey] = field(default_factory=set)
+    newest: dict[SessionKey, int] = field(default_factory=dict)
 
-    def problems_with(self, record: EventRecord) -> list[str]:
-        problems = []
-        if record.session_sequence <= self.newest:
-            problems.append(f"event {record.session_sequence} comes after event {self.newest}")
-        self.newest = record.session_sequence
+    def process(self, record: ProcessRecord) -> Iterator[str]:
+        self.processes.add(record.process)
+        return iter(())
+
+    def session(self, record: SessionRecord) -> Iterator[str]:
+        self.sessions.add(record.key)
+        return iter(())
+
+    def session_head(self, head: SessionHead) -> Iterator[str]:
+        self.heads[head.key] = head
+        if head.key not in self.sessions:
+            yield f"{named(head.key)}: has counters but no record"
+
+    def event(self, record: EventRecord) -> Iterator[str]:
+        for problem in self._event_problems(record):
+            yield f"{named(record.session)}: {problem}"
+
+    def _event_problems(self, record: EventRecord) -> Iterator[str]:
+        newest = self.newest.get(record.session, 0)
+        if record.session_sequence <= newest:
+            yield f"event {record.session_sequence} comes after event {newest}"
+        self.newest[record.session] = record.session_sequence
+        head = self.heads.get(record.session)
+        if head is not None and head.sequence < record.session_sequence:
+            yield f"its log goes to {record.session_sequence}, its counter only to {head.sequence}"
         if record.request_id:
-            log = self.logs.setdefault(record.request_id, _Log())
-            if record.sequence <= log.newest:
-                problems.append(
-                    f"event {record.sequence} of request {record.request_id} comes after {log.newest}"
-                )
-            if log.ends:
-                problems.append(f"request {record.request_id} goes on after its end")
-            log.newest = record.sequence
-            log.ends += record.event.type.terminal
+            yield from self._log_problems(record)
         elif record.sequence:
-            problems.append(f"event {record.session_sequence} is of a request that is not there")
+            yield f"event {record.session_sequence} is of a request that is not there"
         if record.event.type is EventType.ITEM_DONE and record.event.item is None:
-            problems.append(f"event {record.session_sequence} has lost its item")
+            yield f"event {record.session_sequence} has lost its item"
         if not _is_json(record.event.payload):
-            problems.append(f"event {record.session_sequence} holds no JSON")
-        return problems
+            yield f"event {record.session_sequence} holds no JSON"
 
+    def _log_problems(self, record: EventRecord) -> Iterator[str]:
+        log = self.logs.setdefault(RequestKey(record.session.tenant, record.request_id), _Log())
+        if record.sequence <= log.newest:
+            yield f"event {record.sequence} of request {record.request_id} comes after {log.newest}"
+        if log.ends:
+            yield f"request {record.request_id} goes on after its end"
+        log.newest = record.sequence
+        log.ends += record.event.type.terminal
 
-async def check_store(store: Store) -> AsyncIterator[str]:
-    """Problems of a store that nobody serves, one line each; none: its records fit each other.
+    def request(self, request: RequestRecord) -> Iterator[str]:
+        if request.head.status is RequestStatus.COMPLETED:
+            self.completed.add(request.key)
+        for problem in self._request_problems(request, self.logs.pop(request.key, _Log())):
+            yield f"{named(request.key)}: {problem}"
 
-    Looked at: that records can be understood, the order of every log, its end and its head, requests and the sessions
-    and processes they name, turns, and that states are JSON objects with versions. One damaged record may cause more
-    than one line: what it would have to fit is found alone.
+    def _request_problems(self, request: RequestRecord, log: _Log) -> Iterator[str]:
+        head = request.head
+        if head.session not in self.sessions:
+            yield "its session is missing"
+        if log.newest > head.sequence:
+            yield f"its log goes to {log.newest}, its counter only to {head.sequence}"
+        if head.status.ended:
+            if not log.ends or log.newest != head.sequence:
+                yield "it has ended, its log has not"
+        elif log.ends:
+            yield "its log has ended, it has not"
+        elif head.process and head.process not in self.processes:
+            yield "it runs on a process that is not there"
+        if not _is_json(request.input) or (request.output is not None and not _is_json(request.output)):
+            yield "its input or output is no JSON"
 
-    Raises:
-        TypeError: the store does not export.
-    """
-    if not isinstance(store, Exporting):
-        raise TypeError("the store can't be checked: it does not export")
-    processes = {record.process for record in await store.read_processes()}
-    damaged: list[DamagedRecord] = []
-    logs: dict[RequestKey, _Log] = {}
-    turns: dict[SessionKey, int] = {}
-    async for sessions in session_pages(store, on_damage=damaged.append):
-        for stored in sessions:
-            turns[stored.key] = stored.head.turns
-            async for problem in _log_problems(store, stored, logs):
-                yield f"{named(stored.key)}: {problem}"
-    completed: dict[SessionKey, int] = {}
-    async for requests in request_pages(store, on_damage=damaged.append):
-        for request in requests:
-            completed[request.head.session] = completed.get(request.head.session, 0) + (request.head.turn > 0)
-            for problem in _request_problems(request, logs.pop(request.key, _Log()), turns, processes):
-                yield f"{named(request.key)}: {problem}"
-    async for states in state_pages(store, on_damage=damaged.append):
-        for state in states:
-            for problem in _state_problems(state, turns):
-                yield f"{named(state.key)}: {problem}"
-    for damage in damaged:
-        if isinstance(damage.key, RequestKey):
-            logs.pop(damage.key, None)
-        yield f"{named(damage.key)}: {UNREADABLE}"
-    for key in logs:
-        yield f"{named(key)}: has events but no record"
-    for session, count in turns.items():
-        if count != completed.get(session, 0):
-            yield f"{named(session)}: counts {count} turns, {completed.get(session, 0)} are there"
+    def turn(self, turn: TurnRecord) -> Iterator[str]:
+        key = turn.key
+        head = self.heads.get(key.session)
+        if head is None:
+            yield f"{named(key)}: its session is missing"
+        elif key.number > head.turns:
+            yield f"{named(key.session)}: has turn {key.number}, its counter goes only to {head.turns}"
+        request = RequestKey(key.session.tenant, turn.request_id)
+        if turn.request_id and request not in self.completed:
+            yield f"{named(key)}: it is of a request that has not completed"
 
+    def state(self, state: StateRecord) -> Iterator[str]:
+        if state.version < 1:
+            yield f"{named(state.key)}: it has no version"
+        try:
+            if not isinstance(decode_json(state.text), dict):
+                yield f"{named(state.key)}: it is no JSON object"
+        except ValueError:
+            yield f"{named(state.key)}: it is no JSON"
+        session = SessionKey(state.key.tenant, state.key.id)
+        if state.key.kind is ScopeKind.SESSION and session not in self.sessions:
+            yield f"{named(state.key)}: its session is missing"
 
-async def _log_problems(
-    store: Exporting, stored: StoredSession, logs: dict[RequestKey, _Log]
-) -> AsyncIterator[str]:
-    seen = _Seen(stored)
-    damaged: list[DamagedRecord] = []
-    async for page in event_pages(store, stored.key, stored.record.log_id, on_damage=damaged.append):
-        for record in page:
-            for problem in seen.problems_with(record):
-                yield problem
-    for damage in damaged:
-        yield f"{named(damage.key)}: {UNREADABLE}"
-    if seen.newest > stored.head.sequence:
-        yield f"its log goes to {seen.newest}, its counter only to {stored.head.sequence}"
-    logs.update({RequestKey(stored.key.tenant, request): log for request, log in seen.logs.items()})
-
-
-def _request_problems(
-    request: RequestRecord, log: _Log, turns: dict[SessionKey, int], processes: set[str]
-) -> list[str]:
-    head = request.head
-    problems = []
-    if head.session not in turns:
-        problems.append("its session is missing")
-    if log.newest > head.sequence:
-        problems.append(f"its log goes to {log.newest}, its counter only to {head.sequence}")
-    if head.status.ended:
-        if not log.ends or log.newest != head.sequence:
-            problems.append("it has ended, its log has not")
-    elif log.ends:
-        problems.append("its log has ended, it has not")
-    elif head.process not in processes:
-        problems.append("it runs on a process that is not there")
-    if not _is_json(request.input) or (request.output is not None and not _is_json(request.output)):
-        problems.append("its input or output is no JSON")
-    return problems
-
-
-def _state_problems(state: StateRecord, sessions: dict[SessionKey, int]) -> list[str]:
-    problems = []
-    if state.version < 1:
-        problems.append("it has no version")
-    try:
-        if not isinstance(decode_json(state.text), dict):
-            problems.append("it is no JSON object")
-    except ValueError:
-        problems.append("it is no JSON")
-    if state.key.kind is ScopeKind.SESSION and SessionKey(state.key.tenant, state.key.id) not in sessions:
-        problems.append("its session is missing")
-    return problems
+    def document(self, document: Document) -> Iterator[str]:
+        if document.version < 1:
+            yield f"{named(document.key)}: it has no version"
+        if document.present and not _is_json(document.text):
+            yield f"{named(document.key)}: it is no JSON"
+        owner = document.key.owner
+        if owner.kind is OwnerKind.SESSION and SessionKey(owner.tenant, owner.id) not in self.sessions:
+            yield f"{named(document.key)}: its session is missing"
 
 
 def _is_json(text: bytes) -> bool:

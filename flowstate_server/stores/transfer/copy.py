@@ -3,45 +3,42 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from flowstate_server.errors import StoreOpenError
-from flowstate_server.model.clock import SECOND
-from flowstate_server.model.events import EventRecord
+from flowstate_server.model.clock import SECOND, Micros
+from flowstate_server.model.documents import STORE_OWNER, Document, DocumentKey, DocumentRange
 from flowstate_server.model.json_values import Json, decode_json, encode_json
-from flowstate_server.model.records import (
-    IdempotencyKey,
-    IdempotencyRecord,
-    RequestRecord,
-    RequestStatus,
-)
-from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
-from flowstate_server.stores.contract.exporting import Exporting
+from flowstate_server.model.records import RequestRecord, RequestStatus
+from flowstate_server.stores.contract.backend import Exports
+from flowstate_server.stores.contract.blobs import PieceKey
 from flowstate_server.stores.contract.pages import DamagedRecord
+from flowstate_server.stores.contract.tables import (
+    DOCUMENTS,
+    EVENTS,
+    PROCESSES,
+    REQUESTS,
+    SESSION_HEADS,
+    SESSIONS,
+    STATES,
+    TURNS,
+    Table,
+)
 from flowstate_server.stores.contract.writes import ImportInterrupted, ImportRecords
 from flowstate_server.stores.store import Store
+from flowstate_server.stores.transfer.blobs import piece_pages
 from flowstate_server.stores.transfer.naming import named
-from flowstate_server.stores.transfer.pages import (
-    BYTES,
-    COPY_METHOD,
-    EVENTS,
-    event_pages,
-    key_pages,
-    request_pages,
-    session_pages,
-    state_pages,
-)
+from flowstate_server.stores.transfer.pages import BYTES, COPY_PLACE, pages
+from flowstate_server.stores.transfer.places import decode_place, encode_place
 from flowstate_server.stores.transfer.serving import serving
 
 REMEMBERED = 30 * 24 * 3600 * SECOND
-COPIER = "flowstate store copy"
-STAGES = 7
 UNFINISHED = (
     "it holds an unfinished copy; finish it with 'flowstate store copy FROM TO', or begin with an empty store"
 )
-PLACES = IdempotencyKey("", COPIER, COPY_METHOD, "")
+BLOB_PIECES = "blob_pieces"
 
 
 class CopyRefused(Exception):
@@ -50,16 +47,14 @@ class CopyRefused(Exception):
 
 @dataclass(slots=True)
 class Copied:
-    """How much has been copied so far, by kind: ``sessions``, ``requests``, ``events``, ``states``, and so on."""
+    """How much has been copied so far, by table: ``sessions``, ``requests``, ``events``, ``states``, and so on."""
 
     counts: dict[str, int] = field(default_factory=dict)
     done: bool = False
 
-    def add(self, records: ImportRecords) -> None:
-        for name in ("processes", "sessions", "requests", "events", "states", "idempotency_keys"):
-            rows = getattr(records, name)
-            if rows:
-                self.counts[name] = self.counts.get(name, 0) + len(rows)
+    def add(self, name: str, count: int) -> None:
+        if count:
+            self.counts[name] = self.counts.get(name, 0) + count
 
 
 def silently(copied: Copied) -> None:
@@ -67,7 +62,7 @@ def silently(copied: Copied) -> None:
 
 
 async def copy_store(
-    source: Exporting, target: Store, *, name: str, report: Callable[[Copied], None] = silently
+    source: Store, target: Store, *, name: str, report: Callable[[Copied], None] = silently
 ) -> Copied:
     """Copy everything of ``source`` into ``target``; both are open, and nobody serves either.
 
@@ -78,12 +73,13 @@ async def copy_store(
         CopyRefused: the target has something else in it or a server uses it, another copy runs, the source is itself
             half a copy, a record of it can't be understood, or the stores can't do it.
     """
-    if not isinstance(target, Exporting):
-        raise CopyRefused("the target can't tell how far a copy has come: it does not export")
-    copy = _Copy(source, target, target, name)
+    if source.exports is None:
+        raise CopyRefused("the source does not export what it keeps")
+    if target.exports is None:
+        raise CopyRefused("the target can't tell whether it is empty: it does not export")
+    copy = _Copy(source, source.exports, target, target.exports, name, report)
     await copy.begin()
-    async for copied in copy.run():
-        report(copied)
+    await copy.run()
     return copy.copied
 
 
@@ -93,22 +89,40 @@ async def refuse_unfinished_copy(store: Store) -> None:
     Raises:
         StoreOpenError: a copy into the store was begun and not finished.
     """
-    if isinstance(store, Exporting) and await _unfinished(store):
+    if await _unfinished(store):
         raise StoreOpenError(problem=UNFINISHED)
+
+
+class _Stage(NamedTuple):
+    """A table that is copied. Only a ``counted`` one is told: requests are copied twice."""
+
+    table: Table[Any, Any]
+    record_of: Callable[[Any], Any] = lambda record: record
+    counted: bool = True
 
 
 class _Copy:
     """Stage after stage, page after page; each page is committed together with the place behind it."""
 
-    def __init__(self, source: Exporting, target: Store, kept: Exporting, name: str) -> None:
+    def __init__(
+        self,
+        source: Store,
+        exports: Exports,
+        target: Store,
+        kept: Exports,
+        name: str,
+        report: Callable[[Copied], None],
+    ) -> None:
         self._source = source
+        self._exports = exports
         self._target = target
         self._kept = kept
-        self._key = replace(PLACES, key=hashlib.sha256(name.encode()).hexdigest())
+        self._key = _place_key(hashlib.sha256(name.encode()).hexdigest())
+        self._report = report
         self._known: bytes | None = None
         self._stage = 0
-        self._after: list[Json] = []
-        self._expire = 0
+        self._after: Json = None
+        self._expire_time: Micros = 0
         self.copied = Copied()
 
     async def begin(self) -> None:
@@ -116,18 +130,16 @@ class _Copy:
         if await _unfinished(self._source):
             raise CopyRefused("the source holds an unfinished copy")
         await self._refuse_served()
-        self._expire = await self._target.time() + REMEMBERED
-        for known in await _places(self._kept):
+        self._expire_time = await self._target.time() + REMEMBERED
+        for known in await _places(self._target):
             if known.key == self._key:
                 self._resume(known)
                 return
-        if (
-            await self._kept.export_sessions(after=None, limit=1)
-            or await self._kept.export_states(after=None, limit=1, max_bytes=BYTES)
-            or await self._kept.export_idempotency_keys(after=None, limit=1, max_bytes=BYTES)
-        ):
-            raise CopyRefused("the target is not empty, and no copy of this source was begun in it")
-        await self._commit(_nothing(), self._stage, self._after)
+        tables: tuple[Table[Any, Any], ...] = (SESSIONS, STATES, DOCUMENTS)
+        for table in tables:
+            if await self._kept.export(table, after=None, limit=1, max_bytes=BYTES):
+                raise CopyRefused("the target is not empty, and no copy of this source was begun in it")
+        await self._commit(None, ())
 
     async def _refuse_served(self) -> None:
         """A server looks for a copy after it has taken its lease, and a copy for leases after it has left its place:
@@ -137,163 +149,97 @@ class _Copy:
             if process not in imported:
                 raise CopyRefused(f"the server {process} uses the target, stop it")
 
-    async def run(self) -> AsyncIterator[Copied]:
-        stages = (
-            self._processes,
-            self._sessions,
-            self._requests_begun,
-            self._events,
-            self._requests_as_they_are,
-            self._states,
-            self._idempotency_keys,
-        )
-        assert len(stages) == STAGES
-        while self._stage < STAGES:
+    async def run(self) -> None:
+        while self._stage < len(STAGES):
             await self._refuse_served()
+            stage = STAGES[self._stage]
             try:
-                async for records, after in stages[self._stage](self._after):
-                    await self._commit(records, self._stage, after)
-                    yield self.copied
+                await (self._copy_blobs() if stage is None else self._copy_table(stage))
             except DamagedRecord as damage:
                 raise CopyRefused(f"{named(damage.key)} in the source can't be understood") from damage
             self._stage += 1
-            self._after = []
+            self._after = None
         await self._refuse_served()
         self.copied.done = True
-        await self._commit(_nothing(), self._stage, [])
-        yield self.copied
+        await self._commit(None, ())
+        self._report(self.copied)
 
-    def _resume(self, known: IdempotencyRecord) -> None:
-        self._known = known.reply
-        place = _place(known)
+    async def _copy_table(self, stage: _Stage) -> None:
+        after = decode_place(stage.table, self._after)
+        async for page in pages(self._exports, stage.table, after):
+            if stage.counted:
+                self.copied.add(stage.table.name, len(page))
+            self._after = encode_place(stage.table.key_of(page[-1]))
+            await self._commit(stage.table, [stage.record_of(record) for record in page])
+            self._report(self.copied)
+
+    async def _copy_blobs(self) -> None:
+        ours, theirs = self._source.pieces, self._target.pieces
+        after = None if self._after is None else PieceKey(*cast("tuple[str, int]", self._after))
+        async for page in piece_pages(ours, after):
+            if ours is None or theirs is None:
+                raise CopyRefused("the source keeps blobs, and the target has no place for them")
+            for key in page:
+                piece = await ours.read(key)
+                if piece is not None:
+                    await theirs.put(key, piece)
+            self.copied.add(BLOB_PIECES, len(page))
+            self._after = encode_place(page[-1])
+            await self._commit(None, ())
+            self._report(self.copied)
+
+    def _resume(self, known: Document) -> None:
+        self._known = known.text
+        place = _decode(known)
         self._stage, self._after = place["stage"], place["after"]
         self.copied.counts = place["counts"]
 
-    async def _commit(self, records: ImportRecords, stage: int, after: list[Json]) -> None:
-        self.copied.add(records)
-        reply = encode_json({"stage": stage, "after": after, "counts": cast(Json, self.copied.counts)})
-        progress = IdempotencyRecord(self._key, COPIER, reply, self._expire)
+    async def _commit(self, table: Table[Any, Any] | None, records: Sequence[Any]) -> None:
+        counts = cast(Json, self.copied.counts)
+        text = encode_json({"stage": self._stage, "after": self._after, "counts": counts})
+        place = Document(self._key, 1, "copy", text, 0, 0, self._expire_time)
         try:
-            await self._target.commit((replace(records, progress=progress, expected=self._known),))
+            await self._target.commit((ImportRecords(place, self._known, table, records),))
         except ImportInterrupted:
             raise CopyRefused("another copy is writing to the same target") from None
-        self._known = reply
-
-    # --- stages: each yields records and the place behind them
-
-    async def _processes(self, after: list[Json]) -> AsyncIterator[tuple[ImportRecords, list[Json]]]:
-        processes = await self._source.read_processes()
-        if processes:
-            yield replace(_nothing(), processes=tuple(processes)), []
-
-    async def _sessions(self, after: list[Json]) -> AsyncIterator[tuple[ImportRecords, list[Json]]]:
-        async for page in session_pages(self._source, _session_key(after)):
-            sessions = tuple([(one.record, one.head) for one in page])
-            yield replace(_nothing(), sessions=sessions), [*page[-1].key]
-
-    async def _requests_begun(self, after: list[Json]) -> AsyncIterator[tuple[ImportRecords, list[Json]]]:
-        async for page in request_pages(self._source, _request_key(after)):
-            yield replace(_nothing(), requests=tuple([_begun(one) for one in page])), [*page[-1].key]
-
-    async def _requests_as_they_are(
-        self, after: list[Json]
-    ) -> AsyncIterator[tuple[ImportRecords, list[Json]]]:
-        async for page in request_pages(self._source, _request_key(after)):
-            yield replace(_nothing(), requests=tuple(page)), [*page[-1].key]
-
-    async def _events(self, after: list[Json]) -> AsyncIterator[tuple[ImportRecords, list[Json]]]:
-        """Of many small sessions at once; ``after`` is the session, its log and the last event of it."""
-        waiting = _Waiting()
-        if after:
-            tenant, session_id, log_id, sequence = cast(tuple[str, str, str, int], tuple(after))
-            session = SessionKey(tenant, session_id)
-            async for page in event_pages(self._source, session, log_id, sequence):
-                yield _of_events(page), _behind(page)
-        async for sessions in session_pages(self._source, _session_key(after[:2])):
-            for stored in sessions:
-                async for page in event_pages(self._source, stored.record.key, stored.record.log_id):
-                    waiting.add(page)
-                    if waiting.enough:
-                        taken = waiting.take()
-                        yield _of_events(taken), _behind(taken)
-        if waiting.events:
-            yield _of_events(waiting.events), _behind(waiting.events)
-
-    async def _states(self, after: list[Json]) -> AsyncIterator[tuple[ImportRecords, list[Json]]]:
-        place = None
-        if after:
-            kind, tenant, id, flow_kind = cast(tuple[str, str, str, str], tuple(after))
-            place = ScopeKey(ScopeKind(kind), tenant, id, flow_kind)
-        async for page in state_pages(self._source, place):
-            yield replace(_nothing(), states=tuple(page)), [*page[-1].key]
-
-    async def _idempotency_keys(self, after: list[Json]) -> AsyncIterator[tuple[ImportRecords, list[Json]]]:
-        place = IdempotencyKey(*cast(list[str], after)) if after else None
-        async for page in key_pages(self._source, place):
-            if page:
-                key = page[-1].key
-                behind: list[Json] = [key.tenant, key.principal, key.method, key.key]
-                yield replace(_nothing(), idempotency_keys=tuple(page)), behind
-
-
-class _Waiting:
-    """Events that wait for company."""
-
-    def __init__(self) -> None:
-        self.events: list[EventRecord] = []
-        self._bytes = 0
-
-    def add(self, page: Sequence[EventRecord]) -> None:
-        self.events += page
-        self._bytes += sum([record.size for record in page])
-
-    @property
-    def enough(self) -> bool:
-        return len(self.events) >= EVENTS or self._bytes >= BYTES
-
-    def take(self) -> list[EventRecord]:
-        taken, self.events, self._bytes = self.events, [], 0
-        return taken
-
-
-async def _places(store: Exporting) -> list[IdempotencyRecord]:
-    """How far copies into the store have come."""
-    found = await store.export_idempotency_keys(after=PLACES, limit=10, max_bytes=BYTES)
-    return [known for known in found if replace(known.key, key="") == PLACES]
-
-
-async def _unfinished(store: Exporting) -> bool:
-    return any(_place(known)["stage"] < STAGES for known in await _places(store))
-
-
-def _place(known: IdempotencyRecord) -> dict[str, Any]:
-    return cast(dict[str, Any], decode_json(known.reply))
-
-
-def _nothing() -> ImportRecords:
-    return ImportRecords(IdempotencyRecord(IdempotencyKey("", "", "", ""), "", b"", 0), None)
-
-
-def _of_events(events: Sequence[EventRecord]) -> ImportRecords:
-    return replace(_nothing(), events=tuple(events))
-
-
-def _behind(events: Sequence[EventRecord]) -> list[Json]:
-    last = events[-1]
-    return [*last.session, last.session_log_id, last.session_sequence]
+        self._known = text
 
 
 def _begun(request: RequestRecord) -> RequestRecord:
     """The request before its end: an ended one's events could not be appended."""
-    if not request.head.status.ended:
+    if request.head.status.open:
         return request
-    head = replace(request.head, status=RequestStatus.IN_PROGRESS, turn=0, end_time=0)
-    return replace(request, head=head, output=None, failure=None)
+    head = replace(request.head, status=RequestStatus.IN_PROGRESS, end_time=0)
+    return replace(request, head=head, output=None, failure=None, reason="")
 
 
-def _session_key(after: Sequence[Json]) -> SessionKey | None:
-    return SessionKey(*cast(Sequence[str], after)) if after else None
+STAGES: tuple[_Stage | None, ...] = (
+    _Stage(PROCESSES),
+    _Stage(SESSIONS),
+    _Stage(SESSION_HEADS, counted=False),
+    _Stage(REQUESTS, _begun, counted=False),
+    _Stage(EVENTS),
+    _Stage(TURNS),
+    _Stage(REQUESTS),
+    _Stage(STATES),
+    _Stage(DOCUMENTS),
+    None,
+)
+"""``None`` stands for the pieces of blobs, which take no part in commits."""
 
 
-def _request_key(after: Sequence[Json]) -> RequestKey | None:
-    return RequestKey(*cast(Sequence[str], after)) if after else None
+def _place_key(name: str) -> DocumentKey:
+    return DocumentKey(STORE_OWNER, COPY_PLACE, (name,))
+
+
+async def _places(store: Store) -> Sequence[Document]:
+    """How far copies into the store have come."""
+    return await store.read_documents(DocumentRange(STORE_OWNER, COPY_PLACE, limit=10))
+
+
+async def _unfinished(store: Store) -> bool:
+    return any(_decode(known)["stage"] < len(STAGES) for known in await _places(store))
+
+
+def _decode(place: Document) -> dict[str, Any]:
+    return cast("dict[str, Any]", decode_json(place.text))

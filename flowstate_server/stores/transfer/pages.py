@@ -2,93 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, TypeVar
 
-from flowstate_server.model.events import EventRecord
-from flowstate_server.model.records import IdempotencyKey, IdempotencyRecord, RequestRecord, StateRecord
-from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
-from flowstate_server.stores.contract.exporting import Exporting, StoredSession
+from flowstate_server.stores.contract.backend import Exports
 from flowstate_server.stores.contract.pages import DamagedRecord
+from flowstate_server.stores.contract.tables import DOCUMENTS, EVENTS, Table
 
 ROWS = 200
-EVENTS = 500
+MOST_EVENTS = 500
 BYTES = 1024 * 1024
 """Most records of a page, events of one, and bytes of either: a store has seconds for each, over whatever network."""
 
-COPY_METHOD = "StoreCopy"
-"""The method of the idempotency keys under which copies remember how far they are."""
+COPY_PLACE = "copy_place"
+"""The kind of the documents in which copies remember how far they are. They are no part of what is copied."""
 
 Key = TypeVar("Key")
-Row = TypeVar("Row")
+Record = TypeVar("Record")
 OnDamage = Callable[[DamagedRecord], None]
 """Hears of a record that can't be understood, which is passed over; without it the walk ends with the error."""
 
 
-async def session_pages(
-    store: Exporting, after: SessionKey | None = None, on_damage: OnDamage | None = None
-) -> AsyncIterator[Sequence[StoredSession]]:
-    def read(place: SessionKey | None, limit: int) -> Awaitable[Sequence[StoredSession]]:
-        return store.export_sessions(after=place, limit=limit)
-
-    async for page in _pages(read, lambda one: one.key, after, ROWS, on_damage):
-        yield page
-
-
-async def request_pages(
-    store: Exporting, after: RequestKey | None = None, on_damage: OnDamage | None = None
-) -> AsyncIterator[Sequence[RequestRecord]]:
-    def read(place: RequestKey | None, limit: int) -> Awaitable[Sequence[RequestRecord]]:
-        return store.export_requests(after=place, limit=limit, max_bytes=BYTES)
-
-    async for page in _pages(read, lambda one: one.key, after, ROWS, on_damage):
-        yield page
+async def pages(
+    exports: Exports, table: Table[Key, Record], after: Key | None = None, on_damage: OnDamage | None = None
+) -> AsyncIterator[Sequence[Record]]:
+    """The records of ``table`` from beyond ``after``; no page is empty."""
+    async for page in _pages(exports, table, after, on_damage):
+        kept = _without_places(page) if table is DOCUMENTS else page
+        if kept:
+            yield kept
 
 
-async def state_pages(
-    store: Exporting, after: ScopeKey | None = None, on_damage: OnDamage | None = None
-) -> AsyncIterator[Sequence[StateRecord]]:
-    def read(place: ScopeKey | None, limit: int) -> Awaitable[Sequence[StateRecord]]:
-        return store.export_states(after=place, limit=limit, max_bytes=BYTES)
-
-    async for page in _pages(read, lambda one: one.key, after, ROWS, on_damage):
-        yield page
-
-
-async def key_pages(
-    store: Exporting, after: IdempotencyKey | None = None
-) -> AsyncIterator[Sequence[IdempotencyRecord]]:
-    """Idempotency keys, but for those of copies."""
-
-    def read(place: IdempotencyKey | None, limit: int) -> Awaitable[Sequence[IdempotencyRecord]]:
-        return store.export_idempotency_keys(after=place, limit=limit, max_bytes=BYTES)
-
-    async for page in _pages(read, lambda one: one.key, after, ROWS, None):
-        yield [one for one in page if one.key.method != COPY_METHOD]
+async def rows(
+    exports: Exports, table: Table[Any, Record], on_damage: OnDamage | None = None
+) -> AsyncIterator[Record]:
+    """The same, one by one."""
+    async for page in pages(exports, table, on_damage=on_damage):
+        for record in page:
+            yield record
 
 
-async def event_pages(
-    store: Exporting, session: SessionKey, log_id: str, after: int = 0, on_damage: OnDamage | None = None
-) -> AsyncIterator[Sequence[EventRecord]]:
-    def read(place: int | None, limit: int) -> Awaitable[Sequence[EventRecord]]:
-        return store.export_events(session, log_id, after=place or 0, limit=limit, max_bytes=BYTES)
-
-    async for page in _pages(read, lambda one: one.session_sequence, after, EVENTS, on_damage):
-        yield page
+async def side_by_side(
+    ours: AsyncIterator[Record], theirs: AsyncIterator[Record], place: Callable[[Record], Any]
+) -> AsyncIterator[tuple[Record | None, Record | None]]:
+    """Records of the same place together, ``None`` beside one that the other side lacks. Both sides are in order."""
+    mine, its = await anext(ours, None), await anext(theirs, None)
+    while mine is not None or its is not None:
+        if its is None or (mine is not None and place(mine) < place(its)):
+            yield mine, None
+            mine = await anext(ours, None)
+        elif mine is None or place(its) < place(mine):
+            yield None, its
+            its = await anext(theirs, None)
+        else:
+            yield mine, its
+            mine, its = await anext(ours, None), await anext(theirs, None)
 
 
 async def _pages(
-    read: Callable[[Key | None, int], Awaitable[Sequence[Row]]],
-    key_of: Callable[[Row], Key],
-    after: Key | None,
-    most: int,
-    on_damage: OnDamage | None,
-) -> AsyncIterator[Sequence[Row]]:
+    exports: Exports, table: Table[Key, Record], after: Key | None, on_damage: OnDamage | None
+) -> AsyncIterator[Sequence[Record]]:
     """Up to a damaged record, which makes its page fail, it goes on in pages of one."""
+    most = MOST_EVENTS if table is EVENTS else ROWS
     limit = most
     while True:
         try:
-            page = await read(after, limit)
+            page = await exports.export(table, after=after, limit=limit, max_bytes=BYTES)
         except DamagedRecord as damage:
             if on_damage is None:
                 raise
@@ -101,4 +80,8 @@ async def _pages(
         if not page:
             return
         yield page
-        after = key_of(page[-1])
+        after = table.key_of(page[-1])
+
+
+def _without_places(page: Sequence[Any]) -> Sequence[Any]:
+    return [document for document in page if document.key.kind != COPY_PLACE]

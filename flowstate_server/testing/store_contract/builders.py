@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from flowstate_server.model.clock import SECOND, Micros
+from flowstate_server.model.documents import STORE_OWNER, Document, DocumentKey
 from flowstate_server.model.events import Event, EventRecord, EventType
+from flowstate_server.model.ids import new_log_id
 from flowstate_server.model.items import Audience, Item, ItemKind
 from flowstate_server.model.json_values import JsonObject, encode_json
 from flowstate_server.model.records import RequestHead, RequestRecord, RequestStatus, StateRecord
-from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey, session_scope, user_scope
+from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey, session_scope, user_scope
+from flowstate_server.stores.contract.tables import Table
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
     Changed,
@@ -19,11 +23,14 @@ from flowstate_server.stores.contract.writes import (
     CreateRequest,
     CreateSession,
     FinishRequest,
+    ImportRecords,
     RenewLease,
     RequireRun,
     Write,
 )
 from flowstate_server.stores.store import Store
+
+Record = TypeVar("Record")
 
 PROCESS = "process-1"
 USER = "ada"
@@ -165,6 +172,13 @@ def item_done(item_id: str, index: int = 0, content: bytes = b'{"parts":[]}') ->
     return Event(EventType.ITEM_DONE, b"{}", item.audiences, item=item)
 
 
+async def take_over(store: Store, table: Table[Any, Record], records: Sequence[Record]) -> None:
+    """Put records into the store as they are, as a copy does."""
+    key = DocumentKey(STORE_OWNER, "copy_place", (new_log_id(),))
+    place = Document(key, 1, "copy", b"{}", 0, 0, expire_time=1)
+    await store.commit((ImportRecords(place, None, table, records),))
+
+
 async def state_of(store: Store, key: ScopeKey) -> StateRecord:
     return (await store.load_states((key,)))[key]
 
@@ -179,12 +193,15 @@ async def head_of(store: Store, key: RequestKey) -> RequestHead:
     return (await request_of(store, key)).head
 
 
-async def events_of(store: Store, request: RequestKey, after: int = 0) -> list[EventRecord]:
-    """Every event after the cursor, page by page."""
+async def events_of(
+    store: Store, log: LogKey, after: int = 0, *, limit: int = 100, max_bytes: int = 1 << 20
+) -> list[EventRecord]:
+    """Every event of a request's or session's log after the cursor, page by page."""
     events: list[EventRecord] = []
     while True:
-        page = await store.read_events(request, after=after, limit=100, max_bytes=1 << 20)
-        assert page is not None, f"no request {request}"
+        page = await store.read_events(log, after=after, limit=limit, max_bytes=max_bytes)
+        assert page is not None, f"no log of {log}"
+        assert len(page.events) <= limit
         events.extend(page.events)
         if page.end >= page.head.sequence:
             return events

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from flowstate_server.stores.contract.exporting import Exporting
 from flowstate_server.stores.memory import MemoryStore
 from flowstate_server.stores.store import Store
-from flowstate_server.testing.store_contract import copies, exports
+from flowstate_server.testing.store_contract import copies, exports, pieces, renewal
 from flowstate_server.testing.store_contract.catalogue import Check, all_checks
 from flowstate_server.testing.store_contract.harness import NotProvided, StoreHarness
 
@@ -20,6 +19,8 @@ class Capability(StrEnum):
     REOPENING = "data that outlives its handle"
     CRASHES = "crash points"
     EXPORTS = "exports"
+    BLOBS = "pieces of blobs"
+    RENEWAL = "leases renewed from a thread"
 
 
 Provided = Mapping[Capability, str]
@@ -36,7 +37,9 @@ async def provided_by(harness: StoreHarness) -> Provided:
     async with harness:
         store = await harness.open()
         return {
-            Capability.EXPORTS: "" if isinstance(store, Exporting) else "the store does not export",
+            Capability.EXPORTS: "the store does not export" if store.exports is None else "",
+            Capability.BLOBS: "the store keeps no blobs" if store.pieces is None else "",
+            Capability.RENEWAL: "leases are renewed by commits alone" if store.renewal is None else "",
             Capability.HANDLES: await _handles(harness),
             Capability.CRASHES: _crashes(harness, store),
             Capability.REOPENING: await _reopening(harness, store),
@@ -71,10 +74,18 @@ _FAR = 1_000_000_000
 """Statements after which nothing has crashed yet."""
 
 
+_NEEDED = {
+    exports.__name__: Capability.EXPORTS,
+    copies.__name__: Capability.EXPORTS,
+    pieces.__name__: Capability.BLOBS,
+    renewal.__name__: Capability.RENEWAL,
+}
+
+
 async def _needs_of(check: Check) -> frozenset[Capability]:
     async with _Probe() as probe:
-        if check.__module__ in (exports.__name__, copies.__name__):
-            probe.needs.add(Capability.EXPORTS)
+        if check.__module__ in _NEEDED:
+            probe.needs.add(_NEEDED[check.__module__])
         try:
             await check(probe)
         except AssertionError:

@@ -5,14 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 from flowstate_server.model.clock import SECOND
+from flowstate_server.model.documents import (
+    STORE_OWNER,
+    Document,
+    DocumentKey,
+    DocumentRange,
+    scope_owner,
+)
 from flowstate_server.model.records import (
     IdempotencyKey,
-    IdempotencyRecord,
     StateRecord,
 )
 from flowstate_server.model.scopes import (
     user_scope,
 )
+from flowstate_server.stores.contract.tables import DOCUMENTS, SESSION_HEADS, STATES
 from flowstate_server.stores.contract.writes import (
     ImportInterrupted,
     ImportRecords,
@@ -25,17 +32,19 @@ from flowstate_server.testing.store_contract.builders import (
     increment,
     new_request,
     note,
+    open_scene,
     state_of,
+    take_over,
 )
 from flowstate_server.testing.store_contract.expectations import refused
 from flowstate_server.testing.store_contract.harness import StoreHarness
-from flowstate_server.testing.store_contract.population import GONE, NAMES, exporting, populated
+from flowstate_server.testing.store_contract.population import GONE, NAMES, exports_of, populated
 
 
 async def check_copy_into_a_fresh_store_exports_equal(harness: StoreHarness) -> None:
     """What is copied from this store into an empty one exports the same there, and back again."""
     store = await harness.open()
-    exporting(store)
+    exports_of(store)
     await populated(store)
     await _assert_copied(store, MemoryStore())
 
@@ -43,7 +52,7 @@ async def check_copy_into_a_fresh_store_exports_equal(harness: StoreHarness) -> 
 async def check_copy_from_another_store_exports_equal(harness: StoreHarness) -> None:
     """What is copied into this store from another one exports the same here."""
     store = await harness.open()
-    exporting(store)
+    exports_of(store)
     source = MemoryStore()
     await source.open()
     await populated(source)
@@ -55,7 +64,7 @@ async def check_copy_from_another_store_exports_equal(harness: StoreHarness) -> 
 async def check_copied_store_goes_on(harness: StoreHarness) -> None:
     """A store that was copied into serves on: logs, versions, turns and keys continue where they were."""
     store = await harness.open()
-    exporting(store)
+    exports_of(store)
     source = MemoryStore()
     await source.open()
     running, ended = (await populated(source))[:2]
@@ -70,7 +79,7 @@ async def check_copied_store_goes_on(harness: StoreHarness) -> None:
     assert head.sequence == before.head.sequence + 1
     await scene.finish()
     turns = await store.read_turns(running.session, f"log-{running.session.session_id}", newest=2)
-    assert [record.request_id for record in turns] == [running.request.request_id, ended.request.request_id]
+    assert [record.request_id for record in turns] == [ended.request.request_id, running.request.request_id]
     assert (await store.commit((increment(GONE),))).results[0].version == 3
     again = await store.commit((new_request(ended.session, ended.request.request_id),))
     assert again.attached is not None
@@ -88,11 +97,9 @@ async def check_copied_store_goes_on(harness: StoreHarness) -> None:
 async def check_import_goes_on_where_it_was_or_not_at_all(harness: StoreHarness) -> None:
     """An import names how far the copy has come; another place refuses it, and nothing of it is written."""
     store = await harness.open()
-    exporting(store)
-    key = IdempotencyKey("", "copier", "m", "k")
     states = tuple(StateRecord(user_scope(name), 7, "i", True, b'{"a":1}', 1, 2) for name in NAMES)
-    first = ImportRecords(IdempotencyRecord(key, "p", b"1", 9), None, states=states[:4])
-    second = ImportRecords(IdempotencyRecord(key, "p", b"2", 9), b"1", states=states[4:])
+    first = ImportRecords(_place(b"1"), None, STATES, states[:4])
+    second = ImportRecords(_place(b"2"), b"1", STATES, states[4:])
     for wrong in (second, replace(first, expected=b"0")):
         with refused(ImportInterrupted):
             await store.commit((wrong,))
@@ -102,26 +109,47 @@ async def check_import_goes_on_where_it_was_or_not_at_all(harness: StoreHarness)
         await store.commit((first,))
     await store.commit((second,))
     assert dict(await store.load_states([one.key for one in states])) == {one.key: one for one in states}
-    [progress] = await exporting(store).export_idempotency_keys(after=None, limit=10, max_bytes=1000)
-    assert progress == second.progress
+    [place] = await store.read_documents(DocumentRange(STORE_OWNER, "copy_place", limit=10))
+    assert place.text == b"2"
 
 
 async def check_imported_record_takes_the_place_of_an_older_one(harness: StoreHarness) -> None:
     """A record that is imported again is there once, as it came last; its version goes on from there."""
     store = await harness.open()
-    exporting(store)
-    key = IdempotencyKey("", "copier", "m", "k")
+    exports = exports_of(store)
     for version in (3, 5):
         state = StateRecord(user_scope("ada"), version, "i", True, b'{"n":%d}' % version, 1, 2)
-        progress = IdempotencyRecord(key, "p", b"%d" % version, 9)
-        expected = None if version == 3 else b"3"
-        await store.commit((ImportRecords(progress, expected, states=(state,)),))
-        assert list(await exporting(store).export_states(after=None, limit=10, max_bytes=1000)) == [state]
+        await take_over(store, STATES, (state,))
+        assert list(await exports.export(STATES, after=None, limit=10, max_bytes=1000)) == [state]
     assert (await store.commit((increment(user_scope("ada")),))).results[0].version == 6
 
 
+async def check_what_later_versions_write_is_taken_over(harness: StoreHarness) -> None:
+    """Fields that nothing writes yet, and documents of unknown kinds, are kept as they are."""
+    store = await harness.open()
+    scene = await open_scene(store)
+    exports = exports_of(store)
+    [head] = await exports.export(SESSION_HEADS, after=None, limit=10, max_bytes=1000)
+    await take_over(store, SESSION_HEADS, (replace(head, floor=7, turns=9),))
+    state = StateRecord(
+        user_scope("ada"), 3, "i", True, b"{}", 1, 2, generations=(("a", 1), ("b", 2)), schema_hash="hash"
+    )
+    await take_over(store, STATES, (state,))
+    unknown = Document(DocumentKey(scope_owner(state.key, "i"), "of later", ("a", "")), 4, "i", b"[1]", 1, 2)
+    await take_over(store, DOCUMENTS, (unknown,))
+    projection = await store.read_projection(scene.session, (state.key,), (unknown.key,))
+    assert projection is not None
+    assert (projection.head.floor, projection.head.turns) == (7, 9)
+    assert projection.states[state.key] == state
+    assert dict(projection.documents) == {unknown.key: unknown}
+
+
+def _place(text: bytes) -> Document:
+    return Document(DocumentKey(STORE_OWNER, "copy_place", ("c",)), 1, "copy", text, 0, 0)
+
+
 async def _copy(source: Store, target: Store) -> None:
-    copied = await copy_store(exporting(source), target, name="source")
+    copied = await copy_store(source, target, name="source")
     assert copied.done
 
 
@@ -133,5 +161,5 @@ async def _assert_copied(source: Store, target: Store) -> None:
 
 
 async def _assert_equal(one: Store, other: Store) -> None:
-    assert [line async for line in differences(exporting(one), exporting(other))] == []
+    assert [line async for line in differences(one, other)] == []
     assert [problem async for problem in check_store(other)] == []

@@ -79,7 +79,7 @@ async def check_refused_batch_is_not_remembered(harness: StoreHarness) -> None:
 async def check_expired_key_is_forgotten(harness: StoreHarness) -> None:
     """A key whose window is over counts as never used."""
     store = await harness.open()
-    brief = (increment(ADA), replace(PUT, window=0))
+    brief = (increment(ADA), replace(PUT, window=1))
     await store.commit(brief)
     assert not (await store.commit(brief)).replayed
     assert not (await store.commit((increment(ADA), replace(PUT, fingerprint="other")))).replayed
@@ -112,16 +112,16 @@ async def check_sweep_takes_expired_keys_only(harness: StoreHarness) -> None:
     """The sweep deletes expired keys, as many as asked for, and leaves the others."""
     store = await harness.open()
     for number in range(5):
-        await store.commit((replace(PUT, key=replace(KEY, key=f"brief-{number}"), window=0),))
+        await store.commit((replace(PUT, key=replace(KEY, key=f"brief-{number}"), window=1),))
     await store.commit((PUT, increment(ADA)))
-    assert [await store.sweep_idempotency_keys(limit=3) for _ in range(3)] == [3, 2, 0]
+    assert [await store.sweep_documents(limit=3) for _ in range(3)] == [3, 2, 0]
     assert (await store.commit((PUT, increment(ADA)))).replayed
 
 
 async def check_sweep_leaves_a_key_that_was_put_again(harness: StoreHarness) -> None:
     """A key that was used again after it expired is not swept."""
     store = await harness.open()
-    await store.commit((increment(ADA), replace(PUT, window=0)))
+    await store.commit((increment(ADA), replace(PUT, window=1)))
     await store.commit((increment(ADA), PUT))
-    assert await store.sweep_idempotency_keys(limit=3) == 0
+    assert await store.sweep_documents(limit=3) == 0
     assert (await store.commit((increment(ADA), PUT))).replayed

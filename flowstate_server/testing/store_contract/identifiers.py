@@ -84,7 +84,7 @@ async def check_hostile_ids_are_kept_apart(harness: StoreHarness) -> None:
         ]
         for record in (await store.load_states(states)).values():
             assert (record.state, record.version) == ({"of": name}, 1)
-        [request] = await store.read_unfinished(name, limit=10)
+        [request] = await store.read_open_requests(name, limit=10)
         assert (request.key.request_id, request.head.session) == (name, key)
         [listed] = await store.list_sessions(SessionFilter("", user_id=name), limit=10)
         assert listed.record.key == key

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from flowstate_server.model.clock import SECOND
+from flowstate_server.model.documents import DocumentKey, session_owner
+from flowstate_server.model.json_values import encode_json
 from flowstate_server.model.records import (
     Failure,
     IdempotencyKey,
@@ -15,11 +17,12 @@ from flowstate_server.model.scopes import (
     session_scope,
     user_scope,
 )
-from flowstate_server.stores.contract.exporting import Exporting
+from flowstate_server.stores.contract.backend import Exports
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
     DeleteState,
     FinishRequest,
+    PutDocument,
     PutIdempotencyKey,
     RequestCancel,
     UpdateSession,
@@ -43,15 +46,15 @@ GONE = user_scope("gone")
 """A record that was written twice and deleted."""
 
 
-def exporting(store: Store) -> Exporting:
-    """The store as one that exports; a check of another one does not apply."""
-    if not isinstance(store, Exporting):
+def exports_of(store: Store) -> Exports:
+    """What the store exports; a check of one that does not export does not apply."""
+    if store.exports is None:
         raise NotProvided("the store does not export")
-    return store
+    return store.exports
 
 
 async def populated(store: Store) -> list[Scene]:
-    """Running and ended requests, tombstones, metadata, items and keys, over several tenants."""
+    """Running and ended requests, tombstones, metadata, items, documents and keys, over several tenants."""
     scenes = []
     for number, name in enumerate(NAMES):
         scene = await open_scene(store, name, f"running {name}", tenant="" if number % 2 else name)
@@ -66,10 +69,16 @@ async def populated(store: Store) -> list[Scene]:
         await store.commit(tuple(put(key, {"of": name}) for key in scopes_of(scene, name)))
         key = IdempotencyKey(scene.session.tenant, name, "method", name)
         await store.commit((increment(user_scope(name)), PutIdempotencyKey(key, "print", 60 * SECOND)))
+        note_of_session = DocumentKey(session_owner(scene.session, log_id_of(scene)), "note", (name, "x"))
+        await store.commit((PutDocument(note_of_session, encode_json({"of": name})),))
         await _end(ended, failed=bool(number % 3))
     await store.commit((RequestCancel(scenes[0].request, "why"),))
     await store.commit((put(GONE, {"a": 1}), put(GONE, {"a": 2}), DeleteState(GONE)))
     return scenes
+
+
+def log_id_of(scene: Scene) -> str:
+    return f"log-{scene.session.session_id}"
 
 
 def scopes_of(scene: Scene, name: str) -> tuple[ScopeKey, ...]:

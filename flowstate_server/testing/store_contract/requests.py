@@ -47,7 +47,7 @@ async def check_request_is_kept_as_created(harness: StoreHarness) -> None:
         "print",
         PROCESS,
     )
-    assert (head.status, head.sequence, head.turn) == (RequestStatus.IN_PROGRESS, 0, 0)
+    assert (head.status, head.sequence, head.attempt) == (RequestStatus.IN_PROGRESS, 0, 1)
     assert (head.cancel_requested, head.cancel_reason, head.end_time) == (False, "", 0)
     assert (request.flow_kind, request.action, request.org_id) == ("chat", "say", "")
     assert request.scopes == scene.scopes
@@ -176,8 +176,8 @@ async def check_unfinished_requests_of_a_process(harness: StoreHarness) -> None:
     scenes = [await open_scene(store, request_id=f"request-{number}") for number in range(3)]
     await open_scene(store, request_id="foreign", process="process-2")
     await scenes[0].finish()
-    found = await store.read_unfinished(PROCESS, limit=10)
+    found = await store.read_open_requests(PROCESS, limit=10)
     assert {request.key for request in found} == {scenes[1].request, scenes[2].request}
     assert all(request.input == b"" and request.scopes == scenes[0].scopes for request in found)
-    assert len(await store.read_unfinished(PROCESS, limit=1)) == 1
-    assert list(await store.read_unfinished("unknown", limit=10)) == []
+    assert len(await store.read_open_requests(PROCESS, limit=1)) == 1
+    assert list(await store.read_open_requests("unknown", limit=10)) == []

@@ -74,7 +74,7 @@ async def check_ends_and_cancels_stay_in_their_tenant(harness: StoreHarness) -> 
     assert [head.key for head in await store.read_cancelled(PROCESS)] == [one.request]
     await one.finish()
     assert not (await head_of(store, other.request)).status.ended
-    assert [request.key for request in await store.read_unfinished(PROCESS, limit=10)] == [other.request]
+    assert [request.key for request in await store.read_open_requests(PROCESS, limit=10)] == [other.request]
     [item] = await store.read_turns(one.session, "log-session-1", newest=10)
     assert item.item.item_id == "item-one"
     assert list(await store.read_turns(other.session, "log-session-1", newest=10)) == []

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flowstate_server.stores.store import Store
 from flowstate_server.stores.filesystem import FilesystemStore
+from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract import StoreHarness
 from tests.stores.filesystem.faults import FaultyFiles
 

@@ -6,8 +6,8 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-from flowstate_server.stores.store import Store
 from flowstate_server.stores.postgres import PostgresStore
+from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract import StoreHarness
 from tests.stores.postgres.crash import crash_after
 from tests.support.postgres_server import fresh_database

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from flowstate_server.model.scopes import ScopeKey, org_scope, user_scope
-from flowstate_server.stores.store import Store
 from flowstate_server.stores.contract.writes import Batch, ChangeState, RenewLease
 from flowstate_server.stores.postgres import PostgresStore
+from flowstate_server.stores.store import Store
 from tests.stores.sqlite import batches
 from tests.support.postgres_server import fetch
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from flowstate_server.model.json_values import decode_json
 from flowstate_server.model.scopes import SessionKey, session_scope
 from flowstate_server.stores.contract.exporting import Exporting
-from flowstate_server.stores.store import Store
 from flowstate_server.stores.contract.writes import AppendEvents, RenewLease, RequireRun
+from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract.builders import (
     LEASE,
     PROCESS,

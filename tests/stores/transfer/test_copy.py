@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, suppress
 from itertools import count, permutations
@@ -11,10 +12,9 @@ import pytest
 
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import user_scope
-from flowstate_server.stores.contract.exporting import Exporting
-from flowstate_server.stores.store import Store
 from flowstate_server.stores.contract.writes import PutIdempotencyKey
 from flowstate_server.stores.memory import MemoryStore
+from flowstate_server.stores.store import Store
 from flowstate_server.stores.transfer import Copied, CopyRefused, check_store, copy_store, differences
 from flowstate_server.testing.store_contract.builders import increment, state_of
 from tests.stores.adapters import ADAPTERS
@@ -47,11 +47,6 @@ async def _open(stack: AsyncExitStack, name: str, folder: Path) -> Store:
     return await harness.open()
 
 
-def exporting(store: Store) -> Exporting:
-    assert isinstance(store, Exporting)
-    return store
-
-
 async def copied_piecemeal(source: Store, target: Store) -> Copied:
     """A copy that is interrupted after one batch, then after two, and so on, and begun anew each time."""
     for most in count(1):
@@ -62,7 +57,7 @@ async def copied_piecemeal(source: Store, target: Store) -> Copied:
                 raise Interrupted
 
         with suppress(Interrupted):
-            return await copy_store(exporting(source), target, name="source", report=interrupt)
+            return await copy_store(source, target, name="source", report=interrupt)
     raise AssertionError("a copy gets on")
 
 
@@ -85,11 +80,11 @@ async def test_a_copy_that_was_interrupted_again_and_again_is_equal(
     done = await copied_piecemeal(source, target)
     assert done.done
     assert done.counts["sessions"] == sessions
-    assert [difference async for difference in differences(exporting(source), exporting(target))] == []
+    assert [difference async for difference in differences(source, target)] == []
     assert [problem async for problem in check_store(target)] == []
     assert [problem async for problem in check_store(source)] == []
     await _serves(target)
-    again = await copy_store(exporting(source), target, name="source")
+    again = await copy_store(source, target, name="source")
     assert again.counts == done.counts, "a finished copy is not begun again"
 
 
@@ -101,7 +96,7 @@ async def _serves(store: Store) -> None:
     repeat = IdempotencyKey("", "p", "CreateSession", "key-0")
     replay = await store.commit((PutIdempotencyKey(repeat, "print", WINDOW),))
     assert replay.replayed
-    assert await store.read_unfinished(PROCESS, limit=1_000)
+    assert await store.read_open_requests(PROCESS, limit=1_000)
     swept = 0
     while gone := await store.sweep_transient_events(retention=-WINDOW, limit=100):
         swept += gone
@@ -127,25 +122,21 @@ async def test_two_copies_at_once_are_refused(opened: AsyncExitStack) -> None:
         opened.push_async_callback(store.close)
     await fill(source, 30)
     other: list[Copied] = []
+    begin_another = asyncio.Event()
 
-    with pytest.raises(CopyRefused, match="another copy is writing"):
-        async for _ in _copying_beside(source, target, other):
-            pass
+    async def copy_beside() -> None:
+        await begin_another.wait()
+        other.append(await copy_store(source, target, name="source"))
+
+    def report(_: Copied) -> None:
+        begin_another.set()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(copy_beside())
+        with pytest.raises(CopyRefused, match="another copy is writing"):
+            await copy_store(source, target, name="source", report=report)
     assert other[0].done
     assert [difference async for difference in differences(source, target)] == []
-
-
-async def _copying_beside(
-    source: MemoryStore, target: MemoryStore, other: list[Copied]
-) -> AsyncIterator[None]:
-    from flowstate_server.stores.transfer.copy import _Copy
-
-    first = _Copy(source, target, target, "source")
-    await first.begin()
-    async for _ in first.run():
-        if not other:
-            other.append(await copy_store(source, target, name="source"))
-        yield
 
 
 async def test_differences_are_named_without_values(opened: AsyncExitStack) -> None:

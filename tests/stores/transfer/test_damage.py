@@ -13,12 +13,11 @@ import asyncpg
 import pytest
 
 from flowstate_server.store_urls import store_from_url
-from flowstate_server.stores.store import Store
 from flowstate_server.stores.memory import MemoryStore
+from flowstate_server.stores.store import Store
 from flowstate_server.stores.transfer import CopyRefused, check_store, copy_store
 from flowstate_server.stores.transfer.check import UNREADABLE
 from flowstate_server.stores.transfer.pages import ROWS
-from tests.stores.transfer.test_copy import exporting
 from tests.support.filled_store import fill
 from tests.support.store_urls import SHARED, NewStore, new_stores
 
@@ -78,7 +77,7 @@ async def test_each_damaged_row_is_named_and_none_is_copied(
     assert len(named) == count
     assert all(f"{damaged} " in problem for problem in named)
     with pytest.raises(CopyRefused, match=f"{damaged} .* can't be understood"):
-        await copy_store(exporting(store), await opened(stack, MemoryStore()), name="source")
+        await copy_store(store, await opened(stack, MemoryStore()), name="source")
 
 
 async def test_each_damaged_file_is_named(tmp_path: Path, new_store: NewStore, stack: AsyncExitStack) -> None:

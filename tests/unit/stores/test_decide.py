@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,11 +18,12 @@ from flowstate_server.errors import (
     VersionMismatchError,
 )
 from flowstate_server.model.clock import Micros
+from flowstate_server.model.documents import STORE_OWNER, Document, DocumentKey, DocumentRange
 from flowstate_server.model.events import EventType
 from flowstate_server.model.json_values import JsonObject, decode_json
 from flowstate_server.model.records import (
     IdempotencyKey,
-    IdempotencyRecord,
+    Outcome,
     ProcessRecord,
     RequestHead,
     RequestStatus,
@@ -28,6 +31,8 @@ from flowstate_server.model.records import (
     SessionRecord,
     StateHead,
     StateRecord,
+    TurnKey,
+    TurnRecord,
 )
 from flowstate_server.model.scopes import (
     RequestKey,
@@ -39,9 +44,22 @@ from flowstate_server.model.scopes import (
     user_scope,
 )
 from flowstate_server.stores.commit import decide as decided
-from flowstate_server.stores.commit.decide import Answer, Decision
-from flowstate_server.stores.contract.tables import Loaded
-from flowstate_server.model.records import Outcome
+from flowstate_server.stores.commit.decide import Answer, BrokenChange, Decision
+from flowstate_server.stores.commit.working_set import RangeSpent, WorkingSet
+from flowstate_server.stores.contract.tables import (
+    DOCUMENTS,
+    OUTCOMES,
+    PROCESSES,
+    REQUEST_HEADS,
+    REQUESTS,
+    SESSION_HEADS,
+    SESSIONS,
+    STATE_HEADS,
+    STATES,
+    TURNS,
+    Loaded,
+    Table,
+)
 from flowstate_server.stores.contract.watch import Topic, TopicKind
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
@@ -71,6 +89,13 @@ from flowstate_server.testing.store_contract.builders import (
     put,
 )
 
+TABLES: dict[str, Table[Any, Any]] = {
+    "sessions": SESSIONS,
+    "processes": PROCESSES,
+    "states": STATES,
+    "state_heads": STATE_HEADS,
+    "documents": DOCUMENTS,
+}
 NOW: Micros = 1_000_000
 SESSION = SessionKey("t", "session-1")
 REQUEST = RequestKey("t", "request-1")
@@ -78,8 +103,8 @@ ADA = user_scope("ada")
 KEY = IdempotencyKey("", "p", "m", "k")
 
 
-def loaded(**changes: object) -> Loaded:
-    """A running request in a live session."""
+def loaded(*, ranges: dict[DocumentRange, list[Document]] | None = None, **changes: object) -> Loaded:
+    """A running request in a live session, and what the table of each name holds instead."""
     session = SessionRecord(SESSION, "log", "chat", "ada", "", ephemeral=False, create_time=1, update_time=1)
     head = RequestHead(
         key=REQUEST,
@@ -93,18 +118,18 @@ def loaded(**changes: object) -> Loaded:
         create_time=1,
         sequence=4,
     )
-    records = Loaded(
-        NOW,
-        sessions={SESSION: session},
-        session_heads={SESSION: SessionHead(SESSION, "log", 7, 2, 5)},
-        requests={REQUEST: head},
-        processes={PROCESS: ProcessRecord(PROCESS, lease=100, renew_time=NOW)},
-    )
-    return replace(records, **changes)  # type: ignore[arg-type]
+    records: dict[Table[Any, Any], Any] = {
+        SESSIONS: {SESSION: session},
+        SESSION_HEADS: {SESSION: SessionHead(SESSION, "log", 7, 2, 5)},
+        REQUEST_HEADS: {REQUEST: head},
+        PROCESSES: {PROCESS: ProcessRecord(PROCESS, lease=100, renew_time=NOW)},
+    }
+    records |= {TABLES[name]: rows for name, rows in changes.items()}
+    return Loaded(NOW, records, ranges or {})
 
 
 def deleted_session() -> dict[SessionKey, SessionRecord]:
-    return {SESSION: replace(loaded().sessions[SESSION], delete_time=9)}
+    return {SESSION: replace(loaded().of(SESSIONS)[SESSION], delete_time=9)}
 
 
 def decide(batches: list[Batch], records: Loaded | None = None) -> Decision:
@@ -147,8 +172,8 @@ def test_places_continue_from_the_heads() -> None:
         (11, 7, "request-1"),
         (12, 8, "request-1"),
     ]
-    assert changes.changed_session_heads == [SessionHead(SESSION, "log", 12, 2, NOW)]
-    [head] = changes.changed_requests
+    assert changes.changed_of(SESSION_HEADS) == [SessionHead(SESSION, "log", 12, 2, NOW)]
+    [head] = changes.changed_of(REQUEST_HEADS)
     assert head.sequence == 8
 
 
@@ -158,33 +183,36 @@ def test_refused_batch_leaves_no_hole() -> None:
     answers, changes = decide([good, bad, good])
     assert isinstance(answers[1], VersionMismatchError)
     assert [event.session_sequence for event in changes.events] == [8, 9]
-    assert changes.new_states == []
+    assert changes.new_of(STATES) == []
     assert changes.topics == [Topic(TopicKind.REQUEST, *REQUEST), Topic(TopicKind.SESSION, *SESSION)]
 
 
-@pytest.mark.parametrize("error", [asyncio.CancelledError, KeyboardInterrupt])
-def test_what_is_no_exception_goes_through(error: type[BaseException]) -> None:
+@pytest.mark.parametrize("error", [asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_what_is_no_exception_refuses_its_batch_alone(error: type[BaseException]) -> None:
     def change(record: StateRecord) -> Changed:
         raise error
 
-    with pytest.raises(error):
-        decide([(ChangeState(ADA, change),)])
+    good = (increment(user_scope("other")),)
+    answers, changes = decide([good, (increment(ADA), ChangeState(ADA, change)), good])
+    assert isinstance(answers[1], BrokenChange)
+    assert isinstance(answers[1].__cause__, error)
+    assert [state.version for state in changes.new_of(STATES)] == [2]
 
 
 def test_stops_when_the_time_is_over() -> None:
     batches = [(increment(ADA),)] * 3
     answers, changes = decided(batches, loaded(), seconds=0)
     assert len(answers) == 1
-    assert [state.version for state in changes.new_states] == [1]
+    assert [state.version for state in changes.new_of(STATES)] == [1]
 
 
 def test_each_record_is_changed_once() -> None:
     stored = StateRecord(ADA, version=3, incarnation="i", exists=True, text=b'{"n":3}', create_time=2)
     _, changes = decide([(increment(ADA),), (increment(ADA),)], loaded(states={ADA: stored}))
-    [state] = changes.changed_states
+    [state] = changes.changed_of(STATES)
     assert (state.version, state.text, state.incarnation) == (5, b'{"n":5}', "i")
     assert (state.create_time, state.update_time) == (2, NOW)
-    assert changes.new_states == []
+    assert changes.new_of(STATES) == []
 
 
 def test_state_is_not_parsed_again() -> None:
@@ -204,9 +232,6 @@ def test_state_is_not_parsed_again() -> None:
     state = ok(answers[0]).results[0].state
     assert state is not None
     assert state.state is value
-
-
-# --- deleted sessions, sessions made anew
 
 
 def test_deleted_session_takes_no_writes() -> None:
@@ -232,11 +257,11 @@ def test_deleted_session_is_made_anew_only_on_purpose() -> None:
     create = replace(new_session("session-1", tenant="t"), log_id="second")
     assert isinstance(refusal(create, records=records), SessionNotFoundError)
     answers, changes = decide([(replace(create, exclusive=True),)], records)
-    [session] = changes.changed_sessions
+    [session] = changes.changed_of(SESSIONS)
     assert (session.log_id, session.version, session.deleted) == ("second", 1, False)
-    assert changes.changed_session_heads == [SessionHead(SESSION, "second", 0, 0, NOW)]
-    assert not changes.new_sessions
-    assert not changes.new_session_heads
+    assert changes.changed_of(SESSION_HEADS) == [SessionHead(SESSION, "second", 0, 0, NOW)]
+    assert not changes.new_of(SESSIONS)
+    assert not changes.new_of(SESSION_HEADS)
     assert ok(answers[0]).results[0].session == session
 
 
@@ -247,7 +272,7 @@ def test_live_session_is_not_made_anew() -> None:
 
 
 def test_request_of_an_earlier_incarnation_writes_nothing() -> None:
-    session = replace(loaded().sessions[SESSION], log_id="second")
+    session = replace(loaded().of(SESSIONS)[SESSION], log_id="second")
     records = loaded(sessions={SESSION: session})
     for write in (
         AppendEvents(SESSION, (note(),), REQUEST),
@@ -257,22 +282,19 @@ def test_request_of_an_earlier_incarnation_writes_nothing() -> None:
         assert isinstance(refusal(write, records=records), SessionNotFoundError)
 
 
-# --- the end of a request
-
-
 def test_end_removes_the_request_scope_if_there_is_one() -> None:
     scope = request_scope(REQUEST)
     _, changes = decide([(finish(REQUEST),)])
-    assert changes.removed_states == []
+    assert changes.removed_of(STATES) == []
     heads: dict[ScopeKey, StateHead] = {scope: StateHead(scope, 3, "i", exists=True)}
     _, changes = decide([(finish(REQUEST),)], loaded(state_heads=heads))
-    assert changes.removed_states == [scope]
+    assert changes.removed_of(STATES) == [scope]
     stored = {scope: StateRecord(scope, 3, "i", exists=True)}
     _, changes = decide([(increment(scope), finish(REQUEST))], loaded(states=stored))
-    assert changes.removed_states == [scope]
-    assert changes.changed_states == []
+    assert changes.removed_of(STATES) == [scope]
+    assert changes.changed_of(STATES) == []
     _, changes = decide([(increment(scope), finish(REQUEST))])
-    states = [changes.removed_states, changes.new_states, changes.changed_states]
+    states = [changes.removed_of(STATES), changes.new_of(STATES), changes.changed_of(STATES)]
     assert states == [[], [], []]
 
 
@@ -291,13 +313,13 @@ def test_end_names_the_versions_of_its_own_commit() -> None:
 
 def test_end_counts_a_turn() -> None:
     _, changes = decide([(finish(REQUEST),)])
-    [head] = changes.changed_requests
-    assert (head.turn, head.sequence, head.end_time, head.process) == (3, 5, NOW, PROCESS)
-    assert changes.changed_session_heads == [SessionHead(SESSION, "log", 8, 3, NOW)]
-    assert changes.outcomes == [Outcome(REQUEST, b'"done"', None)]
+    [head] = changes.changed_of(REQUEST_HEADS)
+    assert (head.sequence, head.end_time, head.process) == (5, NOW, PROCESS)
+    assert changes.changed_of(SESSION_HEADS) == [SessionHead(SESSION, "log", 8, 3, NOW)]
+    assert changes.new_of(TURNS) == [TurnRecord(TurnKey(SESSION, "log", 3), "request-1")]
+    assert changes.new_of(OUTCOMES) == [Outcome(REQUEST, b'"done"', None)]
     _, changes = decide([(finish(REQUEST, status=RequestStatus.ABORTED),)])
-    [head] = changes.changed_requests
-    assert (head.turn, changes.changed_session_heads[0].turns) == (0, 2)
+    assert (changes.new_of(TURNS), changes.changed_of(SESSION_HEADS)[0].turns) == ([], 2)
 
 
 def test_request_of_one_group_is_whole_in_its_record() -> None:
@@ -305,10 +327,11 @@ def test_request_of_one_group_is_whole_in_its_record() -> None:
     append = AppendEvents(SESSION, (note(),), create.key)
     answers, changes = decide([(create, append), (finish(create.key),), (append,)])
     assert isinstance(answers[2], RequestTerminalError)
-    [request] = changes.new_requests
-    assert (request.head.sequence, request.head.turn, request.output) == (2, 3, b'"done"')
-    assert not changes.changed_requests
-    assert not changes.outcomes
+    [request] = changes.new_of(REQUESTS)
+    assert (request.head.sequence, request.head.status) == (2, RequestStatus.COMPLETED)
+    assert changes.new_of(OUTCOMES) == [Outcome(create.key, b'"done"')]
+    assert [turn.key.number for turn in changes.new_of(TURNS)] == [3]
+    assert not changes.changed_of(REQUEST_HEADS)
 
 
 @pytest.mark.parametrize(
@@ -317,9 +340,6 @@ def test_request_of_one_group_is_whole_in_its_record() -> None:
 )
 def test_end_is_an_end(status: RequestStatus, event: EventType) -> None:
     assert isinstance(refusal(replace(finish(REQUEST), status=status, event=event)), ValueError)
-
-
-# --- the rest
 
 
 def test_topics() -> None:
@@ -357,29 +377,33 @@ def test_lease_expires_to_the_microsecond() -> None:
 def test_remembered_key_is_replaced_when_it_expired() -> None:
     write = PutIdempotencyKey(KEY, "print", 10)
     for expire_time, replayed in ((NOW, False), (NOW + 1, True)):
-        remembered = IdempotencyRecord(KEY, "print", b'[["x",5,false],["",0,true]]', expire_time)
-        answers, changes = decide([(increment(ADA), write)], loaded(idempotency_keys={KEY: remembered}))
+        remembered = _remembered(b'["print",[["x",5,false,"id-1"],["",0,true]]]', expire_time)
+        answers, changes = decide([(increment(ADA), write)], loaded(documents={remembered.key: remembered}))
         answer = ok(answers[0])
         assert answer.replayed is replayed
-        assert len(changes.replaced_keys) == (not replayed)
-        assert changes.new_keys == []
+        assert len(changes.changed_of(DOCUMENTS)) == (not replayed)
+        assert changes.new_of(DOCUMENTS) == []
         if replayed:
-            assert [(result.id, result.version, result.changed) for result in answer.results] == [
-                ("x", 5, False),
-                ("", 0, True),
+            assert [(one.id, one.version, one.changed, one.ids) for one in answer.results] == [
+                ("x", 5, False, ("id-1",)),
+                ("", 0, True, ()),
             ]
             assert changes.empty
 
 
+def _remembered(text: bytes, expire_time: Micros) -> Document:
+    return Document(KEY.document, 1, "i", text, 1, 1, expire_time)
+
+
 def test_repeat_is_looked_up_before_any_other_write() -> None:
-    remembered = IdempotencyRecord(KEY, "print", b"[]", NOW + 1)
+    remembered = _remembered(b'["print",[]]', NOW + 1)
     impossible = RequireSession(SessionKey("", "none"), "log")
-    records = loaded(idempotency_keys={KEY: remembered})
+    records = loaded(documents={remembered.key: remembered})
     answers, _ = decide([(impossible, PutIdempotencyKey(KEY, "print", 1))], records)
     assert ok(answers[0]).replayed
     repeat = replace(new_request(SESSION), process="gone")
     answers, changes = decide([(impossible, repeat)])
-    assert ok(answers[0]).attached == loaded().requests[REQUEST]
+    assert ok(answers[0]).attached == loaded().of(REQUEST_HEADS)[REQUEST]
     assert changes.empty
 
 
@@ -389,3 +413,52 @@ def test_unknown_session_field() -> None:
 
 def test_session_records_are_not_deleted_as_states() -> None:
     assert isinstance(refusal(DeleteState(session_scope(SESSION))), ValueError)
+
+
+NAMES = [DocumentKey(STORE_OWNER, "kind", (name,)) for name in "abcd"]
+OLDEST = DocumentRange(STORE_OWNER, "kind", limit=2)
+
+
+def _document(key: DocumentKey) -> Document:
+    return Document(key, 1, "i", b"1", 1, 1)
+
+
+def _range(records: Loaded, *batches: Callable[[WorkingSet], None]) -> list[str]:
+    """The range after some batches."""
+    work = WorkingSet(records)
+    for batch in batches:
+        batch(work)
+        work.keep()
+    return [document.key.name[0] for document in work.range(OLDEST)]
+
+
+def test_range_is_what_was_loaded_and_what_batches_made_of_it() -> None:
+    a, b, c, d = NAMES
+    some = loaded(ranges={OLDEST: [_document(b)]})
+    assert _range(some) == ["b"]
+    assert _range(some, lambda work: work.documents.put(a, _document(a))) == ["a", "b"]
+    assert _range(some, lambda work: work.documents.put(d, _document(d))) == ["b", "d"]
+    assert _range(some, lambda work: work.documents.remove(b)) == []
+    full = loaded(ranges={OLDEST: [_document(a), _document(c)]})
+    assert _range(full, lambda work: work.documents.put(b, _document(b))) == ["a", "b"]
+
+
+def test_range_that_lost_what_was_loaded_of_it_is_spent() -> None:
+    """What lies behind the last one loaded is not known, whatever was put there."""
+    a, b, _, d = NAMES
+    full = loaded(ranges={OLDEST: [_document(a), _document(b)]})
+
+    def batch(work: WorkingSet) -> None:
+        work.documents.remove(a)
+        work.documents.put(d, _document(d))
+
+    with pytest.raises(RangeSpent):
+        _range(full, batch)
+
+
+def test_removed_document_of_a_range_is_removed_from_the_store() -> None:
+    a, b, *_ = NAMES
+    work = WorkingSet(loaded(ranges={OLDEST: [_document(a), _document(b)]}))
+    work.documents.remove(a)
+    work.keep()
+    assert work.changes().removed_of(DOCUMENTS) == [a]

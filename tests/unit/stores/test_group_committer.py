@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 
 import pytest
 
@@ -14,7 +14,8 @@ from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.commit import GroupCommitter, group_committer
 from flowstate_server.stores.contract.backend import Conflict, Group, GroupStorage
 from flowstate_server.stores.contract.pages import DamagedRecord
-from flowstate_server.stores.contract.tables import Changes, Loaded
+from flowstate_server.stores.contract.tables import PROCESSES, STATES, Changes, Loaded
+from flowstate_server.stores.contract.watch import Topic, WatchHub
 from flowstate_server.stores.contract.writes import Batch, Changed, ChangeState, CommitResult, RenewLease
 from flowstate_server.testing.store_contract.builders import increment
 
@@ -35,7 +36,7 @@ class FakeStorage(GroupStorage):
         self.ready: int | None = None
         self.fail: Callable[[list[str]], BaseException | None] = lambda names: None
 
-    async def run(self, group: Group) -> None:
+    async def run(self, group: Group) -> Iterable[Topic]:
         self.sizes.append(len(group))
         if self.gate is not None:
             await self.gate.wait()
@@ -45,6 +46,7 @@ class FakeStorage(GroupStorage):
         if error is not None:
             raise error
         self.groups.append(names)
+        return changes.topics
 
     @property
     def committed(self) -> list[str]:
@@ -52,7 +54,8 @@ class FakeStorage(GroupStorage):
 
 
 def _names(changes: Changes) -> list[str]:
-    return [*(row.process for row in changes.new_processes), *(state.key.id for state in changes.new_states)]
+    processes = [row.process for row in changes.new_of(PROCESSES)]
+    return processes + [state.key.id for state in changes.new_of(STATES)]
 
 
 def once(error: BaseException, times: int = 1) -> Callable[[list[str]], BaseException | None]:
@@ -71,7 +74,7 @@ def storage() -> FakeStorage:
 
 @pytest.fixture
 async def committer(storage: FakeStorage) -> AsyncIterator[GroupCommitter]:
-    committer = GroupCommitter(storage)
+    committer = GroupCommitter(storage, WatchHub())
     committer.start()
     yield committer
     await committer.close()
@@ -381,7 +384,7 @@ async def test_close_that_is_cancelled_stops_nothing(storage: FakeStorage, commi
 
 
 async def test_close_of_an_idle_committer(storage: FakeStorage) -> None:
-    committer = GroupCommitter(storage)
+    committer = GroupCommitter(storage, WatchHub())
     await committer.close()
     with pytest.raises(StoreUnavailableError):
         await committer.commit(user("a"))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 from flowstate_server.model.records import IdempotencyKey, RequestStatus
 from flowstate_server.model.scopes import (
     RequestKey,
@@ -13,8 +11,15 @@ from flowstate_server.model.scopes import (
     session_scope,
     user_scope,
 )
-from flowstate_server.stores.commit.decide import _WRITES
-from flowstate_server.stores.commit.needs import _NEEDS, needs_of
+from flowstate_server.stores.commit.meanings import MEANINGS, needs_of
+from flowstate_server.stores.contract.tables import (
+    DOCUMENTS,
+    PROCESSES,
+    REQUEST_HEADS,
+    SESSIONS,
+    STATE_HEADS,
+    STATES,
+)
 from flowstate_server.stores.contract.writes import (
     Changed,
     ChangeState,
@@ -33,7 +38,10 @@ KEY = IdempotencyKey("", "p", "m", "k")
 
 
 def test_every_write_is_known() -> None:
-    assert set(_WRITES) == set(_NEEDS) == set(get_args(Write))
+    shipped = {
+        write for write in Write.__subclasses__() if write.__module__.startswith("flowstate_server.stores")
+    }
+    assert set(MEANINGS) == shipped
 
 
 def test_needs() -> None:
@@ -50,11 +58,11 @@ def test_needs() -> None:
             FenceProcess("p3", 1),
         )
     )
-    assert needs.sessions == {SessionKey("", "new"), SESSION}
+    assert needs.of(SESSIONS) == {SessionKey("", "new"), SESSION}
     created = RequestKey("t", "created")
-    assert needs.requests == {REQUEST, RequestKey("", "other"), RequestKey("", "own"), created}
+    assert needs.of(REQUEST_HEADS) == {REQUEST, RequestKey("", "other"), RequestKey("", "own"), created}
     own = request_scope(RequestKey("", "own"))
-    assert needs.states == {ADA, session_scope(SESSION), own, org_scope("acme")}
-    assert needs.state_heads == {request_scope(REQUEST), ADA}
-    assert needs.processes == {"p1", "p2", "p3", PROCESS}
-    assert needs.idempotency_keys == {KEY}
+    assert needs.of(STATES) == {ADA, session_scope(SESSION), own, org_scope("acme")}
+    assert needs.of(STATE_HEADS) == {request_scope(REQUEST), ADA}
+    assert needs.of(PROCESSES) == {"p1", "p2", "p3", PROCESS}
+    assert needs.of(DOCUMENTS) == {KEY.document}
