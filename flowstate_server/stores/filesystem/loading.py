@@ -117,8 +117,7 @@ class Loading:
         session = self._read(path, SessionRecord)
         head = self._read(path.with_name("counters.json"), SessionHead)
         if session is None or head is None:
-            for table in (SESSIONS, SESSION_HEADS):
-                self._put_damaged(table, path)
+            self._put_damaged(SESSIONS, path)
             for file in files:
                 self._put_damaged(REQUESTS, file)
             return []

@@ -40,7 +40,7 @@ class Damage:
         """
         damaged = self._keys.get(table)
         if damaged:
-            why = damaged.get(self._found(table, key))
+            why = damaged.get(key) or damaged.get(self._found(table, key))
             if why is not None:
                 raise DamagedRecord(key, why)
 

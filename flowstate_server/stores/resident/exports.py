@@ -46,9 +46,10 @@ def _keys(tables: Tables, table: Table[Any, Any], after: Any, limit: int) -> Ite
         return merge(stored, sorted(damaged, key=table.place), key=table.place)
     keys: Iterable[Any] = tables.rows[table]
     if table is REQUESTS:
-        keys = filter(tables.is_present, keys)
+        heads = (request.head for request in tables.requests.values())
+        keys = (head.key for head in heads if tables.is_present(head.session, head.session_log_id))
     elif table is TURNS:
-        keys = (key for key in keys if tables.sessions[key.session].log_id == key.log_id)
+        keys = (key for key in keys if tables.is_present(key.session, key.log_id))
     if after is not None:
         keys = (key for key in keys if table.place(key) > table.place(after))
     return nsmallest(limit, chain(keys, damaged), key=table.place)

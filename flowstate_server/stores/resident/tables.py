@@ -112,10 +112,10 @@ class Tables:
         """Those of the records that are there."""
         return {key: record for key in keys if (record := self.find(table, key)) is not None}
 
-    def is_present(self, request: RequestKey) -> bool:
-        """Whether the request is one of its session's present incarnation."""
-        head = self.requests[request].head
-        return self.sessions[head.session].log_id == head.session_log_id
+    def is_present(self, session: SessionKey, log_id: str) -> bool:
+        """Whether this is the session's present incarnation."""
+        record = self.sessions.get(session)
+        return record is not None and record.log_id == log_id
 
     def apply(self, changes: Changes) -> None:
         for event in changes.events:
