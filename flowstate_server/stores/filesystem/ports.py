@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from flowstate_server.errors import LeaseLostError
 from flowstate_server.model.clock import ForwardClock, Micros
-from flowstate_server.stores.commit.decide import decide
-from flowstate_server.stores.commit.meanings import needs_of
+from flowstate_server.model.records import ProcessRecord
 from flowstate_server.stores.contract.backend import (
     LOAD_LIMIT,
     Group,
@@ -17,7 +17,6 @@ from flowstate_server.stores.contract.backend import (
 )
 from flowstate_server.stores.contract.tables import DOCUMENTS, PROCESSES, STATES, Changes, Needs, Table
 from flowstate_server.stores.contract.watch import Topic
-from flowstate_server.stores.contract.writes import RenewLease
 from flowstate_server.stores.filesystem.worker import Worker
 from flowstate_server.stores.filesystem.writer import Writer
 from flowstate_server.stores.resident.loading import load
@@ -80,15 +79,15 @@ class JournaledRenewal(_Port, LeaseRenewal):
     """It needs the store's thread but not the event loop."""
 
     def renew(self, process: str, lease: Micros) -> None:
-        self._worker.wait_for(self._renew, RenewLease(process, lease))
+        self._worker.wait_for(self._renew, process, lease)
 
     def close(self) -> None:
         pass
 
-    def _renew(self, write: RenewLease) -> None:
-        batch = (write,)
-        loaded = load(self._tables, needs_of(batch), self._clock.now())
-        [answer], changes = decide([batch], loaded)
-        if isinstance(answer, Exception):
-            raise answer
-        self._writer.write(changes)
+    def _renew(self, process: str, lease: Micros) -> None:
+        known = self._tables.find(PROCESSES, process)
+        if known is None or known.fenced:
+            raise LeaseLostError
+        now = self._clock.now()
+        renewed = ProcessRecord(process, lease, renew_time=now)
+        self._writer.write(Changes(now, changed={PROCESSES: [renewed]}))

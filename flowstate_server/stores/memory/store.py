@@ -6,9 +6,19 @@ from collections.abc import Iterable, Sequence
 from heapq import nsmallest
 from itertools import islice
 
+from flowstate_server.errors import LeaseLostError
 from flowstate_server.model.clock import ForwardClock, Micros
-from flowstate_server.stores.contract.backend import Backend, Group, GroupStorage, Ports, Sweeps
+from flowstate_server.model.records import ProcessRecord
+from flowstate_server.stores.contract.backend import (
+    Backend,
+    Group,
+    GroupStorage,
+    LeaseRenewal,
+    Ports,
+    Sweeps,
+)
 from flowstate_server.stores.contract.blobs import BlobPieces, PieceKey
+from flowstate_server.stores.contract.tables import PROCESSES
 from flowstate_server.stores.contract.watch import Topic
 from flowstate_server.stores.resident.exports import ResidentExports
 from flowstate_server.stores.resident.loading import load
@@ -25,7 +35,8 @@ class MemoryStore(Store):
 
 
 class MemoryBackend(Backend):
-    """Every read, and every group, is one function that the event loop does not interrupt."""
+    """Every read, and every group, is one function that the event loop does not interrupt; the tables are held for the
+    thread that renews leases."""
 
     def __init__(self) -> None:
         self.tables = tables = Tables()
@@ -36,6 +47,7 @@ class MemoryBackend(Backend):
             sweeps=_Sweeps(tables, clock),
             exports=ResidentExports(tables),
             pieces=_Pieces(),
+            renewal=_Renewal(tables, clock),
         )
 
     async def open(self) -> Ports:
@@ -51,8 +63,9 @@ class _Groups(GroupStorage):
         self._clock = clock
 
     async def run(self, group: Group) -> Iterable[Topic]:
-        changes = group.decide(load(self._tables, group.needs, self._clock.now()))
-        self._tables.apply(changes)
+        with self._tables as tables:
+            changes = group.decide(load(tables, group.needs, self._clock.now()))
+            tables.apply(changes)
         return changes.topics
 
 
@@ -73,10 +86,27 @@ class _Sweeps(Sweeps):
         return len(keys)
 
     async def sweep_processes(self, *, limit: int) -> int:
-        processes = self._tables.done_processes(limit)
-        for process in processes:
-            del self._tables.processes[process]
+        with self._tables as tables:
+            processes = tables.done_processes(limit)
+            for process in processes:
+                del tables.processes[process]
         return len(processes)
+
+
+class _Renewal(LeaseRenewal):
+    def __init__(self, tables: Tables, clock: ForwardClock) -> None:
+        self._tables = tables
+        self._clock = clock
+
+    def renew(self, process: str, lease: Micros) -> None:
+        with self._tables as tables:
+            known = tables.find(PROCESSES, process)
+            if known is None or known.fenced:
+                raise LeaseLostError
+            tables.processes[process] = ProcessRecord(process, lease, self._clock.now())
+
+    def close(self) -> None:
+        pass
 
 
 class _Pieces(BlobPieces):
