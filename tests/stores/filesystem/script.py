@@ -167,7 +167,8 @@ async def exported(store: FilesystemStore, table: Table[Any, Record]) -> Sequenc
 
 async def everything(store: FilesystemStore) -> list[object]:
     """All that the store exports."""
-    return [await exported(store, table) for table in EXPORTED]
+    tables: tuple[Table[Any, Any], ...] = EXPORTED
+    return [await exported(store, table) for table in tables]
 
 
 class opened:
