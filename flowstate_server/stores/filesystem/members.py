@@ -54,7 +54,8 @@ class Parsed:
 
     def __init__(self, text: bytes) -> None:
         self._text = text
-        self._raw: dict[str, str] | None = None
+        self._raw: dict[str, str] = {}
+        self._unread: Iterator[tuple[str, str]] | None = None
         values = decode_json(text)
         if not isinstance(values, dict):
             raise ValueError("not a JSON object")
@@ -70,22 +71,23 @@ class Parsed:
         """The JSON text of a member as it was written."""
         if name not in self._values:
             return cast(str, self._values[f"{name}_text"]).encode()
-        if self._raw is None:
-            self._raw = _raw_members(self._text.decode())
+        if self._unread is None:
+            self._unread = _raw_members(self._text.decode())
+        while name not in self._raw:
+            member, text = next(self._unread)
+            self._raw[member] = text
         return self._raw[name].encode()
 
 
-def _raw_members(text: str) -> dict[str, str]:
-    """The text of each member's value. ``text`` is known to be a JSON object."""
-    members: dict[str, str] = {}
+def _raw_members(text: str) -> Iterator[tuple[str, str]]:
+    """Each member's name and the text of its value. ``text`` is known to be a JSON object."""
     at = _after_space(text, 0)
     while text[at] != "}":
         name, at = _scan(text, _after_space(text, at + 1))
         start = _after_space(text, _after_space(text, at) + 1)
         _, end = _scan(text, start)
-        members[name] = text[start:end]
+        yield name, text[start:end]
         at = _after_space(text, end)
-    return members
 
 
 def _after_space(text: str, at: int) -> int:

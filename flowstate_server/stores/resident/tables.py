@@ -110,7 +110,7 @@ class Tables:
 
     def found(self, table: Table[Key, Record], keys: Iterable[Key]) -> dict[Key, Record]:
         """Those of the records that are there."""
-        return {key: record for key in keys if (record := self.find(table, key)) is not None}
+        return {key: record for key in keys if (record := self.find(table, key)) is not None} if keys else {}
 
     def is_present(self, session: SessionKey, log_id: str) -> bool:
         """Whether this is the session's present incarnation."""
@@ -138,9 +138,11 @@ class Tables:
 
     def changed_requests(self, changes: Changes) -> Iterator[RequestRecord]:
         """The whole records of new and changed requests, as the changes leave them."""
+        if not (REQUESTS in changes.new or REQUEST_HEADS in changes.changed or OUTCOMES in changes.new):
+            return
         new = {record.key: record for record in changes.new_of(REQUESTS)}
         heads = {head.key: head for head in changes.changed_of(REQUEST_HEADS)}
-        outcomes = {outcome.key: outcome for outcome in changes.put_of(OUTCOMES)}
+        outcomes = {outcome.key: outcome for outcome in changes.new_of(OUTCOMES)}
         for key in new | heads | outcomes:
             record = new.get(key) or self.requests[key]
             if key in heads:
