@@ -70,7 +70,10 @@ class Parsed:
     def text(self, name: str) -> bytes:
         """The JSON text of a member as it was written."""
         if name not in self._values:
-            return cast(str, self._values[f"{name}_text"]).encode()
+            text = self._values[f"{name}_text"]
+            if not isinstance(text, str):
+                raise ValueError(f"{name!r} is no text")
+            return text.encode()
         if self._unread is None:
             self._unread = _raw_members(self._text.decode())
         while name not in self._raw:
