@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from flowstate_server.model.events import EventRecord
 from flowstate_server.model.records import ProcessRecord, RequestRecord, SessionHead, SessionRecord
 from flowstate_server.model.scopes import SessionKey
 from flowstate_server.stores.contract.tables import (
@@ -31,6 +30,9 @@ from flowstate_server.stores.resident.damage import Damage, Incarnation
 from flowstate_server.stores.resident.tables import Tables
 
 T = TypeVar("T")
+
+Sequences = dict[str, list[int]]
+"""Of a log's events, by request."""
 
 _log = logging.getLogger(__name__)
 
@@ -124,14 +126,18 @@ class Loading:
         self._put(SESSIONS, session)
         self._put(SESSION_HEADS, head)
         requests = [*self._all(REQUESTS, RequestRecord, files)]
-        logs: dict[str, list[EventRecord]] = {}
+        sequences: dict[str, Sequences] = {}
         for log_id in {session.log_id, *(request.head.session_log_id for request in requests)}:
-            logs[log_id] = self._load_log(
-                session.key, log_id, head.sequence if log_id == session.log_id else None
+            newest = head.sequence if log_id == session.log_id else None
+            sequences[log_id] = self._load_log(session.key, log_id, newest)
+        return [
+            self._at_its_newest(
+                request, sequences[request.head.session_log_id].get(request.head.key.request_id)
             )
-        return [self._at_its_newest(request, logs[request.head.session_log_id]) for request in requests]
+            for request in requests
+        ]
 
-    def _load_log(self, session: SessionKey, log_id: str, newest: int | None) -> list[EventRecord]:
+    def _load_log(self, session: SessionKey, log_id: str, newest: int | None) -> Sequences:
         """Events beyond ``newest`` were never committed; of an older incarnation all were."""
         log = EventLog(session, log_id)
         loaded = load_log(self._folder, self._files, log, newest)
@@ -140,12 +146,14 @@ class Loading:
         if loaded.damaged:
             self._damage.lines[session, log_id] = loaded.damaged
         self._found.events += loaded.events
-        return loaded.events
+        sequences: Sequences = {}
+        for event in loaded.events:
+            sequences.setdefault(event.request_id, []).append(event.sequence)
+        return sequences
 
-    def _at_its_newest(self, request: RequestRecord, events: list[EventRecord]) -> RequestRecord:
+    def _at_its_newest(self, request: RequestRecord, sequences: list[int] | None) -> RequestRecord:
         """A running request's file is not written for every event: its newest one is found in the log."""
         head = request.head
-        sequences = [event.sequence for event in events if event.request_id == head.key.request_id]
         newest = sequences[-1] if sequences else 0
         damaged = self._damage.lines.get((head.session, head.session_log_id), {})
         if head.status.open:
@@ -153,7 +161,7 @@ class Loading:
                 damaged
             )  # any of them may have been its newest, and its sequence must not be given again
         head = replace(head, sequence=max(head.sequence, newest))
-        if damaged and len(sequences) != head.sequence:
+        if damaged and len(sequences or ()) != head.sequence:
             path = names.log_path(head.session, head.session_log_id)
             self._damage.incomplete[head.key] = (
                 f"{path} has damaged lines, and events of the request are missing"
