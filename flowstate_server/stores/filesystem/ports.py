@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 from flowstate_server.errors import LeaseLostError
@@ -52,8 +53,9 @@ class JournaledGroups(_Port, GroupStorage):
         return len(group)
 
     def _size(self, needs: Needs) -> int:
-        found = self._tables.found(STATES, needs.of(STATES)).values()
-        return sum(state.size for state in found)
+        states = map(self._tables.states.get, needs.of(STATES))
+        documents = map(self._tables.documents.get, needs.of(DOCUMENTS))
+        return sum(record.size for record in chain(states, documents) if record is not None)
 
 
 class JournaledSweeps(_Port, Sweeps):
