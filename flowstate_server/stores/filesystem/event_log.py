@@ -1,34 +1,41 @@
-"""Where the events of one incarnation of a session are in its log, and which of them are a request's."""
+"""A session's log as a file: a line that tells whose it is, then an event a line."""
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator
+import logging
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from os import SEEK_END
+from pathlib import Path, PurePosixPath
 
-from flowstate_server.model.clock import Micros
-from flowstate_server.model.events import EventRecord, EventType
-from flowstate_server.model.frozen import frozen
+from flowstate_server.model.events import EventRecord
+from flowstate_server.model.json_values import decode_json
 from flowstate_server.model.scopes import SessionKey
-from flowstate_server.stores.filesystem.documents import Document, line
+from flowstate_server.stores.filesystem.files import Files
+from flowstate_server.stores.filesystem.members import Parsed, line
 from flowstate_server.stores.filesystem.names import log_path
+from flowstate_server.stores.filesystem.records import members_of, record_of
+from flowstate_server.stores.resident.damage import Incarnation
 
-Span = tuple[int, int]
+_log = logging.getLogger(__name__)
+
+_TOLD = frozenset(("session", "session_log_id"))
+"""What the first line tells of all events."""
 
 
+@dataclass(slots=True)
 class EventLog:
-    """``places`` are the session sequences of the log's events, in order; ``end`` is the length of its file."""
+    """``end`` is the length of what is committed, 0 for a log without a file; ``swept`` the newest event that a sweep
+    took."""
 
-    def __init__(self, session: SessionKey, log_id: str) -> None:
-        self.session = session
-        self.log_id = log_id
-        self.path = log_path(session, log_id)
-        self.places = array("q")
-        self.end = 0
-        self.swept = 0  # the newest event that a sweep took
-        self.holes = 0  # damaged lines, each in a place that no other event has
-        self._offsets = array("q")
+    session: SessionKey
+    log_id: str
+    end: int = 0
+    swept: int = 0
+
+    @property
+    def path(self) -> PurePosixPath:
+        return log_path(self.session, self.log_id)
 
     @property
     def header(self) -> bytes:
@@ -37,97 +44,109 @@ class EventLog:
         members = {"tenant": session.tenant, "session_id": session.session_id, "log_id": self.log_id}
         return line(members | ({"swept": self.swept} if self.swept else {}))
 
-    def begin(self, header: int) -> None:
-        """After the first line, of ``header`` bytes."""
-        self.end = header
+    def record(self, text: bytes) -> EventRecord:
+        """
+        Raises:
+            LookupError, TypeError, ValueError: it is no line of an event.
+        """
+        if not text.endswith(b"\n"):
+            raise ValueError("the line is cut")
+        return record_of(EventRecord, Parsed(text), session=self.session, session_log_id=self.log_id)
 
-    def add_hole(self, size: int) -> None:
-        """A committed event whose line can't be understood; which place it had is a guess."""
-        self.add(self.places[-1] + 1 if self.places else 1, size)
-        self.holes += 1
-
-    def add(self, place: int, size: int) -> None:
-        self.places.append(place)
-        self._offsets.append(self.end)
-        self.end += size
-
-    def spans(self, places: Iterable[int]) -> Iterator[Span]:
-        """From which offset up to which the line of each event is."""
-        for place in places:
-            yield self._span(bisect_left(self.places, place))
-
-    def spans_without(self, places: Collection[int]) -> Iterator[tuple[int, Span]]:
-        """The place and the span of every other event."""
-        for position, place in enumerate(self.places):
-            if place not in places:
-                yield place, self._span(position)
-
-    def _span(self, position: int) -> Span:
-        end = self._offsets[position + 1] if position + 1 < len(self._offsets) else self.end
-        return self._offsets[position], end
+    def without(self, text: bytes, swept: Collection[int]) -> bytes:
+        """``text``, the log's, without the events of these places. What can't be understood stays."""
+        _, *lines = text[: self.end].splitlines(keepends=True)
+        self.swept = max(self.swept, *swept)
+        return b"".join((self.header, *(line for line in lines if _place(line) not in swept)))
 
 
-@frozen
-class EventPlace:
-    """What is known of an event without reading its line, which has ``size`` bytes."""
-
-    session_sequence: int
-    request_id: str
-    sequence: int
-    time: Micros
-    transient: bool
-    has_item: bool
-    size: int
-
-
-def place_of(record: EventRecord, size: int) -> EventPlace:
-    return EventPlace(
-        record.session_sequence,
-        record.request_id,
-        record.sequence,
-        record.time,
-        record.event.transient,
-        record.event.type is EventType.ITEM_DONE and record.event.item is not None,
-        size,
-    )
-
-
-def written_place(found: Document, size: int) -> EventPlace:
-    """The same from the event's line."""
-    return EventPlace(
-        found["session_sequence"],
-        found.get("request_id", ""),
-        found.get("sequence", 0),
-        found["time"],
-        found.get("transient", False),
-        found["type"] == EventType.ITEM_DONE and found.get("item", None) is not None,
-        size,
-    )
+def event_lines(events: Iterable[EventRecord]) -> dict[Incarnation, list[bytes]]:
+    lines: dict[Incarnation, list[bytes]] = {}
+    for event in events:
+        text = line(members_of(event, without=_TOLD, brief=True))
+        lines.setdefault((event.session, event.session_log_id), []).append(text)
+    return lines
 
 
 @dataclass(slots=True)
-class Places:
-    """Session sequences of the events of a request: all of them, those with an item, those that are transient.
+class LoadedLog:
+    """The events of a log, and by their places those whose lines are damaged, with what is wrong."""
 
-    ``sequences`` are the same events' places in the request's own log.
+    events: list[EventRecord] = field(default_factory=list)
+    damaged: dict[int, str] = field(default_factory=dict)
+
+
+def load_log(folder: Path, files: Files, log: EventLog, newest: int | None) -> LoadedLog:
+    """Read a log up to the event ``newest``, or to its end, and cut off what comes after.
+
+    A damaged line is one of the events that are missing, if any are. Which place it had is a guess.
     """
+    loaded = LoadedLog()
+    path = folder / log.path
+    if not path.exists():
+        return loaded
+    broken: list[bytes] = []  # lines since the last whole one
+    last = 0
+    with path.open("rb") as file:
+        header = file.readline()
+        log.end, log.swept = len(header), _swept(header)
+        for text in file:
+            event = _understood(log, text)
+            if event is None:
+                broken.append(text)
+                continue
+            if newest is not None and event.session_sequence > newest:
+                break
+            last = _put_damaged(path, files, log, loaded, broken, last)
+            broken = []
+            loaded.events.append(event)
+            log.end += len(text)
+            last = event.session_sequence
+        length = file.seek(0, SEEK_END)
+    missing = len(broken) if newest is None else max(0, newest - max(last, log.swept))
+    last = _put_damaged(path, files, log, loaded, broken[:missing], last)
+    if not (last or log.swept):
+        log.end = 0  # nothing of it was ever committed
+    elif length != log.end:
+        files.write_at(path, log.end, b"")
+    return loaded
 
-    all: array[int] = field(default_factory=lambda: array("q"))
-    sequences: array[int] = field(default_factory=lambda: array("q"))
-    items: array[int] = field(default_factory=lambda: array("q"))
-    transient: array[int] = field(default_factory=lambda: array("q"))
 
-    def add(self, event: EventPlace) -> None:
-        self.all.append(event.session_sequence)
-        self.sequences.append(event.sequence)
-        if event.has_item:
-            self.items.append(event.session_sequence)
-        if event.transient:
-            self.transient.append(event.session_sequence)
+def _put_damaged(
+    path: Path, files: Files, log: EventLog, loaded: LoadedLog, lines: list[bytes], last: int
+) -> int:
+    for text in lines:
+        if not text.endswith(b"\n"):  # or the next event would be appended to it
+            files.write_at(path, log.end + len(text), b"\n")
+            text += b"\n"
+        last += 1
+        log.end += len(text)
+        loaded.damaged[last] = f"a line of {log.path} is damaged"
+        _log.error("%s has a damaged line, of an event near %d", path, last)
+    return last
 
-    def forget(self, places: Collection[int]) -> None:
-        kept = [pair for pair in zip(self.all, self.sequences, strict=True) if pair[0] not in places]
-        self.all = array("q", (place for place, _ in kept))
-        self.sequences = array("q", (sequence for _, sequence in kept))
-        self.items = array("q", (place for place in self.items if place not in places))
-        self.transient = array("q", (place for place in self.transient if place not in places))
+
+def _understood(log: EventLog, text: bytes) -> EventRecord | None:
+    try:
+        return log.record(text)
+    except (LookupError, TypeError, ValueError):
+        return None
+
+
+def _swept(header: bytes) -> int:
+    """The newest event that a sweep took out of the log, which its first line tells; 0 for none."""
+    try:
+        values = decode_json(header)
+    except ValueError:
+        return 0
+    swept = values.get("swept") if isinstance(values, dict) else None
+    return swept if isinstance(swept, int) else 0
+
+
+def _place(line: bytes) -> int | None:
+    try:
+        values = decode_json(line)
+    except ValueError:
+        return None
+    place = values.get("session_sequence") if isinstance(values, dict) else None
+    return place if isinstance(place, int) else None

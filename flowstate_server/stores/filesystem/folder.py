@@ -9,9 +9,9 @@ from pathlib import Path
 
 from flowstate_server.errors import StoreOpenError
 from flowstate_server.model.json_values import decode_json
-from flowstate_server.stores.filesystem.documents import document
 from flowstate_server.stores.filesystem.files import Files
 from flowstate_server.stores.filesystem.journal import TEMPORARY
+from flowstate_server.stores.filesystem.members import file_text
 
 if sys.platform == "win32":
     import msvcrt
@@ -130,7 +130,7 @@ def _format_of(path: Path) -> int:
 
 def _write_format(path: Path, number: int, files: Files) -> None:
     temporary = path.with_name(path.name + TEMPORARY)
-    files.write(temporary, document({"store": NAME, "format": number}))
+    files.write(temporary, file_text({"store": NAME, "format": number}))
     files.sync(temporary)
     files.rename(temporary, path)
     files.sync_folder(path.parent)

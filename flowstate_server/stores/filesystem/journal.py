@@ -61,7 +61,8 @@ class Journal:
 
     A group is *staged* first (new files beside the old, lines beyond the known end of a log: nobody sees them, and
     what is too much for the disk fails here), then written to the journal, then *settled* by renames, which need no
-    room. Once it is in the journal it is committed; a rename that fails is owed, and nothing is read before it is paid.
+    room. Once it is in the journal it is committed; a rename that fails is owed, and nothing more is written before it
+    is paid.
     """
 
     def __init__(self, folder: Path, files: Files) -> None:

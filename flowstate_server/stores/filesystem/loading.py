@@ -2,173 +2,171 @@
 
 from __future__ import annotations
 
+import errno
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from os import SEEK_END
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from flowstate_server.model.records import ProcessRecord, RequestHead
+from flowstate_server.model.records import ProcessRecord, RequestRecord, SessionHead, SessionRecord
 from flowstate_server.model.scopes import SessionKey
-from flowstate_server.stores.filesystem import names, records
-from flowstate_server.stores.filesystem.documents import Document
-from flowstate_server.stores.filesystem.event_log import EventLog, EventPlace, written_place
+from flowstate_server.stores.contract.tables import (
+    PROCESSES,
+    REQUESTS,
+    SESSION_HEADS,
+    SESSIONS,
+    Changes,
+    Table,
+)
+from flowstate_server.stores.filesystem import names
+from flowstate_server.stores.filesystem.event_log import EventLog, load_log
 from flowstate_server.stores.filesystem.files import Files
 from flowstate_server.stores.filesystem.journal import TEMPORARY
-from flowstate_server.stores.filesystem.tables import Tables
+from flowstate_server.stores.filesystem.kept import KEPT, as_found
+from flowstate_server.stores.filesystem.members import Parsed
+from flowstate_server.stores.filesystem.records import record_of
+from flowstate_server.stores.resident.damage import Damage, Incarnation
+from flowstate_server.stores.resident.tables import Tables
 
 T = TypeVar("T")
 
+Sequences = dict[str, list[int]]
+"""Of a log's events, by request."""
+
 _log = logging.getLogger(__name__)
 
+_OF_ONE_FILE = (errno.ENOENT, errno.EISDIR, errno.EACCES, errno.EIO)
+"""Errors that tell of the file that is read, and of no other."""
 
-def load_tables(folder: Path, files: Files) -> Tables:
-    """After the journal's replay: whatever it does not know of was never committed, and is removed or passed over.
+_WITH_SESSIONS = (SESSIONS, SESSION_HEADS, REQUESTS)
+
+
+class Loading:
+    """Reads the files after the journal's replay: whatever it does not know of was never committed, and is removed or
+    passed over.
 
     What can't be understood costs no more than itself: it is named in the log and kept, and fails what reads it.
+    ``newest_time`` is the newest time that was met.
     """
-    return _Loading(folder, files).load()
 
-
-class _Loading:
     def __init__(self, folder: Path, files: Files) -> None:
         self._folder = folder
         self._files = files
-        self._tables = Tables()
+        self._damage = Damage(as_found)
+        self._found = Changes(0)
+        self.tables = Tables(self._damage)
+        self.logs: dict[Incarnation, EventLog] = {}
+        self.newest_time = 0
 
-    def load(self) -> Tables:
-        tables = self._tables
+    def load(self) -> None:
         for path in [*self._folder.rglob(f"*{TEMPORARY}")]:
             if path.is_file():
                 self._files.remove(path)
-        heads: list[RequestHead] = []
+        requests: list[RequestRecord] = []
         for path in self._folder.glob("sessions/*/*/session.json"):
-            heads += self._load_session(path)
-        for head in sorted(heads, key=lambda head: (head.create_time, head.key)):
-            self._load_request(head)
-        for pattern in ("sessions/*/*/state.json", "users/*/*.json", "orgs/*/*.json"):
-            self._load_states(pattern)
-        self._load_states("sessions/*/*/requests/*/state.json")
-        for path in self._folder.glob("processes/*.json"):
-            process = self._read(path, records.process_record) or _expired(path)
-            tables.processes[process.process] = process
-        for key in self._all("idempotency_keys/*/*/*/*.json", records.key_record):
-            tables.put_key(key)
-        return tables
+            requests += self._load_session(path)
+        requests.sort(key=lambda request: (request.head.create_time, request.key))
+        self._put(REQUESTS, *requests)
+        for kept in KEPT:
+            if kept.table not in _WITH_SESSIONS:
+                for pattern in kept.patterns:
+                    self._put(kept.table, *self._all(kept.table, kept.record, self._folder.glob(pattern)))
+        self.tables.apply(self._found)
+        self.newest_time = max(
+            (
+                *(event.time for event in self._found.events),
+                *(head.activity_time for head in self.tables.session_heads.values()),
+                *(process.renew_time for process in self.tables.processes.values()),
+            ),
+            default=0,
+        )
+        self._found = Changes(0)
 
-    def _all(self, pattern: str, record_of: Callable[[Document], T]) -> Iterator[T]:
-        return self._all_of(self._folder.glob(pattern), record_of)
+    def _put(self, table: Table[Any, Any], *records: Any) -> None:
+        self._found.new.setdefault(table, []).extend(records)
 
-    def _all_of(self, paths: Iterable[Path], record_of: Callable[[Document], T]) -> Iterator[T]:
+    def _all(self, table: Table[Any, T], kind: type[T], paths: Iterator[Path]) -> Iterator[T]:
         for path in paths:
-            record = self._read(path, record_of)
-            if record is None:
-                self._put_damaged(path)
-            else:
+            record = self._read(path, kind)
+            if record is not None:
                 yield record
+            elif table is PROCESSES:
+                yield _expired(path)  # type: ignore[misc]
+            else:
+                self._put_damaged(table, path)
 
-    def _read(self, path: Path, record_of: Callable[[Document], T]) -> T | None:
+    def _read(self, path: Path, kind: type[T]) -> T | None:
         try:
-            return record_of(Document(self._files.read(path)))
+            return record_of(kind, Parsed(self._files.read(path)))
         except (LookupError, TypeError, ValueError) as error:
             _log.error("%s is damaged, what is kept there is not served: %s", path, error)
-        except FileNotFoundError:
-            _log.error("%s is missing", path)
+        except OSError as error:
+            if error.errno not in _OF_ONE_FILE:
+                raise
+            _log.error("what is kept in %s is not served: %s", path, error)
         return None
 
-    def _put_damaged(self, path: Path) -> None:
+    def _put_damaged(self, table: Table[Any, Any], path: Path) -> None:
         file = PurePosixPath(path.relative_to(self._folder).as_posix())
-        self._tables.damaged[names.key_at(file)] = file
+        try:
+            self._damage.put(table, names.key_at(file), f"{file} was damaged when the store was opened")
+        except ValueError:
+            _log.error("%s has no place here and is passed over", path)
 
-    def _load_states(self, pattern: str) -> None:
-        for head in self._all(pattern, records.state_head):
-            self._tables.states[head.key] = head
-
-    def _load_session(self, path: Path) -> list[RequestHead]:
-        tables = self._tables
-        requests = [*path.parent.glob("requests/*/request.json")]
-        session = self._read(path, records.session_record)
-        counted = self._read(path.with_name(names.COUNTERS), records.session_head)
-        if session is None or counted is None:
-            for damaged in (path, *requests):
-                self._put_damaged(damaged)
+    def _load_session(self, path: Path) -> list[RequestRecord]:
+        files = path.parent.glob("requests/*/request.json")
+        session = self._read(path, SessionRecord)
+        head = self._read(path.with_name("counters.json"), SessionHead)
+        if session is None or head is None:
+            self._put_damaged(SESSIONS, path)
+            for file in files:
+                self._put_damaged(REQUESTS, file)
             return []
-        tables.put_session(session)
-        tables.session_heads[session.key] = counted
-        heads = [*self._all_of(requests, records.request_head)]
-        for log_id in {session.log_id, *(head.session_log_id for head in heads)}:
-            self._load_log(session.key, log_id, counted.sequence if log_id == session.log_id else None)
-        return heads
+        self._put(SESSIONS, session)
+        self._put(SESSION_HEADS, head)
+        requests = [*self._all(REQUESTS, RequestRecord, files)]
+        sequences: dict[str, Sequences] = {}
+        for log_id in {session.log_id, *(request.head.session_log_id for request in requests)}:
+            newest = head.sequence if log_id == session.log_id else None
+            sequences[log_id] = self._load_log(session.key, log_id, newest)
+        return [
+            self._at_its_newest(
+                request, sequences[request.head.session_log_id].get(request.head.key.request_id)
+            )
+            for request in requests
+        ]
 
-    def _load_log(self, session: SessionKey, log_id: str, newest: int | None) -> None:
+    def _load_log(self, session: SessionKey, log_id: str, newest: int | None) -> Sequences:
         """Events beyond ``newest`` were never committed; of an older incarnation all were."""
-        path = self._folder / names.log_path(session, log_id)
-        if not path.exists():
-            return
         log = EventLog(session, log_id)
-        last = 0
-        broken: list[bytes] = []  # lines since the last whole one
-        with path.open("rb") as file:
-            header = file.readline()
-            log.begin(len(header))
-            log.swept = _swept(header)
-            for line in file:
-                place = _place(line)
-                if place is None:
-                    broken.append(line)
-                elif newest is not None and place.session_sequence > newest:
-                    break
-                else:
-                    self._put_holes(log, path, broken)
-                    self._tables.logs[session, log_id] = log
-                    self._tables.add_event(session, log_id, place)
-                    last = place.session_sequence
-                    broken = []
-            length = file.seek(0, SEEK_END)
-        missing = len(broken) if newest is None else max(0, newest - max(last, log.swept))
-        self._put_holes(log, path, broken[:missing])
-        if log.swept or log.holes:
-            self._tables.logs[session, log_id] = log
-        if (last or log.swept or log.holes) and length != log.end:
-            self._files.write_at(path, log.end, b"")
+        loaded = load_log(self._folder, self._files, log, newest)
+        if log.end:
+            self.logs[session, log_id] = log
+        if loaded.damaged:
+            self._damage.lines[session, log_id] = loaded.damaged
+        self._found.events += loaded.events
+        sequences: Sequences = {}
+        for event in loaded.events:
+            sequences.setdefault(event.request_id, []).append(event.sequence)
+        return sequences
 
-    def _put_holes(self, log: EventLog, path: Path, lines: list[bytes]) -> None:
-        for line in lines:
-            if not line.endswith(b"\n"):  # or the next event would be appended to it
-                self._files.write_at(path, log.end + len(line), b"\n")
-                line += b"\n"
-            log.add_hole(len(line))
-            _log.error("%s has a damaged line, of an event near %d", path, log.places[-1])
-
-    def _load_request(self, head: RequestHead) -> None:
+    def _at_its_newest(self, request: RequestRecord, sequences: list[int] | None) -> RequestRecord:
         """A running request's file is not written for every event: its newest one is found in the log."""
-        tables = self._tables
-        places = tables.places.get(head.key)
-        newest = places.sequences[-1] if places is not None and places.sequences else 0
-        holes = tables.log(head.session, head.session_log_id).holes
-        if holes and not head.status.ended:
-            newest += holes  # any of them may have been its newest, and its sequence must not be given again
+        head = request.head
+        newest = sequences[-1] if sequences else 0
+        damaged = self._damage.lines.get((head.session, head.session_log_id), {})
+        if head.status.open:
+            newest += len(
+                damaged
+            )  # any of them may have been its newest, and its sequence must not be given again
         head = replace(head, sequence=max(head.sequence, newest))
-        tables.put_request(head)
-        if holes and (places is None or len(places.sequences) != head.sequence):
-            tables.incomplete.add(head.key)
-
-
-def _swept(header: bytes) -> int:
-    """The newest event that a sweep took out of the log, which its first line tells; 0 for none."""
-    try:
-        swept: int = Document(header).get("swept", 0)
-    except ValueError:
-        return 0
-    return swept
-
-
-def _place(line: bytes) -> EventPlace | None:
-    try:
-        return written_place(Document(line), len(line)) if line.endswith(b"\n") else None
-    except ValueError:
-        return None
+        if damaged and len(sequences or ()) != head.sequence:
+            path = names.log_path(head.session, head.session_log_id)
+            self._damage.incomplete[head.key] = (
+                f"{path} has damaged lines, and events of the request are missing"
+            )
+        return replace(request, head=head)
 
 
 def _expired(path: Path) -> ProcessRecord:

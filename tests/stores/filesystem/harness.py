@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flowstate_server.stores.filesystem import FilesystemStore
+from flowstate_server.stores.filesystem.store import FilesystemBackend, FilesystemStore
 from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract import StoreHarness
 from tests.stores.filesystem.faults import FaultyFiles
@@ -22,6 +22,7 @@ class FilesystemHarness(StoreHarness):
 
     def crash_after(self, store: Store, statements: int) -> None:
         assert isinstance(store, FilesystemStore)
-        files = store._files
+        assert isinstance(store.backend, FilesystemBackend)
+        files = store.backend.files
         assert isinstance(files, FaultyFiles)
         files.crash_after(statements)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 from flowstate_server.errors import StoreOpenError, StoreUnavailableError
+from flowstate_server.model.documents import DocumentKey, scope_owner, session_owner
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import RequestKey, SessionKey, org_scope, request_scope, user_scope
+from flowstate_server.stores.contract.tables import EVENTS, EXPORTED, Table
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
+    AtVersion,
     Batch,
+    DeleteDocument,
+    PutDocument,
     PutIdempotencyKey,
     RenewLease,
     RequestCancel,
@@ -31,9 +38,13 @@ from flowstate_server.testing.store_contract.builders import (
 )
 from tests.stores.filesystem.faults import FaultyFiles
 
+Record = TypeVar("Record")
+
 SESSION = SessionKey("acme", "sess_1")
 REQUEST = RequestKey("acme", "req_1")
 ADA, ACME = user_scope("ada"), org_scope("acme")
+PLAN = DocumentKey(session_owner(SESSION, "log-sess_1"), "plan", ("2026", "Trip to Zoë"))
+NOTE = DocumentKey(scope_owner(ADA), "note", ())
 STEPS = 9
 
 
@@ -53,11 +64,11 @@ def batches() -> list[Batch]:
         (new_request(SESSION, REQUEST.request_id),),
         (increment(request_scope(REQUEST), request=REQUEST), PutIdempotencyKey(_key("new"), "f", LEASE)),
         (AppendEvents(SESSION, (item_done("item"), note("t", transient=True)), REQUEST),),
-        (AppendEvents(SESSION, (note("t", transient=True),)), PutIdempotencyKey(_key("old"), "f", 0)),
-        (RequestCancel(REQUEST, "why"), RenewLease(PROCESS, LEASE + 1)),
-        (finish(REQUEST),),
-        (UpdateSession(SESSION, {"title": "Holidays"}),),
-        (new_request(SESSION, "req_2"),),
+        (AppendEvents(SESSION, (note("t", transient=True),)), PutIdempotencyKey(_key("old"), "f", 1)),
+        (RequestCancel(REQUEST, "why"), RenewLease(PROCESS, LEASE + 1), PutDocument(PLAN, b'{"n": 1.50}')),
+        (finish(REQUEST), PutDocument(NOTE, b"[]"), PutDocument(PLAN, b"{}", AtVersion(1))),
+        (UpdateSession(SESSION, {"title": "Holidays"}), DeleteDocument(PLAN, remembered=LEASE)),
+        (new_request(SESSION, "req_2"), DeleteDocument(NOTE)),
     ]
     assert len(special) == STEPS
     return [
@@ -79,7 +90,7 @@ async def live(store: FilesystemStore) -> Outcome:
             await store.commit(batch)
             outcome.answered += 1
         await store.sweep_transient_events(retention=0, limit=100)
-        await store.sweep_idempotency_keys(limit=100)
+        await store.sweep_documents(limit=100)
         await store.commit((increment(ADA), AppendEvents(SESSION, (note("last"),)), increment(ACME)))
         outcome.answered += 1
         outcome.finished = True
@@ -125,17 +136,21 @@ async def check_steps(store: FilesystemStore, steps: int) -> None:
     head = request.head
     assert session.title == ("Holidays" if steps >= 8 else "")
     assert head.cancel_requested == (steps >= 6)
-    assert (head.status.ended, head.turn, request.output) == (
-        (True, 1, b'"done"') if steps >= 7 else (False, 0, None)
-    )
+    assert (head.status.ended, request.output) == ((True, b'"done"') if steps >= 7 else (False, None))
     assert ((await store.load_states([request_scope(REQUEST)]))[request_scope(REQUEST)].version) == (
         1 if 3 <= steps < 7 else 0
     )
     kept = [1] * (steps >= 4) + [3] * (steps >= 7)
     events = [event.sequence for event in await events_of(store, REQUEST)]
     assert events in (kept, sorted([*kept, *[2] * (steps >= 4)]))
-    assert len(await store.read_turns(SESSION, session.log_id, newest=5)) == (steps >= 7)
-    log = await store.export_events(SESSION, session.log_id, after=0, limit=100, max_bytes=1 << 20)
+    items = await store.read_turns(SESSION, session.log_id, newest=5)
+    assert [item.turn for item in items] == [1] * (steps >= 7)
+    documents = await store.load_documents([PLAN, NOTE])
+    assert {key: document.text for key, document in documents.items()} == (
+        ({PLAN: b'{"n": 1.50}'} if steps == 6 else {PLAN: b"{}"} if steps == 7 else {})
+        | ({NOTE: b"[]"} if steps in (7, 8) else {})
+    )
+    log = await exported(store, EVENTS)
     texts = [event.event.payload for event in log if not event.request_id and not event.event.transient]
     notes = [*map(str, range(STEPS)), "last"][:steps]
     assert [text for text in texts if b'"note"' in text] == [note(text).payload for text in notes]
@@ -145,22 +160,15 @@ async def check_steps(store: FilesystemStore, steps: int) -> None:
     assert log[-1].session_sequence == projection.head.sequence
 
 
+async def exported(store: FilesystemStore, table: Table[Any, Record]) -> Sequence[Record]:
+    assert store.exports is not None
+    return await store.exports.export(table, after=None, limit=1000, max_bytes=1 << 24)
+
+
 async def everything(store: FilesystemStore) -> list[object]:
     """All that the store exports."""
-    sessions = await store.export_sessions(after=None, limit=100)
-    found: list[object] = [
-        sessions,
-        await store.export_requests(after=None, limit=100, max_bytes=1 << 20),
-        await store.export_states(after=None, limit=100, max_bytes=1 << 20),
-        await store.export_idempotency_keys(after=None, limit=100, max_bytes=1 << 20),
-        await store.read_processes(),
-    ]
-    for session in sessions:
-        log_id = session.record.log_id
-        found.append(
-            await store.export_events(session.record.key, log_id, after=0, limit=1000, max_bytes=1 << 24)
-        )
-    return found
+    tables: tuple[Table[Any, Any], ...] = EXPORTED
+    return [await exported(store, table) for table in tables]
 
 
 class opened:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from flowstate_server.errors import InternalError
+from flowstate_server.errors import InternalError, StoreOpenError
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey, session_scope, user_scope
+from flowstate_server.stores.contract.pages import DamagedRecord
 from flowstate_server.stores.contract.reads import SessionFilter
+from flowstate_server.stores.contract.tables import STATES
 from flowstate_server.stores.contract.writes import AppendEvents, Batch, CommitResult, PutIdempotencyKey
-from flowstate_server.stores.filesystem import names
+from flowstate_server.stores.filesystem.files import Files
+from flowstate_server.stores.filesystem.kept import PATHS
 from flowstate_server.stores.filesystem.store import FilesystemStore
 from flowstate_server.stores.memory import MemoryStore
 from flowstate_server.stores.transfer import CopyRefused, check_store, copy_store
@@ -52,7 +57,7 @@ def reading(scope: ScopeKey) -> Use:
 
 USES: dict[str, tuple[str, list[Use]]] = {
     "users/ada/shared.json": ("state user", [reading(ADA), committing(increment(ADA))]),
-    str(names.state_path(LONG)): ("state user", [reading(LONG), committing(increment(LONG))]),
+    str(PATHS[STATES](LONG, lambda _: ONE)): ("state user", [reading(LONG), committing(increment(LONG))]),
     "sessions/@none/session-1/state.json": (
         "state session",
         [reading(session_scope(ONE)), committing(put(session_scope(ONE), {}))],
@@ -65,9 +70,16 @@ USES: dict[str, tuple[str, list[Use]]] = {
             committing(new_request(ONE, FIRST.request_id)),
         ],
     ),
-    "idempotency_keys/@none/p/m/k.json": (
-        "idempotency key",
-        [committing(increment(BOB), PutIdempotencyKey(KEY, "f", LEASE))],
+    "documents/store/@/idempotency_key/@none,p,m,k.json": (
+        "idempotency key ",
+        [
+            committing(increment(BOB), PutIdempotencyKey(KEY, "f", LEASE)),
+            lambda store: store.load_documents([KEY.document]),
+        ],
+    ),
+    "sessions/@none/session-1/turns-log-session-1/1.json": (
+        "turn 1 of session ",
+        [lambda store: store.read_turns(ONE, "log-session-1", newest=5)],
     ),
 }
 for file in ("session.json", "counters.json"):
@@ -117,12 +129,10 @@ async def test_a_damaged_file_costs_its_record(
         assert file in caplog.text
         for use in uses:
             caplog.clear()
-            with pytest.raises(InternalError):
+            with pytest.raises((InternalError, DamagedRecord)) as refused:
                 await use(store)
-            assert Path(file).parent.as_posix() in caplog.text
+            assert Path(file).parent.as_posix() in caplog.text + str(refused.value)
         await check_rest(store)
-        if "idempotency" in file:  # the check does not look at these
-            return
         found = [problem async for problem in check_store(store)]
         assert any(one.startswith(kind) and one.endswith(UNREADABLE) for one in found)
         await _is_not_copied(store)
@@ -141,7 +151,7 @@ async def test_a_session_without_its_counters_is_damaged(tmp_path: Path) -> None
     await fill(tmp_path)
     (tmp_path / "sessions/@none/session-1/counters.json").unlink()
     async with opened(tmp_path) as store:
-        with pytest.raises(InternalError):
+        with pytest.raises(DamagedRecord):
             await store.get_session(ONE)
         await check_rest(store)
 
@@ -171,18 +181,47 @@ async def test_only_the_batches_that_need_a_damaged_record_are_refused(tmp_path:
         assert (await state_of(store, BOB)).version == 2 + 36
 
 
-async def test_files_that_are_damaged_while_the_store_is_open_bring_down_no_list(tmp_path: Path) -> None:
+async def test_files_that_are_damaged_while_the_store_is_open_are_not_read(tmp_path: Path) -> None:
     await fill(tmp_path)
     async with opened(tmp_path) as store:
         await store.commit((new_request(ONE, "running-1"), new_request(TWO, "running-2")))
         folder = tmp_path / "sessions/@none/session-1"
         (folder / "session.json").write_text("{")
         (folder / "requests/running-1/request.json").write_text("{")
-        assert [one.record.key for one in await store.list_sessions(SessionFilter(""), limit=9)] == [TWO]
+        listed = await store.list_sessions(SessionFilter(""), limit=9)
+        assert {one.record.key for one in listed} == {ONE, TWO}
+        assert len(await store.read_running(PROCESS, limit=9)) == 2
+    async with opened(tmp_path) as store:
+        [one] = await store.list_sessions(SessionFilter(""), limit=9)
+        assert one.record.key == TWO
         [running] = await store.read_running(PROCESS, limit=9)
         assert running.key.request_id == "running-2"
-        with pytest.raises(InternalError):
-            await store.get_session(ONE)
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.EACCES, errno.EMFILE])
+async def test_a_file_that_cannot_be_read_costs_its_record(
+    tmp_path: Path, error: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Unless the error is not the file's own."""
+    await fill(tmp_path)
+
+    class Unreadable(Files):
+        def read(self, path: Path) -> bytes:
+            if path.parent.name == "ada":
+                raise OSError(error, os.strerror(error))
+            return super().read(path)
+
+    store = FilesystemStore(tmp_path, files=Unreadable())
+    if error == errno.EMFILE:
+        with pytest.raises(StoreOpenError, match=os.strerror(error)):
+            await store.open()
+        return
+    await store.open()
+    assert "users/ada/shared.json" in caplog.text
+    with pytest.raises(DamagedRecord):
+        await state_of(store, ADA)
+    await check_rest(store)
+    await store.close()
 
 
 LOG = "sessions/@none/session-1/events-log-session-1.jsonl"
@@ -206,14 +245,18 @@ async def test_a_damaged_line_costs_the_events_of_its_request(tmp_path: Path, li
     lost, kept = (FIRST, SECOND) if line < 3 else (SECOND, FIRST)
     for attempt in range(2):
         async with opened(tmp_path) as store:
-            with pytest.raises(InternalError):
+            with pytest.raises(DamagedRecord, match=LOG):
                 await events_of(store, lost)
-            with pytest.raises(InternalError):
+            with pytest.raises(DamagedRecord, match=LOG):
                 await store.read_turns(ONE, "log-session-1", newest=2)
+            with pytest.raises(DamagedRecord, match=LOG):
+                await store.read_events(ONE, after=line, limit=1, max_bytes=99)
+            if line > 1:
+                assert await store.read_events(ONE, after=0, limit=line - 1, max_bytes=9999)
             assert [event.sequence for event in await events_of(store, kept)] == [1, 2, 3]
             assert (await request_of(store, lost)).output == b'"done"'
             problems = [problem async for problem in check_store(store)]
-            assert f'session ""/session-1: event {line + 1}: {UNREADABLE}' in problems
+            assert f'event {line + 1} of session ""/session-1: {UNREADABLE}' in problems
             await _is_not_copied(store)
             await store.commit((AppendEvents(ONE, (note(str(attempt)),)),))
     assert path.read_bytes().startswith(b"".join(lines))
@@ -229,8 +272,9 @@ async def test_a_last_line_that_was_cut_does_not_take_the_next_with_it(tmp_path:
         async with opened(tmp_path) as store:
             await store.commit((AppendEvents(ONE, (note(text),)),))
     async with opened(tmp_path) as store:
-        page = await store.export_events(ONE, "log-session-1", after=2, limit=9, max_bytes=9999)
-        assert [event.event for event in page] == [note("3"), note("4")]
+        page = await store.read_events(ONE, after=2, limit=9, max_bytes=9999)
+        assert page is not None
+        assert [event.event for event in page.events] == [note("3"), note("4")]
 
 
 async def test_the_sequence_of_a_lost_event_is_not_given_again(tmp_path: Path) -> None:

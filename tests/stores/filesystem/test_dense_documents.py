@@ -67,12 +67,9 @@ async def test_an_input_of_pairs_is_kept(tmp_path: Path, pairs: int) -> None:
 
 
 STATE = b"""{
-  "scope": "user",
-  "tenant": "",
-  "id": "ada",
-  "flow_kind": "",
+  "key": {"kind": "user", "tenant": "", "id": "ada", "flow_kind": ""},
   "version": 4,
-  "incarnation": 1,
+  "incarnation": "1",
   "exists": true,
   "create_time": 1735689600000000,
   "update_time": 1735689600000000,

@@ -73,7 +73,7 @@ async def test_an_operation_that_fails_once_leaves_a_store_that_goes_on(
         for call in (
             store.commit(script.batches()[7]),
             store.sweep_transient_events(retention=0, limit=100),
-            store.sweep_idempotency_keys(limit=100),
+            store.sweep_documents(limit=100),
         ):
             try:
                 await call
@@ -129,7 +129,7 @@ async def test_closing_on_a_full_disk_loses_nothing_and_gives_the_folder_back(tm
         assert (await state_of(again, script.ADA)).version == 1
 
 
-async def test_what_is_committed_but_not_in_its_files_yet_is_paid_before_anything_is_read(
+async def test_what_is_committed_but_not_in_its_files_yet_is_paid_before_anything_is_written(
     tmp_path: Path,
 ) -> None:
     files = FaultyFiles()
@@ -143,6 +143,10 @@ async def test_what_is_committed_but_not_in_its_files_yet_is_paid_before_anythin
     assert result.results[0].version == 2
     for _ in range(2):
         with pytest.raises(StoreUnavailableError):
-            await state_of(store, script.ADA)
-    assert (await state_of(store, script.ADA)).version == 2
+            await store.commit((increment(script.ADA),))
+        assert (await state_of(store, script.ADA)).version == 2
+    result = await store.commit((increment(script.ADA),))
+    assert result.results[0].version == 3
     await store.close()
+    async with script.opened(tmp_path) as again:
+        assert (await state_of(again, script.ADA)).version == 3

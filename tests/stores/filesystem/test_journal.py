@@ -10,6 +10,7 @@ import pytest
 from flowstate_server.errors import StoreOpenError, StoreUnavailableError
 from flowstate_server.stores.contract.writes import AppendEvents
 from flowstate_server.stores.filesystem import FilesystemStore, journal
+from flowstate_server.stores.filesystem.store import FilesystemBackend
 from flowstate_server.testing.store_contract.builders import increment, new_session, note, put, state_of
 from tests.stores.filesystem import script
 from tests.stores.filesystem.faults import FaultyFiles
@@ -119,10 +120,11 @@ async def test_a_failed_checkpoint_writes_all_files_again_before_it_trusts_a_lat
     store = FilesystemStore(tmp_path, files=files)
     await store.open()
     await store.commit((increment(ADA),))
-    parts = store._opened_parts()
+    backend = store.backend
+    assert isinstance(backend, FilesystemBackend)
     files.fail(0)
     with pytest.raises(StoreUnavailableError):
-        await parts.worker.run(parts.journal.checkpoint)
+        await backend.worker.run(backend.journal.checkpoint)
     (tmp_path / "users" / "ada" / "shared.json").write_bytes(b"")
     await store.close()
     assert journal_of(tmp_path).read_bytes() == b""

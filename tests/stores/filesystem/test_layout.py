@@ -3,18 +3,48 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from flowstate_server.errors import InternalError
+from flowstate_server.model.documents import (
+    STORE_OWNER,
+    DocumentKey,
+    Owner,
+    OwnerKind,
+    scope_owner,
+    session_owner,
+)
 from flowstate_server.model.json_values import encode_json
-from flowstate_server.model.scopes import session_scope, user_scope
-from flowstate_server.stores.contract.writes import Changed, ChangeState
+from flowstate_server.model.records import TurnKey
+from flowstate_server.model.scopes import (
+    RequestKey,
+    SessionKey,
+    org_scope,
+    request_scope,
+    session_scope,
+    user_scope,
+)
+from flowstate_server.stores.contract.tables import (
+    DOCUMENTS,
+    PROCESSES,
+    REQUESTS,
+    SESSION_HEADS,
+    SESSIONS,
+    STATES,
+    TURNS,
+    Table,
+)
+from flowstate_server.stores.contract.writes import Changed, ChangeState, PutDocument
 from flowstate_server.stores.filesystem import names
-from flowstate_server.stores.filesystem.documents import Document, document, line
+from flowstate_server.stores.filesystem.kept import PATHS, as_found
+from flowstate_server.stores.filesystem.members import Parsed, file_text, line
 from flowstate_server.testing.store_contract.builders import (
     events_of,
+    increment,
     item_done,
     new_session,
     note,
@@ -22,7 +52,7 @@ from flowstate_server.testing.store_contract.builders import (
     put,
     state_of,
 )
-from tests.stores.filesystem.script import ADA, SESSION, opened
+from tests.stores.filesystem.script import ADA, PLAN, SESSION, opened
 
 HOSTILE = (
     *("a", "A", "a.", ".a", "..", ".", "...", "a b", "a/b", "a\\b", "../../etc/passwd", "~", "@none", "%41"),
@@ -36,6 +66,8 @@ async def test_a_person_finds_their_way(tmp_path: Path) -> None:
         scene = await open_scene(store, "sess_1", "req_1", tenant="acme")
         await scene.append(note("hello"), item_done("item_1", content=b'{"parts": [1.0]}'))
         await scene.commit(put(session_scope(SESSION), {"topic": "travel"}), put(ADA, {"name": "Ada"}))
+        await scene.finish()
+        await store.commit((PutDocument(PLAN, b'{"n": 1.50}'),))
         await store.commit((new_session("sess_2"), put(user_scope("ada", isolated_flow="chat"), {})))
     files = {path.relative_to(tmp_path).as_posix() for path in _files(tmp_path)}
     assert files == {
@@ -48,6 +80,8 @@ async def test_a_person_finds_their_way(tmp_path: Path) -> None:
         "sessions/acme/sess_1/state.json",
         "sessions/acme/sess_1/events-log-sess_1.jsonl",
         "sessions/acme/sess_1/requests/req_1/request.json",
+        "sessions/acme/sess_1/turns-log-sess_1/1.json",
+        "documents/session/acme,sess_1,@none,log-sess_1/plan/2026,%54rip%20to%20%5Ao%C3%AB.json",
         "sessions/@none/sess_2/session.json",
         "sessions/@none/sess_2/counters.json",
         "users/ada/shared.json",
@@ -55,13 +89,12 @@ async def test_a_person_finds_their_way(tmp_path: Path) -> None:
     }
     session = tmp_path / "sessions" / "acme" / "sess_1"
     assert json.loads((session / "state.json").read_text())["state"] == {"topic": "travel"}
-    assert '\n  "state": {"topic":"travel"}\n' in (session / "state.json").read_text()
+    assert '\n  "state": {"topic":"travel"},\n' in (session / "state.json").read_text()
     events = [json.loads(text) for text in (session / "events-log-sess_1.jsonl").read_text().splitlines()]
     assert events[0] == {"tenant": "acme", "session_id": "sess_1", "log_id": "log-sess_1"}
-    assert [event.get("payload", event.get("content")) for event in events[1:]] == [
-        {"name": "note", "data": "hello"},
-        {"parts": [1.0]},
-    ]
+    assert [event["type"] for event in events[1:]] == ["custom", "item.done", "request.completed"]
+    assert events[1]["payload"] == {"name": "note", "data": "hello"}
+    assert events[2]["item"]["content"] == {"parts": [1.0]}
 
 
 def _files(folder: Path) -> list[Path]:
@@ -84,9 +117,50 @@ def test_every_id_has_a_name_of_its_own_everywhere() -> None:
 def test_places_do_not_collide() -> None:
     assert names.file_name("@none") != names.file_name("")
     flows = {
-        names.state_path(user_scope("u", isolated_flow=flow)) for flow in ("", "shared", "flow-", *HOSTILE)
+        PATHS[STATES](user_scope("u", isolated_flow=flow), no_session)
+        for flow in ("", "shared", "flow-", *HOSTILE)
     }
     assert len(flows) == len({"", "shared", "flow-", *HOSTILE})
+
+
+def test_every_document_has_a_place_of_its_own() -> None:
+    ada = scope_owner(user_scope("ada"))
+    parts = [(), *[(one,) for one in HOSTILE], *[(one, other) for one in HOSTILE for other in HOSTILE]]
+    owners = [Owner(OwnerKind.USER, *owner) for owner in product(("", "a", "A,b"), repeat=4)]
+    keys = {
+        *(DocumentKey(ada, "note", name) for name in parts),
+        *(DocumentKey(owner, kind, ("a",)) for owner in [*owners, STORE_OWNER] for kind in ("note", "a")),
+    }
+    assert len({str(PATHS[DOCUMENTS](key, no_session)).casefold() for key in keys}) == len(keys)
+
+
+def no_session(request: RequestKey) -> SessionKey:
+    raise LookupError(request)
+
+
+LONG = "Ü" * 60
+KEYS: list[tuple[Table[Any, Any], Any, Any]] = [
+    (table, key, key)
+    for table, key in (
+        (SESSIONS, SessionKey("", "A")),
+        (SESSION_HEADS, SessionKey("acme", "a/b")),
+        (REQUESTS, RequestKey("acme", "r.1")),
+        (TURNS, TurnKey(SessionKey("", "s"), "Log", 12)),
+        (STATES, session_scope(SESSION)),
+        (STATES, request_scope(RequestKey("", "r"))),
+        (STATES, user_scope("ada", isolated_flow="shared")),
+        (STATES, org_scope("acme")),
+        (PROCESSES, "process/1"),
+        (DOCUMENTS, DocumentKey(STORE_OWNER, "idempotency_key", ("", "p,q", "m"))),
+        (DOCUMENTS, DocumentKey(session_owner(SESSION, "log"), "plan", ())),
+    )
+]
+CUT = "Ü" * 25 + "~" + sha256(LONG.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(("table", "key", "found"), [*KEYS, (STATES, user_scope(LONG), user_scope(CUT))])
+def test_a_place_tells_whose_it_is(table: Table[Any, Any], key: Any, found: Any) -> None:
+    assert as_found(table, key) == found
 
 
 async def test_a_state_that_was_edited_by_hand_is_taken(tmp_path: Path) -> None:
@@ -102,15 +176,16 @@ async def test_a_state_that_was_edited_by_hand_is_taken(tmp_path: Path) -> None:
         assert changed.results[0].version == 2
 
 
-async def test_a_file_that_is_damaged_while_the_store_is_open_fails_what_reads_it_alone(
+async def test_a_file_that_is_damaged_while_the_store_is_open_is_mended_by_the_next_write(
     tmp_path: Path,
 ) -> None:
     async with opened(tmp_path) as store:
         await store.commit((put(ADA, {"n": 1}),))
         (tmp_path / "users" / "ada" / "shared.json").write_text("{")
-        with pytest.raises(InternalError):
-            await state_of(store, ADA)
-        await store.commit((put(user_scope("bob"), {"n": 1}),))
+        assert (await state_of(store, ADA)).state == {"n": 1}
+        await store.commit((increment(ADA),))
+    async with opened(tmp_path) as store:
+        assert (await state_of(store, ADA)).state == {"n": 2}
 
 
 async def test_text_that_does_not_fit_in_a_line_comes_back_to_the_byte(tmp_path: Path) -> None:
@@ -131,8 +206,9 @@ async def test_text_that_does_not_fit_in_a_line_comes_back_to_the_byte(tmp_path:
     [b"", b"{", b"nothing", b'"a\\u0000b"', b"1", b"1.0", b"[ 1 , 2 ]", b'{"text": {"text": "}"}}', b"null"],
 )
 def test_members_come_back_to_the_byte(text: bytes) -> None:
-    for written in (document({"a": 1, "text": text, "z": [{}]}), line({"text": text, "b": {"text": 0}})):
-        found = Document(written)
+    for written in (file_text({"a": 1, "text": text, "z": [{}]}), line({"text": text, "b": {"text": 0}})):
+        found = Parsed(written)
+        assert "text" in found
         assert found.text("text") == text
-        assert found.text("other") is None
-    assert Document(encode_json({})).text("text") is None
+        assert "other" not in found
+    assert "text" not in Parsed(encode_json({}))

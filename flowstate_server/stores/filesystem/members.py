@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, cast
 
 from flowstate_server.model.json_values import Json, decode_json, encode_json
+
+Members = dict[str, Json | bytes]
+"""What a file or line tells. ``bytes`` are JSON text and are kept as they are."""
 
 _scan = json.JSONDecoder().raw_decode
 _space = re.compile(r"[ \t\r\n]*")
 
 
-def document(members: Mapping[str, Json | bytes]) -> bytes:
-    """A file's text, a member a line. ``bytes`` are JSON text and are kept as they are."""
+def file_text(members: Members) -> bytes:
+    """A member a line."""
     return b"{\n  " + b",\n  ".join(_members(members, b": ")) + b"\n}\n"
 
 
-def line(members: Mapping[str, Json | bytes]) -> bytes:
+def line(members: Members) -> bytes:
     """The same as one line of a log."""
     return b"{" + b",".join(_members(members, b":")) + b"}\n"
 
 
-def _members(members: Mapping[str, Json | bytes], colon: bytes) -> Iterator[bytes]:
+def _members(members: Members, colon: bytes) -> Iterator[bytes]:
     for name, value in members.items():
         if not isinstance(value, bytes):
             yield encode_json(name) + colon + encode_json(value)
@@ -42,7 +45,7 @@ def _embeddable(text: bytes) -> bool:
     return b"\n" not in text
 
 
-class Document:
+class Parsed:
     """A parsed file or line. Spaces and the order of members do not matter: a person may have edited it.
 
     Raises:
@@ -51,42 +54,43 @@ class Document:
 
     def __init__(self, text: bytes) -> None:
         self._text = text
-        self._raw: dict[str, str] | None = None
+        self._raw: dict[str, str] = {}
+        self._unread: Iterator[tuple[str, str]] | None = None
         values = decode_json(text)
         if not isinstance(values, dict):
             raise ValueError("not a JSON object")
         self._values = cast(dict[str, Any], values)
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._values or f"{name}_text" in self._values
+
     def __getitem__(self, name: str) -> Any:
-        try:
-            return self._values[name]
-        except KeyError:
-            raise ValueError(f"there is no {name!r}") from None
+        return self._values[name]
 
-    def get(self, name: str, absent: Any) -> Any:
-        return self._values.get(name, absent)
+    def text(self, name: str) -> bytes:
+        """The JSON text of a member as it was written."""
+        if name not in self._values:
+            text = self._values[f"{name}_text"]
+            if not isinstance(text, str):
+                raise ValueError(f"{name!r} is no text")
+            return text.encode()
+        if self._unread is None:
+            self._unread = _raw_members(self._text.decode())
+        while name not in self._raw:
+            member, text = next(self._unread)
+            self._raw[member] = text
+        return self._raw[name].encode()
 
-    def text(self, name: str) -> bytes | None:
-        """The JSON text of a member, if there is one, as it was written."""
-        if name in self._values:
-            if self._raw is None:
-                self._raw = _raw_members(self._text.decode())
-            return self._raw[name].encode()
-        text = self._values.get(f"{name}_text")
-        return None if text is None else cast(str, text).encode()
 
-
-def _raw_members(text: str) -> dict[str, str]:
-    """The text of each member's value. ``text`` is known to be a JSON object."""
-    members: dict[str, str] = {}
+def _raw_members(text: str) -> Iterator[tuple[str, str]]:
+    """Each member's name and the text of its value. ``text`` is known to be a JSON object."""
     at = _after_space(text, 0)
     while text[at] != "}":
         name, at = _scan(text, _after_space(text, at + 1))
         start = _after_space(text, _after_space(text, at) + 1)
         _, end = _scan(text, start)
-        members[name] = text[start:end]
+        yield name, text[start:end]
         at = _after_space(text, end)
-    return members
 
 
 def _after_space(text: str, at: int) -> int:

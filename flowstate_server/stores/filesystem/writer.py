@@ -1,0 +1,110 @@
+"""Changes in the files, then in the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from flowstate_server.model.clock import Micros
+from flowstate_server.model.records import RequestRecord
+from flowstate_server.model.scopes import RequestKey, SessionKey
+from flowstate_server.stores.contract.tables import REQUESTS, Changes
+from flowstate_server.stores.filesystem.event_log import EventLog, event_lines
+from flowstate_server.stores.filesystem.files import Files
+from flowstate_server.stores.filesystem.journal import Append, Journal, Operation, Put, Remove
+from flowstate_server.stores.filesystem.kept import KEPT, PATHS
+from flowstate_server.stores.filesystem.members import file_text
+from flowstate_server.stores.filesystem.records import members_of
+from flowstate_server.stores.resident.damage import Incarnation
+from flowstate_server.stores.resident.tables import Tables
+
+
+class Writer:
+    """Used on the store's thread alone: whatever is read there stays as it is until the write is over."""
+
+    def __init__(
+        self, folder: Path, files: Files, journal: Journal, tables: Tables, logs: dict[Incarnation, EventLog]
+    ) -> None:
+        self._folder = folder
+        self._files = files
+        self._journal = journal
+        self._tables = tables
+        self._logs = logs
+
+    def write(self, changes: Changes) -> None:
+        """
+        Raises:
+            OSError: nothing was written.
+        """
+        appended = self._appended(changes)
+        operations: list[Operation] = [
+            *(Append(log.path, log.end, text) for log, text in appended),
+            *self._puts(changes),
+            *(
+                Remove(PATHS[table](key, self._session_of))
+                for table, keys in changes.removed.items()
+                for key in keys
+            ),
+        ]
+        if operations:
+            self._journal.commit(operations)
+        with self._tables as tables:
+            tables.apply(changes)
+        for log, text in appended:
+            log.end += len(text)
+            self._logs[log.session, log.log_id] = log
+
+    def sweep_transient_events(self, before: Micros, limit: int) -> int:
+        """Writes each log that has some anew.
+
+        Raises:
+            OSError: only some of the logs were swept, or none.
+        """
+        self._journal.settle()
+        swept: dict[Incarnation, list[Any]] = {}
+        for event in self._tables.sweepable(before, limit):
+            swept.setdefault((event.session, event.session_log_id), []).append(event)
+        for incarnation, events in swept.items():
+            log = replace(self._logs[incarnation])
+            text = self._files.read(self._folder / log.path)
+            text = log.without(text, {event.session_sequence for event in events})
+            self._journal.replace(log.path, text)
+            log.end = len(text)
+            self._logs[incarnation] = log
+            with self._tables as tables:
+                tables.remove_events(events)
+        return sum(map(len, swept.values()))
+
+    def _appended(self, changes: Changes) -> list[tuple[EventLog, bytes]]:
+        appended = []
+        for incarnation, lines in event_lines(changes.events).items():
+            log = self._logs.get(incarnation) or EventLog(*incarnation)
+            if log.end == 0:
+                lines.insert(0, log.header)
+            appended.append((log, b"".join(lines)))
+        return appended
+
+    def _puts(self, changes: Changes) -> Iterator[Put]:
+        requests = list(self._changed_requests(changes))
+        sessions = {record.key: record.head.session for record in requests}
+        for kept in KEPT:
+            records: list[Any] = requests if kept.table is REQUESTS else changes.put_of(kept.table)
+            for record in records:
+                path = kept.path(
+                    kept.table.key_of(record), lambda key: sessions.get(key) or self._session_of(key)
+                )
+                yield Put(path, file_text(members_of(record)))
+
+    def _changed_requests(self, changes: Changes) -> Iterator[RequestRecord]:
+        """But for those of which only the log has grown: that is found there."""
+        for record in self._tables.changed_requests(changes):
+            known = self._tables.requests.get(record.key)
+            if known is None or known != replace(
+                record, head=replace(record.head, sequence=known.head.sequence)
+            ):
+                yield record
+
+    def _session_of(self, key: RequestKey) -> SessionKey:
+        return self._tables.requests[key].head.session

@@ -1,0 +1,49 @@
+"""What is handed in or out shares nothing that can be changed with what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+from flowstate_server.model.json_values import JsonObject, decode_json, encode_json
+from flowstate_server.model.records import RequestRecord, SessionRecord, StateRecord
+from flowstate_server.stores.contract.tables import REQUESTS, SESSIONS, STATES, Table
+
+
+def own_session(session: SessionRecord) -> SessionRecord:
+    return replace(session, metadata=_own_copy(session.metadata)) if session.metadata else session
+
+
+def own_request(request: RequestRecord) -> RequestRecord:
+    failure = request.failure
+    if failure is None or not failure.details:
+        return request
+    return replace(request, failure=replace(failure, details=_own_copy(failure.details)))
+
+
+def own_state(state: StateRecord) -> StateRecord:
+    """The record as text alone: what a caller does to a parsed state can't reach what is stored."""
+    return StateRecord(
+        state.key,
+        state.version,
+        state.incarnation,
+        state.exists,
+        state.text,
+        state.create_time,
+        state.update_time,
+        state.generations,
+        state.schema_hash,
+    )
+
+
+def _own_copy(value: JsonObject) -> JsonObject:
+    return cast(JsonObject, decode_json(encode_json(value)))
+
+
+OWN: Mapping[Table[Any, Any], Callable[[Any], Any]] = {
+    SESSIONS: own_session,
+    REQUESTS: own_request,
+    STATES: own_state,
+}
+"""What copies a record; those of other tables hold nothing that can be changed."""

@@ -1,0 +1,136 @@
+"""The reads of the store contract, each one function that holds the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+
+from flowstate_server.model.clock import ForwardClock, Micros
+from flowstate_server.model.documents import Document, DocumentKey, DocumentRange
+from flowstate_server.model.events import LogHead
+from flowstate_server.model.items import ItemRecord
+from flowstate_server.model.records import (
+    ProcessRecord,
+    RequestHead,
+    RequestRecord,
+    SessionRecord,
+    StateRecord,
+)
+from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
+from flowstate_server.stores.contract.backend import Reads
+from flowstate_server.stores.contract.pages import event_page, page_of
+from flowstate_server.stores.contract.reads import (
+    EventPage,
+    ListedSession,
+    Projection,
+    SessionFilter,
+    SessionPosition,
+)
+from flowstate_server.stores.contract.tables import (
+    DOCUMENTS,
+    REQUESTS,
+    SESSION_HEADS,
+    SESSIONS,
+    STATES,
+)
+from flowstate_server.stores.resident.copies import own_session
+from flowstate_server.stores.resident.tables import Tables
+
+
+class ResidentReads(Reads):
+    def __init__(self, tables: Tables, clock: ForwardClock) -> None:
+        self._tables = tables
+        self._clock = clock
+
+    async def time(self) -> Micros:
+        return self._clock.now()
+
+    async def get_session(self, key: SessionKey) -> SessionRecord | None:
+        with self._tables as tables:
+            return tables.find(SESSIONS, key)
+
+    async def list_sessions(
+        self, which: SessionFilter, *, limit: int, after: SessionPosition | None
+    ) -> Sequence[ListedSession]:
+        with self._tables as tables:
+            heads = tables.session_heads
+            found = islice(tables.listed(which, after), limit)
+            return [
+                ListedSession(own_session(session), heads[session.key].activity_time) for session in found
+            ]
+
+    async def get_request(self, key: RequestKey) -> RequestRecord | None:
+        with self._tables as tables:
+            return tables.find(REQUESTS, key)
+
+    async def load_states(self, keys: Iterable[ScopeKey]) -> Mapping[ScopeKey, StateRecord]:
+        with self._tables as tables:
+            return _states(tables, keys)
+
+    async def load_documents(self, keys: Iterable[DocumentKey]) -> Mapping[DocumentKey, Document]:
+        with self._tables as tables:
+            return _documents(tables, keys, self._clock.now())
+
+    async def read_documents(self, which: DocumentRange, *, max_bytes: int) -> Sequence[Document]:
+        with self._tables as tables:
+            return page_of(tables.documents.range(which, self._clock.now()), which.limit, max_bytes)
+
+    async def read_events(self, log: LogKey, *, after: int, limit: int, max_bytes: int) -> EventPage | None:
+        with self._tables as tables:
+            if isinstance(log, RequestKey):
+                request = tables.find(REQUESTS, log)
+                if request is None:
+                    return None
+                head = LogHead(request.head.log_id, request.head.sequence, request.head.status.ended)
+                return event_page(tables.events_after(log, after), log, head, limit, max_bytes)
+            session, counters = tables.find(SESSIONS, log), tables.find(SESSION_HEADS, log)
+            if session is None or counters is None:
+                return None
+            head = LogHead(session.log_id, counters.sequence, session.deleted, counters.floor)
+            found = tables.session_events_after(log, session.log_id, after)
+            return event_page(found, log, head, limit, max_bytes)
+
+    async def read_turns(self, session: SessionKey, log_id: str, *, newest: int) -> Sequence[ItemRecord]:
+        with self._tables as tables:
+            return tables.turn_items(session, log_id, newest)
+
+    async def read_projection(
+        self, session: SessionKey, scopes: Iterable[ScopeKey], documents: Iterable[DocumentKey]
+    ) -> Projection | None:
+        with self._tables as tables:
+            record = tables.find(SESSIONS, session)
+            if record is None or record.deleted:
+                return None
+            now = self._clock.now()
+            return Projection(
+                record,
+                tables.session_heads[session],
+                states=_states(tables, scopes),
+                active=tuple([tables.requests[key].head for key in tables.open.get(session, ())]),
+                time=now,
+                documents=_documents(tables, documents, now),
+            )
+
+    async def read_processes(self) -> Sequence[ProcessRecord]:
+        with self._tables as tables:
+            return sorted(tables.processes.values(), key=lambda record: record.process)
+
+    async def read_running(self, process: str, *, limit: int) -> Sequence[RequestRecord]:
+        with self._tables as tables:
+            keys = islice(tables.running.get(process, ()), limit)
+            return [replace(tables.requests[key], input=b"") for key in keys]
+
+    async def read_cancelled(self, process: str) -> Sequence[RequestHead]:
+        with self._tables as tables:
+            heads = [tables.requests[key].head for key in tables.running.get(process, ())]
+            return [head for head in heads if head.cancel_requested]
+
+
+def _states(tables: Tables, keys: Iterable[ScopeKey]) -> dict[ScopeKey, StateRecord]:
+    return {key: tables.find(STATES, key) or StateRecord(key) for key in keys}
+
+
+def _documents(tables: Tables, keys: Iterable[DocumentKey], now: Micros) -> dict[DocumentKey, Document]:
+    found = tables.found(DOCUMENTS, keys)
+    return {key: document for key, document in found.items() if document.exists(now)}
