@@ -224,9 +224,7 @@ class SqliteReads(Reads):
         return [rows.process_record(row) for row in cursor.execute(PROCESSES)]
 
     @_on_snapshot
-    def read_running(
-        self, cursor: sqlite3.Cursor, process: str, *, limit: int
-    ) -> Sequence[RequestRecord]:
+    def read_running(self, cursor: sqlite3.Cursor, process: str, *, limit: int) -> Sequence[RequestRecord]:
         found = cursor.execute(RUNNING, (process, limit))
         return [*those_understood(found, _request_key, rows.request_record)]
 

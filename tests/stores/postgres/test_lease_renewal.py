@@ -19,7 +19,7 @@ from flowstate_server.stores.postgres import PostgresStore, connections, lease_r
 from flowstate_server.testing.store_contract.renewal import process_of, renewing
 from tests.stores.sqlite import batches
 from tests.support.postgres_server import connection, execute, fetch
-from tests.support.waiting import soon, until
+from flowstate_server.testing.waiting import soon, until
 
 PROCESS, LEASE = batches.PROCESS, batches.LEASE
 OWN = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query = 'COMMIT' ORDER BY query_start"

@@ -36,7 +36,7 @@ from flowstate_server.testing.store_contract.builders import (
 from flowstate_server.testing.store_contract.ranges import KIND, MOST, Keep, kinds
 from tests.stores.postgres.harness import PostgresHarness
 from tests.support.postgres_server import connection, fetch
-from tests.support.waiting import soon, until
+from flowstate_server.testing.waiting import soon, until
 
 ROUNDS = 60
 
