@@ -7,6 +7,9 @@ PIP_FLAGS ?= -qq --disable-pip-version-check
 TESTS ?= tests
 PYTEST_ARGS ?= -n 2
 
+# What `make bench` and `make bench-compare` hand on: `make bench BENCH_ARGS="--rounds 1 --only call-action"`.
+BENCH_ARGS ?=
+
 VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
@@ -20,7 +23,7 @@ CHECKED := $(wildcard flowstate_server flowstate_client tests benchmarks example
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test test-pgbouncer soak bench check lint types format protos protos-check constraints clean
+.PHONY: help demo serve test test-pgbouncer soak bench bench-compare check lint types format protos protos-check constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,8 +44,12 @@ test-pgbouncer: $(READY) ## Run the scenarios on Postgres behind PgBouncer, whic
 soak: $(READY) ## Run the tests that take minutes
 	$(BIN)/pytest -n 0 -m soak --timeout 0 $(TESTS)
 
-bench: $(READY) ## Run the benchmarks
-	@$(PY) -m benchmarks
+bench: $(READY) ## Run the benchmarks (BENCH_ARGS=options)
+	@$(PY) -m benchmarks $(BENCH_ARGS)
+
+bench-compare: $(READY) ## Run the benchmarks on another checkout and this one in turn (BASE=path, BENCH_ARGS=options)
+	@test -n "$(BASE)" || { echo "Name the checkout to compare with: make bench-compare BASE=path" >&2; exit 2; }
+	@$(PY) -m benchmarks.compare "$(BASE)" . $(BENCH_ARGS)
 
 check: protos-check lint types ## Everything CI checks besides the tests
 

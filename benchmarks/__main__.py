@@ -3,37 +3,51 @@
 from __future__ import annotations
 
 import argparse
+import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 
+import flowstate.v1
+import flowstate_server
 from benchmarks import event_loop, machine, table
-from benchmarks.call_action import call_action
-from benchmarks.commit_state import commit_state
+from benchmarks.call_action import call_action, call_action_postgres
+from benchmarks.commit_state import commit_state, commit_state_postgres
 from benchmarks.delivery import delivery
+from benchmarks.get_snapshot import get_snapshot
 from benchmarks.growing_session import growing_session
+from benchmarks.live_tails import live_tails
 from benchmarks.many_operations import many_operations
+from benchmarks.memory import memory
 from benchmarks.replay import replay
-from benchmarks.result import Benchmark, Figure, Options
+from benchmarks.result import Benchmark, Figure, Options, Result
 from benchmarks.space import space
 
 BENCHMARKS: Mapping[str, Benchmark] = {
     "commit-state": commit_state,
     "call-action": call_action,
+    "get-snapshot": get_snapshot,
+    "commit-state-postgres": commit_state_postgres,
+    "call-action-postgres": call_action_postgres,
     "many-operations": many_operations,
     "growing-session": growing_session,
     "delivery": delivery,
+    "live-tails": live_tails,
     "replay": replay,
     "space": space,
+    "memory": memory,
 }
 
 
-async def main(names: Sequence[str], options: Options) -> int:
+async def tell(names: Sequence[str], options: Options) -> int:
+    """Print a table as it comes; 1 if a bar is missed."""
     print(machine.line())
     print(f"medians of {options.rounds} interleaved rounds; calls/s and CPU: measured / floor")
     print(table.heading())
     began = time.perf_counter()
     missed = 0
-    for name in names or BENCHMARKS:
+    for name in names:
         for result in await BENCHMARKS[name](options):
             print(table.row(result), flush=True)
             missed += not isinstance(result, Figure) and result.missed
@@ -41,14 +55,48 @@ async def main(names: Sequence[str], options: Options) -> int:
     return 1 if missed else 0
 
 
+async def tell_in_json(names: Sequence[str], options: Options) -> int:
+    """Print one line with what was measured, and of which product; bars do not count."""
+    results: list[Result] = []
+    for name in names:
+        results += await BENCHMARKS[name](options)
+    measures = [asdict(result.measure) for result in results if not isinstance(result, Figure)]
+    print(json.dumps({"product": list(_product()), "measures": measures}))
+    return 0
+
+
+def _product() -> Iterator[str]:
+    """The files of the product that is measured."""
+    for module in (flowstate_server, flowstate.v1):
+        yield str(Path(module.__file__ or "").resolve())
+
+
+def selected(names: str) -> list[str]:
+    """The benchmarks of a list with commas; none named: all."""
+    chosen = [name.strip() for name in names.split(",") if name.strip()]
+    for name in chosen:
+        if name not in BENCHMARKS:
+            raise argparse.ArgumentTypeError(f"there is no {name}, only {', '.join(BENCHMARKS)}")
+    return chosen or list(BENCHMARKS)
+
+
+def add_options(parser: argparse.ArgumentParser, seconds: float) -> None:
+    """The options that a run has and that a comparison of two trees has too."""
+    parser.add_argument("--rounds", type=int, default=7, help="default: 7")
+    parser.add_argument(
+        "--seconds", type=float, default=seconds, help=f"of each side in each round; default: {seconds:g}"
+    )
+    parser.add_argument("--only", type=selected, default="", metavar="NAME,...", help=", ".join(BENCHMARKS))
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
-    parser.add_argument("--rounds", type=int, default=7, help="default: 7")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each side in each round; default: 1")
+    add_options(parser, seconds=1.0)
+    parser.add_argument("--json", action="store_true", help="print one line of JSON in place of the table")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
     given = _arguments()
-    raise SystemExit(event_loop.run(main(given.names, Options(given.rounds, given.seconds))))
+    work = tell_in_json if given.json else tell
+    raise SystemExit(event_loop.run(work(given.only, Options(given.rounds, given.seconds))))

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import tempfile
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from benchmarks.load import Caller, for_seconds
-from benchmarks.result import Comparison, Options, Result, at_least, interleaved
-from benchmarks.subject import TRUSTED, Subject, action_call, subject
+from benchmarks.result import Bar, Comparison, Options, Result, at_least, interleaved
+from benchmarks.subject import TRUSTED, Subject, action_call, on_postgres, on_sqlite
 
 IN_FLIGHT = 32
 NUMBERS = itertools.count(1)
@@ -18,20 +16,28 @@ SAY = {"text": "What is there to say about it?"}
 
 
 async def call_action(options: Options) -> Sequence[Result]:
-    with tempfile.TemporaryDirectory() as folder:
-        async with subject(Path(folder)) as server:
-            sessions = await server.new_sessions(IN_FLIGHT)
-            request = action_call("turn", SAY, sessions[0], f"{sessions[0]}-00000000")
-            reply = await server.flows.CallAction(request, metadata=TRUSTED)
-            bare = server.floor.unary(request.ByteSize(), reply.ByteSize())
-            callers = [turns(server, "turn", session) for session in sessions]
-            load = partial(for_seconds, seconds=options.seconds, floor=server.floor)
-            floor, measured = await interleaved(
-                options.rounds,
-                lambda: load([bare] * IN_FLIGHT),
-                lambda: load(callers),
-            )
-    return (Comparison("CallAction", floor, measured, at_least(0.2)),)
+    async with on_sqlite() as server:
+        return await _measured(server, options, "CallAction", at_least(0.2))
+
+
+async def call_action_postgres(options: Options) -> Sequence[Result]:
+    async with on_postgres() as server:
+        return await _measured(server, options, "CallAction on Postgres", None)
+
+
+async def _measured(server: Subject, options: Options, name: str, bar: Bar | None) -> Sequence[Result]:
+    sessions = await server.new_sessions(IN_FLIGHT)
+    request = action_call("turn", SAY, sessions[0], f"{sessions[0]}-00000000")
+    reply = await server.flows.CallAction(request, metadata=TRUSTED)
+    bare = server.floor.unary(request.ByteSize(), reply.ByteSize())
+    callers = [turns(server, "turn", session) for session in sessions]
+    load = partial(for_seconds, seconds=options.seconds, floor=server.floor)
+    floor, measured = await interleaved(
+        options.rounds,
+        lambda: load([bare] * IN_FLIGHT),
+        lambda: load(callers),
+    )
+    return (Comparison(name, floor, measured, bar),)
 
 
 def turns(server: Subject, action: str, session: str) -> Caller:

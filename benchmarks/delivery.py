@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median, quantiles
 
-from benchmarks.result import Figure, Latency, Options, Result, at_most
-from benchmarks.subject import TRUSTED, Subject, action_call, subject
-from flowstate.v1 import event_service_pb2, flow_service_pb2
+from benchmarks.result import Figure, Options, Quantity, Result, at_most
+from benchmarks.subject import TRUSTED, Subject, subject
+from flowstate.v1 import event_service_pb2
 from tests.support.postgres_server import PostgresServer
 
 RUNS = 8
@@ -26,17 +26,17 @@ Delays = dict[str, list[float]]
 
 async def delivery(options: Options) -> Sequence[Result]:
     with tempfile.TemporaryDirectory() as name:
-        here, there = await _delays(Path(name), "")
+        here, there = await _delays(Path(name), f"sqlite:///{Path(name) / 'bench.db'}")
     with tempfile.TemporaryDirectory() as name, PostgresServer.run(durable=True) as postgres:
         postgres_here, postgres_there = await _delays(Path(name), await postgres.create_database())
     return (
         Figure("delivery, same process", _told(here)),
         Figure("  another process", _told(there)),
-        Latency("  commit to another process, p50", median(there["commit"]), at_most(20.0)),
+        Quantity("commit to another process, p50", median(there["commit"]), "ms", at_most(20.0)),
         Figure("on Postgres, same process", _told(postgres_here)),
         Figure("  another process", _told(postgres_there)),
-        Latency("  commit to another process, p50", median(postgres_there["commit"]), at_most(5.0)),
-        Latency("  commit to another process, p99", _p99(postgres_there["commit"]), at_most(25.0)),
+        Quantity("commit to another on Postgres, p50", median(postgres_there["commit"]), "ms", at_most(5.0)),
+        Quantity("commit to another on Postgres, p99", _p99(postgres_there["commit"]), "ms", at_most(25.0)),
     )
 
 
@@ -44,18 +44,14 @@ async def _delays(folder: Path, url: str) -> tuple[Delays, Delays]:
     """In the process that runs, and in another one on the same store."""
     here: Delays = {"write": [], "commit": [], "emit": []}
     there: Delays = {"write": [], "commit": [], "emit": []}
-    async with subject(folder, url=url) as one, subject(folder, url=url) as other:
+    async with subject(folder, url) as one, subject(folder, url) as other:
         await asyncio.gather(*(_run(one, other, here, there) for _ in range(RUNS)))
     return here, there
 
 
 async def _run(one: Subject, other: Subject, here: Delays, there: Delays) -> None:
     (session,) = await one.new_sessions(1)
-    spec = action_call("mark", {"events": MARKS}, session).spec
-    reply = await one.flows.DispatchAction(
-        flow_service_pb2.DispatchActionRequest(spec=spec), metadata=TRUSTED
-    )
-    request_id = reply.action_request.request_id
+    request_id = await one.dispatch("mark", {"events": MARKS}, session)
     await asyncio.gather(_tail(one, request_id, here), _tail(other, request_id, there))
 
 

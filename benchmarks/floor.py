@@ -1,7 +1,9 @@
-"""The floor: what bare grpc.aio does with messages of the same size, on the same event loop as the server measured."""
+"""The floor: what bare grpc.aio does with messages of the same size, on the event loop of the server measured."""
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import struct
 import time
 from collections.abc import AsyncIterator, Awaitable
@@ -12,6 +14,30 @@ import grpc
 from grpc import aio
 
 _CPU = struct.Struct("d")
+
+_open: set[asyncio.Task[None]] = set()
+
+
+async def open_floor() -> int:
+    """Serve the floor on the running loop, for as long as that runs; the port.
+
+    It has a context of its own, so that nothing of the caller's is carried into the calls.
+    """
+    port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    _open.add(asyncio.create_task(_serve(port), context=contextvars.Context()))
+    return await port
+
+
+async def _serve(port: asyncio.Future[int]) -> None:
+    server = aio.server()
+    server.add_generic_rpc_handlers((FloorHandler(),))
+    number = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    port.set_result(number)
+    try:
+        await server.wait_for_termination()
+    finally:
+        await server.stop(0)
 
 
 class FloorHandler(grpc.GenericRpcHandler):

@@ -1,17 +1,33 @@
-"""The flow that the measured server serves. Times in events are ``time.monotonic_ns``, one clock for all processes."""
+"""What the measured server serves. Times in events are ``time.monotonic_ns``, one clock for all processes."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import time
+from collections import defaultdict
 
 from pydantic import BaseModel
 
-from flowstate_server.flows import Audience, Context, Flow, Turns, action, define_flow, handler
+from benchmarks.floor import open_floor
+from flowstate_server.app import create_flowstate
+from flowstate_server.flows import (
+    Audience,
+    ClientView,
+    Context,
+    Flow,
+    Session,
+    Turns,
+    action,
+    define_flow,
+    handler,
+)
 
 KIND = "bench"
+SHOWN_KIND = "bench-shown"
 REPLY = "You said it, and this is what there is to say about it."
+
+_gates: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
 
 class Counted(BaseModel):
@@ -23,12 +39,31 @@ class Marked(BaseModel):
     written: int = 0
 
 
+class Shown(Counted):
+    title: str = "What there is to say about it"
+    mode: str = "chat"
+
+
 class Say(BaseModel):
     text: str
 
 
 class Many(BaseModel):
     events: int
+
+
+class Nothing(BaseModel):
+    pass
+
+
+class Gate(BaseModel):
+    gate: str
+
+
+class Speech(Gate, Many):
+    """``pause`` is the mean between two events, in seconds."""
+
+    pause: float
 
 
 @handler(session_state=Counted)
@@ -69,6 +104,26 @@ async def mark(many: Many, ctx: Context[Marked]) -> None:
         await ctx.emit("mark", marked, audience=Audience.CLIENT)
 
 
+@handler
+async def speak(speech: Speech, ctx: Context) -> None:
+    """Events, each with the moment at which it was made, once the gate is open."""
+    await _gates[speech.gate].wait()
+    for _ in range(speech.events):
+        await asyncio.sleep(random.uniform(0.5, 1.5) * speech.pause)
+        await ctx.emit("step", {"emitted": time.monotonic_ns(), "text": REPLY}, audience=Audience.CLIENT)
+
+
+@handler
+async def open_gate(gate: Gate, ctx: Context) -> None:
+    _gates[gate.gate].set()
+
+
+@handler
+async def floor(nothing: Nothing, ctx: Context) -> int:
+    """Opens the floor beside the server, on its event loop; the port."""
+    return await open_floor()
+
+
 def bench_flow() -> Flow:
     return define_flow(
         kind=KIND,
@@ -77,5 +132,24 @@ def bench_flow() -> Flow:
             "remember": action(input=Say, block=remember),
             "burst": action(input=Many, block=burst),
             "mark": action(input=Many, block=mark),
+            "speak": action(input=Speech, block=speak),
+            "open-gate": action(input=Gate, block=open_gate),
+            "floor": action(input=Nothing, block=floor),
         },
     )
+
+
+def shown_flow() -> Flow:
+    """A flow that shows its clients three fields and one derived from two of them."""
+    view = ClientView(
+        expose=["title", "mode", "count"],
+        derived={"label": lambda view: f"{view.state.mode} {view.state.count}"},
+    )
+    return define_flow(
+        kind=SHOWN_KIND,
+        session=Session(state=Shown, client=view),
+        actions={"turn": action(input=Say, block=turn)},
+    )
+
+
+app = create_flowstate(flows=[bench_flow(), shown_flow()])

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 from benchmarks.call_action import turns
 from benchmarks.load import Caller, Load, each_times
 from benchmarks.result import Bar, Comparison, Options, Result, at_most, interleaved
-from benchmarks.subject import Subject, subject
+from benchmarks.subject import Subject, on_sqlite
 
 SESSIONS = 8
 SHORT = 10
@@ -20,11 +18,10 @@ MEASURED = 20
 
 
 async def growing_session(options: Options) -> Sequence[Result]:
-    with tempfile.TemporaryDirectory() as folder:
-        async with subject(Path(folder)) as server:
-            long = await _grown(server, LONG)
-            plain = await _compared(server, options, "turn", long, at_most(1.2))
-            reading = await _compared(server, options, "remember", long, None)
+    async with on_sqlite() as server:
+        long = await _grown(server, LONG)
+        plain = await _compared(server, options, "turn", long, at_most(1.2))
+        reading = await _compared(server, options, "remember", long, None)
     return (plain, reading)
 
 

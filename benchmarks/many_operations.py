@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from benchmarks.commit_state import IN_FLIGHT, commit, increment
 from benchmarks.load import for_seconds
 from benchmarks.result import Comparison, Options, Result, at_least, interleaved
-from benchmarks.subject import TRUSTED, subject
+from benchmarks.subject import TRUSTED, on_sqlite
 
 OPERATIONS = 50
 
 
 async def many_operations(options: Options) -> Sequence[Result]:
     paths = [f"/counts/key-{number}" for number in range(OPERATIONS)]
-    with tempfile.TemporaryDirectory() as folder:
-        async with subject(Path(folder)) as server:
-            sessions = await server.new_sessions(IN_FLIGHT)
-            for session in sessions:
-                await server.states.CommitState(increment(session, *paths), metadata=TRUSTED)
-            one = [commit(server, increment(session, paths[0])) for session in sessions]
-            many = [commit(server, increment(session, *paths)) for session in sessions]
-            load = partial(for_seconds, seconds=options.seconds, floor=server.floor)
-            floor, measured = await interleaved(
-                options.rounds,
-                lambda: load(one),
-                lambda: load(many, units=OPERATIONS),
-            )
+    async with on_sqlite() as server:
+        sessions = await server.new_sessions(IN_FLIGHT)
+        for session in sessions:
+            await server.states.CommitState(increment(session, *paths), metadata=TRUSTED)
+        one = [commit(server, increment(session, paths[0])) for session in sessions]
+        many = [commit(server, increment(session, *paths)) for session in sessions]
+        load = partial(for_seconds, seconds=options.seconds, floor=server.floor)
+        floor, measured = await interleaved(
+            options.rounds,
+            lambda: load(one),
+            lambda: load(many, units=OPERATIONS),
+        )
     return (Comparison("50 operations / one, ops/s", floor, measured, at_least(8)),)

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from benchmarks.load import Load
 from benchmarks.result import Comparison, Options, Result, interleaved
-from benchmarks.subject import TRUSTED, Subject, subject
+from benchmarks.subject import TRUSTED, Subject, on_sqlite
 from flowstate.v1 import event_service_pb2
 
 EVENTS = 20_000
+BARE_LOGS = 20
+"""So many logs long is the bare stream: one alone would be through in some milliseconds."""
 
 
 async def replay(options: Options) -> Sequence[Result]:
-    with tempfile.TemporaryDirectory() as folder:
-        async with subject(Path(folder)) as server:
-            (session,) = await server.new_sessions(1)
-            request_id = (await server.call("burst", {"events": EVENTS}, session)).request_id
-            frames, size = await _measure_log(server, request_id)
-            floor, measured = await interleaved(
-                options.rounds,
-                lambda: _bare(server, frames, size // frames),
-                lambda: _replayed(server, request_id),
-            )
+    async with on_sqlite() as server:
+        (session,) = await server.new_sessions(1)
+        request_id = (await server.call("burst", {"events": EVENTS}, session)).request_id
+        frames, size = await _measure_log(server, request_id)
+        floor, measured = await interleaved(
+            options.rounds,
+            lambda: _bare(server, frames, size // frames),
+            lambda: _replayed(server, request_id, options.seconds),
+        )
     return (Comparison("replay, events/s", floor, measured),)
 
 
@@ -40,17 +39,19 @@ def _tail(server: Subject, request_id: str):  # type: ignore[no-untyped-def]
     return server.events.TailEvents(request, metadata=TRUSTED)
 
 
-async def _replayed(server: Subject, request_id: str) -> Load:
+async def _replayed(server: Subject, request_id: str, seconds: float) -> Load:
+    """Again and again until the time is over."""
     cpu, began, events = await server.floor.cpu(), time.perf_counter(), 0
-    async for frame in _tail(server, request_id):
-        events += len(frame.batch.events)
-    seconds = time.perf_counter() - began
-    return Load(events, seconds, await server.floor.cpu() - cpu)
+    while not events or time.perf_counter() < began + seconds:
+        async for frame in _tail(server, request_id):
+            events += len(frame.batch.events)
+    took = time.perf_counter() - began
+    return Load(events, took, await server.floor.cpu() - cpu)
 
 
 async def _bare(server: Subject, frames: int, size: int) -> Load:
     cpu, began = await server.floor.cpu(), time.perf_counter()
-    async for _ in server.floor.frames(frames, size)():
+    async for _ in server.floor.frames(frames * BARE_LOGS, size)():
         pass
     seconds = time.perf_counter() - began
-    return Load(EVENTS, seconds, await server.floor.cpu() - cpu)
+    return Load(EVENTS * BARE_LOGS, seconds, await server.floor.cpu() - cpu)

@@ -1,4 +1,4 @@
-"""What a comparison found: ratios with a bar to clear, or a figure that is only told."""
+"""What a benchmark found: ratios and quantities, with a bar to clear or without, and figures that are only told."""
 
 from __future__ import annotations
 
@@ -22,11 +22,21 @@ class Bar:
     limit: float
     at_least: bool
 
-    def cleared_by(self, ratio: float) -> bool:
-        return ratio >= self.limit if self.at_least else ratio <= self.limit
+    def cleared_by(self, value: float) -> bool:
+        return value >= self.limit if self.at_least else value <= self.limit
 
     def __str__(self) -> str:
         return f"{'>=' if self.at_least else '<='} {self.limit:g}"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """The one number by which two trees are compared; its name is that of no other."""
+
+    name: str
+    value: float
+    less_is_better: bool
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,12 +56,31 @@ class Comparison:
         return [1 / ratio for ratio in ratios] if self.slower else ratios
 
     @property
-    def ratio(self) -> float:
-        return median(self.ratios)
+    def measure(self) -> Measure:
+        return Measure(self.name, median(self.ratios), less_is_better=self.slower)
 
     @property
     def missed(self) -> bool:
-        return self.bar is not None and not self.bar.cleared_by(self.ratio)
+        return self.bar is not None and not self.bar.cleared_by(self.measure.value)
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What has no floor in the same run; less of it is better. Of time it is what waits for a tick or a round trip
+    rather than for the processor."""
+
+    name: str
+    value: float
+    unit: str
+    bar: Bar | None = None
+
+    @property
+    def measure(self) -> Measure:
+        return Measure(self.name, self.value, less_is_better=True, unit=self.unit)
+
+    @property
+    def missed(self) -> bool:
+        return self.bar is not None and not self.bar.cleared_by(self.value)
 
 
 @dataclass(frozen=True)
@@ -60,20 +89,7 @@ class Figure:
     text: str
 
 
-@dataclass(frozen=True)
-class Latency:
-    """Milliseconds that must stay under a bar: what is waited for is a tick or a round trip, not the processor."""
-
-    name: str
-    millis: float
-    bar: Bar
-
-    @property
-    def missed(self) -> bool:
-        return not self.bar.cleared_by(self.millis)
-
-
-Result = Comparison | Figure | Latency
+Result = Comparison | Quantity | Figure
 Benchmark = Callable[[Options], Awaitable[Sequence[Result]]]
 
 
@@ -81,8 +97,8 @@ def at_least(ratio: float) -> Bar:
     return Bar(ratio, at_least=True)
 
 
-def at_most(ratio: float) -> Bar:
-    return Bar(ratio, at_least=False)
+def at_most(value: float) -> Bar:
+    return Bar(value, at_least=False)
 
 
 async def interleaved(rounds: int, *sides: Callable[[], Awaitable[Load]]) -> list[list[Load]]:

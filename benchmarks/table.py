@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from statistics import median
 
 from benchmarks.load import Load
-from benchmarks.result import Comparison, Figure, Latency, Result
+from benchmarks.result import Comparison, Figure, Quantity, Result
 
-_WIDTHS = (34, 7, 13, 17, 17, 8, 6)
-_HEADINGS = ("", "ratio", "min..max", "calls/s", "server CPU us", "bar", "")
+_WIDTHS = (42, 12, 13, 19, 17, 8, 6)
+_HEADINGS = ("", "", "min..max", "calls/s", "server CPU us", "bar", "")
 
 
 def heading() -> str:
@@ -19,35 +19,31 @@ def heading() -> str:
 def row(result: Result) -> str:
     match result:
         case Figure():
-            return _figure(result)
-        case Latency():
-            return _latency(result)
+            return f"{result.name:<{_WIDTHS[0]}}  {result.text}"
+        case Quantity():
+            value = f"{result.value:,.1f} {result.unit}"
+            return _line((result.name, value, "", "", "", *_bar(result)))
         case Comparison():
             return _comparison(result)
 
 
 def _comparison(result: Comparison) -> str:
-    verdict = "" if result.bar is None else "FAIL" if result.missed else "PASS"
     return _line(
         (
             result.name,
-            f"{result.ratio:.3f}",
+            f"{result.measure.value:.3f}",
             f"{min(result.ratios):.2f}..{max(result.ratios):.2f}",
             f"{_calls(result.measured):,.0f} / {_calls(result.floor):,.0f}",
             f"{_cpu(result.measured):,.0f} / {_cpu(result.floor):,.0f}",
-            str(result.bar or ""),
-            verdict,
+            *_bar(result),
         )
     )
 
 
-def _figure(result: Figure) -> str:
-    return f"{result.name:<{_WIDTHS[0]}}  {result.text}"
-
-
-def _latency(result: Latency) -> str:
-    verdict = "FAIL" if result.missed else "PASS"
-    return _line((result.name, f"{result.millis:.1f} ms", "", "", "", f"{result.bar} ms", verdict))
+def _bar(result: Comparison | Quantity) -> tuple[str, str]:
+    if result.bar is None:
+        return "", ""
+    return str(result.bar), "FAIL" if result.missed else "PASS"
 
 
 def _calls(loads: Sequence[Load]) -> float:

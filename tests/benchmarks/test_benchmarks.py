@@ -1,0 +1,74 @@
+"""Every benchmark runs, cut down to a second or two, and needs nothing of the server that a user does not see."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks import delivery, growing_session, live_tails, memory, replay, space, table
+from benchmarks.__main__ import BENCHMARKS, selected
+from benchmarks.result import Figure, Options
+from tests.support.postgres_server import require_postgres
+
+CHECKOUT = Path(__file__).parents[2]
+SEEN_BY_USERS = {"flowstate_server", "flowstate_server.app", "flowstate_server.flows"}
+ON_POSTGRES = {"delivery", "commit-state-postgres", "call-action-postgres"}
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name, size in (
+        (growing_session, "LONG", 20),
+        (delivery, "MARKS", 5),
+        (live_tails, "EVENTS", 5),
+        (memory, "CALLS", 3),
+        (replay, "EVENTS", 500),
+        (space, "TURNS", 5),
+    ):
+        assert hasattr(module, name)
+        monkeypatch.setattr(module, name, size)
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+async def test_it_runs(name: str) -> None:
+    if name in ON_POSTGRES:
+        require_postgres()
+    results = await BENCHMARKS[name](Options(rounds=1, seconds=0.05))
+    assert results
+    for result in results:
+        assert table.row(result).startswith(result.name)
+        assert isinstance(result, Figure) or result.measure.value > 0
+
+
+def test_benchmarks_are_chosen_by_name() -> None:
+    assert selected("") == list(BENCHMARKS)
+    assert selected("replay, commit-state") == ["replay", "commit-state"]
+    with pytest.raises(argparse.ArgumentTypeError, match="there is no relpay"):
+        selected("relpay")
+
+
+@pytest.mark.parametrize("path", sorted((CHECKOUT / "benchmarks").glob("*.py")), ids=lambda path: path.stem)
+def test_benchmarks_see_what_users_see(path: Path) -> None:
+    """So that they run on any tree, before and after its insides were moved."""
+    strange = {name for name in _imported(path) if name.split(".")[0] == "flowstate_server"} - SEEN_BY_USERS
+    assert not strange
+
+
+@pytest.mark.parametrize("name", ["postgres_server", "ports"])
+def test_what_starts_postgres_needs_no_product(name: str) -> None:
+    """Benchmarks take it along to trees that may have it elsewhere."""
+    imported = set(_imported(CHECKOUT / f"tests/support/{name}.py"))
+    assert not {module for module in imported if module.startswith("flowstate")}
+    assert {module for module in imported if module.startswith("tests")} <= {"tests.support.ports"}
+
+
+def _imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
