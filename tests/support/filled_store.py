@@ -97,7 +97,7 @@ async def _request(
         await _of_run(store, create.key, put(request_scope(create.key), {"step": step}))
         await _of_run(store, create.key, put(user_scope(user), {"n": chance.randrange(9)}, note("state")))
     status = chance.choice([*RequestStatus])
-    if status.terminal:
+    if status.ended:
         failure = Failure("BROKEN", "it broke", {"at": 1.0}, retryable=True)
         ended = FinishRequest(
             create.key,
