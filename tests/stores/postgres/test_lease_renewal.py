@@ -17,9 +17,9 @@ from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.contract.writes import Changed, ChangeState, FenceProcess, RenewLease
 from flowstate_server.stores.postgres import PostgresStore, connections, lease_renewal
 from flowstate_server.testing.store_contract.renewal import process_of, renewing
+from flowstate_server.testing.waiting import soon, until
 from tests.stores.sqlite import batches
 from tests.support.postgres_server import connection, execute, fetch
-from flowstate_server.testing.waiting import soon, until
 
 PROCESS, LEASE = batches.PROCESS, batches.LEASE
 OWN = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query = 'COMMIT' ORDER BY query_start"

@@ -34,9 +34,9 @@ from flowstate_server.testing.store_contract.builders import (
     state_of,
 )
 from flowstate_server.testing.store_contract.ranges import KIND, MOST, Keep, kinds
+from flowstate_server.testing.waiting import soon, until
 from tests.stores.postgres.harness import PostgresHarness
 from tests.support.postgres_server import connection, fetch
-from flowstate_server.testing.waiting import soon, until
 
 ROUNDS = 60
 
