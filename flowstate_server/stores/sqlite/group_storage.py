@@ -40,6 +40,6 @@ def _run(
     loader = Loader(cursor, known, clock.now())
     ready = loader.load(group)
     changes = group.decide(loader.loaded, ready)
-    commit = write(cursor, changes, loader.numbers)
+    commit = write(cursor, changes, loader.loaded, loader.numbers)
     known.learn(changes, loader.numbers)
     return commit, changes.topics

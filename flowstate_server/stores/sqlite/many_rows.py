@@ -7,7 +7,7 @@ it back: for the few rows of a group that waiting is most of the cost.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain
 
 from flowstate_server.stores.tables.numbers import Row
@@ -25,28 +25,26 @@ class ManyRows:
         self._texts: dict[int, str] = {}
 
     def run(self, cursor: sqlite3.Cursor, rows: Sequence[Row]) -> None:
-        for _ in self._some(cursor, rows):
-            pass
+        for some in _in_parts(rows):
+            cursor.execute(self.text(len(some), len(some[0])), tuple(chain.from_iterable(some)))
 
     def fetch(self, cursor: sqlite3.Cursor, rows: Sequence[Row]) -> list[Row]:
         """What the statement finds for all of the rows."""
-        return [found for _ in self._some(cursor, rows) for found in cursor.fetchall()]
+        found: list[Row] = []
+        for some in _in_parts(rows):
+            self.run(cursor, some)
+            found += cursor.fetchall()
+        return found
 
     def insert(self, cursor: sqlite3.Cursor, rows: Sequence[Row]) -> list[int]:
         """The numbers of the new rows: each gets one more than the largest that is there."""
         numbers: list[int] = []
-        for count in self._some(cursor, rows):
+        for some in _in_parts(rows):
+            self.run(cursor, some)
             last = cursor.lastrowid
             assert last is not None
-            numbers += range(last - count + 1, last + 1)
+            numbers += range(last - len(some) + 1, last + 1)
         return numbers
-
-    def _some(self, cursor: sqlite3.Cursor, rows: Sequence[Row]) -> Iterator[int]:
-        """Executes for some of the rows at a time; how many."""
-        for start in range(0, len(rows), MOST_ROWS):
-            some = rows[start : start + MOST_ROWS]
-            cursor.execute(self.text(len(some), len(some[0])), tuple(chain.from_iterable(some)))
-            yield len(some)
 
     def text(self, count: int, width: int) -> str:
         """The statement for ``count`` rows of ``width`` values."""
@@ -55,6 +53,12 @@ class ManyRows:
             row = f"({', '.join('?' * width)})"
             text = self._texts[count] = self._text.format(rows=", ".join([row] * count))
         return text
+
+
+def _in_parts(rows: Sequence[Row]) -> Sequence[Sequence[Row]]:
+    if len(rows) <= MOST_ROWS:
+        return (rows,) if rows else ()
+    return [rows[start : start + MOST_ROWS] for start in range(0, len(rows), MOST_ROWS)]
 
 
 # OR FAIL: a group that fails is rolled back as a whole, so SQLite need not keep what a single statement would undo.

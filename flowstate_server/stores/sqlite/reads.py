@@ -352,11 +352,12 @@ def _projection(
     if found is None or found[1].deleted:
         return None
     log, record, head = found
+    active = understood(cursor.execute(OPEN_IN_SESSION, (log,)).fetchall(), _request_key, rows.request_head)
     return Projection(
         session=record,
         head=head,
         states=_states(cursor, scopes),
-        active=tuple([rows.request_head(row) for row in cursor.execute(OPEN_IN_SESSION, (log,))]),
+        active=tuple(active),
         time=clock.now(),
         documents=_documents(cursor, documents, clock),
     )

@@ -19,6 +19,7 @@ from flowstate_server.stores.contract.tables import (
     STATES,
     TURNS,
     Changes,
+    Loaded,
     Table,
 )
 from flowstate_server.stores.sqlite.many_rows import ManyRows, delete, insert, update
@@ -43,6 +44,8 @@ REPLACED_SESSION = "UPDATE sessions SET replaced = 1 WHERE tenant = ? AND sessio
 CHANGED_SESSIONS = update("sessions", rows.SESSION_METADATA, "log")
 CHANGED_SESSION_HEADS = update("session_heads", _SESSION_HEAD, "log")
 CHANGED_REQUEST_HEADS = update("request_heads", rows.REQUEST_HEAD_VALUES, "request", noted="unswept")
+MOVED_REQUEST_HEADS = update("request_heads", "sequence", "request", noted="unswept")
+"""For heads of which nothing else has changed, as of all runs that emit: it leaves the indexes alone."""
 CHANGED_TURNS = update("turns", "request, first, last", "log, number")
 CHANGED_PROCESSES = update("processes", "lease, renew_time, fenced", "process")
 
@@ -79,12 +82,12 @@ NUMBERED: dict[Table[Any, Any], Numbered] = {
 }
 
 
-def write(cursor: sqlite3.Cursor, changes: Changes, numbers: rows.Numbers) -> int:
-    """Write all of ``changes``, adding the numbers of new rows to ``numbers``.
+def write(cursor: sqlite3.Cursor, changes: Changes, loaded: Loaded, numbers: rows.Numbers) -> int:
+    """Write all of ``changes`` of what was ``loaded``, adding the numbers of new rows to ``numbers``.
 
     Returns the number of its row in ``commits``, 0 if it wakes nobody.
     """
-    _Writing(cursor, changes, numbers).run()
+    _Writing(cursor, changes, loaded.of(REQUEST_HEADS), numbers).run()
     if not changes.topics:
         return 0
     cursor.execute(COMMIT, (changes.time, encode_topics(changes.topics)))
@@ -92,9 +95,16 @@ def write(cursor: sqlite3.Cursor, changes: Changes, numbers: rows.Numbers) -> in
 
 
 class _Writing:
-    def __init__(self, cursor: sqlite3.Cursor, changes: Changes, numbers: rows.Numbers) -> None:
+    def __init__(
+        self,
+        cursor: sqlite3.Cursor,
+        changes: Changes,
+        known_heads: dict[RequestKey, RequestHead],
+        numbers: rows.Numbers,
+    ) -> None:
         self._cursor = cursor
         self._changes = changes
+        self._known_heads = known_heads
         self._numbers = numbers
 
     def run(self) -> None:
@@ -116,26 +126,29 @@ class _Writing:
                 new.append(record)
             else:
                 changed.append((*rows.session_metadata(record), log))
-        heads = {(head.key, head.log_id): head for head in changes.put_of(SESSION_HEADS)}
+        heads = changes.put_of(SESSION_HEADS)
         if new:
-            self._insert_sessions(new, heads)
+            heads = self._insert_sessions(new, heads)
         CHANGED_SESSIONS.run(self._cursor, changed)
-        CHANGED_SESSION_HEADS.run(self._cursor, [self._session_head(head) for head in heads.values()])
+        CHANGED_SESSION_HEADS.run(self._cursor, [self._session_head(head) for head in heads])
 
-    def _insert_sessions(self, new: list[SessionRecord], heads: dict[Any, SessionHead]) -> None:
+    def _insert_sessions(self, new: list[SessionRecord], heads: list[SessionHead]) -> list[SessionHead]:
+        """With their heads; gives back the others."""
         values = [(*rows.session_binding(record), *rows.session_metadata(record)) for record in new]
         inserted = NEW_SESSIONS.insert(self._cursor, values)
         self._numbers.logs.update(
             {(record.key, record.log_id): log for record, log in zip(new, inserted, strict=True)}
         )
+        others = {(head.key, head.log_id): head for head in heads}
         # One that is copied from another store has its head in a later commit.
         new_heads = [
-            heads.pop(
+            others.pop(
                 (record.key, record.log_id), SessionHead(record.key, record.log_id, 0, 0, record.create_time)
             )
             for record in new
         ]
         NEW_SESSION_HEADS.run(self._cursor, [self._session_head(head) for head in new_heads])
+        return [*others.values()]
 
     def _session_head(self, head: SessionHead) -> Row:
         return (*rows.session_head_values(head), self._numbers.logs[head.key, head.log_id])
@@ -154,13 +167,24 @@ class _Writing:
                 for head in (record.head for record in new)
             ]
             NEW_REQUEST_HEADS.run(self._cursor, heads)
-        CHANGED_REQUEST_HEADS.run(self._cursor, [self._request_head(head, swept_later) for head in changed])
+        self._changed_heads(changed, swept_later)
         outcomes = [
             (numbers.requests[outcome.key], *rows.outcome_values(outcome))
             for outcome in changes.new_of(OUTCOMES)
             if rows.is_told(outcome)
         ]
         NEW_OUTCOMES.run(self._cursor, outcomes)
+
+    def _changed_heads(self, heads: list[RequestHead], swept_later: set[RequestKey]) -> None:
+        moved: list[Row] = []
+        changed: list[Row] = []
+        for head in heads:
+            if _has_only_moved(self._known_heads[head.key], head):
+                moved.append((head.sequence, head.key in swept_later, self._numbers.requests[head.key]))
+            else:
+                changed.append(self._request_head(head, swept_later))
+        MOVED_REQUEST_HEADS.run(self._cursor, moved)
+        CHANGED_REQUEST_HEADS.run(self._cursor, changed)
 
     def _request_head(self, head: RequestHead, swept_later: set[RequestKey]) -> Row:
         return *rows.request_head_values(head), head.key in swept_later, self._numbers.requests[head.key]
@@ -214,3 +238,13 @@ class _Writing:
         NEW_PROCESSES.run(self._cursor, [rows.process_values(record) for record in new])
         values = [(record.lease, record.renew_time, record.fenced, record.process) for record in changed]
         CHANGED_PROCESSES.run(self._cursor, values)
+
+
+def _has_only_moved(before: RequestHead, after: RequestHead) -> bool:
+    return (
+        before.status is after.status
+        and before.cancel_requested == after.cancel_requested
+        and before.process == after.process
+        and before.attempt == after.attempt
+        and before.end_time == after.end_time
+    )

@@ -114,6 +114,7 @@ MANY = {
     "update sessions": (writing.CHANGED_SESSIONS, 8),
     "update session heads": (writing.CHANGED_SESSION_HEADS, 5),
     "update request heads": (writing.CHANGED_REQUEST_HEADS, 9),
+    "move request heads": (writing.MOVED_REQUEST_HEADS, 3),
     "update turns": (writing.CHANGED_TURNS, 5),
     "update processes": (writing.CHANGED_PROCESSES, 4),
     "update states": (writing.NUMBERED[STATES].changed, 9),
