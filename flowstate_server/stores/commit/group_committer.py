@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 from collections import deque
+from collections.abc import Iterable
 
 from flowstate_server.errors import FlowStateError, InternalError, StoreUnavailableError, UnclearCommitError
 from flowstate_server.model.ids import new_id
@@ -18,7 +19,7 @@ from flowstate_server.stores.commit.meanings import all_needs, needs_of
 from flowstate_server.stores.contract.backend import Conflict, Group, GroupStorage
 from flowstate_server.stores.contract.pages import DamagedRecord
 from flowstate_server.stores.contract.tables import Changes, Loaded, Needs
-from flowstate_server.stores.contract.watch import WatchHub
+from flowstate_server.stores.contract.watch import Topic, WatchHub
 from flowstate_server.stores.contract.writes import Batch, CommitResult, RenewLease
 
 GROUP_BATCHES = 64
@@ -125,7 +126,7 @@ class GroupCommitter:
             return
         group = _Group(waiting)
         try:
-            await self._run(group)
+            topics = await self._run(group)
         except (Conflict, StoreUnavailableError) as error:
             _refuse(waiting, error)
         except Exception as error:
@@ -135,6 +136,7 @@ class GroupCommitter:
             else:
                 _refuse_alone(waiting[0], error)
         else:
+            self._hub.wake(topics)
             group.answer()
             self._queue.extendleft(reversed(group.undecided))
 
@@ -143,13 +145,13 @@ class GroupCommitter:
             if not alone.answer.done():
                 await self._commit([alone])
 
-    async def _run(self, group: _Group) -> None:
+    async def _run(self, group: _Group) -> Iterable[Topic]:
         for attempt in range(RELOADS):
             try:
-                return self._hub.wake(await self._storage.run(group))
+                return await self._storage.run(group)
             except Conflict:
                 await asyncio.sleep(random.uniform(0, BACK_OFF_SECONDS * 2**attempt))
-        return self._hub.wake(await self._storage.run(group))
+        return await self._storage.run(group)
 
 
 class _Waiting:

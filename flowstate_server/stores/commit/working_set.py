@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from typing import Any, Generic, TypeVar, cast
 
 from flowstate_server.model.documents import Document, DocumentKey, DocumentRange, OwnerKind
@@ -86,8 +87,6 @@ class WorkingSet:
     def __init__(self, loaded: Loaded) -> None:
         self.time = loaded.time
         self._loaded = loaded
-        for documents in loaded.ranges.values():
-            loaded.of(DOCUMENTS).update((document.key, document) for document in documents)
         self._touched: list[WorkingTable[Any, Any]] = []
         self._tables: dict[Table[Any, Any], WorkingTable[Any, Any]] = {}
         self.sessions = self.of(SESSIONS)
@@ -98,15 +97,28 @@ class WorkingSet:
         self.turns = self.of(TURNS)
         self.states = self.of(STATES)
         self.processes = self.of(PROCESSES)
-        self.documents = self.of(DOCUMENTS)
+        self.documents = self._table(DOCUMENTS, self._known_documents())
+        self._state_heads: dict[ScopeKey, StateHead] = loaded.records.get(STATE_HEADS, {})
         self.events: list[EventRecord] = []
         self._kept_events = 0
 
     def of(self, table: Table[Key, Record]) -> WorkingTable[Key, Record]:
         working = self._tables.get(table)
         if working is None:
-            working = self._tables[table] = WorkingTable(self._loaded.of(table), self._touched)
+            working = self._table(table, self._loaded.records.get(table, {}))
         return cast("WorkingTable[Key, Record]", working)
+
+    def _table(self, table: Table[Key, Record], records: dict[Key, Record]) -> WorkingTable[Key, Record]:
+        working = self._tables[table] = WorkingTable(records, self._touched)
+        return working
+
+    def _known_documents(self) -> dict[DocumentKey, Document]:
+        """Those that were named, and those that ranges have brought."""
+        named: dict[DocumentKey, Document] = self._loaded.records.get(DOCUMENTS, {})
+        if not self._loaded.ranges:
+            return named
+        found = chain.from_iterable(self._loaded.ranges.values())
+        return {**{document.key: document for document in found}, **named}
 
     def keep(self) -> None:
         for table in self._touched:
@@ -124,7 +136,7 @@ class WorkingSet:
         return self.states.get(key) or StateRecord(key)
 
     def state_head(self, key: ScopeKey) -> StateRecord | StateHead:
-        return self.states.get(key) or self._loaded.of(STATE_HEADS).get(key) or StateHead(key)
+        return self.states.get(key) or self._state_heads.get(key) or StateHead(key)
 
     def document(self, key: DocumentKey) -> Document | None:
         """The document, if it is there now."""
@@ -177,9 +189,7 @@ class WorkingSet:
         return changes
 
     def _is_known(self, table: Table[Any, Any], key: Any) -> bool:
-        if key in self._loaded.of(table):
-            return True
-        return table is STATES and key in self._loaded.of(STATE_HEADS)
+        return key in self._tables[table].loaded or (table is STATES and key in self._state_heads)
 
     def _is_created(self, key: Any) -> bool:
         return key in self.created.changed() and key not in self.requests.loaded

@@ -41,6 +41,9 @@ class Table(Generic[Key, Record]):
     def __repr__(self) -> str:
         return f"<table {self.name}>"
 
+    def __deepcopy__(self, memo: object) -> Table[Key, Record]:
+        return self
+
 
 _KINDS = {kind: number for number, kind in enumerate(ScopeKind)}
 

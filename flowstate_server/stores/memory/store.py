@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from heapq import nsmallest
 from itertools import chain, islice
+from threading import Lock
 from typing import Any, TypeVar
 
+from flowstate_server.errors import LeaseLostError
 from flowstate_server.model.clock import ForwardClock, Micros
 from flowstate_server.model.documents import Document, DocumentKey, DocumentRange
 from flowstate_server.model.events import EventKey, EventRecord, LogHead
@@ -28,6 +30,7 @@ from flowstate_server.stores.contract.backend import (
     Exports,
     Group,
     GroupStorage,
+    LeaseRenewal,
     Ports,
     Reads,
     Sweeps,
@@ -73,17 +76,20 @@ class MemoryStore(Store):
 
 
 class MemoryBackend(Backend):
-    """No lock: every read, and every group, is one function that the event loop does not interrupt."""
+    """Every read, and every group, is one function that the event loop does not interrupt; the lock is for the thread
+    that renews leases."""
 
     def __init__(self) -> None:
         self.tables = tables = Tables()
         clock = ForwardClock()
+        lock = Lock()
         self._ports = Ports(
-            groups=_Groups(tables, clock),
+            groups=_Groups(tables, clock, lock),
             reads=_Reads(tables, clock),
             sweeps=_Sweeps(tables, clock),
             exports=_Exports(tables),
             pieces=_Pieces(),
+            renewal=_Renewal(tables, clock, lock),
         )
 
     async def open(self) -> Ports:
@@ -94,13 +100,15 @@ class MemoryBackend(Backend):
 
 
 class _Groups(GroupStorage):
-    def __init__(self, tables: Tables, clock: ForwardClock) -> None:
+    def __init__(self, tables: Tables, clock: ForwardClock, lock: Lock) -> None:
         self._tables = tables
         self._clock = clock
+        self._lock = lock
 
     async def run(self, group: Group) -> Iterable[Topic]:
-        changes = group.decide(self._load(group.needs))
-        self._tables.apply(changes)
+        with self._lock:
+            changes = group.decide(self._load(group.needs))
+            self._tables.apply(changes)
         return changes.topics
 
     def _load(self, needs: Needs) -> Loaded:
@@ -287,6 +295,23 @@ class _Exports(Exports):
 
     def _is_present(self, head: RequestHead) -> bool:
         return self._tables.sessions[head.session].log_id == head.session_log_id
+
+
+class _Renewal(LeaseRenewal):
+    def __init__(self, tables: Tables, clock: ForwardClock, lock: Lock) -> None:
+        self._tables = tables
+        self._clock = clock
+        self._lock = lock
+
+    def renew(self, process: str, lease: Micros) -> None:
+        with self._lock:
+            known = self._tables.processes.get(process)
+            if known is None or known.fenced:
+                raise LeaseLostError
+            self._tables.processes[process] = ProcessRecord(process, lease, self._clock.now())
+
+    def close(self) -> None:
+        pass
 
 
 class _Pieces(BlobPieces):

@@ -1,4 +1,4 @@
-"""Documents: owners, versions, tombstones, ranges, expiry"""
+"""Documents: owners, versions, tombstones, ranges, expiry."""
 
 from __future__ import annotations
 
@@ -108,8 +108,7 @@ async def check_document_preconditions(harness: StoreHarness) -> None:
 
 
 async def check_versions_go_on_over_tombstones(harness: StoreHarness) -> None:
-    """A deleted document is not there; while its tombstone is kept, one made anew goes on with its version as another
-    incarnation."""
+    """A deleted document is not there; one made anew goes on from its tombstone, as another incarnation."""
     store = await harness.open()
     for _ in range(2):
         await store.commit((PutDocument(KEY, b"1"), PutDocument(KEY, b"2")))

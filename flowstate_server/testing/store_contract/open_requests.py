@@ -1,4 +1,4 @@
-"""Open requests: queued and suspended ones have not ended"""
+"""Open requests: queued and suspended ones have not ended."""
 
 from __future__ import annotations
 

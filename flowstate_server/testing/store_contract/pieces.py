@@ -1,4 +1,4 @@
-"""Pieces of blobs: durable, read by number, listed in order, deleted in bounded batches"""
+"""Pieces of blobs: durable, read by number, listed in order, deleted in bounded batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ranges under the lock: a commit that reads documents it can't name, or the open requests of a session"""
+"""Ranges under the lock: a commit that reads documents it can't name, or the open requests of a session."""
 
 from __future__ import annotations
 

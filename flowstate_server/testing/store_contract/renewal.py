@@ -1,4 +1,4 @@
-"""Leases renewed from a thread: what the commit of a renewal does, apart from the event loop"""
+"""Leases renewed from a thread: what the commit of a renewal does, apart from the event loop."""
 
 from __future__ import annotations
 

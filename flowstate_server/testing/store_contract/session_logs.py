@@ -1,4 +1,4 @@
-"""Logs of sessions: every event of every request, and those outside them, in one order"""
+"""Logs of sessions: every event of every request, and those outside them, in one order."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from flowstate_server.errors import InternalError, StoreUnavailableError, Unclea
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.commit import GroupCommitter, group_committer
+from flowstate_server.stores.commit.decide import BrokenChange
 from flowstate_server.stores.contract.backend import Conflict, Group, GroupStorage
 from flowstate_server.stores.contract.pages import DamagedRecord
 from flowstate_server.stores.contract.tables import PROCESSES, STATES, Changes, Loaded
@@ -249,9 +250,10 @@ async def test_own_error_of_the_storage_is_kept(storage: FakeStorage, committer:
 async def test_storage_that_decides_nothing_leaves_nobody_waiting(
     storage: FakeStorage, committer: GroupCommitter, ready: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def run(group: Group) -> None:
+    async def run(group: Group) -> Iterable[Topic]:
         if ready is not None:
             group.decide(Loaded(1), ready)
+        return ()
 
     monkeypatch.setattr(storage, "run", run)
     async with asyncio.timeout(5):
@@ -277,15 +279,16 @@ async def test_death_of_the_task_leaves_nobody_waiting(
     assert storage.groups == [["d"]]
 
 
-async def test_change_that_cancels_leaves_nobody_waiting(
-    storage: FakeStorage, committer: GroupCommitter
+@pytest.mark.parametrize("error", [asyncio.CancelledError, SystemExit, KeyboardInterrupt])
+async def test_change_that_would_end_the_process_refuses_its_batch_alone(
+    storage: FakeStorage, committer: GroupCommitter, error: type[BaseException]
 ) -> None:
     def change(record: StateRecord) -> Changed:
-        raise asyncio.CancelledError
+        raise error
 
     async with asyncio.timeout(5):
         found = await answers(begin(committer, (ChangeState(user_scope("a"), change),), user("b")))
-    assert [type(answer) for answer in found] == [UnclearCommitError] * 2
+    assert [type(answer) for answer in found] == [BrokenChange, CommitResult]
 
 
 async def test_death_in_a_replay_leaves_nobody_waiting(
