@@ -204,31 +204,30 @@ class Loader:
         self.numbers.logs[head.session, head.session_log_id] = row[1]
 
     def _state(self, row: Row) -> None:
-        number, size, *values = row
-        key = scope_key(tuple(values[:4]))
-        self.numbers.states[key] = number
+        values = row[2:]
+        key = scope_key(values[:4])
+        self.numbers.states[key] = row[0]
         if key in self._needs.of(STATE_HEADS):
-            self.loaded.of(STATE_HEADS)[key] = rows.state_head(tuple(values))
+            self.loaded.of(STATE_HEADS)[key] = rows.state_head(values)
         if key in self._needs.of(STATES):
-            self._sizes[key] = size
-            if size > LARGE:
-                self._large[STATES][key] = number
+            self._sizes[key] = row[1]
+            if row[1] > LARGE:
+                self._large[STATES][key] = row[0]
             else:
-                self.loaded.of(STATES)[key] = understood_one(key, tuple(values), rows.state_record)
+                self.loaded.of(STATES)[key] = understood_one(key, values, rows.state_record)
 
     def _process(self, row: Row) -> None:
         record = rows.process_record(row)
         self.loaded.of(PROCESSES)[record.process] = record
 
     def _document(self, row: Row) -> None:
-        number, size, *values = row
-        key = decode_key(values[0])
-        self.numbers.documents[key] = number
-        self._sizes[key] = size
-        if size > LARGE:
-            self._large[DOCUMENTS][key] = number
+        key = decode_key(row[2])
+        self.numbers.documents[key] = row[0]
+        self._sizes[key] = row[1]
+        if row[1] > LARGE:
+            self._large[DOCUMENTS][key] = row[0]
         else:
-            self.loaded.of(DOCUMENTS)[key] = rows.document(tuple(values))
+            self.loaded.of(DOCUMENTS)[key] = rows.document(row[2:])
 
     def _time(self, row: Row) -> None:
         self.loaded.time = max(self.loaded.time, row[0])

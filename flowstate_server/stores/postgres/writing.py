@@ -11,6 +11,7 @@ from flowstate_server.model.scopes import RequestKey
 from flowstate_server.stores.contract.backend import Conflict
 from flowstate_server.stores.contract.tables import (
     DOCUMENTS,
+    EVENTS,
     OUTCOMES,
     PROCESSES,
     REQUEST_HEADS,
@@ -20,6 +21,7 @@ from flowstate_server.stores.contract.tables import (
     STATES,
     TURNS,
     Changes,
+    Table,
 )
 from flowstate_server.stores.postgres.loading import Absent
 from flowstate_server.stores.postgres.numbers import NumberSource
@@ -213,6 +215,9 @@ class Writing:
         )
 
 
+_SESSION = f"log, replaced, {rows.SESSION_BINDING}, {rows.SESSION_METADATA}"
+_SESSION_HEAD = "sequence, turns, activity_time, floor"
+_STATE = f"kind, tenant, id, flow_kind, {rows.STATE_VALUES}"
 _REQUEST_HEAD = f"{rows.REQUEST_HEAD_VALUES}, unswept"
 _PROCESS = "lease, renew_time, fenced"
 _TURN = "request, first, last"
@@ -230,52 +235,51 @@ _COMMITS = RowsWrite(
 
 _RowsOf = Callable[[Writing], Iterable[Row]]
 
-WRITES: tuple[tuple[RowsWrite, _RowsOf], ...] = (
+WRITES: tuple[tuple[Table[Any, Any] | None, RowsWrite, _RowsOf], ...] = (
     # Those that may meet another process's, in the order in which all processes go about them, each by key.
-    (_REPLACED, Writing.replaced_sessions),
-    (
-        insert("sessions", f"log, replaced, {rows.SESSION_BINDING}, {rows.SESSION_METADATA}", ordered=True),
-        Writing.new_sessions,
-    ),
-    (insert("requests", f"request, {rows.REQUEST_VALUES}", ordered=True), Writing.new_requests),
-    (
-        insert("states", f"kind, tenant, id, flow_kind, {rows.STATE_VALUES}", ordered=True),
-        Writing.new_states,
-    ),
-    (insert("processes", f"process, {_PROCESS}", ordered=True), Writing.new_processes),
-    (insert("documents", rows.DOCUMENT_VALUES, ordered=True), Writing.new_documents),
+    (SESSIONS, _REPLACED, Writing.replaced_sessions),
+    (SESSIONS, insert("sessions", _SESSION, ordered=True), Writing.new_sessions),
+    (REQUESTS, insert("requests", f"request, {rows.REQUEST_VALUES}", ordered=True), Writing.new_requests),
+    (STATES, insert("states", _STATE, ordered=True), Writing.new_states),
+    (PROCESSES, insert("processes", f"process, {_PROCESS}", ordered=True), Writing.new_processes),
+    (DOCUMENTS, insert("documents", rows.DOCUMENT_VALUES, ordered=True), Writing.new_documents),
     # Those of rows that are locked, or that only this group knows of.
-    (update("sessions", "log", rows.SESSION_METADATA), Writing.changed_sessions),
-    (insert("session_heads", "log, sequence, turns, activity_time, floor"), Writing.new_session_heads),
+    (SESSIONS, update("sessions", "log", rows.SESSION_METADATA), Writing.changed_sessions),
+    (SESSIONS, insert("session_heads", f"log, {_SESSION_HEAD}"), Writing.new_session_heads),
+    (SESSION_HEADS, update("session_heads", "log", _SESSION_HEAD), Writing.changed_session_heads),
+    (REQUESTS, insert("request_heads", f"request, {_REQUEST_HEAD}, log"), Writing.new_request_heads),
     (
-        update("session_heads", "log", "sequence, turns, activity_time, floor"),
-        Writing.changed_session_heads,
+        REQUEST_HEADS,
+        update("request_heads", "request", _REQUEST_HEAD, latched="unswept"),
+        Writing.changed_request_heads,
     ),
-    (insert("request_heads", f"request, {_REQUEST_HEAD}, log"), Writing.new_request_heads),
-    (update("request_heads", "request", _REQUEST_HEAD, latched="unswept"), Writing.changed_request_heads),
-    (insert("outcomes", "request, output, failure, reason"), Writing.new_outcomes),
-    (insert("turns", f"log, number, {_TURN}"), Writing.new_turns),
-    (update("turns", "log, number", _TURN), Writing.changed_turns),
-    (delete("turns", "log, number"), Writing.removed_turns),
-    (update("states", "state", rows.STATE_VALUES), Writing.changed_states),
-    (delete("states", "state"), Writing.removed_states),
-    (update("processes", "process", _PROCESS), Writing.changed_processes),
-    (update("documents", "document", rows.DOCUMENT_VALUES), Writing.changed_documents),
-    (delete("documents", "document"), Writing.removed_documents),
-    (insert("events", f"log, session_sequence, {rows.EVENT_VALUES}"), Writing.new_events),
-    (insert("items", f"log, session_sequence, {rows.ITEM_VALUES}"), Writing.new_items),
-    (_COMMITS, Writing.new_commits),
+    (OUTCOMES, insert("outcomes", "request, output, failure, reason"), Writing.new_outcomes),
+    (TURNS, insert("turns", f"log, number, {_TURN}"), Writing.new_turns),
+    (TURNS, update("turns", "log, number", _TURN), Writing.changed_turns),
+    (TURNS, delete("turns", "log, number"), Writing.removed_turns),
+    (STATES, update("states", "state", rows.STATE_VALUES), Writing.changed_states),
+    (STATES, delete("states", "state"), Writing.removed_states),
+    (PROCESSES, update("processes", "process", _PROCESS), Writing.changed_processes),
+    (DOCUMENTS, update("documents", "document", rows.DOCUMENT_VALUES), Writing.changed_documents),
+    (DOCUMENTS, delete("documents", "document"), Writing.removed_documents),
+    (EVENTS, insert("events", f"log, session_sequence, {rows.EVENT_VALUES}"), Writing.new_events),
+    (EVENTS, insert("items", f"log, session_sequence, {rows.ITEM_VALUES}"), Writing.new_items),
+    (None, _COMMITS, Writing.new_commits),
 )
-TEXTS = WriteTexts([write for write, _ in WRITES])
+"""The table whose changes a write is of, ``None``: of any."""
+TEXTS = WriteTexts([write for _, write, _ in WRITES])
 
 
 def write_query(writing: Writing, absent: Absent) -> tuple[str, list[Any]]:
     """The statement that writes, and looks for what was absent; and its values."""
+    changes = writing.changes
+    touched: set[Table[Any, Any] | None] = {None, *changes.new, *changes.changed, *changes.removed}
+    if changes.events:
+        touched.add(EVENTS)
     chosen: list[int] = []
     values: list[Any] = []
-    for place, (write, rows_of) in enumerate(WRITES):
-        found = list(rows_of(writing))
-        if found:
+    for place, (table, write, rows_of) in enumerate(WRITES):
+        if table in touched and (found := list(rows_of(writing))):
             chosen.append(place)
             values += columns(found, write.width)
     for table, keys in absent.items():
