@@ -6,19 +6,19 @@ they have never heard of, so adding one changes no adapter.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import NamedTuple
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Tenant
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
+from flowstate_server.model.word import Word
 
 Name = tuple[str, ...]
 """A document's name among those of its kind and owner: texts, ordered by code point, part by part."""
 
 
-class OwnerKind(StrEnum):
+class OwnerKind(Word):
     SESSION = "session"
     REQUEST = "request"
     USER = "user"

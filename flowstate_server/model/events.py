@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import NamedTuple
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.items import Audience, Item
 from flowstate_server.model.scopes import SessionKey
+from flowstate_server.model.word import Word
 
 
-class EventType(StrEnum):
+class EventType(Word):
     REQUEST_CREATED = "request.created"
     REQUEST_IN_PROGRESS = "request.in_progress"
     REQUEST_COMPLETED = "request.completed"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+
+from flowstate_server.model.word import Word
 
 Tenant = str
 """A tenant's name; the empty string is the no-tenant space."""
 
 
-class Plane(StrEnum):
+class Plane(Word):
     """What a caller may see: only what flows expose (``CLIENT``), or everything in its tenant (``TRUSTED``)."""
 
     CLIENT = "client"

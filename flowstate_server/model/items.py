@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.scopes import SessionKey
+from flowstate_server.model.word import Word
 
 
-class ItemKind(StrEnum):
+class ItemKind(Word):
     MESSAGE = "message"
     REASONING = "reasoning"
     TOOL_CALL = "tool_call"
@@ -18,7 +17,7 @@ class ItemKind(StrEnum):
     CUSTOM = "custom"
 
 
-class Audience(StrEnum):
+class Audience(Word):
     """For whom an item or event is: clients, the model's history, or the server side only."""
 
     CLIENT = "client"

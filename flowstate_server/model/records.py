@@ -7,7 +7,6 @@ Narrow, often rewritten rows (the ``...Head`` records) are kept apart from docum
 from __future__ import annotations
 
 from dataclasses import field
-from enum import StrEnum
 from typing import NamedTuple, cast
 
 from flowstate_server.model.clock import Micros
@@ -16,6 +15,7 @@ from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Tenant
 from flowstate_server.model.json_values import EMPTY_OBJECT, JsonObject, decode_json
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
+from flowstate_server.model.word import Word
 
 
 @frozen
@@ -61,7 +61,7 @@ class SessionHead:
     floor: int = 0
 
 
-class RequestStatus(StrEnum):
+class RequestStatus(Word):
     """Where a request stands: open (queued, in progress, suspended) or ended."""
 
     QUEUED = "queued"
@@ -297,6 +297,14 @@ class IdempotencyKey:
     method: str
     key: str
 
+    _document: DocumentKey | None = field(default=None, init=False, repr=False, compare=False)
+
     @property
     def document(self) -> DocumentKey:
-        return DocumentKey(STORE_OWNER, IDEMPOTENCY_KEY, (self.tenant, self.principal, self.method, self.key))
+        """The key of the document that remembers the call."""
+        document = self._document
+        if document is None:
+            name = (self.tenant, self.principal, self.method, self.key)
+            document = DocumentKey(STORE_OWNER, IDEMPOTENCY_KEY, name)
+            object.__setattr__(self, "_document", document)
+        return document

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import NamedTuple
 
 from flowstate_server.model.identity import Tenant
+from flowstate_server.model.word import Word
 
 
-class ScopeKind(StrEnum):
+class ScopeKind(Word):
     REQUEST = "request"
     SESSION = "session"
     USER = "user"

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import cast
 
 from flowstate_server.errors import IdempotencyKeyReusedError
+from flowstate_server.model.documents import Document
 from flowstate_server.model.json_values import Json, decode_json, encode_json
-from flowstate_server.stores.commit.document_writes import put
 from flowstate_server.stores.commit.request_writes import attached_to
 from flowstate_server.stores.commit.working_set import WorkingSet
 from flowstate_server.stores.contract.tables import DOCUMENTS, Needs
@@ -49,8 +49,18 @@ def remember(work: WorkingSet, batch: Batch, results: Sequence[WriteResult]) -> 
             reply: list[Json] = [
                 [result.id, result.version, result.changed, *result.ids] for result in results
             ]
-            text = encode_json([write.fingerprint, reply])
-            put(work, write.key.document, text, lifetime=write.window)
+            key = write.key.document
+            known = work.documents.get(key)
+            record = Document(
+                key,
+                version=1 if known is None else known.version + 1,
+                incarnation="",  # nobody asks for it, and to draw one takes as long as all the rest
+                text=encode_json([write.fingerprint, reply]),
+                create_time=work.time,
+                update_time=work.time,
+                expire_time=work.time + write.window,
+            )
+            work.documents.put(key, record)
 
 
 def _replay(work: WorkingSet, write: PutIdempotencyKey) -> tuple[WriteResult, ...] | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from enum import StrEnum
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from flowstate_server.model.word import Word
 
-class TopicKind(StrEnum):
+
+class TopicKind(Word):
     REQUEST = "request"
     SESSION = "session"
     USER = "user"

@@ -8,7 +8,7 @@ loop, and waits to get it back.
 from __future__ import annotations
 
 import sqlite3
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from flowstate_server.model.documents import Document, DocumentKey
 from flowstate_server.model.records import (
@@ -32,6 +32,8 @@ from flowstate_server.stores.contract.tables import (
 from flowstate_server.stores.tables.numbers import Row
 from flowstate_server.stores.tables.rows import Numbers
 
+Record = TypeVar("Record")
+
 MOST_ROWS = 10_000
 MOST_BYTES = 8 * 1024 * 1024
 
@@ -52,19 +54,11 @@ class KnownRequest(NamedTuple):
     head: RequestHead
 
 
-class KnownState(NamedTuple):
+class Known(NamedTuple, Generic[Record]):
+    """A record, and the integer that stands for it."""
+
     number: int
-    record: StateRecord
-
-
-class KnownStateHead(NamedTuple):
-    number: int
-    head: StateHead
-
-
-class KnownDocument(NamedTuple):
-    number: int
-    document: Document
+    record: Record
 
 
 class KnownRows:
@@ -78,10 +72,10 @@ class KnownRows:
     def __init__(self) -> None:
         self.sessions: dict[SessionKey, KnownSession] = {}
         self.requests: dict[RequestKey, KnownRequest] = {}
-        self.states: dict[ScopeKey, KnownState | None] = {}
-        self.state_heads: dict[ScopeKey, KnownStateHead | None] = {}
+        self.states: dict[ScopeKey, Known[StateRecord] | None] = {}
+        self.state_heads: dict[ScopeKey, Known[StateHead] | None] = {}
         self.processes: dict[str, ProcessRecord] = {}
-        self.documents: dict[DocumentKey, KnownDocument] = {}
+        self.documents: dict[DocumentKey, Known[Document]] = {}
         self._bytes = 0
         self._data_version = -1
         self._settled = False
@@ -119,7 +113,7 @@ class KnownRows:
 
     def put_state(self, number: int, record: StateRecord) -> None:
         self._forget_state(record.key)
-        self.states[record.key] = KnownState(number, own_state(record))
+        self.states[record.key] = Known(number, own_state(record))
         self._bytes += record.size
 
     def put_no_state(self, key: ScopeKey) -> None:
@@ -134,12 +128,12 @@ class KnownRows:
     def put_document(self, number: int, document: Document) -> None:
         self._forget_document(document.key)
         if not document.expire_time:
-            self.documents[document.key] = KnownDocument(number, document)
+            self.documents[document.key] = Known(number, document)
             self._bytes += document.size
 
     def _forget_document(self, key: DocumentKey) -> None:
         known = self.documents.pop(key, None)
-        self._bytes -= 0 if known is None else known.document.size
+        self._bytes -= 0 if known is None else known.record.size
 
     def learn(self, changes: Changes, numbers: Numbers) -> None:
         """What the group has written."""

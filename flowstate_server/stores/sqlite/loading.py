@@ -27,10 +27,10 @@ from flowstate_server.stores.contract.tables import (
 )
 from flowstate_server.stores.sqlite import reads
 from flowstate_server.stores.sqlite.known_rows import (
+    Known,
     KnownRequest,
     KnownRows,
     KnownSession,
-    KnownStateHead,
     own_state,
 )
 from flowstate_server.stores.sqlite.many_rows import ManyRows
@@ -155,17 +155,17 @@ class Loader:
         known = self._known
         if key in known.states:
             state = known.states[key]
-            found = None if state is None else KnownStateHead(state.number, _head_of(state.record))
+            found = None if state is None else Known(state.number, _head_of(state.record))
         elif key in known.state_heads:
             found = known.state_heads[key]
         else:
             row = self._cursor.execute(STATE_HEAD, state_key(key)).fetchone()
             found = None
             if row is not None:
-                found = KnownStateHead(row[0], understood_one(key, row[1:], rows.state_head))
+                found = Known(row[0], understood_one(key, row[1:], rows.state_head))
             known.state_heads[key] = found
         if found is not None:
-            self.loaded.of(STATE_HEADS)[key] = found.head
+            self.loaded.of(STATE_HEADS)[key] = found.record
             self.numbers.states[key] = found.number
 
     def _turn(self, key: TurnKey) -> None:

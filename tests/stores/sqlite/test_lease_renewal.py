@@ -103,9 +103,11 @@ async def test_it_goes_on_beside_a_busy_store(store: SqliteStore, renewing: Rene
         return waits
 
     renewals = renewing.thread.submit(renew)
-    for _ in range(20):
-        await asyncio.gather(*(store.commit(batches.add_one()) for _ in range(8)))
-    stop.set()
+    try:
+        for _ in range(20):
+            await asyncio.gather(*(store.commit(batches.add_one()) for _ in range(8)))
+    finally:
+        stop.set()
     waits = await asyncio.wrap_future(renewals)
     assert len(waits) > 10
     assert max(waits) < 1
