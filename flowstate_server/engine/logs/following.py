@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from flowstate_server.model.scopes import RequestKey, SessionKey
+from flowstate_server.model.scopes import LogKey, SessionKey
 from flowstate_server.stores.contract.watch import Topic, TopicKind, Watch
 
 T = TypeVar("T")
 
 
-def topic_of(log: RequestKey | SessionKey) -> Topic:
+def topic_of(log: LogKey) -> Topic:
     """What to watch for news of a log."""
     kind = TopicKind.SESSION if isinstance(log, SessionKey) else TopicKind.REQUEST
     return Topic(kind, *log)

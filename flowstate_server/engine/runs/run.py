@@ -49,6 +49,7 @@ class Ending:
     told: Terminal
     output: bytes | None = None
     failure: Failure | None = None
+    reason: str = ""
 
 
 @frozen
@@ -194,8 +195,8 @@ class Run:
         if stop.status is RequestStatus.FAILED:
             return self._failed(Failure(ACTION_TIMEOUT, "the action took too long", retryable=False))
         if stop.status is RequestStatus.ABORTED:
-            return Ending(stop.status, RequestAborted(stop.reason))
-        return Ending(stop.status, RequestInterrupted(stop.reason))
+            return Ending(stop.status, RequestAborted(stop.reason), reason=stop.reason)
+        return Ending(stop.status, RequestInterrupted(stop.reason), reason=stop.reason)
 
     async def _finish_broken(self, error: Exception) -> None:
         """The end could not be stored as it was: the request still must not stay in progress."""
@@ -225,6 +226,7 @@ class Run:
             scopes=self.record.scopes,
             output=ending.output,
             failure=ending.failure,
+            reason=ending.reason,
         )
         writes = (self._recorder.appended(held), finish) if held else (finish,)
         while True:
@@ -233,7 +235,13 @@ class Run:
             except UnclearCommitError:
                 continue  # if it was done after all, the next attempt is refused
             head = result.results[-1].head or self.head
-            self.record = replace(self.record, head=head, output=ending.output, failure=ending.failure)
+            self.record = replace(
+                self.record,
+                head=head,
+                output=ending.output,
+                failure=ending.failure,
+                reason=ending.reason,
+            )
             return
 
 

@@ -12,6 +12,7 @@ from flowstate_server.model.events import Event, EventRecord, EventType
 from flowstate_server.model.ids import new_log_id
 from flowstate_server.model.items import Audience, Item, ItemKind
 from flowstate_server.model.json_values import JsonObject, encode_json
+from flowstate_server.model.payloads import Custom
 from flowstate_server.model.records import RequestHead, RequestRecord, RequestStatus, StateRecord
 from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey, session_scope, user_scope
 from flowstate_server.stores.contract.tables import Table
@@ -163,8 +164,7 @@ def number(record: StateRecord, field: str = "n") -> int:
 
 def note(text: str = "", *, transient: bool = False) -> Event:
     """An event whose payload tells it from others."""
-    payload = encode_json({"name": "note", "data": text})
-    return Event(EventType.CUSTOM, payload, FOR_CLIENTS, transient=transient)
+    return Event(EventType.CUSTOM, Custom("note", text).encode(), FOR_CLIENTS, transient=transient)
 
 
 def item_done(item_id: str, index: int = 0, content: bytes = b'{"parts":[]}') -> Event:

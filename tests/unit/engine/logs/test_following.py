@@ -8,19 +8,42 @@ from collections.abc import Iterator
 import pytest
 
 from flowstate_server.engine.logs.following import Following, topic_of
-from flowstate_server.model.scopes import RequestKey, SessionKey
+from flowstate_server.model.clock import SECOND
+from flowstate_server.model.events import Event, EventType
+from flowstate_server.model.items import FOR_CLIENTS
+from flowstate_server.model.payloads import Custom
+from flowstate_server.model.scopes import LogKey, RequestKey, SessionKey
+from flowstate_server.stores.contract.reads import EventPage
 from flowstate_server.stores.contract.watch import TopicKind, Watch, WatchHub
+from flowstate_server.stores.contract.writes import AppendEvents, CreateRequest, CreateSession, RenewLease
+from flowstate_server.stores.memory import MemoryStore
 from flowstate_server.testing.waiting import soon
 
 REQUEST = RequestKey("acme", "r")
 SESSION = SessionKey("acme", "s")
 LOGS = (REQUEST, SESSION)
 
+CREATED = CreateSession(key=SESSION, log_id="log", flow_kind="chat", user_id="ada")
+REQUESTED = CreateRequest(
+    key=REQUEST,
+    session=SESSION,
+    log_id="request-log",
+    user_id="ada",
+    org_id="",
+    fingerprint="",
+    process="process",
+    flow_kind="chat",
+    action="say",
+    scopes=(),
+    input=b"null",
+)
+NOTE = Event(EventType.CUSTOM, Custom("note", None).encode(), FOR_CLIENTS)
+
 
 class Numbers:
     """What is kept: a number that a writer counts up and tells of; a reading gives at most ``step`` more."""
 
-    def __init__(self, watch: Watch, hub: WatchHub, log: RequestKey | SessionKey) -> None:
+    def __init__(self, watch: Watch, hub: WatchHub, log: LogKey) -> None:
         self.newest = 0
         self.position = 0
         self.step = 1_000
@@ -113,3 +136,29 @@ async def test_a_reading_that_breaks_is_repeated_at_once() -> None:
         with pytest.raises(ValueError, match="broken"):
             await following.next()
         assert await soon(following.next()) == 2
+
+
+@pytest.mark.parametrize("log", LOGS, ids=lambda log: type(log).__name__)
+async def test_a_log_of_a_store_is_followed_whose_ever_it_is(log: LogKey) -> None:
+    store = MemoryStore()
+    await store.open()
+    await store.commit((RenewLease("process", 60 * SECOND, start=True), CREATED, REQUESTED))
+    position = 0
+
+    async def read() -> EventPage:
+        page = await store.read_events(log, after=position, limit=2, max_bytes=1_000)
+        assert page is not None
+        return page
+
+    seen = []
+    with store.watch((topic_of(log),)) as watch:
+        following = Following(watch, read, more=lambda page: page.end < page.head.sequence)
+        for count in (1, 3, 5):
+            await store.commit((AppendEvents(SESSION, (NOTE,) * count, REQUEST),))
+            newest = position + count
+            while position < newest:
+                page = await soon(following.next())
+                position = page.end
+                seen += [record.event for record in page.events]
+    assert seen == [NOTE] * 9
+    await store.close()
