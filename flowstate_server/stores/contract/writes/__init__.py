@@ -6,6 +6,15 @@ A :data:`Batch` is a tuple of writes that a store commits all of or none of. Wha
 """
 
 from flowstate_server.stores.contract.writes.batches import Batch, CommitResult, Write, WriteResult
+from flowstate_server.stores.contract.writes.blobs import (
+    BeginBlob,
+    BlobUnavailable,
+    CompleteBlob,
+    DoomBlob,
+    ForgetBlob,
+    ReleaseBlob,
+    RequireBlob,
+)
 from flowstate_server.stores.contract.writes.copies import ImportInterrupted, ImportRecords
 from flowstate_server.stores.contract.writes.documents import DeleteDocument, PutDocument
 from flowstate_server.stores.contract.writes.leases import FenceProcess, RenewLease
@@ -38,25 +47,32 @@ __all__ = [
     "AppendEvents",
     "AtVersion",
     "Batch",
+    "BeginBlob",
+    "BlobUnavailable",
     "Change",
     "ChangeState",
     "Changed",
     "CommitResult",
+    "CompleteBlob",
     "CreateRequest",
     "CreateSession",
     "DeleteDocument",
     "DeleteState",
+    "DoomBlob",
     "Exists",
     "FenceProcess",
     "FinishRequest",
+    "ForgetBlob",
     "ImportInterrupted",
     "ImportRecords",
     "NoChange",
     "Precondition",
     "PutDocument",
     "PutIdempotencyKey",
+    "ReleaseBlob",
     "RenewLease",
     "RequestCancel",
+    "RequireBlob",
     "RequireRun",
     "RequireSession",
     "SessionChanged",
