@@ -68,9 +68,10 @@ def engine_settings(settings: Settings) -> EngineSettings:
 def create_flowstate(*, flows: Iterable[Flow], stores: Mapping[str, StoreProfile] | None = None) -> FlowState:
     """An application of ``flows``.
 
-    ``stores`` maps the names of profiles to stores, or to stores by slot: ``primary`` is required; ``blobs``, ``queue``
-    and ``scheduler`` are reserved, taken and not used yet. A server serves the profile ``default`` unless it is told
-    another one. Without ``stores`` state lives in memory and ends with the process.
+    ``stores`` maps the names of profiles to stores, or to stores by slot: ``primary`` is required; ``blobs`` takes what
+    keeps large content where the primary is not to; ``queue`` and ``scheduler`` are reserved, taken and not used yet. A
+    server serves the profile ``default`` unless it is told another one. Without ``stores`` state lives in memory and
+    ends with the process.
 
     Raises:
         CrossFlowSchemaConflictError: two flows share a user or org record and declare it differently.

@@ -80,7 +80,8 @@ class Blobs:
             raise MessageTooLargeError(what="the content", size=size, limit=MAX_BLOB_BYTES)
         starts = range(0, len(data), PIECE_BYTES)
         if len(keys) + len(starts) > MAX_PIECES:
-            raise _refused("data", "too_many_pieces", f"the content comes in over {MAX_PIECES} pieces")
+            problem = Violation("data", "too_many_pieces", f"the content comes in over {MAX_PIECES} pieces")
+            raise ValidationFailedError((problem,))
         for start in starts:
             await self._pieces.put(PieceKey(key.id, position + start), data[start : start + PIECE_BYTES])
         return size
@@ -100,19 +101,17 @@ class Blobs:
             ValidationFailedError: the content has another size or checksum.
         """
         head = await self._usable(key)
-        found = (head.size, head.sha256)
-        if head.status is BlobStatus.UPLOADING:
-            found = await self._measured(key)
-        problem = None
-        if found[0] != size:
-            problem = _refused("position", "size", "the content has another size")
-        elif sha256 and found[1] != sha256:
-            problem = _refused("content_sha256", "checksum", "the content has another checksum")
-        if problem is not None:
-            if head.status is BlobStatus.UPLOADING:
-                await self._store.commit((DoomBlob(key, due=head.due_time, grace=self._times.doomed),))
-            raise problem
-        return CompleteBlob(key, *found)
+        under_way = head.status is BlobStatus.UPLOADING
+        complete = await self._measured(key) if under_way else CompleteBlob(key, head.size, head.sha256)
+        if complete is None or complete.size != size:
+            problem = Violation("position", "size", "the content has another size")
+        elif sha256 and complete.sha256 != sha256:
+            problem = Violation("content_sha256", "checksum", "the content has another checksum")
+        else:
+            return complete
+        if under_way:
+            await self._store.commit((DoomBlob(key, due=head.due_time, grace=self._times.doomed),))
+        raise ValidationFailedError((problem,))
 
     async def open(self, key: BlobKey) -> BlobHead:
         """The head of a complete blob, for :meth:`read`; raises ``BlobUnavailable`` for any other."""
@@ -172,17 +171,14 @@ class Blobs:
         last = await self._pieces.read(keys[-1])
         return keys[-1].number + len(last or b"")
 
-    async def _measured(self, key: BlobKey) -> tuple[int, str]:
-        """Size and checksum of what was received without a gap."""
+    async def _measured(self, key: BlobKey) -> CompleteBlob | None:
+        """What was received; ``None`` if its pieces do not follow one another, as those of uploads that were cut in
+        several ways at once."""
         size, digest = 0, hashlib.sha256()
         for piece_key in await self._keys(key):
             piece = await self._pieces.read(piece_key)
             if piece is None or piece_key.number != size:
-                break
+                return None
             await asyncio.to_thread(digest.update, piece)  # a millisecond in which the loop would stand still
             size += len(piece)
-        return size, digest.hexdigest()
-
-
-def _refused(path: str, rule: str, message: str) -> ValidationFailedError:
-    return ValidationFailedError((Violation(path, rule, message),))
+        return CompleteBlob(key, size, digest.hexdigest())

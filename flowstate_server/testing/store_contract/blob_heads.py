@@ -74,8 +74,8 @@ async def check_a_doomed_blob_is_forgotten_and_nothing_else(harness: StoreHarnes
         assert not (await store.commit((no_change,))).results[0].changed
     await store.commit((ForgetBlob(key),))
     assert await head(store, key) is None
-    for no_change in (ForgetBlob(key), DoomBlob(key), ReleaseBlob(key)):
-        assert not (await store.commit((no_change,))).results[0].changed
+    for forgotten in (ForgetBlob(key), DoomBlob(key), ReleaseBlob(key)):
+        assert not (await store.commit((forgotten,))).results[0].changed
 
 
 async def check_a_commit_that_refers_to_no_usable_blob_is_refused(harness: StoreHarness) -> None:

@@ -9,10 +9,11 @@ from flowstate_server.errors import StoreUnavailableError, ValidationFailedError
 from flowstate_server.model.blobs import HEADS, BlobKey, BlobStatus
 from flowstate_server.model.documents import STORE_OWNER, DocumentRange
 from flowstate_server.stores.blobs import Blobs, BlobTimes
-from flowstate_server.stores.contract.blobs import PIECE_BYTES
+from flowstate_server.stores.contract.blobs import PIECE_BYTES, PieceKey
 from flowstate_server.stores.contract.writes import (
     BlobUnavailable,
     DeleteDocument,
+    DoomBlob,
     PutDocument,
     ReleaseBlob,
     RequireBlob,
@@ -63,6 +64,21 @@ async def check_content_at_a_wrong_position_is_not_kept(harness: StoreHarness) -
     assert await blobs.append(key, 5, b" world") == 11
     digest = hashlib.sha256(b"hello world").hexdigest()
     assert (await blobs.verify(key, size=11, sha256=digest)).sha256 == digest
+
+
+async def check_content_with_a_gap_is_given_up(harness: StoreHarness) -> None:
+    """An upload whose pieces do not follow one another never becomes complete, whatever size it is said to have."""
+    store = await harness.open()
+    blobs = blobs_of(store)
+    gap, overlap = {0: b"hello", 7: b"world"}, {0: b"hello", 3: b"lo"}
+    for size, pieces in ((12, gap), (5, gap), (5, overlap), (7, overlap)):
+        key = await blobs.begin("tenant")
+        for number, piece in pieces.items():
+            await pieces_of(store).put(PieceKey(key.id, number), piece)
+        with refused(ValidationFailedError):
+            await blobs.verify(key, size=size)
+        with refused(BlobUnavailable, key=key):
+            await blobs.verify(key, size=size)
 
 
 async def check_content_that_does_not_fit_is_given_up(harness: StoreHarness) -> None:
@@ -157,6 +173,18 @@ async def check_sweeps_spare_what_is_not_due(harness: StoreHarness) -> None:
     assert await content(blobs, kept) == b"kept"
     assert await content(blobs, released) == b"released"
     assert await blobs.received(under_way) == 9
+
+
+async def check_doomed_pieces_stay_for_their_grace(harness: StoreHarness) -> None:
+    """Pieces of a doomed blob stay for an hour, though a note of an earlier time is still there."""
+    store = await harness.open()
+    key = await upload(store, blobs_of(store, AT_ONCE))
+    before = await blobs_of(store).open(key)
+    await store.commit((DoomBlob(key),))
+    await _sweep_all(store)
+    assert b"".join([piece async for piece in blobs_of(store).read(before)]) == CONTENT
+    assert (await found(store, key)).status is BlobStatus.DOOMED
+    assert len(await notes(store)) == 1
 
 
 async def check_a_reader_ends_what_it_reads(harness: StoreHarness) -> None:
