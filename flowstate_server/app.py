@@ -81,10 +81,10 @@ def create_flowstate(
 ) -> FlowState:
     """An application of ``flows``, made by ``define_flow``, or of programs of other make.
 
-    ``stores`` maps the names of profiles to stores, or to stores by slot: ``primary`` is required; ``blobs``, ``queue``
-    and ``scheduler`` are reserved, taken and not used yet. A server serves the profile ``default`` unless it is told
-    another one. Without ``stores`` state lives in memory and ends with the process. ``observer`` is told what the
-    server does, for metrics and traces.
+    ``stores`` maps the names of profiles to stores, or to stores by slot: ``primary`` is required; ``blobs`` takes what
+    keeps large content where the primary is not to; ``queue`` and ``scheduler`` are reserved, taken and not used yet. A
+    server serves the profile ``default`` unless it is told another one. Without ``stores`` state lives in memory and
+    ends with the process. ``observer`` is told what the server does, for metrics and traces.
 
     Raises:
         CrossFlowSchemaConflictError: two flows share a user or org record and declare it differently.

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
+from flowstate_server.stores.contract.blobs import BlobPieces
 from flowstate_server.stores.store import Store
 
 DEFAULT = "default"
 PRIMARY = "primary"
-RESERVED = frozenset(("blobs", "queue", "scheduler"))
+BLOBS = "blobs"
+RESERVED = frozenset(("queue", "scheduler"))
 """Slots that are taken and not used yet."""
 
-StoreProfile = Store | Mapping[str, Store]
-"""A store, or the stores of a profile by slot. The slot ``primary`` is required; a bare store is taken as it."""
+StoreProfile = Store | Mapping[str, Store | BlobPieces]
+"""A store, or the parts of a profile by slot. The slot ``primary`` is required; a bare store is taken as it. The slot
+``blobs`` takes what keeps pieces of large content (``stores.blobs.BlobFolder``), where the primary store is not to."""
 
 
 def primaries(stores: Mapping[str, StoreProfile]) -> dict[str, Store]:
@@ -30,23 +34,37 @@ def primaries(stores: Mapping[str, StoreProfile]) -> dict[str, Store]:
     return {name: _primary(name, profile) for name, profile in stores.items()}
 
 
+def blobs_of(profile: StoreProfile) -> BlobPieces | None:
+    """What keeps the pieces of blobs in the profile: its slot for them, else its primary store, which must be open."""
+    if isinstance(profile, Store):
+        return profile.pieces
+    if BLOBS in profile:
+        return cast(BlobPieces, profile[BLOBS])
+    return cast(Store, profile[PRIMARY]).pieces
+
+
 def _primary(name: str, profile: StoreProfile) -> Store:
     if isinstance(profile, Store):
         return profile
     if not isinstance(profile, Mapping):
         raise TypeError(f"a store profile is a store or maps slots to stores, {_for_example(profile)}")
-    unknown = sorted(profile.keys() - RESERVED - {PRIMARY})
+    unknown = sorted(profile.keys() - RESERVED - {PRIMARY, BLOBS})
     if unknown:
-        known = ", ".join([PRIMARY, *sorted(RESERVED)])
+        known = ", ".join([PRIMARY, BLOBS, *sorted(RESERVED)])
         raise ValueError(
             f"the store profile {name!r} has unknown slots: {', '.join(unknown)} (there are {known})"
         )
     if PRIMARY not in profile:
         raise ValueError(f"the store profile {name!r} lacks the slot {PRIMARY!r}")
-    for slot, store in profile.items():
-        if not isinstance(store, Store):
-            raise TypeError(f"the slot {slot!r} must be a store, {_for_example(store)}")
-    return profile[PRIMARY]
+    for slot, part in profile.items():
+        if slot == BLOBS and not isinstance(part, BlobPieces):
+            kind = type(part).__name__
+            raise TypeError(
+                f"the slot {BLOBS!r} must keep pieces, as BlobFolder(path), not a value of type {kind}"
+            )
+        if slot != BLOBS and not isinstance(part, Store):
+            raise TypeError(f"the slot {slot!r} must be a store, {_for_example(part)}")
+    return cast(Store, profile[PRIMARY])
 
 
 def _for_example(value: object) -> str:

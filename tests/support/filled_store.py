@@ -18,7 +18,7 @@ from flowstate_server.model.scopes import (
     session_scope,
     user_scope,
 )
-from flowstate_server.stores.contract.blobs import PieceKey
+from flowstate_server.stores.blobs import Blobs
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
     CreateSession,
@@ -27,6 +27,7 @@ from flowstate_server.stores.contract.writes import (
     PutDocument,
     PutIdempotencyKey,
     RenewLease,
+    RequireBlob,
     RequireRun,
     Write,
 )
@@ -56,8 +57,11 @@ async def fill(store: Store, sessions: int, seed: int = 0) -> None:
         await store.commit((put(user_scope(name), VALUES[number % len(VALUES)]),))
         await store.commit((put(org_scope(name, isolated_flow="chat"), {"n": number}),))
     if store.pieces is not None:
-        for piece in range(3):
-            await store.pieces.put(PieceKey("blob_1", piece), bytes([piece]) * 1000)
+        blobs = Blobs(store, store.pieces)
+        blob = await blobs.begin("acme")
+        for start in range(0, 3000, 1000):
+            await blobs.append(blob, start, bytes([start % 7]) * 1000)
+        await store.commit((await blobs.verify(blob, size=3000), RequireBlob(blob)))
     await store.commit((put(user_scope("gone"), {"n": 1}),))
     await store.commit((DeleteState(user_scope("gone")),))
 

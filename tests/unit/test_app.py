@@ -8,7 +8,9 @@ import pytest
 
 from flowstate_server.app import create_flowstate, store_from_url
 from flowstate_server.flows import Context, action, define_flow, handler
+from flowstate_server.profiles import blobs_of
 from flowstate_server.store_urls import redacted
+from flowstate_server.stores.blobs import BlobFolder
 from flowstate_server.stores.memory.store import MemoryStore
 
 
@@ -49,7 +51,7 @@ def test_a_url_is_no_store(stores: Any) -> None:
 
 def test_profiles_have_names_and_reserved_slots() -> None:
     one, other = MemoryStore(), MemoryStore()
-    slots = {"primary": other, "blobs": one, "queue": one, "scheduler": one}
+    slots: dict[str, Any] = {"primary": other, "blobs": BlobFolder("blobs"), "queue": one, "scheduler": one}
     app = create_flowstate(flows=[CHAT], stores={"default": one, "archive": slots})
     assert app.store is app.store_of("default") is one
     assert app.store_of("archive") is other
@@ -66,7 +68,22 @@ def test_profiles_and_slots_that_there_are_not() -> None:
     with pytest.raises(ValueError, match="'default' has unknown slots: replica"):
         create_flowstate(flows=[CHAT], stores={"default": {"primary": store, "replica": store}})
     with pytest.raises(ValueError, match="'archive' lacks the slot 'primary'"):
-        create_flowstate(flows=[CHAT], stores={"default": store, "archive": {"blobs": store}})
+        create_flowstate(flows=[CHAT], stores={"default": store, "archive": {"queue": store}})
+    with pytest.raises(
+        TypeError, match=r"slot 'blobs' must keep pieces, as BlobFolder\(path\), not .* MemoryStore"
+    ):
+        create_flowstate(flows=[CHAT], stores={"default": {"primary": store, "blobs": store}})
+    pieces: Any = BlobFolder("blobs")
+    with pytest.raises(TypeError, match="the slot 'queue' must be a store, not a value of type BlobFolder"):
+        create_flowstate(flows=[CHAT], stores={"default": {"primary": store, "queue": pieces}})
+
+
+async def test_blobs_are_kept_in_their_slot_else_in_the_primary_store() -> None:
+    store, folder = MemoryStore(), BlobFolder("blobs")
+    await store.open()
+    assert blobs_of({"primary": store, "blobs": folder}) is folder
+    assert blobs_of({"primary": store}) is blobs_of(store) is store.pieces
+    await store.close()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Large content: bytes in pieces, kept apart from records.
 
 A blob is written once, piece by piece, and never changed. Pieces take no part in commits; what a blob is for is told by
-its head, a document, which does (``stores/commit/blob_writes.py`` has the protocol). So a slot for blobs needs neither
+its head, a document, which does (``stores/blobs/README.md`` draws the protocol). So a slot for blobs needs neither
 transactions nor a clock, only durable pieces.
 """
 
@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 PIECE_BYTES = 1024 * 1024
-"""Bytes of each piece of a blob but its last, which has the rest."""
+"""Most bytes of a piece."""
 
 
 class PieceKey(NamedTuple):
-    """``number`` counts from 0. A blob's id is ours: lower-case letters, digits and ``_``, at most 64 of them."""
+    """``number`` is that of the byte with which the piece begins, from 0. A blob's id is ours: lower-case letters,
+    digits and ``_``, at most 64 of them."""
 
     blob: str
     number: int
@@ -27,7 +28,8 @@ class BlobPieces(ABC):
 
     @abstractmethod
     async def put(self, key: PieceKey, piece: bytes) -> None:
-        """Keep a piece durably. The same piece again is no change: uploads are resumed, on any server."""
+        """Keep a piece durably. One that is there already stays as it is, whatever comes: uploads are repeated, on any
+        server, and a call that was given up may still arrive."""
 
     @abstractmethod
     async def read(self, key: PieceKey) -> bytes | None:
@@ -39,4 +41,4 @@ class BlobPieces(ABC):
 
     @abstractmethod
     async def list(self, *, after: PieceKey | None, limit: int) -> Sequence[PieceKey]:
-        """Keys of all pieces in order, from beyond ``after``; for copies, and to find what no head knows."""
+        """Keys of all pieces in order, from beyond ``after``, whose number may be -1: from a blob's first piece on."""

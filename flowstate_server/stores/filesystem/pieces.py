@@ -36,6 +36,8 @@ class FolderPieces(BlobPieces):
 
     def _put(self, path: Path, piece: bytes) -> None:
         self._make_folders(path.parent)
+        if path.exists():
+            return
         temporary = path.with_name(path.name + TEMPORARY)
         self._files.write(temporary, piece)
         self._files.sync(temporary)

@@ -114,7 +114,7 @@ class _Pieces(BlobPieces):
         self._pieces: dict[PieceKey, bytes] = {}
 
     async def put(self, key: PieceKey, piece: bytes) -> None:
-        self._pieces[key] = bytes(piece)
+        self._pieces.setdefault(key, bytes(piece))
 
     async def read(self, key: PieceKey) -> bytes | None:
         return self._pieces.get(key)

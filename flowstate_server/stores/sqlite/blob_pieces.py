@@ -9,7 +9,7 @@ from flowstate_server.stores.contract.blobs import BlobPieces, PieceKey
 from flowstate_server.stores.sqlite.reader import Reader
 from flowstate_server.stores.sqlite.writer import Writer
 
-PUT = "INSERT OR REPLACE INTO blob_pieces (blob, number, piece) VALUES (?, ?, ?)"
+PUT = "INSERT OR IGNORE INTO blob_pieces (blob, number, piece) VALUES (?, ?, ?)"
 READ = "SELECT piece FROM blob_pieces WHERE blob = ? AND number = ?"
 DELETE = "DELETE FROM blob_pieces WHERE rowid IN (SELECT rowid FROM blob_pieces WHERE blob = ? LIMIT ?)"
 LIST = "SELECT blob, number FROM blob_pieces WHERE (blob, number) > (?, ?) ORDER BY blob, number LIMIT ?"

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from flowstate_server.model.blobs import BlobHead
 from flowstate_server.model.documents import Document, OwnerKind
 from flowstate_server.model.events import EventRecord, EventType
 from flowstate_server.model.json_values import decode_json
@@ -19,6 +20,7 @@ from flowstate_server.model.records import (
     TurnRecord,
 )
 from flowstate_server.model.scopes import RequestKey, ScopeKind, SessionKey
+from flowstate_server.stores.contract.blobs import BlobPieces
 from flowstate_server.stores.contract.pages import DamagedRecord
 from flowstate_server.stores.contract.tables import (
     DOCUMENTS,
@@ -32,6 +34,7 @@ from flowstate_server.stores.contract.tables import (
     Table,
 )
 from flowstate_server.stores.store import Store
+from flowstate_server.stores.transfer.blobs import blob_problems, complete_blobs
 from flowstate_server.stores.transfer.comparison import exports_of
 from flowstate_server.stores.transfer.naming import named
 from flowstate_server.stores.transfer.pages import rows
@@ -39,12 +42,13 @@ from flowstate_server.stores.transfer.pages import rows
 UNREADABLE = "what is stored can't be understood"
 
 
-async def check_store(store: Store) -> AsyncIterator[str]:
+async def check_store(store: Store, *, blobs: BlobPieces | None = None) -> AsyncIterator[str]:
     """What is wrong with the store, one line each, by kind and key, never by value. None: its records fit each other.
 
     Looked at: that records can be understood, the order of every log, its end and its head, requests and the sessions
-    and processes they name, turns, and that states and documents are JSON, with versions. One damaged record may cause
-    more than one line: what it would have to fit is found alone.
+    and processes they name, turns, that states and documents are JSON, with versions, and the content of blobs: in the
+    slot for them, if given, else in the store itself. One damaged record may cause more than one line: what it would
+    have to fit is found alone.
 
     Raises:
         TypeError: the store does not export.
@@ -72,6 +76,8 @@ async def check_store(store: Store) -> AsyncIterator[str]:
         yield f"{named(damage.key)}: {UNREADABLE}"
     for key in check.logs:
         yield f"{named(key)}: has events but no record"
+    async for problem in blob_problems(blobs or store.pieces, check.blobs):
+        yield problem
 
 
 @dataclass(slots=True)
@@ -92,6 +98,7 @@ class _Check:
     logs: dict[RequestKey, _Log] = field(default_factory=dict)
     completed: set[RequestKey] = field(default_factory=set)
     newest: dict[SessionKey, int] = field(default_factory=dict)
+    blobs: list[BlobHead] = field(default_factory=list)
 
     def process(self, record: ProcessRecord) -> Iterator[str]:
         self.processes.add(record.process)
@@ -186,6 +193,7 @@ class _Check:
             yield f"{named(document.key)}: it has no version"
         if document.present and not _is_json(document.text):
             yield f"{named(document.key)}: it is no JSON"
+        self.blobs += complete_blobs((document,))
         owner = document.key.owner
         if owner.kind is OwnerKind.SESSION and SessionKey(owner.tenant, owner.id) not in self.sessions:
             yield f"{named(document.key)}: its session is missing"

@@ -9,6 +9,7 @@ from typing import Any
 from flowstate_server.model.json_values import canonical_json
 from flowstate_server.model.records import RequestRecord, SessionRecord
 from flowstate_server.stores.contract.backend import Exports
+from flowstate_server.stores.contract.blobs import BlobPieces
 from flowstate_server.stores.contract.tables import EXPORTED, PROCESSES, Table
 from flowstate_server.stores.store import Store
 from flowstate_server.stores.transfer.blobs import blob_differences
@@ -16,10 +17,13 @@ from flowstate_server.stores.transfer.naming import named
 from flowstate_server.stores.transfer.pages import rows, side_by_side
 
 
-async def differences(one: Store, other: Store) -> AsyncIterator[str]:
+async def differences(
+    one: Store, other: Store, *, one_blobs: BlobPieces | None = None, other_blobs: BlobPieces | None = None
+) -> AsyncIterator[str]:
     """What ``other`` keeps otherwise than ``one``, named by kind and key, never by value. Nothing: they are equal.
 
-    Server processes that ``other`` has beside those of ``one`` count as none: what they ran would be different itself.
+    Blobs are looked for in the slots for them, if given, else in the stores themselves. Server processes that ``other``
+    has beside those of ``one`` count as none: what they ran would be different itself.
 
     Raises:
         TypeError: one of the stores does not export.
@@ -32,7 +36,7 @@ async def differences(one: Store, other: Store) -> AsyncIterator[str]:
                 continue
             if mine is None or its is None or not _same(mine, its):
                 yield _name(table, mine, its)
-    async for difference in blob_differences(one.pieces, other.pieces):
+    async for difference in blob_differences(one_blobs or one.pieces, other_blobs or other.pieces):
         yield difference
 
 

@@ -13,7 +13,7 @@ from flowstate_server.model.documents import STORE_OWNER, Document, DocumentKey,
 from flowstate_server.model.json_values import Json, decode_json, encode_json
 from flowstate_server.model.records import RequestRecord, RequestStatus
 from flowstate_server.stores.contract.backend import Exports
-from flowstate_server.stores.contract.blobs import PieceKey
+from flowstate_server.stores.contract.blobs import BlobPieces, PieceKey
 from flowstate_server.stores.contract.pages import DamagedRecord
 from flowstate_server.stores.contract.tables import (
     DOCUMENTS,
@@ -28,7 +28,7 @@ from flowstate_server.stores.contract.tables import (
 )
 from flowstate_server.stores.contract.writes import ImportInterrupted, ImportRecords
 from flowstate_server.stores.store import Store
-from flowstate_server.stores.transfer.blobs import piece_pages
+from flowstate_server.stores.transfer.blobs import ELSEWHERE, kept_elsewhere, piece_pages
 from flowstate_server.stores.transfer.naming import named
 from flowstate_server.stores.transfer.pages import BYTES, COPY_PLACE, pages
 from flowstate_server.stores.transfer.places import decode_place, encode_place
@@ -62,22 +62,32 @@ def silently(copied: Copied) -> None:
 
 
 async def copy_store(
-    source: Store, target: Store, *, name: str, report: Callable[[Copied], None] = silently
+    source: Store,
+    target: Store,
+    *,
+    name: str,
+    report: Callable[[Copied], None] = silently,
+    source_blobs: BlobPieces | None = None,
+    target_blobs: BlobPieces | None = None,
 ) -> Copied:
     """Copy everything of ``source`` into ``target``; both are open, and nobody serves either.
 
     A copy that was interrupted goes on where it was when it is called again with the same ``name``, which stands for
-    the source. ``report`` is called after each batch.
+    the source. ``report`` is called after each batch. ``source_blobs`` and ``target_blobs`` are the slots for blobs of
+    the two profiles, where they have one; else blobs are in the stores themselves.
 
     Raises:
         CopyRefused: the target has something else in it or a server uses it, another copy runs, the source is itself
-            half a copy, a record of it can't be understood, or the stores can't do it.
+            half a copy, a record of it can't be understood, a blob of it is in a slot that is not given, or the stores
+            can't do it.
     """
     if source.exports is None:
         raise CopyRefused("the source does not export what it keeps")
     if target.exports is None:
         raise CopyRefused("the target can't tell whether it is empty: it does not export")
     copy = _Copy(source, source.exports, target, target.exports, name, report)
+    copy.source_blobs = source_blobs or source.pieces
+    copy.target_blobs = target_blobs or target.pieces
     await copy.begin()
     await copy.run()
     return copy.copied
@@ -124,6 +134,8 @@ class _Copy:
         self._after: Json = None
         self._expire_time: Micros = 0
         self.copied = Copied()
+        self.source_blobs: BlobPieces | None = None
+        self.target_blobs: BlobPieces | None = None
 
     async def begin(self) -> None:
         """Find how far an earlier copy has come, else make sure that the target is empty."""
@@ -167,14 +179,21 @@ class _Copy:
     async def _copy_table(self, stage: _Stage) -> None:
         after = decode_place(stage.table, self._after)
         async for page in pages(self._exports, stage.table, after):
+            if stage.table is DOCUMENTS:
+                await self._refuse_blobs_elsewhere(page)
             if stage.counted:
                 self.copied.add(stage.table.name, len(page))
             self._after = encode_place(stage.table.key_of(page[-1]))
             await self._commit(stage.table, [stage.record_of(record) for record in page])
             self._report(self.copied)
 
+    async def _refuse_blobs_elsewhere(self, documents: Sequence[Document]) -> None:
+        head = await kept_elsewhere(self.source_blobs, documents)
+        if head is not None:
+            raise CopyRefused(f"the content of blob {head.key.id} in the source {ELSEWHERE}")
+
     async def _copy_blobs(self) -> None:
-        ours, theirs = self._source.pieces, self._target.pieces
+        ours, theirs = self.source_blobs, self.target_blobs
         after = None if self._after is None else PieceKey(*cast("tuple[str, int]", self._after))
         async for page in piece_pages(ours, after):
             if ours is None or theirs is None:

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from flowstate_server.stores.memory import MemoryStore
 from flowstate_server.stores.store import Store
-from flowstate_server.testing.store_contract import copies, exports, pieces, renewal
+from flowstate_server.testing.store_contract import blobs, copies, exports, pieces, renewal
 from flowstate_server.testing.store_contract.catalogue import Check, all_checks
 from flowstate_server.testing.store_contract.harness import NotProvided, StoreHarness
 
@@ -78,6 +78,7 @@ _NEEDED = {
     exports.__name__: Capability.EXPORTS,
     copies.__name__: Capability.EXPORTS,
     pieces.__name__: Capability.BLOBS,
+    blobs.__name__: Capability.BLOBS,
     renewal.__name__: Capability.RENEWAL,
 }
 

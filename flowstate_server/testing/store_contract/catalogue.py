@@ -7,6 +7,8 @@ from types import ModuleType
 
 from flowstate_server.testing.store_contract import (
     aliasing,
+    blob_heads,
+    blobs,
     cancellation,
     copies,
     documents,
@@ -70,6 +72,8 @@ _SUBJECTS: tuple[ModuleType, ...] = (
     exports,
     copies,
     pieces,
+    blob_heads,
+    blobs,
 )
 
 

@@ -19,6 +19,7 @@ from flowstate_server.model.records import (
 from flowstate_server.model.scopes import (
     user_scope,
 )
+from flowstate_server.stores.blobs import Blobs
 from flowstate_server.stores.contract.tables import DOCUMENTS, SESSION_HEADS, STATES
 from flowstate_server.stores.contract.writes import (
     ImportInterrupted,
@@ -27,7 +28,8 @@ from flowstate_server.stores.contract.writes import (
 )
 from flowstate_server.stores.memory import MemoryStore
 from flowstate_server.stores.store import Store
-from flowstate_server.stores.transfer import check_store, copy_store, differences
+from flowstate_server.stores.transfer import CopyRefused, check_store, copy_store, differences
+from flowstate_server.testing.store_contract.blobs import CONTENT, blobs_of, content, upload
 from flowstate_server.testing.store_contract.builders import (
     increment,
     new_request,
@@ -92,6 +94,30 @@ async def check_copied_store_goes_on(harness: StoreHarness) -> None:
     while gone := await store.sweep_transient_events(retention=0, limit=1000):
         swept += gone
     assert swept == len(NAMES) + 1
+
+
+async def check_copy_carries_blobs_between_slots(harness: StoreHarness) -> None:
+    """A copy carries blobs from the slot that they are in, and is refused if it is not told of that."""
+    source, target, elsewhere = await harness.open(), MemoryStore(), MemoryStore()
+    exports_of(source)
+    for store in (target, elsewhere):
+        await store.open()
+    slot = elsewhere.pieces
+    assert slot is not None
+    blobs = Blobs(source, slot)
+    key = await upload(source, blobs)
+    await blobs.append(await blobs.begin("tenant"), 0, b"under way")
+    with refused(CopyRefused):
+        await copy_store(source, target, name="source")
+    await copy_store(source, target, name="source", source_blobs=slot)
+    assert await content(blobs_of(target), key) == CONTENT
+    assert [line async for line in differences(source, target, one_blobs=slot)] == []
+    assert [line async for line in check_store(target)] == []
+    await slot.delete(key.id, limit=1)
+    found = [line async for line in differences(source, target, one_blobs=slot)]
+    assert found == [f"piece 0 of blob {key.id} is missing in the first"]
+    for store in (target, elsewhere):
+        await store.close()
 
 
 async def check_import_goes_on_where_it_was_or_not_at_all(harness: StoreHarness) -> None:

@@ -43,15 +43,33 @@ async def check_pieces_may_be_put_again(harness: StoreHarness) -> None:
     assert list(await pieces.list(after=None, limit=10)) == [key]
 
 
+async def check_a_piece_that_is_there_stays(harness: StoreHarness) -> None:
+    """Whatever comes later under the key of a piece, the piece stays as it is."""
+    pieces = pieces_of(await harness.open())
+    key = PieceKey("blob_1", 0)
+    await pieces.put(key, b"first")
+    for other in (b"", b"a longer one", b"FIRST"):
+        await pieces.put(key, other)
+    assert await pieces.read(key) == b"first"
+    await asyncio.gather(*(pieces.put(PieceKey("blob_2", 0), bytes((number,))) for number in range(5)))
+    kept = await pieces.read(PieceKey("blob_2", 0))
+    assert kept in {bytes((number,)) for number in range(5)}
+    await pieces.put(PieceKey("blob_2", 0), b"late")
+    assert await pieces.read(PieceKey("blob_2", 0)) == kept
+
+
 async def check_pieces_are_listed_in_order(harness: StoreHarness) -> None:
     """Keys of all pieces are listed by blob and number, in pages that can be gone on with anywhere."""
     pieces = pieces_of(await harness.open())
-    keys = [PieceKey(blob, number) for blob in ("a", "a_", "b", "b1") for number in (0, 1, 2, 10, 11)]
+    keys = [
+        PieceKey(blob, number) for blob in ("a", "a_", "b", "b1") for number in (0, 1, 2, 10, PIECE_BYTES)
+    ]
     for key in reversed(keys):
         await pieces.put(key, b"x")
     assert list(await pieces.list(after=None, limit=100)) == keys
     for position, key in enumerate(keys):
         assert list(await pieces.list(after=key, limit=3)) == keys[position + 1 : position + 4]
+    assert list(await pieces.list(after=PieceKey("b", -1), limit=5)) == keys[10:15]
 
 
 async def check_pieces_are_deleted_in_batches(harness: StoreHarness) -> None:

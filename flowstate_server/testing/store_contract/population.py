@@ -17,6 +17,7 @@ from flowstate_server.model.scopes import (
     session_scope,
     user_scope,
 )
+from flowstate_server.stores.blobs import Blobs
 from flowstate_server.stores.contract.backend import Exports
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
@@ -28,6 +29,7 @@ from flowstate_server.stores.contract.writes import (
     UpdateSession,
 )
 from flowstate_server.stores.store import Store
+from flowstate_server.testing.store_contract.blobs import upload
 from flowstate_server.testing.store_contract.builders import (
     ENDS,
     Scene,
@@ -54,7 +56,7 @@ def exports_of(store: Store) -> Exports:
 
 
 async def populated(store: Store) -> list[Scene]:
-    """Running and ended requests, tombstones, metadata, items, documents and keys, over several tenants."""
+    """Running and ended requests, tombstones, metadata, items, documents, keys and a blob, over several tenants."""
     scenes = []
     for number, name in enumerate(NAMES):
         scene = await open_scene(store, name, f"running {name}", tenant="" if number % 2 else name)
@@ -74,6 +76,8 @@ async def populated(store: Store) -> list[Scene]:
         await _end(ended, failed=bool(number % 3))
     await store.commit((RequestCancel(scenes[0].request, "why"),))
     await store.commit((put(GONE, {"a": 1}), put(GONE, {"a": 2}), DeleteState(GONE)))
+    if store.pieces is not None:
+        await upload(store, Blobs(store, store.pieces))
     return scenes
 
 

@@ -66,6 +66,10 @@ class _DyingDriver:
     def lastrowid(self) -> int | None:
         return self._cursor.lastrowid
 
+    @property
+    def rowcount(self) -> int:
+        return self._cursor.rowcount
+
     def rollback(self) -> None:
         self._connection.rollback()
 

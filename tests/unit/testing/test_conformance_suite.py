@@ -91,7 +91,7 @@ async def test_table_has_a_row_a_subject_and_the_reasons(needs: Needs) -> None:
     assert table[0] == "| what is proved | one | other |"
     assert len(table) == 2 + len({check.__module__ for check in needs})
     [copies] = [row for row in table if row.startswith("| Copies:")]
-    assert copies.endswith("| all 6 | 0 of 6: it exports nothing |")
+    assert copies.endswith("| all 7 | 0 of 7: it exports nothing |")
     [races] = [row for row in table if row.startswith("| Concurrent writers:")]
     assert races.endswith("| all 10 | all 10 |")
 

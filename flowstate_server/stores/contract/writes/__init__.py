@@ -6,6 +6,15 @@ A :data:`Batch` is a tuple of writes that a store commits all of or none of. Wha
 """
 
 from flowstate_server.stores.contract.writes.batches import Batch, CommitResult, Write, WriteResult
+from flowstate_server.stores.contract.writes.blobs import (
+    BeginBlob,
+    BlobUnavailable,
+    CompleteBlob,
+    DoomBlob,
+    ForgetBlob,
+    ReleaseBlob,
+    RequireBlob,
+)
 from flowstate_server.stores.contract.writes.copies import ImportInterrupted, ImportRecords
 from flowstate_server.stores.contract.writes.documents import DeleteDocument, PutDocument
 from flowstate_server.stores.contract.writes.journal import AppendJournal
@@ -40,25 +49,32 @@ __all__ = [
     "AppendJournal",
     "AtVersion",
     "Batch",
+    "BeginBlob",
+    "BlobUnavailable",
     "Change",
     "ChangeState",
     "Changed",
     "CommitResult",
+    "CompleteBlob",
     "CreateRequest",
     "CreateSession",
     "DeleteDocument",
     "DeleteState",
+    "DoomBlob",
     "Exists",
     "FenceProcess",
     "FinishRequest",
+    "ForgetBlob",
     "ImportInterrupted",
     "ImportRecords",
     "NoChange",
     "Precondition",
     "PutDocument",
     "PutIdempotencyKey",
+    "ReleaseBlob",
     "RenewLease",
     "RequestCancel",
+    "RequireBlob",
     "RequireRun",
     "RequireSession",
     "SessionChanged",

@@ -1,0 +1,184 @@
+"""Uploads, reads and the sweep of blobs, on any server that shares the store and its slot for blobs."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from itertools import pairwise, takewhile
+
+from flowstate_server.errors import MessageTooLargeError, ValidationFailedError, Violation
+from flowstate_server.model.blobs import (
+    MAX_BLOB_BYTES,
+    BlobHead,
+    BlobKey,
+    BlobStatus,
+    head_key,
+    head_of,
+)
+from flowstate_server.model.clock import Micros
+from flowstate_server.model.frozen import frozen
+from flowstate_server.model.identity import Tenant
+from flowstate_server.model.ids import new_id
+from flowstate_server.stores.blobs.sweep import sweep
+from flowstate_server.stores.contract.blobs import PIECE_BYTES, BlobPieces, PieceKey
+from flowstate_server.stores.contract.pages import DamagedRecord, understood_one
+from flowstate_server.stores.contract.writes import BeginBlob, BlobUnavailable, CompleteBlob, DoomBlob
+from flowstate_server.stores.contract.writes.blobs import HOUR
+from flowstate_server.stores.store import Store
+
+MAX_PIECES = 1024
+"""Pieces of a blob, so that its keys are one small read: at least 64 KiB each if it is as large as it may be."""
+
+
+@frozen
+class BlobTimes:
+    """How long an upload may take, and how long doomed pieces stay for those who saw the blob before."""
+
+    upload: Micros = 24 * HOUR
+    doomed: Micros = HOUR
+
+
+class Blobs:
+    """Keeps nothing of its own between two calls but what it was made of, so any server may do the next step.
+
+    Neither do its calls hold more than a piece of content each. ``StoreUnavailableError`` may come from all of them,
+    and any may be repeated then. ``pieces`` is the profile's slot for blobs, else that of the store itself.
+    """
+
+    def __init__(self, store: Store, pieces: BlobPieces, times: BlobTimes | None = None) -> None:
+        self._store = store
+        self._pieces = pieces
+        self._times = times or BlobTimes()
+
+    async def begin(self, tenant: Tenant) -> BlobKey:
+        """Begin an upload."""
+        key = BlobKey(tenant, new_id("blob_"))
+        await self._store.commit((BeginBlob(key, lifetime=self._times.upload),))
+        return key
+
+    async def append(self, key: BlobKey, position: int, data: bytes) -> int:
+        """Add content that begins at byte ``position``, and answer how many bytes are received now.
+
+        Content that begins elsewhere than where the received ends is not kept: the answer says where to go on, after a
+        repeat as well. What is complete is received as a whole.
+
+        Raises:
+            BlobUnavailable: the upload is unknown, given up or over its time.
+            MessageTooLargeError: the content would have over :data:`MAX_BLOB_BYTES`.
+            ValidationFailedError: it came in over :data:`MAX_PIECES` pieces.
+        """
+        head = await self._usable(key)
+        if head.status is BlobStatus.COMPLETE:
+            return head.size
+        keys = await self._keys(key)
+        received = await self._end(keys)
+        if position != received or not data:
+            return received
+        size = position + len(data)
+        if size > MAX_BLOB_BYTES:
+            raise MessageTooLargeError(what="the content", size=size, limit=MAX_BLOB_BYTES)
+        starts = range(0, len(data), PIECE_BYTES)
+        if len(keys) + len(starts) > MAX_PIECES:
+            problem = Violation("data", "too_many_pieces", f"the content comes in over {MAX_PIECES} pieces")
+            raise ValidationFailedError((problem,))
+        for start in starts:
+            await self._pieces.put(PieceKey(key.id, position + start), data[start : start + PIECE_BYTES])
+        return size
+
+    async def received(self, key: BlobKey) -> int:
+        """Bytes received so far; raises ``BlobUnavailable`` as :meth:`append`."""
+        return await self.append(key, 0, b"")
+
+    async def verify(self, key: BlobKey, *, size: int, sha256: str = "") -> CompleteBlob:
+        """The write that ends an upload, once all of its content was looked at. The checksum is looked at if given.
+
+        Commit it together with ``RequireBlob`` and whatever refers to the blob: then that is visible at once. Content
+        that does not fit is given up.
+
+        Raises:
+            BlobUnavailable: the upload is unknown, given up or over its time.
+            ValidationFailedError: the content has another size or checksum.
+        """
+        head = await self._usable(key)
+        under_way = head.status is BlobStatus.UPLOADING
+        complete = await self._measured(key) if under_way else CompleteBlob(key, head.size, head.sha256)
+        if complete is None or complete.size != size:
+            problem = Violation("position", "size", "the content has another size")
+        elif sha256 and complete.sha256 != sha256:
+            problem = Violation("content_sha256", "checksum", "the content has another checksum")
+        else:
+            return complete
+        if under_way:
+            await self._store.commit((DoomBlob(key, due=head.due_time, grace=self._times.doomed),))
+        raise ValidationFailedError((problem,))
+
+    async def open(self, key: BlobKey) -> BlobHead:
+        """The head of a complete blob, for :meth:`read`; raises ``BlobUnavailable`` for any other."""
+        head = await self._usable(key)
+        if head.status is not BlobStatus.COMPLETE:
+            raise BlobUnavailable(key)
+        return head
+
+    async def read(
+        self, head: BlobHead, *, start: int = 0, stop: int = MAX_BLOB_BYTES
+    ) -> AsyncIterator[bytes]:
+        """The bytes from ``start`` up to ``stop`` or the end, piece by piece, each read when it is asked for.
+
+        Raises:
+            BlobUnavailable: it was doomed so long ago that its pieces are gone.
+            DamagedRecord: it is complete, and content is missing.
+        """
+        keys = await self._keys(head.key)
+        ends = [*(after.number for _, after in pairwise(keys)), head.size]
+        position = start
+        for key, end in zip(keys, ends, strict=False):
+            if key.number <= position < min(end, stop):
+                piece = await self._pieces.read(key)
+                if piece is None or len(piece) != end - key.number:
+                    break
+                yield piece[position - key.number : stop - key.number]
+                position = end
+        if position < min(stop, head.size):
+            await self.open(head.key)
+            raise DamagedRecord(head_key(head.key), "content is missing")
+
+    async def sweep(self, *, limit: int) -> int:
+        """Doom what is due, and delete what was doomed long enough ago: up to ``limit`` blobs, the longest due first.
+
+        Returns how many it was done with; 0 when nothing is due. Several servers may sweep at once.
+        """
+        return await sweep(self._store, self._pieces, grace=self._times.doomed, limit=limit)
+
+    async def _usable(self, key: BlobKey) -> BlobHead:
+        document = (await self._store.load_documents((head_key(key),))).get(head_key(key))
+        if document is None:
+            raise BlobUnavailable(key)
+        head = understood_one(document.key, document, head_of)
+        if head.status is BlobStatus.DOOMED:
+            raise BlobUnavailable(key)
+        return head
+
+    async def _keys(self, key: BlobKey) -> Sequence[PieceKey]:
+        found = await self._pieces.list(after=PieceKey(key.id, -1), limit=MAX_PIECES)
+        return list(takewhile(lambda piece: piece.blob == key.id, found))
+
+    async def _end(self, keys: Sequence[PieceKey]) -> int:
+        """Where the last piece ends. Only pieces tell how far an upload has come: a commit for each would cost as much
+        as the piece, and could still not be the same as keeping it."""
+        if not keys:
+            return 0
+        last = await self._pieces.read(keys[-1])
+        return keys[-1].number + len(last or b"")
+
+    async def _measured(self, key: BlobKey) -> CompleteBlob | None:
+        """What was received; ``None`` if its pieces do not follow one another, as those of uploads that were cut in
+        several ways at once."""
+        size, digest = 0, hashlib.sha256()
+        for piece_key in await self._keys(key):
+            piece = await self._pieces.read(piece_key)
+            if piece is None or piece_key.number != size:
+                return None
+            await asyncio.to_thread(digest.update, piece)  # a millisecond in which the loop would stand still
+            size += len(piece)
+        return CompleteBlob(key, size, digest.hexdigest())
