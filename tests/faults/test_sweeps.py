@@ -18,7 +18,7 @@ APP = "tests.support.fault_flows:app"
 DAY = 86_400.0
 TRANSIENT = "SELECT count(*) FROM events WHERE transient = 1"
 DURABLE = "SELECT count(*) FROM events WHERE transient = 0"
-KEYS = "SELECT count(*) FROM idempotency_keys"
+KEYS = "SELECT count(*) FROM documents WHERE expire_time > 0"
 PROCESSES = "SELECT process, fenced FROM processes"
 
 

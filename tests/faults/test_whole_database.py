@@ -20,13 +20,14 @@ DAMAGE = {
     "session logs that are not 1..n": "UPDATE session_heads SET sequence = sequence + 1",
     "events of a request in another order in its session": "UPDATE events SET sequence = CASE sequence"
     " WHEN 4 THEN 5 ELSE 4 END WHERE sequence IN (4, 5)",
-    "ends without their event, or the other way round": "UPDATE request_heads SET status = 0, turn = 0",
+    "ends without their event, or the other way round": "UPDATE request_heads SET status = 0, open = 1",
+    "statuses whose open bit is wrong": "UPDATE request_heads SET open = 1",
     "item.done without item": "DELETE FROM items",
     "items without item.done": "UPDATE items SET request = NULL",
     "completed without output": "DELETE FROM outcomes",
-    "outcomes ahead of the end": "UPDATE request_heads SET status = 0",
+    "outcomes ahead of the end": "UPDATE request_heads SET status = 0, open = 1",
     "turns that are not 1..n": "UPDATE session_heads SET turns = 7",
-    "completed without turn": "UPDATE request_heads SET turn = 0",
+    "completed without turn": "DELETE FROM turns",
     "states of ended requests": "UPDATE states SET kind = 1, id = (SELECT request_id FROM requests)",
     "session states with more or fewer versions than changes": "UPDATE states SET version = 9",
 }

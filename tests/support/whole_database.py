@@ -11,6 +11,7 @@ from pathlib import Path
 IN_PROGRESS, COMPLETED, FAILED, INTERRUPTED = 0, 1, 2, 4
 ITEM_DELTA, ITEM_DONE, STATE_CHANGE, CUSTOM = 11, 12, 13, 16
 _TERMINAL = "type BETWEEN 3 AND 6"
+_OPEN = (IN_PROGRESS, 5, 6)
 _REQUEST_SCOPE, _SESSION_SCOPE = 1, 2
 
 BROKEN = {
@@ -31,24 +32,27 @@ BROKEN = {
     " sequence, lag(sequence, 1, 0) OVER (PARTITION BY request ORDER BY place) earlier FROM events"
     " WHERE request IS NOT NULL) WHERE sequence <> earlier + 1",
     "ends without their event, or the other way round": "SELECT h.request, h.status FROM request_heads h"
-    f" WHERE (SELECT count(*) FROM events e WHERE e.request = h.request AND {_TERMINAL}) <> (h.status <> 0)"
-    " OR h.status <> 0 AND h.status + 2 <> (SELECT type FROM events e WHERE e.request = h.request"
+    f" WHERE (SELECT count(*) FROM events e WHERE e.request = h.request AND {_TERMINAL}) <> (h.open = 0)"
+    " OR h.open = 0 AND h.status + 2 <> (SELECT type FROM events e WHERE e.request = h.request"
     "  AND e.sequence = h.sequence)",
+    "statuses whose open bit is wrong": f"SELECT request FROM request_heads WHERE open <> (status IN {_OPEN})",
     "item.done without item": f"SELECT place FROM events WHERE type = {ITEM_DONE} AND place NOT IN"
     " (SELECT place FROM items)",
     "items without item.done": "SELECT i.place FROM items i LEFT JOIN events e ON e.place = i.place"
     f" AND e.request IS i.request AND e.type = {ITEM_DONE} WHERE e.place IS NULL",
     "completed without output": f"SELECT request FROM request_heads WHERE status = {COMPLETED}"
     " AND request NOT IN (SELECT request FROM outcomes WHERE output IS NOT NULL)",
-    "outcomes ahead of the end": f"SELECT o.request FROM outcomes o JOIN request_heads h USING (request)"
-    f" WHERE h.status = {IN_PROGRESS}",
+    "outcomes ahead of the end": "SELECT o.request FROM outcomes o JOIN request_heads h USING (request)"
+    " WHERE h.open = 1",
     "turns that are not 1..n": "SELECT s.log, s.turns FROM session_heads s LEFT JOIN (SELECT log,"
-    " count(*) turns, max(turn) last FROM request_heads WHERE turn > 0 GROUP BY log) r ON r.log = s.log"
+    " count(*) turns, max(number) last FROM turns GROUP BY log) r ON r.log = s.log"
     " WHERE (s.turns, s.turns) IS NOT (coalesce(r.turns, 0), coalesce(r.last, 0))",
-    "completed without turn": f"SELECT request FROM request_heads WHERE (turn > 0) <> (status = {COMPLETED})",
+    "completed without turn": "SELECT h.request FROM request_heads h"
+    " LEFT JOIN turns t ON (t.log, t.request) = (h.log, h.request)"
+    f" WHERE (t.number IS NOT NULL) <> (h.status = {COMPLETED})",
     "states of ended requests": "SELECT s.id FROM states s JOIN requests r"
     " ON (r.tenant, r.request_id) = (s.tenant, s.id) JOIN request_heads h ON h.request = r.request"
-    f" WHERE s.kind = {_REQUEST_SCOPE} AND h.status <> {IN_PROGRESS}",
+    f" WHERE s.kind = {_REQUEST_SCOPE} AND h.open = 0",
     "session states with more or fewer versions than changes": "SELECT s.id, s.version, e.changes FROM states s"
     " JOIN sessions o ON (o.tenant, o.session_id, o.replaced) = (s.tenant, s.id, 0)"
     " LEFT JOIN (SELECT place >> 32 log, count(*) changes FROM events"

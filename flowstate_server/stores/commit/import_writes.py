@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from flowstate_server.model.events import EventRecord
-from flowstate_server.model.records import Outcome, RequestRecord, TurnRecord
+from flowstate_server.model.records import Outcome, RequestRecord, SessionHead, SessionRecord, TurnRecord
 from flowstate_server.model.scopes import RequestKey
 from flowstate_server.stores.commit.working_set import WorkingSet
 from flowstate_server.stores.contract.tables import (
@@ -57,11 +57,24 @@ def import_records(work: WorkingSet, write: ImportRecords) -> WriteResult:
     elif write.table is EVENTS:
         work.events.extend(write.records)
         _touch_requests(work, write.records)
+    elif write.table is SESSIONS:
+        for session in write.records:
+            _put_session(work, session)
     elif write.table is not None:
         working = work.of(write.table)
         for record in write.records:
             working.put(write.table.key_of(record), record)
     return WriteResult()
+
+
+def _put_session(work: WorkingSet, session: SessionRecord) -> None:
+    """Its head comes later, and until then there is one, as there is of every session."""
+    work.sessions.put(session.key, session)
+    head = work.session_heads.get(session.key)
+    if head is None or head.log_id != session.log_id:
+        work.session_heads.put(
+            session.key, SessionHead(session.key, session.log_id, 0, 0, session.create_time)
+        )
 
 
 def _touch_requests(work: WorkingSet, events: Iterable[EventRecord]) -> None:

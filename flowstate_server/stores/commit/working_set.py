@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar, cast
 from flowstate_server.model.documents import Document, DocumentKey, DocumentRange, OwnerKind
 from flowstate_server.model.events import EventRecord
 from flowstate_server.model.records import RequestHead, RequestRecord, StateHead, StateRecord
-from flowstate_server.model.scopes import ScopeKey, ScopeKind, SessionKey
+from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
 from flowstate_server.stores.contract.tables import (
     DOCUMENTS,
     OUTCOMES,
@@ -91,7 +91,7 @@ class WorkingSet:
         self._tables: dict[Table[Any, Any], WorkingTable[Any, Any]] = {}
         self.sessions = self.of(SESSIONS)
         self.session_heads = self.of(SESSION_HEADS)
-        self.requests = self.of(REQUEST_HEADS)
+        self.requests = self._table(REQUEST_HEADS, self._known_requests())
         self.created = self.of(REQUESTS)
         self.outcomes = self.of(OUTCOMES)
         self.turns = self.of(TURNS)
@@ -111,6 +111,14 @@ class WorkingSet:
     def _table(self, table: Table[Key, Record], records: dict[Key, Record]) -> WorkingTable[Key, Record]:
         working = self._tables[table] = WorkingTable(records, self._touched)
         return working
+
+    def _known_requests(self) -> dict[RequestKey, RequestHead]:
+        """Those that were named, and those that are open in sessions."""
+        named: dict[RequestKey, RequestHead] = self._loaded.records.get(REQUEST_HEADS, {})
+        if not self._loaded.open_requests:
+            return named
+        found = chain.from_iterable(self._loaded.open_requests.values())
+        return {**{head.key: head for head in found}, **named}
 
     def _known_documents(self) -> dict[DocumentKey, Document]:
         """Those that were named, and those that ranges have brought."""

@@ -137,6 +137,7 @@ class Loader:
         self.numbers = rows.Numbers()
         self._connection = connection
         self._needs = Needs()
+        self._states = self.loaded.of(STATES)
         self._sizes: dict[Any, int] = {}
         self._large: dict[Table[Any, Any], dict[Any, int]] = {table: {} for table in _LARGE}
 
@@ -204,17 +205,18 @@ class Loader:
         self.numbers.logs[head.session, head.session_log_id] = row[1]
 
     def _state(self, row: Row) -> None:
+        needed = self._needs.keys
         values = row[2:]
         key = scope_key(values[:4])
         self.numbers.states[key] = row[0]
-        if key in self._needs.of(STATE_HEADS):
+        if key in needed.get(STATE_HEADS, ()):
             self.loaded.of(STATE_HEADS)[key] = rows.state_head(values)
-        if key in self._needs.of(STATES):
+        if key in needed.get(STATES, ()):
             self._sizes[key] = row[1]
             if row[1] > LARGE:
                 self._large[STATES][key] = row[0]
             else:
-                self.loaded.of(STATES)[key] = understood_one(key, values, rows.state_record)
+                self._states[key] = understood_one(key, values, rows.state_record)
 
     def _process(self, row: Row) -> None:
         record = rows.process_record(row)

@@ -12,11 +12,13 @@ import pytest
 
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import user_scope
-from flowstate_server.stores.contract.writes import PutIdempotencyKey
+from flowstate_server.stores.contract.writes import Batch, CommitResult, PutIdempotencyKey
 from flowstate_server.stores.memory import MemoryStore
+from flowstate_server.stores.memory.store import MemoryBackend
 from flowstate_server.stores.store import Store
 from flowstate_server.stores.transfer import Copied, CopyRefused, check_store, copy_store, differences
 from flowstate_server.testing.store_contract.builders import increment, state_of
+from flowstate_server.testing.waiting import soon
 from tests.stores.adapters import ADAPTERS
 from tests.support.filled_store import PROCESS, WINDOW, fill
 
@@ -115,27 +117,36 @@ async def test_a_target_with_something_else_in_it_is_refused(tmp_path: Path, ope
     assert (await state_of(target, user_scope("somebody"))).version == 1
 
 
+class Held(Store):
+    """Its third commit waits until it is let through."""
+
+    def __init__(self, backend: MemoryBackend) -> None:
+        super().__init__(backend)
+        self.held = asyncio.Event()
+        self.let_through = asyncio.Event()
+        self._commits = 0
+
+    async def commit(self, batch: Batch) -> CommitResult:
+        self._commits += 1
+        if self._commits == 3:
+            self.held.set()
+            await self.let_through.wait()
+        return await super().commit(batch)
+
+
 async def test_two_copies_at_once_are_refused(opened: AsyncExitStack) -> None:
-    source, target = MemoryStore(), MemoryStore()
-    for store in (source, target):
+    source, backend = MemoryStore(), MemoryBackend()
+    held, target = Held(backend), Store(backend)
+    for store in (source, held, target):
         await store.open()
         opened.push_async_callback(store.close)
     await fill(source, 30)
-    other: list[Copied] = []
-    begin_another = asyncio.Event()
-
-    async def copy_beside() -> None:
-        await begin_another.wait()
-        other.append(await copy_store(source, target, name="source"))
-
-    def report(_: Copied) -> None:
-        begin_another.set()
-
-    async with asyncio.TaskGroup() as group:
-        group.create_task(copy_beside())
-        with pytest.raises(CopyRefused, match="another copy is writing"):
-            await copy_store(source, target, name="source", report=report)
-    assert other[0].done
+    first = asyncio.create_task(copy_store(source, held, name="source"))
+    await soon(held.held.wait())
+    assert (await copy_store(source, target, name="source")).done
+    held.let_through.set()
+    with pytest.raises(CopyRefused, match="another copy is writing"):
+        await first
     assert [difference async for difference in differences(source, target)] == []
 
 

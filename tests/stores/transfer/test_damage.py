@@ -81,11 +81,14 @@ async def test_each_damaged_row_is_named_and_none_is_copied(
 
 
 async def test_each_damaged_file_is_named(tmp_path: Path, new_store: NewStore, stack: AsyncExitStack) -> None:
-    store = await opened(stack, store_from_url(await new_store("file")))
+    url = await new_store("file")
+    store = store_from_url(url)
+    await store.open()
     await fill(store, 10)
+    await store.close()
     files = await asyncio.to_thread(lambda: sorted(tmp_path.glob("**/state.json"))[::3])
     assert len(files) > 1
     for file in files:
         await asyncio.to_thread(file.write_bytes, b"{")
-    found = [problem async for problem in check_store(store)]
+    found = [problem async for problem in check_store(await opened(stack, store_from_url(url)))]
     assert len([problem for problem in found if problem.endswith(UNREADABLE)]) == len(files)
