@@ -23,6 +23,7 @@ def test_the_public_names_are_these() -> None:
         "HistoryItem",
         "ItemKind",
         "ItemStream",
+        "JournalEntry",
         "Org",
         "Request",
         "SchemaConflictError",
