@@ -18,6 +18,7 @@ from flowstate_server.testing.store_contract import (
     groups,
     idempotency,
     identifiers,
+    incarnations,
     journals,
     leases,
     listing,
@@ -44,6 +45,7 @@ Check = Callable[[StoreHarness], Awaitable[None]]
 
 _SUBJECTS: tuple[ModuleType, ...] = (
     sessions,
+    incarnations,
     requests,
     states,
     aliasing,
