@@ -100,8 +100,6 @@ class Envelope(aio.ServerInterceptor):
             return stream_handler(self._stream(method, shape))
         return stream_handler(self._writer(method, shape), shape.serialize)
 
-    # --- the shapes of methods
-
     def _unary(self, method: str, shape: MethodShape) -> Behavior:
         async def answer(call: Call, raw: bytes, context: ServicerContext) -> bytes:
             await self._identify(call)
@@ -143,8 +141,6 @@ class Envelope(aio.ServerInterceptor):
             raise FeatureDisabledError(method)
 
         return conversation_handler(_enclosed(method, refuse, self._observer))
-
-    # --- what they share
 
     async def _identify(self, call: Call) -> None:
         if is_probe(call.method):

@@ -21,8 +21,6 @@ from tests.support.access_records import AccessRecords
 from tests.support.enveloped import SHAPES, Enveloped, enveloped, method
 from tests.support.wire import CANARY, Refusal, read_all, read_refusal, refused
 
-# --- what the code behind the envelope does
-
 
 async def _succeed() -> None:
     return None
@@ -81,9 +79,6 @@ async def _outcome(call: Any, shape: str) -> Refusal | None:
     except aio.AioRpcError as error:
         return read_refusal(error)
     return None
-
-
-# --- endings
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -169,8 +164,6 @@ async def test_a_servicer_may_answer_by_itself(access: AccessRecords) -> None:
         (record,) = await access.count(1)
     assert vars(record)["code"] == "NOT_FOUND"
 
-
-# --- readers that don't read
 
 LARGE = TailEventsResponse(cursor=Cursor(log_id="x" * 1_000_000))
 

@@ -91,9 +91,6 @@ async def test_a_method_to_come_still_needs_its_plane() -> None:
             assert (await refused(unary(b""))).reason is Reason.ACCESS_DENIED
 
 
-# --- standard services
-
-
 async def test_health_needs_no_credentials(tmp_path: Path) -> None:
     async with served(ServerOptions(tokens=_tokens(tmp_path))) as server:
         health: Any = HealthStub(server.channel)
@@ -137,9 +134,6 @@ async def test_reflection_is_there_if_asked_for() -> None:
         assert {*SERVED_SERVICES} < names
     async with served() as server:
         assert (await refused(ask(server))).reason is Reason.FEATURE_DISABLED
-
-
-# --- who may call, and from where
 
 
 def _tokens(folder: Path) -> Path:
@@ -189,9 +183,6 @@ async def test_a_port_is_not_shared() -> None:
         second = FlowStateServer(create_flowstate(flows=[]).engine(), ServerOptions(listen=server.address))
         with pytest.raises(OSError, match="in use"):
             await second.start()
-
-
-# --- going down
 
 
 async def test_a_drain_lets_calls_and_runs_end(access: AccessRecords) -> None:

@@ -145,9 +145,6 @@ async def test_claims_that_are_true_change_nothing(options: ServerOptions) -> No
             assert await _reason(server, method, token("u1", *claims)) is None
 
 
-# --- what a message claims against its credentials
-
-
 def _claiming(user: str, org: str = "") -> list[tuple[str, Any]]:
     spec = play_spec("", user_id=user, org_id=org)
     return [
@@ -194,9 +191,6 @@ async def test_a_gateway_has_to_say_for_whom(options: ServerOptions) -> None:
             answer = await call_raw(server.channel, method, request, token("gateway"))
             assert answer.refusal.reason is Reason.VALIDATION_FAILED
             assert answer.refusal.fields[0].endswith("user_id")
-
-
-# --- what belongs to others
 
 
 def _reading(session_id: str, request_id: str) -> list[tuple[str, Any]]:

@@ -85,9 +85,6 @@ def _decode_precondition(precondition: WirePrecondition, path: str) -> Precondit
     return AtVersion(precondition.version)
 
 
-# --- operations
-
-
 def decode_operation(op: pb.StateOp, path: str) -> Operation:
     """One operation; ``path`` is its message field."""
     case = op.WhichOneof("op")
@@ -156,9 +153,6 @@ def _fields(value: Json, path: str) -> dict[str, Json]:
     if not isinstance(value, dict):
         raise invalid(path, "object", "must be a JSON object")
     return value
-
-
-# --- records
 
 
 def encode_states(views: Sequence[StateView]) -> pb.GetStateResponse:

@@ -66,8 +66,6 @@ class Replay:
         yield self._delete(version)
         yield from self._look([look for look in looks if look.answer.exists is False])
 
-    # --- what changes the record
-
     def _write(self, version: int) -> Violation | None:
         given = self.track.writes.get(version)
         if given is not None:
@@ -125,8 +123,6 @@ class Replay:
         used = tuple(count + (position == number) for position, count in enumerate(branch.used))
         return replace(after, used=used)
 
-    # --- what looks at it
-
     def _look(self, looks: Iterable[Look]) -> Iterator[Violation | None]:
         for look in looks:
             if isinstance(look.part, Write):
@@ -155,8 +151,6 @@ class Replay:
             return applied(branch.state, part.operations, self._schema) is None
         except FlowStateError:
             return False
-
-    # --- branches
 
     def _go_on(self, after: Sequence[Branch | None], what: str, calls: tuple[Call, ...]) -> Violation | None:
         left = [branch for branch in after if branch is not None]

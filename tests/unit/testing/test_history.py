@@ -55,9 +55,6 @@ def counted(calls: int = 10) -> MadeUp:
     return store
 
 
-# --- right histories
-
-
 @pytest.mark.parametrize("seed", range(20))
 def test_a_right_history_passes(seed: int) -> None:
     require_history(made_up(400, 5, seed=seed).history)
@@ -101,9 +98,6 @@ def test_a_first_attempt_that_was_not_answered_is_explained_by_its_repeat() -> N
     first = replace(second, id="first", outcome=Outcome.UNKNOWN, answers=(), began=second.began - 1)
     store.history.calls.append(first)
     require_history(store.history)
-
-
-# --- wrong ones
 
 
 def test_a_lost_update_is_found() -> None:
@@ -307,9 +301,6 @@ def test_too_many_unanswered_writes_are_said_to_be_too_many() -> None:
     store.call(Read(ADA))
     with pytest.raises(TooManyUnanswered):
         check_history(store.history)
-
-
-# --- recording
 
 
 def test_histories_of_several_processes_are_put_together(tmp_path: Path) -> None:
