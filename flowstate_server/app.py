@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 
 from flowstate_server.engine.engine import Engine
 from flowstate_server.engine.settings import EngineSettings
@@ -17,7 +16,7 @@ from flowstate_server.stores.memory.store import MemoryStore
 from flowstate_server.stores.store import Store
 from flowstate_server.stores.transfer import refuse_unfinished_copy
 
-__all__ = ["FlowState", "create_flowstate", "engine_settings", "store_from_url"]
+__all__ = ["FlowState", "create_flowstate", "store_from_url"]
 
 
 class FlowState:
@@ -33,12 +32,13 @@ class FlowState:
         """The primary store of the profile ``default``."""
         return self._stores[DEFAULT]
 
-    def store_of(self, profile: str) -> Store:
-        """The primary store of a profile.
+    def store_of(self, profile: str | None) -> Store:
+        """The primary store of a profile, ``default`` where none is named.
 
         Raises:
             ValueError: there is no such profile.
         """
+        profile = DEFAULT if profile is None else profile
         if profile not in self._stores:
             raise ValueError(f"there is no store profile {profile!r}, only {', '.join(sorted(self._stores))}")
         return self._stores[profile]
@@ -49,7 +49,7 @@ class FlowState:
         Raises:
             ValueError: there is no such store or profile.
         """
-        if "store" in settings.model_fields_set:
+        if settings.store is not None:
             return store_from_url(settings.store)
         return self.store_of(settings.profile)
 
@@ -65,12 +65,6 @@ class FlowState:
             refuse=refuse_unfinished_copy,
             observer=self._observer,
         )
-
-
-def engine_settings(settings: Settings) -> EngineSettings:
-    """The part of a server's settings that the engine goes by: those of the same name."""
-    names = {field.name for field in fields(EngineSettings)} & Settings.model_fields.keys()
-    return EngineSettings(**{name: getattr(settings, name) for name in names})
 
 
 def create_flowstate(

@@ -78,6 +78,6 @@ class Announcement:
 
 
 def _store_name(app: FlowState, settings: Settings) -> str:
-    if "store" in settings.model_fields_set:
+    if settings.store is not None:
         return redacted(settings.store)
     return type(app.store_of(settings.profile)).__name__

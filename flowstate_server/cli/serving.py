@@ -8,11 +8,10 @@ import os
 import signal
 import sys
 
-from flowstate_server.app import FlowState, engine_settings
+from flowstate_server.app import FlowState
 from flowstate_server.cli.announcement import Announcement
 from flowstate_server.cli.garbage import settle_garbage_collector
 from flowstate_server.cli.problem import MISUSED, give_up
-from flowstate_server.cli.server_settings import server_options
 from flowstate_server.rpc.server import FlowStateServer
 from flowstate_server.settings import Settings
 
@@ -48,8 +47,8 @@ async def _start(app: FlowState, settings: Settings) -> tuple[FlowStateServer, i
     """A server that listens, and its port. What can't be opened or listened on ends the command."""
     try:
         store = app.chosen_store(settings)
-        engine = app.engine(store, engine_settings(settings))
-        server = FlowStateServer(engine, server_options(settings))
+        engine = app.engine(store, settings)
+        server = FlowStateServer(engine, settings)
     except ValueError as error:
         give_up(str(error), MISUSED)
     try:

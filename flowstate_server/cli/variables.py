@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flowstate_server.settings import PREFIX, Settings
+from flowstate_server.settings import PREFIX, SETTINGS
 
 OF_THE_COMMANDS = frozenset(
     PREFIX + name for name in ("LOG_LEVEL", "ORG", "SERVER", "TENANT", "TLS", "TLS_CA", "TOKEN", "USER")
@@ -17,7 +17,7 @@ _OF_OTHERS = tuple(PREFIX + name for name in ("TEST_", "PORT", "SERVICE_"))
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """Names of the variables with FlowState's prefix that mean nothing to it; empty ones count as absent."""
-    known = OF_THE_COMMANDS | {PREFIX + name.upper() for name in Settings.model_fields}
+    known = OF_THE_COMMANDS | {PREFIX + name.upper() for name in SETTINGS}
     return sorted(
         name
         for name, value in environment.items()

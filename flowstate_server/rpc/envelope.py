@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 import grpc
@@ -47,6 +46,7 @@ from flowstate_server.rpc.method_shape import (
 )
 from flowstate_server.rpc.methods import METHODS, check_method, is_probe, short_name
 from flowstate_server.rpc.status_details import DETAILS_KEY, encode_status, status_code, status_message
+from flowstate_server.settings import ServerSettings
 
 T = TypeVar("T")
 
@@ -54,21 +54,12 @@ _EXITS = (KeyboardInterrupt, SystemExit)
 _OK = grpc.StatusCode.OK.name
 
 
-@dataclass(frozen=True, slots=True)
-class EnvelopeLimits:
-    """``unary_deadline`` is for calls that bring none. Durations in seconds."""
-
-    unary_deadline: float = 30.0
-    write_timeout: float = 30.0
-    max_message_bytes: int = 4 * 1024 * 1024
-
-
 class Envelope(aio.ServerInterceptor):
     def __init__(
         self,
         authenticator: Authenticator,
         admission: Admission,
-        limits: EnvelopeLimits,
+        limits: ServerSettings,
         observer: Observer = NOBODY,
     ) -> None:
         self._authenticator = authenticator
