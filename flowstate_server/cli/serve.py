@@ -13,10 +13,9 @@ from typing import Annotated, Any
 import typer
 
 from flowstate_server.cli.app_reference import load_app
+from flowstate_server.cli.configuration import unknown_variables, with_settings
 from flowstate_server.cli.problem import MISUSED, give_up
 from flowstate_server.cli.serving import serve_until_stopped
-from flowstate_server.cli.settings_options import with_settings
-from flowstate_server.cli.variables import unknown_variables
 from flowstate_server.settings import Settings, SettingsError
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -10,7 +11,6 @@ import sys
 
 from flowstate_server.app import FlowState
 from flowstate_server.cli.announcement import Announcement
-from flowstate_server.cli.garbage import settle_garbage_collector
 from flowstate_server.cli.problem import MISUSED, give_up
 from flowstate_server.rpc.server import FlowStateServer
 from flowstate_server.settings import Settings
@@ -18,6 +18,7 @@ from flowstate_server.settings import Settings
 HARD_STOP_SECONDS = 3.0
 HARD_STOPPED = 1
 LAST_MOMENT_SECONDS = 1.0
+YOUNG_OBJECTS = 10_000
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ async def serve_until_stopped(name: str, app: FlowState, settings: Settings) -> 
     signals = _signals()
     server, port = await _start(app, settings)
     announcement = Announcement(name, app, settings)
-    settle_garbage_collector()
+    _settle_garbage_collector()
     announcement.listening(port)
     await signals.get()
     announcement.stopping()
@@ -61,6 +62,15 @@ async def _start(app: FlowState, settings: Settings) -> tuple[FlowStateServer, i
     except OSError as error:
         await server.stop(0.0, 0.0)
         give_up(str(error), MISUSED)
+
+
+def _settle_garbage_collector() -> None:
+    """Call this once everything is loaded. What was loaded stays for good, so that no collection visits it again; and a
+    collection of young objects waits for more than the calls under way hold, for reference counting frees almost
+    all of what a call makes. Saves a tenth of the time of a call."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
 
 
 def _signals() -> asyncio.Queue[int]:

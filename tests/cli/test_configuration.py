@@ -7,7 +7,7 @@ import pytest
 import typer.main
 
 from flowstate_server.cli.application import application
-from flowstate_server.cli.variables import OF_THE_COMMANDS, unknown_variables
+from flowstate_server.cli.configuration import OF_THE_COMMANDS, unknown_variables
 from flowstate_server.settings import SETTINGS
 from tests.cli.flowstate_command import flowstate
 
