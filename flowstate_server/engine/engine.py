@@ -47,7 +47,14 @@ class Engine:
         self.supervisor = Supervisor(store, self.settings)
         self.sweeper = Sweeper(store, self.settings, self.supervisor)
         factory = RunFactory(store, self.supervisor, self.settings, self.observer)
-        self.dispatcher = Dispatcher(store, registry, bindings, self.supervisor, factory, self.settings)
+        self.dispatcher = Dispatcher(
+            store=store,
+            registry=registry,
+            bindings=bindings,
+            supervisor=self.supervisor,
+            factory=factory,
+            settings=self.settings,
+        )
         self.requests = Requests(store, self.supervisor, self.settings)
         self.events = Events(store, registry, bindings, self.settings, self.observer)
         self.sessions = Sessions(store, registry, bindings, self.settings)

@@ -22,7 +22,15 @@ BOTH = (Audience.CLIENT, Audience.HISTORY)
 def item(
     request_id: str, kind: ItemKind, content: Json, audiences: Iterable[Audience] = BOTH, id: str = "item_1"
 ) -> HistoryItem:
-    stored = Item(id, kind, 0, encode_json(content), "assistant", "a name", frozenset(audiences))
+    stored = Item(
+        item_id=id,
+        kind=kind,
+        index=0,
+        content=encode_json(content),
+        role="assistant",
+        name="a name",
+        audiences=frozenset(audiences),
+    )
     return HistoryItem.of(stored, request_id, 1_700_000_000_000_000)
 
 
