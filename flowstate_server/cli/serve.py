@@ -22,7 +22,7 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 OPTIONS_OF_TLS = re.compile(r"\btls_(cert|key)\b")
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 class LogLevel(StrEnum):
@@ -48,7 +48,7 @@ def serve(
     """
     logging.basicConfig(level=log_level.upper(), format=LOG_FORMAT)
     if unknown := unknown_variables(os.environ):
-        _log.warning("ignored, for there are no such settings: %s", ", ".join(unknown))
+        _logger.warning("ignored, for there are no such settings: %s", ", ".join(unknown))
     try:
         settings = Settings.load(**given)
     except SettingsError as error:

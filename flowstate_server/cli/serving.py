@@ -20,7 +20,7 @@ HARD_STOPPED = 1
 LAST_MOMENT_SECONDS = 1.0
 YOUNG_OBJECTS = 10_000
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 async def serve_until_stopped(name: str, app: FlowState, settings: Settings) -> int:
@@ -55,7 +55,7 @@ async def _start(app: FlowState, settings: Settings) -> tuple[FlowStateServer, i
     try:
         await engine.open()
     except Exception as error:
-        _log.debug("the store can't be opened", exc_info=error)
+        _logger.debug("the store can't be opened", exc_info=error)
         give_up(str(error), MISUSED)
     try:
         return server, await server.start()
@@ -88,7 +88,7 @@ async def _leave_abandoned_blocks(ended: asyncio.Task[int]) -> None:
     for task in left:
         task.cancel()
     if left and (await asyncio.wait(left, timeout=LAST_MOMENT_SECONDS))[1]:
-        _log.warning("stopped although a block goes on; its request was ended before")
+        _logger.warning("stopped although a block goes on; its request was ended before")
         sys.stdout.flush()
         os._exit(0)
 
@@ -99,7 +99,7 @@ async def _stop_hard(server: FlowStateServer, stopping: asyncio.Task[None]) -> N
     try:
         await asyncio.wait_for(server.stop(0.0, 0.0), HARD_STOP_SECONDS)
     except Exception:
-        _log.warning("stopped before every run had ended; other servers will end them as interrupted")
+        _logger.warning("stopped before every run had ended; other servers will end them as interrupted")
     finally:
         sys.stdout.flush()
         os._exit(HARD_STOPPED)

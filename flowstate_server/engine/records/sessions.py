@@ -6,9 +6,9 @@ from flowstate_server.engine.bindings import Bindings, binding_of, check_binding
 from flowstate_server.engine.calls.sessions import (
     CreatedSession,
     NewSession,
+    SessionAnswer,
     SessionPage,
     SessionQuery,
-    SessionView,
 )
 from flowstate_server.engine.records.page_token import PageTokens
 from flowstate_server.engine.records.session_fields import check_session_fields
@@ -83,15 +83,15 @@ class Sessions:
         if created.session is None:
             return CreatedSession(_remembered(principal, created.id, created.version), replayed=True)
         self._bindings.remember(binding_of(created.session))
-        return CreatedSession(SessionView(created.session, created.session.create_time), replayed=False)
+        return CreatedSession(SessionAnswer(created.session, created.session.create_time), replayed=False)
 
-    async def get(self, principal: Principal, session_id: str) -> SessionView:
+    async def get(self, principal: Principal, session_id: str) -> SessionAnswer:
         key = SessionKey(principal.tenant, check_id("session_id", session_id))
         record = await self._store.get_session(key)
         if record is None or record.deleted:
             raise SessionNotFoundError(session_id)
         check_binding(principal, binding_of(record))
-        return SessionView(record, record.update_time)
+        return SessionAnswer(record, record.update_time)
 
     async def list(self, principal: Principal, query: SessionQuery) -> SessionPage:
         """Sessions of the caller's tenant (and user, when its credentials are bound to one), newest first."""
@@ -112,7 +112,7 @@ class Sessions:
         if len(listed) > size:
             last = page[-1].record
             token = self._tokens.make(bound, [last.create_time, last.key.session_id])
-        return SessionPage([SessionView(found.record, found.activity_time) for found in page], token)
+        return SessionPage([SessionAnswer(found.record, found.activity_time) for found in page], token)
 
     def _filter(self, principal: Principal, query: SessionQuery) -> SessionFilter:
         if principal.user and query.user_id and query.user_id != principal.user:
@@ -146,7 +146,7 @@ def _metadata(text: bytes) -> JsonObject:
     return value
 
 
-def _remembered(principal: Principal, session_id: str, version: int) -> SessionView:
+def _remembered(principal: Principal, session_id: str, version: int) -> SessionAnswer:
     """What a replay tells: the id and version, nothing else."""
     record = SessionRecord(
         key=SessionKey(principal.tenant, session_id),
@@ -159,4 +159,4 @@ def _remembered(principal: Principal, session_id: str, version: int) -> SessionV
         update_time=0,
         version=version,
     )
-    return SessionView(record, 0)
+    return SessionAnswer(record, 0)

@@ -8,10 +8,10 @@ from typing import NamedTuple
 from flowstate_server.engine.bindings import Bindings, check_binding, check_owner
 from flowstate_server.engine.calls.state import (
     ScopeTarget,
+    StateAnswer,
     StateCommit,
     StateCommitted,
     StateMutation,
-    StateView,
 )
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.engine.state_change import ChangeRules, state_change
@@ -80,7 +80,7 @@ class States:
         self._bindings = bindings
         self._settings = settings
 
-    async def get(self, principal: Principal, targets: Sequence[ScopeTarget]) -> list[StateView]:
+    async def get(self, principal: Principal, targets: Sequence[ScopeTarget]) -> list[StateAnswer]:
         """The records of all targets as they are at one moment, defaults shown where a flow governs the record."""
         self._count_scopes(len(targets), "scopes")
         resolved = [
@@ -89,7 +89,7 @@ class States:
         ]
         loaded = await self._store.load_states([scope.key for scope in resolved])
         return [
-            _view(target, scope, loaded[scope.key]) for target, scope in zip(targets, resolved, strict=True)
+            _answer(target, scope, loaded[scope.key]) for target, scope in zip(targets, resolved, strict=True)
         ]
 
     async def commit(self, principal: Principal, commit: StateCommit) -> StateCommitted:
@@ -242,16 +242,18 @@ def _blame(error: ServiceError, commit: StateCommit, position: int | None) -> No
 
 def _committed(commit: StateCommit, resolved: Sequence[_Resolved], result: CommitResult) -> StateCommitted:
     written = result.results[-len(commit.mutations) :]
-    views = []
+    answers = []
     for mutation, scope, done in zip(commit.mutations, resolved, written, strict=True):
         record = done.state or StateRecord(scope.key, version=done.version, exists=done.version > 0)
-        views.append(_view(mutation.target, scope, record, changed=done.changed))
-    return StateCommitted(views, result.replayed)
+        answers.append(_answer(mutation.target, scope, record, changed=done.changed))
+    return StateCommitted(answers, result.replayed)
 
 
-def _view(target: ScopeTarget, scope: _Resolved, record: StateRecord, *, changed: bool = False) -> StateView:
+def _answer(
+    target: ScopeTarget, scope: _Resolved, record: StateRecord, *, changed: bool = False
+) -> StateAnswer:
     schema = None if scope.flow is None else scope.flow.schemas[target.kind]
-    return StateView(target, record, schema, changed)
+    return StateAnswer(target, record, schema, changed)
 
 
 def _violation(path: str, rule: str, message: str) -> ValidationFailedError:
