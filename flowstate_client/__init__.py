@@ -27,6 +27,9 @@
         # State, for trusted callers.
         await client.state.session(session.id).inc_state(message_count=1)
 
+        # Notes about a session, for trusted callers.
+        await client.journal.append(session.id, "paid", source="billing", data={"amount": 3})
+
 Inputs, outputs and state are pydantic models, dataclasses, TypedDicts or plain JSON values. What cannot be sent is a
 ``ValueError`` before anything is sent; all else that fails is a :class:`FlowStateError`. Calls that change something
 carry an id or a key made once, so they are repeated without harm while the server is away. What tests of such code
@@ -118,6 +121,7 @@ from flowstate_client.events import (
     UnknownEvent,
 )
 from flowstate_client.flows import UNSET, Flows
+from flowstate_client.journal import JournalEntry, JournalNote, Journals
 from flowstate_client.metadata import MetadataProvider, Plane
 from flowstate_client.models import (
     ActionInfo,
@@ -191,6 +195,9 @@ __all__ = [
     "ItemDelta",
     "ItemDone",
     "ItemRemoved",
+    "JournalEntry",
+    "JournalNote",
+    "Journals",
     "JsonCodec",
     "Limits",
     "MetadataProvider",

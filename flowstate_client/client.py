@@ -16,6 +16,7 @@ from flowstate_client.codec import Codec, JsonCodec
 from flowstate_client.config import ClientConfig
 from flowstate_client.errors import ClientClosedError, ConnectError
 from flowstate_client.flows import Flows
+from flowstate_client.journal import Journals
 from flowstate_client.metadata import CallMetadata, MetadataProvider, Plane
 from flowstate_client.models import ServerInfo
 from flowstate_client.sessions import Sessions
@@ -25,8 +26,9 @@ from flowstate_client.state import States
 class FlowStateClient:
     """A client of one FlowState server or fleet, for one event loop. Make it with :meth:`connect`.
 
-    ``flows`` runs actions, ``sessions`` keeps conversations, ``state`` reads and writes records (trusted plane),
-    ``server`` tells about the other end. Outside ``async with`` they raise ``ClientClosedError``.
+    ``flows`` runs actions, ``sessions`` keeps conversations, ``state`` reads and writes records and ``journal``
+    keeps notes (both on the trusted plane), ``server`` tells about the other end. Outside ``async with`` they raise
+    ``ClientClosedError``.
     """
 
     def __init__(
@@ -149,6 +151,11 @@ class FlowStateClient:
         return self._opened.state
 
     @property
+    def journal(self) -> Journals:
+        """Notes about sessions; trusted plane."""
+        return self._opened.journal
+
+    @property
     def server(self) -> Server:
         """The server's version, limits and capabilities."""
         return self._opened.server
@@ -185,4 +192,5 @@ class _Open:
         self.flows = Flows(caller, user=user, org=org)
         self.sessions = Sessions(caller, user=user, org=org)
         self.state = States(caller)
+        self.journal = Journals(caller)
         self.server = Server(caller)

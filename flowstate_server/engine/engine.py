@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 from flowstate_server.engine.bindings import Bindings
 from flowstate_server.engine.logs.events import Events
+from flowstate_server.engine.records.journals import Journals
 from flowstate_server.engine.records.sessions import Sessions
 from flowstate_server.engine.records.snapshots import Snapshots
 from flowstate_server.engine.records.states import States
@@ -60,6 +61,7 @@ class Engine:
         self.sessions = Sessions(store, registry, bindings, self.settings)
         self.snapshots = Snapshots(store, registry, bindings)
         self.states = States(store, registry, bindings, self.settings)
+        self.journals = Journals(store, bindings, self.settings)
 
     @property
     def instance_id(self) -> str:

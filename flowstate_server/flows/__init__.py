@@ -34,6 +34,7 @@ from flowstate_server.flows.sequencer import Sequencer, sequencer
 from flowstate_server.model.items import Audience, ItemKind
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.history import HistoryItem, Tokens, Turns
+from flowstate_server.programs.journal import JournalEntry
 from flowstate_server.programs.run_context import ItemStream, SessionIdentity, SessionMetadata
 from flowstate_server.state.write import StateWrite
 
@@ -53,6 +54,7 @@ __all__ = [
     "HistoryItem",
     "ItemKind",
     "ItemStream",
+    "JournalEntry",
     "Org",
     "Request",
     "SchemaConflictError",

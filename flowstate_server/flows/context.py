@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, TypeVar as PlainTypeVar
 
@@ -14,6 +14,7 @@ from flowstate_server.flows.block import Block
 from flowstate_server.flows.scope import ScopeHandle
 from flowstate_server.model.items import Audience, ItemKind
 from flowstate_server.programs.history import HistoryItem
+from flowstate_server.programs.journal import JournalEntry
 from flowstate_server.programs.run_context import ItemStream, SessionIdentity, SessionItems, SessionMetadata
 
 SessionT_co = TypeVar("SessionT_co", bound=BaseModel, default=Any, covariant=True)
@@ -57,6 +58,25 @@ class SessionHandle(ScopeHandle[StateT_co], Generic[StateT_co]):
         metadata: Mapping[str, Any] | None = None,
     ) -> SessionMetadata:
         """Replace the parts given, leave the others; never touches the state."""
+
+    @abstractmethod
+    async def append_journal(
+        self, text: str, *, source: str = "", tags: Iterable[str] = (), data: Any = None
+    ) -> JournalEntry:
+        """Append a note to the session's journal, which your services read and clients never see.
+
+        ``source`` says who notes it, ``data`` is whatever is JSON. The note is stored when this returns, behind all
+        that the run has emitted before, and stays if the run fails later.
+
+        Raises:
+            MessageTooLargeError: text and data together have over 1 MiB (the limit of an item).
+            ValidationFailedError: U+0000 in the text, control characters in the source or a tag, one of these over 128
+                bytes, or over 64 tags.
+        """
+
+    @abstractmethod
+    async def get_journal(self, limit: int = 10) -> Sequence[JournalEntry]:
+        """The newest ``limit`` notes of the session's journal, oldest first: of this run, others and your services."""
 
 
 class Context(ABC, Generic[SessionT_co, UserT_co, OrgT_co, RequestT_co]):

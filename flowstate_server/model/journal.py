@@ -29,7 +29,7 @@ class Note:
 
 
 @frozen
-class JournalEntry:
+class JournalRecord:
     """A note in its place: ``number`` counts from 1 without a hole, in the order of commits."""
 
     note: Note
@@ -45,6 +45,10 @@ def entry_key(session: SessionKey, log_id: str, number: int) -> DocumentKey:
     return DocumentKey(session_owner(session, log_id), ENTRY, (ordered(number),))
 
 
+def entry_number(key: DocumentKey) -> int:
+    return int(key.name[0], 16)
+
+
 def journal_range(
     session: SessionKey, log_id: str, *, limit: int, newest_first: bool = False, beyond: int | None = None
 ) -> DocumentRange:
@@ -53,16 +57,26 @@ def journal_range(
     return DocumentRange(session_owner(session, log_id), ENTRY, limit, descending=newest_first, beyond=name)
 
 
+def encode_count(number: int) -> bytes:
+    """The text of the counter."""
+    return encode_json(number)
+
+
+def decode_count(document: Document | None) -> int:
+    """How many entries there are, by the counter."""
+    return 0 if document is None else cast(int, decode_json(document.text))
+
+
 def encode_note(note: Note) -> bytes:
     data = None if note.data is None else note.data.decode()
     return encode_json([note.entry_id, note.text, note.source, list(note.tags), data, note.request_id])
 
 
-def decode_entry(document: Document) -> JournalEntry:
+def decode_entry(document: Document) -> JournalRecord:
     """
     Raises:
         ValueError, TypeError: the document is no entry.
     """
     entry_id, text, source, tags, data, request_id = cast("list[Any]", decode_json(document.text))
     note = Note(entry_id, text, source, tuple(tags), None if data is None else data.encode(), request_id)
-    return JournalEntry(note, int(document.key.name[0], 16), document.create_time)
+    return JournalRecord(note, entry_number(document.key), document.create_time)

@@ -19,6 +19,7 @@ from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.history import HistoryItem, Tokens, Turns
+from flowstate_server.programs.journal import JournalEntry
 from flowstate_server.state.operations import Operation
 from flowstate_server.state.write import StateWrite
 
@@ -153,6 +154,23 @@ class RunContext(Protocol):
         Raises:
             ValidationFailedError: a field has the wrong type or is beyond its limit.
         """
+        ...
+
+    async def append_journal(
+        self, text: str, *, source: str = "", tags: Iterable[str] = (), data: Json = None
+    ) -> JournalEntry:
+        """Append a note of this request to the session's journal; ``data`` ``None`` is no data.
+
+        It is committed behind what was emitted before, and refused like every other write.
+
+        Raises:
+            MessageTooLargeError: text and data together are over the limit of an item.
+            ValidationFailedError: a field has the wrong type, a character that it may not have, or is beyond its limit.
+        """
+        ...
+
+    async def get_journal(self, limit: int = 10) -> Sequence[JournalEntry]:
+        """The newest ``limit`` notes of the session, whoever appended them, oldest first."""
         ...
 
     def hold(self, event: Event, /) -> None:

@@ -8,9 +8,9 @@ from contextlib import aclosing
 from flowstate.v1 import event_service_pb2 as pb
 from flowstate.v1.event_service_pb2_grpc import EventServiceServicer
 from flowstate_server.engine.engine import Engine
+from flowstate_server.engine.records.page_token import page_size
 from flowstate_server.rpc.call_context import ServicerContext, current_call
 from flowstate_server.rpc.codec.tails import decode_log, decode_tail_call, encode_event_list
-from flowstate_server.rpc.message_fields import page_size
 from flowstate_server.rpc.tail_frames import tail_frames
 
 

@@ -6,13 +6,12 @@ from itertools import islice
 
 from flowstate.v1 import flow_service_pb2 as pb
 from flowstate_server.engine.engine import Engine
-from flowstate_server.engine.records.page_token import PageTokens
+from flowstate_server.engine.records.page_token import PageTokens, page_size
 from flowstate_server.model.identity import Plane, Principal
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.description import FlowDescription, ShownNames
 from flowstate_server.rpc.codec.scopes import encode_scope_kind
 from flowstate_server.rpc.json_values import encode_value
-from flowstate_server.rpc.message_fields import page_size
 
 
 class FlowListing:

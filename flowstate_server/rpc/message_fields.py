@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import (
     JsonInvalidError,
     JsonLimitError,
@@ -24,13 +23,6 @@ def invalid(path: str, rule: str, message: str) -> ValidationFailedError:
 
 def required(path: str) -> ValidationFailedError:
     return invalid(path, "required", "must be set")
-
-
-def page_size(asked: int, settings: EngineSettings) -> int:
-    """The size of a page: 0 asks for the default, more than the maximum for the maximum."""
-    if asked < 0:
-        raise invalid("page_size", "range", "must not be negative")
-    return min(asked or settings.default_page_size, settings.max_page_size)
 
 
 def check_document_reply(size: int) -> None:

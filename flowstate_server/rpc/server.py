@@ -11,6 +11,7 @@ from grpc_reflection.v1alpha import reflection
 
 from flowstate.v1.event_service_pb2_grpc import add_EventServiceServicer_to_server
 from flowstate.v1.flow_service_pb2_grpc import add_FlowServiceServicer_to_server
+from flowstate.v1.journal_service_pb2_grpc import add_JournalServiceServicer_to_server
 from flowstate.v1.server_service_pb2_grpc import add_ServerServiceServicer_to_server
 from flowstate.v1.session_service_pb2_grpc import add_SessionServiceServicer_to_server
 from flowstate.v1.state_service_pb2_grpc import add_StateServiceServicer_to_server
@@ -20,6 +21,7 @@ from flowstate_server.rpc.authenticators import Authenticator, OpenAuthenticator
 from flowstate_server.rpc.envelope import Envelope
 from flowstate_server.rpc.event_servicer import EventServicer
 from flowstate_server.rpc.flow_servicer import FlowServicer
+from flowstate_server.rpc.journal_servicer import JournalServicer
 from flowstate_server.rpc.listening import check_listening, server_credentials
 from flowstate_server.rpc.methods import SERVED_SERVICES
 from flowstate_server.rpc.server_servicer import ServerServicer
@@ -75,6 +77,7 @@ class FlowStateServer:
         add_EventServiceServicer_to_server(EventServicer(engine), server)
         add_SessionServiceServicer_to_server(SessionServicer(engine), server)  # type: ignore[abstract]
         add_StateServiceServicer_to_server(StateServicer(engine), server)  # type: ignore[abstract]
+        add_JournalServiceServicer_to_server(JournalServicer(engine), server)
         info = ServerServicer(engine, settings)
         add_ServerServiceServicer_to_server(info, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)

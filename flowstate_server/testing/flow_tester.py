@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from flowstate_server.engine.calls.journals import JournalQuery
 from flowstate_server.engine.calls.logs import TailBatch, TailCall
 from flowstate_server.engine.calls.runs import ActionCall
 from flowstate_server.engine.engine import Engine
@@ -20,6 +21,7 @@ from flowstate_server.model.json_values import Json, decode_json, encode_json
 from flowstate_server.model.records import Failure, RequestRecord, RequestStatus, StateRecord
 from flowstate_server.model.scopes import ScopeKey, ScopeKind
 from flowstate_server.programs.history import HistoryItem
+from flowstate_server.programs.journal import JournalEntry
 from flowstate_server.schemas.pydantic.python_values import to_json
 from flowstate_server.stores.memory.store import MemoryStore
 from flowstate_server.stores.store import Store
@@ -39,7 +41,8 @@ class ScopeAfter:
 
 @dataclass(frozen=True, slots=True)
 class FlowRun:
-    """What a run left behind. ``org`` is ``None`` when the session has none."""
+    """What a run left behind. ``org`` is ``None`` when the session has none; ``journal`` is that of the session, with
+    the notes of earlier runs."""
 
     request: RequestRecord
     session_id: str
@@ -47,6 +50,7 @@ class FlowRun:
     user: ScopeAfter
     org: ScopeAfter | None
     events: Sequence[EventRecord]
+    journal: Sequence[JournalEntry]
 
     @property
     def status(self) -> RequestStatus:
@@ -131,10 +135,21 @@ class FlowTester:
             user=scopes[ScopeKind.USER],
             org=scopes.get(ScopeKind.ORG),
             events=await self._log(principal, request_id),
+            journal=await self._journal(principal, record.head.session.session_id),
         )
 
     def _scope(self, key: ScopeKey, record: StateRecord) -> ScopeAfter:
         return ScopeAfter(self._flow.schemas[key.kind].view(BaseModel, record.state), record.version)
+
+    async def _journal(self, principal: Principal, session_id: str) -> list[JournalEntry]:
+        entries: list[JournalEntry] = []
+        token = ""
+        while True:
+            page = await self._engine.journals.list(principal, JournalQuery(session_id, page_token=token))
+            entries += [JournalEntry.of(record) for record in page.entries]
+            token = page.next_page_token
+            if not token:
+                return entries
 
     async def _log(self, principal: Principal, request_id: str) -> list[EventRecord]:
         events: list[EventRecord] = []

@@ -24,6 +24,9 @@ print(json.dumps({"product": [open(f"{tree}/product").read()], "measures": [meas
 @pytest.fixture
 def stage(tmp_path: Path) -> Path:
     (tmp_path / "stage/benchmarks").mkdir(parents=True)
+    (
+        tmp_path / "stage/benchmarks/__init__.py"
+    ).touch()  # or the checkout's package, which has one, is taken for it
     (tmp_path / "stage/benchmarks/__main__.py").write_text(STAND_IN)
     return tmp_path / "stage"
 

@@ -14,6 +14,8 @@ from flowstate.v1 import (
     event_service_pb2_grpc,
     flow_service_pb2,
     flow_service_pb2_grpc,
+    journal_service_pb2,
+    journal_service_pb2_grpc,
     server_service_pb2,
     server_service_pb2_grpc,
     session_service_pb2,
@@ -232,6 +234,42 @@ class FakeState(state_service_pb2_grpc.StateServiceServicer):
         raise NotImplementedError
 
 
+class FakeJournal(journal_service_pb2_grpc.JournalServiceServicer):
+    """One journal, which remembers the keys of appends."""
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+        self.entries: list[journal_service_pb2.JournalEntry] = []
+        self.keys: dict[str, list[str]] = {}
+        self.after: Callable[[Any, Context], Awaitable[None]] | None = None
+
+    async def AppendJournal(self, request: Any, context: Any) -> journal_service_pb2.AppendJournalResponse:
+        self.seen.append(request)
+        known = self.keys.get(request.idempotency_key)
+        if known is not None:
+            ids = [journal_service_pb2.JournalEntry(entry_id=id) for id in known]
+            return journal_service_pb2.AppendJournalResponse(entries=ids, replayed=True)
+        appended = []
+        for entry in request.entries:
+            whole = journal_service_pb2.JournalEntry(entry_id=f"note_{len(self.entries)}")
+            whole.MergeFrom(entry)
+            whole.create_time.seconds = 1
+            self.entries.append(whole)
+            appended.append(whole)
+        self.keys[request.idempotency_key] = [entry.entry_id for entry in appended]
+        if self.after is not None:
+            await self.after(request, context)
+        return journal_service_pb2.AppendJournalResponse(entries=appended)
+
+    async def ListJournal(self, request: Any, context: Any) -> journal_service_pb2.ListJournalResponse:
+        self.seen.append(request)
+        entries = self.entries[::-1] if request.newest_first else self.entries
+        start = int(request.page_token or 0)
+        end = start + (request.page_size or 50)
+        token = str(end) if end < len(entries) else ""
+        return journal_service_pb2.ListJournalResponse(entries=entries[start:end], next_page_token=token)
+
+
 def _key(scope: types_pb2.ScopeRef) -> str:
     return str(scope.SerializeToString(deterministic=True))
 
@@ -256,6 +294,7 @@ class FakeServer:
         self.flows = FakeFlows(self.events)
         self.sessions = FakeSessions()
         self.state = FakeState()
+        self.journal = FakeJournal()
         self.server = FakeServerService()
         self.port = 0
         self._grpc: grpc.aio.Server | None = None
@@ -270,6 +309,7 @@ class FakeServer:
         flow_service_pb2_grpc.add_FlowServiceServicer_to_server(self.flows, server)
         session_service_pb2_grpc.add_SessionServiceServicer_to_server(self.sessions, server)
         state_service_pb2_grpc.add_StateServiceServicer_to_server(self.state, server)
+        journal_service_pb2_grpc.add_JournalServiceServicer_to_server(self.journal, server)
         server_service_pb2_grpc.add_ServerServiceServicer_to_server(self.server, server)
         self.port = server.add_insecure_port(f"127.0.0.1:{self.port}")
         await server.start()

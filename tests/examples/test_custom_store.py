@@ -16,8 +16,14 @@ from flowstate_server.stores.contract.polling import PollingWatchHub, Seen
 from flowstate_server.stores.contract.watch import Topic, TopicKind
 from flowstate_server.stores.store import Store
 from flowstate_server.testing.history import History, RecordedStore, Recorder, require_history
+from flowstate_server.testing.server import running_server
 from flowstate_server.testing.store_contract import Check, NotProvided, StoreHarness, all_checks
 from tests.support.histories import random_parts, writes_of
+from tests.support.journals import (
+    block_and_client_see_the_same,
+    diary,
+    pages_stay_right_while_others_append,
+)
 
 
 class SnapshotHarness(StoreHarness):
@@ -39,6 +45,12 @@ async def test_custom_store_keeps_the_contract(check: Check, tmp_path: Path) -> 
             await check(harness)
         except NotProvided as reason:
             pytest.skip(str(reason))
+
+
+async def test_it_keeps_journals(tmp_path: Path) -> None:
+    async with running_server(diary, store=SnapshotStore(tmp_path / "snapshot")) as server:
+        await block_and_client_see_the_same(server)
+        await pages_stay_right_while_others_append(server)
 
 
 async def test_clients_of_three_handles_have_one_history(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ async def test_a_block_has_what_is_said(org: str) -> None:
     assert ran.output == "0 items so far, in a plain tone"
     assert EventType.CUSTOM in ran.event_types()
     assert [item.kind for item in ran.items] == ["message"]
+    assert [(note.text, note.data) for note in ran.journal] == [("answered", {"items": 0})]
     assert (ran.org is not None and ran.org.state.answers == 1) == bool(org)
 
 

@@ -50,11 +50,16 @@ async def _rename_session(ctx: Context[Counted]) -> None:
     await ctx.session.set_metadata(title="too late")
 
 
+async def _note(ctx: Context[Counted]) -> None:
+    await ctx.session.append_journal("too late")
+
+
 WRITES: dict[str, Operation] = {
     "state": _increment,
     "read-modify-write": _swap,
     "request scope": _use_request_scope,
     "metadata": _rename_session,
+    "journal": _note,
 }
 
 

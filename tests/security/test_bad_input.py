@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from flowstate.v1 import (
     event_service_pb2 as events,
     flow_service_pb2 as flows,
+    journal_service_pb2 as journals,
     server_service_pb2 as servers,
     session_service_pb2 as sessions,
     state_service_pb2 as states,
@@ -171,6 +172,17 @@ RIGHT: Mapping[str, Message] = {
     "StateService/CommitState": states.CommitStateRequest(
         mutations=[_mutation(session_id="s1"), _mutation(user_id="u1"), _mutation(org_id="o1")],
         idempotency_key="k",
+    ),
+    "JournalService/AppendJournal": journals.AppendJournalRequest(
+        session_id="s1",
+        entries=[
+            journals.JournalEntry(text="one", source="s", tags=["a"], data={"json": '{"k": 1}'}),  # type: ignore[arg-type]
+            journals.JournalEntry(text="two", request_id="r1"),
+        ],
+        idempotency_key="k",
+    ),
+    "JournalService/ListJournal": journals.ListJournalRequest(
+        session_id="s1", newest_first=True, page_size=5
     ),
     "ServerService/GetServerInfo": servers.GetServerInfoRequest(),
 }

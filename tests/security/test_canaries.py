@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 from flowstate.v1 import (
     event_service_pb2 as events,
     flow_service_pb2 as flows,
+    journal_service_pb2 as journals,
     server_service_pb2 as servers,
     session_service_pb2 as sessions,
     state_service_pb2 as states,
@@ -227,6 +228,7 @@ async def test_the_trusted_plane_shows_that_the_canaries_are_there(store: Store)
                 states.GetStateRequest(scopes=[ScopeRef(session_id="s1", flow_kind="vault")]),
             ),
         ]
+        calls.append(("JournalService/ListJournal", journals.ListJournalRequest(session_id="s1")))
         answers = await call_all(filled.server.channel, calls, (*OWNER, *TRUSTED))
     _check_statuses(answers)
     found = set().union(*_leaks(filled.vault.canaries, answers).values())

@@ -194,6 +194,12 @@ class Vault:
             await ctx.add_item("tool_call", {"x": words(f"{seen} call")}, name="t", audiences=audiences)
         await ctx.emit("shown", private("custom data"), audience=Audience.CLIENT)
         await ctx.status(private("status"))
+        await ctx.session.append_journal(
+            canary("journal note"),
+            source=canary("journal source"),
+            tags=[canary("journal tag")],
+            data={canary("journal key"): canary("journal value")},
+        )
         await ctx.session.set_metadata(
             title=private("title"),
             description=private("description"),

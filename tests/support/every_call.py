@@ -17,6 +17,7 @@ from flowstate.v1.flow_service_pb2 import (
     StreamActionRequest,
     WaitActionRequestRequest,
 )
+from flowstate.v1.journal_service_pb2 import AppendJournalRequest, JournalEntry, ListJournalRequest
 from flowstate.v1.session_service_pb2 import GetSessionRequest, GetSnapshotRequest
 from flowstate.v1.state_service_pb2 import GetStateRequest
 from flowstate.v1.types_pb2 import ScopeRef, Value
@@ -40,6 +41,15 @@ def session_calls(stubs: Stubs, session_id: str, flow_kind: str = "") -> Mapping
             stubs.states.GetState(GetStateRequest(scopes=[scope]), metadata=metadata)
         ),
         "StateService/CommitState": lambda metadata: stubs.commit(increment(scope), metadata=metadata),
+        "JournalService/AppendJournal": lambda metadata: _answer(
+            stubs.journals.AppendJournal(
+                AppendJournalRequest(session_id=session_id, entries=[JournalEntry(text="seen")]),
+                metadata=metadata,
+            )
+        ),
+        "JournalService/ListJournal": lambda metadata: _answer(
+            stubs.journals.ListJournal(ListJournalRequest(session_id=session_id), metadata=metadata)
+        ),
     }
 
 

@@ -12,6 +12,7 @@ from grpc import aio
 from flowstate.v1.event_service_pb2_grpc import EventServiceStub
 from flowstate.v1.flow_service_pb2 import ActionSpec, CallActionRequest, DispatchActionRequest
 from flowstate.v1.flow_service_pb2_grpc import FlowServiceStub
+from flowstate.v1.journal_service_pb2_grpc import JournalServiceStub
 from flowstate.v1.session_service_pb2_grpc import SessionServiceStub
 from flowstate.v1.state_service_pb2_grpc import StateServiceStub
 from flowstate_client import Backoff, ClientConfig, FlowStateClient
@@ -63,6 +64,7 @@ class Hosted:
         self.events = EventServiceStub(self.channel)
         self.sessions = SessionServiceStub(self.channel)
         self.states = StateServiceStub(self.channel)
+        self.journals = JournalServiceStub(self.channel)
 
     @property
     def open_streams(self) -> int:

@@ -9,6 +9,7 @@ from grpc import aio
 
 from flowstate.v1.event_service_pb2_grpc import EventServiceStub
 from flowstate.v1.flow_service_pb2_grpc import FlowServiceStub
+from flowstate.v1.journal_service_pb2_grpc import JournalServiceStub
 from flowstate.v1.session_service_pb2_grpc import SessionServiceStub
 from flowstate.v1.state_service_pb2 import (
     CommitStateRequest,
@@ -33,6 +34,7 @@ class Stubs:
         self.events = EventServiceStub(channel)
         self.sessions = SessionServiceStub(channel)
         self.states = StateServiceStub(channel)
+        self.journals = JournalServiceStub(channel)
 
     async def commit(
         self,

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from flowstate.v1.event_service_pb2_grpc import EventServiceStub
 from flowstate.v1.flow_service_pb2 import ActionSpec
 from flowstate.v1.flow_service_pb2_grpc import FlowServiceStub
+from flowstate.v1.journal_service_pb2_grpc import JournalServiceStub
 from flowstate.v1.server_service_pb2_grpc import ServerServiceStub
 from flowstate.v1.session_service_pb2_grpc import SessionServiceStub
 from flowstate.v1.state_service_pb2_grpc import StateServiceStub
@@ -113,6 +114,7 @@ class Served:
         self.events = EventServiceStub(self.channel)
         self.sessions = SessionServiceStub(self.channel)
         self.states = StateServiceStub(self.channel)
+        self.journals = JournalServiceStub(self.channel)
         self.info = ServerServiceStub(self.channel)
 
 

@@ -1,19 +1,21 @@
-"""What the type checker has to accept in flows, with the types it has to see. Checked, never run."""
+"""What the type checker has to accept in flows and of the client, with the types it has to see. Checked, never run."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Any, Literal, assert_type
 
 from pydantic import BaseModel
 
+from flowstate_client import AsyncPager, FlowStateClient, JournalEntry as ClientEntry, JournalNote
 from flowstate_server.flows import (
     Action,
     ClientView,
     Context,
     Flow,
     HistoryItem,
+    JournalEntry,
     ScopeHandle,
     Sequencer,
     Session,
@@ -107,6 +109,9 @@ async def all_scopes(say: Say, ctx: Context[Counted, Preferences, Moded, Moded])
         *await ctx.session.items.history(limit=Tokens(500)),
     ]
     assert_type(history, list[HistoryItem])
+    noted = await ctx.session.append_journal(say.message, source="all", tags=["a"], data={"n": 1})
+    assert_type(noted, JournalEntry)
+    assert_type(await ctx.session.get_journal(limit=3), Sequence[JournalEntry])
     return await ctx.execute(reply, say)
 
 
@@ -167,3 +172,14 @@ async def theme(view: View[Preferences]) -> dict[str, str]:
 
 
 ClientView(derived={"label": label, "theme": theme})
+
+
+async def keeps_a_journal(client: FlowStateClient) -> None:
+    assert_type(await client.journal.append("s", "text", tags=("a",), data=say_of("hi")), ClientEntry)
+    notes = (JournalNote(text, data=[1]) for text in "ab")
+    assert_type(await client.journal.append_all("s", notes, idempotency_key="k"), Sequence[ClientEntry])
+    assert_type(client.journal.list("s", newest_first=True), AsyncPager[ClientEntry])
+
+
+def say_of(message: str) -> Say:
+    return Say(message=message)

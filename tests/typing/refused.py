@@ -36,6 +36,7 @@ async def count(say: Say, ctx: Context[Counted]) -> int:
     await ctx.session.items.history(3)  # type: ignore[arg-type]
     await ctx.session.inc_state("message_count")  # type: ignore[arg-type]
     await ctx.session.atomic_state(lambda state: {"message_count": state.messages})  # type: ignore[attr-defined]
+    await ctx.session.append_journal(say)  # type: ignore[arg-type]
     await ctx.execute(move, say)  # type: ignore[misc]
     return len(wrong)
 

@@ -1,4 +1,4 @@
-"""Page tokens: a place in a list, bound to the query it belongs to."""
+"""Pages of lists: their size, and tokens, each a place in a list bound to the query it belongs to."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import binascii
 import hashlib
 import hmac
 
-from flowstate_server.errors import PageTokenInvalidError
+from flowstate_server.engine.settings import EngineSettings
+from flowstate_server.errors import PageTokenInvalidError, ValidationFailedError, Violation
 from flowstate_server.model.json_values import Json, decode_json, encode_json
 
 _DIGEST_BYTES = 16
@@ -40,6 +41,13 @@ class PageTokens:
 
     def _digest(self, query: Json, text: bytes) -> bytes:
         return hmac.digest(self._key, encode_json(query) + b"\n" + text, hashlib.sha256)[:_DIGEST_BYTES]
+
+
+def page_size(asked: int, settings: EngineSettings) -> int:
+    """The size of a page: 0 asks for the default, more than the maximum for the maximum."""
+    if asked < 0:
+        raise ValidationFailedError((Violation("page_size", "range", "must not be negative"),))
+    return min(asked or settings.default_page_size, settings.max_page_size)
 
 
 def _encode(raw: bytes) -> str:

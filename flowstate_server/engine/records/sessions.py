@@ -10,7 +10,7 @@ from flowstate_server.engine.calls.sessions import (
     SessionPage,
     SessionQuery,
 )
-from flowstate_server.engine.records.page_token import PageTokens
+from flowstate_server.engine.records.page_token import PageTokens, page_size
 from flowstate_server.engine.records.session_fields import check_session_fields
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import (
@@ -96,7 +96,7 @@ class Sessions:
     async def list(self, principal: Principal, query: SessionQuery) -> SessionPage:
         """Sessions of the caller's tenant (and user, when its credentials are bound to one), newest first."""
         which = self._filter(principal, query)
-        size = self._page_size(query.page_size)
+        size = page_size(query.page_size, self._settings)
         bound: Json = [
             "sessions",
             principal.tenant,
@@ -124,11 +124,6 @@ class Sessions:
             org_id=principal.org or None,
             include_ephemeral=query.include_ephemeral,
         )
-
-    def _page_size(self, asked: int) -> int:
-        if asked < 0:
-            raise ValidationFailedError((Violation("page_size", "range", "must not be negative"),))
-        return min(asked or self._settings.default_page_size, self._settings.max_page_size)
 
     def _position(self, bound: Json, token: str) -> SessionPosition:
         match self._tokens.read(bound, token):

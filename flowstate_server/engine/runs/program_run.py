@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from flowstate_server.engine.runs.items import RunItems, StreamedItem
 from flowstate_server.engine.runs.recorder import Recorder
+from flowstate_server.engine.runs.run_journal import RunJournal
 from flowstate_server.engine.runs.run_scope import RunScope
 from flowstate_server.engine.runs.run_session import RunSession
 from flowstate_server.model.events import Event
@@ -17,6 +18,7 @@ from flowstate_server.model.records import RequestHead
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.observation import Observer
 from flowstate_server.programs.history import HistoryItem
+from flowstate_server.programs.journal import JournalEntry
 from flowstate_server.programs.run_context import SessionIdentity, SessionItems, SessionMetadata
 
 
@@ -31,6 +33,7 @@ class RunParts:
     flow_kind: str
     scopes: Mapping[ScopeKind, RunScope]
     session: RunSession
+    journal: RunJournal
     items: RunItems
     recorder: Recorder
     observer: Observer
@@ -66,6 +69,14 @@ class ProgramRun:
 
     async def set_metadata(self, fields: JsonObject, /) -> SessionMetadata:
         return await self._parts.session.set_metadata(fields)
+
+    async def append_journal(
+        self, text: str, *, source: str = "", tags: Iterable[str] = (), data: Json = None
+    ) -> JournalEntry:
+        return await self._parts.journal.append(text, source, tags, data)
+
+    async def get_journal(self, limit: int = 10) -> Sequence[JournalEntry]:
+        return await self._parts.journal.newest(limit)
 
     def hold(self, event: Event, /) -> None:
         self._recorder.hold(event)

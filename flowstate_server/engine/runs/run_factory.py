@@ -10,6 +10,7 @@ from flowstate_server.engine.runs.items import RunHistory, RunItems
 from flowstate_server.engine.runs.program_run import RunParts
 from flowstate_server.engine.runs.recorder import Recorder
 from flowstate_server.engine.runs.run import Run
+from flowstate_server.engine.runs.run_journal import RunJournal
 from flowstate_server.engine.runs.run_scope import KeyedLocks, RunScope
 from flowstate_server.engine.runs.run_session import RunSession
 from flowstate_server.engine.runs.supervisor import Supervisor
@@ -61,6 +62,7 @@ class RunFactory:
             flow_kind=flow.kind,
             scopes=self._scopes(request, states, flow, recorder),
             session=RunSession(session, _identity(session), head, recorder, history),
+            journal=RunJournal(self._store, session, head, recorder, self._settings),
             items=items,
             recorder=recorder,
             observer=self._observer,

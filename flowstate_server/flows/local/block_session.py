@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic
 
 from pydantic import BaseModel
@@ -10,6 +10,7 @@ from typing_extensions import TypeVar
 
 from flowstate_server.flows.context import SessionHandle
 from flowstate_server.flows.local.block_scope import BlockScope
+from flowstate_server.programs.journal import JournalEntry
 from flowstate_server.programs.run_context import (
     RunContext,
     ScopeAccess,
@@ -68,3 +69,11 @@ class BlockSession(BlockScope[StateT], SessionHandle[StateT], Generic[StateT]):
         return await self._run.set_metadata(
             {name: to_json(value, f"/{name}") for name, value in given.items() if value is not None}
         )
+
+    async def append_journal(
+        self, text: str, *, source: str = "", tags: Iterable[str] = (), data: Any = None
+    ) -> JournalEntry:
+        return await self._run.append_journal(text, source=source, tags=tags, data=to_json(data, "/data"))
+
+    async def get_journal(self, limit: int = 10) -> Sequence[JournalEntry]:
+        return await self._run.get_journal(limit)

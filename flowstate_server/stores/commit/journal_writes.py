@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
-
-from flowstate_server.model.journal import counter_key, encode_note, entry_key
-from flowstate_server.model.json_values import decode_json, encode_json
+from flowstate_server.model.journal import counter_key, decode_count, encode_count, encode_note, entry_key
 from flowstate_server.stores.commit.document_writes import need_owner, put, require_owner
 from flowstate_server.stores.commit.working_set import WorkingSet
 from flowstate_server.stores.contract.tables import DOCUMENTS, Needs
@@ -21,15 +18,14 @@ def need_journal(write: AppendJournal, needs: Needs) -> None:
 def append_journal(work: WorkingSet, write: AppendJournal) -> WriteResult:
     counter = counter_key(write.session, write.log_id)
     require_owner(work, counter.owner)
-    counted = work.document(counter)
-    number = 0 if counted is None else cast(int, decode_json(counted.text))
+    number = decode_count(work.document(counter))
     entries = []
     for note in write.notes:
         number += 1
         key = entry_key(write.session, write.log_id, number)
         entries.append(put(work, key, encode_note(note)))
     if entries:
-        put(work, counter, encode_json(number))
+        put(work, counter, encode_count(number))
     return WriteResult(
         id=write.session.session_id,
         version=number,

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from flowstate_server.errors import SessionNotFoundError
 from flowstate_server.model.clock import SECOND
-from flowstate_server.model.journal import JournalEntry, Note, decode_entry, journal_range
+from flowstate_server.model.journal import JournalRecord, Note, decode_entry, journal_range
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import SessionKey
 from flowstate_server.stores.contract.writes import (
@@ -30,7 +30,7 @@ def append(*texts: str) -> AppendJournal:
     return AppendJournal(SESSION, LOG, tuple(Note(f"id-{text}", text) for text in texts))
 
 
-async def entries_of(store: Store, *, limit: int = 100, **which: object) -> list[JournalEntry]:
+async def entries_of(store: Store, *, limit: int = 100, **which: object) -> list[JournalRecord]:
     found = journal_range(SESSION, LOG, limit=limit, **which)  # type: ignore[arg-type]
     return [decode_entry(document) for document in await store.read_documents(found)]
 

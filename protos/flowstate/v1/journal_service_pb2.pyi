@@ -38,9 +38,11 @@ class JournalEntry(_message.Message):
     text: _builtins.str
     """The note. No U+0000."""
     source: _builtins.str
-    """Who wrote it: a service, a block. Free text without control characters; may be empty."""
+    """Who wrote it: a service, a block. Up to 128 bytes without control characters; may be empty."""
     request_id: _builtins.str
-    """The request that it is about, unchecked; a block's own entry has its request. Empty if none."""
+    """The request that it is about, which need not exist; a block's own entry has its request. Empty if
+    none.
+    """
     @_builtins.property
     def data(self) -> _types_pb2.Value:
         """Data that goes with it; unset if none."""
@@ -51,7 +53,7 @@ class JournalEntry(_message.Message):
 
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Labels. No control characters."""
+        """Labels, up to 64. Each has 1 to 128 bytes without control characters."""
 
     def __init__(
         self,

@@ -27,9 +27,7 @@ if _version_not_supported:
 
 class JournalServiceStub(object):
     """The journal of a session: append-only notes that flows and your services keep about it. Trusted
-    plane only.
-
-    Served by a later release; until then every method is UNIMPLEMENTED / FEATURE_DISABLED.
+    plane only. An entry is gone with its session.
     """
 
     def __init__(self, channel):
@@ -52,17 +50,18 @@ class JournalServiceStub(object):
 
 class JournalServiceServicer(object):
     """The journal of a session: append-only notes that flows and your services keep about it. Trusted
-    plane only.
-
-    Served by a later release; until then every method is UNIMPLEMENTED / FEATURE_DISABLED.
+    plane only. An entry is gone with its session.
     """
 
     def AppendJournal(self, request, context):
-        """Appends entries, all of them or none.
+        """Appends entries in order, all of them or none: up to `Limits.max_ops_per_commit`, of which each has
+        text and data of up to `Limits.max_item_bytes` together, and the message up to
+        `Limits.max_document_reply_bytes`.
 
         Repeats: with `idempotency_key`. Errors: NOT_FOUND / SESSION_NOT_FOUND; FAILED_PRECONDITION /
-        IDEMPOTENCY_KEY_REUSED; INVALID_ARGUMENT / VALIDATION_FAILED (no entry, a text with U+0000, a label
-        or source with control characters), JSON_*; RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE.
+        IDEMPOTENCY_KEY_REUSED, ORG_BINDING_MISMATCH; INVALID_ARGUMENT / VALIDATION_FAILED (no entry, too
+        many, a text with U+0000, a label or source with control characters), JSON_*; RESOURCE_EXHAUSTED /
+        MESSAGE_TOO_LARGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -70,7 +69,8 @@ class JournalServiceServicer(object):
 
     def ListJournal(self, request, context):
         """Lists entries, from either end; pages stay right while entries are added. Errors: NOT_FOUND /
-        SESSION_NOT_FOUND; INVALID_ARGUMENT / PAGE_TOKEN_INVALID.
+        SESSION_NOT_FOUND; FAILED_PRECONDITION / ORG_BINDING_MISMATCH; INVALID_ARGUMENT /
+        PAGE_TOKEN_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -99,9 +99,7 @@ def add_JournalServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class JournalService(object):
     """The journal of a session: append-only notes that flows and your services keep about it. Trusted
-    plane only.
-
-    Served by a later release; until then every method is UNIMPLEMENTED / FEATURE_DISABLED.
+    plane only. An entry is gone with its session.
     """
 
     @staticmethod

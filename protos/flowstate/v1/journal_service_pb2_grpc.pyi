@@ -14,29 +14,29 @@ GRPC_VERSION: str
 
 class JournalServiceStub:
     """The journal of a session: append-only notes that flows and your services keep about it. Trusted
-    plane only.
-
-    Served by a later release; until then every method is UNIMPLEMENTED / FEATURE_DISABLED.
+    plane only. An entry is gone with its session.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     AppendJournal: _aio.UnaryUnaryMultiCallable[_journal_service_pb2.AppendJournalRequest, _journal_service_pb2.AppendJournalResponse]
-    """Appends entries, all of them or none.
+    """Appends entries in order, all of them or none: up to `Limits.max_ops_per_commit`, of which each has
+    text and data of up to `Limits.max_item_bytes` together, and the message up to
+    `Limits.max_document_reply_bytes`.
 
     Repeats: with `idempotency_key`. Errors: NOT_FOUND / SESSION_NOT_FOUND; FAILED_PRECONDITION /
-    IDEMPOTENCY_KEY_REUSED; INVALID_ARGUMENT / VALIDATION_FAILED (no entry, a text with U+0000, a label
-    or source with control characters), JSON_*; RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE.
+    IDEMPOTENCY_KEY_REUSED, ORG_BINDING_MISMATCH; INVALID_ARGUMENT / VALIDATION_FAILED (no entry, too
+    many, a text with U+0000, a label or source with control characters), JSON_*; RESOURCE_EXHAUSTED /
+    MESSAGE_TOO_LARGE.
     """
     ListJournal: _aio.UnaryUnaryMultiCallable[_journal_service_pb2.ListJournalRequest, _journal_service_pb2.ListJournalResponse]
     """Lists entries, from either end; pages stay right while entries are added. Errors: NOT_FOUND /
-    SESSION_NOT_FOUND; INVALID_ARGUMENT / PAGE_TOKEN_INVALID.
+    SESSION_NOT_FOUND; FAILED_PRECONDITION / ORG_BINDING_MISMATCH; INVALID_ARGUMENT /
+    PAGE_TOKEN_INVALID.
     """
 
 class JournalServiceServicer(metaclass=_abc_1.ABCMeta):
     """The journal of a session: append-only notes that flows and your services keep about it. Trusted
-    plane only.
-
-    Served by a later release; until then every method is UNIMPLEMENTED / FEATURE_DISABLED.
+    plane only. An entry is gone with its session.
     """
 
     @_abc_1.abstractmethod
@@ -45,11 +45,14 @@ class JournalServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _journal_service_pb2.AppendJournalRequest,
         context: _aio.ServicerContext[_journal_service_pb2.AppendJournalRequest, _abc.Awaitable[_journal_service_pb2.AppendJournalResponse]],
     ) -> _abc.Awaitable[_journal_service_pb2.AppendJournalResponse]:
-        """Appends entries, all of them or none.
+        """Appends entries in order, all of them or none: up to `Limits.max_ops_per_commit`, of which each has
+        text and data of up to `Limits.max_item_bytes` together, and the message up to
+        `Limits.max_document_reply_bytes`.
 
         Repeats: with `idempotency_key`. Errors: NOT_FOUND / SESSION_NOT_FOUND; FAILED_PRECONDITION /
-        IDEMPOTENCY_KEY_REUSED; INVALID_ARGUMENT / VALIDATION_FAILED (no entry, a text with U+0000, a label
-        or source with control characters), JSON_*; RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE.
+        IDEMPOTENCY_KEY_REUSED, ORG_BINDING_MISMATCH; INVALID_ARGUMENT / VALIDATION_FAILED (no entry, too
+        many, a text with U+0000, a label or source with control characters), JSON_*; RESOURCE_EXHAUSTED /
+        MESSAGE_TOO_LARGE.
         """
 
     @_abc_1.abstractmethod
@@ -59,7 +62,8 @@ class JournalServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_journal_service_pb2.ListJournalRequest, _abc.Awaitable[_journal_service_pb2.ListJournalResponse]],
     ) -> _abc.Awaitable[_journal_service_pb2.ListJournalResponse]:
         """Lists entries, from either end; pages stay right while entries are added. Errors: NOT_FOUND /
-        SESSION_NOT_FOUND; INVALID_ARGUMENT / PAGE_TOKEN_INVALID.
+        SESSION_NOT_FOUND; FAILED_PRECONDITION / ORG_BINDING_MISMATCH; INVALID_ARGUMENT /
+        PAGE_TOKEN_INVALID.
         """
 
 def add_JournalServiceServicer_to_server(servicer: JournalServiceServicer, server: _aio.Server) -> None: ...

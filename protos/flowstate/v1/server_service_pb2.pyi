@@ -117,7 +117,7 @@ class Limits(_message.Message):
     max_json_depth: _builtins.int
     """Deepest nesting of a Value. Default 64. More is INVALID_ARGUMENT / JSON_LIMIT_EXCEEDED."""
     max_ops_per_commit: _builtins.int
-    """Most operations in one CommitState. Default 100."""
+    """Most operations in one CommitState, and entries in one AppendJournal. Default 100."""
     max_page_size: _builtins.int
     """Largest page. Default 500; a larger `page_size` is brought down to it."""
     max_tails_per_tenant: _builtins.int
@@ -129,7 +129,7 @@ class Limits(_message.Message):
     max_event_output_bytes: _builtins.int
     """Largest output that `request.completed` carries; more is left out of the event. Default 64 KiB."""
     max_item_bytes: _builtins.int
-    """Largest content of an item. Default 1 MiB."""
+    """Largest content of an item, and of a journal entry. Default 1 MiB."""
     max_document_reply_bytes: _builtins.int
     """Most that the documents of one reply come to. Default 3.5 MiB. More is
     RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE.

@@ -5,7 +5,7 @@ import sys
 
 from flowstate_server import flows
 
-# Short in a flow; where sessions and requests themselves are about they are called SessionScope, RequestScope and so on.
+# Short in a flow; inside, beside sessions and requests themselves, they are called SessionScope and so on.
 SCOPES = ("Org", "Request", "Session", "User")
 
 
@@ -26,6 +26,7 @@ def test_the_public_names_are_these() -> None:
         "HistoryItem",
         "ItemKind",
         "ItemStream",
+        "JournalEntry",
         "Org",
         "Request",
         "SchemaConflictError",

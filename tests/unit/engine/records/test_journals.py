@@ -1,0 +1,178 @@
+"""Journals when their session goes, or a document of theirs is damaged."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
+
+import pytest
+
+from flowstate_server.engine.calls.journals import (
+    JournalAppend,
+    JournalPage,
+    JournalQuery,
+    NewNote,
+)
+from flowstate_server.engine.calls.sessions import NewSession
+from flowstate_server.engine.engine import Engine
+from flowstate_server.errors import PageTokenInvalidError, SessionNotFoundError, StoreUnavailableError
+from flowstate_server.flows import Context, action, define_flow, handler
+from flowstate_server.flows.registry import FlowRegistry
+from flowstate_server.model.documents import Document, DocumentRange
+from flowstate_server.model.identity import Principal
+from flowstate_server.model.journal import entry_key
+from flowstate_server.model.scopes import SessionKey
+from flowstate_server.stores.contract.tables import SESSIONS
+from flowstate_server.stores.contract.writes import (
+    AppendJournal,
+    Batch,
+    CommitResult,
+    PutDocument,
+    SessionChanged,
+)
+from flowstate_server.stores.memory.store import MemoryStore
+from flowstate_server.testing.store_contract.builders import take_over
+from tests.support.held_commits import replace_commit
+
+ADA, EVE = Principal(user="ada"), Principal(user="eve")
+KEY = SessionKey("", "s")
+
+
+@handler
+async def go(value: None, ctx: Context) -> None: ...
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[Engine]:
+    flow = define_flow("test", actions={"go": action(block=go)})
+    engine = Engine(MemoryStore(), FlowRegistry([flow]))
+    await engine.open()
+    await engine.sessions.create(ADA, NewSession("test", "s"), "", "")
+    yield engine
+    await engine.close()
+
+
+async def append(engine: Engine, *texts: str, principal: Principal = ADA) -> None:
+    notes = [NewNote(text) for text in texts]
+    await engine.journals.append(principal, JournalAppend("s", notes))
+
+
+async def read(engine: Engine, principal: Principal = ADA, token: str = "", size: int = 0) -> JournalPage:
+    return await engine.journals.list(principal, JournalQuery("s", page_size=size, page_token=token))
+
+
+async def texts_of(engine: Engine, principal: Principal = ADA) -> list[str]:
+    return [entry.note.text for entry in (await read(engine, principal)).entries]
+
+
+async def delete(engine: Engine) -> None:
+    """As another server does: this one's bindings still know the session."""
+    record = await engine.store.get_session(KEY)
+    assert record is not None
+    await take_over(engine.store, SESSIONS, [replace(record, delete_time=1)])
+
+
+async def make_anew(engine: Engine, principal: Principal) -> None:
+    """As another server does, too."""
+    known = engine.sessions._bindings
+    binding = known._remembered.get(KEY)
+    await delete(engine)
+    await engine.sessions.create(principal, NewSession("test", "s"), "", "")
+    if binding is not None:
+        known.remember(binding)
+
+
+def before_reads(engine: Engine, act: Callable[[], Awaitable[None]]) -> None:
+    """``act`` once, between the read of the session's binding and that of its documents, behind which it is checked."""
+    store, pending = engine.store, [act]
+    read_documents = store.read_documents
+
+    async def reading(which: DocumentRange, *, max_bytes: int = 1 << 20) -> Sequence[Document]:
+        found = await read_documents(which, max_bytes=max_bytes)
+        if pending:
+            await pending.pop()()
+        return found
+
+    store.read_documents = reading  # type: ignore[method-assign]
+
+
+async def test_a_deleted_session_has_no_journal(engine: Engine) -> None:
+    await append(engine, "a")
+    await delete(engine)
+    for call in (append(engine, "b"), read(engine)):
+        with pytest.raises(SessionNotFoundError):
+            await call
+    await make_anew(engine, ADA)
+    assert await texts_of(engine) == []
+
+
+async def test_a_session_made_anew_begins_an_empty_journal(engine: Engine) -> None:
+    await append(engine, "old")
+    await make_anew(engine, ADA)
+    await append(engine, "new")
+    assert await texts_of(engine) == ["new"]
+    await make_anew(engine, ADA)
+    assert await texts_of(engine) == []
+
+
+async def test_a_session_made_anew_by_somebody_else_shows_nothing(engine: Engine) -> None:
+    await append(engine, "ada's")
+    await make_anew(engine, EVE)
+    for call in (append(engine, "b"), read(engine)):
+        with pytest.raises(SessionNotFoundError):
+            await call
+    await append(engine, "eve's", principal=EVE)
+    assert await texts_of(engine, EVE) == ["eve's"]
+
+
+async def test_a_session_that_goes_while_its_journal_is_read(engine: Engine) -> None:
+    await append(engine, "old")
+    before_reads(engine, lambda: make_anew(engine, ADA))
+    assert await texts_of(engine) == []
+    await append(engine, "new")
+    before_reads(engine, lambda: delete(engine))
+    with pytest.raises(SessionNotFoundError):
+        await texts_of(engine)
+
+
+async def test_a_token_ends_with_its_session(engine: Engine) -> None:
+    await append(engine, "a", "b")
+    token = (await read(engine, size=1)).next_page_token
+    assert token
+    await make_anew(engine, ADA)
+    await append(engine, "a", "b")
+    with pytest.raises(PageTokenInvalidError):
+        await read(engine, token=token)
+
+
+async def test_a_session_that_is_always_another_is_given_up(engine: Engine) -> None:
+    attempts = 0
+    commit = engine.store.commit
+
+    async def changed(batch: Batch) -> CommitResult:
+        nonlocal attempts
+        if not isinstance(batch[-1], AppendJournal):
+            return await commit(batch)
+        attempts += 1
+        raise SessionChanged
+
+    replace_commit(engine.store, changed)
+    with pytest.raises(StoreUnavailableError):
+        await append(engine, "a")
+    assert attempts == 5
+
+
+async def test_a_damaged_entry_takes_no_other_with_it(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    await append(engine, "a", "secret", "c")
+    record = await engine.store.get_session(KEY)
+    assert record is not None
+    await engine.store.commit((PutDocument(entry_key(KEY, record.log_id, 2), b'["secret"]'),))
+    assert await texts_of(engine) == ["a", "c"]
+    token = (await read(engine, size=2)).next_page_token
+    assert [entry.note.text for entry in (await read(engine, token=token)).entries] == ["c"]
+    [*_, told] = [line for line in caplog.records if line.levelno >= logging.ERROR]
+    assert "can't be understood" in told.getMessage()
+    assert "secret" not in told.getMessage()
