@@ -22,8 +22,10 @@ __all__ = ["FlowState", "create_flowstate", "store_from_url"]
 class FlowState:
     """Flows that are served together, and the stores they may live on. Make it with :func:`create_flowstate`."""
 
-    def __init__(self, registry: Catalogue, stores: Mapping[str, Store], observer: Observer = NOBODY) -> None:
-        self.registry = registry
+    def __init__(
+        self, catalogue: Catalogue, stores: Mapping[str, Store], observer: Observer = NOBODY
+    ) -> None:
+        self.catalogue = catalogue
         self._stores = stores
         self._observer = observer
 
@@ -60,7 +62,7 @@ class FlowState:
         """
         return Engine(
             store or self.store,
-            self.registry,
+            self.catalogue,
             settings,
             refuse=refuse_unfinished_copy,
             observer=self._observer,
@@ -90,13 +92,13 @@ def create_flowstate(
         raise TypeError(
             f"flows must be a list of flows, flows=[...], not a value of type {type(flows).__name__}"
         )
-    registry: Catalogue = Catalogue()
+    catalogue = Catalogue()
     for flow in flows:
         if not isinstance(flow, HostedFlow):
             raise TypeError(
                 f"flows must hold flows made by define_flow(...), not a value of type {type(flow).__name__}"
             )
-        registry.register(flow)
+        catalogue.register(flow)
     if not isinstance(observer, Observer):
         raise TypeError(f"observer must be an Observer, not a value of type {type(observer).__name__}")
-    return FlowState(registry, {DEFAULT: MemoryStore()} if stores is None else primaries(stores), observer)
+    return FlowState(catalogue, {DEFAULT: MemoryStore()} if stores is None else primaries(stores), observer)

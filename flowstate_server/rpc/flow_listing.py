@@ -23,7 +23,7 @@ class FlowListing:
         self._encoded: dict[tuple[str, Plane], pb.Flow] = {}
 
     def get(self, kind: str, plane: Plane) -> pb.Flow:
-        flow = self._engine.registry.get(kind).described
+        flow = self._engine.catalogue.get(kind).described
         encoded = self._encoded.get((kind, plane))
         if encoded is None or encoded.revision != flow.revision:
             encoded = self._encoded[kind, plane] = _encoded(flow, plane)
@@ -33,7 +33,7 @@ class FlowListing:
         size = page_size(request.page_size, self._engine.settings)
         query = ["flows", principal.tenant]
         after = str(self._tokens.read([*query], request.page_token)) if request.page_token else ""
-        kinds = list(islice((kind for kind in self._engine.registry.kinds() if kind > after), size + 1))
+        kinds = list(islice((kind for kind in self._engine.catalogue.kinds() if kind > after), size + 1))
         reply = pb.ListFlowsResponse(flows=[self.get(kind, principal.plane) for kind in kinds[:size]])
         if len(kinds) > size:
             reply.next_page_token = self._tokens.make([*query], kinds[size - 1])

@@ -35,10 +35,10 @@ from flowstate_server.stores.store import Store
 
 class Sessions:
     def __init__(
-        self, store: Store, registry: Catalogue, bindings: Bindings, settings: EngineSettings
+        self, store: Store, catalogue: Catalogue, bindings: Bindings, settings: EngineSettings
     ) -> None:
         self._store = store
-        self._registry = registry
+        self._catalogue = catalogue
         self._bindings = bindings
         self._settings = settings
         self._tokens = PageTokens(settings.page_token_key)
@@ -47,7 +47,7 @@ class Sessions:
         self, principal: Principal, new: NewSession, idempotency_key: str, fingerprint: str
     ) -> CreatedSession:
         """A new session, bound for life to its flow, user, tenant and org."""
-        flow = self._registry.get(new.flow_kind).described
+        flow = self._catalogue.get(new.flow_kind).described
         user_id = claimed_user(principal, new.user_id)
         org_id = claimed_org(principal, new.org_id)
         check_id("session_id", new.session_id, required=False)

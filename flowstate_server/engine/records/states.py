@@ -73,10 +73,10 @@ class _Placed(NamedTuple):
 
 class States:
     def __init__(
-        self, store: Store, registry: Catalogue, bindings: Bindings, settings: EngineSettings
+        self, store: Store, catalogue: Catalogue, bindings: Bindings, settings: EngineSettings
     ) -> None:
         self._store = store
-        self._registry = registry
+        self._catalogue = catalogue
         self._bindings = bindings
         self._settings = settings
 
@@ -180,7 +180,7 @@ class States:
     async def _resolve_session(self, principal: Principal, target: ScopeTarget) -> _Resolved:
         binding = await self._bindings.owned(principal, target.id)
         check_binding(principal, binding, flow_kind=target.flow_kind)
-        flow = self._registry.get(binding.flow_kind).described
+        flow = self._catalogue.get(binding.flow_kind).described
         return _Resolved(session_scope(binding.key), flow, RequireSession(binding.key, binding.log_id))
 
     async def _resolve_request(self, principal: Principal, target: ScopeTarget, writing: bool) -> _Resolved:
@@ -192,7 +192,7 @@ class States:
         if writing and record.head.status.ended:
             raise RequestTerminalError(target.id)
         return _Resolved(
-            request_scope(key), self._registry.get(record.flow_kind).described, RequireRun(key, None)
+            request_scope(key), self._catalogue.get(record.flow_kind).described, RequireRun(key, None)
         )
 
     def _resolve_shared(
@@ -207,7 +207,7 @@ class States:
                 problem = "must name the flow whose schema governs the write"
                 raise ValidationFailedError((Violation(f"{path}.flow_kind", "required", problem),))
             return _Resolved(user_scope(target.id) if of_user else org_scope(target.id), None)
-        flow = self._registry.get(target.flow_kind).described
+        flow = self._catalogue.get(target.flow_kind).described
         scope = user_scope if of_user else org_scope
         return _Resolved(
             scope(target.id, isolated_flow=flow.kind if flow.isolates(target.kind) else ""), flow

@@ -84,14 +84,14 @@ class Dispatcher:
     def __init__(
         self,
         store: Store,
-        registry: Catalogue,
+        catalogue: Catalogue,
         bindings: Bindings,
         supervisor: Supervisor,
         factory: RunFactory,
         settings: EngineSettings,
     ) -> None:
         self._store = store
-        self._registry = registry
+        self._catalogue = catalogue
         self._bindings = bindings
         self._supervisor = supervisor
         self._factory = factory
@@ -106,7 +106,7 @@ class Dispatcher:
         return await asyncio.shield(self._supervisor.spawn(self._store_and_run(principal, checked)))
 
     def _check(self, principal: Principal, call: ActionCall) -> _Checked:
-        hosted = self._registry.get(call.flow_kind)
+        hosted = self._catalogue.get(call.flow_kind)
         flow, program = hosted.described, hosted.program
         action = flow.action(call.action)
         check_id("session_id", call.session_id, required=False)
