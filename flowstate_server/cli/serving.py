@@ -15,9 +15,13 @@ from flowstate_server.cli.problem import MISUSED, give_up
 from flowstate_server.rpc.server import FlowStateServer
 from flowstate_server.settings import Settings
 
+# Whoever asks to stop twice wants the end now; this is for closing the store, which takes milliseconds unless it
+# hangs.
 HARD_STOP_SECONDS = 3.0
 HARD_STOPPED = 1
+# For tasks that end when they are cancelled; those that do not would keep the process for good.
 LAST_MOMENT_SECONDS = 1.0
+# CPython's default (700, from 3.13 on 2,000) is less than the calls under way hold.
 YOUNG_OBJECTS = 10_000
 
 _logger = logging.getLogger(__name__)

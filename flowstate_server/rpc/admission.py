@@ -26,6 +26,7 @@ UNARY = ("unary",)
 Places = Mapping[tuple[str, ...], int]
 """What a call takes a place in, and how many places there are."""
 
+# Deadlines are kept to this; a caller whose own deadline comes first sees no difference.
 WATCH_SECONDS = 0.05
 _NO_PLACES: Places = {}
 

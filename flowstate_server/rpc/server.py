@@ -33,6 +33,7 @@ from flowstate_server.settings import ServerSettings
 DRAIN_SPREAD = 2.0
 """Seconds over which the open streams are ended, so that their readers come to other servers one by one."""
 
+# Seconds ahead of the end at which unary calls are answered with SERVER_DRAINING, so that the answer still gets out.
 _LAST_MOMENT = 0.25
 _MINUTE_MS = 60_000
 

@@ -25,7 +25,9 @@ from flowstate_server.stores.contract.reads import Projection
 from flowstate_server.stores.store import Store
 
 SHOWN = (ScopeKind.SESSION, ScopeKind.USER, ScopeKind.ORG)
+# Attempts. Each is lost only when the session was deleted and made anew just then, so a second is hardly ever needed.
 RACES = 3
+# A snapshot has to fit into a message of 4 MiB, whatever a derived value makes of the state. Chosen.
 MAX_DERIVED_BYTES = 256 * 1024
 
 

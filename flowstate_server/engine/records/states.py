@@ -52,6 +52,7 @@ from flowstate_server.stores.contract.writes import (
 )
 from flowstate_server.stores.store import Store
 
+# Attempts. Each is lost only when a session was deleted and made anew just then, so a second is hardly ever needed.
 RACES = 5
 
 

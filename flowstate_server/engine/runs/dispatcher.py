@@ -58,6 +58,7 @@ from flowstate_server.stores.contract.writes import (
 )
 from flowstate_server.stores.store import Store
 
+# Attempts. Each is lost only to another call about the same session or request; what that one made is then found.
 RACES = 5
 _IN_PROGRESS = Event(EventType.REQUEST_IN_PROGRESS, RequestInProgress(attempt=1).encode(), FOR_CLIENTS)
 

@@ -24,7 +24,11 @@ _logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+# Seconds: a renewal that failed has two thirds of the lease, 10 s by default, to succeed; that is some fifty
+# attempts.
 RETRY_PAUSE = 0.2
+# To hand in the lease is a favour to the others, who would wait for it to expire; not worth waiting for a store that
+# hangs.
 FAREWELL_SECONDS = 2.0
 SHUT_DOWN = (RequestStatus.INTERRUPTED, "the server shut down")
 

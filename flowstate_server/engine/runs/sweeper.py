@@ -18,7 +18,10 @@ from flowstate_server.stores.store import Store
 
 _logger = logging.getLogger(__name__)
 
+# Requests ended at once: the store groups them into few transactions, and calls go on in between. Chosen.
 PAGE = 200
+# Rows of one step of a sweep, which is one transaction: short enough not to hold up commits. With so many rounds a
+# sweep takes up to 50,000 rows and leaves the rest to the next one.
 ROWS = 500
 ROUNDS = 100
 

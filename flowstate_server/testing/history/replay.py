@@ -20,6 +20,8 @@ from flowstate_server.testing.history.tracks import Given, Look, Track
 from flowstate_server.testing.history.unanswered import deadlines, unanswered_of
 from flowstate_server.testing.history.violations import Kind, Violation
 
+# Each write that was never answered may or may not have happened, which doubles the histories; beyond this a check
+# would take minutes.
 MAX_BRANCHES = 5_000
 
 
