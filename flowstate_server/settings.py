@@ -42,6 +42,7 @@ class ServerSettings:
     reuse_port: bool = switch("Let several server processes share the port (Linux).")
     tenant_key: str = words("x-tenant-id", "The metadata key that names the tenant.", pattern=r"[a-z0-9_.-]+")
 
+    # 4 MiB is what gRPC's clients receive unless they are told otherwise.
     max_message_bytes: int = size(
         4 * MIB, "Largest message, either way. Clients receive 4 MiB unless they were told otherwise."
     )
@@ -50,6 +51,7 @@ class ServerSettings:
         30.0, "How long a stream's reader may take for one frame before it is cut off."
     )
 
+    # Far above what one process serves at a time without falling behind: they stop what runs away, and nobody else.
     max_unary_calls: int = count(2_000, "Unary calls that the process serves at once.")
     max_streams: int = count(10_000, "Open streams of the process.")
     max_streams_per_tenant: int = count(5_000, "Open streams of one tenant.")

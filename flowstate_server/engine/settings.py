@@ -22,6 +22,8 @@ class EngineSettings:
     )
     idempotency_window: float = seconds(24 * 3600.0, "How long idempotency keys are remembered.")
 
+    # Two renewals may be missed. Shorter, and a pause of a busy machine costs its runs; longer, and those of a dead
+    # process are waited for.
     lease: float = seconds(
         15.0, "How long a silent server process keeps its runs; it renews three times as often."
     )
@@ -29,10 +31,12 @@ class EngineSettings:
         5.0, "How long a cancelled block has to end before it is abandoned.", zero=True
     )
 
+    # A quarter of a message, so that a document travels with all that goes with it.
     max_state_bytes: int = size(MIB, "Largest state document of one scope.")
     max_input_bytes: int = size(MIB, "Largest input of an action.")
     max_output_bytes: int = size(MIB, "Largest output of an action.")
     max_item_bytes: int = size(MIB, "Largest content of an item.")
+    # An event is read by every tail; a larger output is read from the request by who wants it.
     max_terminal_output_bytes: int = size(
         64 * KIB, "Largest output that is repeated in the event of the request's end."
     )
@@ -46,6 +50,7 @@ class EngineSettings:
         secret=True,
     )
 
+    # Below the 60 s after which proxies commonly give up on a quiet call.
     max_wait: float = seconds(50.0, "Longest that a call waits for the end of a run.")
     heartbeat: float = seconds(
         15.0,
@@ -64,6 +69,7 @@ class EngineSettings:
     # A run's events are committed together after this time. 20 ms is below what a reader of streamed text notices, and
     # makes of a model's tokens one commit each or less.
     flush_after: float = 0.02
+    # A burst is committed before its time; one that the store cannot take makes the block wait.
     flush_events: int = 64
     max_held_events: int = 512
 

@@ -153,11 +153,13 @@ def _channel_options(settings: ServerSettings) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", largest),
         ("grpc.max_send_message_length", largest),
+        # Of one connection; admission counts those of all.
         ("grpc.max_concurrent_streams", 1_000),
         # The limit for pings received: by default a client that pings a quiet stream is cut off.
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ("grpc.http2.min_time_between_pings_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
+        # A peer that vanished without a word is noticed after a minute and a third.
         ("grpc.keepalive_time_ms", _MINUTE_MS),
         ("grpc.keepalive_timeout_ms", 20_000),
         # Connections move on, so that new servers behind a balancer get their share.
