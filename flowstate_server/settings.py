@@ -42,7 +42,6 @@ class ServerSettings:
     reuse_port: bool = switch("Let several server processes share the port (Linux).")
     tenant_key: str = words("x-tenant-id", "The metadata key that names the tenant.", pattern=r"[a-z0-9_.-]+")
 
-    # 4 MiB is what gRPC's clients receive unless they are told otherwise.
     max_message_bytes: int = size(
         4 * MIB, "Largest message, either way. Clients receive 4 MiB unless they were told otherwise."
     )
