@@ -97,7 +97,9 @@ class Settings(EngineSettings, ServerSettings):
             try:
                 if name not in values and variables.get(variable):
                     place = variable
-                    values[name] = setting.read(variables[variable])
+                    values[name] = variables[variable]
+                if isinstance(values.get(name), str):
+                    values[name] = setting.read(values[name])
                 fault = setting.fault(values[name]) if name in values else None
             except ValueError as error:
                 fault = str(error)

@@ -43,6 +43,7 @@ def test_what_is_given_wins_over_the_environment() -> None:
     settings = Settings.load(environment, listen="b:2", lease=None)
     assert settings.listen == "b:2"
     assert settings.lease == 7
+    assert Settings.load(environment, lease="8").lease == 8
 
 
 @pytest.mark.parametrize(
