@@ -69,7 +69,6 @@ format: $(READY) ## Format protos and code, and mend what the linter can
 	$(BIN)/ruff check --fix-only --quiet
 	$(BIN)/ruff format
 
-# --- Environments ----------------------------------------------------------------------------------------------------
 # The stamp is written last: a set-up that was interrupted is begun anew, from nothing; an update is tried again.
 
 $(READY): pyproject.toml constraints.txt
@@ -90,7 +89,6 @@ constraints: ## Pin what pyproject.toml resolves to today
 	@$(PY) -m pip freeze --exclude-editable > constraints.txt
 	@touch $(READY)
 
-# --- Generated code ----------------------------------------------------------------------------------------------------
 # Writes what every .proto generates to "$fresh". The typed stubs are those of grpc.aio alone. Services live in files named
 # *_service.proto; for the others the gRPC plugins write modules with nothing in them, which are dropped.
 

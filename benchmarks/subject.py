@@ -121,12 +121,12 @@ async def subject(folder: Path, url: str) -> AsyncIterator[Subject]:
             port = await _floor_port(flows, sessions)
             async with aio.insecure_channel(f"127.0.0.1:{port}") as floor_channel:
                 yield Subject(
-                    process.pid,
-                    Floor(floor_channel, TRUSTED),
-                    flows,
-                    StateServiceStub(channel),
-                    sessions,
-                    EventServiceStub(channel),
+                    pid=process.pid,
+                    floor=Floor(floor_channel, TRUSTED),
+                    flows=flows,
+                    states=StateServiceStub(channel),
+                    sessions=sessions,
+                    events=EventServiceStub(channel),
                 )
     finally:
         await _stop(process)

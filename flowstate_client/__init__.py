@@ -36,7 +36,7 @@ carry an id or a key made once, so they are repeated without harm while the serv
 need is in :mod:`flowstate_client.testing`.
 """
 
-from flowstate_client.client import FlowStateClient
+from flowstate_client.client import FlowStateClient, Server
 from flowstate_client.codec import Codec, JsonCodec
 from flowstate_client.config import Backoff, ClientConfig
 from flowstate_client.errors import (
@@ -139,7 +139,6 @@ from flowstate_client.models import (
 )
 from flowstate_client.paging import AsyncPager, Page
 from flowstate_client.runs import ActionStream, RunHandle
-from flowstate_client.server_info import Server
 from flowstate_client.sessions import Session, Sessions, Snapshot
 from flowstate_client.state import ScopeHandle, StateRecord, States
 from flowstate_client.state_batch import BatchScope, ScopeBatch, StateBatch

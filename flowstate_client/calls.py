@@ -25,6 +25,7 @@ Req = TypeVar("Req", bound=Message)
 Resp = TypeVar("Resp", bound=Message)
 
 _SERVER_INFO = "ServerService/GetServerInfo"
+# Seconds. What is only asked to explain an error better must not keep the error waiting. Chosen.
 _ASIDE = 5.0
 
 

@@ -68,7 +68,14 @@ class Flows:
     ) -> RunHandle:
         """Starts an action; answers as soon as the request is stored. The run goes on whatever this process does."""
         spec = self._spec(
-            flow_kind, action, input, session_id, user_id, org_id, request_id, execution_timeout
+            flow_kind=flow_kind,
+            action=action,
+            input=input,
+            session_id=session_id,
+            user_id=user_id,
+            org_id=org_id,
+            request_id=request_id,
+            execution_timeout=execution_timeout,
         )
         response = await self._caller.write(
             "FlowService/DispatchAction",
@@ -137,7 +144,14 @@ class Flows:
             ResponseValidationError: the output does not fit ``output``.
         """
         spec = self._spec(
-            flow_kind, action, input, session_id, user_id, org_id, request_id, execution_timeout
+            flow_kind=flow_kind,
+            action=action,
+            input=input,
+            session_id=session_id,
+            user_id=user_id,
+            org_id=org_id,
+            request_id=request_id,
+            execution_timeout=execution_timeout,
         )
         request = flow_service_pb2.CallActionRequest(spec=spec)
 
@@ -170,7 +184,14 @@ class Flows:
         the handle.
         """
         spec = self._spec(
-            flow_kind, action, input, session_id, user_id, org_id, request_id, execution_timeout
+            flow_kind=flow_kind,
+            action=action,
+            input=input,
+            session_id=session_id,
+            user_id=user_id,
+            org_id=org_id,
+            request_id=request_id,
+            execution_timeout=execution_timeout,
         )
         start = flow_service_pb2.StreamActionRequest(
             spec=spec,
@@ -206,6 +227,7 @@ class Flows:
 
     def _spec(
         self,
+        *,
         flow_kind: str,
         action: str,
         input: Any,

@@ -20,6 +20,7 @@ import orjson
 from pydantic import BaseModel, TypeAdapter
 from pydantic_core import from_json, to_jsonable_python
 
+# The server's limits (its ``state/json_limits.py``): what it would refuse is refused before it is sent.
 MAX_DEPTH = 64
 MAX_KEY_BYTES = 256
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1

@@ -27,7 +27,10 @@ T = TypeVar("T")
 
 MAX_WAIT = 50.0
 """Seconds that one call waits at most; the server does not wait longer either."""
+# Seconds beyond the wait itself, for the way there and back, so that the server answers before the deadline does.
+# Chosen.
 _MARGIN = 5.0
+# Seconds. A wait that comes back sooner was none.
 _QUICK = 0.1
 
 

@@ -20,6 +20,7 @@ from flowstate_client.state_verbs import StateOp, StateVerbs
 
 T = TypeVar("T")
 
+# Characters of a state in a repr: two lines of a terminal; the state itself may have a mebibyte.
 _MOST_SHOWN = 200
 
 

@@ -27,7 +27,7 @@ from flowstate_client.sessions import Sessions, Snapshot
 from flowstate_client.tail_call import SilenceError, TailCall
 from flowstate_client.tail_frames import Frame, FrameReader
 
-_log = logging.getLogger("flowstate_client")
+_logger = logging.getLogger("flowstate_client")
 
 
 class EventStream:
@@ -194,7 +194,7 @@ class EventStream:
         pause = self._outage.failed(retry_after=error.retry_after) if resumes else None
         if pause is None:
             raise error
-        _log.info("the tail of %s broke off, resumes in %.2f s: %s", self.request_id, pause, error)
+        _logger.info("the tail of %s broke off, resumes in %.2f s: %s", self.request_id, pause, error)
         await asyncio.sleep(pause)
 
     async def _present(self) -> Snapshot[Any] | None:
@@ -209,7 +209,7 @@ class EventStream:
                 self._session_id = found.action_request.session_id
                 self._snapshot = await Sessions(self._caller).snapshot(self._session_id)
             except FlowStateError as error:
-                _log.info("no snapshot for the trimmed tail of %s: %s", self.request_id, error)
+                _logger.info("no snapshot for the trimmed tail of %s: %s", self.request_id, error)
         return self._snapshot
 
     async def _finish(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 
 from flowstate_server.engine.engine import Engine
 from flowstate_server.engine.settings import EngineSettings
@@ -17,14 +16,16 @@ from flowstate_server.stores.memory.store import MemoryStore
 from flowstate_server.stores.store import Store
 from flowstate_server.stores.transfer import refuse_unfinished_copy
 
-__all__ = ["FlowState", "create_flowstate", "engine_settings", "store_from_url"]
+__all__ = ["FlowState", "create_flowstate", "store_from_url"]
 
 
 class FlowState:
     """Flows that are served together, and the stores they may live on. Make it with :func:`create_flowstate`."""
 
-    def __init__(self, registry: Catalogue, stores: Mapping[str, Store], observer: Observer = NOBODY) -> None:
-        self.registry = registry
+    def __init__(
+        self, catalogue: Catalogue, stores: Mapping[str, Store], observer: Observer = NOBODY
+    ) -> None:
+        self.catalogue = catalogue
         self._stores = stores
         self._observer = observer
 
@@ -33,12 +34,13 @@ class FlowState:
         """The primary store of the profile ``default``."""
         return self._stores[DEFAULT]
 
-    def store_of(self, profile: str) -> Store:
-        """The primary store of a profile.
+    def store_of(self, profile: str | None) -> Store:
+        """The primary store of a profile, ``default`` where none is named.
 
         Raises:
             ValueError: there is no such profile.
         """
+        profile = DEFAULT if profile is None else profile
         if profile not in self._stores:
             raise ValueError(f"there is no store profile {profile!r}, only {', '.join(sorted(self._stores))}")
         return self._stores[profile]
@@ -49,7 +51,7 @@ class FlowState:
         Raises:
             ValueError: there is no such store or profile.
         """
-        if "store" in settings.model_fields_set:
+        if settings.store is not None:
             return store_from_url(settings.store)
         return self.store_of(settings.profile)
 
@@ -60,17 +62,11 @@ class FlowState:
         """
         return Engine(
             store or self.store,
-            self.registry,
+            self.catalogue,
             settings,
             refuse=refuse_unfinished_copy,
             observer=self._observer,
         )
-
-
-def engine_settings(settings: Settings) -> EngineSettings:
-    """The part of a server's settings that the engine goes by: those of the same name."""
-    names = {field.name for field in fields(EngineSettings)} & Settings.model_fields.keys()
-    return EngineSettings(**{name: getattr(settings, name) for name in names})
 
 
 def create_flowstate(
@@ -96,13 +92,13 @@ def create_flowstate(
         raise TypeError(
             f"flows must be a list of flows, flows=[...], not a value of type {type(flows).__name__}"
         )
-    registry: Catalogue = Catalogue()
+    catalogue = Catalogue()
     for flow in flows:
         if not isinstance(flow, HostedFlow):
             raise TypeError(
                 f"flows must hold flows made by define_flow(...), not a value of type {type(flow).__name__}"
             )
-        registry.register(flow)
+        catalogue.register(flow)
     if not isinstance(observer, Observer):
         raise TypeError(f"observer must be an Observer, not a value of type {type(observer).__name__}")
-    return FlowState(registry, {DEFAULT: MemoryStore()} if stores is None else primaries(stores), observer)
+    return FlowState(catalogue, {DEFAULT: MemoryStore()} if stores is None else primaries(stores), observer)

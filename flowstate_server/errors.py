@@ -151,9 +151,6 @@ class Violation:
     message: str
 
 
-# --- invalid arguments -------------------------------------------------------------------------------------------
-
-
 class InvalidArgumentError(ServiceError):
     """The call is not valid."""
 
@@ -243,9 +240,6 @@ class CursorInvalidError(InvalidArgumentError):
     problem: str
 
 
-# --- who may ------------------------------------------------------------------------------------------------------
-
-
 class CredentialsInvalidError(ServiceError):
     """The call carries no valid credentials."""
 
@@ -263,9 +257,6 @@ class TenantRequiredError(ServiceError):
     """The call needs a tenant in its metadata."""
 
     reason = Reason.TENANT_REQUIRED
-
-
-# --- not there, there already -------------------------------------------------------------------------------------
 
 
 class NotFoundError(ServiceError):
@@ -313,9 +304,6 @@ class RequestAlreadyExistsError(ServiceError):
 
     reason = Reason.REQUEST_ALREADY_EXISTS
     request_id: str
-
-
-# --- conflicts and preconditions ----------------------------------------------------------------------------------
 
 
 class VersionMismatchError(ServiceError):
@@ -407,9 +395,6 @@ class CursorAheadError(ServiceError):
     latest: int
 
 
-# --- limits -------------------------------------------------------------------------------------------------------
-
-
 class RateLimitedError(ServiceError):
     """More than {limit} calls at once."""
 
@@ -448,9 +433,6 @@ class StateTooLargeError(ServiceError):
     scope: str
     size: int
     limit: int
-
-
-# --- the server's own troubles ------------------------------------------------------------------------------------
 
 
 class ServerDrainingError(ServiceError):
@@ -504,9 +486,6 @@ class StoreOpenError(FlowStateError):
     """
 
     problem: str
-
-
-# --- for flow authors ---------------------------------------------------------------------------------------------
 
 
 class StateFieldAbsentError(FlowStateError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 OK = "OK"
 
@@ -98,4 +98,4 @@ class _Shielded(Observer):
         except Exception:
             if what not in self._broken:
                 self._broken.add(what)
-                _log.exception("the observer broke when it was told of a %s; this is logged once", what)
+                _logger.exception("the observer broke when it was told of a %s; this is logged once", what)

@@ -118,12 +118,12 @@ def projection(
     if record is None or record.deleted:
         return None
     return Projection(
-        own(record),
-        snapshot.of(SESSION_HEADS)[session],
-        states(snapshot, scopes),
-        tuple(open_requests(snapshot, session)),
-        time_of(snapshot),
-        documents_of(snapshot, keys),
+        session=own(record),
+        head=snapshot.of(SESSION_HEADS)[session],
+        states=states(snapshot, scopes),
+        active=tuple(open_requests(snapshot, session)),
+        time=time_of(snapshot),
+        documents=documents_of(snapshot, keys),
     )
 
 
@@ -160,5 +160,11 @@ def _items_of(turn: TurnRecord, log: Iterable[EventRecord]) -> Iterable[ItemReco
         )
         if of_turn and item is not None and one.event.type is EventType.ITEM_DONE:
             yield ItemRecord(
-                item, key.session, key.log_id, one.request_id, one.session_sequence, one.time, key.number
+                item=item,
+                session=key.session,
+                session_log_id=key.log_id,
+                request_id=one.request_id,
+                session_sequence=one.session_sequence,
+                create_time=one.time,
+                turn=key.number,
             )

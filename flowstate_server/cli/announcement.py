@@ -20,7 +20,7 @@ class Announcement:
 
     def __init__(self, name: str, app: FlowState, settings: Settings) -> None:
         self._name = name
-        self._flows = {flow.described.kind: sorted(flow.described.actions) for flow in app.registry}
+        self._flows = {flow.described.kind: sorted(flow.described.actions) for flow in app.catalogue}
         self._settings = settings
         self._store = _store_name(app, settings)
         self._console = Console(highlight=False, soft_wrap=True)
@@ -78,6 +78,6 @@ class Announcement:
 
 
 def _store_name(app: FlowState, settings: Settings) -> str:
-    if "store" in settings.model_fields_set:
+    if settings.store is not None:
         return redacted(settings.store)
     return type(app.store_of(settings.profile)).__name__

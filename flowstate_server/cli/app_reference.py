@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from flowstate_server.app import FlowState, create_flowstate
 from flowstate_server.cli.problem import MISUSED, give_up, place_of
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 def load_app(reference: str) -> FlowState:
@@ -56,5 +56,5 @@ def _as_app(reference: str, value: Any) -> FlowState:
 
 
 def _refuse(problem: str, error: Exception) -> NoReturn:
-    _log.debug("%s", problem, exc_info=error)
+    _logger.debug("%s", problem, exc_info=error)
     give_up(f"{problem}: {type(error).__name__}: {error}{place_of(error)}", MISUSED)

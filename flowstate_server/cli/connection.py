@@ -17,6 +17,8 @@ from flowstate_server.cli.problem import FAILED, MISUSED, give_up
 DEFAULT_SERVER = EXAMPLE
 USER_VARIABLE = "FLOWSTATE_USER"
 ORG_VARIABLE = "FLOWSTATE_ORG"
+# Patience of somebody at a terminal: long enough for a handshake across continents, short enough not to look stuck.
+# Chosen.
 REACH_SECONDS = 3.0
 REASON_SECONDS = 2.0
 

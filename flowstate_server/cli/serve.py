@@ -8,22 +8,21 @@ import os
 import re
 from collections.abc import Coroutine
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from flowstate_server.cli.app_reference import load_app
+from flowstate_server.cli.configuration import unknown_variables, with_settings
 from flowstate_server.cli.problem import MISUSED, give_up
 from flowstate_server.cli.serving import serve_until_stopped
-from flowstate_server.cli.variables import unknown_variables
 from flowstate_server.settings import Settings, SettingsError
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 OPTIONS_OF_TLS = re.compile(r"\btls_(cert|key)\b")
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 class LogLevel(StrEnum):
@@ -33,44 +32,15 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+@with_settings
 def serve(
     app: Annotated[
         str, typer.Argument(metavar="APP", help="module:attribute that holds a FlowState or a Flow.")
     ],
-    store: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="memory, file:///PATH, sqlite:///PATH or postgres://... Default: the app's own store.",
-        ),
-    ] = None,
-    profile: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Which of the app's own store profiles; not together with --store. Default: default.",
-        ),
-    ] = None,
-    listen: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", help="Port 0 takes a free one. Default: 127.0.0.1:7437."),
-    ] = None,
-    tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate chain (PEM).")] = None,
-    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its private key (PEM).")] = None,
-    tokens: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Bearer tokens and whom they stand for (TOML or JSON)."),
-    ] = None,
-    insecure: Annotated[
-        bool | None,
-        typer.Option("--insecure", help="Listen beyond loopback without TLS or tokens.", show_default=False),
-    ] = None,
-    reflection: Annotated[
-        bool | None, typer.Option("--reflection", help="Serve gRPC reflection.", show_default=False)
-    ] = None,
     log_level: Annotated[
         LogLevel, typer.Option(envvar="FLOWSTATE_LOG_LEVEL", help="What to log to stderr.")
     ] = LogLevel.INFO,
+    **given: Any,
 ) -> None:
     """Serve the flows of APP until SIGTERM or Ctrl-C; a second signal stops without waiting for runs.
 
@@ -78,21 +48,12 @@ def serve(
     """
     logging.basicConfig(level=log_level.upper(), format=LOG_FORMAT)
     if unknown := unknown_variables(os.environ):
-        _log.warning("ignored, for there are no such settings: %s", ", ".join(unknown))
+        _logger.warning("ignored, for there are no such settings: %s", ", ".join(unknown))
     try:
-        settings = Settings.load(
-            store=store,
-            profile=profile,
-            listen=listen,
-            tls_cert=tls_cert,
-            tls_key=tls_key,
-            tokens=tokens,
-            insecure=insecure,
-            reflection=reflection,
-        )
+        settings = Settings.load(**given)
     except SettingsError as error:
         give_up(OPTIONS_OF_TLS.sub(lambda found: f"--tls-{found[1]}", str(error)), MISUSED)
-    if {"store", "profile"} <= settings.model_fields_set:
+    if settings.store is not None and settings.profile is not None:
         give_up(
             "a store by URL (--store, FLOWSTATE_STORE) and a profile of the app's own stores "
             "(--profile, FLOWSTATE_PROFILE) exclude each other",

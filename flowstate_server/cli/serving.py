@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
 import sys
 
-from flowstate_server.app import FlowState, engine_settings
+from flowstate_server.app import FlowState
 from flowstate_server.cli.announcement import Announcement
-from flowstate_server.cli.garbage import settle_garbage_collector
 from flowstate_server.cli.problem import MISUSED, give_up
-from flowstate_server.cli.server_settings import server_options
 from flowstate_server.rpc.server import FlowStateServer
 from flowstate_server.settings import Settings
 
+# Whoever asks to stop twice wants the end now; this is for closing the store, which takes milliseconds unless it
+# hangs.
 HARD_STOP_SECONDS = 3.0
 HARD_STOPPED = 1
+# For tasks that end when they are cancelled; those that do not would keep the process for good.
 LAST_MOMENT_SECONDS = 1.0
+# CPython's default (700, from 3.13 on 2,000) is less than the calls under way hold.
+YOUNG_OBJECTS = 10_000
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 async def serve_until_stopped(name: str, app: FlowState, settings: Settings) -> int:
@@ -28,7 +32,7 @@ async def serve_until_stopped(name: str, app: FlowState, settings: Settings) -> 
     signals = _signals()
     server, port = await _start(app, settings)
     announcement = Announcement(name, app, settings)
-    settle_garbage_collector()
+    _settle_garbage_collector()
     announcement.listening(port)
     await signals.get()
     announcement.stopping()
@@ -48,20 +52,29 @@ async def _start(app: FlowState, settings: Settings) -> tuple[FlowStateServer, i
     """A server that listens, and its port. What can't be opened or listened on ends the command."""
     try:
         store = app.chosen_store(settings)
-        engine = app.engine(store, engine_settings(settings))
-        server = FlowStateServer(engine, server_options(settings))
+        engine = app.engine(store, settings)
+        server = FlowStateServer(engine, settings)
     except ValueError as error:
         give_up(str(error), MISUSED)
     try:
         await engine.open()
     except Exception as error:
-        _log.debug("the store can't be opened", exc_info=error)
+        _logger.debug("the store can't be opened", exc_info=error)
         give_up(str(error), MISUSED)
     try:
         return server, await server.start()
     except OSError as error:
         await server.stop(0.0, 0.0)
         give_up(str(error), MISUSED)
+
+
+def _settle_garbage_collector() -> None:
+    """Call this once everything is loaded. What was loaded stays for good, so that no collection visits it again; and a
+    collection of young objects waits for more than the calls under way hold, for reference counting frees almost
+    all of what a call makes. Saves a tenth of the time of a call."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
 
 
 def _signals() -> asyncio.Queue[int]:
@@ -79,7 +92,7 @@ async def _leave_abandoned_blocks(ended: asyncio.Task[int]) -> None:
     for task in left:
         task.cancel()
     if left and (await asyncio.wait(left, timeout=LAST_MOMENT_SECONDS))[1]:
-        _log.warning("stopped although a block goes on; its request was ended before")
+        _logger.warning("stopped although a block goes on; its request was ended before")
         sys.stdout.flush()
         os._exit(0)
 
@@ -90,7 +103,7 @@ async def _stop_hard(server: FlowStateServer, stopping: asyncio.Task[None]) -> N
     try:
         await asyncio.wait_for(server.stop(0.0, 0.0), HARD_STOP_SECONDS)
     except Exception:
-        _log.warning("stopped before every run had ended; other servers will end them as interrupted")
+        _logger.warning("stopped before every run had ended; other servers will end them as interrupted")
     finally:
         sys.stdout.flush()
         os._exit(HARD_STOPPED)

@@ -18,6 +18,7 @@ from flowstate_server.cli.problem import FAILED, INTERRUPTED, MISUSED, give_up
 from flowstate_server.maintenance import Copied, Unmaintained
 from flowstate_server.store_urls import FORMS, redacted
 
+# Differences are told to be looked into, one by one; the count says how many there are.
 MOST_SHOWN = 20
 STALE = "FROM has changed since the copy was begun, or TO was written to; copy it again, to an empty TO"
 

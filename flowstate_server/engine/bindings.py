@@ -20,6 +20,7 @@ from flowstate_server.model.records import RequestHead, SessionRecord
 from flowstate_server.model.scopes import SessionKey
 from flowstate_server.stores.store import Store
 
+# Sessions: more than a process has in use at once, in a few megabytes. One that was forgotten costs a read.
 REMEMBERED = 10_000
 
 

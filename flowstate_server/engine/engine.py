@@ -1,4 +1,4 @@
-"""The engine: everything that serves one store with one registry of flows."""
+"""The engine: everything that serves one store with one catalogue of flows."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Engine:
     def __init__(
         self,
         store: Store,
-        registry: Catalogue,
+        catalogue: Catalogue,
         settings: EngineSettings | None = None,
         *,
         refuse: Callable[[Store], Awaitable[None]] | None = None,
@@ -40,7 +40,7 @@ class Engine:
     ) -> None:
         self.store = store
         self._refuse = refuse
-        self.registry = registry
+        self.catalogue = catalogue
         self.settings = settings or EngineSettings()
         self.observer = shielded(observer)
         store.tell(self.observer)
@@ -48,12 +48,19 @@ class Engine:
         self.supervisor = Supervisor(store, self.settings)
         self.sweeper = Sweeper(store, self.settings, self.supervisor)
         factory = RunFactory(store, self.supervisor, self.settings, self.observer)
-        self.dispatcher = Dispatcher(store, registry, bindings, self.supervisor, factory, self.settings)
+        self.dispatcher = Dispatcher(
+            store=store,
+            catalogue=catalogue,
+            bindings=bindings,
+            supervisor=self.supervisor,
+            factory=factory,
+            settings=self.settings,
+        )
         self.requests = Requests(store, self.supervisor, self.settings)
-        self.events = Events(store, registry, bindings, self.settings, self.observer)
-        self.sessions = Sessions(store, registry, bindings, self.settings)
-        self.snapshots = Snapshots(store, registry, bindings)
-        self.states = States(store, registry, bindings, self.settings)
+        self.events = Events(store, catalogue, bindings, self.settings, self.observer)
+        self.sessions = Sessions(store, catalogue, bindings, self.settings)
+        self.snapshots = Snapshots(store, catalogue, bindings)
+        self.states = States(store, catalogue, bindings, self.settings)
         self.journals = Journals(store, bindings, self.settings)
 
     @property

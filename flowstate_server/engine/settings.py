@@ -1,43 +1,75 @@
-"""The engine's limits and intervals. Durations are seconds, sizes bytes."""
+"""The engine's limits and intervals. Durations are seconds, sizes bytes.
+
+The first ones are settings of a server as well: :mod:`flowstate_server.settings` takes them over as they are. The last
+ones, without a text of their own, are the engine's alone.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-KIB = 1024
-MIB = 1024 * KIB
+from flowstate_server.setting import KIB, MIB, count, seconds, size, words
+
+MIN_HEARTBEAT = 5.0
+MAX_HEARTBEAT = 45.0
+"""Proxies commonly cut a quiet stream after 60 s; more often than every 5 s a heartbeat is only load."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class EngineSettings:
-    """``lease`` is how long a process that fell silent keeps its runs; it renews every ``lease / 3``."""
+    transient_retention: float = seconds(
+        600.0, "How long deltas and state changes are kept after their request ended.", zero=True
+    )
+    idempotency_window: float = seconds(24 * 3600.0, "How long idempotency keys are remembered.")
 
-    lease: float = 15.0
-    cancel_grace: float = 5.0
-    transient_retention: float = 600.0
-    idempotency_window: float = 24 * 3600.0
+    # Two renewals may be missed. Shorter, and a pause of a busy machine costs its runs; longer, and those of a dead
+    # process are waited for.
+    lease: float = seconds(
+        15.0, "How long a silent server process keeps its runs; it renews three times as often."
+    )
+    cancel_grace: float = seconds(
+        5.0, "How long a cancelled block has to end before it is abandoned.", zero=True
+    )
 
-    max_state_bytes: int = MIB
-    max_input_bytes: int = MIB
-    max_output_bytes: int = MIB
-    max_item_bytes: int = MIB
-    max_terminal_output_bytes: int = 64 * KIB
-    max_ops: int = 100
-    max_scopes: int = 16
+    # A quarter of a message, so that a document travels with all that goes with it.
+    max_state_bytes: int = size(MIB, "Largest state document of one scope.")
+    max_input_bytes: int = size(MIB, "Largest input of an action.")
+    max_output_bytes: int = size(MIB, "Largest output of an action.")
+    max_item_bytes: int = size(MIB, "Largest content of an item.")
+    # An event is read by every tail; a larger output is read from the request by who wants it.
+    max_terminal_output_bytes: int = size(
+        64 * KIB, "Largest output that is repeated in the event of the request's end."
+    )
+    max_ops: int = count(100, "Most operations in one commit of state.")
+    max_scopes: int = count(16, "Most records in one read or commit of state.")
+    default_page_size: int = count(50, "Entries of a page where a caller asks for no size.")
+    max_page_size: int = count(500, "Most entries of a page; a larger size is brought down to it.")
+    page_token_key: str = words(
+        "flowstate",
+        "Secret that page tokens are sealed with; the same on all servers of a fleet.",
+        secret=True,
+    )
 
-    default_page_size: int = 50
-    max_page_size: int = 500
-    max_page_bytes: int = MIB
-    page_token_key: str = "flowstate"
+    # Below the 60 s after which proxies commonly give up on a quiet call.
+    max_wait: float = seconds(50.0, "Longest that a call waits for the end of a run.")
+    heartbeat: float = seconds(
+        15.0,
+        "Longest silence on a stream whose caller asks for no interval.",
+        least=MIN_HEARTBEAT,
+        most=MAX_HEARTBEAT,
+    )
 
-    max_wait: float = 50.0
-    heartbeat: float = 15.0
-    min_heartbeat: float = 5.0
-    max_heartbeat: float = 45.0
+    min_heartbeat: float = MIN_HEARTBEAT
+    max_heartbeat: float = MAX_HEARTBEAT
+    max_page_bytes: int = MIB  # as large as the largest event, so that a page holds one at least
+    # One read of a tail: some frames of a fast run; what a slow reader holds in memory stays small.
     batch_events: int = 256
     batch_bytes: int = 256 * KIB
 
+    # A run's events are committed together after this time. 20 ms is below what a reader of streamed text notices, and
+    # makes of a model's tokens one commit each or less.
     flush_after: float = 0.02
+    # A burst is committed before its time; one that the store cannot take makes the block wait.
     flush_events: int = 64
     max_held_events: int = 512
 

@@ -24,7 +24,12 @@ from flowstate_server.flows.flow import Flow, define_flow
 from flowstate_server.flows.handler import handler
 from flowstate_server.flows.registry import FlowRegistry
 from flowstate_server.flows.scope import ScopeHandle, ScopeWriter, StateBatch
-from flowstate_server.flows.scope_config import Org, Request, Session, User
+from flowstate_server.flows.scope_config import (
+    OrgScope as Org,
+    RequestScope as Request,
+    SessionScope as Session,
+    UserScope as User,
+)
 from flowstate_server.flows.sequencer import Sequencer, sequencer
 from flowstate_server.model.items import Audience, ItemKind
 from flowstate_server.model.scopes import ScopeKind

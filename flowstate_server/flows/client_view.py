@@ -28,7 +28,7 @@ TIME_LIMIT = 1.0
 MAX_NAMES = 20
 """An error lists no more of the fields that there are."""
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 _threads = DaemonThreads("flowstate-derived", limit=32)
 
 
@@ -102,7 +102,7 @@ class ClientView:
             return Failure("INTERNAL", f"the derived value failed: {type(error).__name__}")
         except Exception as error:
             error_id = new_id("err_")
-            _log.exception("derived value %r failed (%s)", name, error_id)
+            _logger.exception("derived value %r failed (%s)", name, error_id)
             return Failure("INTERNAL", f"the derived value failed: {type(error).__name__}", error_id=error_id)
 
 

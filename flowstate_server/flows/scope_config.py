@@ -26,13 +26,17 @@ class _ScopeConfig:
         model: object = self.state
         if model is not None and not (inspect.isclass(model) and issubclass(model, BaseModel)):
             raise FlowDefinitionError(
-                f"{type(self).__name__}(state=...) takes a pydantic model class, not {model!r}"
+                f"{self._written()}(state=...) takes a pydantic model class, not {model!r}"
             )
 
     @property
     def client_view(self) -> ClientView:
         """What clients may see of this scope."""
         return NOTHING_SHOWN
+
+    def _written(self) -> str:
+        """Its name in a flow: ``Session``."""
+        return self.kind.title()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +48,12 @@ class _ShownScopeConfig(_ScopeConfig):
         super().__post_init__()
         if self.client is not None and not isinstance(self.client, ClientView):
             raise FlowDefinitionError(
-                f"{type(self).__name__}(client=...) takes a ClientView, not {self.client!r}"
+                f"{self._written()}(client=...) takes a ClientView, not {self.client!r}"
             )
         if self.client_data is None:
             return
         if self.client is not None:
-            raise FlowDefinitionError(f"{type(self).__name__} takes client or client_data, not both")
+            raise FlowDefinitionError(f"{self._written()} takes client or client_data, not both")
         object.__setattr__(self, "client", ClientView(derived=self.client_data))
         if self.kind not in _warned:
             _warned.add(self.kind)
@@ -62,7 +66,7 @@ class _ShownScopeConfig(_ScopeConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Session(_ShownScopeConfig):
+class SessionScope(_ShownScopeConfig):
     """The session scope of a flow: one conversation.
 
     ``state`` is a model of fields beyond those that the blocks declare; ``client`` says what clients may see (nothing,
@@ -73,22 +77,22 @@ class Session(_ShownScopeConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class User(_ShownScopeConfig):
-    """The user scope of a flow: a person, over all conversations. Parameters as for :class:`Session`."""
+class UserScope(_ShownScopeConfig):
+    """The user scope of a flow: a person, over all conversations. Parameters as for :class:`SessionScope`."""
 
     kind = ScopeKind.USER
 
 
 @dataclass(frozen=True, kw_only=True)
-class Org(_ShownScopeConfig):
-    """The org scope of a flow: a team. Parameters as for :class:`Session`."""
+class OrgScope(_ShownScopeConfig):
+    """The org scope of a flow: a team. Parameters as for :class:`SessionScope`."""
 
     kind = ScopeKind.ORG
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request(_ScopeConfig):
+class RequestScope(_ScopeConfig):
     """The request scope of a flow: one execution of an action, never shown to clients. ``state`` as for
-    :class:`Session`."""
+    :class:`SessionScope`."""
 
     kind = ScopeKind.REQUEST

@@ -16,6 +16,7 @@ access = logging.getLogger("flowstate.access")
 errors = logging.getLogger("flowstate.errors")
 
 
+# A unary call takes a few milliseconds, unless it runs an action or waits; from a second on somebody may ask why.
 SLOW_MS = 1_000.0
 
 

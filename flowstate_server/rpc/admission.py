@@ -9,7 +9,6 @@ import asyncio
 import random
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from types import TracebackType
 
 from flowstate_server.errors import (
@@ -20,30 +19,24 @@ from flowstate_server.errors import (
 )
 from flowstate_server.rpc.call_context import Call
 from flowstate_server.rpc.methods import is_probe, starts_run
+from flowstate_server.settings import ServerSettings
 
 UNARY = ("unary",)
 
 Places = Mapping[tuple[str, ...], int]
 """What a call takes a place in, and how many places there are."""
 
+# Deadlines are kept to this; a caller whose own deadline comes first sees no difference.
 WATCH_SECONDS = 0.05
 _NO_PLACES: Places = {}
 
 
-@dataclass(frozen=True, slots=True)
-class AdmissionLimits:
-    """Most calls open at once: unary ones, and streams by process, tenant and principal. Health counts for neither."""
-
-    unary: int = 2_000
-    streams: int = 10_000
-    streams_per_tenant: int = 5_000
-    streams_per_principal: int = 2_000
-
-
 class Admission:
-    def __init__(self, limits: AdmissionLimits) -> None:
-        self.limits = limits
-        self._unary_places: Places = {UNARY: limits.unary}
+    """Counts unary calls, and streams by process, tenant and principal. Health counts for neither."""
+
+    def __init__(self, limits: ServerSettings) -> None:
+        self._limits = limits
+        self._unary_places: Places = {UNARY: limits.max_unary_calls}
         self.draining = False
         self._counts: dict[tuple[str, ...], int] = {}
         self._unary: set[_Served] = set()
@@ -70,9 +63,9 @@ class Admission:
             raise ServerDrainingError()
         tenant = call.principal.tenant
         places: Places = {
-            ("streams",): self.limits.streams,
-            ("tenant", tenant): self.limits.streams_per_tenant,
-            ("principal", tenant, call.principal.name): self.limits.streams_per_principal,
+            ("streams",): self._limits.max_streams,
+            ("tenant", tenant): self._limits.max_streams_per_tenant,
+            ("principal", tenant, call.principal.name): self._limits.max_streams_per_principal,
         }
         return _Served(self, places, self._streams, None)
 

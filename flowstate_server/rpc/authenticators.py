@@ -14,6 +14,8 @@ from flowstate_server.rpc.call_metadata import TENANT_KEY, CallMetadata
 USER_KEY = "x-flowstate-user"
 ORG_KEY = "x-flowstate-org"
 PLANE_KEY = "x-flowstate-plane"
+# Callers by their metadata; when it is full it is begun anew, for to find the oldest costs more than to read metadata
+# again.
 REMEMBERED = 1_000
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 from flowstate_server.errors import MetadataInvalidError, ValidationFailedError
 from flowstate_server.model.ids import check_id
+from flowstate_server.settings import ServerSettings
 
-TENANT_KEY = "x-tenant-id"
+TENANT_KEY = ServerSettings().tenant_key
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 

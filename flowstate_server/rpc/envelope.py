@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 import grpc
@@ -47,6 +46,7 @@ from flowstate_server.rpc.method_shape import (
 )
 from flowstate_server.rpc.methods import METHODS, check_method, is_probe, short_name
 from flowstate_server.rpc.status_details import DETAILS_KEY, encode_status, status_code, status_message
+from flowstate_server.settings import ServerSettings
 
 T = TypeVar("T")
 
@@ -54,21 +54,12 @@ _EXITS = (KeyboardInterrupt, SystemExit)
 _OK = grpc.StatusCode.OK.name
 
 
-@dataclass(frozen=True, slots=True)
-class EnvelopeLimits:
-    """``unary_deadline`` is for calls that bring none. Durations in seconds."""
-
-    unary_deadline: float = 30.0
-    write_timeout: float = 30.0
-    max_message_bytes: int = 4 * 1024 * 1024
-
-
 class Envelope(aio.ServerInterceptor):
     def __init__(
         self,
         authenticator: Authenticator,
         admission: Admission,
-        limits: EnvelopeLimits,
+        limits: ServerSettings,
         observer: Observer = NOBODY,
     ) -> None:
         self._authenticator = authenticator
@@ -99,8 +90,6 @@ class Envelope(aio.ServerInterceptor):
         if shape.yields:
             return stream_handler(self._stream(method, shape))
         return stream_handler(self._writer(method, shape), shape.serialize)
-
-    # --- the shapes of methods
 
     def _unary(self, method: str, shape: MethodShape) -> Behavior:
         async def answer(call: Call, raw: bytes, context: ServicerContext) -> bytes:
@@ -143,8 +132,6 @@ class Envelope(aio.ServerInterceptor):
             raise FeatureDisabledError(method)
 
         return conversation_handler(_enclosed(method, refuse, self._observer))
-
-    # --- what they share
 
     async def _identify(self, call: Call) -> None:
         if is_probe(call.method):

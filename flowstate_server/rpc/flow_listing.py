@@ -8,7 +8,10 @@ from flowstate.v1 import flow_service_pb2 as pb
 from flowstate_server.engine.engine import Engine
 from flowstate_server.engine.records.page_token import PageTokens, page_size
 from flowstate_server.model.identity import Plane, Principal
-from flowstate_server.rpc.codec.flows import encode_flow
+from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.programs.description import FlowDescription, ShownNames
+from flowstate_server.rpc.codec.scopes import encode_scope_kind
+from flowstate_server.rpc.json_values import encode_value
 
 
 class FlowListing:
@@ -20,18 +23,48 @@ class FlowListing:
         self._encoded: dict[tuple[str, Plane], pb.Flow] = {}
 
     def get(self, kind: str, plane: Plane) -> pb.Flow:
-        flow = self._engine.registry.get(kind).described
+        flow = self._engine.catalogue.get(kind).described
         encoded = self._encoded.get((kind, plane))
         if encoded is None or encoded.revision != flow.revision:
-            encoded = self._encoded[kind, plane] = encode_flow(flow, plane)
+            encoded = self._encoded[kind, plane] = _encoded(flow, plane)
         return encoded
 
     def page(self, principal: Principal, request: pb.ListFlowsRequest) -> pb.ListFlowsResponse:
         size = page_size(request.page_size, self._engine.settings)
         query = ["flows", principal.tenant]
         after = str(self._tokens.read([*query], request.page_token)) if request.page_token else ""
-        kinds = list(islice((kind for kind in self._engine.registry.kinds() if kind > after), size + 1))
+        kinds = list(islice((kind for kind in self._engine.catalogue.kinds() if kind > after), size + 1))
         reply = pb.ListFlowsResponse(flows=[self.get(kind, principal.plane) for kind in kinds[:size]])
         if len(kinds) > size:
             reply.next_page_token = self._tokens.make([*query], kinds[size - 1])
         return reply
+
+
+def _encoded(flow: FlowDescription, plane: Plane) -> pb.Flow:
+    """A flow as ``plane`` may know it; state schemas are for the trusted plane only."""
+    wire = pb.Flow(
+        flow_kind=flow.kind,
+        description=flow.description,
+        isolate_user_state=flow.isolates(ScopeKind.USER),
+        isolate_org_state=flow.isolates(ScopeKind.ORG),
+        revision=flow.revision,
+    )
+    for name, action in sorted(flow.actions.items()):
+        wire.actions.add(
+            name=name,
+            description=action.description,
+            input_schema=encode_value(action.input_schema),
+            output_schema=encode_value(action.output_schema),
+        )
+    for scope, schema in flow.schemas.items():
+        if not schema.fields:
+            continue
+        names = flow.shown.get(scope, ShownNames())
+        wire.scopes.add(
+            scope=encode_scope_kind(scope),
+            state_schema=encode_value(schema.json_schema()) if plane is Plane.TRUSTED else None,
+            exposed=names.exposed,
+            derived=sorted(names.derived),
+            schema_hash=schema.hash,
+        )
+    return wire

@@ -36,12 +36,12 @@ def read_shape(handler: Handler) -> MethodShape:
     if behavior is None or handler.request_deserializer is None or handler.response_serializer is None:
         raise TypeError("a method handler without code or codecs")
     return MethodShape(
-        cast(Behavior, behavior),
-        handler.request_streaming,
-        handler.response_streaming,
-        _strict(handler.request_deserializer),
-        handler.response_serializer,
-        inspect.isasyncgenfunction(behavior),
+        behavior=cast(Behavior, behavior),
+        request_streaming=handler.request_streaming,
+        response_streaming=handler.response_streaming,
+        parse=_strict(handler.request_deserializer),
+        serialize=handler.response_serializer,
+        yields=inspect.isasyncgenfunction(behavior),
     )
 
 

@@ -24,60 +24,65 @@ from flowstate_server.rpc.flow_servicer import FlowServicer
 from flowstate_server.rpc.journal_servicer import JournalServicer
 from flowstate_server.rpc.listening import check_listening, server_credentials
 from flowstate_server.rpc.methods import SERVED_SERVICES
-from flowstate_server.rpc.server_options import ServerOptions
 from flowstate_server.rpc.server_servicer import ServerServicer
 from flowstate_server.rpc.session_servicer import SessionServicer
 from flowstate_server.rpc.state_servicer import StateServicer
 from flowstate_server.rpc.token_file import read_tokens
+from flowstate_server.settings import ServerSettings
 
 DRAIN_SPREAD = 2.0
 """Seconds over which the open streams are ended, so that their readers come to other servers one by one."""
 
+# Seconds ahead of the end at which unary calls are answered with SERVER_DRAINING, so that the answer still gets out.
 _LAST_MOMENT = 0.25
+_MINUTE_MS = 60_000
 
 
 class FlowStateServer:
     """Serves an open engine; :meth:`stop` closes it.
 
     Raises (on construction):
-        ValueError: the options would serve callers unprotected beyond loopback, or a file can't be read.
+        ValueError: the settings would serve callers unprotected beyond loopback, or a file can't be read.
     """
 
     def __init__(
-        self, engine: Engine, options: ServerOptions | None = None, authenticator: Authenticator | None = None
+        self,
+        engine: Engine,
+        settings: ServerSettings | None = None,
+        authenticator: Authenticator | None = None,
     ) -> None:
         self._engine = engine
-        self._options = options = options or ServerOptions()
-        self._authenticator = authenticator or _authenticator(options)
+        self._settings = settings = settings or ServerSettings()
+        self._authenticator = authenticator or _authenticator(settings)
         check_listening(
-            options.listen,
-            tls=options.tls_certificate is not None and options.tls_key is not None,
+            settings.listen,
+            tls=settings.tls_cert is not None and settings.tls_key is not None,
             credentials=not isinstance(self._authenticator, OpenAuthenticator),
-            insecure=options.insecure,
+            insecure=settings.insecure,
         )
         self._credentials = (
-            server_credentials(options.tls_certificate, options.tls_key)
-            if options.tls_certificate is not None and options.tls_key is not None
+            server_credentials(settings.tls_cert, settings.tls_key)
+            if settings.tls_cert is not None and settings.tls_key is not None
             else None
         )
-        self._admission = Admission(options.admission)
+        self._admission = Admission(settings)
         self._health = health.aio.HealthServicer()
         self._server = self._build()
 
     def _build(self) -> aio.Server:
-        options, engine = self._options, self._engine
-        envelope = Envelope(self._authenticator, self._admission, options.envelope, engine.observer)
-        server = aio.server(interceptors=(envelope,), options=options.channel_options())
+        settings, engine = self._settings, self._engine
+        envelope = Envelope(self._authenticator, self._admission, settings, engine.observer)
+        server = aio.server(interceptors=(envelope,), options=_channel_options(settings))
         # What is not served yet they lack, and the envelope refuses it before anybody looks for it.
         add_FlowServiceServicer_to_server(FlowServicer(engine, self._admission), server)  # type: ignore[abstract]
         add_EventServiceServicer_to_server(EventServicer(engine), server)
         add_SessionServiceServicer_to_server(SessionServicer(engine), server)  # type: ignore[abstract]
         add_StateServiceServicer_to_server(StateServicer(engine), server)  # type: ignore[abstract]
         add_JournalServiceServicer_to_server(JournalServicer(engine), server)
-        info = ServerServicer(engine, options.admission, options.envelope)
+        info = ServerServicer(engine, settings)
         add_ServerServiceServicer_to_server(info, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        if options.reflection:
+        if settings.reflection:
             names = (*SERVED_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, server)
         return server
@@ -95,16 +100,16 @@ class FlowStateServer:
         return port
 
     def _listen(self) -> int:
-        options = self._options
+        settings = self._settings
         try:
             if self._credentials is None:
-                port = self._server.add_insecure_port(options.listen)
+                port = self._server.add_insecure_port(settings.listen)
             else:
-                port = self._server.add_secure_port(options.listen, self._credentials)
+                port = self._server.add_secure_port(settings.listen, self._credentials)
         except RuntimeError:
             port = 0
         if not port:
-            raise OSError(f"can't listen on {options.listen}: in use, or not an address of this machine")
+            raise OSError(f"can't listen on {settings.listen}: in use, or not an address of this machine")
         return port
 
     async def _report(self, status: int) -> None:
@@ -137,7 +142,31 @@ class FlowStateServer:
         await self._server.wait_for_termination()
 
 
-def _authenticator(options: ServerOptions) -> Authenticator:
-    if options.tokens is None:
-        return OpenAuthenticator(options.tenant_key)
-    return TokenAuthenticator(read_tokens(options.tokens), options.tenant_key)
+def _authenticator(settings: ServerSettings) -> Authenticator:
+    if settings.tokens is None:
+        return OpenAuthenticator(settings.tenant_key)
+    return TokenAuthenticator(read_tokens(settings.tokens), settings.tenant_key)
+
+
+def _channel_options(settings: ServerSettings) -> list[tuple[str, int]]:
+    largest = settings.max_message_bytes
+    return [
+        ("grpc.max_receive_message_length", largest),
+        ("grpc.max_send_message_length", largest),
+        # Of one connection; admission counts those of all.
+        ("grpc.max_concurrent_streams", 1_000),
+        # The limit for pings received: by default a client that pings a quiet stream is cut off.
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ("grpc.http2.min_time_between_pings_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        # A peer that vanished without a word is noticed after a minute and a third.
+        ("grpc.keepalive_time_ms", _MINUTE_MS),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        # Connections move on, so that new servers behind a balancer get their share.
+        ("grpc.max_connection_age_ms", 30 * _MINUTE_MS),
+        ("grpc.max_connection_age_grace_ms", 5 * _MINUTE_MS),
+        ("grpc.max_connection_idle_ms", 15 * _MINUTE_MS),
+        ("grpc.server_handshake_timeout_ms", 10_000),
+        # By default a second server would be given the same port, silently, and half of the connections.
+        ("grpc.so_reuseport", int(settings.reuse_port)),
+    ]

@@ -8,22 +8,21 @@ from flowstate.v1 import server_service_pb2 as pb
 from flowstate.v1.server_service_pb2_grpc import ServerServiceServicer
 from flowstate_server.engine.engine import Engine
 from flowstate_server.model.ids import MAX_ID_BYTES
-from flowstate_server.rpc.admission import AdmissionLimits
 from flowstate_server.rpc.call_context import ServicerContext
 from flowstate_server.rpc.codec.time import encode_seconds
-from flowstate_server.rpc.envelope import EnvelopeLimits
 from flowstate_server.rpc.features import capabilities
 from flowstate_server.rpc.message_fields import MAX_DOCUMENT_REPLY
+from flowstate_server.settings import ServerSettings
 from flowstate_server.state.json_limits import MAX_DEPTH, MAX_KEY_BYTES
 
 
 class ServerServicer(ServerServiceServicer):
-    def __init__(self, engine: Engine, admission: AdmissionLimits, envelope: EnvelopeLimits) -> None:
+    def __init__(self, engine: Engine, server: ServerSettings) -> None:
         self._engine = engine
         self._version = version("flowstate-grpc")
         settings = engine.settings
         self._limits = pb.Limits(
-            max_message_bytes=envelope.max_message_bytes,
+            max_message_bytes=server.max_message_bytes,
             max_document_reply_bytes=MAX_DOCUMENT_REPLY,
             max_state_bytes=settings.max_state_bytes,
             max_input_bytes=settings.max_input_bytes,
@@ -36,10 +35,10 @@ class ServerServicer(ServerServiceServicer):
             max_ops_per_commit=settings.max_ops,
             max_scopes=settings.max_scopes,
             max_page_size=settings.max_page_size,
-            max_tails_per_tenant=admission.streams_per_tenant,
+            max_tails_per_tenant=server.max_streams_per_tenant,
             heartbeat_interval=encode_seconds(settings.heartbeat),
             max_wait=encode_seconds(settings.max_wait),
-            default_deadline=encode_seconds(envelope.unary_deadline),
+            default_deadline=encode_seconds(server.unary_deadline),
             idempotency_window=encode_seconds(settings.idempotency_window),
             transient_retention=encode_seconds(settings.transient_retention),
         )

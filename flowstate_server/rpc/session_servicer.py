@@ -36,14 +36,14 @@ class SessionServicer(SessionServiceServicer):
     async def GetSession(
         self, request: pb.GetSessionRequest, context: ServicerContext
     ) -> pb.GetSessionResponse:
-        view = await self._engine.sessions.get(current_call().principal, request.session_id)
-        return pb.GetSessionResponse(session=encode_session(view))
+        answer = await self._engine.sessions.get(current_call().principal, request.session_id)
+        return pb.GetSessionResponse(session=encode_session(answer))
 
     async def ListSessions(
         self, request: pb.ListSessionsRequest, context: ServicerContext
     ) -> pb.ListSessionsResponse:
         page = await self._engine.sessions.list(current_call().principal, decode_session_query(request))
-        sessions = [encode_session(view) for view in page.sessions]
+        sessions = [encode_session(answer) for answer in page.sessions]
         return pb.ListSessionsResponse(sessions=sessions, next_page_token=page.next_page_token)
 
     async def GetSnapshot(

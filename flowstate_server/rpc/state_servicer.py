@@ -14,8 +14,8 @@ class StateServicer(StateServiceServicer):
         self._engine = engine
 
     async def GetState(self, request: pb.GetStateRequest, context: ServicerContext) -> pb.GetStateResponse:
-        views = await self._engine.states.get(current_call().principal, decode_targets(request.scopes))
-        return encode_states(views)
+        answers = await self._engine.states.get(current_call().principal, decode_targets(request.scopes))
+        return encode_states(answers)
 
     async def CommitState(
         self, request: pb.CommitStateRequest, context: ServicerContext

@@ -15,6 +15,7 @@ from flowstate_server.rpc.error_status import ERROR_STATUS, StatusRow
 
 DOMAIN = "flowstate.dev"
 DETAILS_KEY = "grpc-status-details-bin"
+# Trailers: gRPC peers commonly take 8 KiB of metadata, and base64 and the message come on top of this.
 MAX_BYTES = 4096
 
 # Texts may quote what a caller sent (an id, a path) and grpc-message triples what is not ASCII.

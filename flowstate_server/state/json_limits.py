@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from flowstate_server.errors import JsonInvalidError, JsonLimitError
 
+# Of the contract (types.proto). Recursion of that depth is safe in every language that reads the documents; int64
+# is what databases and typed languages hold exactly.
 MAX_DEPTH = 64
 MAX_KEY_BYTES = 256
 MIN_INT = -(2**63)

@@ -115,7 +115,12 @@ class FlowTester:
         """
         principal = Principal(plane=Plane.TRUSTED)
         call = ActionCall(
-            self._flow.kind, action, encode_json(to_json(input, "/input")), session_id, user_id, org_id
+            flow_kind=self._flow.kind,
+            action=action,
+            input=encode_json(to_json(input, "/input")),
+            session_id=session_id,
+            user_id=user_id,
+            org_id=org_id,
         )
         dispatched = await self._engine.dispatcher.dispatch(principal, call)
         request_id = dispatched.request.key.request_id
@@ -124,13 +129,13 @@ class FlowTester:
         states = await self._engine.store.load_states(record.scopes)
         scopes = {key.kind: self._scope(key, states[key]) for key in record.scopes}
         return FlowRun(
-            record,
-            record.head.session.session_id,
-            scopes[ScopeKind.SESSION],
-            scopes[ScopeKind.USER],
-            scopes.get(ScopeKind.ORG),
-            await self._log(principal, request_id),
-            await self._journal(principal, record.head.session.session_id),
+            request=record,
+            session_id=record.head.session.session_id,
+            session=scopes[ScopeKind.SESSION],
+            user=scopes[ScopeKind.USER],
+            org=scopes.get(ScopeKind.ORG),
+            events=await self._log(principal, request_id),
+            journal=await self._journal(principal, record.head.session.session_id),
         )
 
     def _scope(self, key: ScopeKey, record: StateRecord) -> ScopeAfter:

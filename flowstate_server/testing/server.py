@@ -13,7 +13,7 @@ from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.programs.program import HostedFlow
 from flowstate_server.rpc.authenticators import Authenticator
 from flowstate_server.rpc.server import FlowStateServer
-from flowstate_server.rpc.server_options import ServerOptions
+from flowstate_server.settings import ServerSettings
 from flowstate_server.stores.store import Store
 
 Flows = FlowState | HostedFlow | Iterable[HostedFlow]
@@ -63,13 +63,13 @@ async def running_server(
         store: A store that is not open yet, or its URL such as ``sqlite:///test.db``; a new one in memory if not given.
         settings: The engine's limits and intervals.
         authenticator: Who callers are; without it, who their metadata says.
-        options: Fields of ``ServerOptions``.
+        options: Fields of ``ServerSettings``.
     """
     app = _app(flows)
     if store is None or isinstance(store, str):
         store = store_from_url(store or "memory")
     engine = app.engine(store, settings)
-    server = FlowStateServer(engine, ServerOptions(**{"listen": "127.0.0.1:0", **options}), authenticator)
+    server = FlowStateServer(engine, ServerSettings(**{"listen": "127.0.0.1:0", **options}), authenticator)
     running = RunningServer(server, engine, "")
     await engine.open()
     try:

@@ -26,6 +26,7 @@ from typing import IO, Any
 
 from flowstate_server.testing.child_signals import with_default_signals
 
+# Seconds. A server starts in one and stops within its grace; the rest is for machines that are busy with other tests.
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
 

@@ -16,6 +16,8 @@ AUTHORING = ("pydantic", "pydantic_core", "flowstate_server.schemas.pydantic", "
 @pytest.mark.parametrize(
     ("module", "unwanted"),
     [
+        ("flowstate_server", TRANSPORT + DRIVERS + COMMAND_LINE + AUTHORING),
+        ("flowstate_server.settings", TRANSPORT + DRIVERS + COMMAND_LINE + AUTHORING),
         ("flowstate_server.flows", TRANSPORT + DRIVERS + COMMAND_LINE),
         ("flowstate_server.state", TRANSPORT + DRIVERS + COMMAND_LINE),
         ("flowstate_server.app", TRANSPORT + DRIVERS + COMMAND_LINE),

@@ -125,7 +125,17 @@ def test_an_unknown_request_is_a_failure(slow_server: str) -> None:
     assert "REQUEST_NOT_FOUND" in done.stderr
 
 
-ITEM = Item("i", "message", "assistant", "", {"parts": []}, ("client",), "r", 0, None)
+ITEM = Item(
+    item_id="i",
+    kind="message",
+    role="assistant",
+    name="",
+    content={"parts": []},
+    audiences=("client",),
+    request_id="r",
+    index=0,
+    create_time=None,
+)
 LINES: dict[str, tuple[Event, str]] = {
     "delta": (
         ItemDelta(sequence=12, time=AT, type="item.delta", text="Hi\n"),

@@ -231,9 +231,6 @@ async def test_what_a_quiet_run_has_emitted_comes_when_there_is_room(path: Path)
         following.cancel()
 
 
-# --- a server process to which every write fails
-
-
 LOG_NOT_WRITTEN = 120
 """Python's own exit code when it can't flush stderr in the end."""
 

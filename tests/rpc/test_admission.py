@@ -15,8 +15,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from flowstate.v1.event_service_pb2 import TailEventsResponse
 from flowstate.v1.server_service_pb2 import GetServerInfoRequest
 from flowstate_server.errors import Reason
-from flowstate_server.rpc.admission import AdmissionLimits
-from flowstate_server.rpc.server_options import ServerOptions
+from flowstate_server.settings import ServerSettings
 from tests.support.access_records import AccessRecords, recorded_access
 from tests.support.enveloped import FRAME, Enveloped, enveloped, method
 from tests.support.served import served
@@ -40,13 +39,13 @@ async def _follow(request: Any, context: Any) -> AsyncIterator[TailEventsRespons
 @pytest.mark.parametrize(
     ("limits", "other"),
     [
-        (AdmissionLimits(streams=2), {"metadata": (("x-tenant-id", "b"),)}),
-        (AdmissionLimits(streams_per_tenant=2), {"metadata": (("x-flowstate-user", "u"),)}),
-        (AdmissionLimits(streams_per_principal=2), {}),
+        (ServerSettings(max_streams=2), {"metadata": (("x-tenant-id", "b"),)}),
+        (ServerSettings(max_streams_per_tenant=2), {"metadata": (("x-flowstate-user", "u"),)}),
+        (ServerSettings(max_streams_per_principal=2), {}),
     ],
 )
-async def test_too_many_streams(limits: AdmissionLimits, other: dict[str, Any]) -> None:
-    async with enveloped(stream=_follow, admission=limits) as server:
+async def test_too_many_streams(limits: ServerSettings, other: dict[str, Any]) -> None:
+    async with enveloped(stream=_follow, settings=limits) as server:
         first, _ = await _open(server, 2)
         refusal = await refused_stream(server.stream(**other))
         assert refusal.reason is Reason.TOO_MANY_STREAMS
@@ -58,8 +57,8 @@ async def test_too_many_streams(limits: AdmissionLimits, other: dict[str, Any]) 
 
 
 async def test_limits_are_not_shared_beyond_what_they_count() -> None:
-    limits = AdmissionLimits(streams_per_tenant=2, streams_per_principal=1)
-    async with enveloped(stream=_follow, admission=limits) as server:
+    limits = ServerSettings(max_streams_per_tenant=2, max_streams_per_principal=1)
+    async with enveloped(stream=_follow, settings=limits) as server:
         await _open(server)
         await _open(server, metadata=(("x-flowstate-user", "u"),))
         await _open(server, metadata=(("x-tenant-id", "b"),))
@@ -72,7 +71,7 @@ async def test_too_many_unary_calls() -> None:
         began.set()
         await asyncio.Event().wait()
 
-    async with enveloped(**method("unary", wait), admission=AdmissionLimits(unary=1)) as server:
+    async with enveloped(**method("unary", wait), settings=ServerSettings(max_unary_calls=1)) as server:
         waiting = server.unary()
         await began.wait()
         refusal = await refused(server.unary())
@@ -81,7 +80,7 @@ async def test_too_many_unary_calls() -> None:
 
 
 async def test_health_answers_when_nothing_else_does() -> None:
-    async with served(ServerOptions(admission=AdmissionLimits(unary=0, streams=0))) as server:
+    async with served(ServerSettings(max_unary_calls=0, max_streams=0)) as server:
         assert (
             await refused(server.info.GetServerInfo(GetServerInfoRequest()))
         ).reason is Reason.RATE_LIMITED

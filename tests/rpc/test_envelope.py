@@ -16,12 +16,10 @@ from flowstate.v1.flow_service_pb2 import Flow, GetFlowResponse
 from flowstate.v1.types_pb2 import Cursor
 from flowstate_server.errors import Reason, SessionNotFoundError
 from flowstate_server.rpc.call_context import current_call
-from flowstate_server.rpc.envelope import EnvelopeLimits
+from flowstate_server.settings import ServerSettings
 from tests.support.access_records import AccessRecords
 from tests.support.enveloped import SHAPES, Enveloped, enveloped, method
 from tests.support.wire import CANARY, Refusal, read_all, read_refusal, refused
-
-# --- what the code behind the envelope does
 
 
 async def _succeed() -> None:
@@ -81,9 +79,6 @@ async def _outcome(call: Any, shape: str) -> Refusal | None:
     except aio.AioRpcError as error:
         return read_refusal(error)
     return None
-
-
-# --- endings
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -151,7 +146,7 @@ async def _read(call: Any, shape: str) -> None:
 async def test_a_unary_call_without_a_deadline_gets_one(access: AccessRecords) -> None:
     async with enveloped(
         **method("unary", asyncio.Event().wait),
-        limits=EnvelopeLimits(unary_deadline=0.05),
+        settings=ServerSettings(unary_deadline=0.05),
     ) as server:
         refusal = await refused(server.unary())
         await access.count(1)
@@ -170,8 +165,6 @@ async def test_a_servicer_may_answer_by_itself(access: AccessRecords) -> None:
     assert vars(record)["code"] == "NOT_FOUND"
 
 
-# --- readers that don't read
-
 LARGE = TailEventsResponse(cursor=Cursor(log_id="x" * 1_000_000))
 
 
@@ -183,7 +176,7 @@ async def _pour(request: Any, context: Any) -> AsyncIterator[TailEventsResponse]
 
 
 async def test_a_reader_that_stalls_is_cut_off_and_told_where(access: AccessRecords) -> None:
-    async with enveloped(stream=_pour, limits=EnvelopeLimits(write_timeout=0.2)) as server:
+    async with enveloped(stream=_pour, settings=ServerSettings(write_timeout=0.2)) as server:
         call = server.stream()
         await call.read()
         (record,) = await access.count(1)
@@ -203,7 +196,7 @@ async def test_a_reader_that_stalls_is_cut_off_and_told_where(access: AccessReco
 
 
 async def test_a_reader_that_stalls_and_leaves(access: AccessRecords) -> None:
-    async with enveloped(stream=_pour, limits=EnvelopeLimits(write_timeout=0.2)) as server:
+    async with enveloped(stream=_pour, settings=ServerSettings(write_timeout=0.2)) as server:
         call = server.stream()
         await call.read()
         await access.count(1)
@@ -235,7 +228,7 @@ async def test_a_reply_that_is_too_large() -> None:
     async def answer(request: Any, context: Any) -> GetFlowResponse:
         return GetFlowResponse(flow=Flow(flow_kind="x" * 2_000))
 
-    async with enveloped(unary=answer, limits=EnvelopeLimits(max_message_bytes=1_000)) as server:
+    async with enveloped(unary=answer, settings=ServerSettings(max_message_bytes=1_000)) as server:
         refusal = await refused(server.unary())
     assert refusal.reason is Reason.MESSAGE_TOO_LARGE
     assert refusal.metadata["limit"] == "1000"

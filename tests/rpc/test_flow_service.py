@@ -21,9 +21,6 @@ async def _call(server: Served, **fields: object) -> pb.CallActionResponse:
     return await server.flows.CallAction(pb.CallActionRequest(spec=spec(**fields)))  # type: ignore[arg-type]
 
 
-# --- discovery
-
-
 async def test_a_flow_is_described_as_the_plane_may_know_it() -> None:
     async with served() as server:
         flow = (await server.flows.GetFlow(pb.GetFlowRequest(flow_kind="talk"))).flow
@@ -60,9 +57,6 @@ async def test_flows_are_listed_in_pages() -> None:
     assert not second.next_page_token
     assert negative.fields == ["page_size"]
     assert unknown.metadata == {"flow_kind": "none"}
-
-
-# --- dispatch
 
 
 async def test_an_action_as_a_function_call() -> None:
@@ -155,9 +149,6 @@ async def test_refusals_of_a_dispatch() -> None:
         assert large.reason is Reason.MESSAGE_TOO_LARGE
 
 
-# --- waiting and cancelling
-
-
 async def test_a_wait_is_answered_ahead_of_the_deadline() -> None:
     async with served() as server:
         call = pb.CallActionRequest(spec=spec("hold", request_id="r1"))
@@ -218,9 +209,6 @@ async def test_requests_of_others_do_not_exist() -> None:
                 server.events.ListEvents(events.ListEventsRequest(request_id="r1"), metadata=metadata),
             ):
                 assert (await refused(call)).reason is Reason.REQUEST_NOT_FOUND
-
-
-# --- streaming
 
 
 async def test_a_stream_is_a_dispatch_and_a_tail() -> None:

@@ -18,10 +18,9 @@ from flowstate.v1.server_service_pb2 import GetServerInfoRequest, Limits
 from flowstate.v1.server_service_pb2_grpc import ServerServiceStub
 from flowstate_server.app import create_flowstate
 from flowstate_server.errors import Reason
-from flowstate_server.rpc.admission import AdmissionLimits
 from flowstate_server.rpc.methods import SERVED_SERVICES
 from flowstate_server.rpc.server import FlowStateServer
-from flowstate_server.rpc.server_options import ServerOptions
+from flowstate_server.settings import ServerSettings
 from tests.support.access_records import AccessRecords
 from tests.support.contract import METHODS, UNSERVED_METHODS
 from tests.support.served import Served, served, spec
@@ -35,7 +34,7 @@ TLS = Path(__file__).parents[1] / "support/tls"
 
 
 async def test_the_server_says_what_it_is() -> None:
-    async with served(ServerOptions(admission=AdmissionLimits(streams_per_tenant=7))) as server:
+    async with served(ServerSettings(max_streams_per_tenant=7)) as server:
         info = await server.info.GetServerInfo(GetServerInfoRequest())
     assert info.version
     assert info.instance_id
@@ -91,11 +90,8 @@ async def test_a_method_to_come_still_needs_its_plane() -> None:
             assert (await refused(unary(b""))).reason is Reason.ACCESS_DENIED
 
 
-# --- standard services
-
-
 async def test_health_needs_no_credentials(tmp_path: Path) -> None:
-    async with served(ServerOptions(tokens=_tokens(tmp_path))) as server:
+    async with served(ServerSettings(tokens=_tokens(tmp_path))) as server:
         health: Any = HealthStub(server.channel)
         for name in ("", *SERVED_SERVICES):
             assert (await health.Check(HealthCheckRequest(service=name))).status == SERVING
@@ -132,14 +128,11 @@ async def test_reflection_is_there_if_asked_for() -> None:
         listed: ListServiceResponse = reply.list_services_response
         return listed
 
-    async with served(ServerOptions(reflection=True)) as server:
+    async with served(ServerSettings(reflection=True)) as server:
         names = {service.name for service in (await ask(server)).service}
         assert {*SERVED_SERVICES} < names
     async with served() as server:
         assert (await refused(ask(server))).reason is Reason.FEATURE_DISABLED
-
-
-# --- who may call, and from where
 
 
 def _tokens(folder: Path) -> Path:
@@ -149,7 +142,7 @@ def _tokens(folder: Path) -> Path:
 
 
 async def test_tokens(tmp_path: Path) -> None:
-    async with served(ServerOptions(tokens=_tokens(tmp_path))) as server:
+    async with served(ServerSettings(tokens=_tokens(tmp_path))) as server:
         bearer = ("authorization", "Bearer open sesame")
         await server.info.GetServerInfo(GetServerInfoRequest(), metadata=(bearer,))
         nobody = await refused(server.info.GetServerInfo(GetServerInfoRequest()))
@@ -169,14 +162,14 @@ async def test_metadata_that_is_wrong() -> None:
 def test_beyond_loopback_it_takes_tls_and_tokens(tmp_path: Path) -> None:
     engine = create_flowstate(flows=[]).engine()
     with pytest.raises(ValueError, match="refusing to listen"):
-        FlowStateServer(engine, ServerOptions(listen="0.0.0.0:0"))
+        FlowStateServer(engine, ServerSettings(listen="0.0.0.0:0"))
     with pytest.raises(ValueError, match="refusing to listen"):
-        FlowStateServer(engine, ServerOptions(listen="0.0.0.0:0", tokens=_tokens(tmp_path)))
+        FlowStateServer(engine, ServerSettings(listen="0.0.0.0:0", tokens=_tokens(tmp_path)))
 
 
 async def test_tls() -> None:
     certificate, key = TLS / "localhost.cert.pem", TLS / "localhost.key.pem"
-    async with served(ServerOptions(tls_certificate=certificate, tls_key=key)) as server:
+    async with served(ServerSettings(tls_cert=certificate, tls_key=key)) as server:
         credentials = grpc.ssl_channel_credentials(certificate.read_bytes())
         async with aio.secure_channel(
             server.address.replace("127.0.0.1", "localhost"), credentials
@@ -186,12 +179,9 @@ async def test_tls() -> None:
 
 async def test_a_port_is_not_shared() -> None:
     async with served() as server:
-        second = FlowStateServer(create_flowstate(flows=[]).engine(), ServerOptions(listen=server.address))
+        second = FlowStateServer(create_flowstate(flows=[]).engine(), ServerSettings(listen=server.address))
         with pytest.raises(OSError, match="in use"):
             await second.start()
-
-
-# --- going down
 
 
 async def test_a_drain_lets_calls_and_runs_end(access: AccessRecords) -> None:

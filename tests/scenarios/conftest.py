@@ -90,4 +90,11 @@ async def pair(start_server: StartServer, shared_url: str) -> AsyncIterator[Pair
     async with AsyncExitStack() as stack:
         adas = [await stack.enter_async_context(server.connect(user="ada")) for server in servers]
         backends = [await stack.enter_async_context(server.connect(plane="trusted")) for server in servers]
-        yield Pair(servers[0], servers[1], adas[0], adas[1], backends[0], backends[1])
+        yield Pair(
+            server_0=servers[0],
+            server_1=servers[1],
+            ada_0=adas[0],
+            ada_1=adas[1],
+            backend_0=backends[0],
+            backend_1=backends[1],
+        )

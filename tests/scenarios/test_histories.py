@@ -40,7 +40,7 @@ CONFIG = ClientConfig(timeout=1.5, connect_timeout=1.0, backoff=Backoff(initial=
 
 def schema_of(key: Key) -> ScopeSchema:
     scope = ScopeKind.SESSION if key[0] == "session_id" else ScopeKind.USER
-    return app.registry.get(KIND).described.schemas[scope]
+    return app.catalogue.get(KIND).described.schemas[scope]
 
 
 class Writer:

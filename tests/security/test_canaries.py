@@ -326,9 +326,6 @@ async def test_errors_that_nobody_expected_tell_no_text(
     assert _leaks(canaries, answers) == {}
 
 
-# --- the search itself
-
-
 def test_canaries_are_found_however_they_are_written() -> None:
     canaries = Canaries()
     word = canaries("place")

@@ -20,7 +20,7 @@ from flowstate_server.errors import Reason
 from flowstate_server.flows import ClientView, Context, Session
 from flowstate_server.model.identity import Plane
 from flowstate_server.rpc import methods
-from flowstate_server.rpc.server_options import ServerOptions
+from flowstate_server.settings import ServerSettings
 from tests.support.contract import METHODS, UNSERVED_METHODS
 from tests.support.hosted import Hosted, hosted, play, play_spec
 from tests.support.raw_answers import Metadata, call_raw
@@ -49,11 +49,11 @@ def token(name: str, *more: tuple[str, str]) -> Metadata:
 
 
 @pytest.fixture
-def options(tmp_path: Path) -> ServerOptions:
+def options(tmp_path: Path) -> ServerSettings:
     path = tmp_path / "tokens.json"
     entries = [{"name": name, "token": f"secret-{name}", **bound} for name, bound in TOKENS.items()]
     path.write_text(json.dumps({"tokens": entries}))
-    return ServerOptions(tokens=path, reflection=True)
+    return ServerSettings(tokens=path, reflection=True)
 
 
 async def _body(ctx: Context) -> None:
@@ -64,8 +64,8 @@ FLOW: Any = play(_body, session=Session(state=Chat, client=ClientView(expose=["c
 
 
 @asynccontextmanager
-async def _served(options: ServerOptions | None = None) -> AsyncIterator[Hosted]:
-    async with hosted(FLOW, options=options or ServerOptions(reflection=True)) as server:
+async def _served(options: ServerSettings | None = None) -> AsyncIterator[Hosted]:
+    async with hosted(FLOW, options=options or ServerSettings(reflection=True)) as server:
         yield server
 
 
@@ -81,7 +81,7 @@ def test_the_table_has_every_method() -> None:
 
 @pytest.mark.parametrize("plane", Plane)
 @pytest.mark.parametrize("authenticator", ["open", "tokens"])
-async def test_each_method_needs_its_plane(authenticator: str, plane: Plane, options: ServerOptions) -> None:
+async def test_each_method_needs_its_plane(authenticator: str, plane: Plane, options: ServerSettings) -> None:
     if authenticator == "open":
         metadata: Metadata = () if plane is Plane.CLIENT else TRUSTED
     else:
@@ -110,7 +110,7 @@ async def test_each_method_needs_its_plane(authenticator: str, plane: Plane, opt
         (("x-flowstate-plane", "trusted"), ("x-flowstate-user", "u1")),
     ],
 )
-async def test_no_method_without_credentials_but_health(metadata: Metadata, options: ServerOptions) -> None:
+async def test_no_method_without_credentials_but_health(metadata: Metadata, options: ServerSettings) -> None:
     async with _served(options) as server:
         for method in EVERYWHERE:
             assert await _reason(server, method, metadata) is Reason.CREDENTIALS_INVALID, method
@@ -131,21 +131,18 @@ async def test_no_method_without_credentials_but_health(metadata: Metadata, opti
     ],
 )
 async def test_no_method_with_claims_beyond_the_credentials(
-    name: str, claim: tuple[str, str], reason: Reason, options: ServerOptions
+    name: str, claim: tuple[str, str], reason: Reason, options: ServerSettings
 ) -> None:
     async with _served(options) as server:
         for method in EVERYWHERE:
             assert await _reason(server, method, token(name, claim)) is reason, method
 
 
-async def test_claims_that_are_true_change_nothing(options: ServerOptions) -> None:
+async def test_claims_that_are_true_change_nothing(options: ServerSettings) -> None:
     claims = (("x-tenant-id", "a"), ("x-flowstate-user", "u1"), ("x-flowstate-plane", "client"))
     async with _served(options) as server:
         for method in ("ServerService/GetServerInfo", "FlowService/ListFlows"):
             assert await _reason(server, method, token("u1", *claims)) is None
-
-
-# --- what a message claims against its credentials
 
 
 def _claiming(user: str, org: str = "") -> list[tuple[str, Any]]:
@@ -164,7 +161,7 @@ def _claiming(user: str, org: str = "") -> list[tuple[str, Any]]:
 
 
 @pytest.mark.parametrize("bound", ["open", "tokens"])
-async def test_a_message_may_not_claim_another_user(bound: str, options: ServerOptions) -> None:
+async def test_a_message_may_not_claim_another_user(bound: str, options: ServerSettings) -> None:
     metadata = token("u1") if bound == "tokens" else (("x-flowstate-user", "u1"),)
     async with _served(options if bound == "tokens" else None) as server:
         for method, request in _claiming("u2"):
@@ -180,7 +177,7 @@ async def test_a_message_may_not_claim_another_user(bound: str, options: ServerO
         assert bound == "open" or listed.replies[0].sessions == []
 
 
-async def test_a_message_may_not_claim_another_org(options: ServerOptions) -> None:
+async def test_a_message_may_not_claim_another_org(options: ServerSettings) -> None:
     async with _served(options) as server:
         for method, request in _claiming("u1", "o2"):
             assert await _reason(server, method, token("org-1"), request) is Reason.ACCESS_DENIED, method
@@ -188,15 +185,12 @@ async def test_a_message_may_not_claim_another_org(options: ServerOptions) -> No
             assert await _reason(server, method, token("org-1"), request) is None, method
 
 
-async def test_a_gateway_has_to_say_for_whom(options: ServerOptions) -> None:
+async def test_a_gateway_has_to_say_for_whom(options: ServerSettings) -> None:
     async with _served(options) as server:
         for method, request in _claiming(""):
             answer = await call_raw(server.channel, method, request, token("gateway"))
             assert answer.refusal.reason is Reason.VALIDATION_FAILED
             assert answer.refusal.fields[0].endswith("user_id")
-
-
-# --- what belongs to others
 
 
 def _reading(session_id: str, request_id: str) -> list[tuple[str, Any]]:
@@ -220,7 +214,7 @@ async def _owned(server: Hosted, metadata: Metadata, **fields: str) -> None:
 
 @pytest.mark.parametrize("who", ["u2", "other", "other-trusted"])
 async def test_what_belongs_to_others_is_answered_like_what_never_was(
-    who: str, options: ServerOptions
+    who: str, options: ServerSettings
 ) -> None:
     async with _served(options) as server:
         await _owned(server, token("u1"))
@@ -240,7 +234,7 @@ async def test_what_belongs_to_others_is_answered_like_what_never_was(
 
 
 @pytest.mark.parametrize("who", ["org-2", "org-2-trusted"])
-async def test_credentials_of_an_org_are_good_for_that_org_only(who: str, options: ServerOptions) -> None:
+async def test_credentials_of_an_org_are_good_for_that_org_only(who: str, options: ServerSettings) -> None:
     async with _served(options) as server:
         await _owned(server, token("org-1"), user_id="u1")
         for method, request in _reading("s1", "r1"):

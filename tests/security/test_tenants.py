@@ -102,9 +102,6 @@ async def _check_one(server: Hosted, tenant: str) -> None:
     assert json.loads(state.records[0].state.json)["by_id"] == {f"tenant {tenant}": 1}
 
 
-# --- pages
-
-
 async def _tokens(server: Hosted) -> tuple[str, str]:
     """A token of sessions and one of flows, both of the user u1 of the tenant a."""
     caller = of("a", ("x-flowstate-user", "u1"))

@@ -111,8 +111,6 @@ class Vault:
         self.waiting = asyncio.Event()
         self.flow = self._define()
 
-    # --- what is stored
-
     def _model(self, scope: str) -> type[BaseModel]:
         fields: dict[str, Any] = {
             "shown": (str, ""),
@@ -208,8 +206,6 @@ class Vault:
             tags=[private("tag")],
             metadata={"key": private("metadata")},
         )
-
-    # --- what is done
 
     def _define(self) -> Flow:
         canary = self.canaries

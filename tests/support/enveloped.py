@@ -12,9 +12,10 @@ from grpc import aio
 
 from flowstate.v1.event_service_pb2 import TailCaughtUp, TailEventsRequest, TailEventsResponse
 from flowstate.v1.flow_service_pb2 import GetFlowRequest, GetFlowResponse
-from flowstate_server.rpc.admission import Admission, AdmissionLimits
+from flowstate_server.rpc.admission import Admission
 from flowstate_server.rpc.authenticators import Authenticator, OpenAuthenticator
-from flowstate_server.rpc.envelope import Envelope, EnvelopeLimits
+from flowstate_server.rpc.envelope import Envelope
+from flowstate_server.settings import ServerSettings
 
 UNARY = "/flowstate.v1.FlowService/GetFlow"
 STREAM = "/flowstate.v1.EventService/TailEvents"
@@ -23,6 +24,8 @@ FRAME = TailEventsResponse(caught_up=TailCaughtUp())
 SHAPES = ("unary", "generator", "writer")
 
 Behavior = Callable[[Any, Any], Any]
+
+DEFAULTS = ServerSettings()
 
 
 @dataclass
@@ -65,12 +68,11 @@ async def enveloped(
     unary: Behavior | None = None,
     stream: Behavior | None = None,
     authenticator: Authenticator | None = None,
-    limits: EnvelopeLimits | None = None,
-    admission: AdmissionLimits | None = None,
+    settings: ServerSettings = DEFAULTS,
 ) -> AsyncIterator[Enveloped]:
     """``unary`` answers GetFlow, ``stream`` TailEvents."""
-    admitted = Admission(admission or AdmissionLimits())
-    envelope = Envelope(authenticator or OpenAuthenticator(), admitted, limits or EnvelopeLimits())
+    admitted = Admission(settings)
+    envelope = Envelope(authenticator or OpenAuthenticator(), admitted, settings)
     server = aio.server(interceptors=(envelope,), options=[("grpc.so_reuseport", 0)])
     if unary is not None:
         handler: Any = grpc.unary_unary_rpc_method_handler(

@@ -22,7 +22,7 @@ from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.flows import Context, Flow, action, define_flow, handler
 from flowstate_server.model.json_values import encode_json
 from flowstate_server.rpc.server import FlowStateServer
-from flowstate_server.rpc.server_options import ServerOptions
+from flowstate_server.settings import ServerSettings
 from flowstate_server.stores.memory import MemoryStore
 from flowstate_server.stores.store import Store
 
@@ -104,13 +104,13 @@ async def hosted(
     *flows: Flow,
     store: Store | None = None,
     settings: EngineSettings | None = None,
-    options: ServerOptions | None = None,
+    options: ServerSettings | None = None,
     **started: Any,
 ) -> AsyncIterator[Hosted]:
     """Serves ``flows`` on a free port; ``started`` are more arguments of the server. What still runs is interrupted."""
     engine = create_flowstate(flows=flows).engine(store or MemoryStore(), settings)
     await engine.open()
-    server = FlowStateServer(engine, replace(options or ServerOptions(), listen="127.0.0.1:0"), **started)
+    server = FlowStateServer(engine, replace(options or ServerSettings(), listen="127.0.0.1:0"), **started)
     address = f"127.0.0.1:{await server.start()}"
     try:
         async with aio.insecure_channel(address, options=_CHANNEL) as channel:

@@ -101,8 +101,6 @@ class Load:
             what="load",
         )
 
-    # --- what the clients do
-
     async def _write(self) -> None:
         while not self._stopped:
             number = next(self._numbers)
@@ -184,8 +182,6 @@ class Load:
     async def _also_follow(self, request_id: str, seen: list[Event]) -> None:
         async for event in self._follower.flows.handle(request_id).events():
             seen.append(event)  # noqa: PERF401 - kept if the tail breaks
-
-    # --- what must have come of it
 
     def assert_kept(self, database: sqlite3.Connection) -> None:
         """All that was acknowledged is in the database, once, and nothing that was not asked for."""

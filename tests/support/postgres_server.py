@@ -262,8 +262,6 @@ def server_url(version: int | None = None) -> str:
     return named if named and version is None else shared_server(version or VERSION).dsn()
 
 
-# --- databases ----------------------------------------------------------------------------------------------------
-
 Prepare = Callable[[str], Awaitable[None]]
 
 _templates: dict[tuple[str, object], str] = {}

@@ -32,8 +32,6 @@ KIND = "ledger"
 SESSIONS = ("session 1", "session 2")
 SCOPES = (*SESSIONS, "user", "private user")
 
-# --- drawing
-
 
 def _weighted(*choices: tuple[int, st.SearchStrategy[Any]]) -> st.SearchStrategy[Any]:
     return st.sampled_from([choice for weight, choice in choices for _ in range(weight)]).flatmap(
@@ -116,9 +114,6 @@ def programs(draw: st.DrawFn) -> list[list[Command]]:
     pool = draw(st.lists(_commands, min_size=3, max_size=12))
     again = st.sampled_from(pool)
     return draw(st.lists(st.lists(again, min_size=1, max_size=4), min_size=2, max_size=8))
-
-
-# --- performing
 
 
 class Place:

@@ -32,7 +32,7 @@ from flowstate_server.flows import (
 )
 from flowstate_server.model.json_values import encode_json
 from flowstate_server.rpc.server import FlowStateServer
-from flowstate_server.rpc.server_options import ServerOptions
+from flowstate_server.settings import ServerSettings
 from tests.support.wire import CANARY
 
 
@@ -119,12 +119,12 @@ class Served:
 
 
 @asynccontextmanager
-async def served(options: ServerOptions | None = None, *more: Flow, **started: Any) -> AsyncIterator[Served]:
+async def served(options: ServerSettings | None = None, *more: Flow, **started: Any) -> AsyncIterator[Served]:
     """``started`` are the arguments of the server."""
     gate = Gate()
     engine = create_flowstate(flows=[talk(gate), *more]).engine()
     await engine.open()
-    options = replace(options or ServerOptions(), listen="127.0.0.1:0")
+    options = replace(options or ServerSettings(), listen="127.0.0.1:0")
     server = FlowStateServer(engine, options, **started)
     address = f"127.0.0.1:{await server.start()}"
     try:

@@ -82,9 +82,6 @@ chat = define_flow(
 assert_type(chat, Flow)
 
 
-# --- handlers -------------------------------------------------------------------------------------------------------
-
-
 @handler
 async def bare(say: Say, ctx: Context) -> int:
     assert_type(ctx.session.state, Any)
@@ -141,8 +138,6 @@ assert_type(bare, AsyncHandler[Say, int])
 assert_type(length, SyncHandler[str, int])
 
 
-# --- sequencers -----------------------------------------------------------------------------------------------------
-
 both = sequencer("both").tap(count).step(reply).step(length)
 assert_type(both, Sequencer[Say, int])
 assert_type(sequencer("outer").step(both), Sequencer[Say, int])
@@ -161,8 +156,6 @@ async def amplify(say: Say, ctx: Context) -> Shout:
 assert_type(sequencer("audited", input=Say).tap(audit).step(reply).tap(audit), Sequencer[Say, str])
 assert_type(sequencer("a model's child is one too").step(amplify).step(reply), Sequencer[Say, str])
 
-
-# --- actions and views ----------------------------------------------------------------------------------------------
 
 assert_type(action(input=Say, block=both, timeout=timedelta(seconds=5)), Action[Say, int])
 assert_type(action(block=both, output=int, timeout=2.5), Action[Say, int])

@@ -28,7 +28,7 @@ class NewSession:
 
 
 @frozen
-class SessionView:
+class SessionAnswer:
     record: SessionRecord
     activity_time: Micros
 
@@ -37,7 +37,7 @@ class SessionView:
 class CreatedSession:
     """``session`` holds the id and version only when ``replayed``."""
 
-    session: SessionView
+    session: SessionAnswer
     replayed: bool
 
 
@@ -54,7 +54,7 @@ class SessionQuery:
 
 @frozen
 class SessionPage:
-    sessions: Sequence[SessionView]
+    sessions: Sequence[SessionAnswer]
     next_page_token: str
 
 

@@ -17,10 +17,10 @@ __all__ = [
     "Exists",
     "Precondition",
     "ScopeTarget",
+    "StateAnswer",
     "StateCommit",
     "StateCommitted",
     "StateMutation",
-    "StateView",
 ]
 
 
@@ -51,7 +51,7 @@ class StateCommit:
 
 
 @frozen
-class StateView:
+class StateAnswer:
     """A state record as callers see it; ``schema`` is that of the flow that governs it, if there is one."""
 
     target: ScopeTarget
@@ -73,5 +73,5 @@ class StateView:
 
 @frozen
 class StateCommitted:
-    views: Sequence[StateView]
+    answers: Sequence[StateAnswer]
     replayed: bool

@@ -39,13 +39,13 @@ class Events:
     def __init__(
         self,
         store: Store,
-        registry: Catalogue,
+        catalogue: Catalogue,
         bindings: Bindings,
         settings: EngineSettings,
         observer: Observer,
     ) -> None:
         self._store = store
-        self._registry = registry
+        self._catalogue = catalogue
         self._bindings = bindings
         self._settings = settings
         self._observer = observer
@@ -132,7 +132,7 @@ class Events:
         head = record.head
         binding = await self._bindings.find(head.session)
         check_owner(principal, head, "" if binding is None else binding.org_id)
-        flow = self._registry.find(binding.flow_kind) if binding is not None else None
+        flow = self._catalogue.find(binding.flow_kind) if binding is not None else None
         return EventProjector(principal.plane, None if flow is None else flow.described)
 
     def _heartbeat(self, asked: float) -> float:

@@ -48,7 +48,9 @@ from flowstate_server.stores.contract.writes import (
 )
 from flowstate_server.stores.store import Store
 
+# Attempts. Each is lost only when the session was deleted and made anew just then, so a second is hardly ever needed.
 RACES = 5
+# Notes: the most that a page has by default, so that a store is asked once for a page.
 READ_AT_ONCE = 500
 
 

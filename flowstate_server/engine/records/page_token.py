@@ -11,6 +11,7 @@ from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import PageTokenInvalidError, ValidationFailedError, Violation
 from flowstate_server.model.json_values import Json, decode_json, encode_json
 
+# 128 bits: enough against guessing, and tokens stay short.
 _DIGEST_BYTES = 16
 
 

@@ -8,6 +8,8 @@ from flowstate_server.errors import ValidationFailedError, Violation
 from flowstate_server.model.ids import check_id
 from flowstate_server.model.json_values import Json, encode_json
 
+# Chosen for notes about a session, not for its state: they travel with every list of sessions, and some forty of the
+# largest fill a message of 4 MiB.
 MAX_TITLE_BYTES = 1024
 MAX_DESCRIPTION_BYTES = 16 * 1024
 MAX_METADATA_BYTES = 64 * 1024

@@ -6,9 +6,9 @@ from flowstate_server.engine.bindings import Bindings, binding_of, check_binding
 from flowstate_server.engine.calls.sessions import (
     CreatedSession,
     NewSession,
+    SessionAnswer,
     SessionPage,
     SessionQuery,
-    SessionView,
 )
 from flowstate_server.engine.records.page_token import PageTokens, page_size
 from flowstate_server.engine.records.session_fields import check_session_fields
@@ -35,10 +35,10 @@ from flowstate_server.stores.store import Store
 
 class Sessions:
     def __init__(
-        self, store: Store, registry: Catalogue, bindings: Bindings, settings: EngineSettings
+        self, store: Store, catalogue: Catalogue, bindings: Bindings, settings: EngineSettings
     ) -> None:
         self._store = store
-        self._registry = registry
+        self._catalogue = catalogue
         self._bindings = bindings
         self._settings = settings
         self._tokens = PageTokens(settings.page_token_key)
@@ -47,7 +47,7 @@ class Sessions:
         self, principal: Principal, new: NewSession, idempotency_key: str, fingerprint: str
     ) -> CreatedSession:
         """A new session, bound for life to its flow, user, tenant and org."""
-        flow = self._registry.get(new.flow_kind).described
+        flow = self._catalogue.get(new.flow_kind).described
         user_id = claimed_user(principal, new.user_id)
         org_id = claimed_org(principal, new.org_id)
         check_id("session_id", new.session_id, required=False)
@@ -83,15 +83,15 @@ class Sessions:
         if created.session is None:
             return CreatedSession(_remembered(principal, created.id, created.version), replayed=True)
         self._bindings.remember(binding_of(created.session))
-        return CreatedSession(SessionView(created.session, created.session.create_time), replayed=False)
+        return CreatedSession(SessionAnswer(created.session, created.session.create_time), replayed=False)
 
-    async def get(self, principal: Principal, session_id: str) -> SessionView:
+    async def get(self, principal: Principal, session_id: str) -> SessionAnswer:
         key = SessionKey(principal.tenant, check_id("session_id", session_id))
         record = await self._store.get_session(key)
         if record is None or record.deleted:
             raise SessionNotFoundError(session_id)
         check_binding(principal, binding_of(record))
-        return SessionView(record, record.update_time)
+        return SessionAnswer(record, record.update_time)
 
     async def list(self, principal: Principal, query: SessionQuery) -> SessionPage:
         """Sessions of the caller's tenant (and user, when its credentials are bound to one), newest first."""
@@ -112,7 +112,7 @@ class Sessions:
         if len(listed) > size:
             last = page[-1].record
             token = self._tokens.make(bound, [last.create_time, last.key.session_id])
-        return SessionPage([SessionView(found.record, found.activity_time) for found in page], token)
+        return SessionPage([SessionAnswer(found.record, found.activity_time) for found in page], token)
 
     def _filter(self, principal: Principal, query: SessionQuery) -> SessionFilter:
         if principal.user and query.user_id and query.user_id != principal.user:
@@ -141,7 +141,7 @@ def _metadata(text: bytes) -> JsonObject:
     return value
 
 
-def _remembered(principal: Principal, session_id: str, version: int) -> SessionView:
+def _remembered(principal: Principal, session_id: str, version: int) -> SessionAnswer:
     """What a replay tells: the id and version, nothing else."""
     record = SessionRecord(
         key=SessionKey(principal.tenant, session_id),
@@ -154,4 +154,4 @@ def _remembered(principal: Principal, session_id: str, version: int) -> SessionV
         update_time=0,
         version=version,
     )
-    return SessionView(record, 0)
+    return SessionAnswer(record, 0)

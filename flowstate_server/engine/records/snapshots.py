@@ -25,14 +25,16 @@ from flowstate_server.stores.contract.reads import Projection
 from flowstate_server.stores.store import Store
 
 SHOWN = (ScopeKind.SESSION, ScopeKind.USER, ScopeKind.ORG)
+# Attempts. Each is lost only when the session was deleted and made anew just then, so a second is hardly ever needed.
 RACES = 3
+# A snapshot has to fit into a message of 4 MiB, whatever a derived value makes of the state. Chosen.
 MAX_DERIVED_BYTES = 256 * 1024
 
 
 class Snapshots:
-    def __init__(self, store: Store, registry: Catalogue, bindings: Bindings) -> None:
+    def __init__(self, store: Store, catalogue: Catalogue, bindings: Bindings) -> None:
         self._store = store
-        self._registry = registry
+        self._catalogue = catalogue
         self._bindings = bindings
 
     async def get(self, principal: Principal, session_id: str, selectors: Sequence[Selector]) -> Snapshot:
@@ -43,7 +45,7 @@ class Snapshots:
         """
         for _ in range(RACES):
             binding = await self._bindings.owned(principal, session_id)
-            flow = self._registry.get(binding.flow_kind)
+            flow = self._catalogue.get(binding.flow_kind)
             names = _selected(flow.described, selectors)
             keys = _scope_keys(binding, flow.described)
             shown = {kind: keys[kind] for kind in names if kind in keys}

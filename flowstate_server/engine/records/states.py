@@ -8,10 +8,10 @@ from typing import NamedTuple
 from flowstate_server.engine.bindings import Bindings, check_binding, check_owner
 from flowstate_server.engine.calls.state import (
     ScopeTarget,
+    StateAnswer,
     StateCommit,
     StateCommitted,
     StateMutation,
-    StateView,
 )
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.engine.state_change import ChangeRules, state_change
@@ -52,6 +52,7 @@ from flowstate_server.stores.contract.writes import (
 )
 from flowstate_server.stores.store import Store
 
+# Attempts. Each is lost only when a session was deleted and made anew just then, so a second is hardly ever needed.
 RACES = 5
 
 
@@ -73,14 +74,14 @@ class _Placed(NamedTuple):
 
 class States:
     def __init__(
-        self, store: Store, registry: Catalogue, bindings: Bindings, settings: EngineSettings
+        self, store: Store, catalogue: Catalogue, bindings: Bindings, settings: EngineSettings
     ) -> None:
         self._store = store
-        self._registry = registry
+        self._catalogue = catalogue
         self._bindings = bindings
         self._settings = settings
 
-    async def get(self, principal: Principal, targets: Sequence[ScopeTarget]) -> list[StateView]:
+    async def get(self, principal: Principal, targets: Sequence[ScopeTarget]) -> list[StateAnswer]:
         """The records of all targets as they are at one moment, defaults shown where a flow governs the record."""
         self._count_scopes(len(targets), "scopes")
         resolved = [
@@ -89,7 +90,7 @@ class States:
         ]
         loaded = await self._store.load_states([scope.key for scope in resolved])
         return [
-            _view(target, scope, loaded[scope.key]) for target, scope in zip(targets, resolved, strict=True)
+            _answer(target, scope, loaded[scope.key]) for target, scope in zip(targets, resolved, strict=True)
         ]
 
     async def commit(self, principal: Principal, commit: StateCommit) -> StateCommitted:
@@ -180,7 +181,7 @@ class States:
     async def _resolve_session(self, principal: Principal, target: ScopeTarget) -> _Resolved:
         binding = await self._bindings.owned(principal, target.id)
         check_binding(principal, binding, flow_kind=target.flow_kind)
-        flow = self._registry.get(binding.flow_kind).described
+        flow = self._catalogue.get(binding.flow_kind).described
         return _Resolved(session_scope(binding.key), flow, RequireSession(binding.key, binding.log_id))
 
     async def _resolve_request(self, principal: Principal, target: ScopeTarget, writing: bool) -> _Resolved:
@@ -192,7 +193,7 @@ class States:
         if writing and record.head.status.ended:
             raise RequestTerminalError(target.id)
         return _Resolved(
-            request_scope(key), self._registry.get(record.flow_kind).described, RequireRun(key, None)
+            request_scope(key), self._catalogue.get(record.flow_kind).described, RequireRun(key, None)
         )
 
     def _resolve_shared(
@@ -207,7 +208,7 @@ class States:
                 problem = "must name the flow whose schema governs the write"
                 raise ValidationFailedError((Violation(f"{path}.flow_kind", "required", problem),))
             return _Resolved(user_scope(target.id) if of_user else org_scope(target.id), None)
-        flow = self._registry.get(target.flow_kind).described
+        flow = self._catalogue.get(target.flow_kind).described
         scope = user_scope if of_user else org_scope
         return _Resolved(
             scope(target.id, isolated_flow=flow.kind if flow.isolates(target.kind) else ""), flow
@@ -242,16 +243,18 @@ def _blame(error: ServiceError, commit: StateCommit, position: int | None) -> No
 
 def _committed(commit: StateCommit, resolved: Sequence[_Resolved], result: CommitResult) -> StateCommitted:
     written = result.results[-len(commit.mutations) :]
-    views = []
+    answers = []
     for mutation, scope, done in zip(commit.mutations, resolved, written, strict=True):
         record = done.state or StateRecord(scope.key, version=done.version, exists=done.version > 0)
-        views.append(_view(mutation.target, scope, record, changed=done.changed))
-    return StateCommitted(views, result.replayed)
+        answers.append(_answer(mutation.target, scope, record, changed=done.changed))
+    return StateCommitted(answers, result.replayed)
 
 
-def _view(target: ScopeTarget, scope: _Resolved, record: StateRecord, *, changed: bool = False) -> StateView:
+def _answer(
+    target: ScopeTarget, scope: _Resolved, record: StateRecord, *, changed: bool = False
+) -> StateAnswer:
     schema = None if scope.flow is None else scope.flow.schemas[target.kind]
-    return StateView(target, record, schema, changed)
+    return StateAnswer(target, record, schema, changed)
 
 
 def _violation(path: str, rule: str, message: str) -> ValidationFailedError:

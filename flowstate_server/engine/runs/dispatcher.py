@@ -58,6 +58,7 @@ from flowstate_server.stores.contract.writes import (
 )
 from flowstate_server.stores.store import Store
 
+# Attempts. Each is lost only to another call about the same session or request; what that one made is then found.
 RACES = 5
 _IN_PROGRESS = Event(EventType.REQUEST_IN_PROGRESS, RequestInProgress(attempt=1).encode(), FOR_CLIENTS)
 
@@ -84,14 +85,14 @@ class Dispatcher:
     def __init__(
         self,
         store: Store,
-        registry: Catalogue,
+        catalogue: Catalogue,
         bindings: Bindings,
         supervisor: Supervisor,
         factory: RunFactory,
         settings: EngineSettings,
     ) -> None:
         self._store = store
-        self._registry = registry
+        self._catalogue = catalogue
         self._bindings = bindings
         self._supervisor = supervisor
         self._factory = factory
@@ -106,7 +107,7 @@ class Dispatcher:
         return await asyncio.shield(self._supervisor.spawn(self._store_and_run(principal, checked)))
 
     def _check(self, principal: Principal, call: ActionCall) -> _Checked:
-        hosted = self._registry.get(call.flow_kind)
+        hosted = self._catalogue.get(call.flow_kind)
         flow, program = hosted.described, hosted.program
         action = flow.action(call.action)
         check_id("session_id", call.session_id, required=False)

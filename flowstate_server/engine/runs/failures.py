@@ -17,7 +17,7 @@ from flowstate_server.model.payloads import failure_members
 from flowstate_server.model.records import Failure
 from flowstate_server.state.plain_json import plain_json
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 ACTION_FAILED = "ACTION_FAILED"
 ACTION_TIMEOUT = "ACTION_TIMEOUT"
@@ -54,5 +54,5 @@ def failure_of(error: BaseException, what: str) -> Failure:
     if isinstance(error, StoreUnavailableError):
         return Failure(error.reason, "the store could not be reached", retryable=True)
     error_id = new_id("err_")
-    _log.error("%s failed, error id %s", what, error_id, exc_info=error)
+    _logger.error("%s failed, error id %s", what, error_id, exc_info=error)
     return Failure(INTERNAL, "the action failed", error_id=error_id)

@@ -80,6 +80,7 @@ class RunItems:
         self,
         kind: ItemKind,
         content: Json,
+        *,
         role: str,
         name: str,
         audiences: Iterable[Audience],

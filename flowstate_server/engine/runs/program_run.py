@@ -104,7 +104,9 @@ class ProgramRun:
         audiences: Iterable[Audience],
         path: tuple[str, ...] = (),
     ) -> HistoryItem:
-        item = self._parts.items.add(kind, content, role, name, audiences, path)
+        item = self._parts.items.add(
+            kind, content, role=role, name=name, audiences=audiences, block_path=path
+        )
         await self._recorder.room()
         return item
 

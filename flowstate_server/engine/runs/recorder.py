@@ -16,7 +16,7 @@ from flowstate_server.model.scopes import RequestKey, SessionKey
 from flowstate_server.stores.contract.writes import AppendEvents, Batch, CommitResult, RequireRun, Write
 from flowstate_server.stores.store import Store
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -160,7 +160,7 @@ class Recorder:
             return
         except ServiceError as error:
             # The run has ended elsewhere; its next write learns the same.
-            _log.info("events of request %s were refused: %s", self._request.request_id, error)
+            _logger.info("events of request %s were refused: %s", self._request.request_id, error)
         finally:
             self._under_way -= len(held)
         self._pause = 0.0

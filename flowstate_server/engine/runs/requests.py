@@ -18,6 +18,7 @@ from flowstate_server.model.scopes import RequestKey
 from flowstate_server.stores.contract.writes import RequestCancel
 from flowstate_server.stores.store import Store
 
+# A sentence or two for people; it travels with every answer about the request. Chosen.
 MAX_REASON_BYTES = 1024
 
 

@@ -36,7 +36,7 @@ from flowstate_server.model.records import Failure, RequestHead, RequestRecord, 
 from flowstate_server.programs.program import Program
 from flowstate_server.stores.contract.writes import FinishRequest
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 ENDED_ELSEWHERE = (LeaseLostError, RequestTerminalError, RequestNotFoundError)
 
@@ -117,7 +117,7 @@ class Run:
             if ending is not None:
                 await self._finish(ending)
         except ENDED_ELSEWHERE as error:
-            _log.warning("request %s was ended elsewhere: %s", self.head.key.request_id, error)
+            _logger.warning("request %s was ended elsewhere: %s", self.head.key.request_id, error)
         except Exception as error:
             await self._finish_broken(error)
         finally:
@@ -156,7 +156,7 @@ class Run:
         body.cancel()
         await asyncio.wait((body,), timeout=self._settings.cancel_grace)
         if not body.done():
-            _log.warning(
+            _logger.warning(
                 "a block of request %s ignores its cancellation and is abandoned", self.head.key.request_id
             )
         return None if stop is None else self._stopped(stop)
@@ -206,10 +206,10 @@ class Run:
             try:
                 return await self._finish(ending)
             except ENDED_ELSEWHERE as elsewhere:
-                _log.warning("request %s was ended elsewhere: %s", self.head.key.request_id, elsewhere)
+                _logger.warning("request %s was ended elsewhere: %s", self.head.key.request_id, elsewhere)
                 return None
             except Exception:
-                _log.exception("request %s can't be ended yet", self.head.key.request_id)
+                _logger.exception("request %s can't be ended yet", self.head.key.request_id)
                 await asyncio.sleep(pause)
                 pause = min(LONGEST_PAUSE, pause * 2)
 

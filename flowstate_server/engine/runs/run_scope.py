@@ -21,6 +21,8 @@ from flowstate_server.stores.store import Store
 
 KeyT = TypeVar("KeyT", bound=Hashable)
 
+# Seconds between attempts of atomic_state: from about the time of one commit on, doubled, and spread so that those
+# who lost to each other do not meet again.
 FIRST_PAUSE = 0.002
 LONGEST_PAUSE = 0.25
 

@@ -10,6 +10,8 @@ from flowstate_server.errors import StoreUnavailableError, UnclearCommitError
 
 T = TypeVar("T")
 
+# Seconds: a database that restarts is missed briefly at first; later the many runs of a server ask it no more than
+# every two seconds each. Both stay far below a lease of 15.
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 2.0
 

@@ -20,11 +20,15 @@ from flowstate_server.stores.contract.watch import Topic, TopicKind, Watch
 from flowstate_server.stores.contract.writes import FenceProcess, RenewLease
 from flowstate_server.stores.store import Store
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+# Seconds: a renewal that failed has two thirds of the lease, 10 s by default, to succeed; that is some fifty
+# attempts.
 RETRY_PAUSE = 0.2
+# To hand in the lease is a favour to the others, who would wait for it to expire; not worth waiting for a store that
+# hangs.
 FAREWELL_SECONDS = 2.0
 SHUT_DOWN = (RequestStatus.INTERRUPTED, "the server shut down")
 
@@ -92,7 +96,7 @@ class Supervisor:
         async with self._renewing:
             if self.process_id != fenced:
                 return
-            _log.warning("process %s was fenced: its runs are abandoned", fenced)
+            _logger.warning("process %s was fenced: its runs are abandoned", fenced)
             self._abandon_runs_of(fenced)
             process_id = new_id("proc_")
             while True:
@@ -121,7 +125,7 @@ class Supervisor:
                 renewed = await self._store.commit((RenewLease(self.process_id, 0),))
                 await self._store.commit((FenceProcess(self.process_id, renewed.time),))
         except (TimeoutError, ServiceError) as error:
-            _log.info("the lease of process %s is left to expire: %s", self.process_id, error)
+            _logger.info("the lease of process %s is left to expire: %s", self.process_id, error)
 
     async def _keep_lease(self) -> None:
         pause = self._settings.renew_interval
@@ -134,10 +138,10 @@ class Supervisor:
             except LeaseLostError:
                 await self.begin_anew(process_id)
             except StoreUnavailableError:
-                _log.warning("the lease of process %s could not be renewed", process_id)
+                _logger.warning("the lease of process %s could not be renewed", process_id)
                 pause = min(pause, RETRY_PAUSE)
             except Exception:
-                _log.exception("the renewal of the lease of process %s broke; it is repeated", process_id)
+                _logger.exception("the renewal of the lease of process %s broke; it is repeated", process_id)
                 pause = min(pause, RETRY_PAUSE)
 
     async def _follow_cancels(self) -> None:
@@ -159,9 +163,9 @@ class Supervisor:
         try:
             return await self._store.read_cancelled(process_id)
         except StoreUnavailableError:
-            _log.warning("could not read which requests to cancel")
+            _logger.warning("could not read which requests to cancel")
         except Exception:
-            _log.exception("reading which requests to cancel broke; it is repeated")
+            _logger.exception("reading which requests to cancel broke; it is repeated")
         return ()
 
     async def _settled(self, seconds: float) -> None:

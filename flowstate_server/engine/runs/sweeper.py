@@ -16,9 +16,12 @@ from flowstate_server.model.records import ProcessRecord, RequestRecord, Request
 from flowstate_server.stores.contract.writes import FenceProcess, FinishRequest
 from flowstate_server.stores.store import Store
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
+# Requests ended at once: the store groups them into few transactions, and calls go on in between. Chosen.
 PAGE = 200
+# Rows of one step of a sweep, which is one transaction: short enough not to hold up commits. With so many rounds a
+# sweep takes up to 50,000 rows and leaves the rest to the next one.
 ROWS = 500
 ROUNDS = 100
 
@@ -66,7 +69,7 @@ class Sweeper:
             await self._store.commit((FenceProcess(process.process, process.renew_time),))
         except LeaseLostError:
             return False
-        _log.warning("process %s fell silent and is fenced", process.process)
+        _logger.warning("process %s fell silent and is fenced", process.process)
         return True
 
     async def _end_requests(self, process_id: str) -> None:
@@ -87,16 +90,16 @@ class Sweeper:
         try:
             await self._store.commit((finish,))
         except (RequestTerminalError, LeaseLostError):
-            _log.info("request %s was ended by another server", record.key.request_id)
+            _logger.info("request %s was ended by another server", record.key.request_id)
 
     async def _forever(self) -> None:
         while True:
             try:
                 await self.sweep()
             except StoreUnavailableError:
-                _log.warning("the sweep waits for the store")
+                _logger.warning("the sweep waits for the store")
             except Exception:
-                _log.exception("the sweep broke; it is repeated")
+                _logger.exception("the sweep broke; it is repeated")
             interval = self._settings.renew_interval
             await asyncio.sleep(random.uniform(interval / 2, interval))
 

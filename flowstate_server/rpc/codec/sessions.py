@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flowstate.v1 import session_service_pb2 as pb
 from flowstate.v1.types_pb2 import RecordMeta
-from flowstate_server.engine.calls.sessions import CreatedSession, NewSession, SessionQuery, SessionView
+from flowstate_server.engine.calls.sessions import CreatedSession, NewSession, SessionAnswer, SessionQuery
 from flowstate_server.model.ids import check_id
 from flowstate_server.rpc.codec.time import encode_time
 from flowstate_server.rpc.json_values import decode_text, encode_value
@@ -38,8 +38,8 @@ def decode_session_query(request: pb.ListSessionsRequest) -> SessionQuery:
     )
 
 
-def encode_session(view: SessionView) -> pb.Session:
-    record = view.record
+def encode_session(answer: SessionAnswer) -> pb.Session:
+    record = answer.record
     return pb.Session(
         session_id=record.key.session_id,
         flow_kind=record.flow_kind,
@@ -56,7 +56,7 @@ def encode_session(view: SessionView) -> pb.Session:
             update_time=encode_time(record.update_time),
             incarnation=record.log_id,
         ),
-        last_activity_time=encode_time(view.activity_time),
+        last_activity_time=encode_time(answer.activity_time),
     )
 
 

@@ -13,10 +13,10 @@ from flowstate_server.engine.calls.state import (
     Exists,
     Precondition,
     ScopeTarget,
+    StateAnswer,
     StateCommit,
     StateCommitted,
     StateMutation,
-    StateView,
 )
 from flowstate_server.errors import JsonNumberError, MutationAtFault, PathInvalidError, ServiceError
 from flowstate_server.model.json_values import Json, encode_json
@@ -83,9 +83,6 @@ def _decode_precondition(precondition: WirePrecondition, path: str) -> Precondit
     if precondition.version < 0:
         raise invalid(f"{path}.version", "range", "must not be negative")
     return AtVersion(precondition.version)
-
-
-# --- operations
 
 
 def decode_operation(op: pb.StateOp, path: str) -> Operation:
@@ -158,42 +155,39 @@ def _fields(value: Json, path: str) -> dict[str, Json]:
     return value
 
 
-# --- records
-
-
-def encode_states(views: Sequence[StateView]) -> pb.GetStateResponse:
+def encode_states(answers: Sequence[StateAnswer]) -> pb.GetStateResponse:
     """Records with their documents, defaults showing; together no larger than a reply may be."""
-    texts = [_document(view) for view in views]
+    texts = [_document(answer) for answer in answers]
     check_document_reply(sum(len(text) for text in texts if text is not None))
     response = pb.GetStateResponse()
-    for view, text in zip(views, texts, strict=True):
-        _fill(response.records.add(), view, text)
+    for answer, text in zip(answers, texts, strict=True):
+        _fill(response.records.add(), answer, text)
     return response
 
 
-def _document(view: StateView) -> bytes | None:
-    if not view.record.exists and view.schema is None:
+def _document(answer: StateAnswer) -> bytes | None:
+    if not answer.record.exists and answer.schema is None:
         return None
-    state = view.state
-    return view.record.text if state is view.record.state else encode_json(state)
+    state = answer.state
+    return answer.record.text if state is answer.record.state else encode_json(state)
 
 
 def encode_committed(committed: StateCommitted, *, documents: bool) -> pb.CommitStateResponse:
     """What was committed; documents that don't fit the reply are left out, for it can't be refused any more."""
     response = pb.CommitStateResponse(replayed=committed.replayed)
     room = MAX_DOCUMENT_REPLY if documents and not committed.replayed else 0
-    for view in committed.views:
-        text = _document(view) if room else None
+    for answer in committed.answers:
+        text = _document(answer) if room else None
         if text is not None and len(text) > room:
             text = None
         room -= len(text or b"")
-        _fill(response.records.add(), view, text)
+        _fill(response.records.add(), answer, text)
     return response
 
 
-def _fill(message: pb.StateRecord, view: StateView, text: bytes | None) -> None:
-    record = view.record
-    set_scope_ref(message.scope, view.target)
+def _fill(message: pb.StateRecord, answer: StateAnswer, text: bytes | None) -> None:
+    record = answer.record
+    set_scope_ref(message.scope, answer.target)
     if text is not None:
         message.state.json = text.decode()
     meta = message.meta
@@ -203,6 +197,6 @@ def _fill(message: pb.StateRecord, view: StateView, text: bytes | None) -> None:
         set_time(meta.create_time, record.create_time)
     if record.update_time:
         set_time(meta.update_time, record.update_time)
-    message.schema_hash = view.schema_hash
+    message.schema_hash = answer.schema_hash
     message.exists = record.exists
-    message.changed = view.changed
+    message.changed = answer.changed

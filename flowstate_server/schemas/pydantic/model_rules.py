@@ -72,8 +72,6 @@ class ModelRules(Generic[M]):
             if not info.is_required() and info.default_factory is None
         }
 
-    # --- validation -----------------------------------------------------------------------------------------------
-
     def typed(self, members: JsonObject, others: JsonObject) -> Mapping[str, Any]:
         """The Python values of ``members``; ``others`` are this model's other fields, for validators that look at them.
 
@@ -125,8 +123,6 @@ class ModelRules(Generic[M]):
 
     def _in_order(self, members: JsonObject) -> JsonObject:
         return {name: members[name] for name in self.names if name in members}
-
-    # --- defaults -------------------------------------------------------------------------------------------------
 
     def has_default(self, name: str) -> bool:
         return name in self.model.model_fields and not self.model.model_fields[name].is_required()

@@ -55,8 +55,6 @@ class ModelSchema:
         self._fields = dict(fields or {})
         self._makers: dict[tuple[type[BaseModel], bool], ViewMaker[Any]] = {}
 
-    # --- fields and defaults --------------------------------------------------------------------------------------
-
     @cached_property
     def fields(self) -> tuple[str, ...]:
         """The names of the declared fields, in the order of their first declarations."""
@@ -99,8 +97,6 @@ class ModelSchema:
             if name not in state and (value := self.default(name)) is not MISSING
         }
         return {**state, **defaults} if defaults else state
-
-    # --- validation -----------------------------------------------------------------------------------------------
 
     def check(self, state: JsonObject, touched: frozenset[str]) -> JsonObject:
         """Validate the touched fields of a state that is about to be stored.
@@ -162,8 +158,6 @@ class ModelSchema:
                     members[name] = default
         return members
 
-    # --- reading --------------------------------------------------------------------------------------------------
-
     def view(self, model: type[M], state: JsonObject, *, in_change: bool = False) -> M:
         """``state`` as a ``model`` that can't be assigned to; see :mod:`flowstate_server.schemas.pydantic.view`.
 
@@ -201,8 +195,6 @@ class ModelSchema:
             name: self._maker((merged.default or merged.rules[0]).model, in_change)
             for name, merged in self._fields.items()
         }
-
-    # --- discovery ------------------------------------------------------------------------------------------------
 
     def json_schema(self) -> JsonObject:
         """The JSON Schema of the scope, merged of its models'. Don't modify it."""

@@ -15,6 +15,7 @@ from flowstate_server.errors import Violation
 from flowstate_server.model.json_values import Json
 from flowstate_server.state.json_pointer import format_pointer
 
+# More would help nobody, and a list of a million wrong entries has a million. What fits of them is sent.
 MAX_VIOLATIONS = 50
 
 _AUTHORS = ("value_error", "assertion_error")

@@ -20,6 +20,8 @@ from flowstate_server.testing.history.tracks import Given, Look, Track
 from flowstate_server.testing.history.unanswered import deadlines, unanswered_of
 from flowstate_server.testing.history.violations import Kind, Violation
 
+# Each write that was never answered may or may not have happened, which doubles the histories; beyond this a check
+# would take minutes.
 MAX_BRANCHES = 5_000
 
 
@@ -65,8 +67,6 @@ class Replay:
         yield from self._unchanged(version, looks)
         yield self._delete(version)
         yield from self._look([look for look in looks if look.answer.exists is False])
-
-    # --- what changes the record
 
     def _write(self, version: int) -> Violation | None:
         given = self.track.writes.get(version)
@@ -125,8 +125,6 @@ class Replay:
         used = tuple(count + (position == number) for position, count in enumerate(branch.used))
         return replace(after, used=used)
 
-    # --- what looks at it
-
     def _look(self, looks: Iterable[Look]) -> Iterator[Violation | None]:
         for look in looks:
             if isinstance(look.part, Write):
@@ -155,8 +153,6 @@ class Replay:
             return applied(branch.state, part.operations, self._schema) is None
         except FlowStateError:
             return False
-
-    # --- branches
 
     def _go_on(self, after: Sequence[Branch | None], what: str, calls: tuple[Call, ...]) -> Violation | None:
         left = [branch for branch in after if branch is not None]

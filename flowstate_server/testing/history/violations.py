@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from flowstate_server.model.frozen import frozen
 
+# The first ones tell what is wrong; the others mostly follow from them.
 SHOWN = 5
 
 

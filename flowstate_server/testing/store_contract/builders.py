@@ -175,7 +175,9 @@ def item_done(item_id: str, index: int = 0, content: bytes = b'{"parts":[]}') ->
 async def take_over(store: Store, table: Table[Any, Record], records: Sequence[Record]) -> None:
     """Put records into the store as they are, as a copy does."""
     key = DocumentKey(STORE_OWNER, "copy_place", (new_log_id(),))
-    place = Document(key, 1, "copy", b"{}", 0, 0, expire_time=1)
+    place = Document(
+        key=key, version=1, incarnation="copy", text=b"{}", create_time=0, update_time=0, expire_time=1
+    )
     await store.commit((ImportRecords(place, None, table, records),))
 
 

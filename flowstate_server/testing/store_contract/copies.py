@@ -123,7 +123,18 @@ async def check_copy_carries_blobs_between_slots(harness: StoreHarness) -> None:
 async def check_import_goes_on_where_it_was_or_not_at_all(harness: StoreHarness) -> None:
     """An import names how far the copy has come; another place refuses it, and nothing of it is written."""
     store = await harness.open()
-    states = tuple(StateRecord(user_scope(name), 7, "i", True, b'{"a":1}', 1, 2) for name in NAMES)
+    states = tuple(
+        StateRecord(
+            key=user_scope(name),
+            version=7,
+            incarnation="i",
+            exists=True,
+            text=b'{"a":1}',
+            create_time=1,
+            update_time=2,
+        )
+        for name in NAMES
+    )
     first = ImportRecords(_place(b"1"), None, STATES, states[:4])
     second = ImportRecords(_place(b"2"), b"1", STATES, states[4:])
     for wrong in (second, replace(first, expected=b"0")):
@@ -144,7 +155,15 @@ async def check_imported_record_takes_the_place_of_an_older_one(harness: StoreHa
     store = await harness.open()
     exports = exports_of(store)
     for version in (3, 5):
-        state = StateRecord(user_scope("ada"), version, "i", True, b'{"n":%d}' % version, 1, 2)
+        state = StateRecord(
+            key=user_scope("ada"),
+            version=version,
+            incarnation="i",
+            exists=True,
+            text=b'{"n":%d}' % version,
+            create_time=1,
+            update_time=2,
+        )
         await take_over(store, STATES, (state,))
         assert list(await exports.export(STATES, after=None, limit=10, max_bytes=1000)) == [state]
     assert (await store.commit((increment(user_scope("ada")),))).results[0].version == 6
@@ -158,10 +177,25 @@ async def check_what_later_versions_write_is_taken_over(harness: StoreHarness) -
     [head] = await exports.export(SESSION_HEADS, after=None, limit=10, max_bytes=1000)
     await take_over(store, SESSION_HEADS, (replace(head, floor=7, turns=9),))
     state = StateRecord(
-        user_scope("ada"), 3, "i", True, b"{}", 1, 2, generations=(("a", 1), ("b", 2)), schema_hash="hash"
+        key=user_scope("ada"),
+        version=3,
+        incarnation="i",
+        exists=True,
+        text=b"{}",
+        create_time=1,
+        update_time=2,
+        generations=(("a", 1), ("b", 2)),
+        schema_hash="hash",
     )
     await take_over(store, STATES, (state,))
-    unknown = Document(DocumentKey(scope_owner(state.key, "i"), "of later", ("a", "")), 4, "i", b"[1]", 1, 2)
+    unknown = Document(
+        key=DocumentKey(scope_owner(state.key, "i"), "of later", ("a", "")),
+        version=4,
+        incarnation="i",
+        text=b"[1]",
+        create_time=1,
+        update_time=2,
+    )
     await take_over(store, DOCUMENTS, (unknown,))
     projection = await store.read_projection(scene.session, (state.key,), (unknown.key,))
     assert projection is not None
@@ -171,7 +205,14 @@ async def check_what_later_versions_write_is_taken_over(harness: StoreHarness) -
 
 
 def _place(text: bytes) -> Document:
-    return Document(DocumentKey(STORE_OWNER, "copy_place", ("c",)), 1, "copy", text, 0, 0)
+    return Document(
+        key=DocumentKey(STORE_OWNER, "copy_place", ("c",)),
+        version=1,
+        incarnation="copy",
+        text=text,
+        create_time=0,
+        update_time=0,
+    )
 
 
 async def _copy(source: Store, target: Store) -> None:

@@ -39,7 +39,14 @@ async def check_journal_keeps_notes_as_appended(harness: StoreHarness) -> None:
     """An entry comes back to the byte, with its number and the time of its commit."""
     store = await harness.open()
     await store.commit((new_session(),))
-    note = Note("jrn_1", "line\nbreak, ü", "söurce", ("a", "ü"), b'{"n":1.0,"t":"\\u0000"}', "request-1")
+    note = Note(
+        entry_id="jrn_1",
+        text="line\nbreak, ü",
+        source="söurce",
+        tags=("a", "ü"),
+        data=b'{"n":1.0,"t":"\\u0000"}',
+        request_id="request-1",
+    )
     result = await store.commit((AppendJournal(SESSION, LOG, (note, Note("jrn_2", "ünïcode \U0001f600"))),))
     [written] = result.results
     assert (written.version, written.ids, written.changed) == (2, ("jrn_1", "jrn_2"), True)

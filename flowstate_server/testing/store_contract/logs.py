@@ -32,7 +32,13 @@ async def check_event_is_kept_as_appended(harness: StoreHarness) -> None:
     scene = await open_scene(store)
     audiences = frozenset((Audience.HISTORY, Audience.INTERNAL))
     item = Item(
-        "item-1", ItemKind.TOOL_CALL, 3, b'{"call_id":"c","arguments":{}}', "tool", "search", audiences
+        item_id="item-1",
+        kind=ItemKind.TOOL_CALL,
+        index=3,
+        content=b'{"call_id":"c","arguments":{}}',
+        role="tool",
+        name="search",
+        audiences=audiences,
     )
     events = (
         Event(

@@ -44,7 +44,16 @@ HEAD = RequestHead(
     sequence=4,
     end_time=5,
 )
-ITEM = Item("i", ItemKind.CUSTOM, 2, b"[1.0]", "role", "name", frozenset((Audience.INTERNAL,)), removed=True)
+ITEM = Item(
+    item_id="i",
+    kind=ItemKind.CUSTOM,
+    index=2,
+    content=b"[1.0]",
+    role="role",
+    name="name",
+    audiences=frozenset((Audience.INTERNAL,)),
+    removed=True,
+)
 RECORDS: list[Any] = [
     SessionRecord(
         key=SESSION,
@@ -102,7 +111,14 @@ RECORDS: list[Any] = [
         present=False,
     ),
     EventRecord(
-        event=Event(EventType.ITEM_DONE, b'{"a": 1}', frozenset(), True, ("x", "y"), ITEM),
+        event=Event(
+            type=EventType.ITEM_DONE,
+            payload=b'{"a": 1}',
+            audiences=frozenset(),
+            transient=True,
+            block_path=("x", "y"),
+            item=ITEM,
+        ),
         session=SESSION,
         session_log_id="log",
         session_sequence=1,

@@ -66,9 +66,6 @@ def test_naming_makes_another_one() -> None:
         unnamed.named("")
 
 
-# --- input ----------------------------------------------------------------------------------------------------------
-
-
 def test_reads_json_strictly() -> None:
     order = action(block=place).validate_input_json(b'{"lines": [{"text": "a"}], "day": "2024-02-29"}')
     assert order == Order(lines=[Line(text="a", count=1)], day=date(2024, 2, 29))
@@ -166,9 +163,6 @@ def test_passes_instances_on() -> None:
         action(block=place).validate_input(Move(distance=1))
 
 
-# --- output ---------------------------------------------------------------------------------------------------------
-
-
 def test_writes_outputs_as_their_schema_says() -> None:
     made = action(block=place)
     assert made.dump_output(Receipt(total=2)) == {"theTotal": 2.0}
@@ -205,9 +199,6 @@ def test_an_output_is_checked_against_the_type_it_is_said_to_have() -> None:
     assert made.dump_output({"distance": 3}) == {"distance": 3}
     with pytest.raises(ValidationFailedError, match="/output/distance"):
         made.dump_output({})
-
-
-# --- refusals -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("timeout", [0, -1, True, "5", float("nan"), float("inf"), timedelta(0)])

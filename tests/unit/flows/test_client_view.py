@@ -66,9 +66,6 @@ def test_tells_which_fields_there_are(fields: list[str], there_are: str) -> None
         check_exposed(ClientView(expose=["totl"]), "the session scope", fields)
 
 
-# --- derived values -------------------------------------------------------------------------------------------------
-
-
 async def derive(function: Any) -> Any:
     return await ClientView(derived={"value": function}).derive("value", VIEW)
 

@@ -61,9 +61,6 @@ def chat(**changes: Any) -> Flow:
     return define_flow(**{"kind": "chat", "actions": {"say": SAY}, **changes})
 
 
-# --- what it is made of ---------------------------------------------------------------------------------------------
-
-
 def test_has_actions_by_name() -> None:
     flow = chat(actions={"say": SAY, "reset": action(block=reset)}, description="Chats")
     assert (flow.kind, flow.description, repr(flow)) == ("chat", "Chats", "<flow chat>")
@@ -129,9 +126,6 @@ def test_a_declaration_of_two_blocks_is_one_field() -> None:
     assert tuple(flow.schemas[ScopeKind.SESSION].fields) == ("message_count", "mode")
 
 
-# --- what clients see -----------------------------------------------------------------------------------------------
-
-
 def test_shows_what_is_declared_by_blocks_and_flow() -> None:
     session = ClientView(
         expose=["message_count", "mode"], derived={"label": lambda view: view.state.mode.title()}
@@ -172,9 +166,6 @@ def test_the_revision_is_the_same_in_another_process() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=True
     )
     assert ended.stdout.strip() == chat().revision
-
-
-# --- refusals -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

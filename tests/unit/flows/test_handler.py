@@ -51,9 +51,6 @@ async def run(block: Any, value: Any) -> Any:
     return await PlainRunner().execute(block, value)
 
 
-# --- what it is made of ---------------------------------------------------------------------------------------------
-
-
 def test_takes_types_and_name_from_the_function() -> None:
     assert isinstance(shout, AsyncHandler)
     assert (shout.name, shout.kind, shout.input_type, shout.output_type) == ("shout", "handler", Say, str)
@@ -120,9 +117,6 @@ def test_the_blocks_it_uses_are_its_children() -> None:
     assert reply.children == (shout,)
     with pytest.raises(FlowDefinitionError, match='handler "reply" needs a block, not the function len'):
         handler(uses=[cast(Any, len)])(reply.__wrapped__)
-
-
-# --- running --------------------------------------------------------------------------------------------------------
 
 
 async def test_is_called_directly_in_unit_tests() -> None:
@@ -223,9 +217,6 @@ async def test_takes_and_gives_any_class_between_blocks() -> None:
     assert await run(pass_on, connection) is connection
     with pytest.raises(ValidationFailedError):
         pass_on.validate_input("no connection")
-
-
-# --- refusals -------------------------------------------------------------------------------------------------------
 
 
 async def one_parameter(say: Say) -> None: ...

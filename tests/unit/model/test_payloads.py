@@ -25,10 +25,25 @@ EVERY_TYPE: list[Payload] = [
     payloads.BlockCompleted(11),
     payloads.BlockFailed(FAILURE),
     payloads.ItemAdded(
-        Item("i", ItemKind.TOOL_CALL, 4, b"", "assistant", "search", frozenset((Audience.HISTORY,)))
+        Item(
+            item_id="i",
+            kind=ItemKind.TOOL_CALL,
+            index=4,
+            content=b"",
+            role="assistant",
+            name="search",
+            audiences=frozenset((Audience.HISTORY,)),
+        )
     ),
     payloads.ItemDelta("i", 3, "héllo"),
-    payloads.StateChange(ScopeKind.USER, 1, 2, {"/a": 1.0, "/b": None}, ["/c"], ["d"]),
+    payloads.StateChange(
+        scope=ScopeKind.USER,
+        previous_version=1,
+        version=2,
+        changed={"/a": 1.0, "/b": None},
+        removed=["/c"],
+        stale=["d"],
+    ),
     payloads.SessionMetadataChanged(["title"], 2),
     payloads.Status("half way", 0.5),
     payloads.Custom("note", {"a": []}),

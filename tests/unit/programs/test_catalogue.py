@@ -67,9 +67,6 @@ class Stamped(BaseModel):
     id: str = Field(default_factory=lambda: str(object()))
 
 
-# --- by kind --------------------------------------------------------------------------------------------------------
-
-
 def test_finds_flows_by_kind() -> None:
     chat, admin = flow("chat"), flow("admin")
     registry = Catalogue([chat, admin])
@@ -106,9 +103,6 @@ def test_an_unregistered_flow_is_gone_from_the_check_too() -> None:
     assert registry.unregister("chat") is chat
     registry.register(flow("admin", user=Numbered))
     assert [one.kind for one in registry] == ["admin"]
-
-
-# --- what flows share -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scope", ["user", "org"])

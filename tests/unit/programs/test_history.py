@@ -22,7 +22,15 @@ BOTH = (Audience.CLIENT, Audience.HISTORY)
 def item(
     request_id: str, kind: ItemKind, content: Json, audiences: Iterable[Audience] = BOTH, id: str = "item_1"
 ) -> HistoryItem:
-    stored = Item(id, kind, 0, encode_json(content), "assistant", "a name", frozenset(audiences))
+    stored = Item(
+        item_id=id,
+        kind=kind,
+        index=0,
+        content=encode_json(content),
+        role="assistant",
+        name="a name",
+        audiences=frozenset(audiences),
+    )
     return HistoryItem.of(stored, request_id, 1_700_000_000_000_000)
 
 
@@ -44,9 +52,6 @@ def texts(items: Iterable[HistoryItem]) -> list[str]:
 
 def calls(items: Iterable[HistoryItem]) -> list[tuple[str, str, str]]:
     return [(one.request_id, one.kind.value, one.call_id) for one in items]
-
-
-# --- items ----------------------------------------------------------------------------------------------------------
 
 
 def test_shows_an_item_parsed() -> None:
@@ -80,8 +85,6 @@ def test_only_tools_have_a_call_id() -> None:
     assert item("req_1", ItemKind.TOOL_CALL, {"call_id": 1}).call_id == ""
     assert item("req_1", ItemKind.TOOL_CALL, "c1").call_id == ""
 
-
-# --- limits ---------------------------------------------------------------------------------------------------------
 
 WINDOW = [
     message("req_1", "one" * 4),  # 3 tokens
@@ -143,9 +146,6 @@ def test_of_requests_that_ran_at_once_the_one_that_was_last_is_the_newest() -> N
 def test_refuses_other_sizes(limit: Any, n: Any) -> None:
     with pytest.raises(ValueError, match=f"{limit.__name__} takes a whole number of at least 0"):
         limit(n)
-
-
-# --- tool calls -----------------------------------------------------------------------------------------------------
 
 
 def test_halves_of_a_tool_call_cut_by_the_window_are_dropped() -> None:

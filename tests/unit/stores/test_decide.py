@@ -393,7 +393,15 @@ def test_remembered_key_is_replaced_when_it_expired() -> None:
 
 
 def _remembered(text: bytes, expire_time: Micros) -> Document:
-    return Document(KEY.document, 1, "i", text, 1, 1, expire_time)
+    return Document(
+        key=KEY.document,
+        version=1,
+        incarnation="i",
+        text=text,
+        create_time=1,
+        update_time=1,
+        expire_time=expire_time,
+    )
 
 
 def test_repeat_is_looked_up_before_any_other_write() -> None:
@@ -421,7 +429,7 @@ OLDEST = DocumentRange(STORE_OWNER, "kind", limit=2)
 
 
 def _document(key: DocumentKey) -> Document:
-    return Document(key, 1, "i", b"1", 1, 1)
+    return Document(key=key, version=1, incarnation="i", text=b"1", create_time=1, update_time=1)
 
 
 def _range(records: Loaded, *batches: Callable[[WorkingSet], None]) -> list[str]:

@@ -178,9 +178,6 @@ async def test_rest_of_a_closed_group_stays_ahead(storage: FakeStorage, committe
     assert storage.committed == list("abcde")
 
 
-# --- errors of the storage
-
-
 async def test_conflict_is_decided_again(storage: FakeStorage, committer: GroupCommitter) -> None:
     storage.fail = once(Conflict(), times=5)
     found = await answers(begin(committer, user("a"), user("b")))
@@ -301,9 +298,6 @@ async def test_death_in_a_replay_leaves_nobody_waiting(
     assert [type(answer) for answer in found] == [UnclearCommitError] * 3
 
 
-# --- cancelled callers
-
-
 async def test_cancelled_before_its_group_is_dropped(storage: FakeStorage, committer: GroupCommitter) -> None:
     storage.gate = asyncio.Event()
     first = begin(committer, user("a"))
@@ -354,9 +348,6 @@ async def test_cancelled_at_any_await(storage: FakeStorage, committer: GroupComm
     assert storage.committed in (["a", "b"], ["b"])
     if not task.cancelled():
         assert storage.committed == ["a", "b"]
-
-
-# --- start, close
 
 
 async def test_close_finishes_what_is_queued(storage: FakeStorage, committer: GroupCommitter) -> None:

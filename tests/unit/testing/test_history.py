@@ -55,9 +55,6 @@ def counted(calls: int = 10) -> MadeUp:
     return store
 
 
-# --- right histories
-
-
 @pytest.mark.parametrize("seed", range(20))
 def test_a_right_history_passes(seed: int) -> None:
     require_history(made_up(400, 5, seed=seed).history)
@@ -101,9 +98,6 @@ def test_a_first_attempt_that_was_not_answered_is_explained_by_its_repeat() -> N
     first = replace(second, id="first", outcome=Outcome.UNKNOWN, answers=(), began=second.began - 1)
     store.history.calls.append(first)
     require_history(store.history)
-
-
-# --- wrong ones
 
 
 def test_a_lost_update_is_found() -> None:
@@ -169,11 +163,39 @@ def test_a_stale_read_is_found() -> None:
 
 def test_reads_that_go_backwards_are_found() -> None:
     writes = [
-        Call("w1", (add(),), 0, 10, Outcome.ANSWERED, (Answer(1, changed=True),)),
-        Call("w2", (add(),), 11, 100, Outcome.ANSWERED, (Answer(2, changed=True),)),
+        Call(
+            id="w1",
+            parts=(add(),),
+            began=0,
+            ended=10,
+            outcome=Outcome.ANSWERED,
+            answers=(Answer(1, changed=True),),
+        ),
+        Call(
+            id="w2",
+            parts=(add(),),
+            began=11,
+            ended=100,
+            outcome=Outcome.ANSWERED,
+            answers=(Answer(2, changed=True),),
+        ),
     ]
-    newer = Call("newer", (Read(ADA),), 20, 30, Outcome.ANSWERED, (Answer(2, exists=True),))
-    older = Call("older", (Read(ADA),), 40, 50, Outcome.ANSWERED, (Answer(1, exists=True),))
+    newer = Call(
+        id="newer",
+        parts=(Read(ADA),),
+        began=20,
+        ended=30,
+        outcome=Outcome.ANSWERED,
+        answers=(Answer(2, exists=True),),
+    )
+    older = Call(
+        id="older",
+        parts=(Read(ADA),),
+        began=40,
+        ended=50,
+        outcome=Outcome.ANSWERED,
+        answers=(Answer(1, exists=True),),
+    )
     require_history(History([*writes, newer, replace(older, began=25)]))
     assert kinds_of(History([*writes, newer, older])) == {Kind.STALE_READ}
 
@@ -226,7 +248,14 @@ def test_a_precondition_that_was_ignored_is_found() -> None:
 def test_a_change_that_was_called_none_is_found() -> None:
     store = counted()
     store.history.calls.append(
-        Call("n", (add(),), 10**8, 10**8 + 1, Outcome.ANSWERED, (Answer(10, exists=True),))
+        Call(
+            id="n",
+            parts=(add(),),
+            began=10**8,
+            ended=10**8 + 1,
+            outcome=Outcome.ANSWERED,
+            answers=(Answer(10, exists=True),),
+        )
     )
     assert kinds_of(store.history) == {Kind.WRONG_STATE}
 
@@ -254,8 +283,22 @@ def test_a_read_that_saw_half_a_batch_is_found() -> None:
 
 def test_batches_in_opposite_orders_are_found() -> None:
     both = (add(ADA), add(BOB))
-    one = Call("one", both, 0, 10, Outcome.ANSWERED, (Answer(1, changed=True), Answer(2, changed=True)))
-    other = Call("other", both, 0, 10, Outcome.ANSWERED, (Answer(2, changed=True), Answer(1, changed=True)))
+    one = Call(
+        id="one",
+        parts=both,
+        began=0,
+        ended=10,
+        outcome=Outcome.ANSWERED,
+        answers=(Answer(1, changed=True), Answer(2, changed=True)),
+    )
+    other = Call(
+        id="other",
+        parts=both,
+        began=0,
+        ended=10,
+        outcome=Outcome.ANSWERED,
+        answers=(Answer(2, changed=True), Answer(1, changed=True)),
+    )
     [violation] = check_history(History([one, other]))
     assert violation.kind is Kind.NOT_SERIAL
     assert {call.id for call in violation.involved if isinstance(call, Call)} == {"one", "other"}
@@ -307,9 +350,6 @@ def test_too_many_unanswered_writes_are_said_to_be_too_many() -> None:
     store.call(Read(ADA))
     with pytest.raises(TooManyUnanswered):
         check_history(store.history)
-
-
-# --- recording
 
 
 def test_histories_of_several_processes_are_put_together(tmp_path: Path) -> None:

@@ -82,7 +82,15 @@ def _record(
     event = Event(
         kind, encode_json(payload), frozenset(audiences), block_path=("a", "b"), transient=True, item=item
     )
-    return EventRecord(event, SessionKey("acme", "s1"), "log", 12, "r1", 4, 1_000_001)
+    return EventRecord(
+        event=event,
+        session=SessionKey("acme", "s1"),
+        session_log_id="log",
+        session_sequence=12,
+        request_id="r1",
+        sequence=4,
+        time=1_000_001,
+    )
 
 
 @pytest.mark.parametrize(("kind", "payload", "text"), PAYLOADS)
@@ -121,7 +129,13 @@ def test_audiences(audiences: tuple[Audience, ...], expected: int) -> None:
 
 def test_an_item_is_announced_without_and_done_with_its_content() -> None:
     item = Item(
-        "i1", ItemKind.MESSAGE, 2, b'{"parts":[]}', "assistant", "greeting", frozenset((Audience.HISTORY,))
+        item_id="i1",
+        kind=ItemKind.MESSAGE,
+        index=2,
+        content=b'{"parts":[]}',
+        role="assistant",
+        name="greeting",
+        audiences=frozenset((Audience.HISTORY,)),
     )
     announced: Json = {
         "item_id": "i1",

@@ -15,7 +15,9 @@ from flowstate_server.rpc.codec.journals import (
 )
 from flowstate_server.rpc.message_fields import MAX_DOCUMENT_REPLY
 
-NOTE = Note("note_1", "text", "source", ("a", "b"), b'{"n":1.0}', "r1")
+NOTE = Note(
+    entry_id="note_1", text="text", source="source", tags=("a", "b"), data=b'{"n":1.0}', request_id="r1"
+)
 WHOLE = pb.JournalEntry(
     entry_id="note_1",
     text="text",

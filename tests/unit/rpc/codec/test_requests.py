@@ -16,17 +16,17 @@ from flowstate_server.rpc.codec.requests import decode_action_call, encode_reque
 from flowstate_server.rpc.codec.tails import decode_tail_call, encode_frame
 
 HEAD = RequestHead(
-    RequestKey("acme", "r1"),
-    SessionKey("acme", "s1"),
-    "sl",
-    "rl",
-    "u1",
-    "fp",
-    "p",
-    RequestStatus.IN_PROGRESS,
-    5_000_000,
+    key=RequestKey("acme", "r1"),
+    session=SessionKey("acme", "s1"),
+    session_log_id="sl",
+    log_id="rl",
+    user_id="u1",
+    fingerprint="fp",
+    process="p",
+    status=RequestStatus.IN_PROGRESS,
+    create_time=5_000_000,
 )
-RECORD = RequestRecord(HEAD, "chat", "say", "o1", (), b'{"a":1}')
+RECORD = RequestRecord(head=HEAD, flow_kind="chat", action="say", org_id="o1", scopes=(), input=b'{"a":1}')
 
 
 def _call(spec: pb.ActionSpec) -> ActionCall:
@@ -44,7 +44,16 @@ def test_a_call_keeps_its_fields_as_sent() -> None:
         request_id="r",
     )
     spec.execution_timeout.FromMilliseconds(1_500)
-    assert _call(spec) == ActionCall("chat", "say", b" { }", "s", "u", "o", "r", 1.5)
+    assert _call(spec) == ActionCall(
+        flow_kind="chat",
+        action="say",
+        input=b" { }",
+        session_id="s",
+        user_id="u",
+        org_id="o",
+        request_id="r",
+        execution_timeout=1.5,
+    )
 
 
 def test_an_input_that_is_not_sent_is_an_empty_object() -> None:

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from flowstate.v1 import state_service_pb2 as pb
 from flowstate.v1.types_pb2 import Precondition, ScopeRef, Value
-from flowstate_server.engine.calls.state import ScopeTarget, StateCommitted, StateView
+from flowstate_server.engine.calls.state import ScopeTarget, StateAnswer, StateCommitted
 from flowstate_server.errors import (
     JsonInvalidError,
     JsonLimitError,
@@ -206,13 +206,13 @@ class _Numbers(BaseModel):
 SCHEMA = merge_declarations(ScopeKind.USER, [Declaration(_Numbers, "test")])
 
 
-def _view(text: bytes = b'{"n":1}', **fields: Any) -> StateView:
+def _answer(text: bytes = b'{"n":1}', **fields: Any) -> StateAnswer:
     record = StateRecord(user_scope("u1"), version=3, exists=True, text=text, create_time=1, update_time=2)
-    return StateView(ScopeTarget(ScopeKind.USER, "u1", "chat"), record, **{"schema": SCHEMA, **fields})
+    return StateAnswer(ScopeTarget(ScopeKind.USER, "u1", "chat"), record, **{"schema": SCHEMA, **fields})
 
 
 def test_a_record_has_its_document_with_defaults() -> None:
-    (record,) = encode_states([_view()]).records
+    (record,) = encode_states([_answer()]).records
     assert record.scope == ScopeRef(user_id="u1", flow_kind="chat")
     assert record.state.json == '{"n":1,"m":0}'
     assert record.meta.version == 3
@@ -221,29 +221,29 @@ def test_a_record_has_its_document_with_defaults() -> None:
 
 
 def test_a_record_that_no_flow_governs_has_its_document_as_stored() -> None:
-    (record,) = encode_states([_view(b'{"a":1.0}', schema=None)]).records
+    (record,) = encode_states([_answer(b'{"a":1.0}', schema=None)]).records
     assert record.state.json == '{"a":1.0}'
     assert record.schema_hash == ""
 
 
 def test_a_record_that_was_never_written_has_no_times() -> None:
-    view = StateView(ScopeTarget(ScopeKind.SESSION, "s"), StateRecord(user_scope("u1")), None)
-    (record,) = encode_states([view]).records
+    answer = StateAnswer(ScopeTarget(ScopeKind.SESSION, "s"), StateRecord(user_scope("u1")), None)
+    (record,) = encode_states([answer]).records
     assert not record.exists
     assert not record.HasField("state")
     assert not record.meta.HasField("create_time")
 
 
 def test_a_replay_has_no_documents() -> None:
-    reply = encode_committed(StateCommitted([_view(changed=True)], replayed=True), documents=True)
+    reply = encode_committed(StateCommitted([_answer(changed=True)], replayed=True), documents=True)
     assert reply.replayed
     assert reply.records[0].changed
     assert not reply.records[0].HasField("state")
 
 
 def test_documents_that_do_not_fit_one_reply() -> None:
-    views = [_view(b'{"n":1,"note":"' + b"x" * 1_000_000 + b'"}') for _ in range(4)]
+    answers = [_answer(b'{"n":1,"note":"' + b"x" * 1_000_000 + b'"}') for _ in range(4)]
     with pytest.raises(MessageTooLargeError):
-        encode_states(views)
-    reply = encode_committed(StateCommitted(views, replayed=False), documents=True)
+        encode_states(answers)
+    reply = encode_committed(StateCommitted(answers, replayed=False), documents=True)
     assert [record.HasField("state") for record in reply.records] == [True, True, True, False]

@@ -254,9 +254,6 @@ def test_models_that_can_not_declare_state(broken: type[BaseModel]) -> None:
     assert broken.__name__ in str(refused.value)
 
 
-# --- what discovery shows -----------------------------------------------------------------------------------------
-
-
 def test_json_schema_is_merged() -> None:
     class One(BaseModel):
         a: int | None = None

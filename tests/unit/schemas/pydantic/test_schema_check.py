@@ -232,9 +232,6 @@ def test_the_normal_form_of_what_was_not_touched_is_told() -> None:
     assert apply(state, op.patch_state({"i": 1}), SCHEMA).checked(SCHEMA).state["by_day"] is state["by_day"]
 
 
-# --- no value in a violation --------------------------------------------------------------------------------------
-
-
 def evil(action: Callable[[str], Exception]) -> ModelSchema:
     class Evil(BaseModel):
         field: str

@@ -7,8 +7,8 @@ import pytest
 import typer.main
 
 from flowstate_server.cli.application import application
-from flowstate_server.cli.variables import OF_THE_COMMANDS, unknown_variables
-from flowstate_server.settings import Settings
+from flowstate_server.cli.configuration import OF_THE_COMMANDS, unknown_variables
+from flowstate_server.settings import SETTINGS
 from tests.cli.flowstate_command import flowstate
 
 
@@ -22,7 +22,7 @@ def test_what_no_setting_and_no_option_reads_is_unknown() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *(f"FLOWSTATE_{name.upper()}" for name in Settings.model_fields),
+        *(f"FLOWSTATE_{name.upper()}" for name in SETTINGS),
         *sorted(OF_THE_COMMANDS),
         "FLOWSTATE_TEST_POSTGRES_URL",
         "FLOWSTATE_PORT_7437_TCP_ADDR",
