@@ -60,7 +60,7 @@ class Store:
 
     @property
     def shared(self) -> bool:
-        """Whether several processes may open the same data at once."""
+        """Whether several handles, of one process or several, may open the same data at once."""
         return self.backend.shared
 
     @property
@@ -161,7 +161,7 @@ class Store:
         return await self._open.reads.read_processes()
 
     async def read_running(self, process: str, *, limit: int) -> Sequence[RequestRecord]:
-        """Requests in progress that ``process`` runs, inputs left empty."""
+        """Requests in progress that ``process`` runs, in any order, inputs left empty."""
         return await self._open.reads.read_running(process, limit=limit)
 
     async def read_cancelled(self, process: str) -> Sequence[RequestHead]:
@@ -185,7 +185,8 @@ class Store:
         return await self._open.sweeps.sweep_documents(limit=limit)
 
     async def sweep_processes(self, *, limit: int) -> int:
-        """Delete up to ``limit`` fenced process rows that run no request."""
+        """Delete up to ``limit`` fenced process rows that run no request in progress; the last process of a suspended
+        one may go."""
         return await self._open.sweeps.sweep_processes(limit=limit)
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from heapq import heappop, heappush, merge
 from itertools import islice
 from operator import attrgetter
@@ -24,6 +23,7 @@ from flowstate_server.model.records import (
     StateRecord,
     TurnKey,
     TurnRecord,
+    whole_request,
 )
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.pages import DamagedRecord
@@ -147,14 +147,7 @@ class Tables:
         outcomes = {outcome.key: outcome for outcome in changes.new_of(OUTCOMES)}
         for key in new | heads | outcomes:
             record = new.get(key) or self.requests[key]
-            if key in heads:
-                record = replace(record, head=heads[key])
-            if key in outcomes:
-                outcome = outcomes[key]
-                record = replace(
-                    record, output=outcome.output, failure=outcome.failure, reason=outcome.reason
-                )
-            yield record
+            yield whole_request(record, heads.get(key, record.head), outcomes.get(key))
 
     def _remove(self, table: Table[Any, Any], key: Any) -> None:
         if table is DOCUMENTS:

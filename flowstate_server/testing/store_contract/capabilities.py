@@ -108,7 +108,9 @@ async def _needs_of(check: Check) -> frozenset[Capability]:
         try:
             await check(probe)
         except AssertionError:
-            if not probe.needs & _PRETENDED:  # what was to crash here went on, what was to be damaged is whole
+            if (
+                not probe.needs & _PRETENDED
+            ):  # what was to crash here went on, what was to be damaged is whole
                 raise
     return frozenset(probe.needs)
 

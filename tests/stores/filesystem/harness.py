@@ -33,6 +33,8 @@ class FilesystemHarness(StoreHarness):
 
     async def damage(self, store: Store, table: Table[Any, Any], key: Any) -> None:
         request = await store.get_request(key) if table is REQUESTS else None
-        path = self._folder / PATHS[table](key, lambda _: request.head.session if request else SessionKey("", ""))
+        path = self._folder / PATHS[table](
+            key, lambda _: request.head.session if request else SessionKey("", "")
+        )
         if path.exists():
             path.write_text("{")
