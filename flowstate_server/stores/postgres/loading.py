@@ -7,7 +7,6 @@ from typing import Any
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import decode_key, encoded_bounds
-from flowstate_server.model.scopes import RequestKey
 from flowstate_server.stores.contract.backend import LOAD_LIMIT, Conflict, Group
 from flowstate_server.stores.contract.pages import understood_one
 from flowstate_server.stores.contract.tables import (
@@ -26,6 +25,7 @@ from flowstate_server.stores.contract.tables import (
     Needs,
     Table,
 )
+from flowstate_server.stores.postgres.reads import open_requests
 from flowstate_server.stores.postgres.statements import (
     KEYS,
     TIME,
@@ -34,7 +34,7 @@ from flowstate_server.stores.postgres.statements import (
     together,
     unnested,
 )
-from flowstate_server.stores.tables import rows
+from flowstate_server.stores.tables import queries, rows
 from flowstate_server.stores.tables.numbers import Row, scope_key
 
 LARGE = 16 * 1024
@@ -47,14 +47,13 @@ Absent = dict[Table[Any, Any], list[Any]]
 def _unless_large(names: str, text: str) -> str:
     """Of a table with documents: its size, and the columns ``names`` without ``text`` if that is large."""
     small = f"CASE WHEN octet_length({text}) <= {LARGE} THEN {text} END AS text"
-    return f"octet_length({text}) AS size, {names.removesuffix(text)}{small}"
+    return f"octet_length({text}) AS size, {names.replace(text, small)}"
 
 
 # What to lock is found first, as an array. A row that was changed while its lock was awaited is evaluated once more by
 # Postgres, alone, and a join with a subquery or with unnest may lose it then.
 _SESSIONS = (
-    f"SELECT s.log, {rows.SESSION_HEAD}, {rows.SESSION} FROM flowstate.sessions s"
-    " JOIN flowstate.session_heads c ON c.log = s.log WHERE NOT s.replaced AND s.log = ANY (ARRAY({logs}))"
+    f"SELECT {rows.SESSION_WITH_HEAD} FROM {queries.SESSIONS} WHERE NOT s.replaced AND s.log = ANY (ARRAY({{logs}}))"
     " ORDER BY s.tenant, s.session_id FOR UPDATE OF s, c"
 )
 _LOGS = "SELECT x.log FROM {sessions}"
@@ -65,8 +64,8 @@ _LOGS_OF_REQUESTS = (
 )
 _LOCKS = {
     REQUEST_HEADS: (
-        f"SELECT {rows.REQUEST_HEAD} FROM flowstate.request_heads h JOIN flowstate.requests r ON r.request = h.request"
-        " JOIN flowstate.sessions s ON s.log = h.log WHERE h.request = ANY (ARRAY(SELECT x.request FROM {found}))"
+        f"SELECT {rows.REQUEST_HEAD} FROM {queries.HEADS}"
+        " WHERE h.request = ANY (ARRAY(SELECT x.request FROM {found}))"
         " ORDER BY r.tenant, r.request_id FOR UPDATE OF h"
     ),
     STATES: (
@@ -111,12 +110,7 @@ PROTECTED = together(
     (
         (0, _ranges(2, "ASC")),
         (1, _ranges(6, "DESC")),
-        (
-            2,
-            f"SELECT {rows.REQUEST_HEAD} FROM flowstate.request_heads h"
-            " JOIN flowstate.requests r ON r.request = h.request JOIN flowstate.sessions s ON s.log = h.log"
-            " WHERE h.open AND h.log = ANY ($10::bigint[]) ORDER BY r.create_time, h.request",
-        ),
+        (2, open_requests("ANY ($10::bigint[])")),
         (
             3,
             f"SELECT u.log, {rows.TURN} FROM {unnested(11, 'log, number', 'k')}"
@@ -188,15 +182,13 @@ class Loader:
         return self.loaded.of(table).keys()
 
     def _session(self, row: Row) -> None:
-        width = rows.SESSION_HEAD_WIDTH + 1
-        session = understood_one(rows.session_key(row[width:]), row[width:], rows.session_record)
+        log, session, head = rows.session_with_head(row)
         self.loaded.of(SESSIONS)[session.key] = session
-        head = rows.session_head(session.key, session.log_id, row[1:width])
         self.loaded.of(SESSION_HEADS)[session.key] = head
-        self.numbers.logs[session.key, session.log_id] = row[0]
+        self.numbers.logs[session.key, session.log_id] = log
 
     def _request(self, row: Row) -> None:
-        head = understood_one(RequestKey(*row[2:4]), row, rows.request_head)
+        head = understood_one(rows.request_key(row), row, rows.request_head)
         self.loaded.of(REQUEST_HEADS)[head.key] = head
         self._number(head, row)
 
@@ -210,7 +202,7 @@ class Loader:
         key = scope_key(values[:4])
         self.numbers.states[key] = row[0]
         if key in needed.get(STATE_HEADS, ()):
-            self.loaded.of(STATE_HEADS)[key] = rows.state_head(values)
+            self.loaded.of(STATE_HEADS)[key] = rows.state_head(values[: rows.STATE_HEAD_WIDTH])
         if key in needed.get(STATES, ()):
             self._sizes[key] = row[1]
             if row[1] > LARGE:
@@ -257,7 +249,7 @@ class Loader:
                 self.numbers.documents[document.key] = row[1]
                 loaded.ranges[ranges[row[0]]].append(document)
             elif part == 2:
-                head = understood_one(RequestKey(*row[2:4]), row, rows.request_head)
+                head = understood_one(rows.request_key(row), row, rows.request_head)
                 loaded.open_requests[head.session].append(head)
                 self._number(head, row)
             else:

@@ -34,14 +34,11 @@ from flowstate_server.stores.sqlite.known_rows import (
     own_state,
 )
 from flowstate_server.stores.sqlite.many_rows import ManyRows
-from flowstate_server.stores.tables import rows
+from flowstate_server.stores.tables import columns, rows
 from flowstate_server.stores.tables.numbers import state_key
 
-_STATE_BY_KEY = "FROM states t WHERE t.kind = ? AND t.tenant = ? AND t.id = ? AND t.flow_kind = ?"
-STATE = f"SELECT t.state, {rows.STATE} {_STATE_BY_KEY}"
-STATE_HEAD = f"SELECT t.state, {rows.STATE_HEAD} {_STATE_BY_KEY}"
+STATE_HEAD = reads.STATE.replace(rows.STATE, rows.STATE_HEAD)
 PROCESS = f"SELECT {rows.PROCESS} FROM processes p WHERE p.process = ?"
-DOCUMENT = f"SELECT d.document, {rows.DOCUMENT} FROM documents d WHERE d.key = ?"
 TURN = (
     f"SELECT {rows.TURN} FROM turns u LEFT JOIN requests r ON r.request = u.request"
     " WHERE u.log = ? AND u.number = ?"
@@ -128,19 +125,17 @@ class Loader:
             row = self._cursor.execute(reads.SESSION_WITH_HEAD, key).fetchone()
             if row is None:
                 return
-            width = 1 + rows.SESSION_HEAD_WIDTH
-            record = understood_one(key, row[width:], rows.session_record)
-            head = rows.session_head(key, record.log_id, row[1:width])
-            self._known.sessions[key] = KnownSession(row[0], row[width:], head)
+            log, record, head = rows.session_with_head(row)
+            self._known.sessions[key] = KnownSession(log, row[-columns.SESSION.width :], head)
         else:
-            record, head = rows.session_record(known.row), known.head
+            log, record, head = known.log, rows.session_record(known.row), known.head
         self.loaded.of(SESSIONS)[key] = record
         self.loaded.of(SESSION_HEADS)[key] = head
-        self.numbers.logs[key, record.log_id] = self._known.sessions[key].log
+        self.numbers.logs[key, record.log_id] = log
 
     def _state(self, key: ScopeKey) -> None:
         if key not in self._known.states:
-            row = self._cursor.execute(STATE, state_key(key)).fetchone()
+            row = self._cursor.execute(reads.STATE, state_key(key)).fetchone()
             if row is None:
                 self._known.put_no_state(key)
             else:
@@ -187,10 +182,10 @@ class Loader:
     def _document(self, key: DocumentKey) -> None:
         known = self._known.documents.get(key)
         if known is None:
-            row = self._cursor.execute(DOCUMENT, (encode_key(key),)).fetchone()
+            row = self._cursor.execute(reads.DOCUMENT, (encode_key(key),)).fetchone()
             if row is None:
                 return
-            number, document = row[0], understood_one(key, row[1:], rows.document)
+            number, document = row[0], understood_one(key, row, reads.document_in)
             self._known.put_document(number, document)
         else:
             number, document = known
@@ -212,7 +207,7 @@ class Loader:
         known = self._known.sessions.get(session)
         if known is not None:
             for row in self._cursor.execute(reads.OPEN_IN_SESSION, (known.log,)):
-                head = understood_one(RequestKey(*row[2:4]), row, rows.request_head)
+                head = understood_one(rows.request_key(row), row, rows.request_head)
                 heads.append(head)
                 self.numbers.requests[head.key] = row[0]
 

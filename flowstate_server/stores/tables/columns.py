@@ -1,0 +1,161 @@
+"""The columns that records are kept in, and how a value is kept in each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any, NamedTuple, cast
+
+from flowstate_server.model.documents import decode_key, encode_key
+from flowstate_server.model.json_values import JsonObject, decode_json, encode_json
+from flowstate_server.stores.tables.numbers import (
+    AUDIENCE_SETS,
+    AUDIENCES,
+    EVENT_NUMBERS,
+    EVENTS,
+    ITEM_NUMBERS,
+    ITEMS,
+    SCOPE_NUMBERS,
+    SCOPES,
+    STATUS_NUMBERS,
+    STATUSES,
+    Row,
+    decode_failure,
+    decode_generations,
+    decode_scopes,
+    encode_failure,
+    encode_generations,
+    encode_scopes,
+)
+
+
+class Codec(NamedTuple):
+    encode: Callable[[Any], Any] | None
+    decode: Callable[[Any], Any]
+
+
+def _encode_texts(texts: tuple[str, ...]) -> bytes | None:
+    return encode_json(list(texts)) if texts else None
+
+
+def _decode_texts(text: bytes | None) -> tuple[str, ...]:
+    return () if text is None else tuple(cast(list[str], decode_json(text)))
+
+
+def _encode_object(value: JsonObject) -> bytes | None:
+    return encode_json(value) if value else None
+
+
+def _decode_object(text: bytes | None) -> JsonObject:
+    return {} if text is None else cast(JsonObject, decode_json(text))
+
+
+def _encode_reason(reason: str) -> bytes | None:
+    return reason.encode() or None
+
+
+def _decode_reason(reason: bytes | None) -> str:
+    return "" if reason is None else reason.decode()
+
+
+def _decode_cancel_reason(reason: bytes | None) -> str | None:
+    return None if reason is None else reason.decode()
+
+
+def _decode_input(input: bytes | None) -> bytes:
+    return input or b""  # a query may leave it out
+
+
+FLAG = Codec(None, bool)
+TEXT = Codec(str.encode, bytes.decode)
+SCOPE = Codec(SCOPE_NUMBERS.__getitem__, SCOPES.__getitem__)
+
+_CODECS = {
+    **dict.fromkeys(("ephemeral", "present", "transient", "removed", "fenced"), FLAG),
+    **dict.fromkeys(("title", "description", "fingerprint", "gate", "trace", "correlation_id"), TEXT),
+    **dict.fromkeys(("item_id", "role", "name"), TEXT),
+    **dict.fromkeys(("tags", "block_path"), Codec(_encode_texts, _decode_texts)),
+    "metadata": Codec(_encode_object, _decode_object),
+    "scopes": Codec(encode_scopes, decode_scopes),
+    "failure": Codec(encode_failure, decode_failure),
+    "reason": Codec(_encode_reason, _decode_reason),
+    "cancel_reason": Codec(str.encode, _decode_cancel_reason),
+    "input": Codec(None, _decode_input),
+    "generations": Codec(encode_generations, decode_generations),
+    "key": Codec(encode_key, decode_key),
+    "status": Codec(STATUS_NUMBERS.__getitem__, STATUSES.__getitem__),
+    "type": Codec(EVENT_NUMBERS.__getitem__, EVENTS.__getitem__),
+    "kind": Codec(ITEM_NUMBERS.__getitem__, ITEMS.__getitem__),
+    "audiences": Codec(AUDIENCE_SETS.__getitem__, AUDIENCES.__getitem__),
+}
+"""By column. A name means the same in all tables, but for ``kind``, which is an item's here."""
+
+
+class Columns:
+    """Columns by name, apart by spaces. Each holds the attribute of a record that has its name, or the one that is
+    given as ``name=attribute``."""
+
+    def __init__(self, columns: str, **codecs: Codec) -> None:
+        parts = [part.partition("=") for part in columns.split()]
+        self._names = [name for name, _, _ in parts]
+        self._attributes = attrgetter(*[attribute or name for name, _, attribute in parts])
+        known = _CODECS | codecs
+        kept = [(place, known[name]) for place, name in enumerate(self._names) if name in known]
+        self._encoders = [(place, codec.encode) for place, codec in kept if codec.encode is not None]
+        self._decoders = [(place, codec.decode) for place, codec in kept]
+        self.names = ", ".join(self._names)
+        self.width = len(parts)
+
+    def of(self, letter: str) -> str:
+        """The columns of the table that a query calls ``letter``."""
+        return ", ".join(f"{letter}.{name}" for name in self._names)
+
+    def values(self, record: Any) -> Row:
+        """What is kept of ``record``."""
+        values = [*self._attributes(record)]
+        for place, encode in self._encoders:
+            values[place] = encode(values[place])
+        return tuple(values)
+
+    def read(self, row: Sequence[Any]) -> list[Any]:
+        """The attributes that ``row`` holds, in the order of the columns."""
+        values = [*row]
+        for place, decode in self._decoders:
+            values[place] = decode(values[place])
+        return values
+
+
+# Most are in the order of their record's fields.
+
+SESSION = Columns(
+    "tenant=key.tenant session_id=key.session_id log_id flow_kind user_id org_id ephemeral create_time update_time"
+    " version title description tags metadata delete_time"
+)
+SESSION_METADATA = Columns("update_time version title description tags metadata delete_time")
+SESSION_HEAD = Columns("sequence turns activity_time floor")
+
+REQUEST = Columns(
+    "tenant=head.key.tenant request_id=head.key.request_id log_id=head.log_id user_id=head.user_id"
+    " fingerprint=head.fingerprint create_time=head.create_time flow_kind action org_id scopes input gate timeout trace"
+    " correlation_id"
+)
+REQUEST_HEAD = Columns("process status open=status.open attempt sequence end_time cancel_reason")
+OUTCOME = Columns("output failure reason")
+TURN = Columns("first last")
+
+_STATE_KEY = "kind=key.kind tenant=key.tenant id=key.id flow_kind=key.flow_kind"
+_STATE_HEAD = "version incarnation present=exists"
+_STATE = f"{_STATE_HEAD} text create_time update_time generations schema_hash"
+STATE = Columns(f"{_STATE_KEY} {_STATE}", kind=SCOPE)
+STATE_HEAD = Columns(f"{_STATE_KEY} {_STATE_HEAD}", kind=SCOPE)
+STATE_VALUES = Columns(_STATE)
+
+EVENT = Columns(
+    "sequence time type=event.type payload=event.payload audiences=event.audiences transient=event.transient"
+    " block_path=event.block_path"
+)
+ITEM = Columns("item_id kind item_index=index content role name audiences removed")
+
+PROCESS = Columns("process lease renew_time fenced")
+DOCUMENT_VALUES = Columns("version incarnation text create_time update_time expire_time present")
+DOCUMENT = Columns(f"key {DOCUMENT_VALUES.names.replace(',', '')}")
