@@ -9,21 +9,8 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from flowstate_server.model.events import EventRecord, EventType
 from flowstate_server.model.records import Outcome, RequestHead, SessionHead, SessionRecord, TurnRecord
 from flowstate_server.model.scopes import RequestKey
-from flowstate_server.stores.contract.tables import (
-    DOCUMENTS,
-    EVENTS,
-    OUTCOMES,
-    PROCESSES,
-    REQUEST_HEADS,
-    REQUESTS,
-    SESSION_HEADS,
-    SESSIONS,
-    STATES,
-    TURNS,
-    Changes,
-    Loaded,
-    Table,
-)
+from flowstate_server.stores.contract import tables
+from flowstate_server.stores.contract.tables import Changes, Loaded, Table
 from flowstate_server.stores.tables import columns
 from flowstate_server.stores.tables.numbers import Row
 from flowstate_server.stores.tables.rows import Numbers
@@ -52,7 +39,7 @@ class ChangedRows:
         self._loaded = loaded
         self._numbers = numbers
         self._place = place
-        put = sorted(changes.put_of(SESSIONS), key=lambda record: record.key)
+        put = sorted(changes.put_of(tables.SESSIONS), key=lambda record: record.key)
         self._created = {key: one for one in put if (key := (one.key, one.log_id)) not in numbers.logs}
         self._transient = {_request_of(event) for event in changes.events if event.event.transient}
 
@@ -61,14 +48,14 @@ class ChangedRows:
         changes = self._changes
         touched = {*changes.new, *changes.changed, *changes.removed}
         if changes.events:
-            touched.add(EVENTS)
+            touched.add(tables.EVENTS)
         for place, write in enumerate(writes):
             if write.of in touched and (found := list(write.rows(self))):
                 yield place, found
 
     def unnumbered(self, table: Table[Any, Any]) -> list[Any]:
         """What the numbers of the table's new rows are known by, in the order of the rows."""
-        if table is SESSIONS:
+        if table is tables.SESSIONS:
             return [*self._created]
         return [table.key_of(record) for record in self._new(table)]
 
@@ -76,10 +63,10 @@ class ChangedRows:
         """The numbers of the table's new rows, in their order."""
         numbers = self._numbers
         known: dict[Any, dict[Any, int]] = {
-            SESSIONS: numbers.logs,
-            REQUESTS: numbers.requests,
-            STATES: numbers.states,
-            DOCUMENTS: numbers.documents,
+            tables.SESSIONS: numbers.logs,
+            tables.REQUESTS: numbers.requests,
+            tables.STATES: numbers.states,
+            tables.DOCUMENTS: numbers.documents,
         }
         known[table].update(zip(self.unnumbered(table), taken, strict=True))
 
@@ -91,8 +78,8 @@ class ChangedRows:
         return records
 
     def replaced_sessions(self) -> Iterable[Row]:
-        loaded = self._loaded.of(SESSIONS)
-        for record in self._changes.changed_of(SESSIONS):
+        loaded = self._loaded.of(tables.SESSIONS)
+        for record in self._changes.changed_of(tables.SESSIONS):
             if self._is_created(record):
                 yield self._log(loaded[record.key]), True
 
@@ -101,7 +88,7 @@ class ChangedRows:
             yield self._log(record), False, *columns.SESSION.values(record)
 
     def changed_sessions(self) -> Iterable[Row]:
-        for record in self._changes.changed_of(SESSIONS):
+        for record in self._changes.changed_of(tables.SESSIONS):
             if not self._is_created(record):
                 yield self._log(record), *columns.SESSION_METADATA.values(record)
 
@@ -112,65 +99,65 @@ class ChangedRows:
         return [self._session_head(head) for head in self._session_heads() if not self._is_created(head)]
 
     def new_requests(self) -> Iterable[Row]:
-        for record in self._new(REQUESTS):
+        for record in self._new(tables.REQUESTS):
             yield self._numbers.requests.get(record.key), *columns.REQUEST.values(record)
 
     def new_request_heads(self) -> Iterable[Row]:
-        for record in self._changes.new_of(REQUESTS):
+        for record in self._changes.new_of(tables.REQUESTS):
             head = record.head
             log = self._numbers.logs[head.session, head.session_log_id]
             yield *self._request_head(head), log
 
     def changed_request_heads(self) -> Iterable[Row]:
-        changed = self._changes.changed_of(REQUEST_HEADS)
+        changed = self._changes.changed_of(tables.REQUEST_HEADS)
         return [self._request_head(head) for head in changed if not self._has_only_moved(head)]
 
     def moved_request_heads(self) -> Iterable[Row]:
         """Of which nothing else has changed, as of all runs that emit: it leaves the indexes alone."""
-        for head in self._changes.changed_of(REQUEST_HEADS):
+        for head in self._changes.changed_of(tables.REQUEST_HEADS):
             if self._has_only_moved(head):
                 yield self._numbers.requests[head.key], head.sequence, head.key in self._transient
 
     def new_outcomes(self) -> Iterable[Row]:
-        for outcome in self._changes.new_of(OUTCOMES):
+        for outcome in self._changes.new_of(tables.OUTCOMES):
             if _is_told(outcome):
                 yield self._numbers.requests[outcome.key], *columns.OUTCOME.values(outcome)
 
     def new_turns(self) -> Iterable[Row]:
-        return map(self._turn, self._changes.new_of(TURNS))
+        return map(self._turn, self._changes.new_of(tables.TURNS))
 
     def changed_turns(self) -> Iterable[Row]:
-        return map(self._turn, self._changes.changed_of(TURNS))
+        return map(self._turn, self._changes.changed_of(tables.TURNS))
 
     def removed_turns(self) -> Iterable[Row]:
-        for session, log_id, number in self._changes.removed_of(TURNS):
+        for session, log_id, number in self._changes.removed_of(tables.TURNS):
             yield self._numbers.logs[session, log_id], number
 
     def new_states(self) -> Iterable[Row]:
-        return map(columns.STATE.values, self._new(STATES))
+        return map(columns.STATE.values, self._new(tables.STATES))
 
     def changed_states(self) -> Iterable[Row]:
-        for record in self._changes.changed_of(STATES):
+        for record in self._changes.changed_of(tables.STATES):
             yield self._numbers.states[record.key], *columns.STATE_VALUES.values(record)
 
     def removed_states(self) -> Iterable[Row]:
-        return [(self._numbers.states[key],) for key in self._changes.removed_of(STATES)]
+        return [(self._numbers.states[key],) for key in self._changes.removed_of(tables.STATES)]
 
     def new_processes(self) -> Iterable[Row]:
-        return map(columns.PROCESS.values, self._new(PROCESSES))
+        return map(columns.PROCESS.values, self._new(tables.PROCESSES))
 
     def changed_processes(self) -> Iterable[Row]:
-        return map(columns.PROCESS.values, self._changes.changed_of(PROCESSES))
+        return map(columns.PROCESS.values, self._changes.changed_of(tables.PROCESSES))
 
     def new_documents(self) -> Iterable[Row]:
-        return map(columns.DOCUMENT.values, self._new(DOCUMENTS))
+        return map(columns.DOCUMENT.values, self._new(tables.DOCUMENTS))
 
     def changed_documents(self) -> Iterable[Row]:
-        for document in self._changes.changed_of(DOCUMENTS):
+        for document in self._changes.changed_of(tables.DOCUMENTS):
             yield self._numbers.documents[document.key], *columns.DOCUMENT_VALUES.values(document)
 
     def removed_documents(self) -> Iterable[Row]:
-        return [(self._numbers.documents[key],) for key in self._changes.removed_of(DOCUMENTS)]
+        return [(self._numbers.documents[key],) for key in self._changes.removed_of(tables.DOCUMENTS)]
 
     def new_events(self) -> Iterable[Row]:
         for record in self._changes.events:
@@ -189,7 +176,7 @@ class ChangedRows:
         return self._numbers.logs.get((record.key, record.log_id))
 
     def _session_heads(self) -> list[SessionHead]:
-        return self._changes.put_of(SESSION_HEADS)
+        return self._changes.put_of(tables.SESSION_HEADS)
 
     def _session_head(self, head: SessionHead) -> Row:
         return self._log(head), *columns.SESSION_HEAD.values(head)
@@ -204,7 +191,7 @@ class ChangedRows:
         )
 
     def _has_only_moved(self, head: RequestHead) -> bool:
-        before = self._loaded.of(REQUEST_HEADS)[head.key]
+        before = self._loaded.of(tables.REQUEST_HEADS)[head.key]
         return (
             before.status is head.status
             and before.cancel_requested == head.cancel_requested
@@ -275,30 +262,42 @@ def writes(place: str) -> tuple[Write, ...]:
     first = partial(Write, ordered=True, numbered=True)
     # Those that may meet another process's come first.
     return (
-        Write(SESSIONS, "changed", "log", "replaced", rows.replaced_sessions, ordered=True),
-        first(SESSIONS, "new", "log", f"replaced, {columns.SESSION.names}", rows.new_sessions),
-        first(REQUESTS, "new", "request", columns.REQUEST.names, rows.new_requests),
-        first(STATES, "new", "", columns.STATE.names, rows.new_states),
-        Write(PROCESSES, "new", "process", _PROCESS, rows.new_processes, ordered=True),
-        first(DOCUMENTS, "new", "", columns.DOCUMENT.names, rows.new_documents),
+        Write(tables.SESSIONS, "changed", "log", "replaced", rows.replaced_sessions, ordered=True),
+        first(tables.SESSIONS, "new", "log", f"replaced, {columns.SESSION.names}", rows.new_sessions),
+        first(tables.REQUESTS, "new", "request", columns.REQUEST.names, rows.new_requests),
+        first(tables.STATES, "new", "", columns.STATE.names, rows.new_states),
+        Write(tables.PROCESSES, "new", "process", _PROCESS, rows.new_processes, ordered=True),
+        first(tables.DOCUMENTS, "new", "", columns.DOCUMENT.names, rows.new_documents),
         # Those of rows that are locked, or that only this group knows of.
-        Write(SESSIONS, "changed", "log", columns.SESSION_METADATA.names, rows.changed_sessions),
-        Write(SESSION_HEADS, "new", "log", _SESSION_HEAD, rows.new_session_heads),
-        Write(SESSION_HEADS, "changed", "log", _SESSION_HEAD, rows.changed_session_heads),
-        Write(REQUESTS, "new", "request", f"{_REQUEST_HEAD}, log", rows.new_request_heads, "request_heads"),
+        Write(tables.SESSIONS, "changed", "log", columns.SESSION_METADATA.names, rows.changed_sessions),
+        Write(tables.SESSION_HEADS, "new", "log", _SESSION_HEAD, rows.new_session_heads),
+        Write(tables.SESSION_HEADS, "changed", "log", _SESSION_HEAD, rows.changed_session_heads),
         Write(
-            REQUEST_HEADS, "changed", "request", _REQUEST_HEAD, rows.changed_request_heads, noted="unswept"
+            tables.REQUESTS,
+            "new",
+            "request",
+            f"{_REQUEST_HEAD}, log",
+            rows.new_request_heads,
+            "request_heads",
         ),
-        Write(REQUEST_HEADS, "changed", "request", _MOVED, rows.moved_request_heads, noted="unswept"),
-        Write(OUTCOMES, "new", "request", columns.OUTCOME.names, rows.new_outcomes),
-        Write(TURNS, "new", "log, number", _TURN, rows.new_turns),
-        Write(TURNS, "changed", "log, number", _TURN, rows.changed_turns),
-        Write(TURNS, "removed", "log, number", "", rows.removed_turns),
-        Write(STATES, "changed", "state", columns.STATE_VALUES.names, rows.changed_states),
-        Write(STATES, "removed", "state", "", rows.removed_states),
-        Write(PROCESSES, "changed", "process", _PROCESS, rows.changed_processes),
-        Write(DOCUMENTS, "changed", "document", columns.DOCUMENT_VALUES.names, rows.changed_documents),
-        Write(DOCUMENTS, "removed", "document", "", rows.removed_documents),
-        Write(EVENTS, "new", place, f"request, {columns.EVENT.names}", rows.new_events),
-        Write(EVENTS, "new", place, f"request, time, {columns.ITEM.names}", rows.new_items, "items"),
+        Write(
+            tables.REQUEST_HEADS,
+            "changed",
+            "request",
+            _REQUEST_HEAD,
+            rows.changed_request_heads,
+            noted="unswept",
+        ),
+        Write(tables.REQUEST_HEADS, "changed", "request", _MOVED, rows.moved_request_heads, noted="unswept"),
+        Write(tables.OUTCOMES, "new", "request", columns.OUTCOME.names, rows.new_outcomes),
+        Write(tables.TURNS, "new", "log, number", _TURN, rows.new_turns),
+        Write(tables.TURNS, "changed", "log, number", _TURN, rows.changed_turns),
+        Write(tables.TURNS, "removed", "log, number", "", rows.removed_turns),
+        Write(tables.STATES, "changed", "state", columns.STATE_VALUES.names, rows.changed_states),
+        Write(tables.STATES, "removed", "state", "", rows.removed_states),
+        Write(tables.PROCESSES, "changed", "process", _PROCESS, rows.changed_processes),
+        Write(tables.DOCUMENTS, "changed", "document", columns.DOCUMENT_VALUES.names, rows.changed_documents),
+        Write(tables.DOCUMENTS, "removed", "document", "", rows.removed_documents),
+        Write(tables.EVENTS, "new", place, f"request, {columns.EVENT.names}", rows.new_events),
+        Write(tables.EVENTS, "new", place, f"request, time, {columns.ITEM.names}", rows.new_items, "items"),
     )

@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple, cast
 
 from flowstate_server.model.documents import decode_key, encode_key
-from flowstate_server.model.json_values import JsonObject, decode_json, encode_json
+from flowstate_server.model.json_values import EMPTY_OBJECT, decode_json, encode_json
 from flowstate_server.stores.tables.numbers import (
     AUDIENCE_SETS,
     AUDIENCES,
@@ -24,7 +24,6 @@ from flowstate_server.stores.tables.numbers import (
     decode_generations,
     decode_scopes,
     encode_failure,
-    encode_generations,
     encode_scopes,
 )
 
@@ -34,54 +33,35 @@ class Codec(NamedTuple):
     decode: Callable[[Any], Any]
 
 
-def _encode_texts(texts: tuple[str, ...]) -> bytes | None:
-    return encode_json(list(texts)) if texts else None
+def _optional(encode: Callable[[Any], bytes], decode: Callable[[bytes], Any], nothing: Any) -> Codec:
+    """``NULL`` stands for ``nothing``."""
+    return Codec(
+        lambda value: encode(value) if value else None,
+        lambda kept: nothing if kept is None else decode(kept),
+    )
 
 
-def _decode_texts(text: bytes | None) -> tuple[str, ...]:
-    return () if text is None else tuple(cast(list[str], decode_json(text)))
-
-
-def _encode_object(value: JsonObject) -> bytes | None:
-    return encode_json(value) if value else None
-
-
-def _decode_object(text: bytes | None) -> JsonObject:
-    return {} if text is None else cast(JsonObject, decode_json(text))
-
-
-def _encode_reason(reason: str) -> bytes | None:
-    return reason.encode() or None
-
-
-def _decode_reason(reason: bytes | None) -> str:
-    return "" if reason is None else reason.decode()
-
-
-def _decode_cancel_reason(reason: bytes | None) -> str | None:
-    return None if reason is None else reason.decode()
-
-
-def _decode_input(input: bytes | None) -> bytes:
-    return input or b""  # a query may leave it out
+def _decode_texts(text: bytes) -> tuple[str, ...]:
+    return tuple(cast(list[str], decode_json(text)))
 
 
 FLAG = Codec(None, bool)
 TEXT = Codec(str.encode, bytes.decode)
+TEXTS = _optional(encode_json, _decode_texts, ())
 SCOPE = Codec(SCOPE_NUMBERS.__getitem__, SCOPES.__getitem__)
 
 _CODECS = {
     **dict.fromkeys(("ephemeral", "present", "transient", "removed", "fenced"), FLAG),
     **dict.fromkeys(("title", "description", "fingerprint", "gate", "trace", "correlation_id"), TEXT),
     **dict.fromkeys(("item_id", "role", "name"), TEXT),
-    **dict.fromkeys(("tags", "block_path"), Codec(_encode_texts, _decode_texts)),
-    "metadata": Codec(_encode_object, _decode_object),
+    **dict.fromkeys(("tags", "block_path"), TEXTS),
+    "metadata": Codec(TEXTS.encode, lambda kept: decode_json(kept or EMPTY_OBJECT)),
     "scopes": Codec(encode_scopes, decode_scopes),
-    "failure": Codec(encode_failure, decode_failure),
-    "reason": Codec(_encode_reason, _decode_reason),
-    "cancel_reason": Codec(str.encode, _decode_cancel_reason),
-    "input": Codec(None, _decode_input),
-    "generations": Codec(encode_generations, decode_generations),
+    "input": Codec(None, lambda kept: kept or b""),  # a query may leave it out
+    "failure": _optional(encode_failure, decode_failure, None),
+    "reason": _optional(str.encode, bytes.decode, ""),
+    "cancel_reason": Codec(str.encode, lambda kept: None if kept is None else kept.decode()),
+    "generations": _optional(encode_json, decode_generations, ()),
     "key": Codec(encode_key, decode_key),
     "status": Codec(STATUS_NUMBERS.__getitem__, STATUSES.__getitem__),
     "type": Codec(EVENT_NUMBERS.__getitem__, EVENTS.__getitem__),

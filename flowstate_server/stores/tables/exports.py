@@ -9,17 +9,8 @@ from flowstate_server.model.documents import encode_key
 from flowstate_server.model.events import EventKey
 from flowstate_server.model.records import SessionHead, TurnKey
 from flowstate_server.model.scopes import SessionKey
-from flowstate_server.stores.contract.tables import (
-    DOCUMENTS,
-    EVENTS,
-    PROCESSES,
-    REQUESTS,
-    SESSION_HEADS,
-    SESSIONS,
-    STATES,
-    TURNS,
-    Table,
-)
+from flowstate_server.stores.contract import tables
+from flowstate_server.stores.contract.tables import Table
 from flowstate_server.stores.tables import queries, rows
 from flowstate_server.stores.tables.numbers import Row, scope_key, state_key
 
@@ -51,7 +42,7 @@ def _incarnation(row: Row) -> tuple[SessionKey, str]:
 
 
 EXPORTS: dict[Table[Any, Any], Export] = {
-    PROCESSES: Export(
+    tables.PROCESSES: Export(
         rows.PROCESS,
         "flowstate.processes p WHERE true",
         "p.process",
@@ -60,7 +51,7 @@ EXPORTS: dict[Table[Any, Any], Export] = {
         key_of=lambda row: row[0],
         record_of=rows.process_record,
     ),
-    SESSIONS: Export(
+    tables.SESSIONS: Export(
         rows.SESSION,
         "flowstate.sessions s WHERE NOT s.replaced",
         _SESSION,
@@ -69,7 +60,7 @@ EXPORTS: dict[Table[Any, Any], Export] = {
         key_of=rows.session_key,
         record_of=rows.session_record,
     ),
-    SESSION_HEADS: Export(
+    tables.SESSION_HEADS: Export(
         f"{_INCARNATION}, {rows.SESSION_HEAD}",
         f"{queries.SESSIONS} WHERE NOT s.replaced",
         _SESSION,
@@ -78,7 +69,7 @@ EXPORTS: dict[Table[Any, Any], Export] = {
         key_of=rows.session_key,
         record_of=lambda row: SessionHead(*_incarnation(row), *row[3:]),
     ),
-    REQUESTS: Export(
+    tables.REQUESTS: Export(
         rows.REQUEST,
         f"{queries.OUTCOMES} WHERE NOT s.replaced",
         "r.tenant, r.request_id",
@@ -87,7 +78,7 @@ EXPORTS: dict[Table[Any, Any], Export] = {
         key_of=rows.request_key,
         record_of=rows.request_record,
     ),
-    EVENTS: Export(
+    tables.EVENTS: Export(
         f"{_INCARNATION}, r.request_id, {{sequence}}, {rows.EVENT}",
         "",
         "",
@@ -96,7 +87,7 @@ EXPORTS: dict[Table[Any, Any], Export] = {
         key_of=lambda row: EventKey(rows.session_key(row), row[4]),
         record_of=lambda row: rows.event_record(row[3:], *_incarnation(row)),
     ),
-    TURNS: Export(
+    tables.TURNS: Export(
         f"{_INCARNATION}, {rows.TURN}",
         "",
         "",
@@ -105,7 +96,7 @@ EXPORTS: dict[Table[Any, Any], Export] = {
         key_of=lambda row: TurnKey(*_incarnation(row), row[3]),
         record_of=lambda row: rows.turn_record(row[3:], *_incarnation(row)),
     ),
-    STATES: Export(
+    tables.STATES: Export(
         rows.STATE,
         "flowstate.states t WHERE true",
         rows.STATE_KEY,
@@ -114,7 +105,7 @@ EXPORTS: dict[Table[Any, Any], Export] = {
         key_of=lambda row: scope_key(row[:4]),
         record_of=rows.state_record,
     ),
-    DOCUMENTS: Export(
+    tables.DOCUMENTS: Export(
         rows.DOCUMENT,
         "flowstate.documents d WHERE true",
         "d.key",
