@@ -7,14 +7,8 @@ from typing import Any, Generic, TypeVar
 
 from flowstate_server.model.documents import DocumentKey, encode_key
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
-from flowstate_server.stores.contract.tables import (
-    DOCUMENTS,
-    PROCESSES,
-    REQUEST_HEADS,
-    SESSIONS,
-    STATES,
-    Table,
-)
+from flowstate_server.stores.contract import tables
+from flowstate_server.stores.contract.tables import Table
 from flowstate_server.stores.tables.changes import Write
 from flowstate_server.stores.tables.numbers import Row, state_key
 
@@ -76,11 +70,11 @@ PROCESS_KEYS = Keys[str]("processes", "process", lambda key: (key,))
 DOCUMENT_KEYS = Keys[DocumentKey]("documents", "key", lambda key: (encode_key(key),))
 
 KEYS: dict[Table[Any, Any], Keys[Any]] = {
-    SESSIONS: SESSION_KEYS,
-    REQUEST_HEADS: REQUEST_KEYS,
-    STATES: STATE_KEYS,
-    PROCESSES: PROCESS_KEYS,
-    DOCUMENTS: DOCUMENT_KEYS,
+    tables.SESSIONS: SESSION_KEYS,
+    tables.REQUEST_HEADS: REQUEST_KEYS,
+    tables.STATES: STATE_KEYS,
+    tables.PROCESSES: PROCESS_KEYS,
+    tables.DOCUMENTS: DOCUMENT_KEYS,
 }
 
 
@@ -91,10 +85,10 @@ def together(queries: Iterable[tuple[int, str]]) -> str:
     )
 
 
-def any_of(tables: Iterable[Table[Any, Any]], first: int) -> str:
-    """Whether any of the keys given from ``$first`` on is there, for each of ``tables``."""
+def any_of(looked_for: Iterable[Table[Any, Any]], first: int) -> str:
+    """Whether any of the keys given from ``$first`` on is there, for each of the tables ``looked_for``."""
     parts: list[str] = []
-    for table in tables:
+    for table in looked_for:
         keys = KEYS[table]
         parts.append(f"EXISTS (SELECT 1 FROM {keys.found(first)})")
         first += keys.width

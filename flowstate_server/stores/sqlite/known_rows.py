@@ -8,8 +8,9 @@ loop, and waits to get it back.
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import fields
 from operator import attrgetter
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from flowstate_server.model.documents import Document, DocumentKey
 from flowstate_server.model.records import (
@@ -69,6 +70,14 @@ class KnownRows:
         self.state_heads: dict[ScopeKey, Known[StateHead] | None] = {}
         self.processes: dict[str, ProcessRecord] = {}
         self.documents: dict[DocumentKey, Known[Document]] = {}
+        self._all: tuple[dict[Any, Any], ...] = (
+            self.sessions,
+            self.requests,
+            self.states,
+            self.state_heads,
+            self.processes,
+            self.documents,
+        )
         self._bytes = 0
         self._data_version = -1
         self._settled = False
@@ -80,8 +89,10 @@ class KnownRows:
         """
         (version,) = cursor.execute("PRAGMA data_version").fetchone()
         others = not self._settled or version != self._data_version
-        if others or self._full():
-            self._clear()
+        if others or self._bytes > MOST_BYTES or sum(map(len, self._all)) > MOST_ROWS:
+            for known in self._all:
+                known.clear()
+            self._bytes = 0
         self._data_version = version
         self._settled = False
         return others
@@ -89,20 +100,6 @@ class KnownRows:
     def settle(self) -> None:
         """The group is committed. One that is not, or not surely, makes the next one begin with nothing."""
         self._settled = True
-
-    def _full(self) -> bool:
-        states = len(self.states) + len(self.state_heads)
-        others = len(self.sessions) + len(self.requests) + len(self.documents)
-        return self._bytes > MOST_BYTES or states + others > MOST_ROWS
-
-    def _clear(self) -> None:
-        self.sessions.clear()
-        self.requests.clear()
-        self.states.clear()
-        self.state_heads.clear()
-        self.processes.clear()
-        self.documents.clear()
-        self._bytes = 0
 
     def put_state(self, number: int, record: StateRecord) -> None:
         self._forget_state(record.key)
@@ -162,19 +159,9 @@ class KnownRows:
             self.requests[head.key] = KnownRequest(numbers.requests[head.key], log, head)
 
 
-_KEPT = attrgetter(
-    "key",
-    "version",
-    "incarnation",
-    "exists",
-    "text",
-    "create_time",
-    "update_time",
-    "generations",
-    "schema_hash",
-)
+_FIELDS = attrgetter(*[field.name for field in fields(StateRecord) if field.init])
 
 
 def own_state(record: StateRecord) -> StateRecord:
     """The record as text alone: what a caller does to a parsed state can't reach what is known."""
-    return StateRecord(*_KEPT(record))
+    return StateRecord(*_FIELDS(record))

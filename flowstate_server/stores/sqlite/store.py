@@ -62,8 +62,9 @@ class SqliteBackend(Backend):
         async with AsyncExitStack() as opened:
             queue = await asyncio.to_thread(self._open_queue)
             opened.callback(queue.close)
-            self.writer = Writer(await self._connect(opened, *self._pragmas), queue)
-            await self.writer.alone(_prepare, self.path)
+            connection = await self._connect(opened, *self._pragmas)
+            await connection.run(_prepare, queue, self.path)
+            self.writer = Writer(connection, queue)
             self.reader = Reader(await self._connect(opened, "query_only = ON"))
             self.clock.follow(await self.reader.run(newest_time))
             connection = await self._connect(opened, "query_only = ON")
@@ -114,6 +115,7 @@ def _telling_why(path: Path) -> Iterator[None]:
         raise StoreOpenError(problem=f"{path}: {why}") from error
 
 
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    connection.execute("PRAGMA journal_mode = WAL").fetchall()
-    migrate(connection, path)
+def _prepare(connection: sqlite3.Connection, queue: WriterQueue, path: Path) -> None:
+    with queue:
+        connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        migrate(connection, path)

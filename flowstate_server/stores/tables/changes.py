@@ -28,13 +28,7 @@ class ChangedRows:
     ``numbers`` before the rows that name it are asked for.
     """
 
-    def __init__(
-        self,
-        changes: Changes,
-        loaded: Loaded,
-        numbers: Numbers,
-        place: Place,
-    ) -> None:
+    def __init__(self, changes: Changes, loaded: Loaded, numbers: Numbers, place: Place) -> None:
         self._changes = changes
         self._loaded = loaded
         self._numbers = numbers

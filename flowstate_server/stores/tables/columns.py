@@ -8,24 +8,8 @@ from typing import Any, NamedTuple, cast
 
 from flowstate_server.model.documents import decode_key, encode_key
 from flowstate_server.model.json_values import EMPTY_OBJECT, decode_json, encode_json
-from flowstate_server.stores.tables.numbers import (
-    AUDIENCE_SETS,
-    AUDIENCES,
-    EVENT_NUMBERS,
-    EVENTS,
-    ITEM_NUMBERS,
-    ITEMS,
-    SCOPE_NUMBERS,
-    SCOPES,
-    STATUS_NUMBERS,
-    STATUSES,
-    Row,
-    decode_failure,
-    decode_generations,
-    decode_scopes,
-    encode_failure,
-    encode_scopes,
-)
+from flowstate_server.stores.tables import numbers
+from flowstate_server.stores.tables.numbers import Row
 
 
 class Codec(NamedTuple):
@@ -48,7 +32,7 @@ def _decode_texts(text: bytes) -> tuple[str, ...]:
 FLAG = Codec(None, bool)
 TEXT = Codec(str.encode, bytes.decode)
 TEXTS = _optional(encode_json, _decode_texts, ())
-SCOPE = Codec(SCOPE_NUMBERS.__getitem__, SCOPES.__getitem__)
+SCOPE = Codec(numbers.SCOPE_NUMBERS.__getitem__, numbers.SCOPES.__getitem__)
 
 _CODECS = {
     **dict.fromkeys(("ephemeral", "present", "transient", "removed", "fenced"), FLAG),
@@ -56,17 +40,17 @@ _CODECS = {
     **dict.fromkeys(("item_id", "role", "name"), TEXT),
     **dict.fromkeys(("tags", "block_path"), TEXTS),
     "metadata": Codec(TEXTS.encode, lambda kept: decode_json(kept or EMPTY_OBJECT)),
-    "scopes": Codec(encode_scopes, decode_scopes),
+    "scopes": Codec(numbers.encode_scopes, numbers.decode_scopes),
     "input": Codec(None, lambda kept: kept or b""),  # a query may leave it out
-    "failure": _optional(encode_failure, decode_failure, None),
+    "failure": _optional(numbers.encode_failure, numbers.decode_failure, None),
     "reason": _optional(str.encode, bytes.decode, ""),
     "cancel_reason": Codec(str.encode, lambda kept: None if kept is None else kept.decode()),
-    "generations": _optional(encode_json, decode_generations, ()),
+    "generations": _optional(encode_json, numbers.decode_generations, ()),
     "key": Codec(encode_key, decode_key),
-    "status": Codec(STATUS_NUMBERS.__getitem__, STATUSES.__getitem__),
-    "type": Codec(EVENT_NUMBERS.__getitem__, EVENTS.__getitem__),
-    "kind": Codec(ITEM_NUMBERS.__getitem__, ITEMS.__getitem__),
-    "audiences": Codec(AUDIENCE_SETS.__getitem__, AUDIENCES.__getitem__),
+    "status": Codec(numbers.STATUS_NUMBERS.__getitem__, numbers.STATUSES.__getitem__),
+    "type": Codec(numbers.EVENT_NUMBERS.__getitem__, numbers.EVENTS.__getitem__),
+    "kind": Codec(numbers.ITEM_NUMBERS.__getitem__, numbers.ITEMS.__getitem__),
+    "audiences": Codec(numbers.AUDIENCE_SETS.__getitem__, numbers.AUDIENCES.__getitem__),
 }
 """By column. A name means the same in all tables, but for ``kind``, which is an item's here."""
 
