@@ -12,14 +12,7 @@ from flowstate_server.stores.contract.backend import LOAD_LIMIT, Conflict, Group
 from flowstate_server.stores.contract.pages import understood_one
 from flowstate_server.stores.contract.tables import Changes, Loaded, Needs, Table
 from flowstate_server.stores.postgres.reads import open_requests
-from flowstate_server.stores.postgres.statements import (
-    KEYS,
-    TIME,
-    any_of,
-    columns,
-    together,
-    unnested,
-)
+from flowstate_server.stores.postgres.statements import KEYS, TIME, any_of, columns, together, unnested
 from flowstate_server.stores.tables import queries, rows
 from flowstate_server.stores.tables.numbers import Row, scope_key
 
@@ -221,16 +214,12 @@ class Loader:
         bounds: tuple[list[Row], list[Row]] = ([], [])
         for number, which in enumerate(ranges):
             bounds[which.descending].append((number, *encoded_bounds(which), which.limit))
-        sessions = [
-            loaded.of(tables.SESSIONS)[key]
-            for key in needs.open_requests
-            if key in loaded.of(tables.SESSIONS)
-        ]
+        sessions = loaded.of(tables.SESSIONS)
         values = [
             loaded.time,
             *columns(bounds[False], 4),
             *columns(bounds[True], 4),
-            [logs[session.key, session.log_id] for session in sessions],
+            [logs[key, sessions[key].log_id] for key in needs.open_requests if key in sessions],
             *columns(list(turns), 2),
         ]
         for part, row in await self._connection.fetch(PROTECTED, *values):
@@ -266,9 +255,8 @@ class Loader:
 
 
 def _needed(needs: Needs, table: Table[Any, Any]) -> set[Any]:
-    return (
-        needs.of(tables.STATES) | needs.of(tables.STATE_HEADS) if table is tables.STATES else needs.of(table)
-    )
+    keys = needs.of(table)
+    return keys | needs.of(tables.STATE_HEADS) if table is tables.STATES else keys
 
 
 def load_query(needs: Needs) -> tuple[str, list[Any]]:

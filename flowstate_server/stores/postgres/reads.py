@@ -7,19 +7,12 @@ from typing import Any
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import Document, DocumentKey, DocumentRange, encoded_bounds
-from flowstate_server.model.events import LogHead
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
-from flowstate_server.stores.contract.pages import understood, understood_one
+from flowstate_server.stores.contract.pages import understood
 from flowstate_server.stores.contract.reads import EventPage, Projection
 from flowstate_server.stores.postgres.connections import Connections
-from flowstate_server.stores.postgres.statements import (
-    DOCUMENT_KEYS,
-    STATE_KEYS,
-    TIME,
-    page,
-    together,
-)
+from flowstate_server.stores.postgres.statements import DOCUMENT_KEYS, STATE_KEYS, TIME, page, together
 from flowstate_server.stores.postgres.store_clock import StoreClock
 from flowstate_server.stores.tables import queries, rows
 from flowstate_server.stores.tables.numbers import ITEM_DONE, Row
@@ -120,20 +113,18 @@ class PostgresReads(TableReads):
         return [*understood(found, lambda row: row[0], lambda row: rows.document(row[:-3]))]
 
     async def read_events(self, log: LogKey, *, after: int, limit: int, max_bytes: int) -> EventPage | None:
-        of_request = isinstance(log, RequestKey)
-        query = EVENTS_OF_REQUEST if of_request else EVENTS_OF_SESSION
+        query = EVENTS_OF_REQUEST if isinstance(log, RequestKey) else EVENTS_OF_SESSION
         found = await self.fetch(query, *log, after, limit, max_bytes)
         if not found or found[0][0] != 0:
             return None
         (_, first), *rest = found
-        if of_request:
-            request = understood_one(log, first, rows.request_head)
-            return _event_page_of(
-                log, rest, rows.request_log_head(request), request.session, request.session_log_id
-            )
-        _, session, counters = rows.session_with_head(first)
-        head = rows.session_log_head(session, counters)
-        return _event_page_of(log, rest, head, session.key, session.log_id)
+        known = rows.log_of(log, first)
+        events = tuple(rows.events_of(log, known, [row[:-3] for _, row in rest]))
+        if not events or rest[-1][1][-3] <= len(events):
+            return EventPage(events, known.head, known.head.sequence)
+        last = events[-1]
+        end = last.sequence if isinstance(log, RequestKey) else last.session_sequence
+        return EventPage(events, known.head, end)
 
     async def read_projection(
         self, session: SessionKey, scopes: Iterable[ScopeKey], documents: Iterable[DocumentKey]
@@ -166,21 +157,3 @@ class PostgresReads(TableReads):
 
 def _existing(documents: Iterable[Document], time: Micros) -> dict[DocumentKey, Document]:
     return {document.key: document for document in documents if document.exists(time)}
-
-
-def _event_page_of(
-    log: LogKey, found: list[Row], head: LogHead, session: SessionKey, log_id: str
-) -> EventPage:
-    """From the rows of ``_event_page``, each after its part."""
-    place = 2 if isinstance(log, RequestKey) else 1
-    events = tuple(
-        understood(
-            (row for _, row in found),
-            lambda row: (*log, row[place]),
-            lambda row: rows.event_record(row[:-3], session, log_id),
-        )
-    )
-    if not events or found[-1][1][-3] <= len(events):
-        return EventPage(events, head, head.sequence)
-    last = events[-1]
-    return EventPage(events, head, last.sequence if isinstance(log, RequestKey) else last.session_sequence)

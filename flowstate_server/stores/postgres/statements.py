@@ -63,17 +63,14 @@ class Keys(Generic[Key]):
         return columns([self._row_of(key) for key in keys], self.width)
 
 
-SESSION_KEYS = Keys[SessionKey]("sessions", "tenant, session_id", tuple)
-REQUEST_KEYS = Keys[RequestKey]("requests", "tenant, request_id", tuple)
 STATE_KEYS = Keys[ScopeKey]("states", "kind, tenant, id, flow_kind", state_key)
-PROCESS_KEYS = Keys[str]("processes", "process", lambda key: (key,))
 DOCUMENT_KEYS = Keys[DocumentKey]("documents", "key", lambda key: (encode_key(key),))
 
 KEYS: dict[Table[Any, Any], Keys[Any]] = {
-    tables.SESSIONS: SESSION_KEYS,
-    tables.REQUEST_HEADS: REQUEST_KEYS,
+    tables.SESSIONS: Keys[SessionKey]("sessions", "tenant, session_id", tuple),
+    tables.REQUEST_HEADS: Keys[RequestKey]("requests", "tenant, request_id", tuple),
     tables.STATES: STATE_KEYS,
-    tables.PROCESSES: PROCESS_KEYS,
+    tables.PROCESSES: Keys[str]("processes", "process", lambda key: (key,)),
     tables.DOCUMENTS: DOCUMENT_KEYS,
 }
 

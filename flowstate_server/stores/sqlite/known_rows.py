@@ -13,13 +13,7 @@ from operator import attrgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from flowstate_server.model.documents import Document, DocumentKey
-from flowstate_server.model.records import (
-    ProcessRecord,
-    RequestHead,
-    SessionHead,
-    StateHead,
-    StateRecord,
-)
+from flowstate_server.model.records import ProcessRecord, RequestHead, SessionHead, StateHead, StateRecord
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey, request_scope
 from flowstate_server.stores.contract import tables
 from flowstate_server.stores.contract.tables import Changes

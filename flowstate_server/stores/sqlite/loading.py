@@ -15,13 +15,7 @@ from flowstate_server.stores.contract.backend import LOAD_LIMIT, Group
 from flowstate_server.stores.contract.pages import understood_one
 from flowstate_server.stores.contract.tables import Loaded, Needs, Table
 from flowstate_server.stores.sqlite import reads
-from flowstate_server.stores.sqlite.known_rows import (
-    Known,
-    KnownRequest,
-    KnownRows,
-    KnownSession,
-    own_state,
-)
+from flowstate_server.stores.sqlite.known_rows import Known, KnownRequest, KnownRows, KnownSession, own_state
 from flowstate_server.stores.sqlite.many_rows import ManyRows
 from flowstate_server.stores.tables import columns, rows
 from flowstate_server.stores.tables.numbers import state_key

@@ -7,14 +7,8 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from flowstate_server.model.clock import ForwardClock, Micros
-from flowstate_server.model.documents import (
-    Document,
-    DocumentKey,
-    DocumentRange,
-    encode_key,
-    encoded_bounds,
-)
-from flowstate_server.model.records import SessionHead, SessionRecord, StateRecord
+from flowstate_server.model.documents import Document, DocumentKey, DocumentRange, encode_key, encoded_bounds
+from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.pages import (
     event_page,
@@ -114,27 +108,17 @@ class SqliteReads(TableReads):
     def read_events(
         self, cursor: sqlite3.Cursor, log: LogKey, *, after: int, limit: int, max_bytes: int
     ) -> EventPage | None:
+        query = REQUEST_HEAD if isinstance(log, RequestKey) else SESSION_WITH_HEAD
+        row = cursor.execute(query, log).fetchone()
+        if row is None:
+            return None
+        known = rows.log_of(log, row)
         if isinstance(log, RequestKey):
-            row = cursor.execute(REQUEST_HEAD, log).fetchone()
-            if row is None:
-                return None
-            request = understood_one(log, row, rows.request_head)
-            head, log_id, session = rows.request_log_head(request), request.session_log_id, request.session
-            found = cursor.execute(REQUEST_EVENTS, (log.request_id, row[0], after, limit + 1))
+            found = cursor.execute(REQUEST_EVENTS, (log.request_id, known.number, after, limit + 1))
         else:
-            known = session_with_head(cursor, log)
-            if known is None:
-                return None
-            number, record, session_head = known
-            head, log_id, session = rows.session_log_head(record, session_head), record.log_id, log
-            between = place_of(number, after), place_of(number + 1, 0)
+            between = place_of(known.number, after), place_of(known.number + 1, 0)
             found = cursor.execute(SESSION_EVENTS, (*between, limit + 1))
-        records = understood(
-            found,
-            lambda row: (*log, row[2 if isinstance(log, RequestKey) else 1]),
-            lambda row: rows.event_record(row, session, log_id),
-        )
-        return event_page(records, log, head, limit, max_bytes)
+        return event_page(rows.events_of(log, known, found), log, known.head, limit, max_bytes)
 
     async def read_projection(
         self, session: SessionKey, scopes: Iterable[ScopeKey], documents: Iterable[DocumentKey]
@@ -146,14 +130,6 @@ def newest_time(cursor: sqlite3.Cursor) -> Micros:
     """The newest time stored that is found at once, 0 in an empty store."""
     [(newest,)] = cursor.execute(NEWEST_TIME).fetchall()
     return int(newest)
-
-
-def session_with_head(
-    cursor: sqlite3.Cursor, key: SessionKey
-) -> tuple[int, SessionRecord, SessionHead] | None:
-    """The number of the session's log, and its records."""
-    row = cursor.execute(SESSION_WITH_HEAD, key).fetchone()
-    return None if row is None else rows.session_with_head(row)
 
 
 def documents_in(cursor: sqlite3.Cursor, which: DocumentRange, time: Micros) -> Iterable[Row]:
@@ -199,10 +175,12 @@ def _projection(
     documents: Iterable[DocumentKey],
     clock: ForwardClock,
 ) -> Projection | None:
-    found = session_with_head(cursor, session)
-    if found is None or found[1].deleted:
+    row = cursor.execute(SESSION_WITH_HEAD, session).fetchone()
+    if row is None:
         return None
-    log, record, head = found
+    log, record, head = rows.session_with_head(row)
+    if record.deleted:
+        return None
     active = understood(
         cursor.execute(OPEN_IN_SESSION, (log,)).fetchall(), rows.request_key, rows.request_head
     )

@@ -8,9 +8,9 @@ log and ``session_sequence``. What queries read names tables by the letters that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from flowstate_server.model.documents import Document, DocumentKey
 from flowstate_server.model.events import Event, EventRecord, LogHead
@@ -26,8 +26,8 @@ from flowstate_server.model.records import (
     TurnKey,
     TurnRecord,
 )
-from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
-from flowstate_server.stores.contract.pages import understood_one
+from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
+from flowstate_server.stores.contract.pages import understood, understood_one
 from flowstate_server.stores.contract.reads import SessionPosition
 from flowstate_server.stores.tables import columns
 from flowstate_server.stores.tables.columns import Columns
@@ -77,10 +77,6 @@ def session_with_head(row: Row) -> tuple[int, SessionRecord, SessionHead]:
     return log, record, SessionHead(key, record.log_id, sequence, turns, activity_time, floor)
 
 
-def session_log_head(record: SessionRecord, head: SessionHead) -> LogHead:
-    return LogHead(record.log_id, head.sequence, record.deleted, head.floor)
-
-
 REQUEST_HEAD = (
     "h.request, h.log, r.tenant, r.request_id, s.tenant, s.session_id, s.log_id, r.log_id, r.user_id, r.fingerprint, "
     "h.process, h.status, r.create_time, h.cancel_reason, h.attempt, h.sequence, h.end_time"
@@ -117,8 +113,28 @@ def request_record(row: Row) -> RequestRecord:
     return RequestRecord(request_head(row[: _HEAD.width]), *_REST.read(row[_HEAD.width :]))
 
 
-def request_log_head(head: RequestHead) -> LogHead:
-    return LogHead(head.log_id, head.sequence, head.status.ended)
+class Log(NamedTuple):
+    """The log of a request or a session, which has that number, and the session's incarnation that it belongs to."""
+
+    number: int
+    head: LogHead
+    session: SessionKey
+    log_id: str
+
+
+def log_of(key: LogKey, row: Row) -> Log:
+    """From the columns ``REQUEST_HEAD`` or ``SESSION_WITH_HEAD``.
+
+    Raises:
+        DamagedRecord: they can't be understood.
+    """
+    if isinstance(key, RequestKey):
+        request = understood_one(key, row, request_head)
+        head = LogHead(request.log_id, request.sequence, request.status.ended)
+        return Log(row[0], head, request.session, request.session_log_id)
+    number, session, counters = session_with_head(row)
+    head = LogHead(session.log_id, counters.sequence, session.deleted, counters.floor)
+    return Log(number, head, key, session.log_id)
 
 
 TURN = f"u.number, r.request_id, {columns.TURN.of('u')}"
@@ -159,6 +175,20 @@ def event_record(row: Row, session: SessionKey, log_id: str) -> EventRecord:
     sequence, time, *others = columns.EVENT.read(row[2:_ITEM_AT])
     others.append(None if row[_ITEM_AT] is None else _item(row[_ITEM_AT:]))
     return EventRecord(Event(*others), session, log_id, row[1], row[0] or "", sequence, time)
+
+
+def events_of(key: LogKey, log: Log, found: Iterable[Row]) -> Iterator[EventRecord]:
+    """From rows as for :func:`event_record`.
+
+    Raises:
+        DamagedRecord: one can't be understood.
+    """
+    sequence = 2 if isinstance(key, RequestKey) else 1
+    return understood(
+        found,
+        lambda row: (*key, row[sequence]),
+        lambda row: event_record(row, log.session, log.log_id),
+    )
 
 
 def item_record(row: Row, session: SessionKey, log_id: str) -> ItemRecord:
