@@ -172,9 +172,10 @@ _ITEM_AT = 2 + columns.EVENT.width
 
 def event_record(row: Row, session: SessionKey, log_id: str) -> EventRecord:
     """From ``request_id``, ``session_sequence`` and the columns ``EVENT``."""
-    sequence, time, *others = columns.EVENT.read(row[2:_ITEM_AT])
-    others.append(None if row[_ITEM_AT] is None else _item(row[_ITEM_AT:]))
-    return EventRecord(Event(*others), session, log_id, row[1], row[0] or "", sequence, time)
+    sequence, time, type, payload, audiences, transient, block_path = columns.EVENT.read(row[2:_ITEM_AT])
+    item = None if row[_ITEM_AT] is None else _item(row[_ITEM_AT:])
+    event = Event(type, payload, audiences, transient, block_path, item)
+    return EventRecord(event, session, log_id, row[1], row[0] or "", sequence, time)
 
 
 def events_of(key: LogKey, log: Log, found: Iterable[Row]) -> Iterator[EventRecord]:
