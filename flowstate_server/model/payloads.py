@@ -65,7 +65,7 @@ class RequestInProgress(Payload):
 class Terminal(Payload):
     """What ends a request. ``members`` lacks the ``scope_versions``: the commit that ends the request knows them."""
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
 
     scope_versions: ScopeVersions
 

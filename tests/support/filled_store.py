@@ -19,6 +19,7 @@ from flowstate_server.model.scopes import (
     user_scope,
 )
 from flowstate_server.stores.blobs import Blobs
+from flowstate_server.stores.contract.blob_writes import RequireBlob
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
     CreateSession,
@@ -27,7 +28,6 @@ from flowstate_server.stores.contract.writes import (
     PutDocument,
     PutIdempotencyKey,
     RenewLease,
-    RequireBlob,
     RequireRun,
     Write,
 )

@@ -16,12 +16,7 @@ from flowstate_server.stores.contract.tables import (
     STATE_HEADS,
     Needs,
 )
-from flowstate_server.stores.contract.writes import (
-    DeleteDocument,
-    PutDocument,
-    SessionChanged,
-    WriteResult,
-)
+from flowstate_server.stores.contract.writes import DeleteDocument, PutDocument, SessionChanged, WriteResult
 
 _SCOPES = {OwnerKind.USER: ScopeKind.USER, OwnerKind.ORG: ScopeKind.ORG}
 

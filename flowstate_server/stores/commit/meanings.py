@@ -18,29 +18,31 @@ from flowstate_server.stores.commit import (
     state_writes,
 )
 from flowstate_server.stores.commit.working_set import WorkingSet
+from flowstate_server.stores.contract.blob_writes import (
+    BeginBlob,
+    CompleteBlob,
+    DoomBlob,
+    ForgetBlob,
+    ReleaseBlob,
+    RequireBlob,
+)
 from flowstate_server.stores.contract.tables import Needs
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
     AppendJournal,
     Batch,
-    BeginBlob,
     ChangeState,
-    CompleteBlob,
     CreateRequest,
     CreateSession,
     DeleteDocument,
     DeleteState,
-    DoomBlob,
     FenceProcess,
     FinishRequest,
-    ForgetBlob,
     ImportRecords,
     PutDocument,
     PutIdempotencyKey,
-    ReleaseBlob,
     RenewLease,
     RequestCancel,
-    RequireBlob,
     RequireRun,
     RequireSession,
     UpdateSession,
