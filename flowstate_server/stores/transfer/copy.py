@@ -177,7 +177,7 @@ class _Copy:
         self._report(self.copied)
 
     async def _copy_table(self, stage: _Stage) -> None:
-        after = decode_place(stage.table, self._after)
+        after = None if self._after is None else decode_place(stage.table.key, self._after)
         async for page in pages(self._exports, stage.table, after):
             if stage.table is DOCUMENTS:
                 await self._refuse_blobs_elsewhere(page)
@@ -194,7 +194,7 @@ class _Copy:
 
     async def _copy_blobs(self) -> None:
         ours, theirs = self.source_blobs, self.target_blobs
-        after = None if self._after is None else PieceKey(*cast("tuple[str, int]", self._after))
+        after = None if self._after is None else decode_place(PieceKey, self._after)
         async for page in piece_pages(ours, after):
             if ours is None or theirs is None:
                 raise CopyRefused("the source keeps blobs, and the target has no place for them")
