@@ -20,12 +20,12 @@ from flowstate_server.model.scopes import (
 )
 from flowstate_server.stores.blobs import Blobs
 from flowstate_server.stores.contract.blob_writes import RequireBlob
+from flowstate_server.stores.contract.document_writes import PutDocument
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
     CreateSession,
     DeleteState,
     FinishRequest,
-    PutDocument,
     PutIdempotencyKey,
     RenewLease,
     RequireRun,

@@ -9,6 +9,7 @@ from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, Sessi
 from flowstate_server.stores.commit.log_writes import live_session, open_request
 from flowstate_server.stores.commit.preconditions import check_precondition
 from flowstate_server.stores.commit.working_set import WorkingSet
+from flowstate_server.stores.contract.document_writes import DeleteDocument, PutDocument
 from flowstate_server.stores.contract.tables import (
     DOCUMENTS,
     REQUEST_HEADS,
@@ -16,7 +17,7 @@ from flowstate_server.stores.contract.tables import (
     STATE_HEADS,
     Needs,
 )
-from flowstate_server.stores.contract.writes import DeleteDocument, PutDocument, SessionChanged, WriteResult
+from flowstate_server.stores.contract.writes import SessionChanged, WriteResult
 
 _SCOPES = {OwnerKind.USER: ScopeKind.USER, OwnerKind.ORG: ScopeKind.ORG}
 

@@ -10,7 +10,6 @@ from flowstate_server.stores.commit import (
     document_writes,
     import_writes,
     journal_writes,
-    lease_writes,
     log_writes,
     repeats,
     request_writes,
@@ -27,6 +26,7 @@ from flowstate_server.stores.contract.blob_writes import (
     ReleaseBlob,
     RequireBlob,
 )
+from flowstate_server.stores.contract.document_writes import AppendJournal, DeleteDocument, PutDocument
 from flowstate_server.stores.contract.tables import Needs
 from flowstate_server.stores.contract.writes import Batch, WriteResult
 
@@ -49,17 +49,17 @@ MEANINGS: dict[type, Meaning] = {
     writes.ChangeState: Meaning(state_writes.need_change, state_writes.change_state),
     writes.DeleteState: Meaning(state_writes.need_deletion, state_writes.delete_state),
     writes.AppendEvents: Meaning(log_writes.need_logs, log_writes.append_events),
-    writes.AppendJournal: Meaning(journal_writes.need_journal, journal_writes.append_journal),
-    writes.PutDocument: Meaning(document_writes.need_document, document_writes.put_document),
-    writes.DeleteDocument: Meaning(document_writes.need_document, document_writes.delete_document),
+    AppendJournal: Meaning(journal_writes.need_journal, journal_writes.append_journal),
+    PutDocument: Meaning(document_writes.need_document, document_writes.put_document),
+    DeleteDocument: Meaning(document_writes.need_document, document_writes.delete_document),
     BeginBlob: Meaning(blob_writes.need_blob, blob_writes.begin_blob),
     CompleteBlob: Meaning(blob_writes.need_blob, blob_writes.complete_blob),
     RequireBlob: Meaning(blob_writes.need_blob, blob_writes.require_blob),
     ReleaseBlob: Meaning(blob_writes.need_blob, blob_writes.release_blob),
     DoomBlob: Meaning(blob_writes.need_blob, blob_writes.doom_blob),
     ForgetBlob: Meaning(blob_writes.need_blob, blob_writes.forget_blob),
-    writes.RenewLease: Meaning(lease_writes.need_process, lease_writes.renew_lease),
-    writes.FenceProcess: Meaning(lease_writes.need_process, lease_writes.fence_process),
+    writes.RenewLease: Meaning(request_writes.need_process, request_writes.renew_lease),
+    writes.FenceProcess: Meaning(request_writes.need_process, request_writes.fence_process),
     writes.PutIdempotencyKey: Meaning(repeats.need_key, repeats.put_idempotency_key),
     writes.ImportRecords: Meaning(import_writes.need_imported, import_writes.import_records),
 }

@@ -1,4 +1,4 @@
-"""Requests: creation, the right to write on, cancellation, the end."""
+"""Requests: creation, the right to write on, cancellation, the end; and the leases of the processes that run them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from flowstate_server.model.payloads import ScopeVersions, encode_terminal
 from flowstate_server.model.records import (
     Failure,
     Outcome,
+    ProcessRecord,
     RequestHead,
     RequestRecord,
     RequestStatus,
@@ -41,7 +42,9 @@ from flowstate_server.stores.contract.tables import (
 )
 from flowstate_server.stores.contract.writes import (
     CreateRequest,
+    FenceProcess,
     FinishRequest,
+    RenewLease,
     RequestCancel,
     RequireRun,
     WriteResult,
@@ -155,6 +158,29 @@ def finish_request(work: WorkingSet, write: FinishRequest) -> WriteResult:
     work.outcomes.put(head.key, Outcome(head.key, write.output, _own_copy(write.failure), write.reason))
     work.states.remove(request_scope(head.key))
     return WriteResult(id=write.request.request_id, head=head)
+
+
+def need_process(write: RenewLease | FenceProcess, needs: Needs) -> None:
+    needs.add(PROCESSES, write.process)
+
+
+def renew_lease(work: WorkingSet, write: RenewLease) -> WriteResult:
+    row = work.processes.get(write.process)
+    if row.fenced if row is not None else not write.start:
+        raise LeaseLostError
+    work.processes.put(write.process, ProcessRecord(write.process, write.lease, renew_time=work.time))
+    return WriteResult(id=write.process)
+
+
+def fence_process(work: WorkingSet, write: FenceProcess) -> WriteResult:
+    row = work.processes.get(write.process)
+    if row is None or row.fenced:
+        return WriteResult(id=write.process, changed=False)
+    alive = row.expire_time > work.time and not write.known_dead
+    if row.renew_time != write.seen or alive:
+        raise LeaseLostError
+    work.processes.put(write.process, replace(row, fenced=True))
+    return WriteResult(id=write.process)
 
 
 def attached_to(work: WorkingSet, write: CreateRequest) -> RequestHead | None:

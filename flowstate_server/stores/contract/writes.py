@@ -2,8 +2,8 @@
 
 A :data:`Batch` is a tuple of writes that a store commits all of or none of. What each write means is defined once, by
 ``flowstate_server.stores.commit``; an adapter never interprets one. A write that can't be done refuses its whole batch:
-``Store.commit`` raises the error named with the write and stores nothing of the batch. The writes of blobs are in
-``contract/blob_writes.py``.
+``Store.commit`` raises the error named with the write and stores nothing of the batch. Those of documents and blobs
+are in ``contract/document_writes.py`` and ``contract/blob_writes.py``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import Document, DocumentKey
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.frozen import frozen
-from flowstate_server.model.journal import Note
 from flowstate_server.model.json_values import JsonObject
 from flowstate_server.model.records import (
     Failure,
@@ -299,53 +298,6 @@ class Exists:
 
 
 Precondition = AtVersion | Exists
-
-
-@frozen
-class PutDocument(Write):
-    """Create a document or replace its text (JSON); equal text and lifetime change nothing.
-
-    ``precondition`` failing: ``VersionMismatchError``. ``incarnation``, if given, must be that of the document (else
-    ``VersionMismatchError``). The document expires ``lifetime`` after the commit; 0: never.
-
-    A session's document needs its live session, of the owner's incarnation (``SessionNotFoundError``,
-    :class:`SessionChanged`), a request's its open request (``RequestNotFoundError``, ``RequestTerminalError``), one
-    of a user or org that names an incarnation its record (``ScopeUnavailableError``).
-    """
-
-    key: DocumentKey
-    text: bytes
-    precondition: Precondition | None = None
-    incarnation: str = ""
-    lifetime: Micros = 0
-
-
-@frozen
-class DeleteDocument(Write):
-    """Delete a document; no change if it is not there. Preconditions and owners as for :class:`PutDocument`.
-
-    Its tombstone is kept for ``remembered`` after the commit, and a document made anew within that time continues its
-    version; 0: nothing is kept, and one that is made anew begins with version 1.
-    """
-
-    key: DocumentKey
-    precondition: Precondition | None = None
-    incarnation: str = ""
-    remembered: Micros = 0
-
-
-@frozen
-class AppendJournal(Write):
-    """Append notes to the journal of a session's incarnation ``log_id``, in order.
-
-    Refused with ``SessionNotFoundError`` unless the session lives, with :class:`SessionChanged` unless it is that
-    incarnation. The result's ``ids`` are those of the entries, its ``documents`` the entries, which
-    ``model.journal.decode_entry`` reads; its ``version`` is the number of the last.
-    """
-
-    session: SessionKey
-    log_id: str
-    notes: tuple[Note, ...]
 
 
 class ImportInterrupted(Exception):

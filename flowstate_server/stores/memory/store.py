@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from heapq import nsmallest
-from itertools import islice
+from collections.abc import Iterable
 
 from flowstate_server.errors import LeaseLostError
 from flowstate_server.model.clock import ForwardClock, Micros
@@ -17,9 +15,9 @@ from flowstate_server.stores.contract.backend import (
     Ports,
     Sweeps,
 )
-from flowstate_server.stores.contract.blobs import BlobPieces, PieceKey
 from flowstate_server.stores.contract.tables import PROCESSES
 from flowstate_server.stores.contract.watch import Topic
+from flowstate_server.stores.memory.pieces import MemoryPieces
 from flowstate_server.stores.resident.exports import ResidentExports
 from flowstate_server.stores.resident.loading import load
 from flowstate_server.stores.resident.reads import ResidentReads
@@ -46,7 +44,7 @@ class MemoryBackend(Backend):
             reads=ResidentReads(tables, clock),
             sweeps=_Sweeps(tables, clock),
             exports=ResidentExports(tables),
-            pieces=_Pieces(),
+            pieces=MemoryPieces(),
             renewal=_Renewal(tables, clock),
         )
 
@@ -107,24 +105,3 @@ class _Renewal(LeaseRenewal):
 
     def close(self) -> None:
         pass
-
-
-class _Pieces(BlobPieces):
-    def __init__(self) -> None:
-        self._pieces: dict[PieceKey, bytes] = {}
-
-    async def put(self, key: PieceKey, piece: bytes) -> None:
-        self._pieces.setdefault(key, bytes(piece))
-
-    async def read(self, key: PieceKey) -> bytes | None:
-        return self._pieces.get(key)
-
-    async def delete(self, blob: str, *, limit: int) -> int:
-        keys = list(islice((key for key in self._pieces if key.blob == blob), limit))
-        for key in keys:
-            del self._pieces[key]
-        return len(keys)
-
-    async def list(self, *, after: PieceKey | None, limit: int) -> Sequence[PieceKey]:
-        keys = self._pieces if after is None else (key for key in self._pieces if key > after)
-        return nsmallest(limit, keys)

@@ -26,7 +26,7 @@ from flowstate_server.stores.contract.blob_writes import (
     ReleaseBlob,
     RequireBlob,
 )
-from flowstate_server.stores.contract.writes import PutDocument
+from flowstate_server.stores.contract.document_writes import PutDocument
 from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract.expectations import refused, settled
 from flowstate_server.testing.store_contract.harness import StoreHarness
