@@ -9,31 +9,26 @@ from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, Sessi
 from flowstate_server.stores.commit.log_writes import live_session, open_request
 from flowstate_server.stores.commit.preconditions import check_precondition
 from flowstate_server.stores.commit.working_set import WorkingSet
+from flowstate_server.stores.contract import tables
 from flowstate_server.stores.contract.document_writes import DeleteDocument, PutDocument
-from flowstate_server.stores.contract.tables import (
-    DOCUMENTS,
-    REQUEST_HEADS,
-    SESSIONS,
-    STATE_HEADS,
-    Needs,
-)
+from flowstate_server.stores.contract.tables import Needs
 from flowstate_server.stores.contract.writes import SessionChanged, WriteResult
 
 _SCOPES = {OwnerKind.USER: ScopeKind.USER, OwnerKind.ORG: ScopeKind.ORG}
 
 
 def need_document(write: PutDocument | DeleteDocument, needs: Needs) -> None:
-    needs.add(DOCUMENTS, write.key)
+    needs.add(tables.DOCUMENTS, write.key)
     need_owner(write.key.owner, needs)
 
 
 def need_owner(owner: Owner, needs: Needs) -> None:
     if owner.kind is OwnerKind.SESSION:
-        needs.add(SESSIONS, SessionKey(owner.tenant, owner.id))
+        needs.add(tables.SESSIONS, SessionKey(owner.tenant, owner.id))
     elif owner.kind is OwnerKind.REQUEST:
-        needs.add(REQUEST_HEADS, RequestKey(owner.tenant, owner.id))
+        needs.add(tables.REQUEST_HEADS, RequestKey(owner.tenant, owner.id))
     elif owner.incarnation:
-        needs.add(STATE_HEADS, _scope_of(owner))
+        needs.add(tables.STATE_HEADS, _scope_of(owner))
 
 
 def require_owner(work: WorkingSet, owner: Owner) -> None:

@@ -31,15 +31,8 @@ from flowstate_server.stores.commit.log_writes import (
     session_of,
 )
 from flowstate_server.stores.commit.working_set import WorkingSet
-from flowstate_server.stores.contract.tables import (
-    DOCUMENTS,
-    PROCESSES,
-    REQUEST_HEADS,
-    SESSIONS,
-    STATE_HEADS,
-    STATES,
-    Needs,
-)
+from flowstate_server.stores.contract import tables
+from flowstate_server.stores.contract.tables import Needs
 from flowstate_server.stores.contract.writes import (
     CreateRequest,
     FenceProcess,
@@ -52,12 +45,12 @@ from flowstate_server.stores.contract.writes import (
 
 
 def need_creation(write: CreateRequest, needs: Needs) -> None:
-    needs.add(SESSIONS, write.session)
-    needs.add(REQUEST_HEADS, write.key)
+    needs.add(tables.SESSIONS, write.session)
+    needs.add(tables.REQUEST_HEADS, write.key)
     if write.status is not RequestStatus.QUEUED:
-        needs.add(PROCESSES, write.process)
-    needs.update(STATES, write.load)
-    needs.update(DOCUMENTS, write.load_documents)
+        needs.add(tables.PROCESSES, write.process)
+    needs.update(tables.STATES, write.load)
+    needs.update(tables.DOCUMENTS, write.load_documents)
 
 
 def create_request(work: WorkingSet, write: CreateRequest) -> WriteResult:
@@ -107,9 +100,9 @@ def create_request(work: WorkingSet, write: CreateRequest) -> WriteResult:
 
 
 def need_run(write: RequireRun, needs: Needs) -> None:
-    needs.add(REQUEST_HEADS, write.request)
+    needs.add(tables.REQUEST_HEADS, write.request)
     if write.process is not None:
-        needs.add(PROCESSES, write.process)
+        needs.add(tables.PROCESSES, write.process)
 
 
 def require_run(work: WorkingSet, write: RequireRun) -> WriteResult:
@@ -122,7 +115,7 @@ def require_run(work: WorkingSet, write: RequireRun) -> WriteResult:
 
 
 def need_request(write: RequestCancel, needs: Needs) -> None:
-    needs.add(REQUEST_HEADS, write.request)
+    needs.add(tables.REQUEST_HEADS, write.request)
 
 
 def request_cancel(work: WorkingSet, write: RequestCancel) -> WriteResult:
@@ -135,11 +128,11 @@ def request_cancel(work: WorkingSet, write: RequestCancel) -> WriteResult:
 
 
 def need_finish(write: FinishRequest, needs: Needs) -> None:
-    needs.add(REQUEST_HEADS, write.request)
-    needs.add(STATE_HEADS, request_scope(write.request))
-    needs.update(STATE_HEADS, write.scopes)
+    needs.add(tables.REQUEST_HEADS, write.request)
+    needs.add(tables.STATE_HEADS, request_scope(write.request))
+    needs.update(tables.STATE_HEADS, write.scopes)
     if write.swept is not None:
-        needs.add(PROCESSES, write.swept)
+        needs.add(tables.PROCESSES, write.swept)
 
 
 def finish_request(work: WorkingSet, write: FinishRequest) -> WriteResult:
@@ -161,7 +154,7 @@ def finish_request(work: WorkingSet, write: FinishRequest) -> WriteResult:
 
 
 def need_process(write: RenewLease | FenceProcess, needs: Needs) -> None:
-    needs.add(PROCESSES, write.process)
+    needs.add(tables.PROCESSES, write.process)
 
 
 def renew_lease(work: WorkingSet, write: RenewLease) -> WriteResult:

@@ -12,21 +12,8 @@ from flowstate_server.model.documents import Document, DocumentKey, DocumentRang
 from flowstate_server.model.events import EventRecord
 from flowstate_server.model.records import RequestHead, RequestRecord, StateHead, StateRecord
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
-from flowstate_server.stores.contract.tables import (
-    DOCUMENTS,
-    OUTCOMES,
-    PROCESSES,
-    REQUEST_HEADS,
-    REQUESTS,
-    SESSION_HEADS,
-    SESSIONS,
-    STATE_HEADS,
-    STATES,
-    TURNS,
-    Changes,
-    Loaded,
-    Table,
-)
+from flowstate_server.stores.contract import tables
+from flowstate_server.stores.contract.tables import Changes, Loaded, Table
 from flowstate_server.stores.contract.watch import Topic, TopicKind
 
 Key = TypeVar("Key")
@@ -89,16 +76,16 @@ class WorkingSet:
         self._loaded = loaded
         self._touched: list[WorkingTable[Any, Any]] = []
         self._tables: dict[Table[Any, Any], WorkingTable[Any, Any]] = {}
-        self.sessions = self.of(SESSIONS)
-        self.session_heads = self.of(SESSION_HEADS)
-        self.requests = self._table(REQUEST_HEADS, self._known_requests())
-        self.created = self.of(REQUESTS)
-        self.outcomes = self.of(OUTCOMES)
-        self.turns = self.of(TURNS)
-        self.states = self.of(STATES)
-        self.processes = self.of(PROCESSES)
-        self.documents = self._table(DOCUMENTS, self._known_documents())
-        self._state_heads: dict[ScopeKey, StateHead] = loaded.records.get(STATE_HEADS, {})
+        self.sessions = self.of(tables.SESSIONS)
+        self.session_heads = self.of(tables.SESSION_HEADS)
+        self.requests = self._table(tables.REQUEST_HEADS, self._known_requests())
+        self.created = self.of(tables.REQUESTS)
+        self.outcomes = self.of(tables.OUTCOMES)
+        self.turns = self.of(tables.TURNS)
+        self.states = self.of(tables.STATES)
+        self.processes = self.of(tables.PROCESSES)
+        self.documents = self._table(tables.DOCUMENTS, self._known_documents())
+        self._state_heads: dict[ScopeKey, StateHead] = loaded.records.get(tables.STATE_HEADS, {})
         self.events: list[EventRecord] = []
         self._kept_events = 0
 
@@ -114,7 +101,7 @@ class WorkingSet:
 
     def _known_requests(self) -> dict[RequestKey, RequestHead]:
         """Those that were named, and those that are open in sessions."""
-        named: dict[RequestKey, RequestHead] = self._loaded.records.get(REQUEST_HEADS, {})
+        named: dict[RequestKey, RequestHead] = self._loaded.records.get(tables.REQUEST_HEADS, {})
         if not self._loaded.open_requests:
             return named
         found = chain.from_iterable(self._loaded.open_requests.values())
@@ -122,7 +109,7 @@ class WorkingSet:
 
     def _known_documents(self) -> dict[DocumentKey, Document]:
         """Those that were named, and those that ranges have brought."""
-        named: dict[DocumentKey, Document] = self._loaded.records.get(DOCUMENTS, {})
+        named: dict[DocumentKey, Document] = self._loaded.records.get(tables.DOCUMENTS, {})
         if not self._loaded.ranges:
             return named
         found = chain.from_iterable(self._loaded.ranges.values())
@@ -187,9 +174,9 @@ class WorkingSet:
                 if record is None:
                     if self._is_known(table, key):
                         changes.removed.setdefault(table, []).append(key)
-                elif table is REQUEST_HEADS and self._is_created(key):
+                elif table is tables.REQUEST_HEADS and self._is_created(key):
                     continue
-                elif table is REQUESTS:
+                elif table is tables.REQUESTS:
                     self._created_request(changes, record)
                 else:
                     part = changes.changed if key in working.loaded else changes.new
@@ -197,7 +184,7 @@ class WorkingSet:
         return changes
 
     def _is_known(self, table: Table[Any, Any], key: Any) -> bool:
-        return key in self._tables[table].loaded or (table is STATES and key in self._state_heads)
+        return key in self._tables[table].loaded or (table is tables.STATES and key in self._state_heads)
 
     def _is_created(self, key: Any) -> bool:
         return key in self.created.changed() and key not in self.requests.loaded
@@ -205,7 +192,7 @@ class WorkingSet:
     def _created_request(self, changes: Changes, record: RequestRecord) -> None:
         if self._is_created(record.key):
             head = self.requests.get(record.key) or record.head
-            changes.new.setdefault(REQUESTS, []).append(replace(record, head=head))
+            changes.new.setdefault(tables.REQUESTS, []).append(replace(record, head=head))
 
     def _topics(self) -> Iterator[Topic]:
         topics: dict[Topic, None] = {}

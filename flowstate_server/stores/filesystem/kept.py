@@ -8,16 +8,8 @@ from typing import Any
 
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.scopes import SessionKey
-from flowstate_server.stores.contract.tables import (
-    DOCUMENTS,
-    PROCESSES,
-    REQUESTS,
-    SESSION_HEADS,
-    SESSIONS,
-    STATES,
-    TURNS,
-    Table,
-)
+from flowstate_server.stores.contract import tables
+from flowstate_server.stores.contract.tables import Table
 from flowstate_server.stores.filesystem import names
 
 
@@ -38,13 +30,13 @@ _STATES = (
 )
 
 KEPT = (
-    Kept(SESSIONS, names.session_path, ("sessions/*/*/session.json",)),
-    Kept(SESSION_HEADS, names.counters_path, ("sessions/*/*/counters.json",)),
-    Kept(REQUESTS, names.request_path, ("sessions/*/*/requests/*/request.json",)),
-    Kept(TURNS, names.turn_path, ("sessions/*/*/turns-*/*.json",)),
-    Kept(STATES, names.state_path, _STATES),
-    Kept(PROCESSES, names.process_path, ("processes/*.json",)),
-    Kept(DOCUMENTS, names.document_path, ("documents/*/*/*/*.json",)),
+    Kept(tables.SESSIONS, names.session_path, ("sessions/*/*/session.json",)),
+    Kept(tables.SESSION_HEADS, names.counters_path, ("sessions/*/*/counters.json",)),
+    Kept(tables.REQUESTS, names.request_path, ("sessions/*/*/requests/*/request.json",)),
+    Kept(tables.TURNS, names.turn_path, ("sessions/*/*/turns-*/*.json",)),
+    Kept(tables.STATES, names.state_path, _STATES),
+    Kept(tables.PROCESSES, names.process_path, ("processes/*.json",)),
+    Kept(tables.DOCUMENTS, names.document_path, ("documents/*/*/*/*.json",)),
 )
 
 PATHS = {kept.table: kept.path for kept in KEPT}

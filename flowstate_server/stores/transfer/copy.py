@@ -12,20 +12,11 @@ from flowstate_server.model.clock import SECOND, Micros
 from flowstate_server.model.documents import STORE_OWNER, Document, DocumentKey, DocumentRange
 from flowstate_server.model.json_values import Json, decode_json, encode_json
 from flowstate_server.model.records import RequestRecord, RequestStatus
+from flowstate_server.stores.contract import tables
 from flowstate_server.stores.contract.backend import Exports
 from flowstate_server.stores.contract.blobs import BlobPieces, PieceKey
 from flowstate_server.stores.contract.pages import DamagedRecord
-from flowstate_server.stores.contract.tables import (
-    DOCUMENTS,
-    EVENTS,
-    PROCESSES,
-    REQUESTS,
-    SESSION_HEADS,
-    SESSIONS,
-    STATES,
-    TURNS,
-    Table,
-)
+from flowstate_server.stores.contract.tables import Table
 from flowstate_server.stores.contract.writes import ImportInterrupted, ImportRecords
 from flowstate_server.stores.store import Store
 from flowstate_server.stores.transfer.blobs import ELSEWHERE, kept_elsewhere, piece_pages
@@ -147,8 +138,8 @@ class _Copy:
             if known.key == self._key:
                 self._resume(known)
                 return
-        tables: tuple[Table[Any, Any], ...] = (SESSIONS, STATES, DOCUMENTS)
-        for table in tables:
+        looked_at: tuple[Table[Any, Any], ...] = (tables.SESSIONS, tables.STATES, tables.DOCUMENTS)
+        for table in looked_at:
             if await self._kept.export(table, after=None, limit=1, max_bytes=BYTES):
                 raise CopyRefused("the target is not empty, and no copy of this source was begun in it")
         await self._commit(None, ())
@@ -179,7 +170,7 @@ class _Copy:
     async def _copy_table(self, stage: _Stage) -> None:
         after = None if self._after is None else decode_place(stage.table.key, self._after)
         async for page in pages(self._exports, stage.table, after):
-            if stage.table is DOCUMENTS:
+            if stage.table is tables.DOCUMENTS:
                 await self._refuse_blobs_elsewhere(page)
             if stage.counted:
                 self.copied.add(stage.table.name, len(page))
@@ -233,15 +224,15 @@ def _begun(request: RequestRecord) -> RequestRecord:
 
 
 STAGES: tuple[_Stage | None, ...] = (
-    _Stage(PROCESSES),
-    _Stage(SESSIONS),
-    _Stage(SESSION_HEADS, counted=False),
-    _Stage(REQUESTS, _begun, counted=False),
-    _Stage(EVENTS),
-    _Stage(TURNS),
-    _Stage(REQUESTS),
-    _Stage(STATES),
-    _Stage(DOCUMENTS),
+    _Stage(tables.PROCESSES),
+    _Stage(tables.SESSIONS),
+    _Stage(tables.SESSION_HEADS, counted=False),
+    _Stage(tables.REQUESTS, _begun, counted=False),
+    _Stage(tables.EVENTS),
+    _Stage(tables.TURNS),
+    _Stage(tables.REQUESTS),
+    _Stage(tables.STATES),
+    _Stage(tables.DOCUMENTS),
     None,
 )
 """``None`` stands for the pieces of blobs, which take no part in commits."""
