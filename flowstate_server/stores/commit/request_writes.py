@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
 
 from flowstate_server.errors import LeaseLostError, RequestAlreadyExistsError
 from flowstate_server.model.events import Event
 from flowstate_server.model.items import FOR_CLIENTS
-from flowstate_server.model.json_values import JsonObject, decode_json, encode_json
+from flowstate_server.model.json_values import copy_json
 from flowstate_server.model.payloads import ScopeVersions, encode_terminal
 from flowstate_server.model.records import (
     Failure,
@@ -211,8 +210,8 @@ def _count_turn(work: WorkingSet, head: RequestHead) -> None:
 
 
 def _own_copy(failure: Failure | None) -> Failure | None:
-    """A copy that shares nothing with the caller's value. What is not JSON fails here, not in the adapter."""
+    """Shares nothing with the caller's value. What is not JSON fails here, not in the adapter."""
     if failure is None:
         return None
     (failure.reason + failure.message + failure.error_id).encode()
-    return replace(failure, details=cast(JsonObject, decode_json(encode_json(failure.details))))
+    return replace(failure, details=copy_json(failure.details))

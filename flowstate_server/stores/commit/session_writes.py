@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 from flowstate_server.errors import SessionAlreadyExistsError, SessionNotFoundError
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.items import FOR_CLIENTS
-from flowstate_server.model.json_values import JsonObject, decode_json, encode_json, same_json
+from flowstate_server.model.json_values import JsonObject, copy_json, same_json
 from flowstate_server.model.payloads import SessionMetadataChanged
 from flowstate_server.model.records import SessionHead, SessionRecord
 from flowstate_server.stores.commit.log_writes import (
@@ -44,7 +44,7 @@ def create_session(work: WorkingSet, write: CreateSession) -> WriteResult:
         raise SessionAlreadyExistsError(write.key.session_id) if write.exclusive else SessionChanged
     if existing is not None and not write.exclusive:
         raise SessionNotFoundError(write.key.session_id)
-    fields = _own_copy({"title": write.title, "description": write.description, "tags": list(write.tags)})
+    fields = copy_json({"title": write.title, "description": write.description, "tags": list(write.tags)})
     session = SessionRecord(
         key=write.key,
         log_id=write.log_id,
@@ -54,7 +54,7 @@ def create_session(work: WorkingSet, write: CreateSession) -> WriteResult:
         ephemeral=write.ephemeral,
         create_time=work.time,
         update_time=work.time,
-        metadata=_own_copy(write.metadata),
+        metadata=copy_json(write.metadata),
         **_as_fields(fields),
     )
     work.sessions.put(write.key, session)
@@ -96,13 +96,8 @@ def _changed_fields(session: SessionRecord, fields: JsonObject) -> JsonObject:
     unknown = fields.keys() - stored.keys()
     if unknown:
         raise ValueError(f"sessions have no field {sorted(unknown)}")
-    fields = _own_copy(fields)
+    fields = copy_json(fields)
     return {name: value for name, value in fields.items() if not same_json([stored[name]], [value])}
-
-
-def _own_copy(value: JsonObject) -> JsonObject:
-    """A copy that shares nothing with the caller's value. What is not JSON fails here, not in the adapter."""
-    return cast(JsonObject, decode_json(encode_json(value))) if value else {}
 
 
 def _as_fields(fields: JsonObject) -> dict[str, Any]:

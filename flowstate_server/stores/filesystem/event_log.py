@@ -57,7 +57,9 @@ class EventLog:
         """``text``, the log's, without the events of these places. What can't be understood stays."""
         _, *lines = text[: self.end].splitlines(keepends=True)
         self.swept = max(self.swept, *swept)
-        return b"".join((self.header, *(line for line in lines if _place(line) not in swept)))
+        return b"".join(
+            (self.header, *(line for line in lines if _number(line, "session_sequence") not in swept))
+        )
 
 
 def event_lines(events: Iterable[EventRecord]) -> dict[Incarnation, list[bytes]]:
@@ -89,7 +91,7 @@ def load_log(folder: Path, files: Files, log: EventLog, newest: int | None) -> L
     last = 0
     with path.open("rb") as file:
         header = file.readline()
-        log.end, log.swept = len(header), _swept(header)
+        log.end, log.swept = len(header), _number(header, "swept") or 0
         for text in file:
             event = _understood(log, text)
             if event is None:
@@ -133,20 +135,11 @@ def _understood(log: EventLog, text: bytes) -> EventRecord | None:
         return None
 
 
-def _swept(header: bytes) -> int:
-    """The newest event that a sweep took out of the log, which its first line tells; 0 for none."""
-    try:
-        values = decode_json(header)
-    except ValueError:
-        return 0
-    swept = values.get("swept") if isinstance(values, dict) else None
-    return swept if isinstance(swept, int) else 0
-
-
-def _place(line: bytes) -> int | None:
+def _number(line: bytes, name: str) -> int | None:
+    """A member of a line, if it can be understood so far."""
     try:
         values = decode_json(line)
     except ValueError:
         return None
-    place = values.get("session_sequence") if isinstance(values, dict) else None
-    return place if isinstance(place, int) else None
+    number = values.get(name) if isinstance(values, dict) else None
+    return number if isinstance(number, int) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from math import ceil
 from typing import Any, NamedTuple, cast
 
 from flowstate_server.errors import StoreOpenError
@@ -23,7 +24,6 @@ from flowstate_server.stores.transfer.blobs import ELSEWHERE, kept_elsewhere, pi
 from flowstate_server.stores.transfer.naming import named
 from flowstate_server.stores.transfer.pages import BYTES, COPY_PLACE, pages
 from flowstate_server.stores.transfer.places import decode_place, encode_place
-from flowstate_server.stores.transfer.serving import serving
 
 REMEMBERED = 30 * 24 * 3600 * SECOND
 UNFINISHED = (
@@ -72,16 +72,22 @@ async def copy_store(
             half a copy, a record of it can't be understood, a blob of it is in a slot that is not given, or the stores
             can't do it.
     """
-    if source.exports is None:
-        raise CopyRefused("the source does not export what it keeps")
-    if target.exports is None:
-        raise CopyRefused("the target can't tell whether it is empty: it does not export")
-    copy = _Copy(source, source.exports, target, target.exports, name, report)
+    copy = _Copy(source, target, name, report)
     copy.source_blobs = source_blobs or source.pieces
     copy.target_blobs = target_blobs or target.pieces
     await copy.begin()
     await copy.run()
     return copy.copied
+
+
+async def serving(store: Store) -> list[tuple[str, int]]:
+    """The server processes with a lease, and the seconds until it ends; one that was killed is there until then."""
+    now = await store.time()
+    return [
+        (record.process, ceil((record.expire_time - now) / SECOND))
+        for record in await store.read_processes()
+        if record.expire_time > now and not record.fenced
+    ]
 
 
 async def refuse_unfinished_copy(store: Store) -> None:
@@ -105,19 +111,11 @@ class _Stage(NamedTuple):
 class _Copy:
     """Stage after stage, page after page; each page is committed together with the place behind it."""
 
-    def __init__(
-        self,
-        source: Store,
-        exports: Exports,
-        target: Store,
-        kept: Exports,
-        name: str,
-        report: Callable[[Copied], None],
-    ) -> None:
+    def __init__(self, source: Store, target: Store, name: str, report: Callable[[Copied], None]) -> None:
         self._source = source
-        self._exports = exports
         self._target = target
-        self._kept = kept
+        self._exports = _exports_of(source, "the source does not export what it keeps")
+        self._kept = _exports_of(target, "the target can't tell whether it is empty: it does not export")
         self._key = _place_key(hashlib.sha256(name.encode()).hexdigest())
         self._report = report
         self._known: bytes | None = None
@@ -125,8 +123,8 @@ class _Copy:
         self._after: Json = None
         self._expire_time: Micros = 0
         self.copied = Copied()
-        self.source_blobs: BlobPieces | None = None
-        self.target_blobs: BlobPieces | None = None
+        self.source_blobs = source.pieces
+        self.target_blobs = target.pieces
 
     async def begin(self) -> None:
         """Find how far an earlier copy has come, else make sure that the target is empty."""
@@ -236,6 +234,12 @@ STAGES: tuple[_Stage | None, ...] = (
     None,
 )
 """``None`` stands for the pieces of blobs, which take no part in commits."""
+
+
+def _exports_of(store: Store, without: str) -> Exports:
+    if store.exports is None:
+        raise CopyRefused(without)
+    return store.exports
 
 
 def _place_key(name: str) -> DocumentKey:
