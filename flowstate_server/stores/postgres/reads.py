@@ -17,7 +17,7 @@ from flowstate_server.model.records import (
     StateRecord,
 )
 from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
-from flowstate_server.stores.contract.backend import Reads
+from flowstate_server.stores.contract.backend import MAX_DOCUMENT_BYTES, Reads
 from flowstate_server.stores.contract.pages import those_understood, understood, understood_one
 from flowstate_server.stores.contract.reads import (
     EventPage,
@@ -145,7 +145,7 @@ class PostgresReads(Reads):
         return None
 
     async def list_sessions(
-        self, which: SessionFilter, *, limit: int, after: SessionPosition | None
+        self, which: SessionFilter, *, limit: int, after: SessionPosition | None = None
     ) -> Sequence[ListedSession]:
         listed: list[ListedSession] = []
         while True:
@@ -172,7 +172,9 @@ class PostgresReads(Reads):
         *found, (_, (time,)) = await self._fetch(DOCUMENTS, *DOCUMENT_KEYS.values(keys))
         return _existing([rows.document(row) for _, row in found], self._clock.seen(time))
 
-    async def read_documents(self, which: DocumentRange, *, max_bytes: int) -> Sequence[Document]:
+    async def read_documents(
+        self, which: DocumentRange, *, max_bytes: int = MAX_DOCUMENT_BYTES
+    ) -> Sequence[Document]:
         query = DOCUMENTS_BACKWARD if which.descending else DOCUMENTS_FORWARD
         bounds = encoded_bounds(which)
         found = await self._fetch(query, *bounds, which.limit, max_bytes, self._clock.latest)
@@ -204,7 +206,7 @@ class PostgresReads(Reads):
         ]
 
     async def read_projection(
-        self, session: SessionKey, scopes: Iterable[ScopeKey], documents: Iterable[DocumentKey]
+        self, session: SessionKey, scopes: Iterable[ScopeKey], documents: Iterable[DocumentKey] = ()
     ) -> Projection | None:
         states = {key: StateRecord(key) for key in scopes}
         values = (*STATE_KEYS.values(states), *DOCUMENT_KEYS.values(documents))

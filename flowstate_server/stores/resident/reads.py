@@ -18,7 +18,7 @@ from flowstate_server.model.records import (
     StateRecord,
 )
 from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
-from flowstate_server.stores.contract.backend import Reads
+from flowstate_server.stores.contract.backend import MAX_DOCUMENT_BYTES, Reads
 from flowstate_server.stores.contract.pages import event_page, page_of
 from flowstate_server.stores.contract.reads import (
     EventPage,
@@ -51,7 +51,7 @@ class ResidentReads(Reads):
             return tables.find(SESSIONS, key)
 
     async def list_sessions(
-        self, which: SessionFilter, *, limit: int, after: SessionPosition | None
+        self, which: SessionFilter, *, limit: int, after: SessionPosition | None = None
     ) -> Sequence[ListedSession]:
         with self._tables as tables:
             heads = tables.session_heads
@@ -72,7 +72,9 @@ class ResidentReads(Reads):
         with self._tables as tables:
             return _documents(tables, keys, self._clock.now())
 
-    async def read_documents(self, which: DocumentRange, *, max_bytes: int) -> Sequence[Document]:
+    async def read_documents(
+        self, which: DocumentRange, *, max_bytes: int = MAX_DOCUMENT_BYTES
+    ) -> Sequence[Document]:
         with self._tables as tables:
             return page_of(tables.documents.range(which, self._clock.now()), which.limit, max_bytes)
 
@@ -96,7 +98,7 @@ class ResidentReads(Reads):
             return tables.turn_items(session, log_id, newest)
 
     async def read_projection(
-        self, session: SessionKey, scopes: Iterable[ScopeKey], documents: Iterable[DocumentKey]
+        self, session: SessionKey, scopes: Iterable[ScopeKey], documents: Iterable[DocumentKey] = ()
     ) -> Projection | None:
         with self._tables as tables:
             record = tables.find(SESSIONS, session)

@@ -24,7 +24,7 @@ from flowstate_server.model.records import (
     StateRecord,
 )
 from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
-from flowstate_server.stores.contract.backend import Reads
+from flowstate_server.stores.contract.backend import MAX_DOCUMENT_BYTES, Reads
 from flowstate_server.stores.contract.pages import (
     event_page,
     page_of,
@@ -136,7 +136,7 @@ class SqliteReads(Reads):
         which: SessionFilter,
         *,
         limit: int,
-        after: SessionPosition | None,
+        after: SessionPosition | None = None,
     ) -> Sequence[ListedSession]:
         """Ephemeral sessions are a list of their own in each index, merged into the others when asked for."""
         listed: list[ListedSession] = []
@@ -163,7 +163,7 @@ class SqliteReads(Reads):
 
     @_on_snapshot
     def read_documents(
-        self, cursor: sqlite3.Cursor, which: DocumentRange, *, max_bytes: int
+        self, cursor: sqlite3.Cursor, which: DocumentRange, *, max_bytes: int = MAX_DOCUMENT_BYTES
     ) -> Sequence[Document]:
         found = documents_in(cursor, which, self._clock.now())
         return page_of(those_understood(found, _encoded_key, document_in), which.limit, max_bytes)
@@ -215,7 +215,7 @@ class SqliteReads(Reads):
         ]
 
     async def read_projection(
-        self, session: SessionKey, scopes: Iterable[ScopeKey], documents: Iterable[DocumentKey]
+        self, session: SessionKey, scopes: Iterable[ScopeKey], documents: Iterable[DocumentKey] = ()
     ) -> Projection | None:
         return await self.reader.run(_projection, session, tuple(scopes), tuple(documents), self._clock)
 
