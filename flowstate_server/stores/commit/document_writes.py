@@ -6,7 +6,6 @@ from flowstate_server.errors import ScopeUnavailableError, VersionMismatchError
 from flowstate_server.model.documents import Document, DocumentKey, Owner, OwnerKind
 from flowstate_server.model.ids import new_log_id
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
-from flowstate_server.stores.commit.log_writes import live_session, open_request
 from flowstate_server.stores.commit.preconditions import check_precondition
 from flowstate_server.stores.commit.working_set import WorkingSet
 from flowstate_server.stores.contract import tables
@@ -34,10 +33,10 @@ def need_owner(owner: Owner, needs: Needs) -> None:
 def require_owner(work: WorkingSet, owner: Owner) -> None:
     """Refuse what would belong to nobody."""
     if owner.kind is OwnerKind.SESSION:
-        if live_session(work, SessionKey(owner.tenant, owner.id)).log_id != owner.incarnation:
+        if work.live_session(SessionKey(owner.tenant, owner.id)).log_id != owner.incarnation:
             raise SessionChanged
     elif owner.kind is OwnerKind.REQUEST:
-        open_request(work, RequestKey(owner.tenant, owner.id))
+        work.open_request(RequestKey(owner.tenant, owner.id))
     elif owner.incarnation:
         head = work.state_head(_scope_of(owner))
         if not head.exists or head.incarnation != owner.incarnation:

@@ -20,16 +20,7 @@ from flowstate_server.model.records import (
     TurnRecord,
 )
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, request_scope
-from flowstate_server.stores.commit.log_writes import (
-    known_request,
-    live_session,
-    log_request_events,
-    moved,
-    open_request,
-    session_head,
-    session_of,
-)
-from flowstate_server.stores.commit.working_set import WorkingSet
+from flowstate_server.stores.commit.working_set import WorkingSet, moved
 from flowstate_server.stores.contract import tables
 from flowstate_server.stores.contract.tables import Needs
 from flowstate_server.stores.contract.writes import (
@@ -53,7 +44,7 @@ def need_creation(write: CreateRequest, needs: Needs) -> None:
 
 
 def create_request(work: WorkingSet, write: CreateRequest) -> WriteResult:
-    session = live_session(work, write.session)
+    session = work.live_session(write.session)
     if write.status is RequestStatus.IN_PROGRESS:
         _require_lease(work, write.process)
     elif write.status is not RequestStatus.QUEUED or write.process:
@@ -87,7 +78,7 @@ def create_request(work: WorkingSet, write: CreateRequest) -> WriteResult:
     (write.gate + write.trace + write.correlation_id).encode()
     work.requests.put(write.key, head)
     work.created.put(write.key, record)
-    work.session_heads.put(session.key, replace(session_head(work, session), activity_time=work.time))
+    work.session_heads.put(session.key, replace(work.session_head(session), activity_time=work.time))
     states = tuple([work.state(key) for key in write.load])
     documents = [work.document(key) for key in write.load_documents]
     return WriteResult(
@@ -106,10 +97,10 @@ def need_run(write: RequireRun, needs: Needs) -> None:
 
 def require_run(work: WorkingSet, write: RequireRun) -> WriteResult:
     if write.process is not None:
-        if known_request(work, write.request).process != write.process:
+        if work.known_request(write.request).process != write.process:
             raise LeaseLostError
         _require_lease(work, write.process)
-    open_request(work, write.request)
+    work.open_request(write.request)
     return WriteResult(id=write.request.request_id, changed=False)
 
 
@@ -118,7 +109,7 @@ def need_request(write: RequestCancel, needs: Needs) -> None:
 
 
 def request_cancel(work: WorkingSet, write: RequestCancel) -> WriteResult:
-    head = known_request(work, write.request)
+    head = work.known_request(write.request)
     if head.status.ended or head.cancel_requested:
         return WriteResult(id=write.request.request_id, changed=False)
     write.reason.encode()
@@ -135,13 +126,13 @@ def need_finish(write: FinishRequest, needs: Needs) -> None:
 
 
 def finish_request(work: WorkingSet, write: FinishRequest) -> WriteResult:
-    head = open_request(work, write.request)
+    head = work.open_request(write.request)
     if write.swept is not None:
         _require_fenced_owner(work, head, write.swept)
     if not write.status.ended or not write.event.terminal:
         raise ValueError("a request ends with a terminal status and a terminal event")
     payload = encode_terminal(write.payload, _scope_versions(work, write.scopes))
-    head = log_request_events(work, head, (Event(write.event, payload, FOR_CLIENTS),))
+    head = work.log_request_events(head, (Event(write.event, payload, FOR_CLIENTS),))
     if write.status is RequestStatus.COMPLETED:
         _count_turn(work, head)
     head = moved(head, head.sequence, write.status, work.time)
@@ -202,7 +193,7 @@ def _scope_versions(work: WorkingSet, scopes: tuple[ScopeKey, ...]) -> ScopeVers
 
 
 def _count_turn(work: WorkingSet, head: RequestHead) -> None:
-    session = session_head(work, session_of(work, head))
+    session = work.session_head(work.session_of(head))
     number = session.turns + 1
     work.session_heads.put(session.key, replace(session, turns=number))
     turn = TurnKey(session.key, session.log_id, number)

@@ -3,14 +3,24 @@ changes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
 from typing import Any, Generic, TypeVar, cast
 
+from flowstate_server.errors import RequestNotFoundError, RequestTerminalError, SessionNotFoundError
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import Document, DocumentKey, DocumentRange, OwnerKind
-from flowstate_server.model.events import EventRecord
-from flowstate_server.model.records import RequestHead, RequestRecord, StateHead, StateRecord
+from flowstate_server.model.events import Event, EventRecord
+from flowstate_server.model.records import (
+    RequestHead,
+    RequestRecord,
+    RequestStatus,
+    SessionHead,
+    SessionRecord,
+    StateHead,
+    StateRecord,
+)
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
 from flowstate_server.stores.contract import tables
 from flowstate_server.stores.contract.tables import Changes, Loaded, Table
@@ -166,6 +176,67 @@ class WorkingSet:
         found |= {key: head for key, head in put.items() if head is not None and head.session == session}
         return [head for head in found.values() if head.status.open]
 
+    def live_session(self, key: SessionKey) -> SessionRecord:
+        session = self.sessions.get(key)
+        if session is None or session.deleted:
+            raise SessionNotFoundError(key.session_id)
+        return session
+
+    def session_head(self, session: SessionRecord) -> SessionHead:
+        head = self.session_heads.get(session.key)
+        if head is None:
+            raise LookupError("the store has loaded a session without its head")
+        return head
+
+    def session_of(self, head: RequestHead) -> SessionRecord:
+        """The session that the request was made in, if it lives and was not made anew since."""
+        session = self.live_session(head.session)
+        if session.log_id != head.session_log_id:
+            raise SessionNotFoundError(head.session.session_id)
+        return session
+
+    def known_request(self, key: RequestKey) -> RequestHead:
+        head = self.requests.get(key)
+        if head is None:
+            raise RequestNotFoundError(key.request_id)
+        return head
+
+    def open_request(self, key: RequestKey) -> RequestHead:
+        head = self.known_request(key)
+        if head.status.ended:
+            raise RequestTerminalError(key.request_id)
+        return head
+
+    def log_events(self, session: SessionRecord, events: Iterable[Event]) -> None:
+        """Append to the session's log only."""
+        self._append(session, events, request_id="", sequence=0)
+
+    def log_request_events(self, head: RequestHead, events: tuple[Event, ...]) -> RequestHead:
+        """Append to the log of the request and of its session; gives back the request's new head."""
+        if not events:
+            return head
+        self._append(self.session_of(head), events, request_id=head.key.request_id, sequence=head.sequence)
+        head = moved(head, head.sequence + len(events))
+        self.requests.put(head.key, head)
+        return head
+
+    def _append(
+        self, session: SessionRecord, events: Iterable[Event], *, request_id: str, sequence: int
+    ) -> None:
+        head = self.session_head(session)
+        position = head.sequence
+        for event in events:
+            _check_text(event)
+            position += 1
+            if request_id:
+                sequence += 1
+            self.events.append(
+                EventRecord(event, session.key, session.log_id, position, request_id, sequence, self.time)
+            )
+        if position > head.sequence:
+            moved = SessionHead(head.key, head.log_id, position, head.turns, self.time, head.floor)
+            self.session_heads.put(session.key, moved)
+
     def changes(self) -> Changes:
         """What the kept batches have changed."""
         changes = Changes(self.time, events=self.events, topics=list(self._topics()))
@@ -230,3 +301,37 @@ _DOCUMENT_TOPICS = {
     OwnerKind.FLOW: TopicKind.FLOW_DOCUMENTS,
 }
 """Documents of a request change with its log; those of the store are not watched."""
+
+
+def moved(
+    head: RequestHead,
+    sequence: int,
+    status: RequestStatus | None = None,
+    end_time: Micros = 0,
+) -> RequestHead:
+    """``head``, of an open request, at ``sequence``. Every batch of a run does this, and ``replace`` takes four times
+    as long."""
+    return RequestHead(
+        head.key,
+        head.session,
+        head.session_log_id,
+        head.log_id,
+        head.user_id,
+        head.fingerprint,
+        head.process,
+        status or head.status,
+        head.create_time,
+        head.cancel_requested,
+        head.cancel_reason,
+        head.attempt,
+        sequence,
+        end_time,
+    )
+
+
+def _check_text(event: Event) -> None:
+    """Text that can't be written as UTF-8 must refuse its batch here, not fail the group in the adapter."""
+    for name in event.block_path:
+        name.encode()
+    if event.item is not None:
+        (event.item.item_id + event.item.role + event.item.name).encode()
