@@ -18,7 +18,6 @@ from flowstate_server.stores.contract.backend import Backend, Exports, LeaseRene
 from flowstate_server.stores.contract.blobs import BlobPieces
 from flowstate_server.stores.contract.watch import Topic, Watch
 from flowstate_server.stores.contract.writes import Batch, CommitResult
-from flowstate_server.stores.observed import observed
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -71,8 +70,8 @@ class Store:
         Raises:
             StoreOpenError: it can't be opened; the text says why.
         """
-        ports = observed(await self.backend.open(), self._observer)
-        self._committer = GroupCommitter(ports.groups, ports.hub)
+        ports = await self.backend.open()
+        self._committer = GroupCommitter(ports.groups, ports.hub, self._observer)
         self._committer.start()
         self._ports = ports
 

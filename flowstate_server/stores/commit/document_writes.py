@@ -6,8 +6,7 @@ from flowstate_server.errors import ScopeUnavailableError, VersionMismatchError
 from flowstate_server.model.documents import Document, DocumentKey, Owner, OwnerKind
 from flowstate_server.model.ids import new_log_id
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
-from flowstate_server.stores.commit.preconditions import check_precondition
-from flowstate_server.stores.commit.working_set import WorkingSet
+from flowstate_server.stores.commit.working_set import WorkingSet, check_precondition
 from flowstate_server.stores.contract import tables
 from flowstate_server.stores.contract.document_writes import DeleteDocument, PutDocument
 from flowstate_server.stores.contract.tables import Needs

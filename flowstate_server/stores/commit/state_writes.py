@@ -7,8 +7,7 @@ from flowstate_server.model.events import Event
 from flowstate_server.model.ids import new_log_id
 from flowstate_server.model.records import RequestHead, SessionRecord, StateRecord, state_record
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
-from flowstate_server.stores.commit.preconditions import check_precondition
-from flowstate_server.stores.commit.working_set import WorkingSet
+from flowstate_server.stores.commit.working_set import WorkingSet, check_precondition
 from flowstate_server.stores.contract.tables import REQUEST_HEADS, SESSIONS, STATES, Needs
 from flowstate_server.stores.contract.writes import (
     Changed,

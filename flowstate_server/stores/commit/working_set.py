@@ -8,7 +8,12 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any, Generic, TypeVar, cast
 
-from flowstate_server.errors import RequestNotFoundError, RequestTerminalError, SessionNotFoundError
+from flowstate_server.errors import (
+    RequestNotFoundError,
+    RequestTerminalError,
+    SessionNotFoundError,
+    VersionMismatchError,
+)
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import Document, DocumentKey, DocumentRange, OwnerKind
 from flowstate_server.model.events import Event, EventRecord
@@ -25,6 +30,7 @@ from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, Sessi
 from flowstate_server.stores.contract import tables
 from flowstate_server.stores.contract.tables import Changes, Loaded, Table
 from flowstate_server.stores.contract.watch import Topic, TopicKind
+from flowstate_server.stores.contract.writes import AtVersion, Precondition
 
 Key = TypeVar("Key")
 Record = TypeVar("Record")
@@ -88,13 +94,13 @@ class WorkingSet:
         self._tables: dict[Table[Any, Any], WorkingTable[Any, Any]] = {}
         self.sessions = self.of(tables.SESSIONS)
         self.session_heads = self.of(tables.SESSION_HEADS)
-        self.requests = self._table(tables.REQUEST_HEADS, self._known_requests())
+        self.requests = self._known(tables.REQUEST_HEADS, loaded.open_requests.values())
         self.created = self.of(tables.REQUESTS)
         self.outcomes = self.of(tables.OUTCOMES)
         self.turns = self.of(tables.TURNS)
         self.states = self.of(tables.STATES)
         self.processes = self.of(tables.PROCESSES)
-        self.documents = self._table(tables.DOCUMENTS, self._known_documents())
+        self.documents = self._known(tables.DOCUMENTS, loaded.ranges.values())
         self._state_heads: dict[ScopeKey, StateHead] = loaded.records.get(tables.STATE_HEADS, {})
         self.events: list[EventRecord] = []
         self._kept_events = 0
@@ -109,21 +115,14 @@ class WorkingSet:
         working = self._tables[table] = WorkingTable(records, self._touched)
         return working
 
-    def _known_requests(self) -> dict[RequestKey, RequestHead]:
-        """Those that were named, and those that are open in sessions."""
-        named: dict[RequestKey, RequestHead] = self._loaded.records.get(tables.REQUEST_HEADS, {})
-        if not self._loaded.open_requests:
-            return named
-        found = chain.from_iterable(self._loaded.open_requests.values())
-        return {**{head.key: head for head in found}, **named}
-
-    def _known_documents(self) -> dict[DocumentKey, Document]:
-        """Those that were named, and those that ranges have brought."""
-        named: dict[DocumentKey, Document] = self._loaded.records.get(tables.DOCUMENTS, {})
-        if not self._loaded.ranges:
-            return named
-        found = chain.from_iterable(self._loaded.ranges.values())
-        return {**{document.key: document for document in found}, **named}
+    def _known(
+        self, table: Table[Key, Record], found: Iterable[Iterable[Record]]
+    ) -> WorkingTable[Key, Record]:
+        """Those that were named, and those that sessions and ranges have brought."""
+        named: dict[Key, Record] = self._loaded.records.get(table, {})
+        if found:
+            named = {**{table.key_of(record): record for record in chain.from_iterable(found)}, **named}
+        return self._table(table, named)
 
     def keep(self) -> None:
         for table in self._touched:
@@ -335,3 +334,15 @@ def _check_text(event: Event) -> None:
         name.encode()
     if event.item is not None:
         (event.item.item_id + event.item.role + event.item.name).encode()
+
+
+def check_precondition(what: str, precondition: Precondition, version: int, *, exists: bool) -> None:
+    """
+    Raises:
+        VersionMismatchError: it does not hold of the record called ``what``.
+    """
+    if isinstance(precondition, AtVersion):
+        if version != precondition.version:
+            raise VersionMismatchError(what, str(precondition.version), version)
+    elif exists != precondition.exists:
+        raise VersionMismatchError(what, "exists" if precondition.exists else "absent", version)

@@ -21,7 +21,7 @@ from flowstate_server.stores.memory.pieces import MemoryPieces
 from flowstate_server.stores.resident.exports import ResidentExports
 from flowstate_server.stores.resident.loading import load
 from flowstate_server.stores.resident.reads import ResidentReads
-from flowstate_server.stores.resident.tables import Tables
+from flowstate_server.stores.resident.tables import ResidentPort, Tables
 from flowstate_server.stores.store import Store
 
 
@@ -55,11 +55,7 @@ class MemoryBackend(Backend):
         pass
 
 
-class _Groups(GroupStorage):
-    def __init__(self, tables: Tables, clock: ForwardClock) -> None:
-        self._tables = tables
-        self._clock = clock
-
+class _Groups(ResidentPort, GroupStorage):
     async def run(self, group: Group) -> Iterable[Topic]:
         with self._tables as tables:
             changes = group.decide(load(tables, group.needs, self._clock.now()))
@@ -67,11 +63,7 @@ class _Groups(GroupStorage):
         return changes.topics
 
 
-class _Sweeps(Sweeps):
-    def __init__(self, tables: Tables, clock: ForwardClock) -> None:
-        self._tables = tables
-        self._clock = clock
-
+class _Sweeps(ResidentPort, Sweeps):
     async def sweep_transient_events(self, *, retention: Micros, limit: int) -> int:
         events = self._tables.sweepable(self._clock.now() - retention, limit)
         self._tables.remove_events(events)
@@ -91,11 +83,7 @@ class _Sweeps(Sweeps):
         return len(processes)
 
 
-class _Renewal(LeaseRenewal):
-    def __init__(self, tables: Tables, clock: ForwardClock) -> None:
-        self._tables = tables
-        self._clock = clock
-
+class _Renewal(ResidentPort, LeaseRenewal):
     def renew(self, process: str, lease: Micros) -> None:
         with self._tables as tables:
             known = tables.find(PROCESSES, process)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from flowstate_server.model.clock import ForwardClock, Micros
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import Document, DocumentKey, DocumentRange
 from flowstate_server.model.events import LogHead
 from flowstate_server.model.items import ItemRecord
@@ -35,14 +35,10 @@ from flowstate_server.stores.contract.tables import (
     STATES,
 )
 from flowstate_server.stores.resident.copies import own_session
-from flowstate_server.stores.resident.tables import Tables
+from flowstate_server.stores.resident.tables import ResidentPort, Tables
 
 
-class ResidentReads(Reads):
-    def __init__(self, tables: Tables, clock: ForwardClock) -> None:
-        self._tables = tables
-        self._clock = clock
-
+class ResidentReads(ResidentPort, Reads):
     async def time(self) -> Micros:
         return self._clock.now()
 

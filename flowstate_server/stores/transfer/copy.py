@@ -20,7 +20,7 @@ from flowstate_server.stores.contract.pages import DamagedRecord
 from flowstate_server.stores.contract.tables import Table
 from flowstate_server.stores.contract.writes import ImportInterrupted, ImportRecords
 from flowstate_server.stores.store import Store
-from flowstate_server.stores.transfer.blobs import ELSEWHERE, kept_elsewhere, piece_pages
+from flowstate_server.stores.transfer.blobs import ELSEWHERE, copy_pieces, kept_elsewhere, piece_pages
 from flowstate_server.stores.transfer.naming import named
 from flowstate_server.stores.transfer.pages import BYTES, COPY_PLACE, pages
 from flowstate_server.stores.transfer.places import decode_place, encode_place
@@ -187,10 +187,7 @@ class _Copy:
         async for page in piece_pages(ours, after):
             if ours is None or theirs is None:
                 raise CopyRefused("the source keeps blobs, and the target has no place for them")
-            for key in page:
-                piece = await ours.read(key)
-                if piece is not None:
-                    await theirs.put(key, piece)
+            await copy_pieces(ours, theirs, page)
             self.copied.add(BLOB_PIECES, len(page))
             self._after = encode_place(page[-1])
             await self._commit(None, ())
