@@ -44,15 +44,6 @@ class EventLog:
         members = {"tenant": session.tenant, "session_id": session.session_id, "log_id": self.log_id}
         return line(members | ({"swept": self.swept} if self.swept else {}))
 
-    def record(self, text: bytes) -> EventRecord:
-        """
-        Raises:
-            LookupError, TypeError, ValueError: it is no line of an event.
-        """
-        if not text.endswith(b"\n"):
-            raise ValueError("the line is cut")
-        return record_of(EventRecord, Parsed(text), session=self.session, session_log_id=self.log_id)
-
     def without(self, text: bytes, swept: Collection[int]) -> bytes:
         """``text``, the log's, without the events of these places. What can't be understood stays."""
         _, *lines = text[: self.end].splitlines(keepends=True)
@@ -129,10 +120,13 @@ def _put_damaged(
 
 
 def _understood(log: EventLog, text: bytes) -> EventRecord | None:
+    """The event of a line that is whole."""
     try:
-        return log.record(text)
+        if text.endswith(b"\n"):
+            return record_of(EventRecord, Parsed(text), session=log.session, session_log_id=log.log_id)
     except (LookupError, TypeError, ValueError):
-        return None
+        pass
+    return None
 
 
 def _number(line: bytes, name: str) -> int | None:
