@@ -54,7 +54,8 @@ class Parsed:
 
     def __init__(self, text: bytes) -> None:
         self._text = text
-        self._raw: dict[str, str] | None = None
+        self._raw: dict[str, str] = {}
+        self._unread: Iterator[tuple[str, str]] | None = None
         values = decode_json(text)
         if not isinstance(values, dict):
             raise ValueError("not a JSON object")
@@ -73,8 +74,11 @@ class Parsed:
             if not isinstance(text, str):
                 raise ValueError(f"{name!r} is no text")
             return text.encode()
-        if self._raw is None:
-            self._raw = dict(_raw_members(self._text.decode()))
+        if self._unread is None:
+            self._unread = _raw_members(self._text.decode())
+        while name not in self._raw:
+            member, text = next(self._unread)
+            self._raw[member] = text
         return self._raw[name].encode()
 
 
