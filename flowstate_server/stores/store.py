@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from operator import attrgetter
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from flowstate_server.errors import StoreUnavailableError
 from flowstate_server.observation import NOBODY, Observer
@@ -27,11 +28,12 @@ def _forwarded(
     port: str, method: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]
 ) -> Callable[Concatenate[Store, P], Coroutine[Any, Any, T]]:
     """A method of the store that is one of a port's, which tells what it promises."""
-    name = method.__name__
+    forward_to = attrgetter(f"{port}.{method.__name__}")
 
     @wraps(method, updated=())
     def call(store: Store, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
-        return cast("Coroutine[Any, Any, T]", getattr(getattr(store._open, port), name)(*args, **kwargs))
+        answer: Coroutine[Any, Any, T] = forward_to(store._open)(*args, **kwargs)
+        return answer
 
     return call
 
