@@ -31,8 +31,8 @@ def _forwarded(
     forward_to = attrgetter(f"{port}.{method.__name__}")
 
     @wraps(method, updated=())
-    def call(store: Store, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
-        answer: Coroutine[Any, Any, T] = forward_to(store._open)(*args, **kwargs)
+    async def call(store: Store, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        answer: T = await forward_to(store._open)(*args, **kwargs)
         return answer
 
     return call
