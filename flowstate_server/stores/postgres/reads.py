@@ -106,7 +106,9 @@ class PostgresReads(TableReads):
         *found, (_, (time,)) = await self.fetch(DOCUMENTS, *DOCUMENT_KEYS.values(keys))
         return _existing([rows.document(row) for _, row in found], self._clock.seen(time))
 
-    async def read_documents(self, which: DocumentRange, *, max_bytes: int) -> Sequence[Document]:
+    async def read_documents(
+        self, which: DocumentRange, *, max_bytes: int = MAX_DOCUMENT_BYTES
+    ) -> Sequence[Document]:
         query = DOCUMENTS_BACKWARD if which.descending else DOCUMENTS_FORWARD
         bounds = encoded_bounds(which)
         found = await self.fetch(query, *bounds, which.limit, max_bytes, self._clock.latest)
@@ -127,7 +129,7 @@ class PostgresReads(TableReads):
         return EventPage(events, known.head, end)
 
     async def read_projection(
-        self, session: SessionKey, scopes: Iterable[ScopeKey], documents: Iterable[DocumentKey]
+        self, session: SessionKey, scopes: Iterable[ScopeKey], documents: Iterable[DocumentKey] = ()
     ) -> Projection | None:
         states = {key: StateRecord(key) for key in scopes}
         values = (*STATE_KEYS.values(states), *DOCUMENT_KEYS.values(documents))

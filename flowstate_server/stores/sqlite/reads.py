@@ -99,7 +99,7 @@ class SqliteReads(TableReads):
 
     @_on_snapshot
     def read_documents(
-        self, cursor: sqlite3.Cursor, which: DocumentRange, *, max_bytes: int
+        self, cursor: sqlite3.Cursor, which: DocumentRange, *, max_bytes: int = MAX_DOCUMENT_BYTES
     ) -> Sequence[Document]:
         found = documents_in(cursor, which, self._clock.now())
         return page_of(those_understood(found, _encoded_key, document_in), which.limit, max_bytes)
@@ -121,7 +121,7 @@ class SqliteReads(TableReads):
         return event_page(rows.events_of(log, known, found), log, known.head, limit, max_bytes)
 
     async def read_projection(
-        self, session: SessionKey, scopes: Iterable[ScopeKey], documents: Iterable[DocumentKey]
+        self, session: SessionKey, scopes: Iterable[ScopeKey], documents: Iterable[DocumentKey] = ()
     ) -> Projection | None:
         return await self.reader.run(_projection, session, tuple(scopes), tuple(documents), self._clock)
 

@@ -11,7 +11,8 @@ from flowstate_server.model.documents import DocumentKey, DocumentRange, flow_ow
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import RequestKey
 from flowstate_server.stores.contract.blobs import PieceKey
-from flowstate_server.stores.contract.writes import DeleteDocument, PutDocument, PutIdempotencyKey
+from flowstate_server.stores.contract.document_writes import DeleteDocument, PutDocument
+from flowstate_server.stores.contract.writes import PutIdempotencyKey
 from flowstate_server.stores.postgres import PostgresStore, migrations
 from flowstate_server.stores.tables.migrations import migrations_of
 from tests.stores.sqlite import batches
