@@ -9,6 +9,7 @@ from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import Document, DocumentKey, DocumentRange, encoded_bounds
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
+from flowstate_server.stores.contract.backend import MAX_DOCUMENT_BYTES
 from flowstate_server.stores.contract.pages import understood
 from flowstate_server.stores.contract.reads import EventPage, Projection
 from flowstate_server.stores.postgres.connections import Connections

@@ -10,6 +10,7 @@ from flowstate_server.model.clock import ForwardClock, Micros
 from flowstate_server.model.documents import Document, DocumentKey, DocumentRange, encode_key, encoded_bounds
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
+from flowstate_server.stores.contract.backend import MAX_DOCUMENT_BYTES
 from flowstate_server.stores.contract.pages import (
     event_page,
     page_of,

@@ -33,7 +33,7 @@ class TableReads(Reads):
         return None
 
     async def list_sessions(
-        self, which: SessionFilter, *, limit: int, after: SessionPosition | None
+        self, which: SessionFilter, *, limit: int, after: SessionPosition | None = None
     ) -> Sequence[ListedSession]:
         listed: list[ListedSession] = []
         while True:
