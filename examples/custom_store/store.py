@@ -22,7 +22,7 @@ from flowstate_server.model.records import (
     StateRecord,
 )
 from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
-from flowstate_server.stores.contract.backend import Backend, Ports, Reads
+from flowstate_server.stores.contract.backend import MAX_DOCUMENT_BYTES, Backend, Ports, Reads
 from flowstate_server.stores.contract.pages import page_of
 from flowstate_server.stores.contract.polling import PollingWatchHub, Seen
 from flowstate_server.stores.contract.reads import (
@@ -83,7 +83,7 @@ class SnapshotReads(Reads):
         return own((await self._read()).of(SESSIONS).get(key))
 
     async def list_sessions(
-        self, which: SessionFilter, *, limit: int, after: SessionPosition | None
+        self, which: SessionFilter, *, limit: int, after: SessionPosition | None = None
     ) -> Sequence[ListedSession]:
         return reads.listed_sessions(await self._read(), which, limit, after)
 
@@ -96,7 +96,9 @@ class SnapshotReads(Reads):
     async def load_documents(self, keys: Iterable[DocumentKey]) -> Mapping[DocumentKey, Document]:
         return reads.documents_of(await self._read(), keys)
 
-    async def read_documents(self, which: DocumentRange, *, max_bytes: int) -> Sequence[Document]:
+    async def read_documents(
+        self, which: DocumentRange, *, max_bytes: int = MAX_DOCUMENT_BYTES
+    ) -> Sequence[Document]:
         return page_of(reads.documents(await self._read(), which), which.limit, max_bytes)
 
     async def read_events(self, log: LogKey, *, after: int, limit: int, max_bytes: int) -> EventPage | None:
@@ -106,7 +108,7 @@ class SnapshotReads(Reads):
         return reads.turns(await self._read(), session, log_id, newest)
 
     async def read_projection(
-        self, session: SessionKey, scopes: Iterable[ScopeKey], documents: Iterable[DocumentKey]
+        self, session: SessionKey, scopes: Iterable[ScopeKey], documents: Iterable[DocumentKey] = ()
     ) -> Projection | None:
         return reads.projection(await self._read(), session, scopes, documents)
 

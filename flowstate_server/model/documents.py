@@ -152,12 +152,6 @@ def encoded_bounds(which: DocumentRange) -> tuple[bytes, bytes]:
     return low, high
 
 
-def encoded_owner(owner: Owner) -> tuple[bytes, bytes]:
-    """The encoded keys of all documents of ``owner``: from the first of these on, and before the second."""
-    first = _encoded(owner)
-    return first, first + b"\xff"
-
-
 def _encoded(texts: tuple[str, ...]) -> bytes:
     joined = "\x00".join(texts)
     if joined.count("\x00") == len(texts) - 1:

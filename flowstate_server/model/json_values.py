@@ -55,6 +55,15 @@ def _decode_refused(text: bytes | str, refusal: JSONDecodeError) -> Json:
     raise refusal
 
 
+def copy_json(value: JsonObject) -> JsonObject:
+    """A copy that shares nothing with ``value``.
+
+    Raises:
+        TypeError: it is nothing that JSON has.
+    """
+    return cast(JsonObject, decode_json(encode_json(value))) if value else {}
+
+
 def canonical_json(value: Json | Mapping[str, Json]) -> bytes:
     """JSON text with sorted keys: equal text means equal values, with 1, 1.0, -0.0 and true all different."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)

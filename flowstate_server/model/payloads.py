@@ -1,12 +1,12 @@
 """What events of each type say: the only place that builds and reads their payloads.
 
-One class for each type, with the members of its JSON object. ``item.done`` has none: the event carries its item.
+One class for each type, whose fields are the members of its JSON object. ``item.done`` has none: the event carries its
+item.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from typing import Any, ClassVar, Self, cast
 
@@ -14,7 +14,7 @@ from flowstate_server.model.clock import Micros
 from flowstate_server.model.events import EventType
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.items import Audience, Item, ItemKind
-from flowstate_server.model.json_values import Json, JsonObject, decode_json, encode_json
+from flowstate_server.model.json_values import Json, decode_json, encode_json
 from flowstate_server.model.records import Failure
 from flowstate_server.model.scopes import ScopeKind
 
@@ -22,28 +22,31 @@ Members = Mapping[str, Any]
 ScopeVersions = Mapping[ScopeKind, int]
 
 
-class Payload(ABC):
+class Payload:
     """What one type of event says. ``decode`` reads what ``encode`` wrote."""
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
 
     type: ClassVar[EventType]
 
-    @abstractmethod
     def members(self) -> dict[str, Any]:
         """The members of its JSON object, which may share values with the payload."""
-
-    @classmethod
-    @abstractmethod
-    def read(cls, members: Members) -> Self:
-        """The payload of which :meth:`members` gave these."""
+        return {name: getattr(self, name) for name in self.__slots__}
 
     def encode(self) -> bytes:
         return encode_json(self.members())
 
     @classmethod
     def decode(cls, text: bytes) -> Self:
-        return cls.read(cast(Members, decode_json(text)))
+        """Members that are not known are passed over: a later version may have written them."""
+        members = cast("dict[str, Any]", decode_json(text))
+        for name, read in _READERS.items():
+            if name in members:
+                members[name] = read(members[name])
+        try:
+            return cls(**members)
+        except TypeError:
+            return cls(**{name: members[name] for name in cls.__slots__ if name in members})
 
 
 @frozen
@@ -52,33 +55,22 @@ class RequestCreated(Payload):
     flow_kind: str
     action: str
 
-    def members(self) -> dict[str, Any]:
-        return {"flow_kind": self.flow_kind, "action": self.action}
-
-    @classmethod
-    def read(cls, members: Members) -> Self:
-        return cls(members["flow_kind"], members["action"])
-
 
 @frozen
 class RequestInProgress(Payload):
     type = EventType.REQUEST_IN_PROGRESS
     attempt: int
 
-    def members(self) -> dict[str, Any]:
-        return {"attempt": self.attempt}
-
-    @classmethod
-    def read(cls, members: Members) -> Self:
-        return cls(members["attempt"])
-
 
 class Terminal(Payload):
     """What ends a request. ``members`` lacks the ``scope_versions``: the commit that ends the request knows them."""
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
 
     scope_versions: ScopeVersions
+
+    def members(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__ if name != "scope_versions"}
 
     def encode(self) -> bytes:
         return encode_terminal(self.members(), self.scope_versions)
@@ -98,15 +90,6 @@ class RequestCompleted(Terminal):
         outcome = {"output_omitted": True} if self.output_omitted else {"output": self.output}
         return {"elapsed": self.elapsed, **outcome}
 
-    @classmethod
-    def read(cls, members: Members) -> Self:
-        return cls(
-            members["elapsed"],
-            members.get("output"),
-            members.get("output_omitted", False),
-            _read_versions(members),
-        )
-
 
 @frozen
 class RequestFailed(Terminal):
@@ -115,26 +98,12 @@ class RequestFailed(Terminal):
     elapsed: Micros
     scope_versions: ScopeVersions = field(default_factory=dict)
 
-    def members(self) -> dict[str, Any]:
-        return {"failure": failure_members(self.failure), "elapsed": self.elapsed}
-
-    @classmethod
-    def read(cls, members: Members) -> Self:
-        return cls(_read_failure(members), members["elapsed"], _read_versions(members))
-
 
 @frozen
 class RequestAborted(Terminal):
     type = EventType.REQUEST_ABORTED
     reason: str
     scope_versions: ScopeVersions = field(default_factory=dict)
-
-    def members(self) -> dict[str, Any]:
-        return {"reason": self.reason}
-
-    @classmethod
-    def read(cls, members: Members) -> Self:
-        return cls(members["reason"], _read_versions(members))
 
 
 @frozen
@@ -143,25 +112,11 @@ class RequestInterrupted(Terminal):
     reason: str
     scope_versions: ScopeVersions = field(default_factory=dict)
 
-    def members(self) -> dict[str, Any]:
-        return {"reason": self.reason}
-
-    @classmethod
-    def read(cls, members: Members) -> Self:
-        return cls(members["reason"], _read_versions(members))
-
 
 @frozen
 class BlockStarted(Payload):
     type = EventType.BLOCK_STARTED
     kind: str
-
-    def members(self) -> dict[str, Any]:
-        return {"kind": self.kind}
-
-    @classmethod
-    def read(cls, members: Members) -> Self:
-        return cls(members["kind"])
 
 
 @frozen
@@ -169,25 +124,11 @@ class BlockCompleted(Payload):
     type = EventType.BLOCK_COMPLETED
     elapsed: Micros
 
-    def members(self) -> dict[str, Any]:
-        return {"elapsed": self.elapsed}
-
-    @classmethod
-    def read(cls, members: Members) -> Self:
-        return cls(members["elapsed"])
-
 
 @frozen
 class BlockFailed(Payload):
     type = EventType.BLOCK_FAILED
     failure: Failure
-
-    def members(self) -> dict[str, Any]:
-        return {"failure": failure_members(self.failure)}
-
-    @classmethod
-    def read(cls, members: Members) -> Self:
-        return cls(_read_failure(members))
 
 
 @frozen
@@ -201,28 +142,13 @@ class ItemAdded(Payload):
         item = self.item
         described = {
             "item_id": item.item_id,
-            "kind": item.kind.value,
+            "kind": item.kind,
             "index": item.index,
             "role": item.role,
             "name": item.name,
-            "audiences": sorted(audience.value for audience in item.audiences),
+            "audiences": sorted(item.audiences),
         }
         return {"item": described}
-
-    @classmethod
-    def read(cls, members: Members) -> Self:
-        item = members["item"]
-        return cls(
-            Item(
-                item["item_id"],
-                ItemKind(item["kind"]),
-                item["index"],
-                b"",
-                item["role"],
-                item["name"],
-                frozenset(map(Audience, item["audiences"])),
-            )
-        )
 
 
 @frozen
@@ -233,13 +159,6 @@ class ItemDelta(Payload):
     item_id: str
     index: int
     text: str
-
-    def members(self) -> dict[str, Any]:
-        return {"item_id": self.item_id, "index": self.index, "text": self.text}
-
-    @classmethod
-    def read(cls, members: Members) -> Self:
-        return cls(members["item_id"], members["index"], members["text"])
 
 
 @frozen
@@ -255,40 +174,12 @@ class StateChange(Payload):
     removed: Sequence[str]
     stale: Sequence[str]
 
-    def members(self) -> dict[str, Any]:
-        return {
-            "scope": self.scope.value,
-            "previous_version": self.previous_version,
-            "version": self.version,
-            "changed": self.changed,
-            "removed": self.removed,
-            "stale": self.stale,
-        }
-
-    @classmethod
-    def read(cls, members: Members) -> Self:
-        return cls(
-            ScopeKind(members["scope"]),
-            members["previous_version"],
-            members["version"],
-            members["changed"],
-            members["removed"],
-            members["stale"],
-        )
-
 
 @frozen
 class SessionMetadataChanged(Payload):
     type = EventType.SESSION_METADATA_CHANGED
     paths: Sequence[str]
     version: int
-
-    def members(self) -> dict[str, Any]:
-        return {"paths": self.paths, "version": self.version}
-
-    @classmethod
-    def read(cls, members: Members) -> Self:
-        return cls(members["paths"], members["version"])
 
 
 @frozen
@@ -299,28 +190,12 @@ class Status(Payload):
     text: str
     progress: float | None = None
 
-    def members(self) -> dict[str, Any]:
-        return (
-            {"text": self.text} if self.progress is None else {"text": self.text, "progress": self.progress}
-        )
-
-    @classmethod
-    def read(cls, members: Members) -> Self:
-        return cls(members["text"], members.get("progress"))
-
 
 @frozen
 class Custom(Payload):
     type = EventType.CUSTOM
     name: str
-    data: Json
-
-    def members(self) -> dict[str, Any]:
-        return {"name": self.name, "data": self.data}
-
-    @classmethod
-    def read(cls, members: Members) -> Self:
-        return cls(members["name"], members.get("data"))
+    data: Json = None
 
 
 def encode_terminal(members: Members, versions: ScopeVersions) -> bytes:
@@ -328,19 +203,30 @@ def encode_terminal(members: Members, versions: ScopeVersions) -> bytes:
     return encode_json({**members, "scope_versions": {scope.value: n for scope, n in versions.items()}})
 
 
-def failure_members(failure: Failure) -> JsonObject:
-    return {
-        "reason": failure.reason,
-        "message": failure.message,
-        "details": failure.details,
-        "error_id": failure.error_id,
-        "retryable": failure.retryable,
-    }
-
-
 def _read_failure(members: Members) -> Failure:
-    return Failure(**members["failure"])
+    return Failure(**members)
+
+
+def _read_item(members: Members) -> Item:
+    return Item(
+        members["item_id"],
+        ItemKind(members["kind"]),
+        members["index"],
+        b"",
+        members["role"],
+        members["name"],
+        frozenset(map(Audience, members["audiences"])),
+    )
 
 
 def _read_versions(members: Members) -> ScopeVersions:
-    return {ScopeKind(scope): version for scope, version in members.get("scope_versions", {}).items()}
+    return {ScopeKind(scope): version for scope, version in members.items()}
+
+
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "failure": _read_failure,
+    "item": _read_item,
+    "scope": ScopeKind,
+    "scope_versions": _read_versions,
+}
+"""What reads the members that are no plain values, by their names."""

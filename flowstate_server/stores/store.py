@@ -7,41 +7,35 @@ business: an adapter is a :class:`~flowstate_server.stores.contract.backend.Back
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Coroutine, Iterable
+from functools import wraps
+from operator import attrgetter
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from flowstate_server.errors import StoreUnavailableError
-from flowstate_server.model.clock import Micros
-from flowstate_server.model.documents import Document, DocumentKey, DocumentRange
-from flowstate_server.model.items import ItemRecord
-from flowstate_server.model.records import (
-    ProcessRecord,
-    RequestHead,
-    RequestRecord,
-    SessionRecord,
-    StateRecord,
-)
-from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
 from flowstate_server.observation import NOBODY, Observer
 from flowstate_server.stores.commit import GroupCommitter
-from flowstate_server.stores.contract.backend import Backend, Exports, LeaseRenewal, Ports
+from flowstate_server.stores.contract.backend import Backend, Exports, LeaseRenewal, Ports, Reads, Sweeps
 from flowstate_server.stores.contract.blobs import BlobPieces
-from flowstate_server.stores.contract.reads import (
-    EventPage,
-    ListedSession,
-    Projection,
-    SessionFilter,
-    SessionPosition,
-)
 from flowstate_server.stores.contract.watch import Topic, Watch
 from flowstate_server.stores.contract.writes import Batch, CommitResult
-from flowstate_server.stores.observed import observed
 
-Key = TypeVar("Key")
-Record = TypeVar("Record")
+P = ParamSpec("P")
+T = TypeVar("T")
 
-MAX_DOCUMENT_BYTES = 1024 * 1024
-"""Bytes of documents that one read gives unless told otherwise."""
+
+def _forwarded(
+    port: str, method: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]
+) -> Callable[Concatenate[Store, P], Coroutine[Any, Any, T]]:
+    """A method of the store that is one of a port's, which tells what it promises."""
+    forward_to = attrgetter(f"{port}.{method.__name__}")
+
+    @wraps(method, updated=())
+    async def call(store: Store, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        answer: T = await forward_to(store._open)(*args, **kwargs)
+        return answer
+
+    return call
 
 
 class Store:
@@ -78,8 +72,8 @@ class Store:
         Raises:
             StoreOpenError: it can't be opened; the text says why.
         """
-        ports = observed(await self.backend.open(), self._observer)
-        self._committer = GroupCommitter(ports.groups, ports.hub)
+        ports = await self.backend.open()
+        self._committer = GroupCommitter(ports.groups, ports.hub, self._observer)
         self._committer.start()
         self._ports = ports
 
@@ -102,71 +96,19 @@ class Store:
             raise StoreUnavailableError
         return await self._committer.commit(batch)
 
-    async def time(self) -> Micros:
-        """The store's time, the one clock that leases, retention and expiry are judged by."""
-        return await self._open.reads.time()
-
-    async def get_session(self, key: SessionKey) -> SessionRecord | None:
-        """The session, also a deleted one's tombstone; ``None`` for an id never seen."""
-        return await self._open.reads.get_session(key)
-
-    async def list_sessions(
-        self, which: SessionFilter, *, limit: int, after: SessionPosition | None = None
-    ) -> Sequence[ListedSession]:
-        """Live sessions by (create time, id) descending, from beyond ``after``; at most ``limit``."""
-        return await self._open.reads.list_sessions(which, limit=limit, after=after)
-
-    async def get_request(self, key: RequestKey) -> RequestRecord | None:
-        """The request, input and outcome included."""
-        return await self._open.reads.get_request(key)
-
-    async def load_states(self, keys: Iterable[ScopeKey]) -> Mapping[ScopeKey, StateRecord]:
-        """The records of all ``keys`` from one consistent read; a record that was never written has version 0."""
-        return await self._open.reads.load_states(keys)
-
-    async def load_documents(self, keys: Iterable[DocumentKey]) -> Mapping[DocumentKey, Document]:
-        """Those of the documents that are there, from one consistent read; no tombstones, nothing expired."""
-        return await self._open.reads.load_documents(keys)
-
-    async def read_documents(
-        self, which: DocumentRange, *, max_bytes: int = MAX_DOCUMENT_BYTES
-    ) -> Sequence[Document]:
-        """The documents of a range in its order: at most its ``limit``, and those before their texts exceed
-        ``max_bytes``, but at least one if there is any."""
-        return await self._open.reads.read_documents(which, max_bytes=max_bytes)
-
-    async def read_events(self, log: LogKey, *, after: int, limit: int, max_bytes: int) -> EventPage | None:
-        """Events of the log with a sequence (of a session's log: ``session_sequence``) over ``after``.
-
-        The page ends at ``limit`` events or once their payloads and items exceed ``max_bytes``, but has at least one
-        event if there is any. ``None`` for an unknown request or session; the log of a session is that of its present
-        incarnation, which has ended if it is deleted.
-        """
-        return await self._open.reads.read_events(log, after=after, limit=limit, max_bytes=max_bytes)
-
-    async def read_turns(self, session: SessionKey, log_id: str, *, newest: int) -> Sequence[ItemRecord]:
-        """The items of the ``newest`` turns, turn by turn, by index within each. Costs the same however long the
-        session is."""
-        return await self._open.reads.read_turns(session, log_id, newest=newest)
-
-    async def read_projection(
-        self, session: SessionKey, scopes: Iterable[ScopeKey], documents: Iterable[DocumentKey] = ()
-    ) -> Projection | None:
-        """States, documents, session head and open requests from one consistent read; ``None`` unless the session
-        lives."""
-        return await self._open.reads.read_projection(session, scopes, documents)
-
-    async def read_processes(self) -> Sequence[ProcessRecord]:
-        """Every process row."""
-        return await self._open.reads.read_processes()
-
-    async def read_running(self, process: str, *, limit: int) -> Sequence[RequestRecord]:
-        """Requests in progress that ``process`` runs, in any order, inputs left empty."""
-        return await self._open.reads.read_running(process, limit=limit)
-
-    async def read_cancelled(self, process: str) -> Sequence[RequestHead]:
-        """Requests in progress that ``process`` runs and that were asked to cancel."""
-        return await self._open.reads.read_cancelled(process)
+    time = _forwarded("reads", Reads.time)
+    get_session = _forwarded("reads", Reads.get_session)
+    list_sessions = _forwarded("reads", Reads.list_sessions)
+    get_request = _forwarded("reads", Reads.get_request)
+    load_states = _forwarded("reads", Reads.load_states)
+    load_documents = _forwarded("reads", Reads.load_documents)
+    read_documents = _forwarded("reads", Reads.read_documents)
+    read_events = _forwarded("reads", Reads.read_events)
+    read_turns = _forwarded("reads", Reads.read_turns)
+    read_projection = _forwarded("reads", Reads.read_projection)
+    read_processes = _forwarded("reads", Reads.read_processes)
+    read_running = _forwarded("reads", Reads.read_running)
+    read_cancelled = _forwarded("reads", Reads.read_cancelled)
 
     def watch(self, topics: Iterable[Topic]) -> Watch:
         """Watch topics: a commit that changes one of them, by any process, wakes the watch after it is visible.
@@ -175,19 +117,9 @@ class Store:
         """
         return self._open.hub.open(topics)
 
-    async def sweep_transient_events(self, *, retention: Micros, limit: int) -> int:
-        """Delete up to ``limit`` transient events of requests that ended over ``retention`` ago (outside a request:
-        of events written that long ago)."""
-        return await self._open.sweeps.sweep_transient_events(retention=retention, limit=limit)
-
-    async def sweep_documents(self, *, limit: int) -> int:
-        """Delete up to ``limit`` expired documents, of all kinds, and tombstones whose time is over."""
-        return await self._open.sweeps.sweep_documents(limit=limit)
-
-    async def sweep_processes(self, *, limit: int) -> int:
-        """Delete up to ``limit`` fenced process rows that run no request in progress; the last process of a suspended
-        one may go."""
-        return await self._open.sweeps.sweep_processes(limit=limit)
+    sweep_transient_events = _forwarded("sweeps", Sweeps.sweep_transient_events)
+    sweep_documents = _forwarded("sweeps", Sweeps.sweep_documents)
+    sweep_processes = _forwarded("sweeps", Sweeps.sweep_processes)
 
     @property
     def exports(self) -> Exports | None:

@@ -98,7 +98,7 @@ class Full:
         def limit(connection: sqlite3.Connection) -> None:
             connection.execute(f"PRAGMA max_page_count = {pages}").fetchall()
 
-        await self.store.backend.writer.alone(limit)
+        await self.store.backend.writer._connection.run(limit)
 
 
 @asynccontextmanager

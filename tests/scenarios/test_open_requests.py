@@ -23,12 +23,7 @@ from flowstate_server.model.payloads import Custom, RequestAborted
 from flowstate_server.model.records import RequestRecord, RequestStatus
 from flowstate_server.model.scopes import RequestKey, SessionKey
 from flowstate_server.stores.contract.tables import REQUESTS
-from flowstate_server.stores.contract.writes import (
-    AppendEvents,
-    FenceProcess,
-    FinishRequest,
-    RenewLease,
-)
+from flowstate_server.stores.contract.writes import AppendEvents, FenceProcess, FinishRequest, RenewLease
 from flowstate_server.stores.store import Store
 from flowstate_server.testing.fixtures import StartServer
 from flowstate_server.testing.server import RunningServer

@@ -24,12 +24,10 @@ from flowstate_server.stores.blobs import Blobs, BlobTimes
 from flowstate_server.stores.commit.document_writes import need_owner, put, require_owner
 from flowstate_server.stores.commit.meanings import MEANINGS, Meaning
 from flowstate_server.stores.commit.working_set import WorkingSet
+from flowstate_server.stores.contract.blob_writes import BlobUnavailable, ReleaseBlob, RequireBlob
 from flowstate_server.stores.contract.tables import DOCUMENTS, Needs
 from flowstate_server.stores.contract.writes import (
-    BlobUnavailable,
     DeleteState,
-    ReleaseBlob,
-    RequireBlob,
     Write,
     WriteResult,
 )

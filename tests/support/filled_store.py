@@ -19,15 +19,15 @@ from flowstate_server.model.scopes import (
     user_scope,
 )
 from flowstate_server.stores.blobs import Blobs
+from flowstate_server.stores.contract.blob_writes import RequireBlob
+from flowstate_server.stores.contract.document_writes import PutDocument
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
     CreateSession,
     DeleteState,
     FinishRequest,
-    PutDocument,
     PutIdempotencyKey,
     RenewLease,
-    RequireBlob,
     RequireRun,
     Write,
 )

@@ -38,9 +38,9 @@ from flowstate_server.model.journal import (
 from flowstate_server.model.json_values import Json
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import SessionKey
+from flowstate_server.stores.contract.document_writes import AppendJournal
 from flowstate_server.stores.contract.pages import those_understood
 from flowstate_server.stores.contract.writes import (
-    AppendJournal,
     CommitResult,
     PutIdempotencyKey,
     SessionChanged,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 
 from flowstate_server.errors import (
     ActionError,
@@ -13,7 +14,6 @@ from flowstate_server.errors import (
 )
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.json_values import encode_json
-from flowstate_server.model.payloads import failure_members
 from flowstate_server.model.records import Failure
 from flowstate_server.state.plain_json import plain_json
 
@@ -45,7 +45,7 @@ def failure_of(error: BaseException, what: str) -> Failure:
             details if isinstance(details, dict) else {},
             retryable=error.retryable,
         )
-        size = len(encode_json(failure_members(failure)))
+        size = len(encode_json(asdict(failure)))
         if size > MAX_FAILURE_BYTES:
             return failure_of(MessageTooLargeError("The ActionError", size, MAX_FAILURE_BYTES), what)
         return failure

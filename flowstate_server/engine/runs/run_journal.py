@@ -15,7 +15,7 @@ from flowstate_server.model.journal import decode_entry
 from flowstate_server.model.json_values import Json, encode_json
 from flowstate_server.model.records import RequestHead, SessionRecord
 from flowstate_server.programs.journal import JournalEntry
-from flowstate_server.stores.contract.writes import AppendJournal
+from flowstate_server.stores.contract.document_writes import AppendJournal
 from flowstate_server.stores.store import Store
 
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from flowstate_server.errors import StoreUnavailableError
 from flowstate_server.stores.contract.blobs import BlobPieces, PieceKey
-from flowstate_server.stores.seldom import Seldom
+from flowstate_server.stores.log_throttle import LogThrottle
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ _BLOB = re.compile(r"[a-z0-9_]{1,64}")
 _PIECE = re.compile(r"[0-9]{8,}")
 
 _log = logging.getLogger(__name__)
-_log.addFilter(Seldom())
+_log.addFilter(LogThrottle())
 
 
 class BlobFolder(BlobPieces):

@@ -21,10 +21,15 @@ from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Tenant
 from flowstate_server.model.ids import new_id
 from flowstate_server.stores.blobs.sweep import sweep
+from flowstate_server.stores.contract.blob_writes import (
+    HOUR,
+    BeginBlob,
+    BlobUnavailable,
+    CompleteBlob,
+    DoomBlob,
+)
 from flowstate_server.stores.contract.blobs import PIECE_BYTES, BlobPieces, PieceKey
 from flowstate_server.stores.contract.pages import DamagedRecord, understood_one
-from flowstate_server.stores.contract.writes import BeginBlob, BlobUnavailable, CompleteBlob, DoomBlob
-from flowstate_server.stores.contract.writes.blobs import HOUR
 from flowstate_server.stores.store import Store
 
 MAX_PIECES = 1024

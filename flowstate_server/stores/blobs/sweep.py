@@ -17,9 +17,11 @@ from flowstate_server.model.blobs import (
     head_of,
 )
 from flowstate_server.model.clock import Micros
+from flowstate_server.stores.contract.blob_writes import DoomBlob, ForgetBlob
 from flowstate_server.stores.contract.blobs import BlobPieces
+from flowstate_server.stores.contract.document_writes import DeleteDocument
 from flowstate_server.stores.contract.pages import those_understood
-from flowstate_server.stores.contract.writes import DeleteDocument, DoomBlob, ForgetBlob, Write
+from flowstate_server.stores.contract.writes import Write
 from flowstate_server.stores.store import Store
 
 PIECES = 16

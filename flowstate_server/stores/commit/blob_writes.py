@@ -17,9 +17,7 @@ from flowstate_server.model.blobs import (
 )
 from flowstate_server.stores.commit.document_writes import put
 from flowstate_server.stores.commit.working_set import WorkingSet
-from flowstate_server.stores.contract.pages import understood_one
-from flowstate_server.stores.contract.tables import DOCUMENTS, Needs
-from flowstate_server.stores.contract.writes import (
+from flowstate_server.stores.contract.blob_writes import (
     BeginBlob,
     BlobUnavailable,
     CompleteBlob,
@@ -27,8 +25,10 @@ from flowstate_server.stores.contract.writes import (
     ForgetBlob,
     ReleaseBlob,
     RequireBlob,
-    WriteResult,
 )
+from flowstate_server.stores.contract.pages import understood_one
+from flowstate_server.stores.contract.tables import DOCUMENTS, Needs
+from flowstate_server.stores.contract.writes import WriteResult
 
 BlobWrite = BeginBlob | CompleteBlob | RequireBlob | ReleaseBlob | DoomBlob | ForgetBlob
 

@@ -6,47 +6,36 @@ from flowstate_server.errors import ScopeUnavailableError, VersionMismatchError
 from flowstate_server.model.documents import Document, DocumentKey, Owner, OwnerKind
 from flowstate_server.model.ids import new_log_id
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
-from flowstate_server.stores.commit.log_writes import live_session, open_request
-from flowstate_server.stores.commit.preconditions import check_precondition
-from flowstate_server.stores.commit.working_set import WorkingSet
-from flowstate_server.stores.contract.tables import (
-    DOCUMENTS,
-    REQUEST_HEADS,
-    SESSIONS,
-    STATE_HEADS,
-    Needs,
-)
-from flowstate_server.stores.contract.writes import (
-    DeleteDocument,
-    PutDocument,
-    SessionChanged,
-    WriteResult,
-)
+from flowstate_server.stores.commit.working_set import WorkingSet, check_precondition
+from flowstate_server.stores.contract import tables
+from flowstate_server.stores.contract.document_writes import DeleteDocument, PutDocument
+from flowstate_server.stores.contract.tables import Needs
+from flowstate_server.stores.contract.writes import SessionChanged, WriteResult
 
 _SCOPES = {OwnerKind.USER: ScopeKind.USER, OwnerKind.ORG: ScopeKind.ORG}
 
 
 def need_document(write: PutDocument | DeleteDocument, needs: Needs) -> None:
-    needs.add(DOCUMENTS, write.key)
+    needs.add(tables.DOCUMENTS, write.key)
     need_owner(write.key.owner, needs)
 
 
 def need_owner(owner: Owner, needs: Needs) -> None:
     if owner.kind is OwnerKind.SESSION:
-        needs.add(SESSIONS, SessionKey(owner.tenant, owner.id))
+        needs.add(tables.SESSIONS, SessionKey(owner.tenant, owner.id))
     elif owner.kind is OwnerKind.REQUEST:
-        needs.add(REQUEST_HEADS, RequestKey(owner.tenant, owner.id))
+        needs.add(tables.REQUEST_HEADS, RequestKey(owner.tenant, owner.id))
     elif owner.incarnation:
-        needs.add(STATE_HEADS, _scope_of(owner))
+        needs.add(tables.STATE_HEADS, _scope_of(owner))
 
 
 def require_owner(work: WorkingSet, owner: Owner) -> None:
     """Refuse what would belong to nobody."""
     if owner.kind is OwnerKind.SESSION:
-        if live_session(work, SessionKey(owner.tenant, owner.id)).log_id != owner.incarnation:
+        if work.live_session(SessionKey(owner.tenant, owner.id)).log_id != owner.incarnation:
             raise SessionChanged
     elif owner.kind is OwnerKind.REQUEST:
-        open_request(work, RequestKey(owner.tenant, owner.id))
+        work.open_request(RequestKey(owner.tenant, owner.id))
     elif owner.incarnation:
         head = work.state_head(_scope_of(owner))
         if not head.exists or head.incarnation != owner.incarnation:

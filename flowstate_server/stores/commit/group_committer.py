@@ -11,9 +11,17 @@ import logging
 import random
 from collections import deque
 from collections.abc import Iterable
+from time import monotonic
 
-from flowstate_server.errors import FlowStateError, InternalError, StoreUnavailableError, UnclearCommitError
+from flowstate_server.errors import (
+    FlowStateError,
+    InternalError,
+    ServiceError,
+    StoreUnavailableError,
+    UnclearCommitError,
+)
 from flowstate_server.model.ids import new_id
+from flowstate_server.observation import NOBODY, OK, Observer
 from flowstate_server.stores.commit.decide import Answer, decide
 from flowstate_server.stores.commit.meanings import all_needs, needs_of
 from flowstate_server.stores.contract.backend import Conflict, Group, GroupStorage
@@ -33,11 +41,15 @@ _log = logging.getLogger(__name__)
 
 
 class GroupCommitter:
-    """One task that commits through ``storage`` and wakes ``hub``. Used on the event loop that calls :meth:`start`."""
+    """One task that commits through ``storage``, wakes ``hub`` and tells ``observer``.
 
-    def __init__(self, storage: GroupStorage, hub: WatchHub) -> None:
+    Used on the event loop that calls :meth:`start`.
+    """
+
+    def __init__(self, storage: GroupStorage, hub: WatchHub, observer: Observer = NOBODY) -> None:
         self._storage = storage
         self._hub = hub
+        self._observer = observer
         self._queue: deque[_Waiting] = deque()
         self._urgent: deque[_Waiting] = deque()
         self._running: list[_Waiting] = []
@@ -148,10 +160,32 @@ class GroupCommitter:
     async def _run(self, group: _Group) -> Iterable[Topic]:
         for attempt in range(RELOADS):
             try:
-                return await self._storage.run(group)
+                return await self._try(group)
             except Conflict:
                 await asyncio.sleep(random.uniform(0, BACK_OFF_SECONDS * 2**attempt))
-        return await self._storage.run(group)
+        return await self._try(group)
+
+    async def _try(self, group: _Group) -> Iterable[Topic]:
+        began = monotonic()
+        outcome = "INTERNAL"
+        try:
+            topics = await self._storage.run(group)
+            outcome = OK
+        except Conflict:
+            outcome = "CONFLICT"
+            raise
+        except ServiceError as error:
+            outcome = error.reason.value
+            raise
+        finally:
+            self._observer.commit(
+                seconds=monotonic() - began,
+                batches=len(group),
+                writes=group.writes,
+                refused=group.refused,
+                outcome=outcome,
+            )
+        return topics
 
 
 class _Waiting:

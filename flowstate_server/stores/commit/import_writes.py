@@ -10,36 +10,28 @@ from flowstate_server.model.events import EventRecord
 from flowstate_server.model.records import Outcome, RequestRecord, SessionHead, SessionRecord, TurnRecord
 from flowstate_server.model.scopes import RequestKey
 from flowstate_server.stores.commit.working_set import WorkingSet
-from flowstate_server.stores.contract.tables import (
-    DOCUMENTS,
-    EVENTS,
-    REQUEST_HEADS,
-    REQUESTS,
-    SESSION_HEADS,
-    SESSIONS,
-    TURNS,
-    Needs,
-)
+from flowstate_server.stores.contract import tables
+from flowstate_server.stores.contract.tables import Needs
 from flowstate_server.stores.contract.writes import ImportInterrupted, ImportRecords, WriteResult
 
 
 def need_imported(write: ImportRecords, needs: Needs) -> None:
-    needs.add(DOCUMENTS, write.place.key)
+    needs.add(tables.DOCUMENTS, write.place.key)
     table = write.table
     if table is None:
         return
-    if table is REQUESTS:
-        needs.update(SESSIONS, {record.head.session for record in write.records})
-        needs.update(REQUEST_HEADS, [record.key for record in write.records])
-    elif table is EVENTS:
-        needs.update(SESSIONS, {event.session for event in write.records})
-        needs.update(REQUEST_HEADS, {key for event in write.records if (key := _request_of(event))})
-    elif table is SESSION_HEADS:
-        needs.update(SESSIONS, [head.key for head in write.records])
-    elif table is TURNS:
-        needs.update(SESSIONS, {turn.key.session for turn in write.records})
-        needs.update(REQUEST_HEADS, {key for turn in write.records if (key := _request_of_turn(turn))})
-        needs.update(TURNS, [turn.key for turn in write.records])
+    if table is tables.REQUESTS:
+        needs.update(tables.SESSIONS, {record.head.session for record in write.records})
+        needs.update(tables.REQUEST_HEADS, [record.key for record in write.records])
+    elif table is tables.EVENTS:
+        needs.update(tables.SESSIONS, {event.session for event in write.records})
+        needs.update(tables.REQUEST_HEADS, {key for event in write.records if (key := _request_of(event))})
+    elif table is tables.SESSION_HEADS:
+        needs.update(tables.SESSIONS, [head.key for head in write.records])
+    elif table is tables.TURNS:
+        needs.update(tables.SESSIONS, {turn.key.session for turn in write.records})
+        needs.update(tables.REQUEST_HEADS, {key for turn in write.records if (key := _request_of_turn(turn))})
+        needs.update(tables.TURNS, [turn.key for turn in write.records])
     else:
         needs.update(table, [table.key_of(record) for record in write.records])
 
@@ -51,13 +43,13 @@ def import_records(work: WorkingSet, write: ImportRecords) -> WriteResult:
     work.documents.put(
         write.place.key, replace(write.place, version=1 if known is None else known.version + 1)
     )
-    if write.table is REQUESTS:
+    if write.table is tables.REQUESTS:
         for request in write.records:
             _put_request(work, request)
-    elif write.table is EVENTS:
+    elif write.table is tables.EVENTS:
         work.events.extend(write.records)
         _touch_requests(work, write.records)
-    elif write.table is SESSIONS:
+    elif write.table is tables.SESSIONS:
         for session in write.records:
             _put_session(work, session)
     elif write.table is not None:

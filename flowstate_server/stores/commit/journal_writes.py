@@ -5,8 +5,9 @@ from __future__ import annotations
 from flowstate_server.model.journal import counter_key, decode_count, encode_count, encode_note, entry_key
 from flowstate_server.stores.commit.document_writes import need_owner, put, require_owner
 from flowstate_server.stores.commit.working_set import WorkingSet
+from flowstate_server.stores.contract.document_writes import AppendJournal
 from flowstate_server.stores.contract.tables import DOCUMENTS, Needs
-from flowstate_server.stores.contract.writes import AppendJournal, WriteResult
+from flowstate_server.stores.contract.writes import WriteResult
 
 
 def need_journal(write: AppendJournal, needs: Needs) -> None:

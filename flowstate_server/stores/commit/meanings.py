@@ -10,42 +10,24 @@ from flowstate_server.stores.commit import (
     document_writes,
     import_writes,
     journal_writes,
-    lease_writes,
-    log_writes,
     repeats,
     request_writes,
     session_writes,
     state_writes,
 )
 from flowstate_server.stores.commit.working_set import WorkingSet
-from flowstate_server.stores.contract.tables import Needs
-from flowstate_server.stores.contract.writes import (
-    AppendEvents,
-    AppendJournal,
-    Batch,
+from flowstate_server.stores.contract import writes
+from flowstate_server.stores.contract.blob_writes import (
     BeginBlob,
-    ChangeState,
     CompleteBlob,
-    CreateRequest,
-    CreateSession,
-    DeleteDocument,
-    DeleteState,
     DoomBlob,
-    FenceProcess,
-    FinishRequest,
     ForgetBlob,
-    ImportRecords,
-    PutDocument,
-    PutIdempotencyKey,
     ReleaseBlob,
-    RenewLease,
-    RequestCancel,
     RequireBlob,
-    RequireRun,
-    RequireSession,
-    UpdateSession,
-    WriteResult,
 )
+from flowstate_server.stores.contract.document_writes import AppendJournal, DeleteDocument, PutDocument
+from flowstate_server.stores.contract.tables import Needs
+from flowstate_server.stores.contract.writes import Batch, WriteResult
 
 
 class Meaning(NamedTuple):
@@ -56,16 +38,16 @@ class Meaning(NamedTuple):
 
 
 MEANINGS: dict[type, Meaning] = {
-    CreateSession: Meaning(session_writes.need_session, session_writes.create_session),
-    RequireSession: Meaning(session_writes.need_session, session_writes.require_session),
-    UpdateSession: Meaning(session_writes.need_update, session_writes.update_session),
-    CreateRequest: Meaning(request_writes.need_creation, request_writes.create_request),
-    RequireRun: Meaning(request_writes.need_run, request_writes.require_run),
-    RequestCancel: Meaning(request_writes.need_request, request_writes.request_cancel),
-    FinishRequest: Meaning(request_writes.need_finish, request_writes.finish_request),
-    ChangeState: Meaning(state_writes.need_change, state_writes.change_state),
-    DeleteState: Meaning(state_writes.need_deletion, state_writes.delete_state),
-    AppendEvents: Meaning(log_writes.need_logs, log_writes.append_events),
+    writes.CreateSession: Meaning(session_writes.need_session, session_writes.create_session),
+    writes.RequireSession: Meaning(session_writes.need_session, session_writes.require_session),
+    writes.UpdateSession: Meaning(session_writes.need_update, session_writes.update_session),
+    writes.CreateRequest: Meaning(request_writes.need_creation, request_writes.create_request),
+    writes.RequireRun: Meaning(request_writes.need_run, request_writes.require_run),
+    writes.RequestCancel: Meaning(request_writes.need_request, request_writes.request_cancel),
+    writes.FinishRequest: Meaning(request_writes.need_finish, request_writes.finish_request),
+    writes.ChangeState: Meaning(state_writes.need_change, state_writes.change_state),
+    writes.DeleteState: Meaning(state_writes.need_deletion, state_writes.delete_state),
+    writes.AppendEvents: Meaning(session_writes.need_logs, session_writes.append_events),
     AppendJournal: Meaning(journal_writes.need_journal, journal_writes.append_journal),
     PutDocument: Meaning(document_writes.need_document, document_writes.put_document),
     DeleteDocument: Meaning(document_writes.need_document, document_writes.delete_document),
@@ -75,10 +57,10 @@ MEANINGS: dict[type, Meaning] = {
     ReleaseBlob: Meaning(blob_writes.need_blob, blob_writes.release_blob),
     DoomBlob: Meaning(blob_writes.need_blob, blob_writes.doom_blob),
     ForgetBlob: Meaning(blob_writes.need_blob, blob_writes.forget_blob),
-    RenewLease: Meaning(lease_writes.need_process, lease_writes.renew_lease),
-    FenceProcess: Meaning(lease_writes.need_process, lease_writes.fence_process),
-    PutIdempotencyKey: Meaning(repeats.need_key, repeats.put_idempotency_key),
-    ImportRecords: Meaning(import_writes.need_imported, import_writes.import_records),
+    writes.RenewLease: Meaning(request_writes.need_process, request_writes.renew_lease),
+    writes.FenceProcess: Meaning(request_writes.need_process, request_writes.fence_process),
+    writes.PutIdempotencyKey: Meaning(repeats.need_key, repeats.put_idempotency_key),
+    writes.ImportRecords: Meaning(import_writes.need_imported, import_writes.import_records),
 }
 """A write of a new kind has its line here."""
 

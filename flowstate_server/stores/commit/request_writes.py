@@ -1,18 +1,18 @@
-"""Requests: creation, the right to write on, cancellation, the end."""
+"""Requests: creation, the right to write on, cancellation, the end; and the leases of the processes that run them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
 
 from flowstate_server.errors import LeaseLostError, RequestAlreadyExistsError
 from flowstate_server.model.events import Event
 from flowstate_server.model.items import FOR_CLIENTS
-from flowstate_server.model.json_values import JsonObject, decode_json, encode_json
+from flowstate_server.model.json_values import copy_json
 from flowstate_server.model.payloads import ScopeVersions, encode_terminal
 from flowstate_server.model.records import (
     Failure,
     Outcome,
+    ProcessRecord,
     RequestHead,
     RequestRecord,
     RequestStatus,
@@ -20,28 +20,14 @@ from flowstate_server.model.records import (
     TurnRecord,
 )
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, request_scope
-from flowstate_server.stores.commit.log_writes import (
-    known_request,
-    live_session,
-    log_request_events,
-    moved,
-    open_request,
-    session_head,
-    session_of,
-)
-from flowstate_server.stores.commit.working_set import WorkingSet
-from flowstate_server.stores.contract.tables import (
-    DOCUMENTS,
-    PROCESSES,
-    REQUEST_HEADS,
-    SESSIONS,
-    STATE_HEADS,
-    STATES,
-    Needs,
-)
+from flowstate_server.stores.commit.working_set import WorkingSet, moved
+from flowstate_server.stores.contract import tables
+from flowstate_server.stores.contract.tables import Needs
 from flowstate_server.stores.contract.writes import (
     CreateRequest,
+    FenceProcess,
     FinishRequest,
+    RenewLease,
     RequestCancel,
     RequireRun,
     WriteResult,
@@ -49,16 +35,16 @@ from flowstate_server.stores.contract.writes import (
 
 
 def need_creation(write: CreateRequest, needs: Needs) -> None:
-    needs.add(SESSIONS, write.session)
-    needs.add(REQUEST_HEADS, write.key)
+    needs.add(tables.SESSIONS, write.session)
+    needs.add(tables.REQUEST_HEADS, write.key)
     if write.status is not RequestStatus.QUEUED:
-        needs.add(PROCESSES, write.process)
-    needs.update(STATES, write.load)
-    needs.update(DOCUMENTS, write.load_documents)
+        needs.add(tables.PROCESSES, write.process)
+    needs.update(tables.STATES, write.load)
+    needs.update(tables.DOCUMENTS, write.load_documents)
 
 
 def create_request(work: WorkingSet, write: CreateRequest) -> WriteResult:
-    session = live_session(work, write.session)
+    session = work.live_session(write.session)
     if write.status is RequestStatus.IN_PROGRESS:
         _require_lease(work, write.process)
     elif write.status is not RequestStatus.QUEUED or write.process:
@@ -92,7 +78,7 @@ def create_request(work: WorkingSet, write: CreateRequest) -> WriteResult:
     (write.gate + write.trace + write.correlation_id).encode()
     work.requests.put(write.key, head)
     work.created.put(write.key, record)
-    work.session_heads.put(session.key, replace(session_head(work, session), activity_time=work.time))
+    work.session_heads.put(session.key, replace(work.session_head(session), activity_time=work.time))
     states = tuple([work.state(key) for key in write.load])
     documents = [work.document(key) for key in write.load_documents]
     return WriteResult(
@@ -104,26 +90,26 @@ def create_request(work: WorkingSet, write: CreateRequest) -> WriteResult:
 
 
 def need_run(write: RequireRun, needs: Needs) -> None:
-    needs.add(REQUEST_HEADS, write.request)
+    needs.add(tables.REQUEST_HEADS, write.request)
     if write.process is not None:
-        needs.add(PROCESSES, write.process)
+        needs.add(tables.PROCESSES, write.process)
 
 
 def require_run(work: WorkingSet, write: RequireRun) -> WriteResult:
     if write.process is not None:
-        if known_request(work, write.request).process != write.process:
+        if work.known_request(write.request).process != write.process:
             raise LeaseLostError
         _require_lease(work, write.process)
-    open_request(work, write.request)
+    work.open_request(write.request)
     return WriteResult(id=write.request.request_id, changed=False)
 
 
 def need_request(write: RequestCancel, needs: Needs) -> None:
-    needs.add(REQUEST_HEADS, write.request)
+    needs.add(tables.REQUEST_HEADS, write.request)
 
 
 def request_cancel(work: WorkingSet, write: RequestCancel) -> WriteResult:
-    head = known_request(work, write.request)
+    head = work.known_request(write.request)
     if head.status.ended or head.cancel_requested:
         return WriteResult(id=write.request.request_id, changed=False)
     write.reason.encode()
@@ -132,21 +118,21 @@ def request_cancel(work: WorkingSet, write: RequestCancel) -> WriteResult:
 
 
 def need_finish(write: FinishRequest, needs: Needs) -> None:
-    needs.add(REQUEST_HEADS, write.request)
-    needs.add(STATE_HEADS, request_scope(write.request))
-    needs.update(STATE_HEADS, write.scopes)
+    needs.add(tables.REQUEST_HEADS, write.request)
+    needs.add(tables.STATE_HEADS, request_scope(write.request))
+    needs.update(tables.STATE_HEADS, write.scopes)
     if write.swept is not None:
-        needs.add(PROCESSES, write.swept)
+        needs.add(tables.PROCESSES, write.swept)
 
 
 def finish_request(work: WorkingSet, write: FinishRequest) -> WriteResult:
-    head = open_request(work, write.request)
+    head = work.open_request(write.request)
     if write.swept is not None:
         _require_fenced_owner(work, head, write.swept)
     if not write.status.ended or not write.event.terminal:
         raise ValueError("a request ends with a terminal status and a terminal event")
     payload = encode_terminal(write.payload, _scope_versions(work, write.scopes))
-    head = log_request_events(work, head, (Event(write.event, payload, FOR_CLIENTS),))
+    head = work.log_request_events(head, (Event(write.event, payload, FOR_CLIENTS),))
     if write.status is RequestStatus.COMPLETED:
         _count_turn(work, head)
     head = moved(head, head.sequence, write.status, work.time)
@@ -155,6 +141,29 @@ def finish_request(work: WorkingSet, write: FinishRequest) -> WriteResult:
     work.outcomes.put(head.key, Outcome(head.key, write.output, _own_copy(write.failure), write.reason))
     work.states.remove(request_scope(head.key))
     return WriteResult(id=write.request.request_id, head=head)
+
+
+def need_process(write: RenewLease | FenceProcess, needs: Needs) -> None:
+    needs.add(tables.PROCESSES, write.process)
+
+
+def renew_lease(work: WorkingSet, write: RenewLease) -> WriteResult:
+    row = work.processes.get(write.process)
+    if row.fenced if row is not None else not write.start:
+        raise LeaseLostError
+    work.processes.put(write.process, ProcessRecord(write.process, write.lease, renew_time=work.time))
+    return WriteResult(id=write.process)
+
+
+def fence_process(work: WorkingSet, write: FenceProcess) -> WriteResult:
+    row = work.processes.get(write.process)
+    if row is None or row.fenced:
+        return WriteResult(id=write.process, changed=False)
+    alive = row.expire_time > work.time and not write.known_dead
+    if row.renew_time != write.seen or alive:
+        raise LeaseLostError
+    work.processes.put(write.process, replace(row, fenced=True))
+    return WriteResult(id=write.process)
 
 
 def attached_to(work: WorkingSet, write: CreateRequest) -> RequestHead | None:
@@ -184,7 +193,7 @@ def _scope_versions(work: WorkingSet, scopes: tuple[ScopeKey, ...]) -> ScopeVers
 
 
 def _count_turn(work: WorkingSet, head: RequestHead) -> None:
-    session = session_head(work, session_of(work, head))
+    session = work.session_head(work.session_of(head))
     number = session.turns + 1
     work.session_heads.put(session.key, replace(session, turns=number))
     turn = TurnKey(session.key, session.log_id, number)
@@ -192,8 +201,8 @@ def _count_turn(work: WorkingSet, head: RequestHead) -> None:
 
 
 def _own_copy(failure: Failure | None) -> Failure | None:
-    """A copy that shares nothing with the caller's value. What is not JSON fails here, not in the adapter."""
+    """Shares nothing with the caller's value. What is not JSON fails here, not in the adapter."""
     if failure is None:
         return None
     (failure.reason + failure.message + failure.error_id).encode()
-    return replace(failure, details=cast(JsonObject, decode_json(encode_json(failure.details))))
+    return replace(failure, details=copy_json(failure.details))

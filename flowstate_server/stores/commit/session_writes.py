@@ -1,25 +1,20 @@
-"""Sessions: creation, binding, metadata."""
+"""Sessions: creation, binding, metadata, and what is appended to their logs."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
-from flowstate_server.errors import SessionAlreadyExistsError, SessionNotFoundError
+from flowstate_server.errors import RequestNotFoundError, SessionAlreadyExistsError, SessionNotFoundError
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.items import FOR_CLIENTS
-from flowstate_server.model.json_values import JsonObject, decode_json, encode_json, same_json
+from flowstate_server.model.json_values import JsonObject, copy_json, same_json
 from flowstate_server.model.payloads import SessionMetadataChanged
 from flowstate_server.model.records import SessionHead, SessionRecord
-from flowstate_server.stores.commit.log_writes import (
-    live_session,
-    log_events,
-    log_request_events,
-    open_request,
-)
 from flowstate_server.stores.commit.working_set import WorkingSet
 from flowstate_server.stores.contract.tables import REQUEST_HEADS, SESSIONS, Needs
 from flowstate_server.stores.contract.writes import (
+    AppendEvents,
     CreateSession,
     RequireSession,
     SessionChanged,
@@ -44,7 +39,7 @@ def create_session(work: WorkingSet, write: CreateSession) -> WriteResult:
         raise SessionAlreadyExistsError(write.key.session_id) if write.exclusive else SessionChanged
     if existing is not None and not write.exclusive:
         raise SessionNotFoundError(write.key.session_id)
-    fields = _own_copy({"title": write.title, "description": write.description, "tags": list(write.tags)})
+    fields = copy_json({"title": write.title, "description": write.description, "tags": list(write.tags)})
     session = SessionRecord(
         key=write.key,
         log_id=write.log_id,
@@ -54,7 +49,7 @@ def create_session(work: WorkingSet, write: CreateSession) -> WriteResult:
         ephemeral=write.ephemeral,
         create_time=work.time,
         update_time=work.time,
-        metadata=_own_copy(write.metadata),
+        metadata=copy_json(write.metadata),
         **_as_fields(fields),
     )
     work.sessions.put(write.key, session)
@@ -63,15 +58,15 @@ def create_session(work: WorkingSet, write: CreateSession) -> WriteResult:
 
 
 def require_session(work: WorkingSet, write: RequireSession) -> WriteResult:
-    session = live_session(work, write.key)
+    session = work.live_session(write.key)
     if session.log_id != write.log_id:
         raise SessionChanged
     return WriteResult(id=write.key.session_id, version=session.version, changed=False, session=session)
 
 
 def update_session(work: WorkingSet, write: UpdateSession) -> WriteResult:
-    session = live_session(work, write.key)
-    request = None if write.request is None else open_request(work, write.request)
+    session = work.live_session(write.key)
+    request = None if write.request is None else work.open_request(write.request)
     changed = _changed_fields(session, write.fields)
     if not changed:
         return WriteResult(id=session.key.session_id, version=session.version, changed=False, session=session)
@@ -80,10 +75,27 @@ def update_session(work: WorkingSet, write: UpdateSession) -> WriteResult:
     told = SessionMetadataChanged(list(changed), session.version)
     event = Event(EventType.SESSION_METADATA_CHANGED, told.encode(), FOR_CLIENTS)
     if request is None:
-        log_events(work, session, (event,))
+        work.log_events(session, (event,))
     else:
-        log_request_events(work, request, (event,))
+        work.log_request_events(request, (event,))
     return WriteResult(id=session.key.session_id, version=session.version, session=session)
+
+
+def need_logs(write: AppendEvents, needs: Needs) -> None:
+    needs.add(SESSIONS, write.session)
+    if write.request is not None:
+        needs.add(REQUEST_HEADS, write.request)
+
+
+def append_events(work: WorkingSet, write: AppendEvents) -> WriteResult:
+    if write.request is None:
+        work.log_events(work.live_session(write.session), write.events)
+        return WriteResult(id=write.session.session_id, changed=bool(write.events))
+    head = work.open_request(write.request)
+    if head.session != write.session:
+        raise RequestNotFoundError(write.request.request_id)
+    head = work.log_request_events(head, write.events)
+    return WriteResult(id=write.request.request_id, changed=bool(write.events), head=head)
 
 
 def _changed_fields(session: SessionRecord, fields: JsonObject) -> JsonObject:
@@ -96,13 +108,8 @@ def _changed_fields(session: SessionRecord, fields: JsonObject) -> JsonObject:
     unknown = fields.keys() - stored.keys()
     if unknown:
         raise ValueError(f"sessions have no field {sorted(unknown)}")
-    fields = _own_copy(fields)
+    fields = copy_json(fields)
     return {name: value for name, value in fields.items() if not same_json([stored[name]], [value])}
-
-
-def _own_copy(value: JsonObject) -> JsonObject:
-    """A copy that shares nothing with the caller's value. What is not JSON fails here, not in the adapter."""
-    return cast(JsonObject, decode_json(encode_json(value))) if value else {}
 
 
 def _as_fields(fields: JsonObject) -> dict[str, Any]:

@@ -7,14 +7,7 @@ from flowstate_server.model.events import Event
 from flowstate_server.model.ids import new_log_id
 from flowstate_server.model.records import RequestHead, SessionRecord, StateRecord, state_record
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
-from flowstate_server.stores.commit.log_writes import (
-    live_session,
-    log_events,
-    log_request_events,
-    open_request,
-)
-from flowstate_server.stores.commit.preconditions import check_precondition
-from flowstate_server.stores.commit.working_set import WorkingSet
+from flowstate_server.stores.commit.working_set import WorkingSet, check_precondition
 from flowstate_server.stores.contract.tables import REQUEST_HEADS, SESSIONS, STATES, Needs
 from flowstate_server.stores.contract.writes import (
     Changed,
@@ -46,10 +39,10 @@ def _need_state(key: ScopeKey, needs: Needs) -> None:
 
 def change_state(work: WorkingSet, write: ChangeState) -> WriteResult:
     key = write.key
-    request = None if write.request is None else open_request(work, write.request)
-    session = live_session(work, SessionKey(key.tenant, key.id)) if key.kind is ScopeKind.SESSION else None
+    request = None if write.request is None else work.open_request(write.request)
+    session = work.live_session(SessionKey(key.tenant, key.id)) if key.kind is ScopeKind.SESSION else None
     if key.kind is ScopeKind.REQUEST:
-        owner = open_request(work, RequestKey(key.tenant, key.id))
+        owner = work.open_request(RequestKey(key.tenant, key.id))
         request = request or owner
     record = work.state(key)
     _check_incarnation(write, record, session)
@@ -116,6 +109,6 @@ def _log_change(
     work: WorkingSet, events: tuple[Event, ...], request: RequestHead | None, session: SessionRecord | None
 ) -> None:
     if request is not None:
-        log_request_events(work, request, events)
+        work.log_request_events(request, events)
     elif session is not None:
-        log_events(work, session, events)
+        work.log_events(session, events)

@@ -3,31 +3,34 @@ changes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
 from typing import Any, Generic, TypeVar, cast
 
-from flowstate_server.model.documents import Document, DocumentKey, DocumentRange, OwnerKind
-from flowstate_server.model.events import EventRecord
-from flowstate_server.model.records import RequestHead, RequestRecord, StateHead, StateRecord
-from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
-from flowstate_server.stores.contract.tables import (
-    DOCUMENTS,
-    OUTCOMES,
-    PROCESSES,
-    REQUEST_HEADS,
-    REQUESTS,
-    SESSION_HEADS,
-    SESSIONS,
-    STATE_HEADS,
-    STATES,
-    TURNS,
-    Changes,
-    Loaded,
-    Table,
+from flowstate_server.errors import (
+    RequestNotFoundError,
+    RequestTerminalError,
+    SessionNotFoundError,
+    VersionMismatchError,
 )
+from flowstate_server.model.clock import Micros
+from flowstate_server.model.documents import Document, DocumentKey, DocumentRange, OwnerKind
+from flowstate_server.model.events import Event, EventRecord
+from flowstate_server.model.records import (
+    RequestHead,
+    RequestRecord,
+    RequestStatus,
+    SessionHead,
+    SessionRecord,
+    StateHead,
+    StateRecord,
+)
+from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
+from flowstate_server.stores.contract import tables
+from flowstate_server.stores.contract.tables import Changes, Loaded, Table
 from flowstate_server.stores.contract.watch import Topic, TopicKind
+from flowstate_server.stores.contract.writes import AtVersion, Precondition
 
 Key = TypeVar("Key")
 Record = TypeVar("Record")
@@ -89,16 +92,16 @@ class WorkingSet:
         self._loaded = loaded
         self._touched: list[WorkingTable[Any, Any]] = []
         self._tables: dict[Table[Any, Any], WorkingTable[Any, Any]] = {}
-        self.sessions = self.of(SESSIONS)
-        self.session_heads = self.of(SESSION_HEADS)
-        self.requests = self._table(REQUEST_HEADS, self._known_requests())
-        self.created = self.of(REQUESTS)
-        self.outcomes = self.of(OUTCOMES)
-        self.turns = self.of(TURNS)
-        self.states = self.of(STATES)
-        self.processes = self.of(PROCESSES)
-        self.documents = self._table(DOCUMENTS, self._known_documents())
-        self._state_heads: dict[ScopeKey, StateHead] = loaded.records.get(STATE_HEADS, {})
+        self.sessions = self.of(tables.SESSIONS)
+        self.session_heads = self.of(tables.SESSION_HEADS)
+        self.requests = self._known(tables.REQUEST_HEADS, loaded.open_requests.values())
+        self.created = self.of(tables.REQUESTS)
+        self.outcomes = self.of(tables.OUTCOMES)
+        self.turns = self.of(tables.TURNS)
+        self.states = self.of(tables.STATES)
+        self.processes = self.of(tables.PROCESSES)
+        self.documents = self._known(tables.DOCUMENTS, loaded.ranges.values())
+        self._state_heads: dict[ScopeKey, StateHead] = loaded.records.get(tables.STATE_HEADS, {})
         self.events: list[EventRecord] = []
         self._kept_events = 0
 
@@ -112,21 +115,14 @@ class WorkingSet:
         working = self._tables[table] = WorkingTable(records, self._touched)
         return working
 
-    def _known_requests(self) -> dict[RequestKey, RequestHead]:
-        """Those that were named, and those that are open in sessions."""
-        named: dict[RequestKey, RequestHead] = self._loaded.records.get(REQUEST_HEADS, {})
-        if not self._loaded.open_requests:
-            return named
-        found = chain.from_iterable(self._loaded.open_requests.values())
-        return {**{head.key: head for head in found}, **named}
-
-    def _known_documents(self) -> dict[DocumentKey, Document]:
-        """Those that were named, and those that ranges have brought."""
-        named: dict[DocumentKey, Document] = self._loaded.records.get(DOCUMENTS, {})
-        if not self._loaded.ranges:
-            return named
-        found = chain.from_iterable(self._loaded.ranges.values())
-        return {**{document.key: document for document in found}, **named}
+    def _known(
+        self, table: Table[Key, Record], found: Iterable[Iterable[Record]]
+    ) -> WorkingTable[Key, Record]:
+        """Those that were named, and those that sessions and ranges have brought."""
+        named: dict[Key, Record] = self._loaded.records.get(table, {})
+        if found:
+            named = {**{table.key_of(record): record for record in chain.from_iterable(found)}, **named}
+        return self._table(table, named)
 
     def keep(self) -> None:
         for table in self._touched:
@@ -179,6 +175,67 @@ class WorkingSet:
         found |= {key: head for key, head in put.items() if head is not None and head.session == session}
         return [head for head in found.values() if head.status.open]
 
+    def live_session(self, key: SessionKey) -> SessionRecord:
+        session = self.sessions.get(key)
+        if session is None or session.deleted:
+            raise SessionNotFoundError(key.session_id)
+        return session
+
+    def session_head(self, session: SessionRecord) -> SessionHead:
+        head = self.session_heads.get(session.key)
+        if head is None:
+            raise LookupError("the store has loaded a session without its head")
+        return head
+
+    def session_of(self, head: RequestHead) -> SessionRecord:
+        """The session that the request was made in, if it lives and was not made anew since."""
+        session = self.live_session(head.session)
+        if session.log_id != head.session_log_id:
+            raise SessionNotFoundError(head.session.session_id)
+        return session
+
+    def known_request(self, key: RequestKey) -> RequestHead:
+        head = self.requests.get(key)
+        if head is None:
+            raise RequestNotFoundError(key.request_id)
+        return head
+
+    def open_request(self, key: RequestKey) -> RequestHead:
+        head = self.known_request(key)
+        if head.status.ended:
+            raise RequestTerminalError(key.request_id)
+        return head
+
+    def log_events(self, session: SessionRecord, events: Iterable[Event]) -> None:
+        """Append to the session's log only."""
+        self._append(session, events, request_id="", sequence=0)
+
+    def log_request_events(self, head: RequestHead, events: tuple[Event, ...]) -> RequestHead:
+        """Append to the log of the request and of its session; gives back the request's new head."""
+        if not events:
+            return head
+        self._append(self.session_of(head), events, request_id=head.key.request_id, sequence=head.sequence)
+        head = moved(head, head.sequence + len(events))
+        self.requests.put(head.key, head)
+        return head
+
+    def _append(
+        self, session: SessionRecord, events: Iterable[Event], *, request_id: str, sequence: int
+    ) -> None:
+        head = self.session_head(session)
+        position = head.sequence
+        for event in events:
+            _check_text(event)
+            position += 1
+            if request_id:
+                sequence += 1
+            self.events.append(
+                EventRecord(event, session.key, session.log_id, position, request_id, sequence, self.time)
+            )
+        if position > head.sequence:
+            moved = SessionHead(head.key, head.log_id, position, head.turns, self.time, head.floor)
+            self.session_heads.put(session.key, moved)
+
     def changes(self) -> Changes:
         """What the kept batches have changed."""
         changes = Changes(self.time, events=self.events, topics=list(self._topics()))
@@ -187,9 +244,9 @@ class WorkingSet:
                 if record is None:
                     if self._is_known(table, key):
                         changes.removed.setdefault(table, []).append(key)
-                elif table is REQUEST_HEADS and self._is_created(key):
+                elif table is tables.REQUEST_HEADS and self._is_created(key):
                     continue
-                elif table is REQUESTS:
+                elif table is tables.REQUESTS:
                     self._created_request(changes, record)
                 else:
                     part = changes.changed if key in working.loaded else changes.new
@@ -197,7 +254,7 @@ class WorkingSet:
         return changes
 
     def _is_known(self, table: Table[Any, Any], key: Any) -> bool:
-        return key in self._tables[table].loaded or (table is STATES and key in self._state_heads)
+        return key in self._tables[table].loaded or (table is tables.STATES and key in self._state_heads)
 
     def _is_created(self, key: Any) -> bool:
         return key in self.created.changed() and key not in self.requests.loaded
@@ -205,7 +262,7 @@ class WorkingSet:
     def _created_request(self, changes: Changes, record: RequestRecord) -> None:
         if self._is_created(record.key):
             head = self.requests.get(record.key) or record.head
-            changes.new.setdefault(REQUESTS, []).append(replace(record, head=head))
+            changes.new.setdefault(tables.REQUESTS, []).append(replace(record, head=head))
 
     def _topics(self) -> Iterator[Topic]:
         topics: dict[Topic, None] = {}
@@ -243,3 +300,49 @@ _DOCUMENT_TOPICS = {
     OwnerKind.FLOW: TopicKind.FLOW_DOCUMENTS,
 }
 """Documents of a request change with its log; those of the store are not watched."""
+
+
+def moved(
+    head: RequestHead,
+    sequence: int,
+    status: RequestStatus | None = None,
+    end_time: Micros = 0,
+) -> RequestHead:
+    """``head``, of an open request, at ``sequence``. Every batch of a run does this, and ``replace`` takes four times
+    as long."""
+    return RequestHead(
+        head.key,
+        head.session,
+        head.session_log_id,
+        head.log_id,
+        head.user_id,
+        head.fingerprint,
+        head.process,
+        status or head.status,
+        head.create_time,
+        head.cancel_requested,
+        head.cancel_reason,
+        head.attempt,
+        sequence,
+        end_time,
+    )
+
+
+def _check_text(event: Event) -> None:
+    """Text that can't be written as UTF-8 must refuse its batch here, not fail the group in the adapter."""
+    for name in event.block_path:
+        name.encode()
+    if event.item is not None:
+        (event.item.item_id + event.item.role + event.item.name).encode()
+
+
+def check_precondition(what: str, precondition: Precondition, version: int, *, exists: bool) -> None:
+    """
+    Raises:
+        VersionMismatchError: it does not hold of the record called ``what``.
+    """
+    if isinstance(precondition, AtVersion):
+        if version != precondition.version:
+            raise VersionMismatchError(what, str(precondition.version), version)
+    elif exists != precondition.exists:
+        raise VersionMismatchError(what, "exists" if precondition.exists else "absent", version)

@@ -1,1 +1,1 @@
-"""The store contract: writes, reads, the watch and what an adapter implements. Start with ``store.py``."""
+"""The store contract: writes, reads, the watch and what an adapter implements. Start with ``backend.py``."""

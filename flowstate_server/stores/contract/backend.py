@@ -37,6 +37,10 @@ Key = TypeVar("Key")
 Record = TypeVar("Record")
 
 
+MAX_DOCUMENT_BYTES = 1024 * 1024
+"""Bytes of documents that one read gives unless told otherwise."""
+
+
 class Conflict(Exception):
     """Another process wrote a record first (unique key, serialization, deadlock): nothing was written, decide again."""
 
@@ -105,65 +109,91 @@ class GroupStorage(ABC):
 
 
 class Reads(ABC):
-    """Typed reads; ``stores.store.Store`` tells what each promises. A driver's exception never leaves one raw."""
+    """Typed reads, all of which the store offers as its own. A driver's exception never leaves one raw."""
 
     @abstractmethod
-    async def time(self) -> Micros: ...
+    async def time(self) -> Micros:
+        """The store's time, the one clock that leases, retention and expiry are judged by."""
 
     @abstractmethod
-    async def get_session(self, key: SessionKey) -> SessionRecord | None: ...
+    async def get_session(self, key: SessionKey) -> SessionRecord | None:
+        """The session, also a deleted one's tombstone; ``None`` for an id never seen."""
 
     @abstractmethod
     async def list_sessions(
-        self, which: SessionFilter, *, limit: int, after: SessionPosition | None
-    ) -> Sequence[ListedSession]: ...
+        self, which: SessionFilter, *, limit: int, after: SessionPosition | None = None
+    ) -> Sequence[ListedSession]:
+        """Live sessions by (create time, id) descending, from beyond ``after``; at most ``limit``."""
 
     @abstractmethod
-    async def get_request(self, key: RequestKey) -> RequestRecord | None: ...
+    async def get_request(self, key: RequestKey) -> RequestRecord | None:
+        """The request, input and outcome included."""
 
     @abstractmethod
-    async def load_states(self, keys: Iterable[ScopeKey]) -> Mapping[ScopeKey, StateRecord]: ...
+    async def load_states(self, keys: Iterable[ScopeKey]) -> Mapping[ScopeKey, StateRecord]:
+        """The records of all ``keys`` from one consistent read; a record that was never written has version 0."""
 
     @abstractmethod
-    async def load_documents(self, keys: Iterable[DocumentKey]) -> Mapping[DocumentKey, Document]: ...
+    async def load_documents(self, keys: Iterable[DocumentKey]) -> Mapping[DocumentKey, Document]:
+        """Those of the documents that are there, from one consistent read; no tombstones, nothing expired."""
 
     @abstractmethod
-    async def read_documents(self, which: DocumentRange, *, max_bytes: int) -> Sequence[Document]: ...
+    async def read_documents(
+        self, which: DocumentRange, *, max_bytes: int = MAX_DOCUMENT_BYTES
+    ) -> Sequence[Document]:
+        """The documents of a range in its order: at most its ``limit``, and those before their texts exceed
+        ``max_bytes``, but at least one if there is any."""
 
     @abstractmethod
-    async def read_events(
-        self, log: LogKey, *, after: int, limit: int, max_bytes: int
-    ) -> EventPage | None: ...
+    async def read_events(self, log: LogKey, *, after: int, limit: int, max_bytes: int) -> EventPage | None:
+        """Events of the log with a sequence (of a session's log: ``session_sequence``) over ``after``.
+
+        The page ends at ``limit`` events or once their payloads and items exceed ``max_bytes``, but has at least one
+        event if there is any. ``None`` for an unknown request or session; the log of a session is that of its present
+        incarnation, which has ended if it is deleted.
+        """
 
     @abstractmethod
-    async def read_turns(self, session: SessionKey, log_id: str, *, newest: int) -> Sequence[ItemRecord]: ...
+    async def read_turns(self, session: SessionKey, log_id: str, *, newest: int) -> Sequence[ItemRecord]:
+        """The items of the ``newest`` turns, turn by turn, by index within each. Costs the same however long the
+        session is."""
 
     @abstractmethod
     async def read_projection(
-        self, session: SessionKey, scopes: Iterable[ScopeKey], documents: Iterable[DocumentKey]
-    ) -> Projection | None: ...
+        self, session: SessionKey, scopes: Iterable[ScopeKey], documents: Iterable[DocumentKey] = ()
+    ) -> Projection | None:
+        """States, documents, session head and open requests from one consistent read; ``None`` unless the session
+        lives."""
 
     @abstractmethod
-    async def read_processes(self) -> Sequence[ProcessRecord]: ...
+    async def read_processes(self) -> Sequence[ProcessRecord]:
+        """Every process row."""
 
     @abstractmethod
-    async def read_running(self, process: str, *, limit: int) -> Sequence[RequestRecord]: ...
+    async def read_running(self, process: str, *, limit: int) -> Sequence[RequestRecord]:
+        """Requests in progress that ``process`` runs, in any order, inputs left empty."""
 
     @abstractmethod
-    async def read_cancelled(self, process: str) -> Sequence[RequestHead]: ...
+    async def read_cancelled(self, process: str) -> Sequence[RequestHead]:
+        """Requests in progress that ``process`` runs and that were asked to cancel."""
 
 
 class Sweeps(ABC):
     """Bounded range deletes for housekeeping; each returns how many rows went, 0 when done."""
 
     @abstractmethod
-    async def sweep_transient_events(self, *, retention: Micros, limit: int) -> int: ...
+    async def sweep_transient_events(self, *, retention: Micros, limit: int) -> int:
+        """Delete up to ``limit`` transient events of requests that ended over ``retention`` ago (outside a request:
+        of events written that long ago)."""
 
     @abstractmethod
-    async def sweep_documents(self, *, limit: int) -> int: ...
+    async def sweep_documents(self, *, limit: int) -> int:
+        """Delete up to ``limit`` expired documents, of all kinds, and tombstones whose time is over."""
 
     @abstractmethod
-    async def sweep_processes(self, *, limit: int) -> int: ...
+    async def sweep_processes(self, *, limit: int) -> int:
+        """Delete up to ``limit`` fenced process rows that run no request in progress; the last process of a suspended
+        one may go."""
 
 
 class Exports(ABC):

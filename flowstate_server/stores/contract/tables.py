@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Generic, TypeVar, cast
 
 from flowstate_server.model.clock import Micros
@@ -29,12 +30,21 @@ Record = TypeVar("Record")
 
 
 class Table(Generic[Key, Record]):
-    """Records of one kind by key. ``place`` sorts keys as exports order them."""
+    """Records of one kind by key: the classes of both, and the key of a record. ``place`` sorts keys as exports order
+    them."""
 
     def __init__(
-        self, name: str, key_of: Callable[[Record], Key], place: Callable[[Key], Any] = lambda key: key
+        self,
+        name: str,
+        key: type[Key],
+        record: type[Record],
+        *,
+        key_of: Callable[[Record], Key] = attrgetter("key"),
+        place: Callable[[Key], Any] = lambda key: key,
     ) -> None:
         self.name = name
+        self.key = key
+        self.record = record
         self.key_of = key_of
         self.place = place
 
@@ -52,21 +62,21 @@ def _scope_place(key: ScopeKey) -> tuple[int, str, str, str]:
     return _KINDS[key.kind], key.tenant, key.id, key.flow_kind
 
 
-SESSIONS = Table[SessionKey, SessionRecord]("sessions", lambda record: record.key)
-SESSION_HEADS = Table[SessionKey, SessionHead]("session_heads", lambda record: record.key)
-REQUESTS = Table[RequestKey, RequestRecord]("requests", lambda record: record.key)
+SESSIONS = Table("sessions", SessionKey, SessionRecord)
+SESSION_HEADS = Table("session_heads", SessionKey, SessionHead)
+REQUESTS = Table("requests", RequestKey, RequestRecord)
 """Whole requests. They are inserted with their heads; what changes later is in the two tables below."""
-REQUEST_HEADS = Table[RequestKey, RequestHead]("request_heads", lambda record: record.key)
+REQUEST_HEADS = Table("request_heads", RequestKey, RequestHead)
 """Loaded and updated. The head of a new request is in its record in :data:`REQUESTS`."""
-OUTCOMES = Table[RequestKey, Outcome]("outcomes", lambda record: record.key)
+OUTCOMES = Table("outcomes", RequestKey, Outcome)
 """Inserted when a request ends."""
-TURNS = Table[TurnKey, TurnRecord]("turns", lambda record: record.key)
-STATES = Table[ScopeKey, StateRecord]("states", lambda record: record.key, _scope_place)
-STATE_HEADS = Table[ScopeKey, StateHead]("state_heads", lambda record: record.key)
+TURNS = Table("turns", TurnKey, TurnRecord)
+STATES = Table("states", ScopeKey, StateRecord, place=_scope_place)
+STATE_HEADS = Table("state_heads", ScopeKey, StateHead)
 """States without their documents: only ever loaded."""
-PROCESSES = Table[str, ProcessRecord]("processes", lambda record: record.process)
-DOCUMENTS = Table[DocumentKey, Document]("documents", lambda record: record.key, encode_key)
-EVENTS = Table[EventKey, EventRecord]("events", lambda record: record.key)
+PROCESSES = Table("processes", str, ProcessRecord, key_of=attrgetter("process"))
+DOCUMENTS = Table("documents", DocumentKey, Document, place=encode_key)
+EVENTS = Table("events", EventKey, EventRecord)
 """Appended, in :attr:`Changes.events`. Keep them by session, ``session_log_id`` and ``session_sequence``: ``EventKey``
 names no incarnation, and is for exports alone, which give those of the present one."""
 

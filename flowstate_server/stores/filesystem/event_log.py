@@ -44,20 +44,13 @@ class EventLog:
         members = {"tenant": session.tenant, "session_id": session.session_id, "log_id": self.log_id}
         return line(members | ({"swept": self.swept} if self.swept else {}))
 
-    def record(self, text: bytes) -> EventRecord:
-        """
-        Raises:
-            LookupError, TypeError, ValueError: it is no line of an event.
-        """
-        if not text.endswith(b"\n"):
-            raise ValueError("the line is cut")
-        return record_of(EventRecord, Parsed(text), session=self.session, session_log_id=self.log_id)
-
     def without(self, text: bytes, swept: Collection[int]) -> bytes:
         """``text``, the log's, without the events of these places. What can't be understood stays."""
         _, *lines = text[: self.end].splitlines(keepends=True)
         self.swept = max(self.swept, *swept)
-        return b"".join((self.header, *(line for line in lines if _place(line) not in swept)))
+        return b"".join(
+            (self.header, *(line for line in lines if _number(line, "session_sequence") not in swept))
+        )
 
 
 def event_lines(events: Iterable[EventRecord]) -> dict[Incarnation, list[bytes]]:
@@ -89,7 +82,7 @@ def load_log(folder: Path, files: Files, log: EventLog, newest: int | None) -> L
     last = 0
     with path.open("rb") as file:
         header = file.readline()
-        log.end, log.swept = len(header), _swept(header)
+        log.end, log.swept = len(header), _number(header, "swept") or 0
         for text in file:
             event = _understood(log, text)
             if event is None:
@@ -127,26 +120,20 @@ def _put_damaged(
 
 
 def _understood(log: EventLog, text: bytes) -> EventRecord | None:
+    """The event of a line that is whole."""
     try:
-        return log.record(text)
+        if text.endswith(b"\n"):
+            return record_of(EventRecord, Parsed(text), session=log.session, session_log_id=log.log_id)
     except (LookupError, TypeError, ValueError):
-        return None
+        pass
+    return None
 
 
-def _swept(header: bytes) -> int:
-    """The newest event that a sweep took out of the log, which its first line tells; 0 for none."""
-    try:
-        values = decode_json(header)
-    except ValueError:
-        return 0
-    swept = values.get("swept") if isinstance(values, dict) else None
-    return swept if isinstance(swept, int) else 0
-
-
-def _place(line: bytes) -> int | None:
+def _number(line: bytes, name: str) -> int | None:
+    """A member of a line, if it can be understood so far."""
     try:
         values = decode_json(line)
     except ValueError:
         return None
-    place = values.get("session_sequence") if isinstance(values, dict) else None
-    return place if isinstance(place, int) else None
+    number = values.get(name) if isinstance(values, dict) else None
+    return number if isinstance(number, int) else None

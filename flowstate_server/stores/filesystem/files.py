@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 
@@ -13,13 +12,6 @@ class Files:
 
     def read(self, path: Path) -> bytes:
         return path.read_bytes()
-
-    def read_spans(self, path: Path, spans: Iterable[tuple[int, int]]) -> Iterator[bytes]:
-        """The bytes from one offset up to another, for each of ``spans``."""
-        with path.open("rb") as file:
-            for start, end in spans:
-                file.seek(start)
-                yield file.read(end - start)
 
     def write(self, path: Path, text: bytes) -> None:
         """Write a whole file, made or replaced in place."""

@@ -6,36 +6,18 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Any
 
-from flowstate_server.model.documents import Document
 from flowstate_server.model.frozen import frozen
-from flowstate_server.model.records import (
-    ProcessRecord,
-    RequestRecord,
-    SessionHead,
-    SessionRecord,
-    StateRecord,
-    TurnRecord,
-)
 from flowstate_server.model.scopes import SessionKey
-from flowstate_server.stores.contract.tables import (
-    DOCUMENTS,
-    PROCESSES,
-    REQUESTS,
-    SESSION_HEADS,
-    SESSIONS,
-    STATES,
-    TURNS,
-    Table,
-)
+from flowstate_server.stores.contract import tables
+from flowstate_server.stores.contract.tables import Table
 from flowstate_server.stores.filesystem import names
 
 
 @frozen
 class Kept:
-    """How a table is kept: the class of its records, where each one's file is, and where all of them are."""
+    """How a table is kept: where each record's file is, and where all of them are."""
 
     table: Table[Any, Any]
-    record: type
     path: Callable[[Any, names.SessionOf], PurePosixPath]
     patterns: tuple[str, ...]
 
@@ -48,13 +30,13 @@ _STATES = (
 )
 
 KEPT = (
-    Kept(SESSIONS, SessionRecord, names.session_path, ("sessions/*/*/session.json",)),
-    Kept(SESSION_HEADS, SessionHead, names.counters_path, ("sessions/*/*/counters.json",)),
-    Kept(REQUESTS, RequestRecord, names.request_path, ("sessions/*/*/requests/*/request.json",)),
-    Kept(TURNS, TurnRecord, names.turn_path, ("sessions/*/*/turns-*/*.json",)),
-    Kept(STATES, StateRecord, names.state_path, _STATES),
-    Kept(PROCESSES, ProcessRecord, names.process_path, ("processes/*.json",)),
-    Kept(DOCUMENTS, Document, names.document_path, ("documents/*/*/*/*.json",)),
+    Kept(tables.SESSIONS, names.session_path, ("sessions/*/*/session.json",)),
+    Kept(tables.SESSION_HEADS, names.counters_path, ("sessions/*/*/counters.json",)),
+    Kept(tables.REQUESTS, names.request_path, ("sessions/*/*/requests/*/request.json",)),
+    Kept(tables.TURNS, names.turn_path, ("sessions/*/*/turns-*/*.json",)),
+    Kept(tables.STATES, names.state_path, _STATES),
+    Kept(tables.PROCESSES, names.process_path, ("processes/*.json",)),
+    Kept(tables.DOCUMENTS, names.document_path, ("documents/*/*/*/*.json",)),
 )
 
 PATHS = {kept.table: kept.path for kept in KEPT}

@@ -71,7 +71,7 @@ class Loading:
         for kept in KEPT:
             if kept.table not in _WITH_SESSIONS:
                 for pattern in kept.patterns:
-                    self._put(kept.table, *self._all(kept.table, kept.record, self._folder.glob(pattern)))
+                    self._put(kept.table, *self._all(kept.table, self._folder.glob(pattern)))
         self.tables.apply(self._found)
         self.newest_time = max(
             (
@@ -86,9 +86,9 @@ class Loading:
     def _put(self, table: Table[Any, Any], *records: Any) -> None:
         self._found.new.setdefault(table, []).extend(records)
 
-    def _all(self, table: Table[Any, T], kind: type[T], paths: Iterator[Path]) -> Iterator[T]:
+    def _all(self, table: Table[Any, T], paths: Iterator[Path]) -> Iterator[T]:
         for path in paths:
-            record = self._read(path, kind)
+            record = self._read(path, table.record)
             if record is not None:
                 yield record
             elif table is PROCESSES:
@@ -125,7 +125,7 @@ class Loading:
             return []
         self._put(SESSIONS, session)
         self._put(SESSION_HEADS, head)
-        requests = [*self._all(REQUESTS, RequestRecord, files)]
+        requests = [*self._all(REQUESTS, files)]
         sequences: dict[str, Sequences] = {}
         for log_id in {session.log_id, *(request.head.session_log_id for request in requests)}:
             newest = head.sequence if log_id == session.log_id else None

@@ -21,15 +21,14 @@ from flowstate_server.stores.contract.watch import Topic
 from flowstate_server.stores.filesystem.worker import Worker
 from flowstate_server.stores.filesystem.writer import Writer
 from flowstate_server.stores.resident.loading import load
-from flowstate_server.stores.resident.tables import Tables
+from flowstate_server.stores.resident.tables import ResidentPort, Tables
 
 
-class _Port:
+class _Port(ResidentPort):
     def __init__(self, worker: Worker, writer: Writer, tables: Tables, clock: ForwardClock) -> None:
+        super().__init__(tables, clock)
         self._worker = worker
         self._writer = writer
-        self._tables = tables
-        self._clock = clock
 
 
 class JournaledGroups(_Port, GroupStorage):

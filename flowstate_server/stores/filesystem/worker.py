@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
 from flowstate_server.errors import StoreUnavailableError
-from flowstate_server.stores.seldom import Seldom
+from flowstate_server.stores.log_throttle import LogThrottle
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
-_log.addFilter(Seldom())
+_log.addFilter(LogThrottle())
 
 
 class Worker:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from heapq import nsmallest
-from itertools import islice
+from collections.abc import Iterable
 
 from flowstate_server.errors import LeaseLostError
 from flowstate_server.model.clock import ForwardClock, Micros
@@ -17,13 +15,13 @@ from flowstate_server.stores.contract.backend import (
     Ports,
     Sweeps,
 )
-from flowstate_server.stores.contract.blobs import BlobPieces, PieceKey
 from flowstate_server.stores.contract.tables import PROCESSES
 from flowstate_server.stores.contract.watch import Topic
+from flowstate_server.stores.memory.pieces import MemoryPieces
 from flowstate_server.stores.resident.exports import ResidentExports
 from flowstate_server.stores.resident.loading import load
 from flowstate_server.stores.resident.reads import ResidentReads
-from flowstate_server.stores.resident.tables import Tables
+from flowstate_server.stores.resident.tables import ResidentPort, Tables
 from flowstate_server.stores.store import Store
 
 
@@ -46,7 +44,7 @@ class MemoryBackend(Backend):
             reads=ResidentReads(tables, clock),
             sweeps=_Sweeps(tables, clock),
             exports=ResidentExports(tables),
-            pieces=_Pieces(),
+            pieces=MemoryPieces(),
             renewal=_Renewal(tables, clock),
         )
 
@@ -57,11 +55,7 @@ class MemoryBackend(Backend):
         pass
 
 
-class _Groups(GroupStorage):
-    def __init__(self, tables: Tables, clock: ForwardClock) -> None:
-        self._tables = tables
-        self._clock = clock
-
+class _Groups(ResidentPort, GroupStorage):
     async def run(self, group: Group) -> Iterable[Topic]:
         with self._tables as tables:
             changes = group.decide(load(tables, group.needs, self._clock.now()))
@@ -69,11 +63,7 @@ class _Groups(GroupStorage):
         return changes.topics
 
 
-class _Sweeps(Sweeps):
-    def __init__(self, tables: Tables, clock: ForwardClock) -> None:
-        self._tables = tables
-        self._clock = clock
-
+class _Sweeps(ResidentPort, Sweeps):
     async def sweep_transient_events(self, *, retention: Micros, limit: int) -> int:
         events = self._tables.sweepable(self._clock.now() - retention, limit)
         self._tables.remove_events(events)
@@ -93,11 +83,7 @@ class _Sweeps(Sweeps):
         return len(processes)
 
 
-class _Renewal(LeaseRenewal):
-    def __init__(self, tables: Tables, clock: ForwardClock) -> None:
-        self._tables = tables
-        self._clock = clock
-
+class _Renewal(ResidentPort, LeaseRenewal):
     def renew(self, process: str, lease: Micros) -> None:
         with self._tables as tables:
             known = tables.find(PROCESSES, process)
@@ -107,24 +93,3 @@ class _Renewal(LeaseRenewal):
 
     def close(self) -> None:
         pass
-
-
-class _Pieces(BlobPieces):
-    def __init__(self) -> None:
-        self._pieces: dict[PieceKey, bytes] = {}
-
-    async def put(self, key: PieceKey, piece: bytes) -> None:
-        self._pieces.setdefault(key, bytes(piece))
-
-    async def read(self, key: PieceKey) -> bytes | None:
-        return self._pieces.get(key)
-
-    async def delete(self, blob: str, *, limit: int) -> int:
-        keys = list(islice((key for key in self._pieces if key.blob == blob), limit))
-        for key in keys:
-            del self._pieces[key]
-        return len(keys)
-
-    async def list(self, *, after: PieceKey | None, limit: int) -> Sequence[PieceKey]:
-        keys = self._pieces if after is None else (key for key in self._pieces if key > after)
-        return nsmallest(limit, keys)

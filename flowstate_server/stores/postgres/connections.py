@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
@@ -131,15 +131,15 @@ class Connections:
         Raises:
             StoreUnavailableError, InternalError: for errors of the driver.
         """
-        with translating():
-            async with self._lent(self._reading) as connection:
-                rows: list[Any] = await connection.fetch(query, *arguments)
-                return rows
+        return await self._rows(self._reading, query, arguments)
 
     async def work(self, query: str, *arguments: object) -> list[Any]:
         """As :meth:`fetch`, with a connection for the store's own work."""
+        return await self._rows(self._working, query, arguments)
+
+    async def _rows(self, pool: asyncpg.Pool | None, query: str, arguments: Iterable[object]) -> list[Any]:
         with translating():
-            async with self.working() as connection:
+            async with self._lent(pool) as connection:
                 rows: list[Any] = await connection.fetch(query, *arguments)
                 return rows
 

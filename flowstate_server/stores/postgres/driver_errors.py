@@ -11,10 +11,10 @@ import asyncpg
 from flowstate_server.errors import InternalError, StoreUnavailableError
 from flowstate_server.model.ids import new_id
 from flowstate_server.stores.contract.backend import Conflict
-from flowstate_server.stores.seldom import Seldom
+from flowstate_server.stores.log_throttle import LogThrottle
 
 _log = logging.getLogger(__name__)
-_log.addFilter(Seldom())
+_log.addFilter(LogThrottle())
 
 DRIVER_ERRORS = (
     asyncpg.PostgresError,

@@ -78,7 +78,7 @@ class PostgresStorage(GroupStorage):
                     await loader.look_again(absent)
                 await connection.execute("ROLLBACK", timeout=self._connections.begin_seconds)
                 return None, []
-            written = await self._writer.write(connection, changes, loader.numbers, absent)
+            written = await self._writer.write(connection, changes, loader.loaded, loader.numbers, absent)
         except BaseException as error:
             await self._roll_back(connection, error)
             raise

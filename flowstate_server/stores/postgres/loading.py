@@ -7,34 +7,13 @@ from typing import Any
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import decode_key, encoded_bounds
-from flowstate_server.model.scopes import RequestKey
+from flowstate_server.stores.contract import tables
 from flowstate_server.stores.contract.backend import LOAD_LIMIT, Conflict, Group
 from flowstate_server.stores.contract.pages import understood_one
-from flowstate_server.stores.contract.tables import (
-    DOCUMENTS,
-    LOCKED,
-    PROCESSES,
-    REQUEST_HEADS,
-    REQUESTS,
-    SESSION_HEADS,
-    SESSIONS,
-    STATE_HEADS,
-    STATES,
-    TURNS,
-    Changes,
-    Loaded,
-    Needs,
-    Table,
-)
-from flowstate_server.stores.postgres.statements import (
-    KEYS,
-    TIME,
-    any_of,
-    columns,
-    together,
-    unnested,
-)
-from flowstate_server.stores.tables import rows
+from flowstate_server.stores.contract.tables import Changes, Loaded, Needs, Table
+from flowstate_server.stores.postgres.reads import open_requests
+from flowstate_server.stores.postgres.statements import KEYS, TIME, any_of, columns, together, unnested
+from flowstate_server.stores.tables import queries, rows
 from flowstate_server.stores.tables.numbers import Row, scope_key
 
 LARGE = 16 * 1024
@@ -47,14 +26,13 @@ Absent = dict[Table[Any, Any], list[Any]]
 def _unless_large(names: str, text: str) -> str:
     """Of a table with documents: its size, and the columns ``names`` without ``text`` if that is large."""
     small = f"CASE WHEN octet_length({text}) <= {LARGE} THEN {text} END AS text"
-    return f"octet_length({text}) AS size, {names.removesuffix(text)}{small}"
+    return f"octet_length({text}) AS size, {names.replace(text, small)}"
 
 
 # What to lock is found first, as an array. A row that was changed while its lock was awaited is evaluated once more by
 # Postgres, alone, and a join with a subquery or with unnest may lose it then.
 _SESSIONS = (
-    f"SELECT s.log, {rows.SESSION_HEAD}, {rows.SESSION} FROM flowstate.sessions s"
-    " JOIN flowstate.session_heads c ON c.log = s.log WHERE NOT s.replaced AND s.log = ANY (ARRAY({logs}))"
+    f"SELECT {rows.SESSION_WITH_HEAD} FROM {queries.SESSIONS} WHERE NOT s.replaced AND s.log = ANY (ARRAY({{logs}}))"
     " ORDER BY s.tenant, s.session_id FOR UPDATE OF s, c"
 )
 _LOGS = "SELECT x.log FROM {sessions}"
@@ -64,32 +42,32 @@ _LOGS_OF_REQUESTS = (
     " JOIN flowstate.sessions p ON p.tenant = o.tenant AND p.session_id = o.session_id AND NOT p.replaced"
 )
 _LOCKS = {
-    REQUEST_HEADS: (
-        f"SELECT {rows.REQUEST_HEAD} FROM flowstate.request_heads h JOIN flowstate.requests r ON r.request = h.request"
-        " JOIN flowstate.sessions s ON s.log = h.log WHERE h.request = ANY (ARRAY(SELECT x.request FROM {found}))"
+    tables.REQUEST_HEADS: (
+        f"SELECT {rows.REQUEST_HEAD} FROM {queries.HEADS}"
+        " WHERE h.request = ANY (ARRAY(SELECT x.request FROM {found}))"
         " ORDER BY r.tenant, r.request_id FOR UPDATE OF h"
     ),
-    STATES: (
+    tables.STATES: (
         f"SELECT t.state, {_unless_large(rows.STATE, 't.text')}"
         " FROM flowstate.states t WHERE t.state = ANY (ARRAY(SELECT x.state FROM {found}))"
         " ORDER BY t.kind, t.tenant, t.id, t.flow_kind FOR UPDATE OF t"
     ),
-    PROCESSES: (
+    tables.PROCESSES: (
         f"SELECT {rows.PROCESS} FROM flowstate.processes p"
         " WHERE p.process = ANY (ARRAY(SELECT x.process FROM {found})) ORDER BY p.process FOR UPDATE OF p"
     ),
-    DOCUMENTS: (
+    tables.DOCUMENTS: (
         f"SELECT d.document, {_unless_large(rows.DOCUMENT, 'd.text')}"
         " FROM flowstate.documents d WHERE d.document = ANY (ARRAY(SELECT x.document FROM {found}))"
         " ORDER BY d.key FOR UPDATE OF d"
     ),
 }
 _LARGE: dict[Table[Any, Any], tuple[str, Callable[[Row], Any]]] = {
-    STATES: (
+    tables.STATES: (
         f"SELECT {rows.STATE} FROM flowstate.states t WHERE t.state = ANY ($1::bigint[])",
         rows.state_record,
     ),
-    DOCUMENTS: (
+    tables.DOCUMENTS: (
         f"SELECT {rows.DOCUMENT} FROM flowstate.documents d WHERE d.document = ANY ($1::bigint[])",
         rows.document,
     ),
@@ -111,12 +89,7 @@ PROTECTED = together(
     (
         (0, _ranges(2, "ASC")),
         (1, _ranges(6, "DESC")),
-        (
-            2,
-            f"SELECT {rows.REQUEST_HEAD} FROM flowstate.request_heads h"
-            " JOIN flowstate.requests r ON r.request = h.request JOIN flowstate.sessions s ON s.log = h.log"
-            " WHERE h.open AND h.log = ANY ($10::bigint[]) ORDER BY r.create_time, h.request",
-        ),
+        (2, open_requests("ANY ($10::bigint[])")),
         (
             3,
             f"SELECT u.log, {rows.TURN} FROM {unnested(11, 'log, number', 'k')}"
@@ -125,7 +98,7 @@ PROTECTED = together(
         ),
     )
 )
-_TIME_PART = len(LOCKED)
+_TIME_PART = len(tables.LOCKED)
 _load_texts: dict[tuple[Table[Any, Any], ...], str] = {}
 
 
@@ -137,7 +110,7 @@ class Loader:
         self.numbers = rows.Numbers()
         self._connection = connection
         self._needs = Needs()
-        self._states = self.loaded.of(STATES)
+        self._states = self.loaded.of(tables.STATES)
         self._sizes: dict[Any, int] = {}
         self._large: dict[Table[Any, Any], dict[Any, int]] = {table: {} for table in _LARGE}
 
@@ -148,7 +121,7 @@ class Loader:
         take = (self._session, self._request, self._state, self._process, self._document, self._time)
         for part, row in await self._connection.fetch(text, *values):
             take[part](row)
-        if needs.ranges or needs.open_requests or needs.of(TURNS):
+        if needs.ranges or needs.open_requests or needs.of(tables.TURNS):
             await self._load_protected(needs)
         if any(self._large.values()):
             return await self._load_large(group)
@@ -161,10 +134,10 @@ class Loader:
         the group inserts meets a unique key then; all else has to be looked for again.
         """
         looked: Absent = {}
-        for table in LOCKED if group.refused else (STATES, DOCUMENTS):
+        for table in tables.LOCKED if group.refused else (tables.STATES, tables.DOCUMENTS):
             missing = _needed(self._needs, table) - self._found(table)
             if missing:
-                made: Table[Any, Any] = REQUESTS if table is REQUEST_HEADS else table
+                made: Table[Any, Any] = tables.REQUESTS if table is tables.REQUEST_HEADS else table
                 missing -= {made.key_of(record) for record in changes.new_of(made)}
                 if missing:
                     looked[table] = list(missing)
@@ -181,23 +154,21 @@ class Loader:
             raise Conflict
 
     def _found(self, table: Table[Any, Any]) -> Any:
-        if table is STATES:
+        if table is tables.STATES:
             return self.numbers.states.keys()
-        if table is DOCUMENTS:
+        if table is tables.DOCUMENTS:
             return self.numbers.documents.keys()
         return self.loaded.of(table).keys()
 
     def _session(self, row: Row) -> None:
-        width = rows.SESSION_HEAD_WIDTH + 1
-        session = understood_one(rows.session_key(row[width:]), row[width:], rows.session_record)
-        self.loaded.of(SESSIONS)[session.key] = session
-        head = rows.session_head(session.key, session.log_id, row[1:width])
-        self.loaded.of(SESSION_HEADS)[session.key] = head
-        self.numbers.logs[session.key, session.log_id] = row[0]
+        log, session, head = rows.session_with_head(row)
+        self.loaded.of(tables.SESSIONS)[session.key] = session
+        self.loaded.of(tables.SESSION_HEADS)[session.key] = head
+        self.numbers.logs[session.key, session.log_id] = log
 
     def _request(self, row: Row) -> None:
-        head = understood_one(RequestKey(*row[2:4]), row, rows.request_head)
-        self.loaded.of(REQUEST_HEADS)[head.key] = head
+        head = understood_one(rows.request_key(row), row, rows.request_head)
+        self.loaded.of(tables.REQUEST_HEADS)[head.key] = head
         self._number(head, row)
 
     def _number(self, head: Any, row: Row) -> None:
@@ -209,27 +180,27 @@ class Loader:
         values = row[2:]
         key = scope_key(values[:4])
         self.numbers.states[key] = row[0]
-        if key in needed.get(STATE_HEADS, ()):
-            self.loaded.of(STATE_HEADS)[key] = rows.state_head(values)
-        if key in needed.get(STATES, ()):
+        if key in needed.get(tables.STATE_HEADS, ()):
+            self.loaded.of(tables.STATE_HEADS)[key] = rows.state_head(values[: rows.STATE_HEAD_WIDTH])
+        if key in needed.get(tables.STATES, ()):
             self._sizes[key] = row[1]
             if row[1] > LARGE:
-                self._large[STATES][key] = row[0]
+                self._large[tables.STATES][key] = row[0]
             else:
                 self._states[key] = understood_one(key, values, rows.state_record)
 
     def _process(self, row: Row) -> None:
         record = rows.process_record(row)
-        self.loaded.of(PROCESSES)[record.process] = record
+        self.loaded.of(tables.PROCESSES)[record.process] = record
 
     def _document(self, row: Row) -> None:
         key = decode_key(row[2])
         self.numbers.documents[key] = row[0]
         self._sizes[key] = row[1]
         if row[1] > LARGE:
-            self._large[DOCUMENTS][key] = row[0]
+            self._large[tables.DOCUMENTS][key] = row[0]
         else:
-            self.loaded.of(DOCUMENTS)[key] = rows.document(row[2:])
+            self.loaded.of(tables.DOCUMENTS)[key] = rows.document(row[2:])
 
     def _time(self, row: Row) -> None:
         self.loaded.time = max(self.loaded.time, row[0])
@@ -239,16 +210,16 @@ class Loader:
         ranges = list(needs.ranges)
         loaded.ranges = {which: [] for which in ranges}
         loaded.open_requests = {session: [] for session in needs.open_requests}
-        turns = {(logs[key[:2]], key.number): key for key in needs.of(TURNS) if key[:2] in logs}
+        turns = {(logs[key[:2]], key.number): key for key in needs.of(tables.TURNS) if key[:2] in logs}
         bounds: tuple[list[Row], list[Row]] = ([], [])
         for number, which in enumerate(ranges):
             bounds[which.descending].append((number, *encoded_bounds(which), which.limit))
-        sessions = [loaded.of(SESSIONS)[key] for key in needs.open_requests if key in loaded.of(SESSIONS)]
+        sessions = loaded.of(tables.SESSIONS)
         values = [
             loaded.time,
             *columns(bounds[False], 4),
             *columns(bounds[True], 4),
-            [logs[session.key, session.log_id] for session in sessions],
+            [logs[key, sessions[key].log_id] for key in needs.open_requests if key in sessions],
             *columns(list(turns), 2),
         ]
         for part, row in await self._connection.fetch(PROTECTED, *values):
@@ -257,12 +228,12 @@ class Loader:
                 self.numbers.documents[document.key] = row[1]
                 loaded.ranges[ranges[row[0]]].append(document)
             elif part == 2:
-                head = understood_one(RequestKey(*row[2:4]), row, rows.request_head)
+                head = understood_one(rows.request_key(row), row, rows.request_head)
                 loaded.open_requests[head.session].append(head)
                 self._number(head, row)
             else:
                 key = turns[row[0], row[1]]
-                loaded.of(TURNS)[key] = rows.turn_record(row[1:], key.session, key.log_id)
+                loaded.of(tables.TURNS)[key] = rows.turn_record(row[1:], key.session, key.log_id)
 
     async def _load_large(self, group: Group) -> int:
         """Read the large documents of the batches that are ready."""
@@ -270,7 +241,7 @@ class Loader:
         size = ready = 0
         while ready < len(group) and size <= LOAD_LIMIT:
             needs = group.needs_of(ready)
-            keys = (needs.of(STATES) | needs.of(DOCUMENTS)) - asked
+            keys = (needs.of(tables.STATES) | needs.of(tables.DOCUMENTS)) - asked
             size += sum(self._sizes.get(key, 0) for key in keys)
             asked |= keys
             ready += 1
@@ -284,12 +255,13 @@ class Loader:
 
 
 def _needed(needs: Needs, table: Table[Any, Any]) -> set[Any]:
-    return needs.of(STATES) | needs.of(STATE_HEADS) if table is STATES else needs.of(table)
+    keys = needs.of(table)
+    return keys | needs.of(tables.STATE_HEADS) if table is tables.STATES else keys
 
 
 def load_query(needs: Needs) -> tuple[str, list[Any]]:
     """The statement that loads ``needs``, and its values."""
-    wanted = [(table, keys) for table in LOCKED if (keys := _needed(needs, table))]
+    wanted = [(table, keys) for table in tables.LOCKED if (keys := _needed(needs, table))]
     values = [array for table, keys in wanted for array in KEYS[table].values(keys)]
     chosen = tuple([table for table, _ in wanted])
     text = _load_texts.get(chosen)
@@ -305,12 +277,12 @@ def _compose(chosen: tuple[Table[Any, Any], ...]) -> str:
     for table in chosen:
         found = KEYS[table].found(first)
         first += KEYS[table].width
-        if table is SESSIONS:
+        if table is tables.SESSIONS:
             logs.append(_LOGS.format(sessions=found))
             continue
-        if table is REQUEST_HEADS:
+        if table is tables.REQUEST_HEADS:
             logs.append(_LOGS_OF_REQUESTS.format(requests=found))
-        queries.append((LOCKED.index(table), _LOCKS[table].format(found=found)))
+        queries.append((tables.LOCKED.index(table), _LOCKS[table].format(found=found)))
     if logs:
         queries.insert(0, (0, _SESSIONS.format(logs=" UNION ALL ".join(logs))))
     return together([*queries, (_TIME_PART, TIME)])

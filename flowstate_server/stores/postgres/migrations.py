@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from typing import Any
 
 from flowstate_server.errors import StoreOpenError
 from flowstate_server.stores.postgres.connections import BEGIN, Connections
+from flowstate_server.stores.tables.migrations import migrations_after
 
 OLDEST_POSTGRES = 15
 LOCK = 0x464C5354
@@ -28,19 +28,18 @@ async def migrate(connections: Connections, shown: str, *, create: bool) -> None
         StoreOpenError: the database is not FlowState's, or newer than this version of it, or has no tables and is not
             to get any, or Postgres is too old.
     """
-    migrations = _migrations()
     async with connections.working() as connection:
         await _check_server(connection, shown)
         found = await _version(connection, shown)
         if not found and not create:
             raise StoreOpenError(problem=f"there is no store at {shown}")
-        if found < len(migrations):
+        if migrations_after(found, __package__, shown):
             try:
                 await connection.execute(
                     f"{BEGIN}; SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock({LOCK})",
                     timeout=MIGRATE_SECONDS,
                 )
-                await _apply(connection, shown, migrations)
+                await _apply(connection, shown)
             except BaseException:
                 await connection.execute("ROLLBACK")
                 raise
@@ -66,28 +65,15 @@ async def _version(connection: Any, shown: str) -> int:
             raise StoreOpenError(problem=f"{shown} has a schema flowstate that is not FlowState's")
         return 0
     found = await connection.fetchval("SELECT coalesce(max(number), 0) FROM flowstate.migrations")
-    known = len(_migrations())
-    if found > known:
-        problem = f"{shown} has schema {found}, this version of FlowState knows {known}; upgrade FlowState"
-        raise StoreOpenError(problem=problem)
     return int(found)
 
 
-async def _apply(connection: Any, shown: str, migrations: list[str]) -> None:
+async def _apply(connection: Any, shown: str) -> None:
     found = await _version(connection, shown)  # another process may have been first
     if found == 0:
         if await connection.fetchval("SELECT to_regnamespace('flowstate') IS NULL"):
             await connection.execute("CREATE SCHEMA flowstate")
         await connection.execute(_CREATE)
-    for number, migration in enumerate(migrations[found:], start=found + 1):
+    for number, migration in migrations_after(found, __package__, shown):
         await connection.execute(migration, timeout=MIGRATE_SECONDS)
         await connection.execute(f"INSERT INTO flowstate.migrations (number) VALUES ({number})")
-
-
-def _migrations() -> list[str]:
-    """The texts of the migrations, the first first."""
-    folder = resources.files(__package__) / "migrations"
-    files = sorted(
-        (file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name
-    )
-    return [file.read_text("utf-8") for file in files]

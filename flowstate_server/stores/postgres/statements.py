@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 from flowstate_server.model.documents import DocumentKey, encode_key
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
-from flowstate_server.stores.contract.tables import (
-    DOCUMENTS,
-    PROCESSES,
-    REQUEST_HEADS,
-    SESSIONS,
-    STATES,
-    Table,
-)
+from flowstate_server.stores.contract import tables
+from flowstate_server.stores.contract.tables import Table
+from flowstate_server.stores.tables.changes import Write
 from flowstate_server.stores.tables.numbers import Row, state_key
 
 Key = TypeVar("Key")
@@ -68,18 +63,15 @@ class Keys(Generic[Key]):
         return columns([self._row_of(key) for key in keys], self.width)
 
 
-SESSION_KEYS = Keys[SessionKey]("sessions", "tenant, session_id", tuple)
-REQUEST_KEYS = Keys[RequestKey]("requests", "tenant, request_id", tuple)
 STATE_KEYS = Keys[ScopeKey]("states", "kind, tenant, id, flow_kind", state_key)
-PROCESS_KEYS = Keys[str]("processes", "process", lambda key: (key,))
 DOCUMENT_KEYS = Keys[DocumentKey]("documents", "key", lambda key: (encode_key(key),))
 
 KEYS: dict[Table[Any, Any], Keys[Any]] = {
-    SESSIONS: SESSION_KEYS,
-    REQUEST_HEADS: REQUEST_KEYS,
-    STATES: STATE_KEYS,
-    PROCESSES: PROCESS_KEYS,
-    DOCUMENTS: DOCUMENT_KEYS,
+    tables.SESSIONS: Keys[SessionKey]("sessions", "tenant, session_id", tuple),
+    tables.REQUEST_HEADS: Keys[RequestKey]("requests", "tenant, request_id", tuple),
+    tables.STATES: STATE_KEYS,
+    tables.PROCESSES: Keys[str]("processes", "process", lambda key: (key,)),
+    tables.DOCUMENTS: DOCUMENT_KEYS,
 }
 
 
@@ -90,10 +82,10 @@ def together(queries: Iterable[tuple[int, str]]) -> str:
     )
 
 
-def any_of(tables: Iterable[Table[Any, Any]], first: int) -> str:
-    """Whether any of the keys given from ``$first`` on is there, for each of ``tables``."""
+def any_of(looked_for: Iterable[Table[Any, Any]], first: int) -> str:
+    """Whether any of the keys given from ``$first`` on is there, for each of the tables ``looked_for``."""
     parts: list[str] = []
-    for table in tables:
+    for table in looked_for:
         keys = KEYS[table]
         parts.append(f"EXISTS (SELECT 1 FROM {keys.found(first)})")
         first += keys.width
@@ -113,81 +105,51 @@ def page(names: str, source: str, key: str, size: str, limit: str, max_bytes: st
     )
 
 
-class RowsWrite(NamedTuple):
-    """A write of many rows at once. ``text`` has ``{rows}`` where the rows are read from, as ``new``, whose columns
-    are ``names``.
-
-    ``after`` in the text stands where a condition goes: such a write begins once the one before it is done. Those are
-    the writes that may meet another process's, so that all processes go about them in one order.
-    """
-
-    name: str
-    text: str
-    names: str
-
-    @property
-    def ordered(self) -> bool:
-        return "{after}" in self.text
-
-    @property
-    def width(self) -> int:
-        return self.names.count(",") + 1
-
-
-def insert(table: str, names: str, *, ordered: bool = False) -> RowsWrite:
-    after = " {after} RETURNING 1" if ordered else ""
-    text = f"INSERT INTO flowstate.{table} ({names}) SELECT {names} FROM {{rows}}{after}"
-    return RowsWrite(f"new_{table}", text, names)
-
-
-def update(table: str, key: str, names: str, *, latched: str = "") -> RowsWrite:
-    """The column ``latched`` stays true once it is."""
-    values = ", ".join(
-        f"{name} = old.{name} OR new.{name}" if name == latched else f"{name} = new.{name}"
-        for name in names.split(", ")
+def _done(write: Write, rows: str, before: str) -> str:
+    """The statement that does ``write`` of ``rows``, which are called ``new``, once ``before`` is done."""
+    table, names, done = f"flowstate.{write.table}", write.columns, " RETURNING 1" if write.ordered else ""
+    if write.kind == "new":
+        after = f" WHERE (SELECT count(*) FROM {before}) >= 0" if write.ordered and before else ""
+        return f"INSERT INTO {table} ({names}) SELECT {names} FROM {rows}{after}{done}"
+    same = " AND ".join(f"old.{name} = new.{name}" for name in write.key.split(", "))
+    if write.kind == "removed":
+        return f"DELETE FROM {table} old USING {rows} WHERE {same}"
+    changes = ", ".join(
+        f"{name} = old.{name} OR new.{name}" if name == write.noted else f"{name} = new.{name}"
+        for name in write.names.split(", ")
     )
-    text = f"UPDATE flowstate.{table} old SET {values} FROM {{rows}} WHERE {_same(key)}"
-    return RowsWrite(f"changed_{table}", text, f"{key}, {names}")
-
-
-def delete(table: str, key: str) -> RowsWrite:
-    return RowsWrite(
-        f"removed_{table}", f"DELETE FROM flowstate.{table} old USING {{rows}} WHERE {_same(key)}", key
-    )
-
-
-def _same(key: str) -> str:
-    return " AND ".join(f"old.{name} = new.{name}" for name in key.split(", "))
+    return f"UPDATE {table} old SET {changes} FROM {rows} WHERE {same}{done}"
 
 
 class WriteTexts:
-    """The texts of statements that do several writes, each made once."""
+    """The texts of statements that do several of ``writes``, each made once."""
 
-    def __init__(self, writes: Sequence[RowsWrite]) -> None:
+    def __init__(self, writes: Sequence[Write]) -> None:
         self._writes = writes
         self._texts: dict[tuple[Any, ...], str] = {}
 
     def text(self, chosen: tuple[int, ...], absent: tuple[Table[Any, Any], ...]) -> str:
-        """The statement that does the chosen writes, by their places, and answers which commit it is, and whether
-        there is what was ``absent``."""
+        """The statement that does the chosen writes, by their places, and notes the commit. It answers which one that
+        is, and whether there is what was ``absent``."""
         text = self._texts.get((chosen, absent))
         if text is None:
             text = self._compose([self._writes[place] for place in chosen], absent)
             self._texts[chosen, absent] = text
         return text
 
-    def _compose(self, writes: list[RowsWrite], absent: tuple[Table[Any, Any], ...]) -> str:
+    def _compose(self, writes: list[Write], absent: tuple[Table[Any, Any], ...]) -> str:
         parts: list[str] = []
         first = 1
         before = ""
         for write in writes:
-            after = f"WHERE (SELECT count(*) FROM {before}) >= 0" if before else ""
-            rows = unnested(first, write.names, "new")
-            parts.append(f"{write.name} AS ({write.text.format(rows=rows, after=after)})")
-            first += write.width
+            name = write.rows.__name__
+            parts.append(f"{name} AS ({_done(write, unnested(first, write.columns, 'new'), before)})")
+            first += write.columns.count(",") + 1
             if write.ordered:
-                before = write.name
+                before = name
+        commit = f"INSERT INTO flowstate.commits (token, time, topics) VALUES (${first}, ${first + 1}, ${first + 2})"
         return (
-            f"WITH {', '.join(parts)} SELECT (SELECT id FROM new_commits), pg_current_xact_id()::text::bigint,"
-            f" {any_of(absent, first)}"
+            f"WITH {', '.join([*parts, f'new_commits AS ({commit} RETURNING id)'])}"
+            " SELECT (SELECT id FROM new_commits), pg_current_xact_id()::text::bigint,"
+            f" {any_of(absent, first + 3)}"
         )

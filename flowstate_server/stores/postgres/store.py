@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import ClassVar
 
 from flowstate_server.errors import FlowStateError, StoreOpenError
@@ -49,16 +50,8 @@ class PostgresStore(Store):
         listen_dsn: str | None = None,
         create: bool = True,
     ) -> None:
-        if pool is not None and pool < 1:
-            raise ValueError("pool must be at least 1")
         super().__init__(
-            PostgresBackend(
-                dsn,
-                pool=pool or (SERVERLESS_POOL if serverless else POOL),
-                serverless=serverless,
-                listen_dsn=listen_dsn or (None if serverless else dsn),
-                create=create,
-            )
+            PostgresBackend(dsn, pool=pool, serverless=serverless, listen_dsn=listen_dsn, create=create)
         )
 
 
@@ -66,13 +59,15 @@ class PostgresBackend(Backend):
     shared: ClassVar[bool] = True
 
     def __init__(
-        self, dsn: str, *, pool: int, serverless: bool, listen_dsn: str | None, create: bool
+        self, dsn: str, *, pool: int | None, serverless: bool, listen_dsn: str | None, create: bool
     ) -> None:
+        if pool is not None and pool < 1:
+            raise ValueError("pool must be at least 1")
         self._dsn = dsn
-        self._listen_dsn = listen_dsn
+        self._listen_dsn = listen_dsn or (None if serverless else dsn)
         self._serverless = serverless
         self._create = create
-        self._pool = pool
+        self._pool = pool or (SERVERLESS_POOL if serverless else POOL)
         self._clock = StoreClock()
         self._opened = AsyncExitStack()
 
@@ -117,16 +112,8 @@ class PostgresBackend(Backend):
             await listener.start()
 
 
-def postgres_stores(
-    dsn: str,
-    *,
-    pool: int | None = None,
-    serverless: bool = True,
-    listen_dsn: str | None = None,
-    create: bool = True,
-) -> PostgresStore:
-    """A :class:`PostgresStore` for serverless use: behind a transaction pooler, with few connections."""
-    return PostgresStore(dsn, pool=pool, serverless=serverless, listen_dsn=listen_dsn, create=create)
+postgres_stores = partial(PostgresStore, serverless=True)
+"""A :class:`PostgresStore` for serverless use: behind a transaction pooler, with few connections."""
 
 
 @asynccontextmanager

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
-from flowstate_server.model.json_values import JsonObject, decode_json, encode_json
+from flowstate_server.model.json_values import copy_json
 from flowstate_server.model.records import RequestRecord, SessionRecord, StateRecord
 from flowstate_server.stores.contract.tables import REQUESTS, SESSIONS, STATES, Table
 
 
 def own_session(session: SessionRecord) -> SessionRecord:
-    return replace(session, metadata=_own_copy(session.metadata)) if session.metadata else session
+    return replace(session, metadata=copy_json(session.metadata)) if session.metadata else session
 
 
 def own_request(request: RequestRecord) -> RequestRecord:
     failure = request.failure
     if failure is None or not failure.details:
         return request
-    return replace(request, failure=replace(failure, details=_own_copy(failure.details)))
+    return replace(request, failure=replace(failure, details=copy_json(failure.details)))
 
 
 def own_state(state: StateRecord) -> StateRecord:
@@ -35,10 +35,6 @@ def own_state(state: StateRecord) -> StateRecord:
         state.generations,
         state.schema_hash,
     )
-
-
-def _own_copy(value: JsonObject) -> JsonObject:
-    return cast(JsonObject, decode_json(encode_json(value)))
 
 
 OWN: Mapping[Table[Any, Any], Callable[[Any], Any]] = {

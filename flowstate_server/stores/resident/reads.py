@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from flowstate_server.model.clock import ForwardClock, Micros
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import Document, DocumentKey, DocumentRange
 from flowstate_server.model.events import LogHead
 from flowstate_server.model.items import ItemRecord
@@ -18,7 +18,7 @@ from flowstate_server.model.records import (
     StateRecord,
 )
 from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
-from flowstate_server.stores.contract.backend import Reads
+from flowstate_server.stores.contract.backend import MAX_DOCUMENT_BYTES, Reads
 from flowstate_server.stores.contract.pages import event_page, page_of
 from flowstate_server.stores.contract.reads import (
     EventPage,
@@ -35,14 +35,10 @@ from flowstate_server.stores.contract.tables import (
     STATES,
 )
 from flowstate_server.stores.resident.copies import own_session
-from flowstate_server.stores.resident.tables import Tables
+from flowstate_server.stores.resident.tables import ResidentPort, Tables
 
 
-class ResidentReads(Reads):
-    def __init__(self, tables: Tables, clock: ForwardClock) -> None:
-        self._tables = tables
-        self._clock = clock
-
+class ResidentReads(ResidentPort, Reads):
     async def time(self) -> Micros:
         return self._clock.now()
 
@@ -51,7 +47,7 @@ class ResidentReads(Reads):
             return tables.find(SESSIONS, key)
 
     async def list_sessions(
-        self, which: SessionFilter, *, limit: int, after: SessionPosition | None
+        self, which: SessionFilter, *, limit: int, after: SessionPosition | None = None
     ) -> Sequence[ListedSession]:
         with self._tables as tables:
             heads = tables.session_heads
@@ -72,7 +68,9 @@ class ResidentReads(Reads):
         with self._tables as tables:
             return _documents(tables, keys, self._clock.now())
 
-    async def read_documents(self, which: DocumentRange, *, max_bytes: int) -> Sequence[Document]:
+    async def read_documents(
+        self, which: DocumentRange, *, max_bytes: int = MAX_DOCUMENT_BYTES
+    ) -> Sequence[Document]:
         with self._tables as tables:
             return page_of(tables.documents.range(which, self._clock.now()), which.limit, max_bytes)
 
@@ -96,7 +94,7 @@ class ResidentReads(Reads):
             return tables.turn_items(session, log_id, newest)
 
     async def read_projection(
-        self, session: SessionKey, scopes: Iterable[ScopeKey], documents: Iterable[DocumentKey]
+        self, session: SessionKey, scopes: Iterable[ScopeKey], documents: Iterable[DocumentKey] = ()
     ) -> Projection | None:
         with self._tables as tables:
             record = tables.find(SESSIONS, session)

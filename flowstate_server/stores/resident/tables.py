@@ -10,7 +10,7 @@ from operator import attrgetter
 from threading import Lock
 from typing import Any, Self, TypeVar, cast
 
-from flowstate_server.model.clock import Micros
+from flowstate_server.model.clock import ForwardClock, Micros
 from flowstate_server.model.events import EventKey, EventRecord, EventType
 from flowstate_server.model.items import ItemRecord
 from flowstate_server.model.records import (
@@ -302,6 +302,14 @@ class Tables:
             row.process for row in self.processes.values() if row.fenced and not self.running.get(row.process)
         )
         return list(islice(over, limit))
+
+
+class ResidentPort:
+    """A port over the tables, with the store's time."""
+
+    def __init__(self, tables: Tables, clock: ForwardClock) -> None:
+        self._tables = tables
+        self._clock = clock
 
 
 def _items(events: Iterable[EventRecord], turn: int) -> Iterator[ItemRecord]:

@@ -8,27 +8,15 @@ loop, and waits to get it back.
 from __future__ import annotations
 
 import sqlite3
-from typing import Generic, NamedTuple, TypeVar
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from flowstate_server.model.documents import Document, DocumentKey
-from flowstate_server.model.records import (
-    ProcessRecord,
-    RequestHead,
-    SessionHead,
-    StateHead,
-    StateRecord,
-)
+from flowstate_server.model.records import ProcessRecord, RequestHead, SessionHead, StateHead, StateRecord
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey, request_scope
-from flowstate_server.stores.contract.tables import (
-    DOCUMENTS,
-    PROCESSES,
-    REQUEST_HEADS,
-    REQUESTS,
-    SESSION_HEADS,
-    SESSIONS,
-    STATES,
-    Changes,
-)
+from flowstate_server.stores.contract import tables
+from flowstate_server.stores.contract.tables import Changes
 from flowstate_server.stores.tables.numbers import Row
 from flowstate_server.stores.tables.rows import Numbers
 
@@ -76,6 +64,14 @@ class KnownRows:
         self.state_heads: dict[ScopeKey, Known[StateHead] | None] = {}
         self.processes: dict[str, ProcessRecord] = {}
         self.documents: dict[DocumentKey, Known[Document]] = {}
+        self._all: tuple[dict[Any, Any], ...] = (
+            self.sessions,
+            self.requests,
+            self.states,
+            self.state_heads,
+            self.processes,
+            self.documents,
+        )
         self._bytes = 0
         self._data_version = -1
         self._settled = False
@@ -87,8 +83,10 @@ class KnownRows:
         """
         (version,) = cursor.execute("PRAGMA data_version").fetchone()
         others = not self._settled or version != self._data_version
-        if others or self._full():
-            self._clear()
+        if others or self._bytes > MOST_BYTES or sum(map(len, self._all)) > MOST_ROWS:
+            for known in self._all:
+                known.clear()
+            self._bytes = 0
         self._data_version = version
         self._settled = False
         return others
@@ -96,20 +94,6 @@ class KnownRows:
     def settle(self) -> None:
         """The group is committed. One that is not, or not surely, makes the next one begin with nothing."""
         self._settled = True
-
-    def _full(self) -> bool:
-        states = len(self.states) + len(self.state_heads)
-        others = len(self.sessions) + len(self.requests) + len(self.documents)
-        return self._bytes > MOST_BYTES or states + others > MOST_ROWS
-
-    def _clear(self) -> None:
-        self.sessions.clear()
-        self.requests.clear()
-        self.states.clear()
-        self.state_heads.clear()
-        self.processes.clear()
-        self.documents.clear()
-        self._bytes = 0
 
     def put_state(self, number: int, record: StateRecord) -> None:
         self._forget_state(record.key)
@@ -137,27 +121,27 @@ class KnownRows:
 
     def learn(self, changes: Changes, numbers: Numbers) -> None:
         """What the group has written."""
-        for session in changes.changed_of(SESSIONS):
+        for session in changes.changed_of(tables.SESSIONS):
             self.sessions.pop(session.key, None)
-        for head in changes.changed_of(SESSION_HEADS):
+        for head in changes.changed_of(tables.SESSION_HEADS):
             known = self.sessions.get(head.key)
             if known is not None:
                 self.sessions[head.key] = KnownSession(known.log, known.row, head)
-        for created in changes.new_of(REQUESTS):
+        for created in changes.new_of(tables.REQUESTS):
             self.put_no_state(request_scope(created.key))
             self._put_request(created.head, numbers)
-        for state in changes.put_of(STATES):
+        for state in changes.put_of(tables.STATES):
             self.put_state(numbers.states[state.key], state)
-        for key in changes.removed_of(STATES):
+        for key in changes.removed_of(tables.STATES):
             self.put_no_state(key)
-        for request in changes.changed_of(REQUEST_HEADS):
+        for request in changes.changed_of(tables.REQUEST_HEADS):
             self._put_request(request, numbers)
-        for process in changes.put_of(PROCESSES):
+        for process in changes.put_of(tables.PROCESSES):
             self.processes[process.process] = process
-        for document in changes.put_of(DOCUMENTS):
+        for document in changes.put_of(tables.DOCUMENTS):
             if document.key in self.documents or not document.expire_time:
                 self.put_document(numbers.documents[document.key], document)
-        for document_key in changes.removed_of(DOCUMENTS):
+        for document_key in changes.removed_of(tables.DOCUMENTS):
             self._forget_document(document_key)
 
     def _put_request(self, head: RequestHead, numbers: Numbers) -> None:
@@ -169,16 +153,9 @@ class KnownRows:
             self.requests[head.key] = KnownRequest(numbers.requests[head.key], log, head)
 
 
+_FIELDS = attrgetter(*[field.name for field in fields(StateRecord) if field.init])
+
+
 def own_state(record: StateRecord) -> StateRecord:
     """The record as text alone: what a caller does to a parsed state can't reach what is known."""
-    return StateRecord(
-        record.key,
-        record.version,
-        record.incarnation,
-        record.exists,
-        record.text,
-        record.create_time,
-        record.update_time,
-        record.generations,
-        record.schema_hash,
-    )
+    return StateRecord(*_FIELDS(record))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -25,13 +26,14 @@ class SqliteRenewal(LeaseRenewal):
         self._path = path
         self._clock = clock
         self._pragmas = pragmas
-        self._queue: WriterQueue | None = None
-        self._connection: sqlite3.Connection | None = None
+        self._opened = ExitStack()
+        self._own: tuple[WriterQueue, sqlite3.Connection] | None = None
 
     def renew(self, process: str, lease: Micros) -> None:
         try:
-            with self._own_queue():
-                in_transaction(self._own_connection(), partial(self._renew, process=process, lease=lease))
+            queue, connection = self._own or self._open()
+            with queue:
+                in_transaction(connection, partial(self._renew, process=process, lease=lease))
         except sqlite3.Error as error:
             translated(error)  # tells the log
             raise StoreUnavailableError from error
@@ -39,11 +41,8 @@ class SqliteRenewal(LeaseRenewal):
             raise StoreUnavailableError from error
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-        if self._queue is not None:
-            self._queue.close()
-        self._connection = self._queue = None
+        self._opened.close()
+        self._own = None
 
     def _renew(self, cursor: sqlite3.Cursor, process: str, lease: Micros) -> None:
         # As for a group: another process may have begun before the machine's clock was set back.
@@ -51,18 +50,13 @@ class SqliteRenewal(LeaseRenewal):
         if not cursor.execute(RENEWED, (lease, self._clock.now(), process)).rowcount:
             raise LeaseLostError
 
-    def _own_queue(self) -> WriterQueue:
-        if self._queue is None:
-            self._queue = WriterQueue(self._path.resolve())
-        return self._queue
-
-    def _own_connection(self) -> sqlite3.Connection:
-        if self._connection is None:
+    def _open(self) -> tuple[WriterQueue, sqlite3.Connection]:
+        with ExitStack() as opened:
+            queue = WriterQueue(self._path.resolve())
+            opened.callback(queue.close)
             connection = sqlite3.connect(self._path, timeout=connections.BUSY_SECONDS, isolation_level=None)
-            try:
-                connections.set_pragmas(connection, self._pragmas)
-            except BaseException:
-                connection.close()
-                raise
-            self._connection = connection
-        return self._connection
+            opened.callback(connection.close)
+            connections.set_pragmas(connection, self._pragmas)
+            self._opened = opened.pop_all()
+        self._own = queue, connection
+        return self._own

@@ -10,38 +10,18 @@ from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import DocumentKey, DocumentRange, encode_key
 from flowstate_server.model.records import StateHead, StateRecord, TurnKey
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
+from flowstate_server.stores.contract import tables
 from flowstate_server.stores.contract.backend import LOAD_LIMIT, Group
 from flowstate_server.stores.contract.pages import understood_one
-from flowstate_server.stores.contract.tables import (
-    DOCUMENTS,
-    PROCESSES,
-    REQUEST_HEADS,
-    SESSION_HEADS,
-    SESSIONS,
-    STATE_HEADS,
-    STATES,
-    TURNS,
-    Loaded,
-    Needs,
-    Table,
-)
+from flowstate_server.stores.contract.tables import Loaded, Needs, Table
 from flowstate_server.stores.sqlite import reads
-from flowstate_server.stores.sqlite.known_rows import (
-    Known,
-    KnownRequest,
-    KnownRows,
-    KnownSession,
-    own_state,
-)
+from flowstate_server.stores.sqlite.known_rows import Known, KnownRequest, KnownRows, KnownSession, own_state
 from flowstate_server.stores.sqlite.many_rows import ManyRows
-from flowstate_server.stores.tables import rows
+from flowstate_server.stores.tables import columns, rows
 from flowstate_server.stores.tables.numbers import state_key
 
-_STATE_BY_KEY = "FROM states t WHERE t.kind = ? AND t.tenant = ? AND t.id = ? AND t.flow_kind = ?"
-STATE = f"SELECT t.state, {rows.STATE} {_STATE_BY_KEY}"
-STATE_HEAD = f"SELECT t.state, {rows.STATE_HEAD} {_STATE_BY_KEY}"
+STATE_HEAD = reads.STATE.replace(rows.STATE, rows.STATE_HEAD)
 PROCESS = f"SELECT {rows.PROCESS} FROM processes p WHERE p.process = ?"
-DOCUMENT = f"SELECT d.document, {rows.DOCUMENT} FROM documents d WHERE d.key = ?"
 TURN = (
     f"SELECT {rows.TURN} FROM turns u LEFT JOIN requests r ON r.request = u.request"
     " WHERE u.log = ? AND u.number = ?"
@@ -79,16 +59,16 @@ class Loader:
     def _pass_over_absent(self, needs: list[Needs]) -> None:
         """What is new is looked for too, in vain: one statement tells so of all requests, one of all documents."""
         known = self._known
-        requests = {key for one in needs for key in one.of(REQUEST_HEADS) if key not in known.requests}
+        requests = {key for one in needs for key in one.of(tables.REQUEST_HEADS) if key not in known.requests}
         if len(requests) > 1:
             present = PRESENT_REQUESTS.fetch(self._cursor, [*requests])
-            self._asked[REQUEST_HEADS] |= requests.difference(present)
-        documents = {key for one in needs for key in one.of(DOCUMENTS) if key not in known.documents}
+            self._asked[tables.REQUEST_HEADS] |= requests.difference(present)
+        documents = {key for one in needs for key in one.of(tables.DOCUMENTS) if key not in known.documents}
         if len(documents) > 1:
             encoded = {encode_key(key): key for key in documents}
             for (key,) in PRESENT_DOCUMENTS.fetch(self._cursor, [(key,) for key in encoded]):
                 del encoded[key]
-            self._asked[DOCUMENTS].update(encoded.values())
+            self._asked[tables.DOCUMENTS].update(encoded.values())
 
     def _load(self, needs: Needs) -> None:
         for table, keys in needs.keys.items():
@@ -111,13 +91,13 @@ class Loader:
             head = understood_one(key, row, rows.request_head)
             known = self._known.requests[key] = KnownRequest(row[0], row[1], head)
         head = known.head
-        self.loaded.of(REQUEST_HEADS)[key] = head
+        self.loaded.of(tables.REQUEST_HEADS)[key] = head
         self.numbers.requests[key] = known.number
         self.numbers.logs[head.session, head.session_log_id] = known.log
         self._session_once(head.session)  # its events go to its session's log too
 
     def _session_once(self, key: SessionKey) -> None:
-        asked = self._asked[SESSIONS]
+        asked = self._asked[tables.SESSIONS]
         if key not in asked:
             asked.add(key)
             self._session(key)
@@ -128,26 +108,24 @@ class Loader:
             row = self._cursor.execute(reads.SESSION_WITH_HEAD, key).fetchone()
             if row is None:
                 return
-            width = 1 + rows.SESSION_HEAD_WIDTH
-            record = understood_one(key, row[width:], rows.session_record)
-            head = rows.session_head(key, record.log_id, row[1:width])
-            self._known.sessions[key] = KnownSession(row[0], row[width:], head)
+            log, record, head = rows.session_with_head(row)
+            self._known.sessions[key] = KnownSession(log, row[-columns.SESSION.width :], head)
         else:
-            record, head = rows.session_record(known.row), known.head
-        self.loaded.of(SESSIONS)[key] = record
-        self.loaded.of(SESSION_HEADS)[key] = head
-        self.numbers.logs[key, record.log_id] = self._known.sessions[key].log
+            log, record, head = known.log, rows.session_record(known.row), known.head
+        self.loaded.of(tables.SESSIONS)[key] = record
+        self.loaded.of(tables.SESSION_HEADS)[key] = head
+        self.numbers.logs[key, record.log_id] = log
 
     def _state(self, key: ScopeKey) -> None:
         if key not in self._known.states:
-            row = self._cursor.execute(STATE, state_key(key)).fetchone()
+            row = self._cursor.execute(reads.STATE, state_key(key)).fetchone()
             if row is None:
                 self._known.put_no_state(key)
             else:
                 self._known.put_state(row[0], understood_one(key, row[1:], rows.state_record))
         known = self._known.states[key]
         if known is not None:
-            self.loaded.of(STATES)[key] = own_state(known.record)
+            self.loaded.of(tables.STATES)[key] = own_state(known.record)
             self.numbers.states[key] = known.number
             self._bytes += known.record.size
 
@@ -165,7 +143,7 @@ class Loader:
                 found = Known(row[0], understood_one(key, row[1:], rows.state_head))
             known.state_heads[key] = found
         if found is not None:
-            self.loaded.of(STATE_HEADS)[key] = found.record
+            self.loaded.of(tables.STATE_HEADS)[key] = found.record
             self.numbers.states[key] = found.number
 
     def _turn(self, key: TurnKey) -> None:
@@ -173,7 +151,7 @@ class Loader:
         log = self.numbers.logs.get((key.session, key.log_id))
         row = self._cursor.execute(TURN, (log, key.number)).fetchone()
         if row is not None:
-            self.loaded.of(TURNS)[key] = rows.turn_record(row, key.session, key.log_id)
+            self.loaded.of(tables.TURNS)[key] = rows.turn_record(row, key.session, key.log_id)
 
     def _process(self, process: str) -> None:
         record = self._known.processes.get(process)
@@ -182,19 +160,19 @@ class Loader:
             if row is None:
                 return
             record = self._known.processes[process] = rows.process_record(row)
-        self.loaded.of(PROCESSES)[process] = record
+        self.loaded.of(tables.PROCESSES)[process] = record
 
     def _document(self, key: DocumentKey) -> None:
         known = self._known.documents.get(key)
         if known is None:
-            row = self._cursor.execute(DOCUMENT, (encode_key(key),)).fetchone()
+            row = self._cursor.execute(reads.DOCUMENT, (encode_key(key),)).fetchone()
             if row is None:
                 return
-            number, document = row[0], understood_one(key, row[1:], rows.document)
+            number, document = row[0], understood_one(key, row, reads.document_in)
             self._known.put_document(number, document)
         else:
             number, document = known
-        self.loaded.of(DOCUMENTS)[key] = document
+        self.loaded.of(tables.DOCUMENTS)[key] = document
         self.numbers.documents[key] = number
         self._bytes += document.size
 
@@ -212,7 +190,7 @@ class Loader:
         known = self._known.sessions.get(session)
         if known is not None:
             for row in self._cursor.execute(reads.OPEN_IN_SESSION, (known.log,)):
-                head = understood_one(RequestKey(*row[2:4]), row, rows.request_head)
+                head = understood_one(rows.request_key(row), row, rows.request_head)
                 heads.append(head)
                 self.numbers.requests[head.key] = row[0]
 
@@ -222,11 +200,11 @@ def _head_of(record: StateRecord) -> StateHead:
 
 
 _LOADS: dict[Table[Any, Any], Callable[[Loader, Any], None]] = {
-    SESSIONS: Loader._session,
-    REQUEST_HEADS: Loader._request,
-    STATES: Loader._state,
-    STATE_HEADS: Loader._state_head,
-    TURNS: Loader._turn,
-    PROCESSES: Loader._process,
-    DOCUMENTS: Loader._document,
+    tables.SESSIONS: Loader._session,
+    tables.REQUEST_HEADS: Loader._request,
+    tables.STATES: Loader._state,
+    tables.STATE_HEADS: Loader._state_head,
+    tables.TURNS: Loader._turn,
+    tables.PROCESSES: Loader._process,
+    tables.DOCUMENTS: Loader._document,
 }

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Sequence
 from itertools import chain
 
+from flowstate_server.stores.tables.changes import Write
 from flowstate_server.stores.tables.numbers import Row
 
 MOST_ROWS = 16
@@ -61,28 +62,19 @@ def _in_parts(rows: Sequence[Row]) -> Sequence[Sequence[Row]]:
     return [rows[start : start + MOST_ROWS] for start in range(0, len(rows), MOST_ROWS)]
 
 
-# OR FAIL: a group that fails is rolled back as a whole, so SQLite need not keep what a single statement would undo.
-
-
-def insert(table: str, columns: str) -> ManyRows:
-    """Rows of ``columns``."""
-    return ManyRows(f"INSERT OR FAIL INTO {table} ({columns}) VALUES {{rows}}")
-
-
-def update(table: str, columns: str, key: str, *, noted: str = "") -> ManyRows:
-    """Rows of ``columns``, then of the columns of the ``key``. ``noted`` is a column between them that once it is 1
-    stays so."""
-    names, keys = columns.split(", "), key.split(", ")
-    changes = [f"{name} = new.column{number}" for number, name in enumerate(names, start=1)]
-    if noted:
-        changes.append(f"{noted} = {noted} | new.column{len(changes) + 1}")
-    is_key = [f"{name} = new.column{number}" for number, name in enumerate(keys, start=len(changes) + 1)]
-    return ManyRows(
-        f"UPDATE OR FAIL {table} SET {', '.join(changes)} FROM (VALUES {{rows}}) AS new"
-        f" WHERE {' AND '.join(is_key)}"
-    )
-
-
-def delete(table: str, key: str) -> ManyRows:
-    """Rows of the key."""
-    return ManyRows(f"DELETE FROM {table} WHERE {key} IN (VALUES {{rows}})")
+def many_rows(write: Write) -> ManyRows:
+    """The statement for rows of ``write``."""
+    # OR FAIL: a group that fails is rolled back as a whole, so SQLite need not keep what a single statement would undo.
+    if write.kind == "new":
+        return ManyRows(f"INSERT OR FAIL INTO {write.table} ({write.columns}) VALUES {{rows}}")
+    if write.kind == "removed":
+        return ManyRows(
+            f"DELETE FROM {write.table} WHERE ({write.key}) IN (SELECT * FROM (VALUES {{rows}}) AS new)"
+        )
+    given = {name: f"new.column{number}" for number, name in enumerate(write.columns.split(", "), start=1)}
+    same = [f"{name} = {given.pop(name)}" for name in write.key.split(", ")]
+    if write.noted:
+        given[write.noted] = f"{write.noted} | {given[write.noted]}"
+    changes = ", ".join(f"{name} = {value}" for name, value in given.items())
+    source = "FROM (VALUES {rows}) AS new"
+    return ManyRows(f"UPDATE OR FAIL {write.table} SET {changes} {source} WHERE {' AND '.join(same)}")

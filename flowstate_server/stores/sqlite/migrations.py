@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from functools import partial
-from importlib import resources
 from pathlib import Path
 
 from flowstate_server.errors import StoreOpenError
 from flowstate_server.stores.sqlite.writer import in_transaction
+from flowstate_server.stores.tables.migrations import migrations_after
 
 APPLICATION_ID = 0x464C5354
 OLDEST_SQLITE = (3, 37, 0)
@@ -24,14 +24,7 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         problem = f"SQLite {sqlite3.sqlite_version} is too old, 3.37 is needed"
         raise StoreOpenError(problem=problem)
-    migrations = _migrations()
-    found = _version(connection, path)
-    if found > len(migrations):
-        problem = (
-            f"{path} has schema {found}, this version of FlowState knows {len(migrations)}; upgrade FlowState"
-        )
-        raise StoreOpenError(problem=problem)
-    for number, migration in enumerate(migrations[found:], start=found + 1):
+    for number, migration in migrations_after(_version(connection, path), __package__, path):
         in_transaction(connection, partial(_apply, sql=migration, number=number))
 
 
@@ -50,15 +43,6 @@ def _apply(cursor: sqlite3.Cursor, sql: str, number: int) -> None:
     for statement in _statements(sql):
         cursor.execute(statement)
     cursor.execute(f"PRAGMA user_version = {number}")
-
-
-def _migrations() -> list[str]:
-    """The texts of the migrations, the first first."""
-    folder = resources.files(__package__) / "migrations"
-    files = sorted(
-        (file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name
-    )
-    return [file.read_text("utf-8") for file in files]
 
 
 def _statements(sql: str) -> Iterator[str]:

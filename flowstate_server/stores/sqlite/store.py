@@ -29,6 +29,8 @@ from flowstate_server.stores.sqlite.writer_queue import WriterQueue
 from flowstate_server.stores.store import Store
 
 JOURNAL_SIZE_LIMIT = f"journal_size_limit = {64 * 1024 * 1024}"
+THREADS_RENEW = sys.platform != "win32"
+"""There the one place in the queue is taken, and there is nobody to lose a lease to."""
 SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 
 
@@ -56,22 +58,20 @@ class SqliteBackend(Backend):
 
     async def open(self) -> Ports:
         with _telling_why(self.path):
-            return await self._open()
-
-    async def _open(self) -> Ports:
-        async with AsyncExitStack() as opened:
-            queue = await asyncio.to_thread(self._open_queue)
-            opened.callback(queue.close)
-            self.writer = Writer(await self._connect(opened, *self._pragmas), queue)
-            await self.writer.alone(_prepare, self.path)
-            self.reader = Reader(await self._connect(opened, "query_only = ON"))
-            self.clock.follow(await self.reader.run(newest_time))
-            connection = await self._connect(opened, "query_only = ON")
-            hub = WatchHub()
-            poller = CommitPoller(connection, self.writer, hub, self.clock)
-            await poller.start()
-            opened.push_async_callback(poller.close)
-            self._opened = opened.pop_all()
+            async with AsyncExitStack() as opened:
+                queue = await asyncio.to_thread(self._open_queue)
+                opened.callback(queue.close)
+                connection = await self._connect(opened, *self._pragmas)
+                await connection.run(_prepare, queue, self.path)
+                self.writer = Writer(connection, queue)
+                self.reader = Reader(await self._connect(opened, "query_only = ON"))
+                self.clock.follow(await self.reader.run(newest_time))
+                connection = await self._connect(opened, "query_only = ON")
+                hub = WatchHub()
+                poller = CommitPoller(connection, self.writer, hub, self.clock)
+                await poller.start()
+                opened.push_async_callback(poller.close)
+                self._opened = opened.pop_all()
         return Ports(
             groups=SqliteGroups(self.writer, poller, self.clock),
             reads=SqliteReads(self.reader, self.clock),
@@ -79,7 +79,7 @@ class SqliteBackend(Backend):
             hub=hub,
             exports=SqliteExports(self.reader),
             pieces=SqlitePieces(self.writer, self.reader),
-            renewal=self._renewal(),
+            renewal=SqliteRenewal(self.path, self.clock, *self._pragmas) if THREADS_RENEW else None,
         )
 
     async def close(self) -> None:
@@ -97,13 +97,6 @@ class SqliteBackend(Backend):
         opened.push_async_callback(connection.close)
         return connection
 
-    def _renewal(self) -> SqliteRenewal | None:
-        if (
-            sys.platform == "win32"
-        ):  # the one place in the queue is taken, and there is nobody to lose a lease to
-            return None
-        return SqliteRenewal(self.path, self.clock, *self._pragmas)
-
 
 @contextmanager
 def _telling_why(path: Path) -> Iterator[None]:
@@ -114,6 +107,7 @@ def _telling_why(path: Path) -> Iterator[None]:
         raise StoreOpenError(problem=f"{path}: {why}") from error
 
 
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    connection.execute("PRAGMA journal_mode = WAL").fetchall()
-    migrate(connection, path)
+def _prepare(connection: sqlite3.Connection, queue: WriterQueue, path: Path) -> None:
+    with queue:
+        connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        migrate(connection, path)

@@ -9,23 +9,23 @@ from flowstate_server.stores.contract.backend import Sweeps
 from flowstate_server.stores.sqlite.writer import Writer
 
 ENDED = (
-    "SELECT request FROM request_heads WHERE unswept = 1 AND end_time > 0 AND end_time <= ?"
+    "SELECT request FROM request_heads WHERE unswept AND end_time > 0 AND end_time <= ?"
     " ORDER BY end_time LIMIT 1"
 )
 OF_REQUEST = (
-    "DELETE FROM events WHERE place IN (SELECT place FROM events WHERE request = ? AND transient = 1 LIMIT ?)"
+    "DELETE FROM events WHERE place IN (SELECT place FROM events WHERE request = ? AND transient LIMIT ?)"
 )
 SWEPT = "UPDATE request_heads SET unswept = 0 WHERE request = ?"
 OUTSIDE = (
     "DELETE FROM events WHERE place IN (SELECT place FROM events"
-    " WHERE transient = 1 AND request IS NULL AND time <= ? ORDER BY time LIMIT ?)"
+    " WHERE transient AND request IS NULL AND time <= ? ORDER BY time LIMIT ?)"
 )
 DOCUMENTS = (
     "DELETE FROM documents WHERE document IN (SELECT document FROM documents"
     " WHERE expire_time > 0 AND expire_time <= ? ORDER BY expire_time LIMIT ?)"
 )
 PROCESSES = (
-    "DELETE FROM processes WHERE process IN (SELECT process FROM processes p WHERE fenced = 1 AND NOT EXISTS"
+    "DELETE FROM processes WHERE process IN (SELECT process FROM processes p WHERE fenced AND NOT EXISTS"
     " (SELECT 1 FROM request_heads h WHERE h.process = p.process AND h.status = 0) LIMIT ?)"
 )
 COMMITS = (

@@ -26,18 +26,6 @@ class Writer:
         """``function(cursor, ...)`` and its commit, whole or not at all."""
         return await self._connection.run(self._transaction, lambda cursor: function(cursor, *args, **kwargs))
 
-    async def alone(
-        self, function: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """``function(connection, ...)``, with transactions of its own making, while nobody else writes."""
-        return await self._connection.run(
-            self._alone, lambda connection: function(connection, *args, **kwargs)
-        )
-
-    def _alone(self, connection: sqlite3.Connection, function: Callable[[sqlite3.Connection], T]) -> T:
-        with self._queue:
-            return function(connection)
-
     def _transaction(self, connection: sqlite3.Connection, function: Callable[[sqlite3.Cursor], T]) -> T:
         with self._queue:
             return in_transaction(connection, function)

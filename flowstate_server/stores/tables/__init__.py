@@ -1,1 +1,1 @@
-"""What the stores with tables, SQLite and Postgres, share: their rows, and the numbers they keep for kinds."""
+"""What the stores with tables, SQLite and Postgres, share: columns, rows, what is written, simple queries and reads."""

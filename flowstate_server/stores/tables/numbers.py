@@ -99,28 +99,19 @@ def decode_scopes(text: bytes) -> tuple[ScopeKey, ...]:
     return tuple([scope_key(key) for key in keys])
 
 
-def encode_failure(failure: Failure | None) -> bytes | None:
-    if failure is None:
-        return None
+def encode_failure(failure: Failure) -> bytes:
     return encode_json(
         [failure.reason, failure.message, failure.details, failure.error_id, failure.retryable]
     )
 
 
-def decode_failure(text: bytes | None) -> Failure | None:
-    return None if text is None else Failure(*cast(list[Any], decode_json(text)))
+def decode_failure(text: bytes) -> Failure:
+    return Failure(*cast(list[Any], decode_json(text)))
 
 
-def encode_generations(generations: Generations) -> bytes | None:
-    return encode_json([[*pair] for pair in generations]) if generations else None
-
-
-def decode_generations(text: bytes | None) -> Generations:
-    if text is None:
-        return ()
-    return tuple(
-        [(flow_kind, number) for flow_kind, number in cast("list[tuple[str, int]]", decode_json(text))]
-    )
+def decode_generations(text: bytes) -> Generations:
+    pairs = cast("list[tuple[str, int]]", decode_json(text))
+    return tuple([(flow_kind, number) for flow_kind, number in pairs])
 
 
 def encode_topics(topics: list[Topic]) -> bytes:

@@ -2,8 +2,13 @@
 
 from flowstate_server.stores.transfer.check import check_store
 from flowstate_server.stores.transfer.comparison import differences
-from flowstate_server.stores.transfer.copy import Copied, CopyRefused, copy_store, refuse_unfinished_copy
-from flowstate_server.stores.transfer.serving import serving
+from flowstate_server.stores.transfer.copy import (
+    Copied,
+    CopyRefused,
+    copy_store,
+    refuse_unfinished_copy,
+    serving,
+)
 
 __all__ = [
     "Copied",

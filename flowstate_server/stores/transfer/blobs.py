@@ -24,6 +24,13 @@ async def piece_pages(
         after = page[-1]
 
 
+async def copy_pieces(ours: BlobPieces, theirs: BlobPieces, keys: Iterable[PieceKey]) -> None:
+    for key in keys:
+        piece = await ours.read(key)
+        if piece is not None:
+            await theirs.put(key, piece)
+
+
 async def blob_differences(one: BlobPieces | None, other: BlobPieces | None) -> AsyncIterator[str]:
     """The pieces that are not the same in both."""
     async for mine, its in side_by_side(_keys(one), _keys(other), tuple):

@@ -20,19 +20,10 @@ from flowstate_server.model.records import (
     TurnRecord,
 )
 from flowstate_server.model.scopes import RequestKey, ScopeKind, SessionKey
+from flowstate_server.stores.contract import tables
 from flowstate_server.stores.contract.blobs import BlobPieces
 from flowstate_server.stores.contract.pages import DamagedRecord
-from flowstate_server.stores.contract.tables import (
-    DOCUMENTS,
-    EVENTS,
-    PROCESSES,
-    REQUESTS,
-    SESSION_HEADS,
-    SESSIONS,
-    STATES,
-    TURNS,
-    Table,
-)
+from flowstate_server.stores.contract.tables import Table
 from flowstate_server.stores.store import Store
 from flowstate_server.stores.transfer.blobs import blob_problems, complete_blobs
 from flowstate_server.stores.transfer.comparison import exports_of
@@ -57,14 +48,14 @@ async def check_store(store: Store, *, blobs: BlobPieces | None = None) -> Async
     exports = exports_of(store)
     damaged: list[DamagedRecord] = []
     subjects: tuple[tuple[Table[Any, Any], Callable[[Any], Iterator[str]]], ...] = (
-        (PROCESSES, check.process),
-        (SESSIONS, check.session),
-        (SESSION_HEADS, check.session_head),
-        (EVENTS, check.event),
-        (REQUESTS, check.request),
-        (TURNS, check.turn),
-        (STATES, check.state),
-        (DOCUMENTS, check.document),
+        (tables.PROCESSES, check.process),
+        (tables.SESSIONS, check.session),
+        (tables.SESSION_HEADS, check.session_head),
+        (tables.EVENTS, check.event),
+        (tables.REQUESTS, check.request),
+        (tables.TURNS, check.turn),
+        (tables.STATES, check.state),
+        (tables.DOCUMENTS, check.document),
     )
     for table, problems_with in subjects:
         async for record in rows(exports, table, damaged.append):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from math import ceil
 from typing import Any, NamedTuple, cast
 
 from flowstate_server.errors import StoreOpenError
@@ -12,27 +13,17 @@ from flowstate_server.model.clock import SECOND, Micros
 from flowstate_server.model.documents import STORE_OWNER, Document, DocumentKey, DocumentRange
 from flowstate_server.model.json_values import Json, decode_json, encode_json
 from flowstate_server.model.records import RequestRecord, RequestStatus
+from flowstate_server.stores.contract import tables
 from flowstate_server.stores.contract.backend import Exports
 from flowstate_server.stores.contract.blobs import BlobPieces, PieceKey
 from flowstate_server.stores.contract.pages import DamagedRecord
-from flowstate_server.stores.contract.tables import (
-    DOCUMENTS,
-    EVENTS,
-    PROCESSES,
-    REQUESTS,
-    SESSION_HEADS,
-    SESSIONS,
-    STATES,
-    TURNS,
-    Table,
-)
+from flowstate_server.stores.contract.tables import Table
 from flowstate_server.stores.contract.writes import ImportInterrupted, ImportRecords
 from flowstate_server.stores.store import Store
-from flowstate_server.stores.transfer.blobs import ELSEWHERE, kept_elsewhere, piece_pages
+from flowstate_server.stores.transfer.blobs import ELSEWHERE, copy_pieces, kept_elsewhere, piece_pages
 from flowstate_server.stores.transfer.naming import named
 from flowstate_server.stores.transfer.pages import BYTES, COPY_PLACE, pages
 from flowstate_server.stores.transfer.places import decode_place, encode_place
-from flowstate_server.stores.transfer.serving import serving
 
 REMEMBERED = 30 * 24 * 3600 * SECOND
 UNFINISHED = (
@@ -81,16 +72,22 @@ async def copy_store(
             half a copy, a record of it can't be understood, a blob of it is in a slot that is not given, or the stores
             can't do it.
     """
-    if source.exports is None:
-        raise CopyRefused("the source does not export what it keeps")
-    if target.exports is None:
-        raise CopyRefused("the target can't tell whether it is empty: it does not export")
-    copy = _Copy(source, source.exports, target, target.exports, name, report)
+    copy = _Copy(source, target, name, report)
     copy.source_blobs = source_blobs or source.pieces
     copy.target_blobs = target_blobs or target.pieces
     await copy.begin()
     await copy.run()
     return copy.copied
+
+
+async def serving(store: Store) -> list[tuple[str, int]]:
+    """The server processes with a lease, and the seconds until it ends; one that was killed is there until then."""
+    now = await store.time()
+    return [
+        (record.process, ceil((record.expire_time - now) / SECOND))
+        for record in await store.read_processes()
+        if record.expire_time > now and not record.fenced
+    ]
 
 
 async def refuse_unfinished_copy(store: Store) -> None:
@@ -114,19 +111,11 @@ class _Stage(NamedTuple):
 class _Copy:
     """Stage after stage, page after page; each page is committed together with the place behind it."""
 
-    def __init__(
-        self,
-        source: Store,
-        exports: Exports,
-        target: Store,
-        kept: Exports,
-        name: str,
-        report: Callable[[Copied], None],
-    ) -> None:
+    def __init__(self, source: Store, target: Store, name: str, report: Callable[[Copied], None]) -> None:
         self._source = source
-        self._exports = exports
         self._target = target
-        self._kept = kept
+        self._exports = _exports_of(source, "the source does not export what it keeps")
+        self._kept = _exports_of(target, "the target can't tell whether it is empty: it does not export")
         self._key = _place_key(hashlib.sha256(name.encode()).hexdigest())
         self._report = report
         self._known: bytes | None = None
@@ -134,8 +123,8 @@ class _Copy:
         self._after: Json = None
         self._expire_time: Micros = 0
         self.copied = Copied()
-        self.source_blobs: BlobPieces | None = None
-        self.target_blobs: BlobPieces | None = None
+        self.source_blobs = source.pieces
+        self.target_blobs = target.pieces
 
     async def begin(self) -> None:
         """Find how far an earlier copy has come, else make sure that the target is empty."""
@@ -147,8 +136,8 @@ class _Copy:
             if known.key == self._key:
                 self._resume(known)
                 return
-        tables: tuple[Table[Any, Any], ...] = (SESSIONS, STATES, DOCUMENTS)
-        for table in tables:
+        looked_at: tuple[Table[Any, Any], ...] = (tables.SESSIONS, tables.STATES, tables.DOCUMENTS)
+        for table in looked_at:
             if await self._kept.export(table, after=None, limit=1, max_bytes=BYTES):
                 raise CopyRefused("the target is not empty, and no copy of this source was begun in it")
         await self._commit(None, ())
@@ -177,9 +166,9 @@ class _Copy:
         self._report(self.copied)
 
     async def _copy_table(self, stage: _Stage) -> None:
-        after = decode_place(stage.table, self._after)
+        after = None if self._after is None else decode_place(stage.table.key, self._after)
         async for page in pages(self._exports, stage.table, after):
-            if stage.table is DOCUMENTS:
+            if stage.table is tables.DOCUMENTS:
                 await self._refuse_blobs_elsewhere(page)
             if stage.counted:
                 self.copied.add(stage.table.name, len(page))
@@ -194,14 +183,11 @@ class _Copy:
 
     async def _copy_blobs(self) -> None:
         ours, theirs = self.source_blobs, self.target_blobs
-        after = None if self._after is None else PieceKey(*cast("tuple[str, int]", self._after))
+        after = None if self._after is None else decode_place(PieceKey, self._after)
         async for page in piece_pages(ours, after):
             if ours is None or theirs is None:
                 raise CopyRefused("the source keeps blobs, and the target has no place for them")
-            for key in page:
-                piece = await ours.read(key)
-                if piece is not None:
-                    await theirs.put(key, piece)
+            await copy_pieces(ours, theirs, page)
             self.copied.add(BLOB_PIECES, len(page))
             self._after = encode_place(page[-1])
             await self._commit(None, ())
@@ -233,18 +219,24 @@ def _begun(request: RequestRecord) -> RequestRecord:
 
 
 STAGES: tuple[_Stage | None, ...] = (
-    _Stage(PROCESSES),
-    _Stage(SESSIONS),
-    _Stage(SESSION_HEADS, counted=False),
-    _Stage(REQUESTS, _begun, counted=False),
-    _Stage(EVENTS),
-    _Stage(TURNS),
-    _Stage(REQUESTS),
-    _Stage(STATES),
-    _Stage(DOCUMENTS),
+    _Stage(tables.PROCESSES),
+    _Stage(tables.SESSIONS),
+    _Stage(tables.SESSION_HEADS, counted=False),
+    _Stage(tables.REQUESTS, _begun, counted=False),
+    _Stage(tables.EVENTS),
+    _Stage(tables.TURNS),
+    _Stage(tables.REQUESTS),
+    _Stage(tables.STATES),
+    _Stage(tables.DOCUMENTS),
     None,
 )
 """``None`` stands for the pieces of blobs, which take no part in commits."""
+
+
+def _exports_of(store: Store, without: str) -> Exports:
+    if store.exports is None:
+        raise CopyRefused(without)
+    return store.exports
 
 
 def _place_key(name: str) -> DocumentKey:

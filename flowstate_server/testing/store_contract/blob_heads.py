@@ -16,17 +16,17 @@ from flowstate_server.model.blobs import (
 )
 from flowstate_server.model.documents import STORE_OWNER, DocumentKey
 from flowstate_server.model.ids import new_id
-from flowstate_server.stores.contract.writes import (
+from flowstate_server.stores.contract.blob_writes import (
+    HOUR,
     BeginBlob,
     BlobUnavailable,
     CompleteBlob,
     DoomBlob,
     ForgetBlob,
-    PutDocument,
     ReleaseBlob,
     RequireBlob,
 )
-from flowstate_server.stores.contract.writes.blobs import HOUR
+from flowstate_server.stores.contract.document_writes import PutDocument
 from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract.expectations import refused, settled
 from flowstate_server.testing.store_contract.harness import StoreHarness

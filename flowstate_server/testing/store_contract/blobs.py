@@ -9,15 +9,9 @@ from flowstate_server.errors import StoreUnavailableError, ValidationFailedError
 from flowstate_server.model.blobs import HEADS, BlobKey, BlobStatus
 from flowstate_server.model.documents import STORE_OWNER, DocumentRange
 from flowstate_server.stores.blobs import Blobs, BlobTimes
+from flowstate_server.stores.contract.blob_writes import BlobUnavailable, DoomBlob, ReleaseBlob, RequireBlob
 from flowstate_server.stores.contract.blobs import PIECE_BYTES, PieceKey
-from flowstate_server.stores.contract.writes import (
-    BlobUnavailable,
-    DeleteDocument,
-    DoomBlob,
-    PutDocument,
-    ReleaseBlob,
-    RequireBlob,
-)
+from flowstate_server.stores.contract.document_writes import DeleteDocument, PutDocument
 from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract.blob_heads import found, notes, reference
 from flowstate_server.testing.store_contract.expectations import refused, settled

@@ -21,11 +21,7 @@ from flowstate_server.model.scopes import (
 )
 from flowstate_server.stores.blobs import Blobs
 from flowstate_server.stores.contract.tables import DOCUMENTS, SESSION_HEADS, STATES
-from flowstate_server.stores.contract.writes import (
-    ImportInterrupted,
-    ImportRecords,
-    PutIdempotencyKey,
-)
+from flowstate_server.stores.contract.writes import ImportInterrupted, ImportRecords, PutIdempotencyKey
 from flowstate_server.stores.memory import MemoryStore
 from flowstate_server.stores.store import Store
 from flowstate_server.stores.transfer import CopyRefused, check_store, copy_store, differences

@@ -26,15 +26,9 @@ from flowstate_server.model.documents import (
     session_owner,
 )
 from flowstate_server.model.scopes import RequestKey, SessionKey, org_scope, user_scope
+from flowstate_server.stores.contract.document_writes import DeleteDocument, PutDocument
 from flowstate_server.stores.contract.watch import Topic, TopicKind
-from flowstate_server.stores.contract.writes import (
-    AtVersion,
-    DeleteDocument,
-    DeleteState,
-    Exists,
-    PutDocument,
-    SessionChanged,
-)
+from flowstate_server.stores.contract.writes import AtVersion, DeleteState, Exists, SessionChanged
 from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract.builders import (
     increment,

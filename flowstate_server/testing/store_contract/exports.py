@@ -10,6 +10,7 @@ from flowstate_server.model.documents import STORE_OWNER, Document, DocumentKey
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.contract.backend import Exports
+from flowstate_server.stores.contract.document_writes import DeleteDocument, PutDocument
 from flowstate_server.stores.contract.tables import (
     DOCUMENTS,
     EVENTS,
@@ -21,12 +22,7 @@ from flowstate_server.stores.contract.tables import (
     TURNS,
     Table,
 )
-from flowstate_server.stores.contract.writes import (
-    AppendEvents,
-    DeleteDocument,
-    PutDocument,
-    PutIdempotencyKey,
-)
+from flowstate_server.stores.contract.writes import AppendEvents, PutIdempotencyKey
 from flowstate_server.testing.store_contract.builders import (
     events_of,
     increment,

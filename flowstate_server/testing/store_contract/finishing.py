@@ -9,12 +9,7 @@ from flowstate_server.model.events import EventType
 from flowstate_server.model.json_values import JsonObject, decode_json
 from flowstate_server.model.records import Failure, RequestStatus
 from flowstate_server.model.scopes import RequestKey, org_scope, request_scope, session_scope, user_scope
-from flowstate_server.stores.contract.writes import (
-    AppendEvents,
-    DeleteState,
-    FinishRequest,
-    UpdateSession,
-)
+from flowstate_server.stores.contract.writes import AppendEvents, DeleteState, FinishRequest, UpdateSession
 from flowstate_server.testing.store_contract.builders import (
     ENDS,
     PROCESS,

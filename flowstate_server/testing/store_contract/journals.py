@@ -10,8 +10,8 @@ from flowstate_server.model.clock import SECOND
 from flowstate_server.model.journal import JournalRecord, Note, decode_entry, journal_range
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import SessionKey
+from flowstate_server.stores.contract.document_writes import AppendJournal
 from flowstate_server.stores.contract.writes import (
-    AppendJournal,
     CommitResult,
     PutIdempotencyKey,
     RequireRun,

@@ -19,11 +19,11 @@ from flowstate_server.model.scopes import (
 )
 from flowstate_server.stores.blobs import Blobs
 from flowstate_server.stores.contract.backend import Exports
+from flowstate_server.stores.contract.document_writes import PutDocument
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
     DeleteState,
     FinishRequest,
-    PutDocument,
     PutIdempotencyKey,
     RequestCancel,
     UpdateSession,

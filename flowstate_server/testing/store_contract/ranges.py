@@ -23,8 +23,9 @@ from flowstate_server.model.scopes import SessionKey
 from flowstate_server.stores.commit.document_writes import need_owner, put, require_owner
 from flowstate_server.stores.commit.meanings import MEANINGS, Meaning
 from flowstate_server.stores.commit.working_set import WorkingSet
+from flowstate_server.stores.contract.document_writes import PutDocument
 from flowstate_server.stores.contract.tables import DOCUMENTS, SESSIONS, Needs
-from flowstate_server.stores.contract.writes import PutDocument, Write, WriteResult
+from flowstate_server.stores.contract.writes import Write, WriteResult
 from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract.builders import (
     Scene,

@@ -6,7 +6,8 @@ import asyncio
 
 from flowstate_server.model.clock import SECOND
 from flowstate_server.model.documents import STORE_OWNER, DocumentKey
-from flowstate_server.stores.contract.writes import AppendEvents, DeleteDocument, PutDocument
+from flowstate_server.stores.contract.document_writes import DeleteDocument, PutDocument
+from flowstate_server.stores.contract.writes import AppendEvents
 from flowstate_server.testing.store_contract.builders import (
     events_of,
     item_done,

@@ -10,9 +10,9 @@ from flowstate_server.errors import MessageTooLargeError, StoreUnavailableError,
 from flowstate_server.model.blobs import MAX_BLOB_BYTES, head_key
 from flowstate_server.stores.blobs import Blobs, BlobTimes
 from flowstate_server.stores.blobs.service import MAX_PIECES
+from flowstate_server.stores.contract.blob_writes import RequireBlob
 from flowstate_server.stores.contract.blobs import PIECE_BYTES, BlobPieces, PieceKey
 from flowstate_server.stores.contract.pages import DamagedRecord
-from flowstate_server.stores.contract.writes import RequireBlob
 from flowstate_server.stores.memory import MemoryStore
 from flowstate_server.stores.transfer import check_store
 

@@ -11,13 +11,12 @@ from flowstate_server.errors import StoreOpenError, StoreUnavailableError
 from flowstate_server.model.documents import DocumentKey, scope_owner, session_owner
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import RequestKey, SessionKey, org_scope, request_scope, user_scope
+from flowstate_server.stores.contract.document_writes import DeleteDocument, PutDocument
 from flowstate_server.stores.contract.tables import EVENTS, EXPORTED, Table
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
     AtVersion,
     Batch,
-    DeleteDocument,
-    PutDocument,
     PutIdempotencyKey,
     RenewLease,
     RequestCancel,

@@ -28,6 +28,7 @@ from flowstate_server.model.scopes import (
     session_scope,
     user_scope,
 )
+from flowstate_server.stores.contract.document_writes import PutDocument
 from flowstate_server.stores.contract.tables import (
     DOCUMENTS,
     PROCESSES,
@@ -38,7 +39,7 @@ from flowstate_server.stores.contract.tables import (
     TURNS,
     Table,
 )
-from flowstate_server.stores.contract.writes import Changed, ChangeState, PutDocument
+from flowstate_server.stores.contract.writes import Changed, ChangeState
 from flowstate_server.stores.filesystem import names
 from flowstate_server.stores.filesystem.kept import PATHS, as_found
 from flowstate_server.stores.filesystem.members import Parsed, file_text, line

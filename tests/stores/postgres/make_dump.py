@@ -11,8 +11,10 @@ from flowstate_server.model.documents import DocumentKey, DocumentRange, flow_ow
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import RequestKey
 from flowstate_server.stores.contract.blobs import PieceKey
-from flowstate_server.stores.contract.writes import DeleteDocument, PutDocument, PutIdempotencyKey
+from flowstate_server.stores.contract.document_writes import DeleteDocument, PutDocument
+from flowstate_server.stores.contract.writes import PutIdempotencyKey
 from flowstate_server.stores.postgres import PostgresStore, migrations
+from flowstate_server.stores.tables.migrations import migrations_of
 from tests.stores.sqlite import batches
 from tests.support.postgres_server import PostgresServer
 
@@ -61,7 +63,7 @@ def main() -> None:
         text = asyncio.run(dump(server))
     # The commands of psql and the settings of a newer server are nothing that every version knows.
     kept = [line for line in text.splitlines() if not line.startswith(("\\", "--")) and line]
-    file = path(len(migrations._migrations()))
+    file = path(len(migrations_of(migrations.__package__)))
     file.parent.mkdir(exist_ok=True)
     file.write_text("\n".join(kept) + "\n")
 

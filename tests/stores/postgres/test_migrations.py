@@ -12,6 +12,7 @@ from flowstate_server.model.events import EventType
 from flowstate_server.model.records import RequestHead, RequestStatus
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.postgres import PostgresStore, migrations
+from flowstate_server.stores.tables.migrations import migrations_of
 from tests.stores.postgres.make_dump import NOTES, PIECE, REQUEST, RUNNING
 from tests.stores.sqlite import batches
 from tests.support.postgres_server import execute, fetch, fresh_database
@@ -45,7 +46,7 @@ async def version(dsn: str) -> int:
 
 async def test_stores_that_open_a_fresh_database_at_once_all_succeed(empty: str) -> None:
     await asyncio.gather(*(open_and_close(empty) for _ in range(6)))
-    assert await version(empty) == len(migrations._migrations())
+    assert await version(empty) == len(migrations_of(migrations.__package__))
 
 
 async def test_reopening_keeps_schema_and_data(empty: str) -> None:
@@ -101,9 +102,8 @@ async def test_a_role_without_rights_to_create_is_told(empty: str) -> None:
 
 async def test_a_failing_migration_leaves_nothing_of_it(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
     first = "CREATE TABLE flowstate.one (a int);"
-    monkeypatch.setattr(
-        migrations, "_migrations", lambda: [first, "CREATE TABLE flowstate.two (a int); broken;"]
-    )
+    texts = [first, "CREATE TABLE flowstate.two (a int); broken;"]
+    monkeypatch.setattr("flowstate_server.stores.tables.migrations.migrations_of", lambda package: texts)
     with pytest.raises(StoreOpenError, match="syntax error"):
         await open_and_close(empty)
     assert await fetch(empty, "SELECT to_regnamespace('flowstate')::text") == [(None,)]
@@ -116,7 +116,7 @@ async def test_a_database_of_every_schema_opens_keeps_its_data_and_serves(
     await execute(empty, await asyncio.to_thread(dump.read_text))
     store = PostgresStore(empty)
     await store.open()
-    assert await version(empty) == len(migrations._migrations())
+    assert await version(empty) == len(migrations_of(migrations.__package__))
     assert await fetch(empty, SCHEMA) == await fetch(dsn, SCHEMA)
     request = await store.get_request(REQUEST)
     assert request is not None
@@ -151,5 +151,5 @@ async def active(store: PostgresStore) -> list[RequestHead]:
 
 def test_there_is_a_dump_of_the_present_schema() -> None:
     assert [dump.stem for dump in DUMPS] == [
-        f"schema_{number}" for number in range(1, len(migrations._migrations()) + 1)
+        f"schema_{number}" for number in range(1, len(migrations_of(migrations.__package__)) + 1)
     ]

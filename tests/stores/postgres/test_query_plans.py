@@ -36,6 +36,8 @@ from flowstate_server.stores.postgres import (
 )
 from flowstate_server.stores.postgres.connections import _PLANNING
 from flowstate_server.stores.postgres.statements import any_of
+from flowstate_server.stores.tables import queries
+from flowstate_server.stores.tables.exports import EXPORTS
 from tests.support.postgres_server import connection
 
 _names = count(1)
@@ -72,8 +74,8 @@ HOT = {
     "load large documents": loading._LARGE[DOCUMENTS][0],
     "look again": f"SELECT {any_of(LOCKED, 1)}",
     "write": writing.TEXTS.text(tuple(range(len(writing.WRITES))), LOCKED),
-    "session": reads.SESSION,
-    "request": reads.REQUEST,
+    "session": queries.SESSION,
+    "request": queries.REQUEST,
     "states": reads.STATES,
     "documents": reads.DOCUMENTS,
     "documents forward": reads.DOCUMENTS_FORWARD,
@@ -82,8 +84,8 @@ HOT = {
     "events of a session": reads.EVENTS_OF_SESSION,
     "turns": reads.TURNS,
     "projection": reads.PROJECTION,
-    "open requests": reads.OPEN_REQUESTS,
-    "cancelled": reads.CANCELLED,
+    "open requests": queries.RUNNING,
+    "cancelled": queries.CANCELLED,
     "renew": lease_renewal.RENEW,
     "sweep ended": sweeps._ENDED,
     "sweep a request": sweeps._OF_REQUEST,
@@ -94,7 +96,7 @@ HOT = {
     "read a piece": blob_pieces.READ,
     "delete pieces": blob_pieces.DELETE,
     "list pieces": blob_pieces.LIST,
-} | {f"export {table.name}": export.query for table, export in exports.EXPORTS.items()}
+} | {f"export {table.name}": query for table, query in exports.QUERIES.items()}
 
 
 @pytest.mark.parametrize("name", HOT)
@@ -131,7 +133,7 @@ def test_every_export_is_looked_at() -> None:
     assert {name for name in PAGES if name.startswith("export ")} == {
         f"export {table.name}" for table in EXPORTED
     }
-    assert exports.EXPORTS.keys() == set(EXPORTED)
+    assert exports.QUERIES.keys() == EXPORTS.keys() == set(EXPORTED)
 
 
 @pytest.mark.parametrize(("name", "index"), PAGES.items())
@@ -164,7 +166,7 @@ async def test_a_page_of_events_reads_no_more_logs_than_it_needs(database: Any) 
         " INSERT INTO flowstate.events SELECT log, number, NULL, 0, 1, 15, 1, false, NULL, '{}'"
         " FROM generate_series(1, 500) log, generate_series(1, 20) number"
     )
-    await database.execute(f"PREPARE page AS {exports.EXPORTS[EVENTS].query}")
+    await database.execute(f"PREPARE page AS {exports.QUERIES[EVENTS]}")
     steps = await database.fetch("EXPLAIN ANALYZE EXECUTE page('t', 's100', 5, 50, 1000000)")
     [read] = [row[0] for row in steps if "using events_pkey on" in row[0]]
     rows, loops = re.search(r"rows=([\d.]+) loops=(\d+)\)$", read).groups()  # type: ignore[union-attr]
@@ -186,7 +188,7 @@ async def test_a_page_of_events_reads_no_more_logs_than_it_needs(database: Any) 
 async def test_listing_follows_an_index_in_order(
     database: Any, which: SessionFilter, index: str, after: SessionPosition | None
 ) -> None:
-    query, values = reads.sessions_query(which, 10, after)
+    query, values = queries.sessions_query(which, 10, after)
     assert len(values) == len(set(re.findall(r"\$\d+", query)))
     steps = await plan(database, query)
     assert f"Index Scan Backward using {index}" in steps, steps

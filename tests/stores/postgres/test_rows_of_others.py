@@ -11,14 +11,8 @@ import pytest
 from flowstate_server.model.documents import STORE_OWNER, DocumentKey, DocumentRange, flow_owner
 from flowstate_server.model.json_values import decode_json, encode_json
 from flowstate_server.model.scopes import SessionKey, session_scope
-from flowstate_server.stores.contract.writes import (
-    AppendEvents,
-    AtVersion,
-    DeleteDocument,
-    PutDocument,
-    RenewLease,
-    RequireRun,
-)
+from flowstate_server.stores.contract.document_writes import DeleteDocument, PutDocument
+from flowstate_server.stores.contract.writes import AppendEvents, AtVersion, RenewLease, RequireRun
 from flowstate_server.stores.postgres import PostgresStore, loading
 from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract.builders import (

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from flowstate_server.stores.sqlite import SqliteStore, migrations
+from flowstate_server.stores.tables.migrations import migrations_of
 from tests.support.filled_store import fill
 
 SESSIONS = 12
@@ -33,7 +34,7 @@ async def dump(folder: Path) -> str:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         text = asyncio.run(dump(Path(folder)))
-    file = path(len(migrations._migrations()))
+    file = path(len(migrations_of(migrations.__package__)))
     file.parent.mkdir(exist_ok=True)
     file.write_text(text)
 

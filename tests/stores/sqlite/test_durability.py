@@ -77,7 +77,7 @@ async def limit_pages(store: SqliteStore, pages: int) -> int:
         assert isinstance(limited, int)
         return limited
 
-    return await store.backend.writer.alone(limit)
+    return await store.backend.writer._connection.run(limit)
 
 
 async def test_cancelled_callers_leave_batches_whole_or_absent_and_the_store_usable(

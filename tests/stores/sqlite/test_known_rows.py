@@ -9,14 +9,8 @@ from pathlib import Path
 from flowstate_server.model.documents import STORE_OWNER, DocumentKey, session_owner
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import RequestKey
-from flowstate_server.stores.contract.writes import (
-    AtVersion,
-    Batch,
-    DeleteDocument,
-    Exists,
-    PutDocument,
-    PutIdempotencyKey,
-)
+from flowstate_server.stores.contract.document_writes import DeleteDocument, PutDocument
+from flowstate_server.stores.contract.writes import AtVersion, Batch, Exists, PutIdempotencyKey
 from flowstate_server.stores.sqlite import SqliteStore
 from tests.stores.sqlite import batches
 

@@ -9,6 +9,7 @@ from flowstate_server.errors import StoreOpenError
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.contract import tables
 from flowstate_server.stores.sqlite import SqliteStore, migrations
+from flowstate_server.stores.tables.migrations import migrations_of
 from flowstate_server.stores.transfer import check_store
 from flowstate_server.testing.store_contract.builders import put
 from tests.stores.sqlite import batches
@@ -40,7 +41,7 @@ def version(path: Path) -> int:
 async def test_a_fresh_file_and_its_folders_are_made(tmp_path: Path) -> None:
     path = tmp_path / "not" / "there" / "flowstate.db"
     await open_and_close(path)
-    assert version(path) == len(migrations._migrations())
+    assert version(path) == len(migrations_of(migrations.__package__))
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
 
@@ -62,7 +63,7 @@ async def test_processes_that_open_a_fresh_file_at_once_all_succeed(path: Path) 
     async with AsyncExitStack() as stack:
         processes = [await stack.enter_async_context(busy_process(path, "open")) for _ in range(4)]
         assert [await process.wait() for process in processes] == [0, 0, 0, 0]
-    assert version(path) == len(migrations._migrations())
+    assert version(path) == len(migrations_of(migrations.__package__))
 
 
 @pytest.mark.parametrize("dump", DUMPS, ids=lambda dump: dump.stem)
@@ -89,7 +90,7 @@ async def test_a_database_of_an_earlier_schema_opens_keeps_its_data_and_serves(
 
 def test_there_is_a_dump_of_every_schema() -> None:
     assert [dump.stem for dump in DUMPS] == [
-        f"schema_{number}" for number in range(1, len(migrations._migrations()) + 1)
+        f"schema_{number}" for number in range(1, len(migrations_of(migrations.__package__)) + 1)
     ]
 
 
@@ -123,12 +124,13 @@ async def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_failing_migration_leaves_those_before_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = "CREATE TABLE one (a);\nPRAGMA application_id = 0x464C5354;\n"
-    monkeypatch.setattr(migrations, "_migrations", lambda: [first, "CREATE TABLE two (a);\nbroken;\n"])
+    texts = [first, "CREATE TABLE two (a);\nbroken;\n"]
+    monkeypatch.setattr("flowstate_server.stores.tables.migrations.migrations_of", lambda package: texts)
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         with pytest.raises(sqlite3.OperationalError, match="syntax error"):
             migrations.migrate(database, path)
         assert (version(path), [name for _, name, _ in schema(path)]) == (1, ["one"])
-        monkeypatch.setattr(migrations, "_migrations", lambda: [first, "CREATE TABLE two (a);\n"])
+        texts[1] = "CREATE TABLE two (a);\n"
         migrations.migrate(database, path)
     assert (version(path), [name for _, name, _ in schema(path)]) == (2, ["one", "two"])
 

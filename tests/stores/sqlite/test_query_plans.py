@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from flowstate_server.stores.contract.reads import SessionFilter, SessionPosition
-from flowstate_server.stores.contract.tables import DOCUMENTS, EXPORTED, STATES, Table
+from flowstate_server.stores.contract.tables import EVENTS, EXPORTED, Table
 from flowstate_server.stores.sqlite import (
     blob_pieces,
     exports,
@@ -19,7 +19,10 @@ from flowstate_server.stores.sqlite import (
     sweeps,
     writing,
 )
+from flowstate_server.stores.sqlite.dialect import in_sqlite
 from flowstate_server.stores.sqlite.many_rows import MOST_ROWS, ManyRows
+from flowstate_server.stores.tables import queries
+from flowstate_server.stores.tables.exports import EXPORTS
 
 
 @pytest.fixture
@@ -52,12 +55,22 @@ def statements(*modules: ModuleType) -> dict[str, str]:
     }
 
 
-STATEMENTS = statements(blob_pieces, exports, lease_renewal, loading, reads, sweeps, writing)
+STATEMENTS = statements(blob_pieces, lease_renewal, loading, reads, sweeps, writing) | {
+    name: in_sqlite(query) for name, query in statements(queries).items()
+}
 
-SMALL = {"reads.PROCESSES", "reads.NEWEST_TIME", "sweeps.PROCESSES", "sweeps.COMMITS"}
+SMALL = {"queries.PROCESSES", "reads.NEWEST_TIME", "sweeps.PROCESSES", "sweeps.COMMITS"}
 """They scan the processes, of which there are few, or the newest or oldest commits."""
 
-STEPS = ("SEARCH", "LIST SUBQUERY", "SCALAR SUBQUERY", "COMPOUND QUERY", "LEFT-MOST SUBQUERY", "UNION ALL")
+STEPS = (
+    "SEARCH",
+    "LIST SUBQUERY",
+    "SCALAR SUBQUERY",
+    "CORRELATED SCALAR SUBQUERY",
+    "COMPOUND QUERY",
+    "LEFT-MOST SUBQUERY",
+    "UNION ALL",
+)
 
 
 @pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - SMALL))
@@ -77,8 +90,8 @@ def test_it_searches_by_index_and_sorts_nothing(database: sqlite3.Connection, na
         (reads.TURN_ITEMS, "SEARCH i USING INDEX items_by_request (request=?)"),
         (reads.TURN_ITEMS, "SEARCH i USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
         (reads.OPEN_IN_SESSION, "SEARCH h USING INDEX request_heads_open (log=?)"),
-        (reads.RUNNING, "SEARCH h USING INDEX request_heads_of_process (process=?)"),
-        (reads.CANCELLED, "SEARCH h USING INDEX request_heads_of_process (process=?)"),
+        (in_sqlite(queries.RUNNING), "SEARCH h USING INDEX request_heads_of_process (process=?)"),
+        (in_sqlite(queries.CANCELLED), "SEARCH h USING INDEX request_heads_of_process (process=?)"),
         (sweeps.DOCUMENTS, "SEARCH documents USING COVERING INDEX documents_by_expiry"),
     ],
 )
@@ -88,20 +101,20 @@ def test_it_reads_what_it_gives_and_nothing_else(database: sqlite3.Connection, q
 
 
 def test_every_exported_table_is_described() -> None:
-    assert exports.DESCRIPTIONS.keys() == set(EXPORTED)
+    assert exports.QUERIES.keys() == EXPORTS.keys() == set(EXPORTED)
 
 
 @pytest.mark.parametrize("table", EXPORTED, ids=lambda table: table.name)
 def test_an_export_goes_on_by_key_and_sorts_nothing(
     database: sqlite3.Connection, table: Table[object, object]
 ) -> None:
-    steps = plan(database, exports.DESCRIPTIONS[table].query)
+    steps = plan(database, exports.QUERIES[table])
     assert all(step.startswith("SEARCH") for step in steps), steps
     assert ">(" in steps[0] or ">?" in steps[0], steps
 
 
 def test_an_export_of_events_starts_within_a_session(database: sqlite3.Connection) -> None:
-    steps = plan(database, exports.EVENT_QUERY)
+    steps = plan(database, exports.QUERIES[EVENTS])
     assert steps[:2] == [
         "SEARCH s USING INDEX sessions_by_id ((tenant,session_id)>(?,?))",
         "SEARCH e USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
@@ -111,24 +124,18 @@ def test_an_export_of_events_starts_within_a_session(database: sqlite3.Connectio
 MANY = {
     "find requests that are there": (loading.PRESENT_REQUESTS, 2),
     "find documents that are there": (loading.PRESENT_DOCUMENTS, 1),
-    "update sessions": (writing.CHANGED_SESSIONS, 8),
-    "update session heads": (writing.CHANGED_SESSION_HEADS, 5),
-    "update request heads": (writing.CHANGED_REQUEST_HEADS, 9),
-    "move request heads": (writing.MOVED_REQUEST_HEADS, 3),
-    "update turns": (writing.CHANGED_TURNS, 5),
-    "update processes": (writing.CHANGED_PROCESSES, 4),
-    "update states": (writing.NUMBERED[STATES].changed, 9),
-    "remove states": (writing.NUMBERED[STATES].removed, 1),
-    "update documents": (writing.NUMBERED[DOCUMENTS].changed, 8),
-    "remove documents": (writing.NUMBERED[DOCUMENTS].removed, 1),
+} | {
+    write.rows.__name__: (statement, write.columns.count(",") + 1)
+    for write, statement in zip(writing.WRITES, writing.STATEMENTS, strict=True)
+    if write.kind != "new"
 }
 
 
 def test_all_that_write_many_rows_are_known() -> None:
     named = [one for one in [*vars(writing).values(), *vars(loading).values()] if isinstance(one, ManyRows)]
-    numbered = [one for how in writing.NUMBERED.values() for one in (how.changed, how.removed)]
-    changing = [one for one in [*named, *numbered] if "INSERT" not in one._text]
+    changing = [one for one in [*named, *writing.STATEMENTS] if "INSERT" not in one._text]
     assert {id(statement) for statement, _ in MANY.values()} == {id(one) for one in changing}
+    assert len(changing) == len(MANY) == 14
 
 
 @pytest.mark.parametrize("count", [1, 3, MOST_ROWS])
@@ -161,7 +168,7 @@ def test_trimming_reads_the_oldest_commits_only(database: sqlite3.Connection) ->
 def test_listing_follows_an_index_in_order(
     database: sqlite3.Connection, which: SessionFilter, index: str, after: SessionPosition | None
 ) -> None:
-    query, _ = reads.sessions_query(which, 0, 10, after)
-    first, *others = plan(database, query)
+    query, _ = queries.sessions_query(which, 10, after, reads.SqliteReads.hint)
+    first, *others = plan(database, in_sqlite(query))
     assert index + (" AND (create_time,session_id)<(?,?))" if after else ")") in first
     assert [step.split()[:2] for step in others] == [["SEARCH", "c"]], others

@@ -1,10 +1,10 @@
-"""Groups, retries, replays, cancellation and the end of the committer."""
+"""Groups, retries and replays."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Iterable
 
 import pytest
 
@@ -13,90 +13,12 @@ from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.commit import GroupCommitter, group_committer
 from flowstate_server.stores.commit.decide import BrokenChange
-from flowstate_server.stores.contract.backend import Conflict, Group, GroupStorage
+from flowstate_server.stores.contract.backend import Conflict, Group
 from flowstate_server.stores.contract.pages import DamagedRecord
-from flowstate_server.stores.contract.tables import PROCESSES, STATES, Changes, Loaded
-from flowstate_server.stores.contract.watch import Topic, WatchHub
-from flowstate_server.stores.contract.writes import Batch, Changed, ChangeState, CommitResult, RenewLease
-from flowstate_server.testing.store_contract.builders import increment
-
-LEASE: Batch = (RenewLease("process", 1, start=True),)
-
-
-def user(name: str) -> Batch:
-    return (increment(user_scope(name)),)
-
-
-class FakeStorage(GroupStorage):
-    """Keeps the names that each group changes. ``before`` runs before, ``fail`` after a group is decided."""
-
-    def __init__(self) -> None:
-        self.groups: list[list[str]] = []
-        self.sizes: list[int] = []
-        self.gate: asyncio.Event | None = None
-        self.ready: int | None = None
-        self.fail: Callable[[list[str]], BaseException | None] = lambda names: None
-
-    async def run(self, group: Group) -> Iterable[Topic]:
-        self.sizes.append(len(group))
-        if self.gate is not None:
-            await self.gate.wait()
-        changes = group.decide(Loaded(1), self.ready)
-        names = _names(changes)
-        error = self.fail(names)
-        if error is not None:
-            raise error
-        self.groups.append(names)
-        return changes.topics
-
-    @property
-    def committed(self) -> list[str]:
-        return [name for names in self.groups for name in names]
-
-
-def _names(changes: Changes) -> list[str]:
-    processes = [row.process for row in changes.new_of(PROCESSES)]
-    return processes + [state.key.id for state in changes.new_of(STATES)]
-
-
-def once(error: BaseException, times: int = 1) -> Callable[[list[str]], BaseException | None]:
-    errors = [error] * times
-    return lambda names: errors.pop() if errors else None
-
-
-def if_in(name: str, error: Exception) -> Callable[[list[str]], BaseException | None]:
-    return lambda names: error if name in names else None
-
-
-@pytest.fixture
-def storage() -> FakeStorage:
-    return FakeStorage()
-
-
-@pytest.fixture
-async def committer(storage: FakeStorage) -> AsyncIterator[GroupCommitter]:
-    committer = GroupCommitter(storage, WatchHub())
-    committer.start()
-    yield committer
-    await committer.close()
-
-
-@pytest.fixture(autouse=True)
-def no_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group_committer, "BACK_OFF_SECONDS", 0.0)
-
-
-def begin(committer: GroupCommitter, *batches: Batch) -> list[asyncio.Task[CommitResult]]:
-    return [asyncio.create_task(committer.commit(batch)) for batch in batches]
-
-
-async def answers(tasks: list[asyncio.Task[CommitResult]]) -> list[CommitResult | BaseException]:
-    return await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def turns(count: int = 12) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
+from flowstate_server.stores.contract.tables import Loaded
+from flowstate_server.stores.contract.watch import Topic
+from flowstate_server.stores.contract.writes import Changed, ChangeState, CommitResult
+from tests.unit.stores.fake_storage import LEASE, FakeStorage, answers, begin, if_in, once, turns, user
 
 
 async def test_batches_at_once_share_a_group(storage: FakeStorage, committer: GroupCommitter) -> None:
@@ -296,99 +218,6 @@ async def test_death_in_a_replay_leaves_nobody_waiting(
     async with asyncio.timeout(5):
         found = await answers(begin(committer, *map(user, "abc")))
     assert [type(answer) for answer in found] == [UnclearCommitError] * 3
-
-
-async def test_cancelled_before_its_group_is_dropped(storage: FakeStorage, committer: GroupCommitter) -> None:
-    storage.gate = asyncio.Event()
-    first = begin(committer, user("a"))
-    await turns()
-    more = begin(committer, *map(user, "bcd"))
-    await turns()
-    more[1].cancel()
-    storage.gate.set()
-    await answers([*first, *more])
-    assert storage.groups == [["a"], ["b", "d"]]
-
-
-async def test_cancelled_in_its_group_is_whole(storage: FakeStorage, committer: GroupCommitter) -> None:
-    storage.gate = asyncio.Event()
-    tasks = begin(committer, user("a"), user("b"))
-    await turns()
-    tasks[0].cancel()
-    await turns()
-    storage.gate.set()
-    found = await answers(tasks)
-    assert isinstance(found[0], asyncio.CancelledError)
-    assert isinstance(found[1], CommitResult)
-    assert storage.groups == [["a", "b"]]
-
-
-async def test_cancelled_in_a_failed_group_is_not_replayed(
-    storage: FakeStorage, committer: GroupCommitter
-) -> None:
-    storage.gate = asyncio.Event()
-    storage.fail = once(RuntimeError("group"))
-    tasks = begin(committer, *map(user, "abc"))
-    await turns()
-    tasks[1].cancel()
-    await turns()
-    storage.gate.set()
-    await answers(tasks)
-    assert storage.groups == [["a"], ["c"]]
-
-
-@pytest.mark.parametrize("count", range(12))
-async def test_cancelled_at_any_await(storage: FakeStorage, committer: GroupCommitter, count: int) -> None:
-    storage.fail = once(Conflict(), times=2)
-    [task] = begin(committer, user("a"))
-    await turns(count)
-    task.cancel()
-    await asyncio.wait((task,))
-    await committer.commit(user("b"))
-    assert storage.committed in (["a", "b"], ["b"])
-    if not task.cancelled():
-        assert storage.committed == ["a", "b"]
-
-
-async def test_close_finishes_what_is_queued(storage: FakeStorage, committer: GroupCommitter) -> None:
-    storage.gate = asyncio.Event()
-    tasks = begin(committer, *(user(f"{number:03}") for number in range(100)))
-    await turns()
-    closing = asyncio.create_task(committer.close())
-    await turns()
-    with pytest.raises(StoreUnavailableError):
-        await committer.commit(user("late"))
-    assert not closing.done()
-    storage.gate.set()
-    await closing
-    assert all(task.done() for task in tasks)
-    assert all(isinstance(answer, CommitResult) for answer in await answers(tasks))
-
-
-async def test_close_that_is_cancelled_stops_nothing(storage: FakeStorage, committer: GroupCommitter) -> None:
-    storage.gate = asyncio.Event()
-    tasks = begin(committer, user("a"))
-    await turns()
-    closing = asyncio.create_task(committer.close())
-    await turns()
-    closing.cancel()
-    await asyncio.wait((closing,))
-    storage.gate.set()
-    assert all(isinstance(answer, CommitResult) for answer in await answers(tasks))
-
-
-async def test_close_of_an_idle_committer(storage: FakeStorage) -> None:
-    committer = GroupCommitter(storage, WatchHub())
-    await committer.close()
-    with pytest.raises(StoreUnavailableError):
-        await committer.commit(user("a"))
-    committer.start()
-    await committer.commit(user("b"))
-    await committer.close()
-    await committer.close()
-    with pytest.raises(StoreUnavailableError):
-        await committer.commit(user("c"))
-    assert storage.groups == [["b"]]
 
 
 async def test_same_refusal_is_raised_with_its_own_type(committer: GroupCommitter) -> None:

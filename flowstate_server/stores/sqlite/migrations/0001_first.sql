@@ -26,17 +26,17 @@ CREATE TABLE sessions (
     metadata BLOB                        -- JSON object; NULL: {}
 ) STRICT;
 
-CREATE UNIQUE INDEX sessions_by_id ON sessions (tenant, session_id) WHERE replaced = 0;
+CREATE UNIQUE INDEX sessions_by_id ON sessions (tenant, session_id) WHERE NOT replaced;
 
 -- `ephemeral` leads the sort key, so that one set of indexes lists with and without ephemeral sessions.
 CREATE INDEX sessions_by_time ON sessions (tenant, ephemeral, create_time, session_id)
-    WHERE replaced = 0 AND delete_time = 0;
+    WHERE NOT replaced AND delete_time = 0;
 CREATE INDEX sessions_by_flow ON sessions (tenant, flow_kind, ephemeral, create_time, session_id)
-    WHERE replaced = 0 AND delete_time = 0;
+    WHERE NOT replaced AND delete_time = 0;
 CREATE INDEX sessions_by_user ON sessions (tenant, user_id, ephemeral, create_time, session_id)
-    WHERE replaced = 0 AND delete_time = 0;
+    WHERE NOT replaced AND delete_time = 0;
 CREATE INDEX sessions_by_org ON sessions (tenant, org_id, ephemeral, create_time, session_id)
-    WHERE replaced = 0 AND delete_time = 0 AND org_id <> '';
+    WHERE NOT replaced AND delete_time = 0 AND org_id <> '';
 
 CREATE TABLE session_heads (
     log INTEGER PRIMARY KEY,
@@ -80,9 +80,9 @@ CREATE TABLE request_heads (
     cancel_reason BLOB                   -- NULL: not asked to cancel
 ) STRICT;
 
-CREATE INDEX request_heads_open ON request_heads (log) WHERE open = 1;
+CREATE INDEX request_heads_open ON request_heads (log) WHERE open;
 CREATE INDEX request_heads_of_process ON request_heads (process) WHERE status = 0;
-CREATE INDEX request_heads_unswept ON request_heads (end_time) WHERE unswept = 1 AND end_time > 0;
+CREATE INDEX request_heads_unswept ON request_heads (end_time) WHERE unswept AND end_time > 0;
 
 CREATE TABLE outcomes (
     request INTEGER PRIMARY KEY,
@@ -133,7 +133,7 @@ CREATE TABLE events (
 ) STRICT;
 
 CREATE UNIQUE INDEX events_by_request ON events (request, sequence) WHERE request IS NOT NULL;
-CREATE INDEX events_transient_outside ON events (time) WHERE transient = 1 AND request IS NULL;
+CREATE INDEX events_transient_outside ON events (time) WHERE transient AND request IS NULL;
 
 -- The content of an item is stored here and nowhere else; its `item.done` event is the row of `events` at the same place.
 CREATE TABLE items (

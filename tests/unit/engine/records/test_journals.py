@@ -23,12 +23,11 @@ from flowstate_server.model.documents import Document, DocumentRange
 from flowstate_server.model.identity import Principal
 from flowstate_server.model.journal import entry_key
 from flowstate_server.model.scopes import SessionKey
+from flowstate_server.stores.contract.document_writes import AppendJournal, PutDocument
 from flowstate_server.stores.contract.tables import SESSIONS
 from flowstate_server.stores.contract.writes import (
-    AppendJournal,
     Batch,
     CommitResult,
-    PutDocument,
     SessionChanged,
 )
 from flowstate_server.stores.memory.store import MemoryStore

@@ -6,13 +6,13 @@ import logging
 
 import pytest
 
-from flowstate_server.stores.seldom import Seldom
+from flowstate_server.stores.log_throttle import LogThrottle
 
 
 def test_the_same_message_is_let_through_once_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
     now = [0.0]
-    log = logging.getLogger("tests.seldom")
-    log.addFilter(Seldom(lambda: now[0]))
+    log = logging.getLogger("tests.throttled")
+    log.addFilter(LogThrottle(lambda: now[0]))
     for now[0] in (0.0, 0.1, 4.9, 5.0, 5.1):
         log.error("away: %s", "refused")
         log.error("away: %s", "timeout")

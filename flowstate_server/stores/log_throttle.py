@@ -9,7 +9,7 @@ from collections.abc import Callable
 SECONDS = 5.0
 
 
-class Seldom(logging.Filter):
+class LogThrottle(logging.Filter):
     """Lets the same message through once in five seconds: while a store is away every call meets the same trouble."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from flowstate_server.model.blobs import BlobKey
 from flowstate_server.model.clock import SECOND, Micros
 from flowstate_server.model.frozen import frozen
-from flowstate_server.stores.contract.writes.batches import Write
+from flowstate_server.stores.contract.writes import Write
 
 HOUR: Micros = 3600 * SECOND
 

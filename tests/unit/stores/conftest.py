@@ -1,0 +1,29 @@
+"""A committer on a storage that fails on demand."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from flowstate_server.stores.commit import GroupCommitter, group_committer
+from flowstate_server.stores.contract.watch import WatchHub
+from tests.unit.stores.fake_storage import FakeStorage
+
+
+@pytest.fixture
+def storage() -> FakeStorage:
+    return FakeStorage()
+
+
+@pytest.fixture
+async def committer(storage: FakeStorage) -> AsyncIterator[GroupCommitter]:
+    committer = GroupCommitter(storage, WatchHub())
+    committer.start()
+    yield committer
+    await committer.close()
+
+
+@pytest.fixture(autouse=True)
+def no_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_committer, "BACK_OFF_SECONDS", 0.0)
