@@ -128,8 +128,11 @@ def projection(
 
 
 def open_requests(snapshot: Snapshot, session: SessionKey) -> list[RequestHead]:
+    """Those of the session's present incarnation, the oldest first: a snapshot keeps requests as they were made."""
+    record = snapshot.of(SESSIONS).get(session)
+    log = None if record is None else (session, record.log_id)
     heads = [request.head for request in snapshot.of(REQUESTS).values()]
-    return [head for head in heads if head.session == session and head.status.open]
+    return [head for head in heads if (head.session, head.session_log_id) == log and head.status.open]
 
 
 def running(snapshot: Snapshot, process: str) -> Sequence[RequestRecord]:

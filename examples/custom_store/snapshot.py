@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.events import EventRecord
+from flowstate_server.model.records import whole_request
 from flowstate_server.model.scopes import SessionKey
 from flowstate_server.stores.contract.polling import Seen
 from flowstate_server.stores.contract.tables import OUTCOMES, REQUEST_HEADS, REQUESTS, Changes, Table
@@ -71,10 +72,8 @@ def after(before: Snapshot, changes: Changes) -> Snapshot:
     for head in changes.changed_of(REQUEST_HEADS):
         requests[head.key] = replace(requests[head.key], head=head)
     for outcome in changes.new_of(OUTCOMES):
-        failure = own(outcome.failure)
-        requests[outcome.key] = replace(
-            requests[outcome.key], output=outcome.output, failure=failure, reason=outcome.reason
-        )
+        ended = requests[outcome.key]
+        requests[outcome.key] = whole_request(ended, ended.head, own(outcome))
     return replace(
         before,
         commit=before.commit + 1,

@@ -67,7 +67,8 @@ class Event:
 class LogHead:
     """Where a log stands: its newest sequence, and whether nothing follows. ``log_id`` is its incarnation.
 
-    Up to ``floor`` durable events were removed for good; what is missing beyond was transient.
+    Up to ``floor`` durable events were removed for good (nothing does so yet; of a request's log it is 0); what is
+    missing beyond was transient.
     """
 
     log_id: str

@@ -50,9 +50,11 @@ class Item:
 
 @frozen
 class ItemRecord:
-    """An item as the store keeps it: one row, appended once, never rewritten but to blank a removed one.
+    """An item as reads give it. What is kept of it is appended once and never rewritten: blanking a removed one is left
+    for later, and nothing does it yet.
 
-    ``session_sequence`` is the place of its ``item.done`` event; ``turn`` is the number of its turn.
+    ``session_sequence`` and ``create_time`` are those of its ``item.done`` event; ``turn``, the number of its turn, is
+    not kept but filled in when it is read.
     """
 
     item: Item

@@ -6,7 +6,7 @@ Narrow, often rewritten rows (the ``...Head`` records) are kept apart from docum
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import field, replace
 from typing import NamedTuple, cast
 
 from flowstate_server.model.clock import Micros
@@ -50,7 +50,7 @@ class SessionHead:
     """A session's counters: the newest ``session_sequence``, the number of the newest turn, the last activity.
 
     ``floor`` is the highest ``session_sequence`` of a durable event that retention has removed: what lies up to there
-    can't be read again.
+    can't be read again. Nothing removes any yet; stores keep the number as it is written.
     """
 
     key: SessionKey
@@ -167,6 +167,13 @@ class Outcome:
     output: bytes | None = None
     failure: Failure | None = None
     reason: str = ""
+
+
+def whole_request(record: RequestRecord, head: RequestHead, outcome: Outcome | None) -> RequestRecord:
+    """The request as reads give it: with its present head and, once it has ended, with its outcome."""
+    if outcome is None:
+        return replace(record, head=head)
+    return replace(record, head=head, output=outcome.output, failure=outcome.failure, reason=outcome.reason)
 
 
 class TurnKey(NamedTuple):

@@ -54,7 +54,7 @@ class Store:
 
     @property
     def shared(self) -> bool:
-        """Whether several processes may open the same data at once."""
+        """Whether several handles, of one process or several, may open the same data at once."""
         return self.backend.shared
 
     @property

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from flowstate_server.stores.contract.tables import Table
 from flowstate_server.stores.memory import MemoryStore
 from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract import StoreHarness
@@ -34,6 +36,11 @@ class SqliteHarness(StoreHarness):
 
         assert isinstance(store, SqliteStore)
         crash_after(store, statements)
+
+    async def damage(self, store: Store, table: Table[Any, Any], key: Any) -> None:
+        from tests.stores.damage import damage
+
+        await damage(f"sqlite:///{self._path}", table, key)
 
 
 def _filesystem(folder: Path) -> StoreHarness:

@@ -25,7 +25,7 @@ from flowstate_server.testing.store_contract.builders import (
     open_scene,
     state_of,
 )
-from tests.stores.transfer.test_damage import execute
+from tests.stores.damage import execute
 from tests.support.store_urls import SHARED, new_store_url
 
 SESSIONS = 12

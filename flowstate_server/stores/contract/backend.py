@@ -65,8 +65,8 @@ class Group(ABC):
         """Work the first ``ready`` batches (all if ``None``) through ``loaded``; the others wait for the next group.
 
         Pure and synchronous, and it never raises; it may be called from another thread, and again after a
-        :class:`Conflict`. An adapter that finds documents of over :data:`LOAD_LIMIT` bytes needed stops loading after
-        the batch that went over and passes how many batches are ready, at least one.
+        :class:`Conflict`. An adapter that finds states and documents of over :data:`LOAD_LIMIT` bytes needed stops
+        loading after the batch that went over and passes how many batches are ready, at least one.
         """
 
     @property
@@ -86,7 +86,8 @@ class Group(ABC):
 
 
 LOAD_LIMIT = 2 * 1024 * 1024
-"""Bytes of documents after which an adapter closes a group."""
+"""Bytes after which an adapter closes a group: those of the texts of the states and documents that it needs by key.
+Ranges may be counted or not, they have a ``limit``; every other record is small."""
 
 
 class GroupStorage(ABC):
@@ -170,7 +171,7 @@ class Reads(ABC):
 
     @abstractmethod
     async def read_running(self, process: str, *, limit: int) -> Sequence[RequestRecord]:
-        """Requests in progress that ``process`` runs, inputs left empty."""
+        """Requests in progress that ``process`` runs, in any order, inputs left empty."""
 
     @abstractmethod
     async def read_cancelled(self, process: str) -> Sequence[RequestHead]:
@@ -191,7 +192,8 @@ class Sweeps(ABC):
 
     @abstractmethod
     async def sweep_processes(self, *, limit: int) -> int:
-        """Delete up to ``limit`` fenced process rows that run no request."""
+        """Delete up to ``limit`` fenced process rows that run no request in progress; the last process of a suspended
+        one may go."""
 
 
 class Exports(ABC):
@@ -220,6 +222,7 @@ class LeaseRenewal(ABC):
     def renew(self, process: str, lease: Micros) -> None:
         """What committing :class:`~flowstate_server.stores.contract.writes.RenewLease` does, on the calling thread.
 
+        It writes the process's record, with its new ``lease`` and the store's time as ``renew_time``, and wakes nobody.
         Returns once it is durable. Always called from the same thread.
 
         Raises:
@@ -229,13 +232,13 @@ class LeaseRenewal(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Release what :meth:`renew` has opened. Called from its thread."""
+        """Release what :meth:`renew` has opened. Called from its thread, before :meth:`Backend.close`."""
 
 
 @frozen
 class Ports:
     """An open backend. ``exports`` and ``pieces`` are ``None`` where a store can't be copied from, or keeps no blobs;
-    ``renewal`` makes what renews leases from a thread, ``None`` where only commits do."""
+    ``renewal`` renews leases from a thread, ``None`` where only commits do."""
 
     groups: GroupStorage
     reads: Reads
@@ -250,7 +253,7 @@ class Backend(ABC):
     """An adapter: opens the data and gives the ports."""
 
     shared: ClassVar[bool] = False
-    """Whether several processes may open the same data at once."""
+    """Whether several handles may open the same data at once: those of several processes, and several in one."""
 
     max_wake_delay: ClassVar[float] = 1.0
     """Seconds by which a wake-up may come late when the process that committed died before it could tell."""

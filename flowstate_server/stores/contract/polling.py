@@ -31,8 +31,9 @@ class PollingWatchHub(WatchHub):
     ``interval`` seconds while anything is watched. A look that fails is logged and made again; no wake-up is lost by
     it, since the next one asks for the same commits.
 
-    A wake-up comes up to ``interval`` and one look late, so set :attr:`Store.max_wake_delay` to more than that. A store
-    that also calls :meth:`wake` after its own commits wakes its own watches at once.
+    A wake-up comes up to ``interval`` and one look late, so set :attr:`Backend.max_wake_delay`, a class variable, to
+    more than that. Start it in ``Backend.open``, close it in ``Backend.close``. A store that also calls :meth:`wake`
+    after its own commits wakes its own watches at once.
     """
 
     def __init__(self, changed_since: Callable[[int], Awaitable[Seen]], *, interval: float = 0.05) -> None:

@@ -59,6 +59,7 @@ class Projection:
     """States, documents, session head and open requests of one session, all from one consistent read at ``time``.
 
     ``states`` has a record (perhaps one that does not exist) for each scope asked for, ``documents`` those that exist.
+    ``active`` are the open requests of the session's present incarnation, the oldest first.
     """
 
     session: SessionRecord

@@ -77,7 +77,8 @@ STATE_HEADS = Table("state_heads", ScopeKey, StateHead)
 PROCESSES = Table("processes", str, ProcessRecord, key_of=attrgetter("process"))
 DOCUMENTS = Table("documents", DocumentKey, Document, place=encode_key)
 EVENTS = Table("events", EventKey, EventRecord)
-"""Appended, in :attr:`Changes.events`. Exported by session, of its present incarnation."""
+"""Appended, in :attr:`Changes.events`. Keep them by session, ``session_log_id`` and ``session_sequence``: ``EventKey``
+names no incarnation, and is for exports alone, which give those of the present one."""
 
 LOCKED = (SESSIONS, REQUEST_HEADS, STATES, PROCESSES, DOCUMENTS)
 """What is locked, table by table in this order and by key (code point order) within each, so that no two transactions
@@ -88,7 +89,8 @@ EXPORTED = (PROCESSES, SESSIONS, SESSION_HEADS, REQUESTS, EVENTS, TURNS, STATES,
 
 
 class Needs:
-    """The records that batches read.
+    """The records that batches read. Keys are of the tables in :data:`LOCKED`, of ``STATE_HEADS`` and, when copies are
+    imported, of ``TURNS``; never of any other.
 
     ``SESSIONS`` are needed with their heads, and so is the session of each of the ``REQUEST_HEADS`` that is found: a
     write may name a request alone. ``STATE_HEADS`` are needed without their documents. ``ranges`` are documents that
@@ -134,7 +136,7 @@ class Loaded:
     """The records found, by table and key; what is not in the store is not in here. ``time`` is the store's.
 
     Documents are in :data:`DOCUMENTS` whatever their ``expire_time``, tombstones too; ``ranges`` hold those that are
-    there at ``time``.
+    there at ``time``. ``open_requests`` are those of the session's present incarnation, the oldest first.
     """
 
     time: Micros

@@ -44,5 +44,5 @@ def load(tables: Tables, needs: Needs, time: Micros) -> Loaded:
     for which in needs.ranges:
         loaded.ranges[which] = list(islice(tables.documents.range(which, time), which.limit))
     for session in needs.open_requests:
-        loaded.open_requests[session] = [tables.requests[key].head for key in tables.open.get(session, ())]
+        loaded.open_requests[session] = tables.open_requests(session)
     return loaded

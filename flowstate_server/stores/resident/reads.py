@@ -105,7 +105,7 @@ class ResidentReads(ResidentPort, Reads):
                 record,
                 tables.session_heads[session],
                 states=_states(tables, scopes),
-                active=tuple([tables.requests[key].head for key in tables.open.get(session, ())]),
+                active=tuple(tables.open_requests(session)),
                 time=now,
                 documents=_documents(tables, documents, now),
             )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from heapq import heappop, heappush, merge
 from itertools import islice
 from operator import attrgetter
@@ -16,6 +15,7 @@ from flowstate_server.model.events import EventKey, EventRecord, EventType
 from flowstate_server.model.items import ItemRecord
 from flowstate_server.model.records import (
     ProcessRecord,
+    RequestHead,
     RequestRecord,
     RequestStatus,
     SessionHead,
@@ -23,6 +23,7 @@ from flowstate_server.model.records import (
     StateRecord,
     TurnKey,
     TurnRecord,
+    whole_request,
 )
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.pages import DamagedRecord
@@ -78,7 +79,7 @@ class Tables:
             STATES: self.states,
             PROCESSES: self.processes,
         }
-        self.open: dict[SessionKey, dict[RequestKey, None]] = {}
+        self._open: dict[Incarnation, dict[RequestKey, None]] = {}
         self.running: dict[str, dict[RequestKey, None]] = {}
         self._listing: dict[tuple[str, str | None], list[tuple[Micros, str]]] = {}
         self._turn_numbers: dict[Incarnation, list[int]] = {}
@@ -146,14 +147,7 @@ class Tables:
         outcomes = {outcome.key: outcome for outcome in changes.new_of(OUTCOMES)}
         for key in new | heads | outcomes:
             record = new.get(key) or self.requests[key]
-            if key in heads:
-                record = replace(record, head=heads[key])
-            if key in outcomes:
-                outcome = outcomes[key]
-                record = replace(
-                    record, output=outcome.output, failure=outcome.failure, reason=outcome.reason
-                )
-            yield record
+            yield whole_request(record, heads.get(key, record.head), outcomes.get(key))
 
     def _remove(self, table: Table[Any, Any], key: Any) -> None:
         if table is DOCUMENTS:
@@ -183,13 +177,13 @@ class Tables:
         runs = head.status is RequestStatus.IN_PROGRESS
         if known is not None:
             if not head.status.open:
-                _discard(self.open, head.session, head.key)
+                _discard(self._open, (head.session, head.session_log_id), head.key)
             if not runs or head.process != known.head.process:
                 _discard(self.running, known.head.process, head.key)
         if runs:
             self.running.setdefault(head.process, {})[head.key] = None
         if head.status.open:
-            self.open.setdefault(head.session, {})[head.key] = None
+            self._open.setdefault((head.session, head.session_log_id), {})[head.key] = None
         elif (known is None or known.head.status.open) and head.key in self._with_transient:
             place = (head.end_time, head.session, head.session_log_id, head.key.request_id, 0)
             heappush(self._sweepable, place)
@@ -224,6 +218,12 @@ class Tables:
                 and (which.include_ephemeral or not session.ephemeral)
             ):
                 yield session
+
+    def open_requests(self, session: SessionKey) -> list[RequestHead]:
+        """Those of the session's present incarnation, the oldest first."""
+        record = self.sessions.get(session)
+        keys = () if record is None else self._open.get((session, record.log_id), ())
+        return [self.requests[key].head for key in keys]
 
     def events_after(self, request: RequestKey, after: int) -> Iterator[EventRecord]:
         self.damage.check_events(request)

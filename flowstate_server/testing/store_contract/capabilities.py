@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any, TypeVar
 
+from flowstate_server.model.scopes import SessionKey
+from flowstate_server.stores.contract.tables import SESSIONS, Table
 from flowstate_server.stores.memory import MemoryStore
 from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract import blobs, copies, exports, pieces, renewal
 from flowstate_server.testing.store_contract.catalogue import Check, all_checks
 from flowstate_server.testing.store_contract.harness import NotProvided, StoreHarness
+
+Key = TypeVar("Key")
 
 
 class Capability(StrEnum):
@@ -18,6 +23,7 @@ class Capability(StrEnum):
     HANDLES = "several handles at once"
     REOPENING = "data that outlives its handle"
     CRASHES = "crash points"
+    DAMAGE = "damaged records"
     EXPORTS = "exports"
     BLOBS = "pieces of blobs"
     RENEWAL = "leases renewed from a thread"
@@ -42,6 +48,7 @@ async def provided_by(harness: StoreHarness) -> Provided:
             Capability.RENEWAL: "leases are renewed by commits alone" if store.renewal is None else "",
             Capability.HANDLES: await _handles(harness),
             Capability.CRASHES: _crashes(harness, store),
+            Capability.DAMAGE: await _damage(harness, store),
             Capability.REOPENING: await _reopening(harness, store),
         }
 
@@ -62,6 +69,14 @@ def _crashes(harness: StoreHarness, store: Store) -> str:
     return ""
 
 
+async def _damage(harness: StoreHarness, store: Store) -> str:
+    try:
+        await harness.damage(store, SESSIONS, SessionKey("", "nobody"))
+    except NotProvided as reason:
+        return str(reason)
+    return ""
+
+
 async def _reopening(harness: StoreHarness, store: Store) -> str:
     try:
         await harness.reopen(store)
@@ -73,6 +88,9 @@ async def _reopening(harness: StoreHarness, store: Store) -> str:
 _FAR = 1_000_000_000
 """Statements after which nothing has crashed yet."""
 
+
+_PRETENDED = {Capability.CRASHES, Capability.DAMAGE}
+"""What the probe has in name only, so that a check of it fails."""
 
 _NEEDED = {
     exports.__name__: Capability.EXPORTS,
@@ -90,7 +108,9 @@ async def _needs_of(check: Check) -> frozenset[Capability]:
         try:
             await check(probe)
         except AssertionError:
-            if Capability.CRASHES not in probe.needs:  # what was to crash here went on
+            if (
+                not probe.needs & _PRETENDED
+            ):  # what was to crash here went on, what was to be damaged is whole
                 raise
     return frozenset(probe.needs)
 
@@ -113,6 +133,9 @@ class _Probe(StoreHarness):
 
     def crash_after(self, store: Store, statements: int) -> None:
         self.needs.add(Capability.CRASHES)
+
+    async def damage(self, store: Store, table: Table[Key, Any], key: Key) -> None:
+        self.needs.add(Capability.DAMAGE)
 
     async def reopen(self, store: Store) -> Store:
         self.needs.add(Capability.REOPENING)

@@ -11,6 +11,7 @@ from flowstate_server.testing.store_contract import (
     blobs,
     cancellation,
     copies,
+    damage,
     documents,
     durability,
     exports,
@@ -18,6 +19,7 @@ from flowstate_server.testing.store_contract import (
     groups,
     idempotency,
     identifiers,
+    incarnations,
     journals,
     leases,
     listing,
@@ -44,6 +46,7 @@ Check = Callable[[StoreHarness], Awaitable[None]]
 
 _SUBJECTS: tuple[ModuleType, ...] = (
     sessions,
+    incarnations,
     requests,
     states,
     aliasing,
@@ -69,6 +72,7 @@ _SUBJECTS: tuple[ModuleType, ...] = (
     cancellation,
     sweeping,
     durability,
+    damage,
     exports,
     copies,
     pieces,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
+from flowstate_server.stores.contract.tables import Table
 from flowstate_server.stores.store import Store
+
+Key = TypeVar("Key")
 
 
 class NotProvided(Exception):
@@ -34,6 +37,11 @@ class StoreHarness(ABC):
         """Arm ``store`` so that the process seems to die after that many more statements of its commits: nothing of it
         reaches the data from then on and every call fails. Its data must then open again."""
         raise NotProvided("crash points are not provided")
+
+    async def damage(self, store: Store, table: Table[Key, Any], key: Key) -> None:
+        """Spoil what is stored of a session or request, ``table`` being ``SESSIONS`` or ``REQUESTS``, so that it can't
+        be understood once ``store``, which is open, was opened again. Where nothing is stored nothing is spoilt."""
+        raise NotProvided("damaged records are not provided")
 
     async def open(self) -> Store:
         """An open handle; the harness closes it in the end.

@@ -188,8 +188,8 @@ async def check_fence_and_commit_of_two_handles_race_to_one_end(harness: StoreHa
             await one.commit((RequireRun(scene.request, None),))
 
 
-async def check_fenced_rows_stay_while_a_request_names_them(harness: StoreHarness) -> None:
-    """The row of a fenced process goes only when no unfinished request names it."""
+async def check_fenced_rows_stay_while_they_run_a_request(harness: StoreHarness) -> None:
+    """The row of a fenced process goes only when it runs no request in progress."""
     store = await harness.open()
     scene = await open_scene(store)
     await store.commit((RenewLease("idle", LEASE, start=True), RenewLease("alive", LEASE, start=True)))

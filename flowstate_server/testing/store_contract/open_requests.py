@@ -91,7 +91,7 @@ async def check_open_requests_are_no_turns(harness: StoreHarness) -> None:
 
 
 async def check_what_a_process_runs_is_in_progress(harness: StoreHarness) -> None:
-    """Neither a queued nor a suspended request is run by anyone: a sweep of a lost process does not find it."""
+    """Neither a queued nor a suspended request is run by anyone, nor keeps a fenced process from being swept."""
     store = await harness.open()
     scene = await open_scene(store)
     await _queued(store, scene)

@@ -32,6 +32,7 @@ from flowstate_server.testing.store_contract.builders import (
     finish,
     new_request,
     new_session,
+    note,
     open_scene,
 )
 from flowstate_server.testing.store_contract.harness import StoreHarness
@@ -169,7 +170,7 @@ async def check_open_requests_are_read_under_the_lock(harness: StoreHarness) -> 
     await store.commit((queued,))
     write = StartUnlessBusy(scene.session)
     with kinds():
-        assert await _open(store, write) == ["a", "b"]
+        assert await open_under_the_lock(store, write) == ["a", "b"]
         both = replace(new_request(scene.session, "c"))
         await asyncio.gather(
             store.commit((finish(scene.request, scene.scopes),)),
@@ -178,8 +179,26 @@ async def check_open_requests_are_read_under_the_lock(harness: StoreHarness) -> 
         )
         assert await _told(store, write) == ["b", "c"]
         elsewhere = await open_scene(store, "session-2", "d")
-        assert await _open(store, write) == ["b", "c"]
-        assert await _open(store, StartUnlessBusy(elsewhere.session)) == ["d"]
+        assert await open_under_the_lock(store, write) == ["b", "c"]
+        assert await open_under_the_lock(store, StartUnlessBusy(elsewhere.session)) == ["d"]
+
+
+async def check_open_requests_come_oldest_first(harness: StoreHarness) -> None:
+    """Under the lock and in a projection open requests come in the order in which they were made."""
+    store = await harness.open()
+    scene = await open_scene(store, request_id="m")
+    for name in ("z", "a", "y", "b"):
+        queued = replace(new_request(scene.session, name, process=""), status=RequestStatus.QUEUED)
+        await store.commit((queued,))
+    await scene.append(note())  # whose head is the newest row now
+    ended = await open_scene(store, request_id="c")
+    await ended.finish()
+    with kinds():
+        await store.commit((StartUnlessBusy(scene.session),))
+    assert await _told(store, StartUnlessBusy(scene.session)) == ["m", "z", "a", "y", "b"]
+    projection = await store.read_projection(scene.session, ())
+    assert projection is not None
+    assert [head.key.request_id for head in projection.active] == ["m", "z", "a", "y", "b"]
 
 
 async def check_open_requests_of_two_handles(harness: StoreHarness) -> None:
@@ -189,12 +208,12 @@ async def check_open_requests_of_two_handles(harness: StoreHarness) -> None:
     with kinds():
         for number in range(5):
             begun = await open_scene(other, request_id=f"other-{number}")
-            assert await _open(one, StartUnlessBusy(scene.session)) == ["a", f"other-{number}"]
+            assert await open_under_the_lock(one, StartUnlessBusy(scene.session)) == ["a", f"other-{number}"]
             await replace(begun, store=other).finish()
-            assert await _open(one, StartUnlessBusy(scene.session)) == ["a"]
+            assert await open_under_the_lock(one, StartUnlessBusy(scene.session)) == ["a"]
 
 
-async def _open(store: Store, write: StartUnlessBusy) -> list[str]:
+async def open_under_the_lock(store: Store, write: StartUnlessBusy) -> list[str]:
     await store.commit((write,))
     return await _told(store, write)
 
@@ -203,4 +222,4 @@ async def _told(store: Store, write: StartUnlessBusy) -> list[str]:
     document = (await store.load_documents((write.key,)))[write.key]
     names = decode_json(document.text)
     assert isinstance(names, list)
-    return sorted(str(name) for name in names)
+    return [str(name) for name in names]

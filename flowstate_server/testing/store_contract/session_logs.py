@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+from flowstate_server.model.records import SessionHead
 from flowstate_server.model.scopes import SessionKey
+from flowstate_server.stores.contract.tables import SESSION_HEADS
 from flowstate_server.stores.contract.writes import AppendEvents
 from flowstate_server.testing.store_contract.builders import (
     events_of,
     item_done,
     note,
     open_scene,
+    take_over,
 )
 from flowstate_server.testing.store_contract.harness import StoreHarness
 
@@ -53,6 +56,22 @@ async def check_session_log_has_a_head(harness: StoreHarness) -> None:
     assert (page.head.sequence, page.head.ended, page.head.floor) == (3, False, 0)
     for unknown in (SessionKey("", "unknown"), SessionKey("tenant", "session-1")):
         assert await store.read_events(unknown, after=0, limit=10, max_bytes=1000) is None
+
+
+async def check_page_of_a_session_log_has_the_floor(harness: StoreHarness) -> None:
+    """A page of a session's log tells up to where durable events are gone, as the session's head does."""
+    store = await harness.open()
+    scene = await open_scene(store)
+    await scene.append(note(), note(), note())
+    head = SessionHead(scene.session, "log-session-1", sequence=3, turns=0, activity_time=1, floor=2)
+    await take_over(store, SESSION_HEADS, (head,))
+    page = await store.read_events(scene.session, after=2, limit=10, max_bytes=1 << 20)
+    assert page is not None
+    assert (page.head.sequence, page.head.floor) == (3, 2)
+    await scene.append(note())
+    page = await store.read_events(scene.session, after=0, limit=1, max_bytes=1 << 20)
+    assert page is not None
+    assert (page.head.sequence, page.head.floor) == (4, 2)
 
 
 async def check_sweeps_leave_gaps_in_session_logs(harness: StoreHarness) -> None:

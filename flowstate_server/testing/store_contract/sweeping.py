@@ -1,8 +1,12 @@
-"""Sweeps of transient events: bounded, of ended requests only, leaving gaps that pages explain."""
+"""Sweeps: bounded; of transient events, leaving gaps that pages explain, and of documents whose time is over."""
 
 from __future__ import annotations
 
+import asyncio
+
 from flowstate_server.model.clock import SECOND
+from flowstate_server.model.documents import STORE_OWNER, DocumentKey
+from flowstate_server.stores.contract.document_writes import DeleteDocument, PutDocument
 from flowstate_server.stores.contract.writes import AppendEvents
 from flowstate_server.testing.store_contract.builders import (
     events_of,
@@ -12,6 +16,9 @@ from flowstate_server.testing.store_contract.builders import (
     open_scene,
 )
 from flowstate_server.testing.store_contract.harness import StoreHarness
+
+KEY = DocumentKey(STORE_OWNER, "kind", ("name",))
+OTHER = DocumentKey(STORE_OWNER, "kind", ("other",))
 
 
 async def check_transient_events_of_ended_requests_go(harness: StoreHarness) -> None:
@@ -90,3 +97,29 @@ async def check_transient_events_outside_a_request_go(harness: StoreHarness) -> 
     projection = await store.read_projection(create.key, ())
     assert projection is not None
     assert projection.head.sequence == 3
+
+
+async def check_tombstones_are_swept_in_their_time(harness: StoreHarness) -> None:
+    """A tombstone that is not remembered any more is swept like a document; one that is stays."""
+    store = await harness.open()
+    await store.commit((PutDocument(KEY, b"1"), PutDocument(KEY, b"2"), PutDocument(OTHER, b"1")))
+    await store.commit((DeleteDocument(KEY, remembered=1), DeleteDocument(OTHER, remembered=60 * SECOND)))
+    assert await store.sweep_documents(limit=10) == 1
+    assert await store.sweep_documents(limit=10) == 0
+    made = await store.commit((PutDocument(KEY, b"3"), PutDocument(OTHER, b"3")))
+    assert [result.version for result in made.results] == [1, 2]
+
+
+async def check_sweep_finds_nothing_of_what_was_there_before(harness: StoreHarness) -> None:
+    """A document that had a lifetime, and has none since, stays, whether it was removed meanwhile or put anew."""
+    store = await harness.open()
+    lifetime = SECOND // 10
+    await store.commit(
+        (PutDocument(KEY, b"1", lifetime=lifetime), PutDocument(OTHER, b"1", lifetime=lifetime))
+    )
+    await store.commit((DeleteDocument(KEY),))
+    await store.commit((PutDocument(KEY, b"2"), PutDocument(OTHER, b"2")))
+    await asyncio.sleep(2 * lifetime / SECOND)
+    assert await store.sweep_documents(limit=10) == 0
+    found = await store.load_documents((KEY, OTHER))
+    assert {key: document.text for key, document in found.items()} == {KEY: b"2", OTHER: b"2"}

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from flowstate_server.model.scopes import SessionKey
+from flowstate_server.stores.contract.tables import REQUESTS, Table
+from flowstate_server.stores.filesystem.kept import PATHS
 from flowstate_server.stores.filesystem.store import FilesystemBackend, FilesystemStore
 from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract import StoreHarness
@@ -26,3 +30,11 @@ class FilesystemHarness(StoreHarness):
         files = store.backend.files
         assert isinstance(files, FaultyFiles)
         files.crash_after(statements)
+
+    async def damage(self, store: Store, table: Table[Any, Any], key: Any) -> None:
+        request = await store.get_request(key) if table is REQUESTS else None
+        path = self._folder / PATHS[table](
+            key, lambda _: request.head.session if request else SessionKey("", "")
+        )
+        if path.exists():
+            path.write_text("{")

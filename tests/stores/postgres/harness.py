@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+from flowstate_server.stores.contract.tables import Table
 from flowstate_server.stores.postgres import PostgresStore
 from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract import StoreHarness
+from tests.stores.damage import damage
 from tests.stores.postgres.crash import crash_after
 from tests.support.postgres_server import fresh_database
 
@@ -37,6 +39,9 @@ class PostgresHarness(StoreHarness):
     def crash_after(self, store: Store, statements: int) -> None:
         assert isinstance(store, PostgresStore)
         crash_after(store, statements)
+
+    async def damage(self, store: Store, table: Table[Any, Any], key: Any) -> None:
+        await damage(self._dsn, table, key)
 
     async def __aenter__(self) -> Self:
         self._dsn = await self._database.enter_async_context(fresh_database(migrated, self._version))

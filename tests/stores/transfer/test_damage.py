@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import asyncpg
 import pytest
 
 from flowstate_server.store_urls import store_from_url
@@ -18,6 +15,7 @@ from flowstate_server.stores.store import Store
 from flowstate_server.stores.transfer import CopyRefused, check_store, copy_store
 from flowstate_server.stores.transfer.check import UNREADABLE
 from flowstate_server.stores.transfer.pages import ROWS
+from tests.stores.damage import execute
 from tests.support.filled_store import fill
 from tests.support.store_urls import SHARED, NewStore, new_stores
 
@@ -47,19 +45,6 @@ async def opened(stack: AsyncExitStack, store: Store) -> Store:
     await store.open()
     stack.push_async_callback(store.close)
     return store
-
-
-async def execute(url: str, statement: str) -> int:
-    """The number of rows that it changed. ``{}`` in it is half a JSON object."""
-    if url.startswith("sqlite"):
-        with closing(sqlite3.connect(urlsplit(url).path[1:])) as database, database:
-            return database.execute(statement.format("CAST('{' AS BLOB)")).rowcount
-    connection = await asyncpg.connect(url, server_settings={"search_path": "flowstate"})
-    try:
-        done = await connection.execute(statement.format("'{'"))
-        return int(done.split()[-1])
-    finally:
-        await connection.close()
 
 
 @pytest.mark.parametrize("damaged", DAMAGE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import re
 import subprocess
 import sys
@@ -16,10 +15,7 @@ import pytest
 
 from examples.custom_store import SnapshotStore
 from flowstate_server.model.scopes import user_scope
-from flowstate_server.state.operations import inc_state
-from flowstate_server.stores.contract.writes import ChangeState
 from flowstate_server.stores.memory import MemoryStore
-from flowstate_server.testing.history import RecordedStore, Recorder, change_of, require_history
 from flowstate_server.testing.store_contract import Check, all_checks
 from flowstate_server.testing.store_contract.capabilities import Capability, needs_of_checks, provided_by
 from flowstate_server.testing.store_contract.tables import (
@@ -81,6 +77,7 @@ async def test_needs_are_found(needs: Needs) -> None:
         Capability.CRASHES,
         Capability.REOPENING,
     }
+    assert by_name["damaged_session_costs_itself"] == {Capability.DAMAGE, Capability.REOPENING}
     assert by_name["exported_states_are_all_there_are"] == {Capability.EXPORTS}
 
 
@@ -122,21 +119,10 @@ async def test_the_suites_readme_runs_the_suite(tmp_path: Path, monkeypatch: pyt
 async def test_the_contracts_readme_checks_a_history() -> None:
     store = MemoryStore()
     await store.open()
-    known = {
-        "asyncio": asyncio,
-        "Recorder": Recorder,
-        "RecordedStore": RecordedStore,
-        "ChangeState": ChangeState,
-        "change_of": change_of,
-        "inc_state": inc_state,
-        "require_history": require_history,
-        "my_store": store,
-        "key": user_scope("ada"),
-    }
+    known: dict[str, Any] = {"my_store": store, "key": user_scope("ada")}
     code = _python_in(STORES / "contract/README.md")[-1]
     await eval(compile(code, "README.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), known)
-    recorder: Any = known["recorder"]
-    assert len(recorder.history.answered) == 101
+    assert len(known["recorder"].history.answered) == 101
     await store.close()
 
 
