@@ -175,9 +175,9 @@ class CreateRequest(Write):
 
 @frozen
 class RequireRun(Write):
-    """Refuse unless, if ``process`` is given, the request is run by that process, which holds its lease (else
-    ``LeaseLostError``), and is in progress (else ``RequestTerminalError``). An unknown request:
-    ``RequestNotFoundError``.
+    """Refuse unless the request is open (else ``RequestTerminalError``) and, if ``process`` is given, is run by that
+    process, which holds its lease (else ``LeaseLostError``): nobody runs a queued or suspended one. An unknown
+    request: ``RequestNotFoundError``.
 
     The first write of every batch of a run. ``process`` is ``None`` for a caller that writes on a run's behalf.
     """

@@ -100,6 +100,8 @@ async def check_what_a_process_runs_is_in_progress(harness: StoreHarness) -> Non
     assert [request.key for request in await store.read_running(PROCESS, limit=10)] == [scene.request]
     assert [head.key for head in await store.read_cancelled(PROCESS)] == [scene.request]
     assert list(await store.read_running("", limit=10)) == []
+    with refused(LeaseLostError):
+        await store.commit((RequireRun(suspended.key, PROCESS),))
     await scene.finish()
     assert list(await store.read_running(PROCESS, limit=10)) == []
     renewed = await store.commit((RenewLease(PROCESS, 0),))
