@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.events import EventType
@@ -20,6 +20,7 @@ from flowstate_server.model.scopes import ScopeKind
 
 Members = Mapping[str, Any]
 ScopeVersions = Mapping[ScopeKind, int]
+Readers = Mapping[str, Callable[[Any], Any]]
 
 
 class Payload:
@@ -28,6 +29,8 @@ class Payload:
     __slots__: tuple[str, ...] = ()
 
     type: ClassVar[EventType]
+    readers: ClassVar[Readers] = {}
+    """What reads the members that are no plain values, by their names."""
 
     def members(self) -> dict[str, Any]:
         """The members of its JSON object, which may share values with the payload."""
@@ -39,14 +42,35 @@ class Payload:
     @classmethod
     def decode(cls, text: bytes) -> Self:
         """Members that are not known are passed over: a later version may have written them."""
-        members = cast("dict[str, Any]", decode_json(text))
-        for name, read in _READERS.items():
-            if name in members:
-                members[name] = read(members[name])
+        members: Any = decode_json(text)
+        if cls.readers:
+            for name, read in cls.readers.items():
+                if name in members:
+                    members[name] = read(members[name])
         try:
             return cls(**members)
         except TypeError:
             return cls(**{name: members[name] for name in cls.__slots__ if name in members})
+
+
+def _read_failure(members: Members) -> Failure:
+    return Failure(**members)
+
+
+def _read_item(members: Members) -> Item:
+    return Item(
+        members["item_id"],
+        ItemKind(members["kind"]),
+        members["index"],
+        b"",
+        members["role"],
+        members["name"],
+        frozenset(map(Audience, members["audiences"])),
+    )
+
+
+def _read_versions(members: Members) -> ScopeVersions:
+    return {ScopeKind(scope): version for scope, version in members.items()}
 
 
 @frozen
@@ -67,6 +91,7 @@ class Terminal(Payload):
 
     __slots__: tuple[str, ...] = ()
 
+    readers: ClassVar[Readers] = {"scope_versions": _read_versions}
     scope_versions: ScopeVersions
 
     def members(self) -> dict[str, Any]:
@@ -94,6 +119,7 @@ class RequestCompleted(Terminal):
 @frozen
 class RequestFailed(Terminal):
     type = EventType.REQUEST_FAILED
+    readers: ClassVar[Readers] = {"failure": _read_failure, "scope_versions": _read_versions}
     failure: Failure
     elapsed: Micros
     scope_versions: ScopeVersions = field(default_factory=dict)
@@ -128,6 +154,7 @@ class BlockCompleted(Payload):
 @frozen
 class BlockFailed(Payload):
     type = EventType.BLOCK_FAILED
+    readers: ClassVar[Readers] = {"failure": _read_failure}
     failure: Failure
 
 
@@ -136,6 +163,7 @@ class ItemAdded(Payload):
     """``item`` is without its content."""
 
     type = EventType.ITEM_ADDED
+    readers: ClassVar[Readers] = {"item": _read_item}
     item: Item
 
     def members(self) -> dict[str, Any]:
@@ -160,6 +188,10 @@ class ItemDelta(Payload):
     index: int
     text: str
 
+    def members(self) -> dict[str, Any]:
+        # Written out, as in Custom: half the time of the loop over the fields, for every token.
+        return {"item_id": self.item_id, "index": self.index, "text": self.text}
+
 
 @frozen
 class StateChange(Payload):
@@ -167,6 +199,7 @@ class StateChange(Payload):
     too much to be listed."""
 
     type = EventType.STATE_CHANGE
+    readers: ClassVar[Readers] = {"scope": ScopeKind}
     scope: ScopeKind
     previous_version: int
     version: int
@@ -197,36 +230,10 @@ class Custom(Payload):
     name: str
     data: Json = None
 
+    def members(self) -> dict[str, Any]:
+        return {"name": self.name, "data": self.data}
+
 
 def encode_terminal(members: Members, versions: ScopeVersions) -> bytes:
     """The text of a :class:`Terminal` with these members and versions."""
     return encode_json({**members, "scope_versions": {scope.value: n for scope, n in versions.items()}})
-
-
-def _read_failure(members: Members) -> Failure:
-    return Failure(**members)
-
-
-def _read_item(members: Members) -> Item:
-    return Item(
-        members["item_id"],
-        ItemKind(members["kind"]),
-        members["index"],
-        b"",
-        members["role"],
-        members["name"],
-        frozenset(map(Audience, members["audiences"])),
-    )
-
-
-def _read_versions(members: Members) -> ScopeVersions:
-    return {ScopeKind(scope): version for scope, version in members.items()}
-
-
-_READERS: Mapping[str, Callable[[Any], Any]] = {
-    "failure": _read_failure,
-    "item": _read_item,
-    "scope": ScopeKind,
-    "scope_versions": _read_versions,
-}
-"""What reads the members that are no plain values, by their names."""

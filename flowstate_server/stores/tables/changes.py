@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from flowstate_server.model.events import EventRecord, EventType
 from flowstate_server.model.records import Outcome, RequestHead, SessionHead, SessionRecord, TurnRecord
-from flowstate_server.model.scopes import RequestKey
+from flowstate_server.model.scopes import RequestKey, SessionKey
 from flowstate_server.stores.contract import tables
 from flowstate_server.stores.contract.tables import Changes, Loaded, Table
 from flowstate_server.stores.tables import columns
@@ -35,7 +35,10 @@ class ChangedRows:
         self._place = place
         put = sorted(changes.put_of(tables.SESSIONS), key=lambda record: record.key)
         self._created = {key: one for one in put if (key := (one.key, one.log_id)) not in numbers.logs}
-        self._transient = {_request_of(event) for event in changes.events if event.event.transient}
+        self._transient = {
+            (one.session.tenant, one.request_id) for one in changes.events if one.event.transient
+        }
+        self._placed: dict[tuple[SessionKey, str, str], tuple[int, int | None]] = {}
 
     def by_write(self, writes: Sequence[Write]) -> Iterator[tuple[int, list[Row]]]:
         """The places of the writes that have something to do, and their rows."""
@@ -155,13 +158,16 @@ class ChangedRows:
 
     def new_events(self) -> Iterable[Row]:
         for record in self._changes.events:
-            yield *self._placed(record), *columns.EVENT.values(record)
+            log, request = self._place_of(record)
+            yield *self._place(log, record.session_sequence), request, *columns.EVENT.values(record)
 
     def new_items(self) -> Iterable[Row]:
         for record in self._changes.events:
             item = record.event.item
             if item is not None and record.event.type is EventType.ITEM_DONE:
-                yield *self._placed(record), record.time, *columns.ITEM.values(item)
+                log, request = self._place_of(record)
+                place = self._place(log, record.session_sequence)
+                yield *place, request, record.time, *columns.ITEM.values(item)
 
     def _is_created(self, record: SessionRecord | SessionHead) -> bool:
         return (record.key, record.log_id) in self._created
@@ -199,15 +205,16 @@ class ChangedRows:
         request = self._numbers.requests.get(RequestKey(session.tenant, turn.request_id))
         return self._numbers.logs[session, log_id], number, request, turn.first, turn.last
 
-    def _placed(self, record: EventRecord) -> Row:
-        numbers = self._numbers
-        log = numbers.logs[record.session, record.session_log_id]
-        request = numbers.requests[_request_of(record)] if record.request_id else None
-        return *self._place(log, record.session_sequence), request
-
-
-def _request_of(event: EventRecord) -> RequestKey:
-    return RequestKey(event.session.tenant, event.request_id)
+    def _place_of(self, record: EventRecord) -> tuple[int, int | None]:
+        """The numbers of its log and of its request. Looked up once for the many events of a run."""
+        known = record.session, record.session_log_id, record.request_id
+        found = self._placed.get(known)
+        if found is None:
+            numbers = self._numbers
+            log = numbers.logs[record.session, record.session_log_id]
+            request = RequestKey(record.session.tenant, record.request_id)
+            found = self._placed[known] = log, numbers.requests[request] if record.request_id else None
+        return found
 
 
 def _is_told(outcome: Outcome) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 from flowstate_server.model.documents import decode_key, encode_key
@@ -35,13 +36,16 @@ def _decode_texts(text: bytes) -> tuple[str, ...]:
 FLAG = Codec(None, bool)
 TEXT = Codec(str.encode, bytes.decode)
 TEXTS = _optional(encode_json, _decode_texts, ())
+BLOCK_PATH = Codec(*(lru_cache(1024)(cast("Callable[[Any], Any]", change)) for change in TEXTS))
+"""Remembered: a run's events, hundreds a second, come from few blocks."""
 SCOPE = Codec(numbers.SCOPE_NUMBERS, numbers.SCOPES)
 
 _CODECS = {
     **dict.fromkeys(("ephemeral", "present", "transient", "removed", "fenced"), FLAG),
     **dict.fromkeys(("title", "description", "fingerprint", "gate", "trace", "correlation_id"), TEXT),
     **dict.fromkeys(("item_id", "role", "name"), TEXT),
-    **dict.fromkeys(("tags", "block_path"), TEXTS),
+    "tags": TEXTS,
+    "block_path": BLOCK_PATH,
     "metadata": Codec(TEXTS.encode, lambda kept: decode_json(kept or EMPTY_OBJECT)),
     "scopes": Codec(numbers.encode_scopes, numbers.decode_scopes),
     "input": Codec(None, lambda kept: kept or b""),  # a query may leave it out
