@@ -37,7 +37,7 @@ class Snapshot:
     """
 
     commit: int = 0
-    time: Micros = 0
+    time: Micros = Micros(0)
     topics: tuple[tuple[Topic, ...], ...] = ()
     tables: Mapping[str, Mapping[Any, Any]] = field(default_factory=dict)
     events: Mapping[Log, tuple[EventRecord, ...]] = field(default_factory=dict)

@@ -47,7 +47,12 @@ class SnapshotSweeps(Sweeps):
 
 def _without_transient_events(snapshot: Snapshot, retention: Micros, limit: int) -> tuple[Snapshot, int]:
     before = time_of(snapshot) - retention
-    over = (event for log in snapshot.events.values() for event in log if _is_over(snapshot, event, before))
+    over = (
+        event
+        for log in snapshot.events.values()
+        for event in log
+        if _is_over(snapshot, event, Micros(before))
+    )
     gone = {id(event) for event in islice(over, limit)}
     logs = {
         log: tuple(one for one in events if id(one) not in gone) for log, events in snapshot.events.items()

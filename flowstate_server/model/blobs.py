@@ -7,6 +7,7 @@ tells is then decided by the head alone, so one that is out of date does no harm
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple, cast
 
@@ -65,6 +66,11 @@ def head_text(head: BlobHead) -> bytes:
     )
 
 
+def blob_key(parts: Sequence[str]) -> BlobKey:
+    tenant, blob_id = parts
+    return BlobKey(Tenant(tenant), blob_id)
+
+
 def head_of(document: Document) -> BlobHead:
     """
     Raises:
@@ -72,9 +78,9 @@ def head_of(document: Document) -> BlobHead:
     """
     text = cast(JsonObject, decode_json(document.text))
     return BlobHead(
-        key=BlobKey(*document.key.name),
+        key=blob_key(document.key.name),
         status=BlobStatus(cast(str, text["status"])),
-        due_time=cast(int, text["due_time"]),
+        due_time=Micros(cast(int, text["due_time"])),
         size=cast(int, text["size"]),
         sha256=cast(str, text["sha256"]),
     )
@@ -89,7 +95,7 @@ def due_key(due: BlobDue) -> DocumentKey:
 
 def due_of(key: DocumentKey) -> BlobDue:
     time, *blob = key.name
-    return BlobDue(int(time, 16), BlobKey(*blob))
+    return BlobDue(Micros(int(time, 16)), blob_key(blob))
 
 
 def first_due(limit: int) -> DocumentRange:

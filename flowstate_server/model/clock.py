@@ -9,16 +9,17 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from threading import Lock
+from typing import NewType
 
-Micros = int
+Micros = NewType("Micros", int)
 
-SECOND: Micros = 1_000_000
-FARTHEST: Micros = 86_400 * SECOND
+SECOND = Micros(1_000_000)
+FARTHEST = Micros(86_400 * SECOND)
 
 
 def system_micros() -> Micros:
     """This machine's wall clock; what an embedded store takes as the store's time."""
-    return time.time_ns() // 1_000
+    return Micros(time.time_ns() // 1_000)
 
 
 class ForwardClock:
@@ -45,7 +46,7 @@ class ForwardClock:
             # In this order: what passes between the two readings makes the lead smaller, so that it can't add up.
             system, monotonic = self._system(), self._monotonic()
             self._lead = max(self._lead, system - monotonic)
-            return self._lead + monotonic
+            return Micros(self._lead + monotonic)
 
     def follow(self, stored: Micros) -> None:
         """Answer no earlier than ``stored``, a time found in the store, from now on.
@@ -59,13 +60,13 @@ class ForwardClock:
                 self._lead = max(self._lead, stored - monotonic)
 
     def _monotonic(self) -> Micros:
-        return self._monotonic_ns() // 1_000
+        return Micros(self._monotonic_ns() // 1_000)
 
 
 def micros(duration: timedelta | float) -> Micros:
     """A duration (``timedelta`` or seconds) in microseconds."""
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
-    return round(seconds * SECOND)
+    return Micros(round(seconds * SECOND))
 
 
 def as_datetime(moment: Micros) -> datetime:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.frozen import frozen
-from flowstate_server.model.identity import Tenant
+from flowstate_server.model.identity import NO_TENANT, Tenant
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
 from flowstate_server.model.word import Word
 
@@ -56,10 +56,10 @@ def scope_owner(scope: ScopeKey, incarnation: str = "") -> Owner:
 
 
 def flow_owner(flow_kind: str) -> Owner:
-    return Owner(OwnerKind.FLOW, "", flow_kind)
+    return Owner(OwnerKind.FLOW, NO_TENANT, flow_kind)
 
 
-STORE_OWNER = Owner(OwnerKind.STORE, "", "")
+STORE_OWNER = Owner(OwnerKind.STORE, NO_TENANT, "")
 
 
 class DocumentKey(NamedTuple):
@@ -85,7 +85,7 @@ class Document:
     text: bytes
     create_time: Micros
     update_time: Micros
-    expire_time: Micros = 0
+    expire_time: Micros = Micros(0)
     present: bool = True
 
     @property
@@ -138,7 +138,7 @@ def encode_key(key: DocumentKey) -> bytes:
 def decode_key(encoded: bytes) -> DocumentKey:
     """The key of what :func:`encode_key` gave."""
     owner_kind, tenant, id, flow_kind, incarnation, kind, *name = _decoded(encoded)
-    owner = Owner(OwnerKind(owner_kind), tenant, id, flow_kind, incarnation)
+    owner = Owner(OwnerKind(owner_kind), Tenant(tenant), id, flow_kind, incarnation)
     return DocumentKey(owner, kind, tuple(name))
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NewType
 
 from flowstate_server.model.word import Word
 
-Tenant = str
-"""A tenant's name; the empty string is the no-tenant space."""
+Tenant = NewType("Tenant", str)
+"""A tenant's name."""
+
+NO_TENANT = Tenant("")
+"""The space of those who have none."""
 
 
 class Plane(Word):
@@ -25,7 +29,7 @@ class Principal:
     ``name`` tells principals of one tenant apart (it scopes idempotency keys and page tokens).
     """
 
-    tenant: Tenant = ""
+    tenant: Tenant = NO_TENANT
     user: str = ""
     org: str = ""
     plane: Plane = Plane.CLIENT

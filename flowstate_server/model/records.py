@@ -38,7 +38,7 @@ class SessionRecord:
     description: str = ""
     tags: tuple[str, ...] = ()
     metadata: JsonObject = field(default_factory=dict)
-    delete_time: Micros = 0
+    delete_time: Micros = Micros(0)
 
     @property
     def deleted(self) -> bool:
@@ -122,7 +122,7 @@ class RequestHead:
     cancel_reason: str = ""
     attempt: int = 1
     sequence: int = 0
-    end_time: Micros = 0
+    end_time: Micros = Micros(0)
 
 
 @frozen
@@ -142,7 +142,7 @@ class RequestRecord:
     scopes: tuple[ScopeKey, ...]
     input: bytes
     gate: str = ""
-    timeout: Micros = 0
+    timeout: Micros = Micros(0)
     trace: str = ""
     correlation_id: str = ""
     output: bytes | None = None
@@ -216,8 +216,8 @@ class StateRecord:
     incarnation: str = ""
     exists: bool = False
     text: bytes = EMPTY_OBJECT
-    create_time: Micros = 0
-    update_time: Micros = 0
+    create_time: Micros = Micros(0)
+    update_time: Micros = Micros(0)
     generations: Generations = ()
     schema_hash: str = ""
     _state: JsonObject | None = field(default=None, init=False, repr=False, compare=False)
@@ -288,7 +288,7 @@ class ProcessRecord:
 
     @property
     def expire_time(self) -> Micros:
-        return self.renew_time + self.lease
+        return Micros(self.renew_time + self.lease)
 
 
 IDEMPOTENCY_KEY = "idempotency_key"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from flowstate_server.model.identity import Tenant
+from flowstate_server.model.identity import NO_TENANT, Tenant
 from flowstate_server.model.word import Word
 
 
@@ -51,8 +51,8 @@ def session_scope(session: SessionKey) -> ScopeKey:
 
 
 def user_scope(user_id: str, *, isolated_flow: str = "") -> ScopeKey:
-    return ScopeKey(ScopeKind.USER, "", user_id, isolated_flow)
+    return ScopeKey(ScopeKind.USER, NO_TENANT, user_id, isolated_flow)
 
 
 def org_scope(org_id: str, *, isolated_flow: str = "") -> ScopeKey:
-    return ScopeKey(ScopeKind.ORG, "", org_id, isolated_flow)
+    return ScopeKey(ScopeKind.ORG, NO_TENANT, org_id, isolated_flow)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from flowstate_server.model.events import Event
+from flowstate_server.model.identity import Tenant
 from flowstate_server.model.items import Audience, ItemKind
 from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.model.records import StateRecord
@@ -31,7 +32,7 @@ class SessionIdentity:
     session_id: str
     user_id: str
     org_id: str
-    tenant: str
+    tenant: Tenant
 
 
 @dataclass(frozen=True, slots=True)

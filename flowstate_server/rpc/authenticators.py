@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from flowstate_server.errors import AccessDeniedError, CredentialsInvalidError, MetadataInvalidError
-from flowstate_server.model.identity import Plane, Principal
+from flowstate_server.model.identity import Plane, Principal, Tenant
 from flowstate_server.rpc.call_metadata import TENANT_KEY, CallMetadata
 
 USER_KEY = "x-flowstate-user"
@@ -58,7 +58,7 @@ class OpenAuthenticator:
     def _principal(self, metadata: CallMetadata) -> Principal:
         user = metadata.identifier(USER_KEY)
         return Principal(
-            tenant=metadata.tenant(self._tenant_key) or "",
+            tenant=Tenant(metadata.tenant(self._tenant_key) or ""),
             user=user,
             org=metadata.identifier(ORG_KEY),
             plane=_plane(metadata),

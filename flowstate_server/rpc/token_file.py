@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from flowstate_server.model.frozen import frozen
-from flowstate_server.model.identity import Plane, Principal
+from flowstate_server.model.identity import Plane, Principal, Tenant
 
 _ID = re.compile(r"[^\x00-\x1f\x7f]{0,128}"), "at most 128 characters, none of them a control character"
 _FIELDS = {
@@ -54,7 +54,7 @@ class _Token:
 
     def principal(self) -> Principal:
         name = self.name or f"token-{self.digest().hex()[:12]}"
-        return Principal(self.tenant, self.user, self.org, Plane(self.plane), name)
+        return Principal(Tenant(self.tenant), self.user, self.org, Plane(self.plane), name)
 
 
 def read_tokens(path: Path) -> Sequence[tuple[bytes, Principal]]:

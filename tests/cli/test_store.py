@@ -15,6 +15,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from flowstate_server.model.clock import Micros
 from flowstate_server.stores.contract.writes import RenewLease
 from flowstate_server.stores.sqlite.store import SqliteStore
 from flowstate_server.testing.server_process import server_process
@@ -30,7 +31,7 @@ async def filled(tmp_path: Path) -> str:
     store = SqliteStore(tmp_path / "filled.db")
     await store.open()
     await fill(store, SESSIONS)
-    await store.commit((RenewLease(PROCESS, 1),))  # whoever filled it has gone
+    await store.commit((RenewLease(PROCESS, Micros(1)),))  # whoever filled it has gone
     await store.close()
     return f"sqlite:///{tmp_path / 'filled.db'}"
 

@@ -11,6 +11,7 @@ import pytest
 
 from examples.custom_store import SnapshotStore
 from flowstate_server.errors import FlowStateError, StoreOpenError
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.contract.polling import PollingWatchHub, Seen
 from flowstate_server.stores.contract.watch import Topic, TopicKind
@@ -74,7 +75,7 @@ async def test_clients_of_three_handles_have_one_history(tmp_path: Path) -> None
 
 
 async def test_a_look_that_fails_is_made_again(caplog: pytest.LogCaptureFixture) -> None:
-    topic = Topic(TopicKind.USER, "", "ada")
+    topic = Topic(TopicKind.USER, NO_TENANT, "ada")
     asked: list[int] = []
 
     async def changed_since(commit: int) -> Seen:
@@ -99,7 +100,7 @@ async def test_what_was_forgotten_wakes_everybody() -> None:
         return Seen(9, None)
 
     hub = PollingWatchHub(changed_since)
-    with hub.open((Topic(TopicKind.USER, "", "ada"),)) as watch:
+    with hub.open((Topic(TopicKind.USER, NO_TENANT, "ada"),)) as watch:
         await hub.look()
         await watch.wait()
 

@@ -18,8 +18,9 @@ from flowstate_server.engine.engine import Engine
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import InternalError, LeaseLostError
 from flowstate_server.flows import Context, action, define_flow, handler
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.events import EventType
-from flowstate_server.model.identity import Principal
+from flowstate_server.model.identity import NO_TENANT, Principal
 from flowstate_server.model.records import RequestRecord, RequestStatus, StateRecord
 from flowstate_server.model.scopes import RequestKey, user_scope
 from flowstate_server.stores.contract.writes import (
@@ -43,7 +44,7 @@ from tests.support.held_commits import (
 
 SHORT = EngineSettings(lease=0.3, cancel_grace=0.5)
 LONG = EngineSettings(lease=60.0, cancel_grace=0.5)
-ADA = Principal(tenant="", user="ada")
+ADA = Principal(tenant=NO_TENANT, user="ada")
 
 
 class Counted(BaseModel):
@@ -84,7 +85,9 @@ class Server:
         return waited.request
 
     async def event_types(self, request_id: str) -> list[EventType]:
-        page = await self.store.read_events(RequestKey("", request_id), after=0, limit=500, max_bytes=10**9)
+        page = await self.store.read_events(
+            RequestKey(NO_TENANT, request_id), after=0, limit=500, max_bytes=10**9
+        )
         assert page is not None
         return [record.event.type for record in page.events]
 
@@ -159,9 +162,9 @@ async def test_of_a_fence_and_a_renewal_at_the_same_moment_one_wins(path: Path) 
     async with server(path) as left, server(path) as right:
         for number in range(60):
             process = f"proc_{number}"
-            await left.store.commit((RenewLease(process, 1, start=True),))
+            await left.store.commit((RenewLease(process, Micros(1), start=True),))
             rows = {row.process: row for row in await left.store.read_processes()}
-            renewal: Batch = (RenewLease(process, 60_000_000),)
+            renewal: Batch = (RenewLease(process, Micros(60_000_000)),)
             fence: Batch = (FenceProcess(process, rows[process].renew_time),)
             batches = [renewal, fence] if number % 2 else [fence, renewal]
             stores = [left.store, right.store if number % 3 else left.store]
@@ -227,7 +230,7 @@ async def test_a_fenced_process_cancels_its_runs_and_serves_on_under_a_new_id(
 
 
 async def _without_run(server: Server, request_id: str) -> bool:
-    return server.engine.supervisor.find(RequestKey("", request_id)) is None
+    return server.engine.supervisor.find(RequestKey(NO_TENANT, request_id)) is None
 
 
 async def _renamed(server: Server, before: str) -> bool:

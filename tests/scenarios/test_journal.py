@@ -19,6 +19,7 @@ from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import MessageTooLargeError, ValidationFailedError
 from flowstate_server.flows import ActionError, Context
 from flowstate_server.model.events import EventType
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.scopes import RequestKey
 from flowstate_server.testing import FlowTester, run_flow
 from flowstate_server.testing.fixtures import StartServer
@@ -125,7 +126,7 @@ async def test_a_note_is_behind_what_the_run_emitted_and_outlives_its_failure(
 
 async def _events_of(server: RunningServer, request_id: str) -> list[EventType]:
     """What is stored of the run's log."""
-    key = RequestKey("", request_id)
+    key = RequestKey(NO_TENANT, request_id)
     page = await server.engine.store.read_events(key, after=0, limit=100, max_bytes=10**6)
     assert page is not None
     return [record.event.type for record in page.events]

@@ -16,7 +16,9 @@ from flowstate_client import (
     TimeoutError,
 )
 from flowstate_server.engine.settings import EngineSettings
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.events import Event, EventType
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.items import FOR_CLIENTS, Item, ItemKind
 from flowstate_server.model.json_values import EMPTY_OBJECT
 from flowstate_server.model.payloads import Custom, RequestAborted
@@ -32,8 +34,8 @@ from flowstate_server.testing.waiting import soon
 from tests.support.flows import app
 from tests.support.store_urls import ALL, NewStore
 
-SESSION = SessionKey("", "s")
-OPEN = RequestKey("", "req_open")
+SESSION = SessionKey(NO_TENANT, "s")
+OPEN = RequestKey(NO_TENANT, "req_open")
 DEAD = "proc_dead"
 FORGETFUL = EngineSettings(transient_retention=0.0)
 
@@ -59,7 +61,7 @@ async def opened(
     done = await ada.flows.dispatch("ledger", "bump", {}, session_id="s")
     await done.result()
     store = open_server.engine.store
-    model = await store.get_request(RequestKey("", done.request_id))
+    model = await store.get_request(RequestKey(NO_TENANT, done.request_id))
     assert model is not None
     await _put(store, _like(model, request.param))
     # Also what is appended to it leaves it open: `Item` makes history, `Custom` is transient.
@@ -132,7 +134,7 @@ def _like(model: RequestRecord, status: RequestStatus) -> RequestRecord:
         status=status,
         process="" if status is RequestStatus.QUEUED else DEAD,
         sequence=0,
-        end_time=0,
+        end_time=Micros(0),
     )
     return replace(model, head=head, output=None)
 
@@ -147,6 +149,6 @@ async def _abort(store: Store) -> None:
 
 async def _put(store: Store, request: RequestRecord) -> None:
     """As a copy puts it, which takes over whatever status a record has."""
-    renewed = await store.commit((RenewLease(DEAD, 0, start=True),))
+    renewed = await store.commit((RenewLease(DEAD, Micros(0), start=True),))
     await store.commit((FenceProcess(DEAD, renewed.time),))
     await take_over(store, REQUESTS, (request,))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from flowstate_server.errors import InternalError
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.scopes import RequestKey, SessionKey, user_scope
 from flowstate_server.store_urls import store_from_url
 from flowstate_server.stores.contract.pages import DamagedRecord
@@ -29,8 +30,8 @@ from tests.stores.damage import execute
 from tests.support.store_urls import SHARED, new_store_url
 
 SESSIONS = 12
-BROKEN = SessionKey("", "session-3")
-REQUEST = RequestKey("", "request-3")
+BROKEN = SessionKey(NO_TENANT, "session-3")
+REQUEST = RequestKey(NO_TENANT, "request-3")
 
 Damaged = tuple[Store, str]
 
@@ -60,13 +61,15 @@ async def test_a_session_that_is_damaged_fails_alone(
     for use in (store.get_session(BROKEN), store.read_projection(BROKEN, ())):
         with pytest.raises(DamagedRecord, match="session-3"):
             await use
-    listed = await store.list_sessions(SessionFilter(""), limit=SESSIONS)
+    listed = await store.list_sessions(SessionFilter(NO_TENANT), limit=SESSIONS)
     assert len(listed) == SESSIONS - 1
     assert "session-3" in caplog.text
     pages = await _pages(store)
     assert pages == [one.record.key.session_id for one in listed]
     caplog.clear()
-    append = [(AppendEvents(SessionKey("", f"session-{number}"), (note(),)),) for number in range(SESSIONS)]
+    append = [
+        (AppendEvents(SessionKey(NO_TENANT, f"session-{number}"), (note(),)),) for number in range(SESSIONS)
+    ]
     answers = await _all(store, *append)
     assert [type(answer) for answer in answers] == [
         InternalError if number == 3 else CommitResult for number in range(SESSIONS)
@@ -81,7 +84,9 @@ async def _pages(store: Store) -> list[str]:
     found: list[str] = []
     after = None
     while True:
-        page = await store.list_sessions(SessionFilter("", include_ephemeral=True), limit=3, after=after)
+        page = await store.list_sessions(
+            SessionFilter(NO_TENANT, include_ephemeral=True), limit=3, after=after
+        )
         found += [one.record.key.session_id for one in page]
         if len(page) < 3:
             return found
@@ -100,7 +105,7 @@ async def test_a_request_that_is_damaged_fails_alone(damaged: Damaged) -> None:
         await store.get_request(REQUEST)
     assert len(await store.read_running(PROCESS, limit=99)) == SESSIONS - 1
     assert len(await events_of(store, REQUEST)) == 2
-    assert await store.get_request(RequestKey("", "request-4")) is not None
+    assert await store.get_request(RequestKey(NO_TENANT, "request-4")) is not None
 
 
 async def test_an_event_that_is_damaged_fails_the_page_it_is_in(damaged: Damaged) -> None:
@@ -111,7 +116,7 @@ async def test_an_event_that_is_damaged_fails_the_page_it_is_in(damaged: Damaged
     assert await execute(url, f"{statement} WHERE request_id = '{REQUEST.request_id}')")
     with pytest.raises(DamagedRecord, match=r"request-3.*2"):
         await events_of(store, REQUEST)
-    assert len(await events_of(store, RequestKey("", "request-4"))) == 2
+    assert len(await events_of(store, RequestKey(NO_TENANT, "request-4"))) == 2
 
 
 async def test_only_the_batches_that_need_a_damaged_state_are_refused(damaged: Damaged) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from flowstate_server.errors import FlowStateError
+from flowstate_server.model.clock import Micros
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import ScopeKey, org_scope, user_scope
 from flowstate_server.stores.contract.watch import Topic, TopicKind
@@ -69,7 +71,7 @@ class Client:
         if not writes:
             await self._store.load_states(KEYS)
         elif self._chance.random() < 0.2:
-            key = PutIdempotencyKey(IdempotencyKey("", "p", "m", name), "print", 60_000_000)
+            key = PutIdempotencyKey(IdempotencyKey(NO_TENANT, "p", "m", name), "print", Micros(60_000_000))
             repeats = [self._store.commit((key, *writes)) for _ in range(self._chance.randrange(1, 4))]
             await asyncio.gather(*repeats, return_exceptions=True)
         elif self._impatient and self._chance.random() < 0.3:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from flowstate_server.errors import LeaseLostError
-from flowstate_server.model.clock import SECOND
+from flowstate_server.model.clock import SECOND, Micros
+from flowstate_server.model.identity import Tenant
 from flowstate_server.model.scopes import RequestKey
 from flowstate_server.stores.contract.writes import FenceProcess, RenewLease
 from flowstate_server.stores.filesystem import FilesystemStore
@@ -21,7 +22,7 @@ from flowstate_server.testing.waiting import until
 from tests.stores.sqlite import batches
 
 HOUR = 3_600 * SECOND
-REQUEST = RequestKey("acme", "req_1")
+REQUEST = RequestKey(Tenant("acme"), "req_1")
 PERSISTENT = {"sqlite": SqliteStore, "filesystem": FilesystemStore}
 
 Make = Callable[[], Store]
@@ -92,7 +93,7 @@ async def test_nothing_runs_backwards(make: Make, machine: Machine) -> None:
 
 async def test_a_lease_expires_in_its_time(make: Make, machine: Machine) -> None:
     async with opened(make()) as store:
-        renewed = await store.commit((RenewLease("proc_1", SECOND // 20, start=True),))
+        renewed = await store.commit((RenewLease("proc_1", Micros(SECOND // 20), start=True),))
         machine.set(-HOUR)
 
         async def fenced() -> bool:

@@ -14,10 +14,11 @@ from typing import cast
 import pytest
 
 from flowstate_server.errors import FlowStateError, ScopeUnavailableError
-from flowstate_server.model.blobs import BlobKey
+from flowstate_server.model.blobs import BlobKey, blob_key
 from flowstate_server.model.clock import SECOND, Micros
 from flowstate_server.model.documents import Document, DocumentKey, DocumentRange, Owner, ordered, scope_owner
 from flowstate_server.model.frozen import frozen
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.json_values import decode_json, encode_json
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.blobs import Blobs, BlobTimes
@@ -40,7 +41,7 @@ from tests.stores.adapters import ADAPTERS
 
 SOUVENIR, COUNTER = "souvenir", "souvenirs"
 MOST = 5
-LONG: Micros = 3600 * SECOND
+LONG: Micros = Micros(3600 * SECOND)
 USER = user_scope("ada")
 
 
@@ -60,7 +61,7 @@ def all_of(owner: Owner) -> DocumentRange:
 
 def souvenir_of(document: Document) -> Souvenir:
     caption, *picture = cast("list[str]", decode_json(document.text))
-    return Souvenir(int(document.key.name[0], 16), caption, BlobKey(*picture))
+    return Souvenir(int(document.key.name[0], 16), caption, blob_key(picture))
 
 
 @frozen
@@ -139,7 +140,7 @@ class Album:
         assert store.pieces is not None
         self.store = store
         self.owner = owner
-        self.blobs = Blobs(store, store.pieces, BlobTimes(upload=0, doomed=0))
+        self.blobs = Blobs(store, store.pieces, BlobTimes(upload=Micros(0), doomed=Micros(0)))
 
     @classmethod
     async def begin(cls, store: Store) -> Album:
@@ -148,7 +149,7 @@ class Album:
         return cls(store, scope_owner(USER, (await state_of(store, USER)).incarnation))
 
     async def upload(self, caption: str) -> Sequence[Write]:
-        picture = await self.blobs.begin("")
+        picture = await self.blobs.begin(NO_TENANT)
         size = await self.blobs.append(picture, 0, content(caption))
         return (await self.blobs.verify(picture, size=size), RequireBlob(picture))
 
@@ -209,7 +210,7 @@ async def test_there_are_never_too_many(harness: StoreHarness) -> None:
 async def test_what_has_expired_goes_with_its_picture_and_makes_room(harness: StoreHarness) -> None:
     store = await harness.open()
     album = await Album.begin(store)
-    expired = [await album.keep(f"soon {number}", lifetime=1) for number in range(3)]
+    expired = [await album.keep(f"soon {number}", lifetime=Micros(1)) for number in range(3)]
     lasting = [await album.keep(f"long {number}") for number in range(MOST)]
     assert await album.kept() == lasting
     await album.sweep()
@@ -228,8 +229,8 @@ async def test_what_has_expired_goes_with_its_picture_and_makes_room(harness: St
 async def test_a_picture_that_is_not_there_keeps_its_souvenir_out(harness: StoreHarness) -> None:
     store = await harness.open()
     album = await Album.begin(store)
-    picture = await album.blobs.begin("")
-    for writes in ((RequireBlob(picture),), (RequireBlob(BlobKey("", "blob_none")),)):
+    picture = await album.blobs.begin(NO_TENANT)
+    for writes in ((RequireBlob(picture),), (RequireBlob(BlobKey(NO_TENANT, "blob_none")),)):
         with pytest.raises(BlobUnavailable):
             await store.commit((*writes, KeepSouvenir(album.owner, "a", picture)))
     assert await album.kept() == []

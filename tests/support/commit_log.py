@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from flowstate_server.engine.runs.recorder import Recorder
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import StoreUnavailableError
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.events import Event, EventType
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.items import Audience
 from flowstate_server.model.scopes import RequestKey, SessionKey
 from flowstate_server.stores.contract.writes import (
@@ -21,7 +23,7 @@ from flowstate_server.stores.contract.writes import (
 )
 from flowstate_server.stores.memory import MemoryStore
 
-REQUEST = RequestKey("", "r")
+REQUEST = RequestKey(NO_TENANT, "r")
 PROCESS = "process"
 GUARD = RequireRun(REQUEST, PROCESS)
 WRITE = RequestCancel(REQUEST, "a write")
@@ -58,7 +60,7 @@ class CommitLog(MemoryStore):
         if failure is not None:
             raise failure
         self.committed.append(batch)
-        return CommitResult(tuple(WriteResult() for _ in batch), 1)
+        return CommitResult(tuple(WriteResult() for _ in batch), Micros(1))
 
     @property
     def names(self) -> list[str]:
@@ -80,7 +82,7 @@ def _names(write: object) -> list[str]:
 
 
 def recorder(log: CommitLog, settings: EngineSettings) -> Recorder:
-    return Recorder(log, REQUEST, SessionKey("", "s"), PROCESS, settings)
+    return Recorder(log, REQUEST, SessionKey(NO_TENANT, "s"), PROCESS, settings)
 
 
 def event(name: str) -> Event:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 
-from flowstate_server.model.clock import SECOND
+from flowstate_server.model.clock import SECOND, Micros
 from flowstate_server.model.documents import DocumentKey, session_owner
 from flowstate_server.model.events import Event
+from flowstate_server.model.identity import Tenant
 from flowstate_server.model.json_values import JsonObject, encode_json
 from flowstate_server.model.records import Failure, IdempotencyKey, RequestStatus
 from flowstate_server.model.scopes import (
@@ -49,7 +50,7 @@ VALUES: tuple[JsonObject, ...] = (
 async def fill(store: Store, sessions: int, seed: int = 0) -> None:
     """So many sessions, of two tenants and several users, with requests that ended in every way or run on."""
     chance = random.Random(seed)
-    await store.commit((RenewLease(PROCESS, WINDOW, start=True),))
+    await store.commit((RenewLease(PROCESS, Micros(WINDOW), start=True),))
     for first in range(0, sessions, AT_ONCE):
         numbers = range(first, min(first + AT_ONCE, sessions))
         await asyncio.gather(*(_session(store, _key(number), number, chance) for number in numbers))
@@ -58,7 +59,7 @@ async def fill(store: Store, sessions: int, seed: int = 0) -> None:
         await store.commit((put(org_scope(name, isolated_flow="chat"), {"n": number}),))
     if store.pieces is not None:
         blobs = Blobs(store, store.pieces)
-        blob = await blobs.begin("acme")
+        blob = await blobs.begin(Tenant("acme"))
         for start in range(0, 3000, 1000):
             await blobs.append(blob, start, bytes([start % 7]) * 1000)
         await store.commit((await blobs.verify(blob, size=3000), RequireBlob(blob)))
@@ -67,7 +68,7 @@ async def fill(store: Store, sessions: int, seed: int = 0) -> None:
 
 
 def _key(number: int) -> SessionKey:
-    return SessionKey(("", "acme")[number % 2], f"{NAMES[number % len(NAMES)][:100]}-{number:05}")
+    return SessionKey(Tenant(("", "acme")[number % 2]), f"{NAMES[number % len(NAMES)][:100]}-{number:05}")
 
 
 async def _session(store: Store, key: SessionKey, number: int, chance: random.Random) -> None:
@@ -84,7 +85,11 @@ async def _session(store: Store, key: SessionKey, number: int, chance: random.Ra
     )
     repeat = IdempotencyKey(key.tenant, "p", "CreateSession", f"key-{number}")
     await store.commit(
-        (PutIdempotencyKey(repeat, "print", WINDOW), created, put(session_scope(key), VALUES[number % 4]))
+        (
+            PutIdempotencyKey(repeat, "print", Micros(WINDOW)),
+            created,
+            put(session_scope(key), VALUES[number % 4]),
+        )
     )
     note_key = DocumentKey(session_owner(key, created.log_id), "note", (NAMES[number % len(NAMES)], ""))
     await store.commit((PutDocument(note_key, encode_json(VALUES[number % len(VALUES)])),))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from flowstate_server.errors import FlowStateError
+from flowstate_server.model.identity import Tenant
 from flowstate_server.model.json_values import JsonObject
 from flowstate_server.model.scopes import ScopeKey, ScopeKind
 from flowstate_server.state.operations import (
@@ -164,4 +165,4 @@ def writes_of(parts: Sequence[Part]) -> list[ChangeState | DeleteState]:
 
 def _scope(key: Key) -> ScopeKey:
     kind, tenant, name, flow_kind = key
-    return ScopeKey(ScopeKind(kind), tenant, name, flow_kind)
+    return ScopeKey(ScopeKind(kind), Tenant(tenant), name, flow_kind)

@@ -22,7 +22,7 @@ from flowstate_server.errors import (
     ValidationFailedError,
     Violation,
 )
-from flowstate_server.model.clock import micros
+from flowstate_server.model.clock import Micros, micros
 from flowstate_server.model.documents import Document
 from flowstate_server.model.identity import Principal
 from flowstate_server.model.ids import check_id
@@ -146,5 +146,7 @@ def _records(documents: Sequence[Document]) -> Sequence[JournalRecord]:
 def _appended(result: CommitResult) -> JournalAppended:
     written = result.results[-1]
     if result.replayed:
-        return JournalAppended([JournalRecord(Note(id, ""), 0, 0) for id in written.ids], replayed=True)
+        return JournalAppended(
+            [JournalRecord(Note(id, ""), 0, Micros(0)) for id in written.ids], replayed=True
+        )
     return JournalAppended([decode_entry(document) for document in written.documents], replayed=False)

@@ -20,7 +20,7 @@ from flowstate_server.errors import (
     ValidationFailedError,
     Violation,
 )
-from flowstate_server.model.clock import micros
+from flowstate_server.model.clock import Micros, micros
 from flowstate_server.model.identity import Principal
 from flowstate_server.model.ids import check_id, new_id, new_log_id
 from flowstate_server.model.json_values import Json, JsonObject
@@ -128,7 +128,7 @@ class Sessions:
     def _position(self, bound: Json, token: str) -> SessionPosition:
         match self._tokens.read(bound, token):
             case [int(create_time), str(session_id)]:
-                return SessionPosition(create_time, session_id)
+                return SessionPosition(Micros(create_time), session_id)
         raise PageTokenInvalidError
 
 
@@ -150,8 +150,8 @@ def _remembered(principal: Principal, session_id: str, version: int) -> SessionA
         user_id="",
         org_id="",
         ephemeral=False,
-        create_time=0,
-        update_time=0,
+        create_time=Micros(0),
+        update_time=Micros(0),
         version=version,
     )
-    return SessionAnswer(record, 0)
+    return SessionAnswer(record, Micros(0))

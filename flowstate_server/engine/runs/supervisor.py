@@ -12,7 +12,8 @@ from flowstate_server.engine.logs.following import Following
 from flowstate_server.engine.runs.run import Run
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import LeaseLostError, ServiceError, StoreUnavailableError
-from flowstate_server.model.clock import micros
+from flowstate_server.model.clock import Micros, micros
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.records import RequestHead, RequestStatus
 from flowstate_server.model.scopes import RequestKey
@@ -122,7 +123,7 @@ class Supervisor:
         """Tell other servers that this one is gone, so that none has to wait for its lease to expire."""
         try:
             async with asyncio.timeout(FAREWELL_SECONDS):
-                renewed = await self._store.commit((RenewLease(self.process_id, 0),))
+                renewed = await self._store.commit((RenewLease(self.process_id, Micros(0)),))
                 await self._store.commit((FenceProcess(self.process_id, renewed.time),))
         except (TimeoutError, ServiceError) as error:
             _logger.info("the lease of process %s is left to expire: %s", self.process_id, error)
@@ -151,7 +152,7 @@ class Supervisor:
         """
         while True:
             process_id = self.process_id
-            with self._store.watch((Topic(TopicKind.PROCESS, "", process_id),)) as self._cancels:
+            with self._store.watch((Topic(TopicKind.PROCESS, NO_TENANT, process_id),)) as self._cancels:
                 following = Following(self._cancels, partial(self._read_cancelled, process_id))
                 while process_id == self.process_id:
                     for head in await following.next(at_latest=self._settings.renew_interval):

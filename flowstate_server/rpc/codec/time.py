@@ -29,7 +29,7 @@ def encode_micros(span: Micros) -> Duration:
 
 
 def encode_seconds(seconds: float) -> Duration:
-    return encode_micros(round(seconds * 1_000_000))
+    return encode_micros(Micros(round(seconds * 1_000_000)))
 
 
 def decode_seconds(duration: Duration, path: str) -> float:

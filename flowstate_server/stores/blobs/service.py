@@ -40,7 +40,7 @@ MAX_PIECES = 1024
 class BlobTimes:
     """How long an upload may take, and how long doomed pieces stay for those who saw the blob before."""
 
-    upload: Micros = 24 * HOUR
+    upload: Micros = Micros(24 * HOUR)
     doomed: Micros = HOUR
 
 

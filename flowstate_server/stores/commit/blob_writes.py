@@ -15,6 +15,7 @@ from flowstate_server.model.blobs import (
     head_of,
     head_text,
 )
+from flowstate_server.model.clock import Micros
 from flowstate_server.stores.commit.document_writes import put
 from flowstate_server.stores.commit.working_set import WorkingSet
 from flowstate_server.stores.contract.blob_writes import (
@@ -42,7 +43,7 @@ def need_blob(write: BlobWrite, needs: Needs) -> None:
 def begin_blob(work: WorkingSet, write: BeginBlob) -> WriteResult:
     head = _head(work, write.key)
     if head is None:
-        return _due(work, BlobHead(write.key, BlobStatus.UPLOADING, work.time + write.lifetime))
+        return _due(work, BlobHead(write.key, BlobStatus.UPLOADING, Micros(work.time + write.lifetime)))
     if head.status is not BlobStatus.UPLOADING:
         raise BlobUnavailable(write.key)
     return _unchanged(work, write.key)
@@ -63,7 +64,7 @@ def require_blob(work: WorkingSet, write: RequireBlob) -> WriteResult:
     head = _head(work, write.key)
     if head is None or head.status is not BlobStatus.COMPLETE:
         raise BlobUnavailable(write.key)
-    return _put(work, replace(head, due_time=0)) if head.due_time else _unchanged(work, write.key)
+    return _put(work, replace(head, due_time=Micros(0))) if head.due_time else _unchanged(work, write.key)
 
 
 def release_blob(work: WorkingSet, write: ReleaseBlob) -> WriteResult:
@@ -71,14 +72,14 @@ def release_blob(work: WorkingSet, write: ReleaseBlob) -> WriteResult:
     due_time = work.time + write.grace
     if head is None or head.status is BlobStatus.DOOMED or 0 < head.due_time <= due_time:
         return _unchanged(work, write.key)
-    return _due(work, replace(head, due_time=due_time))
+    return _due(work, replace(head, due_time=Micros(due_time)))
 
 
 def doom_blob(work: WorkingSet, write: DoomBlob) -> WriteResult:
     head = _head(work, write.key)
     if head is None or head.status is BlobStatus.DOOMED or write.due not in (None, head.due_time):
         return _unchanged(work, write.key)
-    return _due(work, replace(head, status=BlobStatus.DOOMED, due_time=work.time + write.grace))
+    return _due(work, replace(head, status=BlobStatus.DOOMED, due_time=Micros(work.time + write.grace)))
 
 
 def forget_blob(work: WorkingSet, write: ForgetBlob) -> WriteResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flowstate_server.errors import ScopeUnavailableError, VersionMismatchError
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import Document, DocumentKey, Owner, OwnerKind
 from flowstate_server.model.ids import new_log_id
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
@@ -72,7 +73,7 @@ def delete_document(work: WorkingSet, write: DeleteDocument) -> WriteResult:
         b"",
         create_time=document.create_time,
         update_time=work.time,
-        expire_time=work.time + write.remembered,
+        expire_time=Micros(work.time + write.remembered),
         present=False,
     )
     work.documents.put(write.key, tombstone)
@@ -90,7 +91,7 @@ def put(work: WorkingSet, key: DocumentKey, text: bytes, *, lifetime: int = 0) -
         text=text,
         create_time=known.create_time if known is not None and alive else work.time,
         update_time=work.time,
-        expire_time=work.time + lifetime if lifetime else 0,
+        expire_time=Micros(work.time + lifetime if lifetime else 0),
     )
     work.documents.put(key, document)
     return document

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from flowstate_server.errors import IdempotencyKeyReusedError
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import Document
 from flowstate_server.model.json_values import Json, decode_json, encode_json
 from flowstate_server.stores.commit.request_writes import attached_to
@@ -58,7 +59,7 @@ def remember(work: WorkingSet, batch: Batch, results: Sequence[WriteResult]) -> 
                 text=encode_json([write.fingerprint, reply]),
                 create_time=work.time,
                 update_time=work.time,
-                expire_time=work.time + write.window,
+                expire_time=Micros(work.time + write.window),
             )
             work.documents.put(key, record)
 

@@ -17,6 +17,7 @@ from flowstate_server.errors import (
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import Document, DocumentKey, DocumentRange, OwnerKind
 from flowstate_server.model.events import Event, EventRecord
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.records import (
     RequestHead,
     RequestRecord,
@@ -271,7 +272,7 @@ class WorkingSet:
             if head is not None and head.cancel_requested:
                 before = self.requests.loaded.get(request)
                 if before is None or not before.cancel_requested:
-                    topics[Topic(TopicKind.PROCESS, "", head.process)] = None
+                    topics[Topic(TopicKind.PROCESS, NO_TENANT, head.process)] = None
         for session in self.session_heads.changed():
             topics[Topic(TopicKind.SESSION, *session)] = None
         for key in self.states.changed():
@@ -284,7 +285,7 @@ class WorkingSet:
                 topics[Topic(_DOCUMENT_TOPICS[owner.kind], owner.tenant, owner.id)] = None
         for process, record in self.processes.changed().items():
             if record is not None and record.fenced:
-                topics[Topic(TopicKind.PROCESS, "", process)] = None
+                topics[Topic(TopicKind.PROCESS, NO_TENANT, process)] = None
         return iter(topics)
 
 
@@ -306,7 +307,7 @@ def moved(
     head: RequestHead,
     sequence: int,
     status: RequestStatus | None = None,
-    end_time: Micros = 0,
+    end_time: Micros = Micros(0),
 ) -> RequestHead:
     """``head``, of an open request, at ``sequence``. Every batch of a run does this, and ``replace`` takes four times
     as long."""

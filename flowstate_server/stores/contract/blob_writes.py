@@ -11,7 +11,7 @@ from flowstate_server.model.clock import SECOND, Micros
 from flowstate_server.model.frozen import frozen
 from flowstate_server.stores.contract.writes import Write
 
-HOUR: Micros = 3600 * SECOND
+HOUR: Micros = Micros(3600 * SECOND)
 
 
 class BlobUnavailable(Exception):
@@ -30,7 +30,7 @@ class BeginBlob(Write):
     """
 
     key: BlobKey
-    lifetime: Micros = 24 * HOUR
+    lifetime: Micros = Micros(24 * HOUR)
 
 
 @frozen

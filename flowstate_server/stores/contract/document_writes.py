@@ -26,7 +26,7 @@ class PutDocument(Write):
     text: bytes
     precondition: Precondition | None = None
     incarnation: str = ""
-    lifetime: Micros = 0
+    lifetime: Micros = Micros(0)
 
 
 @frozen
@@ -40,7 +40,7 @@ class DeleteDocument(Write):
     key: DocumentKey
     precondition: Precondition | None = None
     incarnation: str = ""
-    remembered: Micros = 0
+    remembered: Micros = Micros(0)
 
 
 @frozen

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import NamedTuple, Self
 
+from flowstate_server.model.identity import Tenant
 from flowstate_server.model.word import Word
 
 
@@ -27,7 +28,7 @@ class Topic(NamedTuple):
     none."""
 
     kind: TopicKind
-    tenant: str
+    tenant: Tenant
     id: str
 
 

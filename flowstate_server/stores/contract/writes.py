@@ -168,7 +168,7 @@ class CreateRequest(Write):
     load_documents: tuple[DocumentKey, ...] = ()
     status: RequestStatus = RequestStatus.IN_PROGRESS
     gate: str = ""
-    timeout: Micros = 0
+    timeout: Micros = Micros(0)
     trace: str = ""
     correlation_id: str = ""
 

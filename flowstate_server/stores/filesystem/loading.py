@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.records import ProcessRecord, RequestRecord, SessionHead, SessionRecord
 from flowstate_server.model.scopes import SessionKey
 from flowstate_server.stores.contract.tables import (
@@ -54,7 +55,7 @@ class Loading:
         self._folder = folder
         self._files = files
         self._damage = Damage(as_found)
-        self._found = Changes(0)
+        self._found = Changes(Micros(0))
         self.tables = Tables(self._damage)
         self.logs: dict[Incarnation, EventLog] = {}
         self.newest_time = 0
@@ -81,7 +82,7 @@ class Loading:
             ),
             default=0,
         )
-        self._found = Changes(0)
+        self._found = Changes(Micros(0))
 
     def _put(self, table: Table[Any, Any], *records: Any) -> None:
         self._found.new.setdefault(table, []).extend(records)
@@ -171,4 +172,4 @@ class Loading:
 
 def _expired(path: Path) -> ProcessRecord:
     """For one whose record is damaged. The folder serves one process: it is gone, and its requests are to end."""
-    return ProcessRecord(names.id_of(path.stem), lease=0, renew_time=0)
+    return ProcessRecord(names.id_of(path.stem), lease=Micros(0), renew_time=Micros(0))

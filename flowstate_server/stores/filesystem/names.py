@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from flowstate_server.model.documents import DocumentKey, Owner, OwnerKind
+from flowstate_server.model.identity import NO_TENANT, Tenant
 from flowstate_server.model.records import TurnKey
 from flowstate_server.model.scopes import (
     RequestKey,
@@ -113,24 +114,26 @@ def key_at(path: Path) -> Any:
     ids = [id_of(name) for name in names]
     match folder, names[-1], ids:
         case "sessions", "session" | "counters", [tenant, session, _]:
-            return SessionKey(tenant, session)
+            return SessionKey(Tenant(tenant), session)
         case "sessions", "state", [tenant, session, _]:
-            return session_scope(SessionKey(tenant, session))
+            return session_scope(SessionKey(Tenant(tenant), session))
         case "sessions", "request", [tenant, _, _, request, _]:
-            return RequestKey(tenant, request)
+            return RequestKey(Tenant(tenant), request)
         case "sessions", "state", [tenant, _, _, request, _]:
-            return request_scope(RequestKey(tenant, request))
+            return request_scope(RequestKey(Tenant(tenant), request))
         case "sessions", number, [tenant, session, _, _]:
             log_id = id_of(names[-2].removeprefix("turns-"))
-            return TurnKey(SessionKey(tenant, session), log_id, int(number))
+            return TurnKey(SessionKey(Tenant(tenant), session), log_id, int(number))
         case "processes", _, [process]:
             return process
         case "users" | "orgs", name, [id, _]:
             kind = ScopeKind.USER if folder == "users" else ScopeKind.ORG
-            return ScopeKey(kind, "", id, "" if name == "shared" else id_of(name.removeprefix("flow-")))
+            return ScopeKey(
+                kind, NO_TENANT, id, "" if name == "shared" else id_of(name.removeprefix("flow-"))
+            )
         case "documents", name, [owner_kind, _, kind, _]:
-            owner = [*_ids(names[1]), "", "", "", ""][:4]
-            return DocumentKey(Owner(OwnerKind(owner_kind), *owner), kind, tuple(_ids(name)))
+            tenant, *owner = [*_ids(names[1]), "", "", "", ""][:4]
+            return DocumentKey(Owner(OwnerKind(owner_kind), Tenant(tenant), *owner), kind, tuple(_ids(name)))
     raise ValueError(f"no record is kept at {path}")
 
 

@@ -60,7 +60,7 @@ class JournaledGroups(_Port, GroupStorage):
 class JournaledSweeps(_Port, Sweeps):
     async def sweep_transient_events(self, *, retention: Micros, limit: int) -> int:
         before = self._clock.now() - retention
-        return await self._worker.run(self._writer.sweep_transient_events, before, limit)
+        return await self._worker.run(self._writer.sweep_transient_events, Micros(before), limit)
 
     async def sweep_documents(self, *, limit: int) -> int:
         return await self._worker.run(

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from flowstate_server.errors import StoreOpenError, StoreUnavailableError
-from flowstate_server.model.clock import ForwardClock
+from flowstate_server.model.clock import ForwardClock, Micros
 from flowstate_server.stores.contract.backend import Backend, Ports
 from flowstate_server.stores.filesystem.files import Files
 from flowstate_server.stores.filesystem.folder import FolderLock, check_ours, is_store, known_format, migrate
@@ -64,7 +64,7 @@ class FilesystemBackend(Backend):
             opened.push_async_callback(pieces.close)
             self._opened = opened.pop_all()
         clock = ForwardClock()
-        clock.follow(loading.newest_time)
+        clock.follow(Micros(loading.newest_time))
         tables = loading.tables
         writer = Writer(self._folder, self.files, self.journal, tables, loading.logs)
         return Ports(

@@ -65,7 +65,7 @@ class _Groups(ResidentPort, GroupStorage):
 
 class _Sweeps(ResidentPort, Sweeps):
     async def sweep_transient_events(self, *, retention: Micros, limit: int) -> int:
-        events = self._tables.sweepable(self._clock.now() - retention, limit)
+        events = self._tables.sweepable(Micros(self._clock.now() - retention), limit)
         self._tables.remove_events(events)
         return len(events)
 

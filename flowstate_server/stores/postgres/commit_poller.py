@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from flowstate_server.errors import FlowStateError
-from flowstate_server.model.clock import SECOND
+from flowstate_server.model.clock import SECOND, Micros
 from flowstate_server.stores.contract.backend import Conflict
 from flowstate_server.stores.contract.watch import WatchHub
 from flowstate_server.stores.postgres.connections import Connections
@@ -142,5 +142,5 @@ class CommitPoller:
 
 
 async def trim(connections: Connections) -> None:
-    while await trim_commits(connections, age=TRIM_AGE, limit=TRIM_BATCH) == TRIM_BATCH:
+    while await trim_commits(connections, age=Micros(TRIM_AGE), limit=TRIM_BATCH) == TRIM_BATCH:
         pass

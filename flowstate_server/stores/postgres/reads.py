@@ -94,7 +94,7 @@ class PostgresReads(TableReads):
 
     async def time(self) -> Micros:
         [(found,)] = await self.fetch(TIME)
-        return self._clock.seen(int(found))
+        return self._clock.seen(Micros(int(found)))
 
     async def load_states(self, keys: Iterable[ScopeKey]) -> dict[ScopeKey, StateRecord]:
         states = {key: StateRecord(key) for key in keys}

@@ -9,7 +9,7 @@ class StoreClock:
     """Never earlier than an earlier answer to this process, even if the database's machine sets its clock back."""
 
     def __init__(self) -> None:
-        self.latest: Micros = 0
+        self.latest: Micros = Micros(0)
 
     def seen(self, time: Micros) -> Micros:
         self.latest = max(self.latest, time)

@@ -9,7 +9,7 @@ import sqlite3
 import threading
 
 from flowstate_server.errors import StoreUnavailableError
-from flowstate_server.model.clock import SECOND, ForwardClock
+from flowstate_server.model.clock import SECOND, ForwardClock, Micros
 from flowstate_server.stores.contract.watch import Topic, WatchHub
 from flowstate_server.stores.sqlite.connection import Connection
 from flowstate_server.stores.sqlite.sweeps import trim_commits
@@ -110,7 +110,7 @@ class CommitPoller:
 async def trim(writer: Writer, clock: ForwardClock) -> None:
     """Delete the commits that every poller but a stuck one has seen."""
     before = clock.now() - TRIM_AGE
-    while await writer.run(trim_commits, before=before, limit=TRIM_BATCH) == TRIM_BATCH:
+    while await writer.run(trim_commits, before=Micros(before), limit=TRIM_BATCH) == TRIM_BATCH:
         pass
 
 

@@ -130,7 +130,7 @@ class SqliteReads(TableReads):
 def newest_time(cursor: sqlite3.Cursor) -> Micros:
     """The newest time stored that is found at once, 0 in an empty store."""
     [(newest,)] = cursor.execute(NEWEST_TIME).fetchall()
-    return int(newest)
+    return Micros(int(newest))
 
 
 def documents_in(cursor: sqlite3.Cursor, which: DocumentRange, time: Micros) -> Iterable[Row]:

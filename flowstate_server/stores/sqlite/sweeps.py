@@ -40,7 +40,7 @@ class SqliteSweeps(Sweeps):
         self._clock = clock
 
     async def sweep_transient_events(self, *, retention: Micros, limit: int) -> int:
-        return await self._writer.run(_transient_events, self._clock.now() - retention, limit)
+        return await self._writer.run(_transient_events, Micros(self._clock.now() - retention), limit)
 
     async def sweep_documents(self, *, limit: int) -> int:
         return await self._writer.run(_deleted, DOCUMENTS, self._clock.now(), limit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from flowstate_server.model.events import EventType
+from flowstate_server.model.identity import Tenant
 from flowstate_server.model.items import Audience, ItemKind
 from flowstate_server.model.json_values import decode_json, encode_json
 from flowstate_server.model.records import Failure, Generations, RequestStatus
@@ -121,4 +122,4 @@ def encode_topics(topics: list[Topic]) -> bytes:
 def decode_topics(text: bytes) -> list[Topic]:
     """The topics of a commit, but for kinds that only a newer version of FlowState knows."""
     topics = cast(list[tuple[int, str, str]], decode_json(text))
-    return [Topic(TOPICS[kind], tenant, id) for kind, tenant, id in topics if kind in TOPICS]
+    return [Topic(TOPICS[kind], Tenant(tenant), id) for kind, tenant, id in topics if kind in TOPICS]

@@ -121,7 +121,7 @@ class _Copy:
         self._known: bytes | None = None
         self._stage = 0
         self._after: Json = None
-        self._expire_time: Micros = 0
+        self._expire_time: Micros = Micros(0)
         self.copied = Copied()
         self.source_blobs = source.pieces
         self.target_blobs = target.pieces
@@ -131,7 +131,7 @@ class _Copy:
         if await _unfinished(self._source):
             raise CopyRefused("the source holds an unfinished copy")
         await self._refuse_served()
-        self._expire_time = await self._target.time() + REMEMBERED
+        self._expire_time = Micros(await self._target.time() + REMEMBERED)
         for known in await _places(self._target):
             if known.key == self._key:
                 self._resume(known)
@@ -202,7 +202,7 @@ class _Copy:
     async def _commit(self, table: Table[Any, Any] | None, records: Sequence[Any]) -> None:
         counts = cast(Json, self.copied.counts)
         text = encode_json({"stage": self._stage, "after": self._after, "counts": counts})
-        place = Document(self._key, 1, "copy", text, 0, 0, self._expire_time)
+        place = Document(self._key, 1, "copy", text, Micros(0), Micros(0), self._expire_time)
         try:
             await self._target.commit((ImportRecords(place, self._known, table, records),))
         except ImportInterrupted:
@@ -214,7 +214,7 @@ def _begun(request: RequestRecord) -> RequestRecord:
     """The request before its end: an ended one's events could not be appended."""
     if request.head.status.open:
         return request
-    head = replace(request.head, status=RequestStatus.IN_PROGRESS, end_time=0)
+    head = replace(request.head, status=RequestStatus.IN_PROGRESS, end_time=Micros(0))
     return replace(request, head=head, output=None, failure=None, reason="")
 
 

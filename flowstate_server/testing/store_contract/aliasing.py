@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.model.records import Failure, RequestStatus, SessionRecord, StateRecord
 from flowstate_server.model.scopes import SessionKey, user_scope
@@ -28,7 +29,7 @@ from flowstate_server.testing.store_contract.builders import (
 from flowstate_server.testing.store_contract.harness import StoreHarness
 
 ADA = user_scope("ada")
-SESSION = SessionKey("", "session-1")
+SESSION = SessionKey(NO_TENANT, "session-1")
 
 
 async def check_states_are_copies(harness: StoreHarness) -> None:
@@ -81,7 +82,7 @@ async def _spoil_and_look(store: Store, inner: list[Json], written: SessionRecor
     required = (await store.commit((RequireSession(SESSION, "log-session-1"),))).results[0].session
     got = await store.get_session(SESSION)
     projection = await store.read_projection(SESSION, ())
-    [listed] = await store.list_sessions(SessionFilter(""), limit=1)
+    [listed] = await store.list_sessions(SessionFilter(NO_TENANT), limit=1)
     assert projection is not None
     assert written == required == got == projection.session == listed.record
     inner.append(2)

@@ -14,7 +14,9 @@ from flowstate_server.model.blobs import (
     head_key,
     head_of,
 )
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import STORE_OWNER, DocumentKey
+from flowstate_server.model.identity import Tenant
 from flowstate_server.model.ids import new_id
 from flowstate_server.stores.contract.blob_writes import (
     HOUR,
@@ -40,12 +42,12 @@ async def check_a_blob_is_due_until_something_refers_to_it(harness: StoreHarness
     key = new_blob()
     begun = await store.commit((BeginBlob(key),))
     uploading = await head(store, key)
-    assert uploading == BlobHead(key, BlobStatus.UPLOADING, begun.time + 24 * HOUR)
+    assert uploading == BlobHead(key, BlobStatus.UPLOADING, Micros(begun.time + 24 * HOUR))
     assert await notes(store) == [(uploading.due_time, key)]
     await store.commit((CompleteBlob(key, 7, SHA256),))
     assert await head(store, key) == BlobHead(key, BlobStatus.COMPLETE, uploading.due_time, 7, SHA256)
     await store.commit((RequireBlob(key), PutDocument(reference(key), b"1")))
-    assert await head(store, key) == BlobHead(key, BlobStatus.COMPLETE, 0, 7, SHA256)
+    assert await head(store, key) == BlobHead(key, BlobStatus.COMPLETE, Micros(0), 7, SHA256)
 
 
 async def check_a_released_blob_is_due_after_its_grace(harness: StoreHarness) -> None:
@@ -55,7 +57,7 @@ async def check_a_released_blob_is_due_after_its_grace(harness: StoreHarness) ->
     await store.commit((RequireBlob(key),))
     released = await store.commit((ReleaseBlob(key),))
     due_time = released.time + HOUR
-    assert await head(store, key) == BlobHead(key, BlobStatus.COMPLETE, due_time, 7, SHA256)
+    assert await head(store, key) == BlobHead(key, BlobStatus.COMPLETE, Micros(due_time), 7, SHA256)
     assert (due_time, key) in await notes(store)
     assert not (await store.commit((ReleaseBlob(key),))).results[0].changed
     assert (await found(store, key)).due_time == due_time
@@ -69,7 +71,7 @@ async def check_a_doomed_blob_is_forgotten_and_nothing_else(harness: StoreHarnes
     key = await complete(store)
     assert not (await store.commit((ForgetBlob(key),))).results[0].changed
     doomed = await store.commit((DoomBlob(key),))
-    assert await head(store, key) == BlobHead(key, BlobStatus.DOOMED, doomed.time + HOUR, 7, SHA256)
+    assert await head(store, key) == BlobHead(key, BlobStatus.DOOMED, Micros(doomed.time + HOUR), 7, SHA256)
     for no_change in (DoomBlob(key), ReleaseBlob(key)):
         assert not (await store.commit((no_change,))).results[0].changed
     await store.commit((ForgetBlob(key),))
@@ -84,7 +86,7 @@ async def check_a_commit_that_refers_to_no_usable_blob_is_refused(harness: Store
     uploading, doomed = new_blob(), await complete(store)
     await store.commit((BeginBlob(uploading),))
     await store.commit((DoomBlob(doomed),))
-    of_another = (await complete(store))._replace(tenant="another")
+    of_another = (await complete(store))._replace(tenant=Tenant("another"))
     for key in (new_blob(), uploading, doomed, of_another):
         with refused(BlobUnavailable, key=key):
             await store.commit((PutDocument(reference(key), b"1"), RequireBlob(key)))
@@ -104,7 +106,7 @@ async def check_writes_of_a_blob_may_be_repeated(harness: StoreHarness) -> None:
     for other in (CompleteBlob(key, 8, SHA256), CompleteBlob(key, 7, "6" * 64), BeginBlob(key)):
         with refused(BlobUnavailable, key=key):
             await store.commit((other,))
-    assert await head(store, key) == BlobHead(key, BlobStatus.COMPLETE, 0, 7, SHA256)
+    assert await head(store, key) == BlobHead(key, BlobStatus.COMPLETE, Micros(0), 7, SHA256)
 
 
 async def check_what_is_doomed_stays_doomed(harness: StoreHarness) -> None:
@@ -175,7 +177,7 @@ async def check_of_several_that_doom_a_blob_one_does(harness: StoreHarness) -> N
 
 
 def new_blob() -> BlobKey:
-    return BlobKey("tenant", new_id("blob_"))
+    return BlobKey(Tenant("tenant"), new_id("blob_"))
 
 
 async def complete(store: Store) -> BlobKey:

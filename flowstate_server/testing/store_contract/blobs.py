@@ -7,7 +7,9 @@ import hashlib
 
 from flowstate_server.errors import StoreUnavailableError, ValidationFailedError
 from flowstate_server.model.blobs import HEADS, BlobKey, BlobStatus
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import STORE_OWNER, DocumentRange
+from flowstate_server.model.identity import NO_TENANT, Tenant
 from flowstate_server.stores.blobs import Blobs, BlobTimes
 from flowstate_server.stores.contract.blob_writes import BlobUnavailable, DoomBlob, ReleaseBlob, RequireBlob
 from flowstate_server.stores.contract.blobs import PIECE_BYTES, PieceKey
@@ -18,7 +20,7 @@ from flowstate_server.testing.store_contract.expectations import refused, settle
 from flowstate_server.testing.store_contract.harness import StoreHarness
 from flowstate_server.testing.store_contract.pieces import pieces_of
 
-AT_ONCE = BlobTimes(upload=0, doomed=0)
+AT_ONCE = BlobTimes(upload=Micros(0), doomed=Micros(0))
 CONTENT = bytes(range(256)) * 5000
 """Over a piece, and no whole number of them."""
 
@@ -49,7 +51,7 @@ async def check_empty_content_is_content(harness: StoreHarness) -> None:
 async def check_content_at_a_wrong_position_is_not_kept(harness: StoreHarness) -> None:
     """Content that does not begin where the received ends is answered with what was received; so is a repeat."""
     blobs = blobs_of(await harness.open())
-    key = await blobs.begin("tenant")
+    key = await blobs.begin(Tenant("tenant"))
     assert await blobs.received(key) == 0
     assert await blobs.append(key, 5, b"beyond") == 0
     assert await blobs.append(key, 0, b"hello") == 5
@@ -66,7 +68,7 @@ async def check_content_with_a_gap_is_given_up(harness: StoreHarness) -> None:
     blobs = blobs_of(store)
     gap, overlap = {0: b"hello", 7: b"world"}, {0: b"hello", 3: b"lo"}
     for size, pieces in ((12, gap), (5, gap), (5, overlap), (7, overlap)):
-        key = await blobs.begin("tenant")
+        key = await blobs.begin(Tenant("tenant"))
         for number, piece in pieces.items():
             await pieces_of(store).put(PieceKey(key.id, number), piece)
         with refused(ValidationFailedError):
@@ -79,7 +81,7 @@ async def check_content_that_does_not_fit_is_given_up(harness: StoreHarness) -> 
     """An upload whose size or checksum is another than told is refused and gone."""
     blobs = blobs_of(await harness.open())
     for size, sha256 in ((6, ""), (4, ""), (5, "0" * 64)):
-        key = await blobs.begin("tenant")
+        key = await blobs.begin(Tenant("tenant"))
         await blobs.append(key, 0, b"hello")
         with refused(ValidationFailedError):
             await blobs.verify(key, size=size, sha256=sha256)
@@ -106,7 +108,7 @@ async def check_an_upload_goes_on_after_reopening(harness: StoreHarness) -> None
     """An upload goes on where it was when the data is opened again."""
     store = await harness.open()
     pieces_of(store)
-    key = await blobs_of(store).begin("tenant")
+    key = await blobs_of(store).begin(Tenant("tenant"))
     received = 0
     while received < len(CONTENT):
         part = CONTENT[received : received + 500_000]
@@ -122,7 +124,7 @@ async def check_an_upload_goes_on_at_another_handle(harness: StoreHarness) -> No
     """Each call of an upload may come to another handle, also one that was made elsewhere and repeated at once."""
     stores = [await harness.open() for _ in range(2)]
     one, other = map(blobs_of, stores)
-    key = await one.begin("tenant")
+    key = await one.begin(Tenant("tenant"))
     for start in range(0, len(CONTENT), 400_000):
         part = CONTENT[start : start + 400_000]
         await asyncio.gather(one.append(key, start, part), other.append(key, start, part))
@@ -138,7 +140,7 @@ async def check_sweeps_take_uploads_that_nobody_finished(harness: StoreHarness) 
     """An upload over its time is doomed by one sweep and gone, with all its pieces, after the next."""
     store = await harness.open()
     blobs = blobs_of(store, AT_ONCE)
-    unfinished, complete = await blobs.begin("tenant"), await blobs.begin("")
+    unfinished, complete = await blobs.begin(Tenant("tenant")), await blobs.begin(NO_TENANT)
     for key in (unfinished, complete):
         await blobs.append(key, 0, CONTENT)
     await store.commit((await blobs.verify(complete, size=len(CONTENT)),))
@@ -159,7 +161,7 @@ async def check_sweeps_spare_what_is_not_due(harness: StoreHarness) -> None:
     kept = await upload(store, blobs_of(store, AT_ONCE), b"kept")
     released = await upload(store, blobs, b"released")
     await store.commit((ReleaseBlob(released),))
-    under_way = await blobs.begin("tenant")
+    under_way = await blobs.begin(Tenant("tenant"))
     await blobs.append(under_way, 0, b"under way")
     assert await blobs.sweep(limit=10) == 1, "the note that the first upload was due"
     assert await blobs.sweep(limit=10) == 0
@@ -189,7 +191,7 @@ async def check_a_reader_ends_what_it_reads(harness: StoreHarness) -> None:
     before = await blobs.open(key)
     reader = blobs.read(before)
     first = await anext(reader)
-    await store.commit((ReleaseBlob(key, grace=0),))
+    await store.commit((ReleaseBlob(key, grace=Micros(0)),))
     assert await content(blobs, key) == CONTENT
     await blobs.sweep(limit=10)
     with refused(BlobUnavailable, key=key):
@@ -204,7 +206,7 @@ async def check_sweeps_of_blobs_are_bounded(harness: StoreHarness) -> None:
     """A sweep takes as many blobs as asked for, the longest due first, and goes on where it stopped."""
     store = await harness.open()
     blobs = blobs_of(store, AT_ONCE)
-    keys = [await blobs.begin("tenant") for _ in range(5)]
+    keys = [await blobs.begin(Tenant("tenant")) for _ in range(5)]
     assert await blobs.sweep(limit=2) == 2
     doomed = [(await found(store, key)).status is BlobStatus.DOOMED for key in keys]
     assert doomed == [True, True, False, False, False]
@@ -218,7 +220,7 @@ async def check_sweeps_at_once_do_no_harm(harness: StoreHarness) -> None:
     stores = [await harness.open() for _ in range(2)]
     kept = await upload(stores[0], blobs_of(stores[0], AT_ONCE), b"kept")
     for _ in range(5):
-        key = await blobs_of(stores[0], AT_ONCE).begin("tenant")
+        key = await blobs_of(stores[0], AT_ONCE).begin(Tenant("tenant"))
         await blobs_of(stores[1]).append(key, 0, b"content")
     for _ in range(3):
         await asyncio.gather(*(blobs_of(store, AT_ONCE).sweep(limit=10) for store in stores))
@@ -236,13 +238,13 @@ async def check_dying_at_any_statement_of_a_blobs_life_leaves_it_to_the_sweep(ha
     for statements in range(400):
         harness.crash_after(store, statements)
         milestones: list[str] = []
-        key = BlobKey("tenant", f"blob_{statements}")
+        key = BlobKey(Tenant("tenant"), f"blob_{statements}")
         [answer] = await settled(_live(store, key, milestones))
         store = await harness.reopen(store)
         await _sweep_all(store)
         kept = reference(key) in await store.load_documents((reference(key),))
         if kept:
-            blob = BlobKey("tenant", await _referred(store, key))
+            blob = BlobKey(Tenant("tenant"), await _referred(store, key))
             assert await content(blobs_of(store), blob) == CONTENT
             assert (await found(store, blob)).due_time == 0
             await _release(store, blob, key)
@@ -277,7 +279,7 @@ async def _referred(store: Store, name: BlobKey) -> str:
 
 
 async def _release(store: Store, key: BlobKey, name: BlobKey | None = None) -> None:
-    await store.commit((DeleteDocument(reference(name or key)), ReleaseBlob(key, grace=0)))
+    await store.commit((DeleteDocument(reference(name or key)), ReleaseBlob(key, grace=Micros(0))))
 
 
 async def _sweep_all(store: Store) -> None:
@@ -292,7 +294,7 @@ def blobs_of(store: Store, times: BlobTimes | None = None) -> Blobs:
 
 async def upload(store: Store, blobs: Blobs, data: bytes = CONTENT, *, part: int = PIECE_BYTES) -> BlobKey:
     """A blob that something refers to."""
-    key = await blobs.begin("tenant")
+    key = await blobs.begin(Tenant("tenant"))
     for start in range(0, len(data), part):
         received = await blobs.append(key, start, data[start : start + part])
         assert received == min(start + part, len(data))

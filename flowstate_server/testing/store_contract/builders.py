@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from flowstate_server.model.clock import SECOND, Micros
 from flowstate_server.model.documents import STORE_OWNER, Document, DocumentKey
 from flowstate_server.model.events import Event, EventRecord, EventType
+from flowstate_server.model.identity import Tenant
 from flowstate_server.model.ids import new_log_id
 from flowstate_server.model.items import Audience, Item, ItemKind
 from flowstate_server.model.json_values import JsonObject, encode_json
@@ -35,7 +36,7 @@ Record = TypeVar("Record")
 
 PROCESS = "process-1"
 USER = "ada"
-LEASE: Micros = 60 * SECOND
+LEASE: Micros = Micros(60 * SECOND)
 FOR_CLIENTS = frozenset((Audience.CLIENT,))
 
 
@@ -71,7 +72,7 @@ async def open_scene(
     process: str = PROCESS,
 ) -> Scene:
     """Commits a process, a session and a request in progress; any of them may be there, but the request."""
-    session = SessionKey(tenant, session_id)
+    session = SessionKey(Tenant(tenant), session_id)
     writes: list[Write] = [RenewLease(process, LEASE, start=True)]
     if await store.get_session(session) is None:
         writes.append(new_session(session_id, tenant=tenant, user=user))
@@ -88,7 +89,7 @@ def new_session(
     org: str = "",
     exclusive: bool = False,
 ) -> CreateSession:
-    key = SessionKey(tenant, session_id)
+    key = SessionKey(Tenant(tenant), session_id)
     return CreateSession(key, f"log-{session_id}"[:40], "chat", user, org_id=org, exclusive=exclusive)
 
 
@@ -176,7 +177,13 @@ async def take_over(store: Store, table: Table[Any, Record], records: Sequence[R
     """Put records into the store as they are, as a copy does."""
     key = DocumentKey(STORE_OWNER, "copy_place", (new_log_id(),))
     place = Document(
-        key=key, version=1, incarnation="copy", text=b"{}", create_time=0, update_time=0, expire_time=1
+        key=key,
+        version=1,
+        incarnation="copy",
+        text=b"{}",
+        create_time=Micros(0),
+        update_time=Micros(0),
+        expire_time=Micros(1),
     )
     await store.commit((ImportRecords(place, None, table, records),))
 

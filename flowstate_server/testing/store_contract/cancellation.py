@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.scopes import org_scope, user_scope
 from flowstate_server.stores.contract.watch import Topic, TopicKind
 from flowstate_server.stores.contract.writes import AppendEvents
@@ -90,7 +91,7 @@ async def check_cancelled_reads_leave_the_store_usable(harness: StoreHarness) ->
         lambda: store.read_projection(scene.session, (ADA,)),
         lambda: store.read_events(scene.request, after=0, limit=100, max_bytes=1 << 20),
         lambda: store.read_turns(scene.session, "log-session-1", newest=5),
-        lambda: store.sweep_transient_events(retention=0, limit=10),
+        lambda: store.sweep_transient_events(retention=Micros(0), limit=10),
     )
     for read in reads:
         async for _ in cancelled_ever_later(read):

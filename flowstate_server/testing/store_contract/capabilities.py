@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.scopes import SessionKey
 from flowstate_server.stores.contract.tables import SESSIONS, Table
 from flowstate_server.stores.memory import MemoryStore
@@ -71,7 +72,7 @@ def _crashes(harness: StoreHarness, store: Store) -> str:
 
 async def _damage(harness: StoreHarness, store: Store) -> str:
     try:
-        await harness.damage(store, SESSIONS, SessionKey("", "nobody"))
+        await harness.damage(store, SESSIONS, SessionKey(NO_TENANT, "nobody"))
     except NotProvided as reason:
         return str(reason)
     return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from flowstate_server.model.clock import SECOND
+from flowstate_server.model.clock import SECOND, Micros
 from flowstate_server.model.documents import (
     STORE_OWNER,
     Document,
@@ -12,6 +12,7 @@ from flowstate_server.model.documents import (
     DocumentRange,
     scope_owner,
 )
+from flowstate_server.model.identity import Tenant
 from flowstate_server.model.records import (
     IdempotencyKey,
     StateRecord,
@@ -83,11 +84,11 @@ async def check_copied_store_goes_on(harness: StoreHarness) -> None:
     assert again.attached is not None
     name = running.session.session_id
     key = IdempotencyKey(running.session.tenant, name, "method", name)
-    repeat = PutIdempotencyKey(key, "print", 60 * SECOND)
+    repeat = PutIdempotencyKey(key, "print", Micros(60 * SECOND))
     assert (await store.commit((increment(user_scope(name)), repeat))).replayed
     assert [problem async for problem in check_store(store)] == []
     swept = 0
-    while gone := await store.sweep_transient_events(retention=0, limit=1000):
+    while gone := await store.sweep_transient_events(retention=Micros(0), limit=1000):
         swept += gone
     assert swept == len(NAMES) + 1
 
@@ -102,7 +103,7 @@ async def check_copy_carries_blobs_between_slots(harness: StoreHarness) -> None:
     assert slot is not None
     blobs = Blobs(source, slot)
     key = await upload(source, blobs)
-    await blobs.append(await blobs.begin("tenant"), 0, b"under way")
+    await blobs.append(await blobs.begin(Tenant("tenant")), 0, b"under way")
     with refused(CopyRefused):
         await copy_store(source, target, name="source")
     await copy_store(source, target, name="source", source_blobs=slot)
@@ -126,8 +127,8 @@ async def check_import_goes_on_where_it_was_or_not_at_all(harness: StoreHarness)
             incarnation="i",
             exists=True,
             text=b'{"a":1}',
-            create_time=1,
-            update_time=2,
+            create_time=Micros(1),
+            update_time=Micros(2),
         )
         for name in NAMES
     )
@@ -157,8 +158,8 @@ async def check_imported_record_takes_the_place_of_an_older_one(harness: StoreHa
             incarnation="i",
             exists=True,
             text=b'{"n":%d}' % version,
-            create_time=1,
-            update_time=2,
+            create_time=Micros(1),
+            update_time=Micros(2),
         )
         await take_over(store, STATES, (state,))
         assert list(await exports.export(STATES, after=None, limit=10, max_bytes=1000)) == [state]
@@ -178,8 +179,8 @@ async def check_what_later_versions_write_is_taken_over(harness: StoreHarness) -
         incarnation="i",
         exists=True,
         text=b"{}",
-        create_time=1,
-        update_time=2,
+        create_time=Micros(1),
+        update_time=Micros(2),
         generations=(("a", 1), ("b", 2)),
         schema_hash="hash",
     )
@@ -189,8 +190,8 @@ async def check_what_later_versions_write_is_taken_over(harness: StoreHarness) -
         version=4,
         incarnation="i",
         text=b"[1]",
-        create_time=1,
-        update_time=2,
+        create_time=Micros(1),
+        update_time=Micros(2),
     )
     await take_over(store, DOCUMENTS, (unknown,))
     projection = await store.read_projection(scene.session, (state.key,), (unknown.key,))
@@ -206,8 +207,8 @@ def _place(text: bytes) -> Document:
         version=1,
         incarnation="copy",
         text=text,
-        create_time=0,
-        update_time=0,
+        create_time=Micros(0),
+        update_time=Micros(0),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flowstate_server.errors import InternalError
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.scopes import RequestKey, SessionKey
 from flowstate_server.stores.contract.pages import DamagedRecord
 from flowstate_server.stores.contract.reads import SessionFilter
@@ -12,8 +13,8 @@ from flowstate_server.testing.store_contract.builders import PROCESS, events_of,
 from flowstate_server.testing.store_contract.expectations import refused, settled
 from flowstate_server.testing.store_contract.harness import StoreHarness
 
-BROKEN = SessionKey("", "session-1")
-SESSIONS_OF_ALL = [SessionKey("", f"session-{number}") for number in range(4)]
+BROKEN = SessionKey(NO_TENANT, "session-1")
+SESSIONS_OF_ALL = [SessionKey(NO_TENANT, f"session-{number}") for number in range(4)]
 
 
 async def check_damaged_session_costs_itself(harness: StoreHarness) -> None:
@@ -27,7 +28,7 @@ async def check_damaged_session_costs_itself(harness: StoreHarness) -> None:
         await store.get_session(BROKEN)
     with refused(DamagedRecord):
         await store.read_projection(BROKEN, ())
-    listed = await store.list_sessions(SessionFilter(""), limit=10)
+    listed = await store.list_sessions(SessionFilter(NO_TENANT), limit=10)
     others = [session for session in SESSIONS_OF_ALL if session != BROKEN]
     assert {one.record.key for one in listed} == set(others)
     appends = [store.commit((AppendEvents(session, (note(),)),)) for session in SESSIONS_OF_ALL]
@@ -43,7 +44,7 @@ async def check_damaged_request_costs_itself(harness: StoreHarness) -> None:
     """A damaged request fails the read of it alone; what its process runs is found without it."""
     store = await harness.open()
     scenes = [await open_scene(store, request_id=f"request-{number}") for number in range(4)]
-    broken = RequestKey("", "request-1")
+    broken = RequestKey(NO_TENANT, "request-1")
     await harness.damage(store, REQUESTS, broken)
     store = await harness.reopen(store)
     with refused(DamagedRecord):

@@ -12,7 +12,7 @@ from flowstate_server.errors import (
     SessionNotFoundError,
     VersionMismatchError,
 )
-from flowstate_server.model.clock import SECOND
+from flowstate_server.model.clock import SECOND, Micros
 from flowstate_server.model.documents import (
     STORE_OWNER,
     Document,
@@ -25,6 +25,7 @@ from flowstate_server.model.documents import (
     scope_owner,
     session_owner,
 )
+from flowstate_server.model.identity import NO_TENANT, Tenant
 from flowstate_server.model.scopes import RequestKey, SessionKey, org_scope, user_scope
 from flowstate_server.stores.contract.document_writes import DeleteDocument, PutDocument
 from flowstate_server.stores.contract.watch import Topic, TopicKind
@@ -108,7 +109,7 @@ async def check_versions_go_on_over_tombstones(harness: StoreHarness) -> None:
         await store.commit((PutDocument(KEY, b"1"), PutDocument(KEY, b"2")))
         before = await document_of(store)
         assert before is not None
-        await store.commit((DeleteDocument(KEY, remembered=60 * SECOND),))
+        await store.commit((DeleteDocument(KEY, remembered=Micros(60 * SECOND)),))
         assert await document_of(store) is None
         assert list(await store.read_documents(DocumentRange(STORE_OWNER, "kind", 10))) == []
         with refused(VersionMismatchError, current=before.version):
@@ -143,10 +144,10 @@ OWNERS = (
     scope_owner(user_scope("ada")),
     scope_owner(user_scope("ada", isolated_flow="chat")),
     scope_owner(org_scope("ada")),
-    session_owner(SessionKey("", "session-1"), "log-session-1"),
-    session_owner(SessionKey("tenant", "session-1"), "log-session-1"),
-    request_owner(RequestKey("", "request-1")),
-    request_owner(RequestKey("tenant", "request-1")),
+    session_owner(SessionKey(NO_TENANT, "session-1"), "log-session-1"),
+    session_owner(SessionKey(Tenant("tenant"), "session-1"), "log-session-1"),
+    request_owner(RequestKey(NO_TENANT, "request-1")),
+    request_owner(RequestKey(Tenant("tenant"), "request-1")),
 )
 
 
@@ -168,7 +169,7 @@ async def check_owners_and_kinds_are_apart(harness: StoreHarness) -> None:
 async def check_documents_need_their_owner(harness: StoreHarness) -> None:
     """A document of a session, request or incarnation of a user that is not there, or has ended, is refused."""
     store = await harness.open()
-    session = SessionKey("", "session-1")
+    session = SessionKey(NO_TENANT, "session-1")
 
     async def write(owner: Owner) -> None:
         await store.commit((PutDocument(DocumentKey(owner, "kind", ("n",)), b"1"),))
@@ -176,7 +177,7 @@ async def check_documents_need_their_owner(harness: StoreHarness) -> None:
     with refused(SessionNotFoundError):
         await write(session_owner(session, "log-session-1"))
     with refused(RequestNotFoundError):
-        await write(request_owner(RequestKey("", "request-1")))
+        await write(request_owner(RequestKey(NO_TENANT, "request-1")))
     scene = await open_scene(store)
     with refused(SessionChanged):
         await write(session_owner(session, "another"))
@@ -247,12 +248,12 @@ async def check_expired_documents_are_not_there(harness: StoreHarness) -> None:
     """A document whose time is over is not read, not counted and no obstacle; the sweep takes it and nothing else."""
     store = await harness.open()
     for number in range(5):
-        await store.commit((PutDocument(replace_name(f"brief-{number}"), b"1", lifetime=1),))
+        await store.commit((PutDocument(replace_name(f"brief-{number}"), b"1", lifetime=Micros(1)),))
     await store.commit(
-        (PutDocument(KEY, b"1"), PutDocument(replace_name("long"), b"1", lifetime=60 * SECOND))
+        (PutDocument(KEY, b"1"), PutDocument(replace_name("long"), b"1", lifetime=Micros(60 * SECOND)))
     )
-    await store.commit((DeleteDocument(replace_name("long"), remembered=60 * SECOND),))
-    await store.commit((PutDocument(replace_name("long"), b"1", lifetime=60 * SECOND),))
+    await store.commit((DeleteDocument(replace_name("long"), remembered=Micros(60 * SECOND)),))
+    await store.commit((PutDocument(replace_name("long"), b"1", lifetime=Micros(60 * SECOND)),))
     assert await document_of(store, replace_name("brief-0")) is None
     assert await names_of(store, DocumentRange(STORE_OWNER, "kind", 2)) == ["long", "name"]
     await store.commit((PutDocument(replace_name("brief-0"), b"2", Exists(False)),))
@@ -277,7 +278,7 @@ async def check_documents_are_read_with_a_projection(harness: StoreHarness) -> N
     scene = await open_scene(store)
     owner = session_owner(scene.session, "log-session-1")
     there, gone = DocumentKey(owner, "kind", ("there",)), DocumentKey(owner, "kind", ("gone",))
-    await store.commit((PutDocument(there, b"1"), PutDocument(gone, b"1", lifetime=1)))
+    await store.commit((PutDocument(there, b"1"), PutDocument(gone, b"1", lifetime=Micros(1))))
     projection = await store.read_projection(scene.session, (), (there, gone, KEY))
     assert projection is not None
     assert {key: document.text for key, document in projection.documents.items()} == {there: b"1"}
@@ -289,9 +290,9 @@ async def check_documents_wake_their_owner(harness: StoreHarness) -> None:
     scene = await open_scene(store)
     for owner, topic in (
         (session_owner(scene.session, "log-session-1"), Topic(TopicKind.SESSION_DOCUMENTS, *scene.session)),
-        (scope_owner(user_scope("ada")), Topic(TopicKind.USER_DOCUMENTS, "", "ada")),
-        (scope_owner(org_scope("acme")), Topic(TopicKind.ORG_DOCUMENTS, "", "acme")),
-        (flow_owner("chat"), Topic(TopicKind.FLOW_DOCUMENTS, "", "chat")),
+        (scope_owner(user_scope("ada")), Topic(TopicKind.USER_DOCUMENTS, NO_TENANT, "ada")),
+        (scope_owner(org_scope("acme")), Topic(TopicKind.ORG_DOCUMENTS, NO_TENANT, "acme")),
+        (flow_owner("chat"), Topic(TopicKind.FLOW_DOCUMENTS, NO_TENANT, "chat")),
     ):
         key = DocumentKey(owner, "kind", ("n",))
         with store.watch((topic,)) as watch:

@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import replace
 
 from flowstate_server.errors import StoreUnavailableError
+from flowstate_server.model.clock import Micros
+from flowstate_server.model.identity import NO_TENANT, Tenant
 from flowstate_server.model.records import Failure, IdempotencyKey, RequestStatus
 from flowstate_server.model.scopes import ScopeKey, org_scope, session_scope, user_scope
 from flowstate_server.stores.contract.reads import SessionFilter
@@ -88,7 +90,7 @@ async def check_reopen_keeps_everything(harness: StoreHarness) -> None:
     assert (await state_of(store, ADA)).version == 3
 
 
-KEY = PutIdempotencyKey(IdempotencyKey("", "p", "m", "k"), "print", 60_000_000)
+KEY = PutIdempotencyKey(IdempotencyKey(NO_TENANT, "p", "m", "k"), "print", Micros(60_000_000))
 
 
 async def _populate(store: Store) -> list[Scene]:
@@ -111,7 +113,9 @@ async def _everything(store: Store, scenes: list[Scene]) -> list[object]:
     found: list[object] = [list(await store.read_processes())]
     keys: list[ScopeKey] = [ADA, ACME, *(session_scope(scene.session) for scene in scenes)]
     found.append(dict(await store.load_states(keys)))
-    found += [list(await store.list_sessions(SessionFilter(tenant), limit=100)) for tenant in ("", "tenant")]
+    found += [
+        list(await store.list_sessions(SessionFilter(Tenant(tenant)), limit=100)) for tenant in ("", "tenant")
+    ]
     found.append(list(await store.read_running(PROCESS, limit=100)))
     found.append(list(await store.read_cancelled(PROCESS)))
     for scene in scenes:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from flowstate_server.model.clock import SECOND
+from flowstate_server.model.clock import SECOND, Micros
 from flowstate_server.model.documents import STORE_OWNER, Document, DocumentKey
+from flowstate_server.model.identity import Tenant
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.contract.backend import Exports
@@ -137,14 +138,16 @@ async def check_exported_documents_are_all_there_are(harness: StoreHarness) -> N
     """Documents of all owners are exported, idempotency keys, tombstones and expired ones too, by key, in pages."""
     store = await harness.open()
     exports = exports_of(store)
-    keys = {IdempotencyKey(tenant, name, "m", name) for name in NAMES for tenant in ("", name)}
+    keys = {IdempotencyKey(Tenant(tenant), name, "m", name) for name in NAMES for tenant in ("", name)}
     for key in keys:
-        await store.commit((increment(user_scope("ada")), PutIdempotencyKey(key, "print", 60 * SECOND)))
+        await store.commit(
+            (increment(user_scope("ada")), PutIdempotencyKey(key, "print", Micros(60 * SECOND)))
+        )
     names = [DocumentKey(STORE_OWNER, "kind", name) for name in (("a",), ("a", "b"), ("a\0",), ("ab",))]
     await store.commit(
-        (PutDocument(names[0], b"1"), *(PutDocument(key, b"1", lifetime=1) for key in names[1:]))
+        (PutDocument(names[0], b"1"), *(PutDocument(key, b"1", lifetime=Micros(1)) for key in names[1:]))
     )
-    await store.commit((DeleteDocument(names[0], remembered=60 * SECOND),))
+    await store.commit((DeleteDocument(names[0], remembered=Micros(60 * SECOND)),))
     rows = await _check_pages(exports, DOCUMENTS)
     assert _keys(DOCUMENTS, rows) == {key.document for key in keys} | {*names}
     tombstone: Document

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from flowstate_server.errors import RequestNotFoundError, RequestTerminalError
 from flowstate_server.model.events import EventType
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.json_values import JsonObject, decode_json
 from flowstate_server.model.records import Failure, RequestStatus
 from flowstate_server.model.scopes import RequestKey, org_scope, request_scope, session_scope, user_scope
@@ -64,7 +65,7 @@ async def check_finish_is_refused_the_second_time(harness: StoreHarness) -> None
     store = await harness.open()
     scene = await open_scene(store)
     with refused(RequestNotFoundError, request_id="unknown"):
-        await store.commit((finish(RequestKey("", "unknown")),))
+        await store.commit((finish(RequestKey(NO_TENANT, "unknown")),))
     await scene.finish()
     before = await request_of(store, scene.request)
     with refused(RequestTerminalError, request_id="request-1"):

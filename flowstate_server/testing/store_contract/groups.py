@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from flowstate_server.errors import RequestNotFoundError, SessionNotFoundError, VersionMismatchError
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.json_values import JsonObject
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import RequestKey, SessionKey, user_scope
@@ -57,8 +58,8 @@ async def check_one_bad_batch_leaves_the_others(harness: StoreHarness) -> None:
     bad: list[tuple[Any, type[Exception]]] = [
         ((increment(ADA), ChangeState(ADA, broken)), Broken),
         ((increment(ADA), replace(increment(ADA), precondition=AtVersion(99))), VersionMismatchError),
-        ((increment(ADA), AppendEvents(SessionKey("", "none"), (note(),))), SessionNotFoundError),
-        ((increment(ADA), RequestCancel(RequestKey("", "none"), "")), RequestNotFoundError),
+        ((increment(ADA), AppendEvents(SessionKey(NO_TENANT, "none"), (note(),))), SessionNotFoundError),
+        ((increment(ADA), RequestCancel(RequestKey(NO_TENANT, "none"), "")), RequestNotFoundError),
         ((increment(ADA), finish(scene.request, payload=not_json)), TypeError),
         ((increment(ADA), UpdateSession(scene.session, {"metadata": not_json})), TypeError),
         ((increment(ADA), replace(new_session("bad"), metadata=not_json)), TypeError),
@@ -76,7 +77,7 @@ async def check_one_bad_batch_leaves_the_others(harness: StoreHarness) -> None:
     assert versions == list(range(1, len(bad) + 2))
     assert len(await events_of(store, scene.request)) == len(bad) + 1
     assert (await state_of(store, ADA)).state == {"n": len(bad) + 1}
-    assert await store.get_session(SessionKey("", "bad")) is None
+    assert await store.get_session(SessionKey(NO_TENANT, "bad")) is None
 
 
 async def check_group_of_only_bad_batches(harness: StoreHarness) -> None:
@@ -100,10 +101,10 @@ async def check_batch_sees_the_one_before_it_in_its_group(harness: StoreHarness)
     store = await harness.open()
     await asyncio.gather(
         store.commit((new_session(),)),
-        store.commit((UpdateSession(SessionKey("", "session-1"), {"title": "t"}),)),
-        store.commit((AppendEvents(SessionKey("", "session-1"), (note(),)),)),
+        store.commit((UpdateSession(SessionKey(NO_TENANT, "session-1"), {"title": "t"}),)),
+        store.commit((AppendEvents(SessionKey(NO_TENANT, "session-1"), (note(),)),)),
     )
-    session = await store.get_session(SessionKey("", "session-1"))
+    session = await store.get_session(SessionKey(NO_TENANT, "session-1"))
     assert session is not None
     assert (session.title, session.version) == ("t", 2)
 

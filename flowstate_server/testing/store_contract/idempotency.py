@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from flowstate_server.errors import IdempotencyKeyReusedError, VersionMismatchError
-from flowstate_server.model.clock import SECOND
+from flowstate_server.model.clock import SECOND, Micros
+from flowstate_server.model.identity import NO_TENANT, Tenant
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import SessionKey, user_scope
 from flowstate_server.stores.contract.writes import AtVersion, PutIdempotencyKey, UpdateSession
@@ -13,15 +14,15 @@ from flowstate_server.testing.store_contract.builders import increment, new_sess
 from flowstate_server.testing.store_contract.expectations import refused, settled
 from flowstate_server.testing.store_contract.harness import StoreHarness
 
-KEY = IdempotencyKey("tenant", "principal", "method", "key")
-PUT = PutIdempotencyKey(KEY, "print", 60 * SECOND)
+KEY = IdempotencyKey(Tenant("tenant"), "principal", "method", "key")
+PUT = PutIdempotencyKey(KEY, "print", Micros(60 * SECOND))
 ADA = user_scope("ada")
 
 
 async def check_repeat_is_answered_from_memory(harness: StoreHarness) -> None:
     """A repeat under a known idempotency key writes nothing and gives the first ids, versions and changes."""
     store = await harness.open()
-    session = SessionKey("", "session-1")
+    session = SessionKey(NO_TENANT, "session-1")
     same = UpdateSession(session, {"title": ""})
     batch = (new_session(), increment(ADA), same, PUT)
     first = await store.commit(batch)
@@ -50,12 +51,12 @@ async def check_keys_of_others_are_other_keys(harness: StoreHarness) -> None:
     store = await harness.open()
     keys = (
         KEY,
-        replace(KEY, tenant=""),
+        replace(KEY, tenant=NO_TENANT),
         replace(KEY, principal="other"),
         replace(KEY, method="other"),
         replace(KEY, key="Key"),
-        IdempotencyKey("tenant", "principalmethod", "", "key"),
-        IdempotencyKey("", "", "", ""),
+        IdempotencyKey(Tenant("tenant"), "principalmethod", "", "key"),
+        IdempotencyKey(NO_TENANT, "", "", ""),
     )
     for key in keys:
         result = await store.commit((increment(ADA), replace(PUT, key=key)))
@@ -79,7 +80,7 @@ async def check_refused_batch_is_not_remembered(harness: StoreHarness) -> None:
 async def check_expired_key_is_forgotten(harness: StoreHarness) -> None:
     """A key whose window is over counts as never used."""
     store = await harness.open()
-    brief = (increment(ADA), replace(PUT, window=1))
+    brief = (increment(ADA), replace(PUT, window=Micros(1)))
     await store.commit(brief)
     assert not (await store.commit(brief)).replayed
     assert not (await store.commit((increment(ADA), replace(PUT, fingerprint="other")))).replayed
@@ -112,7 +113,7 @@ async def check_sweep_takes_expired_keys_only(harness: StoreHarness) -> None:
     """The sweep deletes expired keys, as many as asked for, and leaves the others."""
     store = await harness.open()
     for number in range(5):
-        await store.commit((replace(PUT, key=replace(KEY, key=f"brief-{number}"), window=1),))
+        await store.commit((replace(PUT, key=replace(KEY, key=f"brief-{number}"), window=Micros(1)),))
     await store.commit((PUT, increment(ADA)))
     assert [await store.sweep_documents(limit=3) for _ in range(3)] == [3, 2, 0]
     assert (await store.commit((PUT, increment(ADA)))).replayed
@@ -121,7 +122,7 @@ async def check_sweep_takes_expired_keys_only(harness: StoreHarness) -> None:
 async def check_sweep_leaves_a_key_that_was_put_again(harness: StoreHarness) -> None:
     """A key that was used again after it expired is not swept."""
     store = await harness.open()
-    await store.commit((increment(ADA), replace(PUT, window=1)))
+    await store.commit((increment(ADA), replace(PUT, window=Micros(1))))
     await store.commit((increment(ADA), PUT))
     assert await store.sweep_documents(limit=3) == 0
     assert (await store.commit((increment(ADA), PUT))).replayed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from flowstate_server.model.clock import Micros
+from flowstate_server.model.identity import NO_TENANT, Tenant
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import ScopeKey, SessionKey, org_scope, session_scope, user_scope
 from flowstate_server.stores.contract.reads import SessionFilter
@@ -72,7 +74,7 @@ async def check_hostile_ids_are_kept_apart(harness: StoreHarness) -> None:
         )
         await store.commit(tuple(put(key, {"of": name}, note(name)) for key in scopes))
     for name in HOSTILE:
-        key = SessionKey("", name)
+        key = SessionKey(NO_TENANT, name)
         session = await store.get_session(key)
         assert session is not None
         assert (session.key.session_id, session.user_id) == (name, name)
@@ -86,7 +88,7 @@ async def check_hostile_ids_are_kept_apart(harness: StoreHarness) -> None:
             assert (record.state, record.version) == ({"of": name}, 1)
         [request] = await store.read_running(name, limit=10)
         assert (request.key.request_id, request.head.session) == (name, key)
-        [listed] = await store.list_sessions(SessionFilter("", user_id=name), limit=10)
+        [listed] = await store.list_sessions(SessionFilter(NO_TENANT, user_id=name), limit=10)
         assert listed.record.key == key
 
 
@@ -122,7 +124,7 @@ async def check_hostile_idempotency_keys_are_kept_apart(harness: StoreHarness) -
     store = await harness.open()
     for part in HOSTILE:
         key = IdempotencyKey(part, part, part, part)
-        put_key = PutIdempotencyKey(key, part, 60_000_000)
+        put_key = PutIdempotencyKey(key, part, Micros(60_000_000))
         assert not (await store.commit((put(user_scope(part), {}), put_key))).replayed
         again = await store.commit((put(user_scope(part), {}), put_key))
         assert again.replayed
@@ -136,8 +138,8 @@ async def check_ids_glued_together_do_not_collide(harness: StoreHarness) -> None
     for tenant, session_id in pairs:
         await store.commit((new_session(session_id, tenant=tenant, exclusive=True),))
         await store.commit(
-            (put(session_scope(SessionKey(tenant, session_id)), {"of": [tenant, session_id]}),)
+            (put(session_scope(SessionKey(Tenant(tenant), session_id)), {"of": [tenant, session_id]}),)
         )
     for tenant, session_id in pairs:
-        state = await state_of(store, session_scope(SessionKey(tenant, session_id)))
+        state = await state_of(store, session_scope(SessionKey(Tenant(tenant), session_id)))
         assert state.state == {"of": [tenant, session_id]}

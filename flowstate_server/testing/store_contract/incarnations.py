@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from flowstate_server.errors import SessionAlreadyExistsError, SessionNotFoundError
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.records import SessionRecord
 from flowstate_server.model.scopes import SessionKey
 from flowstate_server.stores.contract.reads import SessionFilter
@@ -27,7 +28,7 @@ from flowstate_server.testing.store_contract.harness import StoreHarness
 from flowstate_server.testing.store_contract.population import exports_of
 from flowstate_server.testing.store_contract.ranges import StartUnlessBusy, kinds, open_under_the_lock
 
-KEY = SessionKey("", "session-1")
+KEY = SessionKey(NO_TENANT, "session-1")
 NEW = "another-log"
 
 
@@ -62,7 +63,7 @@ async def check_deleted_session_is_a_tombstone(harness: StoreHarness) -> None:
     tombstone = await _deleted(store)
     assert await store.get_session(KEY) == tombstone
     assert await store.read_projection(KEY, ()) is None
-    assert list(await store.list_sessions(SessionFilter(""), limit=10)) == []
+    assert list(await store.list_sessions(SessionFilter(NO_TENANT), limit=10)) == []
     page = await store.read_events(KEY, after=0, limit=1, max_bytes=1 << 20)
     assert page is not None
     assert (page.head.log_id, page.head.ended) == ("log-session-1", True)
@@ -84,7 +85,9 @@ async def check_session_made_anew_has_an_empty_log(harness: StoreHarness) -> Non
     assert (projection.session.log_id, projection.session.deleted) == (NEW, False)
     assert (projection.head.log_id, projection.head.sequence, projection.head.turns) == (NEW, 0, 0)
     assert projection.active == ()
-    assert [one.record.log_id for one in await store.list_sessions(SessionFilter(""), limit=10)] == [NEW]
+    assert [one.record.log_id for one in await store.list_sessions(SessionFilter(NO_TENANT), limit=10)] == [
+        NEW
+    ]
     with refused(SessionAlreadyExistsError):
         await store.commit((create,))
 

@@ -6,7 +6,8 @@ import asyncio
 from dataclasses import replace
 
 from flowstate_server.errors import SessionNotFoundError
-from flowstate_server.model.clock import SECOND
+from flowstate_server.model.clock import SECOND, Micros
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.journal import JournalRecord, Note, decode_entry, journal_range
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import SessionKey
@@ -22,7 +23,7 @@ from flowstate_server.testing.store_contract.builders import PROCESS, new_sessio
 from flowstate_server.testing.store_contract.expectations import refused
 from flowstate_server.testing.store_contract.harness import StoreHarness
 
-SESSION = SessionKey("", "session-1")
+SESSION = SessionKey(NO_TENANT, "session-1")
 LOG = "log-session-1"
 
 
@@ -92,7 +93,9 @@ async def check_repeated_append_is_one(harness: StoreHarness) -> None:
     """A repeat under a known idempotency key appends nothing and tells the first ids."""
     store = await harness.open()
     await store.commit((new_session(),))
-    key = PutIdempotencyKey(IdempotencyKey("", "p", "AppendJournal", "k"), "print", 60 * SECOND)
+    key = PutIdempotencyKey(
+        IdempotencyKey(NO_TENANT, "p", "AppendJournal", "k"), "print", Micros(60 * SECOND)
+    )
     first: CommitResult = await store.commit((key, append("a", "b")))
     again = await store.commit((key, append("a", "b")))
     assert (first.replayed, again.replayed) == (False, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flowstate_server.errors import LeaseLostError, RequestTerminalError
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.events import EventType
 from flowstate_server.model.records import ProcessRecord, RequestStatus
 from flowstate_server.model.scopes import user_scope
@@ -30,7 +31,7 @@ async def process_row(store: Store, process: str = PROCESS) -> ProcessRecord:
 
 async def expire(store: Store, process: str = PROCESS) -> ProcessRecord:
     """A lease of no length is over at once."""
-    await store.commit((RenewLease(process, 0),))
+    await store.commit((RenewLease(process, Micros(0)),))
     return await process_row(store, process)
 
 
@@ -47,8 +48,8 @@ async def check_lease_is_renewed_from_the_stores_time(harness: StoreHarness) -> 
         await store.commit((RenewLease(PROCESS, LEASE),))
     first = await store.commit((RenewLease(PROCESS, LEASE, start=True),))
     assert await process_row(store) == ProcessRecord(PROCESS, LEASE, first.time)
-    second = await store.commit((RenewLease(PROCESS, LEASE + 1),))
-    assert await process_row(store) == ProcessRecord(PROCESS, LEASE + 1, second.time)
+    second = await store.commit((RenewLease(PROCESS, Micros(LEASE + 1)),))
+    assert await process_row(store) == ProcessRecord(PROCESS, Micros(LEASE + 1), second.time)
     assert second.time >= first.time
 
 
@@ -64,16 +65,16 @@ async def check_only_an_expired_process_is_fenced(harness: StoreHarness) -> None
     assert result.results[0].changed
     assert (await process_row(store)).fenced
     again = await store.commit((FenceProcess(PROCESS, row.renew_time),))
-    unknown = await store.commit((FenceProcess("unknown", 1),))
+    unknown = await store.commit((FenceProcess("unknown", Micros(1)),))
     assert (again.results[0].changed, unknown.results[0].changed) == (False, False)
 
 
 async def check_renewal_saves_from_a_fence_judged_before(harness: StoreHarness) -> None:
     """A fence judged by an older renewal than the newest is refused."""
     store = await harness.open()
-    await store.commit((RenewLease(PROCESS, 0, start=True),))
+    await store.commit((RenewLease(PROCESS, Micros(0), start=True),))
     seen = (await process_row(store)).renew_time
-    await store.commit((RenewLease(PROCESS, 0),))
+    await store.commit((RenewLease(PROCESS, Micros(0)),))
     with refused(LeaseLostError):
         await store.commit((FenceProcess(PROCESS, seen),))
     assert not (await process_row(store)).fenced
@@ -84,7 +85,7 @@ async def check_fence_and_renewal_race_to_one_end(harness: StoreHarness) -> None
     store = await harness.open()
     for number in range(10):
         process = f"process-{number}"
-        await store.commit((RenewLease(process, 0, start=True),))
+        await store.commit((RenewLease(process, Micros(0), start=True),))
         seen = (await process_row(store, process)).renew_time
         calls = [store.commit((FenceProcess(process, seen),)), store.commit((RenewLease(process, LEASE),))]
         answers = await settled(*(calls if number % 2 else reversed(calls)))

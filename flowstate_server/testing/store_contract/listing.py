@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from flowstate_server.model.identity import NO_TENANT, Tenant
 from flowstate_server.stores.contract.reads import ListedSession, SessionFilter, SessionPosition
 from flowstate_server.stores.contract.writes import UpdateSession
 from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract.builders import new_session, note, open_scene
 from flowstate_server.testing.store_contract.harness import StoreHarness
 
-ALL = SessionFilter("")
+ALL = SessionFilter(NO_TENANT)
 
 
 def ids(listed: list[ListedSession]) -> list[str]:
@@ -91,8 +92,8 @@ async def check_filters(harness: StoreHarness) -> None:
         (replace(ALL, org_id="", include_ephemeral=True), "42"),
         (replace(ALL, flow_kind="chat"), "21"),
         (replace(ALL, flow_kind="other", user_id="bob", org_id="acme"), "3"),
-        (SessionFilter("tenant"), "5"),
-        (SessionFilter("unknown"), ""),
+        (SessionFilter(Tenant("tenant")), "5"),
+        (SessionFilter(Tenant("unknown")), ""),
     ):
         for limit in (1, 100):
             assert ids(await every(store, which, limit=limit)) == list(wanted), which

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from flowstate_server.errors import RequestNotFoundError, RequestTerminalError
 from flowstate_server.model.events import Event, EventType, LogHead
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.items import Audience, Item, ItemKind
 from flowstate_server.model.json_values import decode_json
 from flowstate_server.model.scopes import RequestKey, SessionKey
@@ -216,10 +217,10 @@ async def check_appending_needs_the_request_of_the_session(harness: StoreHarness
     store = await harness.open()
     scene = await open_scene(store)
     with refused(RequestNotFoundError, request_id="unknown"):
-        await store.commit((AppendEvents(scene.session, (note(),), RequestKey("", "unknown")),))
+        await store.commit((AppendEvents(scene.session, (note(),), RequestKey(NO_TENANT, "unknown")),))
     await open_scene(store, "session-2", "request-2")
     with refused(RequestNotFoundError, request_id="request-1"):
-        await store.commit((AppendEvents(SessionKey("", "session-2"), (note(),), scene.request),))
+        await store.commit((AppendEvents(SessionKey(NO_TENANT, "session-2"), (note(),), scene.request),))
     assert await events_of(store, scene.request) == []
 
 
@@ -235,7 +236,7 @@ async def check_require_run_by_someone_else(harness: StoreHarness) -> None:
         with refused(RequestTerminalError, request_id="request-1"):
             await store.commit((RequireRun(scene.request, process), append))
     with refused(RequestNotFoundError, request_id="unknown"):
-        await store.commit((RequireRun(RequestKey("", "unknown"), None),))
+        await store.commit((RequireRun(RequestKey(NO_TENANT, "unknown"), None),))
 
 
 async def check_activity_time_moves_with_the_log(harness: StoreHarness) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from flowstate_server.errors import LeaseLostError, RequestTerminalError
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.records import RequestRecord, RequestStatus
 from flowstate_server.stores.contract.tables import REQUESTS
 from flowstate_server.stores.contract.writes import FenceProcess, RenewLease, RequestCancel, RequireRun
@@ -30,7 +31,7 @@ async def _queued(store: Store, scene: Scene, request_id: str = "queued") -> Req
         new_request(scene.session, request_id, process=""),
         status=RequestStatus.QUEUED,
         gate="gate",
-        timeout=5,
+        timeout=Micros(5),
         trace="trace",
         correlation_id="correlation",
     )
@@ -83,7 +84,7 @@ async def check_open_requests_are_no_turns(harness: StoreHarness) -> None:
     scene = await open_scene(store)
     suspended = await _suspended(store, scene)
     assert list(await store.read_turns(scene.session, "log-session-1", newest=10)) == []
-    assert await store.sweep_transient_events(retention=0, limit=10) == 0
+    assert await store.sweep_transient_events(retention=Micros(0), limit=10) == 0
     assert len(await events_of(store, suspended.key)) == 2
     page = await store.read_events(suspended.key, after=0, limit=10, max_bytes=1 << 20)
     assert page is not None
@@ -104,7 +105,7 @@ async def check_what_a_process_runs_is_in_progress(harness: StoreHarness) -> Non
         await store.commit((RequireRun(suspended.key, PROCESS),))
     await scene.finish()
     assert list(await store.read_running(PROCESS, limit=10)) == []
-    renewed = await store.commit((RenewLease(PROCESS, 0),))
+    renewed = await store.commit((RenewLease(PROCESS, Micros(0)),))
     await store.commit((FenceProcess(PROCESS, renewed.time),))
     assert await store.sweep_processes(limit=10) == 1
 
@@ -130,7 +131,7 @@ async def check_process_known_dead_is_fenced_at_once(harness: StoreHarness) -> N
     with refused(LeaseLostError):
         await store.commit((FenceProcess(PROCESS, process.renew_time),))
     with refused(LeaseLostError):
-        await store.commit((FenceProcess(PROCESS, process.renew_time - 1, known_dead=True),))
+        await store.commit((FenceProcess(PROCESS, Micros(process.renew_time - 1), known_dead=True),))
     await store.commit((FenceProcess(PROCESS, process.renew_time, known_dead=True),))
     with refused(LeaseLostError):
         await scene.append(note())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowstate_server.model.clock import SECOND
+from flowstate_server.model.clock import SECOND, Micros
 from flowstate_server.model.documents import DocumentKey, session_owner
 from flowstate_server.model.json_values import encode_json
 from flowstate_server.model.records import (
@@ -70,7 +70,9 @@ async def populated(store: Store) -> list[Scene]:
         )
         await store.commit(tuple(put(key, {"of": name}) for key in scopes_of(scene, name)))
         key = IdempotencyKey(scene.session.tenant, name, "method", name)
-        await store.commit((increment(user_scope(name)), PutIdempotencyKey(key, "print", 60 * SECOND)))
+        await store.commit(
+            (increment(user_scope(name)), PutIdempotencyKey(key, "print", Micros(60 * SECOND)))
+        )
         note_of_session = DocumentKey(session_owner(scene.session, log_id_of(scene)), "note", (name, "x"))
         await store.commit((PutDocument(note_of_session, encode_json({"of": name})),))
         await _end(ended, failed=bool(number % 3))

@@ -6,7 +6,8 @@ import asyncio
 from dataclasses import replace
 
 from flowstate_server.errors import VersionMismatchError
-from flowstate_server.model.clock import SECOND
+from flowstate_server.model.clock import SECOND, Micros
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import SessionKey, session_scope, user_scope
 from flowstate_server.stores.contract.writes import AppendEvents, AtVersion, PutIdempotencyKey, UpdateSession
@@ -74,9 +75,9 @@ async def check_a_repeat_is_one_although_its_precondition_no_longer_holds(harnes
     """Of a commit with a key and a precondition that two handles make at once, one is a repeat, not too late."""
     one, other = await harness.open(), await harness.open()
     for version in range(40):
-        key = IdempotencyKey("", "p", "m", str(version))
+        key = IdempotencyKey(NO_TENANT, "p", "m", str(version))
         batch = (
-            PutIdempotencyKey(key, "print", 60 * SECOND),
+            PutIdempotencyKey(key, "print", Micros(60 * SECOND)),
             replace(increment(ADA), precondition=AtVersion(version)),
         )
         answers = await asyncio.gather(one.commit(batch), other.commit(batch))
@@ -102,7 +103,7 @@ async def check_a_repeated_request_attaches_although_its_precondition_no_longer_
 async def check_writers_of_different_fields_all_land(harness: StoreHarness) -> None:
     """Writers of different fields of one record lose nothing."""
     store = await harness.open()
-    session = SessionKey("", "session-1")
+    session = SessionKey(NO_TENANT, "session-1")
     await store.commit((new_session(),))
     key = session_scope(session)
     await asyncio.gather(*(store.commit((increment(key, f"field-{i}"),)) for i in range(70)))

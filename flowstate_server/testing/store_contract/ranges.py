@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import cast
 
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import (
     STORE_OWNER,
     DocumentKey,
@@ -17,6 +18,7 @@ from flowstate_server.model.documents import (
     session_owner,
 )
 from flowstate_server.model.frozen import frozen
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.json_values import decode_json, encode_json
 from flowstate_server.model.records import RequestStatus
 from flowstate_server.model.scopes import SessionKey
@@ -142,7 +144,7 @@ async def check_ranges_of_two_handles_hold_their_limit(harness: StoreHarness) ->
 async def check_range_of_a_session_ends_with_it(harness: StoreHarness) -> None:
     """A range of a session's documents is that of its present incarnation."""
     store = await harness.open()
-    session = SessionKey("", "session-1")
+    session = SessionKey(NO_TENANT, "session-1")
     await store.commit((new_session(),))
     owner = session_owner(session, "log-session-1")
     with kinds():
@@ -157,7 +159,7 @@ async def check_range_sees_what_its_batch_and_group_did(harness: StoreHarness) -
     store = await harness.open()
     key = DocumentKey(STORE_OWNER, KIND, (ordered(0),))
     with kinds():
-        await store.commit((PutDocument(key, b"expired", lifetime=1),))
+        await store.commit((PutDocument(key, b"expired", lifetime=Micros(1)),))
         await asyncio.gather(*(store.commit((Keep(STORE_OWNER, b"%d" % n),)) for n in range(7)))
     assert await _kept(store, STORE_OWNER) == [b"%d" % number for number in range(2, 7)]
 

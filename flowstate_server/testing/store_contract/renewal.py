@@ -45,7 +45,7 @@ async def check_renewal_moves_the_lease(harness: StoreHarness) -> None:
     scene = await open_scene(store)
     async with renewing(store) as renew:
         before = await process_of(store)
-        await renew(PROCESS, 2 * LEASE)
+        await renew(PROCESS, Micros(2 * LEASE))
         after = await process_of(store)
         assert (after.process, after.lease, after.fenced) == (PROCESS, 2 * LEASE, False)
         assert before.renew_time < after.renew_time <= await store.time()
@@ -74,7 +74,7 @@ async def check_renewal_spoils_a_judgement(harness: StoreHarness) -> None:
     scene = await open_scene(store)
     seen = (await process_of(store)).renew_time
     async with renewing(store) as renew:
-        await renew(PROCESS, 0)
+        await renew(PROCESS, Micros(0))
         with refused(LeaseLostError):
             await store.commit((FenceProcess(PROCESS, seen),))
         await scene.append(note())

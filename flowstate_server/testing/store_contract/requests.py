@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from flowstate_server.errors import LeaseLostError, RequestAlreadyExistsError, RequestNotFoundError
+from flowstate_server.model.clock import Micros
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.records import Failure, RequestStatus
 from flowstate_server.model.scopes import RequestKey, SessionKey, session_scope, user_scope
 from flowstate_server.stores.contract.writes import (
@@ -30,8 +32,8 @@ from flowstate_server.testing.store_contract.builders import (
 from flowstate_server.testing.store_contract.expectations import refused, settled
 from flowstate_server.testing.store_contract.harness import StoreHarness
 
-SESSION = SessionKey("", "session-1")
-REQUEST = RequestKey("", "request-1")
+SESSION = SessionKey(NO_TENANT, "session-1")
+REQUEST = RequestKey(NO_TENANT, "request-1")
 
 
 async def check_request_is_kept_as_created(harness: StoreHarness) -> None:
@@ -80,7 +82,7 @@ async def check_repeated_dispatch_attaches(harness: StoreHarness) -> None:
     store = await harness.open()
     scene = await open_scene(store)
     await scene.append(note())
-    other = SessionKey("", "session-2")
+    other = SessionKey(NO_TENANT, "session-2")
     again = await store.commit((new_session("session-2"), increment(user_scope("ada")), new_request(other)))
     assert again.results == ()
     assert again.attached == await head_of(store, scene.request)
@@ -125,7 +127,7 @@ async def check_racing_dispatches_run_once(harness: StoreHarness) -> None:
 async def check_dispatch_needs_a_process_that_holds_its_lease(harness: StoreHarness) -> None:
     """An unknown or fenced process can't be given a request."""
     store = await harness.open()
-    await store.commit((new_session(), RenewLease("fenced", 0, start=True)))
+    await store.commit((new_session(), RenewLease("fenced", Micros(0), start=True)))
     [row] = await store.read_processes()
     await store.commit((FenceProcess("fenced", row.renew_time),))
     for process in ("unknown", "fenced"):
@@ -155,7 +157,7 @@ async def check_cancel_is_asked_for_once(harness: StoreHarness) -> None:
     store = await harness.open()
     scene = await open_scene(store)
     with refused(RequestNotFoundError, request_id="unknown"):
-        await store.commit((RequestCancel(RequestKey("", "unknown"), "why"),))
+        await store.commit((RequestCancel(RequestKey(NO_TENANT, "unknown"), "why"),))
     assert list(await store.read_cancelled(PROCESS)) == []
     first = await store.commit((RequestCancel(scene.request, "why"),))
     second = await store.commit((RequestCancel(scene.request, "again"),))

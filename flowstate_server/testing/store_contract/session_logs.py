@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+from flowstate_server.model.clock import Micros
+from flowstate_server.model.identity import NO_TENANT, Tenant
 from flowstate_server.model.records import SessionHead
 from flowstate_server.model.scopes import SessionKey
 from flowstate_server.stores.contract.tables import SESSION_HEADS
@@ -54,7 +56,7 @@ async def check_session_log_has_a_head(harness: StoreHarness) -> None:
     assert page is not None
     assert ([event.session_sequence for event in page.events], page.end) == ([2], 2)
     assert (page.head.sequence, page.head.ended, page.head.floor) == (3, False, 0)
-    for unknown in (SessionKey("", "unknown"), SessionKey("tenant", "session-1")):
+    for unknown in (SessionKey(NO_TENANT, "unknown"), SessionKey(Tenant("tenant"), "session-1")):
         assert await store.read_events(unknown, after=0, limit=10, max_bytes=1000) is None
 
 
@@ -63,7 +65,7 @@ async def check_page_of_a_session_log_has_the_floor(harness: StoreHarness) -> No
     store = await harness.open()
     scene = await open_scene(store)
     await scene.append(note(), note(), note())
-    head = SessionHead(scene.session, "log-session-1", sequence=3, turns=0, activity_time=1, floor=2)
+    head = SessionHead(scene.session, "log-session-1", sequence=3, turns=0, activity_time=Micros(1), floor=2)
     await take_over(store, SESSION_HEADS, (head,))
     page = await store.read_events(scene.session, after=2, limit=10, max_bytes=1 << 20)
     assert page is not None
@@ -81,7 +83,7 @@ async def check_sweeps_leave_gaps_in_session_logs(harness: StoreHarness) -> None
     await scene.append(note("1"), note("2", transient=True), note("3"))
     await store.commit((AppendEvents(scene.session, (note("4", transient=True),)),))
     await scene.finish()
-    while await store.sweep_transient_events(retention=0, limit=10):
+    while await store.sweep_transient_events(retention=Micros(0), limit=10):
         pass
     page = await store.read_events(scene.session, after=0, limit=10, max_bytes=1 << 20)
     assert page is not None

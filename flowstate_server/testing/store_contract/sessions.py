@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from flowstate_server.errors import SessionAlreadyExistsError, SessionNotFoundError
 from flowstate_server.model.events import EventType
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.json_values import decode_json
 from flowstate_server.model.scopes import SessionKey, session_scope
 from flowstate_server.stores.contract.writes import (
@@ -28,7 +29,7 @@ from flowstate_server.testing.store_contract.builders import (
 from flowstate_server.testing.store_contract.expectations import refused, settled
 from flowstate_server.testing.store_contract.harness import StoreHarness
 
-KEY = SessionKey("", "session-1")
+KEY = SessionKey(NO_TENANT, "session-1")
 
 
 async def check_session_is_kept_as_created(harness: StoreHarness) -> None:

@@ -12,6 +12,7 @@ from flowstate_server.errors import (
     VersionMismatchError,
 )
 from flowstate_server.model.events import Event, EventType
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import (
     RequestKey,
@@ -52,7 +53,12 @@ ADA = user_scope("ada")
 async def check_state_never_written(harness: StoreHarness) -> None:
     """A record that was never written has version 0, does not exist and reads as empty."""
     store = await harness.open()
-    keys = (ADA, org_scope("acme"), session_scope(SessionKey("", "s")), request_scope(RequestKey("", "r")))
+    keys = (
+        ADA,
+        org_scope("acme"),
+        session_scope(SessionKey(NO_TENANT, "s")),
+        request_scope(RequestKey(NO_TENANT, "r")),
+    )
     states = await store.load_states(keys)
     assert set(states) == set(keys)
     for key, record in states.items():
@@ -123,7 +129,7 @@ async def check_refused_batch_writes_nothing(harness: StoreHarness) -> None:
     store = await harness.open()
     await store.commit((put(ADA, {"n": 1}),))
     late = replace(increment(ADA), precondition=AtVersion(7))
-    session = SessionKey("", "session-1")
+    session = SessionKey(NO_TENANT, "session-1")
     with refused(VersionMismatchError):
         await store.commit(
             (
@@ -199,13 +205,13 @@ async def check_session_state_knows_its_session(harness: StoreHarness) -> None:
     with refused(ScopeUnavailableError, scope="session"):
         await store.commit((increment(key, incarnation="another"),))
     with refused(SessionNotFoundError, session_id="unknown"):
-        await store.commit((increment(session_scope(SessionKey("", "unknown"))),))
+        await store.commit((increment(session_scope(SessionKey(NO_TENANT, "unknown"))),))
 
 
 async def check_request_state_lives_while_its_request_runs(harness: StoreHarness) -> None:
     """A request's state is there from its creation to its end."""
     store = await harness.open()
-    key = request_scope(RequestKey("", "request-1"))
+    key = request_scope(RequestKey(NO_TENANT, "request-1"))
     with refused(RequestNotFoundError, request_id="request-1"):
         await store.commit((increment(key),))
     scene = await open_scene(store)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flowstate_server.errors import RequestNotFoundError, SessionNotFoundError
+from flowstate_server.model.identity import Tenant
 from flowstate_server.model.scopes import (
     RequestKey,
     SessionKey,
@@ -84,7 +85,7 @@ async def check_another_tenants_ids_are_unknown(harness: StoreHarness) -> None:
     """What another tenant has reads, and refuses, as if it had never been."""
     store = await harness.open()
     await open_scene(store, tenant="one")
-    session, request = SessionKey("two", "session-1"), RequestKey("two", "request-1")
+    session, request = SessionKey(Tenant("two"), "session-1"), RequestKey(Tenant("two"), "request-1")
     assert await store.get_session(session) is None
     assert await store.get_request(request) is None
     assert await store.read_projection(session, ()) is None
@@ -129,6 +130,6 @@ async def check_watches_of_one_tenant(harness: StoreHarness) -> None:
     """A watch of a tenant's request wakes for it."""
     store = await harness.open()
     scene = await open_scene(store, tenant="one")
-    with store.watch((Topic(TopicKind.REQUEST, "one", "request-1"),)) as watch:
+    with store.watch((Topic(TopicKind.REQUEST, Tenant("one"), "request-1"),)) as watch:
         await scene.append(note())
         await watch.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from flowstate_server.model.identity import Tenant
 from flowstate_server.model.records import RequestStatus, TurnKey, TurnRecord
 from flowstate_server.model.scopes import SessionKey
 from flowstate_server.stores.contract.tables import TURNS
@@ -42,7 +43,7 @@ async def check_window_of_turns(harness: StoreHarness) -> None:
     assert (record.session, record.session_log_id, record.request_id) == (session, LOG, "request-4")
     assert record.create_time > 0
     assert list(await store.read_turns(session, "another", newest=5)) == []
-    assert list(await store.read_turns(SessionKey("other", "session-1"), LOG, newest=5)) == []
+    assert list(await store.read_turns(SessionKey(Tenant("other"), "session-1"), LOG, newest=5)) == []
 
 
 async def check_items_of_overlapping_requests_come_turn_by_turn(harness: StoreHarness) -> None:

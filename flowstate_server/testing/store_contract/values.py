@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.events import Event, EventType
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.items import Item, ItemKind
 from flowstate_server.model.json_values import Json, JsonObject, canonical_json, decode_json, encode_json
 from flowstate_server.model.records import Failure, RequestStatus
@@ -113,7 +115,7 @@ async def check_large_state(harness: StoreHarness) -> None:
 async def check_metadata_keeps_every_value(harness: StoreHarness) -> None:
     """Every JSON value and text comes back from a session's metadata as it was."""
     store = await harness.open()
-    key = SessionKey("", "session-1")
+    key = SessionKey(NO_TENANT, "session-1")
     metadata: JsonObject = {"values": list(VALUES), "\0": None}
     await store.commit((replace(new_session(), metadata=metadata),))
     for title in TEXTS:
@@ -151,7 +153,7 @@ async def check_events_and_items_keep_every_value(harness: StoreHarness) -> None
 async def check_requests_keep_every_value(harness: StoreHarness) -> None:
     """Every JSON value comes back from a request's input, output and failure as it was."""
     store = await harness.open()
-    session = SessionKey("", "session-1")
+    session = SessionKey(NO_TENANT, "session-1")
     await store.commit((new_session(), RenewLease(PROCESS, LEASE, start=True)))
     failed = RequestStatus.FAILED
     for number, value in enumerate(VALUES):
@@ -170,6 +172,6 @@ async def check_large_integers_of_records(harness: StoreHarness) -> None:
     """Integers of records reach beyond 2**53."""
     store = await harness.open()
     lease = INT64 // 2
-    await store.commit((RenewLease(PROCESS, lease, start=True),))
+    await store.commit((RenewLease(PROCESS, Micros(lease), start=True),))
     [row] = await store.read_processes()
     assert row.lease == lease

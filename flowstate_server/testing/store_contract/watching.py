@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from flowstate_server.model.clock import Micros
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.scopes import RequestKey, SessionKey, org_scope, session_scope, user_scope
 from flowstate_server.stores.contract.watch import Topic, TopicKind, Watch
 from flowstate_server.stores.contract.writes import (
@@ -33,11 +35,11 @@ from flowstate_server.testing.store_contract.builders import (
 )
 from flowstate_server.testing.store_contract.harness import StoreHarness
 
-REQUEST = Topic(TopicKind.REQUEST, "", "request-1")
-SESSION = Topic(TopicKind.SESSION, "", "session-1")
-USER = Topic(TopicKind.USER, "", "ada")
-ORG = Topic(TopicKind.ORG, "", "acme")
-OWNER = Topic(TopicKind.PROCESS, "", PROCESS)
+REQUEST = Topic(TopicKind.REQUEST, NO_TENANT, "request-1")
+SESSION = Topic(TopicKind.SESSION, NO_TENANT, "session-1")
+USER = Topic(TopicKind.USER, NO_TENANT, "ada")
+ORG = Topic(TopicKind.ORG, NO_TENANT, "acme")
+OWNER = Topic(TopicKind.PROCESS, NO_TENANT, PROCESS)
 GRACE = 5.0
 
 
@@ -69,8 +71,8 @@ async def check_commit_of_another_handle_wakes(harness: StoreHarness) -> None:
 
 
 async def _wakes(writer: Store, watcher: Store) -> None:
-    session, request = SessionKey("", "session-1"), RequestKey("", "request-1")
-    await writer.commit((RenewLease(PROCESS, 0, start=True),))
+    session, request = SessionKey(NO_TENANT, "session-1"), RequestKey(NO_TENANT, "request-1")
+    await writer.commit((RenewLease(PROCESS, Micros(0), start=True),))
     [row] = await writer.read_processes()
     steps: list[tuple[tuple[Write, ...], tuple[Topic, ...]]] = [
         ((new_session(), new_request(session)), (SESSION, REQUEST)),

@@ -8,6 +8,8 @@ import pytest
 
 from flowstate_server.errors import MessageTooLargeError, StoreUnavailableError, ValidationFailedError
 from flowstate_server.model.blobs import MAX_BLOB_BYTES, head_key
+from flowstate_server.model.clock import Micros
+from flowstate_server.model.identity import Tenant
 from flowstate_server.stores.blobs import Blobs, BlobTimes
 from flowstate_server.stores.blobs.service import MAX_PIECES
 from flowstate_server.stores.contract.blob_writes import RequireBlob
@@ -57,7 +59,7 @@ def pieces(store: MemoryStore) -> Counted:
 
 async def test_content_may_have_so_many_bytes_and_no_more(store: MemoryStore, pieces: Counted) -> None:
     blobs = Blobs(store, pieces)
-    key = await blobs.begin("tenant")
+    key = await blobs.begin(Tenant("tenant"))
     most = bytes(MAX_BLOB_BYTES)
     with pytest.raises(MessageTooLargeError, match="67108865 bytes; the limit is 67108864"):
         await blobs.append(key, 0, most + b"x")
@@ -69,7 +71,7 @@ async def test_content_may_have_so_many_bytes_and_no_more(store: MemoryStore, pi
 
 async def test_content_may_come_in_so_many_pieces_and_no_more(store: MemoryStore, pieces: Counted) -> None:
     blobs = Blobs(store, pieces)
-    key = await blobs.begin("tenant")
+    key = await blobs.begin(Tenant("tenant"))
     for number in range(MAX_PIECES):
         await blobs.append(key, number, b"x")
     with pytest.raises(ValidationFailedError, match="over 1024 pieces"):
@@ -81,7 +83,7 @@ async def test_content_may_come_in_so_many_pieces_and_no_more(store: MemoryStore
 
 async def test_a_reader_reads_a_piece_when_it_is_asked_for_it(store: MemoryStore, pieces: Counted) -> None:
     blobs = Blobs(store, pieces)
-    key = await blobs.begin("tenant")
+    key = await blobs.begin(Tenant("tenant"))
     await blobs.append(key, 0, bytes(5 * PIECE_BYTES))
     await store.commit((await blobs.verify(key, size=5 * PIECE_BYTES), RequireBlob(key)))
     pieces.reads = 0
@@ -94,7 +96,7 @@ async def test_a_reader_reads_a_piece_when_it_is_asked_for_it(store: MemoryStore
 
 async def test_content_that_is_missing_is_damage(store: MemoryStore, pieces: Counted) -> None:
     blobs = Blobs(store, pieces)
-    key = await blobs.begin("tenant")
+    key = await blobs.begin(Tenant("tenant"))
     for start in range(0, 9, 3):
         await blobs.append(key, start, b"abc")
     await store.commit((await blobs.verify(key, size=9), RequireBlob(key)))
@@ -113,8 +115,8 @@ async def test_content_that_is_missing_is_damage(store: MemoryStore, pieces: Cou
 
 
 async def test_pieces_that_can_not_be_deleted_hold_up_no_others(store: MemoryStore, pieces: Counted) -> None:
-    blobs = Blobs(store, pieces, BlobTimes(upload=0, doomed=0))
-    stuck, other = [await blobs.begin("tenant") for _ in range(2)]
+    blobs = Blobs(store, pieces, BlobTimes(upload=Micros(0), doomed=Micros(0)))
+    stuck, other = [await blobs.begin(Tenant("tenant")) for _ in range(2)]
     for key in (stuck, other):
         await blobs.append(key, 0, b"content")
     pieces.stuck = {stuck.id}

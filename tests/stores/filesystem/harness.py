@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.scopes import SessionKey
 from flowstate_server.stores.contract.tables import REQUESTS, Table
 from flowstate_server.stores.filesystem.kept import PATHS
@@ -34,7 +35,7 @@ class FilesystemHarness(StoreHarness):
     async def damage(self, store: Store, table: Table[Any, Any], key: Any) -> None:
         request = await store.get_request(key) if table is REQUESTS else None
         path = self._folder / PATHS[table](
-            key, lambda _: request.head.session if request else SessionKey("", "")
+            key, lambda _: request.head.session if request else SessionKey(NO_TENANT, "")
         )
         if path.exists():
             path.write_text("{")

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from flowstate_server.errors import StoreOpenError, StoreUnavailableError
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import DocumentKey, scope_owner, session_owner
+from flowstate_server.model.identity import Tenant
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import RequestKey, SessionKey, org_scope, request_scope, user_scope
 from flowstate_server.stores.contract.document_writes import DeleteDocument, PutDocument
@@ -39,8 +41,8 @@ from tests.stores.filesystem.faults import FaultyFiles
 
 Record = TypeVar("Record")
 
-SESSION = SessionKey("acme", "sess_1")
-REQUEST = RequestKey("acme", "req_1")
+SESSION = SessionKey(Tenant("acme"), "sess_1")
+REQUEST = RequestKey(Tenant("acme"), "req_1")
 ADA, ACME = user_scope("ada"), org_scope("acme")
 PLAN = DocumentKey(session_owner(SESSION, "log-sess_1"), "plan", ("2026", "Trip to Zoë"))
 NOTE = DocumentKey(scope_owner(ADA), "note", ())
@@ -63,8 +65,12 @@ def batches() -> list[Batch]:
         (new_request(SESSION, REQUEST.request_id),),
         (increment(request_scope(REQUEST), request=REQUEST), PutIdempotencyKey(_key("new"), "f", LEASE)),
         (AppendEvents(SESSION, (item_done("item"), note("t", transient=True)), REQUEST),),
-        (AppendEvents(SESSION, (note("t", transient=True),)), PutIdempotencyKey(_key("old"), "f", 1)),
-        (RequestCancel(REQUEST, "why"), RenewLease(PROCESS, LEASE + 1), PutDocument(PLAN, b'{"n": 1.50}')),
+        (AppendEvents(SESSION, (note("t", transient=True),)), PutIdempotencyKey(_key("old"), "f", Micros(1))),
+        (
+            RequestCancel(REQUEST, "why"),
+            RenewLease(PROCESS, Micros(LEASE + 1)),
+            PutDocument(PLAN, b'{"n": 1.50}'),
+        ),
         (finish(REQUEST), PutDocument(NOTE, b"[]"), PutDocument(PLAN, b"{}", AtVersion(1))),
         (UpdateSession(SESSION, {"title": "Holidays"}), DeleteDocument(PLAN, remembered=LEASE)),
         (new_request(SESSION, "req_2"), DeleteDocument(NOTE)),
@@ -77,7 +83,7 @@ def batches() -> list[Batch]:
 
 
 def _key(name: str) -> IdempotencyKey:
-    return IdempotencyKey("acme", "p", "m", name)
+    return IdempotencyKey(Tenant("acme"), "p", "m", name)
 
 
 async def live(store: FilesystemStore) -> Outcome:
@@ -88,7 +94,7 @@ async def live(store: FilesystemStore) -> Outcome:
         for batch in batches():
             await store.commit(batch)
             outcome.answered += 1
-        await store.sweep_transient_events(retention=0, limit=100)
+        await store.sweep_transient_events(retention=Micros(0), limit=100)
         await store.sweep_documents(limit=100)
         await store.commit((increment(ADA), AppendEvents(SESSION, (note("last"),)), increment(ACME)))
         outcome.answered += 1

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from flowstate_server.errors import InternalError, StoreOpenError
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey, session_scope, user_scope
 from flowstate_server.stores.contract.pages import DamagedRecord
@@ -40,9 +41,9 @@ from flowstate_server.testing.store_contract.builders import (
 from tests.stores.filesystem.script import opened
 
 ADA, BOB, LONG = user_scope("ada"), user_scope("bob"), user_scope("Ü" * 60)
-ONE, TWO = SessionKey("", "session-1"), SessionKey("", "session-2")
-FIRST, SECOND = RequestKey("", "request-1"), RequestKey("", "request-2")
-KEY = IdempotencyKey("", "p", "m", "k")
+ONE, TWO = SessionKey(NO_TENANT, "session-1"), SessionKey(NO_TENANT, "session-2")
+FIRST, SECOND = RequestKey(NO_TENANT, "request-1"), RequestKey(NO_TENANT, "request-2")
+KEY = IdempotencyKey(NO_TENANT, "p", "m", "k")
 
 Use = Callable[[FilesystemStore], Awaitable[object]]
 
@@ -113,7 +114,7 @@ async def check_rest(store: FilesystemStore) -> None:
     assert (await state_of(store, session_scope(TWO))).state == {"n": 1}
     assert (await state_of(store, BOB)).version == 2
     await store.commit((AppendEvents(TWO, (note("more"),)),))
-    listed = await store.list_sessions(SessionFilter(""), limit=9)
+    listed = await store.list_sessions(SessionFilter(NO_TENANT), limit=9)
     assert TWO in [one.record.key for one in listed]
 
 
@@ -188,11 +189,11 @@ async def test_files_that_are_damaged_while_the_store_is_open_are_not_read(tmp_p
         folder = tmp_path / "sessions/@none/session-1"
         (folder / "session.json").write_text("{")
         (folder / "requests/running-1/request.json").write_text("{")
-        listed = await store.list_sessions(SessionFilter(""), limit=9)
+        listed = await store.list_sessions(SessionFilter(NO_TENANT), limit=9)
         assert {one.record.key for one in listed} == {ONE, TWO}
         assert len(await store.read_running(PROCESS, limit=9)) == 2
     async with opened(tmp_path) as store:
-        [one] = await store.list_sessions(SessionFilter(""), limit=9)
+        [one] = await store.list_sessions(SessionFilter(NO_TENANT), limit=9)
         assert one.record.key == TWO
         [running] = await store.read_running(PROCESS, limit=9)
         assert running.key.request_id == "running-2"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from flowstate_server.errors import StoreUnavailableError
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.json_values import JsonObject
 from flowstate_server.stores.filesystem import FilesystemStore, journal
 from flowstate_server.testing.store_contract.builders import increment, number, put, state_of
@@ -72,7 +73,7 @@ async def test_an_operation_that_fails_once_leaves_a_store_that_goes_on(
         outcome = script.Outcome(answered=7)
         for call in (
             store.commit(script.batches()[7]),
-            store.sweep_transient_events(retention=0, limit=100),
+            store.sweep_transient_events(retention=Micros(0), limit=100),
             store.sweep_documents(limit=100),
         ):
             try:
@@ -107,7 +108,7 @@ async def test_a_full_disk_refuses_commits_and_is_used_again_once_there_is_room(
             await store.commit((increment(script.ADA), increment(script.ACME)))
         assert (await state_of(store, script.ADA)).state == large
     with pytest.raises(StoreUnavailableError):
-        await store.sweep_transient_events(retention=0, limit=1) or await store.commit(
+        await store.sweep_transient_events(retention=Micros(0), limit=1) or await store.commit(
             (increment(script.ADA),)
         )
     files.heal()

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import DocumentKey, session_owner
+from flowstate_server.model.identity import NO_TENANT, Tenant
 from flowstate_server.model.records import IdempotencyKey, ProcessRecord
 from flowstate_server.model.scopes import RequestKey, SessionKey, request_scope, user_scope
 from flowstate_server.stores.contract.blobs import PieceKey
@@ -20,7 +22,7 @@ from tests.stores.filesystem import script
 from tests.stores.filesystem.script import SESSION, opened
 
 SAMPLE = Path(__file__).with_name("format_1")
-LONG = SessionKey("", "Ü" * 60)
+LONG = SessionKey(NO_TENANT, "Ü" * 60)
 RESOURCE = DocumentKey(session_owner(SESSION, "log-sess_1"), "resource", ("Ü" * 60, "b"))
 CREATED = 1735689600000000
 
@@ -36,7 +38,7 @@ async def test_it_keeps_its_data_and_goes_on(folder: Path) -> None:
 
 async def test_its_records_are_read_to_the_byte(folder: Path) -> None:
     async with opened(folder) as store:
-        [listed] = await store.list_sessions(SessionFilter("acme"), limit=10)
+        [listed] = await store.list_sessions(SessionFilter(Tenant("acme")), limit=10)
         session = listed.record
         assert (session.key, session.title, session.version, session.create_time) == (
             SESSION,
@@ -44,7 +46,7 @@ async def test_its_records_are_read_to_the_byte(folder: Path) -> None:
             2,
             CREATED,
         )
-        [long] = await store.list_sessions(SessionFilter(""), limit=10)
+        [long] = await store.list_sessions(SessionFilter(NO_TENANT), limit=10)
         assert long.record.key == LONG
         request = await request_of(store, script.REQUEST)
         assert (request.input, request.output) == (b'{"message":"hello"}', b'"done"')
@@ -52,17 +54,17 @@ async def test_its_records_are_read_to_the_byte(folder: Path) -> None:
         assert (item.item.item_id, item.item.content, item.session_sequence) == ("item", b'{"parts":[]}', 4)
         zoe = await state_of(store, user_scope("Zoë/1", isolated_flow="chat"))
         assert (zoe.version, zoe.text) == (1, b'{"visits":1}')
-        second = await state_of(store, request_scope(RequestKey("acme", "req_2")))
+        second = await state_of(store, request_scope(RequestKey(Tenant("acme"), "req_2")))
         assert (second.version, second.text) == (1, b'{"step":1}')
         [resource] = (await store.load_documents([RESOURCE])).values()
         assert (resource.version, resource.text, resource.create_time) == (1, b'{"n": 1.50}', CREATED)
         assert store.pieces is not None
         assert await store.pieces.read(PieceKey("blob_1", 0)) == b"piece\0"
         process = (await store.read_processes())[0]
-        assert process == ProcessRecord(PROCESS, LEASE + 1, process.renew_time)
+        assert process == ProcessRecord(PROCESS, Micros(LEASE + 1), process.renew_time)
         assert await store.sweep_documents(limit=10) == 3
-        assert await store.sweep_transient_events(retention=0, limit=10) == 2
-        put = PutIdempotencyKey(IdempotencyKey("acme", "p", "m", "new"), "f", LEASE)
+        assert await store.sweep_transient_events(retention=Micros(0), limit=10) == 2
+        put = PutIdempotencyKey(IdempotencyKey(Tenant("acme"), "p", "m", "new"), "f", LEASE)
         assert not (await store.commit((increment(script.ADA), put))).replayed
 
 

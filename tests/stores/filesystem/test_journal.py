@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from flowstate_server.errors import StoreOpenError, StoreUnavailableError
+from flowstate_server.model.clock import Micros
 from flowstate_server.stores.contract.writes import AppendEvents
 from flowstate_server.stores.filesystem import FilesystemStore, journal
 from flowstate_server.stores.filesystem.store import FilesystemBackend
@@ -102,7 +103,7 @@ async def test_a_log_that_was_swept_is_not_spoilt_by_what_the_journal_knows_of_t
     dying = FilesystemStore(tmp_path, files=files)
     await dying.open()
     await dying.commit((AppendEvents(SESSION, (note("second" * 100),)),))
-    assert await dying.sweep_transient_events(retention=0, limit=10) == 1
+    assert await dying.sweep_transient_events(retention=Micros(0), limit=10) == 1
     if goes_on:
         await dying.commit((AppendEvents(SESSION, (note("third"),)),))
     held = await script.everything(dying)

@@ -18,6 +18,7 @@ from flowstate_server.model.documents import (
     scope_owner,
     session_owner,
 )
+from flowstate_server.model.identity import NO_TENANT, Tenant
 from flowstate_server.model.json_values import encode_json
 from flowstate_server.model.records import TurnKey
 from flowstate_server.model.scopes import (
@@ -127,7 +128,10 @@ def test_places_do_not_collide() -> None:
 def test_every_document_has_a_place_of_its_own() -> None:
     ada = scope_owner(user_scope("ada"))
     parts = [(), *[(one,) for one in HOSTILE], *[(one, other) for one in HOSTILE for other in HOSTILE]]
-    owners = [Owner(OwnerKind.USER, *owner) for owner in product(("", "a", "A,b"), repeat=4)]
+    owners = [
+        Owner(OwnerKind.USER, Tenant(tenant), *others)
+        for tenant, *others in product(("", "a", "A,b"), repeat=4)
+    ]
     keys = {
         *(DocumentKey(ada, "note", name) for name in parts),
         *(DocumentKey(owner, kind, ("a",)) for owner in [*owners, STORE_OWNER] for kind in ("note", "a")),
@@ -143,12 +147,12 @@ LONG = "Ü" * 60
 KEYS: list[tuple[Table[Any, Any], Any, Any]] = [
     (table, key, key)
     for table, key in (
-        (SESSIONS, SessionKey("", "A")),
-        (SESSION_HEADS, SessionKey("acme", "a/b")),
-        (REQUESTS, RequestKey("acme", "r.1")),
-        (TURNS, TurnKey(SessionKey("", "s"), "Log", 12)),
+        (SESSIONS, SessionKey(NO_TENANT, "A")),
+        (SESSION_HEADS, SessionKey(Tenant("acme"), "a/b")),
+        (REQUESTS, RequestKey(Tenant("acme"), "r.1")),
+        (TURNS, TurnKey(SessionKey(NO_TENANT, "s"), "Log", 12)),
         (STATES, session_scope(SESSION)),
-        (STATES, request_scope(RequestKey("", "r"))),
+        (STATES, request_scope(RequestKey(NO_TENANT, "r"))),
         (STATES, user_scope("ada", isolated_flow="shared")),
         (STATES, org_scope("acme")),
         (PROCESSES, "process/1"),

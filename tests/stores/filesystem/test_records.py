@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import STORE_OWNER, Document, DocumentKey
 from flowstate_server.model.events import Event, EventRecord, EventType
+from flowstate_server.model.identity import Tenant
 from flowstate_server.model.items import Audience, Item, ItemKind
 from flowstate_server.model.json_values import Json, decode_json, encode_json
 from flowstate_server.model.records import (
@@ -27,7 +29,7 @@ from flowstate_server.model.scopes import RequestKey, SessionKey, org_scope, ses
 from flowstate_server.stores.filesystem.members import Parsed, file_text, line
 from flowstate_server.stores.filesystem.records import members_of, record_of
 
-SESSION, REQUEST = SessionKey("t\0", 'é"'), RequestKey("t\0", "\n")
+SESSION, REQUEST = SessionKey(Tenant("t\0"), 'é"'), RequestKey(Tenant("t\0"), "\n")
 HEAD = RequestHead(
     key=REQUEST,
     session=SESSION,
@@ -37,12 +39,12 @@ HEAD = RequestHead(
     fingerprint="\x7f",
     process="p",
     status=RequestStatus.SUSPENDED,
-    create_time=1,
+    create_time=Micros(1),
     cancel_requested=True,
     cancel_reason="why",
     attempt=3,
     sequence=4,
-    end_time=5,
+    end_time=Micros(5),
 )
 ITEM = Item(
     item_id="i",
@@ -62,16 +64,16 @@ RECORDS: list[Any] = [
         user_id="ada",
         org_id="acme",
         ephemeral=True,
-        create_time=1,
-        update_time=2,
+        create_time=Micros(1),
+        update_time=Micros(2),
         version=3,
         title="title",
         description="description",
         tags=("a", "b"),
         metadata={"a": [None, 1, 1.0, {"b": "ü"}]},
-        delete_time=4,
+        delete_time=Micros(4),
     ),
-    SessionHead(SESSION, "log", sequence=1, turns=2, activity_time=3, floor=4),
+    SessionHead(SESSION, "log", sequence=1, turns=2, activity_time=Micros(3), floor=4),
     RequestRecord(
         head=HEAD,
         flow_kind="chat",
@@ -80,7 +82,7 @@ RECORDS: list[Any] = [
         scopes=(session_scope(SESSION), org_scope("acme", isolated_flow="chat")),
         input=b'{"a": 1.50}',
         gate="gate",
-        timeout=6,
+        timeout=Micros(6),
         trace="trace",
         correlation_id="id",
         output=b"null",
@@ -94,20 +96,20 @@ RECORDS: list[Any] = [
         incarnation="i",
         exists=True,
         text=b'{\n"a":1}',
-        create_time=2,
-        update_time=3,
+        create_time=Micros(2),
+        update_time=Micros(3),
         generations=(("chat", 1), ("other", 2)),
         schema_hash="hash",
     ),
-    ProcessRecord("p", lease=1, renew_time=2, fenced=True),
+    ProcessRecord("p", lease=Micros(1), renew_time=Micros(2), fenced=True),
     Document(
         key=DocumentKey(STORE_OWNER, "kind", ("a", "")),
         version=1,
         incarnation="i",
         text=b"",
-        create_time=2,
-        update_time=3,
-        expire_time=4,
+        create_time=Micros(2),
+        update_time=Micros(3),
+        expire_time=Micros(4),
         present=False,
     ),
     EventRecord(
@@ -124,7 +126,7 @@ RECORDS: list[Any] = [
         session_sequence=1,
         request_id="r",
         sequence=2,
-        time=3,
+        time=Micros(3),
     ),
 ]
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from flowstate_server.model.clock import Micros
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.scopes import RequestKey, SessionKey
 from flowstate_server.stores.contract.writes import AppendEvents
 from flowstate_server.stores.filesystem.store import FilesystemStore
@@ -17,14 +19,14 @@ async def test_a_torn_line_behind_swept_events_is_dropped(tmp_path: Path, finish
     folder = tmp_path / "store"
     store = FilesystemStore(folder)
     await store.open()
-    session = SessionKey("", "session-1")
+    session = SessionKey(NO_TENANT, "session-1")
     if finished:
         scene = await open_scene(store)
         await scene.finish()
     else:
         await store.commit((new_session(),))
     await store.commit((AppendEvents(session, (note("gone", transient=True),)),))
-    assert await store.sweep_transient_events(retention=0, limit=100) == 1
+    assert await store.sweep_transient_events(retention=Micros(0), limit=100) == 1
     await store.close()
 
     (log,) = folder.glob("sessions/*/*/events-*.jsonl")
@@ -34,7 +36,7 @@ async def test_a_torn_line_behind_swept_events_is_dropped(tmp_path: Path, finish
         store = FilesystemStore(folder)
         await store.open()
         if finished:
-            assert len(await events_of(store, RequestKey("", "request-1"))) == 1
+            assert len(await events_of(store, RequestKey(NO_TENANT, "request-1"))) == 1
         await store.commit((AppendEvents(session, (note("after"),)),))
         await store.close()
     assert log.read_bytes().startswith(whole)

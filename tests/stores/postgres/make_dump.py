@@ -7,7 +7,9 @@ import asyncio
 import subprocess
 from pathlib import Path
 
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import DocumentKey, DocumentRange, flow_owner, session_owner
+from flowstate_server.model.identity import Tenant
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import RequestKey
 from flowstate_server.stores.contract.blobs import PieceKey
@@ -18,8 +20,8 @@ from flowstate_server.stores.tables.migrations import migrations_of
 from tests.stores.sqlite import batches
 from tests.support.postgres_server import PostgresServer
 
-REQUEST = RequestKey("acme", "req_1")
-RUNNING = RequestKey("acme", "req_2")
+REQUEST = RequestKey(Tenant("acme"), "req_1")
+RUNNING = RequestKey(Tenant("acme"), "req_2")
 NOTES = DocumentRange(flow_owner("chat"), "note", limit=9)
 PIECE = PieceKey("blob_1", 0)
 
@@ -34,13 +36,13 @@ async def fill(store: PostgresStore) -> None:
             batches.emit(request, batches.delta("\0"), batches.item_done("item_1", b'{"parts":[]}'))
         )
     await store.commit(batches.finish(REQUEST))
-    key = PutIdempotencyKey(IdempotencyKey("acme", "u1", "m", "k"), "print", 10**15)
+    key = PutIdempotencyKey(IdempotencyKey(Tenant("acme"), "u1", "m", "k"), "print", Micros(10**15))
     await store.commit((*batches.add_one(), key))
     for owner in (flow_owner("chat"), session_owner(batches.SESSION, "log-1")):
         await store.commit((PutDocument(DocumentKey(owner, "note", ("\0", "b")), b'"text"'),))
     gone = DocumentKey(flow_owner("chat"), "note", ("gone",))
     await store.commit((PutDocument(gone, b"1"),))
-    await store.commit((DeleteDocument(gone, remembered=10**15),))
+    await store.commit((DeleteDocument(gone, remembered=Micros(10**15)),))
     assert store.pieces is not None
     await store.pieces.put(PIECE, b"\0piece")
 

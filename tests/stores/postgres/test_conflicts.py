@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import DocumentRange, flow_owner, ordered
 from flowstate_server.model.scopes import ScopeKey, org_scope, user_scope
 from flowstate_server.stores.contract.writes import Batch, ChangeState, RenewLease
@@ -28,7 +29,7 @@ async def test_opposite_orders_neither_deadlock_nor_fail(
         names = [f"{number}-{name}" for name in "xyz"]
 
         async def create(through: Store, ordered: list[ScopeKey], ordered_names: list[str]) -> None:
-            leases = tuple(RenewLease(name, 1, start=True) for name in ordered_names)
+            leases = tuple(RenewLease(name, Micros(1), start=True) for name in ordered_names)
             await asyncio.gather(
                 through.commit((*leases, *increments(ordered))),
                 *(through.commit(increments([key])) for key in ordered),

@@ -12,6 +12,7 @@ import pytest
 
 from flowstate_client.testing import FaultProxy
 from flowstate_server.errors import LeaseLostError, StoreUnavailableError
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.contract.writes import Changed, ChangeState, FenceProcess, RenewLease
@@ -49,7 +50,7 @@ async def test_one_connection_is_kept(store: PostgresStore, dsn: str) -> None:
     async with renewing(store) as renew:
         used = set()
         for _ in range(5):
-            await renew(PROCESS, LEASE)
+            await renew(PROCESS, Micros(LEASE))
             used.add((await fetch(dsn, f"{OWN} DESC LIMIT 1"))[0][0])
         assert len(used) == 1
     left = f"SELECT count(*) FROM pg_stat_activity WHERE pid = {used.pop()}"
@@ -65,19 +66,19 @@ async def test_a_connection_that_was_cut_is_made_again(store: PostgresStore, dsn
     async with renewing(store) as renew:
         for _ in range(3):
             before = (await process_of(store)).renew_time
-            await renew(PROCESS, LEASE)
+            await renew(PROCESS, Micros(LEASE))
             assert (await process_of(store)).renew_time > before
             await execute(dsn, OTHERS)
-        await renew(PROCESS, LEASE)
+        await renew(PROCESS, Micros(LEASE))
 
 
 async def test_a_silently_dead_connection_costs_no_lease(remote: PostgresStore, proxy: FaultProxy) -> None:
     await remote.commit(batches.start_process())
     async with renewing(remote) as renew:
-        await renew(PROCESS, LEASE)
+        await renew(PROCESS, Micros(LEASE))
         proxy.stall(also_new=False)
         began = time.monotonic()
-        await renew(PROCESS, LEASE)
+        await renew(PROCESS, Micros(LEASE))
         assert time.monotonic() - began < lease_renewal.FOUND_SECONDS + 2
 
 
@@ -88,14 +89,14 @@ async def test_a_server_that_hangs_is_unavailable_in_bounded_time(
     monkeypatch.setattr(lease_renewal, "FOUND_SECONDS", 0.2)
     await remote.commit(batches.start_process())
     async with renewing(remote) as renew:
-        await renew(PROCESS, LEASE)
+        await renew(PROCESS, Micros(LEASE))
         proxy.stall()
         for _ in range(2):
             with pytest.raises(StoreUnavailableError):
-                await soon(renew(PROCESS, LEASE), 3)
+                await soon(renew(PROCESS, Micros(LEASE)), 3)
         proxy.heal()
         proxy.cut()
-        await renew(PROCESS, LEASE)
+        await renew(PROCESS, Micros(LEASE))
 
 
 async def test_a_row_that_is_locked_for_long_leaves_the_lease_as_it_was(
@@ -108,9 +109,9 @@ async def test_a_row_that_is_locked_for_long_leaves_the_lease_as_it_was(
         async with connection(dsn) as raw, raw.transaction():
             await raw.execute("SELECT FROM flowstate.processes FOR UPDATE")
             with pytest.raises(StoreUnavailableError):
-                await soon(renew(PROCESS, LEASE), 3)
+                await soon(renew(PROCESS, Micros(LEASE)), 3)
         assert await process_of(store) == before
-        await renew(PROCESS, LEASE)
+        await renew(PROCESS, Micros(LEASE))
         assert (await process_of(store)).renew_time > before.renew_time
 
 
@@ -119,7 +120,7 @@ async def test_a_fence_that_is_being_set_is_met(store: PostgresStore, dsn: str) 
     async with renewing(store) as renew:
         async with connection(dsn) as raw, raw.transaction():
             await raw.execute("UPDATE flowstate.processes SET fenced = true")
-            renewal = renew(PROCESS, LEASE)
+            renewal = renew(PROCESS, Micros(LEASE))
             await asyncio.sleep(0.1)
         with pytest.raises(LeaseLostError):
             await renewal
@@ -145,7 +146,9 @@ async def test_a_loop_that_is_blocked_in_the_middle_of_a_group_keeps_its_lease(
                 renewals[0].result(lease_renewal.RENEW_SECONDS)
             return batches.increment(record)
 
-        blocked = await store.commit((RenewLease(PROCESS, LEASE), ChangeState(user_scope("u1"), block)))
+        blocked = await store.commit(
+            (RenewLease(PROCESS, Micros(LEASE)), ChangeState(user_scope("u1"), block))
+        )
         assert blocked.results[1].version == 1
         assert len(renewals) == 1
         thread.submit(store.renewal.close)

@@ -10,6 +10,7 @@ import pytest
 
 from flowstate_client.testing import FaultProxy
 from flowstate_server.errors import StoreOpenError, StoreUnavailableError
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.contract.watch import Topic, TopicKind
 from flowstate_server.stores.postgres import PostgresStore, connections
@@ -46,7 +47,7 @@ async def test_a_restarted_server_is_served_from_again(server: PostgresServer, i
     await until(lambda: served(store))
     assert time.monotonic() - begin < 2
     before = (await other.load_states([U1]))[U1].version
-    with other.watch([Topic(TopicKind.USER, "", "u1")]) as watch:
+    with other.watch([Topic(TopicKind.USER, NO_TENANT, "u1")]) as watch:
         await store.commit(batches.add_one())
         await soon(watch.wait(), 2)
     assert (await other.load_states([U1]))[U1].version == before + 1

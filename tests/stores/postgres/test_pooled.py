@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from flowstate_server.model.clock import Micros
 from flowstate_server.stores.postgres import PostgresStore, postgres_stores
 from flowstate_server.testing.store_contract import Check, NotProvided, all_checks
 from flowstate_server.testing.store_contract.renewal import renewing
@@ -63,5 +64,5 @@ async def _use(store: PostgresStore) -> None:
         await store.read_processes()
     await store.sweep_documents(limit=10)
     async with renewing(store) as renew:
-        await renew(batches.PROCESS, batches.LEASE)
-        await renew(batches.PROCESS, batches.LEASE)
+        await renew(batches.PROCESS, Micros(batches.LEASE))
+        await renew(batches.PROCESS, Micros(batches.LEASE))

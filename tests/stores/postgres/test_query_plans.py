@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import STORE_OWNER, DocumentKey
+from flowstate_server.model.identity import NO_TENANT, Tenant
 from flowstate_server.model.scopes import RequestKey, SessionKey, user_scope
 from flowstate_server.stores.contract.reads import SessionFilter, SessionPosition
 from flowstate_server.stores.contract.tables import (
@@ -61,8 +63,8 @@ async def plan(database: Any, query: str) -> str:
 
 
 NEEDS = Needs()
-NEEDS.add(SESSIONS, SessionKey("", "s"))
-NEEDS.add(REQUEST_HEADS, RequestKey("", "r"))
+NEEDS.add(SESSIONS, SessionKey(NO_TENANT, "s"))
+NEEDS.add(REQUEST_HEADS, RequestKey(NO_TENANT, "r"))
 NEEDS.add(STATES, user_scope("u"))
 NEEDS.add(STATE_HEADS, user_scope("v"))
 NEEDS.add(PROCESSES, "p")
@@ -177,14 +179,14 @@ async def test_a_page_of_events_reads_no_more_logs_than_it_needs(database: Any) 
 @pytest.mark.parametrize(
     ("which", "index"),
     [
-        (SessionFilter("t"), "sessions_by_time"),
-        (SessionFilter("t", flow_kind="chat"), "sessions_by_flow"),
-        (SessionFilter("t", user_id="u"), "sessions_by_user"),
-        (SessionFilter("t", org_id="o"), "sessions_by_org"),
-        (SessionFilter("t", user_id="u", include_ephemeral=True), "sessions_by_user"),
+        (SessionFilter(Tenant("t")), "sessions_by_time"),
+        (SessionFilter(Tenant("t"), flow_kind="chat"), "sessions_by_flow"),
+        (SessionFilter(Tenant("t"), user_id="u"), "sessions_by_user"),
+        (SessionFilter(Tenant("t"), org_id="o"), "sessions_by_org"),
+        (SessionFilter(Tenant("t"), user_id="u", include_ephemeral=True), "sessions_by_user"),
     ],
 )
-@pytest.mark.parametrize("after", [None, SessionPosition(5, "sess_5")])
+@pytest.mark.parametrize("after", [None, SessionPosition(Micros(5), "sess_5")])
 async def test_listing_follows_an_index_in_order(
     database: Any, which: SessionFilter, index: str, after: SessionPosition | None
 ) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from flowstate_server.model.documents import STORE_OWNER, DocumentKey, DocumentRange, flow_owner
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.json_values import decode_json, encode_json
 from flowstate_server.model.scopes import SessionKey, session_scope
 from flowstate_server.stores.contract.document_writes import DeleteDocument, PutDocument
@@ -41,7 +42,7 @@ async def test_none_of_several_is_lost() -> None:
         one, other = await harness.open(), await harness.open()
         await one.commit((RenewLease(PROCESS, LEASE, start=True),))
         for number in range(ROUNDS):
-            sessions = [SessionKey("", f"{number}-a"), SessionKey("", f"{number}-b")]
+            sessions = [SessionKey(NO_TENANT, f"{number}-a"), SessionKey(NO_TENANT, f"{number}-b")]
             for session in sessions:
                 await one.commit((new_session(session.session_id),))
             await asyncio.gather(

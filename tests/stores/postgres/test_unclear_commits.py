@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from flowstate_server.errors import StoreUnavailableError
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.contract.watch import Topic, TopicKind
 from flowstate_server.stores.postgres import PostgresStore, unclear_commits
@@ -54,7 +55,7 @@ async def test_a_batch_is_committed_once_whatever_was_lost(
 
 
 async def test_a_commit_found_again_wakes(remote: PostgresStore, proxy: CommitProxy) -> None:
-    with remote.watch([Topic(TopicKind.USER, "", "u1")]) as watch:
+    with remote.watch([Topic(TopicKind.USER, NO_TENANT, "u1")]) as watch:
         proxy.lose(Lose.ANSWER)
         await soon(remote.commit(batches.add_one()))
         await soon(watch.wait())

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.contract.watch import Topic, TopicKind, Watch
 from flowstate_server.stores.postgres import PostgresStore, commit_poller
@@ -18,8 +19,8 @@ from tests.stores.postgres.crash import groups_of
 from tests.stores.sqlite import batches
 from tests.support.postgres_server import PostgresServer, connection, execute, fetch
 
-U1 = Topic(TopicKind.USER, "", "u1")
-U2 = Topic(TopicKind.USER, "", "u2")
+U1 = Topic(TopicKind.USER, NO_TENANT, "u1")
+U2 = Topic(TopicKind.USER, NO_TENANT, "u2")
 INSERT = "INSERT INTO flowstate.commits (token, time, topics) VALUES (1, {time}, '{topics}')"
 LISTENERS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"
 

@@ -1,6 +1,8 @@
 """Small batches that the tests of the SQLite store share."""
 
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.events import Event, EventType
+from flowstate_server.model.identity import Tenant
 from flowstate_server.model.items import Audience, Item, ItemKind
 from flowstate_server.model.json_values import encode_json
 from flowstate_server.model.records import RequestStatus, StateRecord
@@ -19,8 +21,8 @@ from flowstate_server.stores.contract.writes import (
 
 CLIENT = frozenset((Audience.CLIENT,))
 INTERNAL = frozenset((Audience.INTERNAL,))
-LEASE = 15_000_000
-SESSION = SessionKey("acme", "sess_1")
+LEASE = Micros(15_000_000)
+SESSION = SessionKey(Tenant("acme"), "sess_1")
 PROCESS = "proc_1"
 
 

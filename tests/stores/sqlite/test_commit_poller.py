@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from flowstate_server.model.clock import Micros
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.contract.watch import Topic, TopicKind, Watch
 from flowstate_server.stores.sqlite import SqliteStore, commit_poller, sweeps
 from flowstate_server.stores.tables.numbers import encode_topics
 from tests.stores.sqlite import batches
 
-U1 = Topic(TopicKind.USER, "", "u1")
-U2 = Topic(TopicKind.USER, "", "u2")
+U1 = Topic(TopicKind.USER, NO_TENANT, "u1")
+U2 = Topic(TopicKind.USER, NO_TENANT, "u2")
 
 
 @pytest.fixture
@@ -115,14 +117,14 @@ def test_where_rows_are_gone_or_too_many_nothing_is_read(path: Path) -> None:
         "INSERT INTO commits (time, topics) VALUES (?, ?)", [(time, b"[]") for time in range(9)]
     )
     assert commit_poller._found(database, 6) == (9, [(7, []), (8, []), (9, [])])
-    assert sweeps.trim_commits(database.cursor(), before=5, limit=3) == 3
-    assert sweeps.trim_commits(database.cursor(), before=5, limit=3) == 2
-    assert sweeps.trim_commits(database.cursor(), before=5, limit=3) == 0
+    assert sweeps.trim_commits(database.cursor(), before=Micros(5), limit=3) == 3
+    assert sweeps.trim_commits(database.cursor(), before=Micros(5), limit=3) == 2
+    assert sweeps.trim_commits(database.cursor(), before=Micros(5), limit=3) == 0
     assert commit_poller._found(database, 4) == (9, None)
     assert commit_poller._found(database, 6, {7, 8, 9, 10}) == (9, [(9, [])])
     assert commit_poller._found(database, 6, {7, 9}) == (9, [(7, []), (8, []), (9, [])])
     assert commit_poller._found(database, 5)[1] is not None
-    sweeps.trim_commits(database.cursor(), before=100, limit=100)
+    sweeps.trim_commits(database.cursor(), before=Micros(100), limit=100)
     assert commit_poller._found(database, 8) == (9, None)
     assert commit_poller._found(database, 9) == (9, [])
     assert commit_poller._found(database, 9 - commit_poller.MOST_BEHIND - 1) == (9, None)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from flowstate_server.errors import InternalError, StoreUnavailableError
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.scopes import SessionKey, session_scope, user_scope
 from flowstate_server.stores.contract.backend import Conflict
 from flowstate_server.stores.contract.writes import Changed, ChangeState
@@ -146,7 +147,7 @@ async def test_a_group_works_in_the_thread_of_its_connection_and_not_in_the_loop
 
     commit = asyncio.create_task(store.commit((ChangeState(LEFT, slow),)))
     await deciding.wait()
-    assert await store.get_session(SessionKey("", "none")) is None
+    assert await store.get_session(SessionKey(NO_TENANT, "none")) is None
     go_on.set()
     assert (await commit).results[0].version == 1
 

@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import STORE_OWNER, DocumentKey, session_owner
+from flowstate_server.model.identity import Tenant
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import RequestKey
 from flowstate_server.stores.contract.document_writes import DeleteDocument, PutDocument
@@ -53,10 +55,10 @@ async def test_a_group_looks_once_for_what_should_not_be_there_yet(store: Sqlite
     await store.commit(batches.start_process())
 
     def create(number: int) -> Batch:
-        key = IdempotencyKey("acme", "p", "m", f"key-{number}")
+        key = IdempotencyKey(Tenant("acme"), "p", "m", f"key-{number}")
         return (
-            PutIdempotencyKey(key, "print", HOUR),
-            *batches.create_request(RequestKey("acme", f"req-{number}")),
+            PutIdempotencyKey(key, "print", Micros(HOUR)),
+            *batches.create_request(RequestKey(Tenant("acme"), f"req-{number}")),
         )
 
     async with statements(store) as ran:
@@ -81,12 +83,12 @@ async def test_what_another_changed_is_read_again(store: SqliteStore, path: Path
 
 async def test_what_a_sweep_may_delete_is_not_kept(store: SqliteStore) -> None:
     await store.commit(
-        (PutDocument(COUNTER, b"0", lifetime=1), PutDocument(OWNED._replace(owner=STORE_OWNER), b"0"))
+        (PutDocument(COUNTER, b"0", lifetime=Micros(1)), PutDocument(OWNED._replace(owner=STORE_OWNER), b"0"))
     )
     assert await store.sweep_documents(limit=10) == 1
     await store.commit((PutDocument(COUNTER, b"1", Exists(False)),))
     assert (await store.load_documents([COUNTER]))[COUNTER].text == b"1"
-    await store.commit((PutDocument(COUNTER, b"2", lifetime=1),))
+    await store.commit((PutDocument(COUNTER, b"2", lifetime=Micros(1)),))
     assert await store.sweep_documents(limit=10) == 1
     await store.commit((PutDocument(COUNTER, b"3"),))
     assert (await store.load_documents([COUNTER]))[COUNTER].text == b"3"

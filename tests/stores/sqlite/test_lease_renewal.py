@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from flowstate_server.errors import LeaseLostError, StoreUnavailableError
+from flowstate_server.model.clock import Micros
 from flowstate_server.stores.contract.backend import LeaseRenewal
 from flowstate_server.stores.contract.writes import FenceProcess
 from flowstate_server.stores.sqlite import SqliteStore, connection
@@ -58,8 +59,8 @@ async def test_a_group_judges_by_the_renewed_lease(store: SqliteStore, renewing:
     seen = await renew_time(store)
     await renewing.renew()
     with pytest.raises(LeaseLostError):
-        await store.commit((FenceProcess(PROCESS, seen, known_dead=True),))
-    await store.commit((FenceProcess(PROCESS, await renew_time(store), known_dead=True),))
+        await store.commit((FenceProcess(PROCESS, Micros(seen), known_dead=True),))
+    await store.commit((FenceProcess(PROCESS, Micros(await renew_time(store)), known_dead=True),))
     with pytest.raises(LeaseLostError):
         await renewing.renew()
 

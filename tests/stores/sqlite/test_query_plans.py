@@ -7,6 +7,8 @@ from types import ModuleType
 
 import pytest
 
+from flowstate_server.model.clock import Micros
+from flowstate_server.model.identity import Tenant
 from flowstate_server.stores.contract.reads import SessionFilter, SessionPosition
 from flowstate_server.stores.contract.tables import EVENTS, EXPORTED, Table
 from flowstate_server.stores.sqlite import (
@@ -156,15 +158,21 @@ def test_trimming_reads_the_oldest_commits_only(database: sqlite3.Connection) ->
 @pytest.mark.parametrize(
     ("which", "index"),
     [
-        (SessionFilter("t"), "sessions_by_time (tenant=? AND ephemeral=?"),
-        (SessionFilter("t", flow_kind="chat"), "sessions_by_flow (tenant=? AND flow_kind=? AND ephemeral=?"),
-        (SessionFilter("t", user_id="u"), "sessions_by_user (tenant=? AND user_id=? AND ephemeral=?"),
-        (SessionFilter("t", "chat", "u", "o"), "sessions_by_user (tenant=? AND user_id=? AND ephemeral=?"),
-        (SessionFilter("t", org_id="o"), "sessions_by_org (tenant=? AND org_id=? AND ephemeral=?"),
-        (SessionFilter("t", org_id=""), "sessions_by_time (tenant=? AND ephemeral=?"),
+        (SessionFilter(Tenant("t")), "sessions_by_time (tenant=? AND ephemeral=?"),
+        (
+            SessionFilter(Tenant("t"), flow_kind="chat"),
+            "sessions_by_flow (tenant=? AND flow_kind=? AND ephemeral=?",
+        ),
+        (SessionFilter(Tenant("t"), user_id="u"), "sessions_by_user (tenant=? AND user_id=? AND ephemeral=?"),
+        (
+            SessionFilter(Tenant("t"), "chat", "u", "o"),
+            "sessions_by_user (tenant=? AND user_id=? AND ephemeral=?",
+        ),
+        (SessionFilter(Tenant("t"), org_id="o"), "sessions_by_org (tenant=? AND org_id=? AND ephemeral=?"),
+        (SessionFilter(Tenant("t"), org_id=""), "sessions_by_time (tenant=? AND ephemeral=?"),
     ],
 )
-@pytest.mark.parametrize("after", [None, SessionPosition(5, "sess_5")])
+@pytest.mark.parametrize("after", [None, SessionPosition(Micros(5), "sess_5")])
 def test_listing_follows_an_index_in_order(
     database: sqlite3.Connection, which: SessionFilter, index: str, after: SessionPosition | None
 ) -> None:

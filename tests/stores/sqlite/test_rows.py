@@ -2,12 +2,13 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from flowstate_server.model.identity import Tenant
 from flowstate_server.model.scopes import RequestKey, SessionKey
 from flowstate_server.stores.sqlite import SqliteStore
 from tests.stores.sqlite import batches
 from tests.stores.sqlite.batches import SESSION
 
-REQUEST = RequestKey("acme", "req_1")
+REQUEST = RequestKey(Tenant("acme"), "req_1")
 
 
 async def test_the_content_of_an_item_is_stored_once_in_one_row(store: SqliteStore, path: Path) -> None:
@@ -31,11 +32,11 @@ async def test_the_content_of_an_item_is_stored_once_in_one_row(store: SqliteSto
 
 async def test_a_turn_takes_few_bytes(store: SqliteStore, path: Path) -> None:
     """It was 820 when this was written, of which the texts and ids of the turn are some 600."""
-    await run_turn(store, RequestKey("acme", "warm"))
+    await run_turn(store, RequestKey(Tenant("acme"), "warm"))
     before = used(path)
     turns = 50
     for number in range(turns):
-        request = RequestKey("acme", f"req_{number:026d}")
+        request = RequestKey(Tenant("acme"), f"req_{number:026d}")
         item = batches.item_done(
             f"item_{number:026d}", b'{"parts":[{"type":"text","text":"%s"}]}' % (b"x" * 200)
         )
@@ -76,11 +77,11 @@ async def test_a_session_made_anew_has_a_log_of_its_own(store: SqliteStore, path
     projection = await store.read_projection(SESSION, [])
     assert projection is not None
     assert (projection.head.log_id, projection.head.sequence, projection.head.turns) == ("log-2", 0, 0)
-    second = RequestKey("acme", "req_2")
+    second = RequestKey(Tenant("acme"), "req_2")
     await run_turn(store, second, batches.item_done("item_2", b'"new"'))
     assert [one.item.item_id for one in await store.read_turns(SESSION, "log-2", newest=9)] == ["item_2"]
     old, new = await store.get_request(REQUEST), await store.get_request(second)
     assert old is not None
     assert new is not None
     assert (old.head.session_log_id, new.head.session_log_id) == ("log-1", "log-2")
-    assert new.head.session == old.head.session == SessionKey("acme", "sess_1")
+    assert new.head.session == old.head.session == SessionKey(Tenant("acme"), "sess_1")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from flowstate_server.model.clock import Micros
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.contract.writes import Batch, CommitResult, PutIdempotencyKey
@@ -95,12 +97,12 @@ async def _serves(store: Store) -> None:
     before = await state_of(store, user_scope("gone"))
     await store.commit((increment(user_scope("gone")),))
     assert (await state_of(store, user_scope("gone"))).version == before.version + 1
-    repeat = IdempotencyKey("", "p", "CreateSession", "key-0")
-    replay = await store.commit((PutIdempotencyKey(repeat, "print", WINDOW),))
+    repeat = IdempotencyKey(NO_TENANT, "p", "CreateSession", "key-0")
+    replay = await store.commit((PutIdempotencyKey(repeat, "print", Micros(WINDOW)),))
     assert replay.replayed
     assert await store.read_running(PROCESS, limit=1_000)
     swept = 0
-    while gone := await store.sweep_transient_events(retention=-WINDOW, limit=100):
+    while gone := await store.sweep_transient_events(retention=Micros(-WINDOW), limit=100):
         swept += gone
     assert swept
 

@@ -12,7 +12,7 @@ import pytest
 from flowstate_server.app import create_flowstate, store_from_url
 from flowstate_server.engine.engine import Engine
 from flowstate_server.errors import StoreOpenError
-from flowstate_server.model.clock import SECOND
+from flowstate_server.model.clock import SECOND, Micros
 from flowstate_server.model.records import ProcessRecord
 from flowstate_server.stores.contract.backend import Ports
 from flowstate_server.stores.contract.writes import RenewLease
@@ -50,7 +50,7 @@ async def source() -> AsyncIterator[MemoryStore]:
     store = MemoryStore()
     async with opened(store):
         await fill(store, SESSIONS)
-        await store.commit((RenewLease(PROCESS, 1),))  # whoever filled it has gone
+        await store.commit((RenewLease(PROCESS, Micros(1)),))  # whoever filled it has gone
         yield store
 
 
@@ -166,7 +166,7 @@ async def test_a_copy_stops_when_a_server_turns_up(source: MemoryStore, last: st
     backend = MemoryBackend()
     target = Store(backend)
     async with opened(target):
-        awake = ProcessRecord("proc_awake", 60 * SECOND, await target.time())
+        awake = ProcessRecord("proc_awake", Micros(60 * SECOND), await target.time())
         counts: dict[str, int] = {}
 
         def turn_up(copied: Copied) -> None:
@@ -191,7 +191,7 @@ async def test_half_a_copy_is_not_copied(source: MemoryStore) -> None:
 
 
 async def test_a_lease_that_the_source_had_is_no_server_of_the_target(source: MemoryStore) -> None:
-    await source.commit((RenewLease(PROCESS, 60 * SECOND),))
+    await source.commit((RenewLease(PROCESS, Micros(60 * SECOND)),))
     target = MemoryStore()
     async with opened(target):
         await copied_on(source, target, 4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flowstate_server.model.clock import FARTHEST, SECOND, ForwardClock
+from flowstate_server.model.clock import FARTHEST, SECOND, ForwardClock, Micros
 
 NOON = 1_790_000_000 * SECOND
 HOUR = 3_600 * SECOND
@@ -14,7 +14,7 @@ class Machine:
     def __init__(self) -> None:
         self.wall = NOON
         self.up = 17 * SECOND
-        self.clock = ForwardClock(lambda: self.wall, lambda: self.up * 1_000)
+        self.clock = ForwardClock(lambda: Micros(self.wall), lambda: self.up * 1_000)
 
     def let_pass(self, time: int) -> None:
         self.wall += time
@@ -45,17 +45,17 @@ def test_set_back_it_goes_on_at_its_own_pace(machine: Machine) -> None:
 
 
 def test_it_is_never_earlier_than_a_time_found(machine: Machine) -> None:
-    machine.clock.follow(NOON + HOUR)
+    machine.clock.follow(Micros(NOON + HOUR))
     machine.let_pass(SECOND)
     assert machine.clock.now() == NOON + HOUR + SECOND
-    machine.clock.follow(NOON)
+    machine.clock.follow(Micros(NOON))
     assert machine.clock.now() == NOON + HOUR + SECOND
 
 
 def test_a_time_found_that_must_be_wrong_is_passed_over(machine: Machine) -> None:
-    machine.clock.follow(NOON + FARTHEST + 1)
+    machine.clock.follow(Micros(NOON + FARTHEST + 1))
     assert machine.clock.now() == NOON
-    machine.clock.follow(NOON + FARTHEST)
+    machine.clock.follow(Micros(NOON + FARTHEST))
     assert machine.clock.now() == NOON + FARTHEST
 
 
@@ -67,6 +67,6 @@ def test_time_lost_between_two_readings_does_not_add_up() -> None:
         wall, up = wall + SECOND, up + SECOND
         return up * 1_000
 
-    clock = ForwardClock(lambda: wall, slow_reading)
+    clock = ForwardClock(lambda: Micros(wall), slow_reading)
     for _ in range(100):
         assert clock.now() <= wall

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flowstate_server.model import payloads
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.events import EventType
 from flowstate_server.model.items import Audience, Item, ItemKind
 from flowstate_server.model.payloads import Payload
@@ -17,12 +18,12 @@ VERSIONS = {ScopeKind.SESSION: 3, ScopeKind.USER: 0}
 EVERY_TYPE: list[Payload] = [
     payloads.RequestCreated("chat", "say"),
     payloads.RequestInProgress(2),
-    payloads.RequestCompleted(5, {"text": "hello"}, scope_versions=VERSIONS),
-    payloads.RequestFailed(FAILURE, 7, VERSIONS),
+    payloads.RequestCompleted(Micros(5), {"text": "hello"}, scope_versions=VERSIONS),
+    payloads.RequestFailed(FAILURE, Micros(7), VERSIONS),
     payloads.RequestAborted("enough", VERSIONS),
     payloads.RequestInterrupted("gone", VERSIONS),
     payloads.BlockStarted("handler"),
-    payloads.BlockCompleted(11),
+    payloads.BlockCompleted(Micros(11)),
     payloads.BlockFailed(FAILURE),
     payloads.ItemAdded(
         Item(
@@ -49,8 +50,8 @@ EVERY_TYPE: list[Payload] = [
     payloads.Custom("note", {"a": []}),
 ]
 SPECIAL: list[Payload] = [
-    payloads.RequestCompleted(0, None, scope_versions=VERSIONS),
-    payloads.RequestCompleted(5, output_omitted=True, scope_versions=VERSIONS),
+    payloads.RequestCompleted(Micros(0), None, scope_versions=VERSIONS),
+    payloads.RequestCompleted(Micros(5), output_omitted=True, scope_versions=VERSIONS),
     payloads.Status("no progress"),
     payloads.Status("none yet", 0.0),
     payloads.Custom("bare", None),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.items import Audience, Item, ItemKind
 from flowstate_server.model.json_values import Json, encode_json
 from flowstate_server.programs.history import (
@@ -31,7 +32,7 @@ def item(
         name="a name",
         audiences=frozenset(audiences),
     )
-    return HistoryItem.of(stored, request_id, 1_700_000_000_000_000)
+    return HistoryItem.of(stored, request_id, Micros(1_700_000_000_000_000))
 
 
 def message(request_id: str, text: str, audiences: Iterable[Audience] = BOTH) -> HistoryItem:

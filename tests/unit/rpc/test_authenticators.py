@@ -10,14 +10,14 @@ from flowstate_server.errors import (
     MetadataInvalidError,
     ServiceError,
 )
-from flowstate_server.model.identity import Plane, Principal
+from flowstate_server.model.identity import NO_TENANT, Plane, Principal, Tenant
 from flowstate_server.rpc.authenticators import OpenAuthenticator, TokenAuthenticator
 from flowstate_server.rpc.call_metadata import CallMetadata
 
 Pairs = list[tuple[str, str | bytes]]
 
-ANNE = Principal(tenant="acme", user="anne", org="o1", plane=Plane.CLIENT, name="anne's phone")
-GATEWAY = Principal(tenant="", plane=Plane.TRUSTED, name="gateway")
+ANNE = Principal(tenant=Tenant("acme"), user="anne", org="o1", plane=Plane.CLIENT, name="anne's phone")
+GATEWAY = Principal(tenant=NO_TENANT, plane=Plane.TRUSTED, name="gateway")
 TOKENS = TokenAuthenticator(
     [(hashlib.sha256(b"anne-token").digest(), ANNE), (hashlib.sha256(b"gate-token").digest(), GATEWAY)]
 )
@@ -40,7 +40,7 @@ async def test_open_believes_the_metadata() -> None:
         ("x-flowstate-org", "o1"),
         ("x-flowstate-plane", "trusted"),
     )
-    assert principal == Principal("acme", "a|b:c@d", "o1", Plane.TRUSTED, "a|b:c@d")
+    assert principal == Principal(Tenant("acme"), "a|b:c@d", "o1", Plane.TRUSTED, "a|b:c@d")
 
 
 @pytest.mark.parametrize("tenant", ["a", "A.b_c-9", "0" * 128])

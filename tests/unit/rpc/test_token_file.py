@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flowstate_server.model.identity import Plane, Principal
+from flowstate_server.model.identity import Plane, Principal, Tenant
 from flowstate_server.rpc.token_file import read_tokens
 
 DIGEST = hashlib.sha256(b"secret").digest()
@@ -19,7 +19,7 @@ def test_toml(tmp_path: Path) -> None:
         '[[tokens]]\ntoken = "plain"\nuser = "u1"\norg = "o1"\n'
     )
     shop, plain = read_tokens(file)
-    assert shop == (DIGEST, Principal("acme", plane=Plane.TRUSTED, name="shop"))
+    assert shop == (DIGEST, Principal(Tenant("acme"), plane=Plane.TRUSTED, name="shop"))
     assert plain[0] == hashlib.sha256(b"plain").digest()
     assert plain[1].user == "u1"
     assert plain[1].name == f"token-{plain[0].hex()[:12]}"

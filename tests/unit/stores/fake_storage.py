@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.commit import GroupCommitter
 from flowstate_server.stores.contract.backend import Group, GroupStorage
@@ -13,7 +14,7 @@ from flowstate_server.stores.contract.watch import Topic
 from flowstate_server.stores.contract.writes import Batch, CommitResult, RenewLease
 from flowstate_server.testing.store_contract.builders import increment
 
-LEASE: Batch = (RenewLease("process", 1, start=True),)
+LEASE: Batch = (RenewLease("process", Micros(1), start=True),)
 
 
 def user(name: str) -> Batch:
@@ -34,7 +35,7 @@ class FakeStorage(GroupStorage):
         self.sizes.append(len(group))
         if self.gate is not None:
             await self.gate.wait()
-        changes = group.decide(Loaded(1), self.ready)
+        changes = group.decide(Loaded(Micros(1)), self.ready)
         names = _names(changes)
         error = self.fail(names)
         if error is not None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import Document, DocumentRange
+from flowstate_server.model.identity import NO_TENANT, Tenant
 from flowstate_server.model.records import (
     IdempotencyKey,
     ProcessRecord,
@@ -49,16 +50,18 @@ TABLES: dict[str, Table[Any, Any]] = {
     "state_heads": STATE_HEADS,
     "documents": DOCUMENTS,
 }
-NOW: Micros = 1_000_000
-SESSION = SessionKey("t", "session-1")
-REQUEST = RequestKey("t", "request-1")
+NOW: Micros = Micros(1_000_000)
+SESSION = SessionKey(Tenant("t"), "session-1")
+REQUEST = RequestKey(Tenant("t"), "request-1")
 ADA = user_scope("ada")
-KEY = IdempotencyKey("", "p", "m", "k")
+KEY = IdempotencyKey(NO_TENANT, "p", "m", "k")
 
 
 def loaded(*, ranges: dict[DocumentRange, list[Document]] | None = None, **changes: object) -> Loaded:
     """A running request in a live session, and what the table of each name holds instead."""
-    session = SessionRecord(SESSION, "log", "chat", "ada", "", ephemeral=False, create_time=1, update_time=1)
+    session = SessionRecord(
+        SESSION, "log", "chat", "ada", "", ephemeral=False, create_time=Micros(1), update_time=Micros(1)
+    )
     head = RequestHead(
         key=REQUEST,
         session=SESSION,
@@ -68,21 +71,21 @@ def loaded(*, ranges: dict[DocumentRange, list[Document]] | None = None, **chang
         fingerprint="print",
         process=PROCESS,
         status=RequestStatus.IN_PROGRESS,
-        create_time=1,
+        create_time=Micros(1),
         sequence=4,
     )
     records: dict[Table[Any, Any], Any] = {
         SESSIONS: {SESSION: session},
-        SESSION_HEADS: {SESSION: SessionHead(SESSION, "log", 7, 2, 5)},
+        SESSION_HEADS: {SESSION: SessionHead(SESSION, "log", 7, 2, Micros(5))},
         REQUEST_HEADS: {REQUEST: head},
-        PROCESSES: {PROCESS: ProcessRecord(PROCESS, lease=100, renew_time=NOW)},
+        PROCESSES: {PROCESS: ProcessRecord(PROCESS, lease=Micros(100), renew_time=NOW)},
     }
     records |= {TABLES[name]: rows for name, rows in changes.items()}
     return Loaded(NOW, records, ranges or {})
 
 
 def deleted_session() -> dict[SessionKey, SessionRecord]:
-    return {SESSION: replace(loaded().of(SESSIONS)[SESSION], delete_time=9)}
+    return {SESSION: replace(loaded().of(SESSIONS)[SESSION], delete_time=Micros(9))}
 
 
 def decide(batches: list[Batch], records: Loaded | None = None) -> Decision:

@@ -11,6 +11,8 @@ import pytest
 from flowstate_server.errors import (
     VersionMismatchError,
 )
+from flowstate_server.model.clock import Micros
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.json_values import JsonObject
 from flowstate_server.model.records import (
     ProcessRecord,
@@ -123,7 +125,7 @@ def test_stops_when_the_time_is_over() -> None:
 
 
 def test_each_record_is_changed_once() -> None:
-    stored = StateRecord(ADA, version=3, incarnation="i", exists=True, text=b'{"n":3}', create_time=2)
+    stored = StateRecord(ADA, version=3, incarnation="i", exists=True, text=b'{"n":3}', create_time=Micros(2))
     _, changes = decide([(increment(ADA),), (increment(ADA),)], loaded(states={ADA: stored}))
     [state] = changes.changed_of(STATES)
     assert (state.version, state.text, state.incarnation) == (5, b'{"n":5}', "i")
@@ -152,13 +154,13 @@ def test_state_is_not_parsed_again() -> None:
 
 def test_topics() -> None:
     scene: list[tuple[Batch, set[Topic]]] = [
-        ((RequestCancel(REQUEST, "why"),), {_topic("request"), Topic(TopicKind.PROCESS, "", PROCESS)}),
+        ((RequestCancel(REQUEST, "why"),), {_topic("request"), Topic(TopicKind.PROCESS, NO_TENANT, PROCESS)}),
         ((AppendEvents(SESSION, (note(),), REQUEST),), {_topic("request"), _topic("session")}),
         ((put(session_scope(SESSION), {}),), {_topic("session")}),
         ((put(request_scope(REQUEST), {}),), set()),
-        ((put(user_scope("u", isolated_flow="f"), {}),), {Topic(TopicKind.USER, "", "u")}),
-        ((put(org_scope("o"), {}),), {Topic(TopicKind.ORG, "", "o")}),
-        ((RenewLease(PROCESS, 5),), set()),
+        ((put(user_scope("u", isolated_flow="f"), {}),), {Topic(TopicKind.USER, NO_TENANT, "u")}),
+        ((put(org_scope("o"), {}),), {Topic(TopicKind.ORG, NO_TENANT, "o")}),
+        ((RenewLease(PROCESS, Micros(5)),), set()),
         ((RequireRun(REQUEST, PROCESS), RequireSession(SESSION, "log"), DeleteState(ADA)), set()),
     ]
     for batch, topics in scene:
@@ -166,9 +168,9 @@ def test_topics() -> None:
         assert isinstance(answers[0], CommitResult), answers
         assert set(changes.topics) == topics, batch
         assert len(changes.topics) == len(topics)
-    expired = loaded(processes={PROCESS: ProcessRecord(PROCESS, 0, NOW)})
+    expired = loaded(processes={PROCESS: ProcessRecord(PROCESS, Micros(0), NOW)})
     _, changes = decide([(FenceProcess(PROCESS, NOW),)], expired)
-    assert changes.topics == [Topic(TopicKind.PROCESS, "", PROCESS)]
+    assert changes.topics == [Topic(TopicKind.PROCESS, NO_TENANT, PROCESS)]
 
 
 def _topic(kind: str) -> Topic:

@@ -10,6 +10,7 @@ import pytest
 
 from flowstate_server.model.documents import DocumentKey, encode_key, flow_owner, session_owner
 from flowstate_server.model.events import EventKey
+from flowstate_server.model.identity import Tenant
 from flowstate_server.model.records import TurnKey
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, SessionKey
 from flowstate_server.stores.contract.encoding import encode_place
@@ -25,7 +26,7 @@ from flowstate_server.stores.contract.tables import (
 
 TEXTS = ("", "\0", "\0\0", "\0a", "a", "a\0", "a\0\xff", "a\x01", "aa", "B", "é", "\uffee", "\U0001d11e")
 NUMBERS = (0, 1, 255, 256, 2**63 - 1)
-PAIRS = [SessionKey(*pair) for pair in product(TEXTS, repeat=2)]
+PAIRS = [SessionKey(Tenant(tenant), id) for tenant, id in product(TEXTS, repeat=2)]
 KEYS: dict[Table[Any, Any], list[Any]] = {
     PROCESSES: [*TEXTS],
     SESSIONS: PAIRS,
@@ -50,7 +51,7 @@ def test_encoded_keys_sort_like_keys(table: Table[Any, Any]) -> None:
 
 
 def test_parts_may_be_given_one_by_one() -> None:
-    turn = TurnKey(SessionKey("t", "s"), "log", 7)
+    turn = TurnKey(SessionKey(Tenant("t"), "s"), "log", 7)
     assert encode_place(turn) == encode_place("t", "s", "log", 7)
     assert encode_place(turn).startswith(encode_place(turn.session, turn.log_id))
 

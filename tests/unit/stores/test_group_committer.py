@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import pytest
 
 from flowstate_server.errors import InternalError, StoreUnavailableError, UnclearCommitError
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.commit import GroupCommitter, group_committer
@@ -171,7 +172,7 @@ async def test_storage_that_decides_nothing_leaves_nobody_waiting(
 ) -> None:
     async def run(group: Group) -> Iterable[Topic]:
         if ready is not None:
-            group.decide(Loaded(1), ready)
+            group.decide(Loaded(Micros(1)), ready)
         return ()
 
     monkeypatch.setattr(storage, "run", run)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from flowstate_server.model.clock import Micros
+from flowstate_server.model.identity import NO_TENANT, Tenant
 from flowstate_server.model.records import IdempotencyKey, RequestStatus
 from flowstate_server.model.scopes import (
     RequestKey,
@@ -31,10 +33,10 @@ from flowstate_server.stores.contract.writes import (
 )
 from flowstate_server.testing.store_contract.builders import PROCESS, finish, new_request, new_session, put
 
-SESSION = SessionKey("t", "session-1")
-REQUEST = RequestKey("t", "request-1")
+SESSION = SessionKey(Tenant("t"), "session-1")
+REQUEST = RequestKey(Tenant("t"), "request-1")
 ADA = user_scope("ada")
-KEY = IdempotencyKey("", "p", "m", "k")
+KEY = IdempotencyKey(NO_TENANT, "p", "m", "k")
 
 
 def test_every_write_is_known() -> None:
@@ -49,19 +51,24 @@ def test_needs() -> None:
         (
             RequireRun(REQUEST, "p1"),
             new_session("new"),
-            ChangeState(ADA, lambda record: Changed({}, b"{}"), request=RequestKey("", "other")),
+            ChangeState(ADA, lambda record: Changed({}, b"{}"), request=RequestKey(NO_TENANT, "other")),
             put(session_scope(SESSION), {}),
-            put(request_scope(RequestKey("", "own")), {}),
+            put(request_scope(RequestKey(NO_TENANT, "own")), {}),
             FinishRequest(REQUEST, RequestStatus.FAILED, finish(REQUEST).event, {}, (ADA,), swept="p2"),
             new_request(SESSION, "created", load=(org_scope("acme"),)),
-            PutIdempotencyKey(KEY, "", 1),
-            FenceProcess("p3", 1),
+            PutIdempotencyKey(KEY, "", Micros(1)),
+            FenceProcess("p3", Micros(1)),
         )
     )
-    assert needs.of(SESSIONS) == {SessionKey("", "new"), SESSION}
-    created = RequestKey("t", "created")
-    assert needs.of(REQUEST_HEADS) == {REQUEST, RequestKey("", "other"), RequestKey("", "own"), created}
-    own = request_scope(RequestKey("", "own"))
+    assert needs.of(SESSIONS) == {SessionKey(NO_TENANT, "new"), SESSION}
+    created = RequestKey(Tenant("t"), "created")
+    assert needs.of(REQUEST_HEADS) == {
+        REQUEST,
+        RequestKey(NO_TENANT, "other"),
+        RequestKey(NO_TENANT, "own"),
+        created,
+    }
+    own = request_scope(RequestKey(NO_TENANT, "own"))
     assert needs.of(STATES) == {ADA, session_scope(SESSION), own, org_scope("acme")}
     assert needs.of(STATE_HEADS) == {request_scope(REQUEST), ADA}
     assert needs.of(PROCESSES) == {"p1", "p2", "p3", PROCESS}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import STORE_OWNER, Document, DocumentKey, DocumentRange
 from flowstate_server.stores.commit.working_set import RangeSpent, WorkingSet
 from flowstate_server.stores.contract.tables import (
@@ -21,7 +22,7 @@ OLDEST = DocumentRange(STORE_OWNER, "kind", limit=2)
 
 
 def _document(key: DocumentKey) -> Document:
-    return Document(key, 1, "i", b"1", 1, 1)
+    return Document(key, 1, "i", b"1", Micros(1), Micros(1))
 
 
 def _range(records: Loaded, *batches: Callable[[WorkingSet], None]) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import Document
+from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.scopes import (
     SessionKey,
 )
@@ -34,9 +35,9 @@ from tests.unit.stores.groups import (
 
 
 def test_remembered_key_is_replaced_when_it_expired() -> None:
-    write = PutIdempotencyKey(KEY, "print", 10)
+    write = PutIdempotencyKey(KEY, "print", Micros(10))
     for expire_time, replayed in ((NOW, False), (NOW + 1, True)):
-        remembered = _remembered(b'["print",[["x",5,false,"id-1"],["",0,true]]]', expire_time)
+        remembered = _remembered(b'["print",[["x",5,false,"id-1"],["",0,true]]]', Micros(expire_time))
         answers, changes = decide([(increment(ADA), write)], loaded(documents={remembered.key: remembered}))
         answer = ok(answers[0])
         assert answer.replayed is replayed
@@ -51,14 +52,14 @@ def test_remembered_key_is_replaced_when_it_expired() -> None:
 
 
 def _remembered(text: bytes, expire_time: Micros) -> Document:
-    return Document(KEY.document, 1, "i", text, 1, 1, expire_time)
+    return Document(KEY.document, 1, "i", text, Micros(1), Micros(1), expire_time)
 
 
 def test_repeat_is_looked_up_before_any_other_write() -> None:
-    remembered = _remembered(b'["print",[]]', NOW + 1)
-    impossible = RequireSession(SessionKey("", "none"), "log")
+    remembered = _remembered(b'["print",[]]', Micros(NOW + 1))
+    impossible = RequireSession(SessionKey(NO_TENANT, "none"), "log")
     records = loaded(documents={remembered.key: remembered})
-    answers, _ = decide([(impossible, PutIdempotencyKey(KEY, "print", 1))], records)
+    answers, _ = decide([(impossible, PutIdempotencyKey(KEY, "print", Micros(1)))], records)
     assert ok(answers[0]).replayed
     repeat = replace(new_request(SESSION), process="gone")
     answers, changes = decide([(impossible, repeat)])

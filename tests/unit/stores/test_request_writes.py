@@ -10,6 +10,7 @@ from flowstate_server.errors import (
     LeaseLostError,
     RequestTerminalError,
 )
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.events import EventType
 from flowstate_server.model.json_values import decode_json
 from flowstate_server.model.records import (
@@ -120,6 +121,6 @@ def test_end_is_an_end(status: RequestStatus, event: EventType) -> None:
 
 def test_lease_expires_to_the_microsecond() -> None:
     for lease, over in ((0, True), (1, False)):
-        records = loaded(processes={PROCESS: ProcessRecord(PROCESS, lease, NOW)})
+        records = loaded(processes={PROCESS: ProcessRecord(PROCESS, Micros(lease), NOW)})
         [answer], _ = decide([(FenceProcess(PROCESS, NOW),)], records)
         assert isinstance(answer, LeaseLostError) != over

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from flowstate_server.engine.logs.following import Following, topic_of
-from flowstate_server.model.clock import SECOND
+from flowstate_server.model.clock import SECOND, Micros
 from flowstate_server.model.events import Event, EventType
+from flowstate_server.model.identity import Tenant
 from flowstate_server.model.items import FOR_CLIENTS
 from flowstate_server.model.payloads import Custom
 from flowstate_server.model.scopes import LogKey, RequestKey, SessionKey
@@ -19,8 +20,8 @@ from flowstate_server.stores.contract.writes import AppendEvents, CreateRequest,
 from flowstate_server.stores.memory import MemoryStore
 from flowstate_server.testing.waiting import soon
 
-REQUEST = RequestKey("acme", "r")
-SESSION = SessionKey("acme", "s")
+REQUEST = RequestKey(Tenant("acme"), "r")
+SESSION = SessionKey(Tenant("acme"), "s")
 LOGS = (REQUEST, SESSION)
 
 CREATED = CreateSession(key=SESSION, log_id="log", flow_kind="chat", user_id="ada")
@@ -142,7 +143,7 @@ async def test_a_reading_that_breaks_is_repeated_at_once() -> None:
 async def test_a_log_of_a_store_is_followed_whose_ever_it_is(log: LogKey) -> None:
     store = MemoryStore()
     await store.open()
-    await store.commit((RenewLease("process", 60 * SECOND, start=True), CREATED, REQUESTED))
+    await store.commit((RenewLease("process", Micros(60 * SECOND), start=True), CREATED, REQUESTED))
     position = 0
 
     async def read() -> EventPage:

@@ -19,8 +19,9 @@ from flowstate_server.engine.engine import Engine
 from flowstate_server.errors import PageTokenInvalidError, SessionNotFoundError, StoreUnavailableError
 from flowstate_server.flows import Context, action, define_flow, handler
 from flowstate_server.flows.registry import FlowRegistry
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import Document, DocumentRange
-from flowstate_server.model.identity import Principal
+from flowstate_server.model.identity import NO_TENANT, Principal
 from flowstate_server.model.journal import entry_key
 from flowstate_server.model.scopes import SessionKey
 from flowstate_server.stores.contract.document_writes import AppendJournal, PutDocument
@@ -35,7 +36,7 @@ from flowstate_server.testing.store_contract.builders import take_over
 from tests.support.held_commits import replace_commit
 
 ADA, EVE = Principal(user="ada"), Principal(user="eve")
-KEY = SessionKey("", "s")
+KEY = SessionKey(NO_TENANT, "s")
 
 
 @handler
@@ -69,7 +70,7 @@ async def delete(engine: Engine) -> None:
     """As another server does: this one's bindings still know the session."""
     record = await engine.store.get_session(KEY)
     assert record is not None
-    await take_over(engine.store, SESSIONS, [replace(record, delete_time=1)])
+    await take_over(engine.store, SESSIONS, [replace(record, delete_time=Micros(1))])
 
 
 async def make_anew(engine: Engine, principal: Principal) -> None:

@@ -6,7 +6,9 @@ import pytest
 
 from flowstate.v1 import events_pb2 as pb
 from flowstate.v1.types_pb2 import AUDIENCE_CLIENT, AUDIENCE_HISTORY, AUDIENCE_INTERNAL
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.events import Event, EventRecord, EventType
+from flowstate_server.model.identity import Tenant
 from flowstate_server.model.items import Audience, Item, ItemKind
 from flowstate_server.model.json_values import Json, encode_json
 from flowstate_server.model.scopes import SessionKey
@@ -84,12 +86,12 @@ def _record(
     )
     return EventRecord(
         event=event,
-        session=SessionKey("acme", "s1"),
+        session=SessionKey(Tenant("acme"), "s1"),
         session_log_id="log",
         session_sequence=12,
         request_id="r1",
         sequence=4,
-        time=1_000_001,
+        time=Micros(1_000_001),
     )
 
 

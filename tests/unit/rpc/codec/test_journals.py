@@ -6,6 +6,7 @@ from flowstate.v1 import journal_service_pb2 as pb
 from flowstate.v1.types_pb2 import Value
 from flowstate_server.engine.calls.journals import JournalAppended, JournalPage, JournalQuery, NewNote
 from flowstate_server.errors import JsonInvalidError, MessageTooLargeError
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.journal import JournalRecord, Note
 from flowstate_server.rpc.codec.journals import (
     decode_append,
@@ -72,7 +73,10 @@ def test_queries() -> None:
 
 
 def test_entries_go_out_with_id_and_time() -> None:
-    records = [JournalRecord(NOTE, 1, 1_000_002), JournalRecord(Note("note_2", ""), 2, 3_000_000)]
+    records = [
+        JournalRecord(NOTE, 1, Micros(1_000_002)),
+        JournalRecord(Note("note_2", ""), 2, Micros(3_000_000)),
+    ]
     page = encode_journal_page(JournalPage(records, "token"))
     first, second = page.entries
     assert (first.create_time.seconds, first.create_time.nanos) == (1, 2_000)
@@ -84,5 +88,7 @@ def test_entries_go_out_with_id_and_time() -> None:
 
 
 def test_a_repeat_has_ids_alone() -> None:
-    appended = encode_appended(JournalAppended([JournalRecord(Note("note_1", ""), 0, 0)], replayed=True))
+    appended = encode_appended(
+        JournalAppended([JournalRecord(Note("note_1", ""), 0, Micros(0))], replayed=True)
+    )
     assert appended == pb.AppendJournalResponse(entries=[pb.JournalEntry(entry_id="note_1")], replayed=True)

@@ -10,21 +10,23 @@ from flowstate.v1.types_pb2 import Cursor, Value
 from flowstate_server.engine.calls.logs import LogCursor, TailCall, TailEnded
 from flowstate_server.engine.calls.runs import ActionCall
 from flowstate_server.errors import ValidationFailedError
+from flowstate_server.model.clock import Micros
+from flowstate_server.model.identity import Tenant
 from flowstate_server.model.records import Failure, RequestHead, RequestRecord, RequestStatus
 from flowstate_server.model.scopes import RequestKey, SessionKey
 from flowstate_server.rpc.codec.requests import decode_action_call, encode_request
 from flowstate_server.rpc.codec.tails import decode_tail_call, encode_frame
 
 HEAD = RequestHead(
-    key=RequestKey("acme", "r1"),
-    session=SessionKey("acme", "s1"),
+    key=RequestKey(Tenant("acme"), "r1"),
+    session=SessionKey(Tenant("acme"), "s1"),
     session_log_id="sl",
     log_id="rl",
     user_id="u1",
     fingerprint="fp",
     process="p",
     status=RequestStatus.IN_PROGRESS,
-    create_time=5_000_000,
+    create_time=Micros(5_000_000),
 )
 RECORD = RequestRecord(head=HEAD, flow_kind="chat", action="say", org_id="o1", scopes=(), input=b'{"a":1}')
 
@@ -95,7 +97,9 @@ def test_a_running_request() -> None:
 
 
 def test_an_ended_request() -> None:
-    head = replace(HEAD, status=RequestStatus.FAILED, end_time=6_000_000, cancel_requested=True, sequence=9)
+    head = replace(
+        HEAD, status=RequestStatus.FAILED, end_time=Micros(6_000_000), cancel_requested=True, sequence=9
+    )
     failure = Failure("ACTION_TIMEOUT", "took too long", retryable=True)
     wire = encode_request(replace(RECORD, head=head, failure=failure, output=b"null"))
     assert wire.status == pb.ACTION_REQUEST_STATUS_FAILED

@@ -17,6 +17,7 @@ from flowstate_server.errors import (
     ServiceError,
     ValidationFailedError,
 )
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import ScopeKind, user_scope
 from flowstate_server.rpc.codec.state import (
@@ -207,7 +208,9 @@ SCHEMA = merge_declarations(ScopeKind.USER, [Declaration(_Numbers, "test")])
 
 
 def _answer(text: bytes = b'{"n":1}', **fields: Any) -> StateAnswer:
-    record = StateRecord(user_scope("u1"), version=3, exists=True, text=text, create_time=1, update_time=2)
+    record = StateRecord(
+        user_scope("u1"), version=3, exists=True, text=text, create_time=Micros(1), update_time=Micros(2)
+    )
     return StateAnswer(ScopeTarget(ScopeKind.USER, "u1", "chat"), record, **{"schema": SCHEMA, **fields})
 
 
