@@ -17,6 +17,7 @@ from flowstate_server.engine.runs.run_factory import RunFactory
 from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.runs.sweeper import Sweeper
 from flowstate_server.engine.settings import EngineSettings
+from flowstate_server.model.clock import Seconds
 from flowstate_server.observation import NOBODY, Observer, shielded
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.stores.store import Store
@@ -75,7 +76,7 @@ class Engine:
             opened.push_async_callback(self.store.close)
             await self._check()
             await self.supervisor.open()
-            opened.push_async_callback(self.supervisor.close, 0.0)
+            opened.push_async_callback(self.supervisor.close, Seconds(0.0))
             await self._check()
             self.sweeper.open()
             opened.pop_all()
@@ -84,7 +85,7 @@ class Engine:
         if self._refuse is not None:
             await self._refuse(self.store)
 
-    async def close(self, drain: float = 0.0) -> None:
+    async def close(self, drain: Seconds = Seconds(0.0)) -> None:
         """Give runs ``drain`` seconds to end, end the others as interrupted, and close the store."""
         await self.sweeper.close()
         await self.supervisor.close(drain)

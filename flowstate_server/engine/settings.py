@@ -8,26 +8,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flowstate_server.model.clock import Seconds
 from flowstate_server.setting import KIB, MIB, count, seconds, size, words
 
-MIN_HEARTBEAT = 5.0
-MAX_HEARTBEAT = 45.0
+MIN_HEARTBEAT = Seconds(5.0)
+MAX_HEARTBEAT = Seconds(45.0)
 """Proxies commonly cut a quiet stream after 60 s; more often than every 5 s a heartbeat is only load."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineSettings:
-    transient_retention: float = seconds(
+    transient_retention: Seconds = seconds(
         600.0, "How long deltas and state changes are kept after their request ended.", zero=True
     )
-    idempotency_window: float = seconds(24 * 3600.0, "How long idempotency keys are remembered.")
+    idempotency_window: Seconds = seconds(24 * 3600.0, "How long idempotency keys are remembered.")
 
     # Two renewals may be missed. Shorter, and a pause of a busy machine costs its runs; longer, and those of a dead
     # process are waited for.
-    lease: float = seconds(
+    lease: Seconds = seconds(
         15.0, "How long a silent server process keeps its runs; it renews three times as often."
     )
-    cancel_grace: float = seconds(
+    cancel_grace: Seconds = seconds(
         5.0, "How long a cancelled block has to end before it is abandoned.", zero=True
     )
 
@@ -51,16 +52,16 @@ class EngineSettings:
     )
 
     # Below the 60 s after which proxies commonly give up on a quiet call.
-    max_wait: float = seconds(50.0, "Longest that a call waits for the end of a run.")
-    heartbeat: float = seconds(
+    max_wait: Seconds = seconds(50.0, "Longest that a call waits for the end of a run.")
+    heartbeat: Seconds = seconds(
         15.0,
         "Longest silence on a stream whose caller asks for no interval.",
         least=MIN_HEARTBEAT,
         most=MAX_HEARTBEAT,
     )
 
-    min_heartbeat: float = MIN_HEARTBEAT
-    max_heartbeat: float = MAX_HEARTBEAT
+    min_heartbeat: Seconds = MIN_HEARTBEAT
+    max_heartbeat: Seconds = MAX_HEARTBEAT
     max_page_bytes: int = MIB  # as large as the largest event, so that a page holds one at least
     # One read of a tail: some frames of a fast run; what a slow reader holds in memory stays small.
     batch_events: int = 256
@@ -68,11 +69,11 @@ class EngineSettings:
 
     # A run's events are committed together after this time. 20 ms is below what a reader of streamed text notices, and
     # makes of a model's tokens one commit each or less.
-    flush_after: float = 0.02
+    flush_after: Seconds = Seconds(0.02)
     # A burst is committed before its time; one that the store cannot take makes the block wait.
     flush_events: int = 64
     max_held_events: int = 512
 
     @property
-    def renew_interval(self) -> float:
-        return self.lease / 3
+    def renew_interval(self) -> Seconds:
+        return Seconds(self.lease / 3)

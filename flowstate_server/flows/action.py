@@ -10,6 +10,7 @@ from flowstate_server.errors import FlowDefinitionError
 from flowstate_server.flows.block import Block, check_block
 from flowstate_server.flows.names import check_name
 from flowstate_server.flows.value_type import ValueType, check_fits, is_none
+from flowstate_server.model.clock import Seconds
 from flowstate_server.model.json_values import Json, JsonObject
 
 I = TypeVar("I")  # noqa: E741
@@ -31,7 +32,7 @@ class Action(Generic[I_contra, O_co]):
         *,
         input_type: Any,
         output_type: Any,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         description: str = "",
         name: str = "",
     ) -> None:
@@ -161,10 +162,10 @@ def _is_empty_object(text: bytes) -> bool:
     return b"".join(text.split()) == b"{}"
 
 
-def _seconds(timeout: float | timedelta | None) -> float | None:
+def _seconds(timeout: float | timedelta | None) -> Seconds | None:
     if timeout is None:
         return None
     seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
         raise FlowDefinitionError("an action's timeout must be a positive number of seconds or a timedelta")
-    return float(seconds)
+    return Seconds(float(seconds))

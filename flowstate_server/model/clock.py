@@ -12,6 +12,8 @@ from threading import Lock
 from typing import NewType
 
 Micros = NewType("Micros", int)
+Seconds = NewType("Seconds", float)
+"""A duration as asyncio takes it."""
 
 SECOND = Micros(1_000_000)
 FARTHEST = Micros(86_400 * SECOND)
@@ -63,7 +65,7 @@ class ForwardClock:
         return Micros(self._monotonic_ns() // 1_000)
 
 
-def micros(duration: timedelta | float) -> Micros:
+def micros(duration: timedelta | Seconds) -> Micros:
     """A duration (``timedelta`` or seconds) in microseconds."""
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
     return Micros(round(seconds * SECOND))
@@ -75,4 +77,4 @@ def as_datetime(moment: Micros) -> datetime:
 
 def elapsed_since(started: float) -> Micros:
     """How long ago ``started`` was, a reading of ``time.monotonic``."""
-    return micros(time.monotonic() - started)
+    return micros(Seconds(time.monotonic() - started))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from flowstate_server.errors import ActionNotFoundError
+from flowstate_server.model.clock import Seconds
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import JsonObject, canonical_json
 from flowstate_server.model.scopes import ScopeKind
@@ -22,7 +23,7 @@ class ActionDescription:
     input_schema: JsonObject
     output_schema: JsonObject
     description: str = ""
-    timeout: float | None = None
+    timeout: Seconds | None = None
 
 
 @frozen

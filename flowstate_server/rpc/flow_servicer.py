@@ -10,6 +10,7 @@ from flowstate.v1.flow_service_pb2_grpc import FlowServiceServicer
 from flowstate_server.engine.calls.logs import TailCall
 from flowstate_server.engine.calls.runs import Dispatched, Waited
 from flowstate_server.engine.engine import Engine
+from flowstate_server.model.clock import Seconds
 from flowstate_server.model.ids import check_id
 from flowstate_server.rpc.admission import Admission
 from flowstate_server.rpc.call_context import ServicerContext, current_call
@@ -58,7 +59,7 @@ class FlowServicer(FlowServiceServicer):
     async def StreamAction(
         self, request: pb.StreamActionRequest, context: ServicerContext
     ) -> AsyncIterator[pb.StreamActionResponse]:
-        heartbeat = 0.0
+        heartbeat = Seconds(0.0)
         if request.HasField("heartbeat_interval"):
             heartbeat = decode_heartbeat(request.heartbeat_interval)
         call = decode_action_call(request)
@@ -106,9 +107,9 @@ class FlowServicer(FlowServiceServicer):
         with under("spec"):
             return await self._engine.dispatcher.dispatch(current_call().principal, call)
 
-    async def _wait(self, request_id: str, patience: float) -> Waited:
+    async def _wait(self, request_id: str, patience: Seconds) -> Waited:
         call = current_call()
         remaining = call.remaining()
         if remaining is not None:
-            patience = min(patience, remaining - ANSWER_AHEAD)
-        return await self._engine.requests.wait(call.principal, request_id, max(patience, 0.0))
+            patience = Seconds(min(patience, remaining - ANSWER_AHEAD))
+        return await self._engine.requests.wait(call.principal, request_id, Seconds(max(patience, 0.0)))

@@ -16,6 +16,7 @@ from flowstate.v1.server_service_pb2_grpc import add_ServerServiceServicer_to_se
 from flowstate.v1.session_service_pb2_grpc import add_SessionServiceServicer_to_server
 from flowstate.v1.state_service_pb2_grpc import add_StateServiceServicer_to_server
 from flowstate_server.engine.engine import Engine
+from flowstate_server.model.clock import Seconds
 from flowstate_server.rpc.admission import Admission
 from flowstate_server.rpc.authenticators import Authenticator, OpenAuthenticator, TokenAuthenticator
 from flowstate_server.rpc.envelope import Envelope
@@ -136,7 +137,7 @@ class FlowStateServer:
             pass  # readers that don't read: their connections are cut below
         await self._server.stop(max(end - loop.time(), 0.0))
         expiry.cancel()
-        await self._engine.close(max(end - loop.time(), 0.0))
+        await self._engine.close(Seconds(max(end - loop.time(), 0.0)))
 
     async def wait_for_termination(self) -> None:
         await self._server.wait_for_termination()

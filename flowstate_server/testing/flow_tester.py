@@ -15,6 +15,7 @@ from flowstate_server.engine.calls.runs import ActionCall
 from flowstate_server.engine.engine import Engine
 from flowstate_server.flows.flow import Flow
 from flowstate_server.flows.registry import FlowRegistry
+from flowstate_server.model.clock import Seconds
 from flowstate_server.model.events import EventRecord, EventType
 from flowstate_server.model.identity import Plane, Principal
 from flowstate_server.model.json_values import Json, decode_json, encode_json
@@ -124,7 +125,7 @@ class FlowTester:
         )
         dispatched = await self._engine.dispatcher.dispatch(principal, call)
         request_id = dispatched.request.key.request_id
-        waited = await self._engine.requests.wait(principal, request_id, timeout)
+        waited = await self._engine.requests.wait(principal, request_id, Seconds(timeout))
         record = waited.request
         states = await self._engine.store.load_states(record.scopes)
         scopes = {key.kind: self._scope(key, states[key]) for key in record.scopes}

@@ -11,6 +11,7 @@ import pytest
 
 from examples.custom_store import SnapshotStore
 from flowstate_server.errors import FlowStateError, StoreOpenError
+from flowstate_server.model.clock import Seconds
 from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.contract.polling import PollingWatchHub, Seen
@@ -84,7 +85,7 @@ async def test_a_look_that_fails_is_made_again(caplog: pytest.LogCaptureFixture)
             raise OSError("not now")
         return Seen(len(asked), (topic,))
 
-    hub = PollingWatchHub(changed_since, interval=0.001)
+    hub = PollingWatchHub(changed_since, interval=Seconds(0.001))
     await hub.start()
     with hub.open((topic,)) as watch:
         await watch.wait()

@@ -18,7 +18,7 @@ from flowstate_server.engine.engine import Engine
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import InternalError, LeaseLostError
 from flowstate_server.flows import Context, action, define_flow, handler
-from flowstate_server.model.clock import Micros
+from flowstate_server.model.clock import Micros, Seconds
 from flowstate_server.model.events import EventType
 from flowstate_server.model.identity import NO_TENANT, Principal
 from flowstate_server.model.records import RequestRecord, RequestStatus, StateRecord
@@ -42,8 +42,8 @@ from tests.support.held_commits import (
     replace_commit,
 )
 
-SHORT = EngineSettings(lease=0.3, cancel_grace=0.5)
-LONG = EngineSettings(lease=60.0, cancel_grace=0.5)
+SHORT = EngineSettings(lease=Seconds(0.3), cancel_grace=Seconds(0.5))
+LONG = EngineSettings(lease=Seconds(60.0), cancel_grace=Seconds(0.5))
 ADA = Principal(tenant=NO_TENANT, user="ada")
 
 
@@ -80,7 +80,7 @@ class Server:
         await soon(self.block.begun.wait())
 
     async def ended(self, request_id: str) -> RequestRecord:
-        waited = await self.engine.requests.wait(ADA, request_id, PATIENCE)
+        waited = await self.engine.requests.wait(ADA, request_id, Seconds(PATIENCE))
         assert waited.done
         return waited.request
 
@@ -304,7 +304,7 @@ async def test_a_renewal_that_breaks_is_repeated(path: Path) -> None:
 
 async def test_a_queue_of_writes_longer_than_a_lease_costs_no_lease(path: Path) -> None:
     """Renewals go ahead of it, while another server looks for dead processes all the time."""
-    crowded = replace(SHORT, lease=1.5)
+    crowded = replace(SHORT, lease=Seconds(1.5))
 
     def slow(record: StateRecord) -> Changed:
         time.sleep(0.01)  # three seconds over all, two leases

@@ -8,11 +8,12 @@ from itertools import pairwise
 
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import StoreUnavailableError
+from flowstate_server.model.clock import Seconds
 from flowstate_server.model.json_values import decode_json
 from flowstate_server.testing.waiting import soon, until
 from tests.support.commit_log import CLIENT, WRITE, CommitLog, event, recorder
 
-QUICK = EngineSettings(flush_after=0.001)
+QUICK = EngineSettings(flush_after=Seconds(0.001))
 
 
 def slow_log() -> CommitLog:

@@ -19,6 +19,7 @@ from flowstate_client.testing import record_events
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import StoreUnavailableError
 from flowstate_server.flows import Action, Audience, Context, action, define_flow, handler
+from flowstate_server.model.clock import Seconds
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
     Batch,
@@ -136,7 +137,7 @@ async def serving(path: Path) -> AsyncIterator[Full]:
     }
     flow = define_flow("texts", actions=actions)
     store = SqliteStore(path)
-    settings = EngineSettings(lease=LEASE, cancel_grace=0.5)
+    settings = EngineSettings(lease=Seconds(LEASE), cancel_grace=Seconds(0.5))
     async with (
         running_server(flow, store=store, settings=settings) as server,
         server.connect(plane="trusted", user="u", config=HASTY) as hasty,

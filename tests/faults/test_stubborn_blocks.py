@@ -20,6 +20,7 @@ from flowstate_client.testing import record_events
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import ServiceError
 from flowstate_server.flows import Action, Audience, Context, action, define_flow, handler
+from flowstate_server.model.clock import Seconds
 from flowstate_server.testing.server import running_server
 from flowstate_server.testing.waiting import soon, until
 
@@ -136,7 +137,7 @@ async def serving(grace: float, **more: Action[None, object]) -> AsyncIterator[S
         **more,
     }
     flow = define_flow(KIND, actions=actions)
-    async with running_server(flow, settings=EngineSettings(cancel_grace=grace)) as server:
+    async with running_server(flow, settings=EngineSettings(cancel_grace=Seconds(grace))) as server:
         async with server.connect(user="u", plane="trusted") as client:
             yield Stubborn(client, block)
 

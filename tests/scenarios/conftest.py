@@ -10,6 +10,7 @@ import pytest
 
 from flowstate_client import FlowStateClient
 from flowstate_server.engine.settings import EngineSettings
+from flowstate_server.model.clock import Seconds
 from flowstate_server.testing.fixtures import StartServer, start_server
 from flowstate_server.testing.server import RunningServer
 from tests.support.fleets import Fleet, Pair, clients_of
@@ -18,7 +19,7 @@ from tests.support.store_urls import ALL, DURABLE, SHARED, NewStore, new_stores
 
 __all__ = ["start_server"]
 
-QUICK = EngineSettings(cancel_grace=0.2)
+QUICK = EngineSettings(cancel_grace=Seconds(0.2))
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from flowstate_client import FlowStateClient
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import Reason
+from flowstate_server.model.clock import Seconds
 from flowstate_server.testing.fixtures import StartServer
 from flowstate_server.testing.server import RunningServer
 from tests.support.fleets import Pair
@@ -108,7 +109,9 @@ async def test_keys_outlive_the_server(start_server: StartServer, durable_url: s
 
 
 async def test_a_key_is_forgotten_after_its_window(start_server: StartServer, store_url: str) -> None:
-    server = await start_server(app, store=store_url, settings=EngineSettings(idempotency_window=1e-6))
+    server = await start_server(
+        app, store=store_url, settings=EngineSettings(idempotency_window=Seconds(1e-6))
+    )
     async with stubs_of(server.target) as opened:
         await opened.commit(increment(user("ada")), key="k")
         await server.engine.sweeper.sweep()

@@ -16,7 +16,7 @@ from flowstate_client import (
     TimeoutError,
 )
 from flowstate_server.engine.settings import EngineSettings
-from flowstate_server.model.clock import Micros
+from flowstate_server.model.clock import Micros, Seconds
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.items import FOR_CLIENTS, Item, ItemKind
@@ -37,7 +37,7 @@ from tests.support.store_urls import ALL, NewStore
 SESSION = SessionKey(NO_TENANT, "s")
 OPEN = RequestKey(NO_TENANT, "req_open")
 DEAD = "proc_dead"
-FORGETFUL = EngineSettings(transient_retention=0.0)
+FORGETFUL = EngineSettings(transient_retention=Seconds(0.0))
 
 
 @pytest.fixture(params=ALL)

@@ -38,6 +38,7 @@ from flowstate_server.flows import (
     define_flow,
     handler,
 )
+from flowstate_server.model.clock import Seconds
 from flowstate_server.stores.sqlite.store import SqliteStore
 from tests.support.bad_messages import bad_messages
 from tests.support.contract import METHODS, UNSERVED_METHODS
@@ -213,7 +214,7 @@ def _ledger(path: Path) -> Iterator[Ledger]:
 @asynccontextmanager
 async def _server(tmp_path: Path) -> AsyncIterator[tuple[Hosted, Ledger]]:
     path = tmp_path / "chat.db"
-    settings = EngineSettings(lease=100_000.0)
+    settings = EngineSettings(lease=Seconds(100_000.0))
     async with hosted(_flow(), store=SqliteStore(path), settings=settings) as server:
         call = flows.CallActionRequest(spec=_spec(request_id="r1"))
         first = await call_raw(server.channel, "FlowService/CallAction", call, CALLER)

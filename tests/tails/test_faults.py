@@ -13,6 +13,7 @@ from flowstate_client import Cursor, CustomEvent, Event, Trimmed
 from flowstate_client.testing import FaultProxy, GrpcProxy
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.flows import Audience, Context
+from flowstate_server.model.clock import Seconds
 from flowstate_server.stores.store import Store
 from tests.support.hosted import FAST, hosted, play
 
@@ -105,7 +106,7 @@ async def test_a_stream_started_through_the_proxy_resumes_as_a_tail(store: Store
 
 async def test_what_was_swept_while_the_client_was_away_is_told(store: Store) -> None:
     pace = Pace()
-    settings = EngineSettings(transient_retention=0.0)
+    settings = EngineSettings(transient_retention=Seconds(0.0))
     async with hosted(play(pace.emit), store=store, settings=settings) as server, server.client() as client:
         run = await client.flows.dispatch("play", "play", request_id="r1")
         seen: list[Event] = []
@@ -147,7 +148,7 @@ def _check_trimmed(seen: list[Event], rest: list[Event], cursor: Cursor) -> None
 async def test_a_line_that_fell_silent_is_left_for_another(store: Store) -> None:
     """A frozen connection ends in no error: the watchdog ends the call, keepalive the connection."""
     pace = Pace(3 * STRIDE)
-    settings = EngineSettings(min_heartbeat=0.05)
+    settings = EngineSettings(min_heartbeat=Seconds(0.05))
     config = replace(
         FAST, heartbeat_interval=0.1, keepalive_time=1.0, keepalive_timeout=0.5, connect_timeout=0.5
     )

@@ -11,6 +11,7 @@ from flowstate.v1.event_service_pb2 import TailEventsRequest
 from flowstate.v1.types_pb2 import END_REASON_REPLAY_DONE, END_REASON_TERMINAL, Cursor
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.flows import Audience, Context
+from flowstate_server.model.clock import Seconds
 from flowstate_server.stores.store import Store
 from tests.support.frames import (
     MAX_EVENTS,
@@ -214,7 +215,7 @@ async def test_trimmed_stands_once_ahead_of_its_batch(
             shown = CLIENT if number % 400 == 0 else Audience.INTERNAL
             await ctx.emit(f"{number}", audience=shown, transient=number % 5 == 1)
 
-    settings = EngineSettings(transient_retention=0.0)
+    settings = EngineSettings(transient_retention=Seconds(0.0))
     async with hosted(play(body), store=store, settings=settings) as server:
         await server.run("r1")
         await server.engine.sweeper.sweep()

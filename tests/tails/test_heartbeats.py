@@ -13,12 +13,13 @@ from flowstate.v1.flow_service_pb2 import StreamActionRequest
 from flowstate_client.testing import GrpcProxy, record_events
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.flows import Audience, Context
+from flowstate_server.model.clock import Seconds
 from flowstate_server.stores.store import Store
 from tests.support.frames import check_frames, is_caught_up, kinds, next_frame, read_until
 from tests.support.hosted import FAST, hosted, play, play_spec
 from tests.support.wire import read_all
 
-QUICK = EngineSettings(min_heartbeat=0.02)
+QUICK = EngineSettings(min_heartbeat=Seconds(0.02))
 
 
 def duration(seconds: float) -> Duration:
@@ -58,7 +59,7 @@ async def test_a_log_that_is_busy_with_what_the_reader_may_not_see_beats_too(sto
             await ctx.emit("internal")
             await asyncio.sleep(0.005)  # busy, not flooded
 
-    settings = replace(QUICK, flush_after=0.001)
+    settings = replace(QUICK, flush_after=Seconds(0.001))
     async with hosted(play(body), store=store, settings=settings) as server:
         await server.dispatch("r1")
         call = server.events.TailEvents(TailEventsRequest(request_id="r1", heartbeat_interval=duration(0.05)))

@@ -10,6 +10,7 @@ from flowstate.v1.event_service_pb2 import ListEventsRequest, ListEventsResponse
 from flowstate.v1.events_pb2 import Event
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.flows import Audience, Context
+from flowstate_server.model.clock import Seconds
 from flowstate_server.stores.store import Store
 from tests.support.frames import check_frames, is_caught_up, read_until
 from tests.support.hosted import Hosted, hosted, play
@@ -77,7 +78,7 @@ async def test_a_page_stops_near_a_mebibyte(store: Store) -> None:
 
 
 async def test_a_swept_log_in_pages(store: Store) -> None:
-    settings = EngineSettings(transient_retention=0.0)
+    settings = EngineSettings(transient_retention=Seconds(0.0))
     async with hosted(play(_mixed), store=store, settings=settings) as server:
         await server.run("r1")
         await server.engine.sweeper.sweep()

@@ -33,6 +33,7 @@ from flowstate_server.flows import (
     User,
     handler,
 )
+from flowstate_server.model.clock import Seconds
 from flowstate_server.stores.store import Store
 from tests.support.frames import check_frames
 from tests.support.hosted import Hosted, hosted, play
@@ -346,7 +347,7 @@ async def test_what_is_swept_and_what_stays(store: Store) -> None:
         await ctx.emit("gone", transient=True)
         await ctx.session.set_metadata(title="t")
 
-    settings = EngineSettings(transient_retention=0.0)
+    settings = EngineSettings(transient_retention=Seconds(0.0))
     async with hosted(play(body, **SHOWN), store=store, settings=settings) as server:
         await server.run("r1", org_id="o1")
         await server.engine.sweeper.sweep()

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
+from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.flows import Context, Session, Turns, View, action, define_flow, handler, sequencer
+from flowstate_server.model.clock import Seconds, micros
+from flowstate_server.model.scopes import SessionKey
+from flowstate_server.stores.contract.writes import RenewLease
 
 
 class Counted(BaseModel):
@@ -84,3 +88,11 @@ Turns("3")  # type: ignore[arg-type]
 def derived(view: View[Counted]) -> int:
     repr(view.state.theme)  # type: ignore[attr-defined]
     return view.state.message_count
+
+
+async def exchanged(seconds: Seconds, user_id: str) -> None:
+    RenewLease("process", seconds)  # type: ignore[arg-type]
+    RenewLease("process", 15)  # type: ignore[arg-type]
+    micros(micros(seconds))  # type: ignore[arg-type]
+    EngineSettings(lease=micros(seconds))  # type: ignore[arg-type]
+    SessionKey(user_id, "session")  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from flowstate_server import settings as settings_module
+from flowstate_server.model.clock import Seconds
 from flowstate_server.settings import SETTINGS, Settings, SettingsError
 
 
@@ -32,7 +33,7 @@ def test_every_setting_is_an_environment_variable() -> None:
     )
     assert settings.listen == "0.0.0.0:1"
     assert settings.insecure is True
-    assert settings.lease == 7.5
+    assert settings.lease == Seconds(7.5)
     assert settings.max_ops == 3
     assert settings.tls_cert == Path("/c.pem")
     assert settings.store is None
@@ -42,8 +43,8 @@ def test_what_is_given_wins_over_the_environment() -> None:
     environment = {"FLOWSTATE_LISTEN": "a:1", "FLOWSTATE_LEASE": "7"}
     settings = Settings.load(environment, listen="b:2", lease=None)
     assert settings.listen == "b:2"
-    assert settings.lease == 7
-    assert Settings.load(environment, lease="8").lease == 8
+    assert settings.lease == Seconds(7)
+    assert Settings.load(environment, lease="8").lease == Seconds(8)
 
 
 @pytest.mark.parametrize(

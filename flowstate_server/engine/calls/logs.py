@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from flowstate_server.model.clock import Seconds
 from flowstate_server.model.events import EventRecord
 from flowstate_server.model.frozen import frozen
 
@@ -26,7 +27,7 @@ class TailCall:
     request_id: str
     cursor: LogCursor = LogCursor("", 0)
     latest: bool = False
-    heartbeat: float = 0.0
+    heartbeat: Seconds = Seconds(0.0)
     replay_only: bool = False
 
 
@@ -35,7 +36,7 @@ class TailStarted:
     cursor: LogCursor
     earliest: int
     latest: int
-    heartbeat: float
+    heartbeat: Seconds
 
 
 @frozen

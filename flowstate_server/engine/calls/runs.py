@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flowstate_server.model.clock import Seconds
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.records import RequestRecord
 
@@ -20,7 +21,7 @@ class ActionCall:
     user_id: str = ""
     org_id: str = ""
     request_id: str = ""
-    execution_timeout: float | None = None
+    execution_timeout: Seconds | None = None
 
 
 @frozen

@@ -19,6 +19,7 @@ from flowstate_server.errors import (
     RequestNotFoundError,
     ServiceError,
 )
+from flowstate_server.model.clock import Seconds
 from flowstate_server.model.events import LogHead
 from flowstate_server.model.identity import Plane, Principal
 from flowstate_server.model.ids import check_id
@@ -135,7 +136,7 @@ class Events:
         flow = self._catalogue.find(binding.flow_kind) if binding is not None else None
         return EventProjector(principal.plane, None if flow is None else flow.described)
 
-    def _heartbeat(self, asked: float) -> float:
+    def _heartbeat(self, asked: Seconds) -> Seconds:
         if asked <= 0:
             return self._settings.heartbeat
         return min(max(asked, self._settings.min_heartbeat), self._settings.max_heartbeat)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
+from flowstate_server.model.clock import Seconds
 from flowstate_server.model.scopes import LogKey, SessionKey
 from flowstate_server.stores.contract.watch import Topic, TopicKind, Watch
 
@@ -33,13 +34,13 @@ class Following(Generic[T]):
         self._more = more
         self._caught_up = False
 
-    async def next(self, at_latest: float | None = None) -> T:
+    async def next(self, at_latest: Seconds | None = None) -> T:
         """The next reading, at the latest after so many seconds."""
         if self._caught_up:
             await self._woken(at_latest)
         return await self._reading()
 
-    async def within(self, seconds: float) -> T | None:
+    async def within(self, seconds: Seconds) -> T | None:
         """The next reading, or ``None`` if there was no reason for one in so many seconds."""
         if self._caught_up and not await self._woken(seconds):
             return None
@@ -51,7 +52,7 @@ class Following(Generic[T]):
         self._caught_up = self._more is None or not self._more(reading)
         return reading
 
-    async def _woken(self, seconds: float | None) -> bool:
+    async def _woken(self, seconds: Seconds | None) -> bool:
         if seconds is not None and seconds <= 0:
             return False
         try:

@@ -15,6 +15,7 @@ from flowstate_server.engine.calls.logs import (
     TailStarted,
     TailTrimmed,
 )
+from flowstate_server.model.clock import Seconds
 from flowstate_server.model.events import EventRecord
 from flowstate_server.stores.contract.reads import EventPage
 
@@ -25,7 +26,7 @@ class TailProgress:
     ``events`` counts those that the reader was given.
     """
 
-    def __init__(self, log_id: str, position: int, heartbeat: float) -> None:
+    def __init__(self, log_id: str, position: int, heartbeat: Seconds) -> None:
         self.position = position
         self.events = 0
         self._log_id = log_id
@@ -36,9 +37,9 @@ class TailProgress:
         self._due = self._next_heartbeat()
 
     @property
-    def patience(self) -> float:
+    def patience(self) -> Seconds:
         """Seconds until the reader has to be given a frame, whatever goes on that it does not see."""
-        return self._due - asyncio.get_running_loop().time()
+        return Seconds(self._due - asyncio.get_running_loop().time())
 
     def started(self, latest: int) -> TailFrame:
         return TailStarted(LogCursor(self._log_id, self.position), 1, latest, self._heartbeat)

@@ -31,6 +31,7 @@ from flowstate_server.errors import (
     ValidationFailedError,
     Violation,
 )
+from flowstate_server.model.clock import Seconds
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Principal
@@ -76,7 +77,7 @@ class _Checked:
     fingerprint: str
     request: RequestKey
     session: SessionKey
-    timeout: float | None
+    timeout: Seconds | None
 
 
 class Dispatcher:
@@ -238,7 +239,7 @@ def _ephemeral_id() -> str:
     return f"ephemeral_{now:%Y%m%d%H%M%S}_{secrets.token_hex(10)}"
 
 
-def _timeout(call: ActionCall, action: ActionDescription) -> float | None:
+def _timeout(call: ActionCall, action: ActionDescription) -> Seconds | None:
     asked = call.execution_timeout
     if asked is not None and asked <= 0:
         raise ValidationFailedError((Violation("execution_timeout", "range", "must be positive"),))

@@ -11,6 +11,7 @@ from flowstate_server.engine.logs.following import Following, topic_of
 from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import RequestNotFoundError, ValidationFailedError, Violation
+from flowstate_server.model.clock import Seconds
 from flowstate_server.model.identity import Principal
 from flowstate_server.model.ids import check_id
 from flowstate_server.model.records import RequestRecord, RequestStatus
@@ -37,7 +38,7 @@ class Requests:
         check_owner(principal, record.head, record.org_id)
         return record
 
-    async def wait(self, principal: Principal, request_id: str, timeout: float) -> Waited:
+    async def wait(self, principal: Principal, request_id: str, timeout: Seconds) -> Waited:
         """The request once it has ended, or as it is after ``timeout`` seconds."""
         run = self._supervisor.find(RequestKey(principal.tenant, request_id))
         if run is not None:
@@ -65,7 +66,7 @@ class Requests:
             run.stop(RequestStatus.ABORTED, reason)
         return await self.get(principal, request_id)
 
-    async def _wait_elsewhere(self, principal: Principal, request_id: str, timeout: float) -> Waited:
+    async def _wait_elsewhere(self, principal: Principal, request_id: str, timeout: Seconds) -> Waited:
         topic = topic_of(RequestKey(principal.tenant, request_id))
         with self._store.watch((topic,)) as watch:
             following = Following(watch, lambda: self.get(principal, request_id))

@@ -22,7 +22,7 @@ from flowstate_server.errors import (
     RequestTerminalError,
     UnclearCommitError,
 )
-from flowstate_server.model.clock import elapsed_since
+from flowstate_server.model.clock import Seconds, elapsed_since
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import decode_json, encode_json
 from flowstate_server.model.payloads import (
@@ -70,7 +70,7 @@ class Run:
         value: Any,
         parts: RunParts,
         settings: EngineSettings,
-        timeout: float | None,
+        timeout: Seconds | None,
     ) -> None:
         self.record = record
         self.ended = asyncio.Event()

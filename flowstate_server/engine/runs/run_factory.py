@@ -16,6 +16,7 @@ from flowstate_server.engine.runs.run_session import RunSession
 from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.engine.state_change import ChangeRules
+from flowstate_server.model.clock import Seconds
 from flowstate_server.model.records import RequestRecord, SessionRecord, StateRecord
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, request_scope
 from flowstate_server.observation import Observer
@@ -46,7 +47,7 @@ class RunFactory:
         flow: FlowDescription,
         program: Program,
         value: Any,
-        timeout: float | None,
+        timeout: Seconds | None,
     ) -> Run:
         """Start the run of ``request``, made in ``session``.
 

@@ -12,7 +12,7 @@ from flowstate_server.engine.logs.following import Following
 from flowstate_server.engine.runs.run import Run
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import LeaseLostError, ServiceError, StoreUnavailableError
-from flowstate_server.model.clock import Micros, micros
+from flowstate_server.model.clock import Micros, Seconds, micros
 from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.records import RequestHead, RequestStatus
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 # Seconds: a renewal that failed has two thirds of the lease, 10 s by default, to succeed; that is some fifty
 # attempts.
-RETRY_PAUSE = 0.2
+RETRY_PAUSE = Seconds(0.2)
 # To hand in the lease is a favour to the others, who would wait for it to expire; not worth waiting for a store that
 # hangs.
 FAREWELL_SECONDS = 2.0
@@ -59,13 +59,13 @@ class Supervisor:
             asyncio.create_task(self._follow_cancels(), name="cancels"),
         ]
 
-    async def close(self, drain: float) -> None:
+    async def close(self, drain: Seconds) -> None:
         """Give runs ``drain`` seconds to end, then end them as interrupted, and stop."""
         await self._settled(drain)
         self._stopping = True
         for run in self._runs.values():
             run.stop(*SHUT_DOWN)
-        await self._settled(2 * self._settings.cancel_grace)
+        await self._settled(Seconds(2 * self._settings.cancel_grace))
         tasks = [*self._keepers, *self._tasks]
         for task in tasks:
             task.cancel()
@@ -169,7 +169,7 @@ class Supervisor:
             _logger.exception("reading which requests to cancel broke; it is repeated")
         return ()
 
-    async def _settled(self, seconds: float) -> None:
+    async def _settled(self, seconds: Seconds) -> None:
         """Wait until no run or dispatch is under way, at most ``seconds``."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds

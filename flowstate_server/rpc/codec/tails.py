@@ -18,11 +18,12 @@ from flowstate_server.engine.calls.logs import (
     TailStarted,
     TailTrimmed,
 )
+from flowstate_server.model.clock import Seconds
 from flowstate_server.rpc.codec.events import encode_event
 from flowstate_server.rpc.codec.time import decode_seconds, encode_seconds
 from flowstate_server.rpc.message_fields import invalid
 
-_SHORTEST = 1e-3
+_SHORTEST = Seconds(1e-3)
 
 
 def decode_log(request: pb.TailEventsRequest | pb.ListEventsRequest) -> str:
@@ -39,12 +40,12 @@ def decode_tail_call(request: pb.TailEventsRequest) -> TailCall:
         latest=request.latest,
         heartbeat=decode_heartbeat(request.heartbeat_interval)
         if request.HasField("heartbeat_interval")
-        else 0.0,
+        else Seconds(0.0),
         replay_only=request.replay_only,
     )
 
 
-def decode_heartbeat(interval: Duration) -> float:
+def decode_heartbeat(interval: Duration) -> Seconds:
     """Seconds, never 0, which is what stands for "not asked for"."""
     return max(decode_seconds(interval, "heartbeat_interval"), _SHORTEST)
 

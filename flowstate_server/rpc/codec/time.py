@@ -5,21 +5,21 @@ from __future__ import annotations
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from flowstate_server.model.clock import SECOND, Micros
+from flowstate_server.model.clock import SECOND, Micros, Seconds, micros
 from flowstate_server.rpc.message_fields import invalid
 
 
 def encode_time(moment: Micros) -> Timestamp | None:
     if not moment:
         return None
-    seconds, micros = divmod(moment, SECOND)
-    return Timestamp(seconds=seconds, nanos=micros * 1_000)
+    seconds, rest = divmod(moment, SECOND)
+    return Timestamp(seconds=seconds, nanos=rest * 1_000)
 
 
 def set_time(timestamp: Timestamp, moment: Micros) -> None:
     """Fill a message's own timestamp, where building one to be copied costs too much."""
-    timestamp.seconds, micros = divmod(moment, SECOND)
-    timestamp.nanos = micros * 1_000
+    timestamp.seconds, rest = divmod(moment, SECOND)
+    timestamp.nanos = rest * 1_000
 
 
 def encode_micros(span: Micros) -> Duration:
@@ -28,12 +28,12 @@ def encode_micros(span: Micros) -> Duration:
     return duration
 
 
-def encode_seconds(seconds: float) -> Duration:
-    return encode_micros(Micros(round(seconds * 1_000_000)))
+def encode_seconds(seconds: Seconds) -> Duration:
+    return encode_micros(micros(seconds))
 
 
-def decode_seconds(duration: Duration, path: str) -> float:
+def decode_seconds(duration: Duration, path: str) -> Seconds:
     """Seconds, not negative."""
     if duration.seconds < 0 or not 0 <= duration.nanos < 1_000_000_000:
         raise invalid(path, "range", "must be a duration that is not negative")
-    return duration.seconds + duration.nanos / 1e9
+    return Seconds(duration.seconds + duration.nanos / 1e9)

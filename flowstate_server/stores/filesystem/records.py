@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, NewType, TypeVar, get_args, get_origin, get_type_hints
 
 from flowstate_server.model.documents import Document
 from flowstate_server.model.events import Event
@@ -135,6 +135,8 @@ def _decoder(hint: Any) -> Callable[[Any], Any]:
     if hasattr(hint, "_fields"):
         parts = [(name, _decoder(kind)) for name, kind in get_type_hints(hint).items()]
         return lambda value: hint(*[decode(_checked(dict, value)[name]) for name, decode in parts])
+    if isinstance(hint, NewType):
+        return _decoder(hint.__supertype__)
     if isinstance(hint, type) and issubclass(hint, Enum):
         return hint
     return lambda value: _checked(origin or hint, value)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from flowstate_server.errors import StoreUnavailableError
+from flowstate_server.model.clock import Seconds
 from flowstate_server.stores.postgres import PostgresStore
 from flowstate_server.stores.postgres.connections import Connections
 from flowstate_server.stores.postgres.group_storage import PostgresStorage
@@ -44,7 +45,7 @@ class _DyingConnections:
     async def fresh(self, seconds: float) -> AsyncIterator[Any]:
         if self._left <= 0:
             raise StoreUnavailableError  # the dead don't ask
-        async with self._connections.fresh(seconds) as connection:
+        async with self._connections.fresh(Seconds(seconds)) as connection:
             yield connection
 
     async def replace(self) -> None:

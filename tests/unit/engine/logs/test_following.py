@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from flowstate_server.engine.logs.following import Following, topic_of
-from flowstate_server.model.clock import SECOND, Micros
+from flowstate_server.model.clock import SECOND, Micros, Seconds
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.identity import Tenant
 from flowstate_server.model.items import FOR_CLIENTS
@@ -107,17 +107,17 @@ async def test_what_is_written_during_a_reading_is_not_missed(numbers: Numbers) 
 
 async def test_without_news_there_is_no_reading_within_a_time(numbers: Numbers) -> None:
     await numbers.following.next()
-    assert await numbers.following.within(0.001) is None
-    assert await numbers.following.within(0.0) is None
+    assert await numbers.following.within(Seconds(0.001)) is None
+    assert await numbers.following.within(Seconds(0.0)) is None
     assert numbers.reads == 1
     numbers.write(1)
-    assert await numbers.following.within(60.0) == 1
+    assert await numbers.following.within(Seconds(60.0)) == 1
 
 
 async def test_it_reads_at_the_latest_after_a_time(numbers: Numbers) -> None:
     await numbers.following.next()
     numbers.newest = 1  # and nobody tells
-    assert await soon(numbers.following.next(at_latest=0.001)) == 1
+    assert await soon(numbers.following.next(at_latest=Seconds(0.001))) == 1
 
 
 async def test_a_reading_that_breaks_is_repeated_at_once() -> None:

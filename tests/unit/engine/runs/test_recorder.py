@@ -9,11 +9,12 @@ import pytest
 
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import InternalError, LeaseLostError, StoreUnavailableError
+from flowstate_server.model.clock import Seconds
 from flowstate_server.model.json_values import decode_json
 from flowstate_server.testing.waiting import soon
 from tests.support.commit_log import CLIENT, GUARD, WRITE, CommitLog, event, names_of, recorder
 
-PATIENT = EngineSettings(flush_after=3600)
+PATIENT = EngineSettings(flush_after=Seconds(3600))
 
 
 async def test_what_is_held_goes_ahead_of_the_next_write_in_a_batch_of_its_own() -> None:
@@ -47,7 +48,7 @@ async def test_a_refused_write_takes_no_event_with_it() -> None:
 
 async def test_alone_it_flushes_after_a_while() -> None:
     log = CommitLog()
-    run = recorder(log, EngineSettings(flush_after=0.001))
+    run = recorder(log, EngineSettings(flush_after=Seconds(0.001)))
     run.hold(event("1"))
     assert log.attempts == []
     await soon(log.asked.acquire())

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from flowstate_server.errors import ActionError, ActionNotFoundError, JsonInvalidError, ValidationFailedError
 from flowstate_server.flows import ClientView, Context, Session, User, action, define_flow, handler
+from flowstate_server.model.clock import Seconds
 from flowstate_server.model.events import Event
 from flowstate_server.model.records import Failure
 from flowstate_server.model.scopes import ScopeKind
@@ -76,7 +77,11 @@ def test_a_flow_is_described_by_plain_data() -> None:
     described = chat.described
     assert described.actions == {
         "say": ActionDescription(
-            "say", chat.actions["say"].input_schema(), chat.actions["say"].output_schema(), "Says.", 5.0
+            "say",
+            chat.actions["say"].input_schema(),
+            chat.actions["say"].output_schema(),
+            "Says.",
+            Seconds(5.0),
         )
     }
     assert described.schemas == chat.schemas

@@ -10,7 +10,7 @@ from flowstate.v1.types_pb2 import Cursor, Value
 from flowstate_server.engine.calls.logs import LogCursor, TailCall, TailEnded
 from flowstate_server.engine.calls.runs import ActionCall
 from flowstate_server.errors import ValidationFailedError
-from flowstate_server.model.clock import Micros
+from flowstate_server.model.clock import Micros, Seconds
 from flowstate_server.model.identity import Tenant
 from flowstate_server.model.records import Failure, RequestHead, RequestRecord, RequestStatus
 from flowstate_server.model.scopes import RequestKey, SessionKey
@@ -54,7 +54,7 @@ def test_a_call_keeps_its_fields_as_sent() -> None:
         user_id="u",
         org_id="o",
         request_id="r",
-        execution_timeout=1.5,
+        execution_timeout=Seconds(1.5),
     )
 
 
