@@ -21,6 +21,7 @@ HEADS = "blob"
 DUES = "blob_due"
 
 MAX_BLOB_BYTES = 64 * 1024 * 1024
+"""Images and documents of a conversation, not archives: a blob is moved whole when a store is copied."""
 
 
 class BlobKey(NamedTuple):

@@ -81,8 +81,14 @@ class RequestStatus(Word):
     def open(self) -> bool:
         return self in OPEN_STATUSES
 
+    @property
+    def waiting(self) -> bool:
+        """Open, and run by nobody, whatever process ran it last."""
+        return self in _WAITING_STATUSES
 
-OPEN_STATUSES = frozenset((RequestStatus.QUEUED, RequestStatus.IN_PROGRESS, RequestStatus.SUSPENDED))
+
+_WAITING_STATUSES = frozenset((RequestStatus.QUEUED, RequestStatus.SUSPENDED))
+OPEN_STATUSES = _WAITING_STATUSES | {RequestStatus.IN_PROGRESS}
 
 
 @frozen

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 SECONDS = 5.0
+"""Often enough to see that the trouble goes on, rare enough that the log stays readable."""
 
 
 class LogThrottle(logging.Filter):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -70,8 +71,8 @@ class Server:
     def process(self) -> str:
         return self.engine.instance_id
 
-    async def dispatch(self, request_id: str, action: str = "wait") -> None:
-        call = ActionCall("held", action, session_id="s", request_id=request_id)
+    async def dispatch(self, request_id: str, action: str = "wait", session_id: str = "s") -> None:
+        call = ActionCall("held", action, session_id=session_id, request_id=request_id)
         await self.engine.dispatcher.dispatch(ADA, call)
 
     async def begin(self, request_id: str) -> None:
@@ -187,6 +188,20 @@ async def test_what_one_sweep_has_fenced_another_goes_on_with(path: Path) -> Non
         await other.store.commit((FenceProcess(silent.process, rows[silent.process].renew_time),))
         await other.engine.sweeper.end_orphans()
         assert (await other.ended("r")).head.status is RequestStatus.INTERRUPTED
+
+
+async def test_a_request_that_cannot_be_ended_keeps_no_other_from_its_end(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with silent_server(path) as (silent, _):
+        await silent.dispatch("r1", session_id="damaged")
+        await silent.dispatch("r2", session_id="whole")
+        with closing(sqlite3.connect(path, isolation_level=None)) as database:
+            database.execute("UPDATE sessions SET metadata = x'7b' WHERE session_id = 'damaged'")
+        async with server(path) as other:
+            await soon(other.engine.sweeper.end_orphans())
+            assert (await other.ended("r2")).head.status is RequestStatus.INTERRUPTED
+    assert "request r1, whose process is gone, can't be ended" in caplog.text
 
 
 async def test_two_sweeps_at_once_end_each_request_once(path: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import LeaseLostError, RequestTerminalError, StoreUnavailableError
-from flowstate_server.model.clock import micros
+from flowstate_server.model.clock import Micros, micros
 from flowstate_server.model.payloads import RequestInterrupted
 from flowstate_server.model.records import ProcessRecord, RequestRecord, RequestStatus
 from flowstate_server.stores.contract.writes import FenceProcess, FinishRequest
@@ -62,7 +62,7 @@ class Sweeper:
             if process.fenced or await self._fence(process, now):
                 await self._end_requests(process.process)
 
-    async def _fence(self, process: ProcessRecord, now: int) -> bool:
+    async def _fence(self, process: ProcessRecord, now: Micros) -> bool:
         if process.expire_time >= now or process.process == self._supervisor.process_id:
             return False
         try:
@@ -74,9 +74,11 @@ class Sweeper:
 
     async def _end_requests(self, process_id: str) -> None:
         while orphans := await self._store.read_running(process_id, limit=PAGE):
-            await asyncio.gather(*(self._end(record, process_id) for record in orphans))
+            if not any(await asyncio.gather(*(self._end(record, process_id) for record in orphans))):
+                return
 
-    async def _end(self, record: RequestRecord, process_id: str) -> None:
+    async def _end(self, record: RequestRecord, process_id: str) -> bool:
+        """Whether it has ended. One that can't, as what it needs is damaged or gone, keeps no other from its end."""
         told = RequestInterrupted("the server process that ran it was lost")
         finish = FinishRequest(
             request=record.key,
@@ -91,6 +93,12 @@ class Sweeper:
             await self._store.commit((finish,))
         except (RequestTerminalError, LeaseLostError):
             _logger.info("request %s was ended by another server", record.key.request_id)
+        except StoreUnavailableError:
+            raise
+        except Exception:
+            _logger.exception("request %s, whose process is gone, can't be ended", record.key.request_id)
+            return False
+        return True
 
     async def _forever(self) -> None:
         while True:

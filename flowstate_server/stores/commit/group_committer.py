@@ -31,11 +31,17 @@ from flowstate_server.stores.contract.watch import Topic, WatchHub
 from flowstate_server.stores.contract.writes import Batch, CommitResult, RenewLease
 
 GROUP_BATCHES = 64
+"""Most batches of a group: beyond, a group costs as much more as it answers more callers."""
 GROUP_SECONDS = 0.010
+"""A group in which deciding has taken longer is closed, and the rest comes next: locked rows wait for it."""
 ENOUGH_BATCHES = 24
+"""So many need not wait for more."""
 QUIET_TURNS = 4
+"""Turns of the loop without another batch: from a message that has arrived to its batch a call takes three."""
 RELOADS = 5
+"""Times that a group is loaded anew because others changed what it had loaded, before its callers are refused."""
 BACK_OFF_SECONDS = 0.002
+"""The most before the first of these, about a group's time; twice as much before each further one."""
 
 _log = logging.getLogger(__name__)
 

@@ -33,9 +33,6 @@ from flowstate_server.stores.contract.writes import (
     WriteResult,
 )
 
-_WAITING = (RequestStatus.QUEUED, RequestStatus.SUSPENDED)
-"""Run by nobody, whatever process ran them last."""
-
 
 def need_creation(write: CreateRequest, needs: Needs) -> None:
     needs.add(tables.SESSIONS, write.session)
@@ -101,7 +98,7 @@ def need_run(write: RequireRun, needs: Needs) -> None:
 def require_run(work: WorkingSet, write: RequireRun) -> WriteResult:
     if write.process is not None:
         head = work.known_request(write.request)
-        if head.process != write.process or head.status in _WAITING:
+        if head.process != write.process or head.status.waiting:
             raise LeaseLostError
         _require_lease(work, write.process)
     work.open_request(write.request)

@@ -22,7 +22,9 @@ from flowstate_server.model.scopes import (
 )
 
 LONGEST = 200
+"""File systems take 255 bytes; the rest is for a suffix and for the temporary name of a file that is being written."""
 KEPT = 150
+"""To be recognised by; the digest behind it takes 65."""
 NONE = "@none"
 NO_IDS = "@"
 

@@ -19,7 +19,9 @@ _log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5.0
 ALIVE_INTERVAL = 5.0
+"""Seconds between questions whether the connection lives, as it tells of nothing else while nobody commits."""
 ALIVE_SECONDS = 5.0
+"""Seconds for the answer. While a dead connection is taken for a live one, the poller's own looks find commits."""
 FIRST_BACK_OFF = 0.1
 LONGEST_BACK_OFF = 5.0
 

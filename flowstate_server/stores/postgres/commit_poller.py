@@ -21,13 +21,18 @@ _log = logging.getLogger(__name__)
 INTERVAL = 0.4
 """Seconds between looks when nobody has called for one: what a lost notification costs."""
 BACK_OFF = 1.0
+"""Seconds between looks while they fail, so that a database that comes back is not met by everyone at once."""
 MOST_BEHIND = 10_000
+"""Commits over which waking everyone costs less than reading whom each is for."""
 OVERLAP = 1_000
 """Numbers that may still be on their way to be committed when a store begins to look."""
 MISSING_SECONDS = 60.0
+"""Longer than any group may take: the database ends one that is idle, locked out or too slow within seconds."""
 TRIM_INTERVAL = 10.0
 TRIM_AGE = 60 * SECOND
+"""Rows must outlive the looks of all pollers, also of one that backs off, and an unclear commit that is asked about."""
 TRIM_BATCH = 1_000
+"""Rows a delete, so that none holds up the commits beside it."""
 
 _COMMITS = (
     "SELECT id, topics FROM flowstate.commits WHERE id > $1"

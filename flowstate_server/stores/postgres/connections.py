@@ -19,6 +19,7 @@ STATEMENT_SECONDS = 10.0
 BEGIN_SECONDS = 3.0
 """Neither BEGIN nor ROLLBACK waits for anything."""
 CLOSE_SECONDS = 5.0
+"""For a goodbye; then connections are cut."""
 WORKING = 4
 """Connections for groups, for sweeps, for notifications and for looking at commits: none ever waits for a reader's."""
 

@@ -9,9 +9,11 @@ from flowstate_server.stores.postgres.connections import BEGIN, Connections
 from flowstate_server.stores.tables.migrations import migrations_after
 
 OLDEST_POSTGRES = 15
+"""The oldest one that the tests run on."""
 LOCK = 0x464C5354
 """The advisory lock of whoever migrates, held until its transaction ends: behind a pooler nothing lasts longer."""
 MIGRATE_SECONDS = 600.0
+"""For each statement: a new index on a large table takes minutes, and nothing is served before."""
 
 _TABLES = (
     "SELECT count(*), to_regclass('flowstate.migrations')::text FROM pg_tables WHERE schemaname = 'flowstate'"

@@ -16,6 +16,7 @@ from flowstate_server.stores.postgres.writing import Written
 _log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 5.0
+"""A caller waits for it: enough for a database to fail over or restart, and well below a call's deadline."""
 ASK_AGAIN_SECONDS = 0.05
 
 _STATUS = "SELECT pg_xact_status($1::text::xid8)"

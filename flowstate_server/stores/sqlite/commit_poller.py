@@ -19,11 +19,17 @@ from flowstate_server.stores.tables.numbers import decode_topics
 _log = logging.getLogger(__name__)
 
 INTERVAL = 0.01
+"""Seconds between looks: what a commit of another process waits to be noticed. A look that finds nothing reads one
+number in shared memory."""
 BACK_OFF = 1.0
+"""Seconds between looks while they fail."""
 MOST_BEHIND = 10_000
+"""Commits over which waking everyone costs less than reading whom each is for."""
 TRIM_INTERVAL = 10.0
 TRIM_AGE = 60 * SECOND
+"""Rows must outlive the looks of all processes, also of one that was stopped for a while."""
 TRIM_BATCH = 1_000
+"""Rows a delete, so that none holds up the groups behind it."""
 
 
 class CommitPoller:

@@ -16,7 +16,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 BUSY_SECONDS = 5.0
+"""How long SQLite itself waits for another process's lock: longer than a group takes, below a call's deadline."""
 CACHED_STATEMENTS = 256
+"""Texts that stay prepared: a write has one for each number of rows, and a load uses some dozens of them."""
 
 
 class Connection:

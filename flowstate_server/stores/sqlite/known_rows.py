@@ -23,7 +23,9 @@ from flowstate_server.stores.tables.rows import Numbers
 Record = TypeVar("Record")
 
 MOST_ROWS = 10_000
+"""More than the sessions, requests and states that one process serves at a time. All are forgotten beyond it."""
 MOST_BYTES = 8 * 1024 * 1024
+"""Of states and documents, which may be as large as 1 MiB each."""
 
 
 class KnownSession(NamedTuple):

@@ -12,6 +12,7 @@ from flowstate_server.stores.contract.pages import those_understood
 from flowstate_server.stores.transfer.pages import side_by_side
 
 PAGE = 16
+"""Keys of pieces at a time, 16 MiB of content at most: a copy that stops does little twice."""
 ELSEWHERE = "is not there; if it is kept in another slot, name that"
 
 

@@ -26,6 +26,7 @@ from flowstate_server.stores.transfer.pages import BYTES, COPY_PLACE, pages
 from flowstate_server.stores.transfer.places import decode_place, encode_place
 
 REMEMBERED = 30 * 24 * 3600 * SECOND
+"""How long an unfinished copy can be gone on with."""
 UNFINISHED = (
     "it holds an unfinished copy; finish it with 'flowstate store copy FROM TO', or begin with an empty store"
 )
