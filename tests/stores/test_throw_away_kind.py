@@ -89,10 +89,10 @@ def need_keep(write: KeepSouvenir, needs: Needs) -> None:
 
 def keep(work: WorkingSet, write: KeepSouvenir) -> WriteResult:
     require_owner(work, write.owner)
-    kept = work.range(all_of(write.owner))
+    kept = work.documents.range(all_of(write.owner))
     if len(kept) == MOST:
         work.documents.remove(kept[0].key)
-    counter = work.document(counter_of(write.owner))
+    counter = work.documents.find(counter_of(write.owner))
     number = 1 if counter is None else cast(int, decode_json(counter.text)) + 1
     put(work, counter_of(write.owner), encode_json(number))
     key = DocumentKey(write.owner, SOUVENIR, (ordered(number),))
@@ -110,9 +110,9 @@ def drop(work: WorkingSet, write: DropSouvenirs) -> WriteResult:
     with suppress(ScopeUnavailableError):
         require_owner(work, write.owner)
         return WriteResult(changed=False)
-    for document in work.range(all_of(write.owner)):
+    for document in work.documents.range(all_of(write.owner)):
         work.documents.remove(document.key)
-    if work.document(counter_of(write.owner)) is not None:
+    if work.documents.find(counter_of(write.owner)) is not None:
         work.documents.remove(counter_of(write.owner))
     return WriteResult()
 

@@ -8,14 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise, takewhile
 
 from flowstate_server.errors import MessageTooLargeError, ValidationFailedError, Violation
-from flowstate_server.model.blobs import (
-    MAX_BLOB_BYTES,
-    BlobHead,
-    BlobKey,
-    BlobStatus,
-    head_key,
-    head_of,
-)
+from flowstate_server.model.blobs import MAX_BLOB_BYTES, BlobHead, BlobKey, BlobStatus, head_key, head_of
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Tenant

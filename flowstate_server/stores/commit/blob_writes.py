@@ -91,7 +91,7 @@ def forget_blob(work: WorkingSet, write: ForgetBlob) -> WriteResult:
 
 
 def _head(work: WorkingSet, key: BlobKey) -> BlobHead | None:
-    document = work.document(head_key(key))
+    document = work.documents.find(head_key(key))
     return None if document is None else understood_one(document.key, document, head_of)
 
 
@@ -106,6 +106,6 @@ def _put(work: WorkingSet, head: BlobHead) -> WriteResult:
 
 
 def _unchanged(work: WorkingSet, key: BlobKey) -> WriteResult:
-    document = work.document(head_key(key))
+    document = work.documents.find(head_key(key))
     version = 0 if document is None else document.version
     return WriteResult(id=key.id, version=version, changed=False, document=document)

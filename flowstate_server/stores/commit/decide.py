@@ -9,7 +9,8 @@ from typing import NamedTuple
 from flowstate_server.errors import ServiceError
 from flowstate_server.stores.commit.meanings import MEANINGS
 from flowstate_server.stores.commit.repeats import answer_repeat, remember
-from flowstate_server.stores.commit.working_set import RangeSpent, WorkingSet
+from flowstate_server.stores.commit.working_documents import RangeSpent
+from flowstate_server.stores.commit.working_set import WorkingSet
 from flowstate_server.stores.contract.tables import Changes, Loaded
 from flowstate_server.stores.contract.writes import Batch, CommitResult, WriteResult
 

@@ -45,7 +45,7 @@ def require_owner(work: WorkingSet, owner: Owner) -> None:
 
 def put_document(work: WorkingSet, write: PutDocument) -> WriteResult:
     require_owner(work, write.key.owner)
-    document = work.document(write.key)
+    document = work.documents.find(write.key)
     _check(work, write, document)
     if (
         document is not None
@@ -59,7 +59,7 @@ def put_document(work: WorkingSet, write: PutDocument) -> WriteResult:
 
 def delete_document(work: WorkingSet, write: DeleteDocument) -> WriteResult:
     require_owner(work, write.key.owner)
-    document = work.document(write.key)
+    document = work.documents.find(write.key)
     _check(work, write, document)
     if document is None:
         return WriteResult(changed=False, version=_version(work, write.key))

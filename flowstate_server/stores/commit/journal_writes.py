@@ -19,7 +19,7 @@ def need_journal(write: AppendJournal, needs: Needs) -> None:
 def append_journal(work: WorkingSet, write: AppendJournal) -> WriteResult:
     counter = counter_key(write.session, write.log_id)
     require_owner(work, counter.owner)
-    number = decode_count(work.document(counter))
+    number = decode_count(work.documents.find(counter))
     entries = []
     for note in write.notes:
         number += 1

@@ -65,7 +65,7 @@ def remember(work: WorkingSet, batch: Batch, results: Sequence[WriteResult]) -> 
 
 
 def _replay(work: WorkingSet, write: PutIdempotencyKey) -> tuple[WriteResult, ...] | None:
-    remembered = work.document(write.key.document)
+    remembered = work.documents.find(write.key.document)
     if remembered is None:
         return None
     fingerprint, reply = cast("tuple[str, list[list[object]]]", decode_json(remembered.text))

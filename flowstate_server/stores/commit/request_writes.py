@@ -80,7 +80,7 @@ def create_request(work: WorkingSet, write: CreateRequest) -> WriteResult:
     work.created.put(write.key, record)
     work.session_heads.put(session.key, replace(work.session_head(session), activity_time=work.time))
     states = tuple([work.state(key) for key in write.load])
-    documents = [work.document(key) for key in write.load_documents]
+    documents = [work.documents.find(key) for key in write.load_documents]
     return WriteResult(
         id=write.key.request_id,
         request=record,

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import chain
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from flowstate_server.errors import (
     RequestNotFoundError,
@@ -15,7 +14,6 @@ from flowstate_server.errors import (
     VersionMismatchError,
 )
 from flowstate_server.model.clock import Micros
-from flowstate_server.model.documents import Document, DocumentKey, DocumentRange, OwnerKind
 from flowstate_server.model.events import Event, EventRecord
 from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.records import (
@@ -28,6 +26,8 @@ from flowstate_server.model.records import (
     StateRecord,
 )
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
+from flowstate_server.stores.commit.working_documents import WorkingDocuments
+from flowstate_server.stores.commit.working_table import WorkingTable, records_of
 from flowstate_server.stores.contract import tables
 from flowstate_server.stores.contract.tables import Changes, Loaded, Table
 from flowstate_server.stores.contract.watch import Topic, TopicKind
@@ -35,54 +35,6 @@ from flowstate_server.stores.contract.writes import AtVersion, Precondition
 
 Key = TypeVar("Key")
 Record = TypeVar("Record")
-
-_UNKNOWN: Any = object()
-
-
-class RangeSpent(Exception):
-    """An earlier batch of the group has taken from a range what this one needs: it is decided with the next group."""
-
-
-class WorkingTable(Generic[Key, Record]):
-    """The records of one table. What the batch being decided puts is kept or dropped as a whole; ``touched`` are the
-    tables in which it has put something. ``None`` stands for a record that was removed."""
-
-    def __init__(self, loaded: dict[Key, Record], touched: list[WorkingTable[Any, Any]]) -> None:
-        self.loaded = loaded
-        self._touched = touched
-        self._kept: dict[Key, Record | None] = {}
-        self._batch: dict[Key, Record | None] = {}
-
-    def get(self, key: Key) -> Record | None:
-        record = self._batch.get(key, _UNKNOWN)
-        if record is _UNKNOWN:
-            record = self._kept.get(key, _UNKNOWN)
-            if record is _UNKNOWN:
-                record = self.loaded.get(key)
-        return cast("Record | None", record)
-
-    def put(self, key: Key, record: Record | None) -> None:
-        if not self._batch:
-            self._touched.append(self)
-        self._batch[key] = record
-
-    def remove(self, key: Key) -> None:
-        self.put(key, None)
-
-    def keep(self) -> None:
-        self._kept.update(self._batch)
-        self._batch.clear()
-
-    def drop(self) -> None:
-        self._batch.clear()
-
-    def changed(self) -> dict[Key, Record | None]:
-        """What the kept batches have put."""
-        return self._kept
-
-    def put_so_far(self) -> dict[Key, Record | None]:
-        """What the kept batches and the one being decided have put."""
-        return {**self._kept, **self._batch} if self._batch else self._kept
 
 
 class WorkingSet:
@@ -95,13 +47,16 @@ class WorkingSet:
         self._tables: dict[Table[Any, Any], WorkingTable[Any, Any]] = {}
         self.sessions = self.of(tables.SESSIONS)
         self.session_heads = self.of(tables.SESSION_HEADS)
-        self.requests = self._known(tables.REQUEST_HEADS, loaded.open_requests.values())
+        self.requests = self._table(
+            tables.REQUEST_HEADS, records_of(tables.REQUEST_HEADS, loaded, loaded.open_requests.values())
+        )
         self.created = self.of(tables.REQUESTS)
         self.outcomes = self.of(tables.OUTCOMES)
         self.turns = self.of(tables.TURNS)
         self.states = self.of(tables.STATES)
         self.processes = self.of(tables.PROCESSES)
-        self.documents = self._known(tables.DOCUMENTS, loaded.ranges.values())
+        self.documents = WorkingDocuments(loaded, self._touched)
+        self._tables[tables.DOCUMENTS] = self.documents
         self._state_heads: dict[ScopeKey, StateHead] = loaded.records.get(tables.STATE_HEADS, {})
         self.events: list[EventRecord] = []
         self._kept_events = 0
@@ -115,15 +70,6 @@ class WorkingSet:
     def _table(self, table: Table[Key, Record], records: dict[Key, Record]) -> WorkingTable[Key, Record]:
         working = self._tables[table] = WorkingTable(records, self._touched)
         return working
-
-    def _known(
-        self, table: Table[Key, Record], found: Iterable[Iterable[Record]]
-    ) -> WorkingTable[Key, Record]:
-        """Those that were named, and those that sessions and ranges have brought."""
-        named: dict[Key, Record] = self._loaded.records.get(table, {})
-        if found:
-            named = {**{table.key_of(record): record for record in chain.from_iterable(found)}, **named}
-        return self._table(table, named)
 
     def keep(self) -> None:
         for table in self._touched:
@@ -142,32 +88,6 @@ class WorkingSet:
 
     def state_head(self, key: ScopeKey) -> StateRecord | StateHead:
         return self.states.get(key) or self._state_heads.get(key) or StateHead(key)
-
-    def document(self, key: DocumentKey) -> Document | None:
-        """The document, if it is there now."""
-        document = self.documents.get(key)
-        return document if document is not None and document.exists(self.time) else None
-
-    def range(self, which: DocumentRange) -> list[Document]:
-        """The documents of a needed range, as the batches so far have left them.
-
-        Raises:
-            RangeSpent: so many of those that were loaded are gone that what comes after them would have to be known.
-        """
-        loaded = self._loaded.ranges[which]
-        found = {document.key: document for document in loaded}
-        for key, document in self.documents.put_so_far().items():
-            if document is not None and document.exists(self.time) and which.covers(key):
-                found[key] = document
-            else:
-                found.pop(key, None)
-        keys = sorted(found, key=lambda key: key.name, reverse=which.descending)
-        if len(loaded) == which.limit:
-            last = loaded[-1].key.name
-            keys = [key for key in keys if (key.name >= last if which.descending else key.name <= last)]
-            if len(keys) < which.limit:
-                raise RangeSpent
-        return [found[key] for key in keys[: which.limit]]
 
     def open_requests(self, session: SessionKey) -> list[RequestHead]:
         """All open requests of a session of which they are needed, the oldest first."""
@@ -279,28 +199,14 @@ class WorkingSet:
             # A session's state may change without an event; whoever watches what the session shows wants to know.
             if key.kind is not ScopeKind.REQUEST:
                 topics[Topic(_STATE_TOPICS[key.kind], key.tenant, key.id)] = None
-        for document in self.documents.changed():
-            owner = document.owner
-            if owner.kind in _DOCUMENT_TOPICS:
-                topics[Topic(_DOCUMENT_TOPICS[owner.kind], owner.tenant, owner.id)] = None
+        topics.update(dict.fromkeys(self.documents.topics()))
         for process, record in self.processes.changed().items():
             if record is not None and record.fenced:
                 topics[Topic(TopicKind.PROCESS, NO_TENANT, process)] = None
         return iter(topics)
 
 
-_STATE_TOPICS = {
-    ScopeKind.SESSION: TopicKind.SESSION,
-    ScopeKind.USER: TopicKind.USER,
-    ScopeKind.ORG: TopicKind.ORG,
-}
-_DOCUMENT_TOPICS = {
-    OwnerKind.SESSION: TopicKind.SESSION_DOCUMENTS,
-    OwnerKind.USER: TopicKind.USER_DOCUMENTS,
-    OwnerKind.ORG: TopicKind.ORG_DOCUMENTS,
-    OwnerKind.FLOW: TopicKind.FLOW_DOCUMENTS,
-}
-"""Documents of a request change with its log; those of the store are not watched."""
+_STATE_TOPICS = {kind: TopicKind(kind.value) for kind in (ScopeKind.SESSION, ScopeKind.USER, ScopeKind.ORG)}
 
 
 def moved(

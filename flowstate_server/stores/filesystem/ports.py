@@ -9,13 +9,7 @@ from typing import Any
 from flowstate_server.errors import LeaseLostError
 from flowstate_server.model.clock import ForwardClock, Micros
 from flowstate_server.model.records import ProcessRecord
-from flowstate_server.stores.contract.backend import (
-    LOAD_LIMIT,
-    Group,
-    GroupStorage,
-    LeaseRenewal,
-    Sweeps,
-)
+from flowstate_server.stores.contract.backend import LOAD_LIMIT, Group, GroupStorage, LeaseRenewal, Sweeps
 from flowstate_server.stores.contract.tables import DOCUMENTS, PROCESSES, STATES, Changes, Needs, Table
 from flowstate_server.stores.contract.watch import Topic
 from flowstate_server.stores.filesystem.worker import Worker

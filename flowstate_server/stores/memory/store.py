@@ -7,14 +7,7 @@ from collections.abc import Iterable
 from flowstate_server.errors import LeaseLostError
 from flowstate_server.model.clock import ForwardClock, Micros
 from flowstate_server.model.records import ProcessRecord
-from flowstate_server.stores.contract.backend import (
-    Backend,
-    Group,
-    GroupStorage,
-    LeaseRenewal,
-    Ports,
-    Sweeps,
-)
+from flowstate_server.stores.contract.backend import Backend, Group, GroupStorage, LeaseRenewal, Ports, Sweeps
 from flowstate_server.stores.contract.tables import PROCESSES
 from flowstate_server.stores.contract.watch import Topic
 from flowstate_server.stores.memory.pieces import MemoryPieces

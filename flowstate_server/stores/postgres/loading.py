@@ -11,6 +11,7 @@ from flowstate_server.stores.contract import tables
 from flowstate_server.stores.contract.backend import LOAD_LIMIT, Conflict, Group
 from flowstate_server.stores.contract.pages import understood_one
 from flowstate_server.stores.contract.tables import Changes, Loaded, Needs, Table
+from flowstate_server.stores.postgres import documents as shelf
 from flowstate_server.stores.postgres.reads import open_requests
 from flowstate_server.stores.postgres.statements import KEYS, TIME, any_of, columns, together, unnested
 from flowstate_server.stores.tables import queries, rows
@@ -74,21 +75,12 @@ _LARGE: dict[Table[Any, Any], tuple[str, Callable[[Row], Any]]] = {
 }
 
 
-def _ranges(first: int, order: str) -> str:
-    return (
-        f"SELECT k.number, d.document, {rows.DOCUMENT} FROM {unnested(first, 'number, low, high, most', 'k')}"
-        " CROSS JOIN LATERAL (SELECT * FROM flowstate.documents WHERE key >= k.low AND key < k.high"
-        f" AND present AND (expire_time = 0 OR expire_time > $1) ORDER BY key {order} LIMIT k.most) d"
-        f" ORDER BY k.number, d.key {order}"
-    )
-
-
 # What is not locked by itself, but by something that all who write there lock as well: read once all locks are held,
 # by a statement that sees what was committed while they were awaited.
 PROTECTED = together(
     (
-        (0, _ranges(2, "ASC")),
-        (1, _ranges(6, "DESC")),
+        (0, shelf.ranges(2, "ASC")),
+        (1, shelf.ranges(6, "DESC")),
         (2, open_requests("ANY ($10::bigint[])")),
         (
             3,

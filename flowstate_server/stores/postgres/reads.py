@@ -12,6 +12,7 @@ from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionK
 from flowstate_server.stores.contract.backend import MAX_DOCUMENT_BYTES
 from flowstate_server.stores.contract.pages import understood
 from flowstate_server.stores.contract.reads import EventPage, Projection
+from flowstate_server.stores.postgres import documents as shelf
 from flowstate_server.stores.postgres.connections import Connections
 from flowstate_server.stores.postgres.statements import DOCUMENT_KEYS, STATE_KEYS, TIME, page, together
 from flowstate_server.stores.postgres.store_clock import StoreClock
@@ -28,7 +29,6 @@ _LOG = f"SELECT s.log FROM flowstate.sessions s WHERE {queries.THIS_SESSION}"
 _REQUEST = f"SELECT r.request FROM flowstate.requests r WHERE {queries.THIS_REQUEST}"
 
 STATES = f"SELECT {rows.STATE} FROM {STATE_KEYS.found(1, 't')}"
-DOCUMENTS = together(((0, f"SELECT {rows.DOCUMENT} FROM {DOCUMENT_KEYS.found(1, 'd')}"), (1, TIME)))
 
 
 def open_requests(logs: str) -> str:
@@ -36,19 +36,6 @@ def open_requests(logs: str) -> str:
         f"SELECT {rows.REQUEST_HEAD} FROM {queries.HEADS} WHERE h.open AND h.log = {logs}"
         " ORDER BY r.create_time, h.request"
     )
-
-
-def _document_page(order: str) -> str:
-    # A window can't be asked for in an order that is given as a parameter, nor an index be followed in one.
-    source = (
-        f"(SELECT * FROM flowstate.documents WHERE key >= $1 AND key < $2 AND present"
-        f" AND (expire_time = 0 OR expire_time > greatest($5, ({TIME}))) ORDER BY key {order} LIMIT $3) d"
-    )
-    return page(rows.DOCUMENT, source, f"d.key {order}", "octet_length(d.text)", "$3", "$4")
-
-
-DOCUMENTS_FORWARD = _document_page("ASC")
-DOCUMENTS_BACKWARD = _document_page("DESC")
 
 
 def _event_page(log: str, sequence: str) -> str:
@@ -104,13 +91,13 @@ class PostgresReads(TableReads):
         return states
 
     async def load_documents(self, keys: Iterable[DocumentKey]) -> dict[DocumentKey, Document]:
-        *found, (_, (time,)) = await self.fetch(DOCUMENTS, *DOCUMENT_KEYS.values(keys))
-        return _existing([rows.document(row) for _, row in found], self._clock.seen(time))
+        *found, (_, (time,)) = await self.fetch(shelf.DOCUMENTS, *DOCUMENT_KEYS.values(keys))
+        return shelf.existing([rows.document(row) for _, row in found], self._clock.seen(time))
 
     async def read_documents(
         self, which: DocumentRange, *, max_bytes: int = MAX_DOCUMENT_BYTES
     ) -> Sequence[Document]:
-        query = DOCUMENTS_BACKWARD if which.descending else DOCUMENTS_FORWARD
+        query = shelf.RANGE_DOWN if which.descending else shelf.RANGE_UP
         bounds = encoded_bounds(which)
         found = await self.fetch(query, *bounds, which.limit, max_bytes, self._clock.latest)
         return [*understood(found, lambda row: row[0], lambda row: rows.document(row[:-3]))]
@@ -151,12 +138,8 @@ class PostgresReads(TableReads):
             states,
             tuple(map(rows.request_head, active)),
             time,
-            _existing(map(rows.document, found_documents), time),
+            shelf.existing(map(rows.document, found_documents), time),
         )
 
     async def fetch(self, query: str, *values: object) -> list[Row]:
         return [tuple(row) for row in await self._connections.fetch(query, *values)]
-
-
-def _existing(documents: Iterable[Document], time: Micros) -> dict[DocumentKey, Document]:
-    return {document.key: document for document in documents if document.exists(time)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.stores.contract.backend import Sweeps
+from flowstate_server.stores.postgres import documents
 from flowstate_server.stores.postgres.connections import Connections
 from flowstate_server.stores.postgres.statements import TIME
 
@@ -21,11 +22,6 @@ _OUTSIDE = (
     "WITH gone AS (DELETE FROM flowstate.events e USING (SELECT log, session_sequence FROM flowstate.events"
     f" WHERE transient AND request IS NULL AND time <= ({TIME}) - $1::bigint ORDER BY time LIMIT $2) old"
     " WHERE e.log = old.log AND e.session_sequence = old.session_sequence RETURNING 1) SELECT count(*) FROM gone"
-)
-_DOCUMENTS = (
-    "WITH gone AS (DELETE FROM flowstate.documents WHERE document IN"
-    f" (SELECT document FROM flowstate.documents WHERE expire_time > 0 AND expire_time <= ({TIME})"
-    " ORDER BY expire_time, document LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING 1) SELECT count(*) FROM gone"
 )
 _PROCESSES = (
     "WITH gone AS (DELETE FROM flowstate.processes WHERE process IN"
@@ -61,7 +57,7 @@ class PostgresSweeps(Sweeps):
         return deleted
 
     async def sweep_documents(self, *, limit: int) -> int:
-        return await _count(self._connections, _DOCUMENTS, limit)
+        return await _count(self._connections, documents.EXPIRED, limit)
 
     async def sweep_processes(self, *, limit: int) -> int:
         return await _count(self._connections, _PROCESSES, limit)

@@ -27,13 +27,7 @@ from flowstate_server.stores.contract.reads import (
     SessionFilter,
     SessionPosition,
 )
-from flowstate_server.stores.contract.tables import (
-    DOCUMENTS,
-    REQUESTS,
-    SESSION_HEADS,
-    SESSIONS,
-    STATES,
-)
+from flowstate_server.stores.contract.tables import DOCUMENTS, REQUESTS, SESSION_HEADS, SESSIONS, STATES
 from flowstate_server.stores.resident.copies import own_session
 from flowstate_server.stores.resident.tables import ResidentPort, Tables
 

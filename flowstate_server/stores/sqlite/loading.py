@@ -7,14 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 from flowstate_server.model.clock import Micros
-from flowstate_server.model.documents import DocumentKey, DocumentRange, encode_key
+from flowstate_server.model.documents import DocumentKey, DocumentRange
 from flowstate_server.model.records import StateHead, StateRecord, TurnKey
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract import tables
 from flowstate_server.stores.contract.backend import LOAD_LIMIT, Group
 from flowstate_server.stores.contract.pages import understood_one
 from flowstate_server.stores.contract.tables import Loaded, Needs, Table
-from flowstate_server.stores.sqlite import reads
+from flowstate_server.stores.sqlite import documents as shelf, reads
 from flowstate_server.stores.sqlite.known_rows import Known, KnownRequest, KnownRows, KnownSession, own_state
 from flowstate_server.stores.sqlite.many_rows import ManyRows
 from flowstate_server.stores.tables import columns, rows
@@ -29,9 +29,6 @@ TURN = (
 PRESENT_REQUESTS = ManyRows(
     "SELECT r.tenant, r.request_id FROM (VALUES {rows}) AS new"
     " CROSS JOIN requests r ON r.tenant = new.column1 AND r.request_id = new.column2"
-)
-PRESENT_DOCUMENTS = ManyRows(
-    "SELECT d.key FROM (VALUES {rows}) AS new CROSS JOIN documents d ON d.key = new.column1"
 )
 
 
@@ -65,10 +62,7 @@ class Loader:
             self._asked[tables.REQUEST_HEADS] |= requests.difference(present)
         documents = {key for one in needs for key in one.of(tables.DOCUMENTS) if key not in known.documents}
         if len(documents) > 1:
-            encoded = {encode_key(key): key for key in documents}
-            for (key,) in PRESENT_DOCUMENTS.fetch(self._cursor, [(key,) for key in encoded]):
-                del encoded[key]
-            self._asked[tables.DOCUMENTS].update(encoded.values())
+            self._asked[tables.DOCUMENTS] |= shelf.absent(self._cursor, documents)
 
     def _load(self, needs: Needs) -> None:
         for table, keys in needs.keys.items():
@@ -163,23 +157,20 @@ class Loader:
         self.loaded.of(tables.PROCESSES)[process] = record
 
     def _document(self, key: DocumentKey) -> None:
-        known = self._known.documents.get(key)
+        known = self._known.documents.get(key) or shelf.find(self._cursor, key)
         if known is None:
-            row = self._cursor.execute(reads.DOCUMENT, (encode_key(key),)).fetchone()
-            if row is None:
-                return
-            number, document = row[0], understood_one(key, row, reads.document_in)
+            return
+        number, document = known
+        if key not in self._known.documents:
             self._known.put_document(number, document)
-        else:
-            number, document = known
         self.loaded.of(tables.DOCUMENTS)[key] = document
         self.numbers.documents[key] = number
         self._bytes += document.size
 
     def _range(self, which: DocumentRange) -> None:
         documents = self.loaded.ranges[which] = []
-        for row in reads.documents_in(self._cursor, which, self.loaded.time):
-            document = understood_one(row[1], row, reads.document_in)
+        for row in shelf.rows_in(self._cursor, which, self.loaded.time):
+            document = understood_one(row[1], row, shelf.document_in)
             documents.append(document)
             self.numbers.documents[document.key] = row[0]
             self._bytes += document.size

@@ -7,18 +7,13 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from flowstate_server.model.clock import ForwardClock, Micros
-from flowstate_server.model.documents import Document, DocumentKey, DocumentRange, encode_key, encoded_bounds
+from flowstate_server.model.documents import Document, DocumentKey, DocumentRange
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.backend import MAX_DOCUMENT_BYTES
-from flowstate_server.stores.contract.pages import (
-    event_page,
-    page_of,
-    those_understood,
-    understood,
-    understood_one,
-)
+from flowstate_server.stores.contract.pages import event_page, understood, understood_one
 from flowstate_server.stores.contract.reads import EventPage, Projection
+from flowstate_server.stores.sqlite import documents
 from flowstate_server.stores.sqlite.dialect import in_sqlite
 from flowstate_server.stores.sqlite.places import EVENT_SEQUENCE, ITEM_SEQUENCE, place_of, start_of
 from flowstate_server.stores.sqlite.reader import Reader
@@ -35,13 +30,6 @@ OPEN_IN_SESSION = in_sqlite(
     f"SELECT {rows.REQUEST_HEAD} FROM {queries.HEADS} WHERE h.open AND h.log = $1 ORDER BY h.request"
 )
 STATE = f"SELECT t.state, {rows.STATE} FROM states t WHERE t.kind = ? AND t.tenant = ? AND t.id = ? AND t.flow_kind = ?"
-DOCUMENT = f"SELECT d.document, {rows.DOCUMENT} FROM documents d WHERE d.key = ?"
-DOCUMENTS = (
-    f"SELECT d.document, {rows.DOCUMENT} FROM documents d WHERE d.key >= ? AND d.key < ?"
-    " AND d.present AND (d.expire_time = 0 OR d.expire_time > ?) ORDER BY d.key"
-)
-DOCUMENTS_UP = f"{DOCUMENTS} LIMIT ?"
-DOCUMENTS_DOWN = f"{DOCUMENTS} DESC LIMIT ?"
 _ITEM_OF_EVENT = f"LEFT JOIN items i ON e.type = {ITEM_DONE} AND i.place = e.place"
 _EVENTS = f"{EVENT_SEQUENCE}, {rows.EVENT} FROM events e {_ITEM_OF_EVENT}"
 REQUEST_EVENTS = f"SELECT ?, {_EVENTS} WHERE e.request = ? AND e.sequence > ? ORDER BY e.sequence LIMIT ?"
@@ -96,14 +84,13 @@ class SqliteReads(TableReads):
         return await self.reader.run(_states, tuple(keys))
 
     async def load_documents(self, keys: Iterable[DocumentKey]) -> Mapping[DocumentKey, Document]:
-        return await self.reader.run(_documents, tuple(keys), self._clock)
+        return await self.reader.run(documents.load, tuple(keys), self._clock)
 
     @_on_snapshot
     def read_documents(
         self, cursor: sqlite3.Cursor, which: DocumentRange, *, max_bytes: int = MAX_DOCUMENT_BYTES
     ) -> Sequence[Document]:
-        found = documents_in(cursor, which, self._clock.now())
-        return page_of(those_understood(found, _encoded_key, document_in), which.limit, max_bytes)
+        return documents.read_page(cursor, which, self._clock.now(), max_bytes)
 
     @_on_snapshot
     def read_events(
@@ -133,20 +120,6 @@ def newest_time(cursor: sqlite3.Cursor) -> Micros:
     return Micros(int(newest))
 
 
-def documents_in(cursor: sqlite3.Cursor, which: DocumentRange, time: Micros) -> Iterable[Row]:
-    """The rows of the range, for :func:`document_in`: a number, and what is in ``rows.DOCUMENT``."""
-    query = DOCUMENTS_DOWN if which.descending else DOCUMENTS_UP
-    return cursor.execute(query, (*encoded_bounds(which), time, which.limit))
-
-
-def document_in(row: Row) -> Document:
-    return rows.document(row[1:])
-
-
-def _encoded_key(row: Row) -> bytes:
-    return bytes(row[1])
-
-
 def _states(cursor: sqlite3.Cursor, keys: Iterable[ScopeKey]) -> dict[ScopeKey, StateRecord]:
     found: dict[ScopeKey, StateRecord] = {}
     for key in keys:
@@ -155,25 +128,11 @@ def _states(cursor: sqlite3.Cursor, keys: Iterable[ScopeKey]) -> dict[ScopeKey, 
     return found
 
 
-def _documents(
-    cursor: sqlite3.Cursor, keys: Iterable[DocumentKey], clock: ForwardClock
-) -> dict[DocumentKey, Document]:
-    now = clock.now()
-    found: dict[DocumentKey, Document] = {}
-    for key in keys:
-        row = cursor.execute(DOCUMENT, (encode_key(key),)).fetchone()
-        if row is not None:
-            document = understood_one(key, row, document_in)
-            if document.exists(now):
-                found[key] = document
-    return found
-
-
 def _projection(
     cursor: sqlite3.Cursor,
     session: SessionKey,
     scopes: Iterable[ScopeKey],
-    documents: Iterable[DocumentKey],
+    wanted: Iterable[DocumentKey],
     clock: ForwardClock,
 ) -> Projection | None:
     row = cursor.execute(SESSION_WITH_HEAD, session).fetchone()
@@ -191,5 +150,5 @@ def _projection(
         states=_states(cursor, scopes),
         active=tuple(active),
         time=clock.now(),
-        documents=_documents(cursor, documents, clock),
+        documents=documents.load(cursor, wanted, clock),
     )

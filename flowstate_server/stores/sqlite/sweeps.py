@@ -6,6 +6,7 @@ import sqlite3
 
 from flowstate_server.model.clock import ForwardClock, Micros
 from flowstate_server.stores.contract.backend import Sweeps
+from flowstate_server.stores.sqlite import documents
 from flowstate_server.stores.sqlite.writer import Writer
 
 ENDED = (
@@ -19,10 +20,6 @@ SWEPT = "UPDATE request_heads SET unswept = 0 WHERE request = ?"
 OUTSIDE = (
     "DELETE FROM events WHERE place IN (SELECT place FROM events"
     " WHERE transient AND request IS NULL AND time <= ? ORDER BY time LIMIT ?)"
-)
-DOCUMENTS = (
-    "DELETE FROM documents WHERE document IN (SELECT document FROM documents"
-    " WHERE expire_time > 0 AND expire_time <= ? ORDER BY expire_time LIMIT ?)"
 )
 PROCESSES = (
     "DELETE FROM processes WHERE process IN (SELECT process FROM processes p WHERE fenced AND NOT EXISTS"
@@ -43,7 +40,7 @@ class SqliteSweeps(Sweeps):
         return await self._writer.run(_transient_events, Micros(self._clock.now() - retention), limit)
 
     async def sweep_documents(self, *, limit: int) -> int:
-        return await self._writer.run(_deleted, DOCUMENTS, self._clock.now(), limit)
+        return await self._writer.run(_deleted, documents.EXPIRED, self._clock.now(), limit)
 
     async def sweep_processes(self, *, limit: int) -> int:
         return await self._writer.run(_deleted, PROCESSES, limit)

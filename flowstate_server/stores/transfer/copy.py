@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import Any, NamedTuple, cast
@@ -30,7 +30,6 @@ REMEMBERED = 30 * 24 * 3600 * SECOND
 UNFINISHED = (
     "it holds an unfinished copy; finish it with 'flowstate store copy FROM TO', or begin with an empty store"
 )
-BLOB_PIECES = "blob_pieces"
 
 
 class CopyRefused(Exception):
@@ -117,7 +116,7 @@ class _Copy:
         self._target = target
         self._exports = _exports_of(source, "the source does not export what it keeps")
         self._kept = _exports_of(target, "the target can't tell whether it is empty: it does not export")
-        self._key = _place_key(hashlib.sha256(name.encode()).hexdigest())
+        self._key = DocumentKey(STORE_OWNER, COPY_PLACE, (hashlib.sha256(name.encode()).hexdigest(),))
         self._report = report
         self._known: bytes | None = None
         self._stage = 0
@@ -156,7 +155,7 @@ class _Copy:
             await self._refuse_served()
             stage = STAGES[self._stage]
             try:
-                await (self._copy_blobs() if stage is None else self._copy_table(stage))
+                await (self._copy_pieces() if stage is None else self._copy_table(stage))
             except DamagedRecord as damage:
                 raise CopyRefused(f"{named(damage.key)} in the source can't be understood") from damage
             self._stage += 1
@@ -173,26 +172,30 @@ class _Copy:
                 await self._refuse_blobs_elsewhere(page)
             if stage.counted:
                 self.copied.add(stage.table.name, len(page))
-            self._after = encode_place(stage.table.key_of(page[-1]))
-            await self._commit(stage.table, [stage.record_of(record) for record in page])
-            self._report(self.copied)
+            await self._done(stage.table.key_of(page[-1]), stage.table, map(stage.record_of, page))
 
     async def _refuse_blobs_elsewhere(self, documents: Sequence[Document]) -> None:
         head = await kept_elsewhere(self.source_blobs, documents)
         if head is not None:
             raise CopyRefused(f"the content of blob {head.key.id} in the source {ELSEWHERE}")
 
-    async def _copy_blobs(self) -> None:
+    async def _copy_pieces(self) -> None:
         ours, theirs = self.source_blobs, self.target_blobs
         after = None if self._after is None else decode_place(PieceKey, self._after)
         async for page in piece_pages(ours, after):
             if ours is None or theirs is None:
                 raise CopyRefused("the source keeps blobs, and the target has no place for them")
             await copy_pieces(ours, theirs, page)
-            self.copied.add(BLOB_PIECES, len(page))
-            self._after = encode_place(page[-1])
-            await self._commit(None, ())
-            self._report(self.copied)
+            self.copied.add("blob_pieces", len(page))
+            await self._done(page[-1])
+
+    async def _done(
+        self, place: Any, table: Table[Any, Any] | None = None, records: Iterable[Any] = ()
+    ) -> None:
+        """Commit the records of a page that ends at ``place``, and that they are done."""
+        self._after = encode_place(place)
+        await self._commit(table, [*records])
+        self._report(self.copied)
 
     def _resume(self, known: Document) -> None:
         self._known = known.text
@@ -238,10 +241,6 @@ def _exports_of(store: Store, without: str) -> Exports:
     if store.exports is None:
         raise CopyRefused(without)
     return store.exports
-
-
-def _place_key(name: str) -> DocumentKey:
-    return DocumentKey(STORE_OWNER, COPY_PLACE, (name,))
 
 
 async def _places(store: Store) -> Sequence[Document]:

@@ -70,10 +70,10 @@ def _need_keep(write: Keep, needs: Needs) -> None:
 
 def _keep(work: WorkingSet, write: Keep) -> WriteResult:
     require_owner(work, write.owner)
-    counter = work.document(write.counter)
+    counter = work.documents.find(write.counter)
     made, there = (0, 0) if counter is None else cast("tuple[int, int]", decode_json(counter.text))
     if there == MOST:
-        [oldest] = work.range(write.oldest)
+        [oldest] = work.documents.range(write.oldest)
         work.documents.remove(oldest.key)
         there -= 1
     put(work, write.counter, encode_json([made + 1, there + 1]))

@@ -13,6 +13,7 @@ from flowstate_server.stores.contract.reads import SessionFilter, SessionPositio
 from flowstate_server.stores.contract.tables import EVENTS, EXPORTED, Table
 from flowstate_server.stores.sqlite import (
     blob_pieces,
+    documents,
     exports,
     lease_renewal,
     loading,
@@ -84,8 +85,8 @@ def test_it_searches_by_index_and_sorts_nothing(database: sqlite3.Connection, na
 @pytest.mark.parametrize(
     ("query", "step"),
     [
-        (reads.DOCUMENTS_UP, "SEARCH d USING INDEX documents_by_key (key>? AND key<?)"),
-        (reads.DOCUMENTS_DOWN, "SEARCH d USING INDEX documents_by_key (key>? AND key<?)"),
+        (documents.RANGE_UP, "SEARCH d USING INDEX documents_by_key (key>? AND key<?)"),
+        (documents.RANGE_DOWN, "SEARCH d USING INDEX documents_by_key (key>? AND key<?)"),
         (reads.SESSION_EVENTS, "SEARCH e USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
         (reads.REQUEST_EVENTS, "SEARCH e USING INDEX events_by_request (request=? AND sequence>?)"),
         (reads.TURN_ITEMS, "SEARCH u USING PRIMARY KEY (log=? AND number>?)"),
@@ -94,7 +95,7 @@ def test_it_searches_by_index_and_sorts_nothing(database: sqlite3.Connection, na
         (reads.OPEN_IN_SESSION, "SEARCH h USING INDEX request_heads_open (log=?)"),
         (in_sqlite(queries.RUNNING), "SEARCH h USING INDEX request_heads_of_process (process=?)"),
         (in_sqlite(queries.CANCELLED), "SEARCH h USING INDEX request_heads_of_process (process=?)"),
-        (sweeps.DOCUMENTS, "SEARCH documents USING COVERING INDEX documents_by_expiry"),
+        (documents.EXPIRED, "SEARCH documents USING COVERING INDEX documents_by_expiry"),
     ],
 )
 def test_it_reads_what_it_gives_and_nothing_else(database: sqlite3.Connection, query: str, step: str) -> None:
@@ -125,7 +126,7 @@ def test_an_export_of_events_starts_within_a_session(database: sqlite3.Connectio
 
 MANY = {
     "find requests that are there": (loading.PRESENT_REQUESTS, 2),
-    "find documents that are there": (loading.PRESENT_DOCUMENTS, 1),
+    "find documents that are there": (documents.PRESENT, 1),
 } | {
     write.rows.__name__: (statement, write.columns.count(",") + 1)
     for write, statement in zip(writing.WRITES, writing.STATEMENTS, strict=True)

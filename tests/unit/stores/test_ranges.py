@@ -8,7 +8,8 @@ import pytest
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import STORE_OWNER, Document, DocumentKey, DocumentRange
-from flowstate_server.stores.commit.working_set import RangeSpent, WorkingSet
+from flowstate_server.stores.commit.working_documents import RangeSpent
+from flowstate_server.stores.commit.working_set import WorkingSet
 from flowstate_server.stores.contract.tables import (
     DOCUMENTS,
     Loaded,
@@ -31,7 +32,7 @@ def _range(records: Loaded, *batches: Callable[[WorkingSet], None]) -> list[str]
     for batch in batches:
         batch(work)
         work.keep()
-    return [document.key.name[0] for document in work.range(OLDEST)]
+    return [document.key.name[0] for document in work.documents.range(OLDEST)]
 
 
 def test_range_is_what_was_loaded_and_what_batches_made_of_it() -> None:
