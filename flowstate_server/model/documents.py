@@ -6,6 +6,7 @@ they have never heard of, so adding one changes no adapter.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from flowstate_server.model.clock import Micros
@@ -129,9 +130,10 @@ def ordered(number: int) -> str:
     return f"{number:016x}"
 
 
+@lru_cache(1024)
 def encode_key(key: DocumentKey) -> bytes:
     """Bytes that sort like the key, and like nothing else: each text is UTF-8 with U+0000 as ``00 FF``, ended by
-    ``00``."""
+    ``00``. Remembered, for a commit asks for it to look, to load and to write."""
     return _encoded((*key.owner, key.kind, *key.name))
 
 

@@ -31,7 +31,8 @@ def decode_json(text: bytes | str) -> Json:
         JSONDecodeError: it is no JSON, and where.
     """
     try:
-        return cast(Json, orjson.loads(text))
+        value: Json = orjson.loads(text)
+        return value
     except JSONDecodeError as refusal:
         return _decode_refused(text, refusal)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
+from typing import Any
 
 from google.protobuf.message import Message
 
@@ -18,7 +20,7 @@ from flowstate_server.model.events import EventRecord, EventType
 from flowstate_server.model.items import Audience, Item
 from flowstate_server.rpc.codec.failures import encode_failure
 from flowstate_server.rpc.codec.scopes import encode_scope_kind
-from flowstate_server.rpc.codec.time import encode_micros, encode_time
+from flowstate_server.rpc.codec.time import encode_micros, encode_time, set_time
 from flowstate_server.rpc.json_values import encode_text, encode_value
 
 _AUDIENCE = {
@@ -30,24 +32,26 @@ _AUDIENCE = {
 
 def encode_event(record: EventRecord) -> pb.Event:
     event = record.event
+    case, encode = _PAYLOADS[event.type]
+    payload: dict[str, Any] = {case: encode(record)}
     wire = pb.Event(
         sequence=record.sequence,
         request_id=record.request_id,
         session_id=record.session.session_id,
-        time=encode_time(record.time),
         type=event.type.value,
         audience=_widest(event.audiences),
         block_path=event.block_path,
         event_id=f"{record.session_log_id}-{record.session_sequence}",
         session_sequence=record.session_sequence,
         transient=event.transient,
+        **payload,
     )
-    case, encode = _PAYLOADS[event.type]
-    getattr(wire, case).CopyFrom(encode(record))
+    set_time(wire.time, record.time)
     return wire
 
 
-def _widest(audiences: Collection[Audience]) -> WireAudience.ValueType:
+@lru_cache
+def _widest(audiences: frozenset[Audience]) -> WireAudience.ValueType:
     return next((wire for audience, wire in _AUDIENCE.items() if audience in audiences), AUDIENCE_INTERNAL)
 
 

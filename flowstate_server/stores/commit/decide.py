@@ -64,11 +64,11 @@ def _decide_batch(work: WorkingSet, batch: Batch) -> CommitResult:
     if repeat is not None:
         return repeat
     results: list[WriteResult] = []
-    for position, write in enumerate(batch):
-        try:
-            results.append(MEANINGS[type(write)].work(work, write))
-        except ServiceError as error:
-            error.refused_write = position
-            raise
+    try:
+        for write in batch:
+            results.append(MEANINGS[type(write)].work(work, write))  # noqa: PERF401 - their number is a refusal's place
+    except ServiceError as error:
+        error.refused_write = len(results)
+        raise
     remember(work, batch, results)
     return CommitResult(tuple(results), work.time)

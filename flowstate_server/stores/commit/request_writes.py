@@ -20,7 +20,7 @@ from flowstate_server.model.records import (
     TurnRecord,
 )
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, request_scope
-from flowstate_server.stores.commit.working_set import WorkingSet, moved
+from flowstate_server.stores.commit.working_set import WorkingSet, moved, moved_session
 from flowstate_server.stores.contract import tables
 from flowstate_server.stores.contract.tables import Needs
 from flowstate_server.stores.contract.writes import (
@@ -78,7 +78,8 @@ def create_request(work: WorkingSet, write: CreateRequest) -> WriteResult:
     (write.gate + write.trace + write.correlation_id).encode()
     work.requests.put(write.key, head)
     work.created.put(write.key, record)
-    work.session_heads.put(session.key, replace(work.session_head(session), activity_time=work.time))
+    active = work.session_head(session)
+    work.session_heads.put(session.key, moved_session(active, active.sequence, active.turns, work.time))
     states = tuple([work.state(key) for key in write.load])
     documents = [work.documents.find(key) for key in write.load_documents]
     return WriteResult(
@@ -196,7 +197,8 @@ def _scope_versions(work: WorkingSet, scopes: tuple[ScopeKey, ...]) -> ScopeVers
 def _count_turn(work: WorkingSet, head: RequestHead) -> None:
     session = work.session_head(work.session_of(head))
     number = session.turns + 1
-    work.session_heads.put(session.key, replace(session, turns=number))
+    counted = moved_session(session, session.sequence, number, session.activity_time)
+    work.session_heads.put(session.key, counted)
     turn = TurnKey(session.key, session.log_id, number)
     work.turns.put(turn, TurnRecord(turn, head.key.request_id))
 

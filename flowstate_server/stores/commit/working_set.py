@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from flowstate_server.errors import (
     RequestNotFoundError,
@@ -65,7 +65,7 @@ class WorkingSet:
         working = self._tables.get(table)
         if working is None:
             working = self._table(table, self._loaded.records.get(table, {}))
-        return cast("WorkingTable[Key, Record]", working)
+        return working
 
     def _table(self, table: Table[Key, Record], records: dict[Key, Record]) -> WorkingTable[Key, Record]:
         working = self._tables[table] = WorkingTable(records, self._touched)
@@ -154,8 +154,7 @@ class WorkingSet:
                 EventRecord(event, session.key, session.log_id, position, request_id, sequence, self.time)
             )
         if position > head.sequence:
-            moved = SessionHead(head.key, head.log_id, position, head.turns, self.time, head.floor)
-            self.session_heads.put(session.key, moved)
+            self.session_heads.put(session.key, moved_session(head, position, head.turns, self.time))
 
     def changes(self) -> Changes:
         """What the kept batches have changed."""
@@ -233,6 +232,10 @@ def moved(
         sequence,
         end_time,
     )
+
+
+def moved_session(head: SessionHead, sequence: int, turns: int, activity_time: Micros) -> SessionHead:
+    return SessionHead(head.key, head.log_id, sequence, turns, activity_time, head.floor)
 
 
 def _check_text(event: Event) -> None:

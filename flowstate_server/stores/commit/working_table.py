@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import chain
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from flowstate_server.stores.contract.tables import Loaded, Table
 
@@ -25,12 +25,12 @@ class WorkingTable(Generic[Key, Record]):
         self._batch: dict[Key, Record | None] = {}
 
     def get(self, key: Key) -> Record | None:
-        record = self._batch.get(key, _UNKNOWN)
+        record: Record | None = self._batch.get(key, _UNKNOWN)
         if record is _UNKNOWN:
             record = self._kept.get(key, _UNKNOWN)
             if record is _UNKNOWN:
                 record = self.loaded.get(key)
-        return cast("Record | None", record)
+        return record
 
     def put(self, key: Key, record: Record | None) -> None:
         if not self._batch:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import Document, DocumentKey, DocumentRange, encode_key
@@ -102,16 +103,12 @@ class Needs:
     __slots__ = ("keys", "open_requests", "ranges")
 
     def __init__(self) -> None:
-        self.keys: dict[Table[Any, Any], set[Any]] = {}
+        self.keys: defaultdict[Table[Any, Any], set[Any]] = defaultdict(set)
         self.ranges: set[DocumentRange] = set()
         self.open_requests: set[SessionKey] = set()
 
     def add(self, table: Table[Key, Any], key: Key) -> None:
-        keys = self.keys.get(table)
-        if keys is None:
-            self.keys[table] = {key}
-        else:
-            keys.add(key)
+        self.keys[table].add(key)
 
     def update(self, table: Table[Key, Any], keys: Iterable[Key]) -> None:
         for key in keys:
@@ -119,11 +116,12 @@ class Needs:
 
     def of(self, table: Table[Key, Any]) -> set[Key]:
         """The keys needed of ``table``; not to be changed."""
-        return self.keys.get(table, _NOTHING)
+        keys: set[Key] = self.keys.get(table, _NOTHING)
+        return keys
 
     def merge(self, other: Needs) -> None:
         for table, keys in other.keys.items():
-            self.keys.setdefault(table, set()).update(keys)
+            self.keys[table].update(keys)
         self.ranges |= other.ranges
         self.open_requests |= other.open_requests
 
@@ -149,7 +147,7 @@ class Loaded:
         records = self.records.get(table)
         if records is None:
             records = self.records[table] = {}
-        return cast("dict[Key, Record]", records)
+        return records
 
 
 @dataclass(slots=True)
