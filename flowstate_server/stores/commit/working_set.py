@@ -62,10 +62,7 @@ class WorkingSet:
         self._kept_events = 0
 
     def of(self, table: Table[Key, Record]) -> WorkingTable[Key, Record]:
-        working = self._tables.get(table)
-        if working is None:
-            working = self._table(table, self._loaded.records.get(table, {}))
-        return working
+        return self._tables.get(table) or self._table(table, self._loaded.records.get(table, {}))
 
     def _table(self, table: Table[Key, Record], records: dict[Key, Record]) -> WorkingTable[Key, Record]:
         working = self._tables[table] = WorkingTable(records, self._touched)

@@ -144,10 +144,7 @@ class Loaded:
 
     def of(self, table: Table[Key, Record]) -> dict[Key, Record]:
         """The records of ``table``, to be read or filled."""
-        records = self.records.get(table)
-        if records is None:
-            records = self.records[table] = {}
-        return records
+        return self.records.setdefault(table, {})
 
 
 @dataclass(slots=True)
