@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Self
 
 from flowstate_server.engine.settings import EngineSettings
-from flowstate_server.model.clock import Seconds
 from flowstate_server.setting import MIB, Setting, count, file, seconds, settings_of, size, switch, words
 
 PREFIX = "FLOWSTATE_"
@@ -46,8 +45,8 @@ class ServerSettings:
     max_message_bytes: int = size(
         4 * MIB, "Largest message, either way. Clients receive 4 MiB unless they were told otherwise."
     )
-    unary_deadline: Seconds = seconds(30.0, "Deadline of a unary call that brings none.")
-    write_timeout: Seconds = seconds(
+    unary_deadline: float = seconds(30.0, "Deadline of a unary call that brings none.")
+    write_timeout: float = seconds(
         30.0, "How long a stream's reader may take for one frame before it is cut off."
     )
 
@@ -74,12 +73,12 @@ class Settings(EngineSettings, ServerSettings):
         metavar="NAME",
         shown="default",
     )
-    drain_delay: Seconds = seconds(
+    drain_delay: float = seconds(
         0.0,
         "On stopping: how long to serve on while health already says NOT_SERVING, so that balancers notice.",
         zero=True,
     )
-    drain_grace: Seconds = seconds(
+    drain_grace: float = seconds(
         10.0, "On stopping: how long calls and runs that are under way have to end.", zero=True
     )
 

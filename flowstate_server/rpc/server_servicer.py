@@ -7,6 +7,7 @@ from importlib.metadata import version
 from flowstate.v1 import server_service_pb2 as pb
 from flowstate.v1.server_service_pb2_grpc import ServerServiceServicer
 from flowstate_server.engine.engine import Engine
+from flowstate_server.model.clock import Seconds
 from flowstate_server.model.ids import MAX_ID_BYTES
 from flowstate_server.rpc.call_context import ServicerContext
 from flowstate_server.rpc.codec.time import encode_seconds
@@ -38,7 +39,7 @@ class ServerServicer(ServerServiceServicer):
             max_tails_per_tenant=server.max_streams_per_tenant,
             heartbeat_interval=encode_seconds(settings.heartbeat),
             max_wait=encode_seconds(settings.max_wait),
-            default_deadline=encode_seconds(server.unary_deadline),
+            default_deadline=encode_seconds(Seconds(server.unary_deadline)),
             idempotency_window=encode_seconds(settings.idempotency_window),
             transient_retention=encode_seconds(settings.transient_retention),
         )

@@ -15,7 +15,6 @@ from flowstate.v1.event_service_pb2 import TailEventsResponse
 from flowstate.v1.flow_service_pb2 import Flow, GetFlowResponse
 from flowstate.v1.types_pb2 import Cursor
 from flowstate_server.errors import Reason, SessionNotFoundError
-from flowstate_server.model.clock import Seconds
 from flowstate_server.rpc.call_context import current_call
 from flowstate_server.settings import ServerSettings
 from tests.support.access_records import AccessRecords
@@ -147,7 +146,7 @@ async def _read(call: Any, shape: str) -> None:
 async def test_a_unary_call_without_a_deadline_gets_one(access: AccessRecords) -> None:
     async with enveloped(
         **method("unary", asyncio.Event().wait),
-        settings=ServerSettings(unary_deadline=Seconds(0.05)),
+        settings=ServerSettings(unary_deadline=0.05),
     ) as server:
         refusal = await refused(server.unary())
         await access.count(1)
@@ -177,7 +176,7 @@ async def _pour(request: Any, context: Any) -> AsyncIterator[TailEventsResponse]
 
 
 async def test_a_reader_that_stalls_is_cut_off_and_told_where(access: AccessRecords) -> None:
-    async with enveloped(stream=_pour, settings=ServerSettings(write_timeout=Seconds(0.2))) as server:
+    async with enveloped(stream=_pour, settings=ServerSettings(write_timeout=0.2)) as server:
         call = server.stream()
         await call.read()
         (record,) = await access.count(1)
@@ -197,7 +196,7 @@ async def test_a_reader_that_stalls_is_cut_off_and_told_where(access: AccessReco
 
 
 async def test_a_reader_that_stalls_and_leaves(access: AccessRecords) -> None:
-    async with enveloped(stream=_pour, settings=ServerSettings(write_timeout=Seconds(0.2))) as server:
+    async with enveloped(stream=_pour, settings=ServerSettings(write_timeout=0.2)) as server:
         call = server.stream()
         await call.read()
         await access.count(1)

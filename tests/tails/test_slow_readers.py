@@ -13,7 +13,6 @@ from flowstate_client import CustomEvent
 from flowstate_client.testing import FaultProxy, record_events
 from flowstate_server.errors import Reason
 from flowstate_server.flows import Audience, Context
-from flowstate_server.model.clock import Seconds
 from flowstate_server.settings import ServerSettings
 from flowstate_server.stores.contract.reads import EventPage
 from flowstate_server.stores.store import Store
@@ -86,7 +85,7 @@ async def test_many_unread_tails_hold_no_queue_each(store: Store) -> None:
 
 
 async def test_a_reader_that_stands_still_too_long_is_cut_off_and_told_where_it_stood(store: Store) -> None:
-    options = ServerSettings(write_timeout=Seconds(0.2))
+    options = ServerSettings(write_timeout=0.2)
     async with hosted(play(_flood), store=store, options=options) as server:
         await server.run("r1")
         with recorded_access() as access:
@@ -106,7 +105,7 @@ async def test_a_reader_that_stands_still_too_long_is_cut_off_and_told_where_it_
 
 
 async def test_the_client_resumes_after_it_was_cut_off_as_slow(store: Store) -> None:
-    options = ServerSettings(write_timeout=Seconds(0.2))
+    options = ServerSettings(write_timeout=0.2)
     small_window = replace(FAST, channel_options=(("grpc.http2.bdp_probe", 0),))
     async with (
         hosted(play(_flood), store=store, options=options) as server,
