@@ -309,13 +309,18 @@ class RequestAlreadyExistsError(ServiceError):
 class VersionMismatchError(ServiceError):
     """The {scope} state is at version {current}, the call expects {expected}.
 
-    ``expected`` is the version asked for, or ``exists`` / ``absent``.
+    ``expected`` is the version asked for, or ``exists`` / ``absent``. Where a store refused a batch, ``newest`` is the
+    record as the batches beside it have left it, for whoever tries again at once.
     """
 
     reason = Reason.VERSION_MISMATCH
     scope: str
     expected: str
     current: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.newest: object = None
 
 
 class ConcurrentModificationError(ServiceError):

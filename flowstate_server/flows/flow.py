@@ -104,7 +104,8 @@ def define_flow(
         isolate_user_state, isolate_org_state: keep the flow's own user or org record apart from other flows'.
         history_window: completed turns that ``ctx.session.items`` looks back on at most.
         persist_state_changes: keep ``state_change`` events like the others, instead of sweeping them after a while.
-        cas_attempts: how often ``atomic_state`` tries before it raises ``ConcurrentModificationError``.
+        cas_attempts: how often ``atomic_state`` tries, but for 2 s at least, before it raises
+            ``ConcurrentModificationError``.
 
     Raises:
         SchemaConflictError: two declarations of one field can't be merged; it names both.

@@ -48,7 +48,7 @@ class FlowDescription:
         isolated: the scopes, of user and org, of which the flow keeps a record of its own.
         history_window: completed turns that a run looks back on at most.
         persist_state_changes: keep ``state_change`` events like the others, instead of sweeping them after a while.
-        cas_attempts: how often a compare-and-swap of a run tries before it gives up.
+        cas_attempts: how often a compare-and-swap of a run tries, but for 2 s at least, before it gives up.
     """
 
     kind: str

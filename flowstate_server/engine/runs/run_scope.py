@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
@@ -21,10 +22,11 @@ from flowstate_server.stores.store import Store
 
 KeyT = TypeVar("KeyT", bound=Hashable)
 
-# Seconds between attempts of atomic_state: from about the time of one commit on, doubled, and spread so that those
-# who lost to each other do not meet again.
+# Seconds between attempts of atomic_state: from about the time of one commit on, doubled, and spread.
 FIRST_PAUSE = 0.002
-LONGEST_PAUSE = 0.25
+LONGEST_PAUSE = 0.05
+CAS_SECONDS = 2.0
+"""From the turn of a contender on."""
 
 
 class KeyedLocks(Generic[KeyT]):
@@ -96,18 +98,31 @@ class RunScope:
     async def swap(
         self, change: Callable[[StateRecord], Sequence[Operation]], path: tuple[str, ...]
     ) -> StateWrite:
-        """Compare-and-swap until it holds, at most ``cas_attempts`` times; contenders of this process queue."""
+        """Compare-and-swap until it holds; contenders of this process queue.
+
+        Given up after ``cas_attempts`` losses or :data:`CAS_SECONDS`, whichever comes later: a record that others write
+        without a pause is lost eight times within milliseconds.
+        """
+        attempts = 0
         async with self._locks.hold(self.record.key):
-            for attempt in range(self._cas_attempts):
-                if attempt:
-                    pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**attempt)
-                    await asyncio.sleep(random.uniform(pause / 2, pause))
-                record = await self.refresh()
+            end = time.monotonic() + CAS_SECONDS
+            record = await self.refresh()
+            while True:
+                attempts += 1
                 try:
                     return await self.write(change(record), path, at=record.version)
-                except VersionMismatchError:
-                    continue
-        raise ConcurrentModificationError(self.record.key.kind, self._cas_attempts)
+                except VersionMismatchError as lost:
+                    if attempts >= self._cas_attempts and time.monotonic() >= end:
+                        break
+                    newest = lost.newest
+                # At once with what it lost to, which wins against writers of this process; every other time after a
+                # pause, for those who lost to each other are not to meet again.
+                if attempts % 2 and isinstance(newest, StateRecord):
+                    record = newest
+                else:
+                    await asyncio.sleep(random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2**attempts)))
+                    record = await self.refresh()
+        raise ConcurrentModificationError(self.record.key.kind, attempts)
 
     def _learn(self, record: StateRecord) -> None:
         if record.version >= self.record.version:

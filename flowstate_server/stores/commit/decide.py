@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from time import perf_counter
 from typing import NamedTuple
 
-from flowstate_server.errors import ServiceError
+from flowstate_server.errors import ServiceError, VersionMismatchError
 from flowstate_server.stores.commit.meanings import MEANINGS
 from flowstate_server.stores.commit.repeats import answer_repeat, remember
 from flowstate_server.stores.commit.working_documents import RangeSpent
 from flowstate_server.stores.commit.working_set import WorkingSet
 from flowstate_server.stores.contract.tables import Changes, Loaded
-from flowstate_server.stores.contract.writes import Batch, CommitResult, WriteResult
+from flowstate_server.stores.contract.writes import Batch, ChangeState, CommitResult, WriteResult
 
 Answer = CommitResult | Exception
 
@@ -28,7 +28,7 @@ class BrokenChange(Exception):
     """What a batch called while it was decided raised what is no ``Exception``: ``SystemExit``, say."""
 
 
-def decide(batches: Iterable[Batch], loaded: Loaded, *, seconds: float = float("inf")) -> Decision:
+def decide(batches: Sequence[Batch], loaded: Loaded, *, seconds: float = float("inf")) -> Decision:
     """Decide the batches in order, at least one, until ``seconds`` are over.
 
     A refused batch leaves no trace, whatever it raised; the others go on.
@@ -56,6 +56,10 @@ def decide(batches: Iterable[Batch], loaded: Loaded, *, seconds: float = float("
         answers.append(answer)
         if perf_counter() >= deadline:
             break
+    for batch, answer in zip(batches, answers, strict=False):
+        if isinstance(answer, VersionMismatchError) and answer.refused_write is not None:
+            write = batch[answer.refused_write]
+            answer.newest = work.state(write.key) if isinstance(write, ChangeState) else None
     return Decision(answers, work.changes())
 
 

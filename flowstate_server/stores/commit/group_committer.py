@@ -1,7 +1,8 @@
 """Collects waiting batches into groups, so that many callers share one transaction.
 
 An idle committer starts a group as soon as no more callers turn up; while one runs, the next collects. Batches are
-committed in the order in which :meth:`GroupCommitter.commit` was called, except that a lone ``RenewLease`` goes ahead.
+committed in the order in which :meth:`GroupCommitter.commit` was called, except that a lone ``RenewLease`` goes ahead,
+and of a group those who write only what they have read before.
 """
 
 from __future__ import annotations
@@ -28,7 +29,14 @@ from flowstate_server.stores.contract.backend import Conflict, Group, GroupStora
 from flowstate_server.stores.contract.pages import DamagedRecord
 from flowstate_server.stores.contract.tables import Changes, Loaded, Needs
 from flowstate_server.stores.contract.watch import Topic, WatchHub
-from flowstate_server.stores.contract.writes import Batch, CommitResult, RenewLease
+from flowstate_server.stores.contract.writes import (
+    AtVersion,
+    Batch,
+    ChangeState,
+    CommitResult,
+    RenewLease,
+    RequireRun,
+)
 
 GROUP_BATCHES = 64
 """Most batches of a group: beyond, a group costs as much more as it answers more callers."""
@@ -137,7 +145,7 @@ class GroupCommitter:
             if not waiting.answer.done():
                 group.append(waiting)
         self._running = group
-        return group
+        return _swaps_first(group)
 
     async def _commit(self, waiting: list[_Waiting]) -> None:
         if not waiting:
@@ -198,10 +206,14 @@ class _Waiting:
     """A batch whose caller waits. The answer is a value even if it is an exception: not every one may be set on a
     future."""
 
-    __slots__ = ("answer", "batch", "needs")
+    __slots__ = ("answer", "batch", "needs", "run", "swaps")
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
+        self.swaps = any(
+            type(write) is ChangeState and type(write.precondition) is AtVersion for write in batch
+        )
+        self.run = next((write.request for write in batch if type(write) is RequireRun), None)
         self.needs = needs_of(batch)
         self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
@@ -247,6 +259,18 @@ class _Group(Group):
             raise LookupError("the storage has not called Group.decide")
         for waiting, answer in zip(self._waiting, self._answers, strict=False):
             waiting.set(answer)
+
+
+def _swaps_first(group: list[_Waiting]) -> list[_Waiting]:
+    """Behind writers that never pause, who writes only what it has read before would lose every time.
+
+    With it goes what its run has sent ahead, which stays ahead.
+    """
+    if not any(waiting.swaps for waiting in group):
+        return group
+    runs = {waiting.run for waiting in group if waiting.swaps}
+    first = [waiting for waiting in group if waiting.swaps or (waiting.run and waiting.run in runs)]
+    return first + [waiting for waiting in group if waiting not in first]
 
 
 def _refuse(waiting: list[_Waiting], cause: Exception | None) -> None:
