@@ -15,7 +15,15 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from flowstate_server.errors import StoreUnavailableError
 from flowstate_server.observation import NOBODY, Observer
 from flowstate_server.stores.commit import GroupCommitter
-from flowstate_server.stores.contract.backend import Backend, Exports, LeaseRenewal, Ports, Reads, Sweeps
+from flowstate_server.stores.contract.backend import (
+    Backend,
+    Exports,
+    LeaseRenewal,
+    Ports,
+    Presence,
+    Reads,
+    Sweeps,
+)
 from flowstate_server.stores.contract.blobs import BlobPieces
 from flowstate_server.stores.contract.watch import Topic, Watch
 from flowstate_server.stores.contract.writes import Batch, CommitResult
@@ -135,6 +143,11 @@ class Store:
     def renewal(self) -> LeaseRenewal | None:
         """Renews leases from a thread of its own; ``None`` if only commits do."""
         return self._open.renewal
+
+    @property
+    def presence(self) -> Presence | None:
+        """Knows of dead processes of this machine; ``None`` if only leases tell."""
+        return self._open.presence
 
     @property
     def _open(self) -> Ports:

@@ -117,6 +117,8 @@ class Supervisor:
                 run.abandon()
 
     async def _take_lease(self, process_id: str) -> None:
+        if self._store.presence is not None:
+            await asyncio.to_thread(self._store.presence.hold, process_id)
         await self._store.commit((RenewLease(process_id, micros(self._settings.lease), start=True),))
 
     async def _give_up_lease(self) -> None:

@@ -63,14 +63,23 @@ class Sweeper:
                 await self._end_requests(process.process)
 
     async def _fence(self, process: ProcessRecord, now: Micros) -> bool:
-        if process.expire_time >= now or process.process == self._supervisor.process_id:
+        if process.process == self._supervisor.process_id:
+            return False
+        known_dead = await self._known_dead(process.process)
+        if process.expire_time >= now and not known_dead:
             return False
         try:
-            await self._store.commit((FenceProcess(process.process, process.renew_time),))
+            await self._store.commit((FenceProcess(process.process, process.renew_time, known_dead),))
         except LeaseLostError:
             return False
-        _logger.warning("process %s fell silent and is fenced", process.process)
+        _logger.warning(
+            "process %s %s and is fenced", process.process, "is gone" if known_dead else "fell silent"
+        )
         return True
+
+    async def _known_dead(self, process_id: str) -> bool:
+        presence = self._store.presence
+        return presence is not None and await asyncio.to_thread(presence.known_dead, process_id)
 
     async def _end_requests(self, process_id: str) -> None:
         while orphans := await self._store.read_running(process_id, limit=PAGE):

@@ -235,10 +235,27 @@ class LeaseRenewal(ABC):
         """Release what :meth:`renew` has opened. Called from its thread, before :meth:`Backend.close`."""
 
 
+class Presence(ABC):
+    """Knows at once of a process of this machine that it is gone, where its lease would have to be waited for.
+
+    By a lock that the process holds for as long as it lives, and never by its id. May touch files, so call it from a
+    thread; any thread will do.
+    """
+
+    @abstractmethod
+    def hold(self, process: str) -> None:
+        """``process`` lives until this store is closed. Called before its first lease is taken."""
+
+    @abstractmethod
+    def known_dead(self, process: str) -> bool:
+        """Whether ``process`` is gone for certain. Where there is any doubt, it is not."""
+
+
 @frozen
 class Ports:
     """An open backend. ``exports`` and ``pieces`` are ``None`` where a store can't be copied from, or keeps no blobs;
-    ``renewal`` renews leases from a thread, ``None`` where only commits do."""
+    ``renewal`` renews leases from a thread, ``None`` where only commits do; ``presence`` knows of dead processes,
+    ``None`` where only leases tell."""
 
     groups: GroupStorage
     reads: Reads
@@ -247,6 +264,7 @@ class Ports:
     exports: Exports | None = None
     pieces: BlobPieces | None = None
     renewal: LeaseRenewal | None = None
+    presence: Presence | None = None
 
 
 class Backend(ABC):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from flowstate_server.errors import StoreOpenError
 from flowstate_server.model.json_values import decode_json
+from flowstate_server.stores.contract.backend import Presence
 from flowstate_server.stores.filesystem.files import Files
 from flowstate_server.stores.filesystem.journal import TEMPORARY
 from flowstate_server.stores.filesystem.members import file_text
@@ -52,10 +53,34 @@ class FolderLock:
         os.ftruncate(self._descriptor, 0)
         os.write(self._descriptor, b"%d\n" % os.getpid())
 
+    def check(self) -> None:
+        """
+        Raises:
+            OSError: the folder is not the one that was locked any more.
+        """
+        path = self._folder / _LOCK
+        if self._descriptor is None or not os.path.samestat(os.stat(path), os.fstat(self._descriptor)):
+            raise FileNotFoundError(
+                f"{self._folder} was replaced while it was open: put it back, or restart the server"
+            )
+
     def close(self) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+class FolderPresence(Presence):
+    """Whoever has the lock of the folder is alone with it: all others are gone."""
+
+    def __init__(self) -> None:
+        self._held: set[str] = set()
+
+    def hold(self, process: str) -> None:
+        self._held.add(process)
+
+    def known_dead(self, process: str) -> bool:
+        return process not in self._held
 
 
 if sys.platform == "win32":

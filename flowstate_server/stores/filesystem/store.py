@@ -10,7 +10,14 @@ from flowstate_server.errors import StoreOpenError, StoreUnavailableError
 from flowstate_server.model.clock import ForwardClock, Micros
 from flowstate_server.stores.contract.backend import Backend, Ports
 from flowstate_server.stores.filesystem.files import Files
-from flowstate_server.stores.filesystem.folder import FolderLock, check_ours, is_store, known_format, migrate
+from flowstate_server.stores.filesystem.folder import (
+    FolderLock,
+    FolderPresence,
+    check_ours,
+    is_store,
+    known_format,
+    migrate,
+)
 from flowstate_server.stores.filesystem.journal import Journal
 from flowstate_server.stores.filesystem.loading import Loading
 from flowstate_server.stores.filesystem.pieces import FolderPieces
@@ -66,7 +73,7 @@ class FilesystemBackend(Backend):
         clock = ForwardClock()
         clock.follow(Micros(loading.newest_time))
         tables = loading.tables
-        writer = Writer(self._folder, self.files, self.journal, tables, loading.logs)
+        writer = Writer(self._folder, self.files, self.journal, tables, loading.logs, lock.check)
         return Ports(
             groups=JournaledGroups(worker, writer, tables, clock),
             reads=ResidentReads(tables, clock),
@@ -74,6 +81,7 @@ class FilesystemBackend(Backend):
             exports=ResidentExports(tables),
             pieces=FolderPieces(self._folder, self.files, pieces),
             renewal=JournaledRenewal(worker, writer, tables, clock),
+            presence=FolderPresence(),
         )
 
     async def close(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,19 +25,27 @@ class Writer:
     """Used on the store's thread alone: whatever is read there stays as it is until the write is over."""
 
     def __init__(
-        self, folder: Path, files: Files, journal: Journal, tables: Tables, logs: dict[Incarnation, EventLog]
+        self,
+        folder: Path,
+        files: Files,
+        journal: Journal,
+        tables: Tables,
+        logs: dict[Incarnation, EventLog],
+        check_folder: Callable[[], None],
     ) -> None:
         self._folder = folder
         self._files = files
         self._journal = journal
         self._tables = tables
         self._logs = logs
+        self._check_folder = check_folder
 
     def write(self, changes: Changes) -> None:
         """
         Raises:
             OSError: nothing was written.
         """
+        self._check_folder()
         appended = self._appended(changes)
         operations: list[Operation] = [
             *(Append(log.path, log.end, text) for log, text in appended),
@@ -62,6 +70,7 @@ class Writer:
         Raises:
             OSError: only some of the logs were swept, or none.
         """
+        self._check_folder()
         self._journal.settle()
         swept: dict[Incarnation, list[Any]] = {}
         for event in self._tables.sweepable(before, limit):

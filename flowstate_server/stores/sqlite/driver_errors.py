@@ -30,6 +30,8 @@ def translated(error: sqlite3.Error) -> Exception:
         _log.error("SQLite failed: %s (%s)", error, getattr(error, "sqlite_errorname", "-"))
         return StoreUnavailableError()
     error_id = new_id("err_")
-    what = "is damaged" if damaged else "refused what it was given"
-    _log.error("SQLite %s (%s)", what, error_id, exc_info=error)
+    if damaged:
+        _log.error("SQLite found the database damaged (%s): %s", error_id, error)
+    else:
+        _log.error("SQLite refused what it was given (%s)", error_id, exc_info=error)
     return InternalError(error_id=error_id)

@@ -11,6 +11,7 @@ from flowstate_server.errors import LeaseLostError, StoreUnavailableError
 from flowstate_server.model.clock import ForwardClock, Micros
 from flowstate_server.stores.contract.backend import LeaseRenewal
 from flowstate_server.stores.sqlite import connection as connections
+from flowstate_server.stores.sqlite.database_files import DatabaseFiles
 from flowstate_server.stores.sqlite.driver_errors import translated
 from flowstate_server.stores.sqlite.reads import newest_time
 from flowstate_server.stores.sqlite.writer import in_transaction
@@ -22,14 +23,16 @@ RENEWED = "UPDATE processes SET lease = ?, renew_time = ? WHERE process = ? AND 
 class SqliteRenewal(LeaseRenewal):
     """To the groups it is another process, one that wakes nobody: they forget the rows that they know."""
 
-    def __init__(self, path: Path, clock: ForwardClock, *pragmas: str) -> None:
+    def __init__(self, path: Path, files: DatabaseFiles, clock: ForwardClock, *pragmas: str) -> None:
         self._path = path
+        self._files = files
         self._clock = clock
         self._pragmas = pragmas
         self._opened = ExitStack()
         self._own: tuple[WriterQueue, sqlite3.Connection] | None = None
 
     def renew(self, process: str, lease: Micros) -> None:
+        self._files.check()  # or its opening would make a new one
         try:
             queue, connection = self._own or self._open()
             with queue:

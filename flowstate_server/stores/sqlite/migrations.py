@@ -28,6 +28,15 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
         in_transaction(connection, partial(_apply, sql=migration, number=number))
 
 
+def check_ours(connection: sqlite3.Connection, path: Path) -> None:
+    """
+    Raises:
+        StoreOpenError: it is another program's database, or newer than this version of FlowState.
+        sqlite3.Error: it is damaged, or none.
+    """
+    migrations_after(_version(connection, path), __package__, path)
+
+
 def _version(connection: sqlite3.Connection, path: Path) -> int:
     """The number of the newest migration applied, 0 for an empty file."""
     [(application_id,)] = connection.execute("PRAGMA application_id").fetchall()

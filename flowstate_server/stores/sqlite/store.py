@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, closing, contextmanager
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,10 +17,12 @@ from flowstate_server.stores.contract.watch import WatchHub
 from flowstate_server.stores.sqlite.blob_pieces import SqlitePieces
 from flowstate_server.stores.sqlite.commit_poller import CommitPoller
 from flowstate_server.stores.sqlite.connection import Connection
+from flowstate_server.stores.sqlite.database_files import DatabaseFiles
 from flowstate_server.stores.sqlite.exports import SqliteExports
 from flowstate_server.stores.sqlite.group_storage import SqliteGroups
 from flowstate_server.stores.sqlite.lease_renewal import SqliteRenewal
-from flowstate_server.stores.sqlite.migrations import migrate
+from flowstate_server.stores.sqlite.migrations import check_ours, migrate
+from flowstate_server.stores.sqlite.presence import SqlitePresence
 from flowstate_server.stores.sqlite.reader import Reader
 from flowstate_server.stores.sqlite.reads import SqliteReads, newest_time
 from flowstate_server.stores.sqlite.sweeps import SqliteSweeps
@@ -29,7 +31,7 @@ from flowstate_server.stores.sqlite.writer_queue import WriterQueue
 from flowstate_server.stores.store import Store
 
 JOURNAL_SIZE_LIMIT = f"journal_size_limit = {64 * 1024 * 1024}"
-THREADS_RENEW = sys.platform != "win32"
+FLOCK = sys.platform != "win32"
 """There the one place in the queue is taken, and there is nobody to lose a lease to."""
 SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 
@@ -54,6 +56,8 @@ class SqliteBackend(Backend):
         self.clock = ForwardClock()
         self._pragmas = (f"synchronous = {synchronous}", JOURNAL_SIZE_LIMIT)
         self._create = create
+        self._files = DatabaseFiles(self.path)
+        self._presence = SqlitePresence(self.path, self._files) if FLOCK else None
         self._opened = AsyncExitStack()
 
     async def open(self) -> Ports:
@@ -63,7 +67,7 @@ class SqliteBackend(Backend):
                 opened.callback(queue.close)
                 connection = await self._connect(opened, *self._pragmas)
                 await connection.run(_prepare, queue, self.path)
-                self.writer = Writer(connection, queue)
+                self.writer = Writer(connection, queue, self._files)
                 self.reader = Reader(await self._connect(opened, "query_only = ON"))
                 self.clock.follow(await self.reader.run(newest_time))
                 connection = await self._connect(opened, "query_only = ON")
@@ -71,6 +75,10 @@ class SqliteBackend(Backend):
                 poller = CommitPoller(connection, self.writer, hub, self.clock)
                 await poller.start()
                 opened.push_async_callback(poller.close)
+                self._files.note()
+                if self._presence is not None:
+                    opened.callback(self._presence.close)  # ahead of the files, which then may go
+                    self._presence.open()
                 self._opened = opened.pop_all()
         return Ports(
             groups=SqliteGroups(self.writer, poller, self.clock),
@@ -79,7 +87,8 @@ class SqliteBackend(Backend):
             hub=hub,
             exports=SqliteExports(self.reader),
             pieces=SqlitePieces(self.writer, self.reader),
-            renewal=SqliteRenewal(self.path, self.clock, *self._pragmas) if THREADS_RENEW else None,
+            renewal=SqliteRenewal(self.path, self._files, self.clock, *self._pragmas) if FLOCK else None,
+            presence=self._presence,
         )
 
     async def close(self) -> None:
@@ -88,14 +97,32 @@ class SqliteBackend(Backend):
     def _open_queue(self) -> WriterQueue:
         if self._create:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-        elif not self.path.exists() or not self.path.stat().st_size:
+        elif not _has_content(self.path):
             raise StoreOpenError(problem=f"there is no store at {self.path}")
+        _check_content(self.path)
+        if self._presence is not None:
+            self._presence.check_files()
         return WriterQueue(self.path.resolve())
 
     async def _connect(self, opened: AsyncExitStack, *pragmas: str) -> Connection:
         connection = await Connection.open(self.path, *pragmas)
         opened.push_async_callback(connection.close)
         return connection
+
+
+def _check_content(path: Path) -> None:
+    """Refuse what is no database, or another program's, before anything is made beside it.
+
+    One that was not closed is left to its opening: only that may read the WAL.
+    """
+    real = path.resolve()
+    if _has_content(real) and not _has_content(Path(f"{real}-wal")):
+        with closing(sqlite3.connect(f"{real.as_uri()}?immutable=1", uri=True)) as connection:
+            check_ours(connection, path)
+
+
+def _has_content(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
 
 
 @contextmanager

@@ -6,7 +6,9 @@ import sqlite3
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
+from flowstate_server.errors import UnclearCommitError
 from flowstate_server.stores.sqlite.connection import Connection
+from flowstate_server.stores.sqlite.database_files import DatabaseFiles
 from flowstate_server.stores.sqlite.writer_queue import WriterQueue
 
 P = ParamSpec("P")
@@ -16,9 +18,10 @@ T = TypeVar("T")
 class Writer:
     """Runs each function in a transaction of its own, when the queue of writers lets it."""
 
-    def __init__(self, connection: Connection, queue: WriterQueue) -> None:
+    def __init__(self, connection: Connection, queue: WriterQueue, files: DatabaseFiles) -> None:
         self._connection = connection
         self._queue = queue
+        self._files = files
 
     async def run(
         self, function: Callable[Concatenate[sqlite3.Cursor, P], T], *args: P.args, **kwargs: P.kwargs
@@ -28,7 +31,10 @@ class Writer:
 
     def _transaction(self, connection: sqlite3.Connection, function: Callable[[sqlite3.Cursor], T]) -> T:
         with self._queue:
-            return in_transaction(connection, function)
+            self._files.check()
+            answer = in_transaction(connection, function)
+            self._files.check(UnclearCommitError)
+            return answer
 
 
 def in_transaction(connection: sqlite3.Connection, function: Callable[[sqlite3.Cursor], T]) -> T:

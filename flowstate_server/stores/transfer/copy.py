@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -81,13 +82,13 @@ async def copy_store(
 
 
 async def serving(store: Store) -> list[tuple[str, int]]:
-    """The server processes with a lease, and the seconds until it ends; one that was killed is there until then."""
+    """The server processes with a lease, and the seconds until it ends; one that was killed may be there until then."""
     now = await store.time()
-    return [
-        (record.process, ceil((record.expire_time - now) / SECOND))
-        for record in await store.read_processes()
-        if record.expire_time > now and not record.fenced
-    ]
+    leased = [one for one in await store.read_processes() if one.expire_time > now and not one.fenced]
+    presence = store.presence
+    if presence is not None:
+        leased = [one for one in leased if not await asyncio.to_thread(presence.known_dead, one.process)]
+    return [(one.process, ceil((one.expire_time - now) / SECOND)) for one in leased]
 
 
 async def refuse_unfinished_copy(store: Store) -> None:

@@ -1,0 +1,52 @@
+"""The files of an open database, and whether they are still where they were opened.
+
+A file that is deleted stays as long as somebody has it open: SQLite would go on to write into it, and acknowledge what
+nobody finds again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from flowstate_server.errors import StoreUnavailableError
+from flowstate_server.stores.log_throttle import LogThrottle
+
+_log = logging.getLogger(__name__)
+_log.addFilter(LogThrottle())
+
+Identities = tuple[tuple[int, int] | None, ...]
+"""Device and number of the database, its WAL and its shared memory; ``None`` for one that is not there."""
+
+
+class DatabaseFiles:
+    def __init__(self, path: Path) -> None:
+        real = path.resolve()
+        self._path = path
+        self._paths = (str(path), f"{real}-wal", f"{real}-shm")
+        self.opened: Identities = ()
+
+    def note(self) -> None:
+        """They are open now, all of them, until the last connection is closed."""
+        self.opened = self.found()
+
+    def found(self) -> Identities:
+        return tuple(map(_identity, self._paths))
+
+    def check(self, error: type[StoreUnavailableError] = StoreUnavailableError) -> None:
+        """Raises ``error`` if they are not those that were opened; the log says why."""
+        if self.found() != self.opened:
+            why = (
+                f"{self._path} was deleted or replaced while it was open: put it back, or restart the server"
+            )
+            _log.error("nothing is committed any more: %s", why)
+            raise error from FileNotFoundError(why)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
