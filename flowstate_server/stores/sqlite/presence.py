@@ -119,13 +119,14 @@ def _said(path: Path) -> _Said | None:
                 flock(file, LOCK_SH | LOCK_NB)
             except BlockingIOError:
                 free = False
-            said = decode_json(file.read())
+            said: Any = decode_json(file.read())
     except (OSError, ValueError):
         return None
-    if not isinstance(said, dict):
+    try:
+        files = tuple(None if file is None else tuple(file) for file in said["files"])
+        return _Said(free, said["pid"], said["machine"], files, said["processes"])
+    except (TypeError, KeyError):
         return None
-    files = tuple(None if file is None else tuple(file) for file in said["files"])  # type: ignore[arg-type,union-attr]
-    return _Said(free, said["pid"], said["machine"], files, said["processes"])
 
 
 @cache
