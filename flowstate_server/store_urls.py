@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from flowstate_server.stores.memory.store import MemoryStore
 from flowstate_server.stores.store import Store
@@ -20,8 +22,10 @@ def store_from_url(url: str, *, create: bool = True) -> Store:
 
     ``memory`` keeps state in this process. ``sqlite:///chat.db`` is a file beside the working directory,
     ``sqlite:////var/lib/chat.db`` one at an absolute path. ``file:///var/lib/chat`` is a folder at an absolute path,
-    ``file:chat`` one beside the working directory. ``postgres://`` is what Postgres clients take everywhere; three
-    parameters are FlowState's own: ``pool=5`` (most connections), ``serverless=true`` (the URL leads to a pooler in
+    ``file:chat`` one beside the working directory. ``postgres://`` is what Postgres clients take everywhere, with
+    several hosts too: ``postgres://a:5432,b:5432/chat?target_session_attrs=read-write`` or
+    ``postgres:///chat?host=a,b&port=5432,5432``, of which the one that is the primary is used. Three parameters are
+    FlowState's own: ``pool=5`` (most connections), ``serverless=true`` (the URL leads to a pooler in
     transaction mode) and ``listen=HOST:PORT`` (the database itself past that pooler, to listen there for other
     servers' commits).
 
@@ -60,11 +64,24 @@ def redacted(url: str) -> str:
         parts = urlsplit(url)
     except ValueError:
         return f"{scheme}:..."
-    user, at, host = parts.netloc.rpartition("@")
+    user, at, _ = parts.netloc.rpartition("@")
     if scheme not in POSTGRES or "@" in parts.path or not url.startswith(f"{scheme}://"):
         return f"{scheme}:..."
     name = user.partition(":")[0]
-    return f"{scheme}://{name}{at}{host}{parts.path}"
+    return f"{scheme}://{name}{at}{_hosts(parts)}{parts.path}"
+
+
+def _hosts(parts: SplitResult) -> str:
+    """Where a URL of Postgres leads to: the hosts before its path, else those among its parameters."""
+    named = parts.netloc.rpartition("@")[2]
+    given = dict(parse_qsl(parts.query))
+    if named or "host" not in given:
+        return named
+    hosts, ports = given["host"].split(","), given.get("port", "").split(",")
+    ports = ports * len(hosts) if len(ports) == 1 else ports
+    return ",".join(
+        f"{host}:{port}" if port else host for host, port in zip_longest(hosts, ports, fillvalue="")
+    )
 
 
 def path_of(url: str) -> Path | None:
@@ -105,9 +122,18 @@ def _postgres(url: str, create: bool) -> Store:
     if "pool" in own:
         options["pool"] = _count("pool", own["pool"])
     if "listen" in own:
+        if options["serverless"] and _places(own["listen"]) & _places(_hosts(parts)):
+            raise ValueError(
+                "listen in the URL of the store names the pooler itself, through which no notification comes: give"
+                " HOST:PORT of the database, or leave it out"
+            )
         login, at, _ = parts.netloc.rpartition("@")
         options["listen_dsn"] = urlunsplit(dsn._replace(netloc=login + at + own["listen"]))
     return postgres_stores(urlunsplit(dsn), **options)
+
+
+def _places(hosts: str) -> set[str]:
+    return {host if re.search(r":\d+$", host) else f"{host}:5432" for host in hosts.split(",")}
 
 
 def _switch(name: str, text: str) -> bool:

@@ -128,6 +128,30 @@ class PostgresServer:
         login = f"{user}:{password}" if password else user
         return f"postgresql://{login}@127.0.0.1:{self.port}/{database}"
 
+    @contextmanager
+    def copy(self, *, promoted: bool = True) -> Iterator[PostgresServer]:
+        """Another node of the cluster, as this one is now, made its primary: a failover to a standby that was behind.
+
+        This one is up again afterwards, and knows nothing of it. Not ``promoted`` the other one is a standby.
+        """
+        copy = PostgresServer(self.version)
+        try:
+            self.stop()
+            shutil.copytree(self._data, copy._data)
+            self.start()
+            (copy._data / "standby.signal").touch()
+            with (copy._data / "postgresql.conf").open("a") as file:
+                file.write(f"port = '{copy.port}'\n")
+            if _is_root():
+                for path in (copy._data, *copy._data.rglob("*")):
+                    os.chown(path, UNPRIVILEGED, UNPRIVILEGED)
+            copy.start()
+            if promoted:
+                copy._pg_ctl("promote", "-w")
+            yield copy
+        finally:
+            copy.close()
+
     def program(self, name: str) -> Path:
         """A program of this PostgreSQL, ``psql`` or ``pg_dump``."""
         return self._bin / name

@@ -18,6 +18,7 @@ from flowstate_server.errors import (
     CursorLogMismatchError,
     RequestNotFoundError,
     ServiceError,
+    StoreUnavailableError,
 )
 from flowstate_server.model.clock import Seconds
 from flowstate_server.model.events import LogHead
@@ -91,11 +92,23 @@ class Events:
                         if page.head.ended or call.replay_only:
                             yield progress.ended(terminal=page.head.ended)
                             return
-                    elif progress.patience <= 0:
+                    if progress.patience <= 0:
                         yield progress.heartbeat(latest)
-                    while (news := await following.within(progress.patience)) is None:
-                        yield progress.heartbeat(latest)
-                    page = news
+                    page = await self._next_page(following, progress, page.head)
+                    if page.head.log_id != progress.log_id or page.head.sequence < position:
+                        await self._projector(principal, key, page.head)
+                        raise _no_such_place(progress, page.head)
+
+    async def _next_page(
+        self, following: Following[EventPage], progress: TailProgress, head: LogHead
+    ) -> EventPage:
+        """When there is news, at the latest when a heartbeat is due: a wake-up may be lost with what woke."""
+        try:
+            return await following.next(at_latest=progress.patience)
+        except StoreUnavailableError:
+            if progress.patience > 0:
+                raise
+            return EventPage((), head, progress.position)
 
     @contextmanager
     def _observed(self, plane: Plane, progress: TailProgress) -> Iterator[None]:
@@ -152,6 +165,13 @@ def _start(call: TailCall, head: LogHead) -> int:
     if call.cursor.sequence > head.sequence:
         raise CursorAheadError(call.cursor.sequence, head.sequence)
     return call.cursor.sequence
+
+
+def _no_such_place(progress: TailProgress, head: LogHead) -> ServiceError:
+    """Why a tail can't go on in a log that went back, as after a failover to a copy that was behind."""
+    if head.log_id != progress.log_id:
+        return CursorLogMismatchError(head.log_id)
+    return CursorAheadError(progress.position, head.sequence)
 
 
 def _is_cut(page: EventPage) -> bool:

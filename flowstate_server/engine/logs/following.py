@@ -36,15 +36,13 @@ class Following(Generic[T]):
 
     async def next(self, at_latest: Seconds | None = None) -> T:
         """The next reading, at the latest after so many seconds."""
-        if self._caught_up:
-            await self._woken(at_latest)
-        return await self._reading()
-
-    async def within(self, seconds: Seconds) -> T | None:
-        """The next reading, or ``None`` if there was no reason for one in so many seconds."""
-        if self._caught_up and not await self._woken(seconds):
-            return None
-        return await self._reading()
+        if not self._caught_up or await self._woken(at_latest):
+            return await self._reading()
+        try:
+            return await self._reading()
+        except BaseException:
+            self._caught_up = True  # there was no news, and no reason to read again before there is
+            raise
 
     async def _reading(self) -> T:
         self._caught_up = False  # should this one break

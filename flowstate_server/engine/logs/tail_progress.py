@@ -29,7 +29,7 @@ class TailProgress:
     def __init__(self, log_id: str, position: int, heartbeat: Seconds) -> None:
         self.position = position
         self.events = 0
-        self._log_id = log_id
+        self.log_id = log_id
         self._shown = position
         self._gap: tuple[int, int] | None = None
         self._heartbeat = heartbeat
@@ -42,7 +42,7 @@ class TailProgress:
         return Seconds(self._due - asyncio.get_running_loop().time())
 
     def started(self, latest: int) -> TailFrame:
-        return TailStarted(LogCursor(self._log_id, self.position), 1, latest, self._heartbeat)
+        return TailStarted(LogCursor(self.log_id, self.position), 1, latest, self._heartbeat)
 
     def page(self, page: EventPage, events: Sequence[EventRecord]) -> Iterator[TailFrame]:
         """The frames for the next page, of which the reader may see ``events``.
@@ -53,7 +53,7 @@ class TailProgress:
         self.position = page.end
         if events:
             if self._gap is not None:
-                yield TailTrimmed(LogCursor(self._log_id, self._shown), *self._gap)
+                yield TailTrimmed(LogCursor(self.log_id, self._shown), *self._gap)
                 self._gap = None
             self.events += len(events)
             before = self._shown
@@ -69,7 +69,7 @@ class TailProgress:
         if self._gap is None:
             return TailHeartbeat(self._moved(), latest)
         self._due = self._next_heartbeat()
-        return TailHeartbeat(LogCursor(self._log_id, self._shown), latest)
+        return TailHeartbeat(LogCursor(self.log_id, self._shown), latest)
 
     def ended(self, *, terminal: bool) -> TailFrame:
         return TailEnded(self._moved(), self.position, terminal)
@@ -77,7 +77,7 @@ class TailProgress:
     def _moved(self) -> LogCursor:
         self._shown = self.position
         self._due = self._next_heartbeat()
-        return LogCursor(self._log_id, self.position)
+        return LogCursor(self.log_id, self.position)
 
     def _next_heartbeat(self) -> float:
         return asyncio.get_running_loop().time() + self._heartbeat

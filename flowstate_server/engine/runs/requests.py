@@ -74,5 +74,5 @@ class Requests:
             with suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
                     while record.head.status.open:
-                        record = await following.next()
+                        record = await following.next(at_latest=self._settings.heartbeat)
         return Waited(record, done=record.head.status.ended)

@@ -58,9 +58,11 @@ class PollingWatchHub(WatchHub):
 
     async def look(self) -> None:
         """Look once, now."""
-        seen = await self._changed_since(self._commit)
-        self._commit = max(self._commit, seen.commit)
-        if seen.topics is None:
+        since = self._commit
+        seen = await self._changed_since(since)
+        went_back = seen.commit < since  # the store was restored, or failed over to a copy that was behind
+        self._commit = seen.commit if went_back else max(self._commit, seen.commit)
+        if went_back or seen.topics is None:
             self.wake_all()
         else:
             self.wake(seen.topics)

@@ -7,13 +7,11 @@ import contextlib
 import logging
 from typing import Any
 
-import asyncpg
-
 from flowstate_server.stores.contract.watch import WatchHub
-from flowstate_server.stores.postgres.address import Address
 from flowstate_server.stores.postgres.commit_notifier import CHANNEL
 from flowstate_server.stores.postgres.commit_poller import CommitPoller
 from flowstate_server.stores.postgres.driver_errors import DRIVER_ERRORS, described
+from flowstate_server.stores.postgres.nodes import Hosts
 
 _log = logging.getLogger(__name__)
 
@@ -32,8 +30,8 @@ class CommitListener:
     A lost connection is made again; as nobody knows what was missed, everyone is woken then.
     """
 
-    def __init__(self, address: Address, poller: CommitPoller, hub: WatchHub, name: str) -> None:
-        self._address = address
+    def __init__(self, hosts: Hosts, poller: CommitPoller, hub: WatchHub, name: str) -> None:
+        self._hosts = hosts
         self._poller = poller
         self._hub = hub
         self._own = f"{name}:"
@@ -54,12 +52,18 @@ class CommitListener:
             self._connection.terminate()
 
     async def _connect(self) -> None:
-        connection = await asyncpg.connect(
-            self._address.dsn, timeout=CONNECT_SECONDS, command_timeout=ALIVE_SECONDS, statement_cache_size=0
+        connection = await self._hosts.connect(
+            timeout=CONNECT_SECONDS, command_timeout=ALIVE_SECONDS, statement_cache_size=0
         )
         self._connection = connection
         self._lost.clear()
         connection.add_termination_listener(self._ended)
+        if await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid():
+            _log.warning(
+                "%s, to listen at, is a pooler and not the database itself: notifications don't come through, other"
+                " servers' commits are found by looking, within half a second",
+                self._hosts.address.shown,
+            )
         await connection.add_listener(CHANNEL, self._heard)
 
     def _ended(self, connection: Any) -> None:

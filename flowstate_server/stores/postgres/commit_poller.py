@@ -35,7 +35,8 @@ TRIM_BATCH = 1_000
 """Rows a delete, so that none holds up the commits beside it."""
 
 _COMMITS = (
-    "SELECT id, topics FROM flowstate.commits WHERE id > $1"
+    "SELECT last_value AS id, NULL AS topics FROM flowstate.commits_id_seq"
+    " UNION ALL SELECT id, topics FROM flowstate.commits WHERE id > $1"
     " UNION ALL SELECT id, topics FROM flowstate.commits WHERE id = ANY ($2::bigint[]) LIMIT $3"
 )
 _NEWEST = "SELECT last_value FROM flowstate.commits_id_seq"
@@ -57,6 +58,7 @@ class CommitPoller:
         self._newest = 0
         self._missing: dict[int, float] = {}  # numbers, and when each was first missed
         self._own: set[int] = set()
+        self._failovers = 0
         self._closed = False
 
     async def start(self) -> None:
@@ -99,15 +101,19 @@ class CommitPoller:
                 failed = True
 
     async def _begin(self) -> None:
+        self._failovers = self._connections.nodes.failovers
         [(newest,)] = await self._connections.work(_NEWEST)
         self._newest = max(0, newest - OVERLAP)
         self._missing.clear()
         self._own.clear()
-        self._note([commit for commit, _ in await self._found()])
+        self._note([commit for commit, _ in (await self._found())[1]])
 
     async def _look(self) -> None:
-        found = await self._found()
-        if len(found) > MOST_BEHIND:
+        await self._connections.look_at_node()
+        newest, found = await self._found()
+        # Behind our own position: the database has failed over to a node that was behind, or was restored.
+        went_back = newest < self._newest or self._failovers != self._connections.nodes.failovers
+        if went_back or len(found) > MOST_BEHIND:
             await self._begin()
             self._hub.wake_all()
             return
@@ -118,9 +124,12 @@ class CommitPoller:
         self._own.difference_update(commit for commit, _ in found)
         self._give_up()
 
-    async def _found(self) -> list[Any]:
-        limit = MOST_BEHIND + 1
-        return await self._connections.work(_COMMITS, self._newest, list(self._missing), limit)
+    async def _found(self) -> tuple[int, list[Any]]:
+        """The newest number that was given to a commit, and the commits that were not seen yet."""
+        limit = MOST_BEHIND + 2
+        rows = await self._connections.work(_COMMITS, self._newest, list(self._missing), limit)
+        newest = next(number for number, topics in rows if topics is None)
+        return newest, [row for row in rows if row[1] is not None]
 
     def _note(self, found: list[int]) -> None:
         now = time.monotonic()

@@ -12,6 +12,7 @@ import asyncpg
 from flowstate_server.errors import StoreUnavailableError
 from flowstate_server.stores.postgres.address import Address
 from flowstate_server.stores.postgres.driver_errors import DRIVER_ERRORS, is_loss, translating
+from flowstate_server.stores.postgres.nodes import Hosts, NodeRefusedError, Nodes
 
 CONNECT_SECONDS = 5.0
 STATEMENT_SECONDS = 10.0
@@ -43,7 +44,6 @@ class Connections:
     with a connection: no prepared statements, no settings, no listening."""
 
     def __init__(self, address: Address, *, size: int, pooled: bool) -> None:
-        self._address = address
         self._size = size
         self._pooled = pooled
         self._opened = AsyncExitStack()
@@ -53,6 +53,9 @@ class Connections:
         self.begin = f"{BEGIN}; {bounds}" if pooled else BEGIN
         self.begin_seconds = STATEMENT_SECONDS if pooled else BEGIN_SECONDS  # a busy pooler lets BEGIN wait
         self._replaced = 0
+        self.nodes = Nodes()
+        self._hosts = Hosts(address, self.nodes)
+        self._refused: NodeRefusedError | None = None
 
     async def open(self) -> None:
         async with AsyncExitStack() as opened:
@@ -65,14 +68,13 @@ class Connections:
 
     async def _pool(self, opened: AsyncExitStack, size: int) -> asyncpg.Pool:
         pool = await asyncpg.create_pool(
-            min_size=0, max_size=size, reset=_nothing_to_reset, **self._options()
+            min_size=0, max_size=size, reset=_nothing_to_reset, connect=self._hosts.connect, **self._options()
         )
         opened.push_async_callback(_close, pool)
         return pool
 
     def _options(self) -> dict[str, Any]:
         options: dict[str, Any] = {
-            "dsn": self._address.dsn,
             "timeout": CONNECT_SECONDS,
             "command_timeout": STATEMENT_SECONDS,
             "connection_class": _Connection,
@@ -95,6 +97,8 @@ class Connections:
 
     @asynccontextmanager
     async def _lent(self, pool: asyncpg.Pool | None) -> AsyncIterator[Any]:
+        if self._refused is not None:
+            raise self._refused
         async with _of(pool).acquire(timeout=CONNECT_SECONDS) as connection:
             replaced = self._replaced
             try:
@@ -124,7 +128,24 @@ class Connections:
 
     async def connect(self, seconds: float) -> Any:
         """A connection that is the caller's, on any event loop, and bounded by ``seconds`` in all it does."""
-        return await asyncpg.connect(**self._options() | {"timeout": seconds, "command_timeout": seconds})
+        return await self._hosts.connect(**self._options() | {"timeout": seconds, "command_timeout": seconds})
+
+    async def look_at_node(self) -> None:
+        """Behind a pooler no connection breaks when it turns to another node, so that it is looked for.
+
+        Raises:
+            StoreUnavailableError: it is not to be used; until it is another one nothing is done with it.
+        """
+        if not self._pooled:
+            return
+        self._refused = None
+        with translating():
+            async with self._lent(self._working) as connection:
+                try:
+                    await self.nodes.check(connection)
+                except NodeRefusedError as error:
+                    self._refused = error
+                    raise
 
     async def fetch(self, query: str, *arguments: object) -> list[Any]:
         """The rows of one statement, which is one snapshot with every commit acknowledged before.

@@ -22,6 +22,7 @@ from flowstate_server.stores.postgres.exports import PostgresExports
 from flowstate_server.stores.postgres.group_storage import PostgresStorage
 from flowstate_server.stores.postgres.lease_renewal import PostgresLeaseRenewal
 from flowstate_server.stores.postgres.migrations import migrate
+from flowstate_server.stores.postgres.nodes import Hosts, Nodes
 from flowstate_server.stores.postgres.reads import PostgresReads
 from flowstate_server.stores.postgres.store_clock import StoreClock
 from flowstate_server.stores.postgres.sweeps import PostgresSweeps
@@ -84,7 +85,7 @@ class PostgresBackend(Backend):
                 await poller.start()
                 opened.push_async_callback(poller.close)
             name = secrets.token_hex(8)
-            await self._listen(opened, poller, hub, name)
+            await self._listen(opened, connections.nodes, poller, hub, name)
             notifier = CommitNotifier(connections, name)
             notifier.start()
             opened.push_async_callback(notifier.close)
@@ -102,12 +103,14 @@ class PostgresBackend(Backend):
     async def close(self) -> None:
         await self._opened.aclose()
 
-    async def _listen(self, opened: AsyncExitStack, poller: CommitPoller, hub: WatchHub, name: str) -> None:
+    async def _listen(
+        self, opened: AsyncExitStack, nodes: Nodes, poller: CommitPoller, hub: WatchHub, name: str
+    ) -> None:
         if self._listen_dsn is None:
             return
         address = parse_address(self._listen_dsn)
         async with _telling_why(address):
-            listener = CommitListener(address, poller, hub, name)
+            listener = CommitListener(Hosts(address, nodes), poller, hub, name)
             opened.push_async_callback(listener.close)
             await listener.start()
 

@@ -105,15 +105,6 @@ async def test_what_is_written_during_a_reading_is_not_missed(numbers: Numbers) 
     assert await soon(numbers.following.next()) == 1
 
 
-async def test_without_news_there_is_no_reading_within_a_time(numbers: Numbers) -> None:
-    await numbers.following.next()
-    assert await numbers.following.within(Seconds(0.001)) is None
-    assert await numbers.following.within(Seconds(0.0)) is None
-    assert numbers.reads == 1
-    numbers.write(1)
-    assert await numbers.following.within(Seconds(60.0)) == 1
-
-
 async def test_it_reads_at_the_latest_after_a_time(numbers: Numbers) -> None:
     await numbers.following.next()
     numbers.newest = 1  # and nobody tells
@@ -137,6 +128,29 @@ async def test_a_reading_that_breaks_is_repeated_at_once() -> None:
         with pytest.raises(ValueError, match="broken"):
             await following.next()
         assert await soon(following.next()) == 2
+
+
+async def test_a_look_that_breaks_without_news_is_not_repeated_before_there_is_some() -> None:
+    hub = WatchHub()
+    answers: list[int | Exception] = [1, ValueError("broken"), 2]
+
+    async def read() -> int:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    with hub.open((topic_of(REQUEST),)) as watch:
+        following = Following(watch, read)
+        assert await following.next() == 1
+        with pytest.raises(ValueError, match="broken"):
+            await following.next(at_latest=Seconds(0.001))
+        upcoming = asyncio.create_task(following.next())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not upcoming.done()
+        watch.wake()
+        assert await soon(upcoming) == 2
 
 
 @pytest.mark.parametrize("log", LOGS, ids=lambda log: type(log).__name__)
