@@ -17,6 +17,7 @@ from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.records import RequestHead, RequestStatus
 from flowstate_server.model.scopes import RequestKey
+from flowstate_server.programs.author_code import guard_tasks
 from flowstate_server.stores.contract.watch import Topic, TopicKind, Watch
 from flowstate_server.stores.contract.writes import FenceProcess, RenewLease
 from flowstate_server.stores.store import Store
@@ -53,6 +54,7 @@ class Supervisor:
         self._stopping = False
 
     async def open(self) -> None:
+        guard_tasks(asyncio.get_running_loop())
         await self._take_lease(self.process_id)
         self._keepers = [
             asyncio.create_task(self._keep_lease(), name="lease"),
