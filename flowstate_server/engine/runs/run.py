@@ -221,9 +221,7 @@ class Run:
 
     async def _finish(self, ending: Ending) -> None:
         """Commit the end in one batch with all that is held, once the store is there."""
-        await self._recorder.settle()
         self._parts.items.close_open()
-        held = self._recorder.take()
         finish = FinishRequest(
             request=self.head.key,
             status=ending.status,
@@ -234,10 +232,10 @@ class Run:
             failure=ending.failure,
             reason=ending.reason,
         )
-        writes = (self._recorder.appended(held), finish) if held else (finish,)
+        held = await self._recorder.last()
         while True:
             try:
-                result = await self._recorder.write(*writes)
+                result = await self._recorder.end(finish, held)
             except UnclearCommitError:
                 continue  # if it was done after all, the next attempt is refused
             head = result.results[-1].head or self.head
