@@ -59,7 +59,7 @@ async def beside(store: str, folder: Path) -> AsyncIterator[Beside]:
         running_server(flow, store=url, settings=EngineSettings(cancel_grace=Seconds(0.5))) as server,
         server.connect(user="u", plane="trusted") as client,
     ):
-        yield Beside(client, await client.flows.dispatch(KIND, "wait", None, session_id="beside"))
+        yield Beside(client, await client.flows.dispatch(KIND, "wait", {}, session_id="beside"))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -37,7 +37,7 @@ async def _begun(events: AsyncIterator[Event]) -> None:
 @pytest.mark.parametrize("store", ["memory", "sqlite"])
 async def test_f1_a_server_outlives_whatever_its_flows_raise(store: str, tmp_path: Path) -> None:
     async with serving(store, tmp_path) as (server, client):
-        beside = await client.flows.dispatch(KIND, "wait", None, session_id="beside")
+        beside = await client.flows.dispatch(KIND, "wait", {}, session_id="beside")
         for place in ("block", "awaited task", "task group"):
             for kind in ("system exit", "keyboard interrupt"):
                 with pytest.raises(ActionFailed):
@@ -49,7 +49,7 @@ async def test_f1_a_server_outlives_whatever_its_flows_raise(store: str, tmp_pat
 @pytest.mark.parametrize("kind", ["system exit", "keyboard interrupt"])
 async def test_f1_a_callback_that_exits_ends_nothing(kind: str, tmp_path: Path) -> None:
     async with serving("sqlite", tmp_path) as (server, client):
-        beside = await client.flows.dispatch(KIND, "wait", None, session_id="beside")
+        beside = await client.flows.dispatch(KIND, "wait", {}, session_id="beside")
         for _ in range(3):
             assert await client.flows.call(KIND, "call_back", {"kind": kind}, timeout=20.0) == "called"
         assert await beside.result(timeout=20.0) == 10

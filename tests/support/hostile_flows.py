@@ -224,13 +224,17 @@ async def call_back(value: Input, ctx: Context) -> str:
     return "called"
 
 
+class Wait(BaseModel):
+    seconds: float = 0.2
+
+
 @handler(session_state=State)
-async def wait(value: None, ctx: Context[State]) -> int:
+async def wait(value: Wait, ctx: Context[State]) -> int:
     """Works for a while and writes in between."""
     await ctx.emit("begun", audience=Audience.CLIENT)
     for _ in range(10):
         await ctx.session.inc_state(count=1)
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(value.seconds / 10)
     return ctx.session.state.count
 
 
