@@ -14,8 +14,13 @@ def main() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         from flowstate_server.cli.application import application
+        from flowstate_server.cli.process_end import leave
 
-        application(prog_name="flowstate")
+        try:
+            application(prog_name="flowstate")
+        except SystemExit as exit:
+            leave(exit.code)
+            raise
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in _OF_THE_SERVER_EXTRA:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import re
-from collections.abc import Coroutine
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -15,7 +13,7 @@ import typer
 from flowstate_server.cli.app_reference import load_app
 from flowstate_server.cli.configuration import unknown_variables, with_settings
 from flowstate_server.cli.problem import MISUSED, give_up
-from flowstate_server.cli.serving import serve_until_stopped
+from flowstate_server.cli.serving import serve_to_the_end
 from flowstate_server.settings import Settings, SettingsError
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -59,13 +57,4 @@ def serve(
             "(--profile, FLOWSTATE_PROFILE) exclude each other",
             MISUSED,
         )
-    raise typer.Exit(_run(serve_until_stopped(app, load_app(app), settings)))
-
-
-def _run(serving: Coroutine[Any, Any, int]) -> int:
-    """On uvloop, where it is installed."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(serving)
-    return uvloop.run(serving)
+    raise typer.Exit(serve_to_the_end(app, load_app(app), settings))

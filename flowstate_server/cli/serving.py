@@ -6,45 +6,87 @@ import asyncio
 import gc
 import logging
 import os
-import signal
 import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from flowstate_server.app import FlowState
 from flowstate_server.cli.announcement import Announcement
-from flowstate_server.cli.problem import MISUSED, give_up
+from flowstate_server.cli.problem import FAILED, MISUSED, give_up
+from flowstate_server.cli.process_end import HARD_STOPPED, LAST_MOMENT_SECONDS, ProcessEnd, StopSignals
 from flowstate_server.rpc.server import FlowStateServer
 from flowstate_server.settings import Settings
 
-# Whoever asks to stop twice wants the end now; this is for closing the store, which takes milliseconds unless it
-# hangs.
-HARD_STOP_SECONDS = 3.0
-HARD_STOPPED = 1
-# For tasks that end when they are cancelled; those that do not would keep the process for good.
-LAST_MOMENT_SECONDS = 1.0
+# Beyond the graces, for what takes milliseconds unless it hangs: to hand in the lease and to close the store.
+CLOSING_SECONDS = 10.0
 # CPython's default (700, from 3.13 on 2,000) is less than the calls under way hold.
 YOUNG_OBJECTS = 10_000
 
 _logger = logging.getLogger(__name__)
 
 
-async def serve_until_stopped(name: str, app: FlowState, settings: Settings) -> int:
-    """Serve ``app`` until a signal, then drain; the exit code."""
-    signals = _signals()
-    server, port = await _start(app, settings)
-    announcement = Announcement(name, app, settings)
-    _settle_garbage_collector()
-    announcement.listening(port)
-    await signals.get()
-    announcement.stopping()
-    stopping = asyncio.create_task(server.stop(settings.drain_delay, settings.drain_grace))
-    again = asyncio.create_task(signals.get())
-    await asyncio.wait((stopping, again), return_when=asyncio.FIRST_COMPLETED)
-    if not stopping.done():
-        await _stop_hard(server, stopping)
-    again.cancel()
-    await stopping
-    announcement.stopped()
-    await _leave_abandoned_blocks(again)
+def serve_to_the_end(name: str, app: FlowState, settings: Settings) -> int:
+    """Serve ``app`` until a signal, then drain; the exit code. Tasks of flows that do not end go with the process."""
+    end = ProcessEnd()
+    code = FAILED
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            try:
+                code = _run(runner.get_loop(), _serve_until_stopped(name, app, settings, end))
+            finally:
+                end.within(
+                    LAST_MOMENT_SECONDS,
+                    code,
+                    "stopped although a block goes on; its request was ended before",
+                )
+    finally:
+        end.call_off()
+    return code
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, where it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _run(loop: asyncio.AbstractEventLoop, serving: Coroutine[Any, Any, int]) -> int:
+    """Run to the end of ``serving``. What a callback of a flow's author lets out of the loop (``SystemExit``,
+    ``KeyboardInterrupt``) ends nothing: the loop goes on where it was."""
+    task = loop.create_task(serving)
+    while True:
+        try:
+            return loop.run_until_complete(task)
+        except (SystemExit, KeyboardInterrupt) as error:
+            if task.done():
+                raise
+            _logger.error(
+                "a callback or task of a flow raised %s, which is ignored",
+                type(error).__name__,
+                exc_info=error,
+            )
+
+
+async def _serve_until_stopped(name: str, app: FlowState, settings: Settings, end: ProcessEnd) -> int:
+    limit = settings.drain_delay + settings.drain_grace + 2 * settings.cancel_grace + CLOSING_SECONDS
+    with StopSignals.listening(end, limit) as signals:
+        server, port = await _start(app, settings)
+        announcement = Announcement(name, app, settings)
+        _settle_garbage_collector()
+        announcement.listening(port)
+        await signals.asked.wait()
+        announcement.stopping()
+        stopping = asyncio.create_task(server.stop(settings.drain_delay, settings.drain_grace))
+        urged = asyncio.create_task(signals.urged.wait())
+        await asyncio.wait((stopping, urged), return_when=asyncio.FIRST_COMPLETED)
+        if not stopping.done():
+            await _stop_hard(server, stopping)
+        urged.cancel()
+        await stopping
+        announcement.stopped()
     return 0
 
 
@@ -77,33 +119,11 @@ def _settle_garbage_collector() -> None:
     gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
 
 
-def _signals() -> asyncio.Queue[int]:
-    """Those that ask to stop, as they come."""
-    signals: asyncio.Queue[int] = asyncio.Queue()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signals.put_nowait, number)
-    return signals
-
-
-async def _leave_abandoned_blocks(ended: asyncio.Task[int]) -> None:
-    """End the process for certain: leaving the loop waits for every task, and some blocks ignore cancellation."""
-    left = asyncio.all_tasks() - {asyncio.current_task(), ended}
-    for task in left:
-        task.cancel()
-    if left and (await asyncio.wait(left, timeout=LAST_MOMENT_SECONDS))[1]:
-        _logger.warning("stopped although a block goes on; its request was ended before")
-        sys.stdout.flush()
-        os._exit(0)
-
-
 async def _stop_hard(server: FlowStateServer, stopping: asyncio.Task[None]) -> None:
-    """End everything now, and the process for certain: what a run does that ends by no means is up to its author."""
+    """End everything now, in the time that is left before the process is ended from elsewhere."""
     stopping.cancel()
     try:
-        await asyncio.wait_for(server.stop(0.0, 0.0), HARD_STOP_SECONDS)
-    except Exception:
-        _logger.warning("stopped before every run had ended; other servers will end them as interrupted")
+        await server.stop(0.0, 0.0)
     finally:
         sys.stdout.flush()
         os._exit(HARD_STOPPED)

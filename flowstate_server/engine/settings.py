@@ -28,6 +28,10 @@ class EngineSettings:
     lease: Seconds = seconds(
         15.0, "How long a silent server process keeps its runs; it renews three times as often."
     )
+    # Two or three such pauses of one run are survived; what blocks for longer rarely comes back.
+    hung_after: Seconds = seconds(
+        60.0, "How long the event loop may be blocked before the process lets its lease expire."
+    )
     cancel_grace: Seconds = seconds(
         5.0, "How long a cancelled block has to end before it is abandoned.", zero=True
     )

@@ -18,6 +18,7 @@ from flowstate_server.flows.threads import DaemonThreads
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.json_values import Json
 from flowstate_server.model.records import Failure
+from flowstate_server.programs.author_code import AT_WORK, does_work, told_by
 from flowstate_server.schemas.pydantic.python_values import to_json
 
 StateT = TypeVar("StateT", default=Any)
@@ -82,28 +83,44 @@ class ClientView:
     def __bool__(self) -> bool:
         return bool(self.expose or self.derived)
 
+    @does_work
     async def derive(self, name: str, view: View[Any]) -> Json | Failure:
         """The derived value ``name``, or why there is none.
 
         A failure names its kind and never repeats the text of an exception, but for an ``ActionError``, whose words
         are meant for the client. The log has the traceback under the failure's ``error_id``.
         """
+        work = f'derived value "{name}"'
+        before = AT_WORK.get()
+        AT_WORK.set(work)
         try:
-            try:
-                async with asyncio.timeout(TIME_LIMIT):
-                    return to_json(await _call(self.derived[name], view), "")
-            except ActionError as error:
-                details = to_json(dict(error.details), "/details")
-                assert isinstance(details, dict)
-                return Failure(
-                    error.code or "ACTION_FAILED", error.message, details, retryable=error.retryable
-                )
-        except StateFieldAbsentError as error:
-            return Failure("INTERNAL", f"the derived value failed: {type(error).__name__}")
-        except Exception as error:
-            error_id = new_id("err_")
-            _logger.exception("derived value %r failed (%s)", name, error_id)
-            return Failure("INTERNAL", f"the derived value failed: {type(error).__name__}", error_id=error_id)
+            async with asyncio.timeout(TIME_LIMIT):
+                return to_json(await _call(self.derived[name], view), "")
+        except BaseException as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise
+            return derivation_failure(name, error)
+        finally:
+            AT_WORK.set(before)
+
+
+def derivation_failure(name: str, error: BaseException) -> Failure:
+    """What ``error`` is to those who asked for the derived value ``name``."""
+    told = told_by(error)
+    if isinstance(told, ActionError):
+        try:
+            details = to_json(dict(told.details), "/details")
+            assert isinstance(details, dict)
+            return Failure(told.code or "ACTION_FAILED", told.message, details, retryable=told.retryable)
+        except BaseException as bad:
+            told = bad
+    text = f"the derived value failed: {type(told).__name__}"
+    if isinstance(told, StateFieldAbsentError):
+        return Failure("INTERNAL", text)
+    error_id = new_id("err_")
+    _logger.error("derived value %r failed (%s)", name, error_id, exc_info=told)
+    return Failure("INTERNAL", text, error_id=error_id)
 
 
 NOTHING_SHOWN = ClientView()

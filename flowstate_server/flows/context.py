@@ -151,7 +151,11 @@ class Context(ABC, Generic[SessionT_co, UserT_co, OrgT_co, RequestT_co]):
 
     @abstractmethod
     def run(self, operation: Coroutine[Any, Any, T], /) -> T:
-        """From a sync handler, which runs in a thread: run an operation of this context and wait for it."""
+        """From a sync handler, which runs in a thread: run an operation of this context and wait for it.
+
+        Raises:
+            RuntimeError: it was called on the event loop, where operations are awaited.
+        """
 
     @abstractmethod
     async def execute(self, block: Block[I, O], value: I, /) -> O:

@@ -10,9 +10,11 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from contextvars import copy_context
 from typing import Any, TypeVar
+
+from flowstate_server.programs.author_code import contained
 
 T = TypeVar("T")
 # A thread that waits costs its stack, a new one some 0.1 ms: between bursts of calls they are kept. Chosen.
@@ -45,8 +47,7 @@ class DaemonThreads:
             try:
                 result = context.run(function, *arguments)
             except BaseException as error:
-                plain = isinstance(error, Exception) and not isinstance(error, StopIteration | CancelledError)
-                answer.set_exception(error if plain else _ended(error))
+                answer.set_exception(contained(error))
             else:
                 answer.set_result(result)
 
@@ -79,9 +80,3 @@ class DaemonThreads:
                     self._threads -= 1
                     return None
             return self._waiting.popleft()
-
-
-def _ended(error: BaseException) -> RuntimeError:
-    ended = RuntimeError(f"the function raised {type(error).__name__}")
-    ended.__cause__ = error
-    return ended

@@ -179,6 +179,7 @@ class RunContext(Protocol):
 
         Raises:
             MessageTooLargeError: no tail could deliver it.
+            RequestTerminalError: the run has ended.
         """
         ...
 

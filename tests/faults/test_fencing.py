@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
@@ -17,6 +18,7 @@ from flowstate_server.app import create_flowstate
 from flowstate_server.engine.calls.runs import ActionCall
 from flowstate_server.engine.engine import Engine
 from flowstate_server.engine.runs import sweeper
+from flowstate_server.engine.runs.silences import Silences
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import InternalError, LeaseLostError
 from flowstate_server.flows import Context, action, define_flow, handler
@@ -29,7 +31,6 @@ from flowstate_server.stores.contract.writes import (
     Batch,
     Changed,
     ChangeState,
-    CommitResult,
     FenceProcess,
     RenewLease,
 )
@@ -37,11 +38,10 @@ from flowstate_server.stores.sqlite import SqliteStore
 from flowstate_server.testing.waiting import PATIENCE, soon, until
 from tests.support.held_commits import (
     HeldCommits,
+    HeldRenewals,
     is_dispatch,
     is_fence,
     is_first_lease,
-    is_renewal,
-    replace_commit,
 )
 
 SHORT = EngineSettings(lease=Seconds(0.3), cancel_grace=Seconds(0.5))
@@ -126,16 +126,23 @@ async def server(path: Path, settings: EngineSettings = LONG) -> AsyncIterator[S
 
 
 @asynccontextmanager
-async def silent_server(path: Path) -> AsyncIterator[tuple[Server, HeldCommits]]:
+async def silent_server(path: Path) -> AsyncIterator[tuple[Server, HeldRenewals]]:
     """A server whose lease has expired; its renewal is on its way and held."""
     async with server(path, SHORT) as silent:
-        renewal = HeldCommits(silent.store, is_renewal)
+        renewal = HeldRenewals(silent.store)
         try:
             await soon(renewal.reached.wait())
             await until(lambda: _expired(silent))
             yield silent, renewal
         finally:
             renewal.go()
+
+
+async def end_orphans(other: Server) -> None:
+    """As a server does that has looked on for a lease."""
+    await other.engine.sweeper.end_orphans()
+    await asyncio.sleep(SHORT.lease + 0.05)  # in which nothing may happen
+    await other.engine.sweeper.end_orphans()
 
 
 async def _expired(silent: Server) -> bool:
@@ -147,7 +154,7 @@ async def test_a_sweep_does_not_end_a_run_whose_process_renewed_in_between(path:
     async with silent_server(path) as (silent, renewal), server(path) as other:
         await silent.begin("r")
         fence = HeldCommits(other.store, is_fence)
-        sweep = asyncio.create_task(other.engine.sweeper.end_orphans())
+        sweep = asyncio.create_task(end_orphans(other))
         await soon(fence.reached.wait())
         renewal.go()
         await soon(renewal.passed.wait())
@@ -210,9 +217,9 @@ async def test_requests_that_cannot_be_ended_keep_no_other_from_its_end(
         with closing(sqlite3.connect(path, isolation_level=None)) as database:
             database.execute(damage)
         async with server(path) as other:
-            await soon(other.engine.sweeper.end_orphans())
+            await soon(end_orphans(other))
             assert (await other.ended("whole")).head.status is RequestStatus.INTERRUPTED
-            await soon(other.engine.sweeper.end_orphans())
+            await soon(end_orphans(other))
     assert caplog.text.count("whose process is gone, can't be ended") == 5
 
 
@@ -220,7 +227,7 @@ async def test_two_sweeps_at_once_end_each_request_once(path: Path) -> None:
     async with silent_server(path) as (silent, _), server(path) as one, server(path) as two:
         for number in range(30):
             await silent.dispatch(f"r{number}")
-        await soon(asyncio.gather(one.engine.sweeper.end_orphans(), two.engine.sweeper.end_orphans()))
+        await soon(asyncio.gather(end_orphans(one), end_orphans(two)))
         for number in range(30):
             assert (await one.ended(f"r{number}")).head.status is RequestStatus.INTERRUPTED
             types = await two.event_types(f"r{number}")
@@ -235,7 +242,7 @@ async def test_a_fenced_process_cancels_its_runs_and_serves_on_under_a_new_id(
     async with silent_server(path) as (silent, renewal), server(path) as other:
         before = silent.process
         await silent.begin("r")
-        await other.engine.sweeper.end_orphans()
+        await end_orphans(other)
         assert (await other.ended("r")).head.status is RequestStatus.INTERRUPTED
         if learns_by == "write":
             silent.block.go.set()
@@ -267,7 +274,7 @@ async def _renamed(server: Server, before: str) -> bool:
 async def test_under_its_new_id_a_process_hears_of_cancels_by_others(path: Path) -> None:
     async with silent_server(path) as (silent, renewal), server(path) as other:
         before = silent.process
-        await other.engine.sweeper.end_orphans()
+        await end_orphans(other)
         renewal.go()
         await until(lambda: _renamed(silent, before))
         await silent.begin("r")
@@ -284,7 +291,7 @@ async def test_a_run_that_is_just_being_started_when_its_process_is_fenced_is_ca
         created = HeldCommits(silent.store, is_dispatch, after=True)
         dispatching = asyncio.create_task(silent.dispatch("r"))
         await soon(created.reached.wait())
-        await other.engine.sweeper.end_orphans()
+        await end_orphans(other)
         taking = HeldCommits(silent.store, is_first_lease)
         renewal.go()
         await soon(taking.reached.wait())
@@ -312,21 +319,21 @@ async def test_a_process_never_fences_itself(path: Path) -> None:
 
 async def test_a_renewal_that_breaks_is_repeated(path: Path) -> None:
     async with server(path, SHORT) as shaky:
-        commit = shaky.store.commit
-        broken = asyncio.Event()
-        renewed = asyncio.Event()
+        renewal = shaky.store.renewal
+        assert renewal is not None
+        renew = renewal.renew
+        broken = threading.Event()
+        renewed = threading.Event()
 
-        async def break_once(batch: Batch) -> CommitResult:
-            if isinstance(batch[0], RenewLease):
-                if broken.is_set():
-                    renewed.set()
-                else:
-                    broken.set()
-                    raise InternalError("err_1")
-            return await commit(batch)
+        def break_once(process: str, lease: Micros) -> None:
+            if not broken.is_set():
+                broken.set()
+                raise InternalError("err_1")
+            renew(process, lease)
+            renewed.set()
 
-        replace_commit(shaky.store, break_once)
-        await soon(renewed.wait())
+        renewal.renew = break_once  # type: ignore[method-assign]
+        await until(renewed.is_set)
 
 
 async def test_a_queue_of_writes_longer_than_a_lease_costs_no_lease(path: Path) -> None:
@@ -363,3 +370,34 @@ async def test_a_request_whose_dispatch_is_under_way_at_the_close_ends_as_interr
             created.go()
             await soon(asyncio.gather(close, dispatching))
         assert (await other.ended("r")).head.status is RequestStatus.INTERRUPTED
+
+
+async def test_a18_a_clock_that_steps_forward_ends_no_run_of_a_healthy_process(path: Path) -> None:
+    async with server(path, SHORT) as healthy, server(path) as other:
+        before = healthy.process
+        await healthy.begin("r")
+        other.store.backend.clock._lead += 3_600_000_000
+        for _ in range(20):
+            await other.engine.sweeper.end_orphans()
+            await asyncio.sleep(0.02)  # far more often than it renews
+        healthy.block.go.set()
+        assert (await healthy.ended("r")).head.status is RequestStatus.COMPLETED
+        assert healthy.process == before
+
+
+async def test_a8_who_was_away_fences_nobody_for_a_lease(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock of the sweeper goes on while it is stopped, and with it all whose renewals it blocked."""
+    async with silent_server(path) as (silent, renewal), server(path, SHORT) as stopped:
+        await silent.begin("r")
+        ahead = 0.0
+        monkeypatch.setattr(
+            stopped.engine.sweeper, "_silences", Silences(SHORT.lease, lambda: time.monotonic() + ahead)
+        )
+        await stopped.engine.sweeper.end_orphans()
+        ahead += 7.0
+        await stopped.engine.sweeper.end_orphans()
+        renewal.go()
+        await soon(renewal.passed.wait())
+        await stopped.engine.sweeper.end_orphans()
+        silent.block.go.set()
+        assert (await silent.ended("r")).head.status is RequestStatus.COMPLETED

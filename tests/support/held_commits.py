@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 
+from flowstate_server.model.clock import Micros
 from flowstate_server.stores.contract.writes import (
     Batch,
     CommitResult,
@@ -54,12 +56,34 @@ class HeldCommits:
         await self._going.wait()
 
 
+class HeldRenewals:
+    """Renewals of a lease by a thread stop here until :meth:`go`, and pass from then on."""
+
+    def __init__(self, store: Store) -> None:
+        self.reached = asyncio.Event()
+        self.passed = asyncio.Event()
+        """One of them was let go and is done."""
+        self._going = threading.Event()
+        self._loop = asyncio.get_running_loop()
+        renewal = store.renewal
+        assert renewal is not None
+        self._renew = renewal.renew
+        renewal.renew = self.renew  # type: ignore[method-assign]
+
+    def go(self) -> None:
+        self._going.set()
+
+    def renew(self, process: str, lease: Micros) -> None:
+        self._loop.call_soon_threadsafe(self.reached.set)
+        self._going.wait()
+        try:
+            self._renew(process, lease)
+        finally:
+            self._loop.call_soon_threadsafe(self.passed.set)
+
+
 def replace_commit(store: Store, commit: Callable[[Batch], object]) -> None:
     store.commit = commit  # type: ignore[method-assign, assignment]
-
-
-def is_renewal(write: Write) -> bool:
-    return isinstance(write, RenewLease) and not write.start
 
 
 def is_first_lease(write: Write) -> bool:

@@ -15,6 +15,7 @@ from flowstate_server.errors import (
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.json_values import encode_json
 from flowstate_server.model.records import Failure
+from flowstate_server.programs.author_code import told_by
 from flowstate_server.state.plain_json import plain_json
 
 _logger = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ def failure_of(error: BaseException, what: str) -> Failure:
 
     The traceback of anything unexpected goes to the log under that id; ``what`` names the request there.
     """
+    error = told_by(error)
     if isinstance(error, ActionError):
         try:
             details = plain_json(error.details, "/details")

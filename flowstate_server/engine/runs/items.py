@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from flowstate_server.engine.runs.recorder import Recorder
-from flowstate_server.engine.runs.store_outage import once_back
 from flowstate_server.engine.settings import EngineSettings
-from flowstate_server.errors import MessageTooLargeError, ValidationFailedError, Violation
+from flowstate_server.errors import (
+    MessageTooLargeError,
+    RequestTerminalError,
+    ValidationFailedError,
+    Violation,
+)
 from flowstate_server.model.clock import system_micros
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.ids import new_id
@@ -21,6 +25,8 @@ from flowstate_server.programs.history import HistoryItem, Tokens, Turns, select
 from flowstate_server.programs.run_context import ItemStream, SessionItems
 from flowstate_server.state.plain_json import plain_json
 from flowstate_server.stores.store import Store
+
+T = TypeVar("T")
 
 
 def text_content(kind: ItemKind, text: str) -> JsonObject:
@@ -53,6 +59,10 @@ class RunItems:
         )
         self._next += 1
         return item
+
+    async def once_back(self, operation: Callable[[], Awaitable[T]]) -> T:
+        """See :meth:`Recorder.once_back`."""
+        return await self._recorder.once_back(operation)
 
     def added(self, item: Item, block_path: tuple[str, ...]) -> None:
         payload = ItemAdded(item).encode()
@@ -135,6 +145,7 @@ class StreamedItem(ItemStream):
         return "".join(self._pieces)
 
     async def write(self, text: str, /) -> None:
+        self._recorder.check_open()
         if self._finished:
             raise RuntimeError("the item is finished")
         if not isinstance(text, str):
@@ -164,7 +175,11 @@ class StreamedItem(ItemStream):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.finish()
+        try:
+            self.finish()
+        except RequestTerminalError:
+            if error is None:
+                raise  # else that one says more
 
 
 class RunHistory(SessionItems):
@@ -179,7 +194,7 @@ class RunHistory(SessionItems):
 
     async def all(self) -> Sequence[HistoryItem]:
         if self._turns is None:
-            records = await once_back(
+            records = await self._items.once_back(
                 lambda: self._store.read_turns(
                     self._head.session, self._head.session_log_id, newest=self._window
                 )

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from flowstate_server.engine.runs.store_outage import LONGEST_PAUSE, once_back
 from flowstate_server.engine.settings import EngineSettings
-from flowstate_server.errors import MessageTooLargeError, ServiceError, StoreUnavailableError
+from flowstate_server.errors import (
+    MessageTooLargeError,
+    RequestTerminalError,
+    ServiceError,
+    StoreUnavailableError,
+)
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.items import Audience
 from flowstate_server.model.payloads import ItemDelta
 from flowstate_server.model.scopes import RequestKey, SessionKey
 from flowstate_server.stores.contract.writes import AppendEvents, Batch, CommitResult, RequireRun, Write
 from flowstate_server.stores.store import Store
+
+T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
 
@@ -71,7 +80,9 @@ class Recorder:
 
         Raises:
             MessageTooLargeError: no tail could deliver it.
+            RequestTerminalError: the run has ended, by itself or elsewhere, or is just about to.
         """
+        self.check_open()
         size, limit = len(event.payload), self._settings.max_item_bytes
         if size > limit:
             raise MessageTooLargeError("The event", size, limit)
@@ -81,6 +92,7 @@ class Recorder:
     def hold_delta(
         self, item_id: str, index: int, text: str, audiences: frozenset[Audience], block_path: tuple[str, ...]
     ) -> None:
+        self.check_open()
         last = self._held[-1] if self._held else None
         if isinstance(last, PendingDelta) and last.item_id == item_id:
             last.pieces.append(text)
@@ -104,10 +116,52 @@ class Recorder:
 
         Raises:
             UnclearCommitError: it may have been done.
+            RequestTerminalError: the run has ended.
             What the writes raise.
         """
         batch = (self._guard, *writes)
-        return await once_back(lambda: self._write(batch))
+        return await self.once_back(lambda: self._write(batch))
+
+    async def last(self) -> tuple[Event, ...]:
+        """What is held, after which nothing more is taken: it goes with the run's :meth:`end`."""
+        await self.settle()
+        if self._ahead is not None and not self._ahead.done():
+            await asyncio.shield(self._ahead)
+        return self.close()
+
+    async def end(self, finish: Write, held: tuple[Event, ...]) -> CommitResult:
+        """Commit ``finish`` and the :meth:`last` events as the run's last batch, once the store is there.
+
+        Raises:
+            UnclearCommitError: it may have been done.
+            What ``finish`` raises.
+        """
+        batch = (self._guard, self.appended(held), finish) if held else (self._guard, finish)
+        return await once_back(lambda: self._store.commit(batch))
+
+    async def once_back(self, operation: Callable[[], Awaitable[T]]) -> T:
+        """What ``operation`` gives, once the store is there and as long as the run goes on.
+
+        Raises:
+            RequestTerminalError: the run has ended and the store is away; it may be closed for good.
+        """
+
+        async def unless_ended() -> T:
+            try:
+                return await operation()
+            except StoreUnavailableError:
+                self.check_open()
+                raise
+
+        return await once_back(unless_ended)
+
+    def check_open(self) -> None:
+        """
+        Raises:
+            RequestTerminalError: the run has ended.
+        """
+        if self._closed:
+            raise RequestTerminalError(self._request.request_id)
 
     async def _write(self, batch: Batch) -> CommitResult:
         # Not beside a flush: if that finds no room, a smaller write may, and would overtake what was emitted before.
@@ -140,11 +194,12 @@ class Recorder:
         held, self._held = self._held, []
         return tuple(entry.event() if isinstance(entry, PendingDelta) else entry for entry in held)
 
-    def close(self) -> None:
-        """Nothing is flushed from now on: the run has ended, by itself or elsewhere."""
+    def close(self) -> tuple[Event, ...]:
+        """Nothing is taken or flushed from now on: the run has ended, by itself or elsewhere. What was held is the
+        caller's."""
         self._closed = True
-        self.take()
         self._stop_timer()
+        return self.take()
 
     def appended(self, events: tuple[Event, ...]) -> AppendEvents:
         return AppendEvents(self._session, events, self._request)
@@ -167,7 +222,7 @@ class Recorder:
 
     def _schedule(self) -> None:
         if self._closed:
-            self._held.clear()
+            self._held.clear()  # a flush came back with what the store did not take
         elif len(self._held) >= self._settings.flush_events and not self._pause:
             self._flush_soon()
         elif self._timer is None:

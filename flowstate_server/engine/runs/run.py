@@ -33,6 +33,7 @@ from flowstate_server.model.payloads import (
     Terminal,
 )
 from flowstate_server.model.records import Failure, RequestHead, RequestRecord, RequestStatus
+from flowstate_server.programs.author_code import EXITS, contained, told_by
 from flowstate_server.programs.program import Program
 from flowstate_server.stores.contract.writes import FinishRequest
 
@@ -137,7 +138,10 @@ class Run:
         )
 
     async def _body(self) -> Any:
-        return await self._program.execute(self.record.action, self._value, ProgramRun(self._parts))
+        try:
+            return await self._program.execute(self.record.action, self._value, ProgramRun(self._parts))
+        except EXITS as error:
+            raise contained(error) from error
 
     async def _watch(self, body: asyncio.Task[Any]) -> Ending | None:
         """Wait for the block, or stop it; ``None`` when the request was ended elsewhere."""
@@ -166,8 +170,10 @@ class Run:
             error: BaseException | None = asyncio.CancelledError("the block cancelled itself")
         else:
             error = body.exception()
-        if isinstance(error, (LeaseLostError, RequestTerminalError)):
-            raise error
+            if error is not None and isinstance(
+                told := told_by(error), (LeaseLostError, RequestTerminalError)
+            ):
+                raise told
         if error is None:
             try:
                 return self._completed(body.result())
@@ -215,9 +221,7 @@ class Run:
 
     async def _finish(self, ending: Ending) -> None:
         """Commit the end in one batch with all that is held, once the store is there."""
-        await self._recorder.settle()
         self._parts.items.close_open()
-        held = self._recorder.take()
         finish = FinishRequest(
             request=self.head.key,
             status=ending.status,
@@ -228,10 +232,10 @@ class Run:
             failure=ending.failure,
             reason=ending.reason,
         )
-        writes = (self._recorder.appended(held), finish) if held else (finish,)
+        held = await self._recorder.last()
         while True:
             try:
-                result = await self._recorder.write(*writes)
+                result = await self._recorder.end(finish, held)
             except UnclearCommitError:
                 continue  # if it was done after all, the next attempt is refused
             head = result.results[-1].head or self.head

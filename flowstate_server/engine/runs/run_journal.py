@@ -8,7 +8,6 @@ from flowstate_server.engine.calls.journals import NewNote
 from flowstate_server.engine.records.journal_fields import checked_note
 from flowstate_server.engine.records.journals import newest_entries
 from flowstate_server.engine.runs.recorder import Recorder
-from flowstate_server.engine.runs.store_outage import once_back
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import ValidationFailedError, Violation
 from flowstate_server.model.journal import decode_entry
@@ -54,5 +53,7 @@ class RunJournal:
         if limit < 0:
             raise ValidationFailedError((Violation("limit", "range", "must not be negative"),))
         session = self._session
-        records = await once_back(lambda: newest_entries(self._store, session.key, session.log_id, limit))
+        records = await self._recorder.once_back(
+            lambda: newest_entries(self._store, session.key, session.log_id, limit)
+        )
         return [JournalEntry.of(record) for record in records]

@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
 from flowstate_server.engine.runs.recorder import Recorder
-from flowstate_server.engine.runs.store_outage import once_back
 from flowstate_server.engine.state_change import ChangeRules, state_change
 from flowstate_server.errors import ConcurrentModificationError, VersionMismatchError
 from flowstate_server.model.records import StateRecord
@@ -91,7 +90,7 @@ class RunScope:
         return StateWrite(written.version, written.changed)
 
     async def refresh(self) -> StateRecord:
-        loaded = await once_back(lambda: self._store.load_states((self.record.key,)))
+        loaded = await self._recorder.once_back(lambda: self._store.load_states((self.record.key,)))
         self._learn(loaded[self.record.key])
         return self.record
 

@@ -9,14 +9,17 @@ from functools import partial
 from typing import Any, TypeVar
 
 from flowstate_server.engine.logs.following import Following
+from flowstate_server.engine.runs.lease_keeper import RETRY_PAUSE, LeaseKeeper
+from flowstate_server.engine.runs.loop_watch import LoopWatch
 from flowstate_server.engine.runs.run import Run
 from flowstate_server.engine.settings import EngineSettings
-from flowstate_server.errors import LeaseLostError, ServiceError, StoreUnavailableError
+from flowstate_server.errors import ServiceError, StoreUnavailableError
 from flowstate_server.model.clock import Micros, Seconds, micros
 from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.records import RequestHead, RequestStatus
 from flowstate_server.model.scopes import RequestKey
+from flowstate_server.programs.author_code import guard_tasks
 from flowstate_server.stores.contract.watch import Topic, TopicKind, Watch
 from flowstate_server.stores.contract.writes import FenceProcess, RenewLease
 from flowstate_server.stores.store import Store
@@ -25,9 +28,9 @@ _logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# Seconds: a renewal that failed has two thirds of the lease, 10 s by default, to succeed; that is some fifty
-# attempts.
-RETRY_PAUSE = Seconds(0.2)
+# What is logged as blocking the event loop takes so long, or a third of a lease. A run's neighbours wait meanwhile;
+# shorter, and every busy moment of the machine is told.
+BLOCKED_SECONDS = Seconds(0.5)
 # To hand in the lease is a favour to the others, who would wait for it to expire; not worth waiting for a store that
 # hangs.
 FAREWELL_SECONDS = 2.0
@@ -51,11 +54,17 @@ class Supervisor:
         self._renewing = asyncio.Lock()
         self._cancels: Watch | None = None
         self._stopping = False
+        self._watch = LoopWatch(min(BLOCKED_SECONDS, settings.renew_interval))
 
     async def open(self) -> None:
+        guard_tasks(asyncio.get_running_loop())
         await self._take_lease(self.process_id)
+        self._watch.open()
+        keeper = LeaseKeeper(
+            self._store, self._settings, self._watch, lambda: self.process_id, self.begin_anew
+        )
         self._keepers = [
-            asyncio.create_task(self._keep_lease(), name="lease"),
+            asyncio.create_task(keeper.keep(), name="lease"),
             asyncio.create_task(self._follow_cancels(), name="cancels"),
         ]
 
@@ -70,6 +79,7 @@ class Supervisor:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._watch.close()
         await self._give_up_lease()
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -129,23 +139,6 @@ class Supervisor:
                 await self._store.commit((FenceProcess(self.process_id, renewed.time),))
         except (TimeoutError, ServiceError) as error:
             _logger.info("the lease of process %s is left to expire: %s", self.process_id, error)
-
-    async def _keep_lease(self) -> None:
-        pause = self._settings.renew_interval
-        while True:
-            await asyncio.sleep(pause)
-            pause = self._settings.renew_interval
-            process_id = self.process_id
-            try:
-                await self._store.commit((RenewLease(process_id, micros(self._settings.lease)),))
-            except LeaseLostError:
-                await self.begin_anew(process_id)
-            except StoreUnavailableError:
-                _logger.warning("the lease of process %s could not be renewed", process_id)
-                pause = min(pause, RETRY_PAUSE)
-            except Exception:
-                _logger.exception("the renewal of the lease of process %s broke; it is repeated", process_id)
-                pause = min(pause, RETRY_PAUSE)
 
     async def _follow_cancels(self) -> None:
         """Cancel runs that any server was asked to cancel.

@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 
+from flowstate_server.engine.runs.silences import Silences
 from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import LeaseLostError, RequestTerminalError, StoreUnavailableError
@@ -38,29 +39,41 @@ class Sweeper:
         self._store = store
         self._settings = settings
         self._supervisor = supervisor
-        self._task: asyncio.Task[None] | None = None
+        self._silences = Silences(settings.lease)
         self._told: set[RequestKey] = set()
+        self._tasks: list[asyncio.Task[None]] = []
 
     def open(self) -> None:
-        self._task = asyncio.create_task(self._forever(), name="sweeper")
+        # Apart: who looks for silent processes has to look often, and a round of the other may take long.
+        self._tasks = [
+            asyncio.create_task(self._forever(self.end_orphans), name="orphans"),
+            asyncio.create_task(self._forever(self.delete_expired), name="sweeper"),
+        ]
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def sweep(self) -> None:
         """One round of everything."""
         await self.end_orphans()
+        await self.delete_expired()
+
+    async def delete_expired(self) -> None:
+        """Delete transient events, documents and fenced processes whose time is over."""
         retention = micros(self._settings.transient_retention)
         await _until_done(lambda: self._store.sweep_transient_events(retention=retention, limit=ROWS))
         await _until_done(lambda: self._store.sweep_documents(limit=ROWS))
         await _until_done(lambda: self._store.sweep_processes(limit=ROWS))
 
     async def end_orphans(self) -> None:
-        """Fence processes whose lease expired and end the requests of fenced ones."""
+        """Fence processes whose lease expired while this one looked on, and end the requests of fenced ones."""
+        self._silences.look()
         now = await self._store.time()
-        for process in await self._store.read_processes():
+        processes = await self._store.read_processes()
+        self._silences.note(processes)
+        for process in processes:
             if process.fenced or await self._fence(process, now):
                 await self._end_requests(process.process)
 
@@ -68,7 +81,7 @@ class Sweeper:
         if process.process == self._supervisor.process_id:
             return False
         known_dead = await self._known_dead(process.process)
-        if process.expire_time >= now and not known_dead:
+        if not known_dead and (process.expire_time >= now or not self._silences.lasts(process)):
             return False
         try:
             await self._store.commit((FenceProcess(process.process, process.renew_time, known_dead),))
@@ -92,6 +105,7 @@ class Sweeper:
                 return
             ended = await asyncio.gather(*(self._end(record, process_id) for record in orphans))
             passed_over |= {record.key for record, done in zip(orphans, ended, strict=True) if not done}
+            self._silences.look()
 
     async def _end(self, record: RequestRecord, process_id: str) -> bool:
         """Whether it has ended. One that can't, as what it needs is damaged or gone, keeps no other from its end."""
@@ -116,10 +130,10 @@ class Sweeper:
             return False
         return True
 
-    async def _forever(self) -> None:
+    async def _forever(self, sweep: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
-                await self.sweep()
+                await sweep()
             except StoreUnavailableError:
                 _logger.warning("the sweep waits for the store")
             except Exception:

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel
 
-from flowstate_server.errors import ValidationFailedError, Violation
+from flowstate_server.errors import RequestTerminalError, ValidationFailedError, Violation
 from flowstate_server.flows.block import Block
 from flowstate_server.flows.context import SEEN_BY_ALL, Context, SessionHandle
 from flowstate_server.flows.local.block_scope import BlockScope
@@ -20,6 +20,7 @@ from flowstate_server.model.events import Event
 from flowstate_server.model.items import Audience, ItemKind
 from flowstate_server.model.payloads import Custom, Payload, Status
 from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.programs.author_code import leaves_of
 from flowstate_server.programs.history import HistoryItem
 from flowstate_server.programs.run_context import ItemStream, ScopeAccess
 from flowstate_server.schemas.pydantic.python_values import to_json
@@ -50,7 +51,7 @@ class BlockContext(Context[Any, Any, Any, Any]):
         self._block = block
         self._path = path
         self._passes: dict[str, int] = {}
-        self._failures: list[Exception] = []
+        self._failures: list[BaseException] = []
         self._scopes: dict[ScopeKind, BlockScope[Any]] = {}
         self._session: BlockSession[Any] | None = None
 
@@ -117,18 +118,28 @@ class BlockContext(Context[Any, Any, Any, Any]):
         await self._hold(Status(text, progress), Audience.CLIENT, transient=True)
 
     def run(self, operation: Coroutine[Any, Any, T], /) -> T:
-        return asyncio.run_coroutine_threadsafe(operation, self._local.loop).result()
+        loop = self._local.loop
+        if asyncio._get_running_loop() is loop:
+            operation.close()
+            raise RuntimeError(
+                "ctx.run(...) was called on the event loop, which would wait for itself: "
+                "await the operation instead; ctx.run is for sync handlers, which run in a thread"
+            )
+        if loop.is_closed():
+            operation.close()
+            raise RequestTerminalError(self.request_id)
+        return asyncio.run_coroutine_threadsafe(operation, loop).result()
 
     async def execute(self, block: Block[InputT, OutputT], value: InputT, /) -> OutputT:
         try:
             return await self._executor.execute(block, value, self._path_of_next(block.name))
         except Exception as failure:
-            self._failures.append(failure)
+            self._failures += leaves_of(failure)
             raise
 
-    def is_of_child(self, failure: Exception) -> bool:
-        """Whether ``failure`` came out of a block that this one ran, which has told it."""
-        return any(failure is known for known in self._failures)
+    def is_of_child(self, failure: BaseException) -> bool:
+        """Whether ``failure`` came out of blocks that this one ran, which have told it."""
+        return all(any(leaf is known for known in self._failures) for leaf in leaves_of(failure))
 
     def _path_of_next(self, name: str) -> tuple[str, ...]:
         """Passes of a block under one parent carry a number from the second on."""

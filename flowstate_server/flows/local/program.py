@@ -10,12 +10,13 @@ from pydantic import BaseModel
 
 from flowstate_server.errors import ActionError
 from flowstate_server.flows.action import Action
-from flowstate_server.flows.client_view import ClientView, View
+from flowstate_server.flows.client_view import ClientView, View, derivation_failure
 from flowstate_server.flows.local.block_executor import BlockExecutor
 from flowstate_server.flows.local.local_run import LocalRun
 from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.model.records import Failure
 from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.programs.author_code import called, does_work, told_by
 from flowstate_server.programs.run_context import RunContext
 from flowstate_server.schemas.pydantic.python_values import to_json
 from flowstate_server.schemas.pydantic.schema import ModelSchema
@@ -36,25 +37,36 @@ class LocalProgram:
         self._state_models = state_models
         self._client_views = client_views
 
+    @does_work
     def check_input(self, action: str, text: bytes, /) -> Any:
-        return self._actions[action].validate_input_json(text)
+        work = f'the input of action "{action}"'  # noqa: F841 - read by work_of
+        return called(self._actions[action].validate_input_json, text)
 
     async def execute(self, action: str, value: Any, run: RunContext, /) -> Any:
         local = LocalRun(run, self._schemas, self._state_models, asyncio.get_running_loop())
         try:
             block = self._actions[action].block
             return await BlockExecutor(local).execute(block, value, (block.name,))
-        except ActionError as error:
+        except BaseException as raised:
+            error = told_by(raised)
+            if not isinstance(error, ActionError):
+                raise
             details = to_json(error.details, "/details")
             plain = details if isinstance(details, dict) else {}
             raise ActionError(error.code, error.message, plain, retryable=error.retryable) from error
 
+    @does_work
     def dump_output(self, action: str, output: Any, /) -> Json:
-        return self._actions[action].dump_output(output)
+        work = f'the output of action "{action}"'  # noqa: F841 - read by work_of
+        return called(self._actions[action].dump_output, output)
 
     async def derive(
         self, scope: ScopeKind, names: Sequence[str], state: JsonObject, /
     ) -> Mapping[str, Json | Failure]:
-        shown, view = self._client_views[scope], View(self._schemas[scope].merged_view(state))
+        shown = self._client_views[scope]
+        try:
+            view = View(called(self._schemas[scope].merged_view, state))
+        except Exception as error:
+            return {name: derivation_failure(name, error) for name in names}
         derived = await asyncio.gather(*(shown.derive(name, view) for name in names))
         return dict(zip(names, derived, strict=True))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from flowstate_server.engine.settings import EngineSettings
-from flowstate_server.errors import InternalError, LeaseLostError, StoreUnavailableError
+from flowstate_server.errors import InternalError, LeaseLostError, RequestTerminalError, StoreUnavailableError
 from flowstate_server.model.clock import Seconds
 from flowstate_server.model.json_values import decode_json
 from flowstate_server.testing.waiting import soon
@@ -103,11 +103,26 @@ async def test_emitting_waits_for_the_store_when_much_is_held() -> None:
 async def test_after_its_end_nothing_is_written() -> None:
     log = CommitLog()
     run = recorder(log, EngineSettings(flush_events=1))
-    run.close()
     run.hold(event("1"))
+    assert [kept.type for kept in run.close()] == [event("1").type]
+    with pytest.raises(RequestTerminalError):
+        run.hold(event("2"))
+    with pytest.raises(RequestTerminalError):
+        run.hold_delta("item", 0, "text", CLIENT, ())
     await run.room()
     await run.settle()
     assert log.attempts == []
+
+
+async def test_f16_who_waits_for_the_store_learns_that_the_run_has_ended() -> None:
+    log = CommitLog()
+    log.failures = [StoreUnavailableError()] * 1000
+    run = recorder(log, PATIENT)
+    writing = asyncio.create_task(run.write(WRITE))
+    await soon(log.asked.acquire())
+    run.close()
+    with pytest.raises(RequestTerminalError):
+        await soon(writing)
 
 
 async def test_a_lost_lease_is_the_next_writes_business() -> None:

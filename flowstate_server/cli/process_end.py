@@ -1,0 +1,106 @@
+"""The end of the process, for certain: what is up to authors (a blocked event loop, a thread that never ends) keeps no
+server from it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+HARD_STOPPED = 1
+# Of the two seconds in which a second signal ends the process; the rest is for the machine.
+HARD_STOP_SECONDS = 1.7
+# For tasks and threads that end when they are told to; those that do not would keep the process for good.
+LAST_MOMENT_SECONDS = 1.0
+
+
+class _Limit(NamedTuple):
+    time: float
+    code: int
+    why: str
+
+
+class ProcessEnd:
+    """Ends the process when it is not gone in time, from a thread: it needs neither the event loop nor the main thread.
+
+    :meth:`within` may be called from a handler of signals.
+    """
+
+    def __init__(self) -> None:
+        # The one queue that a handler of signals may put into while it interrupts a put or a get.
+        self._limits: queue.SimpleQueue[_Limit | None] = queue.SimpleQueue()
+        threading.Thread(target=self._watch, name="flowstate-process-end", daemon=True).start()
+
+    def within(self, seconds: float, code: int, why: str) -> None:
+        """End the process with ``code`` in ``seconds`` at the latest; then ``why`` is said on stderr."""
+        self._limits.put(_Limit(time.monotonic() + seconds, code, why))
+
+    def call_off(self) -> None:
+        """The process may go on, whatever limits were set."""
+        self._limits.put(None)
+
+    def _watch(self) -> None:
+        first = limit = self._limits.get()
+        while first is not None and limit is not None:
+            try:
+                limit = self._limits.get(timeout=max(first.time - time.monotonic(), 0.0))
+            except queue.Empty:
+                # Not by way of logging or print: whoever blocks may hold their locks.
+                os.write(2, f"flowstate: {first.why}\n".encode())
+                os._exit(first.code)
+            if limit is not None:
+                first = min(first, limit)
+
+
+class StopSignals:
+    """SIGTERM and SIGINT: ``asked`` to stop by the first, ``urged`` by the second, which ends the process within two
+    seconds whatever runs. The third ends it there and then."""
+
+    def __init__(self, end: ProcessEnd, limit: float) -> None:
+        self.asked = asyncio.Event()
+        self.urged = asyncio.Event()
+        self._end = end
+        self._limit = limit
+        self._loop = asyncio.get_running_loop()
+        self._count = 0
+
+    @classmethod
+    @contextmanager
+    def listening(cls, end: ProcessEnd, limit: float) -> Iterator[StopSignals]:
+        """``limit``: seconds within which the first signal has stopped the process."""
+        signals = cls(end, limit)
+        # Not the loop's own handlers of signals: they wait for it to be free.
+        before = {number: signal.signal(number, signals._came) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield signals
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _came(self, number: int, frame: object) -> None:
+        self._count += 1
+        if self._count == 1:
+            self._end.within(self._limit, HARD_STOPPED, "stopped although the server had not come to its end")
+            self._tell(self.asked)
+        elif self._count == 2:
+            self._end.within(HARD_STOP_SECONDS, HARD_STOPPED, "stopped before every run had ended")
+            self._tell(self.urged)
+        else:
+            os._exit(HARD_STOPPED)
+
+    def _tell(self, event: asyncio.Event) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(event.set)
+
+
+def leave(code: object) -> None:
+    """End the process soon with the exit ``code``, also if threads that somebody left behind go on for ever."""
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        number = code if isinstance(code, int) else int(code is not None)
+        ProcessEnd().within(LAST_MOMENT_SECONDS, number, "stopped although a thread goes on")

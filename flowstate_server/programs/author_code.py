@@ -1,0 +1,196 @@
+"""The seam between a server and the code of the authors of flows, which may end its own run and nothing else.
+
+asyncio lets ``SystemExit`` and ``KeyboardInterrupt`` of any task or callback out of the event loop, which ends the
+whole server. Covered here are:
+
+* what runs in a task of ours (blocks, validators, serializers, factories, derived values, functions for
+  ``atomic_state``): whoever calls it turns these into errors with :func:`contained`;
+* tasks that such code starts, in whatever way: :func:`guard_tasks`;
+* threads: ``flows.threads``.
+
+Left are callbacks that it hands to the loop (``call_soon``, ``add_done_callback``): there is no place to catch these
+but around the loop, as ``flowstate serve`` does. Ctrl-C does not come this way, but by a signal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from contextvars import ContextVar
+from types import CodeType, FrameType
+from typing import Any, NamedTuple, TypeVar
+
+from flowstate_server.errors import (
+    ActionError,
+    FlowStateError,
+    LeaseLostError,
+    RequestNotFoundError,
+    RequestTerminalError,
+)
+from flowstate_server.programs.run_context import RunContext
+
+T = TypeVar("T")
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+EXITS = (SystemExit, KeyboardInterrupt)
+_ENDED = (LeaseLostError, RequestTerminalError, RequestNotFoundError)
+# What a loop, a generator or a future takes for something else than an error.
+_NO_ERRORS = (StopIteration, StopAsyncIteration, concurrent.futures.CancelledError)
+
+
+class BlockWork(NamedTuple):
+    """The execution of a block."""
+
+    run: RunContext
+    path: tuple[str, ...]
+    kind: str
+
+    def __str__(self) -> str:
+        return f'{self.kind} "{"/".join(self.path)}" of request {self.run.request_id}'
+
+
+AT_WORK: ContextVar[BlockWork | str | None] = ContextVar("flowstate_at_work", default=None)
+"""Whose code runs here; ``None`` for our own. Tasks and threads that it starts inherit it."""
+
+_working: set[CodeType] = set()
+
+
+def does_work(function: FunctionT) -> FunctionT:
+    """Marks a function that calls code of authors: its local variable ``work`` says whose, see :func:`work_of`."""
+    _working.add(function.__code__)
+    return function
+
+
+def work_of(frame: FrameType | None) -> str:
+    """Whose code is running in ``frame``, which may be of another thread; empty for our own."""
+    while frame is not None:
+        if frame.f_code in _working:
+            return str(frame.f_locals.get("work", ""))
+        frame = frame.f_back
+    return ""
+
+
+def told_by(error: BaseException) -> BaseException:
+    """The one known error that a group of exceptions stands for, else ``error`` itself.
+
+    A group, nested or not, stands for its leaves if they are errors of ours and of one kind, cancellations apart: those
+    of the others are how a ``TaskGroup`` ends. ``ActionError``s are of one kind if they have one code.
+    """
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    leaves = [leaf for leaf in leaves_of(error) if not isinstance(leaf, asyncio.CancelledError)]
+    kinds = {_kind(leaf) for leaf in leaves}
+    return leaves[0] if len(kinds) == 1 and None not in kinds else error
+
+
+def leaves_of(error: BaseException) -> Iterator[BaseException]:
+    """``error`` itself, or what is in it if it is a group."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from leaves_of(inner)
+    else:
+        yield error
+
+
+def _kind(error: BaseException) -> object:
+    if isinstance(error, ActionError):
+        return (ActionError, error.code)
+    if isinstance(error, _ENDED):
+        return _ENDED
+    return type(error) if isinstance(error, FlowStateError) else None
+
+
+def contained(error: BaseException) -> Exception:
+    """``error`` as what ends a run and nothing else: an error as it is, the one that a group stands for, and what would
+    end a loop, a thread or a generator as RuntimeError."""
+    told = told_by(error)
+    if isinstance(told, Exception) and not isinstance(told, _NO_ERRORS):
+        return told
+    ended = RuntimeError(f"the function raised {type(error).__name__}")
+    ended.__cause__ = error
+    return ended
+
+
+def called(function: Callable[..., T], /, *arguments: Any) -> T:
+    """Call what awaits nothing, hence is not cancelled either: whatever it raises comes :func:`contained`."""
+    try:
+        return function(*arguments)
+    except Exception:
+        raise
+    except BaseException as error:
+        raise contained(error) from error
+
+
+class WrappedCoroutine(Coroutine[Any, Any, Any]):
+    """A coroutine that is another one in all that it does and shows.
+
+    A class, as a coroutine around a coroutine that is cancelled ahead of its first step never closes the inner one.
+    """
+
+    __slots__ = ("__weakref__", "_coroutine")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self._coroutine = coroutine
+
+    def send(self, value: Any, /) -> Any:
+        return self._coroutine.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        return self._coroutine.throw(*error)
+
+    def close(self) -> None:
+        self._coroutine.close()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._coroutine.__await__()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._coroutine, name)
+
+
+class GuardedCoroutine(WrappedCoroutine):
+    """The coroutine of a task that code of authors has started."""
+
+    __slots__ = ("_work",)
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], work: BlockWork | str) -> None:
+        super().__init__(coroutine)
+        self._work = work
+
+    @does_work
+    def send(self, value: Any, /) -> Any:
+        work = self._work  # noqa: F841 - read by work_of
+        try:
+            return self._coroutine.send(value)
+        except EXITS as error:
+            raise contained(error) from error
+
+    @does_work
+    def throw(self, *error: Any) -> Any:
+        work = self._work  # noqa: F841 - read by work_of
+        try:
+            return self._coroutine.throw(*error)
+        except EXITS as exit:
+            raise contained(exit) from exit
+
+
+class _GuardingFactory:
+    def __init__(self, before: Callable[..., Any] | None) -> None:
+        self._before = before
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, coroutine: Any, /, **more: Any) -> Any:
+        work = AT_WORK.get()
+        if work is not None:
+            coroutine = GuardedCoroutine(coroutine, work)
+        if self._before is not None:
+            return self._before(loop, coroutine, **more)
+        return asyncio.Task(coroutine, loop=loop, **more)
+
+
+def guard_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """Let no ``SystemExit`` or ``KeyboardInterrupt`` of a task that code of authors starts out of ``loop``, for good:
+    who awaits the task gets a RuntimeError. A factory that ``loop`` has goes on to make the tasks."""
+    before = loop.get_task_factory()
+    if not isinstance(before, _GuardingFactory):
+        loop.set_task_factory(_GuardingFactory(before))

@@ -1,0 +1,92 @@
+"""A server in a process of its own ends when it is told to, and not before, whatever the code of its flows does."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from flowstate_client import ActionFailed, Event, FlowStateClient
+from flowstate_server.testing.server_process import ServerProcess, server_process
+from flowstate_server.testing.waiting import soon
+from tests.support.hostile_flows import KIND
+
+APP = "tests.support.hostile_flows:app"
+
+
+@asynccontextmanager
+async def serving(store: str, folder: Path) -> AsyncIterator[tuple[ServerProcess, FlowStateClient]]:
+    url = f"sqlite:///{folder / 'flowstate.db'}" if store == "sqlite" else store
+    async with (
+        server_process(APP, store=url, drain_grace=1.0, cancel_grace=0.5) as server,
+        FlowStateClient.connect(server.target, user="u", plane="trusted") as client,
+    ):
+        yield server, client
+
+
+async def _begun(events: AsyncIterator[Event]) -> None:
+    async for event in events:
+        if event.type == "custom":
+            return
+
+
+@pytest.mark.parametrize("store", ["memory", "sqlite"])
+async def test_f1_a_server_outlives_whatever_its_flows_raise(store: str, tmp_path: Path) -> None:
+    async with serving(store, tmp_path) as (server, client):
+        beside = await client.flows.dispatch(KIND, "wait", {}, session_id="beside")
+        for place in ("block", "awaited task", "task group"):
+            for kind in ("system exit", "keyboard interrupt"):
+                with pytest.raises(ActionFailed):
+                    await client.flows.call(KIND, "at", {"place": place, "kind": kind}, timeout=20.0)
+        assert await beside.result(timeout=20.0) == 10
+        assert await server.terminate() == 0
+
+
+@pytest.mark.parametrize("kind", ["system exit", "keyboard interrupt"])
+async def test_f1_a_callback_that_exits_ends_nothing(kind: str, tmp_path: Path) -> None:
+    async with serving("sqlite", tmp_path) as (server, client):
+        beside = await client.flows.dispatch(KIND, "wait", {}, session_id="beside")
+        for _ in range(3):
+            assert await client.flows.call(KIND, "call_back", {"kind": kind}, timeout=20.0) == "called"
+        assert await beside.result(timeout=20.0) == 10
+        assert "a callback or task of a flow raised" in server.log
+        assert await server.terminate() == 0
+
+
+@pytest.mark.parametrize("store", ["memory", "sqlite"])
+async def test_f1_threads_that_are_left_do_not_keep_the_process(store: str, tmp_path: Path) -> None:
+    async with serving(store, tmp_path) as (server, client):
+        assert await client.flows.call(KIND, "cling_to_thread", {"seconds": 60}, timeout=20.0) == "left"
+        began = time.monotonic()
+        assert await server.terminate() == 0
+        assert time.monotonic() - began < 8.0
+
+
+@pytest.mark.parametrize("busy", [False, True])
+async def test_f15_the_second_signal_ends_a_blocked_server_within_two_seconds(
+    busy: bool, tmp_path: Path
+) -> None:
+    async with serving("sqlite", tmp_path) as (server, client):
+        run = await client.flows.dispatch(KIND, "block_loop", {"seconds": 50, "busy": busy})
+        await soon(_begun(run.events()))
+        await asyncio.sleep(0.5)  # until it blocks, which it can't tell
+        server.process.terminate()
+        await asyncio.sleep(0.5)  # two signals at once are one
+        began = time.monotonic()
+        assert await server.terminate() == 1
+        assert time.monotonic() - began < 2.0
+        assert "stopped before every run had ended" in server.log
+
+
+async def test_f15_the_first_signal_ends_a_blocked_server_within_its_limits(tmp_path: Path) -> None:
+    async with serving("memory", tmp_path) as (server, client):
+        run = await client.flows.dispatch(KIND, "block_loop", {"seconds": 50})
+        await soon(_begun(run.events()))
+        await asyncio.sleep(0.5)  # until it blocks, which it can't tell
+        began = time.monotonic()
+        assert await server.terminate() == 1
+        assert time.monotonic() - began < 1.0 + 2 * 0.5 + 10.0 + 3.0
