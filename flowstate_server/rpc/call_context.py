@@ -29,7 +29,7 @@ class Call:
     """One call, from its arrival to its line in the access log.
 
     ``method`` is ``Service/Method`` without the package. ``deadline`` is in the loop's time, ``None`` for a stream.
-    ``sequence`` is the cursor of the last frame that a stream has written; its servicer keeps it.
+    ``sequence`` is the cursor of the last frame that a stream gave to the transport; its servicer keeps it.
     """
 
     method: str

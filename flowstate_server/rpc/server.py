@@ -36,6 +36,11 @@ DRAIN_SPREAD = 2.0
 
 # Seconds ahead of the end at which unary calls are answered with SERVER_DRAINING, so that the answer still gets out.
 _LAST_MOMENT = 0.25
+# What is larger than a message may be is received up to this many times the limit, to be refused with its reason.
+_RECEIVED = 2
+# Calls that wait for the loop to take them. gRPC drops at random what is beyond, without a reason and from 1,000 on by
+# default; beyond what a process can have sockets for, it is our own limits that answer.
+_PENDING_CALLS = 100_000
 _MINUTE_MS = 60_000
 
 
@@ -152,10 +157,12 @@ def _authenticator(settings: ServerSettings) -> Authenticator:
 def _channel_options(settings: ServerSettings) -> list[tuple[str, int]]:
     largest = settings.max_message_bytes
     return [
-        ("grpc.max_receive_message_length", largest),
+        ("grpc.max_receive_message_length", min(_RECEIVED * largest, 2**31 - 1)),
         ("grpc.max_send_message_length", largest),
         # Of one connection; admission counts those of all.
         ("grpc.max_concurrent_streams", 1_000),
+        ("grpc.server.max_pending_requests", _PENDING_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", _PENDING_CALLS),
         # The limit for pings received: by default a client that pings a quiet stream is cut off.
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ("grpc.http2.min_time_between_pings_ms", 10_000),

@@ -14,11 +14,14 @@ from flowstate_server.rpc.codec.tails import encode_frame
 
 
 async def tail_frames(engine: Engine, tail: TailCall) -> AsyncGenerator[TailEventsResponse, None]:
-    """Follow a log for the current call, and keep in the call the cursor of the frame that was written last."""
+    """Follow a log for the current call, and keep in the call the cursor of the frame that was last given to the
+    transport."""
     call = current_call()
     call.sequence = tail.cursor.sequence
     followed = cast(AsyncGenerator[TailFrame, None], engine.events.follow(call.principal, tail))
     async with aclosing(followed) as frames:
         async for frame in frames:
-            yield encode_frame(frame)
+            wire = encode_frame(frame)
+            # Ahead of the write: the transport delivers what it was given, even if the reader is cut off meanwhile.
             call.sequence = frame.cursor.sequence
+            yield wire
