@@ -117,7 +117,7 @@ class Envelope(aio.ServerInterceptor):
 
         async def run(call: Call, raw: bytes, context: ServicerContext) -> None:
             await self._identify(call)
-            with self._admission.uncounted():
+            with self._admission.uncounted(call):
                 await shape.behavior(self._decode(call, shape, raw), context)
 
         return _enclosed(method, run, self._observer)

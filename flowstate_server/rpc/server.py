@@ -19,6 +19,7 @@ from flowstate_server.engine.engine import Engine
 from flowstate_server.model.clock import Seconds
 from flowstate_server.rpc.admission import Admission
 from flowstate_server.rpc.authenticators import Authenticator, OpenAuthenticator, TokenAuthenticator
+from flowstate_server.rpc.call_context import Call
 from flowstate_server.rpc.envelope import Envelope
 from flowstate_server.rpc.event_servicer import EventServicer
 from flowstate_server.rpc.flow_servicer import FlowServicer
@@ -126,23 +127,34 @@ class FlowStateServer:
         """Stop serving without losing anything that was begun, and close the engine.
 
         At first only health says that the server goes; after ``drain_delay`` seconds, when balancers have noticed,
-        streams end one by one and new runs and streams are refused with SERVER_DRAINING. Calls and runs that are
-        under way then have ``drain_grace`` seconds; runs that are not done end as interrupted.
+        new runs and streams are refused with SERVER_DRAINING, and streams end one by one, but for those that follow a
+        run of this server. Calls and runs that are under way then have ``drain_grace`` seconds, and the server listens
+        as long as they take; who follows a run sees its end. Runs that are not done end as interrupted.
         """
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(drain_delay)
         loop = asyncio.get_running_loop()
         end = loop.time() + drain_grace
-        self._admission.drain(min(DRAIN_SPREAD, drain_grace / 2))
-        expiry = loop.call_at(end - min(_LAST_MOMENT, drain_grace / 2), self._admission.expire)
+        spread = min(DRAIN_SPREAD, drain_grace / 2)
+        last_moment = min(_LAST_MOMENT, spread / 2)
+        self._admission.drain(spread, stays=self._is_run_here)
+        expiries = (
+            loop.call_at(end - spread, self._admission.drain, spread - last_moment),
+            loop.call_at(end - last_moment, self._admission.expire),
+        )
+        await self._engine.supervisor.settled(Seconds(drain_grace - last_moment))
         try:
             async with asyncio.timeout_at(end):
                 await self._admission.streams_end()
         except TimeoutError:
             pass  # readers that don't read: their connections are cut below
         await self._server.stop(max(end - loop.time(), 0.0))
-        expiry.cancel()
+        for expiry in expiries:
+            expiry.cancel()
         await self._engine.close(Seconds(max(end - loop.time(), 0.0)))
+
+    def _is_run_here(self, call: Call) -> bool:
+        return call.follows is not None and self._engine.supervisor.find(call.follows) is not None
 
     async def wait_for_termination(self) -> None:
         await self._server.wait_for_termination()
