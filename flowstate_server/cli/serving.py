@@ -12,6 +12,7 @@ import sys
 from flowstate_server.app import FlowState
 from flowstate_server.cli.announcement import Announcement
 from flowstate_server.cli.problem import MISUSED, give_up
+from flowstate_server.cli.reloading import Hangups
 from flowstate_server.rpc.server import FlowStateServer
 from flowstate_server.settings import Settings
 
@@ -30,7 +31,9 @@ _logger = logging.getLogger(__name__)
 async def serve_until_stopped(name: str, app: FlowState, settings: Settings) -> int:
     """Serve ``app`` until a signal, then drain; the exit code."""
     signals = _signals()
+    hangups = Hangups(lambda: signals.put_nowait(signal.SIGHUP))
     server, port = await _start(app, settings)
+    hangups.reload_by(server.reload)
     announcement = Announcement(name, app, settings)
     _settle_garbage_collector()
     announcement.listening(port)

@@ -76,6 +76,10 @@ class TokenAuthenticator:
         self._principals = tuple(principals)
         self._tenant_key = tenant_key
 
+    def replace(self, principals: Iterable[tuple[bytes, Principal]]) -> None:
+        """Know these from now on, and no others."""
+        self._principals = tuple(principals)
+
     async def authenticate(self, metadata: CallMetadata, peer: str) -> Principal:
         principal = self._find(metadata)
         claims = (

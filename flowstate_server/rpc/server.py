@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import grpc
 from grpc import aio
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_health.v1.health_pb2 import HealthCheckResponse
@@ -20,16 +21,17 @@ from flowstate_server.model.clock import Seconds
 from flowstate_server.rpc.admission import Admission
 from flowstate_server.rpc.authenticators import Authenticator, OpenAuthenticator, TokenAuthenticator
 from flowstate_server.rpc.call_context import Call
+from flowstate_server.rpc.certificates import Certificates, read_certificate
 from flowstate_server.rpc.envelope import Envelope
 from flowstate_server.rpc.event_servicer import EventServicer
 from flowstate_server.rpc.flow_servicer import FlowServicer
 from flowstate_server.rpc.journal_servicer import JournalServicer
-from flowstate_server.rpc.listening import check_listening, server_credentials
+from flowstate_server.rpc.listening import check_listening
 from flowstate_server.rpc.methods import SERVED_SERVICES
 from flowstate_server.rpc.server_servicer import ServerServicer
 from flowstate_server.rpc.session_servicer import SessionServicer
 from flowstate_server.rpc.state_servicer import StateServicer
-from flowstate_server.rpc.token_file import read_tokens
+from flowstate_server.rpc.token_file import TokenPrincipals, read_tokens
 from flowstate_server.settings import ServerSettings
 
 DRAIN_SPREAD = 2.0
@@ -60,18 +62,17 @@ class FlowStateServer:
     ) -> None:
         self._engine = engine
         self._settings = settings = settings or ServerSettings()
-        self._authenticator = authenticator or _authenticator(settings)
+        self._reloading = asyncio.Lock()
+        self._principals = _read_principals(settings) if authenticator is None else None
+        self._authenticator = authenticator or _authenticator(settings, self._principals)
         check_listening(
             settings.listen,
             tls=settings.tls_cert is not None and settings.tls_key is not None,
             credentials=not isinstance(self._authenticator, OpenAuthenticator),
             insecure=settings.insecure,
         )
-        self._credentials = (
-            server_credentials(settings.tls_cert, settings.tls_key)
-            if settings.tls_cert is not None and settings.tls_key is not None
-            else None
-        )
+        certificate = _read_certificate(settings)
+        self._certificates = None if certificate is None else Certificates(certificate)
         self._admission = Admission(settings)
         self._health = health.aio.HealthServicer()
         self._server = self._build()
@@ -109,10 +110,10 @@ class FlowStateServer:
     def _listen(self) -> int:
         settings = self._settings
         try:
-            if self._credentials is None:
+            if self._certificates is None:
                 port = self._server.add_insecure_port(settings.listen)
             else:
-                port = self._server.add_secure_port(settings.listen, self._credentials)
+                port = self._server.add_secure_port(settings.listen, self._certificates.credentials)
         except RuntimeError:
             port = 0
         if not port:
@@ -122,6 +123,26 @@ class FlowStateServer:
     async def _report(self, status: int) -> None:
         for name in ("", *SERVED_SERVICES):
             await self._health.set(name, status)
+
+    async def reload(self) -> None:
+        """Read the files of tokens and of the certificate anew: all of them, or what was read before stays.
+
+        New calls and connections go by what was read. Streams of principals that are in the token file no more end
+        UNAUTHENTICATED at once; other calls under way end as they would have.
+
+        Raises:
+            ValueError: a file can't be read or does not fit; names it.
+        """
+        async with self._reloading:
+            settings = self._settings
+            certificate = await asyncio.to_thread(_read_certificate, settings)
+            if isinstance(self._authenticator, TokenAuthenticator) and self._principals is not None:
+                principals = await asyncio.to_thread(_read_principals, settings) or ()
+                self._authenticator.replace(principals)
+                known = {principal for _, principal in principals}
+                self._admission.end_streams_of(lambda principal: principal not in known)
+            if self._certificates is not None and certificate is not None:
+                self._certificates.replace(certificate)
 
     async def stop(self, drain_delay: float = 0.0, drain_grace: float = 10.0) -> None:
         """Stop serving without losing anything that was begun, and close the engine.
@@ -160,10 +181,20 @@ class FlowStateServer:
         await self._server.wait_for_termination()
 
 
-def _authenticator(settings: ServerSettings) -> Authenticator:
-    if settings.tokens is None:
+def _authenticator(settings: ServerSettings, principals: TokenPrincipals | None) -> Authenticator:
+    if principals is None:
         return OpenAuthenticator(settings.tenant_key)
-    return TokenAuthenticator(read_tokens(settings.tokens), settings.tenant_key)
+    return TokenAuthenticator(principals, settings.tenant_key)
+
+
+def _read_principals(settings: ServerSettings) -> TokenPrincipals | None:
+    return None if settings.tokens is None else read_tokens(settings.tokens)
+
+
+def _read_certificate(settings: ServerSettings) -> grpc.ServerCertificateConfiguration | None:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return read_certificate(settings.tls_cert, settings.tls_key)
 
 
 def _channel_options(settings: ServerSettings) -> list[tuple[str, int]]:

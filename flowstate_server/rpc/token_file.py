@@ -1,4 +1,4 @@
-"""The file of bearer tokens, TOML or JSON (by its suffix), read once at the start::
+"""The file of bearer tokens, TOML or JSON (by its suffix), read at the start and on SIGHUP::
 
     [[tokens]]
     name = "shop backend"           # tells principals apart in logs and idempotency keys; default: from the token
@@ -62,7 +62,11 @@ class _Token:
         return Principal(Tenant(self.tenant), self.user, self.org, Plane(self.plane), name)
 
 
-def read_tokens(path: Path) -> Sequence[tuple[bytes, Principal]]:
+TokenPrincipals = Sequence[tuple[bytes, Principal]]
+"""The SHA-256 of each token with whom it stands for."""
+
+
+def read_tokens(path: Path) -> TokenPrincipals:
     """The SHA-256 of each token with its principal.
 
     Raises:
