@@ -96,7 +96,7 @@ class FlowStateServer:
         return server
 
     async def start(self) -> int:
-        """Listen, then report healthy; the port listened on.
+        """Listen, then report healthy, from now on as long as the store answers; the port listened on.
 
         Raises:
             OSError: the address can't be listened on.
@@ -104,7 +104,9 @@ class FlowStateServer:
         await self._report(HealthCheckResponse.NOT_SERVING)
         port = self._listen()
         await self._server.start()
-        await self._report(HealthCheckResponse.SERVING)
+        monitor = self._engine.store_monitor
+        monitor.tell(self._follow_store)
+        await self._follow_store(monitor.available)
         return port
 
     def _listen(self) -> int:
@@ -119,6 +121,9 @@ class FlowStateServer:
         if not port:
             raise OSError(f"can't listen on {settings.listen}: in use, or not an address of this machine")
         return port
+
+    async def _follow_store(self, available: bool) -> None:
+        await self._report(HealthCheckResponse.SERVING if available else HealthCheckResponse.NOT_SERVING)
 
     async def _report(self, status: int) -> None:
         for name in ("", *SERVED_SERVICES):

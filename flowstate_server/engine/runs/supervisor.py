@@ -139,7 +139,7 @@ class Supervisor:
             except LeaseLostError:
                 await self.begin_anew(process_id)
             except StoreUnavailableError:
-                _logger.warning("the lease of process %s could not be renewed", process_id)
+                _logger.debug("the lease of process %s could not be renewed", process_id)
                 pause = min(pause, RETRY_PAUSE)
             except Exception:
                 _logger.exception("the renewal of the lease of process %s broke; it is repeated", process_id)
@@ -164,7 +164,7 @@ class Supervisor:
         try:
             return await self._store.read_cancelled(process_id)
         except StoreUnavailableError:
-            _logger.warning("could not read which requests to cancel")
+            _logger.debug("could not read which requests to cancel")
         except Exception:
             _logger.exception("reading which requests to cancel broke; it is repeated")
         return ()

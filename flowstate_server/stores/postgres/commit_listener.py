@@ -10,12 +10,14 @@ from typing import Any
 import asyncpg
 
 from flowstate_server.stores.contract.watch import WatchHub
+from flowstate_server.stores.log_throttle import LogThrottle
 from flowstate_server.stores.postgres.address import Address
 from flowstate_server.stores.postgres.commit_notifier import CHANNEL
 from flowstate_server.stores.postgres.commit_poller import CommitPoller
 from flowstate_server.stores.postgres.driver_errors import DRIVER_ERRORS, described
 
 _log = logging.getLogger(__name__)
+_log.addFilter(LogThrottle())
 
 CONNECT_SECONDS = 5.0
 ALIVE_INTERVAL = 5.0
