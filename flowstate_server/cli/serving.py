@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -14,6 +15,7 @@ from flowstate_server.app import FlowState
 from flowstate_server.cli.announcement import Announcement
 from flowstate_server.cli.problem import FAILED, MISUSED, give_up
 from flowstate_server.cli.process_end import HARD_STOPPED, LAST_MOMENT_SECONDS, ProcessEnd, StopSignals
+from flowstate_server.cli.reloading import Hangups
 from flowstate_server.rpc.server import FlowStateServer
 from flowstate_server.settings import Settings
 
@@ -73,7 +75,9 @@ def _run(loop: asyncio.AbstractEventLoop, serving: Coroutine[Any, Any, int]) -> 
 async def _serve_until_stopped(name: str, app: FlowState, settings: Settings, end: ProcessEnd) -> int:
     limit = settings.drain_delay + settings.drain_grace + 2 * settings.cancel_grace + CLOSING_SECONDS
     with StopSignals.listening(end, limit) as signals:
+        hangups = Hangups(lambda: signal.raise_signal(signal.SIGTERM))
         server, port = await _start(app, settings)
+        hangups.reload_by(server.reload)
         announcement = Announcement(name, app, settings)
         _settle_garbage_collector()
         announcement.listening(port)

@@ -117,24 +117,25 @@ def check_binding(
 ) -> None:
     """Whether ``principal``, claiming the given ids (empty: claiming nothing), may use the session.
 
-    Another user gets the same answer as for a session that never existed; org and flow mismatches are told apart for
-    the rightful owner only.
+    Another user, and an org's credentials of another org, get the same answer as for a session that never existed; org
+    and flow mismatches are told apart for the rightful owner only, who is known by credentials, not by a claim.
     """
     user = user_id or principal.user
     if user and user != binding.user_id:
         raise SessionNotFoundError(binding.key.session_id)
-    if org_id and org_id != binding.org_id:
-        raise OrgBindingMismatchError(binding.key.session_id)
-    if principal.org and principal.org != binding.org_id:
+    if principal.org and principal.org != binding.org_id and not principal.user:
+        raise SessionNotFoundError(binding.key.session_id)
+    if any(org and org != binding.org_id for org in (org_id, principal.org)):
         raise OrgBindingMismatchError(binding.key.session_id)
     if flow_kind and flow_kind != binding.flow_kind:
         raise FlowBindingMismatchError(binding.key.session_id)
 
 
 def check_owner(principal: Principal, head: RequestHead, org_id: str) -> None:
-    """A request of another user is answered like one that never existed; one of another org (``org_id`` is the
-    request's) is refused like its session."""
+    """As :func:`check_binding` for a request, whose org ``org_id`` is."""
     if principal.user and principal.user != head.user_id:
         raise RequestNotFoundError(head.key.request_id)
     if principal.org and principal.org != org_id:
-        raise OrgBindingMismatchError(head.session.session_id)
+        if principal.user:
+            raise OrgBindingMismatchError(head.session.session_id)
+        raise RequestNotFoundError(head.key.request_id)

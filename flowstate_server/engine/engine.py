@@ -17,6 +17,7 @@ from flowstate_server.engine.runs.run_factory import RunFactory
 from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.runs.sweeper import Sweeper
 from flowstate_server.engine.settings import EngineSettings
+from flowstate_server.engine.store_monitor import StoreMonitor
 from flowstate_server.model.clock import Seconds
 from flowstate_server.observation import NOBODY, Observer, shielded
 from flowstate_server.programs.catalogue import Catalogue
@@ -48,6 +49,7 @@ class Engine:
         bindings = Bindings(store)
         self.supervisor = Supervisor(store, self.settings)
         self.sweeper = Sweeper(store, self.settings, self.supervisor)
+        self.store_monitor = StoreMonitor(store)
         factory = RunFactory(store, self.supervisor, self.settings, self.observer)
         self.dispatcher = Dispatcher(
             store=store,
@@ -79,6 +81,7 @@ class Engine:
             opened.push_async_callback(self.supervisor.close, Seconds(0.0))
             await self._check()
             self.sweeper.open()
+            self.store_monitor.open()
             opened.pop_all()
 
     async def _check(self) -> None:
@@ -87,6 +90,7 @@ class Engine:
 
     async def close(self, drain: Seconds = Seconds(0.0)) -> None:
         """Give runs ``drain`` seconds to end, end the others as interrupted, and close the store."""
+        await self.store_monitor.close()
         await self.sweeper.close()
         await self.supervisor.close(drain)
         await self.store.close()

@@ -12,6 +12,7 @@ from typing_extensions import TypeVar
 
 from flowstate_server.flows.block import Block
 from flowstate_server.flows.scope import ScopeHandle
+from flowstate_server.model.ids import new_id
 from flowstate_server.model.items import Audience, ItemKind
 from flowstate_server.programs.history import HistoryItem
 from flowstate_server.programs.journal import JournalEntry
@@ -137,7 +138,47 @@ class Context(ABC, Generic[SessionT_co, UserT_co, OrgT_co, RequestT_co]):
         name: str = "",
         audiences: Iterable[Audience] = SEEN_BY_ALL,
     ) -> HistoryItem:
-        """Append a whole item. For a message ``content`` may be its text; see ``model.items.Item`` for the others."""
+        """Append a whole item. For a message ``content`` may be its text; see ``model.items.Item`` for the others.
+
+        Raises:
+            ValidationFailedError: the content is not what the kind asks for; names the place.
+        """
+
+    async def tool_call(
+        self,
+        name: str,
+        arguments: Any = None,
+        *,
+        call_id: str = "",
+        audiences: Iterable[Audience] = SEEN_BY_ALL,
+    ) -> HistoryItem:
+        """Append the call of the tool ``name``. Its output names the ``call_id`` of the item returned, which is made if
+        none is given::
+
+            call = await ctx.tool_call("search", {"query": "rain"})
+            await ctx.tool_output(call.call_id, await search("rain"))
+        """
+        content = {"call_id": call_id or new_id("call_"), "arguments": arguments}
+        return await self.add_item(ItemKind.TOOL_CALL, content, name=name, audiences=audiences)
+
+    async def tool_output(
+        self, call_id: str, output: Any, *, name: str = "", audiences: Iterable[Audience] = SEEN_BY_ALL
+    ) -> HistoryItem:
+        """Append what came of a tool call; a history shows the two together or not at all."""
+        content = {"call_id": call_id, "output": output}
+        return await self.add_item(ItemKind.TOOL_OUTPUT, content, name=name, audiences=audiences)
+
+    async def error(
+        self, message: str, *, name: str = "", audiences: Iterable[Audience] = SEEN_BY_ALL
+    ) -> HistoryItem:
+        """Append an error for clients and the history to see. The run goes on; to fail it raise ``ActionError``."""
+        return await self.add_item(ItemKind.ERROR, {"message": message}, name=name, audiences=audiences)
+
+    async def custom(
+        self, name: str, content: Any, *, audiences: Iterable[Audience] = SEEN_BY_ALL
+    ) -> HistoryItem:
+        """Append an item of a sort of your own."""
+        return await self.add_item(ItemKind.CUSTOM, content, name=name, audiences=audiences)
 
     @abstractmethod
     async def emit(

@@ -201,7 +201,12 @@ class RunContext(Protocol):
         audiences: Iterable[Audience],
         path: tuple[str, ...] = (),
     ) -> HistoryItem:
-        """Append a whole item; the content of a message or of reasoning may be its text."""
+        """Append a whole item; the content of a message or of reasoning may be its text.
+
+        Raises:
+            ValidationFailedError: the content is not what the kind asks for, see ``model.items.Item``.
+            MessageTooLargeError: it is over the limit of an item.
+        """
         ...
 
     def stream_item(

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
 
 from flowstate_server.errors import (
+    CredentialsInvalidError,
     DeadlineBudgetExhaustedError,
     RateLimitedError,
     ServerDrainingError,
+    ServiceError,
     TooManyStreamsError,
 )
+from flowstate_server.model.identity import Principal
 from flowstate_server.rpc.call_context import Call
 from flowstate_server.rpc.methods import is_probe, starts_run
 from flowstate_server.settings import ServerSettings
@@ -55,7 +58,7 @@ class Admission:
             raise ServerDrainingError()
         places = _NO_PLACES if is_probe(call.method) else self._unary_places
         self._watch()
-        return _Served(self, places, self._unary, call.deadline)
+        return _Served(self, places, self._unary, call, call.deadline)
 
     def stream(self, call: Call) -> AbstractContextManager[None]:
         """Serve a stream until the server goes down. Raises as :meth:`unary`, or ``TooManyStreamsError``."""
@@ -67,13 +70,13 @@ class Admission:
             ("tenant", tenant): self._limits.max_streams_per_tenant,
             ("principal", tenant, call.principal.name): self._limits.max_streams_per_principal,
         }
-        return _Served(self, places, self._streams, None)
+        return _Served(self, places, self._streams, call)
 
-    def uncounted(self) -> AbstractContextManager[None]:
+    def uncounted(self, call: Call) -> AbstractContextManager[None]:
         """Serve a stream that takes no one's place, a health watch."""
         if self.draining:
             raise ServerDrainingError()
-        return _Served(self, _NO_PLACES, self._streams, None)
+        return _Served(self, _NO_PLACES, self._streams, call)
 
     async def streams_end(self) -> None:
         """Wait until no stream is open."""
@@ -81,19 +84,26 @@ class Admission:
             self._stream_ended.clear()
             await self._stream_ended.wait()
 
-    def drain(self, spread: float) -> None:
-        """Refuse new runs and streams, and end the open streams, each at a moment of its own within ``spread``
-        seconds, so that their readers do not all arrive elsewhere at once."""
+    def drain(self, spread: float, stays: Callable[[Call], bool] = lambda call: False) -> None:
+        """Refuse new runs and streams, and end the open streams but those that stay, each at a moment of its own within
+        ``spread`` seconds, so that their readers do not all arrive elsewhere at once."""
         self.draining = True
         loop = asyncio.get_running_loop()
         for stream in self._streams:
-            loop.call_later(random.uniform(0, spread), stream.expire)
+            if not stays(stream.call):
+                loop.call_later(random.uniform(0, spread), stream.expire, ServerDrainingError())
 
     def expire(self) -> None:
         """End the unary calls that are still open; callers repeat them elsewhere."""
         self.draining = True
-        for call in self._unary:
-            call.expire()
+        for served in self._unary:
+            served.expire(ServerDrainingError())
+
+    def end_streams_of(self, gone: Callable[[Principal], bool]) -> None:
+        """End the streams of callers whose credentials are not valid any more."""
+        for stream in self._streams:
+            if not is_probe(stream.call.method) and gone(stream.call.principal):
+                stream.expire(CredentialsInvalidError())
 
     def take(self, places: Places) -> None:
         counts = self._counts
@@ -120,8 +130,8 @@ class Admission:
     def _look(self) -> None:
         self._watching = False
         now = asyncio.get_running_loop().time()
-        for call in self._unary:
-            call.expire_after(now)
+        for served in self._unary:
+            served.expire_after(now)
         if self._unary:
             self._watch()
 
@@ -129,25 +139,41 @@ class Admission:
 class _Served:
     """One call from its admission to its end. Ends like a block of :func:`asyncio.timeout`, by cancelling its task."""
 
-    __slots__ = ("_admission", "_cancelling", "_deadline", "_expired", "_open_calls", "_places", "_task")
+    __slots__ = (
+        "_admission",
+        "_cancelling",
+        "_deadline",
+        "_open_calls",
+        "_places",
+        "_refusal",
+        "_task",
+        "call",
+    )
 
     def __init__(
-        self, admission: Admission, places: Places, open_calls: set[_Served], deadline: float | None
+        self,
+        admission: Admission,
+        places: Places,
+        open_calls: set[_Served],
+        call: Call,
+        deadline: float | None = None,
     ) -> None:
+        self.call = call
         self._admission = admission
         self._places = places
         self._open_calls = open_calls
         self._deadline = deadline
-        self._expired = False
+        self._refusal: ServiceError | None = None
 
-    def expire(self) -> None:
-        if not self._expired and self in self._open_calls:
-            self._expired = True
+    def expire(self, refusal: ServiceError) -> None:
+        """End the call with ``refusal``."""
+        if self._refusal is None and self in self._open_calls:
+            self._refusal = refusal
             self._task.cancel()
 
     def expire_after(self, now: float) -> None:
         if self._deadline is not None and self._deadline <= now:
-            self.expire()
+            self.expire(DeadlineBudgetExhaustedError())
 
     def __enter__(self) -> None:
         task = asyncio.current_task()
@@ -164,9 +190,8 @@ class _Served:
         self._open_calls.discard(self)
         self._admission.give_back(self._places)
         if (
-            self._expired
+            self._refusal is not None
             and self._task.uncancel() <= self._cancelling
             and isinstance(error, asyncio.CancelledError)
         ):
-            draining = self._admission.draining
-            raise ServerDrainingError() if draining else DeadlineBudgetExhaustedError() from None
+            raise self._refusal from None

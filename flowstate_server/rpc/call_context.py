@@ -14,6 +14,7 @@ from grpc import aio
 from flowstate_server.errors import Reason
 from flowstate_server.model.identity import Principal
 from flowstate_server.model.ids import new_id
+from flowstate_server.model.scopes import RequestKey
 from flowstate_server.rpc.call_metadata import CallMetadata
 
 NOBODY = Principal()
@@ -29,7 +30,8 @@ class Call:
     """One call, from its arrival to its line in the access log.
 
     ``method`` is ``Service/Method`` without the package. ``deadline`` is in the loop's time, ``None`` for a stream.
-    ``sequence`` is the cursor of the last frame that a stream has written; its servicer keeps it.
+    ``follows`` is the request whose log a stream shows, ``sequence`` the cursor of the last frame that it gave to the
+    transport; its servicer keeps both.
     """
 
     method: str
@@ -37,6 +39,7 @@ class Call:
     peer: str = ""
     principal: Principal = NOBODY
     deadline: float | None = None
+    follows: RequestKey | None = None
     sequence: int = 0
 
     code: str = ""

@@ -96,7 +96,7 @@ class Envelope(aio.ServerInterceptor):
             await self._identify(call)
             call.deadline = self._deadline(context)
             with self._admission.unary(call):
-                request = _decode(call, shape, raw)
+                request = self._decode(call, shape, raw)
                 return self._encode(call, shape, await shape.behavior(request, context))
 
         return _enclosed(method, answer, self._observer)
@@ -107,7 +107,7 @@ class Envelope(aio.ServerInterceptor):
         async def write_all(call: Call, given: Any, context: ServicerContext) -> None:
             await self._identify(call)
             with self._admission.stream(call):
-                request = given if shape.request_streaming else _decode(call, shape, given)
+                request = given if shape.request_streaming else self._decode(call, shape, given)
                 await self._write_all(call, shape, shape.behavior(request, context), context)
 
         return _enclosed(method, write_all, self._observer)
@@ -117,8 +117,8 @@ class Envelope(aio.ServerInterceptor):
 
         async def run(call: Call, raw: bytes, context: ServicerContext) -> None:
             await self._identify(call)
-            with self._admission.uncounted():
-                await shape.behavior(_decode(call, shape, raw), context)
+            with self._admission.uncounted(call):
+                await shape.behavior(self._decode(call, shape, raw), context)
 
         return _enclosed(method, run, self._observer)
 
@@ -160,6 +160,14 @@ class Envelope(aio.ServerInterceptor):
         except TimeoutError:
             raise SlowConsumerError(round(seconds), call.sequence) from None
 
+    def _decode(self, call: Call, shape: MethodShape, raw: bytes) -> Message:
+        call.bytes_in = len(raw)
+        if len(raw) > self._limits.max_message_bytes:
+            raise MessageTooLargeError("The message", len(raw), self._limits.max_message_bytes)
+        request = shape.parse(raw)
+        check_fields(request)
+        return request
+
     def _encode(self, call: Call, shape: MethodShape, message: Message) -> bytes:
         data = shape.serialize(message)
         if len(data) > self._limits.max_message_bytes:
@@ -199,13 +207,6 @@ def _enclosed(
         return await _abort(call, context, refusal)
 
     return serve
-
-
-def _decode(call: Call, shape: MethodShape, raw: bytes) -> Message:
-    call.bytes_in = len(raw)
-    request = shape.parse(raw)
-    check_fields(request)
-    return request
 
 
 def _peer_left(task: asyncio.Task[Any], error: BaseException) -> bool:

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import ssl
-from pathlib import Path
-
-import grpc
 
 _HOST_AND_PORT = re.compile(r"(?:\[[^\]]+\]|[^:]*):(\d{1,5})")
 _HIGHEST_PORT = 65535
@@ -45,21 +41,3 @@ def check_listening(address: str, *, tls: bool, credentials: bool, insecure: boo
         f"refusing to listen on {address}: beyond loopback the server needs {lacking}; "
         "set insecure to serve without, behind a proxy that does both"
     )
-
-
-def server_credentials(certificate: Path, key: Path) -> grpc.ServerCredentials:
-    """TLS from PEM files: the certificate chain and its private key.
-
-    Raises:
-        ValueError: a file can't be read, or they are no such pair; names the files.
-    """
-    try:
-        pair = (key.read_bytes(), certificate.read_bytes())
-    except OSError as error:
-        raise ValueError(f"TLS file {error.filename}: {error.strerror}") from None
-    try:  # gRPC itself would only fail to listen, without a word of why
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
-    except (OSError, ValueError):
-        problem = "are no TLS certificate chain and its unencrypted private key, both in PEM"
-        raise ValueError(f"{certificate} (certificate) and {key} (key) {problem}") from None
-    return grpc.ssl_server_credentials([pair])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import grpc
 from grpc import aio
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_health.v1.health_pb2 import HealthCheckResponse
@@ -19,16 +20,18 @@ from flowstate_server.engine.engine import Engine
 from flowstate_server.model.clock import Seconds
 from flowstate_server.rpc.admission import Admission
 from flowstate_server.rpc.authenticators import Authenticator, OpenAuthenticator, TokenAuthenticator
+from flowstate_server.rpc.call_context import Call
+from flowstate_server.rpc.certificates import Certificates, read_certificate
 from flowstate_server.rpc.envelope import Envelope
 from flowstate_server.rpc.event_servicer import EventServicer
 from flowstate_server.rpc.flow_servicer import FlowServicer
 from flowstate_server.rpc.journal_servicer import JournalServicer
-from flowstate_server.rpc.listening import check_listening, server_credentials
+from flowstate_server.rpc.listening import check_listening
 from flowstate_server.rpc.methods import SERVED_SERVICES
 from flowstate_server.rpc.server_servicer import ServerServicer
 from flowstate_server.rpc.session_servicer import SessionServicer
 from flowstate_server.rpc.state_servicer import StateServicer
-from flowstate_server.rpc.token_file import read_tokens
+from flowstate_server.rpc.token_file import TokenPrincipals, read_tokens
 from flowstate_server.settings import ServerSettings
 
 DRAIN_SPREAD = 2.0
@@ -36,6 +39,11 @@ DRAIN_SPREAD = 2.0
 
 # Seconds ahead of the end at which unary calls are answered with SERVER_DRAINING, so that the answer still gets out.
 _LAST_MOMENT = 0.25
+# What is larger than a message may be is received up to this many times the limit, to be refused with its reason.
+_RECEIVED = 2
+# Calls that wait for the loop to take them. gRPC drops at random what is beyond, without a reason and from 1,000 on by
+# default; beyond what a process can have sockets for, it is our own limits that answer.
+_PENDING_CALLS = 100_000
 _MINUTE_MS = 60_000
 
 
@@ -54,18 +62,17 @@ class FlowStateServer:
     ) -> None:
         self._engine = engine
         self._settings = settings = settings or ServerSettings()
-        self._authenticator = authenticator or _authenticator(settings)
+        self._reloading = asyncio.Lock()
+        self._principals = _read_principals(settings) if authenticator is None else None
+        self._authenticator = authenticator or _authenticator(settings, self._principals)
         check_listening(
             settings.listen,
             tls=settings.tls_cert is not None and settings.tls_key is not None,
             credentials=not isinstance(self._authenticator, OpenAuthenticator),
             insecure=settings.insecure,
         )
-        self._credentials = (
-            server_credentials(settings.tls_cert, settings.tls_key)
-            if settings.tls_cert is not None and settings.tls_key is not None
-            else None
-        )
+        certificate = _read_certificate(settings)
+        self._certificates = None if certificate is None else Certificates(certificate)
         self._admission = Admission(settings)
         self._health = health.aio.HealthServicer()
         self._server = self._build()
@@ -89,7 +96,7 @@ class FlowStateServer:
         return server
 
     async def start(self) -> int:
-        """Listen, then report healthy; the port listened on.
+        """Listen, then report healthy, from now on as long as the store answers; the port listened on.
 
         Raises:
             OSError: the address can't be listened on.
@@ -97,65 +104,113 @@ class FlowStateServer:
         await self._report(HealthCheckResponse.NOT_SERVING)
         port = self._listen()
         await self._server.start()
-        await self._report(HealthCheckResponse.SERVING)
+        monitor = self._engine.store_monitor
+        monitor.tell(self._follow_store)
+        await self._follow_store(monitor.available)
         return port
 
     def _listen(self) -> int:
         settings = self._settings
         try:
-            if self._credentials is None:
+            if self._certificates is None:
                 port = self._server.add_insecure_port(settings.listen)
             else:
-                port = self._server.add_secure_port(settings.listen, self._credentials)
+                port = self._server.add_secure_port(settings.listen, self._certificates.credentials)
         except RuntimeError:
             port = 0
         if not port:
             raise OSError(f"can't listen on {settings.listen}: in use, or not an address of this machine")
         return port
 
+    async def _follow_store(self, available: bool) -> None:
+        await self._report(HealthCheckResponse.SERVING if available else HealthCheckResponse.NOT_SERVING)
+
     async def _report(self, status: int) -> None:
         for name in ("", *SERVED_SERVICES):
             await self._health.set(name, status)
+
+    async def reload(self) -> None:
+        """Read the files of tokens and of the certificate anew: all of them, or what was read before stays.
+
+        New calls and connections go by what was read. Streams of principals that are in the token file no more end
+        UNAUTHENTICATED at once; other calls under way end as they would have.
+
+        Raises:
+            ValueError: a file can't be read or does not fit; names it.
+        """
+        async with self._reloading:
+            settings = self._settings
+            certificate = await asyncio.to_thread(_read_certificate, settings)
+            if isinstance(self._authenticator, TokenAuthenticator) and self._principals is not None:
+                principals = await asyncio.to_thread(_read_principals, settings) or ()
+                self._authenticator.replace(principals)
+                known = {principal for _, principal in principals}
+                self._admission.end_streams_of(lambda principal: principal not in known)
+            if self._certificates is not None and certificate is not None:
+                self._certificates.replace(certificate)
 
     async def stop(self, drain_delay: float = 0.0, drain_grace: float = 10.0) -> None:
         """Stop serving without losing anything that was begun, and close the engine.
 
         At first only health says that the server goes; after ``drain_delay`` seconds, when balancers have noticed,
-        streams end one by one and new runs and streams are refused with SERVER_DRAINING. Calls and runs that are
-        under way then have ``drain_grace`` seconds; runs that are not done end as interrupted.
+        new runs and streams are refused with SERVER_DRAINING, and streams end one by one, but for those that follow a
+        run of this server. Calls and runs that are under way then have ``drain_grace`` seconds, and the server listens
+        as long as they take; who follows a run sees its end. Runs that are not done end as interrupted.
         """
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(drain_delay)
         loop = asyncio.get_running_loop()
         end = loop.time() + drain_grace
-        self._admission.drain(min(DRAIN_SPREAD, drain_grace / 2))
-        expiry = loop.call_at(end - min(_LAST_MOMENT, drain_grace / 2), self._admission.expire)
+        spread = min(DRAIN_SPREAD, drain_grace / 2)
+        last_moment = min(_LAST_MOMENT, spread / 2)
+        self._admission.drain(spread, stays=self._is_run_here)
+        expiries = (
+            loop.call_at(end - spread, self._admission.drain, spread - last_moment),
+            loop.call_at(end - last_moment, self._admission.expire),
+        )
+        await self._engine.supervisor.settled(Seconds(drain_grace - last_moment))
         try:
             async with asyncio.timeout_at(end):
                 await self._admission.streams_end()
         except TimeoutError:
             pass  # readers that don't read: their connections are cut below
         await self._server.stop(max(end - loop.time(), 0.0))
-        expiry.cancel()
+        for expiry in expiries:
+            expiry.cancel()
         await self._engine.close(Seconds(max(end - loop.time(), 0.0)))
+
+    def _is_run_here(self, call: Call) -> bool:
+        return call.follows is not None and self._engine.supervisor.find(call.follows) is not None
 
     async def wait_for_termination(self) -> None:
         await self._server.wait_for_termination()
 
 
-def _authenticator(settings: ServerSettings) -> Authenticator:
-    if settings.tokens is None:
+def _authenticator(settings: ServerSettings, principals: TokenPrincipals | None) -> Authenticator:
+    if principals is None:
         return OpenAuthenticator(settings.tenant_key)
-    return TokenAuthenticator(read_tokens(settings.tokens), settings.tenant_key)
+    return TokenAuthenticator(principals, settings.tenant_key)
+
+
+def _read_principals(settings: ServerSettings) -> TokenPrincipals | None:
+    return None if settings.tokens is None else read_tokens(settings.tokens)
+
+
+def _read_certificate(settings: ServerSettings) -> grpc.ServerCertificateConfiguration | None:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return read_certificate(settings.tls_cert, settings.tls_key)
 
 
 def _channel_options(settings: ServerSettings) -> list[tuple[str, int]]:
     largest = settings.max_message_bytes
     return [
-        ("grpc.max_receive_message_length", largest),
+        ("grpc.max_receive_message_length", min(_RECEIVED * largest, 2**31 - 1)),
         ("grpc.max_send_message_length", largest),
         # Of one connection; admission counts those of all.
         ("grpc.max_concurrent_streams", 1_000),
+        ("grpc.server.max_pending_requests", _PENDING_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", _PENDING_CALLS),
         # The limit for pings received: by default a client that pings a quiet stream is cut off.
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ("grpc.http2.min_time_between_pings_ms", 10_000),

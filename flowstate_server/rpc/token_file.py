@@ -1,9 +1,9 @@
-"""The file of bearer tokens, TOML or JSON (by its suffix), read once at the start::
+"""The file of bearer tokens, TOML or JSON (by its suffix), read at the start and on SIGHUP::
 
     [[tokens]]
     name = "shop backend"           # tells principals apart in logs and idempotency keys; default: from the token
     sha256 = "9f86d081884c7d65..."  # SHA-256 of the token in hex (printf %s "$TOKEN" | sha256sum); or ...
-    token = "plain text"            # ... the token itself, where the file is as safe as the token
+    token = "plain text"            # ... the token itself (8 characters or more), where the file is as safe as it
     tenant = "acme"                 # default: the no-tenant space
     user = "u1"                     # default: may act for any user of the tenant
     org = "o1"                      # default: for any org
@@ -23,6 +23,11 @@ from pathlib import Path
 
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Plane, Principal, Tenant
+
+# Characters. Too few to be called safe, but enough that none is a slip, such as a variable that was not set. Chosen.
+SHORTEST_TOKEN = 8
+# What ``printf %s "$TOKEN" | sha256sum``, or ``echo``, makes of a variable that is not set.
+_HASHES_OF_NOTHING = frozenset(hashlib.sha256(text).hexdigest() for text in (b"", b"\n"))
 
 _ID = re.compile(r"[^\x00-\x1f\x7f]{0,128}"), "at most 128 characters, none of them a control character"
 _FIELDS = {
@@ -57,7 +62,11 @@ class _Token:
         return Principal(Tenant(self.tenant), self.user, self.org, Plane(self.plane), name)
 
 
-def read_tokens(path: Path) -> Sequence[tuple[bytes, Principal]]:
+TokenPrincipals = Sequence[tuple[bytes, Principal]]
+"""The SHA-256 of each token with whom it stands for."""
+
+
+def read_tokens(path: Path) -> TokenPrincipals:
     """The SHA-256 of each token with its principal.
 
     Raises:
@@ -100,4 +109,8 @@ def _token(place: str, given: object) -> _Token:
     token = _Token(**given)
     if bool(token.sha256) == bool(token.token):
         raise ValueError(f"{place}: give either sha256 or token")
+    if token.sha256.lower() in _HASHES_OF_NOTHING:
+        raise ValueError(f"{place}.sha256: is the hash of an empty token; was the variable set?")
+    if token.token and len(token.token.strip()) < SHORTEST_TOKEN:
+        raise ValueError(f"{place}.token: must have at least {SHORTEST_TOKEN} characters")
     return token

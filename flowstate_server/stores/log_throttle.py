@@ -6,12 +6,12 @@ import logging
 import time
 from collections.abc import Callable
 
-SECONDS = 5.0
+SECONDS = 60.0
 """Often enough to see that the trouble goes on, rare enough that the log stays readable."""
 
 
 class LogThrottle(logging.Filter):
-    """Lets the same message through once in five seconds: while a store is away every call meets the same trouble."""
+    """Lets the same message through once a minute: while a store is away every call meets the same trouble."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()

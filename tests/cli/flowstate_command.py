@@ -50,6 +50,7 @@ def started(*arguments: str, cwd: Path = CHECKOUT, **environment: str) -> Iterat
         with_default_signals(sys.executable, "-m", "flowstate_server", *arguments),
         cwd=cwd,
         env=_environment(environment),
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -95,10 +95,10 @@ async def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
 
 async def test_tokens_decide_who_calls(tmp_path: Path) -> None:
     tokens = tmp_path / "tokens.toml"
-    tokens.write_text('[[tokens]]\ntoken = "secret"\nuser = "ada"\n')
+    tokens.write_text('[[tokens]]\ntoken = "a secret"\nuser = "ada"\n')
     with started("serve", SLOW, *LOCALLY, "--tokens", str(tokens)) as process:
         address = told(process, "listening")["address"]
-        async with FlowStateClient.connect(address, token="secret") as ada:
+        async with FlowStateClient.connect(address, token="a secret") as ada:
             assert await ada.flows.call("slow", "nap", 0.0) == "rested"
         async with FlowStateClient.connect(address, user="ada") as nobody:
             with pytest.raises(FlowStateError, match="CREDENTIALS_INVALID"):

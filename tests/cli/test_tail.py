@@ -56,7 +56,7 @@ def test_it_begins_behind_a_sequence(chat_server: str) -> None:
     ("option", "variable", "refusal"),
     [
         ("--user", "FLOWSTATE_USER", "REQUEST_NOT_FOUND"),
-        ("--org", "FLOWSTATE_ORG", "ORG_BINDING_MISMATCH"),
+        ("--org", "FLOWSTATE_ORG", "REQUEST_NOT_FOUND"),
     ],
     ids=["user", "org"],
 )

@@ -228,7 +228,7 @@ async def test_a_token_is_good_for_its_own_list_only() -> None:
         ((), Reason.ACCESS_DENIED),
         ((*TRUSTED, ("x-tenant-id", "b")), Reason.SESSION_NOT_FOUND),
         ((*TRUSTED, ("x-flowstate-user", "u2")), Reason.SESSION_NOT_FOUND),
-        ((*TRUSTED, ("x-flowstate-org", "o2")), Reason.ORG_BINDING_MISMATCH),
+        ((*TRUSTED, ("x-flowstate-org", "o2")), Reason.SESSION_NOT_FOUND),
     ],
 )
 async def test_who_may_not(caller: Metadata, reason: Reason) -> None:

@@ -14,6 +14,7 @@ from grpc_reflection.v1alpha.reflection_pb2 import ListServiceResponse, ServerRe
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from flowstate.v1 import event_service_pb2 as events, flow_service_pb2 as flows
+from flowstate.v1.flow_service_pb2_grpc import FlowServiceStub
 from flowstate.v1.server_service_pb2 import GetServerInfoRequest, Limits
 from flowstate.v1.server_service_pb2_grpc import ServerServiceStub
 from flowstate_server.app import create_flowstate
@@ -21,6 +22,7 @@ from flowstate_server.errors import Reason
 from flowstate_server.rpc.methods import SERVED_SERVICES
 from flowstate_server.rpc.server import FlowStateServer
 from flowstate_server.settings import ServerSettings
+from flowstate_server.testing.waiting import until
 from tests.support.access_records import AccessRecords
 from tests.support.contract import METHODS, UNSERVED_METHODS
 from tests.support.served import Served, served, spec
@@ -196,12 +198,49 @@ async def test_a_drain_lets_calls_and_runs_end(access: AccessRecords) -> None:
 
         stopping = asyncio.ensure_future(server.server.stop(drain_grace=5.0))
         assert await _status(watch) == NOT_SERVING
-        assert (await refused_stream(tail)).reason is Reason.SERVER_DRAINING
+        assert (await refused_stream(watch)).reason is Reason.SERVER_DRAINING
         server.gate.opened.set()
         assert (await waiting).action_request.output.json == '"held"'
+        assert (await read_all(tail))[-1].HasField("ended")
         await stopping
         records = await access.count(3)
     assert {vars(record)["code"] for record in records} == {"OK", "UNAVAILABLE"}
+
+
+async def test_w13_who_follows_a_run_sees_its_end_and_new_calls_are_told_that_the_server_goes() -> None:
+    async with served() as server:
+        started = server.flows.StreamAction(flows.StreamActionRequest(spec=spec("hold", request_id="r1")))
+        await server.gate.reached.wait()
+        tails = [server.events.TailEvents(events.TailEventsRequest(request_id="r1")) for _ in range(3)]
+        for tail in tails:
+            await tail.read()
+        stopping = asyncio.ensure_future(server.server.stop(drain_grace=8.0))
+        await until(lambda: server.server._admission.draining)
+        await asyncio.sleep(2.2)  # longer than other streams are given, and the port is still open
+        late = server.events.TailEvents(events.TailEventsRequest(request_id="r1"))
+        assert (await refused_stream(late)).reason is Reason.SERVER_DRAINING
+        async with aio.insecure_channel(server.address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+            stub: Any = FlowServiceStub(channel)
+            dispatch = stub.DispatchAction(flows.DispatchActionRequest(spec=spec()))
+            assert (await refused(dispatch)).reason is Reason.SERVER_DRAINING
+        began = asyncio.get_running_loop().time()
+        server.gate.opened.set()
+        for tail in tails:
+            frames = await read_all(tail)
+            assert frames[-1].HasField("ended")
+        assert (await read_all(started))[-1].tail.HasField("ended")
+        await stopping
+        assert asyncio.get_running_loop().time() - began < 2.0, "it waited for nothing"
+
+
+async def test_w13_who_follows_a_run_that_outlasts_the_grace_is_told_to_go_elsewhere() -> None:
+    async with served() as server:
+        await server.flows.DispatchAction(flows.DispatchActionRequest(spec=spec("hold", request_id="r1")))
+        tail = server.events.TailEvents(events.TailEventsRequest(request_id="r1"))
+        await tail.read()
+        stopping = asyncio.ensure_future(server.server.stop(drain_grace=1.0))
+        assert (await refused_stream(tail)).reason is Reason.SERVER_DRAINING
+        await stopping
 
 
 async def _reply(server: Served, call: flows.CallActionRequest) -> flows.CallActionResponse:

@@ -330,9 +330,22 @@ async def test_messages_that_are_too_large(tmp_path: Path) -> None:
             answer = await _send(server, ledger, "FlowService/CallAction", request, f"{size} bytes")
             assert answer.refusal.reason is Reason.MESSAGE_TOO_LARGE
         beyond = await call_raw(
-            server.channel, "FlowService/CallAction", b"\x0a" + b"x" * 5 * 1024 * 1024, CALLER
+            server.channel, "FlowService/CallAction", b"\x0a" + b"x" * 9 * 1024 * 1024, CALLER
         )
         assert beyond.code is grpc.StatusCode.RESOURCE_EXHAUSTED, "this one is refused by gRPC itself"
+        assert ledger.commits == before
+
+
+async def test_a12_a_message_beyond_the_limit_is_refused_with_its_reason(tmp_path: Path) -> None:
+    limit = 4 * 1024 * 1024
+    sizes = {method: [limit + 1] for method in METHODS if method not in UNSERVED_METHODS}
+    sizes["FlowService/CallAction"] = [limit + 1, limit + 1024, 6_000_000, 2 * limit]
+    async with _server(tmp_path) as (server, ledger):
+        before = ledger.commits
+        for method, size in ((method, size) for method, each in sizes.items() for size in each):
+            refusal = (await call_raw(server.channel, method, bytes(size), CALLER)).refusal
+            assert refusal.reason is Reason.MESSAGE_TOO_LARGE, method
+            assert (refusal.metadata["size"], refusal.metadata["limit"]) == (str(size), str(limit))
         assert ledger.commits == before
 
 

@@ -233,13 +233,36 @@ async def test_what_belongs_to_others_is_answered_like_what_never_was(
                 assert await _reason(server, method, token(who), request) is Reason.SESSION_NOT_FOUND
 
 
+@pytest.mark.parametrize("owner_org", ["o1", ""])
+@pytest.mark.parametrize("who", ["org-2", "org-2-trusted"])
+async def test_a5_what_belongs_to_another_org_is_answered_like_what_never_was(
+    who: str, owner_org: str, options: ServerSettings
+) -> None:
+    async with _served(options) as server:
+        await _owned(server, token("gateway"), user_id="u1", org_id=owner_org)
+        for (method, there), (_, never) in zip(_reading("s1", "r1"), _reading("s9", "r9"), strict=True):
+            told = await call_raw(server.channel, method, there, token(who))
+            likewise = await call_raw(server.channel, method, never, token(who))
+            assert told.refusal.code is grpc.StatusCode.NOT_FOUND, method
+            raw = told.refusal.status.SerializeToString()
+            expected = likewise.refusal.status.SerializeToString()
+            assert raw.replace(b"s1", b"s9").replace(b"r1", b"r9") == expected, method
+        for method, request in _claiming("u1"):
+            if method != "SessionService/CreateSession":
+                request.spec.session_id = "s1"
+                assert await _reason(server, method, token(who), request) is Reason.SESSION_NOT_FOUND, method
+        same = flows.DispatchActionRequest(spec=play_spec("r1", session_id="", user_id="u1"))
+        reason = await _reason(server, "FlowService/DispatchAction", token(who), same)
+        assert reason is Reason.REQUEST_ALREADY_EXISTS
+
+
 @pytest.mark.parametrize("who", ["org-2", "org-2-trusted"])
 async def test_credentials_of_an_org_are_good_for_that_org_only(who: str, options: ServerSettings) -> None:
     async with _served(options) as server:
         await _owned(server, token("org-1"), user_id="u1")
         for method, request in _reading("s1", "r1"):
             reason = await _reason(server, method, token(who), request)
-            assert reason in (Reason.ORG_BINDING_MISMATCH, Reason.REQUEST_NOT_FOUND), method
+            assert reason in (Reason.SESSION_NOT_FOUND, Reason.REQUEST_NOT_FOUND), method
             assert await _reason(server, method, token("org-1"), request) is None, method
         repeated = flows.DispatchActionRequest(spec=play_spec("r2", user_id="u1"))
         assert await _reason(server, "FlowService/DispatchAction", token("org-1"), repeated) is None
@@ -254,7 +277,7 @@ async def test_credentials_of_an_org_are_good_for_that_org_only(who: str, option
                 state = states.GetStateRequest(scopes=[scope])  # type: ignore[list-item]
                 reason = await _reason(server, "StateService/GetState", token(who), state)
                 assert reason in (
-                    Reason.ORG_BINDING_MISMATCH,
+                    Reason.SESSION_NOT_FOUND,
                     Reason.REQUEST_NOT_FOUND,
                     Reason.ACCESS_DENIED,
                 )

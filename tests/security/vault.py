@@ -191,7 +191,12 @@ class Vault:
                 words(f"{seen} role"), name=words(f"{seen} name"), audiences=audiences
             ) as text:
                 await text.write(words(f"{seen} delta"))
-            await ctx.add_item("tool_call", {"x": words(f"{seen} call")}, name="t", audiences=audiences)
+            await ctx.tool_call(
+                "t",
+                {words(f"{seen} argument name"): words(f"{seen} argument")},
+                call_id=words(f"{seen} call"),
+                audiences=audiences,
+            )
         await ctx.emit("shown", private("custom data"), audience=Audience.CLIENT)
         await ctx.status(private("status"))
         await ctx.session.append_journal(

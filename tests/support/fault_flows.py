@@ -74,7 +74,9 @@ async def work(job: Job, ctx: Context[Counted]) -> int:
             await ctx.emit("step", step, audience=Audience.CLIENT)
             await ctx.session.inc_state(count=1)
             await asyncio.sleep(job.pause)
-    await ctx.add_item(ItemKind.TOOL_OUTPUT, {"number": job.number}, name="sum")
+    await ctx.add_item(
+        ItemKind.TOOL_OUTPUT, {"call_id": f"sum {job.number}", "output": job.number}, name="sum"
+    )
     return job.number
 
 

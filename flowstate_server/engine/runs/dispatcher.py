@@ -187,7 +187,7 @@ class Dispatcher:
         record = await self._store.get_request(checked.request)
         if record is None:
             raise RequestNotFoundError(checked.request.request_id)
-        if org_id and record.org_id and org_id != record.org_id:
+        if org_id and org_id != record.org_id:
             raise RequestAlreadyExistsError(checked.request.request_id)
         return Dispatched(record, attached=True)
 

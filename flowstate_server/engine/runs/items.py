@@ -17,6 +17,7 @@ from flowstate_server.errors import (
 from flowstate_server.model.clock import system_micros
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.ids import new_id
+from flowstate_server.model.item_content import check_content
 from flowstate_server.model.items import Audience, Item, ItemKind
 from flowstate_server.model.json_values import EMPTY_OBJECT, Json, JsonObject, encode_json
 from flowstate_server.model.payloads import ItemAdded
@@ -99,6 +100,7 @@ class RunItems:
         """Append a whole item."""
         if isinstance(content, str) and kind in (ItemKind.MESSAGE, ItemKind.REASONING):
             content = text_content(kind, content)
+        check_content(kind, content)
         size = len(encode_json(content))
         if size > self._settings.max_item_bytes:
             raise MessageTooLargeError("The item's content", size, self._settings.max_item_bytes)

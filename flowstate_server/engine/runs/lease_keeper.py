@@ -138,5 +138,5 @@ class LeaseKeeper:
             )
         elif not self._away:
             self._away = True
-            _logger.warning("the lease of process %s could not be renewed; it is tried again", process)
+            _logger.debug("the lease of process %s could not be renewed; it is tried again", process)
         return min(self._settings.renew_interval, RETRY_PAUSE)

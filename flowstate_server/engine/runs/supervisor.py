@@ -70,11 +70,11 @@ class Supervisor:
 
     async def close(self, drain: Seconds) -> None:
         """Give runs ``drain`` seconds to end, then end them as interrupted, and stop."""
-        await self._settled(drain)
+        await self.settled(drain)
         self._stopping = True
         for run in self._runs.values():
             run.stop(*SHUT_DOWN)
-        await self._settled(Seconds(2 * self._settings.cancel_grace))
+        await self.settled(Seconds(2 * self._settings.cancel_grace))
         tasks = [*self._keepers, *self._tasks]
         for task in tasks:
             task.cancel()
@@ -159,12 +159,12 @@ class Supervisor:
         try:
             return await self._store.read_cancelled(process_id)
         except StoreUnavailableError:
-            _logger.warning("could not read which requests to cancel")
+            _logger.debug("could not read which requests to cancel")
         except Exception:
             _logger.exception("reading which requests to cancel broke; it is repeated")
         return ()
 
-    async def _settled(self, seconds: Seconds) -> None:
+    async def settled(self, seconds: Seconds) -> None:
         """Wait until no run or dispatch is under way, at most ``seconds``."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds

@@ -135,7 +135,7 @@ class Sweeper:
             try:
                 await sweep()
             except StoreUnavailableError:
-                _logger.warning("the sweep waits for the store")
+                _logger.debug("the sweep waits for the store")
             except Exception:
                 _logger.exception("the sweep broke; it is repeated")
             interval = self._settings.renew_interval

@@ -98,9 +98,9 @@ class BlockContext(Context[Any, Any, Any, Any]):
         name: str = "",
         audiences: Iterable[Audience] = SEEN_BY_ALL,
     ) -> HistoryItem:
-        kind, value = ItemKind(kind), to_json(content, "/content")
+        value = to_json(content, "/content")
         return await self._run.add_item(
-            kind, value, role=role, name=name, audiences=audiences, path=self._path
+            _kind(kind), value, role=role, name=name, audiences=audiences, path=self._path
         )
 
     async def emit(
@@ -164,6 +164,14 @@ class BlockContext(Context[Any, Any, Any, Any]):
         local = self._local
         model = self._block.state_models.get(kind) or local.state_models.get(kind) or BaseModel
         return self._run.scopes[kind], local.schemas[kind], model, self._path
+
+
+def _kind(kind: ItemKind | str) -> ItemKind:
+    try:
+        return ItemKind(kind)
+    except ValueError:
+        problem = f"must be one of {', '.join(ItemKind)}"
+        raise ValidationFailedError((Violation("/kind", "enum", problem),)) from None
 
 
 def _text(value: str, path: str) -> str:

@@ -8,12 +8,14 @@ import logging
 from typing import Any
 
 from flowstate_server.stores.contract.watch import WatchHub
+from flowstate_server.stores.log_throttle import LogThrottle
 from flowstate_server.stores.postgres.commit_notifier import CHANNEL
 from flowstate_server.stores.postgres.commit_poller import CommitPoller
 from flowstate_server.stores.postgres.driver_errors import DRIVER_ERRORS, described
 from flowstate_server.stores.postgres.nodes import Hosts
 
 _log = logging.getLogger(__name__)
+_log.addFilter(LogThrottle())
 
 CONNECT_SECONDS = 5.0
 ALIVE_INTERVAL = 5.0

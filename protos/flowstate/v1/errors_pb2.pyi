@@ -138,10 +138,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_SLOW_CONSUMER: _ErrorReason.ValueType  # 82
     """RESOURCE_EXHAUSTED. A stream's reader took over 30 s for one frame. Resume from the cursor
-    of the last frame. [sequence]
+    of the last frame, which is given here, and may still arrive ahead of this. [sequence]
     """
     ERROR_REASON_MESSAGE_TOO_LARGE: _ErrorReason.ValueType  # 83
-    """RESOURCE_EXHAUSTED. The message or the reply would be too large. Send less or ask for less.
+    """RESOURCE_EXHAUSTED. The message or the reply would be too large. Send less or ask for less. A
+    message over twice its limit is not received at all: gRPC answers, without ErrorInfo.
     [what, size, limit]
     """
     ERROR_REASON_STATE_TOO_LARGE: _ErrorReason.ValueType  # 84
@@ -316,10 +317,11 @@ RetryInfo says. [limit]
 """
 ERROR_REASON_SLOW_CONSUMER: ErrorReason.ValueType  # 82
 """RESOURCE_EXHAUSTED. A stream's reader took over 30 s for one frame. Resume from the cursor
-of the last frame. [sequence]
+of the last frame, which is given here, and may still arrive ahead of this. [sequence]
 """
 ERROR_REASON_MESSAGE_TOO_LARGE: ErrorReason.ValueType  # 83
-"""RESOURCE_EXHAUSTED. The message or the reply would be too large. Send less or ask for less.
+"""RESOURCE_EXHAUSTED. The message or the reply would be too large. Send less or ask for less. A
+message over twice its limit is not received at all: gRPC answers, without ErrorInfo.
 [what, size, limit]
 """
 ERROR_REASON_STATE_TOO_LARGE: ErrorReason.ValueType  # 84

@@ -106,3 +106,10 @@ async def test_a_token_stands_for_its_principal() -> None:
 async def test_a_claim_beyond_the_token_is_refused(pairs: Pairs, refusal: type[ServiceError]) -> None:
     with pytest.raises(refusal):
         await _tokens(*pairs)
+
+
+async def test_a10_no_token_is_no_token_even_where_its_hash_is_known() -> None:
+    careless = TokenAuthenticator([(hashlib.sha256(b"").digest(), GATEWAY)])
+    for value in ("Bearer", "Bearer ", "Bearer    "):
+        with pytest.raises(CredentialsInvalidError):
+            await careless.authenticate(CallMetadata([("authorization", value)]), "ipv4:127.0.0.1:1")
