@@ -119,6 +119,14 @@ def is_faithful(schema: CoreSchema, parts: ModelParts) -> bool:
     return True
 
 
+def takes_anything(schema: CoreSchema, definitions: Definitions) -> bool:
+    """Whether there is a place without a type in it, where pydantic makes JSON of whatever it finds."""
+    return any(
+        part["type"] in ("any", "function-plain") and not part.get("serialization")
+        for part in walk(schema, definitions)
+    )
+
+
 def is_pydantics(function: Any) -> bool:
     """Whether ``function`` is one that pydantic brings along."""
     module = getattr(function, "__module__", None) or type(function).__module__

@@ -60,12 +60,12 @@ def require_declarable(model: type[BaseModel], parts: ModelParts) -> None:
 
 
 def _unstorable(schema: CoreSchema, definitions: Definitions) -> str | None:
+    if secrets := {secret for part in walk(schema, definitions) if (secret := _secret_in(part)) is not None}:
+        return (
+            f"holds a {max(secrets, key=len)}, whose JSON form is asterisks: it can't be state. "
+            "Declare what it wraps, and don't expose it; or keep the secret elsewhere and a reference here"
+        )
     for part in walk(schema, definitions):
-        if (secret := _secret_in(part)) is not None:
-            return (
-                f"holds a {secret}, whose JSON form is asterisks: it can't be state. "
-                "Declare what it wraps, and don't expose it; or keep the secret elsewhere and a reference here"
-            )
         if part["type"] in _NOT_DATA:
             return f"holds {_NOT_DATA[part['type']]}"
         for inside, field in fields_of(part):

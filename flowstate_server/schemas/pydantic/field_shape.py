@@ -19,7 +19,7 @@ _NO_CONSTRAINT = frozenset((
     "post_init", "config", "fields", "schema_name", "model_name", "computed_fields", "revalidate_instances",
     "generic_origin", "cls_name", "on_error", "enum_schema", "variadic_item_index", "mode", "auto_collapse",
     "custom_error_type", "custom_error_message", "custom_error_context", "fail_fast", "dataclass_name", "slots",
-    "frozen", "init_only", "kw_only", "arguments", "arguments_schema", "function_name", "return_schema",
+    "frozen", "init_only", "kw_only", "arguments_schema", "function_name", "return_schema",
 ))
 # fmt: on
 _CONFIG_OF_VALUES = {
@@ -91,7 +91,7 @@ class _Reader:
         elif kind in OBJECTS:
             return self._object(schema)
         elif kind == "call":
-            shape["of"] = self.read(schema["arguments"], config)
+            shape["of"] = self.read(schema["arguments_schema"], config)
         elif kind in ("named-tuple", "arguments", "arguments-v3"):
             parts = schema.get("fields") or schema.get("arguments_schema") or []
             shape["fields"] = {part["name"]: self._member_field(part, config, total=True) for part in parts}

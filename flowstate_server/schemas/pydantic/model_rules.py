@@ -7,10 +7,10 @@ from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticSerializationError, SchemaSerializer, SchemaValidator, core_schema
+from pydantic_core import SchemaSerializer, SchemaValidator, core_schema
 
 from flowstate_server.errors import FlowDefinitionError, FlowStateError, Violation
-from flowstate_server.model.json_values import Json, JsonObject, encode_json
+from flowstate_server.model.json_values import Json, JsonObject, encode_json, same_json
 from flowstate_server.schemas.pydantic.core_schemas import (
     CoreSchema,
     ModelParts,
@@ -36,7 +36,7 @@ NOT_A_FIXPOINT = "not_a_fixpoint"
 _MAY_REFUSE = (
     "is changed by a model validator, which may only refuse: use a field validator, or a computed field"
 )
-_NO_FIXPOINT = (
+NO_FIXPOINT = (
     "reads back as another value than was stored: its validators and serializers must give what they made once again. "
     "Make hashes, masks and counts in the block, or show them by a derived value"
 )
@@ -85,7 +85,8 @@ class ModelRules(Generic[M]):
             for name, schema in parts.fields.items()
             if (kind := _plain_type(schema, parts.config)) is not None
         }
-        self._validate_some = _validator(parts, with_defaults=False).validate_json
+        some = _validator(parts, with_defaults=False)
+        self._validate_some, self._adopt = some.validate_json, some.validate_python
         self._validate_all = _validator(parts, with_defaults=True).validate_json
         self._serialize = _serializer(model, parts).to_python
         self._defaults = {
@@ -110,6 +111,14 @@ class ModelRules(Generic[M]):
                 self._validate_all(encode_json(self._in_order({**others, **members})), strict=True),
             )
         return cast(Mapping[str, Any], self._validate_some(encode_json(members), strict=True))
+
+    def adopted(self, name: str, value: object) -> Any:
+        """What the field makes of a Python value.
+
+        Raises:
+            ValidationError: pydantic's own; its text may hold values.
+        """
+        return self._adopt({name: value})[name]
 
     def settle(self, members: JsonObject, others: JsonObject, defaults: JsonObject) -> JsonObject:
         """Those of ``members`` whose stored form is another one, in it: what their validation returns, dumped.
@@ -153,7 +162,7 @@ class ModelRules(Generic[M]):
 
     def _no_fixpoint(self, names: Iterable[str]) -> Unsettled:
         return Unsettled(
-            Violation(format_pointer((name,)), NOT_A_FIXPOINT, _NO_FIXPOINT) for name in sorted(names)
+            Violation(format_pointer((name,)), NOT_A_FIXPOINT, NO_FIXPOINT) for name in sorted(names)
         )
 
     def _made(self, typed: Mapping[str, Any], stored: JsonObject) -> JsonObject:
@@ -163,11 +172,18 @@ class ModelRules(Generic[M]):
             return {}
         try:
             dumped = self.dump(values)
-        except PydanticSerializationError:
+        except ValueError:
             raise Unsettled(self._without_form(values)) from None
-        for name in self._mended.intersection(dumped):
-            dumped[name] = self._mend(name, values[name], dumped[name])
-        return {name: shared(value, dumped[name]) for name, value in stored.items() if name in dumped}
+        made: JsonObject = {}
+        for name, value in stored.items():
+            if name in dumped and _looks_same(value, dumped[name]):
+                made[name] = value
+            elif name in dumped:
+                mended = (
+                    self._mend(name, values[name], dumped[name]) if name in self._mended else dumped[name]
+                )
+                made[name] = shared(value, mended)
+        return made
 
     def _mend(self, name: str, value: Any, dumped: Any) -> Json:
         try:
@@ -184,7 +200,7 @@ class ModelRules(Generic[M]):
         for name, value in values.items():
             try:
                 self.dump({name: value})
-            except PydanticSerializationError:
+            except ValueError:
                 kind = type(value).__qualname__
                 yield Violation(format_pointer((name,)), "no_json_form", f"this {kind} has no JSON form")
 
@@ -192,7 +208,7 @@ class ModelRules(Generic[M]):
         """The JSON form of some fields' values, by the fields' own serializers.
 
         Raises:
-            PydanticSerializationError: one has none or, ``strictly``, is not what its field holds. Its text may hold
+            ValueError: one has none or, ``strictly``, is not what its field holds. Its text may hold
                 values.
         """
         holder = _holder(self.model, values)
@@ -286,7 +302,7 @@ class ModelRules(Generic[M]):
         try:
             try:
                 dumped = self.dump({name: value})[name]
-            except (PydanticSerializationError, KeyError):
+            except (ValueError, KeyError):
                 dumped = to_json(value, path)
             default = plain_json(stored_form(value, dumped), path)
         except (FlowStateError, Refused) as error:
@@ -311,6 +327,13 @@ def _holder(model: type[BaseModel], values: dict[str, Any]) -> BaseModel:
 
 def _lines(error: ValidationError) -> list[Any]:
     return cast(list[Any], error.errors(include_url=False, include_input=False, include_context=False))
+
+
+def _looks_same(stored: Json, dumped: Any) -> bool:
+    try:
+        return same_json(stored, dumped)
+    except TypeError:  # what a validator made may be no JSON
+        return False
 
 
 def _plain_type(schema: CoreSchema, config: dict[str, Any]) -> type | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar, cast
@@ -16,12 +16,23 @@ from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.pydantic.discovery import merged_json_schema
 from flowstate_server.schemas.pydantic.model_rules import ModelRules, Unsettled
 from flowstate_server.schemas.pydantic.nested_default import nested_default
+from flowstate_server.schemas.pydantic.places import (
+    Place,
+    element_place,
+    field_place,
+    key_place,
+    record_place,
+)
+from flowstate_server.schemas.pydantic.python_values import OWN_JSON, to_json
 from flowstate_server.schemas.pydantic.read_only import advice_in_block, advice_in_change
+from flowstate_server.schemas.pydantic.stored_form import members_of
 from flowstate_server.schemas.pydantic.view import MergedView, ViewMaker
 from flowstate_server.schemas.pydantic.violations import violations_of
 from flowstate_server.schemas.shape import Shape, canonical_shape
-from flowstate_server.state.json_pointer import Pointer, format_pointer
+from flowstate_server.state.json_limits import MAX_KEY_BYTES
+from flowstate_server.state.json_pointer import Pointer, format_pointer, parse_pointer
 from flowstate_server.state.missing import MISSING, Missing
+from flowstate_server.state.plain_json import plain_json
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -53,6 +64,7 @@ class ModelSchema:
         self.scope = scope
         self._rules = tuple(rules)
         self._fields = dict(fields or {})
+        self._places: dict[tuple[str, object], Place | None] = {}
         self._makers: dict[tuple[type[BaseModel], bool], ViewMaker[Any]] = {}
 
     @cached_property
@@ -203,6 +215,53 @@ class ModelSchema:
                 if default is not MISSING:
                     members[name] = default
         return members
+
+    def fields_json(self, value: object, path: str) -> Json:
+        """A model or a mapping of fields as JSON, each by its type.
+
+        This is a converter for the constructors of operations. There are others for a single element, for a map of one
+        record, and for a map of one key to null: their ``path`` is that of the field.
+
+        Raises:
+            JsonInvalidError, JsonLimitError, JsonNumberError: a value has no JSON form.
+            StateValidationError: what would be stored of a value does not read as that value.
+        """
+        if isinstance(value, BaseModel) and not hasattr(type(value), OWN_JSON):
+            value = members_of(value)
+        if not isinstance(value, Mapping):
+            return to_json(value, path)
+        fields: JsonObject = {}
+        for name, item in value.items():
+            if type(name) is not str or not (name.isascii() and len(name) <= MAX_KEY_BYTES):
+                (name,) = cast(JsonObject, plain_json({name: None}, path))
+            place = self._place(name, field_place)
+            at = path + (format_pointer((name,)) if place is None else place.path)
+            fields[name] = self._json_at(place, item, at)
+        return fields
+
+    def element_json(self, value: object, path: str) -> Json:
+        return self._json_at(self._place(parse_pointer(path)[0], element_place), value, path)
+
+    def record_json(self, value: object, path: str) -> Json:
+        return self._json_at(self._place(parse_pointer(path)[0], record_place), value, path)
+
+    def key_json(self, value: object, path: str) -> Json:
+        return self._json_at(self._place(parse_pointer(path)[0], key_place), value, path)
+
+    def _json_at(self, place: Place | None, value: object, path: str) -> Json:
+        try:
+            return to_json(value, path) if place is None else place.json(value, path)
+        except Unsettled as unsettled:
+            raise StateValidationError(self.scope, unsettled.violations) from None
+
+    def _place(self, name: str, make: Callable[[ModelRules[Any], str], Place | None]) -> Place | None:
+        key = (name, make)
+        if key not in self._places:
+            merged = self._fields.get(name)
+            if merged is None:
+                return None  # and not kept: there is no end of names
+            self._places[key] = make(merged.rules[0], name)
+        return self._places[key]
 
     def view(self, model: type[M], state: JsonObject, *, in_change: bool = False) -> M:
         """``state`` as a ``model`` that can't be assigned to; see :mod:`flowstate_server.schemas.pydantic.view`.
