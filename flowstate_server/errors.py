@@ -103,7 +103,7 @@ class FlowStateError(Exception):
 
     def __str__(self) -> str:
         template = " ".join((type(self).__doc__ or "").split("\n\n")[0].split())
-        return template.format_map(self.__dict__)
+        return template.format_map(self.__dict__).removeprefix(": ")  # where there is no path to name
 
     def __reduce__(self) -> Any:
         return (_rebuild, (type(self), self.__dict__))
@@ -221,9 +221,14 @@ class StateValidationError(InvalidArgumentError):
     reason = Reason.SCHEMA_VIOLATION
     scope: str
     violations: tuple[Violation, ...]
+    stored: bool = False
+    """Whether this is about what is stored already, and was read."""
 
     def __str__(self) -> str:
-        places = "; ".join(f"{v.path}: {v.message}" for v in self.violations[:3])
+        places = "; ".join(f"{v.path}: {v.message}".removeprefix(": ") for v in self.violations[:3])
+        if self.stored:
+            mend = "write the field anew (patch_state) or remove it (unset_state)"
+            return f"The stored {self.scope} state does not fit its schema (any more): {places}; {mend}"
         return f"The {self.scope} state would break its schema: {places}"
 
 

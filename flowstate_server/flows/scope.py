@@ -7,14 +7,14 @@ lose an update and never raise a conflict, whoever else writes. ``ScopeHandle.at
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
-from flowstate_server.schemas.pydantic.python_values import to_json
+from flowstate_server.schemas.pydantic.schema import ModelSchema
 from flowstate_server.state import operations as op
 from flowstate_server.state.operations import Operation
 from flowstate_server.state.write import StateWrite
@@ -26,6 +26,9 @@ Fields = Mapping[str, Any]
 class ScopeWriter(ABC):
     """The declarative operations on one scope; each is one commit and answers with the version it made.
 
+    A place takes what its type is: sets, bytes, dates, dataclasses and models as much as their JSON form. What is
+    stored is what the field's validation makes of it.
+
     Raises (all of them, nothing is written then):
         StateValidationError: the state would not fit the flow's schema; names path and rule.
         StateTypeConflictError: the stored value has a type the operation can't work on.
@@ -35,35 +38,37 @@ class ScopeWriter(ABC):
         LeaseLostError, RequestTerminalError: the request was ended elsewhere, or this block was abandoned; stop.
     """
 
+    _schema: ModelSchema
+
     @abstractmethod
     async def write(self, operations: Sequence[Operation], /) -> StateWrite:
         """Commit ``operations`` as one version, or none of them."""
 
     async def set_state(self, state: BaseModel | Fields, /) -> StateWrite:
         """Replace the whole state (fields that only other flows declare are kept)."""
-        return await self.write(op.set_state(state, to_json))
+        return await self.write(op.set_state(state, self._schema.fields_json))
 
     async def patch_state(self, fields: Fields | None = None, /, **more: Any) -> StateWrite:
         """Set the given top-level fields, leave the others."""
-        return await self.write(op.patch_state({**(fields or {}), **more}, to_json))
+        return await self.write(op.patch_state({**(fields or {}), **more}, self._schema.fields_json))
 
     async def inc_state(
         self, deltas: Mapping[str, int | float] | None = None, /, **more: float
     ) -> StateWrite:
         """Add to numeric fields; a missing one starts at its schema default, else 0."""
-        return await self.write(op.inc_state({**(deltas or {}), **more}, to_json))
+        return await self.write(op.inc_state({**(deltas or {}), **more}))
 
     async def push_state(self, field: str, /, *values: Any) -> StateWrite:
         """Append to a list; a missing one starts at its schema default, else empty."""
-        return await self.write(op.push_state(field, values, to_json))
+        return await self.write(op.push_state(field, values, self._schema.element_json))
 
-    async def set_state_record(self, field: str, key: str, value: Any, /) -> StateWrite:
+    async def set_state_record(self, field: str, key: Hashable, value: Any, /) -> StateWrite:
         """``state[field][key] = value``; a missing map is created."""
-        return await self.write(op.set_state_record(field, key, value, to_json))
+        return await self.write(op.set_state_record(field, key, value, self._schema.record_json))
 
-    async def delete_state_record(self, field: str, key: str, /) -> StateWrite:
+    async def delete_state_record(self, field: str, key: Hashable, /) -> StateWrite:
         """Remove ``state[field][key]`` if it is there."""
-        return await self.write(op.delete_state_record(field, key))
+        return await self.write(op.delete_state_record(field, key, self._schema.key_json))
 
     async def unset_state(self, *fields: str) -> StateWrite:
         """Remove top-level fields; their defaults show again."""
@@ -76,27 +81,28 @@ class StateBatch:
     The methods only collect: nothing is awaited, and nothing is committed if the ``with`` body raises.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, schema: ModelSchema) -> None:
+        self._schema = schema
         self.operations: list[Operation] = []
         self.result: StateWrite | None = None
 
     def set_state(self, state: BaseModel | Fields, /) -> None:
-        self.operations += op.set_state(state, to_json)
+        self.operations += op.set_state(state, self._schema.fields_json)
 
     def patch_state(self, fields: Fields | None = None, /, **more: Any) -> None:
-        self.operations += op.patch_state({**(fields or {}), **more}, to_json)
+        self.operations += op.patch_state({**(fields or {}), **more}, self._schema.fields_json)
 
     def inc_state(self, deltas: Mapping[str, int | float] | None = None, /, **more: float) -> None:
-        self.operations += op.inc_state({**(deltas or {}), **more}, to_json)
+        self.operations += op.inc_state({**(deltas or {}), **more})
 
     def push_state(self, field: str, /, *values: Any) -> None:
-        self.operations += op.push_state(field, values, to_json)
+        self.operations += op.push_state(field, values, self._schema.element_json)
 
-    def set_state_record(self, field: str, key: str, value: Any, /) -> None:
-        self.operations += op.set_state_record(field, key, value, to_json)
+    def set_state_record(self, field: str, key: Hashable, value: Any, /) -> None:
+        self.operations += op.set_state_record(field, key, value, self._schema.record_json)
 
-    def delete_state_record(self, field: str, key: str, /) -> None:
-        self.operations += op.delete_state_record(field, key)
+    def delete_state_record(self, field: str, key: Hashable, /) -> None:
+        self.operations += op.delete_state_record(field, key, self._schema.key_json)
 
     def unset_state(self, *fields: str) -> None:
         self.operations += op.unset_state(fields)

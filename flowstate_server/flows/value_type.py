@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, cast
 
@@ -15,15 +13,16 @@ from pydantic_core import PydanticSerializationError, from_json
 from flowstate_server.errors import (
     FlowDefinitionError,
     JsonInvalidError,
-    JsonNumberError,
     ValidationFailedError,
 )
 from flowstate_server.model.json_values import Json, JsonObject
-from flowstate_server.schemas.pydantic.core_schemas import CoreSchema, has_code, has_type, is_plain_model
+from flowstate_server.schemas.pydantic.core_schemas import CoreSchema, has_code, is_plain_model
+from flowstate_server.schemas.pydantic.discovery import CanonicalJsonSchema
 from flowstate_server.schemas.pydantic.python_values import to_json
+from flowstate_server.schemas.pydantic.stored_form import stored_form
 from flowstate_server.schemas.pydantic.violations import violations_of
-from flowstate_server.state.json_limits import NOT_FINITE
 from flowstate_server.state.json_pointer import format_pointer
+from flowstate_server.state.plain_json import Refused
 
 _SCALARS = (type(None), bool, int, float, str, bytes)
 _WIDENED = ((bool, int), (bool, float), (int, float), (str, bytes))
@@ -41,7 +40,6 @@ class ValueType:
         self._schemas: dict[str, JsonObject] = {}
         schema = cast(CoreSchema, self._adapter.core_schema)
         self._has_code = has_code(schema, {})
-        self._untyped = any(has_type(schema, kind, {}) for kind in ("any", "is-instance"))
 
     def validate(self, value: object, path: str) -> Any:
         """``value`` if it is an instance of the type, else what pydantic makes of it.
@@ -77,9 +75,11 @@ class ValueType:
             plain = self._adapter.dump_python(value, mode="json", by_alias=True, warnings="error")
         except (PydanticSerializationError, ValueError):
             raise JsonInvalidError(path, f"{self.what} has no JSON form") from None
-        if self._untyped:  # there pydantic makes null of what is not finite
-            _require_finite(self._adapter.dump_python(value, by_alias=True), path)
-        return to_json(plain, path)
+        try:
+            return to_json(stored_form(value, plain, str), path)
+        except Refused as refused:
+            refused.steps.reverse()
+            raise refused.kind(path + format_pointer(refused.steps), refused.problem) from None
 
     def json_schema(self, mode: Literal["validation", "serialization"]) -> JsonObject:
         """The JSON Schema (draft 2020-12) of its JSON form. Don't modify it.
@@ -89,7 +89,9 @@ class ValueType:
         """
         try:
             if mode not in self._schemas:
-                self._schemas[mode] = self._adapter.json_schema(mode=mode)
+                self._schemas[mode] = self._adapter.json_schema(
+                    mode=mode, schema_generator=CanonicalJsonSchema
+                )
             return self._schemas[mode]
         except PydanticUserError:
             raise FlowDefinitionError(f"{self.what} has no JSON Schema: {self.annotation!r}") from None
@@ -174,17 +176,6 @@ def _checks_instances(annotation: Any) -> bool:
     except TypeError:  # a TypedDict, a protocol, a parametrised generic
         return False
     return True
-
-
-def _require_finite(value: object, path: str) -> None:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise JsonNumberError(path, NOT_FINITE)
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            _require_finite(item, path + format_pointer((str(key),)))
-    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        for place, item in enumerate(value):
-            _require_finite(item, path + format_pointer((str(place),)))
 
 
 def _parsed(text: bytes) -> object:

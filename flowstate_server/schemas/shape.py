@@ -15,10 +15,11 @@ Shape = dict[str, Any]
 ``name`` is for people and no part of the comparison."""
 
 LISTS = frozenset(("list", "set", "frozenset", "tuple", "generator", "deque"))
+MAPS = frozenset(("dict", "ordered-dict", "frozendict", "counter"))
 OBJECTS = frozenset(("model", "typed-dict", "dataclass"))
 _MEMBER_KINDS = {"int": "number", "float": "number", "bool": "boolean", "NoneType": "null"}
 _NAMES = {"none": "None", "any": "Any", "literal": "Literal", "decimal": "Decimal", "uuid": "UUID"}
-_JSON_KINDS = {"int": "number", "float": "number", "bool": "boolean", "none": "null", "dict": "map"}
+_JSON_KINDS = {"int": "number", "float": "number", "bool": "boolean", "none": "null"}
 
 
 def canonical_shape(shape: Shape, *, exact: bool) -> bytes:
@@ -60,8 +61,10 @@ def json_kind(shape: Shape) -> str:
     kind = str(shape["type"])
     if kind == "nullable":
         return json_kind(shape["of"])
-    if kind in LISTS:
+    if kind in LISTS or kind == "named-tuple":
         return "list"
+    if kind in MAPS:
+        return "map"
     if kind in OBJECTS:
         return "object"
     if kind in ("literal", "enum"):
@@ -78,8 +81,8 @@ def shape_name(shape: Shape) -> str:
     name = str(shape["name"]) if isinstance(shape.get("name"), str) else _NAMES.get(kind, kind)
     if kind == "nullable":
         return f"{shape_name(shape['of'])} | None"
-    if kind == "dict":
-        name = f"dict[{shape_name(shape['keys'])}, {shape_name(shape['of'])}]"
+    if kind in MAPS:
+        name = f"{kind}[{shape_name(shape['keys'])}, {shape_name(shape['of'])}]"
     elif "of" in shape:
         name = f"{name}[{shape_name(shape['of'])}]"
     elif kind == "tuple":

@@ -8,6 +8,7 @@ and make JSON of them by the ``to_json`` that they are given.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import cast
 
 from flowstate_server.errors import JsonInvalidError, PathInvalidError
 from flowstate_server.model.frozen import frozen
@@ -91,9 +92,14 @@ def patch_state(fields: object, to_json: ToJson = plain_json) -> tuple[Operation
     return (Merge((), _fields(fields, "", to_json)),)
 
 
-def inc_state(deltas: Mapping[str, int | float], to_json: ToJson = plain_json) -> tuple[Operation, ...]:
+def inc_state(deltas: Mapping[str, int | float]) -> tuple[Operation, ...]:
     """Add to numeric top-level fields."""
-    return tuple(Increment((name,), _delta(name, by)) for name, by in _fields(deltas, "", to_json).items())
+    for name, by in deltas.items():
+        if isinstance(by, bool) or not isinstance(by, int | float):
+            problem = f"an increment must be an int or a float, not {type(by).__qualname__}"
+            raise JsonInvalidError(format_pointer((str(name),)), problem)
+    deltas_json = cast(dict[str, int | float], _fields(deltas, "", plain_json))
+    return tuple(Increment((name,), by) for name, by in deltas_json.items())
 
 
 def push_state(field: str, values: Iterable[object], to_json: ToJson = plain_json) -> tuple[Operation, ...]:
@@ -104,18 +110,20 @@ def push_state(field: str, values: Iterable[object], to_json: ToJson = plain_jso
 
 
 def set_state_record(
-    field: str, key: str, value: object, to_json: ToJson = plain_json
+    field: str, key: object, value: object, to_json: ToJson = plain_json
 ) -> tuple[Operation, ...]:
     """Put one record into a top-level field that is a map."""
     pointer = _pointer(field)
-    ((name, record),) = _fields({key: value}, format_pointer(pointer), to_json).items()
+    path = format_pointer(pointer)
+    ((name, record),) = _fields({_not_empty(key, path): value}, path, to_json).items()
     return (PutRecord(pointer, name, record),)
 
 
-def delete_state_record(field: str, key: str) -> tuple[Operation, ...]:
+def delete_state_record(field: str, key: object, to_json: ToJson = plain_json) -> tuple[Operation, ...]:
     """Remove one record from a top-level field that is a map."""
     pointer = _pointer(field)
-    ((name, _),) = _fields({key: None}, format_pointer(pointer), plain_json).items()
+    path = format_pointer(pointer)
+    ((name, _),) = _fields({_not_empty(key, path): None}, path, to_json).items()
     return (DeleteRecord(pointer, name),)
 
 
@@ -125,19 +133,17 @@ def unset_state(fields: Iterable[str]) -> tuple[Operation, ...]:
     return tuple(Remove(_pointer(name)) for name in names)
 
 
+def _not_empty(key: object, path: str) -> object:
+    if isinstance(key, str) and not key:
+        raise JsonInvalidError(path, "a record key must not be empty")
+    return key
+
+
 def _fields(value: object, path: str, to_json: ToJson) -> JsonObject:
     fields = to_json(value, path)
     if not isinstance(fields, dict):
         raise JsonInvalidError(path, f"must be an object of fields, not {type(value).__qualname__}")
     return fields
-
-
-def _delta(name: str, by: Json) -> int | float:
-    if type(by) is int or type(by) is float:
-        return by
-    raise JsonInvalidError(
-        format_pointer((name,)), f"an increment must be a number, not {type(by).__qualname__}"
-    )
 
 
 def _pointer(field: str) -> Pointer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Generic
@@ -9,11 +10,15 @@ from typing import Any, Generic
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
+from flowstate_server.errors import JsonInvalidError, StateFieldAbsentError, StateValidationError
 from flowstate_server.flows.scope import ScopeHandle, ScopeWriter, StateBatch
+from flowstate_server.model.json_values import JsonObject
 from flowstate_server.model.records import StateRecord
 from flowstate_server.programs.run_context import ScopeAccess
-from flowstate_server.schemas.pydantic.python_values import to_json
+from flowstate_server.schemas.pydantic.read_only import SCALARS
 from flowstate_server.schemas.pydantic.schema import ModelSchema
+from flowstate_server.schemas.pydantic.stored_form import members_of, same_value
+from flowstate_server.state.missing import MISSING
 from flowstate_server.state.operations import Operation, patch_state
 from flowstate_server.state.write import StateWrite
 
@@ -57,7 +62,7 @@ class BlockScope(ScopeHandle[StateT], Generic[StateT]):
 
     @asynccontextmanager
     async def _batch(self) -> AsyncIterator[StateBatch]:
-        batch = StateBatch()
+        batch = StateBatch(self._schema)
         yield batch
         if batch.operations:
             batch.result = await self.write(batch.operations)
@@ -65,26 +70,55 @@ class BlockScope(ScopeHandle[StateT], Generic[StateT]):
             batch.result = StateWrite(self.version, changed=False)
 
     def at(self, version: int, /) -> ScopeWriter:
-        return _WriterAt(self._scope, version, self._block_path)
+        return _WriterAt(self._scope, self._schema, version, self._block_path)
 
     async def atomic_state(self, change: Callable[[StateT], BaseModel | Mapping[str, Any]], /) -> StateWrite:
         def operations(record: StateRecord) -> Sequence[Operation]:
             view = self._schema.view(self._model, record.state, in_change=True)
-            return patch_state(_set_fields(change(view)), to_json)
+            return patch_state(self._changes(view, change(view), record.state), self._schema.fields_json)
 
         return await self._scope.swap(operations, self._block_path)
 
+    def _changes(self, view: Any, changed: object, state: JsonObject) -> Mapping[str, Any]:
+        """What the function of ``atomic_state`` gave, as fields to write: of a model those that are not in the view."""
+        if inspect.iscoroutine(changed):
+            changed.close()
+            raise JsonInvalidError("", "the function given to atomic_state must not be async")
+        if isinstance(changed, Mapping):
+            return changed
+        if not isinstance(changed, BaseModel):
+            kind = type(changed).__qualname__
+            problem = (
+                f"the function must return what changes, as a dict of fields or a changed copy, not {kind}"
+            )
+            raise JsonInvalidError("atomic_state", problem)
+        if changed is view:
+            return {}
+        chosen = changed.model_fields_set
+        return {
+            name: value
+            for name, value in members_of(changed).items()
+            # a default that is only shown is not to be stored, unless it was changed in place
+            if (name in chosen or name not in state) and not self._shows(view, name, value)
+        }
 
-def _set_fields(changed: BaseModel | Mapping[str, Any]) -> Mapping[str, Any]:
-    """Without the defaults that a copy of the state shows: they are not to be stored."""
-    if not isinstance(changed, BaseModel):
-        return changed
-    return {name: value for name, value in changed if name in changed.model_fields_set}
+    def _shows(self, view: Any, name: str, value: object) -> bool:
+        """Whether a field of ``view`` is ``value``."""
+        try:
+            shown = getattr(view, name, MISSING)
+        except (StateFieldAbsentError, StateValidationError):
+            return False
+        if type(value) in SCALARS and type(shown) is not type(value):
+            return False
+        return same_value(shown, value)
 
 
 class _WriterAt(ScopeWriter):
-    def __init__(self, scope: ScopeAccess, version: int, block_path: tuple[str, ...]) -> None:
+    def __init__(
+        self, scope: ScopeAccess, schema: ModelSchema, version: int, block_path: tuple[str, ...]
+    ) -> None:
         self._scope = scope
+        self._schema = schema
         self._version = version
         self._block_path = block_path
 

@@ -27,8 +27,13 @@ _NO_SCHEMAS = frozenset(
     )
 )
 _FIELDS = frozenset(("model-field", "typed-dict-field", "dataclass-field"))
+_HOLDERS = frozenset(("model-fields", "typed-dict", "dataclass-args"))
 _FUNCTIONS = frozenset(("function-before", "function-after", "function-wrap", "function-plain"))
 _OWN_CONTEXT = frozenset(("model", "typed-dict", "dataclass", "definition-ref"))
+_INSIDE = {"lax-or-strict": "strict_schema", "json-or-python": "json_schema"}
+_PASSED_THROUGH = frozenset(
+    ("default", "nullable", "function-before", "function-after", "function-wrap", "model", "definitions")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,29 +94,84 @@ def has_type(schema: CoreSchema, kind: str, definitions: Definitions) -> bool:
 
 def has_code(schema: CoreSchema, definitions: Definitions) -> bool:
     """Whether Python functions take part in the validation."""
-    return any(part["type"] in _FUNCTIONS for part in walk(schema, definitions))
+    return any(_is_code(part) for part in walk(schema, definitions))
+
+
+def _is_code(part: CoreSchema) -> bool:
+    hook = part.get("post_init")
+    own_hook = hook is True or (isinstance(hook, str) and hook != "init_private_attributes")
+    return part["type"] in _FUNCTIONS or own_hook or bool(part.get("custom_init") or part.get("missing"))
+
+
+def is_faithful(schema: CoreSchema, parts: ModelParts) -> bool:
+    """Whether what is dumped of a value is certain to be read as that value: no function of an author's takes part in
+    dumping it, nor a setting that changes how something is written."""
+    if any(key.startswith("ser_json") for key in parts.config):
+        return False
+    for part in walk(schema, parts.definitions):
+        made_by = part.get("serialization") or {}
+        if "include" in made_by or "exclude" in made_by:
+            return False
+        if made_by.get("type", "").startswith("function-") and not is_pydantics(made_by["function"]):
+            return False
+        if any(key.startswith("ser_json") for key in part.get("config") or {}):
+            return False
+    return True
+
+
+def takes_anything(schema: CoreSchema, definitions: Definitions) -> bool:
+    """Whether there is a place without a type in it, where pydantic makes JSON of whatever it finds."""
+    return any(
+        part["type"] in ("any", "function-plain") and not part.get("serialization")
+        for part in walk(schema, definitions)
+    )
+
+
+def is_pydantics(function: Any) -> bool:
+    """Whether ``function`` is one that pydantic brings along."""
+    module = getattr(function, "__module__", None) or type(function).__module__
+    return module.split(".")[0] in ("pydantic", "pydantic_core", "operator", "builtins")
 
 
 def sees_siblings(schema: CoreSchema) -> bool:
     """Whether a validator of the field itself takes ``ValidationInfo``, by which it sees the fields ahead of it."""
     if schema["type"] in _FUNCTIONS and schema["function"]["type"] == "with-info":
-        return True
+        function = schema["function"]["function"]
+        if not is_pydantics(getattr(function, "__func__", function)):
+            return True
     return schema["type"] not in _OWN_CONTEXT and any(sees_siblings(child) for child in _children(schema))
 
 
 def aliased_field(schema: CoreSchema, definitions: Definitions) -> str | None:
     """The name of a field in ``schema`` whose JSON name differs from its own."""
     for part in walk(schema, definitions):
-        fields = part.get("fields", ())
-        pairs = (
-            fields.items()
-            if isinstance(fields, dict)
-            else ((field.get("name", ""), field) for field in fields)
-        )
-        for name, field in pairs:
+        for name, field in fields_of(part):
             if field["type"] in _FIELDS and is_aliased(field):
-                return str(name)
+                return name
     return None
+
+
+def fields_of(schema: CoreSchema) -> list[tuple[str, CoreSchema]]:
+    """The fields that ``schema`` itself holds, if it is one of fields."""
+    if schema["type"] not in _HOLDERS:
+        return []
+    fields = schema["fields"]
+    return list(fields.items()) if isinstance(fields, dict) else [(field["name"], field) for field in fields]
+
+
+def container_of(schema: CoreSchema, definitions: Definitions) -> CoreSchema:
+    """The schema of the list, map or other type that is in ``schema``, past defaults, ``Optional`` and validators."""
+    for _ in range(100):  # a definition may lead to itself
+        kind = schema["type"]
+        if kind == "definition-ref":
+            schema = definitions[schema["schema_ref"]]
+        elif kind in _INSIDE:
+            schema = schema[_INSIDE[kind]]
+        elif kind in _PASSED_THROUGH and (kind != "model" or schema.get("root_model")):
+            schema = schema["schema"]
+        else:
+            break
+    return schema
 
 
 def is_aliased(field: CoreSchema) -> bool:

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, cast
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind, models_json_schema
 
 from flowstate_server.model.json_values import Json, JsonObject, canonical_json
+from flowstate_server.schemas.pydantic.stored_form import stored_form
 from flowstate_server.state.missing import MISSING, Missing
+from flowstate_server.state.plain_json import Refused
 
 _REFERENCE = "#/$defs/"
 _SAID_ELSEWHERE = ("default", "title", "description", "examples")
 
 
-class _Lenient(GenerateJsonSchema):
+class CanonicalJsonSchema(GenerateJsonSchema):
+    """With sets in defaults in one order, so that what is hashed of it is the same in every process."""
+
+    def default_schema(self, schema: Any) -> dict[str, Any]:
+        found = super().default_schema(schema)
+        # Pydantic sorts by what Python takes for the order of values, and among sets that is none.
+        if isinstance(found.get("default"), list) and isinstance(schema.get("default"), Set):
+            found["default"].sort(key=canonical_json)
+        return found
+
+    def encode_default(self, dft: Any) -> Any:
+        try:
+            return stored_form(dft, super().encode_default(dft), str)
+        except Refused:  # not finite: pydantic says what becomes of that
+            return super().encode_default(dft)
+
+
+class _Lenient(CanonicalJsonSchema):
     """What has no JSON Schema (a validator may make anything of JSON) is any value, without a word."""
 
     def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> dict[str, Any]:

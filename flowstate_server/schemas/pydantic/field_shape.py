@@ -8,8 +8,8 @@ from enum import Enum
 from typing import Any, cast
 
 from flowstate_server.model.json_values import Json, canonical_json
-from flowstate_server.schemas.pydantic.core_schemas import CoreSchema, Definitions
-from flowstate_server.schemas.shape import LISTS, OBJECTS, Shape, canonical_shape
+from flowstate_server.schemas.pydantic.core_schemas import CoreSchema, Definitions, fields_of
+from flowstate_server.schemas.shape import LISTS, MAPS, OBJECTS, Shape, canonical_shape
 
 # fmt: off
 _NO_CONSTRAINT = frozenset((
@@ -19,7 +19,7 @@ _NO_CONSTRAINT = frozenset((
     "post_init", "config", "fields", "schema_name", "model_name", "computed_fields", "revalidate_instances",
     "generic_origin", "cls_name", "on_error", "enum_schema", "variadic_item_index", "mode", "auto_collapse",
     "custom_error_type", "custom_error_message", "custom_error_context", "fail_fast", "dataclass_name", "slots",
-    "frozen", "init_only", "kw_only",
+    "frozen", "init_only", "kw_only", "arguments_schema", "function_name", "return_schema",
 ))
 # fmt: on
 _CONFIG_OF_VALUES = {
@@ -76,7 +76,7 @@ class _Reader:
             shape["variadic"] = schema.get("variadic_item_index")
         elif kind in LISTS:
             shape["of"] = self._optional(schema.get("items_schema"), config)
-        elif kind == "dict":
+        elif kind in MAPS:
             shape["keys"] = self._optional(schema.get("keys_schema"), config)
             shape["of"] = self._optional(schema.get("values_schema"), config)
         elif kind == "literal":
@@ -90,6 +90,11 @@ class _Reader:
             self._union(schema, config, shape)
         elif kind in OBJECTS:
             return self._object(schema)
+        elif kind == "call":
+            shape["of"] = self.read(schema["arguments_schema"], config)
+        elif kind in ("named-tuple", "arguments", "arguments-v3"):
+            parts = schema.get("fields") or schema.get("arguments_schema") or []
+            shape["fields"] = {part["name"]: self._member_field(part, config, total=True) for part in parts}
         elif "schema" in schema:
             shape["of"] = self.read(schema["schema"], config)
         for key in ("cls", "function"):
@@ -146,11 +151,10 @@ class _Reader:
         if schema.get("root_model"):
             return self.read(schema["schema"], config)
         inner, validators = schema, []
-        while "fields" not in inner:
+        while not (pairs := fields_of(inner)) and "schema" in inner:
             inner = inner["schema"]
             if inner["type"].startswith("function-"):
                 validators.append(f"inner {_function_token(inner['function']['function'])}")
-        pairs = inner["fields"].items() if isinstance(inner["fields"], dict) else _named(inner["fields"])
         total = inner.get("total", True)
         shape: Shape = {
             "type": schema["type"],
@@ -163,10 +167,6 @@ class _Reader:
     def _member_field(self, field: CoreSchema, config: dict[str, Any], total: bool) -> Shape:
         required = field.get("required", total) and field["schema"]["type"] != "default"
         return {**self.read(field["schema"], config), "required": required}
-
-
-def _named(fields: list[CoreSchema]) -> list[tuple[str, CoreSchema]]:
-    return [(field["name"], field) for field in fields]
 
 
 def _config_of_values(config: dict[str, Any], kind: str) -> dict[str, Any]:

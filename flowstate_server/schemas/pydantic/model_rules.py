@@ -2,31 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Generic, TypeVar, cast
 
-from pydantic import BaseModel, RootModel, ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import SchemaValidator, core_schema
+from pydantic_core import SchemaSerializer, SchemaValidator, core_schema
 
-from flowstate_server.errors import FlowDefinitionError, FlowStateError
-from flowstate_server.model.json_values import Json, JsonObject, encode_json
+from flowstate_server.errors import FlowDefinitionError, FlowStateError, Violation
+from flowstate_server.model.json_values import Json, JsonObject, encode_json, same_json
 from flowstate_server.schemas.pydantic.core_schemas import (
+    CoreSchema,
     ModelParts,
-    aliased_field,
     has_code,
     has_type,
+    is_faithful,
     model_parts,
     sees_siblings,
     without_default,
 )
-from flowstate_server.schemas.pydantic.normal_form import normal_form
+from flowstate_server.schemas.pydantic.declarable import require_declarable, require_no_root_model
 from flowstate_server.schemas.pydantic.python_values import to_json
+from flowstate_server.schemas.pydantic.stored_form import same_value, shared, stored_form
+from flowstate_server.state.json_pointer import format_pointer
 from flowstate_server.state.missing import MISSING, Missing
+from flowstate_server.state.plain_json import Refused, plain_json
 
 M = TypeVar("M", bound=BaseModel)
 
 _PLAIN = {"str": str, "int": int, "bool": bool}
+_PLAIN_KEYS = frozenset(("type", "metadata", "schema", "default", "default_factory", "validate_default"))
+NOT_A_FIXPOINT = "not_a_fixpoint"
+_MAY_REFUSE = (
+    "is changed by a model validator, which may only refuse: use a field validator, or a computed field"
+)
+NO_FIXPOINT = (
+    "reads back as another value than was stored: its validators and serializers must give what they made once again. "
+    "Make hashes, masks and counts in the block, or show them by a derived value"
+)
+
+
+class Unsettled(Exception):
+    """Values that fit have no form in which they can be stored."""
+
+    def __init__(self, violations: Iterable[Violation]) -> None:
+        self.violations = tuple(violations)
 
 
 class ModelRules(Generic[M]):
@@ -40,12 +60,9 @@ class ModelRules(Generic[M]):
     """
 
     def __init__(self, model: type[M]) -> None:
-        if issubclass(model, RootModel):
-            raise FlowDefinitionError(
-                f"{model.__qualname__} is a root model: state is declared by models with fields"
-            )
+        require_no_root_model(model)
         parts = model_parts(model)
-        _require_declarable(model, parts)
+        require_declarable(model, parts)
         decorators = model.__pydantic_decorators__
         self.model = model
         self.parts = parts
@@ -54,23 +71,33 @@ class ModelRules(Generic[M]):
         self.whole = bool(decorators.model_validators or decorators.root_validators)
         self.siblings = any(sees_siblings(schema) for schema in parts.fields.values())
         self.coded = frozenset(n for n, schema in parts.fields.items() if has_code(schema, parts.definitions))
-        self._with_floats = frozenset(
-            name for name, schema in parts.fields.items() if has_type(schema, "float", parts.definitions)
+        self.unfaithful = frozenset(
+            name for name, schema in parts.fields.items() if not is_faithful(schema, parts)
+        )
+        self._judged = self.coded | self.unfaithful
+        self._mended = self._judged | frozenset(
+            name
+            for name, schema in parts.fields.items()
+            if any(has_type(schema, kind, parts.definitions) for kind in ("set", "frozenset"))
         )
         self._plain = {
-            name: _PLAIN[bare["type"]]
+            name: kind
             for name, schema in parts.fields.items()
-            if (bare := without_default(schema)).keys() <= {"type", "metadata"} and bare["type"] in _PLAIN
+            if (kind := _plain_type(schema, parts.config)) is not None
         }
-        if self._plain and any(key.startswith("str_") for key in parts.config):
-            self._plain = {name: kind for name, kind in self._plain.items() if kind is not str}
-        self._validate_some = _validator(parts, with_defaults=False).validate_json
+        some = _validator(parts, with_defaults=False)
+        self._validate_some, self._adopt = some.validate_json, some.validate_python
         self._validate_all = _validator(parts, with_defaults=True).validate_json
+        self._serialize = _serializer(model, parts).to_python
         self._defaults = {
             name: self._default_json(name, info.get_default())
             for name, info in model.model_fields.items()
             if not info.is_required() and info.default_factory is None
         }
+
+    def is_plain(self, name: str, value: Json) -> bool:
+        """Whether ``value`` fits the field by its type alone, and is stored as it is."""
+        return type(value) is self._plain.get(name)
 
     def typed(self, members: JsonObject, others: JsonObject) -> Mapping[str, Any]:
         """The Python values of ``members``; ``others`` are this model's other fields, for validators that look at them.
@@ -85,29 +112,150 @@ class ModelRules(Generic[M]):
             )
         return cast(Mapping[str, Any], self._validate_some(encode_json(members), strict=True))
 
-    def normal(self, members: JsonObject, typed: Mapping[str, Any]) -> JsonObject:
-        """Those of ``members`` whose normal form is another one, in it. One that its own validators then refuse stays
-        as it is."""
-        changed: JsonObject = {}
-        for name in self._with_floats.intersection(members):
-            normal = normal_form(members[name], typed.get(name))
-            if normal is not members[name]:
-                changed[name] = normal
-        if changed and self.coded:
-            try:
-                self.typed({**members, **changed}, {})
-            except ValidationError:
-                return {}
+    def adopted(self, name: str, value: object) -> Any:
+        """What the field makes of a Python value.
+
+        Raises:
+            ValidationError: pydantic's own; its text may hold values.
+        """
+        return self._adopt({name: value})[name]
+
+    def settle(self, members: JsonObject, others: JsonObject, defaults: JsonObject) -> JsonObject:
+        """Those of ``members`` whose stored form is another one, in it: what their validation returns, dumped.
+
+        ``others`` are this model's other stored fields, ``defaults`` those that other models have for the absent ones.
+
+        Raises:
+            ValidationError: pydantic's own; its text may hold values.
+            Unsettled: a value that fits can't be stored, or is another one each time; or a stored neighbour changes.
+        """
+        typed = self.typed(members, {**defaults, **others})
+        made = self._made(typed, members)
+        changed = {name: value for name, value in made.items() if value is not members[name]}
+        if moved := [name for name, value in self._made(typed, others).items() if value is not others[name]]:
+            raise Unsettled(
+                Violation(
+                    format_pointer((name,)), "changed_by_neighbor", "would change with this one: write both"
+                )
+                for name in moved
+            )
+        if judged := changed.keys() & self._judged:
+            self._require_fixpoint(judged, typed, {**members, **changed}, {**defaults, **others})
         return changed
 
-    def validate_whole(self, members: JsonObject) -> M:
-        """Validate the model, whose own defaults fill what is absent.
+    def _require_fixpoint(
+        self, names: Iterable[str], typed: Mapping[str, Any], members: JsonObject, others: JsonObject
+    ) -> None:
+        try:
+            again = self.typed(members, others)
+            made = self._made(again, {name: members[name] for name in names})
+        except ValidationError:
+            raise self._no_fixpoint(names) from None
+        moved = [
+            name
+            for name, value in made.items()
+            if value is not members[name]
+            or (name in self.unfaithful and not same_value(typed[name], again[name]))
+        ]
+        if moved:
+            raise self._no_fixpoint(moved)
+
+    def _no_fixpoint(self, names: Iterable[str]) -> Unsettled:
+        return Unsettled(
+            Violation(format_pointer((name,)), NOT_A_FIXPOINT, NO_FIXPOINT) for name in sorted(names)
+        )
+
+    def _made(self, typed: Mapping[str, Any], stored: JsonObject) -> JsonObject:
+        """The JSON form of the values of ``stored``, which it gives where they are equal."""
+        values = {name: typed[name] for name in stored}
+        if not values:
+            return {}
+        try:
+            dumped = self.dump(values)
+        except ValueError:
+            raise Unsettled(self._without_form(values)) from None
+        made: JsonObject = {}
+        for name, value in stored.items():
+            if name in dumped and _looks_same(value, dumped[name]):
+                made[name] = value
+            elif name in dumped:
+                mended = (
+                    self._mend(name, values[name], dumped[name]) if name in self._mended else dumped[name]
+                )
+                made[name] = shared(value, mended)
+        return made
+
+    def _mend(self, name: str, value: Any, dumped: Any) -> Json:
+        try:
+            mended = stored_form(value, dumped)
+            return plain_json(mended, format_pointer((name,))) if name in self._judged else mended
+        except Refused as refused:
+            refused.steps.reverse()
+            path = format_pointer((name, *refused.steps))
+            raise Unsettled([Violation(path, "no_json_form", refused.problem)]) from None
+        except FlowStateError as error:
+            raise Unsettled([Violation(format_pointer((name,)), "no_json_form", str(error))]) from None
+
+    def _without_form(self, values: Mapping[str, Any]) -> Iterable[Violation]:
+        for name, value in values.items():
+            try:
+                self.dump({name: value})
+            except ValueError:
+                kind = type(value).__qualname__
+                yield Violation(format_pointer((name,)), "no_json_form", f"this {kind} has no JSON form")
+
+    def dump(self, values: dict[str, Any], *, strictly: bool = False) -> dict[str, Any]:
+        """The JSON form of some fields' values, by the fields' own serializers.
+
+        Raises:
+            ValueError: one has none or, ``strictly``, is not what its field holds. Its text may hold
+                values.
+        """
+        holder = _holder(self.model, values)
+        warnings: Any = "error" if strictly else False
+        return cast(
+            dict[str, Any],
+            self._serialize(holder, mode="json", by_alias=False, round_trip=True, warnings=warnings),
+        )
+
+    def check_whole(self, members: JsonObject, touched: frozenset[str]) -> tuple[Violation, ...]:
+        """Validate the model, whose own defaults fill what is absent. Its validators may refuse, and change nothing.
+
+        They are left out while a field that was not ``touched`` does not fit, or not as it is stored: that is for who
+        reads or writes that field.
 
         Raises:
             ValidationError: pydantic's own; its text may hold values.
         """
         text = encode_json(self._in_order(members))
-        return cast(M, self.model.__pydantic_validator__.validate_json(text, strict=True))
+        try:
+            made = self.model.__pydantic_validator__.validate_json(text, strict=True)
+        except ValidationError as error:
+            untouched = self.name_set - touched
+            if any(line["loc"] and line["loc"][0] in untouched for line in _lines(error)):
+                return ()
+            raise
+        if not isinstance(made, BaseModel):
+            return (Violation("", "changed_by_model_validator", _MAY_REFUSE),)
+        moved = [name for name in self._moved(members, made.__dict__) if self._stands(name, members, touched)]
+        return tuple(
+            Violation(format_pointer((name,)), "changed_by_model_validator", _MAY_REFUSE) for name in moved
+        )
+
+    def _moved(self, members: JsonObject, values: Mapping[str, Any]) -> list[str]:
+        before = {name: members.get(name, self._defaults.get(name, MISSING)) for name in self.names}
+        stored = {name: value for name, value in before.items() if value is not MISSING and name in values}
+        made = self._made(values, stored)
+        return [name for name, value in stored.items() if name not in made or made[name] is not value]
+
+    def _stands(self, name: str, members: JsonObject, touched: frozenset[str]) -> bool:
+        """Whether the field by itself is as it is stored, so that what changes it is a model validator."""
+        if name in touched or name not in members:
+            return True
+        try:
+            return not self.settle({name: members[name]}, {}, {})
+        except (ValidationError, Unsettled):
+            return False
 
     def read(self, name: str, state: JsonObject) -> Any:
         """The Python value of a field that ``state`` has.
@@ -150,52 +298,61 @@ class ModelRules(Generic[M]):
         return info.get_default(call_default_factory=True)
 
     def _default_json(self, name: str, value: object) -> Json:
+        path = format_pointer((name,))
         try:
-            default = to_json(_dumped(self.model, name, value), f"/{name}")
-        except FlowStateError as error:
-            raise FlowDefinitionError(f"{self.model.__qualname__}: a default is not JSON: {error}") from None
-        if name not in self._with_floats:
-            return default
+            try:
+                dumped = self.dump({name: value})[name]
+            except (ValueError, KeyError):
+                dumped = to_json(value, path)
+            default = plain_json(stored_form(value, dumped), path)
+        except (FlowStateError, Refused) as error:
+            problem = error.problem if isinstance(error, Refused) else error
+            raise FlowDefinitionError(
+                f"{self.model.__qualname__}: a default is not JSON: {problem}"
+            ) from None
         try:
-            return normal_form(default, self._validate_some(encode_json({name: default}), strict=True)[name])
-        except (ValidationError, KeyError):
-            return default
+            return self.settle({name: default}, {}, {}).get(name, default)
+        except (ValidationError, Unsettled):
+            return default  # pydantic does not validate defaults, and some are meant not to fit
 
 
-def _dumped(model: type[BaseModel], name: str, value: object) -> object:
-    """``value`` as the model's own serializers write that field."""
+def _holder(model: type[BaseModel], values: dict[str, Any]) -> BaseModel:
     holder = model.__new__(model)
-    object.__setattr__(holder, "__dict__", {name: value})
-    object.__setattr__(holder, "__pydantic_fields_set__", {name})
+    object.__setattr__(holder, "__dict__", values)
+    object.__setattr__(holder, "__pydantic_fields_set__", set(values))
     object.__setattr__(holder, "__pydantic_extra__", None)
     object.__setattr__(holder, "__pydantic_private__", None)
+    return holder
+
+
+def _lines(error: ValidationError) -> list[Any]:
+    return cast(list[Any], error.errors(include_url=False, include_input=False, include_context=False))
+
+
+def _looks_same(stored: Json, dumped: Any) -> bool:
     try:
-        dumped = model.__pydantic_serializer__.to_python(
-            holder, mode="json", include={name}, by_alias=False, round_trip=True, warnings=False
-        )
-    except ValueError:
-        return value
-    return dumped.get(name, value) if isinstance(dumped, dict) else value
+        return same_json(stored, dumped)
+    except TypeError:  # what a validator made may be no JSON
+        return False
 
 
-def _require_declarable(model: type[BaseModel], parts: ModelParts) -> None:
-    title = model.__qualname__
-    if model.model_config.get("extra") == "allow":
-        raise FlowDefinitionError(f'{title} has extra="allow": the fields of a state must be declared')
-    for name, info in model.model_fields.items():
-        if info.alias or info.validation_alias or info.serialization_alias:
-            raise FlowDefinitionError(f"{title}.{name} has an alias: the keys of a state are field names")
-        if info.exclude or info.exclude_if:
-            raise FlowDefinitionError(f"{title}.{name} is excluded from its JSON form: it can't be state")
-        nested = aliased_field(parts.fields[name], parts.definitions)
-        if nested is not None:
-            raise FlowDefinitionError(
-                f'{title}.{name}: a field "{nested}" in it has an alias: the keys of a state are field names'
-            )
-        if info.default_factory_takes_validated_data:
-            raise FlowDefinitionError(
-                f"{title}.{name}: the default_factory of a state field can't take the other fields"
-            )
+def _plain_type(schema: CoreSchema, config: dict[str, Any]) -> type | None:
+    bare = without_default(schema)
+    kind = _PLAIN.get(bare["type"])
+    if not (schema.keys() <= _PLAIN_KEYS and bare.keys() <= {"type", "metadata"}):
+        return None
+    return None if kind is str and any(key.startswith("str_") for key in config) else kind
+
+
+def _serializer(model: type[BaseModel], parts: ModelParts) -> SchemaSerializer:
+    """What writes any part of the model's fields by their own serializers; the model's own is for output."""
+    fields = {name: core_schema.model_field(cast(Any, schema)) for name, schema in parts.fields.items()}
+    schema: core_schema.CoreSchema = core_schema.model_schema(
+        model, core_schema.model_fields_schema(fields), config=cast(Any, parts.config)
+    )
+    if parts.definitions:
+        schema = core_schema.definitions_schema(schema, cast(Any, list(parts.definitions.values())))
+    return SchemaSerializer(schema, None, False)  # False: or the model's own serializer takes its place
 
 
 def _validator(parts: ModelParts, *, with_defaults: bool) -> SchemaValidator:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar, cast
@@ -14,14 +14,25 @@ from flowstate_server.errors import StateValidationError, Violation
 from flowstate_server.model.json_values import Json, JsonObject, canonical_json
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.pydantic.discovery import merged_json_schema
-from flowstate_server.schemas.pydantic.model_rules import ModelRules
+from flowstate_server.schemas.pydantic.model_rules import ModelRules, Unsettled
 from flowstate_server.schemas.pydantic.nested_default import nested_default
+from flowstate_server.schemas.pydantic.places import (
+    Place,
+    element_place,
+    field_place,
+    key_place,
+    record_place,
+)
+from flowstate_server.schemas.pydantic.python_values import OWN_JSON, to_json
 from flowstate_server.schemas.pydantic.read_only import advice_in_block, advice_in_change
+from flowstate_server.schemas.pydantic.stored_form import members_of
 from flowstate_server.schemas.pydantic.view import MergedView, ViewMaker
 from flowstate_server.schemas.pydantic.violations import violations_of
 from flowstate_server.schemas.shape import Shape, canonical_shape
-from flowstate_server.state.json_pointer import Pointer, format_pointer
+from flowstate_server.state.json_limits import MAX_KEY_BYTES
+from flowstate_server.state.json_pointer import Pointer, format_pointer, parse_pointer
 from flowstate_server.state.missing import MISSING, Missing
+from flowstate_server.state.plain_json import plain_json
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -53,6 +64,7 @@ class ModelSchema:
         self.scope = scope
         self._rules = tuple(rules)
         self._fields = dict(fields or {})
+        self._places: dict[tuple[str, object], Place | None] = {}
         self._makers: dict[tuple[type[BaseModel], bool], ViewMaker[Any]] = {}
 
     @cached_property
@@ -99,15 +111,16 @@ class ModelSchema:
         return {**state, **defaults} if defaults else state
 
     def check(self, state: JsonObject, touched: frozenset[str]) -> JsonObject:
-        """Validate the touched fields of a state that is about to be stored.
+        """Validate the touched fields of a state that is about to be stored, and give them as they are to be stored.
 
-        Each must be declared and, if present, fit every model that declares it, strictly and as JSON. A model with
-        model validators is validated as a whole if it declares a touched field and all its fields are present; a
-        default counts as present, for it shows on read. Fields of a model some of whose field validators look at
-        others are validated together.
+        Each must be declared and, if present, fit every model that declares it, strictly and as JSON. What is stored
+        is the JSON form of what validation returns; validating that again gives it again, by each of the models. A
+        model with model validators, which may only refuse, is validated as a whole if it declares a touched field and
+        all its fields are present; a default counts as present, for it shows on read. Fields of a model some of whose
+        field validators look at others are validated together.
 
         Returns:
-            ``state``, in normal form: integers in float fields became doubles.
+            ``state``, with the touched fields in stored form.
 
         Raises:
             StateValidationError: with JSON Pointers and rules, never values.
@@ -117,31 +130,76 @@ class ModelSchema:
             Violation(format_pointer((name,)), "undeclared", "is not declared by this flow")
             for name in sorted(touched - self._fields.keys())
         ]
-        for rules in self._rules:
-            names = rules.name_set & touched
-            if not names:
-                continue
-            try:
-                state = self._check_fields(rules, state, names)
-                if rules.whole and (members := self._all_members(rules, state)) is not None:
-                    rules.validate_whole(members)
-            except ValidationError as error:
-                problems += violations_of(error, state, rules.coded)
+        governing = [rules for rules in self._rules if not rules.name_set.isdisjoint(touched)]
+        changed_by: dict[str, ModelRules[Any]] = {}
+        for rules in governing:
+            changed = self._settled(rules, state, touched, problems)
+            if changed:
+                state = {**state, **changed}
+                changed_by.update(dict.fromkeys(changed, rules))
+        if changed_by and len(governing) > 1:
+            self._require_agreement(governing, state, changed_by, problems)
+        if not problems:
+            self._check_wholes(governing, state, touched, problems)
         if problems:
             raise StateValidationError(self.scope, tuple(dict.fromkeys(problems)))
         return state
 
-    def _check_fields(self, rules: ModelRules[Any], state: JsonObject, names: frozenset[str]) -> JsonObject:
-        members = {name: state[name] for name in names if name in state}
+    def _settled(
+        self, rules: ModelRules[Any], state: JsonObject, touched: Set[str], problems: list[Violation]
+    ) -> JsonObject:
+        """What ``rules`` make of the touched fields, as far as it is another thing."""
+        members = {name: state[name] for name in rules.name_set & touched if name in state}
+        others: JsonObject = {}
+        defaults: JsonObject = {}
         if rules.siblings:
-            others = {name: state[name] for name in rules.names if name in state}
-            typed = rules.typed(members, self._with_merged_defaults(rules, others))
-        elif members:
-            typed = rules.typed(members, {})
+            others = {name: state[name] for name in rules.names if name in state and name not in members}
+            shown = self._with_merged_defaults(rules, {**others, **members})
+            defaults = {name: value for name, value in shown.items() if name not in state}
         else:
-            return state
-        changed = rules.normal(members, typed)
-        return {**state, **changed} if changed else state
+            members = {name: value for name, value in members.items() if not rules.is_plain(name, value)}
+        if not (members or others):
+            return {}
+        try:
+            return rules.settle(members, others, defaults)
+        except ValidationError as error:
+            problems += violations_of(error, state, rules.coded)
+        except Unsettled as unsettled:
+            problems += unsettled.violations
+        return {}
+
+    def _require_agreement(
+        self,
+        governing: Sequence[ModelRules[Any]],
+        state: JsonObject,
+        changed_by: Mapping[str, ModelRules[Any]],
+        problems: list[Violation],
+    ) -> None:
+        """Refuse what one model makes of a field if another one would make something else of that."""
+        shared = frozenset(name for name in changed_by if len(self._fields[name].rules) > 1)
+        for rules in governing:
+            for name in self._settled(rules, state, shared, problems):
+                one, other = changed_by[name].model.__qualname__, rules.model.__qualname__
+                message = (
+                    f"is made into one value by {one} and into another one by {other}, which both declare it"
+                )
+                problems.append(Violation(format_pointer((name,)), "declared_differently", message))
+
+    def _check_wholes(
+        self,
+        governing: Sequence[ModelRules[Any]],
+        state: JsonObject,
+        touched: frozenset[str],
+        problems: list[Violation],
+    ) -> None:
+        for rules in governing:
+            if rules.whole and (members := self._all_members(rules, state)) is not None:
+                try:
+                    problems += rules.check_whole(members, touched)
+                except ValidationError as error:
+                    problems += violations_of(error, state, rules.coded)
+                except Unsettled as unsettled:
+                    problems += unsettled.violations
 
     def _all_members(self, rules: ModelRules[Any], state: JsonObject) -> JsonObject | None:
         members = {name: state[name] for name in rules.names if name in state}
@@ -157,6 +215,53 @@ class ModelSchema:
                 if default is not MISSING:
                     members[name] = default
         return members
+
+    def fields_json(self, value: object, path: str) -> Json:
+        """A model or a mapping of fields as JSON, each by its type.
+
+        This is a converter for the constructors of operations. There are others for a single element, for a map of one
+        record, and for a map of one key to null: their ``path`` is that of the field.
+
+        Raises:
+            JsonInvalidError, JsonLimitError, JsonNumberError: a value has no JSON form.
+            StateValidationError: what would be stored of a value does not read as that value.
+        """
+        if isinstance(value, BaseModel) and not hasattr(type(value), OWN_JSON):
+            value = members_of(value)
+        if not isinstance(value, Mapping):
+            return to_json(value, path)
+        fields: JsonObject = {}
+        for name, item in value.items():
+            if type(name) is not str or not (name.isascii() and len(name) <= MAX_KEY_BYTES):
+                (name,) = cast(JsonObject, plain_json({name: None}, path))
+            place = self._place(name, field_place)
+            at = path + (format_pointer((name,)) if place is None else place.path)
+            fields[name] = self._json_at(place, item, at)
+        return fields
+
+    def element_json(self, value: object, path: str) -> Json:
+        return self._json_at(self._place(parse_pointer(path)[0], element_place), value, path)
+
+    def record_json(self, value: object, path: str) -> Json:
+        return self._json_at(self._place(parse_pointer(path)[0], record_place), value, path)
+
+    def key_json(self, value: object, path: str) -> Json:
+        return self._json_at(self._place(parse_pointer(path)[0], key_place), value, path)
+
+    def _json_at(self, place: Place | None, value: object, path: str) -> Json:
+        try:
+            return to_json(value, path) if place is None else place.json(value, path)
+        except Unsettled as unsettled:
+            raise StateValidationError(self.scope, unsettled.violations) from None
+
+    def _place(self, name: str, make: Callable[[ModelRules[Any], str], Place | None]) -> Place | None:
+        key = (name, make)
+        if key not in self._places:
+            merged = self._fields.get(name)
+            if merged is None:
+                return None  # and not kept: there is no end of names
+            self._places[key] = make(merged.rules[0], name)
+        return self._places[key]
 
     def view(self, model: type[M], state: JsonObject, *, in_change: bool = False) -> M:
         """``state`` as a ``model`` that can't be assigned to; see :mod:`flowstate_server.schemas.pydantic.view`.

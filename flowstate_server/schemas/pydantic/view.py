@@ -10,6 +10,7 @@ value, see the fields that have a value or a default.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping
@@ -103,7 +104,8 @@ class ViewMaker(Generic[M]):
         try:
             return self.rules.read(name, state)
         except ValidationError as error:
-            raise StateValidationError(self.scope, violations_of(error, state, self.rules.coded)) from None
+            violations = violations_of(error, state, self.rules.coded)
+            raise StateValidationError(self.scope, violations, stored=True) from None
 
 
 _own_dict: Callable[[Any], dict[str, Any]] = BaseModel.__dict__["__dict__"].__get__
@@ -178,14 +180,20 @@ class _View:
 
     def _copied(self) -> Any:
         """An instance of the model proper that shares nothing with the view."""
-        maker, state = self._maker, self._state
-        return self._model_of(
-            {
-                # what is stored is faster read again than copied
-                name: maker.read_anew(name, state) if name in state else thawed(getattr(self, name))
-                for name in maker.readable(state)
-            }
-        )
+        # what is stored is faster read again than copied
+        return self._model_of({name: self._own(name) for name in self._maker.readable(self._state)})
+
+    def _own(self, name: str) -> Any:
+        state = self._state
+        return self._maker.read_anew(name, state) if name in state else thawed(getattr(self, name))
+
+    def _copied_to_write(self) -> Any:
+        """:meth:`_copied`, without fields that don't fit the model any more: others can be changed all the same."""
+        values: dict[str, Any] = {}
+        for name in self._maker.readable(self._state):
+            with contextlib.suppress(StateValidationError):
+                values[name] = self._own(name)
+        return self._model_of(values)
 
     def _model_of(self, values: dict[str, Any]) -> Any:
         model = self._maker.rules.model
@@ -210,13 +218,13 @@ class _View:
         return self._copied().model_dump_json(**options)
 
     def model_copy(self, **options: Any) -> Any:
-        return self._copied().model_copy(**options)
+        return self._copied_to_write().model_copy(**options)
 
     def __copy__(self) -> Any:
-        return self._copied()
+        return self._copied_to_write()
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Any:
-        return self._copied()
+        return self._copied_to_write()
 
     def __reduce__(self) -> Any:
         return _same, (self._copied(),)

@@ -1,0 +1,215 @@
+"""From Python values to JSON by the type of the place that they are put in: a field, an element, a record of a map."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any, cast
+
+from pydantic import BaseModel
+from pydantic_core import SchemaSerializer, SchemaValidator, core_schema
+
+from flowstate_server.errors import JsonInvalidError, Violation
+from flowstate_server.model.json_values import Json, encode_json
+from flowstate_server.schemas.pydantic.core_schemas import (
+    CoreSchema,
+    Definitions,
+    container_of,
+    is_faithful,
+    takes_anything,
+)
+from flowstate_server.schemas.pydantic.model_rules import NO_FIXPOINT, NOT_A_FIXPOINT, ModelRules, Unsettled
+from flowstate_server.schemas.pydantic.python_values import to_json
+from flowstate_server.schemas.pydantic.stored_form import same_value, stored_form
+from flowstate_server.schemas.shape import LISTS, MAPS
+from flowstate_server.state.json_pointer import format_pointer
+from flowstate_server.state.plain_json import Refused, plain_json
+
+_Way = Callable[[Any], Any]
+"""Raises a ``ValueError``, of which pydantic's own kinds are some, and that of bytes that are no UTF-8 another one."""
+
+
+class Place:
+    """Where values are put.
+
+    ``path`` is that of the field. ``dump``, ``read`` and ``adopt`` are pydantic's ways to JSON, from it, and from
+    similar values, by the type of the place. What is not of that type is taken as JSON would be, and left to the
+    validation of the write.
+    """
+
+    def __init__(
+        self,
+        dump: _Way,
+        read: _Way,
+        adopt: _Way,
+        *,
+        path: str,
+        faithful: bool,
+        untyped: bool,
+    ) -> None:
+        self.path = path
+        self._dump = dump
+        self._read = read
+        self._adopt = adopt
+        self._faithful = faithful
+        self._untyped = untyped
+
+    def json(self, value: object, path: str) -> Json:
+        """``value`` as JSON.
+
+        Raises:
+            JsonInvalidError, JsonLimitError, JsonNumberError: it has none.
+            Unsettled: what is written of it is not read as that value.
+        """
+        if not self._faithful:
+            return self._proven(value, path)
+        if not isinstance(value, BaseModel):
+            with contextlib.suppress(JsonInvalidError):
+                return plain_json(value, path)
+        if self._untyped:
+            return self._anything(value, path)
+        try:
+            dumped = self._dump(value)
+        except ValueError:
+            return self._as_json(value, path)
+        return _finished(value, dumped, path)
+
+    def _as_json(self, value: object, path: str) -> Json:
+        """What is not of the place's type, but may be JSON of it, or equal to one that is (a set for a frozenset)."""
+        try:
+            return to_json(value, path)
+        except JsonInvalidError as refusal:
+            try:
+                adopted = self._adopt(value)
+                if same_value(value, adopted):
+                    return _finished(adopted, self._dump(adopted), path)
+            except ValueError:
+                pass
+            raise refusal from None
+
+    def _anything(self, value: object, path: str) -> Json:
+        """Where there is a place without a type pydantic makes JSON of everything, and not always of all of it."""
+        try:
+            return to_json(value, path)
+        except JsonInvalidError as refusal:
+            read_back = self._read_back(value, path)
+            if read_back is None:
+                raise refusal from None
+            return read_back
+
+    def _proven(self, value: object, path: str) -> Json:
+        """Where an author's function writes JSON, that is taken if it reads as ``value``."""
+        read_back = self._read_back(value, path)
+        if read_back is not None:
+            return read_back
+        if _is_json(value):
+            return plain_json(value, path)
+        try:
+            adopted = self._read_back(self._adopt(value), path)
+        except ValueError:
+            adopted = None
+        if adopted is None:
+            raise Unsettled([Violation(path, NOT_A_FIXPOINT, NO_FIXPOINT)])
+        return adopted
+
+    def _read_back(self, value: object, path: str) -> Json:
+        """What is dumped of ``value`` if it is read as that, else ``None``; null is no value that needs proof."""
+        try:
+            dumped = self._dump(value)
+            if not same_value(value, self._read(dumped)):
+                return None
+        except ValueError:
+            return None
+        return _finished(value, dumped, path)
+
+
+def _finished(value: object, dumped: Any, path: str) -> Json:
+    try:
+        return plain_json(stored_form(value, dumped), path)
+    except Refused as refused:
+        refused.steps.reverse()
+        raise refused.kind(path + format_pointer(refused.steps), refused.problem) from None
+
+
+def _is_json(value: object) -> bool:
+    if type(value) is dict:
+        return all(type(key) is str and _is_json(item) for key, item in value.items())
+    if type(value) is list:
+        return all(map(_is_json, value))
+    return value is None or type(value) in (str, int, bool, float)
+
+
+def field_place(rules: ModelRules[Any], name: str) -> Place:
+    """The field itself."""
+    schema, definitions = rules.parts.fields[name], rules.parts.definitions
+    return Place(
+        lambda value: rules.dump({name: value}, strictly=True)[name],
+        lambda dumped: rules.typed({name: dumped}, {})[name],
+        lambda value: rules.adopted(name, value),
+        path=format_pointer((name,)),
+        faithful=name not in rules.unfaithful or rules.siblings,
+        untyped=takes_anything(schema, definitions),
+    )
+
+
+def element_place(rules: ModelRules[Any], name: str) -> Place | None:
+    """An element of a field that is a list or a set."""
+    definitions = rules.parts.definitions
+    container = container_of(rules.parts.fields[name], definitions)
+    items = container.get("items_schema") if container["type"] in LISTS else None
+    if isinstance(items, list):
+        at = container.get("variadic_item_index")
+        items = None if at is None else items[at]
+    if items is None:
+        return None
+    schema = core_schema.list_schema(cast(Any, items))
+    dump, read, adopt = _ways(schema, definitions)
+    return Place(
+        lambda value: dump([value])[0],
+        lambda dumped: read([dumped])[0],
+        lambda value: adopt([value])[0],
+        path=format_pointer((name,)),
+        faithful=is_faithful(items, rules.parts),
+        untyped=takes_anything(items, definitions),
+    )
+
+
+def record_place(rules: ModelRules[Any], name: str) -> Place | None:
+    """A map of one record, for a field that is a map: its keys have a type, too."""
+    container = container_of(rules.parts.fields[name], rules.parts.definitions)
+    return _map_place(rules, name, container, container.get("values_schema"))
+
+
+def key_place(rules: ModelRules[Any], name: str) -> Place | None:
+    """A map of one key to null, for a field that is a map."""
+    return _map_place(rules, name, container_of(rules.parts.fields[name], rules.parts.definitions), None)
+
+
+def _map_place(
+    rules: ModelRules[Any], name: str, container: CoreSchema, values: CoreSchema | None
+) -> Place | None:
+    if container["type"] not in MAPS:
+        return None
+    whole = core_schema.dict_schema(
+        container.get("keys_schema"), cast(Any, values) or core_schema.any_schema()
+    )
+    schema = cast(CoreSchema, whole)
+    return Place(
+        *_ways(whole, rules.parts.definitions),
+        path=format_pointer((name,)),
+        faithful=is_faithful(schema, rules.parts),
+        untyped=takes_anything(schema, rules.parts.definitions),
+    )
+
+
+def _ways(schema: core_schema.CoreSchema, definitions: Definitions) -> tuple[_Way, _Way, _Way]:
+    if definitions:
+        schema = core_schema.definitions_schema(schema, cast(Any, list(definitions.values())))
+    serializer, validator = SchemaSerializer(schema), SchemaValidator(schema)
+    return (
+        lambda value: serializer.to_python(
+            value, mode="json", by_alias=False, round_trip=True, warnings="error"
+        ),
+        lambda dumped: validator.validate_json(encode_json(dumped), strict=True),
+        validator.validate_python,
+    )
