@@ -24,14 +24,16 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
 
 
-FLOW, BLOCK, CALL, TEST = blocks("python")
+FLOW, BLOCK, CALL, TEST, CONVERSATION = blocks("python")
 
 
 async def test_the_flow_passes_its_test() -> None:
     names: dict[str, Any] = {"__name__": "my_chat"}
     exec(compile(FLOW, "my_chat.py", "exec"), names)
     exec(compile(TEST, "test_my_chat.py", "exec"), names)
+    exec(compile(CONVERSATION, "test_my_chat.py", "exec"), names)
     await names["test_say"]()
+    await names["test_a_conversation"]()
 
 
 @pytest.mark.parametrize("org", ["", "acme"])
