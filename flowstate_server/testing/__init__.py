@@ -4,7 +4,7 @@
 ``run_flow``        one action, without a server
 ``server``          a server in the process of the test
 ``server_process``  servers in processes of their own, which can be killed, frozen and started again
-``fixtures``        a server for pytest
+``fixtures``        servers and clients for pytest, which loads them by itself
 ``waiting``         waiting for what happens, rather than for time to pass
 ``child_signals``   processes that mind their signals, however the tests were started
 ``store_contract``  what every store must keep

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
 
 
-FLOW, BLOCK, CALL, TEST, CONVERSATION = blocks("python")
+FLOW, BLOCK, CALL, TEST, CONVERSATION, CONFTEST, SERVED_TEST = blocks("python")
 
 
 async def test_the_flow_passes_its_test() -> None:
@@ -34,6 +37,18 @@ async def test_the_flow_passes_its_test() -> None:
     exec(compile(CONVERSATION, "test_my_chat.py", "exec"), names)
     await names["test_say"]()
     await names["test_a_conversation"]()
+
+
+def test_the_server_passes_its_tests(tmp_path: Path) -> None:
+    conftest = f'pytest_plugins = ["flowstate_server.testing.fixtures"]\n{CONFTEST}'
+    for name, text in {"my_chat": FLOW, "conftest": conftest, "test_served": SERVED_TEST}.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    command = (sys.executable, "-m", "pytest", "-o", "asyncio_mode=auto")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    ran = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=50, check=False
+    )
+    assert "2 passed" in ran.stdout, ran.stdout + ran.stderr
 
 
 @pytest.mark.parametrize("org", ["", "acme"])
