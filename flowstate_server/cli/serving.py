@@ -11,7 +11,7 @@ import sys
 
 from flowstate_server.app import FlowState
 from flowstate_server.cli.announcement import Announcement
-from flowstate_server.cli.problem import MISUSED, give_up
+from flowstate_server.cli.problem import MISUSED, give_up, place_of
 from flowstate_server.rpc.server import FlowStateServer
 from flowstate_server.settings import Settings
 
@@ -30,7 +30,10 @@ _logger = logging.getLogger(__name__)
 async def serve_until_stopped(name: str, app: FlowState, settings: Settings) -> int:
     """Serve ``app`` until a signal, then drain; the exit code."""
     signals = _signals()
-    server, port = await _start(app, settings)
+    started = await _start_unless_stopped(app, settings, signals)
+    if started is None:
+        return 0
+    server, port = started
     announcement = Announcement(name, app, settings)
     _settle_garbage_collector()
     announcement.listening(port)
@@ -44,8 +47,26 @@ async def serve_until_stopped(name: str, app: FlowState, settings: Settings) -> 
     again.cancel()
     await stopping
     announcement.stopped()
-    await _leave_abandoned_blocks(again)
+    await _leave_abandoned_tasks(again)
     return 0
+
+
+async def _start_unless_stopped(
+    app: FlowState, settings: Settings, signals: asyncio.Queue[int]
+) -> tuple[FlowStateServer, int] | None:
+    """``None`` if a signal came first: the application's lifespan may take long to enter."""
+    starting = asyncio.create_task(_start(app, settings))
+    stopped = asyncio.create_task(signals.get())
+    await asyncio.wait((starting, stopped), return_when=asyncio.FIRST_COMPLETED)
+    if starting.done():
+        if stopped.done():
+            signals.put_nowait(stopped.result())
+        stopped.cancel()
+        return await starting
+    starting.cancel()
+    await asyncio.wait((starting,), timeout=HARD_STOP_SECONDS)
+    await _leave_abandoned_tasks(stopped)
+    return None
 
 
 async def _start(app: FlowState, settings: Settings) -> tuple[FlowStateServer, int]:
@@ -59,8 +80,8 @@ async def _start(app: FlowState, settings: Settings) -> tuple[FlowStateServer, i
     try:
         await engine.open()
     except Exception as error:
-        _logger.debug("the store can't be opened", exc_info=error)
-        give_up(str(error), MISUSED)
+        _logger.debug("the engine can't be opened", exc_info=error)
+        give_up(f"{error}{place_of(error.__cause__ or error)}", MISUSED)
     try:
         return server, await server.start()
     except OSError as error:
@@ -86,13 +107,16 @@ def _signals() -> asyncio.Queue[int]:
     return signals
 
 
-async def _leave_abandoned_blocks(ended: asyncio.Task[int]) -> None:
-    """End the process for certain: leaving the loop waits for every task, and some blocks ignore cancellation."""
+async def _leave_abandoned_tasks(ended: asyncio.Task[int]) -> None:
+    """End the process for certain: leaving the loop waits for every task, and some blocks ignore
+    cancellation."""
     left = asyncio.all_tasks() - {asyncio.current_task(), ended}
     for task in left:
         task.cancel()
     if left and (await asyncio.wait(left, timeout=LAST_MOMENT_SECONDS))[1]:
-        _logger.warning("stopped although a block goes on; its request was ended before")
+        _logger.warning(
+            "stopped although a block or the lifespan goes on; what was run had been ended before"
+        )
         sys.stdout.flush()
         os._exit(0)
 

@@ -1,12 +1,13 @@
 """Fixtures for pytest, which has them wherever FlowState is installed: servers in the process of a test, and clients.
 
-====================  ===============================================================================================
-``flowstate_app``     yours to define: what is served
-``flowstate_store``   yours to define, if it is not to be memory: the URL of the store
-``flowstate_server``  a server of that
-``flowstate_client``  a client of it, on the trusted plane, that acts for any user
-``start_server``      starts further servers
-====================  ===============================================================================================
+==========================  ==========================================================================================
+``flowstate_app``           yours to define: what is served
+``flowstate_store``         yours to define, if it is not to be memory: the URL of the store
+``flowstate_dependencies``  yours to define: what blocks are given instead of what a lifespan yields
+``flowstate_server``        a server of that
+``flowstate_client``        a client of it, on the trusted plane, that acts for any user
+``start_server``            starts further servers
+==========================  ==========================================================================================
 
 They are asynchronous: a plugin such as pytest-asyncio (in its mode ``auto``) or anyio runs them. pytest imports this
 module at every start, so it imports nothing itself; a test that uses no fixture of these loads no gRPC.
@@ -59,11 +60,20 @@ def flowstate_store() -> str | None:
 
 
 @pytest.fixture
+def flowstate_dependencies() -> object:
+    """What blocks are given instead of what the application's lifespan yields; it is entered unless you define this."""
+    return None
+
+
+@pytest.fixture
 async def flowstate_server(
-    start_server: StartServer, flowstate_app: Flows, flowstate_store: str | None
+    start_server: StartServer,
+    flowstate_app: Flows,
+    flowstate_store: str | None,
+    flowstate_dependencies: object,
 ) -> RunningServer:
     """A server of ``flowstate_app`` on a free port, for this test."""
-    return await start_server(flowstate_app, store=flowstate_store)
+    return await start_server(flowstate_app, store=flowstate_store, dependencies=flowstate_dependencies)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -84,11 +85,12 @@ class FlowTester:
             second = await tester.run("say", Say(message="again"), session_id="s")
     """
 
-    def __init__(self, flow: Flow, store: Store | None = None) -> None:
+    def __init__(self, flow: Flow, store: Store | None = None, *, dependencies: object = None) -> None:
+        """``dependencies`` is what ``ctx.dependency`` finds: one thing, or a tuple of several, as a lifespan yields."""
         self._flow = flow
         self._program = WatchedProgram(flow.program)
         catalogue = Catalogue([HostedFlow(flow.described, self._program)])
-        self.engine = Engine(store or MemoryStore(), catalogue)
+        self.engine = Engine(store or MemoryStore(), catalogue, lifespan=lambda: nullcontext(dependencies))
 
     async def __aenter__(self) -> FlowTester:
         await self.engine.open()
@@ -236,6 +238,7 @@ async def run_flow(
     org_state: State | None = None,
     request_state: State | None = None,
     store: Store | None = None,
+    dependencies: object = None,
 ) -> FlowRun:
     """Run one action of ``flow`` in a new session in memory and tell what came of it.
 
@@ -245,7 +248,7 @@ async def run_flow(
             run = await run_flow(chat, "say", Say(message="plan it"))
             assert run.session.state_as(Counted).message_count == 1
 
-    The arguments are those of :meth:`FlowTester.start`.
+    The arguments are those of :class:`FlowTester` and :meth:`FlowTester.start`.
 
     Raises:
         FlowRunFailed: the run failed, from what the block raised. Without ``check`` it is returned like any other.
@@ -253,7 +256,7 @@ async def run_flow(
         ValidationFailedError: the input or a state is not of its type; there is no run.
     """
     __tracebackhide__ = True
-    async with FlowTester(flow, store) as tester:
+    async with FlowTester(flow, store, dependencies=dependencies) as tester:
         return await tester.run(
             action,
             input,

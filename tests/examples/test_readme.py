@@ -18,6 +18,7 @@ from flowstate_server.model.events import EventType
 from flowstate_server.rpc.token_file import read_tokens
 from flowstate_server.settings import PREFIX, SETTINGS, Settings
 from flowstate_server.testing import run_flow
+from flowstate_server.testing.server import running_server
 from tests.cli.flowstate_command import CHECKOUT, started, told
 
 TEXT = (CHECKOUT / "README.md").read_text("utf-8")
@@ -27,7 +28,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
 
 
-FLOW, BLOCK, CALL, TEST, CONVERSATION, CONFTEST, SERVED_TEST = blocks("python")
+FLOW, BLOCK, LIFESPAN, CALL, TEST, CONVERSATION, CONFTEST, SERVED_TEST = blocks("python")
 
 
 async def test_the_flow_passes_its_test() -> None:
@@ -37,6 +38,21 @@ async def test_the_flow_passes_its_test() -> None:
     exec(compile(CONVERSATION, "test_my_chat.py", "exec"), names)
     await names["test_say"]()
     await names["test_a_conversation"]()
+
+
+async def test_a_block_has_what_the_lifespan_yields() -> None:
+    names: dict[str, Any] = {"__name__": "my_chat"}
+    exec(compile(FLOW + LIFESPAN, "my_chat.py", "exec"), names)
+    async with running_server(names["flowstate"]) as server, server.connect(user="ada") as client:
+        assert await client.flows.call("shop", "quote", "tea") == "tea: 42"
+        assert await client.flows.call("chat", "say", {"message": "hi"}) == "You said: hi "
+
+    async def of(prices: object, article: str) -> int:
+        return 7
+
+    fake = type("FakePrices", (names["Prices"],), {"of": of})
+    run = await run_flow(names["shop"], "quote", "tea", dependencies=fake())
+    assert run.output == "tea: 7"
 
 
 def test_the_server_passes_its_tests(tmp_path: Path) -> None:

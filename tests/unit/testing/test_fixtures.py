@@ -51,6 +51,39 @@ def test_nothing_is_loaded():
     ours = {name for name in sys.modules if name.startswith("flowstate_server.")}
     assert ours == {"flowstate_server.testing", "flowstate_server.testing.fixtures"}
 """
+REPLACED = """
+import pytest
+from contextlib import asynccontextmanager
+from flowstate_server.app import create_flowstate
+from flowstate_server.flows import Context, action, define_flow, handler
+
+class Clock:
+    time = "now"
+
+class FakeClock(Clock):
+    time = "then"
+
+@handler
+async def tell(value: None, ctx: Context) -> str:
+    return ctx.dependency(Clock).time
+
+@asynccontextmanager
+async def lifespan():
+    raise RuntimeError("not in tests")
+    yield
+
+@pytest.fixture
+def flowstate_app():
+    flow = define_flow("desk", actions={"go": action(block=tell)})
+    return create_flowstate(flows=[flow], lifespan=lifespan)
+
+@pytest.fixture
+def flowstate_dependencies():
+    return FakeClock()
+
+async def test_replaced(flowstate_client):
+    assert await flowstate_client.flows.call("desk", "go", user_id="ada") == "then"
+"""
 FORGOTTEN = "async def test_it(flowstate_client): ..."
 
 
@@ -94,6 +127,11 @@ def test_a_conftest_may_name_the_plugin_too(tmp_path: Path, installed: Path) -> 
     conftest = f'pytest_plugins = ["flowstate_server.testing.fixtures"]\n{CONFTEST}'
     shown = pytest_of(tmp_path / "p", installed, desk=FLOW, conftest=conftest, test_used=USED)
     assert "3 passed" in shown, shown
+
+
+def test_dependencies_are_replaced(tmp_path: Path, installed: Path) -> None:
+    shown = pytest_of(tmp_path / "p", installed, test_replaced=REPLACED)
+    assert "1 passed" in shown, shown
 
 
 def test_a_run_without_them_loads_nothing(tmp_path: Path, installed: Path) -> None:
