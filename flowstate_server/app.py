@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
 
 from flowstate_server.engine.engine import Engine
+from flowstate_server.engine.lifespan import Lifespan, nothing
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.observation import NOBODY, Observer
 from flowstate_server.profiles import DEFAULT, StoreProfile, primaries
@@ -16,18 +18,23 @@ from flowstate_server.stores.memory.store import MemoryStore
 from flowstate_server.stores.store import Store
 from flowstate_server.stores.transfer import refuse_unfinished_copy
 
-__all__ = ["FlowState", "create_flowstate", "store_from_url"]
+__all__ = ["FlowState", "Lifespan", "create_flowstate", "store_from_url"]
 
 
 class FlowState:
     """Flows that are served together, and the stores they may live on. Make it with :func:`create_flowstate`."""
 
     def __init__(
-        self, catalogue: Catalogue, stores: Mapping[str, Store], observer: Observer = NOBODY
+        self,
+        catalogue: Catalogue,
+        stores: Mapping[str, Store],
+        observer: Observer = NOBODY,
+        lifespan: Lifespan = nothing,
     ) -> None:
         self.catalogue = catalogue
         self._stores = stores
         self._observer = observer
+        self._lifespan = lifespan
 
     @property
     def store(self) -> Store:
@@ -55,8 +62,15 @@ class FlowState:
             return store_from_url(settings.store)
         return self.store_of(settings.profile)
 
-    def engine(self, store: Store | None = None, settings: EngineSettings | None = None) -> Engine:
-        """An engine, not yet opened, that runs these flows on ``store`` (default: the application's own).
+    def engine(
+        self,
+        store: Store | None = None,
+        settings: EngineSettings | None = None,
+        *,
+        lifespan: Lifespan | None = None,
+    ) -> Engine:
+        """An engine, not yet opened, that runs these flows on ``store`` and in ``lifespan`` (default: the
+        application's own).
 
         A store that holds an unfinished copy it refuses to open, with ``StoreOpenError``.
         """
@@ -66,6 +80,7 @@ class FlowState:
             settings,
             refuse=refuse_unfinished_copy,
             observer=self._observer,
+            lifespan=lifespan or self._lifespan,
         )
 
 
@@ -74,6 +89,7 @@ def create_flowstate(
     flows: Iterable[HostedFlow],
     stores: Mapping[str, StoreProfile] | None = None,
     observer: Observer = NOBODY,
+    lifespan: Lifespan = nothing,
 ) -> FlowState:
     """An application of ``flows``, made by ``define_flow``, or of programs of other make.
 
@@ -82,10 +98,15 @@ def create_flowstate(
     server serves the profile ``default`` unless it is told another one. Without ``stores`` state lives in memory and
     ends with the process. ``observer`` is told what the server does, for metrics and traces.
 
+    ``lifespan`` makes an async context manager, as a function under ``@asynccontextmanager`` does. It is entered when
+    an engine opens, before anything is served, and left when the last run has ended; if it raises nothing is served.
+    Blocks reach what it yields by its type, ``ctx.dependency(Pool)``; a tuple is several things.
+
     Raises:
         CrossFlowSchemaConflictError: two flows share a user or org record and declare it differently.
         FlowDefinitionError: two flows have the same kind.
-        TypeError: ``flows`` is not a list of flows, a store is not a store, or ``observer`` not an observer.
+        TypeError: ``flows`` is not a list of flows, a store is not a store, ``observer`` not an
+            observer, or ``lifespan`` no function that makes an async context manager.
         ValueError: a profile or slot is missing or unknown.
     """
     if isinstance(flows, HostedFlow) or not isinstance(flows, Iterable):
@@ -101,4 +122,14 @@ def create_flowstate(
         catalogue.register(flow)
     if not isinstance(observer, Observer):
         raise TypeError(f"observer must be an Observer, not a value of type {type(observer).__name__}")
-    return FlowState(catalogue, {DEFAULT: MemoryStore()} if stores is None else primaries(stores), observer)
+    _check_lifespan(lifespan)
+    kept = {DEFAULT: MemoryStore()} if stores is None else primaries(stores)
+    return FlowState(catalogue, kept, observer, lifespan)
+
+
+def _check_lifespan(lifespan: object) -> None:
+    if inspect.isasyncgenfunction(lifespan) or inspect.iscoroutinefunction(lifespan):
+        raise TypeError("lifespan must make an async context manager: decorate it with @asynccontextmanager")
+    if not callable(lifespan):
+        problem = "a function under @asynccontextmanager"
+        raise TypeError(f"lifespan must be {problem}, not a value of type {type(lifespan).__name__}")

@@ -498,6 +498,19 @@ class StoreOpenError(FlowStateError):
     problem: str
 
 
+class LifespanError(FlowStateError):
+    """The lifespan of the application failed: {problem}"""
+
+    problem: str
+
+
+class DependencyNotFoundError(FlowStateError):
+    """No dependency is a {asked}: {problem}"""
+
+    asked: str
+    problem: str
+
+
 class StateFieldAbsentError(FlowStateError):
     """The {scope} field {field} has no value and no default."""
 

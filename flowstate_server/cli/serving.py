@@ -13,7 +13,7 @@ from typing import Any
 
 from flowstate_server.app import FlowState
 from flowstate_server.cli.announcement import Announcement
-from flowstate_server.cli.problem import FAILED, MISUSED, give_up
+from flowstate_server.cli.problem import FAILED, MISUSED, give_up, place_of
 from flowstate_server.cli.process_end import HARD_STOPPED, LAST_MOMENT_SECONDS, ProcessEnd, StopSignals
 from flowstate_server.cli.reloading import Hangups
 from flowstate_server.rpc.server import FlowStateServer
@@ -76,7 +76,10 @@ async def _serve_until_stopped(name: str, app: FlowState, settings: Settings, en
     limit = settings.drain_delay + settings.drain_grace + 2 * settings.cancel_grace + CLOSING_SECONDS
     with StopSignals.listening(end, limit) as signals:
         hangups = Hangups(lambda: signal.raise_signal(signal.SIGTERM))
-        server, port = await _start(app, settings)
+        started = await _start_unless_stopped(app, settings, signals)
+        if started is None:
+            return 0
+        server, port = started
         hangups.reload_by(server.reload)
         announcement = Announcement(name, app, settings)
         _settle_garbage_collector()
@@ -94,6 +97,21 @@ async def _serve_until_stopped(name: str, app: FlowState, settings: Settings, en
     return 0
 
 
+async def _start_unless_stopped(
+    app: FlowState, settings: Settings, signals: StopSignals
+) -> tuple[FlowStateServer, int] | None:
+    """``None`` if a signal came first: the application's lifespan may take long to enter."""
+    starting = asyncio.create_task(_start(app, settings))
+    stopped = asyncio.create_task(signals.asked.wait())
+    await asyncio.wait((starting, stopped), return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if starting.done():
+        return await starting
+    starting.cancel()
+    await asyncio.wait((starting,), timeout=LAST_MOMENT_SECONDS)
+    return None
+
+
 async def _start(app: FlowState, settings: Settings) -> tuple[FlowStateServer, int]:
     """A server that listens, and its port. What can't be opened or listened on ends the command."""
     try:
@@ -105,8 +123,8 @@ async def _start(app: FlowState, settings: Settings) -> tuple[FlowStateServer, i
     try:
         await engine.open()
     except Exception as error:
-        _logger.debug("the store can't be opened", exc_info=error)
-        give_up(str(error), MISUSED)
+        _logger.debug("the engine can't be opened", exc_info=error)
+        give_up(f"{error}{place_of(error.__cause__ or error)}", MISUSED)
     try:
         return server, await server.start()
     except OSError as error:

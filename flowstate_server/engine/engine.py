@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 from flowstate_server.engine.bindings import Bindings
+from flowstate_server.engine.lifespan import Lifespan, OpenLifespan, nothing
 from flowstate_server.engine.logs.events import Events
 from flowstate_server.engine.records.journals import Journals
 from flowstate_server.engine.records.sessions import Sessions
@@ -28,7 +29,8 @@ class Engine:
     """Runs flows on a store and answers calls. :meth:`open` it before use, :meth:`close` it after.
 
     ``refuse`` raises if the store is not to be served. It is asked before the engine takes its lease and after, when
-    whoever looks for servers sees this one.
+    whoever looks for servers sees this one. ``lifespan`` is entered before the lease is taken, so that it may take its
+    time, and left when all runs have ended.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Engine:
         *,
         refuse: Callable[[Store], Awaitable[None]] | None = None,
         observer: Observer = NOBODY,
+        lifespan: Lifespan = nothing,
     ) -> None:
         self.store = store
         self._refuse = refuse
@@ -50,7 +53,8 @@ class Engine:
         self.supervisor = Supervisor(store, self.settings)
         self.sweeper = Sweeper(store, self.settings, self.supervisor)
         self.store_monitor = StoreMonitor(store)
-        factory = RunFactory(store, self.supervisor, self.settings, self.observer)
+        self._lifespan = OpenLifespan(lifespan)
+        self._factory = factory = RunFactory(store, self.supervisor, self.settings, self.observer)
         self.dispatcher = Dispatcher(
             store=store,
             catalogue=catalogue,
@@ -72,11 +76,17 @@ class Engine:
         return self.supervisor.process_id
 
     async def open(self) -> None:
-        """Open the store, take the lease, and begin to sweep what dead processes left."""
+        """Open the store, enter the lifespan, take the lease, and begin to sweep what dead processes left.
+
+        Raises:
+            LifespanError: the lifespan failed; all else is closed again.
+        """
         async with AsyncExitStack() as opened:
             await self.store.open()
             opened.push_async_callback(self.store.close)
             await self._check()
+            opened.push_async_callback(self._lifespan.close)
+            self._factory.dependencies = await self._lifespan.open()
             await self.supervisor.open()
             opened.push_async_callback(self.supervisor.close, Seconds(0.0))
             await self._check()
@@ -89,8 +99,9 @@ class Engine:
             await self._refuse(self.store)
 
     async def close(self, drain: Seconds = Seconds(0.0)) -> None:
-        """Give runs ``drain`` seconds to end, end the others as interrupted, and close the store."""
+        """Give runs ``drain`` seconds to end, end the others as interrupted, leave the lifespan and close the store."""
         await self.store_monitor.close()
         await self.sweeper.close()
         await self.supervisor.close(drain)
+        await self._lifespan.close()
         await self.store.close()

@@ -117,6 +117,14 @@ class Context(ABC, Generic[SessionT_co, UserT_co, OrgT_co, RequestT_co]):
         """State of this one execution: gone when the request ends."""
 
     @abstractmethod
+    def dependency(self, asked: type[T], /) -> T:
+        """What the application's lifespan yields, by its type; in a test what ``dependencies=`` gives.
+
+        Raises:
+            DependencyNotFoundError: nothing of that type is there, or several things are.
+        """
+
+    @abstractmethod
     def message(
         self, role: str = "assistant", *, name: str = "", audiences: Iterable[Audience] = SEEN_BY_ALL
     ) -> AbstractAsyncContextManager[ItemStream]:

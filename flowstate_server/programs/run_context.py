@@ -144,6 +144,11 @@ class RunContext(Protocol):
         ...
 
     @property
+    def dependencies(self) -> Sequence[object]:
+        """What the application's lifespan yields."""
+        ...
+
+    @property
     def items(self) -> SessionItems: ...
 
     @property

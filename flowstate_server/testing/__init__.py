@@ -4,7 +4,7 @@
 ``run_flow``        one action, without a server
 ``server``          a server in the process of the test
 ``server_process``  servers in processes of their own, which can be killed, frozen and started again
-``fixtures``        a server for pytest
+``fixtures``        servers and clients for pytest, which loads them by itself
 ``waiting``         waiting for what happens, rather than for time to pass
 ``child_signals``   processes that mind their signals, however the tests were started
 ``store_contract``  what every store must keep
@@ -21,13 +21,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flowstate_server.testing.flow_tester import FlowRun, FlowTester, run_flow
+    from flowstate_server.testing.flow_run import FlowRun, FlowRunFailed
+    from flowstate_server.testing.flow_tester import FlowTester, StartedRun, run_flow
 
-__all__ = ["FlowRun", "FlowTester", "run_flow"]
+__all__ = ["FlowRun", "FlowRunFailed", "FlowTester", "StartedRun", "run_flow"]
+
+_IN_FLOW_RUN = ("FlowRun", "FlowRunFailed")
 
 
 def __getattr__(name: str) -> Any:
     # Loaded when it is asked for: what tests stores and histories does without flows, and so without pydantic.
     if name in __all__:
-        return getattr(importlib.import_module("flowstate_server.testing.flow_tester"), name)
+        module = "flow_run" if name in _IN_FLOW_RUN else "flow_tester"
+        return getattr(importlib.import_module(f"flowstate_server.testing.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,85 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import BaseModel
 
 from flowstate_server.engine.calls.journals import JournalQuery
 from flowstate_server.engine.calls.logs import TailBatch, TailCall
 from flowstate_server.engine.calls.runs import ActionCall
+from flowstate_server.engine.calls.sessions import NewSession
+from flowstate_server.engine.calls.state import ScopeTarget, StateCommit, StateMutation
 from flowstate_server.engine.engine import Engine
+from flowstate_server.errors import SessionNotFoundError
 from flowstate_server.flows.flow import Flow
-from flowstate_server.flows.registry import FlowRegistry
 from flowstate_server.model.clock import Seconds
-from flowstate_server.model.events import EventRecord, EventType
 from flowstate_server.model.identity import Plane, Principal
-from flowstate_server.model.json_values import Json, decode_json, encode_json
-from flowstate_server.model.records import Failure, RequestRecord, RequestStatus, StateRecord
-from flowstate_server.model.scopes import ScopeKey, ScopeKind
-from flowstate_server.programs.history import HistoryItem
+from flowstate_server.model.ids import new_id
+from flowstate_server.model.json_values import encode_json
+from flowstate_server.model.records import RequestRecord, RequestStatus, StateRecord
+from flowstate_server.model.scopes import ScopeKind, request_scope
+from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.journal import JournalEntry
+from flowstate_server.programs.program import HostedFlow
 from flowstate_server.schemas.pydantic.python_values import to_json
+from flowstate_server.state.operations import set_state
 from flowstate_server.stores.memory.store import MemoryStore
 from flowstate_server.stores.store import Store
+from flowstate_server.testing.flow_run import FlowRun, RunEvent, ScopeAfter
+from flowstate_server.testing.tracebacks import without_our_frames
+from flowstate_server.testing.watched_program import Insight, WatchedProgram
 
-OutputT = TypeVar("OutputT")
 NO_INPUT: Mapping[str, Any] = MappingProxyType({})
 """What a call that gives no input sends."""
 
+State = BaseModel | Mapping[str, Any]
+"""The state of a scope before a run: of the fields that the flow declares there, as many as you like."""
 
-@dataclass(frozen=True, slots=True)
-class ScopeAfter:
-    """A scope when the run had ended: its typed state, and the version of its record."""
-
-    state: Any
-    version: int
+_TESTER = Principal(plane=Plane.TRUSTED)
 
 
 @dataclass(frozen=True, slots=True)
-class FlowRun:
-    """What a run left behind. ``org`` is ``None`` when the session has none; ``journal`` is that of the session, with
-    the notes of earlier runs."""
+class StartedRun:
+    """A run that goes on. Made by :meth:`FlowTester.start`."""
 
-    request: RequestRecord
-    session_id: str
-    session: ScopeAfter
-    user: ScopeAfter
-    org: ScopeAfter | None
-    events: Sequence[EventRecord]
-    journal: Sequence[JournalEntry]
+    tester: FlowTester
+    request_id: str
 
-    @property
-    def status(self) -> RequestStatus:
-        return self.request.head.status
+    async def result(self, *, check: bool = True, timeout: float = 30.0) -> FlowRun:
+        """The run once it has ended.
 
-    @property
-    def output(self) -> Json:
-        """The action's output as JSON."""
-        return None if self.request.output is None else decode_json(self.request.output)
+        Raises:
+            FlowRunFailed: it failed; not without ``check``.
+            TimeoutError: it has not ended after ``timeout`` seconds; it goes on.
+        """
+        __tracebackhide__ = True
+        requests = self.tester.engine.requests
+        waited = await requests.wait(_TESTER, self.request_id, Seconds(timeout))
+        if not waited.done:
+            raise TimeoutError(f'action "{waited.request.action}" has not ended after {timeout:g} s')
+        run = await self.tester.look_at(waited.request)
+        if check:
+            run.check()
+        return run
 
-    @property
-    def failure(self) -> Failure | None:
-        return self.request.failure
-
-    @property
-    def items(self) -> list[HistoryItem]:
-        """The items the run appended."""
-        return [
-            HistoryItem.of(record.event.item, record.request_id, record.time)
-            for record in self.events
-            if record.event.item is not None
-        ]
-
-    def event_types(self) -> list[EventType]:
-        return [record.event.type for record in self.events]
+    async def cancel(self, reason: str = "", *, timeout: float = 30.0) -> FlowRun:
+        """Cancel the run as a client does, and wait for its end. It is ``aborted``, unless it ended in another way
+        before; a failure is in the result, not raised."""
+        await self.tester.engine.requests.cancel(_TESTER, self.request_id, reason)
+        return await self.result(check=False, timeout=timeout)
 
 
 class FlowTester:
-    """Runs actions of one flow against one store, one after another: a conversation in a test.
+    """Runs actions of one flow against one store: a conversation in a test.
 
     ::
 
@@ -89,18 +85,35 @@ class FlowTester:
             second = await tester.run("say", Say(message="again"), session_id="s")
     """
 
-    def __init__(self, flow: Flow, store: Store | None = None) -> None:
+    def __init__(self, flow: Flow, store: Store | None = None, *, dependencies: object = None) -> None:
+        """``dependencies`` is what ``ctx.dependency`` finds: one thing, or a tuple of several, as a lifespan yields."""
         self._flow = flow
-        self._engine = Engine(store or MemoryStore(), FlowRegistry([flow]))
+        self._program = WatchedProgram(flow.program)
+        catalogue = Catalogue([HostedFlow(flow.described, self._program)])
+        self.engine = Engine(store or MemoryStore(), catalogue, lifespan=lambda: nullcontext(dependencies))
 
     async def __aenter__(self) -> FlowTester:
-        await self._engine.open()
+        await self.engine.open()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        await self._engine.close()
+        await self.engine.close()
 
     async def run(
+        self, action: str, input: Any = NO_INPUT, *, check: bool = True, timeout: float = 30.0, **call: Any
+    ) -> FlowRun:
+        """Call ``action`` and wait for its end: :meth:`start`, whose arguments it takes, and its result.
+
+        Raises:
+            FlowRunFailed: the run failed, from what the block raised. Without ``check`` it is returned like any other.
+            TimeoutError: it has not ended after ``timeout`` seconds.
+            ValidationFailedError: the input or a state is not of its type; there is no run.
+        """
+        __tracebackhide__ = True
+        started = await self.start(action, input, **call)
+        return await started.result(check=check, timeout=timeout)
+
+    async def start(
         self,
         action: str,
         input: Any = NO_INPUT,
@@ -108,55 +121,105 @@ class FlowTester:
         session_id: str = "",
         user_id: str = "user",
         org_id: str = "",
-        timeout: float = 30.0,
-    ) -> FlowRun:
-        """Call ``action`` and wait for its end; a failure is in the result, not raised.
+        session_state: State | None = None,
+        user_state: State | None = None,
+        org_state: State | None = None,
+        request_state: State | None = None,
+    ) -> StartedRun:
+        """Call ``action`` and do not wait for its end.
 
-        Without ``input`` it is ``{}``, as it is for clients.
+        Args:
+            action: Its name.
+            input: A model or JSON; without it ``{}``, as for clients.
+            session_id: A session of earlier runs, or a new one; without it one that nobody else has.
+            user_id, org_id: Whose session it is.
+            session_state, user_state, org_state, request_state: What is stored in that scope before the run.
+
+        Raises:
+            ValidationFailedError: the input or a state is not of its type; there is no run.
         """
-        principal = Principal(plane=Plane.TRUSTED)
+        text = encode_json(to_json(input, "/input"))
+        request_id = new_id("req_")
+        if session_state is not None:
+            session_id = session_id or new_id("ses_")
+            await self._require_session(session_id, user_id, org_id)
+            await self._set_state(ScopeKind.SESSION, session_id, session_state)
+        if user_state is not None:
+            await self._set_state(ScopeKind.USER, user_id, user_state)
+        if org_state is not None:
+            if not org_id:
+                raise ValueError("an org's state needs the org: give org_id, too")
+            await self._set_state(ScopeKind.ORG, org_id, org_state)
+        if request_state is not None:
+            self._program.presets[request_id] = set_state(request_state, to_json)
         call = ActionCall(
             flow_kind=self._flow.kind,
             action=action,
-            input=encode_json(to_json(input, "/input")),
+            input=text,
             session_id=session_id,
             user_id=user_id,
             org_id=org_id,
+            request_id=request_id,
         )
-        dispatched = await self._engine.dispatcher.dispatch(principal, call)
-        request_id = dispatched.request.key.request_id
-        waited = await self._engine.requests.wait(principal, request_id, Seconds(timeout))
-        record = waited.request
-        states = await self._engine.store.load_states(record.scopes)
-        scopes = {key.kind: self._scope(key, states[key]) for key in record.scopes}
+        await self.engine.dispatcher.dispatch(_TESTER, call)
+        return StartedRun(self, request_id)
+
+    async def _require_session(self, session_id: str, user_id: str, org_id: str) -> None:
+        try:
+            await self.engine.sessions.get(_TESTER, session_id)
+        except SessionNotFoundError:
+            new = NewSession(self._flow.kind, session_id, user_id, org_id)
+            await self.engine.sessions.create(_TESTER, new, "", "")
+
+    async def _set_state(self, kind: ScopeKind, of: str, state: State) -> None:
+        target = ScopeTarget(kind, of, self._flow.kind)
+        mutation = StateMutation(target, set_state(state, to_json))
+        await self.engine.states.commit(_TESTER, StateCommit((mutation,)))
+
+    async def look_at(self, record: RequestRecord) -> FlowRun:
+        """What a run that has ended left behind."""
+        session_id = record.head.session.session_id
+        insight = self._program.insights.get(record.key.request_id, Insight())
+        failed = record.head.status is RequestStatus.FAILED
+        if failed and insight.error is not None:
+            without_our_frames(insight.error)
+        states = await self.engine.store.load_states(record.scopes)
+        scopes = {key.kind: self._scope(states[key]) for key in record.scopes}
+        snapshot = await self.engine.snapshots.get(_TESTER, session_id, ())
         return FlowRun(
-            request=record,
-            session_id=record.head.session.session_id,
+            record=record,
+            session_id=session_id,
             session=scopes[ScopeKind.SESSION],
             user=scopes[ScopeKind.USER],
             org=scopes.get(ScopeKind.ORG),
-            events=await self._log(principal, request_id),
-            journal=await self._journal(principal, record.head.session.session_id),
+            request=self._scope(insight.request_state or StateRecord(request_scope(record.key))),
+            exception=insight.error if failed else None,
+            client_data={shown.scope.value: shown.values for shown in snapshot.scopes},
+            client_failures={
+                shown.scope.value: shown.failures for shown in snapshot.scopes if shown.failures
+            },
+            events=await self._log(record.key.request_id),
+            journal=await self._journal(session_id),
         )
 
-    def _scope(self, key: ScopeKey, record: StateRecord) -> ScopeAfter:
-        return ScopeAfter(self._flow.schemas[key.kind].view(BaseModel, record.state), record.version)
+    def _scope(self, record: StateRecord) -> ScopeAfter:
+        return ScopeAfter(record.state, record.version, self._flow.schemas[record.key.kind])
 
-    async def _journal(self, principal: Principal, session_id: str) -> list[JournalEntry]:
+    async def _journal(self, session_id: str) -> list[JournalEntry]:
         entries: list[JournalEntry] = []
         token = ""
         while True:
-            page = await self._engine.journals.list(principal, JournalQuery(session_id, page_token=token))
+            page = await self.engine.journals.list(_TESTER, JournalQuery(session_id, page_token=token))
             entries += [JournalEntry.of(record) for record in page.entries]
             token = page.next_page_token
             if not token:
                 return entries
 
-    async def _log(self, principal: Principal, request_id: str) -> list[EventRecord]:
-        events: list[EventRecord] = []
-        async for frame in self._engine.events.follow(principal, TailCall(request_id, replay_only=True)):
+    async def _log(self, request_id: str) -> list[RunEvent]:
+        events: list[RunEvent] = []
+        async for frame in self.engine.events.follow(_TESTER, TailCall(request_id, replay_only=True)):
             if isinstance(frame, TailBatch):
-                events += frame.events
+                events += map(RunEvent, frame.events)
         return events
 
 
@@ -165,20 +228,45 @@ async def run_flow(
     action: str,
     input: Any = NO_INPUT,
     *,
+    check: bool = True,
+    timeout: float = 30.0,
     session_id: str = "",
     user_id: str = "user",
     org_id: str = "",
+    session_state: State | None = None,
+    user_state: State | None = None,
+    org_state: State | None = None,
+    request_state: State | None = None,
     store: Store | None = None,
+    dependencies: object = None,
 ) -> FlowRun:
     """Run one action of ``flow`` in a new session in memory and tell what came of it.
-
-    Without ``input`` it is ``{}``, as it is for clients.
 
     ::
 
         async def test_say():
             run = await run_flow(chat, "say", Say(message="plan it"))
-            assert run.session.state.message_count == 1
+            assert run.session.state_as(Counted).message_count == 1
+
+    The arguments are those of :class:`FlowTester` and :meth:`FlowTester.start`.
+
+    Raises:
+        FlowRunFailed: the run failed, from what the block raised. Without ``check`` it is returned like any other.
+        TimeoutError: it has not ended after ``timeout`` seconds.
+        ValidationFailedError: the input or a state is not of its type; there is no run.
     """
-    async with FlowTester(flow, store) as tester:
-        return await tester.run(action, input, session_id=session_id, user_id=user_id, org_id=org_id)
+    __tracebackhide__ = True
+    async with FlowTester(flow, store, dependencies=dependencies) as tester:
+        return await tester.run(
+            action,
+            input,
+            check=check,
+            timeout=timeout,
+            session_id=session_id,
+            user_id=user_id,
+            org_id=org_id,
+            session_state=session_state,
+            user_state=user_state,
+            org_state=org_state,
+            request_state=request_state,
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 from flowstate_client import FlowStateClient
@@ -49,6 +49,7 @@ async def running_server(
     store: Store | str | None = None,
     settings: EngineSettings | None = None,
     authenticator: Authenticator | None = None,
+    dependencies: object = None,
     **options: Any,
 ) -> AsyncIterator[RunningServer]:
     """Serve ``flows`` on a free port of the loopback until the ``with`` ends.
@@ -59,16 +60,18 @@ async def running_server(
             assert await client.flows.call("chat", "say", {"message": "hi"}) == "hello"
 
     Args:
-        flows: A flow, several, or an application (of which only the flows are taken).
+        flows: A flow, several, or an application (of which the flows and the lifespan are taken).
         store: A store that is not open yet, or its URL such as ``sqlite:///test.db``; a new one in memory if not given.
         settings: The engine's limits and intervals.
         authenticator: Who callers are; without it, who their metadata says.
+        dependencies: What blocks are given instead of what the application's lifespan yields, which is not entered.
         options: Fields of ``ServerSettings``.
     """
     app = _app(flows)
     if store is None or isinstance(store, str):
         store = store_from_url(store or "memory")
-    engine = app.engine(store, settings)
+    lifespan = None if dependencies is None else lambda: nullcontext(dependencies)
+    engine = app.engine(store, settings, lifespan=lifespan)
     server = FlowStateServer(engine, ServerSettings(**{"listen": "127.0.0.1:0", **options}), authenticator)
     running = RunningServer(server, engine, "")
     await engine.open()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from flowstate_server.model.events import EventType
 from flowstate_server.rpc.token_file import read_tokens
 from flowstate_server.settings import PREFIX, SETTINGS, Settings
 from flowstate_server.testing import run_flow
+from flowstate_server.testing.server import running_server
 from tests.cli.flowstate_command import CHECKOUT, started, told
 
 TEXT = (CHECKOUT / "README.md").read_text("utf-8")
@@ -24,14 +28,43 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
 
 
-FLOW, BLOCK, CALL, TEST = blocks("python")
+FLOW, BLOCK, LIFESPAN, CALL, TEST, CONVERSATION, CONFTEST, SERVED_TEST = blocks("python")
 
 
 async def test_the_flow_passes_its_test() -> None:
     names: dict[str, Any] = {"__name__": "my_chat"}
     exec(compile(FLOW, "my_chat.py", "exec"), names)
     exec(compile(TEST, "test_my_chat.py", "exec"), names)
+    exec(compile(CONVERSATION, "test_my_chat.py", "exec"), names)
     await names["test_say"]()
+    await names["test_a_conversation"]()
+
+
+async def test_a_block_has_what_the_lifespan_yields() -> None:
+    names: dict[str, Any] = {"__name__": "my_chat"}
+    exec(compile(FLOW + LIFESPAN, "my_chat.py", "exec"), names)
+    async with running_server(names["flowstate"]) as server, server.connect(user="ada") as client:
+        assert await client.flows.call("shop", "quote", "tea") == "tea: 42"
+        assert await client.flows.call("chat", "say", {"message": "hi"}) == "You said: hi "
+
+    async def of(prices: object, article: str) -> int:
+        return 7
+
+    fake = type("FakePrices", (names["Prices"],), {"of": of})
+    run = await run_flow(names["shop"], "quote", "tea", dependencies=fake())
+    assert run.output == "tea: 7"
+
+
+def test_the_server_passes_its_tests(tmp_path: Path) -> None:
+    conftest = f'pytest_plugins = ["flowstate_server.testing.fixtures"]\n{CONFTEST}'
+    for name, text in {"my_chat": FLOW, "conftest": conftest, "test_served": SERVED_TEST}.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    command = (sys.executable, "-m", "pytest", "-o", "asyncio_mode=auto")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    ran = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=50, check=False
+    )
+    assert "2 passed" in ran.stdout, ran.stdout + ran.stderr
 
 
 @pytest.mark.parametrize("org", ["", "acme"])

@@ -179,7 +179,7 @@ async def test_a_tester_shows_the_journal_of_the_session() -> None:
         run = await tester.run("note", {"text": "two", "data": [1]}, session_id="s")
         other = await tester.run("recall", None, session_id="s2")
     assert [(entry.text, entry.data) for entry in run.journal] == [("one", None), ("two", [1])]
-    assert run.journal[1].request_id == run.request.key.request_id
+    assert run.journal[1].request_id == run.request_id
     assert run.journal[1].id == run.output
     assert other.journal == []
 

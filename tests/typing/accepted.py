@@ -57,6 +57,7 @@ async def scripted_answer(question: str) -> AsyncIterator[str]:
 
 @handler(session_state=Counted)
 async def count(say: Say, ctx: Context[Counted]) -> None:
+    assert_type(ctx.dependency(Moded), Moded)
     assert_type(ctx.session.state, Counted)
     assert_type(ctx.session.state.message_count, int)
     assert_type(await ctx.session.inc_state({"message_count": 1}), StateWrite)

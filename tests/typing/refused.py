@@ -37,6 +37,7 @@ async def count(say: Say, ctx: Context[Counted]) -> int:
     wrong: str = ctx.session.state.message_count  # type: ignore[assignment]
     ctx.session.state = Counted()  # type: ignore[misc]
     repr(ctx.user.status)  # type: ignore[attr-defined]
+    wrong = ctx.dependency(Preferences)  # type: ignore[assignment]
     await ctx.session.items.history(3)  # type: ignore[arg-type]
     await ctx.session.inc_state("message_count")  # type: ignore[arg-type]
     await ctx.session.atomic_state(lambda state: {"message_count": state.messages})  # type: ignore[attr-defined]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -39,6 +41,23 @@ def test_flows_must_hold_flows() -> None:
     anything: Any = [reset]
     with pytest.raises(TypeError, match="flows must hold flows made by define_flow"):
         create_flowstate(flows=anything)
+
+
+async def undecorated() -> AsyncIterator[None]:
+    yield
+
+
+@pytest.mark.parametrize(
+    ("lifespan", "problem"),
+    [
+        (undecorated, r"decorate it with @asynccontextmanager"),
+        (nullcontext(), r"a function under @asynccontextmanager, not a value of type nullcontext"),
+        (None, r"not a value of type NoneType"),
+    ],
+)
+def test_a_lifespan_must_make_a_context_manager(lifespan: Any, problem: str) -> None:
+    with pytest.raises(TypeError, match=problem):
+        create_flowstate(flows=[CHAT], lifespan=lifespan)
 
 
 @pytest.mark.parametrize(

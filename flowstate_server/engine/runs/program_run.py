@@ -26,7 +26,8 @@ from flowstate_server.programs.run_context import SessionIdentity, SessionItems,
 class RunParts:
     """What one request's run is made of.
 
-    ``scopes`` lacks the org's when the session has none; ``loop`` is the server's.
+    ``scopes`` lacks the org's when the session has none; ``loop`` is the server's, ``dependencies`` are what the
+    application's lifespan yields.
     """
 
     head: RequestHead
@@ -38,6 +39,7 @@ class RunParts:
     recorder: Recorder
     observer: Observer
     loop: asyncio.AbstractEventLoop
+    dependencies: Sequence[object]
 
 
 class ProgramRun:
@@ -58,6 +60,10 @@ class ProgramRun:
     @property
     def scopes(self) -> Mapping[ScopeKind, RunScope]:
         return self._parts.scopes
+
+    @property
+    def dependencies(self) -> Sequence[object]:
+        return self._parts.dependencies
 
     @property
     def items(self) -> SessionItems:

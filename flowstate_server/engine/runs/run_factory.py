@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from flowstate_server.engine.runs.items import RunHistory, RunItems
@@ -36,6 +36,7 @@ class RunFactory:
         self._supervisor = supervisor
         self._settings = settings
         self._observer = observer
+        self.dependencies: Sequence[object] = ()  # once the engine has opened its lifespan
         self._locks: KeyedLocks[ScopeKey] = KeyedLocks()
 
     def start(
@@ -68,6 +69,7 @@ class RunFactory:
             recorder=recorder,
             observer=self._observer,
             loop=asyncio.get_running_loop(),
+            dependencies=self.dependencies,
         )
         run = Run(
             record=request,

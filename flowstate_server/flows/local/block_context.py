@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from flowstate_server.errors import RequestTerminalError, ValidationFailedError, Violation
 from flowstate_server.flows.block import Block
 from flowstate_server.flows.context import SEEN_BY_ALL, Context, SessionHandle
+from flowstate_server.flows.dependencies import find_dependency
 from flowstate_server.flows.local.block_scope import BlockScope
 from flowstate_server.flows.local.block_session import BlockSession
 from flowstate_server.flows.local.local_run import LocalRun
@@ -76,6 +77,9 @@ class BlockContext(Context[Any, Any, Any, Any]):
     @property
     def request(self) -> ScopeHandle[Any]:
         return self._scope(ScopeKind.REQUEST)
+
+    def dependency(self, asked: type[T], /) -> T:
+        return find_dependency(self._run.dependencies, asked)
 
     def message(
         self, role: str = "assistant", *, name: str = "", audiences: Iterable[Audience] = SEEN_BY_ALL
