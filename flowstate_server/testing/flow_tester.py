@@ -182,7 +182,7 @@ class FlowTester:
         insight = self._program.insights.get(record.key.request_id, Insight())
         failed = record.head.status is RequestStatus.FAILED
         if failed and insight.error is not None:
-            without_our_frames(insight.error)
+            without_our_frames(insight.error, brief=True)
         states = await self.engine.store.load_states(record.scopes)
         scopes = {key.kind: self._scope(states[key]) for key in record.scopes}
         snapshot = await self.engine.snapshots.get(_TESTER, session_id, ())
