@@ -13,8 +13,8 @@ Lifespan = Callable[[], AbstractAsyncContextManager[object]]
 """Makes what is entered when an engine opens and left when it closes. What it yields is a dependency of blocks, a tuple
 is several of them, ``None`` is none."""
 
-# To leave it is the author's own code, and a process that is to stop has to. Chosen: as long as runs are given.
-LEAVE_SECONDS = 10.0
+# Leaving it is the author's own code, and a process that is to stop has to. Chosen.
+LEAVE_SECONDS = 5.0
 # For what is cancelled then; most code ends at once.
 CANCEL_SECONDS = 1.0
 
@@ -60,7 +60,7 @@ class OpenLifespan:
         return () if given is None else given if type(given) is tuple else (given,)
 
     async def close(self) -> None:
-        """Leave it. What it raises is logged; after ten seconds it is cancelled."""
+        """Leave it. What it raises is logged; after five seconds it is cancelled."""
         self._leave.set()
         task = self._task
         if task is None or task.done():

@@ -187,6 +187,8 @@ class FlowRun:
 class FlowRunFailed(Exception):
     """A run in a test failed. Its cause is what the block raised, ``run`` has the rest."""
 
+    __module__ = "flowstate_server.testing"  # where tests have it from; pytest shows it
+
     def __init__(self, run: FlowRun) -> None:
         super().__init__(run.described())
         self.run = run

@@ -28,7 +28,7 @@ from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.journal import JournalEntry
 from flowstate_server.programs.program import HostedFlow
 from flowstate_server.schemas.pydantic.python_values import to_json
-from flowstate_server.state.operations import set_state
+from flowstate_server.state.operations import Operation, set_state
 from flowstate_server.stores.memory.store import MemoryStore
 from flowstate_server.stores.store import Store
 from flowstate_server.testing.flow_run import FlowRun, RunEvent, ScopeAfter
@@ -138,7 +138,6 @@ class FlowTester:
         Raises:
             ValidationFailedError: the input or a state is not of its type; there is no run.
         """
-        text = encode_json(to_json(input, "/input"))
         request_id = new_id("req_")
         if session_state is not None:
             session_id = session_id or new_id("ses_")
@@ -151,11 +150,11 @@ class FlowTester:
                 raise ValueError("an org's state needs the org: give org_id, too")
             await self._set_state(ScopeKind.ORG, org_id, org_state)
         if request_state is not None:
-            self._program.presets[request_id] = set_state(request_state, to_json)
+            self._program.presets[request_id] = _to_set(request_state)
         call = ActionCall(
             flow_kind=self._flow.kind,
             action=action,
-            input=text,
+            input=encode_json(to_json(input, "/input")),
             session_id=session_id,
             user_id=user_id,
             org_id=org_id,
@@ -173,7 +172,7 @@ class FlowTester:
 
     async def _set_state(self, kind: ScopeKind, of: str, state: State) -> None:
         target = ScopeTarget(kind, of, self._flow.kind)
-        mutation = StateMutation(target, set_state(state, to_json))
+        mutation = StateMutation(target, _to_set(state))
         await self.engine.states.commit(_TESTER, StateCommit((mutation,)))
 
     async def look_at(self, record: RequestRecord) -> FlowRun:
@@ -182,7 +181,7 @@ class FlowTester:
         insight = self._program.insights.get(record.key.request_id, Insight())
         failed = record.head.status is RequestStatus.FAILED
         if failed and insight.error is not None:
-            without_our_frames(insight.error)
+            without_our_frames(insight.error, brief=True)
         states = await self.engine.store.load_states(record.scopes)
         scopes = {key.kind: self._scope(states[key]) for key in record.scopes}
         snapshot = await self.engine.snapshots.get(_TESTER, session_id, ())
@@ -221,6 +220,10 @@ class FlowTester:
             if isinstance(frame, TailBatch):
                 events += map(RunEvent, frame.events)
         return events
+
+
+def _to_set(state: State) -> tuple[Operation, ...]:
+    return set_state(state, to_json)
 
 
 async def run_flow(

@@ -7,10 +7,11 @@ from types import TracebackType
 _OURS = "flowstate_server"
 
 
-def without_our_frames(error: BaseException) -> None:
+def without_our_frames(error: BaseException, *, brief: bool = False) -> None:
     """Drop our frames from the tracebacks of ``error``, of its causes and of the members of a group.
 
-    One that has no other frames keeps them: it is about us.
+    One that has no other frames keeps them, if it is to be ``brief`` the innermost: we say there what is wrong with
+    what an author's code gave.
     """
     seen: set[int] = set()
     left = [error]
@@ -19,10 +20,17 @@ def without_our_frames(error: BaseException) -> None:
         if id(one) in seen:
             continue
         seen.add(id(one))
-        one.__traceback__ = _of_others(one.__traceback__) or one.__traceback__
+        trace = one.__traceback__
+        one.__traceback__ = _of_others(trace) or (_innermost(trace) if brief else trace)
         left += [linked for linked in (one.__cause__, one.__context__) if linked is not None]
         if isinstance(one, BaseExceptionGroup):
             left += one.exceptions
+
+
+def _innermost(trace: TracebackType | None) -> TracebackType | None:
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace
 
 
 def _of_others(trace: TracebackType | None) -> TracebackType | None:

@@ -73,6 +73,12 @@ async def broken_by_an_operation(value: None, ctx: Context) -> None:
     await ctx.session.inc_state(nothing=1)
 
 
+@handler
+async def wrong_output(value: None, ctx: Context) -> int:
+    text: Any = "text"
+    return text  # type: ignore[no-any-return]
+
+
 def lines_of(error: BaseException) -> list[str]:
     return [frame.name for frame in traceback.extract_tb(error.__traceback__)]
 
@@ -89,8 +95,9 @@ def lines_of(error: BaseException) -> list[str]:
             StateValidationError,
             ["broken_by_an_operation"],
         ),
+        (wrong_output, "wrong_output", TypeError, ["execute"]),
     ],
-    ids=["alone", "in a sequence", "in a thread", "by an operation"],
+    ids=["alone", "in a sequence", "in a thread", "by an operation", "by its output"],
 )
 async def test_a_failure_is_raised_from_the_blocks_own_exception(
     block: Block[Any, Any], path: str, kind: type[Exception], lines: list[str]
