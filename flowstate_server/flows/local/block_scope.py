@@ -9,6 +9,7 @@ from typing import Any, Generic
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
+from flowstate_server.flows.local.begun_calls import Begun, TracksCalls, tracks_calls
 from flowstate_server.flows.scope import ScopeHandle, ScopeWriter, StateBatch
 from flowstate_server.model.records import StateRecord
 from flowstate_server.programs.run_context import ScopeAccess
@@ -20,10 +21,18 @@ from flowstate_server.state.write import StateWrite
 StateT = TypeVar("StateT", bound=BaseModel, default=Any)
 
 
-class BlockScope(ScopeHandle[StateT], Generic[StateT]):
+@tracks_calls
+class BlockScope(ScopeHandle[StateT], TracksCalls, Generic[StateT]):
     def __init__(
-        self, scope: ScopeAccess, schema: ModelSchema, model: type[StateT], block_path: tuple[str, ...]
+        self,
+        scope: ScopeAccess,
+        schema: ModelSchema,
+        model: type[StateT],
+        block_path: tuple[str, ...],
+        begun: Begun,
     ) -> None:
+        self.begun = begun
+        self.written = f"ctx.{scope.record.key.kind}"
         self._scope = scope
         self._schema = schema
         self._model = model
@@ -65,7 +74,7 @@ class BlockScope(ScopeHandle[StateT], Generic[StateT]):
             batch.result = StateWrite(self.version, changed=False)
 
     def at(self, version: int, /) -> ScopeWriter:
-        return _WriterAt(self._scope, version, self._block_path)
+        return _WriterAt(self, self._scope, version, self._block_path)
 
     async def atomic_state(self, change: Callable[[StateT], BaseModel | Mapping[str, Any]], /) -> StateWrite:
         def operations(record: StateRecord) -> Sequence[Operation]:
@@ -82,8 +91,13 @@ def _set_fields(changed: BaseModel | Mapping[str, Any]) -> Mapping[str, Any]:
     return {name: value for name, value in changed if name in changed.model_fields_set}
 
 
-class _WriterAt(ScopeWriter):
-    def __init__(self, scope: ScopeAccess, version: int, block_path: tuple[str, ...]) -> None:
+@tracks_calls
+class _WriterAt(ScopeWriter, TracksCalls):
+    def __init__(
+        self, whole: TracksCalls, scope: ScopeAccess, version: int, block_path: tuple[str, ...]
+    ) -> None:
+        self.begun = whole.begun
+        self.written = f"{whole.written}.at({version})"
         self._scope = scope
         self._version = version
         self._block_path = block_path
