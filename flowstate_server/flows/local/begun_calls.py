@@ -26,7 +26,7 @@ class BegunCall(WrappedCoroutine):
     __slots__ = ("_name", "_owner")
 
     def __init__(self, owner: TracksCalls, name: str, coroutine: Coroutine[Any, Any, Any]) -> None:
-        super().__init__(coroutine)
+        self._coroutine = coroutine
         self._owner = owner
         self._name = name
         owner.begun.add(self)
