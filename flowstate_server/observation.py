@@ -95,7 +95,7 @@ class _Shielded(Observer):
     def _tell(self, what: str, told: dict[str, Any]) -> None:
         try:
             getattr(self._observer, what)(**told)
-        except Exception:
+        except BaseException:  # nothing is awaited there, hence nothing cancelled
             if what not in self._broken:
                 self._broken.add(what)
                 _logger.exception("the observer broke when it was told of a %s; this is logged once", what)

@@ -7,12 +7,14 @@ import asyncio
 import os
 import queue
 import signal
+import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
+STOPPING = (signal.SIGTERM, signal.SIGINT)
 HARD_STOPPED = 1
 # Of the two seconds in which a second signal ends the process; the rest is for the machine.
 HARD_STOP_SECONDS = 1.7
@@ -69,6 +71,7 @@ class StopSignals:
         self._limit = limit
         self._loop = asyncio.get_running_loop()
         self._count = 0
+        self._wakeup = SignalWakeup(self._came)
 
     @classmethod
     @contextmanager
@@ -76,14 +79,19 @@ class StopSignals:
         """``limit``: seconds within which the first signal has stopped the process."""
         signals = cls(end, limit)
         # Not the loop's own handlers of signals: they wait for it to be free.
-        before = {number: signal.signal(number, signals._came) for number in (signal.SIGTERM, signal.SIGINT)}
+        before = {number: signal.signal(number, signals._handle) for number in STOPPING}
         try:
-            yield signals
+            with signals._wakeup:
+                yield signals
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _came(self, number: int, frame: object) -> None:
+    def _handle(self, number: int, frame: object) -> None:
+        if not self._wakeup.listens:
+            self._came()
+
+    def _came(self) -> None:
         self._count += 1
         if self._count == 1:
             self._end.within(self._limit, HARD_STOPPED, "stopped although the server had not come to its end")
@@ -97,6 +105,52 @@ class StopSignals:
     def _tell(self, event: asyncio.Event) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(event.set)
+
+
+class SignalWakeup:
+    """Calls ``came`` for each of the STOPPING signals from a thread: a handler waits for the main thread to come back
+    from C, which may take as long as a look-up of a name or a query does.
+
+    Python writes the numbers of signals to one socket, the last one that somebody set. Those of the loop, which set it
+    before, are passed on; who sets it later has it, and ``listens`` says so.
+    """
+
+    def __init__(self, came: Callable[[], None]) -> None:
+        self._came = came
+
+    def __enter__(self) -> None:
+        self._read, self._write = socket.socketpair()
+        self._write.setblocking(False)
+        self._before = signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
+        # A number of our own, for the loop may close its one, and somebody else be given it.
+        self._loop = os.dup(self._before) if self._before != -1 else None
+        threading.Thread(target=self._listen, name="flowstate-signals", daemon=True).start()
+
+    def __exit__(self, *error: object) -> None:
+        if self.listens:
+            signal.set_wakeup_fd(self._before)
+        self._write.close()
+
+    @property
+    def listens(self) -> bool:
+        """Whether signals come here. For the main thread alone."""
+        mine = self._write.fileno()
+        current = signal.set_wakeup_fd(mine, warn_on_full_buffer=False)
+        if current != mine:
+            signal.set_wakeup_fd(current, warn_on_full_buffer=False)
+        return current == mine
+
+    def _listen(self) -> None:
+        with self._read:
+            while numbers := self._read.recv(64):
+                for number in numbers:
+                    if number in STOPPING:
+                        self._came()
+                if self._loop is not None:
+                    with suppress(OSError):
+                        os.write(self._loop, numbers)
+        if self._loop is not None:
+            os.close(self._loop)
 
 
 def leave(code: object) -> None:

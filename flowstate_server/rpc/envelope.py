@@ -24,6 +24,7 @@ from flowstate_server.errors import (
 )
 from flowstate_server.model.ids import new_id
 from flowstate_server.observation import NOBODY, Observer
+from flowstate_server.programs.author_code import EXITS, contained
 from flowstate_server.rpc.access_log import log_call, log_unexpected, observe_call
 from flowstate_server.rpc.admission import Admission
 from flowstate_server.rpc.authenticators import Authenticator
@@ -50,7 +51,6 @@ from flowstate_server.settings import ServerSettings
 
 T = TypeVar("T")
 
-_EXITS = (KeyboardInterrupt, SystemExit)
 _OK = grpc.StatusCode.OK.name
 
 
@@ -136,7 +136,10 @@ class Envelope(aio.ServerInterceptor):
     async def _identify(self, call: Call) -> None:
         if is_probe(call.method):
             return
-        call.principal = await self._authenticator.authenticate(call.metadata, call.peer)
+        try:
+            call.principal = await self._authenticator.authenticate(call.metadata, call.peer)
+        except EXITS as error:  # it may be an author's
+            raise contained(error) from error
         check_method(call.method, call.principal.plane)
 
     def _deadline(self, context: ServicerContext) -> float:
@@ -194,7 +197,7 @@ def _enclosed(
             call.code = context.code().name
             raise
         except BaseException as error:
-            if task is None or task is not asyncio.current_task() or isinstance(error, _EXITS):
+            if task is None or task is not asyncio.current_task() or isinstance(error, EXITS):
                 call.code = grpc.StatusCode.CANCELLED.name
                 raise
             if _peer_left(task, error):

@@ -20,11 +20,14 @@ from flowstate_server.errors import (
 )
 from flowstate_server.flows import ClientView, Context, View, action, define_flow, handler
 from flowstate_server.model.clock import Seconds
+from flowstate_server.model.identity import Principal
 from flowstate_server.programs.author_code import told_by
+from flowstate_server.rpc.authenticators import OpenAuthenticator
+from flowstate_server.rpc.call_metadata import CallMetadata
 from flowstate_server.testing.flow_tester import run_flow
 from flowstate_server.testing.server import running_server
 from flowstate_server.testing.waiting import soon
-from tests.support.hostile_flows import KIND, KINDS, PLACES, State, armed, flow, left
+from tests.support.hostile_flows import KIND, KINDS, PLACES, State, armed, flow, left, throw_at
 from tests.support.store_urls import ALL, new_store_url
 
 # Every place on the store that is quickest, the roots of them on each of the others.
@@ -139,6 +142,24 @@ async def test_f1_a_task_that_a_block_leaves_behind_ends_alone(kind: str, tmp_pa
         await served.unharmed()
         for task in left:
             assert task.cancelled() or task.exception() is not None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_f1_an_authenticator_that_raises_refuses_its_call(kind: str) -> None:
+    class Broken(OpenAuthenticator):
+        async def authenticate(self, metadata: CallMetadata, peer: str) -> Principal:
+            throw_at("authenticator")
+            return await super().authenticate(metadata, peer)
+
+    async with (
+        running_server(flow, authenticator=Broken("x-tenant-id")) as server,
+        server.connect(user="u") as client,
+    ):
+        armed["authenticator"] = kind
+        with pytest.raises(FlowStateError):
+            await client.flows.call(KIND, "take", {}, timeout=5.0)
+        armed.clear()
+        assert await client.flows.call(KIND, "take", {}, timeout=20.0) == {"text": "taken"}
 
 
 async def test_f1_who_awaits_a_task_that_exits_gets_an_error_that_says_so() -> None:

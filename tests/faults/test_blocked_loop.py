@@ -61,7 +61,7 @@ class Empty(BaseModel):
 
 
 def hold_up() -> None:
-    time.sleep(0.4)
+    time.sleep(1.5)  # long enough for a busy machine to notice
 
 
 async def _block_in_task(value: None, ctx: Context) -> None:
@@ -89,16 +89,7 @@ BLOCKS = {
 @pytest.mark.parametrize("place", BLOCKS)
 async def test_u10_the_log_names_what_blocks(place: str, caplog: pytest.LogCaptureFixture) -> None:
     function, named = BLOCKS[place]
-    flow = define_flow(
-        "blocking",
-        actions={
-            "block": action(
-                block=handler(
-                    function,
-                )
-            )
-        },
-    )
+    flow = define_flow("blocking", actions={"block": action(block=handler(function))})
     caplog.set_level(logging.INFO)
     async with (
         running_server(flow, settings=EngineSettings(lease=Seconds(0.6))) as server,

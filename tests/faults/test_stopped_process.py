@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from flowstate_client import CustomEvent, Event, FlowStateClient, RequestInterrupted
 from flowstate_client.testing import record_events
 from flowstate_server.stores.sqlite.writer_queue import WriterQueue
@@ -75,3 +77,34 @@ def _assert_nothing_came_late(path: Path) -> None:
         (count,) = database.execute("SELECT text ->> 'count' FROM states WHERE kind = 2").fetchone()
         changes = f"SELECT count(*) FROM events WHERE type = {STATE_CHANGE}"
         assert database.execute(changes).fetchone() == (count,)
+
+
+async def test_a8_a_process_that_was_stopped_fences_nobody(path: Path) -> None:
+    await _stop_and_go_on(path, rounds=3)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+async def test_a8_a_process_that_was_stopped_fences_nobody_in_twenty_rounds(path: Path) -> None:
+    await _stop_and_go_on(path, rounds=20)
+
+
+async def _stop_and_go_on(path: Path, rounds: int) -> None:
+    """Stopped amid its writes it may hold the lock of the database, so that the other one can't renew meanwhile."""
+    async with (
+        server_processes(2, APP, store=f"sqlite:///{path}", lease=1.0) as (stopped, healthy),
+        FlowStateClient.connect(stopped.target, user="u") as client,
+        FlowStateClient.connect(healthy.target, user="u") as elsewhere,
+    ):
+        for number in range(rounds):
+            writing = await client.flows.dispatch(KIND, "work", {"number": number, "steps": 5_000})
+            await _begun(writing.events())
+            process = (await elsewhere.server.info(refresh=True)).instance_id
+            run = await elsewhere.flows.dispatch(KIND, "nap", {"seconds": 2.5})
+            await asyncio.sleep(0.01 * number)  # a moment like any other
+            stopped.pause()
+            await asyncio.sleep(2.0)  # two leases
+            stopped.resume()
+            assert await run.result(str, timeout=30.0) == "rested"
+            assert (await elsewhere.server.info(refresh=True)).instance_id == process
+            await writing.cancel()

@@ -6,6 +6,7 @@ Also a server of its own may serve it: ``tests.support.hostile_flows:app``.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, NoReturn
@@ -239,18 +240,21 @@ async def wait(value: Wait, ctx: Context[State]) -> int:
 
 
 class Blocking(BaseModel):
+    """``how``: asleep, busy, or away in C, where no handler of a signal is run."""
+
     seconds: float
-    busy: bool = False
+    how: str = "asleep"
 
 
 @handler
 async def block_loop(value: Blocking, ctx: Context) -> str:
-    await ctx.emit("begun", audience=Audience.CLIENT)
-    await asyncio.sleep(0.1)  # so that the event is told before
+    await asyncio.sleep(0.2)  # so that its dispatch is answered before
     until = time.monotonic() + value.seconds
-    if value.busy:
+    if value.how == "busy":
         while time.monotonic() < until:
             pass
+    elif value.how == "away":
+        hashlib.pbkdf2_hmac("sha256", b"", b"", int(value.seconds * 3_000_000))
     else:
         time.sleep(value.seconds)  # noqa: ASYNC251 - what it is for
     return "blocked"

@@ -18,6 +18,7 @@ from flowstate_server.model.identity import Principal
 from flowstate_server.model.json_values import Json, encode_json
 from flowstate_server.model.records import Failure, StateRecord
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, session_scope
+from flowstate_server.programs.author_code import EXITS, contained
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import FlowDescription
 from flowstate_server.programs.program import HostedFlow
@@ -89,7 +90,10 @@ class Snapshots:
         }
         failures: dict[str, Failure] = {}
         if wanted := [name for name in shown.derived if name in names]:
-            derived = await flow.program.derive(kind, wanted, record.state)
+            try:
+                derived = await flow.program.derive(kind, wanted, record.state)
+            except EXITS as error:
+                raise contained(error) from error
             for name in wanted:
                 outcome = _bounded(derived[name])
                 if isinstance(outcome, Failure):

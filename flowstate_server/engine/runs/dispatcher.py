@@ -45,6 +45,7 @@ from flowstate_server.model.scopes import (
     SessionKey,
     session_scope,
 )
+from flowstate_server.programs.author_code import called
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import ActionDescription, FlowDescription
 from flowstate_server.programs.program import Program
@@ -118,7 +119,7 @@ class Dispatcher:
         if len(call.input) > self._settings.max_input_bytes:
             raise MessageTooLargeError("The input", len(call.input), self._settings.max_input_bytes)
         parse_json(call.input, "/input")
-        value = program.check_input(action.name, call.input)
+        value = called(program.check_input, action.name, call.input)
         return _Checked(
             call=call,
             flow=flow,

@@ -33,7 +33,7 @@ from flowstate_server.model.payloads import (
     Terminal,
 )
 from flowstate_server.model.records import Failure, RequestHead, RequestRecord, RequestStatus
-from flowstate_server.programs.author_code import EXITS, contained, told_by
+from flowstate_server.programs.author_code import EXITS, called, contained, told_by
 from flowstate_server.programs.program import Program
 from flowstate_server.stores.contract.writes import FinishRequest
 
@@ -182,7 +182,7 @@ class Run:
         return self._failed(failure_of(error, self._described))
 
     def _completed(self, value: Any) -> Ending:
-        output = encode_json(self._program.dump_output(self.record.action, value))
+        output = encode_json(called(self._program.dump_output, self.record.action, value))
         limit = self._settings.max_output_bytes
         if len(output) > limit:
             raise ActionError("OUTPUT_TOO_LARGE", f"the output has {len(output)} bytes, the limit is {limit}")

@@ -28,9 +28,9 @@ _logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# What is logged as blocking the event loop takes so long, or a third of a lease. A run's neighbours wait meanwhile;
-# shorter, and every busy moment of the machine is told.
-BLOCKED_SECONDS = Seconds(0.5)
+# What is logged as blocking the event loop takes so long. A run's neighbours wait meanwhile; shorter, and every busy
+# moment of the machine is told. The lower one is for leases of less than two seconds.
+BLOCKED_SECONDS = (Seconds(0.25), Seconds(0.5))
 # To hand in the lease is a favour to the others, who would wait for it to expire; not worth waiting for a store that
 # hangs.
 FAREWELL_SECONDS = 2.0
@@ -54,7 +54,7 @@ class Supervisor:
         self._renewing = asyncio.Lock()
         self._cancels: Watch | None = None
         self._stopping = False
-        self._watch = LoopWatch(min(BLOCKED_SECONDS, settings.renew_interval))
+        self._watch = LoopWatch(sorted((*BLOCKED_SECONDS, settings.renew_interval))[1])
 
     async def open(self) -> None:
         guard_tasks(asyncio.get_running_loop())

@@ -13,6 +13,8 @@ from flowstate_server.errors import RequestTerminalError, ValidationFailedError,
 from flowstate_server.flows.block import Block
 from flowstate_server.flows.context import SEEN_BY_ALL, Context, SessionHandle
 from flowstate_server.flows.dependencies import find_dependency
+from flowstate_server.flows.local.begun_calls import Begun, TracksCalls, tracks_calls
+from flowstate_server.flows.local.block_items import BlockStream
 from flowstate_server.flows.local.block_scope import BlockScope
 from flowstate_server.flows.local.block_session import BlockSession
 from flowstate_server.flows.local.local_run import LocalRun
@@ -40,12 +42,15 @@ class Executor(Protocol):
     ) -> OutputT: ...
 
 
-class BlockContext(Context[Any, Any, Any, Any]):
+@tracks_calls
+class BlockContext(Context[Any, Any, Any, Any], TracksCalls):
     """One block's context in a run; scopes show the state models that the block declares."""
 
     def __init__(
         self, local: LocalRun, executor: Executor, block: Block[Any, Any], path: tuple[str, ...]
     ) -> None:
+        self.begun = set()
+        self.written = "ctx"
         self._local = local
         self._run = local.run
         self._executor = executor
@@ -84,14 +89,16 @@ class BlockContext(Context[Any, Any, Any, Any]):
     def message(
         self, role: str = "assistant", *, name: str = "", audiences: Iterable[Audience] = SEEN_BY_ALL
     ) -> AbstractAsyncContextManager[ItemStream]:
-        return self._run.stream_item(
+        stream = self._run.stream_item(
             ItemKind.MESSAGE, role=role, name=name, audiences=audiences, path=self._path
         )
+        return BlockStream(stream, self.begun)
 
     def reasoning(
         self, *, name: str = "", audiences: Iterable[Audience] = SEEN_BY_ALL
     ) -> AbstractAsyncContextManager[ItemStream]:
-        return self._run.stream_item(ItemKind.REASONING, name=name, audiences=audiences, path=self._path)
+        stream = self._run.stream_item(ItemKind.REASONING, name=name, audiences=audiences, path=self._path)
+        return BlockStream(stream, self.begun)
 
     async def add_item(
         self,
@@ -163,11 +170,13 @@ class BlockContext(Context[Any, Any, Any, Any]):
             scope = self._scopes[kind] = BlockScope(*self._scope_parts(kind))
         return scope
 
-    def _scope_parts(self, kind: ScopeKind) -> tuple[ScopeAccess, ModelSchema, type[Any], tuple[str, ...]]:
+    def _scope_parts(
+        self, kind: ScopeKind
+    ) -> tuple[ScopeAccess, ModelSchema, type[Any], tuple[str, ...], Begun]:
         """The scope, and what the block reads it through: its own model, else the flow's."""
         local = self._local
         model = self._block.state_models.get(kind) or local.state_models.get(kind) or BaseModel
-        return self._run.scopes[kind], local.schemas[kind], model, self._path
+        return self._run.scopes[kind], local.schemas[kind], model, self._path, self.begun
 
 
 def _kind(kind: ItemKind | str) -> ItemKind:

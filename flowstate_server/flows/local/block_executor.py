@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from flowstate_server.errors import RequestTerminalError
 from flowstate_server.flows.block import Block
+from flowstate_server.flows.local.begun_calls import check_awaited
 from flowstate_server.flows.local.block_context import BlockContext
 from flowstate_server.flows.local.local_run import LocalRun
 from flowstate_server.model.clock import elapsed_since
@@ -30,7 +31,8 @@ class BlockExecutor:
     async def execute(self, block: Block[InputT, OutputT], value: InputT, path: tuple[str, ...]) -> OutputT:
         """Run a block as the execution that ``path`` names. A failure is told once, by the block in which it arose.
 
-        ``SystemExit`` and ``KeyboardInterrupt`` come out as RuntimeError.
+        A call that the block forgot to await fails it. ``SystemExit`` and ``KeyboardInterrupt`` come out as
+        RuntimeError.
         """
         self._hold(BlockStarted(block.kind), path)
         work = BlockWork(self._local.run, path, block.kind)
@@ -41,6 +43,7 @@ class BlockExecutor:
         outcome = "cancelled"
         try:
             output = await block.execute(block.validate_input(value), context)
+            await check_awaited(context.begun, f'{block.kind} "{block.name}"')
             outcome = "completed"
         except asyncio.CancelledError:
             raise

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from flowstate_server.errors import JsonInvalidError, StateFieldAbsentError, StateValidationError
+from flowstate_server.flows.local.begun_calls import Begun, TracksCalls, tracks_calls
 from flowstate_server.flows.scope import ScopeHandle, ScopeWriter, StateBatch
 from flowstate_server.model.json_values import JsonObject
 from flowstate_server.model.records import StateRecord
@@ -25,10 +26,18 @@ from flowstate_server.state.write import StateWrite
 StateT = TypeVar("StateT", bound=BaseModel, default=Any)
 
 
-class BlockScope(ScopeHandle[StateT], Generic[StateT]):
+@tracks_calls
+class BlockScope(ScopeHandle[StateT], TracksCalls, Generic[StateT]):
     def __init__(
-        self, scope: ScopeAccess, schema: ModelSchema, model: type[StateT], block_path: tuple[str, ...]
+        self,
+        scope: ScopeAccess,
+        schema: ModelSchema,
+        model: type[StateT],
+        block_path: tuple[str, ...],
+        begun: Begun,
     ) -> None:
+        self.begun = begun
+        self.written = f"ctx.{scope.record.key.kind}"
         self._scope = scope
         self._schema = schema
         self._model = model
@@ -70,7 +79,7 @@ class BlockScope(ScopeHandle[StateT], Generic[StateT]):
             batch.result = StateWrite(self.version, changed=False)
 
     def at(self, version: int, /) -> ScopeWriter:
-        return _WriterAt(self._scope, self._schema, version, self._block_path)
+        return _WriterAt(self, self._scope, self._schema, version, self._block_path)
 
     async def atomic_state(self, change: Callable[[StateT], BaseModel | Mapping[str, Any]], /) -> StateWrite:
         def operations(record: StateRecord) -> Sequence[Operation]:
@@ -113,10 +122,18 @@ class BlockScope(ScopeHandle[StateT], Generic[StateT]):
         return same_value(shown, value)
 
 
-class _WriterAt(ScopeWriter):
+@tracks_calls
+class _WriterAt(ScopeWriter, TracksCalls):
     def __init__(
-        self, scope: ScopeAccess, schema: ModelSchema, version: int, block_path: tuple[str, ...]
+        self,
+        whole: TracksCalls,
+        scope: ScopeAccess,
+        schema: ModelSchema,
+        version: int,
+        block_path: tuple[str, ...],
     ) -> None:
+        self.begun = whole.begun
+        self.written = f"{whole.written}.at({version})"
         self._scope = scope
         self._schema = schema
         self._version = version

@@ -9,6 +9,8 @@ from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from flowstate_server.flows.context import SessionHandle
+from flowstate_server.flows.local.begun_calls import Begun, tracks_calls
+from flowstate_server.flows.local.block_items import BlockItems
 from flowstate_server.flows.local.block_scope import BlockScope
 from flowstate_server.programs.journal import JournalEntry
 from flowstate_server.programs.run_context import (
@@ -24,6 +26,7 @@ from flowstate_server.schemas.pydantic.schema import ModelSchema
 StateT = TypeVar("StateT", bound=BaseModel, default=Any)
 
 
+@tracks_calls
 class BlockSession(BlockScope[StateT], SessionHandle[StateT], Generic[StateT]):
     def __init__(
         self,
@@ -32,8 +35,9 @@ class BlockSession(BlockScope[StateT], SessionHandle[StateT], Generic[StateT]):
         schema: ModelSchema,
         model: type[StateT],
         block_path: tuple[str, ...],
+        begun: Begun,
     ) -> None:
-        super().__init__(scope, schema, model, block_path)
+        super().__init__(scope, schema, model, block_path, begun)
         self._run = run
 
     @property
@@ -50,7 +54,7 @@ class BlockSession(BlockScope[StateT], SessionHandle[StateT], Generic[StateT]):
 
     @property
     def items(self) -> SessionItems:
-        return self._run.items
+        return BlockItems(self._run.items, self.begun)
 
     async def set_metadata(
         self,

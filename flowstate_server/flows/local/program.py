@@ -40,7 +40,7 @@ class LocalProgram:
     @does_work
     def check_input(self, action: str, text: bytes, /) -> Any:
         work = f'the input of action "{action}"'  # noqa: F841 - read by work_of
-        return called(self._actions[action].validate_input_json, text)
+        return self._actions[action].validate_input_json(text)
 
     async def execute(self, action: str, value: Any, run: RunContext, /) -> Any:
         local = LocalRun(run, self._schemas, self._state_models, asyncio.get_running_loop())
@@ -58,7 +58,7 @@ class LocalProgram:
     @does_work
     def dump_output(self, action: str, output: Any, /) -> Json:
         work = f'the output of action "{action}"'  # noqa: F841 - read by work_of
-        return called(self._actions[action].dump_output, output)
+        return self._actions[action].dump_output(output)
 
     async def derive(
         self, scope: ScopeKind, names: Sequence[str], state: JsonObject, /

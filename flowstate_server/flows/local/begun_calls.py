@@ -1,0 +1,90 @@
+"""Calls that a block begins, so that none is forgotten: without ``await`` a coroutine does nothing, silently."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Coroutine, Generator
+from functools import wraps
+from typing import Any, TypeVar
+
+from flowstate_server.programs.author_code import WrappedCoroutine
+
+OwnerT = TypeVar("OwnerT", bound="TracksCalls")
+
+
+class TracksCalls:
+    """What a block calls operations of. ``written`` is how it writes it: ``ctx.session``."""
+
+    begun: Begun
+    written: str
+
+
+class BegunCall(WrappedCoroutine):
+    """An operation's coroutine from its call on, until it is awaited or its task begins."""
+
+    __slots__ = ("_name", "_owner")
+
+    def __init__(self, owner: TracksCalls, name: str, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self._coroutine = coroutine
+        self._owner = owner
+        self._name = name
+        owner.begun.add(self)
+
+    def __str__(self) -> str:
+        return f"{self._owner.written}.{self._name}(...)"
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        self._owner.begun.discard(self)
+        return self._coroutine.__await__()
+
+    def send(self, value: Any, /) -> Any:
+        self._owner.begun.discard(self)
+        return self._coroutine.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        self._owner.begun.discard(self)
+        return self._coroutine.throw(*error)
+
+    def close(self) -> None:
+        self._owner.begun.discard(self)
+        self._coroutine.close()
+
+
+def tracks_calls(cls: type[OwnerT]) -> type[OwnerT]:
+    """Tracks all public coroutine methods of a class, inherited ones too."""
+    for name, method in inspect.getmembers(cls, inspect.iscoroutinefunction):
+        if not name.startswith("_"):
+            setattr(cls, name, _call(name, method))
+    return cls
+
+
+def _call(name: str, method: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., BegunCall]:
+    @wraps(method)
+    def begin(self: TracksCalls, *args: Any, **kwargs: Any) -> BegunCall:
+        return BegunCall(self, name, method(self, *args, **kwargs))
+
+    return begin
+
+
+Begun = set[BegunCall]
+"""The calls of one block that nobody has awaited yet."""
+
+
+async def check_awaited(begun: Begun, block: str) -> None:
+    """
+    Raises:
+        RuntimeError: one of them was never awaited; it names ``block`` and them.
+    """
+    if not begun:
+        return
+    # Two turns: a task that was made of one has not begun yet, nor has one by way of a thread.
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    if forgotten := sorted(map(str, begun)):
+        for operation in list(begun):
+            operation.close()
+        raise RuntimeError(
+            f"{block} never awaited {', '.join(forgotten)}, so that it was not done: "
+            "write `await` in front of it, or `ctx.run(...)` around it in a handler that is not async"
+        )

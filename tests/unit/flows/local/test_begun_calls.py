@@ -1,0 +1,126 @@
+"""U9: an operation that nobody awaits fails its block, which is named with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from flowstate_server.flows import Context, action, define_flow, handler
+from flowstate_server.flows.block import Block
+from flowstate_server.model.records import RequestStatus
+from flowstate_server.testing.flow_tester import FlowRun, run_flow
+
+
+class Counted(BaseModel):
+    n: int = 0
+
+
+@handler
+async def child(value: None, ctx: Context) -> None: ...
+
+
+FORGOTTEN: dict[str, Callable[[Context[Counted, Counted]], object]] = {
+    "ctx.session.inc_state(...)": lambda ctx: ctx.session.inc_state(n=1),
+    "ctx.session.set_state(...)": lambda ctx: ctx.session.set_state(Counted(n=1)),
+    "ctx.session.atomic_state(...)": lambda ctx: ctx.session.atomic_state(lambda state: {"n": 1}),
+    "ctx.session.refresh(...)": lambda ctx: ctx.session.refresh(),
+    "ctx.session.at(3).patch_state(...)": lambda ctx: ctx.session.at(3).patch_state(n=1),
+    "ctx.session.set_metadata(...)": lambda ctx: ctx.session.set_metadata(title="t"),
+    "ctx.session.append_journal(...)": lambda ctx: ctx.session.append_journal("note"),
+    "ctx.session.items.history(...)": lambda ctx: ctx.session.items.history(),
+    "ctx.user.push_state(...)": lambda ctx: ctx.user.push_state("n", 1),
+    "ctx.request.unset_state(...)": lambda ctx: ctx.request.unset_state("n"),
+    "ctx.add_item(...)": lambda ctx: ctx.add_item("message", "hi"),
+    "ctx.emit(...)": lambda ctx: ctx.emit("event"),
+    "ctx.status(...)": lambda ctx: ctx.status("busy"),
+    "ctx.execute(...)": lambda ctx: ctx.execute(child, None),
+}
+
+
+async def run(block: Block[None, Any]) -> FlowRun:
+    return await run_flow(define_flow("f", actions={"a": action(block=block)}), "a", None)
+
+
+@pytest.mark.parametrize("forgotten", FORGOTTEN)
+@pytest.mark.parametrize("kept", [False, True])
+async def test_u9_an_operation_without_await_fails_the_block_by_name(
+    forgotten: str, kept: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    keep: list[object] = []
+
+    @handler(session_state=Counted, user_state=Counted, uses=[child])
+    async def tool(value: None, ctx: Context[Counted, Counted]) -> str:
+        begun = FORGOTTEN[forgotten](ctx)
+        if kept:
+            keep.append(begun)
+        return "done"
+
+    result = await run(tool)
+    assert result.status is RequestStatus.FAILED
+    assert f'handler "tool" never awaited {forgotten}' in caplog.text
+
+
+async def test_u9_a_sync_handler_without_ctx_run_fails(caplog: pytest.LogCaptureFixture) -> None:
+    @handler(session_state=Counted)
+    def tool(value: None, ctx: Context[Counted]) -> str:
+        ctx.session.inc_state(n=1)  # type: ignore[unused-coroutine]
+        return "done"
+
+    assert (await run(tool)).status is RequestStatus.FAILED
+    assert 'handler "tool" never awaited ctx.session.inc_state(...)' in caplog.text
+    assert "ctx.run" in caplog.text
+
+
+async def test_u9_text_without_await_fails(caplog: pytest.LogCaptureFixture) -> None:
+    @handler
+    async def tool(value: None, ctx: Context) -> str:
+        async with ctx.message() as message:
+            message.write("lost")  # type: ignore[unused-coroutine]
+        return "done"
+
+    assert (await run(tool)).status is RequestStatus.FAILED
+    assert "never awaited the item.write(...)" in caplog.text
+
+
+async def test_operations_may_be_run_by_whatever_runs_coroutines() -> None:
+    @handler(session_state=Counted)
+    async def tool(value: None, ctx: Context[Counted]) -> int:
+        await asyncio.gather(ctx.session.inc_state(n=1), ctx.session.inc_state(n=1))
+        await asyncio.create_task(ctx.session.inc_state(n=1))
+        await asyncio.wait_for(ctx.session.inc_state(n=1), 5.0)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(ctx.session.inc_state(n=1))
+        later = ctx.session.inc_state(n=1)
+        await later
+        left.append(asyncio.create_task(ctx.session.refresh()))
+        return ctx.session.state.n
+
+    left: list[asyncio.Task[None]] = []
+    result = await run(tool)
+    assert result.output == 6
+
+
+async def test_a_task_that_is_cancelled_before_it_began_is_not_forgotten() -> None:
+    @handler(session_state=Counted)
+    async def tool(value: None, ctx: Context[Counted]) -> int:
+        task = asyncio.create_task(ctx.session.inc_state(n=1))
+        task.cancel()
+        return ctx.session.state.n
+
+    assert (await run(tool)).output == 0
+
+
+async def test_the_blocks_own_failure_goes_first() -> None:
+    @handler(session_state=Counted)
+    async def tool(value: None, ctx: Context[Counted]) -> None:
+        forgotten.append(ctx.session.inc_state(n=1))
+        raise LookupError
+
+    forgotten: list[Any] = []
+    result = await run(tool)
+    assert result.failure is not None
+    forgotten[0].close()
