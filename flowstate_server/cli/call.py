@@ -28,7 +28,10 @@ from flowstate_server.cli.connection import (
     connect,
     reach,
 )
-from flowstate_server.cli.problem import FAILED, INTERRUPTED, MISUSED, give_up
+from flowstate_server.cli.problem import INTERRUPTED, MISUSED, code_of, give_up
+
+# Patience for the request to be stored, which is no part of the wait for its end. Chosen.
+DISPATCH_SECONDS = 10.0
 
 _NO_USER = "give --user: the token stands for no user, or the server asks for no tokens"
 
@@ -52,7 +55,10 @@ def call(
         str, typer.Option(help="An id of your own: repeating the command attaches to the first request.")
     ] = "",
     timeout: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="How long to wait; the run goes on after that.")
+        float,
+        typer.Option(
+            min=0, metavar="SECONDS", help="How long to wait; the run goes on after that. 0: not at all."
+        ),
     ] = 60.0,
     tenant: Tenant = "",
     token: Token = "",
@@ -76,7 +82,7 @@ def call(
             user_id=user or ("" if token else _login_name()),
             org_id=org or None,
             request_id=request_id or None,
-            timeout=timeout,
+            timeout=max(timeout, DISPATCH_SECONDS),
         )
 
     try:
@@ -86,7 +92,7 @@ def call(
     except ValueError as error:
         give_up(str(error), MISUSED)
     except FlowStateError as error:
-        give_up(str(error).replace(NO_USER, _NO_USER), FAILED)
+        give_up(str(error).replace(NO_USER, _NO_USER), code_of(error))
     _print(output)
 
 
@@ -97,6 +103,8 @@ async def _run(
         await reach(client)
         run = await start(client.flows)
         _announce(run)
+        if not timeout:
+            raise typer.Exit
         return await run.result(timeout=timeout)
 
 

@@ -12,7 +12,7 @@ import typer
 
 from flowstate_client import ConnectError, FlowStateClient, FlowStateError
 from flowstate_client.addresses import EXAMPLE, check_address
-from flowstate_server.cli.problem import FAILED, MISUSED, give_up
+from flowstate_server.cli.problem import MISUSED, UNREACHABLE, give_up
 
 DEFAULT_SERVER = EXAMPLE
 USER_VARIABLE = "FLOWSTATE_USER"
@@ -36,7 +36,8 @@ Tenant = Annotated[
 ]
 Token = Annotated[str, typer.Option(envvar="FLOWSTATE_TOKEN", help="The bearer token.", show_envvar=True)]
 Trusted = Annotated[
-    bool, typer.Option("--trusted", help="Call on the trusted plane (where the server asks for no tokens).")
+    bool,
+    typer.Option("--trusted", help="Call on the trusted plane (where the server asks for no tokens)."),
 ]
 Tls = Annotated[bool, typer.Option("--tls", envvar="FLOWSTATE_TLS", help="Encrypt the connection.")]
 TlsCa = Annotated[
@@ -86,7 +87,8 @@ async def reach(client: FlowStateClient) -> None:
     except ConnectError:
         hint = await _tls_hint(client)
         give_up(
-            f"no connection to {client.target}: {hint}" if hint else f"no server at {client.target}", FAILED
+            f"no connection to {client.target}: {hint}" if hint else f"no server at {client.target}",
+            UNREACHABLE,
         )
 
 

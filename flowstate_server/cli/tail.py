@@ -25,7 +25,7 @@ from flowstate_server.cli.connection import (
     reach,
 )
 from flowstate_server.cli.event_line import event_line
-from flowstate_server.cli.problem import FAILED, INTERRUPTED, MISUSED, give_up
+from flowstate_server.cli.problem import INTERRUPTED, MISUSED, code_of, give_up
 
 NOTICED = ("type", "request_id", "session_id", "first", "last", "cursor", "snapshot")
 
@@ -68,7 +68,7 @@ def tail(
     except ValueError as error:
         give_up(str(error), MISUSED)
     except FlowStateError as error:
-        give_up(str(error), FAILED)
+        give_up(str(error), code_of(error))
 
 
 async def _follow(

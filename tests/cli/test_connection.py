@@ -28,7 +28,7 @@ def tls_server() -> Iterator[str]:
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_no_server_is_said_in_one_line(command: tuple[str, ...]) -> None:
     done = flowstate(*command, "--server", "127.0.0.1:1")
-    assert done.code == 1
+    assert done.code == 3
     assert done.stdout == ""
     assert done.stderr == "flowstate: no server at 127.0.0.1:1\n"
 
@@ -36,21 +36,21 @@ def test_no_server_is_said_in_one_line(command: tuple[str, ...]) -> None:
 @pytest.mark.usefixtures("impatient")
 def test_tls_that_is_missing_is_hinted_at(tls_server: str) -> None:
     done = flowstate(*COMMANDS["tail"], "--server", tls_server)
-    assert done.code == 1
+    assert done.code == 3
     assert "if it speaks TLS, add --tls" in done.stderr
 
 
 @pytest.mark.usefixtures("impatient")
 def test_tls_to_a_server_without_it_is_named(chat_server: str) -> None:
     done = flowstate(*COMMANDS["tail"], "--server", chat_server, "--tls")
-    assert done.code == 1
+    assert done.code == 3
     assert "the server does not speak TLS" in done.stderr
 
 
 @pytest.mark.usefixtures("impatient")
 def test_a_certificate_that_is_not_trusted_is_named(tls_server: str) -> None:
     done = flowstate(*COMMANDS["tail"], "--server", tls_server, "--tls")
-    assert done.code == 1
+    assert done.code == 3
     assert "--tls-ca" in done.stderr
 
 
