@@ -7,6 +7,7 @@ import getpass
 import json
 import sys
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Annotated, Any
 
 import orjson
@@ -86,7 +87,7 @@ def call(
         )
 
     try:
-        output = asyncio.run(_run(client, start, timeout))
+        output = asyncio.run(_run(client, start, timeout, partial(reach, tls=tls, tls_ca=tls_ca)))
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except ValueError as error:
@@ -97,7 +98,10 @@ def call(
 
 
 async def _run(
-    client: FlowStateClient, start: Callable[[Flows], Coroutine[Any, Any, RunHandle]], timeout: float
+    client: FlowStateClient,
+    start: Callable[[Flows], Coroutine[Any, Any, RunHandle]],
+    timeout: float,
+    reach: Callable[[FlowStateClient], Coroutine[Any, Any, None]],
 ) -> Any:
     async with client:
         await reach(client)

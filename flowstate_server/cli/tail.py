@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Annotated, Any
 
 import orjson
@@ -62,7 +63,7 @@ def tail(
         tls_ca=tls_ca,
     )
     try:
-        asyncio.run(_follow(client, request_id, after, _printer()))
+        asyncio.run(_follow(client, request_id, after, _printer(), partial(reach, tls=tls, tls_ca=tls_ca)))
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except ValueError as error:
@@ -72,7 +73,11 @@ def tail(
 
 
 async def _follow(
-    client: FlowStateClient, request_id: str, after: int, show: Callable[[Event], None]
+    client: FlowStateClient,
+    request_id: str,
+    after: int,
+    show: Callable[[Event], None],
+    reach: Callable[[FlowStateClient], Coroutine[Any, Any, None]],
 ) -> None:
     async with client:
         await reach(client)

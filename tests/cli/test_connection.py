@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -73,3 +74,38 @@ def test_what_is_no_address_is_a_misuse(server: str, problem: str) -> None:
     assert done.code == 2
     assert problem in done.stderr
     assert done.stderr.startswith(f"flowstate: --server {server!r}")
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    ("name", "trusted", "cause"),
+    [
+        ("elsewhere", "elsewhere", "mismatch"),
+        ("expired", "expired", "expired"),
+        ("localhost", "other", "--tls-ca names a file of those to trust"),
+    ],
+)
+def test_a20_why_a_certificate_is_refused_is_told(name: str, trusted: str, cause: str) -> None:
+    tls = CERTIFICATE.parent
+    command = ("serve", "tests.cli.slow_flow:slow", "--listen", "127.0.0.1:0")
+    pair = ("--tls-cert", str(tls / f"{name}.cert.pem"), "--tls-key", str(tls / f"{name}.key.pem"))
+    with started(*command, *pair) as process:
+        server = str(told(process, "listening")["address"]).replace("127.0.0.1", "localhost")
+        for asked in COMMANDS.values():
+            done = flowstate(*asked, "--server", server, "--tls-ca", str(tls / f"{trusted}.cert.pem"))
+            assert done.code == 3
+            assert done.stderr.startswith(
+                f"flowstate: no connection to {server}: its certificate is refused: "
+            )
+            assert cause in done.stderr.lower()
+            assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "content", ["garbage", "", "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"]
+)
+def test_a20_a_file_that_holds_no_certificate_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "ca.pem"
+    path.write_text(content)
+    done = flowstate(*COMMANDS["tail"], "--server", "localhost:1", "--tls-ca", str(path))
+    assert (done.code, done.stderr) == (2, f"flowstate: --tls-ca {path}: holds no certificate in PEM\n")
