@@ -109,7 +109,7 @@ async def _tls_hint(client: FlowStateClient) -> str:
 
 
 async def _certificate_problem(target: str, tls_ca: Path | None) -> str:
-    """Why the server's certificate is refused; empty if it is not. gRPC says it of the last address only, and nothing of
+    """Why the server's certificate is refused; empty if it is not. gRPC says it of one address only, and nothing of
     a certificate for another name."""
     host, _, port = target.rpartition(":")
     context = ssl.create_default_context(cafile=tls_ca)
