@@ -10,7 +10,7 @@ import signal
 import sys
 
 from flowstate_server.app import FlowState
-from flowstate_server.cli.announcement import Announcement
+from flowstate_server.cli.announcement import Announcement, is_to_be_created
 from flowstate_server.cli.problem import MISUSED, give_up
 from flowstate_server.cli.reloading import Hangups
 from flowstate_server.rpc.server import FlowStateServer
@@ -32,9 +32,10 @@ async def serve_until_stopped(name: str, app: FlowState, settings: Settings) -> 
     """Serve ``app`` until a signal, then drain; the exit code."""
     signals = _signals()
     hangups = Hangups(lambda: signals.put_nowait(signal.SIGHUP))
+    created = is_to_be_created(settings)
     server, port = await _start(app, settings)
     hangups.reload_by(server.reload)
-    announcement = Announcement(name, app, settings)
+    announcement = Announcement(name, app, settings, created=created)
     _settle_garbage_collector()
     announcement.listening(port)
     await signals.get()
