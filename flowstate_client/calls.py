@@ -17,7 +17,7 @@ from flowstate_client.config import ClientConfig
 from flowstate_client.error_reasons import api_error, is_passing
 from flowstate_client.errors import ApiError, ClientClosedError, FeatureUnavailable, RateLimited
 from flowstate_client.ids import new_correlation_id
-from flowstate_client.metadata import CORRELATION_ID, CallMetadata
+from flowstate_client.metadata import CORRELATION_ID, CallMetadata, Pairs
 from flowstate_client.models import ServerInfo
 from flowstate_client.retry import repeat
 
@@ -95,11 +95,9 @@ class Caller:
             self.raise_if_closed()
             raise
 
-    async def error_of(
-        self, error: grpc.aio.AioRpcError, method: str, metadata: tuple[tuple[str, str], ...]
-    ) -> ApiError:
+    async def error_of(self, error: grpc.aio.AioRpcError, method: str, metadata: Pairs) -> ApiError:
         """The error to raise for what gRPC raised; asks for the server's version where it lacks a feature."""
-        found = api_error(error, method=method, correlation_id=dict(metadata).get(CORRELATION_ID, ""))
+        found = api_error(error, method=method, correlation_id=str(dict(metadata).get(CORRELATION_ID, "")))
         if isinstance(found, FeatureUnavailable) and method != _SERVER_INFO:
             try:
                 found.server_version = (await self.server_info(timeout=_ASIDE)).version

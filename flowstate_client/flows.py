@@ -88,6 +88,7 @@ class Flows:
             response.action_request.request_id,
             session_id=response.action_request.session_id,
             attached=response.attached,
+            acknowledged=True,
         )
 
     @overload
@@ -141,6 +142,8 @@ class Flows:
         Raises (besides the above):
             ActionFailed: the run failed, was aborted or interrupted.
             TimeoutError: it has not ended in time; it goes on.
+            ConnectError, DeadlineExceeded: no server has answered in time; repeated with the same ``request_id`` it
+                attaches to what may have begun.
             ResponseValidationError: the output does not fit ``output``.
         """
         spec = self._spec(

@@ -12,8 +12,12 @@ MetadataProvider = Callable[[], Awaitable[Mapping[str, str]]]
 
 CORRELATION_ID = "x-correlation-id"
 
+Pairs = tuple[tuple[str, str | bytes], ...]
+"""Metadata as it is sent; values of keys that end in ``-bin`` are bytes."""
+
 _KEY = re.compile(r"[0-9a-z_.-]+")
 _VALUE = re.compile(r"[\x20-\x7e]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -39,14 +43,16 @@ class CallMetadata:
         named = {
             "x-tenant-id": tenant,
             "x-flowstate-plane": plane,
-            "x-flowstate-user": user,
-            "x-flowstate-org": org,
             "authorization": None if token is None else f"Bearer {token}",
         }
-        self._fixed = check_metadata({key: value for key, value in named.items() if value is not None})
+        given = {key: value for key, value in named.items() if value is not None}
+        self._fixed: dict[str, str | bytes] = dict(check_metadata(given))
+        for key, value in (("x-flowstate-user", user), ("x-flowstate-org", org)):
+            if value is not None:
+                self._fixed.update(_id(key, value))
         self._provider = provider
 
-    async def build(self, correlation_id: str) -> tuple[tuple[str, str], ...]:
+    async def build(self, correlation_id: str) -> Pairs:
         """Metadata of one attempt.
 
         Raises:
@@ -57,6 +63,15 @@ class CallMetadata:
             pairs.update(check_metadata(await self._provider()))
         pairs.setdefault(CORRELATION_ID, correlation_id)
         return tuple(pairs.items())
+
+
+def _id(key: str, value: str) -> Mapping[str, str | bytes]:
+    """An id under ``key``, or as UTF-8 under its binary twin if gRPC would not take it as it is."""
+    if not isinstance(value, str) or not value or _CONTROL.search(value):
+        raise ValueError(f"{key.rpartition('-')[2]} must be text without control characters, not empty")
+    if _VALUE.fullmatch(value) and value == value.strip():
+        return {key: value}
+    return {f"{key}-bin": value.encode()}
 
 
 def check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:

@@ -44,11 +44,18 @@ class RunHandle:
     """
 
     def __init__(
-        self, caller: Caller, request_id: str, *, session_id: str = "", attached: bool = False
+        self,
+        caller: Caller,
+        request_id: str,
+        *,
+        session_id: str = "",
+        attached: bool = False,
+        acknowledged: bool = False,
     ) -> None:
         self.request_id = request_id
         self.session_id = session_id
         self.attached = attached
+        self._acknowledged = acknowledged
         self._caller = caller
         self._stub = flow_service_pb2_grpc.FlowServiceStub(caller.channels.unary)
 
@@ -87,6 +94,7 @@ class RunHandle:
         Raises:
             ActionFailed: the run failed; ``ActionAborted``, ``ActionInterrupted`` where it ended so.
             TimeoutError: it has not ended in time; it goes on.
+            ApiError: nobody answered in time for a handle that was made from an id.
             ResponseValidationError: the output does not fit.
             RequestNotFound: no such request for this caller.
         """
@@ -100,7 +108,9 @@ class RunHandle:
                 method, self._stub.WaitActionRequest, request, timeout=seconds + _MARGIN
             )
 
-        ended = await wait_for_end(self._caller, wait, self.request_id, timeout)
+        ended = await wait_for_end(
+            self._caller, wait, self.request_id, timeout, acknowledged=self._acknowledged
+        )
         return output_of(self._caller, ended, output)
 
     async def get(self, *, timeout: float | None = None) -> RunRecord:
@@ -147,6 +157,7 @@ class ActionStream(EventStream):
     def _request_known(self, request: flow_service_pb2.ActionRequest, attached: bool) -> None:
         self.run.session_id = request.session_id
         self.run.attached = attached
+        self.run._acknowledged = True
 
 
 class Waited(Protocol):
@@ -168,14 +179,18 @@ async def wait_for_end(
     wait: Callable[[float], Coroutine[Any, Any, Waited]],
     request_id: str,
     timeout: float | None,
+    *,
+    acknowledged: bool = False,
 ) -> flow_service_pb2.ActionRequest:
     """Repeats ``wait(seconds)`` until the request has ended; survives outages of ``ClientConfig.timeout`` seconds.
 
     Raises:
-        TimeoutError: ``timeout`` seconds are over.
+        TimeoutError: ``timeout`` seconds are over, and a server has said that there is such a request.
+        ApiError: they are over and none has, by ``acknowledged`` or in an answer: why not.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     outage = Outage(caller.config.backoff, budget=caller.config.timeout)
+    before: ApiError | None = None
     while True:
         left = MAX_WAIT if deadline is None else deadline - time.monotonic()
         asked = time.monotonic()
@@ -186,7 +201,11 @@ async def wait_for_end(
             if not slow and not is_passing(error):
                 raise
             if deadline is not None and deadline <= time.monotonic():
-                raise _not_in_time(request_id, timeout) from error
+                if acknowledged:
+                    raise _not_in_time(request_id, timeout) from error
+                # Where only the time for the last attempt was too short, the one before says why.
+                raise (before if slow and before is not None else error) from None
+            before = error
             pause = outage.failed(retry_after=error.retry_after)
             if pause is None:
                 raise
@@ -196,6 +215,7 @@ async def wait_for_end(
             continue
         if answer.done:
             return answer.action_request
+        acknowledged = True
         outage.over()
         if deadline is not None and deadline <= time.monotonic():
             raise _not_in_time(request_id, timeout)

@@ -21,6 +21,7 @@ from flowstate_client.error_reasons import is_passing
 from flowstate_client.errors import ApiError, ConnectError, DeadlineExceeded, FlowStateError, SlowConsumer
 from flowstate_client.events import Event, Trimmed
 from flowstate_client.ids import new_correlation_id
+from flowstate_client.metadata import Pairs
 from flowstate_client.models import Cursor
 from flowstate_client.retry import Outage
 from flowstate_client.sessions import Sessions, Snapshot
@@ -73,7 +74,7 @@ class EventStream:
         self._lease: TailLease | None = None
         self._call: TailCall | None = None
         self._answered = False  # whether the present call has delivered anything
-        self._metadata: tuple[tuple[str, str], ...] = ()
+        self._metadata: Pairs = ()
         self._correlation_id = new_correlation_id()
         self._snapshot: Snapshot[Any] | None = None
         self._session_id = ""  # known when something was found to be swept

@@ -12,17 +12,19 @@ from rich.console import Console
 from flowstate_client.config import client_version
 from flowstate_server.app import FlowState
 from flowstate_server.settings import Settings
-from flowstate_server.store_urls import redacted
+from flowstate_server.store_urls import MEMORY, path_of, redacted
 
 
 class Announcement:
     """In a pipe each event is a line such as ``{"event":"listening","address":"127.0.0.1:7437",...}``."""
 
-    def __init__(self, name: str, app: FlowState, settings: Settings) -> None:
+    def __init__(self, name: str, app: FlowState, settings: Settings, *, created: bool) -> None:
         self._name = name
         self._flows = {flow.described.kind: sorted(flow.described.actions) for flow in app.catalogue}
         self._settings = settings
         self._store = _store_name(app, settings)
+        self._created = created
+        self._persistent = self._store not in ("MemoryStore", *MEMORY)
         self._console = Console(highlight=False, soft_wrap=True)
 
     def listening(self, port: int) -> None:
@@ -38,6 +40,8 @@ class Announcement:
                 app=self._name,
                 flows=self._flows,
                 store=self._store,
+                created=self._created,
+                persistent=self._persistent,
                 pid=os.getpid(),
                 version=client_version(),
             )
@@ -58,7 +62,7 @@ class Announcement:
         settings = self._settings
         lines = {
             "listening on": address + (" (TLS)" if settings.tls_cert else ""),
-            "store": self._store,
+            "store": self._store + self._note,
             "callers": f"known by {settings.tokens}" if settings.tokens else "whoever they say they are",
             **{f"flow {kind}": ", ".join(actions) for kind, actions in self._flows.items()},
         }
@@ -68,6 +72,12 @@ class Announcement:
             self._console.print(f"  {label:<{width}}  {text}", markup=False)
         self._console.print("Ctrl-C stops it.", style="dim")
 
+    @property
+    def _note(self) -> str:
+        if not self._persistent:
+            return " (nothing is kept once the server stops)"
+        return " (created)" if self._created else ""
+
     def _tell(self, event: str, **facts: Any) -> None:
         try:
             print(orjson.dumps({"event": event, **facts}).decode(), flush=True)
@@ -75,6 +85,12 @@ class Announcement:
             BrokenPipeError
         ):  # nobody listens any more; what is left in the buffer must not fail at the exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def is_to_be_created(settings: Settings) -> bool:
+    """Whether the store is one of files that are not there: most often as meant, else a slip in the path."""
+    path = None if settings.store is None else path_of(settings.store)
+    return path is not None and not path.exists()
 
 
 def _store_name(app: FlowState, settings: Settings) -> str:

@@ -8,14 +8,15 @@ import typer
 
 from flowstate_client.config import client_version
 from flowstate_server.cli.call import call
+from flowstate_server.cli.commands import Command, Group
 from flowstate_server.cli.serve import serve
 from flowstate_server.cli.store import store
 from flowstate_server.cli.tail import tail
 
 application = typer.Typer(
     name="flowstate",
+    cls=Group,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -30,13 +31,14 @@ def _show_version(wanted: bool) -> None:
 @application.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+        bool,
+        typer.Option("--version", "-V", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
     """Keep the state of AI applications."""
 
 
-application.command()(serve)
-application.command()(call)
-application.command()(tail)
+application.command(cls=Command)(serve)
+application.command(cls=Command)(call)
+application.command(cls=Command)(tail)
 application.add_typer(store)

@@ -7,6 +7,7 @@ import getpass
 import json
 import sys
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Annotated, Any
 
 import orjson
@@ -28,7 +29,10 @@ from flowstate_server.cli.connection import (
     connect,
     reach,
 )
-from flowstate_server.cli.problem import FAILED, INTERRUPTED, MISUSED, give_up
+from flowstate_server.cli.problem import INTERRUPTED, MISUSED, code_of, give_up
+
+# Patience for the request to be stored, which is no part of the wait for its end. Chosen.
+DISPATCH_SECONDS = 10.0
 
 _NO_USER = "give --user: the token stands for no user, or the server asks for no tokens"
 
@@ -52,7 +56,10 @@ def call(
         str, typer.Option(help="An id of your own: repeating the command attaches to the first request.")
     ] = "",
     timeout: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="How long to wait; the run goes on after that.")
+        float,
+        typer.Option(
+            min=0, metavar="SECONDS", help="How long to wait; the run goes on after that. 0: not at all."
+        ),
     ] = 60.0,
     tenant: Tenant = "",
     token: Token = "",
@@ -76,27 +83,32 @@ def call(
             user_id=user or ("" if token else _login_name()),
             org_id=org or None,
             request_id=request_id or None,
-            timeout=timeout,
+            timeout=max(timeout, DISPATCH_SECONDS),
         )
 
     try:
-        output = asyncio.run(_run(client, start, timeout))
+        output = asyncio.run(_run(client, start, timeout, partial(reach, tls=tls, tls_ca=tls_ca)))
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except ValueError as error:
         give_up(str(error), MISUSED)
     except FlowStateError as error:
-        give_up(str(error).replace(NO_USER, _NO_USER), FAILED)
+        give_up(str(error).replace(NO_USER, _NO_USER), code_of(error))
     _print(output)
 
 
 async def _run(
-    client: FlowStateClient, start: Callable[[Flows], Coroutine[Any, Any, RunHandle]], timeout: float
+    client: FlowStateClient,
+    start: Callable[[Flows], Coroutine[Any, Any, RunHandle]],
+    timeout: float,
+    reach: Callable[[FlowStateClient], Coroutine[Any, Any, None]],
 ) -> Any:
     async with client:
         await reach(client)
         run = await start(client.flows)
         _announce(run)
+        if not timeout:
+            raise typer.Exit
         return await run.result(timeout=timeout)
 
 

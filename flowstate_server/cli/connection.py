@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ import typer
 
 from flowstate_client import ConnectError, FlowStateClient, FlowStateError
 from flowstate_client.addresses import EXAMPLE, check_address
-from flowstate_server.cli.problem import FAILED, MISUSED, give_up
+from flowstate_server.cli.problem import MISUSED, UNREACHABLE, give_up
 
 DEFAULT_SERVER = EXAMPLE
 USER_VARIABLE = "FLOWSTATE_USER"
@@ -28,6 +29,9 @@ _TLS_PROBLEMS = {
     "CERTIFICATE_VERIFY_FAILED": "its certificate is not trusted; --tls-ca names a file of those to trust",
 }
 
+# OpenSSL's numbers: an issuer that is not known, or a certificate that signs itself.
+_UNTRUSTED = frozenset((18, 19, 20, 21))
+
 Server = Annotated[
     str, typer.Option("--server", "-s", envvar="FLOWSTATE_SERVER", metavar="HOST:PORT", help="The server.")
 ]
@@ -36,7 +40,8 @@ Tenant = Annotated[
 ]
 Token = Annotated[str, typer.Option(envvar="FLOWSTATE_TOKEN", help="The bearer token.", show_envvar=True)]
 Trusted = Annotated[
-    bool, typer.Option("--trusted", help="Call on the trusted plane (where the server asks for no tokens).")
+    bool,
+    typer.Option("--trusted", help="Call on the trusted plane (where the server asks for no tokens)."),
 ]
 Tls = Annotated[bool, typer.Option("--tls", envvar="FLOWSTATE_TLS", help="Encrypt the connection.")]
 TlsCa = Annotated[
@@ -79,14 +84,16 @@ def connect(
         give_up(str(error), MISUSED)
 
 
-async def reach(client: FlowStateClient) -> None:
+async def reach(client: FlowStateClient, *, tls: bool = False, tls_ca: Path | None = None) -> None:
     """Connect, or end the command soon: calls wait for a server that is away as long as they have time."""
     try:
         await client.ready(REACH_SECONDS)
     except ConnectError:
-        hint = await _tls_hint(client)
+        hint = await _certificate_problem(client.target, tls_ca) if tls or tls_ca else ""
+        hint = hint or await _tls_hint(client)
         give_up(
-            f"no connection to {client.target}: {hint}" if hint else f"no server at {client.target}", FAILED
+            f"no connection to {client.target}: {hint}" if hint else f"no server at {client.target}",
+            UNREACHABLE,
         )
 
 
@@ -101,8 +108,28 @@ async def _tls_hint(client: FlowStateClient) -> str:
     return next((hint for text, hint in _TLS_PROBLEMS.items() if text in problem), "")
 
 
+async def _certificate_problem(target: str, tls_ca: Path | None) -> str:
+    """Why the server's certificate is refused; empty if it is not. gRPC says it of one address only, and nothing of
+    a certificate for another name."""
+    host, _, port = target.rpartition(":")
+    context = ssl.create_default_context(cafile=tls_ca)
+    try:
+        async with asyncio.timeout(REASON_SECONDS):
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port), ssl=context)
+            writer.close()
+    except ssl.SSLCertVerificationError as error:
+        trust = "; --tls-ca names a file of those to trust" if error.verify_code in _UNTRUSTED else ""
+        return f"its certificate is refused: {error.verify_message.rstrip('.')}{trust}"
+    except (OSError, ValueError):  # a target of several, or that is no host and port
+        pass
+    return ""
+
+
 def _trusting(certificates: Path) -> grpc.ChannelCredentials:
     try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(certificates)
         return grpc.ssl_channel_credentials(certificates.read_bytes())
+    except ssl.SSLError:
+        give_up(f"--tls-ca {certificates}: holds no certificate in PEM", MISUSED)
     except OSError as error:
         give_up(f"--tls-ca {certificates}: {error.strerror}", MISUSED)

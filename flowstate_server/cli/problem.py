@@ -9,12 +9,38 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from flowstate_client import (
+    DeadlineExceeded,
+    FlowStateError,
+    NotFound,
+    RateLimited,
+    TimeoutError,
+    Unavailable,
+)
+
 _PACKAGE = Path(__file__).parents[1]
 
 FAILED = 1
 MISUSED = 2
+UNREACHABLE = 3
+NOT_FOUND = 4
+TIMED_OUT = 5
 INTERRUPTED = 130
-"""Exit codes: it went wrong; it was asked for wrongly, and another attempt is as vain; ended by Ctrl-C."""
+"""Exit codes: it went wrong; it was asked for wrongly, and another attempt is as vain; no server, or one that is busy;
+there is no such thing; the time was over, and what was begun goes on; ended by Ctrl-C."""
+
+_CODES: tuple[tuple[type[FlowStateError], int], ...] = (
+    (TimeoutError, TIMED_OUT),
+    (DeadlineExceeded, TIMED_OUT),
+    (NotFound, NOT_FOUND),
+    (Unavailable, UNREACHABLE),
+    (RateLimited, UNREACHABLE),
+)
+
+
+def code_of(error: FlowStateError) -> int:
+    """The exit code of a command that ``error`` ended."""
+    return next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)
 
 
 def give_up(problem: str, code: int) -> NoReturn:

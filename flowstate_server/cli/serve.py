@@ -20,6 +20,9 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 OPTIONS_OF_TLS = re.compile(r"\btls_(cert|key)\b")
 
+# At level DEBUG these tell of every step they take, which hides what the server and its flows say.
+_TALKATIVE = ("grpc", "asyncio", "aiosqlite", "asyncpg")
+
 _logger = logging.getLogger(__name__)
 
 
@@ -45,6 +48,8 @@ def serve(
     Every setting is also an environment variable: --listen is FLOWSTATE_LISTEN.
     """
     logging.basicConfig(level=log_level.upper(), format=LOG_FORMAT)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
     if unknown := unknown_variables(os.environ):
         _logger.warning("ignored, for there are no such settings: %s", ", ".join(unknown))
     try:

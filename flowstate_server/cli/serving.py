@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from flowstate_server.app import FlowState
-from flowstate_server.cli.announcement import Announcement
+from flowstate_server.cli.announcement import Announcement, is_to_be_created
 from flowstate_server.cli.problem import FAILED, MISUSED, give_up, place_of
 from flowstate_server.cli.process_end import HARD_STOPPED, LAST_MOMENT_SECONDS, ProcessEnd, StopSignals
 from flowstate_server.cli.reloading import Hangups
@@ -76,12 +76,13 @@ async def _serve_until_stopped(name: str, app: FlowState, settings: Settings, en
     limit = settings.drain_delay + settings.drain_grace + 2 * settings.cancel_grace + CLOSING_SECONDS
     with StopSignals.listening(end, limit) as signals:
         hangups = Hangups(lambda: signal.raise_signal(signal.SIGTERM))
+        created = is_to_be_created(settings)
         started = await _start_unless_stopped(app, settings, signals)
         if started is None:
             return 0
         server, port = started
         hangups.reload_by(server.reload)
-        announcement = Announcement(name, app, settings)
+        announcement = Announcement(name, app, settings, created=created)
         _settle_garbage_collector()
         announcement.listening(port)
         await signals.asked.wait()

@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from flowstate_server import maintenance
+from flowstate_server.cli.commands import Command, Group
 from flowstate_server.cli.problem import FAILED, INTERRUPTED, MISUSED, give_up
 from flowstate_server.maintenance import Copied, Unmaintained
 from flowstate_server.store_urls import FORMS, redacted
@@ -25,11 +26,11 @@ STALE = "FROM has changed since the copy was begun, or TO was written to; copy i
 Url = Annotated[str, typer.Argument(metavar="URL", help=FORMS)]
 
 store = typer.Typer(
-    name="store", no_args_is_help=True, help="Migrate, check and copy stores that no server uses."
+    name="store", cls=Group, no_args_is_help=True, help="Migrate, check and copy stores that no server uses."
 )
 
 
-@store.command()
+@store.command(cls=Command)
 def migrate(url: Url) -> None:
     """Create the store of URL, or bring it up to date; opening it for a server does the same."""
 
@@ -41,7 +42,7 @@ def migrate(url: Url) -> None:
     _run(work())
 
 
-@store.command()
+@store.command(cls=Command)
 def check(url: Url) -> None:
     """Look whether what the store keeps fits together: logs, counters, requests, states. Exit code 1 if not."""
 
@@ -57,7 +58,7 @@ def check(url: Url) -> None:
     _run(work())
 
 
-@store.command()
+@store.command(cls=Command)
 def copy(
     source: Annotated[str, typer.Argument(metavar="FROM", help=FORMS)],
     target: Annotated[str, typer.Argument(metavar="TO", help="An empty one, or one with part of this copy.")],

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Annotated, Any
 
 import orjson
@@ -25,7 +26,7 @@ from flowstate_server.cli.connection import (
     reach,
 )
 from flowstate_server.cli.event_line import event_line
-from flowstate_server.cli.problem import FAILED, INTERRUPTED, MISUSED, give_up
+from flowstate_server.cli.problem import INTERRUPTED, MISUSED, code_of, give_up
 
 NOTICED = ("type", "request_id", "session_id", "first", "last", "cursor", "snapshot")
 
@@ -62,17 +63,21 @@ def tail(
         tls_ca=tls_ca,
     )
     try:
-        asyncio.run(_follow(client, request_id, after, _printer()))
+        asyncio.run(_follow(client, request_id, after, _printer(), partial(reach, tls=tls, tls_ca=tls_ca)))
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except ValueError as error:
         give_up(str(error), MISUSED)
     except FlowStateError as error:
-        give_up(str(error), FAILED)
+        give_up(str(error), code_of(error))
 
 
 async def _follow(
-    client: FlowStateClient, request_id: str, after: int, show: Callable[[Event], None]
+    client: FlowStateClient,
+    request_id: str,
+    after: int,
+    show: Callable[[Event], None],
+    reach: Callable[[FlowStateClient], Coroutine[Any, Any, None]],
 ) -> None:
     async with client:
         await reach(client)

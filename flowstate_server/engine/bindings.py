@@ -23,6 +23,9 @@ from flowstate_server.stores.store import Store
 # Sessions: more than a process has in use at once, in a few megabytes. One that was forgotten costs a read.
 REMEMBERED = 10_000
 
+OTHER_USER = "user_id names another user than the one the caller is, by its credentials or as it connected"
+OTHER_ORG = "org_id names another org than the one the caller is in, by its credentials or as it connected"
+
 
 @frozen
 class Binding:
@@ -97,7 +100,7 @@ def claimed_user(principal: Principal, user_id: str) -> str:
     """
     check_id("user_id", user_id, required=False)
     if principal.user and user_id and user_id != principal.user:
-        raise AccessDeniedError("the credentials are bound to another user than user_id")
+        raise AccessDeniedError(OTHER_USER)
     user = user_id or principal.user
     if not user:
         raise ValidationFailedError((Violation("user_id", "required", "must not be empty"),))
@@ -108,7 +111,7 @@ def claimed_org(principal: Principal, org_id: str) -> str:
     """The org a call names, else the one its credentials are bound to, else empty."""
     check_id("org_id", org_id, required=False)
     if principal.org and org_id and org_id != principal.org:
-        raise AccessDeniedError("the credentials are bound to another org than org_id")
+        raise AccessDeniedError(OTHER_ORG)
     return org_id or principal.org
 
 

@@ -9,10 +9,8 @@ from typing import Protocol
 
 from flowstate_server.errors import AccessDeniedError, CredentialsInvalidError, MetadataInvalidError
 from flowstate_server.model.identity import Plane, Principal, Tenant
-from flowstate_server.rpc.call_metadata import TENANT_KEY, CallMetadata
+from flowstate_server.rpc.call_metadata import ORG_KEY, TENANT_KEY, USER_KEY, CallMetadata
 
-USER_KEY = "x-flowstate-user"
-ORG_KEY = "x-flowstate-org"
 PLANE_KEY = "x-flowstate-plane"
 # Callers by their metadata; when it is full it is begun anew, for to find the oldest costs more than to read metadata
 # again.
@@ -34,7 +32,8 @@ class Authenticator(Protocol):
 
 
 class OpenAuthenticator:
-    """Believes the metadata: ``x-tenant-id``, ``x-flowstate-user``, ``x-flowstate-org``, ``x-flowstate-plane``.
+    """Believes the metadata: ``x-tenant-id``, ``x-flowstate-user``, ``x-flowstate-org``, ``x-flowstate-plane``;
+    ids that are not ASCII as UTF-8 in ``x-flowstate-user-bin`` and ``x-flowstate-org-bin``.
 
     Without a user the caller may act for any user of the tenant, as a trusted gateway does; without a plane it is on
     the client plane. For loopback and for networks where only your own gateway can reach the server.

@@ -10,6 +10,10 @@ from flowstate_server.model.ids import check_id
 from flowstate_server.settings import ServerSettings
 
 TENANT_KEY = ServerSettings().tenant_key
+USER_KEY = "x-flowstate-user"
+ORG_KEY = "x-flowstate-org"
+# Ids may hold any character, metadata is ASCII; values of keys that end so are bytes, here UTF-8.
+_BINARY = {f"{key}-bin": key for key in (USER_KEY, ORG_KEY)}
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -19,8 +23,12 @@ class CallMetadata:
     def __init__(self, pairs: Iterable[tuple[str, str | bytes]]) -> None:
         self._values: dict[str, tuple[str, ...]] = {}
         for key, value in pairs:
-            if isinstance(value, str):
-                self._values[key] = (*self._values.get(key, ()), value)
+            if isinstance(value, bytes):
+                if key not in _BINARY:
+                    continue
+                # What is not UTF-8 becomes a surrogate, which no id may hold.
+                key, value = _BINARY[key], value.decode("utf-8", "surrogateescape")
+            self._values[key] = (*self._values.get(key, ()), value)
 
     def as_sent(self, keys: Iterable[str]) -> tuple[tuple[str, ...], ...]:
         """All values of each key, unchecked."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 
 _HOST_AND_PORT = re.compile(r"(?:\[[^\]]+\]|[^:]*):(\d{1,5})")
 _HIGHEST_PORT = 65535
@@ -41,3 +42,22 @@ def check_listening(address: str, *, tls: bool, credentials: bool, insecure: boo
         f"refusing to listen on {address}: beyond loopback the server needs {lacking}; "
         "set insecure to serve without, behind a proxy that does both"
     )
+
+
+def why_not(address: str) -> str:
+    """Why an address can't be listened on, which gRPC does not say: tried once more, with a socket that is given up."""
+    if address.startswith("unix"):
+        return "the path can't be written, or is too long"
+    host, _, port = address.rpartition(":")
+    try:
+        found = socket.getaddrinfo(host.strip("[]") or None, int(port), type=socket.SOCK_STREAM)
+        for family, kind, protocol, _, place in found:
+            with socket.socket(family, kind, protocol) as tried:
+                tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                tried.bind(place)
+                tried.listen(1)
+    except PermissionError:
+        return "no permission; ports below 1024 take a privilege (CAP_NET_BIND_SERVICE)"
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    return "in use, or not an address of this machine"

@@ -68,6 +68,7 @@ METHODS: Mapping[str, Method] = {
     "grpc.health.v1.Health/Check": _PROBE,
     "grpc.health.v1.Health/Watch": _PROBE,
     # On only where the operator asked for it, and then for whoever may call at all.
+    "grpc.reflection.v1.ServerReflection/ServerReflectionInfo": _OPEN,
     "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": _OPEN,
 }
 """As ``Service/Method``; those of other packages with the package."""

@@ -8,7 +8,6 @@ import grpc
 from grpc import aio
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_health.v1.health_pb2 import HealthCheckResponse
-from grpc_reflection.v1alpha import reflection
 
 from flowstate.v1.event_service_pb2_grpc import add_EventServiceServicer_to_server
 from flowstate.v1.flow_service_pb2_grpc import add_FlowServiceServicer_to_server
@@ -26,8 +25,9 @@ from flowstate_server.rpc.envelope import Envelope
 from flowstate_server.rpc.event_servicer import EventServicer
 from flowstate_server.rpc.flow_servicer import FlowServicer
 from flowstate_server.rpc.journal_servicer import JournalServicer
-from flowstate_server.rpc.listening import check_listening
+from flowstate_server.rpc.listening import check_listening, why_not
 from flowstate_server.rpc.methods import SERVED_SERVICES
+from flowstate_server.rpc.reflection import add_reflection
 from flowstate_server.rpc.server_servicer import ServerServicer
 from flowstate_server.rpc.session_servicer import SessionServicer
 from flowstate_server.rpc.state_servicer import StateServicer
@@ -91,8 +91,7 @@ class FlowStateServer:
         add_ServerServiceServicer_to_server(info, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if settings.reflection:
-            names = (*SERVED_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, server)
+            add_reflection((*SERVED_SERVICES, health.SERVICE_NAME), server)
         return server
 
     async def start(self) -> int:
@@ -119,7 +118,7 @@ class FlowStateServer:
         except RuntimeError:
             port = 0
         if not port:
-            raise OSError(f"can't listen on {settings.listen}: in use, or not an address of this machine")
+            raise OSError(f"can't listen on {settings.listen}: {why_not(settings.listen)}")
         return port
 
     async def _follow_store(self, available: bool) -> None:

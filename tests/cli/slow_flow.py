@@ -19,4 +19,12 @@ async def refuse(why: str, ctx: Context) -> None:
     raise ActionError("UNWILLING", why)
 
 
-slow = define_flow("slow", actions={"nap": action(block=nap), "refuse": action(block=refuse)})
+@handler
+async def echo(text: str, ctx: Context) -> str:
+    return text
+
+
+slow = define_flow(
+    "slow",
+    actions={"nap": action(block=nap), "refuse": action(block=refuse), "echo": action(block=echo)},
+)

@@ -67,10 +67,28 @@ def test_a_token_that_names_nobody_asks_for_a_user(chat_server: str) -> None:
     assert flowstate(*say, "--user", "ada").code == 0
 
 
+async def test_why_a_run_was_cancelled_is_told(slow_server: str) -> None:
+    with started("call", "slow", "nap", "60.0", "--server", slow_server, "--request-id", "c1") as process:
+        async with FlowStateClient.connect(slow_server) as client:
+            await (await _known(client, "c1")).cancel("changed my mind")
+        _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "ABORTED: changed my mind" in stderr
+
+
 def test_waiting_ends_after_the_timeout(slow_server: str) -> None:
     done = flowstate("call", "slow", "nap", "60.0", "--server", slow_server, "--timeout", "0.3")
-    assert done.code == 1
+    assert done.code == 5
     assert "it goes on" in done.stderr
+
+
+def test_w2_no_time_at_all_dispatches_and_tells_the_id(slow_server: str) -> None:
+    done = flowstate("call", "slow", "nap", "0.1", "--server", slow_server, "--timeout", "0", "--user", "ada")
+    assert (done.code, done.stdout) == (0, "")
+    event = json.loads(done.stderr)
+    assert event["event"] == "dispatched"
+    tail = flowstate("tail", event["request_id"], "--server", slow_server, "--user", "ada")
+    assert json.loads(tail.stdout.splitlines()[-1])["output"] == "rested"
 
 
 def test_bad_json_is_a_misuse() -> None:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from importlib.metadata import version
 
 import pytest
 
-from tests.cli.flowstate_command import completed, flowstate
+import flowstate_client
+from tests.cli.flowstate_command import completed, flowstate, started
 
 
 @pytest.mark.parametrize("library", ["typer", "rich", "grpc_health", "aiosqlite"])
@@ -40,3 +42,30 @@ def test_it_tells_its_version() -> None:
 
 def test_an_unknown_command_is_misuse() -> None:
     assert flowstate("sevre").code == 2
+
+
+def test_it_tells_its_version_by_a_short_option_and_in_python() -> None:
+    assert flowstate("-V") == flowstate("--version")
+    assert flowstate_client.__version__ == version("flowstate-grpc")
+
+
+@pytest.mark.parametrize("command", [(), ("serve",), ("call",), ("tail",), ("store",), ("store", "copy")])
+def test_a_switch_is_shown_without_a_value(command: tuple[str, ...]) -> None:
+    done = flowstate(*command, "--help")
+    assert done.code == 0
+    assert "--help" in done.stdout
+    assert "bool" not in done.stdout.lower()
+
+
+def test_u8_what_stdout_cannot_encode_is_escaped(slow_server: str) -> None:
+    text = "zoë 😀 ≠"
+    call = ("call", "slow", "echo", json.dumps(text), "--server", slow_server, "--request-id", "escaped")
+    with started(*call, PYTHONIOENCODING="ascii", PYTHONUTF8="0") as process:
+        stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == 0, stderr
+    assert stdout.isascii()
+    assert json.loads(stdout) == text
+    tail = ("tail", "escaped", "--server", slow_server)
+    with started(*tail, PYTHONIOENCODING="ascii", PYTHONUTF8="0") as process:
+        stdout, _ = process.communicate(timeout=30)
+    assert json.loads(stdout.splitlines()[-1])["output"] == text

@@ -43,6 +43,24 @@ def test_it_stops_as_well_when_its_parent_has_gone() -> None:
         assert process.stderr.read() == ""
 
 
+@pytest.mark.parametrize("form", ["sqlite:///{}", "file:{}"])
+def test_a_store_that_is_created_is_told_as_such(form: str, tmp_path: Path) -> None:
+    store = ("--store", form.format(tmp_path / "nope" / "chat"))
+    for created in (True, False):
+        with started("serve", SLOW, *LOCALLY, *store) as process:
+            listening = told(process, "listening")
+            assert (listening["created"], listening["persistent"]) == (created, True)
+            process.terminate()
+            assert process.wait(10) == 0
+
+
+@pytest.mark.parametrize("store", [(), ("--store", "memory")])
+def test_a_store_that_keeps_nothing_is_told_as_such(store: tuple[str, ...]) -> None:
+    with started("serve", SLOW, *LOCALLY, *store) as process:
+        listening = told(process, "listening")
+        assert (listening["created"], listening["persistent"]) == (False, False)
+
+
 def test_settings_come_from_the_environment_and_options_win(tmp_path: Path) -> None:
     path = tmp_path / "from_environment.db"
     store = f"sqlite:///{path}"

@@ -69,7 +69,7 @@ def test_the_request_must_be_of_the_user_and_org_that_are_given(
     assert flowstate(*tail, option, "acme").code == 0
     assert flowstate(*tail, **{variable: "acme"}).code == 0
     for refused in (flowstate(*tail, option, "other"), flowstate(*tail, **{variable: "other"})):
-        assert refused.code == 1
+        assert refused.code == 4
         assert refusal in refused.stderr
 
 
@@ -121,7 +121,7 @@ def test_swept_events_are_noticed_with_what_has_a_meaning() -> None:
 
 def test_an_unknown_request_is_a_failure(slow_server: str) -> None:
     done = flowstate("tail", "nobody", "--server", slow_server)
-    assert done.code == 1
+    assert done.code == 4
     assert "REQUEST_NOT_FOUND" in done.stderr
 
 

@@ -17,15 +17,19 @@ from flowstate_client import (
     ActionFailed,
     ActionInterrupted,
     ApiError,
+    ConnectError,
+    DeadlineExceeded,
     FlowStateClient,
     FlowStateError,
     RequestNotFound,
     RequestStatus,
     ResponseValidationError,
+    Unavailable,
 )
 from flowstate_client.testing import FaultProxy
 from tests.client.fake_tails import json_value, refuse
 from tests.client.fakes import FakeServer
+from tests.support.ports import lasting_port
 
 
 class Say(BaseModel):
@@ -207,3 +211,50 @@ async def test_flows_are_listed_in_pages(server: FakeServer, client: FlowStateCl
     assert (await client.flows.get("flow-0")).flow_kind == "flow-0"
     server.flows.flows.clear()
     assert await client.flows.list().first() is None
+
+
+async def test_w1_nobody_there_is_said_as_a_dispatch_says_it() -> None:
+    async with FlowStateClient.connect(f"127.0.0.1:{lasting_port()}", user="u") as client:
+        for attempt in (
+            client.flows.call("chat", "say", timeout=0.5),
+            client.flows.dispatch("chat", "say", timeout=0.5),
+            client.flows.handle("req_9").result(timeout=0.5),
+        ):
+            with pytest.raises(ConnectError) as caught:
+                await attempt
+            assert "goes on" not in str(caught.value)
+
+
+@pytest.mark.parametrize("refusal", ["STORE_UNAVAILABLE", "SERVER_DRAINING"])
+async def test_w1_a_run_that_no_server_took_does_not_go_on(
+    server: FakeServer, client: FlowStateClient, refusal: str
+) -> None:
+    async def refused(request: Any, context: Any) -> None:
+        await refuse(context, grpc.StatusCode.UNAVAILABLE, refusal)
+
+    server.flows.before = refused
+    for attempt in (
+        client.flows.call("chat", "say", timeout=0.5),
+        client.flows.handle("r").result(timeout=0.5),
+    ):
+        with pytest.raises(Unavailable) as caught:
+            await attempt
+        assert caught.value.reason == refusal
+
+
+async def test_w1_a_server_that_answers_nothing(server: FakeServer, client: FlowStateClient) -> None:
+    async def hang(request: Any, context: Any) -> None:
+        await asyncio.Event().wait()
+
+    server.flows.before = hang
+    with pytest.raises(DeadlineExceeded):
+        await client.flows.call("chat", "say", timeout=0.2)
+
+
+async def test_w1_a_run_that_was_acknowledged_goes_on(
+    server: FakeServer, proxy: FaultProxy, proxied: FlowStateClient
+) -> None:
+    run = await proxied.flows.dispatch("chat", "say")
+    await proxy.refuse()
+    with pytest.raises(TimeoutError, match="goes on"):
+        await run.result(timeout=0.5)

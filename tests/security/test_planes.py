@@ -40,8 +40,10 @@ TOKENS: Mapping[str, Mapping[str, str]] = {
     "org-2-trusted": {"tenant": "a", "org": "o2", "plane": "trusted"},
 }
 HEALTH = "grpc.health.v1.Health/Check"
-REFLECTION = "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
-EVERYWHERE = (*METHODS, REFLECTION)
+REFLECTION = tuple(
+    f"grpc.reflection.{version}.ServerReflection/ServerReflectionInfo" for version in ("v1", "v1alpha")
+)
+EVERYWHERE = (*METHODS, *REFLECTION)
 
 
 def token(name: str, *more: tuple[str, str]) -> Metadata:

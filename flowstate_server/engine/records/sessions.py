@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from flowstate_server.engine.bindings import Bindings, binding_of, check_binding, claimed_org, claimed_user
+from flowstate_server.engine.bindings import (
+    OTHER_USER,
+    Bindings,
+    binding_of,
+    check_binding,
+    claimed_org,
+    claimed_user,
+)
 from flowstate_server.engine.calls.sessions import (
     CreatedSession,
     NewSession,
@@ -116,7 +123,7 @@ class Sessions:
 
     def _filter(self, principal: Principal, query: SessionQuery) -> SessionFilter:
         if principal.user and query.user_id and query.user_id != principal.user:
-            raise AccessDeniedError("the credentials are bound to another user than user_id")
+            raise AccessDeniedError(OTHER_USER)
         return SessionFilter(
             principal.tenant,
             flow_kind=query.flow_kind or None,

@@ -11,7 +11,8 @@ INVALID_ARGUMENT / METADATA_INVALID. The tenant is never in a message. `authoriz
 carries credentials. `x-correlation-id` is taken over into logs and comes back with every error;
 without one the server makes it. Where the server runs without credentials (loopback only),
 `x-flowstate-user`, `x-flowstate-org` and `x-flowstate-plane` (`client`, also if absent, or `trusted`)
-say who calls.
+say who calls; ids that are not printable ASCII go as UTF-8 in `x-flowstate-user-bin` and
+`x-flowstate-org-bin`.
 
 Planes. Credentials put a caller on the client plane (apps of end users) or on the trusted plane
 (your own services). Each method says the least plane that it needs; trusted callers may call all.

@@ -113,3 +113,31 @@ async def test_a10_no_token_is_no_token_even_where_its_hash_is_known() -> None:
     for value in ("Bearer", "Bearer ", "Bearer    "):
         with pytest.raises(CredentialsInvalidError):
             await careless.authenticate(CallMetadata([("authorization", value)]), "ipv4:127.0.0.1:1")
+
+
+async def test_u7_ids_beyond_ascii_come_as_bytes() -> None:
+    principal = await _open(("x-flowstate-user-bin", "zoë 😀".encode()), ("x-flowstate-org-bin", b" o"))
+    assert (principal.user, principal.org) == ("zoë 😀", " o")
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [("x-flowstate-user-bin", b"\xff")],
+        [("x-flowstate-user-bin", b"")],
+        [("x-flowstate-user-bin", b"a\nb")],
+        [("x-flowstate-user-bin", b"a" * 129)],
+        [("x-flowstate-user-bin", b"a"), ("x-flowstate-user", "a")],
+        [("x-flowstate-org-bin", b"\xed\xa0\x80")],
+    ],
+)
+async def test_u7_bytes_that_are_no_id_are_refused(pairs: Pairs) -> None:
+    with pytest.raises(MetadataInvalidError) as refused:
+        await _open(*pairs)
+    assert refused.value.key in ("x-flowstate-user", "x-flowstate-org")
+
+
+async def test_u7_a_token_covers_what_is_claimed_as_bytes() -> None:
+    assert await _tokens(*BEARER, ("x-flowstate-user-bin", b"anne")) == ANNE
+    with pytest.raises(AccessDeniedError):
+        await _tokens(*BEARER, ("x-flowstate-user-bin", "zoë".encode()))

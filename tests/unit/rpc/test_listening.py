@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import socket
+from typing import Any
+
 import pytest
 
-from flowstate_server.rpc.listening import check_listening, is_loopback
+from flowstate_server.rpc.listening import check_listening, is_loopback, why_not
 
 
 @pytest.mark.parametrize(
@@ -30,3 +33,18 @@ def test_beyond_loopback_takes_tls_and_credentials_or_an_explicit_wish(address: 
 def test_what_is_no_address_is_named_as_such(address: str) -> None:
     with pytest.raises(ValueError, match="no address"):
         check_listening(address, tls=True, credentials=True, insecure=True)
+
+
+def test_w7_no_permission_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bind(self: Any, place: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", bind)
+    assert "no permission" in why_not("127.0.0.1:80")
+
+
+def test_w7_what_else_is_in_the_way_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert "in use" in why_not(f"127.0.0.1:{taken.getsockname()[1]}")
+    assert "cannot assign" in why_not("192.0.2.1:7437") or "assign requested" in why_not("192.0.2.1:7437")
+    assert why_not("nowhere.invalid:7437")

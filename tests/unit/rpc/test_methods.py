@@ -34,6 +34,7 @@ def test_every_method_of_the_contract_is_in_the_table_and_nothing_else() -> None
     assert {name for name in methods.METHODS if name.startswith("grpc.")} == {
         "grpc.health.v1.Health/Check",
         "grpc.health.v1.Health/Watch",
+        "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
         "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
     }
 

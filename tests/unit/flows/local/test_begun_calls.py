@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from flowstate_server.flows import Context, action, define_flow, handler
 from flowstate_server.flows.block import Block
 from flowstate_server.model.records import RequestStatus
-from flowstate_server.testing.flow_tester import FlowRun, run_flow
+from flowstate_server.testing.flow_run import FlowRun
+from flowstate_server.testing.flow_tester import run_flow
 
 
 class Counted(BaseModel):
