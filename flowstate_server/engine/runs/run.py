@@ -227,6 +227,7 @@ class Run:
             output=ending.output,
             failure=ending.failure,
             reason=ending.reason,
+            sequence=self._recorder.sequence,
         )
         writes = (self._recorder.appended(held), finish) if held else (finish,)
         while True:
