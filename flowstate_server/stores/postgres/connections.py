@@ -103,6 +103,11 @@ class Connections:
             replaced = self._replaced
             try:
                 yield connection
+            except asyncio.CancelledError:
+                # A statement may be under way. To give the connection back would be to wait for its end, in a task of
+                # the pool's that nobody hears when it fails.
+                let_go(connection)
+                raise
             except DRIVER_ERRORS as error:
                 if is_loss(error):
                     let_go(connection)
