@@ -143,14 +143,14 @@ class Connections:
         """
         if not self._pooled:
             return
-        self._refused = None
         with translating():
-            async with self._lent(self._working) as connection:
+            async with _of(self._working).acquire(timeout=CONNECT_SECONDS) as connection:
                 try:
                     await self.nodes.check(connection)
                 except NodeRefusedError as error:
                     self._refused = error
                     raise
+        self._refused = None
 
     async def fetch(self, query: str, *arguments: object) -> list[Any]:
         """The rows of one statement, which is one snapshot with every commit acknowledged before.
