@@ -60,6 +60,7 @@ async def copy(
         copied = await copy_store(one, other, name=_name(source), report=report)
         async for difference in differences(one, other):
             differs(difference)
+        await _refuse_in_use(one)
         return copied
 
 

@@ -44,7 +44,10 @@ def migrate(url: Url) -> None:
 
 @store.command(cls=Command)
 def check(url: Url) -> None:
-    """Look whether what the store keeps fits together: logs, counters, requests, states. Exit code 1 if not."""
+    """Look whether what the store keeps fits together: logs, counters, requests, states. Exit code 1 if not.
+
+    It can't find what is missing as a whole: commits that SQLite dropped from a damaged -wal file, or an older backup.
+    """
 
     async def work() -> int:
         problems = 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -146,14 +147,29 @@ def _kept_requests(window: Sequence[HistoryItem], running: str, limit: Turns | T
 
 
 def _whole_tool_calls(items: Sequence[HistoryItem], running: str) -> Iterable[HistoryItem]:
-    calls: set[str] = set()
-    answered: set[str] = set()
-    for item in items:
-        if item.kind is ItemKind.TOOL_CALL:
-            calls.add(item.call_id)
-        elif item.kind is ItemKind.TOOL_OUTPUT and item.call_id in calls:
-            answered.add(item.call_id)
-    for item in items:
+    """Without calls that have no output and outputs that have no call.
+
+    An id names a call within its request only. An output that has no call there is of an earlier request's: a client's
+    tool, say, whose output came with the next request.
+    """
+    whole: set[int] = set()
+    _pair(items, whole, lambda item: (item.request_id, item.call_id))
+    _pair(items, whole, lambda item: item.call_id)
+    for place, item in enumerate(items):
         pending = item.kind is ItemKind.TOOL_CALL and item.request_id == running
-        if not item.call_id or pending or item.call_id in answered:
+        if not item.call_id or pending or place in whole:
             yield item
+
+
+def _pair(items: Sequence[HistoryItem], whole: set[int], of: Callable[[HistoryItem], Hashable]) -> None:
+    """Add to ``whole`` the places of calls and outputs that belong together: each output is of the oldest call of its
+    kind, as ``of`` tells, that has none yet."""
+    waiting: dict[Hashable, deque[int]] = {}
+    for place, item in enumerate(items):
+        if not item.call_id or place in whole:
+            continue
+        calls = waiting.setdefault(of(item), deque())
+        if item.kind is ItemKind.TOOL_CALL:
+            calls.append(place)
+        elif calls:
+            whole |= {calls.popleft(), place}

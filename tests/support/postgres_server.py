@@ -157,6 +157,10 @@ class PostgresServer:
         return self._bin / name
 
     @property
+    def pid(self) -> int:
+        return int((self._data / "postmaster.pid").read_text().split()[0])
+
+    @property
     def log(self) -> str:
         """What the server has logged so far."""
         return (self._data / "server.log").read_text(errors="replace")

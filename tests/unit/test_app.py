@@ -120,10 +120,24 @@ def test_urls_of_no_store(url: str) -> None:
         ("postgresql://db/chat", "postgresql://db/chat"),
         ("postgres://[c4nary", "postgres:..."),
         ("sqlite:///chat.db", "sqlite:///chat.db"),
+        ("postgres://ann:c4nary@a:1,b:2/chat?target_session_attrs=read-write", "postgres://ann@a:1,b:2/chat"),
+        ("postgres:///chat?host=a,b&port=1,2&password=c4nary", "postgres://a:1,b:2/chat"),
+        ("postgres://ann:c4nary@/chat?host=a,b&port=6432", "postgres://ann@a:6432,b:6432/chat"),
+        ("postgres:///chat?host=/tmp", "postgres:///tmp/chat"),
     ],
 )
 def test_passwords_are_not_shown(url: str, shown: str) -> None:
     assert redacted(url) == shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["pool:6432/chat?listen=pool:6432", "a,pool/chat?listen=pool:5432", "/chat?host=a,b&port=1,2&listen=b:2"],
+)
+def test_a22_the_pooler_itself_is_no_place_to_listen_at(url: str) -> None:
+    with pytest.raises(ValueError, match="listen in the URL of the store names the pooler itself"):
+        store_from_url(f"postgres://{url}&serverless=true")
+    store_from_url(f"postgres://{url}")  # there is no pooler
 
 
 def test_a_postgres_url_has_parameters_of_our_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import secrets
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from flowstate_server.errors import (
     MessageTooLargeError,
     RequestAlreadyExistsError,
     RequestNotFoundError,
+    ServiceError,
     StoreUnavailableError,
     ValidationFailedError,
     Violation,
@@ -59,6 +61,8 @@ from flowstate_server.stores.contract.writes import (
     SessionChanged,
 )
 from flowstate_server.stores.store import Store
+
+_logger = logging.getLogger(__name__)
 
 # Attempts. Each is lost only to another call about the same session or request; what that one made is then found.
 RACES = 5
@@ -106,7 +110,12 @@ class Dispatcher:
         The caller may leave at any moment: what was begun is stored and run, or nothing is.
         """
         checked = self._check(principal, call)
-        return await asyncio.shield(self._supervisor.spawn(self._store_and_run(principal, checked)))
+        task = self._supervisor.spawn(self._store_and_run(principal, checked))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_heard)
+            raise
 
     def _check(self, principal: Principal, call: ActionCall) -> _Checked:
         hosted = self._catalogue.get(call.flow_kind)
@@ -209,6 +218,15 @@ class Dispatcher:
             timeout=checked.timeout,
         )
         return Dispatched(record, attached=False)
+
+
+def _heard(task: asyncio.Task[Dispatched]) -> None:
+    """What becomes of a dispatch whose caller has left is told to nobody else."""
+    error = None if task.cancelled() else task.exception()
+    if isinstance(error, ServiceError):
+        _logger.info("a dispatch whose caller has left was refused: %s", error)
+    elif error is not None:
+        _logger.error("a dispatch whose caller has left failed", exc_info=error)
 
 
 def _session_write(checked: _Checked, binding: Binding | None, org_id: str) -> CreateSession | RequireSession:

@@ -74,6 +74,8 @@ class Recorder:
         self._due = False  # again, after the flush that is under way
         self._pause = 0.0  # over 0: the store is away
         self._closed = False
+        self.sequence = 0
+        """The newest event of the run that the store has acknowledged."""
 
     def hold(self, event: Event) -> None:
         """Take an event; it will be committed in the order of the calls.
@@ -171,12 +173,19 @@ class Recorder:
             self._ahead = asyncio.create_task(self._append(held))
         ahead = self._ahead
         if ahead is None or ahead.done():
-            return await self._store.commit(batch)
+            return await self._commit(batch)
         try:
             await asyncio.sleep(0)  # now it is enqueued: both meet in one group, in this order
-            return await self._store.commit(batch)
+            return await self._commit(batch)
         finally:
             await asyncio.shield(ahead)
+
+    async def _commit(self, batch: Batch) -> CommitResult:
+        result = await self._store.commit(batch)
+        for written in result.results:
+            if written.head is not None:
+                self.sequence = max(self.sequence, written.head.sequence)
+        return result
 
     async def flush(self) -> None:
         """Commit what is held now."""
@@ -207,7 +216,7 @@ class Recorder:
     async def _append(self, held: tuple[Event, ...]) -> None:
         self._under_way += len(held)
         try:
-            await self._store.commit((self._guard, self.appended(held)))
+            await self._commit((self._guard, self.appended(held)))
         except StoreUnavailableError:
             self._held[:0] = held
             self._pause = min(LONGEST_PAUSE, max(self._settings.flush_after, 2 * self._pause))

@@ -231,6 +231,7 @@ class Run:
             output=ending.output,
             failure=ending.failure,
             reason=ending.reason,
+            sequence=self._recorder.sequence,
         )
         held = await self._recorder.last()
         while True:

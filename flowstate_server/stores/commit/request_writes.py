@@ -27,6 +27,7 @@ from flowstate_server.stores.contract.writes import (
     CreateRequest,
     FenceProcess,
     FinishRequest,
+    LogWentBack,
     RenewLease,
     RequestCancel,
     RequireRun,
@@ -133,6 +134,8 @@ def finish_request(work: WorkingSet, write: FinishRequest) -> WriteResult:
         _require_fenced_owner(work, head, write.swept)
     if not write.status.ended or not write.event.terminal:
         raise ValueError("a request ends with a terminal status and a terminal event")
+    if write.status is RequestStatus.COMPLETED and head.sequence < write.sequence:
+        raise LogWentBack(f"the log ends at {head.sequence}, the run has written {write.sequence} events")
     payload = encode_terminal(write.payload, _scope_versions(work, write.scopes))
     head = work.log_request_events(head, (Event(write.event, payload, FOR_CLIENTS),))
     if write.status is RequestStatus.COMPLETED:

@@ -52,8 +52,8 @@ def change_state(work: WorkingSet, write: ChangeState) -> WriteResult:
         return WriteResult(id=key.id, version=record.version, changed=False, state=record)
     record = _changed_record(work, record, change)
     work.states.put(key, record)
-    _log_change(work, change.events, request, session)
-    return WriteResult(id=key.id, version=record.version, state=record)
+    head = _log_change(work, change.events, request, session)
+    return WriteResult(id=key.id, version=record.version, state=record, head=head)
 
 
 def delete_state(work: WorkingSet, write: DeleteState) -> WriteResult:
@@ -107,8 +107,9 @@ def _changed_record(work: WorkingSet, record: StateRecord, change: Changed) -> S
 
 def _log_change(
     work: WorkingSet, events: tuple[Event, ...], request: RequestHead | None, session: SessionRecord | None
-) -> None:
+) -> RequestHead | None:
     if request is not None:
-        work.log_request_events(request, events)
-    elif session is not None:
+        return work.log_request_events(request, events)
+    if session is not None:
         work.log_events(session, events)
+    return None

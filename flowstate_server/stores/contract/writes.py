@@ -48,7 +48,7 @@ class WriteResult:
     ``id`` names what was written, ``ids`` are more of them where a write makes several things; ``version`` is the
     record's after the write, ``changed`` says whether the write changed anything. The records are empty in a replay.
     ``states`` and ``documents`` answer what :class:`CreateRequest` loads, ``head`` is the request's after
-    :class:`AppendEvents` to its log or :class:`FinishRequest`.
+    :class:`AppendEvents` to its log, a :class:`ChangeState` logged there or :class:`FinishRequest`.
     """
 
     id: str = ""
@@ -194,6 +194,10 @@ class RequestCancel(Write):
     reason: str
 
 
+class LogWentBack(Exception):
+    """The store has lost events that it had acknowledged, as in a failover to a copy that was behind."""
+
+
 @frozen
 class FinishRequest(Write):
     """End a request: its status, outcome and terminal event in one, and its request scope removed.
@@ -202,7 +206,8 @@ class FinishRequest(Write):
     ``RequestTerminalError`` if the request has ended. ``swept`` names the process whose requests a sweep ends: refused
     with ``LeaseLostError`` unless that process owns the request and is fenced. A run's own end goes with
     :class:`RequireRun` instead. ``scopes`` are those of the request's record; ``reason``
-    tells why it was aborted or interrupted.
+    tells why it was aborted or interrupted. A request does not complete unless its log has come to ``sequence``, the
+    newest event that its run was told of (else :class:`LogWentBack`).
     """
 
     request: RequestKey
@@ -214,6 +219,7 @@ class FinishRequest(Write):
     failure: Failure | None = None
     reason: str = ""
     swept: str | None = None
+    sequence: int = 0
 
 
 @frozen

@@ -32,10 +32,13 @@ class Address:
     secrets: tuple[str, ...]
 
     def at(self, host: str) -> str:
-        """The URL that leads to one of the hosts alone."""
+        """The URL that leads to one of the hosts alone. Where none is named, the driver knows more of them."""
         parts = urlsplit(self.dsn)
+        given = parse_qsl(parts.query, keep_blank_values=True)
+        if not parts.netloc.rpartition("@")[2] and not dict(given).get("host"):
+            return self.dsn
         name, _, port = host.rpartition(":")
-        options = [(option, value) for option, value in parse_qsl(parts.query) if option not in _PLACES]
+        options = [(option, value) for option, value in given if option not in _PLACES]
         query = urlencode([*options, ("host", unquote(name)), ("port", port)])
         login, at, _ = parts.netloc.rpartition("@")
         return urlunsplit(parts._replace(netloc=login + at, query=query))

@@ -88,6 +88,7 @@ class CommitPoller:
                     await self._asked.wait()
             self._asked.clear()
             try:
+                await self._connections.look_at_node()
                 if failed:
                     await self._begin()
                     self._hub.wake_all()
@@ -109,7 +110,6 @@ class CommitPoller:
         self._note([commit for commit, _ in (await self._found())[1]])
 
     async def _look(self) -> None:
-        await self._connections.look_at_node()
         newest, found = await self._found()
         # Behind our own position: the database has failed over to a node that was behind, or was restored.
         went_back = newest < self._newest or self._failovers != self._connections.nodes.failovers

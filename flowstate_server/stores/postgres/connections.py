@@ -103,6 +103,11 @@ class Connections:
             replaced = self._replaced
             try:
                 yield connection
+            except asyncio.CancelledError:
+                # A statement may be under way. To give the connection back would be to wait for its end, in a task of
+                # the pool's that nobody hears when it fails.
+                let_go(connection)
+                raise
             except DRIVER_ERRORS as error:
                 if is_loss(error):
                     let_go(connection)
@@ -138,14 +143,14 @@ class Connections:
         """
         if not self._pooled:
             return
-        self._refused = None
         with translating():
-            async with self._lent(self._working) as connection:
+            async with _of(self._working).acquire(timeout=CONNECT_SECONDS) as connection:
                 try:
                     await self.nodes.check(connection)
                 except NodeRefusedError as error:
                     self._refused = error
                     raise
+        self._refused = None
 
     async def fetch(self, query: str, *arguments: object) -> list[Any]:
         """The rows of one statement, which is one snapshot with every commit acknowledged before.

@@ -22,18 +22,18 @@ async def differences(
 ) -> AsyncIterator[str]:
     """What ``other`` keeps otherwise than ``one``, named by kind and key, never by value. Nothing: they are equal.
 
-    Blobs are looked for in the slots for them, if given, else in the stores themselves. Server processes that ``other``
-    has beside those of ``one`` count as none: what they ran would be different itself.
+    Blobs are looked for in the slots for them, if given, else in the stores themselves. Server processes count as none:
+    what they ran would be different itself.
 
     Raises:
         TypeError: one of the stores does not export.
     """
     ours, theirs = exports_of(one), exports_of(other)
     for table in EXPORTED:
+        if table is PROCESSES:
+            continue
         place = _place_of(table)
         async for mine, its in side_by_side(rows(ours, table), rows(theirs, table), place):
-            if table is PROCESSES and mine is None:
-                continue
             if mine is None or its is None or not _same(mine, its):
                 yield _name(table, mine, its)
     async for difference in blob_differences(one_blobs or one.pieces, other_blobs or other.pieces):

@@ -69,9 +69,9 @@ async def copy_store(
     the two profiles, where they have one; else blobs are in the stores themselves.
 
     Raises:
-        CopyRefused: the target has something else in it or a server uses it, another copy runs, the source is itself
-            half a copy, a record of it can't be understood, a blob of it is in a slot that is not given, or the stores
-            can't do it.
+        CopyRefused: the target has something else in it or a server uses it, one has begun to use the source, another
+            copy runs, the source is itself half a copy, a record of it can't be understood, a blob of it is in a slot
+            that is not given, or the stores can't do it.
     """
     copy = _Copy(source, target, name, report)
     copy.source_blobs = source_blobs or source.pieces
@@ -123,6 +123,7 @@ class _Copy:
         self._stage = 0
         self._after: Json = None
         self._expire_time: Micros = Micros(0)
+        self._there: set[str] | None = None
         self.copied = Copied()
         self.source_blobs = source.pieces
         self.target_blobs = target.pieces
@@ -150,6 +151,11 @@ class _Copy:
         for process, _ in await serving(self._target):
             if process not in imported:
                 raise CopyRefused(f"the server {process} uses the target, stop it")
+        there = {process for process, _ in await serving(self._source)}
+        new = there - (there if self._there is None else self._there)
+        if new:
+            raise CopyRefused(f"the server {min(new)} has begun to use the source, stop it and copy again")
+        self._there = there
 
     async def run(self) -> None:
         while self._stage < len(STAGES):

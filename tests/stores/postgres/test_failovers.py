@@ -12,7 +12,7 @@ from flowstate_server.errors import StoreUnavailableError
 from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.contract.watch import Topic, TopicKind
-from flowstate_server.stores.postgres import PostgresStore
+from flowstate_server.stores.postgres import PostgresStore, nodes
 from flowstate_server.stores.postgres.nodes import Node, NodeRefusedError, Nodes
 from flowstate_server.testing.waiting import soon, until
 from tests.stores.sqlite import batches
@@ -32,6 +32,10 @@ async def served(store: PostgresStore) -> bool:
     except StoreUnavailableError:
         return False
     return True
+
+
+async def refused(store: PostgresStore) -> bool:
+    return not await served(store)
 
 
 def url_of(*servers: PostgresServer, options: str = "") -> str:
@@ -89,15 +93,15 @@ async def test_a16_a_lease_is_not_renewed_on_an_old_primary(old: PostgresServer,
 
 
 def test_a16_nodes_are_compared_by_system_then_timeline() -> None:
-    nodes = Nodes()
+    seen = Nodes()
     for node in (Node(7, 2), Node(7, 2), Node(7, 3), Node(8, 1)):
-        nodes.see(node)
-    assert nodes.failovers == 2
+        seen.see(node)
+    assert seen.failovers == 2
     for node in (Node(7, 3), Node(7, 4), Node(8, 0)):
         with pytest.raises(NodeRefusedError):
-            nodes.see(node)
-    nodes.see(Node(8, 1))
-    assert nodes.failovers == 2
+            seen.see(node)
+    seen.see(Node(8, 1))
+    assert seen.failovers == 2
 
 
 async def test_a16_a_standby_is_passed_over(old: PostgresServer) -> None:
@@ -105,6 +109,51 @@ async def test_a16_a_standby_is_passed_over(old: PostgresServer) -> None:
         store = PostgresStore(url_of(standby, old))
         await store.open()
         assert await added(store) == 1
+        await store.close()
+
+
+@pytest.fixture
+async def switched(dsn: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A database that says of itself which node it is: a pooler's, behind which no connection breaks."""
+    await execute(dsn, "CREATE TABLE node AS SELECT 5 AS timeline")
+    monkeypatch.setattr(nodes, "NODE", "SELECT 7::bigint, timeline FROM node")
+    return dsn
+
+
+async def test_a16_behind_a_pooler_an_old_primary_is_found_by_looking(switched: str) -> None:
+    store = PostgresStore(switched, serverless=True)
+    await store.open()
+    assert await added(store) == 1
+    for timeline in (4, nodes.STANDBY):
+        await execute(switched, f"UPDATE node SET timeline = {timeline}")
+        await until(lambda: refused(store), 10.0)
+        with pytest.raises(StoreUnavailableError):
+            await store.load_states([U1])
+        await asyncio.sleep(1.5)  # looks, which are not to let anything through
+        assert not await served(store)
+        await execute(switched, "UPDATE node SET timeline = 5")
+        await until(lambda: served(store), 10.0)
+    await store.close()
+
+
+async def test_a17_behind_a_pooler_a_failover_wakes_everybody(switched: str) -> None:
+    store = PostgresStore(switched, serverless=True)
+    await store.open()
+    with store.watch([U2]) as watch:
+        await execute(switched, "UPDATE node SET timeline = 6")
+        await soon(watch.wait(), 10.0)
+    assert await served(store)
+    await store.close()
+
+
+async def test_a16_a_database_that_does_not_tell_is_taken_as_it_comes(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nodes, "NODE", "SELECT no_such_function()")
+    for serverless in (False, True):
+        store = PostgresStore(dsn, serverless=serverless)
+        await store.open()
+        assert await served(store)
         await store.close()
 
 

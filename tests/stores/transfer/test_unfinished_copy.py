@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -197,3 +198,24 @@ async def test_a_lease_that_the_source_had_is_no_server_of_the_target(source: Me
         await copied_on(source, target, 4)
         await copy_store(source, target, name="source")
         await whole(source, target)
+
+
+@pytest.mark.parametrize("last", ["processes", "sessions", "events", "documents"])
+async def test_a23_a_copy_stops_when_a_server_begins_to_use_its_source(
+    source: MemoryStore, last: str
+) -> None:
+    target = MemoryStore()
+    async with opened(target):
+        server = RenewLease("proc_awake", Micros(60 * SECOND), start=True)
+        turned_up: list[asyncio.Task[object]] = []
+
+        def report(copied: Copied) -> None:
+            if last in copied.counts and not turned_up:
+                turned_up.append(asyncio.create_task(source.commit((server,))))
+
+        with pytest.raises(CopyRefused, match="the server proc_awake has begun to use the source, stop it"):
+            await copy_store(source, target, name="source", report=report)
+        await source.commit((RenewLease("proc_awake", Micros(1)),))
+        await asyncio.sleep(0.01)  # its lease is over
+        await copy_store(source, target, name="source")
+        assert [difference async for difference in differences(source, target)] == []

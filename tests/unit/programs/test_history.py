@@ -163,6 +163,26 @@ def test_a_call_that_is_answered_by_the_running_request_stays() -> None:
     ]
 
 
+def test_f7_an_id_names_a_call_within_its_request_only() -> None:
+    window = [
+        call("req_1", "c1"),
+        call("req_2", "c1"),
+        output("req_2", "c1"),
+        output("req_3", "c2"),
+        call("req_3", "c2"),
+        call("req_4", "c1"),
+        call("req_4", "c1"),
+        output("req_4", "c1"),
+    ]
+    kept = list(select_history(window, running="running"))
+    assert kept == [window[1], window[2], window[5], window[7]]
+
+
+def test_f7_an_output_in_the_next_request_is_of_the_call_that_has_none() -> None:
+    window = [call("req_1", "c1"), output("req_1", "c1"), call("req_2", "c1"), output("running", "c1")]
+    assert list(select_history(window, running="running")) == window
+
+
 def test_a_call_of_the_running_request_waits_for_its_output() -> None:
     window = [message("req_1", "x"), call("running", "c1"), output("running", "c0")]
     assert calls(select_history(window, running="running"))[1:] == [("running", "tool_call", "c1")]
