@@ -23,7 +23,7 @@ from flowstate_server.model.records import Failure, RequestRecord, RequestStatus
 from flowstate_server.model.scopes import ScopeKey, ScopeKind
 from flowstate_server.programs.history import HistoryItem
 from flowstate_server.programs.journal import JournalEntry
-from flowstate_server.schemas.pydantic.python_values import to_json
+from flowstate_server.schemas.pydantic.python_values import input_json
 from flowstate_server.stores.memory.store import MemoryStore
 from flowstate_server.stores.store import Store
 
@@ -118,7 +118,7 @@ class FlowTester:
         call = ActionCall(
             flow_kind=self._flow.kind,
             action=action,
-            input=encode_json(to_json(input, "/input")),
+            input=encode_json(input_json(input, "/input")),
             session_id=session_id,
             user_id=user_id,
             org_id=org_id,
