@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
@@ -14,6 +14,7 @@ from flowstate_server.model.json_values import Json, JsonObject, encode_json, sa
 from flowstate_server.schemas.pydantic.core_schemas import (
     CoreSchema,
     ModelParts,
+    for_reading,
     has_code,
     has_type,
     is_faithful,
@@ -88,6 +89,7 @@ class ModelRules(Generic[M]):
         some = _validator(parts, with_defaults=False)
         self._validate_some, self._adopt = some.validate_json, some.validate_python
         self._validate_all = _validator(parts, with_defaults=True).validate_json
+        self._read_aged = _for_reading(parts)
         self._serialize = _serializer(model, parts).to_python
         self._defaults = {
             name: self._default_json(name, info.get_default())
@@ -266,8 +268,18 @@ class ModelRules(Generic[M]):
         value = state[name]
         if type(value) is self._plain.get(name):
             return value
+        if name in self._read_aged:
+            return self._read_aged[name](encode_json({name: value}), strict=True)[name]
         others = {n: state[n] for n in self.names if n in state} if self.siblings else {}
         return self.typed({name: value}, others)[name]
+
+    def reads(self, name: str, state: JsonObject) -> bool:
+        """Whether :meth:`read` gives a value, whatever an author's code raises."""
+        try:
+            self.read(name, state)
+        except Exception:
+            return False
+        return True
 
     def _in_order(self, members: JsonObject) -> JsonObject:
         return {name: members[name] for name in self.names if name in members}
@@ -344,6 +356,18 @@ def _plain_type(schema: CoreSchema, config: dict[str, Any]) -> type | None:
     return None if kind is str and any(key.startswith("str_") for key in config) else kind
 
 
+def _for_reading(parts: ModelParts) -> dict[str, Callable[..., Any]]:
+    """What reads the fields that pydantic checks against clock or machine."""
+    definitions: dict[str, CoreSchema] = for_reading(parts.definitions)
+    readers: dict[str, Callable[..., Any]] = {}
+    for name, schema in parts.fields.items():
+        relaxed = for_reading(schema)
+        if relaxed is not schema or definitions is not parts.definitions:
+            fields = ModelParts({name: relaxed}, parts.config, definitions)
+            readers[name] = _validator(fields, with_defaults=False, of_their_own=True).validate_json
+    return readers
+
+
 def _serializer(model: type[BaseModel], parts: ModelParts) -> SchemaSerializer:
     """What writes any part of the model's fields by their own serializers; the model's own is for output."""
     fields = {name: core_schema.model_field(cast(Any, schema)) for name, schema in parts.fields.items()}
@@ -355,7 +379,7 @@ def _serializer(model: type[BaseModel], parts: ModelParts) -> SchemaSerializer:
     return SchemaSerializer(schema, None, False)  # False: or the model's own serializer takes its place
 
 
-def _validator(parts: ModelParts, *, with_defaults: bool) -> SchemaValidator:
+def _validator(parts: ModelParts, *, with_defaults: bool, of_their_own: bool = False) -> SchemaValidator:
     """A validator of any part of the model's fields; the model itself needs all of them."""
     fields = {
         name: core_schema.typed_dict_field(
@@ -368,4 +392,6 @@ def _validator(parts: ModelParts, *, with_defaults: bool) -> SchemaValidator:
     )
     if parts.definitions:
         schema = core_schema.definitions_schema(schema, cast(Any, list(parts.definitions.values())))
-    return SchemaValidator(schema)
+    return SchemaValidator(
+        schema, None, not of_their_own
+    )  # or nested models validate by what they were made with

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar, cast
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from flowstate_server.errors import StateValidationError, Violation
 from flowstate_server.model.json_values import Json, JsonObject, canonical_json
 from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.schemas.known import has_objects, known
 from flowstate_server.schemas.pydantic.discovery import merged_json_schema
 from flowstate_server.schemas.pydantic.model_rules import ModelRules, Unsettled
 from flowstate_server.schemas.pydantic.nested_default import nested_default
@@ -102,13 +103,32 @@ class ModelSchema:
         return MISSING if merged is None else nested_default(merged.rules[0].model, pointer)
 
     def with_defaults(self, state: JsonObject) -> JsonObject:
-        """``state`` as it reads: with the defaults of absent fields. Fields without default stay absent."""
-        defaults = {
+        """``state`` as it reads: with the defaults of absent fields, and without nested members that the schema does
+        not have. Fields without default stay absent."""
+        shown = {
             name: value
             for name in self._fields
             if name not in state and (value := self.default(name)) is not MISSING
         }
-        return {**state, **defaults} if defaults else state
+        for name in self._with_objects:
+            if name in state and (value := known(self.shape(name), state[name])) is not state[name]:
+                shown[name] = cast(Json, value)
+        return {**state, **shown} if shown else state
+
+    @cached_property
+    def _with_objects(self) -> tuple[str, ...]:
+        return tuple(name for name in self._fields if has_objects(self.shape(name)))
+
+    def unreadable(self, state: JsonObject, names: Iterable[str]) -> frozenset[str]:
+        """Those of ``names`` whose stored value does not fit the schema, or not any more."""
+        found = set()
+        for name in names:
+            merged = self._fields.get(name)
+            if merged is not None and name in state:
+                rules = merged.default or merged.rules[0]
+                if not rules.is_plain(name, state[name]) and not rules.reads(name, state):
+                    found.add(name)
+        return frozenset(found)
 
     def check(self, state: JsonObject, touched: frozenset[str]) -> JsonObject:
         """Validate the touched fields of a state that is about to be stored, and give them as they are to be stored.
