@@ -42,12 +42,14 @@ M = TypeVar("M", bound=BaseModel)
 class MergedField:
     """A field as all declarations together have it.
 
-    ``default`` names the model whose default is kept. ``rules`` are those of every model that declares the field.
+    ``default`` names the model whose default is kept, ``drawn`` the one whose factory gives another value each time:
+    that is written once, and the field is absent until then. ``rules`` are those of every model that declares it.
     """
 
     shape: Shape
     rules: tuple[ModelRules[Any], ...]
     default: ModelRules[Any] | None
+    drawn: ModelRules[Any] | None = None
 
 
 class ModelSchema:
@@ -88,10 +90,7 @@ class ModelSchema:
         return self._fields[name].shape
 
     def default(self, name: str) -> Json | Missing:
-        """The default of a field in JSON form, ``MISSING`` if it has none. Don't modify it.
-
-        A ``default_factory`` is called each time: what it gives is not kept anywhere until it is written.
-        """
+        """The default of a field in JSON form, ``MISSING`` if it has none. Don't modify it."""
         merged = self._fields.get(name)
         return MISSING if merged is None or merged.default is None else merged.default.default(name)
 
@@ -101,6 +100,23 @@ class ModelSchema:
             return self.default(pointer[0])
         merged = self._fields.get(pointer[0])
         return MISSING if merged is None else nested_default(merged.rules[0].model, pointer)
+
+    @cached_property
+    def draws(self) -> bool:
+        """Whether there is a field whose factory gives another value each time."""
+        return any(merged.drawn is not None for merged in self._fields.values())
+
+    def drawn(self, state: JsonObject) -> JsonObject:
+        """What the factories give for those of their fields that ``state`` has not.
+
+        Raises:
+            Exception: what a factory raises.
+        """
+        return {
+            name: merged.drawn.draw(name)
+            for name, merged in self._fields.items()
+            if merged.drawn is not None and name not in state
+        }
 
     def with_defaults(self, state: JsonObject) -> JsonObject:
         """``state`` as it reads: with the defaults of absent fields, and without nested members that the schema does
@@ -335,8 +351,8 @@ class ModelSchema:
         """Equal for schemas with equal fields, shapes and defaults, in every process that runs the same code."""
         parts: dict[str, Json] = {}
         for name, merged in self._fields.items():
-            default: Json = "none" if merged.default is None else "made"
-            if merged.default is not None and merged.default.is_static(name):
+            default: Json = "none" if merged.drawn is None else "made"
+            if merged.default is not None:
                 default = [canonical_json(cast(Json, self.default(name))).decode()]
             parts[name] = [canonical_shape(merged.shape, exact=False).decode(), default]
         return hashlib.sha256(canonical_json(parts)).hexdigest()[:32]
