@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import date, time
 from decimal import Decimal
 from enum import Enum
-from typing import Any
 from uuid import UUID
 
 from pydantic.fields import FieldInfo
