@@ -77,7 +77,7 @@ class ModelRules(Generic[M]):
             name for name, schema in parts.fields.items() if not is_faithful(schema, parts)
         )
         self._judged = self.coded | self.unfaithful
-        self._mended = self._judged | frozenset(
+        self._with_sets = frozenset(
             name
             for name, schema in parts.fields.items()
             if any(has_type(schema, kind, parts.definitions) for kind in ("set", "frozenset"))
@@ -182,13 +182,15 @@ class ModelRules(Generic[M]):
             raise Unsettled(self._without_form(values)) from None
         made: JsonObject = {}
         for name, value in stored.items():
-            if name in dumped and _looks_same(value, dumped[name]):
+            if name not in dumped:
+                continue
+            ordered = name not in self._with_sets and not isinstance(values[name], set | frozenset)
+            if ordered and _looks_same(value, dumped[name]):
                 made[name] = value
-            elif name in dumped:
-                mended = (
-                    self._mend(name, values[name], dumped[name]) if name in self._mended else dumped[name]
-                )
-                made[name] = shared(value, mended)
+            elif ordered and name not in self._judged:
+                made[name] = shared(value, dumped[name])
+            else:
+                made[name] = shared(value, self._mend(name, values[name], dumped[name]))
         return made
 
     def _mend(self, name: str, value: Any, dumped: Any) -> Json:
