@@ -11,13 +11,13 @@ from pydantic import BaseModel
 from flowstate_server.errors import ActionError, VersionMismatchError
 from flowstate_server.flows.action import Action
 from flowstate_server.flows.client_view import ClientView, View
+from flowstate_server.flows.error_details import error_details
 from flowstate_server.flows.local.block_executor import BlockExecutor
 from flowstate_server.flows.local.local_run import LocalRun
 from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.model.records import Failure
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.run_context import RunContext, ScopeAccess
-from flowstate_server.schemas.pydantic.python_values import to_json
 from flowstate_server.schemas.pydantic.schema import ModelSchema
 from flowstate_server.state.operations import patch_state
 
@@ -47,9 +47,8 @@ class LocalProgram:
             block = self._actions[action].block
             return await BlockExecutor(local).execute(block, value, (block.name,))
         except ActionError as error:
-            details = to_json(error.details, "/details")
-            plain = details if isinstance(details, dict) else {}
-            raise ActionError(error.code, error.message, plain, retryable=error.retryable) from error
+            details = error_details(error)
+            raise ActionError(error.code, error.message, details, retryable=error.retryable) from error
 
     async def _draw(self, run: RunContext) -> None:
         """Write what factories give for fields that were never written, so that each record has one value of them."""
