@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import deque
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -17,8 +18,10 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 from pydantic_core import from_json, to_jsonable_python
+
+from flowstate_client.dumping import SECRETS, dumped, in_order, secret_value
 
 # The server's limits (its ``state/json_limits.py``): what it would refuse is refused before it is sent.
 MAX_DEPTH = 64
@@ -47,8 +50,8 @@ def from_json_text(text: bytes | str) -> Any:
 def to_json_value(value: Any) -> Any:
     """``value`` as plain JSON types, checked.
 
-    Models, dataclasses, enums, datetimes, UUIDs and Decimals take pydantic's JSON form; sets, bytes and other objects
-    are refused.
+    Models and dataclasses take the JSON form that they are read from (no computed fields, secrets as what they wrap),
+    dates, UUIDs, Decimals and bytes pydantic's; sets are lists in one order, keys are text. Other objects are refused.
 
     Raises:
         ValueError: naming the place and the rule.
@@ -112,19 +115,46 @@ def _convert(value: Any, path: str, depth: int) -> Any:
         _check_depth(depth, path)
         items = ((_key(key, path), item) for key, item in value.items())
         return {key: _convert(item, f"{path}/{escape_pointer(key)}", depth + 1) for key, item in items}
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, deque)):
         _check_depth(depth, path)
         return [_convert(item, f"{path}/{index}", depth + 1) for index, item in enumerate(value)]
-    if isinstance(value, BaseModel):
-        return _convert(value.model_dump(mode="json", by_alias=True), path, depth)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _convert(TypeAdapter(type(value)).dump_python(value, mode="json", by_alias=True), path, depth)
+    if isinstance(value, (set, frozenset)):
+        _check_depth(depth, path)
+        return in_order(_convert(item, path, depth + 1) for item in value)
+    if isinstance(value, SECRETS):
+        return _convert(secret_value(value), path, depth)
+    if isinstance(value, BaseModel) or (dataclasses.is_dataclass(value) and not isinstance(value, type)):
+        return _convert(_dumped(value, path), path, depth)
+    if isinstance(value, bytes):
+        return _text(value, path)
     if isinstance(value, _JSON_FORM):
+        if isinstance(value, Decimal) and not value.is_finite():
+            raise _refused(path, "the number is not finite")
         return _convert(to_jsonable_python(value), path, depth)
     raise _refused(path, f"{type(value).__name__} is not a JSON value")
 
 
+def _dumped(value: Any, path: str) -> Any:
+    try:
+        return dumped(value)
+    except ValueError:  # pydantic's own kind is one; its text may hold the value
+        raise _refused(path, f"this {type(value).__name__} has no JSON form") from None
+
+
+def _text(value: bytes, path: str) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise _refused(
+            path, "the bytes are no UTF-8, which is their JSON form unless a model says another"
+        ) from None
+
+
 def _key(key: Any, path: str) -> str:
+    if isinstance(key, Enum):
+        key = key.value
+    if isinstance(key, _JSON_FORM) or (isinstance(key, int) and not isinstance(key, bool)):
+        key = str(to_jsonable_python(key))
     if not isinstance(key, str):
         raise _refused(path, f"a key is {type(key).__name__}, keys must be text")
     if len(check_text(key, path).encode()) > MAX_KEY_BYTES:

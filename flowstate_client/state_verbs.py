@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 from flowstate.v1 import state_service_pb2, types_pb2
 from flowstate_client.codec import Codec
-from flowstate_client.json_profile import check_finite, check_int64, check_text, escape_pointer
+from flowstate_client.json_profile import check_finite, check_int64, check_text, escape_pointer, to_json_value
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -49,12 +49,12 @@ class StateVerbs(ABC, Generic[R_co]):
         items = [self._value(value) for value in values]
         return self._submit([StateOp(path=pointer(field), append=state_service_pb2.AppendOp(items=items))])
 
-    def set_state_record(self, field: str, key: str, value: Any, /) -> R_co:
+    def set_state_record(self, field: str, key: Hashable, value: Any, /) -> R_co:
         """``state[field][key] = value``, leaving the neighbours alone; a missing map is created."""
         put = state_service_pb2.PutRecordOp(key=record_key(key), value=self._value(value))
         return self._submit([StateOp(path=pointer(field), put_record=put)])
 
-    def delete_state_record(self, field: str, key: str, /) -> R_co:
+    def delete_state_record(self, field: str, key: Hashable, /) -> R_co:
         """Remove ``state[field][key]`` if it is there."""
         delete = state_service_pb2.DeleteRecordOp(key=record_key(key))
         return self._submit([StateOp(path=pointer(field), delete_record=delete)])
@@ -72,15 +72,19 @@ def pointer(field: str) -> str:
     return "/" + escape_pointer(check_text(field, "a field name"))
 
 
-def record_key(key: str) -> str:
-    """``key``, if it can be one.
+def record_key(key: Hashable) -> str:
+    """``key`` as JSON has it: numbers, UUIDs, dates and enums are text.
 
     Raises:
-        ValueError: it is empty, over 256 bytes, or no text.
+        ValueError: it is empty, over 256 bytes, or nothing that can be a key.
     """
-    if not isinstance(key, str) or not 1 <= len(check_text(key, "a record key").encode()) <= 256:
+    try:
+        (text,) = to_json_value({key: None})
+    except ValueError:
+        text = ""
+    if not text:
         raise ValueError("a record key must be text of 1 to 256 bytes")
-    return key
+    return str(text)
 
 
 def increment(delta: float, field: str) -> state_service_pb2.IncrementOp:

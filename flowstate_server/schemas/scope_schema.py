@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from flowstate_server.model.json_values import JsonObject
@@ -21,7 +22,12 @@ class ScopeSchema(StateRules, Protocol):
         ...
 
     def with_defaults(self, state: JsonObject, /) -> JsonObject:
-        """``state`` as it reads: with the defaults of absent fields. Fields without default stay absent."""
+        """``state`` as it reads: with the defaults of absent fields, and without nested members that the schema does
+        not have. Fields without default stay absent."""
+        ...
+
+    def unreadable(self, state: JsonObject, names: Iterable[str], /) -> frozenset[str]:
+        """Those of ``names`` whose stored value does not fit the schema, or not any more."""
         ...
 
     def shape(self, name: str, /) -> Shape:

@@ -12,7 +12,8 @@ from flowstate_server.model.json_values import Json, canonical_json
 
 Shape = dict[str, Any]
 """``type`` and, by type, ``of``, ``keys``, ``values``, ``fields``, ``choices``; ``constraints``, ``validators``;
-``name`` is for people and no part of the comparison."""
+``name`` is for people and no part of the comparison, nor
+is ``anchor``, which marks a shape that a ``recursive`` one in it may mean."""
 
 LISTS = frozenset(("list", "set", "frozenset", "tuple", "generator", "deque"))
 MAPS = frozenset(("dict", "ordered-dict", "frozendict", "counter"))
@@ -49,7 +50,7 @@ def _comparable(node: Any, exact: bool, key: str = "") -> Any:
         return {
             name: _comparable(value, exact, name)
             for name, value in node.items()
-            if name != "name" or type(value) is not str
+            if name != "anchor" and (name != "name" or type(value) is not str)
         }
     if isinstance(node, list):
         return [_comparable(item, exact, key) for item in node]

@@ -27,7 +27,7 @@ from flowstate_server.model.scopes import ScopeKind, request_scope
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.journal import JournalEntry
 from flowstate_server.programs.program import HostedFlow
-from flowstate_server.schemas.pydantic.python_values import to_json
+from flowstate_server.schemas.pydantic.python_values import input_json
 from flowstate_server.state.operations import Operation, set_state
 from flowstate_server.stores.memory.store import MemoryStore
 from flowstate_server.stores.store import Store
@@ -150,11 +150,11 @@ class FlowTester:
                 raise ValueError("an org's state needs the org: give org_id, too")
             await self._set_state(ScopeKind.ORG, org_id, org_state)
         if request_state is not None:
-            self._program.presets[request_id] = _to_set(request_state)
+            self._program.presets[request_id] = self._to_set(ScopeKind.REQUEST, request_state)
         call = ActionCall(
             flow_kind=self._flow.kind,
             action=action,
-            input=encode_json(to_json(input, "/input")),
+            input=encode_json(input_json(input, "/input")),
             session_id=session_id,
             user_id=user_id,
             org_id=org_id,
@@ -170,9 +170,12 @@ class FlowTester:
             new = NewSession(self._flow.kind, session_id, user_id, org_id)
             await self.engine.sessions.create(_TESTER, new, "", "")
 
+    def _to_set(self, kind: ScopeKind, state: State) -> tuple[Operation, ...]:
+        return set_state(state, self._flow.schemas[kind].fields_json)
+
     async def _set_state(self, kind: ScopeKind, of: str, state: State) -> None:
         target = ScopeTarget(kind, of, self._flow.kind)
-        mutation = StateMutation(target, _to_set(state))
+        mutation = StateMutation(target, self._to_set(kind, state))
         await self.engine.states.commit(_TESTER, StateCommit((mutation,)))
 
     async def look_at(self, record: RequestRecord) -> FlowRun:
@@ -220,10 +223,6 @@ class FlowTester:
             if isinstance(frame, TailBatch):
                 events += map(RunEvent, frame.events)
         return events
-
-
-def _to_set(state: State) -> tuple[Operation, ...]:
-    return set_state(state, to_json)
 
 
 async def run_flow(

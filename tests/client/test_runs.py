@@ -189,7 +189,7 @@ async def test_what_cannot_be_sent_is_refused_at_the_call(
         with pytest.raises(ValueError, match="/a/1: the number is not finite"):
             await method("chat", "say", {"a": [1, float("nan")]})
     with pytest.raises(ValueError, match="/a"):
-        client.flows.stream("chat", "say", {"a": {1, 2}})
+        client.flows.stream("chat", "say", {"a": object()})
     with pytest.raises(ValueError, match="at most 4194304"):
         await client.flows.dispatch("chat", "say", "x" * (5 << 20))
     with pytest.raises(ValueError, match="surrogate"):

@@ -41,7 +41,7 @@ async def test_create_and_get(server: FakeServer, client: FlowStateClient) -> No
     with pytest.raises(SessionNotFound):
         await client.sessions.get("nowhere")
     with pytest.raises(ValueError, match="/f"):
-        await client.sessions.create("chat", metadata={"f": {1}})
+        await client.sessions.create("chat", metadata={"f": object()})
 
 
 async def test_a_key_of_its_own_gives_the_session_of_the_first_time(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -73,9 +74,10 @@ async def test_what_cannot_be_written_is_refused_before_anything_is_sent(
         lambda: session.inc_state(n=float("nan")),
         lambda: session.inc_state(n=2**63),
         lambda: session.inc_state({"n": "1"}),  # type: ignore[dict-item]
-        lambda: session.patch_state(x={1}),
+        lambda: session.patch_state(x={math.nan}),
         lambda: session.push_state("log", object()),
         lambda: session.set_state_record("by_id", "", 1),
+        lambda: session.set_state_record("by_id", (1,), 1),
     ]
     for write in writes:
         with pytest.raises(ValueError):

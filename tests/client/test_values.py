@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -12,7 +13,7 @@ from uuid import UUID
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, Secret, SecretBytes, SecretStr, computed_field
 from typing_extensions import TypedDict
 
 from flowstate.v1 import events_pb2, types_pb2
@@ -56,6 +57,14 @@ class Model(BaseModel):
 class Data:
     inner: Inner
     values: list[float] = field(default_factory=list)
+
+
+class Binary(BaseModel):
+    data: bytes
+
+
+class Loose(BaseModel):
+    inside: Any
 
 
 class Typed(TypedDict, total=False):
@@ -107,10 +116,14 @@ def nested(levels: int) -> Any:
         (-(2**63) - 1, "the value: the integer does not fit int64"),
         (["\ud800"], "/0: the text has a lone surrogate"),
         ({"\udfff": 1}, "the value: the text has a lone surrogate"),
-        ({1: 2}, "the value: a key is int, keys must be text"),
+        ({(1,): 2}, "the value: a key is tuple, keys must be text"),
         ({"x": {"k" * 257: 1}}, "/x: a key is over 256 bytes"),
-        ({"x": {1, 2}}, "/x: set is not a JSON value"),
-        ({"x": b"bytes"}, "/x: bytes is not a JSON value"),
+        ({"x": b"c4nary\xff"}, "/x: the bytes are no UTF-8"),
+        ({"x": Binary(data=b"c4nary\xff")}, "/x: this Binary has no JSON form"),
+        ({"x": {math.nan}}, "/x: the number is not finite"),
+        ({"x": Decimal("NaN")}, "/x: the number is not finite"),
+        (Loose(inside=[{"a": math.nan}]), "/inside/0/a: the number is not finite"),
+        (Model(inner=INNER, number=-math.inf), "/number: the number is not finite"),
         ({"x": object()}, "/x: object is not a JSON value"),
         (nested(65), "nested over 64 levels"),
     ],
@@ -119,6 +132,56 @@ def test_what_is_refused(value: Any, problem: str) -> None:
     with pytest.raises(ValueError) as caught:
         codec.encode(value)
     assert problem in str(caught.value)
+    assert "c4nary" not in str(caught.value)
+
+
+def test_f11_computed_fields_are_not_sent() -> None:
+    class Priced(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+        n: int
+
+        @computed_field
+        def quad(self) -> int:
+            return self.n * 4
+
+    assert codec.encode(Priced(n=5)) == b'{"n":5}'
+    assert codec.encode({"all": [Priced(n=5)]}) == b'{"all":[{"n":5}]}'
+    assert codec.decode(codec.encode(Priced(n=5)), Priced) == Priced(n=5)
+
+
+def test_f3_a_secret_of_an_input_is_sent_as_what_it_wraps() -> None:
+    class Login(BaseModel):
+        password: SecretStr = Field(alias="pass-word")
+        pins: list[Secret[int]] = []
+        raw: SecretBytes = SecretBytes(b"")
+
+    login = Login(**{"pass-word": SecretStr("hunter2"), "pins": [Secret(1)], "raw": SecretBytes(b"raw")})  # type: ignore[arg-type]
+    text = codec.encode(login)
+    assert text == b'{"pass-word":"hunter2","pins":[1],"raw":"raw"}'
+    assert codec.decode(text, Login) == login
+    assert (
+        codec.encode({"by": {"a": login}, "bare": SecretStr("x")}) == b'{"by":{"a":' + text + b'},"bare":"x"}'
+    )
+
+
+def test_f13_sets_are_sent_in_one_order() -> None:
+    class Tagged(BaseModel):
+        tags: set[str]
+        deep: frozenset[frozenset[str]] = frozenset()
+
+    names = {"b", "a", "d", "c"}
+    tagged = Tagged(tags=names, deep=frozenset((frozenset(names), frozenset("e"))))
+    assert codec.encode({"tags": names}) == b'{"tags":["a","b","c","d"]}'
+    assert codec.encode(tagged) == b'{"tags":["a","b","c","d"],"deep":[["a","b","c","d"],["e"]]}'
+
+
+def test_f8_what_has_a_json_form_is_sent_in_it() -> None:
+    value = {1: b"text", UUID(int=1): deque((1, 2)), date(2026, 1, 2): frozenset((2, 1)), Color.RED: INNER}
+    assert codec.encode(value) == (
+        b'{"1":"text","00000000-0000-0000-0000-000000000001":[1,2],"2026-01-02":[1,2],"red":'
+        + INNER_JSON
+        + b"}"
+    )
 
 
 def test_the_deepest_value_that_may_be_sent() -> None:

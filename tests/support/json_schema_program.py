@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -53,6 +53,9 @@ class JsonSchema:
         for key in pointer:
             schema = schema.get("properties", {}).get(key) or {}
         return cast(Json, schema["default"]) if "default" in schema else MISSING
+
+    def unreadable(self, state: JsonObject, names: Iterable[str], /) -> frozenset[str]:
+        return frozenset()
 
     def with_defaults(self, state: JsonObject, /) -> JsonObject:
         return {**self._defaults, **state}

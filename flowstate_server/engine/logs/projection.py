@@ -8,10 +8,13 @@ from dataclasses import replace
 from flowstate_server.model.events import EventRecord, EventType
 from flowstate_server.model.identity import Plane
 from flowstate_server.model.items import Audience
+from flowstate_server.model.json_values import Json
 from flowstate_server.model.payloads import StateChange
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.description import FlowDescription, ShownNames
+from flowstate_server.schemas.known import known
 from flowstate_server.state.json_pointer import parse_pointer
+from flowstate_server.state.missing import MISSING, Missing
 
 
 class EventProjector:
@@ -49,17 +52,29 @@ class EventProjector:
         if names is None:
             return None
         exposed = frozenset(names.exposed)
-        changed = {pointer: value for pointer, value in change.changed.items() if _field(pointer) in exposed}
-        removed = [pointer for pointer in change.removed if _field(pointer) in exposed]
+        changed = {
+            pointer: value
+            for pointer, stored in change.changed.items()
+            if (value := self._known(change.scope, pointer, stored, exposed)) is not MISSING
+        }
+        removed = [
+            pointer
+            for pointer in change.removed
+            if self._known(change.scope, pointer, None, exposed) is not MISSING
+        ]
         stale = [name for name in change.stale if name in exposed]
         stale += names.derived
         if not (changed or removed or stale):
             return None
         return replace(change, changed=changed, removed=removed, stale=stale)
 
+    def _known(self, scope: ScopeKind, pointer: str, value: Json, exposed: frozenset[str]) -> Json | Missing:
+        """``value`` without what today's schema does not have, ``MISSING`` if it has no such place to show."""
+        name, *below = parse_pointer(pointer)
+        schema = None if self._flow is None else self._flow.schemas[scope]
+        if name not in exposed or schema is None:
+            return MISSING
+        return known(schema.shape(name), value, tuple(below)) if schema.declares(name) else MISSING
+
     def _shown(self, scope: ScopeKind) -> ShownNames | None:
         return None if self._flow is None else self._flow.shown.get(scope)
-
-
-def _field(pointer: str) -> str:
-    return parse_pointer(pointer)[0]

@@ -31,6 +31,8 @@ RACES = 3
 # A snapshot has to fit into a message of 4 MiB, whatever a derived value makes of the state. Chosen.
 MAX_DERIVED_BYTES = 256 * 1024
 
+_UNREADABLE = Failure("INTERNAL", "the stored value does not fit its schema, or not any more")
+
 
 class Snapshots:
     def __init__(self, store: Store, catalogue: Catalogue, bindings: Bindings) -> None:
@@ -84,11 +86,12 @@ class Snapshots:
         self, flow: HostedFlow, kind: ScopeKind, record: StateRecord, names: frozenset[str]
     ) -> ScopeProjection:
         shown = flow.described.shown[kind]
-        state = flow.described.schemas[kind].with_defaults(record.state)
-        values: dict[str, Json] = {
-            name: state[name] for name in shown.exposed if name in names and name in state
-        }
-        failures: dict[str, Failure] = {}
+        schema = flow.described.schemas[kind]
+        state = schema.with_defaults(record.state)
+        exposed = [name for name in shown.exposed if name in names and name in state]
+        unreadable = schema.unreadable(record.state, exposed)
+        values: dict[str, Json] = {name: state[name] for name in exposed if name not in unreadable}
+        failures = dict.fromkeys(unreadable, _UNREADABLE)
         if wanted := [name for name in shown.derived if name in names]:
             try:
                 derived = await flow.program.derive(kind, wanted, record.state)

@@ -8,18 +8,19 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from flowstate_server.errors import ActionError
+from flowstate_server.errors import ActionError, VersionMismatchError
 from flowstate_server.flows.action import Action
 from flowstate_server.flows.client_view import ClientView, View, derivation_failure
+from flowstate_server.flows.error_details import error_details
 from flowstate_server.flows.local.block_executor import BlockExecutor
 from flowstate_server.flows.local.local_run import LocalRun
 from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.model.records import Failure
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.author_code import called, does_work, told_by
-from flowstate_server.programs.run_context import RunContext
-from flowstate_server.schemas.pydantic.python_values import to_json
+from flowstate_server.programs.run_context import RunContext, ScopeAccess
 from flowstate_server.schemas.pydantic.schema import ModelSchema
+from flowstate_server.state.operations import patch_state
 
 
 class LocalProgram:
@@ -45,15 +46,21 @@ class LocalProgram:
     async def execute(self, action: str, value: Any, run: RunContext, /) -> Any:
         local = LocalRun(run, self._schemas, self._state_models, asyncio.get_running_loop())
         try:
+            await self._draw(run)
             block = self._actions[action].block
             return await BlockExecutor(local).execute(block, value, (block.name,))
         except BaseException as raised:
             error = told_by(raised)
             if not isinstance(error, ActionError):
                 raise
-            details = to_json(error.details, "/details")
-            plain = details if isinstance(details, dict) else {}
-            raise ActionError(error.code, error.message, plain, retryable=error.retryable) from error
+            details = error_details(error)
+            raise ActionError(error.code, error.message, details, retryable=error.retryable) from error
+
+    async def _draw(self, run: RunContext) -> None:
+        """Write what factories give for fields that were never written, so that each record has one value of them."""
+        for kind, schema in self._schemas.items():
+            if schema.draws and kind in run.scopes:
+                await _draw_into(run.scopes[kind], schema)
 
     @does_work
     def dump_output(self, action: str, output: Any, /) -> Json:
@@ -70,3 +77,11 @@ class LocalProgram:
             return {name: derivation_failure(name, error) for name in names}
         derived = await asyncio.gather(*(shown.derive(name, view) for name in names))
         return dict(zip(names, derived, strict=True))
+
+
+async def _draw_into(scope: ScopeAccess, schema: ModelSchema) -> None:
+    while fields := schema.drawn(scope.record.state):
+        try:
+            await scope.write(patch_state(fields), (), at=scope.record.version)
+        except VersionMismatchError:  # another run of this record may have drawn
+            await scope.refresh()

@@ -151,6 +151,32 @@ def aliased_field(schema: CoreSchema, definitions: Definitions) -> str | None:
     return None
 
 
+def for_reading(schema: Any) -> Any:
+    """``schema`` without pydantic's own checks against clock and machine: what was stored stays readable. It is the
+    same object if it has none."""
+    if isinstance(schema, list | tuple):
+        items = [for_reading(item) for item in schema]
+        same = all(item is other for item, other in zip(items, schema, strict=True))
+        return schema if same else type(schema)(items)
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("type") == "function-after" and _checks_machine(schema["function"]):
+        return for_reading(schema["schema"])
+    parts = {
+        key: value if key in _NO_SCHEMAS else for_reading(value)
+        for key, value in schema.items()
+        if not (key == "now_op" and schema.get("type") in ("date", "datetime"))
+    }
+    same = len(parts) == len(schema) and all(value is schema[key] for key, value in parts.items())
+    return schema if same else parts
+
+
+def _checks_machine(holder: Any) -> bool:
+    function = holder.get("function") if isinstance(holder, dict) else None
+    name = getattr(function, "__qualname__", "")
+    return is_pydantics(function) and name.startswith("PathType.validate_")
+
+
 def fields_of(schema: CoreSchema) -> list[tuple[str, CoreSchema]]:
     """The fields that ``schema`` itself holds, if it is one of fields."""
     if schema["type"] not in _HOLDERS:

@@ -115,7 +115,7 @@ class _Reader:
             return {"type": "recursive", "levels": len(self._open) - self._open.index(reference)}
         self._open.append(reference)
         try:
-            return self.read(self._definitions[reference], config)
+            return {**self.read(self._definitions[reference], config), "anchor": True}
         finally:
             self._open.pop()
 

@@ -38,6 +38,10 @@ class _Declared:
     shape: Shape
 
     @property
+    def gives_default(self) -> bool:
+        return self.rules.has_default(self.name) or self.name in self.rules.drawn
+
+    @property
     def type_name(self) -> str:
         return shape_name(self.shape)
 
@@ -88,7 +92,8 @@ def _merge_field(scope: ScopeKind, declared: list[_Declared]) -> MergedField:
         and kept.default(declared[0].name) is None
     ):
         kept = None
-    return MergedField(shape, tuple(found.rules for found in declared), kept)
+    drawn = next((found.rules for found in declared if found.name in found.rules.drawn), None)
+    return MergedField(shape, tuple(found.rules for found in declared), kept, drawn)
 
 
 def _require_compatible(scope: ScopeKind, one: _Declared, other: _Declared) -> None:
@@ -109,7 +114,7 @@ def _require_compatible(scope: ScopeKind, one: _Declared, other: _Declared) -> N
 
 def _require_one_default(scope: ScopeKind, one: _Declared, other: _Declared) -> None:
     name = one.name
-    if not (one.rules.has_default(name) and other.rules.has_default(name)):
+    if not (one.gives_default and other.gives_default):
         return
     factory = one.rules.model.model_fields[name].default_factory
     if factory is not None and factory is other.rules.model.model_fields[name].default_factory:

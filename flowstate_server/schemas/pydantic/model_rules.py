@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import SchemaSerializer, SchemaValidator, core_schema
 
 from flowstate_server.errors import FlowDefinitionError, FlowStateError, Violation
 from flowstate_server.model.json_values import Json, JsonObject, encode_json, same_json
 from flowstate_server.schemas.pydantic.core_schemas import (
     CoreSchema,
-    ModelParts,
     has_code,
     has_type,
     is_faithful,
@@ -22,6 +21,8 @@ from flowstate_server.schemas.pydantic.core_schemas import (
     without_default,
 )
 from flowstate_server.schemas.pydantic.declarable import require_declarable, require_no_root_model
+from flowstate_server.schemas.pydantic.factories import varies
+from flowstate_server.schemas.pydantic.partial_models import readers_of_aged, serializer, validator
 from flowstate_server.schemas.pydantic.python_values import to_json
 from flowstate_server.schemas.pydantic.stored_form import same_value, shared, stored_form
 from flowstate_server.state.json_pointer import format_pointer
@@ -56,7 +57,8 @@ class ModelRules(Generic[M]):
     takes extra fields, or a root model. Computed fields and private attributes are not state.
 
     ``names`` are its fields in order. ``whole`` tells that it has model validators. ``siblings`` tells that a field
-    validator looks at other fields. ``coded`` are the fields that Python code validates.
+    validator looks at other fields. ``coded`` are the fields that Python code validates, ``drawn`` those whose
+    ``default_factory`` gives another value each time: they are absent until that is written, once for each record.
     """
 
     def __init__(self, model: type[M]) -> None:
@@ -75,7 +77,7 @@ class ModelRules(Generic[M]):
             name for name, schema in parts.fields.items() if not is_faithful(schema, parts)
         )
         self._judged = self.coded | self.unfaithful
-        self._mended = self._judged | frozenset(
+        self._with_sets = frozenset(
             name
             for name, schema in parts.fields.items()
             if any(has_type(schema, kind, parts.definitions) for kind in ("set", "frozenset"))
@@ -85,15 +87,19 @@ class ModelRules(Generic[M]):
             for name, schema in parts.fields.items()
             if (kind := _plain_type(schema, parts.config)) is not None
         }
-        some = _validator(parts, with_defaults=False)
+        some = validator(parts, with_defaults=False)
         self._validate_some, self._adopt = some.validate_json, some.validate_python
-        self._validate_all = _validator(parts, with_defaults=True).validate_json
-        self._serialize = _serializer(model, parts).to_python
-        self._defaults = {
-            name: self._default_json(name, info.get_default())
-            for name, info in model.model_fields.items()
-            if not info.is_required() and info.default_factory is None
-        }
+        self._validate_all = validator(parts, with_defaults=True).validate_json
+        self._read_aged = readers_of_aged(parts)
+        self._serialize = serializer(model, parts).to_python
+        self._defaults: dict[str, Json] = {}
+        drawn: set[str] = set()
+        for name, info in model.model_fields.items():
+            if info.default_factory is not None and varies(info, partial(self._default_json, name)):
+                drawn.add(name)
+            elif not info.is_required():
+                self._defaults[name] = self._default_json(name, info.get_default(call_default_factory=True))
+        self.drawn = frozenset(drawn)
 
     def is_plain(self, name: str, value: Json) -> bool:
         """Whether ``value`` fits the field by its type alone, and is stored as it is."""
@@ -176,13 +182,15 @@ class ModelRules(Generic[M]):
             raise Unsettled(self._without_form(values)) from None
         made: JsonObject = {}
         for name, value in stored.items():
-            if name in dumped and _looks_same(value, dumped[name]):
+            if name not in dumped:
+                continue
+            ordered = name not in self._with_sets and not isinstance(values[name], set | frozenset)
+            if ordered and _looks_same(value, dumped[name]):
                 made[name] = value
-            elif name in dumped:
-                mended = (
-                    self._mend(name, values[name], dumped[name]) if name in self._mended else dumped[name]
-                )
-                made[name] = shared(value, mended)
+            elif ordered and name not in self._judged:
+                made[name] = shared(value, dumped[name])
+            else:
+                made[name] = shared(value, self._mend(name, values[name], dumped[name]))
         return made
 
     def _mend(self, name: str, value: Any, dumped: Any) -> Json:
@@ -266,27 +274,32 @@ class ModelRules(Generic[M]):
         value = state[name]
         if type(value) is self._plain.get(name):
             return value
+        if name in self._read_aged:
+            return self._read_aged[name](encode_json({name: value}), strict=True)[name]
         others = {n: state[n] for n in self.names if n in state} if self.siblings else {}
         return self.typed({name: value}, others)[name]
+
+    def reads(self, name: str, state: JsonObject) -> bool:
+        """Whether :meth:`read` gives a value, whatever an author's code raises."""
+        try:
+            self.read(name, state)
+        except Exception:
+            return False
+        return True
 
     def _in_order(self, members: JsonObject) -> JsonObject:
         return {name: members[name] for name in self.names if name in members}
 
     def has_default(self, name: str) -> bool:
-        return name in self.model.model_fields and not self.model.model_fields[name].is_required()
-
-    def is_static(self, name: str) -> bool:
-        """Whether the default is the same each time."""
         return name in self._defaults
 
     def default(self, name: str) -> Json | Missing:
-        """This model's default of a field, as JSON; a ``default_factory`` is called."""
-        if name in self._defaults:
-            return self._defaults[name]
-        info = self.model.model_fields.get(name)
-        if info is None or info.is_required():
-            return MISSING
-        return self._default_json(name, info.get_default(call_default_factory=True))
+        """This model's default of a field, as JSON. Don't modify it."""
+        return self._defaults.get(name, MISSING)
+
+    def draw(self, name: str) -> Json:
+        """What the factory of one of the ``drawn`` fields gives, as JSON."""
+        return self._default_json(name, self.model.model_fields[name].get_default(call_default_factory=True))
 
     def default_value(self, name: str) -> Any:
         """This model's default of a field, as pydantic would put it into an instance."""
@@ -342,30 +355,3 @@ def _plain_type(schema: CoreSchema, config: dict[str, Any]) -> type | None:
     if not (schema.keys() <= _PLAIN_KEYS and bare.keys() <= {"type", "metadata"}):
         return None
     return None if kind is str and any(key.startswith("str_") for key in config) else kind
-
-
-def _serializer(model: type[BaseModel], parts: ModelParts) -> SchemaSerializer:
-    """What writes any part of the model's fields by their own serializers; the model's own is for output."""
-    fields = {name: core_schema.model_field(cast(Any, schema)) for name, schema in parts.fields.items()}
-    schema: core_schema.CoreSchema = core_schema.model_schema(
-        model, core_schema.model_fields_schema(fields), config=cast(Any, parts.config)
-    )
-    if parts.definitions:
-        schema = core_schema.definitions_schema(schema, cast(Any, list(parts.definitions.values())))
-    return SchemaSerializer(schema, None, False)  # False: or the model's own serializer takes its place
-
-
-def _validator(parts: ModelParts, *, with_defaults: bool) -> SchemaValidator:
-    """A validator of any part of the model's fields; the model itself needs all of them."""
-    fields = {
-        name: core_schema.typed_dict_field(
-            cast(Any, schema if with_defaults else without_default(schema)), required=False
-        )
-        for name, schema in parts.fields.items()
-    }
-    schema: core_schema.CoreSchema = core_schema.typed_dict_schema(
-        fields, extra_behavior="ignore", config=cast(Any, parts.config)
-    )
-    if parts.definitions:
-        schema = core_schema.definitions_schema(schema, cast(Any, list(parts.definitions.values())))
-    return SchemaValidator(schema)

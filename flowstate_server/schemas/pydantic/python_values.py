@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from datetime import date, time, timedelta
 from decimal import Decimal
+from functools import partial
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from pathlib import PurePath
 from typing import Any, cast
@@ -15,7 +16,7 @@ from pydantic_core import MultiHostUrl, Url, to_jsonable_python
 
 from flowstate_server.errors import JsonInvalidError, JsonNumberError
 from flowstate_server.model.json_values import Json
-from flowstate_server.schemas.pydantic.stored_form import stored_form
+from flowstate_server.schemas.pydantic.stored_form import SECRETS, Reveal, refuse_secret, stored_form
 from flowstate_server.state.json_limits import NOT_FINITE
 from flowstate_server.state.plain_json import Refused, plain_json, refuse
 
@@ -49,7 +50,14 @@ def to_json(value: object, path: str) -> Json:
     return plain_json(value, path, _simpler)
 
 
-def _simpler(value: object) -> object:
+def input_json(value: object, path: str) -> Json:
+    """:func:`to_json` for what is given to an action: secrets are sent as what they wrap, by which they are read."""
+    return plain_json(value, path, partial(_simpler, secret=lambda secret: secret.get_secret_value()))
+
+
+def _simpler(value: object, secret: Reveal = refuse_secret) -> object:
+    if isinstance(value, SECRETS):
+        return secret(value)
     if isinstance(value, Decimal):
         if not value.is_finite():
             raise Refused(JsonNumberError, NOT_FINITE)
@@ -60,10 +68,10 @@ def _simpler(value: object) -> object:
         return to_jsonable_python(value)
     if hasattr(type(value), OWN_JSON):
         return getattr(value, OWN_JSON)()
-    return _fields_of(value)
+    return _fields_of(value, secret)
 
 
-def _fields_of(value: object) -> object:
+def _fields_of(value: object, secret: Reveal) -> object:
     """Models and dataclasses. Other classes have serializers too, and some of those lose the value (SecretStr)."""
     if isinstance(value, type) or not (isinstance(value, BaseModel) or dataclasses.is_dataclass(value)):
         refuse(value)
@@ -73,6 +81,6 @@ def _fields_of(value: object) -> object:
             dumped = serializer.to_python(value, mode="json", by_alias=False, round_trip=True, warnings=False)
         except ValueError:  # pydantic's own kind is one; its text may hold the value
             raise Refused(JsonInvalidError, f"this {type(value).__qualname__} has no JSON form") from None
-        return stored_form(value, dumped)
+        return stored_form(value, dumped, secret)
     names = [field.name for field in dataclasses.fields(cast(Any, value))]
     return {name: getattr(value, name) for name in names}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar, cast
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from flowstate_server.errors import StateValidationError, Violation
 from flowstate_server.model.json_values import Json, JsonObject, canonical_json
 from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.schemas.known import has_objects, known
 from flowstate_server.schemas.pydantic.discovery import merged_json_schema
 from flowstate_server.schemas.pydantic.model_rules import ModelRules, Unsettled
 from flowstate_server.schemas.pydantic.nested_default import nested_default
@@ -41,12 +42,14 @@ M = TypeVar("M", bound=BaseModel)
 class MergedField:
     """A field as all declarations together have it.
 
-    ``default`` names the model whose default is kept. ``rules`` are those of every model that declares the field.
+    ``default`` names the model whose default is kept, ``drawn`` the one whose factory gives another value each time:
+    that is written once, and the field is absent until then. ``rules`` are those of every model that declares it.
     """
 
     shape: Shape
     rules: tuple[ModelRules[Any], ...]
     default: ModelRules[Any] | None
+    drawn: ModelRules[Any] | None = None
 
 
 class ModelSchema:
@@ -87,10 +90,7 @@ class ModelSchema:
         return self._fields[name].shape
 
     def default(self, name: str) -> Json | Missing:
-        """The default of a field in JSON form, ``MISSING`` if it has none. Don't modify it.
-
-        A ``default_factory`` is called each time: what it gives is not kept anywhere until it is written.
-        """
+        """The default of a field in JSON form, ``MISSING`` if it has none. Don't modify it."""
         merged = self._fields.get(name)
         return MISSING if merged is None or merged.default is None else merged.default.default(name)
 
@@ -101,14 +101,50 @@ class ModelSchema:
         merged = self._fields.get(pointer[0])
         return MISSING if merged is None else nested_default(merged.rules[0].model, pointer)
 
+    @cached_property
+    def draws(self) -> bool:
+        """Whether there is a field whose factory gives another value each time."""
+        return any(merged.drawn is not None for merged in self._fields.values())
+
+    def drawn(self, state: JsonObject) -> JsonObject:
+        """What the factories give for those of their fields that ``state`` has not.
+
+        Raises:
+            Exception: what a factory raises.
+        """
+        return {
+            name: merged.drawn.draw(name)
+            for name, merged in self._fields.items()
+            if merged.drawn is not None and name not in state
+        }
+
     def with_defaults(self, state: JsonObject) -> JsonObject:
-        """``state`` as it reads: with the defaults of absent fields. Fields without default stay absent."""
-        defaults = {
+        """``state`` as it reads: with the defaults of absent fields, and without nested members that the schema does
+        not have. Fields without default stay absent."""
+        shown = {
             name: value
             for name in self._fields
             if name not in state and (value := self.default(name)) is not MISSING
         }
-        return {**state, **defaults} if defaults else state
+        for name in self._with_objects:
+            if name in state and (value := known(self.shape(name), state[name])) is not state[name]:
+                shown[name] = cast(Json, value)
+        return {**state, **shown} if shown else state
+
+    @cached_property
+    def _with_objects(self) -> tuple[str, ...]:
+        return tuple(name for name in self._fields if has_objects(self.shape(name)))
+
+    def unreadable(self, state: JsonObject, names: Iterable[str]) -> frozenset[str]:
+        """Those of ``names`` whose stored value does not fit the schema, or not any more."""
+        found = set()
+        for name in names:
+            merged = self._fields.get(name)
+            if merged is not None and name in state:
+                rules = merged.default or merged.rules[0]
+                if not rules.is_plain(name, state[name]) and not rules.reads(name, state):
+                    found.add(name)
+        return frozenset(found)
 
     def check(self, state: JsonObject, touched: frozenset[str]) -> JsonObject:
         """Validate the touched fields of a state that is about to be stored, and give them as they are to be stored.
@@ -315,8 +351,8 @@ class ModelSchema:
         """Equal for schemas with equal fields, shapes and defaults, in every process that runs the same code."""
         parts: dict[str, Json] = {}
         for name, merged in self._fields.items():
-            default: Json = "none" if merged.default is None else "made"
-            if merged.default is not None and merged.default.is_static(name):
+            default: Json = "none" if merged.drawn is None else "made"
+            if merged.default is not None:
                 default = [canonical_json(cast(Json, self.default(name))).decode()]
             parts[name] = [canonical_shape(merged.shape, exact=False).decode(), default]
         return hashlib.sha256(canonical_json(parts)).hexdigest()[:32]

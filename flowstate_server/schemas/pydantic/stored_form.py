@@ -46,7 +46,7 @@ def stored_form(value: object, dumped: object, secret: Reveal = refuse_secret) -
     if isinstance(value, RootModel):
         return stored_form(value.root, dumped, secret)
     if type(dumped) is dict:
-        return _object(members_of(value), dumped, secret)
+        return _object(_members_as_dumped(value), dumped, secret)
     if type(dumped) is list and isinstance(value, set | frozenset):
         return sorted(_elements(value, dumped, secret), key=canonical_json)
     if type(dumped) is list and isinstance(value, Sequence | deque):
@@ -66,6 +66,18 @@ def members_of(value: object) -> Mapping[str, object]:
         names = [field.name for field in dataclasses.fields(value)]
         return {name: getattr(value, name) for name in names if hasattr(value, name)}
     return {}
+
+
+def _members_as_dumped(value: object) -> Mapping[str, object]:
+    members = members_of(value)
+    if isinstance(value, BaseModel):
+        aliases = {
+            info.serialization_alias: members[name]
+            for name, info in type(value).model_fields.items()
+            if info.serialization_alias and name in members
+        }
+        return {**members, **aliases} if aliases else members
+    return members
 
 
 def _object(members: Mapping[Any, object], dumped: dict[str, Any], secret: Reveal) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, NoReturn, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import SchemaSerializer, core_schema
+from pydantic_core import PydanticUndefined, SchemaSerializer, core_schema
 
 from flowstate_server.errors import StateFieldAbsentError, StateValidationError
 from flowstate_server.model.json_values import Json, JsonObject
@@ -150,6 +150,11 @@ class _View:
 
     __pydantic_extra__ = None
 
+    @property
+    def __pydantic_private__(self) -> dict[str, Any] | None:
+        """Private attributes are no state: methods of the model find them as they begin."""
+        return _private_defaults(self._maker.rules.model)
+
     def get(self, name: str, default: Any = None) -> Any:
         """The field's value, or ``default`` if it is absent and has no default of its own."""
         if name not in self._maker.rules.name_set:
@@ -201,7 +206,7 @@ class _View:
         object.__setattr__(plain, "__dict__", values)
         object.__setattr__(plain, "__pydantic_fields_set__", {name for name in values if name in self._state})
         object.__setattr__(plain, "__pydantic_extra__", None)
-        object.__setattr__(plain, "__pydantic_private__", None)
+        object.__setattr__(plain, "__pydantic_private__", _private_defaults(model))
         return plain
 
     def __flowstate_json__(self) -> JsonObject:
@@ -241,6 +246,20 @@ class _View:
         return repr(self._as_model())
 
     __str__ = __repr__
+
+
+def _private_defaults(model: type[BaseModel]) -> dict[str, Any] | None:
+    private = model.__private_attributes__
+    if not private:
+        return None
+    values: dict[str, Any] = {}
+    for name, attribute in private.items():
+        if attribute.default_factory is None:
+            values[name] = copy.deepcopy(attribute.default)
+        elif not getattr(attribute, "default_factory_takes_validated_data", False):
+            factory: Any = attribute.default_factory
+            values[name] = factory()
+    return {name: value for name, value in values.items() if value is not PydanticUndefined}
 
 
 def _same(model: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import time
 import uuid
 from enum import Enum
 from typing import Annotated, Any, Literal
@@ -187,10 +189,42 @@ def test_the_only_default_is_kept_as_json(models: tuple[type[BaseModel], ...], d
         assert canonical_json(kept) == canonical_json(default)
 
 
-def test_a_factory_is_called_each_time_and_is_one_default() -> None:
+def test_f6_what_a_factory_makes_anew_each_time_is_no_default_but_drawn_to_be_written() -> None:
     one = model(uuid.UUID, Field(default_factory=made))
     schema = merge(one, model(uuid.UUID, Field(default_factory=made)))
-    assert schema.default("field") != schema.default("field")
+    assert schema.default("field") is MISSING
+    assert schema.required("field")
+    assert schema.draws
+    assert schema.drawn({}) != schema.drawn({})
+    assert schema.drawn({"field": "stored"}) == {}
+    assert schema.hash == merge(one).hash
+
+
+class Stamp(BaseModel):
+    at: dt.datetime = Field(default_factory=lambda: dt.datetime.now(dt.UTC))
+
+
+@pytest.mark.parametrize(
+    ("kind", "factory", "drawn"),
+    [
+        (list[int], list, False),
+        (list[int], lambda: [1], False),
+        (dict[str, int], lambda: {"a": 1}, False),
+        (Address, lambda: Address(street="x"), False),
+        (int, int, False),
+        (dt.date, dt.date.today, True),
+        (int, lambda: int(time.time()), True),
+        (str, lambda: "text", True),
+        (list[dt.date], lambda: [dt.date.today()], True),  # noqa: DTZ011 - a day is what it is for
+        (Stamp, Stamp, True),
+        (uuid.UUID, uuid.uuid4, True),
+    ],
+)
+def test_f6_factories_that_vary_are_told_from_constant_ones(kind: Any, factory: Any, drawn: bool) -> None:
+    schema = merge(model(kind, Field(default_factory=factory)))
+    assert schema.draws is drawn
+    assert (schema.default("field") is MISSING) is drawn
+    assert schema.with_defaults({}) == ({} if drawn else {"field": schema.default("field")})
 
 
 def test_defaults_show_on_read() -> None:

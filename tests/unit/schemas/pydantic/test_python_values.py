@@ -20,7 +20,7 @@ from pydantic import AnyUrl, BaseModel, ConfigDict, Field, SecretStr, computed_f
 
 from flowstate_server.errors import JsonInvalidError, JsonLimitError, JsonNumberError
 from flowstate_server.model.json_values import canonical_json
-from flowstate_server.schemas.pydantic.python_values import to_json
+from flowstate_server.schemas.pydantic.python_values import input_json, to_json
 from tests.unit.state.strategies import values
 
 
@@ -221,3 +221,16 @@ def test_what_is_not_finite_in_an_untyped_field_of_a_model_is_refused(value: obj
 
 def test_nulls_of_models_stay_nulls() -> None:
     assert to_json(_Untyped(a=[None, 1.5]), "/v") == {"a": [None, 1.5]}
+
+
+def test_f3_secrets_of_an_input_are_sent_as_what_they_wrap() -> None:
+    class Login(BaseModel):
+        password: SecretStr
+        others: list[SecretStr] = []
+
+    login = Login(password=SecretStr("hunter2"), others=[SecretStr("x")])
+    assert input_json({"a": login}, "") == {"a": {"password": "hunter2", "others": ["x"]}}
+    assert input_json(SecretStr("x"), "") == "x"
+    for value in (login, {"a": [login]}):
+        with pytest.raises(JsonInvalidError, match="SecretStr"):
+            to_json(value, "")

@@ -116,9 +116,10 @@ def test_what_is_absent() -> None:
     assert anything.get("bare") is None
     assert anything.get("bare", "other") == "other"
     assert anything.get("count") == 7
-    for name in ("theirs", "zz", "extra", "_secret"):
+    for name in ("theirs", "zz", "extra"):
         with pytest.raises(AttributeError):
             getattr(anything, name)
+    assert anything._secret == 3
     with pytest.raises(AttributeError):
         anything.get("zz")
 
@@ -374,3 +375,21 @@ def test_a_model_that_no_block_declares_can_view_too() -> None:
         count: int
 
     assert SCHEMA.view(Part, {}).count == 7
+
+
+def test_u4_methods_find_private_attributes_as_they_begin() -> None:
+    class Counted(BaseModel):
+        n: int = 0
+        _step: int = PrivateAttr(2)
+        _seen: list[int] = PrivateAttr(default_factory=list)
+        _unset: int = PrivateAttr()
+
+        def next(self) -> int:
+            return self.n + self._step + len(self._seen)
+
+    view = schema_of(Counted).view(Counted, {"n": 1})
+    assert view.next() == 3
+    assert view.model_copy(update={"n": 2}).next() == 4
+    assert view == Counted(n=1)
+    with pytest.raises(AttributeError, match="_unset"):
+        _ = view._unset

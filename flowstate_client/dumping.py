@@ -1,0 +1,86 @@
+"""What pydantic dumps of models and dataclasses, with nothing lost and sets in one order."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence, Set
+from functools import lru_cache
+from typing import Any
+
+from pydantic import BaseModel, RootModel, Secret, SecretBytes, SecretStr, TypeAdapter
+
+SECRETS = (SecretStr, SecretBytes, Secret)
+
+
+def dumped(value: Any) -> Any:
+    """A model or dataclass as JSON types: as it is read back, so without computed fields and with its secrets.
+
+    Numbers that JSON has not stay what they are, for the caller to refuse.
+
+    Raises:
+        ValueError: it has no JSON form; the text may hold the value.
+    """
+    if isinstance(value, BaseModel):
+        plain = value.model_dump(mode="json", by_alias=True, round_trip=True, warnings=False)
+    else:
+        kind: Any = type(value)
+        adapter = _adapter(kind)
+        plain = adapter.dump_python(value, mode="json", by_alias=True, round_trip=True, warnings=False)
+    return _mended(value, plain)
+
+
+def in_order(values: Iterable[Any]) -> list[Any]:
+    """The JSON values of a set, in the order of their canonical text."""
+    return sorted(values, key=lambda value: json.dumps(value, sort_keys=True, ensure_ascii=False))
+
+
+@lru_cache(maxsize=256)
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _mended(value: Any, plain: Any) -> Any:
+    """``plain``, which pydantic made of ``value``: of secrets it makes asterisks, and null of what is not finite where
+    no type says that it is a number."""
+    if isinstance(value, SECRETS):
+        return secret_value(value)
+    if isinstance(value, float):
+        return value if plain is None and not math.isfinite(value) else plain
+    if isinstance(value, RootModel):
+        return _mended(value.root, plain)
+    if isinstance(plain, dict):
+        return _object(_members(value), plain)
+    if isinstance(plain, list) and isinstance(value, (Sequence, Set, deque)) and len(value) == len(plain):
+        items = [_mended(item, made) for item, made in zip(value, plain, strict=True)]
+        return in_order(items) if isinstance(value, Set) else items
+    return plain
+
+
+def secret_value(value: Any) -> Any:
+    """What a secret of pydantic's wraps."""
+    return value.get_secret_value()
+
+
+def _object(members: Mapping[Any, Any], plain: dict[str, Any]) -> dict[str, Any]:
+    if not plain.keys() <= members.keys():
+        if len(members) != len(plain):
+            return plain
+        members = dict(zip(plain, members.values(), strict=True))  # keys that are enums, UUIDs or numbers
+    return {name: _mended(members[name], made) for name, made in plain.items()}
+
+
+def _members(value: Any) -> Mapping[Any, Any]:
+    if isinstance(value, BaseModel):
+        held = value.__dict__
+        fields = type(value).model_fields
+        named = {
+            info.serialization_alias or name: held[name] for name, info in fields.items() if name in held
+        }
+        return {**named, **(value.__pydantic_extra__ or {})}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value)]
+        return {name: getattr(value, name) for name in names if hasattr(value, name)}
+    return value if isinstance(value, Mapping) else {}

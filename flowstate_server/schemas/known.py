@@ -1,0 +1,104 @@
+"""What of a stored value today's schema knows: nested members that it does not have are left out when it is shown.
+
+Writes store none of them; they are left over where a later deploy took a field away from a nested model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+from flowstate_server.model.json_values import Json
+from flowstate_server.schemas.shape import LISTS, MAPS, OBJECTS, Shape
+from flowstate_server.state.json_pointer import Pointer
+from flowstate_server.state.missing import MISSING, Missing
+
+_Open = tuple[Shape, ...]
+_Candidates = Sequence[tuple[Shape, _Open]]
+"""Shapes that a value may have, of which any knows a member; each with those around it that may recur in it."""
+
+
+def has_objects(shape: Shape) -> bool:
+    """Whether there is anything in values of ``shape`` that could be unknown."""
+    if shape["type"] in OBJECTS:
+        return True
+    inner = [shape[key] for key in ("of", "keys") if key in shape]
+    inner += [*shape.get("choices", ()), *shape.get("fields", {}).values()]
+    return any(map(has_objects, inner))
+
+
+def known(shape: Shape, value: Json, pointer: Pointer = ()) -> Json | Missing:
+    """``value``, which is stored at ``pointer`` of a field of ``shape``, without what the shape has not; itself if it
+    has all of it, ``MISSING`` if the place is none."""
+    candidates = list(_flat(shape, ()))
+    for step in pointer:
+        if not _tells(candidates):
+            return value
+        candidates = _member(candidates, step)
+        if not candidates:
+            return MISSING
+    return _known(value, candidates)
+
+
+def _known(value: Json, candidates: _Candidates) -> Json:
+    if type(value) is dict:
+        if not _tells(candidates):
+            return value
+        members = {
+            key: _known(item, inner) for key, item in value.items() if (inner := _member(candidates, key))
+        }
+        same = len(members) == len(value) and all(item is value[key] for key, item in members.items())
+        return value if same else members
+    if type(value) is list:
+        items = [_known(item, _element(candidates, place)) for place, item in enumerate(value)]
+        return value if all(item is other for item, other in zip(items, value, strict=True)) else items
+    return value
+
+
+def _flat(shape: Shape, around: _Open) -> Iterator[tuple[Shape, _Open]]:
+    """The shapes of values, past what only chooses among them."""
+    if shape["type"] == "recursive":
+        place = len(around) - shape["levels"]
+        yield from _flat(around[place], around[:place])
+        return
+    if shape.get("anchor"):
+        around = (*around, shape)
+    if shape["type"] in ("nullable", "default", "custom-error"):
+        yield from _flat(shape["of"], around)
+    elif shape["type"] in ("union", "tagged-union", "chain"):
+        for choice in shape["choices"]:
+            yield from _flat(choice, around)
+    else:
+        yield shape, around
+
+
+def _tells(candidates: _Candidates) -> bool:
+    """Whether the shapes tell which members an object has. What functions make of anything tells nothing."""
+    return any("fields" in shape or shape["type"] in MAPS for shape, _ in candidates) and not any(
+        shape["type"] == "any" or shape.get("extra") == "allow" for shape, _ in candidates
+    )
+
+
+def _member(candidates: _Candidates, key: str) -> list[tuple[Shape, _Open]]:
+    found: list[tuple[Shape, _Open]] = []
+    for shape, around in candidates:
+        if shape["type"] in MAPS:
+            found += _flat(cast(Shape, shape["of"]), around) if "of" in shape else [({"type": "any"}, around)]
+        elif shape["type"] in OBJECTS and key in shape.get("fields", {}):
+            found += _flat(shape["fields"][key], around)
+    return found
+
+
+def _element(candidates: _Candidates, place: int) -> list[tuple[Shape, _Open]]:
+    found: list[tuple[Shape, _Open]] = []
+    for shape, around in candidates:
+        if shape["type"] == "tuple":
+            for choice in shape["choices"]:
+                found += _flat(choice, around)
+        elif shape["type"] == "named-tuple":
+            found += (
+                _flat(list(shape["fields"].values())[place], around) if place < len(shape["fields"]) else []
+            )
+        elif shape["type"] in LISTS and "of" in shape:
+            found += _flat(shape["of"], around)
+    return found or [({"type": "any"}, ())]

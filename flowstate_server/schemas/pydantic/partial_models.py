@@ -1,0 +1,57 @@
+"""Pydantic's validators and serializers of any part of a model's fields; the model's own need all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from pydantic import BaseModel
+from pydantic_core import SchemaSerializer, SchemaValidator, core_schema
+
+from flowstate_server.schemas.pydantic.core_schemas import (
+    CoreSchema,
+    ModelParts,
+    for_reading,
+    without_default,
+)
+
+
+def readers_of_aged(parts: ModelParts) -> dict[str, Callable[..., Any]]:
+    """What reads the fields that pydantic checks against clock or machine."""
+    definitions: dict[str, CoreSchema] = for_reading(parts.definitions)
+    readers: dict[str, Callable[..., Any]] = {}
+    for name, schema in parts.fields.items():
+        relaxed = for_reading(schema)
+        if relaxed is not schema or definitions is not parts.definitions:
+            fields = ModelParts({name: relaxed}, parts.config, definitions)
+            readers[name] = validator(fields, with_defaults=False, of_their_own=True).validate_json
+    return readers
+
+
+def serializer(model: type[BaseModel], parts: ModelParts) -> SchemaSerializer:
+    """What writes any part of the model's fields by their own serializers; the model's own is for output."""
+    fields = {name: core_schema.model_field(cast(Any, schema)) for name, schema in parts.fields.items()}
+    schema: core_schema.CoreSchema = core_schema.model_schema(
+        model, core_schema.model_fields_schema(fields), config=cast(Any, parts.config)
+    )
+    if parts.definitions:
+        schema = core_schema.definitions_schema(schema, cast(Any, list(parts.definitions.values())))
+    return SchemaSerializer(schema, None, False)  # False: or the model's own serializer takes its place
+
+
+def validator(parts: ModelParts, *, with_defaults: bool, of_their_own: bool = False) -> SchemaValidator:
+    """A validator of any part of the model's fields; the model itself needs all of them."""
+    fields = {
+        name: core_schema.typed_dict_field(
+            cast(Any, schema if with_defaults else without_default(schema)), required=False
+        )
+        for name, schema in parts.fields.items()
+    }
+    schema: core_schema.CoreSchema = core_schema.typed_dict_schema(
+        fields, extra_behavior="ignore", config=cast(Any, parts.config)
+    )
+    if parts.definitions:
+        schema = core_schema.definitions_schema(schema, cast(Any, list(parts.definitions.values())))
+    return SchemaValidator(
+        schema, None, not of_their_own
+    )  # or nested models validate by what they were made with

@@ -1,0 +1,167 @@
+"""Reading depends on what is stored and the schema alone: neither on the clock nor on what an older deploy left."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from pydantic import AfterValidator, BaseModel, Field, FilePath, FutureDatetime, PastDate, model_validator
+
+from flowstate_server.errors import StateValidationError
+from flowstate_server.model.json_values import JsonObject
+from flowstate_server.schemas.known import known
+from flowstate_server.state.missing import MISSING
+from tests.unit.schemas.pydantic.checks import check, refusal, schema_of
+
+
+class Meeting(BaseModel):
+    at: FutureDatetime
+    agenda: FilePath | None = None
+
+
+class Calendar(BaseModel):
+    at: FutureDatetime | None = None
+    born: PastDate | None = None
+    file: FilePath | None = None
+    next: Meeting | None = None
+    meetings: list[Meeting] = []
+    n: int = 0
+
+
+def test_f9_what_was_accepted_stays_readable_whatever_the_time(tmp_path: Path) -> None:
+    schema = schema_of(Calendar)
+    long_ago, gone = "2001-01-02T12:00:00Z", str(tmp_path / "gone")
+    meeting: JsonObject = {"at": long_ago, "agenda": gone}
+    state: JsonObject = {
+        "at": long_ago,
+        "born": "2999-01-01",
+        "file": gone,
+        "next": meeting,
+        "meetings": [meeting],
+    }
+    view = schema.view(Calendar, state)
+    moment = dt.datetime(2001, 1, 2, 12, tzinfo=dt.UTC)
+    assert (view.at, view.born, view.file) == (moment, dt.date(2999, 1, 1), Path(gone))
+    assert view.next is not None
+    assert (view.next.at, view.meetings[0].agenda) == (moment, Path(gone))
+    assert isinstance(view.next, Meeting)
+    assert schema.unreadable(state, state) == frozenset()
+    assert check({**state, "n": 1}, "n", schema=schema)["n"] == 1
+    for name in state:
+        assert refusal(state, name, schema=schema)[0].path.startswith(f"/{name}"), "a write is judged"
+
+
+class Public(BaseModel):
+    name: str
+
+
+class Node(BaseModel):
+    value: int
+    children: list[Node] = []
+
+
+class Cat(BaseModel):
+    kind: str = "cat"
+    lives: int = 9
+
+
+class Shown(BaseModel):
+    owner: Public | None = None
+    members: list[Public] = []
+    by_id: dict[str, Public] = {}
+    tree: Node | None = None
+    either: Cat | Public | None = None
+    pair: tuple[Public, int] | None = None
+    anything: Any = None
+
+
+ADA: JsonObject = {"name": "ada", "password_hash": "c4nary"}
+
+
+def test_f2_what_an_older_deploy_left_in_nested_models_is_not_shown() -> None:
+    schema = schema_of(Shown)
+    state: JsonObject = {
+        "owner": ADA,
+        "members": [ADA, {"name": "bob"}],
+        "by_id": {"c": ADA},
+        "tree": {"value": 1, "old": "c4nary", "children": [{"value": 2, "old": "c4nary", "children": []}]},
+        "either": {**ADA},
+        "pair": [ADA, 1],
+    }
+    shown = schema.with_defaults(state)
+    assert "c4nary" not in repr(shown)
+    assert shown["by_id"] == {"c": {"name": "ada"}}
+    assert shown["tree"] == {"value": 1, "children": [{"value": 2, "children": []}]}
+    clean: JsonObject = {**shown, "anything": {"a": 1}}
+    assert schema.with_defaults(clean) == clean
+    assert all(schema.with_defaults(clean)[name] is value for name, value in clean.items())
+    assert known(schema.shape("owner"), "c4nary", ("password_hash",)) is MISSING
+    assert known(schema.shape("by_id"), ADA, ("a",)) == {"name": "ada"}
+
+
+def test_f8_a_field_that_does_not_fit_any_more_fails_alone() -> None:
+    class Once(BaseModel):
+        n: int = 0
+        low: Annotated[int, Field(le=10)] = 0
+        inner: Public | None = None
+
+        @model_validator(mode="after")
+        def not_thirteen(self) -> Once:
+            if self.n == 13:
+                raise ValueError("c4nary")
+            return self
+
+    schema = schema_of(Once)
+    state: JsonObject = {"n": 1, "low": 11, "inner": {"old": 1}}
+    view = schema.view(Once, state)
+    assert view.n == 1
+    with pytest.raises(
+        StateValidationError,
+        match=r"The stored session state does not fit .* \(any more\): /low.*unset_state",
+    ):
+        _ = view.low
+    assert schema.unreadable(state, ("n", "low", "inner")) == {"low", "inner"}
+    assert view.model_copy(update={"n": 2}).n == 2
+    assert check({**state, "n": 2}, "n", schema=schema)["n"] == 2
+    assert refusal({"n": 13, "low": 1}, "n", schema=schema)[0].rule == "value_error"
+
+
+def test_a_model_validator_may_only_refuse() -> None:
+    class Sum(BaseModel):
+        a: int = 0
+        b: int = 0
+        total: int = 0
+
+        @model_validator(mode="after")
+        def add(self) -> Sum:
+            self.total = self.a + self.b
+            return self
+
+    schema = schema_of(Sum)
+    (violation,) = refusal({"a": 1, "b": 1}, "a", schema=schema)
+    assert (violation.path, violation.rule) == ("/total", "changed_by_model_validator")
+    assert check({"a": 1, "b": 1, "total": 2}, "a", schema=schema)["total"] == 2
+
+
+def test_models_that_share_a_field_must_agree_on_what_it_becomes() -> None:
+    class Lower(BaseModel):
+        name: Annotated[str, Field(max_length=9)]
+
+        @model_validator(mode="before")
+        @classmethod
+        def nothing(cls, values: Any) -> Any:
+            return values
+
+    class Upper(BaseModel):
+        name: Annotated[str, AfterValidator(str.upper)]
+
+    class Small(BaseModel):
+        name: Annotated[str, AfterValidator(str.lower)]
+
+    assert check({"name": "ada"}, schema=schema_of(Lower, Upper)) == {"name": "ADA"}
+    (violation,) = refusal({"name": "Ada"}, schema=schema_of(Upper, Small))
+    assert violation.rule == "declared_differently"
+    assert "Upper" in violation.message
+    assert "Small" in violation.message
