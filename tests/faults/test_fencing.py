@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from flowstate_server.app import create_flowstate
 from flowstate_server.engine.calls.runs import ActionCall
 from flowstate_server.engine.engine import Engine
+from flowstate_server.engine.runs import sweeper
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import InternalError, LeaseLostError
 from flowstate_server.flows import Context, action, define_flow, handler
@@ -190,18 +191,29 @@ async def test_what_one_sweep_has_fenced_another_goes_on_with(path: Path) -> Non
         assert (await other.ended("r")).head.status is RequestStatus.INTERRUPTED
 
 
-async def test_a_request_that_cannot_be_ended_keeps_no_other_from_its_end(
-    path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE sessions SET metadata = x'7b' WHERE session_id = 'damaged'",
+        "UPDATE session_heads SET sequence = 0 WHERE log IN (SELECT log FROM sessions WHERE session_id = 'damaged')",
+    ],
+)
+async def test_requests_that_cannot_be_ended_keep_no_other_from_its_end(
+    path: Path, damage: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """However many pages of them there are. Each is told once, not in every round."""
+    monkeypatch.setattr(sweeper, "PAGE", 2)
     async with silent_server(path) as (silent, _):
-        await silent.dispatch("r1", session_id="damaged")
-        await silent.dispatch("r2", session_id="whole")
+        for number in range(5):
+            await silent.dispatch(f"r{number}", session_id="damaged")
+        await silent.dispatch("whole", session_id="whole")
         with closing(sqlite3.connect(path, isolation_level=None)) as database:
-            database.execute("UPDATE sessions SET metadata = x'7b' WHERE session_id = 'damaged'")
+            database.execute(damage)
         async with server(path) as other:
             await soon(other.engine.sweeper.end_orphans())
-            assert (await other.ended("r2")).head.status is RequestStatus.INTERRUPTED
-    assert "request r1, whose process is gone, can't be ended" in caplog.text
+            assert (await other.ended("whole")).head.status is RequestStatus.INTERRUPTED
+            await soon(other.engine.sweeper.end_orphans())
+    assert caplog.text.count("whose process is gone, can't be ended") == 5
 
 
 async def test_two_sweeps_at_once_end_each_request_once(path: Path) -> None:

@@ -13,6 +13,7 @@ from flowstate_server.errors import LeaseLostError, RequestTerminalError, StoreU
 from flowstate_server.model.clock import Micros, micros
 from flowstate_server.model.payloads import RequestInterrupted
 from flowstate_server.model.records import ProcessRecord, RequestRecord, RequestStatus
+from flowstate_server.model.scopes import RequestKey
 from flowstate_server.stores.contract.writes import FenceProcess, FinishRequest
 from flowstate_server.stores.store import Store
 
@@ -38,6 +39,7 @@ class Sweeper:
         self._settings = settings
         self._supervisor = supervisor
         self._task: asyncio.Task[None] | None = None
+        self._told: set[RequestKey] = set()
 
     def open(self) -> None:
         self._task = asyncio.create_task(self._forever(), name="sweeper")
@@ -73,9 +75,14 @@ class Sweeper:
         return True
 
     async def _end_requests(self, process_id: str) -> None:
-        while orphans := await self._store.read_running(process_id, limit=PAGE):
-            if not any(await asyncio.gather(*(self._end(record, process_id) for record in orphans))):
+        passed_over: set[RequestKey] = set()
+        while True:
+            found = await self._store.read_running(process_id, limit=PAGE + len(passed_over))
+            orphans = [record for record in found if record.key not in passed_over]
+            if not orphans:
                 return
+            ended = await asyncio.gather(*(self._end(record, process_id) for record in orphans))
+            passed_over |= {record.key for record, done in zip(orphans, ended, strict=True) if not done}
 
     async def _end(self, record: RequestRecord, process_id: str) -> bool:
         """Whether it has ended. One that can't, as what it needs is damaged or gone, keeps no other from its end."""
@@ -93,10 +100,10 @@ class Sweeper:
             await self._store.commit((finish,))
         except (RequestTerminalError, LeaseLostError):
             _logger.info("request %s was ended by another server", record.key.request_id)
-        except StoreUnavailableError:
-            raise
-        except Exception:
-            _logger.exception("request %s, whose process is gone, can't be ended", record.key.request_id)
+        except Exception:  # if the store is away, reading the next page tells
+            if record.key not in self._told:
+                self._told.add(record.key)
+                _logger.exception("request %s, whose process is gone, can't be ended", record.key.request_id)
             return False
         return True
 

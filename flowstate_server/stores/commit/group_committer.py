@@ -145,9 +145,11 @@ class GroupCommitter:
         group = _Group(waiting)
         try:
             topics = await self._run(group)
-        except (Conflict, StoreUnavailableError) as error:
+        except StoreUnavailableError as error:
             _refuse(waiting, error)
-        except Exception as error:
+        except (
+            Exception
+        ) as error:  # a Conflict too: one batch may meet a row that no reload shows, as it is damaged
             if len(waiting) > 1:
                 _log.warning("a group could not be written, its batches are tried one by one", exc_info=error)
                 await self._replay(waiting)
