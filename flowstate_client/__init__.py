@@ -38,7 +38,7 @@ need is in :mod:`flowstate_client.testing`.
 
 from flowstate_client.client import FlowStateClient, Server
 from flowstate_client.codec import Codec, JsonCodec
-from flowstate_client.config import Backoff, ClientConfig, client_version
+from flowstate_client.config import Backoff, ClientConfig, client_version as _client_version
 from flowstate_client.errors import (
     ActionAborted,
     ActionFailed,
@@ -144,7 +144,7 @@ from flowstate_client.state import ScopeHandle, StateRecord, States
 from flowstate_client.state_batch import BatchScope, ScopeBatch, StateBatch
 from flowstate_client.stream import EventStream
 
-__version__ = client_version()
+__version__ = _client_version()
 
 __all__ = [
     "UNSET",
@@ -263,5 +263,4 @@ __all__ = [
     "UnknownEvent",
     "ValidationFailed",
     "VersionMismatch",
-    "__version__",
 ]
