@@ -34,14 +34,17 @@ class DatabaseFiles:
     def found(self) -> Identities:
         return tuple(map(_identity, self._paths))
 
-    def check(self, error: type[StoreUnavailableError] = StoreUnavailableError) -> None:
-        """Raises ``error`` if they are not those that were opened; the log says why."""
+    def check(self) -> None:
+        """
+        Raises:
+            StoreUnavailableError: they are not those that were opened; the log says why.
+        """
         if self.found() != self.opened:
             why = (
                 f"{self._path} was deleted or replaced while it was open: put it back, or restart the server"
             )
             _log.error("nothing is committed any more: %s", why)
-            raise error from FileNotFoundError(why)
+            raise StoreUnavailableError from FileNotFoundError(why)
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
-from flowstate_server.errors import UnclearCommitError
 from flowstate_server.stores.sqlite.connection import Connection
 from flowstate_server.stores.sqlite.database_files import DatabaseFiles
 from flowstate_server.stores.sqlite.writer_queue import WriterQueue
@@ -32,9 +31,7 @@ class Writer:
     def _transaction(self, connection: sqlite3.Connection, function: Callable[[sqlite3.Cursor], T]) -> T:
         with self._queue:
             self._files.check()
-            answer = in_transaction(connection, function)
-            self._files.check(UnclearCommitError)
-            return answer
+            return in_transaction(connection, function)
 
 
 def in_transaction(connection: sqlite3.Connection, function: Callable[[sqlite3.Cursor], T]) -> T:
