@@ -13,7 +13,6 @@ from typing import Any, Generic
 from typing_extensions import TypeVar
 
 from flowstate_server.errors import ActionError, FlowDefinitionError, StateFieldAbsentError
-from flowstate_server.flows.error_details import error_details
 from flowstate_server.flows.names import check_name
 from flowstate_server.flows.threads import DaemonThreads
 from flowstate_server.model.ids import new_id
@@ -94,8 +93,11 @@ class ClientView:
                 async with asyncio.timeout(TIME_LIMIT):
                     return to_json(await _call(self.derived[name], view), "")
             except ActionError as error:
-                code, details = error.code or "ACTION_FAILED", error_details(error)
-                return Failure(code, error.message, details, retryable=error.retryable)
+                details = to_json(dict(error.details), "/details")
+                assert isinstance(details, dict)
+                return Failure(
+                    error.code or "ACTION_FAILED", error.message, details, retryable=error.retryable
+                )
         except StateFieldAbsentError as error:
             return Failure("INTERNAL", f"the derived value failed: {type(error).__name__}")
         except Exception as error:
