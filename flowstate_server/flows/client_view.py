@@ -13,7 +13,6 @@ from typing import Any, Generic
 from typing_extensions import TypeVar
 
 from flowstate_server.errors import ActionError, FlowDefinitionError, StateFieldAbsentError
-from flowstate_server.flows.error_details import error_details
 from flowstate_server.flows.names import check_name
 from flowstate_server.flows.threads import DaemonThreads
 from flowstate_server.model.ids import new_id
@@ -111,8 +110,9 @@ def derivation_failure(name: str, error: BaseException) -> Failure:
     told = told_by(error)
     if isinstance(told, ActionError):
         try:
-            code, details = told.code or "ACTION_FAILED", error_details(told)
-            return Failure(code, told.message, details, retryable=told.retryable)
+            details = to_json(dict(told.details), "/details")
+            assert isinstance(details, dict)
+            return Failure(told.code or "ACTION_FAILED", told.message, details, retryable=told.retryable)
         except BaseException as bad:
             told = bad
     text = f"the derived value failed: {type(told).__name__}"

@@ -114,7 +114,8 @@ async def test_an_action_error_speaks_for_itself() -> None:
         raise ActionError("NOT_YET", "Come back later", {"minutes": cast(Any, {5})})
 
     assert await derive(refuse) == Failure("NOT_YET", "Come back later", {"minutes": 5}, retryable=True)
-    assert await derive(badly) == Failure("NOT_YET", "Come back later")
+    failure = await derive(badly)
+    assert (failure.reason, failure.message) == ("INTERNAL", "the derived value failed: JsonInvalidError")
 
 
 async def test_one_that_takes_too_long_is_a_failure_and_holds_up_nobody(
