@@ -123,11 +123,16 @@ class Sweeper:
             await self._store.commit((finish,))
         except (RequestTerminalError, LeaseLostError):
             _logger.info("request %s was ended by another server", record.key.request_id)
-        except Exception:  # if the store is away, reading the next page tells
+        except Exception as error:  # if the store is away, reading the next page tells
             if record.key not in self._told:
                 self._told.add(record.key)
-                _logger.exception("request %s, whose process is gone, can't be ended", record.key.request_id)
+                _logger.error(
+                    "request %s, whose process is gone, can't be ended",
+                    record.key.request_id,
+                    exc_info=None if isinstance(error, StoreUnavailableError) else error,
+                )
             return False
+        self._told.discard(record.key)
         return True
 
     async def _forever(self, sweep: Callable[[], Awaitable[None]]) -> None:

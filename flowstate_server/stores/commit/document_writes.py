@@ -80,7 +80,7 @@ def delete_document(work: WorkingSet, write: DeleteDocument) -> WriteResult:
     return _result(tombstone)
 
 
-def put(work: WorkingSet, key: DocumentKey, text: bytes, *, lifetime: int = 0) -> Document:
+def put(work: WorkingSet, key: DocumentKey, text: bytes, *, lifetime: Micros = Micros(0)) -> Document:
     """The document with a new text, whatever was there; for the writes of other kinds as well."""
     known = work.documents.get(key)
     alive = known is not None and known.exists(work.time)

@@ -155,9 +155,8 @@ class GroupCommitter:
             topics = await self._run(group)
         except StoreUnavailableError as error:
             _refuse(waiting, error)
-        except (
-            Exception
-        ) as error:  # a Conflict too: one batch may meet a row that no reload shows, as it is damaged
+        except Exception as error:
+            # A Conflict too: one batch may meet a row that no reload shows, as it is damaged.
             if len(waiting) > 1:
                 _log.warning("a group could not be written, its batches are tried one by one", exc_info=error)
                 await self._replay(waiting)
