@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property, partial
 from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
@@ -22,6 +22,7 @@ from flowstate_server.schemas.pydantic.core_schemas import (
 )
 from flowstate_server.schemas.pydantic.declarable import require_declarable, require_no_root_model
 from flowstate_server.schemas.pydantic.factories import varies
+from flowstate_server.schemas.pydantic.json_mode import validator_of
 from flowstate_server.schemas.pydantic.partial_models import readers_of_aged, serializer, validator
 from flowstate_server.schemas.pydantic.python_values import to_json
 from flowstate_server.schemas.pydantic.stored_form import same_value, shared, stored_form
@@ -100,6 +101,10 @@ class ModelRules(Generic[M]):
             elif not info.is_required():
                 self._defaults[name] = self._default_json(name, info.get_default(call_default_factory=True))
         self.drawn = frozenset(drawn)
+
+    @cached_property
+    def _validate_whole(self) -> Callable[..., Any]:
+        return validator_of(cast(CoreSchema, self.model.__pydantic_core_schema__)).validate_json
 
     def is_plain(self, name: str, value: Json) -> bool:
         """Whether ``value`` fits the field by its type alone, and is stored as it is."""
@@ -237,7 +242,7 @@ class ModelRules(Generic[M]):
         """
         text = encode_json(self._in_order(members))
         try:
-            made = self.model.__pydantic_validator__.validate_json(text, strict=True)
+            made = self._validate_whole(text, strict=True)
         except ValidationError as error:
             untouched = self.name_set - touched
             if any(line["loc"] and line["loc"][0] in untouched for line in _lines(error)):

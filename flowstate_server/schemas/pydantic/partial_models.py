@@ -14,11 +14,14 @@ from flowstate_server.schemas.pydantic.core_schemas import (
     for_reading,
     without_default,
 )
+from flowstate_server.schemas.pydantic.json_mode import in_json_mode
 
 
 def readers_of_aged(parts: ModelParts) -> dict[str, Callable[..., Any]]:
     """What reads the fields that pydantic checks against clock or machine."""
-    definitions: dict[str, CoreSchema] = for_reading(parts.definitions)
+    relaxed_definitions = {name: for_reading(schema) for name, schema in parts.definitions.items()}
+    aged = any(relaxed_definitions[name] is not schema for name, schema in parts.definitions.items())
+    definitions = relaxed_definitions if aged else parts.definitions
     readers: dict[str, Callable[..., Any]] = {}
     for name, schema in parts.fields.items():
         relaxed = for_reading(schema)
@@ -50,8 +53,11 @@ def validator(parts: ModelParts, *, with_defaults: bool, of_their_own: bool = Fa
     schema: core_schema.CoreSchema = core_schema.typed_dict_schema(
         fields, extra_behavior="ignore", config=cast(Any, parts.config)
     )
-    if parts.definitions:
-        schema = core_schema.definitions_schema(schema, cast(Any, list(parts.definitions.values())))
+    inside, definitions = in_json_mode(cast(CoreSchema, schema), parts.definitions)
+    of_their_own = of_their_own or inside is not schema
+    schema = cast(core_schema.CoreSchema, inside)
+    if definitions:
+        schema = core_schema.definitions_schema(schema, cast(Any, list(definitions.values())))
     return SchemaValidator(
         schema, None, not of_their_own
     )  # or nested models validate by what they were made with
