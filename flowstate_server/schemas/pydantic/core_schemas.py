@@ -103,22 +103,6 @@ def _is_code(part: CoreSchema) -> bool:
     return part["type"] in _FUNCTIONS or own_hook or bool(part.get("custom_init") or part.get("missing"))
 
 
-def is_faithful(schema: CoreSchema, parts: ModelParts) -> bool:
-    """Whether what is dumped of a value is certain to be read as that value: no function of an author's takes part in
-    dumping it, nor a setting that changes how something is written."""
-    if any(key.startswith("ser_json") for key in parts.config):
-        return False
-    for part in walk(schema, parts.definitions):
-        made_by = part.get("serialization") or {}
-        if "include" in made_by or "exclude" in made_by:
-            return False
-        if made_by.get("type", "").startswith("function-") and not is_pydantics(made_by["function"]):
-            return False
-        if any(key.startswith("ser_json") for key in part.get("config") or {}):
-            return False
-    return True
-
-
 def takes_anything(schema: CoreSchema, definitions: Definitions) -> bool:
     """Whether there is a place without a type in it, where pydantic makes JSON of whatever it finds."""
     return any(

@@ -15,13 +15,13 @@ from flowstate_server.schemas.pydantic.core_schemas import (
     CoreSchema,
     has_code,
     has_type,
-    is_faithful,
     model_parts,
     sees_siblings,
     without_default,
 )
 from flowstate_server.schemas.pydantic.declarable import require_declarable, require_no_root_model
 from flowstate_server.schemas.pydantic.factories import varies
+from flowstate_server.schemas.pydantic.faithful import is_faithful
 from flowstate_server.schemas.pydantic.json_mode import validator_of
 from flowstate_server.schemas.pydantic.partial_models import readers_of_aged, serializer, validator
 from flowstate_server.schemas.pydantic.python_values import to_json

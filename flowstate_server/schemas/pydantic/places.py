@@ -15,12 +15,13 @@ from flowstate_server.schemas.pydantic.core_schemas import (
     CoreSchema,
     Definitions,
     container_of,
-    is_faithful,
     takes_anything,
 )
+from flowstate_server.schemas.pydantic.faithful import is_faithful
 from flowstate_server.schemas.pydantic.json_mode import is_json, validator_of
 from flowstate_server.schemas.pydantic.model_rules import NO_FIXPOINT, NOT_A_FIXPOINT, ModelRules, Unsettled
 from flowstate_server.schemas.pydantic.python_values import to_json
+from flowstate_server.schemas.pydantic.read_only import thawed
 from flowstate_server.schemas.pydantic.stored_form import same_value, stored_form
 from flowstate_server.schemas.shape import LISTS, MAPS
 from flowstate_server.state.json_pointer import format_pointer
@@ -63,7 +64,7 @@ class Place:
             Unsettled: what is written of it is not read as that value.
         """
         if not self._faithful:
-            return self._proven(value, path)
+            return self._proven(thawed(value), path)
         if not isinstance(value, BaseModel):
             with contextlib.suppress(JsonInvalidError):
                 return plain_json(value, path)
