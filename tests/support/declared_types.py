@@ -16,7 +16,6 @@ from pydantic import (
     ConfigDict,
     Field,
     RootModel,
-    SerializeAsAny,
     WrapValidator,
     computed_field,
     dataclasses as pydantic_dataclasses,
@@ -43,11 +42,6 @@ class Number(enum.Enum):
 class Mixed(enum.Enum):
     TEXT = "1"
     NUMBER = 1
-
-
-class Day(enum.Enum):
-    FIRST = dt.date(2026, 1, 1)
-    LAST = dt.date(2026, 12, 31)
 
 
 class Level(enum.IntEnum):
@@ -77,7 +71,7 @@ class Frozen(BaseModel):
     day: dt.date = dt.date(2026, 1, 1)
 
 
-class Generic_(BaseModel, Generic[T]):
+class Holding(BaseModel, Generic[T]):
     one: T
     others: list[T] = []
     by_name: dict[str, T] = {}
@@ -170,10 +164,6 @@ class Strict(BaseModel):
 class Untold(BaseModel):
     inside: Any = None
     some: object = None
-
-
-class Anyhow(BaseModel):
-    base: SerializeAsAny[Base]
 
 
 class Wrapped(BaseModel):

@@ -6,7 +6,6 @@ date in a text, a set in a list. A field could be declared and never be written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, cast
 
@@ -38,10 +37,10 @@ def in_json_mode(schema: CoreSchema, definitions: Definitions) -> tuple[CoreSche
     return (made, walk.definitions) if walk.changed else (schema, definitions)
 
 
-def validator_of(schema: CoreSchema, config: Mapping[str, Any] | None = None) -> SchemaValidator:
-    """A validator of a complete schema, in JSON mode."""
-    made, _ = in_json_mode(schema, {})
-    return SchemaValidator(cast(Any, made), cast(Any, config), made is schema)
+def validator_of(schema: CoreSchema, changed: CoreSchema | None = None) -> SchemaValidator:
+    """A validator of a complete schema, or of what was ``changed`` in it, in JSON mode."""
+    made, _ = in_json_mode(changed or schema, {})
+    return SchemaValidator(cast(Any, made), None, made is schema)
 
 
 class _Rewriting:

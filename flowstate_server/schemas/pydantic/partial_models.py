@@ -17,18 +17,26 @@ from flowstate_server.schemas.pydantic.core_schemas import (
 from flowstate_server.schemas.pydantic.json_mode import in_json_mode
 
 
+def relaxed(parts: ModelParts) -> ModelParts:
+    """``parts`` without pydantic's checks against clock and machine; itself if there are none."""
+    fields = {name: for_reading(schema) for name, schema in parts.fields.items()}
+    definitions = {name: for_reading(schema) for name, schema in parts.definitions.items()}
+    same = all(fields[name] is schema for name, schema in parts.fields.items())
+    if all(definitions[name] is schema for name, schema in parts.definitions.items()):
+        return parts if same else ModelParts(fields, parts.config, parts.definitions)
+    return ModelParts(fields, parts.config, definitions)
+
+
 def readers_of_aged(parts: ModelParts) -> dict[str, Callable[..., Any]]:
     """What reads the fields that pydantic checks against clock or machine."""
-    relaxed_definitions = {name: for_reading(schema) for name, schema in parts.definitions.items()}
-    aged = any(relaxed_definitions[name] is not schema for name, schema in parts.definitions.items())
-    definitions = relaxed_definitions if aged else parts.definitions
-    readers: dict[str, Callable[..., Any]] = {}
-    for name, schema in parts.fields.items():
-        relaxed = for_reading(schema)
-        if relaxed is not schema or definitions is not parts.definitions:
-            fields = ModelParts({name: relaxed}, parts.config, definitions)
-            readers[name] = validator(fields, with_defaults=False, of_their_own=True).validate_json
-    return readers
+    aged = relaxed(parts)
+    return {
+        name: validator(
+            ModelParts({name: schema}, parts.config, aged.definitions), with_defaults=False, of_their_own=True
+        ).validate_json
+        for name, schema in aged.fields.items()
+        if schema is not parts.fields[name] or aged.definitions is not parts.definitions
+    }
 
 
 def serializer(model: type[BaseModel], parts: ModelParts) -> SchemaSerializer:

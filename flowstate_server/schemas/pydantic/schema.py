@@ -146,14 +146,15 @@ class ModelSchema:
                     found.add(name)
         return frozenset(found)
 
-    def check(self, state: JsonObject, touched: frozenset[str]) -> JsonObject:
+    def check(self, state: JsonObject, touched: frozenset[str], before: JsonObject) -> JsonObject:
         """Validate the touched fields of a state that is about to be stored, and give them as they are to be stored.
 
         Each must be declared and, if present, fit every model that declares it, strictly and as JSON. What is stored
         is the JSON form of what validation returns; validating that again gives it again, by each of the models. A
         model with model validators, which may only refuse, is validated as a whole if it declares a touched field and
         all its fields are present; a default counts as present, for it shows on read. Fields of a model some of whose
-        field validators look at others are validated together.
+        field validators look at others are validated together. What was in the same field of ``before`` is not measured
+        by clock or machine again.
 
         Returns:
             ``state``, with the touched fields in stored form.
@@ -169,12 +170,12 @@ class ModelSchema:
         governing = [rules for rules in self._rules if not rules.name_set.isdisjoint(touched)]
         changed_by: dict[str, ModelRules[Any]] = {}
         for rules in governing:
-            changed = self._settled(rules, state, touched, problems)
+            changed = self._settled(rules, state, touched, before, problems)
             if changed:
                 state = {**state, **changed}
                 changed_by.update(dict.fromkeys(changed, rules))
         if changed_by and len(governing) > 1:
-            self._require_agreement(governing, state, changed_by, problems)
+            self._require_agreement(governing, state, changed_by, before, problems)
         if not problems:
             self._check_wholes(governing, state, touched, problems)
         if problems:
@@ -182,7 +183,12 @@ class ModelSchema:
         return state
 
     def _settled(
-        self, rules: ModelRules[Any], state: JsonObject, touched: Set[str], problems: list[Violation]
+        self,
+        rules: ModelRules[Any],
+        state: JsonObject,
+        touched: Set[str],
+        before: JsonObject,
+        problems: list[Violation],
     ) -> JsonObject:
         """What ``rules`` make of the touched fields, as far as it is another thing."""
         members = {name: state[name] for name in rules.name_set & touched if name in state}
@@ -197,7 +203,7 @@ class ModelSchema:
         if not (members or others):
             return {}
         try:
-            return rules.settle(members, others, defaults)
+            return rules.settle(members, others, defaults, before)
         except ValidationError as error:
             problems += violations_of(error, state, rules.coded)
         except Unsettled as unsettled:
@@ -209,12 +215,13 @@ class ModelSchema:
         governing: Sequence[ModelRules[Any]],
         state: JsonObject,
         changed_by: Mapping[str, ModelRules[Any]],
+        before: JsonObject,
         problems: list[Violation],
     ) -> None:
         """Refuse what one model makes of a field if another one would make something else of that."""
         shared = frozenset(name for name in changed_by if len(self._fields[name].rules) > 1)
         for rules in governing:
-            for name in self._settled(rules, state, shared, problems):
+            for name in self._settled(rules, state, shared, before, problems):
                 one, other = changed_by[name].model.__qualname__, rules.model.__qualname__
                 message = (
                     f"is made into one value by {one} and into another one by {other}, which both declare it"

@@ -124,7 +124,9 @@ class _Look:
     def _fields_may_meet(self, few: dict[str, CoreSchema], more: dict[str, CoreSchema]) -> bool:
         """Whether an object of the ``few`` fields can be one of ``more``."""
         optional = all(not _required(more[name]) for name in more.keys() - few.keys())
-        return optional and all(self._may_meet(field["schema"], more[name]["schema"]) for name, field in few.items())
+        return optional and all(
+            self._may_meet(field["schema"], more[name]["schema"]) for name, field in few.items()
+        )
 
     def _may_meet(self, one: CoreSchema, other: CoreSchema) -> bool:
         pairs = [(a, b) for a in self.choices(one) for b in self.choices(other)]

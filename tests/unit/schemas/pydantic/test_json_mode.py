@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel, BeforeValidator, ConfigDict, WrapValidator, create_model, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    WrapValidator,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from flowstate_server.errors import StateValidationError
 from flowstate_server.flows.value_type import ValueType
@@ -73,7 +81,9 @@ class Wrapped(BaseModel):
     ],
 )
 def test_f8_a_type_behind_a_validator_is_written_and_read(ahead: Any, kind: Any, value: Any) -> None:
-    model = create_model("State", field=(Annotated[kind, ahead], ...), many=(list[Annotated[kind, ahead]], []))
+    model = create_model(
+        "State", field=(Annotated[kind, ahead], ...), many=(list[Annotated[kind, ahead]], [])
+    )
     schema = schema_of(model)
     applied = apply({}, op.patch_state({"field": value, "many": [value]}, schema.fields_json), schema)
     pushed = apply(applied.state, op.push_state("many", [value], schema.element_json), schema)
