@@ -30,7 +30,7 @@ def require_proof(value: Any, codec: _Codec) -> None:
         ValueError: naming the place.
     """
     for path, part in _objects(value, ""):
-        kind = type(part)
+        kind: Any = type(part)
         if not _has_serializers(kind):
             continue
         try:

@@ -95,6 +95,10 @@ trees: Values = st.recursive(
 pairs = st.builds(types.Pair, one=integers, two=st.dates())
 
 
+def _untyped(*kinds: Any) -> Any:
+    return kinds
+
+
 def _leaf(title: str, annotation: Any, values: Values, **told: Any) -> Declarable:
     return Declarable(title, annotation, values, **told)
 
@@ -214,16 +218,23 @@ scalars = st.sampled_from(SCALARS)
 leaves = scalars | st.sampled_from(OBJECTS)
 
 
+# Of types that are known at run time alone.
+ANNOTATED, LIST, DEQUE, SEQUENCE, TUPLE, SET, FROZENSET, HOLDING = _untyped(
+    Annotated, list, deque, Sequence, tuple, set, frozenset, types.Holding
+)
+DICT, MAPPING, ORDERED, DEFAULTDICT, COUNTER = _untyped(dict, Mapping, OrderedDict, defaultdict, Counter)
+
+
 def _lists(of: Declarable) -> list[Declarable]:
     lists = st.lists(of.values, max_size=3)
     return [
-        _of("list", list[of.annotation], lists, of),
-        _of("deque", deque[of.annotation], lists.map(deque), of),
-        _of("Sequence", Sequence[of.annotation], lists, of),
-        _of("tuple...", tuple[of.annotation, ...], lists.map(tuple), of, hashable=of.hashable),
-        _of("tuple2", tuple[of.annotation, int], st.tuples(of.values, integers), of, hashable=of.hashable),
+        _of("list", LIST[of.annotation], lists, of),
+        _of("deque", DEQUE[of.annotation], lists.map(deque), of),
+        _of("Sequence", SEQUENCE[of.annotation], lists, of),
+        _of("tuple...", TUPLE[of.annotation, ...], lists.map(tuple), of, hashable=of.hashable),
+        _of("tuple2", TUPLE[of.annotation, int], st.tuples(of.values, integers), of, hashable=of.hashable),
         _of("short list", conlist(of.annotation, max_length=3), lists, of),
-        _of("short deque", Annotated[deque[of.annotation], Field(max_length=3)],
+        _of("short deque", ANNOTATED[DEQUE[of.annotation], Field(max_length=3)],
             lists.map(lambda items: deque(items, 3)), of),
     ]  # fmt: skip
 
@@ -231,8 +242,8 @@ def _lists(of: Declarable) -> list[Declarable]:
 def _sets(of: Declarable) -> list[Declarable]:
     elements = st.lists(of.values, max_size=4)
     return [
-        _of("set", set[of.annotation], elements.map(set), of),
-        _of("frozenset", frozenset[of.annotation], elements.map(frozenset), of, hashable=True),
+        _of("set", SET[of.annotation], elements.map(set), of),
+        _of("frozenset", FROZENSET[of.annotation], elements.map(frozenset), of, hashable=True),
     ]
 
 
@@ -242,22 +253,22 @@ def _maps(key: Declarable, of: Declarable) -> list[Declarable]:
     counts = st.dictionaries(key.values, st.integers(0, 9), max_size=3)
     title = key.title
     return [
-        _of(f"dict({title})", dict[key.annotation, of.annotation], dicts, of),
-        _of(f"Mapping({title})", Mapping[key.annotation, of.annotation], dicts, of),
-        _of(f"OrderedDict({title})", OrderedDict[key.annotation, of.annotation], dicts.map(OrderedDict), of),
-        _of(f"defaultdict({title})", defaultdict[key.annotation, list[of.annotation]],
+        _of(f"dict({title})", DICT[key.annotation, of.annotation], dicts, of),
+        _of(f"Mapping({title})", MAPPING[key.annotation, of.annotation], dicts, of),
+        _of(f"OrderedDict({title})", ORDERED[key.annotation, of.annotation], dicts.map(OrderedDict), of),
+        _of(f"defaultdict({title})", DEFAULTDICT[key.annotation, LIST[of.annotation]],
             lists.map(lambda made: defaultdict(list, made)), of),
-        _of(f"Counter({title})", Counter[key.annotation], counts.map(Counter), of),
+        _of(f"Counter({title})", COUNTER[key.annotation], counts.map(Counter), of),
     ]  # fmt: skip
 
 
 def _objects(of: Declarable, other: Declarable) -> list[Declarable]:
     few = st.lists(of.values, max_size=2)
     by_name = st.dictionaries(texts, of.values, max_size=2)
-    generic: Any = types.Holding[of.annotation]
-    deeper: Any = types.Holding[list[of.annotation]]
+    generic: Any = HOLDING[of.annotation]
+    deeper: Any = HOLDING[LIST[of.annotation]]
     model: Any = create_model("Made", a=(of.annotation, ...), b=(other.annotation, ...))
-    held: Any = dataclasses.make_dataclass("Held", [("a", of.annotation), ("b", list[of.annotation])])
+    held: Any = dataclasses.make_dataclass("Held", [("a", of.annotation), ("b", LIST[of.annotation])])
     both = dataclasses.replace(of, taken=of.taken and other.taken)
     # As they are read: validators have run on what they hold.
     return [
@@ -273,7 +284,7 @@ def _objects(of: Declarable, other: Declarable) -> list[Declarable]:
 
 
 def _wrapped(of: Declarable) -> list[Declarable]:
-    ahead = Annotated[of.annotation, BeforeValidator(lambda value: value)]
+    ahead = ANNOTATED[of.annotation, BeforeValidator(lambda value: value)]
     return [
         _of("Optional", of.annotation | None, st.none() | of.values, of, hashable=of.hashable),
         _of("ahead", ahead, of.values, of, hashable=of.hashable),

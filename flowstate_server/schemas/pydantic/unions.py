@@ -100,10 +100,10 @@ class _Look:
         if one.made != other.made:
             lengths = [_length(choice.made_of) for choice in (one, other)]
             return None in lengths or lengths[0] == lengths[1]
-        items = [choice.made_of.get("items_schema") for choice in (one, other)]
-        if any(not isinstance(item, dict) for item in items):
+        mine, others = one.made_of.get("items_schema"), other.made_of.get("items_schema")
+        if not (isinstance(mine, dict) and isinstance(others, dict)):
             return False
-        return any(self.alike(a, b) for a in self.choices(items[0]) for b in self.choices(items[1]))
+        return any(self.alike(a, b) for a in self.choices(mine) for b in self.choices(others))
 
     def _like_objects(self, one: _Choice, other: _Choice) -> bool:
         if "typed-dict" in (one.made, other.made) and "dict" in (one.made, other.made):

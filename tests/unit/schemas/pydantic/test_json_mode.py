@@ -88,7 +88,7 @@ def test_f8_a_type_behind_a_validator_is_written_and_read(ahead: Any, kind: Any,
     applied = apply({}, op.patch_state({"field": value, "many": [value]}, schema.fields_json), schema)
     pushed = apply(applied.state, op.push_state("many", [value], schema.element_json), schema)
     state = pushed.checked(schema).state
-    view = schema.view(model, state)
+    view: Any = schema.view(model, state)
     assert (view.field, view.many) == (value, [value, value])
     assert ValueType(model, "the input").validate_json(encode_json(state), "") == view
 

@@ -6,6 +6,7 @@ import datetime as dt
 import enum
 import ipaddress
 from collections import deque
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -132,13 +133,14 @@ def test_u1_a_value_that_reads_as_another_choice_is_refused_at_the_write() -> No
     model = create_model("State", field=(Any | dt.date, ...), many=(list[Any | dt.date], []))
     schema = schema_of(model)
     day = dt.date(2026, 1, 2)
-    for operations in (
+    writes: list[Callable[[], object]] = [
         lambda: op.patch_state({"field": day}, schema.fields_json),
         lambda: op.set_state(model.model_construct(field=day), schema.fields_json),
         lambda: op.push_state("many", [day], schema.element_json),
-    ):
+    ]
+    for write in writes:
         with pytest.raises(StateValidationError, match="reads back as another value"):
-            operations()
+            write()
 
 
 @pytest.mark.parametrize(

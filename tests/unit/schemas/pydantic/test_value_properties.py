@@ -7,7 +7,7 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, strategies as st
@@ -71,20 +71,23 @@ def of_clients(value: Any, model: Any, schema: ModelSchema) -> Iterator[Way]:
     yield lambda: written({}, op.patch_state(sent({"field": value})), schema)[0]
     yield lambda: written({}, op.set_state(sent(whole)), schema)[0]
     if pushes(value, schema):
-        # A path of one element is that of its list.
-        yield lambda: written(
-            {}, op.push_state("field", [sent({"field": [item]})["field"][0] for item in value]), schema
-        )[0]  # type: ignore[index, call-overload]
+        yield lambda: written({}, op.push_state("field", [sent_in_field(item) for item in value]), schema)[0]
     if puts(value, schema):
 
         def records() -> JsonObject:
             state: JsonObject = {"field": {}}
             for key, record in value.items():
-                put = op.set_state_record("field", record_key(key), sent({"field": record})["field"])  # type: ignore[index, call-overload]
+                put = op.set_state_record("field", record_key(key), sent_in_field(record))
                 state, _ = written(state, put, schema)
             return state
 
         yield records
+
+
+def sent_in_field(value: Any) -> Json:
+    """:func:`sent`, whose refusals name no field by themselves, as the operation has it beside the value."""
+    sent_object: Any = sent({"field": value})
+    return cast(Json, sent_object["field"])
 
 
 def pushes(value: Any, schema: ModelSchema) -> bool:
