@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -354,11 +355,12 @@ def test_f3_what_reads_as_it_is_written_is_sent_as_state() -> None:
 
 
 def test_what_is_refused_names_the_field_of_the_operation() -> None:
-    for write, place in (
+    writes: list[tuple[Callable[[], object], str]] = [
         (lambda: Verbs().push_state("a/b", 1, {"x": math.nan}), "/a~1b/x"),
         (lambda: Verbs().set_state_record("by", "k", object()), "/by"),
         (lambda: Verbs().patch_state(a=[object()]), "/a/0"),
-    ):
+    ]
+    for write, place in writes:
         with pytest.raises(ValueError, match=f"^{place}: "):
             write()
 
