@@ -178,6 +178,15 @@ def fields_of(schema: CoreSchema) -> list[tuple[str, CoreSchema]]:
     return list(fields.items()) if isinstance(fields, dict) else [(field["name"], field) for field in fields]
 
 
+def deque_as_function(schema: CoreSchema) -> CoreSchema | None:
+    """The function by which pydantic 2.13 makes a deque of a list, if ``schema`` is a deque's: strictly it validates
+    twice, and refuses the second time what it has made of deques inside."""
+    lax: CoreSchema = schema.get("lax_schema") or {}
+    made_by = lax.get("function") or {}
+    is_deque = getattr(made_by.get("function"), "__name__", "") == "deque_validator"
+    return lax if is_deque and is_pydantics(made_by["function"]) else None
+
+
 def container_of(schema: CoreSchema, definitions: Definitions) -> CoreSchema:
     """The schema of the list, map or other type that is in ``schema``, past defaults, ``Optional`` and validators."""
     for _ in range(100):  # a definition may lead to itself
@@ -185,7 +194,7 @@ def container_of(schema: CoreSchema, definitions: Definitions) -> CoreSchema:
         if kind == "definition-ref":
             schema = definitions[schema["schema_ref"]]
         elif kind in _INSIDE:
-            schema = schema[_INSIDE[kind]]
+            schema = deque_as_function(schema) or schema[_INSIDE[kind]]
         elif kind in _PASSED_THROUGH and (kind != "model" or schema.get("root_model")):
             schema = schema["schema"]
         else:

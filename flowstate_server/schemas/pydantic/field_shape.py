@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, cast
 
 from flowstate_server.model.json_values import Json, canonical_json
-from flowstate_server.schemas.pydantic.core_schemas import CoreSchema, Definitions, fields_of
+from flowstate_server.schemas.pydantic.core_schemas import CoreSchema, Definitions, deque_as_function, fields_of
 from flowstate_server.schemas.shape import LISTS, MAPS, OBJECTS, Shape, canonical_shape
 
 # fmt: off
@@ -56,6 +56,8 @@ class _Reader:
             self._definitions = self._definitions | {part["ref"]: part for part in schema["definitions"]}
             return self.read(schema["schema"], config)
         if kind == "lax-or-strict":
+            if (made := deque_as_function(schema)) is not None:
+                return {**self.read(made["schema"], config), "type": "deque"}
             return self.read(schema["strict_schema"], config)
         if kind == "json-or-python":
             return self.read(schema["json_schema"], config)

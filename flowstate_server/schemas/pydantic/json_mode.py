@@ -12,7 +12,7 @@ from typing import Any, cast
 from pydantic_core import SchemaValidator, core_schema
 
 from flowstate_server.model.json_values import encode_json
-from flowstate_server.schemas.pydantic.core_schemas import CoreSchema, Definitions, mapped
+from flowstate_server.schemas.pydantic.core_schemas import CoreSchema, Definitions, deque_as_function, mapped
 
 _AHEAD = frozenset(("function-before", "function-wrap"))
 _FUNCTIONS = frozenset((*_AHEAD, "function-after"))
@@ -50,6 +50,7 @@ class _Rewriting:
 
     def rewritten(self, schema: CoreSchema, config: Any) -> CoreSchema:
         config = schema.get("config") or config
+        schema = deque_as_function(schema) or schema
         made = mapped(schema, lambda inside: self.rewritten(inside, config))
         if schema["type"] == "definitions":
             self.definitions.update({part["ref"]: part for part in made["definitions"]})

@@ -12,7 +12,7 @@ from enum import Enum
 from itertools import combinations
 from typing import Any
 
-from flowstate_server.schemas.pydantic.core_schemas import CoreSchema, Definitions, fields_of, walk
+from flowstate_server.schemas.pydantic.core_schemas import CoreSchema, Definitions, deque_as_function, fields_of, walk
 from flowstate_server.schemas.shape import LISTS, MAPS
 
 _SCALARS = {
@@ -21,6 +21,8 @@ _SCALARS = {
     "uuid": "text", "url": "text", "multi-host-url": "text", "decimal": "text", "complex": "text",
 }  # fmt: skip
 _OBJECTS = frozenset(("model", "dataclass", "typed-dict"))
+_NAMED_TUPLES = ("named-tuple", "call")
+"""The second is how pydantic 2.13 has them."""
 _FUNCTIONS = frozenset(("function-before", "function-wrap", "function-after"))
 _PASSED = frozenset((*_FUNCTIONS, "default", "nullable", "definitions", "custom-error"))
 _SHORTER = frozenset(("pattern", "max_length", "min_length"))
@@ -72,8 +74,8 @@ class _Look:
             if kind == "definition-ref":
                 schema = self._definitions[schema["schema_ref"]]
             elif kind == "union":
-                inside = (choice[0] if isinstance(choice, tuple) else choice for choice in schema["choices"])
-                return [choice for part in inside for choice in self.choices(part)]
+                parts = (choice[0] if isinstance(choice, tuple) else choice for choice in schema["choices"])
+                return [choice for part in parts for choice in self.choices(part)]
             elif kind == "tagged-union":
                 return [_Choice(schema, "a tagged union", frozenset(("object",)))]
             elif kind in _PASSED or (kind == "model" and schema.get("root_model")):
@@ -81,7 +83,8 @@ class _Look:
                 made = _made_by(schema) or made if kind in _FUNCTIONS else made
                 schema = schema["schema"]
             elif kind in ("lax-or-strict", "json-or-python"):
-                schema = schema["strict_schema" if kind == "lax-or-strict" else "json_schema"]
+                inside = schema["strict_schema" if kind == "lax-or-strict" else "json_schema"]
+                schema = deque_as_function(schema) or inside
             else:
                 return [_Choice(schema, root or made or _type_of(schema), _kinds(schema))]
 
@@ -145,7 +148,7 @@ def _kinds(schema: CoreSchema) -> frozenset[str]:
     kind = schema["type"]
     if kind in ("literal", "enum"):
         return frozenset(map(_kind_of_value, _members(schema)))
-    if kind in LISTS or kind == "named-tuple":
+    if kind in LISTS or kind in _NAMED_TUPLES:
         return frozenset(("list",))
     if kind in MAPS or kind in _OBJECTS:
         return frozenset(("object",))
@@ -169,8 +172,8 @@ def _type_of(schema: CoreSchema) -> str | type:
         return next((base.__name__ for base in (str, int, float) if issubclass(cls, base)), cls)
     if kind == "literal":
         return "str" if all(type(value) is str for value in schema["expected"]) else "int"
-    if kind in ("model", "dataclass", "named-tuple"):
-        made: type = schema["cls"]
+    if kind in ("model", "dataclass", *_NAMED_TUPLES):
+        made: type = schema["function" if kind == "call" else "cls"]
         return made
     return kind
 
@@ -180,7 +183,7 @@ def _made_by(schema: CoreSchema) -> str | type | None:
     function = schema["function"].get("function")
     if isinstance(function, type) and not issubclass(function, str):
         return function
-    return "Path" if getattr(function, "__name__", "") == "path_validator" else None
+    return {"path_validator": "Path", "deque_validator": "deque"}.get(getattr(function, "__name__", ""))
 
 
 def _like_scalars(one: _Choice, other: _Choice) -> bool:
@@ -192,8 +195,8 @@ def _like_scalars(one: _Choice, other: _Choice) -> bool:
 
 
 def _length(schema: CoreSchema) -> int | None:
-    if schema["type"] == "named-tuple":
-        return len(schema["fields"])
+    if schema["type"] in _NAMED_TUPLES:
+        return len(schema.get("fields") or schema["arguments_schema"]["arguments_schema"])
     if schema["type"] == "tuple" and schema.get("variadic_item_index") is None:
         return len(schema["items_schema"])
     return None
