@@ -77,16 +77,18 @@ class Place:
         return _finished(value, dumped, path)
 
     def _as_json(self, value: object, path: str) -> Json:
-        """What is not of the place's type, but may be JSON of it, or equal to one that is (a set for a frozenset)."""
+        """What is not of the place's type, but may be JSON of it, or equal to one that is (a set for a frozenset, a
+        list that was read for a list)."""
         try:
             return to_json(value, path)
         except JsonInvalidError as refusal:
-            try:
-                adopted = self._adopt(value)
-                if same_value(value, adopted):
-                    return _finished(adopted, self._dump(adopted), path)
-            except ValueError:
-                pass
+            for ordinary in (thawed, self._adopt):
+                try:
+                    other = ordinary(value)
+                    if same_value(value, other):
+                        return _finished(other, self._dump(other), path)
+                except ValueError:
+                    pass
             raise refusal from None
 
     def _anything(self, value: object, path: str) -> Json:
