@@ -8,7 +8,12 @@ from enum import Enum
 from typing import Any, cast
 
 from flowstate_server.model.json_values import Json, canonical_json
-from flowstate_server.schemas.pydantic.core_schemas import CoreSchema, Definitions, deque_as_function, fields_of
+from flowstate_server.schemas.pydantic.core_schemas import (
+    CoreSchema,
+    Definitions,
+    deque_as_function,
+    fields_of,
+)
 from flowstate_server.schemas.shape import LISTS, MAPS, OBJECTS, Shape, canonical_shape
 
 # fmt: off

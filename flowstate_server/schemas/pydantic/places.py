@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from pydantic import BaseModel
-from pydantic_core import SchemaSerializer, core_schema
+from pydantic_core import SchemaSerializer, core_schema, to_jsonable_python
 
 from flowstate_server.errors import JsonInvalidError, Violation
 from flowstate_server.model.json_values import Json, encode_json
@@ -20,7 +21,7 @@ from flowstate_server.schemas.pydantic.core_schemas import (
 from flowstate_server.schemas.pydantic.faithful import is_faithful
 from flowstate_server.schemas.pydantic.json_mode import is_json, validator_of
 from flowstate_server.schemas.pydantic.model_rules import NO_FIXPOINT, NOT_A_FIXPOINT, ModelRules, Unsettled
-from flowstate_server.schemas.pydantic.python_values import to_json
+from flowstate_server.schemas.pydantic.python_values import OWN_JSON, to_json
 from flowstate_server.schemas.pydantic.read_only import thawed
 from flowstate_server.schemas.pydantic.stored_form import same_value, stored_form
 from flowstate_server.schemas.shape import LISTS, MAPS
@@ -89,7 +90,10 @@ class Place:
                         return _finished(other, self._dump(other), path)
                 except ValueError:
                     pass
-            raise refusal from None
+            try:
+                return to_json(_with_text_keys(value), path)
+            except (ValueError, JsonInvalidError):
+                raise refusal from None
 
     def _anything(self, value: object, path: str) -> Json:
         """Where there is a place without a type pydantic makes JSON of everything, and not always of all of it."""
@@ -125,6 +129,18 @@ class Place:
         except ValueError:
             return None
         return _finished(value, dumped, path)
+
+
+def _with_text_keys(value: object) -> object:
+    """``value`` with texts for keys and lists for deques, in which a model may be given as a dict."""
+    if isinstance(value, Mapping) and not hasattr(type(value), OWN_JSON):
+        if any(isinstance(key, tuple | frozenset) for key in value):
+            return value
+        keys = to_jsonable_python(dict.fromkeys(value))
+        return {key: _with_text_keys(item) for key, item in zip(keys, value.values(), strict=True)}
+    if isinstance(value, list | tuple | deque):
+        return [_with_text_keys(item) for item in value]
+    return value
 
 
 def _finished(value: object, dumped: Any, path: str) -> Json:

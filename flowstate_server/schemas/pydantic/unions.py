@@ -12,7 +12,13 @@ from enum import Enum
 from itertools import combinations
 from typing import Any
 
-from flowstate_server.schemas.pydantic.core_schemas import CoreSchema, Definitions, deque_as_function, fields_of, walk
+from flowstate_server.schemas.pydantic.core_schemas import (
+    CoreSchema,
+    Definitions,
+    deque_as_function,
+    fields_of,
+    walk,
+)
 from flowstate_server.schemas.shape import LISTS, MAPS
 
 _SCALARS = {

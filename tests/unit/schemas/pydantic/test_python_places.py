@@ -349,3 +349,26 @@ def test_writing_an_equal_value_again_is_no_change() -> None:
     for name, value in FIELDS:
         assert patched(state, **{name: value}) == state
         assert encode_json(patched(state, **{name: value})) == encode_json(state)
+
+
+def test_f8_models_are_taken_as_dicts_in_containers_that_json_has_not() -> None:
+    ada = {"name": "ada", "password_hash": "c4nary"}
+    for write_it in (
+        lambda: op.patch_state({"by_number": {1: ada, 2: Account(name="bob")}}, SCHEMA.fields_json),
+        lambda: op.patch_state({"by_number": {1: ada, 2: {"name": "bob"}}}, SCHEMA.fields_json),
+        lambda: op.set_state(
+            {"by_number": {1: {"name": "ada"}, 2: ada | {"name": "bob"}}}, SCHEMA.fields_json
+        ),
+    ):
+        assert write({}, write_it())["by_number"] == {"1": {"name": "ada"}, "2": {"name": "bob"}}
+    assert patched({}, by_day={DAY: "0.1"})["by_day"] == {"2026-01-02": "0.1"}
+    for wrong in (
+        {1: {"nome": "ada"}},
+        {1: {"name": 5}},
+        {"x": ada},
+        {1.5: ada},
+        {(1,): ada},
+        {1: ada, "1": ada},
+    ):
+        with pytest.raises((StateValidationError, JsonInvalidError), match="/by_number"):
+            patched({}, by_number=wrong)
