@@ -1,39 +1,44 @@
-"""What views hand out for lists, dicts, sets and nested models: equal to the value and of its type, but read-only.
+"""What views hand out for lists, maps, sets, nested models and dataclasses: equal to the value and of its type, but
+read-only.
 
-A container is wrapped when its field is read, what is in it when that is read. So reading one message of a thousand
+A list or dict is wrapped when its field is read, what is in it when that is read. So reading one message of a thousand
 wraps two objects, and scalars cost nothing. Copies (``list(x)``, ``x.copy()``, ``copy.deepcopy(x)``, ``model_copy``)
 are ordinary values; of shallow ones the members are read-only still.
 """
 
 from __future__ import annotations
 
-import copy
+import dataclasses
 from abc import ABCMeta
-from collections.abc import Callable, Iterator
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from collections.abc import Callable
 from enum import Enum
-from typing import Any, NoReturn, TypeVar, cast
-from uuid import UUID
+from typing import Any, cast
 
 from pydantic import BaseModel
 
-T = TypeVar("T")
-_set = object.__setattr__
-
-SCALARS = frozenset(
-    (type(None), bool, int, float, str, bytes, date, datetime, time, timedelta, Decimal, UUID)
+from flowstate_server.schemas.pydantic.read_only_containers import (
+    Attempt,
+    ReadOnlyDict,
+    ReadOnlyList,
+    ReadOnlySet,
+    UnreadDict,
+    UnreadList,
+    rarer,
 )
+from flowstate_server.schemas.pydantic.thawing import SCALARS, ReadOnly, copied, thawed, thawed_members
 
+__all__ = [
+    "SCALARS",
+    "Advice",
+    "Attempt",
+    "Guard",
+    "ReadOnlyModel",
+    "advice_in_block",
+    "advice_in_change",
+    "thawed",
+]
 
-class Attempt(Enum):
-    """What was tried on something read-only."""
-
-    APPEND = "append"
-    PUT = "put"
-    DELETE = "delete"
-    CHANGE = "change"
-
+_set = object.__setattr__
 
 Advice = Callable[[str, Attempt], str]
 """What to do instead, given the field and what was tried on its value."""
@@ -71,18 +76,19 @@ class Guard:
         self._advice = advice
         self._inner: Guard | None = None
         self._models: dict[type[BaseModel], type[ReadOnlyModel]] = {}
+        self._dataclasses: dict[type, Any] = {}
 
     def protect(self, value: Any) -> Any:
-        """``value`` itself if it is a scalar, read-only already, or of a type that is left alone, like dataclasses."""
+        """``value`` itself if it is a scalar, read-only already, or of a type that can't be changed in place."""
         kind = type(value)
         if kind in SCALARS:
             return value
         if kind is list:
-            made = (ReadOnlyList if SCALARS.issuperset(map(type, value)) else _UnreadList)(value)
+            made = (ReadOnlyList if SCALARS.issuperset(map(type, value)) else UnreadList)(value)
             made._guard = self
             return made
         if kind is dict:
-            held = (ReadOnlyDict if SCALARS.issuperset(map(type, value.values())) else _UnreadDict)(value)
+            held = (ReadOnlyDict if SCALARS.issuperset(map(type, value.values())) else UnreadDict)(value)
             held._guard = self
             return held
         if kind is set:
@@ -91,7 +97,17 @@ class Guard:
             return distinct
         if kind is tuple:
             return tuple(map(self.inner.protect, value))
-        return self._protect_model(value) if isinstance(value, BaseModel) else value
+        if isinstance(value, BaseModel):
+            return self._protect_model(value)
+        return value if isinstance(value, ReadOnly | Enum) else self._protect_rarer(value)
+
+    def _protect_rarer(self, value: Any) -> Any:
+        if dataclasses.is_dataclass(value):
+            return self._protect_dataclass(value)
+        if isinstance(value, tuple) and hasattr(value, "_make"):
+            return value._make(map(self.inner.protect, value))
+        made = rarer(value, self)
+        return value if made is None else made
 
     @property
     def inner(self) -> Guard:
@@ -114,7 +130,7 @@ class Guard:
         protected = self._models.get(model)
         if protected is None:
             protected = self._models[model] = _read_only_class(model, self)
-        made = _copied(
+        made = copied(
             value, model, protected
         )  # a validator or a default_factory may have given what it keeps
         for values in (made.__dict__, made.__pydantic_extra__ or {}):
@@ -123,191 +139,18 @@ class Guard:
                     values[name] = self.inner.protect(inside)
         return made
 
-
-def thawed(value: T) -> T:
-    """A deep copy of ordinary values."""
-    return cast(T, _thawed(value))
-
-
-def _thawed(value: Any) -> Any:
-    if type(value) in SCALARS:
-        return value
-    if isinstance(value, ReadOnlyModel):
-        return _thawed_members(_as_model(value))
-    kind = type(value)
-    if kind is list or isinstance(value, ReadOnlyList):
-        return [_thawed(item) for item in list.__iter__(value)]
-    if kind is dict or isinstance(value, ReadOnlyDict):
-        return {key: _thawed(item) for key, item in dict.items(value)}
-    if kind is tuple:
-        return tuple(map(_thawed, value))
-    if isinstance(value, ReadOnlySet):
-        return set(value)
-    if isinstance(value, BaseModel):
-        return _thawed_members(_copied(value, kind, kind))
-    return copy.deepcopy(value)
+    def _protect_dataclass(self, value: Any) -> Any:
+        kind = type(value)
+        protected = self._dataclasses.get(kind)
+        if protected is None:
+            protected = self._dataclasses[kind] = _read_only_dataclass(kind, self)
+        made = object.__new__(protected)
+        for name, inside in _held(value):
+            _set(made, name, self.inner.protect(inside))
+        return made
 
 
-def _thawed_members(made: BaseModel) -> BaseModel:
-    for values in (made.__dict__, made.__pydantic_extra__ or {}):
-        for name, inside in values.items():
-            if type(inside) not in SCALARS:
-                values[name] = _thawed(inside)
-    return made
-
-
-def _refusing(attempt: Attempt) -> Any:
-    def refuse(self: Any, *_: object, **__: object) -> NoReturn:
-        raise TypeError(self._guard.refusal(attempt))
-
-    return refuse
-
-
-def _same(value: T) -> T:
-    return value
-
-
-class _ReadOnly:
-    """What the read-only containers have in common."""
-
-    __slots__ = ()
-
-    def __deepcopy__(self, memo: object) -> Any:
-        return thawed(self)
-
-    def __reduce_ex__(self, protocol: object) -> Any:
-        return _same, (thawed(self),)
-
-
-class ReadOnlyList(_ReadOnly, list[Any]):
-    __slots__ = ("_guard",)
-    _guard: Guard
-
-    append = extend = insert = __iadd__ = _refusing(Attempt.APPEND)
-    remove = pop = clear = sort = reverse = _refusing(Attempt.CHANGE)
-    __setitem__ = __delitem__ = __imul__ = _refusing(Attempt.CHANGE)
-
-    def copy(self) -> list[Any]:
-        return list(self)
-
-    def __copy__(self) -> list[Any]:
-        return list(self)
-
-
-class _UnreadList(ReadOnlyList):
-    """One whose members are still to be wrapped, each when it is read; all of them when it is iterated."""
-
-    __slots__ = ()
-
-    def __getitem__(self, place: Any) -> Any:
-        if isinstance(place, slice):
-            return [self[at] for at in range(*place.indices(len(self)))]
-        item = list.__getitem__(self, place)
-        if type(item) in SCALARS:
-            return item
-        protected = self._guard.inner.protect(item)
-        list.__setitem__(self, place, protected)
-        return protected
-
-    def _read(self) -> ReadOnlyList:
-        protect = self._guard.inner.protect
-        list.__setitem__(self, slice(None), [protect(item) for item in list.__iter__(self)])
-        self.__class__ = ReadOnlyList  # type: ignore[assignment]
-        return self
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._read())
-
-    def __reversed__(self) -> Iterator[Any]:
-        return reversed(self._read())
-
-    def __add__(self, other: Any) -> Any:
-        return list(self) + other
-
-    def __radd__(self, other: Any) -> Any:
-        return other + list(self)
-
-
-class ReadOnlyDict(_ReadOnly, dict[Any, Any]):
-    __slots__ = ("_guard",)
-    _guard: Guard
-
-    __setitem__ = setdefault = _refusing(Attempt.PUT)
-    __delitem__ = pop = popitem = _refusing(Attempt.DELETE)
-    update = clear = __ior__ = _refusing(Attempt.CHANGE)
-
-    def copy(self) -> dict[Any, Any]:
-        return dict(self)
-
-    def __copy__(self) -> dict[Any, Any]:
-        return dict(self)
-
-
-class _UnreadDict(ReadOnlyDict):
-    """As :class:`_UnreadList`."""
-
-    __slots__ = ()
-
-    def __getitem__(self, key: Any) -> Any:
-        item = dict.__getitem__(self, key)
-        if type(item) in SCALARS:
-            return item
-        protected = self._guard.inner.protect(item)
-        dict.__setitem__(self, key, protected)
-        return protected
-
-    def get(self, key: Any, default: Any = None) -> Any:
-        return self[key] if key in self else default  # noqa: SIM401 - this is that method
-
-    def _read(self) -> ReadOnlyDict:
-        protect = self._guard.inner.protect
-        for key, item in dict.items(self):
-            if type(item) not in SCALARS:
-                dict.__setitem__(self, key, protect(item))
-        self.__class__ = ReadOnlyDict  # type: ignore[assignment]
-        return self
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._read())
-
-    def values(self) -> Any:
-        return self._read().values()
-
-    def items(self) -> Any:
-        return self._read().items()
-
-    def __or__(self, other: Any) -> Any:
-        return dict(self) | other
-
-    def __ror__(self, other: Any) -> Any:
-        return other | dict(self)
-
-
-class ReadOnlySet(_ReadOnly, set[Any]):
-    __slots__ = ("_guard",)
-    _guard: Guard
-
-    add = discard = remove = pop = clear = update = _refusing(Attempt.CHANGE)
-    difference_update = intersection_update = symmetric_difference_update = _refusing(Attempt.CHANGE)
-    __ior__ = __iand__ = __isub__ = __ixor__ = _refusing(Attempt.CHANGE)
-
-    def copy(self) -> set[Any]:
-        return set(self)
-
-    def __copy__(self) -> set[Any]:
-        return set(self)
-
-    def union(self, *others: Any) -> set[Any]:
-        return set(self).union(*others)
-
-    def __or__(self, other: Any) -> Any:
-        return set(self) | other
-
-    def __repr__(self) -> str:
-        return repr(set(self))
-
-
-class ReadOnlyModel:
+class ReadOnlyModel(ReadOnly):
     """Ahead of the model in the classes that :class:`Guard` makes."""
 
     __slots__ = ()
@@ -325,6 +168,9 @@ class ReadOnlyModel:
     def __delattr__(self, name: str) -> None:
         raise AttributeError(self._flowstate_guard.inner.refusal(Attempt.CHANGE))
 
+    def flowstate_thawed(self) -> Any:
+        return thawed_members(_as_model(self))
+
     def __flowstate_json__(self) -> object:
         return thawed(self)
 
@@ -340,12 +186,6 @@ class ReadOnlyModel:
     def __copy__(self) -> Any:
         return thawed(self)
 
-    def __deepcopy__(self, memo: object = None) -> Any:
-        return thawed(self)
-
-    def __reduce__(self) -> Any:
-        return _same, (thawed(self),)
-
     def __eq__(self, other: object) -> bool:
         return bool(_as_model(self) == (_as_model(other) if isinstance(other, ReadOnlyModel) else other))
 
@@ -355,22 +195,7 @@ class ReadOnlyModel:
 def _as_model(value: ReadOnlyModel) -> BaseModel:
     """A shallow copy of the model proper."""
     model = value._flowstate_model
-    return cast(BaseModel, _copied(value, model, model))
-
-
-def _copied(value: Any, model: Any, kind: Any) -> Any:
-    """A shallow copy of ``value``, as ``model`` makes them, as an instance of ``kind``."""
-    if model.__copy__ is not BaseModel.__copy__:
-        made = model.__copy__(value)
-        _set(made, "__class__", kind)
-        return made
-    made = kind.__new__(kind)  # what pydantic does takes three times as long
-    _set(made, "__dict__", value.__dict__.copy())
-    _set(made, "__pydantic_fields_set__", value.__pydantic_fields_set__.copy())
-    extra, private = value.__pydantic_extra__, value.__pydantic_private__
-    _set(made, "__pydantic_extra__", extra and extra.copy())
-    _set(made, "__pydantic_private__", private and private.copy())
-    return made
+    return cast(BaseModel, copied(value, model, model))
 
 
 def _read_only_class(model: type[BaseModel], guard: Guard) -> type[ReadOnlyModel]:
@@ -385,3 +210,62 @@ def _read_only_class(model: type[BaseModel], guard: Guard) -> type[ReadOnlyModel
     }
     made: Any = ABCMeta.__new__(type(model), model.__name__, (ReadOnlyModel, model), namespace)
     return cast(type[ReadOnlyModel], made)
+
+
+class _ReadOnlyDataclass(ReadOnly):
+    """Ahead of the dataclass in the classes that :class:`Guard` makes."""
+
+    __slots__ = ()
+    _flowstate_guard: Guard
+    _flowstate_class: Any
+
+    def __new__(cls, *values: Any, **named: Any) -> Any:
+        return cls._flowstate_class(
+            *values, **named
+        )  # for ``dataclasses.replace``, which makes one of the same class
+
+    def __init_subclass__(cls, **_: object) -> None:
+        """As that of :class:`ReadOnlyModel`."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(self._flowstate_guard.inner.refusal(Attempt.CHANGE))
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(self._flowstate_guard.inner.refusal(Attempt.CHANGE))
+
+    def flowstate_thawed(self) -> Any:
+        return self._ordinary(thawed)
+
+    def __copy__(self) -> Any:
+        return self._ordinary(lambda inside: inside)
+
+    def _ordinary(self, change: Callable[[Any], Any]) -> Any:
+        made = object.__new__(self._flowstate_class)
+        for name, inside in _held(self):
+            _set(made, name, change(inside))
+        return made
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self.__copy__() == (other.__copy__() if isinstance(other, _ReadOnlyDataclass) else other))
+
+    def __hash__(self) -> int:
+        return hash(self.__copy__())
+
+
+def _held(value: Any) -> list[tuple[str, Any]]:
+    """What an instance of a dataclass keeps."""
+    kept = dict(getattr(value, "__dict__", {}))
+    slots = (field.name for field in dataclasses.fields(value))
+    return list({**{name: getattr(value, name) for name in slots if hasattr(value, name)}, **kept}.items())
+
+
+def _read_only_dataclass(kind: type, guard: Guard) -> Any:
+    namespace = {
+        "__module__": kind.__module__,
+        "__qualname__": kind.__qualname__,
+        "__slots__": (),
+        "_flowstate_guard": guard,
+        "_flowstate_class": kind,
+    }
+    metaclass: Any = type(kind)
+    return metaclass(kind.__name__, (_ReadOnlyDataclass, kind), namespace)
