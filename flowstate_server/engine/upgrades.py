@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence, Set
+from weakref import WeakKeyDictionary
 
 from flowstate_server.errors import InvalidArgumentError, ScopeUnavailableError
 from flowstate_server.model.frozen import frozen
@@ -17,9 +18,9 @@ from flowstate_server.state.json_pointer import Pointer
 
 _logger = logging.getLogger(__name__)
 
-# Seconds between two tracebacks of one upgrade, which fails at every look at every record.
+# Seconds between two tracebacks of one flow's upgrades, which fails at every look at every record.
 QUIET_SECONDS = 60.0
-_told: dict[tuple[str, ScopeKind], float] = {}
+_told: WeakKeyDictionary[FlowDescription, float] = WeakKeyDictionary()
 
 _UNKNOWN = ("", 1)
 """Stands for the writers of a record that was written before records told theirs."""
@@ -148,8 +149,8 @@ class RecordUpgrades:
 
     def _tell(self, flow: FlowDescription, which: str, error: Exception) -> None:
         now = time.monotonic()
-        if now - _told.get((flow.kind, self._scope), -QUIET_SECONDS) >= QUIET_SECONDS:
-            _told[flow.kind, self._scope] = now
+        if now - _told.get(flow, -QUIET_SECONDS) >= QUIET_SECONDS:
+            _told[flow] = now
             _logger.error("%s for the %s state", which, self._scope, exc_info=error)
 
 
