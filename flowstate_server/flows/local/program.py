@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from pydantic import BaseModel
 
-from flowstate_server.errors import ActionError, VersionMismatchError
+from flowstate_server.errors import ActionError, ScopeUnavailableError, VersionMismatchError
 from flowstate_server.flows.action import Action
 from flowstate_server.flows.client_view import ClientView, View, derivation_failure
 from flowstate_server.flows.error_details import error_details
@@ -80,8 +81,10 @@ class LocalProgram:
 
 
 async def _draw_into(scope: ScopeAccess, schema: ModelSchema) -> None:
-    while fields := schema.drawn(scope.record.state):
-        try:
-            await scope.write(patch_state(fields), (), at=scope.record.version)
-        except VersionMismatchError:  # another run of this record may have drawn
-            await scope.refresh()
+    # A record that may be read and not written keeps no run from reading it: the fields stay absent.
+    with suppress(ScopeUnavailableError):
+        while fields := schema.drawn(scope.record.state):
+            try:
+                await scope.write(patch_state(fields), (), at=scope.record.version)
+            except VersionMismatchError:  # another run of this record may have drawn
+                await scope.refresh()
