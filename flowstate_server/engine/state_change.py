@@ -8,7 +8,7 @@ from flowstate_server.errors import StateTooLargeError
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.items import FOR_CLIENTS, INTERNAL
-from flowstate_server.model.json_values import encode_json
+from flowstate_server.model.json_values import JsonObject, encode_json
 from flowstate_server.model.payloads import StateChange
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, org_scope, user_scope
@@ -42,12 +42,22 @@ def state_change(
         told = difference(record.state, applied)
         if told.empty:
             return NO_CHANGE
-        text = encode_json(applied.state)
-        if len(text) > rules.max_bytes:
-            raise StateTooLargeError(record.key.kind, len(text), rules.max_bytes)
+        text = checked_text(record, applied.state, rules)
         return Changed(applied.state, text, (_event(record, told, rules, block_path),))
 
     return change
+
+
+def checked_text(record: StateRecord, state: JsonObject, rules: ChangeRules) -> bytes:
+    """The JSON text of what ``record`` is to hold.
+
+    Raises:
+        StateTooLargeError: more than a state may have.
+    """
+    text = encode_json(state)
+    if len(text) > rules.max_bytes:
+        raise StateTooLargeError(record.key.kind, len(text), rules.max_bytes)
+    return text
 
 
 def _event(record: StateRecord, told: Difference, rules: ChangeRules, block_path: tuple[str, ...]) -> Event:

@@ -21,7 +21,7 @@ from flowstate_server.schemas.pydantic.core_schemas import (
     without_default,
 )
 from flowstate_server.schemas.pydantic.declarable import require_declarable, require_no_root_model
-from flowstate_server.schemas.pydantic.factories import varies
+from flowstate_server.schemas.pydantic.factories import FactoryRaised, varies
 from flowstate_server.schemas.pydantic.partial_models import readers_of_aged, serializer, validator
 from flowstate_server.schemas.pydantic.python_values import to_json
 from flowstate_server.schemas.pydantic.stored_form import same_value, shared, stored_form
@@ -95,11 +95,18 @@ class ModelRules(Generic[M]):
         self._defaults: dict[str, Json] = {}
         drawn: set[str] = set()
         for name, info in model.model_fields.items():
-            if info.default_factory is not None and varies(info, partial(self._default_json, name)):
+            if info.default_factory is not None and self._varies(name, info):
                 drawn.add(name)
             elif not info.is_required():
                 self._defaults[name] = self._default_json(name, info.get_default(call_default_factory=True))
         self.drawn = frozenset(drawn)
+
+    def _varies(self, name: str, info: FieldInfo) -> bool:
+        as_json = partial(self._default_json, name)
+        try:
+            return varies(info, as_json)
+        except FactoryRaised as raised:
+            raise FlowDefinitionError(f"{self.model.__qualname__}.{name}: {raised}") from raised.__cause__
 
     def is_plain(self, name: str, value: Json) -> bool:
         """Whether ``value`` fits the field by its type alone, and is stored as it is."""

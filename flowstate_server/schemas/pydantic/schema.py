@@ -102,21 +102,20 @@ class ModelSchema:
         return MISSING if merged is None else nested_default(merged.rules[0].model, pointer)
 
     @cached_property
-    def draws(self) -> bool:
-        """Whether there is a field whose factory gives another value each time."""
-        return any(merged.drawn is not None for merged in self._fields.values())
+    def drawn(self) -> tuple[str, ...]:
+        """The names of the fields whose factory gives another value each time."""
+        return tuple(name for name, merged in self._fields.items() if merged.drawn is not None)
 
-    def drawn(self, state: JsonObject) -> JsonObject:
-        """What the factories give for those of their fields that ``state`` has not.
+    def draw(self, name: str) -> Json:
+        """What the factory of one of the ``drawn`` fields gives.
 
         Raises:
-            Exception: what a factory raises.
+            Exception: what the factory raises.
         """
-        return {
-            name: merged.drawn.draw(name)
-            for name, merged in self._fields.items()
-            if merged.drawn is not None and name not in state
-        }
+        rules = self._fields[name].drawn
+        if rules is None:
+            raise LookupError(f'field "{name}" has no factory that gives another value each time')
+        return rules.draw(name)
 
     def with_defaults(self, state: JsonObject) -> JsonObject:
         """``state`` as it reads: with the defaults of absent fields, and without nested members that the schema does
