@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from flowstate_server.errors import StateTooLargeError
 from flowstate_server.model.events import Event, EventType
@@ -15,21 +15,24 @@ from flowstate_server.model.scopes import ScopeKey, ScopeKind, org_scope, user_s
 from flowstate_server.programs.description import FlowDescription
 from flowstate_server.schemas.scope_schema import ScopeSchema
 from flowstate_server.state.apply import Difference, apply, difference
+from flowstate_server.state.json_pointer import parse_pointer
 from flowstate_server.state.operations import Operation
 from flowstate_server.stores.contract.writes import NO_CHANGE, Change, Changed, NoChange
 
 
 @frozen
 class ChangeRules:
-    """What governs the changes of one scope: its schema, its size limit, and how its events are marked."""
+    """What governs the changes of one scope: its schema, its size limit, how its events are marked, and how its fields
+    are declared."""
 
     schema: ScopeSchema
     max_bytes: int
-    transient: bool = True
+    transient: bool
+    declarations: Mapping[str, str]
 
     @classmethod
     def of(cls, flow: FlowDescription, scope: ScopeKind, max_bytes: int) -> ChangeRules:
-        return cls(flow.schemas[scope], max_bytes, transient=not flow.persist_state_changes)
+        return cls(flow.schemas[scope], max_bytes, not flow.persist_state_changes, flow.declarations[scope])
 
 
 def state_change(
@@ -69,6 +72,11 @@ def _event(record: StateRecord, told: Difference, rules: ChangeRules, block_path
         changed=told.changed,
         removed=told.removed,
         stale=told.stale,
+        declared={
+            name: rules.declarations[name]
+            for name in (parse_pointer(place)[0] for place in (*told.changed, *told.removed))
+            if name in rules.declarations
+        },
     )
     return Event(
         EventType.STATE_CHANGE,

@@ -196,7 +196,7 @@ class ItemDelta(Payload):
 @frozen
 class StateChange(Payload):
     """``changed`` has the new values by JSON Pointer, ``stale`` the names of fields that changed by
-    too much to be listed."""
+    too much to be listed. ``declared`` tells of each field of ``changed`` and ``removed`` how its writer declared it."""
 
     type = EventType.STATE_CHANGE
     readers: ClassVar[Readers] = {"scope": ScopeKind}
@@ -206,6 +206,7 @@ class StateChange(Payload):
     changed: Mapping[str, Json]
     removed: Sequence[str]
     stale: Sequence[str]
+    declared: Mapping[str, str] = field(default_factory=dict)
 
 
 @frozen
