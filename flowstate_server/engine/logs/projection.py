@@ -21,9 +21,8 @@ class EventProjector:
     """Shows events of one flow as one plane may see them.
 
     The trusted plane sees everything. The client plane sees events meant for clients, without block paths, and state
-    changes as the flow shows them: exposed values, the bare names of derived ones, nothing else. Of an exposed field that
-    the flow of that time declared in another way the bare name is shown, too. Without a registered flow no state change is
-    shown.
+    changes as the flow shows them: exposed values, the bare names of derived ones and of fields that the flow of that
+    time declared in another way, nothing else. Without a registered flow no state change is shown.
     """
 
     def __init__(self, plane: Plane, flow: FlowDescription | None) -> None:
