@@ -50,6 +50,13 @@ class Unsettled(Exception):
         self.violations = tuple(violations)
 
 
+class LeftOut(Exception):
+    """Model validators were not run, as the named fields do not fit, or not as they are stored."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = frozenset(names)
+
+
 class ModelRules(Generic[M]):
     """The rules of a model that declares state.
 
@@ -241,20 +248,25 @@ class ModelRules(Generic[M]):
 
         Raises:
             ValidationError: pydantic's own; its text may hold values.
+            LeftOut: they were.
         """
         text = encode_json(self._in_order(members))
         try:
             made = self.model.__pydantic_validator__.validate_json(text, strict=True)
         except ValidationError as error:
-            untouched = self.name_set - touched
-            if any(line["loc"] and line["loc"][0] in untouched for line in _lines(error)):
-                return ()
+            places = {line["loc"][0] for line in _lines(error) if line["loc"]}
+            if stale := self.name_set - touched & places:
+                raise LeftOut(stale) from None
             raise
         if not isinstance(made, BaseModel):
-            return (Violation("", "changed_by_model_validator", _MAY_REFUSE),)
-        moved = [name for name in self._moved(members, made.__dict__) if self._stands(name, members, touched)]
+            problem = f"a model validator of {self.model.__qualname__} gives no model: it must return self"
+            return (Violation("", "changed_by_model_validator", problem),)
+        moved = self._moved(members, made.__dict__)
+        changed = [name for name in moved if self._stands(name, members, touched)]
+        if moved and not changed:
+            raise LeftOut(moved)
         return tuple(
-            Violation(format_pointer((name,)), "changed_by_model_validator", _MAY_REFUSE) for name in moved
+            Violation(format_pointer((name,)), "changed_by_model_validator", _MAY_REFUSE) for name in changed
         )
 
     def _moved(self, members: JsonObject, values: Mapping[str, Any]) -> list[str]:
