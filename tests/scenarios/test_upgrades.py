@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from flowstate_client import FlowStateClient, ScopeUnavailable, StateChange, VersionMismatch
-from flowstate_server.errors import StateValidationError
-from flowstate_server.flows import ClientView, Context, Session, action, define_flow, handler
+from flowstate_client import ActionFailed, FlowStateClient, ScopeUnavailable, StateChange, VersionMismatch
+from flowstate_server.errors import ScopeUnavailableError, StateValidationError
+from flowstate_server.flows import ClientView, Context, Flow, Session, action, define_flow, handler
 from flowstate_server.testing.fixtures import StartServer
 from tests.support.two_generations import Fields, New, chat, fill, upgrade
 
@@ -192,3 +194,60 @@ async def test_an_upgrade_that_fails_stores_nothing_and_hurts_no_other_session(
     async with third.connect(user="ada", plane="trusted") as client:
         record = await client.state.session(bad).get()
         assert (record.state["colour"], record.version) == ("7", 1)
+
+
+def numbered(generation: int, calls: list[Fields]) -> Flow:
+    """A flow whose sessions have a field that a factory makes; ``calls`` tells what its upgrade was given."""
+
+    class Numbered(BaseModel):
+        token: str = Field(default_factory=lambda: uuid4().hex)
+        count: int = 0
+
+    def renumber(fields: Fields) -> Fields:
+        calls.append(dict(fields))
+        return fields
+
+    @handler(session_state=Numbered)
+    async def bump(value: None, ctx: Context[Numbered]) -> str:
+        with suppress(ScopeUnavailableError):
+            await ctx.session.inc_state(count=1)
+        return ctx.session.state.token
+
+    session = Session(state=Numbered, generation=generation, upgrade=renumber if generation > 1 else None)
+    return define_flow(kind="numbered", session=session, actions={"bump": action(block=bump)})
+
+
+async def test_what_a_factory_makes_for_a_new_record_is_of_its_generation(
+    start_server: StartServer, durable_url: str
+) -> None:
+    calls: list[Fields] = []
+    server = await start_server(numbered(2, calls), store=durable_url)
+    async with server.connect(user="ada", plane="trusted") as client:
+        session = (await client.sessions.create("numbered")).id
+        assert (await client.state.session(session).get()).version == 1
+        token = await client.flows.call("numbered", "bump", None, session_id=session)
+        assert (await client.state.session(session).get()).state == {"token": token, "count": 1}
+    assert calls == []
+
+
+async def test_a_factory_fills_records_of_older_generations_and_leaves_those_of_newer_ones(
+    start_server: StartServer, durable_url: str
+) -> None:
+    calls: list[Fields] = []
+    first = await start_server(numbered(1, calls), store=durable_url)
+    async with first.connect(user="ada", plane="trusted") as client:
+        session = (await client.sessions.create("numbered")).id
+        await client.state.session(session).unset_state("token")
+    await first.stop()
+    second = await start_server(numbered(2, calls), store=durable_url)
+    async with second.connect(user="ada", plane="trusted") as client:
+        token = await client.flows.call("numbered", "bump", None, session_id=session)
+        assert (await client.state.session(session).get()).state == {"token": token, "count": 1}
+        assert calls
+        await client.state.session(session).unset_state("token")
+    await second.stop()
+    third = await start_server(numbered(1, calls), store=durable_url)
+    async with third.connect(user="ada", plane="trusted") as client:
+        with pytest.raises(ActionFailed):
+            await client.flows.call("numbered", "bump", None, session_id=session)
+        assert (await client.state.session(session).get()).state == {"count": 1}
