@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from flowstate_server.engine.rehearsals import Rehearsed
 from flowstate_server.errors import StateTooLargeError
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.frozen import frozen
@@ -33,12 +34,20 @@ class ChangeRules:
 
 
 def state_change(
-    operations: Sequence[Operation], rules: ChangeRules, block_path: tuple[str, ...] = ()
+    operations: Sequence[Operation],
+    rules: ChangeRules,
+    block_path: tuple[str, ...] = (),
+    *,
+    rehearsed: Rehearsed | None = None,
 ) -> Change:
-    """The change that ``operations`` make: applied in order, validated, measured, with its ``state_change`` event."""
+    """The change that ``operations`` make: applied in order, validated, measured, with its ``state_change`` event.
+
+    What was ``rehearsed`` is not validated again.
+    """
 
     def change(record: StateRecord) -> Changed | NoChange:
-        applied = apply(record.state, operations, rules.schema).checked(rules.schema)
+        raw = apply(record.state, operations, rules.schema)
+        applied = (rehearsed and rehearsed.of(raw)) or raw.checked(rules.schema)
         told = difference(record.state, applied)
         if told.empty:
             return NO_CHANGE

@@ -14,11 +14,11 @@ from typing_extensions import TypeVar
 
 from flowstate_server.errors import ActionError, FlowDefinitionError, StateFieldAbsentError
 from flowstate_server.flows.names import check_name
-from flowstate_server.flows.threads import DaemonThreads
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.json_values import Json
 from flowstate_server.model.records import Failure
 from flowstate_server.programs.author_code import AT_WORK, does_work, told_by
+from flowstate_server.programs.threads import DaemonThreads
 from flowstate_server.schemas.pydantic.python_values import to_json
 
 StateT = TypeVar("StateT", default=Any)

@@ -6,7 +6,7 @@ whole server. Covered here are:
 * what runs in a task of ours (blocks, validators, serializers, factories, derived values, functions for
   ``atomic_state``): whoever calls it turns these into errors with :func:`contained`;
 * tasks that such code starts, in whatever way: :func:`guard_tasks`;
-* threads: ``flows.threads``.
+* threads: ``programs.threads``.
 
 Left are callbacks that it hands to the loop (``call_soon``, ``add_done_callback``): there is no place to catch these
 but around the loop, as ``flowstate serve`` does. Ctrl-C does not come this way, but by a signal.
