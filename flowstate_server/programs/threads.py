@@ -58,10 +58,11 @@ class DaemonThreads:
             with suppress(RuntimeError):  # the loop was closed
                 loop.call_soon_threadsafe(told)
 
-        self._submit(job)
+        self.submit(job)
         return answer
 
-    def _submit(self, job: Callable[[], None]) -> None:
+    def submit(self, job: Callable[[], None]) -> None:
+        """Call ``job`` in a thread. It must raise nothing."""
         with self._lock:
             self._waiting += 1
             more = self._waiting > self._idle and (self._limit is None or self._threads < self._limit)
