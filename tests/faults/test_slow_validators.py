@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_val
 from flowstate_client import SchemaViolation
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import StateValidationError
-from flowstate_server.flows import Context, Org, Session, User, action, define_flow, handler
+from flowstate_server.flows import Block, Context, Org, Session, User, action, define_flow, handler
 from flowstate_server.model.clock import Seconds
 from flowstate_server.state.code_time import TOO_SLOW
 from flowstate_server.testing.server import running_server
@@ -114,13 +114,17 @@ async def count(value: None, ctx: Context[State]) -> int:
     return ctx.session.state.count
 
 
-WRITES = {"async": write_async, "sync": write_sync, "atomic_state": write_atomic}
+WRITES: dict[str, Block[str, list[str]]] = {
+    "async": write_async,
+    "sync": write_sync,
+    "atomic_state": write_atomic,
+}
 flow = define_flow(
     "slow",
     session=Session(state=State),
     user=User(state=Whole),
     org=Org(state=Siblings),
-    actions={name: action(block=block) for name, block in [*WRITES.items(), ("count", count)]},
+    actions={**{name: action(block=block) for name, block in WRITES.items()}, "count": action(block=count)},
 )
 
 
