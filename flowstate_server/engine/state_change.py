@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from flowstate_server.engine.rehearsals import Rehearsed
 from flowstate_server.engine.upgrades import RecordUpgrades, Upgraded
 from flowstate_server.errors import StateTooLargeError
 from flowstate_server.model.events import Event, EventType
@@ -44,12 +45,15 @@ def state_change(
     operations: Sequence[Operation],
     rules: ChangeRules,
     block_path: tuple[str, ...] = (),
+    *,
     expected: Upgraded | None = None,
+    rehearsed: Rehearsed | None = None,
 ) -> Change:
     """The change that ``operations`` make: applied in order, validated, measured, with its ``state_change`` event.
 
     They are applied to the record as it reads today; the event tells the difference to what is stored. ``expected``
-    spares an upgrade in the transaction if the newest record is the one of which it was made.
+    spares an upgrade in the transaction if the newest record is the one of which it was made, and what was
+    ``rehearsed`` is not validated again.
     """
 
     def change(record: StateRecord) -> Changed | NoChange:
@@ -59,7 +63,8 @@ def state_change(
         today = (
             expected if expected is not None and expected.is_of(record) else rules.upgrades.upgraded(record)
         )
-        applied = apply(today.record.state, operations, rules.schema).checked(rules.schema)
+        raw = apply(today.record.state, operations, rules.schema)
+        applied = (rehearsed and rehearsed.of(raw)) or raw.checked(rules.schema)
         told = difference_at(record.state, applied.state, applied.pointers | today.pointers)
         if told.empty:
             return NO_CHANGE

@@ -15,8 +15,8 @@ from flowstate_server.errors import FlowDefinitionError, ValidationFailedError
 from flowstate_server.flows.block import Block, I_contra, O_co, RunsBlocks, check_block
 from flowstate_server.flows.context import Context
 from flowstate_server.flows.signature import read_signature
-from flowstate_server.flows.threads import DaemonThreads
 from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.programs.threads import DaemonThreads
 
 I = PlainTypeVar("I")  # noqa: E741
 O = PlainTypeVar("O")  # noqa: E741

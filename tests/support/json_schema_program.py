@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -73,6 +73,9 @@ class JsonSchema:
         if found:
             raise StateValidationError(self._scope, tuple(found))
         return state
+
+    def seen_by_code(self, touched: Set[str], /) -> Set[str]:
+        return frozenset()
 
     def shape(self, name: str, /) -> Shape:
         return shape_of(self._properties[name])

@@ -13,6 +13,7 @@ from flowstate_server.engine.calls.state import (
     StateCommitted,
     StateMutation,
 )
+from flowstate_server.engine.rehearsals import Rehearsals, brings_all, calls_code
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.engine.state_change import ChangeRules, state_change
 from flowstate_server.engine.upgrades import RecordUpgrades, Upgraded
@@ -23,6 +24,7 @@ from flowstate_server.errors import (
     RequestTerminalError,
     ScopeUnavailableError,
     ServiceError,
+    StateValidationError,
     StoreUnavailableError,
     ValidationFailedError,
     Violation,
@@ -78,12 +80,18 @@ class _Placed(NamedTuple):
 
 class States:
     def __init__(
-        self, store: Store, catalogue: Catalogue, bindings: Bindings, settings: EngineSettings
+        self,
+        store: Store,
+        catalogue: Catalogue,
+        bindings: Bindings,
+        settings: EngineSettings,
+        rehearsals: Rehearsals,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
         self._bindings = bindings
         self._settings = settings
+        self._rehearsals = rehearsals
 
     async def get(self, principal: Principal, targets: Sequence[ScopeTarget]) -> list[StateAnswer]:
         """The records of all targets as they are at one moment, defaults shown where a flow governs the record."""
@@ -170,11 +178,15 @@ class States:
             if scope.guard is not None:
                 batch.append(_Placed(scope.guard, position))
         for position, (mutation, scope) in enumerate(zip(commit.mutations, resolved, strict=True)):
-            change = self._change(mutation, scope, request, expected.get(scope.key))
+            try:
+                change = await self._change(mutation, scope, request, expected.get(scope.key))
+            except StateValidationError as error:
+                _blame(error, commit, position)
+                raise
             batch.append(_Placed(change, position))
         return batch
 
-    def _change(
+    async def _change(
         self,
         mutation: StateMutation,
         scope: _Resolved,
@@ -187,12 +199,14 @@ class States:
         rules = ChangeRules.of(scope.flow, mutation.target.kind, limit, self._catalogue)
         if mutation.target.kind is ScopeKind.REQUEST:
             request = RequestKey(scope.key.tenant, scope.key.id)
-        return ChangeState(
-            scope.key,
-            state_change(mutation.operations, rules, expected=expected),
-            mutation.precondition,
-            request,
-        )
+        rehearsed = None
+        if calls_code(mutation.operations, rules.schema):
+            record = StateRecord(scope.key) if expected is None else expected.record
+            if expected is None and not brings_all(mutation.operations, rules.schema):
+                record = (await self._store.load_states((scope.key,)))[scope.key]
+            rehearsed = await self._rehearsals.of(mutation.operations, rules.schema, record)
+        change = state_change(mutation.operations, rules, expected=expected, rehearsed=rehearsed)
+        return ChangeState(scope.key, change, mutation.precondition, request)
 
     async def _on_behalf(self, principal: Principal, request_id: str) -> RequestKey:
         key = RequestKey(principal.tenant, check_id("request_id", request_id))

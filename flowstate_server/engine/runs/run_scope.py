@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
+from flowstate_server.engine.rehearsals import Rehearsals, Rehearsed, calls_code
 from flowstate_server.engine.runs.recorder import Recorder
 from flowstate_server.engine.state_change import ChangeRules, state_change
 from flowstate_server.engine.upgrades import Upgraded
@@ -66,6 +67,7 @@ class RunScope:
         store: Store,
         locks: KeyedLocks[ScopeKey],
         cas_attempts: int,
+        rehearsals: Rehearsals,
     ) -> None:
         self.rules = rules
         self._stored = record
@@ -76,6 +78,8 @@ class RunScope:
         self._store = store
         self._locks = locks
         self._cas_attempts = cas_attempts
+        self._rehearsals = rehearsals
+        self._rehearsing = asyncio.Lock()
         self._learn(record)
 
     @property
@@ -89,7 +93,8 @@ class RunScope:
     async def write(
         self, operations: Sequence[Operation], path: tuple[str, ...], *, at: int | None = None
     ) -> StateWrite:
-        change = state_change(operations, self.rules, path, self._upgraded())
+        rehearsed = await self._rehearsed(operations)
+        change = state_change(operations, self.rules, path, expected=self._upgraded(), rehearsed=rehearsed)
         precondition = None if at is None else AtVersion(at)
         result = await self._recorder.write(
             ChangeState(self._stored.key, change, precondition, self._request, self._incarnation)
@@ -98,6 +103,15 @@ class RunScope:
         if written.state is not None:
             self._learn(written.state)
         return StateWrite(written.version, written.changed)
+
+    async def _rehearsed(self, operations: Sequence[Operation]) -> Rehearsed | None:
+        needed = calls_code(operations, self.rules.schema)
+        if not needed and not self._rehearsing.locked():
+            return None
+        async with self._rehearsing:  # writes keep the order in which they were begun
+            if not needed:
+                return None
+            return await self._rehearsals.of(operations, self.rules.schema, self.record)
 
     async def refresh(self) -> StateRecord:
         loaded = await self._recorder.once_back(lambda: self._store.load_states((self._stored.key,)))

@@ -14,12 +14,12 @@ from flowstate_server.flows.client_view import ClientView, View, derivation_fail
 from flowstate_server.flows.error_details import error_details
 from flowstate_server.flows.local.block_executor import BlockExecutor
 from flowstate_server.flows.local.local_run import LocalRun
-from flowstate_server.flows.threads import DaemonThreads
 from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.model.records import Failure
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.author_code import AT_WORK, called, does_work, told_by
 from flowstate_server.programs.run_context import RunContext
+from flowstate_server.programs.threads import DaemonThreads
 from flowstate_server.schemas.pydantic.schema import ModelSchema
 
 FACTORY_SECONDS = 1.0

@@ -14,6 +14,7 @@ from flowstate_server.model.json_values import Json, JsonObject, encode_json, sa
 from flowstate_server.schemas.pydantic.core_schemas import (
     CoreSchema,
     has_code,
+    has_factory,
     has_type,
     is_faithful,
     model_parts,
@@ -64,8 +65,9 @@ class ModelRules(Generic[M]):
     takes extra fields, or a root model. Computed fields and private attributes are not state.
 
     ``names`` are its fields in order. ``whole`` tells that it has model validators. ``siblings`` tells that a field
-    validator looks at other fields. ``coded`` are the fields that Python code validates, ``drawn`` those whose
-    ``default_factory`` gives another value each time: they are absent until that is written, once for each record.
+    validator looks at other fields. ``coded`` are the fields that Python code validates, ``by_code`` those
+    that it makes JSON of or fills, too. ``drawn`` are those whose ``default_factory`` gives another value each time:
+    they are absent until that is written, once for each record.
     """
 
     def __init__(self, model: type[M]) -> None:
@@ -84,6 +86,11 @@ class ModelRules(Generic[M]):
             name for name, schema in parts.fields.items() if not is_faithful(schema, parts)
         )
         self._judged = self.coded | self.unfaithful
+        self.by_code = self._judged | {
+            name
+            for name, schema in parts.fields.items()
+            if has_factory(without_default(schema), parts.definitions)
+        }
         self._with_sets = frozenset(
             name
             for name, schema in parts.fields.items()

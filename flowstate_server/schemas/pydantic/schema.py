@@ -31,6 +31,7 @@ from flowstate_server.schemas.pydantic.stored_form import members_of
 from flowstate_server.schemas.pydantic.view import MergedView, ViewMaker
 from flowstate_server.schemas.pydantic.violations import violations_of
 from flowstate_server.schemas.shape import Shape, canonical_shape
+from flowstate_server.state.code_time import timed
 from flowstate_server.state.json_limits import MAX_KEY_BYTES
 from flowstate_server.state.json_pointer import Pointer, format_pointer, parse_pointer
 from flowstate_server.state.missing import MISSING, Missing
@@ -151,6 +152,21 @@ class ModelSchema:
                     found.add(name)
         return frozenset(found)
 
+    def seen_by_code(self, touched: Set[str]) -> Set[str]:
+        """The fields that :meth:`check` of these shows to code of an author, touched or not."""
+        if not self._seen_by_code:
+            return frozenset()
+        return frozenset().union(*(self._seen_by_code.get(name, ()) for name in touched))
+
+    @cached_property
+    def _seen_by_code(self) -> dict[str, frozenset[str]]:
+        seen: dict[str, frozenset[str]] = {}
+        for rules in self._rules:
+            for name in rules.name_set if rules.whole or rules.siblings else rules.by_code:
+                looked_at = rules.name_set if rules.whole or rules.siblings else {name}
+                seen[name] = seen.get(name, frozenset()) | looked_at
+        return seen
+
     def check(self, state: JsonObject, touched: frozenset[str]) -> JsonObject:
         """Validate the touched fields of a state that is about to be stored, and give them as they are to be stored.
 
@@ -203,6 +219,29 @@ class ModelSchema:
             members = {name: value for name, value in members.items() if not rules.is_plain(name, value)}
         if not (members or others):
             return {}
+        coded = rules.by_code & members.keys()
+        if not coded:
+            return self._settled_part(rules, members, others, defaults, state, problems)
+        if rules.siblings:
+            with timed(coded, problems):
+                return self._settled_part(rules, members, others, defaults, state, problems)
+        changed: JsonObject = {}
+        for name in coded:  # each by itself, to know how long it takes
+            with timed((name,), problems):
+                changed |= self._settled_part(rules, {name: members.pop(name)}, {}, {}, state, problems)
+        if members:
+            changed |= self._settled_part(rules, members, {}, {}, state, problems)
+        return changed
+
+    def _settled_part(
+        self,
+        rules: ModelRules[Any],
+        members: JsonObject,
+        others: JsonObject,
+        defaults: JsonObject,
+        state: JsonObject,
+        problems: list[Violation],
+    ) -> JsonObject:
         try:
             return rules.settle(members, others, defaults)
         except ValidationError as error:
@@ -245,14 +284,15 @@ class ModelSchema:
             if absent:
                 self._warn_of_left_out(rules, "absent", absent)
                 continue
-            try:
-                problems += rules.check_whole(members, touched)
-            except LeftOut as left_out:
-                self._warn_of_left_out(rules, "stale", left_out.names)
-            except ValidationError as error:
-                problems += violations_of(error, state, rules.coded)
-            except Unsettled as unsettled:
-                problems += unsettled.violations
+            with timed(rules.name_set & touched, problems):
+                try:
+                    problems += rules.check_whole(members, touched)
+                except LeftOut as left_out:
+                    self._warn_of_left_out(rules, "stale", left_out.names)
+                except ValidationError as error:
+                    problems += violations_of(error, state, rules.coded)
+                except Unsettled as unsettled:
+                    problems += unsettled.violations
 
     def _warn_of_left_out(self, rules: ModelRules[Any], why: str, names: Iterable[str]) -> None:
         """Once for each model: it says what authors may not expect, and would say it at every write."""
