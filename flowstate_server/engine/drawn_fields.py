@@ -32,6 +32,14 @@ class NotDrawn(Exception):
         self.names = names
 
 
+class NotUpgraded(Exception):
+    """The newest record has to be upgraded first, for it to be seen what it lacks."""
+
+    def __init__(self, kind: ScopeKind, record: StateRecord) -> None:
+        self.kind = kind
+        self.record = record
+
+
 class DrawnFields:
     """What one call draws for the records that it makes or loads.
 
@@ -44,6 +52,8 @@ class DrawnFields:
         self._catalogue = catalogue
         self._max_bytes = max_bytes
         self._drawn: dict[ScopeKind, JsonObject] = {}
+        self._today: dict[ScopeKind, Upgraded] = {}
+        self._unreadable: set[ScopeKind] = set()
 
     def writes(
         self, scopes: Mapping[ScopeKind, ScopeKey], request: RequestKey | None = None
@@ -66,21 +76,35 @@ class DrawnFields:
         while True:  # each time with more fields drawn, of which there is an end
             try:
                 return await store.commit(batch)
+            except NotUpgraded as old:
+                await self._upgrade(old.kind, old.record)
             except NotDrawn as absent:
                 drawn = await self._hosted.program.draw(absent.kind, absent.names)
                 self._drawn.setdefault(absent.kind, {}).update(drawn)
 
+    async def _upgrade(self, kind: ScopeKind, record: StateRecord) -> None:
+        try:
+            self._today[kind] = await self._rules(kind).upgrades.ahead(record)
+        except ScopeUnavailableError:
+            self._unreadable.add(kind)
+
+    def _rules(self, kind: ScopeKind) -> ChangeRules:
+        return ChangeRules.of(self._hosted.described, kind, self._max_bytes, self._catalogue)
+
     def _filling(self, kind: ScopeKind) -> Change:
-        rules = ChangeRules.of(self._hosted.described, kind, self._max_bytes, self._catalogue)
+        rules = self._rules(kind)
         drawn = self._drawn.setdefault(kind, {})
 
         def change(record: StateRecord) -> Changed | NoChange:
-            try:
-                today = rules.upgrades.upgraded(record).record
-                rules.upgrades.require_writable(record)
-            except ScopeUnavailableError:  # such a record keeps no run from what it can do without
+            # A record that can't be upgraded or written keeps no run from what it can do without.
+            if kind in self._unreadable or not rules.upgrades.writable(record):
                 return NO_CHANGE
-            absent = [name for name in rules.schema.drawn if name not in today.state]
+            today = Upgraded(record, record)
+            if rules.upgrades.needed(record):
+                today = self._today.get(kind, today)
+                if kind not in self._today or not today.is_of(record):
+                    raise NotUpgraded(kind, record)
+            absent = [name for name in rules.schema.drawn if name not in today.record.state]
             if not absent:
                 return NO_CHANGE
             if missing := tuple(name for name in absent if name not in drawn):
@@ -88,9 +112,7 @@ class DrawnFields:
             # An upgrade is stored with an event, which this write has not: it stays for the next one.
             state = {**record.state, **{name: drawn[name] for name in absent}}
             state = rules.schema.check(state, frozenset(absent))
-            generations = (
-                None if record.exists else rules.upgrades.written(Upgraded(record, record), rules.writer)
-            )
+            generations = None if record.exists else rules.upgrades.written(today, rules.writer)
             return Changed(state, checked_text(record, state, rules), (), generations)
 
         return change

@@ -9,7 +9,6 @@ from pydantic import BaseModel
 from flowstate_client import FlowStateClient
 from flowstate_server.errors import ScopeUnavailableError
 from flowstate_server.flows import (
-    Action,
     ClientView,
     Context,
     Flow,
@@ -75,14 +74,15 @@ def chat(generation: int, **parts: Any) -> Flow:
     if generation == 1:
         view = ClientView(expose=["theme", "marks", "count"])
         given: Fields = {"session": Session(state=Old, client=view), "user": User(state=Old)}
-        return define_flow("chat", actions={"mark": action(block=mark)}, **{**given, **parts})
+        given["actions"] = {"mark": action(block=mark)}
+        return define_flow("chat", **{**given, **parts})
     view = ClientView(expose=["colour", "notes", "count"], derived={"all": lambda v: len(v.state.notes)})
     given = {
         "session": Session(state=New, client=view, generation=generation, upgrade=upgrade),
         "user": User(state=New, generation=generation, upgrade=upgrade),
     }
-    actions: dict[str, Action[Any, Any]] = {"mark": action(block=note), "bump": action(block=bump_copy)}
-    return define_flow("chat", actions=actions, **{**given, **parts})
+    given["actions"] = {"mark": action(block=note), "bump": action(block=bump_copy)}
+    return define_flow("chat", **{**given, **parts})
 
 
 async def fill(client: FlowStateClient) -> str:

@@ -102,7 +102,8 @@ class States:
         ]
         loaded = await self._store.load_states([scope.key for scope in resolved])
         return [
-            _answer(target, scope, loaded[scope.key]) for target, scope in zip(targets, resolved, strict=True)
+            await _answer(target, scope, loaded[scope.key])
+            for target, scope in zip(targets, resolved, strict=True)
         ]
 
     async def commit(self, principal: Principal, commit: StateCommit) -> StateCommitted:
@@ -123,7 +124,7 @@ class States:
                     if isinstance(scope.guard, RequireSession):
                         self._bindings.forget(scope.guard.key)
                 continue
-            return _committed(commit, resolved, result)
+            return await _committed(commit, resolved, result)
         raise StoreUnavailableError
 
     async def _resolve_all(self, principal: Principal, commit: StateCommit) -> list[_Resolved]:
@@ -153,7 +154,7 @@ class States:
         for position, scope in enumerate(resolved):
             if scope.key in loaded:
                 try:
-                    expected[scope.key] = scope.upgrades.upgraded(loaded[scope.key])
+                    expected[scope.key] = await scope.upgrades.ahead(loaded[scope.key])
                 except ScopeUnavailableError as error:
                     _blame(error, commit, position)
                     raise
@@ -299,20 +300,22 @@ def _blame(error: ServiceError, commit: StateCommit, position: int | None) -> No
         error.mutation = MutationAtFault(position, target.kind.value, target.id)
 
 
-def _committed(commit: StateCommit, resolved: Sequence[_Resolved], result: CommitResult) -> StateCommitted:
+async def _committed(
+    commit: StateCommit, resolved: Sequence[_Resolved], result: CommitResult
+) -> StateCommitted:
     written = result.results[-len(commit.mutations) :]
     answers = []
     for mutation, scope, done in zip(commit.mutations, resolved, written, strict=True):
         record = done.state or StateRecord(scope.key, version=done.version, exists=done.version > 0)
-        answers.append(_answer(mutation.target, scope, record, changed=done.changed))
+        answers.append(await _answer(mutation.target, scope, record, changed=done.changed))
     return StateCommitted(answers, result.replayed)
 
 
-def _answer(
+async def _answer(
     target: ScopeTarget, scope: _Resolved, record: StateRecord, *, changed: bool = False
 ) -> StateAnswer:
     schema = None if scope.flow is None else scope.flow.schemas[target.kind]
-    return StateAnswer(target, scope.upgrades.upgraded(record).record, schema, changed)
+    return StateAnswer(target, (await scope.upgrades.ahead(record)).record, schema, changed)
 
 
 def _violation(path: str, rule: str, message: str) -> ValidationFailedError:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import logging
+import uuid
 from collections.abc import Callable
 from typing import Any, Literal
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from flowstate_server.errors import (
     CrossFlowSchemaConflictError,
@@ -291,6 +292,24 @@ async def test_a_record_of_a_newer_deploy_is_read_and_not_written() -> None:
         for part in ("newer deploy", 'flow "desk"', "session record", "generation 3", "is 2"):
             assert part in str(run.exception)
         assert (run.session.stored, run.session.version) == (newer, 1)
+
+
+async def test_a_factory_keeps_no_run_from_reading_what_may_not_be_written() -> None:
+    class Drawn(Profile):
+        token: str = Field(default_factory=lambda: uuid.uuid4().hex)
+
+    @handler(session_state=Drawn)
+    async def read(_: None, ctx: Context[Drawn]) -> int:
+        return ctx.session.state.visits
+
+    flow = flow_of(read, session=Session(state=Drawn, generation=2, upgrade=upgrade))
+    newer = await old(flow, {"visits": 3}, 3)
+    assert (newer.output, newer.session.stored) == (3, {"visits": 3})
+    older = await old(flow, {"visits": 3, "colour": 0})
+    assert older.session.stored.keys() == {"visits", "shade", "token"}
+    bad = flow_of(read, session=Session(state=Drawn, generation=2, upgrade=raising(ValueError())))
+    failed = await old(bad, {"visits": 3}, check=False)
+    assert isinstance(failed.exception, ScopeUnavailableError)
 
 
 @handler(session_state=Profile)
