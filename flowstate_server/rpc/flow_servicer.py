@@ -62,12 +62,13 @@ class FlowServicer(FlowServiceServicer):
         heartbeat = Seconds(0.0)
         if request.HasField("heartbeat_interval"):
             heartbeat = decode_heartbeat(request.heartbeat_interval)
-        call = decode_action_call(request)
+        call = decode_action_call(request, current_call().correlation_id)
         stream = DisconnectCancel(self._engine, current_call().principal)
         ended = False
         try:
             with under("spec"):
                 dispatched = await stream.dispatch(call)
+            current_call().subject = dispatched.request
             yield pb.StreamActionResponse(
                 action_request=encode_request(dispatched.request), attached=dispatched.attached
             )
@@ -84,6 +85,7 @@ class FlowServicer(FlowServiceServicer):
         self, request: pb.GetActionRequestRequest, context: ServicerContext
     ) -> pb.GetActionRequestResponse:
         record = await self._engine.requests.get(current_call().principal, request.request_id)
+        current_call().subject = record
         return pb.GetActionRequestResponse(action_request=encode_request(record))
 
     async def WaitActionRequest(
@@ -100,16 +102,23 @@ class FlowServicer(FlowServiceServicer):
     ) -> pb.CancelActionRequestResponse:
         principal = current_call().principal
         record = await self._engine.requests.cancel(principal, request.request_id, request.reason)
+        current_call().subject = record
         return pb.CancelActionRequestResponse(action_request=encode_request(record))
 
     async def _dispatch(self, request: Specified) -> Dispatched:
-        call = decode_action_call(request)
+        call = current_call()
         with under("spec"):
-            return await self._engine.dispatcher.dispatch(current_call().principal, call)
+            dispatched = await self._engine.dispatcher.dispatch(
+                call.principal, decode_action_call(request, call.correlation_id)
+            )
+        call.subject = dispatched.request
+        return dispatched
 
     async def _wait(self, request_id: str, patience: Seconds) -> Waited:
         call = current_call()
         remaining = call.remaining()
         if remaining is not None:
             patience = Seconds(min(patience, remaining - ANSWER_AHEAD))
-        return await self._engine.requests.wait(call.principal, request_id, Seconds(max(patience, 0.0)))
+        waited = await self._engine.requests.wait(call.principal, request_id, Seconds(max(patience, 0.0)))
+        call.subject = waited.request
+        return waited

@@ -107,6 +107,7 @@ def test_the_table_of_settings_is_theirs() -> None:
         for name, setting in SETTINGS.items()
     ]
     rows.append("| `FLOWSTATE_LOG_LEVEL` | `info` | What is logged to stderr. |")
+    rows.append("| `FLOWSTATE_LOG_FORMAT` | `text` | `json`: each line is a JSON object. |")
     assert re.findall(r"^\| `FLOWSTATE_.*\|$", TEXT, re.MULTILINE) == rows
 
 

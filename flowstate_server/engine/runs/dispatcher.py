@@ -185,6 +185,7 @@ class Dispatcher:
             scopes=tuple(scopes.values()),
             input=checked.call.input,
             load=tuple(key for kind, key in scopes.items() if flow.schemas[kind].fields),
+            correlation_id=checked.call.correlation_id,
         )
         session = _session_write(checked, binding, org_id)
         logged = AppendEvents(checked.session, _first_events(checked), checked.request)

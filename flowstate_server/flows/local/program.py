@@ -17,7 +17,7 @@ from flowstate_server.flows.local.local_run import LocalRun
 from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.model.records import Failure
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.programs.author_code import called, does_work, told_by
+from flowstate_server.programs.author_code import called, does_work, other_work, told_by
 from flowstate_server.programs.run_context import RunContext, ScopeAccess
 from flowstate_server.schemas.pydantic.schema import ModelSchema
 from flowstate_server.state.operations import patch_state
@@ -40,7 +40,7 @@ class LocalProgram:
 
     @does_work
     def check_input(self, action: str, text: bytes, /) -> Any:
-        work = f'the input of action "{action}"'  # noqa: F841 - read by work_of
+        work = other_work(f'the input of action "{action}"')  # noqa: F841 - read by work_of
         return self._actions[action].validate_input_json(text)
 
     async def execute(self, action: str, value: Any, run: RunContext, /) -> Any:
@@ -64,7 +64,7 @@ class LocalProgram:
 
     @does_work
     def dump_output(self, action: str, output: Any, /) -> Json:
-        work = f'the output of action "{action}"'  # noqa: F841 - read by work_of
+        work = other_work(f'the output of action "{action}"')  # noqa: F841 - read by work_of
         return self._actions[action].dump_output(output)
 
     async def derive(

@@ -12,6 +12,7 @@ import logging
 import random
 from collections import deque
 from collections.abc import Iterable
+from contextvars import Context
 from time import monotonic
 
 from flowstate_server.errors import (
@@ -100,7 +101,10 @@ class GroupCommitter:
     def _wake(self) -> None:
         self._arrived.set()
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._work(), name="flowstate-group-committer")
+            # A context of its own: what it logs is about no call of those whose batches it commits.
+            self._task = asyncio.create_task(
+                self._work(), name="flowstate-group-committer", context=Context()
+            )
 
     async def _work(self) -> None:
         try:
