@@ -292,7 +292,9 @@ def _refuse_alone(waiting: _Waiting, error: Exception) -> None:
         return
     if isinstance(error, DamagedRecord):  # repeating won't help
         error_id = new_id("err_")
-        _log.error("a batch needs what is damaged (%s)", error_id, exc_info=error)
+        _log.error(
+            "a batch needs what is damaged (%s)", error_id, exc_info=error, extra={"error_id": error_id}
+        )
         waiting.set(InternalError(error_id=error_id))
         return
     _log.error("a batch could not be written", exc_info=error)
