@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flowstate_client import ActionFailed, ApiError, FlowStateClient
+from flowstate_client import ActionFailed, ApiError, FlowStateClient, Scope
 from flowstate_server.testing.server_process import ServerProcess, server_process, server_processes
 from flowstate_server.testing.waiting import until
 from tests.support.talkative_flow import KIND
@@ -94,7 +94,7 @@ async def test_a_failure_is_joined_by_its_error_id_and_correlation_id() -> None:
         assert told["correlation_id"] == access["correlation_id"]
 
         snapshot = await client.sessions.snapshot("s1")
-        failure = snapshot.failures["session"]["broken"]
+        failure = snapshot.failures[Scope.SESSION]["broken"]
         derived = await line(server, "derived value")
         assert derived["error_id"] == failure.error_id
         assert derived["session_id"] == "s1"
