@@ -16,6 +16,7 @@ context (``contextvars.copy_context().run``), as ``asyncio.to_thread`` does.
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -43,6 +44,18 @@ class Subject(Protocol):
         ...
 
 
+class Inquiry(ABC):
+    """Work that finds out what it is about, such as a call that names a request, whose session is known once it was
+    read."""
+
+    __slots__ = ("subject",)
+
+    subject: Subject | None
+
+    @abstractmethod
+    def log_ids(self) -> Mapping[str, str]: ...
+
+
 _subject: ContextVar[Subject | None] = ContextVar("flowstate_log_subject", default=None)
 
 current_subject = _subject.get
@@ -64,6 +77,13 @@ def about(subject: Subject | None) -> Iterator[None]:
         _subject.reset(token)
 
 
+def found(subject: Subject) -> None:
+    """The inquiry in whose context this is called is about ``subject``; no effect in a run, which knows."""
+    inquiry = _subject.get()
+    if isinstance(inquiry, Inquiry):
+        inquiry.subject = subject
+
+
 def warn_with_stack(logger: logging.Logger, text: str, *values: object, stack: str) -> None:
     """A warning with the stack of somebody else, where logging itself would only give the caller's."""
     if logger.isEnabledFor(logging.WARNING):
@@ -82,7 +102,6 @@ class LogIds(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         subject = _subject.get()
         known = {} if subject is None else subject.log_ids()
-        given = vars(record)
         for name in IDS:
-            given[name] = known.get(name) or given.get(name, "")
+            setattr(record, name, known[name] if name in known else getattr(record, name, ""))
         return True

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from grpc import aio
 
 from flowstate_server.errors import Reason
-from flowstate_server.log_context import Subject, enter_subject
+from flowstate_server.log_context import Inquiry, Subject, enter_subject
 from flowstate_server.model.identity import Principal
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.scopes import RequestKey
@@ -30,13 +30,12 @@ _CORRELATION = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
 @dataclass(slots=True)
-class Call:
+class Call(Inquiry):
     """One call, from its arrival to its line in the access log.
 
     ``method`` is ``Service/Method`` without the package. ``deadline`` is in the loop's time, ``None`` for a stream.
     ``follows`` is the request whose log a stream shows, ``sequence`` the cursor of the last frame that it gave to the
-    transport; its servicer keeps both. ``message`` is what came in, ``subject`` the request or session that it turned
-    out to be about.
+    transport; its servicer keeps both. ``message`` is what came in.
     """
 
     method: str

@@ -68,7 +68,6 @@ class FlowServicer(FlowServiceServicer):
         try:
             with under("spec"):
                 dispatched = await stream.dispatch(call)
-            current_call().subject = dispatched.request
             yield pb.StreamActionResponse(
                 action_request=encode_request(dispatched.request), attached=dispatched.attached
             )
@@ -85,7 +84,6 @@ class FlowServicer(FlowServiceServicer):
         self, request: pb.GetActionRequestRequest, context: ServicerContext
     ) -> pb.GetActionRequestResponse:
         record = await self._engine.requests.get(current_call().principal, request.request_id)
-        current_call().subject = record
         return pb.GetActionRequestResponse(action_request=encode_request(record))
 
     async def WaitActionRequest(
@@ -102,23 +100,17 @@ class FlowServicer(FlowServiceServicer):
     ) -> pb.CancelActionRequestResponse:
         principal = current_call().principal
         record = await self._engine.requests.cancel(principal, request.request_id, request.reason)
-        current_call().subject = record
         return pb.CancelActionRequestResponse(action_request=encode_request(record))
 
     async def _dispatch(self, request: Specified) -> Dispatched:
         call = current_call()
+        action_call = decode_action_call(request, call.correlation_id)
         with under("spec"):
-            dispatched = await self._engine.dispatcher.dispatch(
-                call.principal, decode_action_call(request, call.correlation_id)
-            )
-        call.subject = dispatched.request
-        return dispatched
+            return await self._engine.dispatcher.dispatch(call.principal, action_call)
 
     async def _wait(self, request_id: str, patience: Seconds) -> Waited:
         call = current_call()
         remaining = call.remaining()
         if remaining is not None:
             patience = Seconds(min(patience, remaining - ANSWER_AHEAD))
-        waited = await self._engine.requests.wait(call.principal, request_id, Seconds(max(patience, 0.0)))
-        call.subject = waited.request
-        return waited
+        return await self._engine.requests.wait(call.principal, request_id, Seconds(max(patience, 0.0)))

@@ -19,8 +19,10 @@ def named_ids(message: Message) -> Mapping[str, str]:
     for part in _parts(message):
         known = part.DESCRIPTOR.fields_by_name
         for name in _NAMES:
-            if name not in found and name in known and (value := getattr(part, name)):
-                found[name] = value[:_LONGEST]
+            if name not in found and name in known:
+                value = getattr(part, name)
+                if value and isinstance(value, str):
+                    found[name] = value[:_LONGEST]
     return found
 
 

@@ -31,7 +31,6 @@ class SessionServicer(SessionServiceServicer):
             created = await self._engine.sessions.create(
                 current_call().principal, new, key, fingerprint(request)
             )
-        current_call().subject = created.session.record
         return encode_created_session(created)
 
     async def GetSession(

@@ -111,6 +111,10 @@ async def test_ids_that_the_server_makes_are_told_too() -> None:
         run = await client.flows.dispatch(KIND, "talk", {}, session_id=session.id)
         dispatched = await line(server, "FlowService/DispatchAction")
         assert dispatched["request_id"] == run.request_id
+        async for _ in run.events():
+            pass
+        tailed = await line(server, "EventService/TailEvents")
+        assert (tailed["request_id"], tailed["session_id"]) == (run.request_id, session.id)
         await run.result()
         waited = await line(server, "FlowService/WaitActionRequest")
         assert (waited["request_id"], waited["session_id"]) == (run.request_id, session.id)

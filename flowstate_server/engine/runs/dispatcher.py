@@ -33,6 +33,7 @@ from flowstate_server.errors import (
     ValidationFailedError,
     Violation,
 )
+from flowstate_server.log_context import found
 from flowstate_server.model.clock import Seconds
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.frozen import frozen
@@ -112,10 +113,12 @@ class Dispatcher:
         checked = self._check(principal, call)
         task = self._supervisor.spawn(self._store_and_run(principal, checked))
         try:
-            return await asyncio.shield(task)
+            dispatched = await asyncio.shield(task)
         except asyncio.CancelledError:
             task.add_done_callback(_heard)
             raise
+        found(dispatched.request)
+        return dispatched
 
     def _check(self, principal: Principal, call: ActionCall) -> _Checked:
         hosted = self._catalogue.get(call.flow_kind)
