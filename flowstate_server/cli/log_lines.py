@@ -10,12 +10,15 @@ import json
 import logging
 import re
 import sys
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 from flowstate_server.log_context import IDS, LogIds
+
+_logger = logging.getLogger(__name__)
 
 _SHOWN = {
     "request_id": "request",
@@ -39,12 +42,30 @@ class LogFormat(StrEnum):
 
 
 def log_to_stderr(level: str, format: LogFormat) -> None:
-    """What is logged from ``level`` on, by anybody in this process, and Python's own warnings go to stderr."""
+    """What anybody in this process logs from ``level`` on goes to stderr, and with it what Python would print there:
+    warnings, and exceptions that end a thread or that nobody can catch."""
+    root = logging.getLogger()
+    if root.handlers:  # somebody has decided already
+        return
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(LogIds())
     handler.setFormatter(JsonLines() if format is LogFormat.JSON else TextLines())
-    logging.basicConfig(level=level, handlers=[handler])
+    root.addHandler(handler)
+    root.setLevel(level)
     logging.captureWarnings(True)
+    threading.excepthook = _log_end_of_thread
+    sys.unraisablehook = _log_unraisable
+
+
+def _log_end_of_thread(ended: threading.ExceptHookArgs) -> None:
+    if ended.exc_type is not SystemExit:
+        name = "" if ended.thread is None else ended.thread.name
+        _logger.error("an exception has ended the thread %s", name, exc_info=ended.exc_value)
+
+
+def _log_unraisable(ignored: sys.UnraisableHookArgs) -> None:
+    text = ignored.err_msg or "an exception is ignored in"
+    _logger.error("%s: %r", text, ignored.object, exc_info=ignored.exc_value)
 
 
 class TextLines(logging.Formatter):

@@ -71,6 +71,9 @@ async def test_a_handlers_own_lines_have_the_ids_of_their_run_and_call() -> None
             assert ids_of(told) == ids_of(access), text
             assert told["correlation_id"] == access["correlation_id"], text
         assert (await line(server, "from async"))["article"] == "tea"
+        assert "of its own" in (await line(server, "an exception has ended the thread"))["exception"]
+        (finalized,) = [one for one in lines(server) if "of a finalizer" in one.get("exception", "")]
+        assert ids_of(finalized) == ids_of(access)
         (warned,) = [one for one in lines(server) if "from a warning" in one["message"]]
         assert ids_of(warned) == ids_of(access)
         (validated,) = [one for one in lines(server) if one["message"] == "from a validator"]

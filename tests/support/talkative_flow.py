@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import threading
 import time
 import warnings
 
@@ -57,6 +58,22 @@ async def in_tasks(said: Said, ctx: Context) -> Said:
 
 
 @handler
+async def in_threads(said: Said, ctx: Context) -> Said:
+    def fail() -> None:
+        raise LookupError("of a thread\nof its own")
+
+    class Finalized:
+        def __del__(self) -> None:
+            raise LookupError("of a finalizer")
+
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+    Finalized()
+    return said
+
+
+@handler
 async def unheard(said: Said, ctx: Context) -> None:
     async def fail() -> None:
         raise LookupError("nobody awaits this")
@@ -94,7 +111,13 @@ app = create_flowstate(
             session=Session(state=State, client=ClientView(derived={"broken": _derived})),
             actions={
                 "talk": action(
-                    input=Said, block=sequencer("talk").tap(in_async).tap(in_sync).tap(in_tasks).tap(unheard)
+                    input=Said,
+                    block=sequencer("talk")
+                    .tap(in_async)
+                    .tap(in_sync)
+                    .tap(in_tasks)
+                    .tap(in_threads)
+                    .tap(unheard),
                 ),
                 "fail": action(input=Said, block=fail),
                 "block_loop": action(input=Said, block=block_loop),
