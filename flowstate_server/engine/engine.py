@@ -54,7 +54,7 @@ class Engine:
         self.sweeper = Sweeper(store, self.settings, self.supervisor)
         self.store_monitor = StoreMonitor(store)
         self._lifespan = OpenLifespan(lifespan)
-        self._factory = factory = RunFactory(store, self.supervisor, self.settings, self.observer)
+        self._factory = factory = RunFactory(store, catalogue, self.supervisor, self.settings, self.observer)
         self.dispatcher = Dispatcher(
             store=store,
             catalogue=catalogue,

@@ -29,7 +29,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
 
 
-FLOW, BLOCK, SYNC, LIFESPAN, CALL, TEST, CONVERSATION, CONFTEST, SERVED_TEST = blocks("python")
+FLOW, BLOCK, SYNC, LIFESPAN, CALL, UPGRADE, TEST, CONVERSATION, CONFTEST, SERVED_TEST = blocks("python")
 
 
 async def test_the_flow_passes_its_test(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,6 +41,12 @@ async def test_the_flow_passes_its_test(monkeypatch: pytest.MonkeyPatch) -> None
     exec(compile(CONVERSATION, "test_my_chat.py", "exec"), names)
     await names["test_say"]()
     await names["test_a_conversation"]()
+
+
+async def test_the_upgrade_passes_its_test() -> None:
+    names: dict[str, Any] = {"__name__": "my_chat", "run_flow": run_flow}
+    exec(compile(FLOW + UPGRADE, "my_chat.py", "exec"), names)
+    await names["test_readers_of_the_first_generation"]()
 
 
 async def test_a_block_has_what_the_lifespan_yields() -> None:

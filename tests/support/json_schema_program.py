@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -43,6 +44,7 @@ class JsonSchema:
             name: cast(Json, schema["default"]) for name, schema in properties.items() if "default" in schema
         }
         self.fields = tuple(properties)
+        self.drawn = tuple(name for name, schema in properties.items() if "x-drawn" in schema)
         self.hash = hashlib.sha256(canonical_json(self._properties)).hexdigest()[:32]
 
     def declares(self, name: str, /) -> bool:
@@ -132,6 +134,9 @@ class JsonProgram:
 
     async def execute(self, action: str, value: Any, run: RunContext, /) -> Json:
         return await self._actions[action].run(value, run)
+
+    async def draw(self, scope: ScopeKind, names: Sequence[str], /) -> JsonObject:
+        return {name: uuid.uuid4().hex for name in names}
 
     def dump_output(self, action: str, output: Any, /) -> Json:
         _require(self._actions[action].output, output, "/output")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from flowstate_server.engine.bindings import Bindings, check_binding, check_owner
@@ -15,11 +15,13 @@ from flowstate_server.engine.calls.state import (
 )
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.engine.state_change import ChangeRules, state_change
+from flowstate_server.engine.upgrades import RecordUpgrades, Upgraded
 from flowstate_server.errors import (
     AccessDeniedError,
     MutationAtFault,
     RequestNotFoundError,
     RequestTerminalError,
+    ScopeUnavailableError,
     ServiceError,
     StoreUnavailableError,
     ValidationFailedError,
@@ -59,10 +61,12 @@ RACES = 5
 
 @frozen
 class _Resolved:
-    """A target with its record's key, the flow that governs it, and what must hold for it when it is written."""
+    """A target with its record's key, the flow that governs it, the upgrades of those that share it, and what must hold
+    for it when it is written."""
 
     key: ScopeKey
     flow: FlowDescription | None
+    upgrades: RecordUpgrades
     guard: RequireSession | RequireRun | None = None
 
 
@@ -99,7 +103,8 @@ class States:
         self._check(commit)
         for _ in range(RACES):
             resolved = await self._resolve_all(principal, commit)
-            batch = await self._batch(principal, commit, resolved)
+            expected = await self._expected(commit, resolved)
+            batch = await self._batch(principal, commit, resolved, expected)
             try:
                 result = await self._store.commit(tuple([placed.write for placed in batch]))
             except ServiceError as error:
@@ -131,8 +136,28 @@ class States:
             raise
         return resolved
 
+    async def _expected(
+        self, commit: StateCommit, resolved: Sequence[_Resolved]
+    ) -> Mapping[ScopeKey, Upgraded]:
+        """The records that may have to be upgraded, for that not to be done in the transaction."""
+        keys = [scope.key for scope in resolved if scope.upgrades.upgrades]
+        loaded = await self._store.load_states(keys) if keys else {}
+        expected: dict[ScopeKey, Upgraded] = {}
+        for position, scope in enumerate(resolved):
+            if scope.key in loaded:
+                try:
+                    expected[scope.key] = scope.upgrades.upgraded(loaded[scope.key])
+                except ScopeUnavailableError as error:
+                    _blame(error, commit, position)
+                    raise
+        return expected
+
     async def _batch(
-        self, principal: Principal, commit: StateCommit, resolved: Sequence[_Resolved]
+        self,
+        principal: Principal,
+        commit: StateCommit,
+        resolved: Sequence[_Resolved],
+        expected: Mapping[ScopeKey, Upgraded],
     ) -> list[_Placed]:
         batch: list[_Placed] = []
         if commit.idempotency_key:
@@ -146,17 +171,28 @@ class States:
             if scope.guard is not None:
                 batch.append(_Placed(scope.guard, position))
         for position, (mutation, scope) in enumerate(zip(commit.mutations, resolved, strict=True)):
-            batch.append(_Placed(self._change(mutation, scope, request), position))
+            change = self._change(mutation, scope, request, expected.get(scope.key))
+            batch.append(_Placed(change, position))
         return batch
 
-    def _change(self, mutation: StateMutation, scope: _Resolved, request: RequestKey | None) -> ChangeState:
+    def _change(
+        self,
+        mutation: StateMutation,
+        scope: _Resolved,
+        request: RequestKey | None,
+        expected: Upgraded | None,
+    ) -> ChangeState:
         if scope.flow is None:
             raise TypeError("a scope without a flow can't be written")
-        rules = ChangeRules.of(scope.flow, mutation.target.kind, self._settings.max_state_bytes)
+        limit = self._settings.max_state_bytes
+        rules = ChangeRules.of(scope.flow, mutation.target.kind, limit, self._catalogue)
         if mutation.target.kind is ScopeKind.REQUEST:
             request = RequestKey(scope.key.tenant, scope.key.id)
         return ChangeState(
-            scope.key, state_change(mutation.operations, rules), mutation.precondition, request
+            scope.key,
+            state_change(mutation.operations, rules, expected=expected),
+            mutation.precondition,
+            request,
         )
 
     async def _on_behalf(self, principal: Principal, request_id: str) -> RequestKey:
@@ -184,7 +220,8 @@ class States:
         binding = await self._bindings.owned(principal, target.id)
         check_binding(principal, binding, flow_kind=target.flow_kind)
         flow = self._catalogue.get(binding.flow_kind).described
-        return _Resolved(session_scope(binding.key), flow, RequireSession(binding.key, binding.log_id))
+        guard = RequireSession(binding.key, binding.log_id)
+        return self._resolved(session_scope(binding.key), flow, guard)
 
     async def _resolve_request(self, principal: Principal, target: ScopeTarget, writing: bool) -> _Resolved:
         key = RequestKey(principal.tenant, target.id)
@@ -194,9 +231,8 @@ class States:
         check_owner(principal, record.head, record.org_id)
         if writing and record.head.status.ended:
             raise RequestTerminalError(target.id)
-        return _Resolved(
-            request_scope(key), self._catalogue.get(record.flow_kind).described, RequireRun(key, None)
-        )
+        flow = self._catalogue.get(record.flow_kind).described
+        return self._resolved(request_scope(key), flow, RequireRun(key, None))
 
     def _resolve_shared(
         self, principal: Principal, target: ScopeTarget, path: str, writing: bool
@@ -209,12 +245,20 @@ class States:
             if writing:
                 problem = "must name the flow whose schema governs the write"
                 raise ValidationFailedError((Violation(f"{path}.flow_kind", "required", problem),))
-            return _Resolved(user_scope(target.id) if of_user else org_scope(target.id), None)
+            return self._resolved(user_scope(target.id) if of_user else org_scope(target.id), None)
         flow = self._catalogue.get(target.flow_kind).described
         scope = user_scope if of_user else org_scope
-        return _Resolved(
-            scope(target.id, isolated_flow=flow.kind if flow.isolates(target.kind) else ""), flow
-        )
+        isolated_flow = flow.kind if flow.isolates(target.kind) else ""
+        return self._resolved(scope(target.id, isolated_flow=isolated_flow), flow)
+
+    def _resolved(
+        self,
+        key: ScopeKey,
+        flow: FlowDescription | None,
+        guard: RequireSession | RequireRun | None = None,
+    ) -> _Resolved:
+        upgrades = RecordUpgrades(key.kind, self._catalogue.sharing(key.kind, flow))
+        return _Resolved(key, flow, upgrades, guard)
 
     def _check(self, commit: StateCommit) -> None:
         check_id("idempotency_key", commit.idempotency_key, required=False)
@@ -256,7 +300,7 @@ def _answer(
     target: ScopeTarget, scope: _Resolved, record: StateRecord, *, changed: bool = False
 ) -> StateAnswer:
     schema = None if scope.flow is None else scope.flow.schemas[target.kind]
-    return StateAnswer(target, record, schema, changed)
+    return StateAnswer(target, scope.upgrades.upgraded(record).record, schema, changed)
 
 
 def _violation(path: str, rule: str, message: str) -> ValidationFailedError:

@@ -20,6 +20,7 @@ from flowstate_server.model.clock import Seconds
 from flowstate_server.model.records import RequestRecord, SessionRecord, StateRecord
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, request_scope
 from flowstate_server.observation import Observer
+from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import FlowDescription
 from flowstate_server.programs.program import Program
 from flowstate_server.programs.run_context import SessionIdentity
@@ -30,9 +31,15 @@ class RunFactory:
     """Starts the runs of requests that the store holds in progress for this process. Nothing else starts a run."""
 
     def __init__(
-        self, store: Store, supervisor: Supervisor, settings: EngineSettings, observer: Observer
+        self,
+        store: Store,
+        catalogue: Catalogue,
+        supervisor: Supervisor,
+        settings: EngineSettings,
+        observer: Observer,
     ) -> None:
         self._store = store
+        self._catalogue = catalogue
         self._supervisor = supervisor
         self._settings = settings
         self._observer = observer
@@ -89,7 +96,7 @@ class RunFactory:
         return {
             key.kind: RunScope(
                 record=loaded.get(key) or StateRecord(key),
-                rules=ChangeRules.of(flow, key.kind, self._settings.max_state_bytes),
+                rules=ChangeRules.of(flow, key.kind, self._settings.max_state_bytes, self._catalogue),
                 request=request.key,
                 recorder=recorder,
                 store=self._store,

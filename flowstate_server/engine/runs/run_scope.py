@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 from flowstate_server.engine.runs.recorder import Recorder
 from flowstate_server.engine.state_change import ChangeRules, state_change
+from flowstate_server.engine.upgrades import Upgraded
 from flowstate_server.errors import ConcurrentModificationError, VersionMismatchError
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind
@@ -66,8 +67,9 @@ class RunScope:
         locks: KeyedLocks[ScopeKey],
         cas_attempts: int,
     ) -> None:
-        self.record = record
         self.rules = rules
+        self._stored = record
+        self._today: Upgraded | None = None
         self._incarnation: str | None = None
         self._request = request
         self._recorder = recorder
@@ -76,13 +78,21 @@ class RunScope:
         self._cas_attempts = cas_attempts
         self._learn(record)
 
+    @property
+    def record(self) -> StateRecord:
+        """
+        Raises:
+            ScopeUnavailableError: the record can't be upgraded.
+        """
+        return self._upgraded().record
+
     async def write(
         self, operations: Sequence[Operation], path: tuple[str, ...], *, at: int | None = None
     ) -> StateWrite:
-        change = state_change(operations, self.rules, path)
+        change = state_change(operations, self.rules, path, self._upgraded())
         precondition = None if at is None else AtVersion(at)
         result = await self._recorder.write(
-            ChangeState(self.record.key, change, precondition, self._request, self._incarnation)
+            ChangeState(self._stored.key, change, precondition, self._request, self._incarnation)
         )
         written = result.results[-1]
         if written.state is not None:
@@ -90,8 +100,8 @@ class RunScope:
         return StateWrite(written.version, written.changed)
 
     async def refresh(self) -> StateRecord:
-        loaded = await self._recorder.once_back(lambda: self._store.load_states((self.record.key,)))
-        self._learn(loaded[self.record.key])
+        loaded = await self._recorder.once_back(lambda: self._store.load_states((self._stored.key,)))
+        self._learn(loaded[self._stored.key])
         return self.record
 
     async def swap(
@@ -103,7 +113,7 @@ class RunScope:
         without a pause is lost eight times within milliseconds.
         """
         attempts = 0
-        async with self._locks.hold(self.record.key):
+        async with self._locks.hold(self._stored.key):
             end = time.monotonic() + CAS_SECONDS
             record = await self.refresh()
             while True:
@@ -117,15 +127,22 @@ class RunScope:
                 # At once with what it lost to, which wins against writers of this process; every other time after a
                 # pause, for those who lost to each other are not to meet again.
                 if attempts % 2 and isinstance(newest, StateRecord):
-                    record = newest
+                    self._learn(newest)
+                    record = self.record
                 else:
                     await asyncio.sleep(random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2**attempts)))
                     record = await self.refresh()
-        raise ConcurrentModificationError(self.record.key.kind, attempts)
+        raise ConcurrentModificationError(self._stored.key.kind, attempts)
+
+    def _upgraded(self) -> Upgraded:
+        today = self._today
+        if today is None or today.stored is not self._stored:
+            today = self._today = self.rules.upgrades.upgraded(self._stored)
+        return today
 
     def _learn(self, record: StateRecord) -> None:
-        if record.version >= self.record.version:
-            self.record = record
+        if record.version >= self._stored.version:
+            self._stored = record
         shared = record.key.kind in (ScopeKind.USER, ScopeKind.ORG)
         if shared and record.exists and self._incarnation is None:
             self._incarnation = record.incarnation

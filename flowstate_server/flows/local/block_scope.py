@@ -37,7 +37,7 @@ class BlockScope(ScopeHandle[StateT], TracksCalls, Generic[StateT]):
         begun: Begun,
     ) -> None:
         self.begun = begun
-        self.written = f"ctx.{scope.record.key.kind}"
+        self.written = f"ctx.{schema.scope}"
         self._scope = scope
         self._schema = schema
         self._model = model
