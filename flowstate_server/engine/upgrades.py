@@ -13,7 +13,7 @@ from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import JsonObject, copy_json, encode_json, same_json
 from flowstate_server.model.records import Generations, StateRecord, state_record
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.programs.author_code import called, does_work
+from flowstate_server.programs.author_code import called, does_work, other_work
 from flowstate_server.programs.description import FlowDescription, Upgrade
 from flowstate_server.programs.threads import DaemonThreads
 from flowstate_server.state.code_time import MOST_SECONDS
@@ -168,7 +168,7 @@ class RecordUpgrades:
     def _changed_by(
         self, flow: FlowDescription, upgrade: Upgrade, record: StateRecord, state: JsonObject
     ) -> JsonObject:
-        work = f'the upgrade of the {self._scope} state of flow "{flow.kind}"'  # noqa: F841 - read by work_of
+        work = other_work(f'the upgrade of the {self._scope} state of flow "{flow.kind}"')  # noqa: F841 - read by work_of
         schema = flow.schemas[self._scope]
         others = [other.schemas[self._scope] for other in self._flows if other is not flow]
         got = {
