@@ -187,7 +187,7 @@ class RecordUpgrades:
         after = {name: value for name, value in state.items() if name not in removed}
         after.update(changed)
         touched = frozenset(changed) | {name for name in removed if schema.declares(name)}
-        return schema.check(after, touched)
+        return schema.check(after, touched, state)
 
     def _tell(self, flow: FlowDescription, text: str, error: Exception | None) -> None:
         now = time.monotonic()

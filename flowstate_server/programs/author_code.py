@@ -72,7 +72,7 @@ _working: set[CodeType] = set()
 
 
 def does_work(function: FunctionT) -> FunctionT:
-    """Marks a function that calls code of authors: its variable ``work``, a ``Work``, says whose; see :func:`work_of`."""
+    """Marks a function that calls code of authors: its local ``work``, a ``Work``, says whose; see :func:`work_of`."""
     _working.add(function.__code__)
     return function
 
