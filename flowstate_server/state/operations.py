@@ -98,7 +98,7 @@ def inc_state(deltas: Mapping[str, int | float]) -> tuple[Operation, ...]:
     for name, by in deltas.items():
         if isinstance(by, bool) or not isinstance(by, int | float):
             problem = f"an increment must be an int or a float, not {type(by).__qualname__}"
-            if isinstance(by, Decimal):
+            if isinstance(cast(object, by), Decimal):
                 problem += ": Decimals are stored as text, add them in atomic_state"
             raise JsonInvalidError(format_pointer((str(name),)), problem)
     deltas_json = cast(dict[str, int | float], _fields(deltas, "", plain_json))
