@@ -65,8 +65,8 @@ class Applied:
 def apply(state: JsonObject, operations: Sequence[Operation], rules: StateRules) -> Applied:
     """The state after ``operations``, in order, all or none; ``state`` and all in it stay as they are.
 
-    Missing objects on the way to a path are made, a top-level one from its default. Null, stored or a default, counts as
-    nothing: there a count begins at 0, a list is empty, and an object is made.
+    Missing objects on the way to a path are made, a top-level one from its default. Null counts as nothing, be it a
+    default or stored: there a count begins at 0, a list is empty, and an object is made.
 
     Raises:
         StateTypeConflictError: not a number, list or object where the operation needs one; a sum outside int64 or not
