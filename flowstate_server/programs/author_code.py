@@ -77,7 +77,7 @@ _working: set[CodeType] = set()
 
 
 def does_work(function: FunctionT) -> FunctionT:
-    """Marks a function that calls code of authors: its local ``work``, a ``Work``, says whose; see :func:`work_of`."""
+    """Marks a function that calls code of authors: its local variable ``work``, a :data:`Work`, says whose."""
     _working.add(function.__code__)
     return function
 
