@@ -66,7 +66,7 @@ def state_change(
         if len(text) > rules.max_bytes:
             raise StateTooLargeError(record.key.kind, len(text), rules.max_bytes)
         events = (_event(record, told, rules, block_path),)
-        return Changed(applied.state, text, events, rules.upgrades.written(today, rules.writer))
+        return Changed(applied.state, text, events, rules.upgrades.written(record, rules.writer))
 
     return change
 
