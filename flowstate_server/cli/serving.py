@@ -67,7 +67,7 @@ def _run(loop: asyncio.AbstractEventLoop, serving: Coroutine[Any, Any, int]) -> 
                 raise
             _logger.error(
                 "a callback or task of a flow raised %s, which is ignored",
-                type(error).__name__,
+                "SystemExit" if isinstance(error, SystemExit) else "KeyboardInterrupt",
                 exc_info=error,
             )
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from weakref import WeakKeyDictionary
 
 from flowstate_server.errors import InvalidArgumentError, ScopeUnavailableError
@@ -14,6 +15,8 @@ from flowstate_server.model.records import Generations, StateRecord, state_recor
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.author_code import called, does_work
 from flowstate_server.programs.description import FlowDescription, Upgrade
+from flowstate_server.programs.threads import DaemonThreads
+from flowstate_server.state.code_time import MOST_SECONDS
 from flowstate_server.state.json_pointer import Pointer
 
 _logger = logging.getLogger(__name__)
@@ -21,6 +24,8 @@ _logger = logging.getLogger(__name__)
 # Seconds between two tracebacks of one flow's upgrades, which fails at every look at every record.
 QUIET_SECONDS = 60.0
 _told: WeakKeyDictionary[FlowDescription, float] = WeakKeyDictionary()
+_threads = DaemonThreads("flowstate-upgrade")
+_TOO_SLOW = f"it took more than {MOST_SECONDS * 1000:.0f} ms: look things up in a block, not in an upgrade"
 
 _UNKNOWN = ("", 1)
 """Stands for the writers of a record that was written before records told theirs."""
@@ -56,23 +61,45 @@ class RecordUpgrades:
         self.upgrades = any(flow.generation(scope).upgrade is not None for flow in self._flows)
         """Whether any record may be upgraded."""
 
+    def needed(self, record: StateRecord) -> bool:
+        """Whether a flow has an upgrade for ``record``."""
+        return self.upgrades and record.exists and any(True for _ in self._of(record))
+
+    async def ahead(self, record: StateRecord) -> Upgraded:
+        """:meth:`upgraded`, in a thread if there is code to run: the event loop does not wait for it.
+
+        Raises:
+            ScopeUnavailableError: as there.
+        """
+        if not self.needed(record):
+            return Upgraded(record, record)
+        try:
+            return await asyncio.wait_for(_threads.begin(self.upgraded, record), MOST_SECONDS)
+        except TimeoutError:
+            flow = next(self._of(record))[0]
+            raise self._failed(flow, record, _TOO_SLOW) from None
+
     def upgraded(self, record: StateRecord) -> Upgraded:
         """
         Raises:
-            ScopeUnavailableError: an upgrade raised, or gave what can't be stored; the log has the traceback.
+            ScopeUnavailableError: an upgrade raised, took too long, or gave what can't be stored; the log tells more.
         """
-        if not self.upgrades or not record.exists:
+        if not self.needed(record):
             return Upgraded(record, record)
         stored = state = record.state
-        for flow in self._flows:
-            generation = flow.generation(self._scope)
-            before = _stored_generation(record, flow.kind)
-            if generation.upgrade is None or before >= generation.number:
-                continue
-            state = self._upgraded_by(flow, generation.upgrade, record, state)
+        for flow, upgrade in self._of(record):
+            state = self._upgraded_by(flow, upgrade, record, state)
         if state is stored:
             return Upgraded(record, record)
         return Upgraded(record, _with_state(record, state), _differing(stored, state))
+
+    def writable(self, record: StateRecord) -> bool:
+        """Whether no newer deploy has written ``record``."""
+        try:
+            self.require_writable(record)
+        except ScopeUnavailableError:
+            return False
+        return True
 
     def require_writable(self, record: StateRecord) -> None:
         """
@@ -106,19 +133,34 @@ class RecordUpgrades:
         generations = tuple(sorted(known.items()))
         return None if generations == record.generations else generations
 
+    def _of(self, record: StateRecord) -> Iterator[tuple[FlowDescription, Upgrade]]:
+        for flow in self._flows:
+            generation = flow.generation(self._scope)
+            if generation.upgrade is not None and _stored_generation(record, flow.kind) < generation.number:
+                yield flow, generation.upgrade
+
     def _upgraded_by(
         self, flow: FlowDescription, upgrade: Upgrade, record: StateRecord, state: JsonObject
     ) -> JsonObject:
+        began = time.monotonic()
         try:
-            return called(self._changed_by, flow, upgrade, record, state)
+            after = called(self._changed_by, flow, upgrade, record, state)
         except Exception as error:
-            generation = flow.generation(self._scope).number
-            before = _stored_generation(record, flow.kind)
-            which = f'the upgrade of flow "{flow.kind}" from generation {before} to {generation} failed'
-            self._tell(flow, which, error)
             # Text of an author's exception may hold what is stored.
             what = str(error) if isinstance(error, InvalidArgumentError) else type(error).__name__
-            raise ScopeUnavailableError(self._scope.value, f"{which}: {what}") from error
+            raise self._failed(flow, record, what, error) from error
+        if time.monotonic() - began > MOST_SECONDS:
+            raise self._failed(flow, record, _TOO_SLOW)
+        return after
+
+    def _failed(
+        self, flow: FlowDescription, record: StateRecord, what: str, error: Exception | None = None
+    ) -> ScopeUnavailableError:
+        generation = flow.generation(self._scope).number
+        before = _stored_generation(record, flow.kind)
+        which = f'the upgrade of flow "{flow.kind}" from generation {before} to {generation} failed'
+        self._tell(flow, f"{which} for the {self._scope} state: {what}", error)
+        return ScopeUnavailableError(self._scope.value, f"{which}: {what}")
 
     @does_work
     def _changed_by(
@@ -145,11 +187,11 @@ class RecordUpgrades:
         touched = frozenset(changed) | {name for name in removed if schema.declares(name)}
         return schema.check(after, touched)
 
-    def _tell(self, flow: FlowDescription, which: str, error: Exception) -> None:
+    def _tell(self, flow: FlowDescription, text: str, error: Exception | None) -> None:
         now = time.monotonic()
         if now - _told.get(flow, -QUIET_SECONDS) >= QUIET_SECONDS:
             _told[flow] = now
-            _logger.error("%s for the %s state", which, self._scope, exc_info=error)
+            _logger.error("%s", text, exc_info=error)
 
 
 def _identity(record: StateRecord) -> tuple[int, str, bool]:

@@ -6,7 +6,7 @@ whole server. Covered here are:
 * what runs in a task of ours (blocks, validators, serializers, factories, derived values, functions for
   ``atomic_state``): whoever calls it turns these into errors with :func:`contained`;
 * tasks that such code starts, in whatever way: :func:`guard_tasks`;
-* threads: ``flows.threads``.
+* threads: ``programs.threads``.
 
 Left are callbacks that it hands to the loop (``call_soon``, ``add_done_callback``): there is no place to catch these
 but around the loop, as ``flowstate serve`` does. Ctrl-C does not come this way, but by a signal.
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import traceback
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextvars import ContextVar
 from types import CodeType, FrameType
@@ -107,9 +108,26 @@ def contained(error: BaseException) -> Exception:
     told = told_by(error)
     if isinstance(told, Exception) and not isinstance(told, _NO_ERRORS):
         return told
-    ended = RuntimeError(f"the function raised {type(error).__name__}")
+    ended = RuntimeError(f"the function raised {name_of(error)}")
     ended.__cause__ = error
     return ended
+
+
+def name_of(error: BaseException) -> str:
+    """The name of its class, whatever that is."""
+    try:
+        return str(type(error).__name__)
+    except BaseException:
+        return "an exception without a name"
+
+
+def printable(error: BaseException) -> BaseException:
+    """``error``, or if it can't be printed, which would cost a log the whole line, one that says where it arose."""
+    try:
+        traceback.format_exception(error)
+    except BaseException:
+        return RuntimeError("an exception that can't be printed").with_traceback(error.__traceback__)
+    return error
 
 
 def called(function: Callable[..., T], /, *arguments: Any) -> T:

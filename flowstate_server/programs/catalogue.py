@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Generic
 
@@ -11,12 +12,19 @@ from flowstate_server.errors import CrossFlowSchemaConflictError, FlowDefinition
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.description import FlowDescription
 from flowstate_server.programs.program import HostedFlow
-from flowstate_server.schemas.comparison import SHAPE, VALUES, Discrepancy, same_shape
+from flowstate_server.schemas.comparison import (
+    SHAPE,
+    VALUES,
+    Discrepancy,
+    part_by_validators_alone,
+    same_shape,
+)
 from flowstate_server.schemas.scope_schema import ScopeSchema
 
 FlowT_co = TypeVar("FlowT_co", bound=HostedFlow, default=HostedFlow, covariant=True)
 
 UPGRADES = "incompatible-upgrades"
+_log = logging.getLogger(__name__)
 _SHARED_SCOPES = (ScopeKind.USER, ScopeKind.ORG)
 
 
@@ -24,8 +32,9 @@ class Catalogue(Generic[FlowT_co]):
     """Flows by kind; iterating goes in order of kind.
 
     Flows share the records of users and orgs unless they isolate them, so whatever two flows declare there has to
-    agree. In this release it has to be the same: equal fields, and no field that only one of them declares. A flow
-    that declares nothing in a scope, or isolates it, agrees with every other one there.
+    agree. In this release it has to be the same: equal fields, and no field that only one of them declares; where only
+    functions that validate a field differ, the log has a warning. A flow that declares nothing in a scope, or isolates
+    it, agrees with every other one there.
     """
 
     def __init__(self, flows: Iterable[FlowT_co] = ()) -> None:
@@ -110,7 +119,7 @@ def _check_agreement(scope: ScopeKind, registered: FlowDescription, flow: FlowDe
     one, other = registered.schemas[scope], flow.schemas[scope]
     if not one.fields or not other.fields:
         return
-    found = [*same_shape(one, other), *_one_sided(one, other, (registered.kind, flow.kind))]
+    found = [*_partings(scope, registered, flow), *_one_sided(one, other, (registered.kind, flow.kind))]
     if one.hash != other.hash:
         found += _other_defaults(one, other)
     if all(described.generation(scope).upgrade is not None for described in (registered, flow)):
@@ -124,6 +133,24 @@ def _check_agreement(scope: ScopeKind, registered: FlowDescription, flow: FlowDe
             flow_b=flow.kind,
             reason=difference.reason,
         )
+
+
+def _partings(scope: ScopeKind, registered: FlowDescription, flow: FlowDescription) -> Iterator[Discrepancy]:
+    """The fields that both declare and not alike, but for functions that validate: of those a warning tells."""
+    one, other = registered.schemas[scope], flow.schemas[scope]
+    for found in same_shape(one, other):
+        if part_by_validators_alone(one.shape(found.field), other.shape(found.field)):
+            _log.warning(
+                'flows "%s" and "%s" share the %s state field "%s" and validate it differently (%s): what one of '
+                "them writes, the other one may fail to read",
+                registered.kind,
+                flow.kind,
+                scope,
+                found.field,
+                found.detail,
+            )
+        else:
+            yield found
 
 
 def _one_sided(one: ScopeSchema, other: ScopeSchema, names: tuple[str, str]) -> Iterator[Discrepancy]:

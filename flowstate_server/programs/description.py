@@ -14,6 +14,7 @@ from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import JsonObject, canonical_json
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.scope_schema import ScopeSchema
+from flowstate_server.schemas.shape import canonical_shape
 
 
 @frozen
@@ -102,6 +103,17 @@ class FlowDescription:
     def isolates(self, scope: ScopeKind) -> bool:
         """Whether the flow keeps its own record of a scope that other flows share."""
         return scope in self.isolated
+
+    @cached_property
+    def declarations(self) -> Mapping[ScopeKind, Mapping[str, str]]:
+        """For each field of each scope what is equal for those who declare it alike, in every process."""
+        return {
+            scope: {
+                name: hashlib.sha256(canonical_shape(schema.shape(name), exact=False)).hexdigest()[:8]
+                for name in schema.fields
+            }
+            for scope, schema in self.schemas.items()
+        }
 
     @cached_property
     def revision(self) -> str:

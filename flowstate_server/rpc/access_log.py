@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 
 from flowstate_server.observation import Observer
+from flowstate_server.programs.author_code import printable
 from flowstate_server.rpc.call_context import Call
 
 access = logging.getLogger("flowstate.access")
@@ -62,5 +63,5 @@ def log_unexpected(call: Call, error: BaseException) -> None:
         call.method,
         call.error_id,
         call.correlation_id,
-        exc_info=error,
+        exc_info=printable(error),
     )

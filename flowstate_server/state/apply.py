@@ -51,7 +51,10 @@ class Applied:
         Raises:
             StateValidationError: see :meth:`StateRules.check`.
         """
-        normal = rules.check(self.state, self.fields)
+        return self.normalized(rules.check(self.state, self.fields))
+
+    def normalized(self, normal: JsonObject) -> Applied:
+        """The same with ``normal``, which shares what it has not changed."""
         if normal is self.state:
             return self
         pointers = set(self.pointers)

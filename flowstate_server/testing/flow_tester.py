@@ -36,7 +36,7 @@ from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.journal import JournalEntry
 from flowstate_server.programs.program import HostedFlow
 from flowstate_server.schemas.pydantic.python_values import input_json, to_json
-from flowstate_server.state.operations import Operation, set_state
+from flowstate_server.state.operations import Operation, patch_state, set_state
 from flowstate_server.stores.contract.writes import Changed, ChangeState
 from flowstate_server.stores.memory.store import MemoryStore
 from flowstate_server.stores.store import Store
@@ -162,7 +162,8 @@ class FlowTester:
                 raise ValueError("an org's state needs the org: give org_id, too")
             await self._set_state(ScopeKind.ORG, org_id, org_state, state_generation)
         if request_state is not None:
-            self._program.presets[request_id] = self._to_set(ScopeKind.REQUEST, request_state)
+            to_json = self._flow.schemas[ScopeKind.REQUEST].fields_json
+            self._program.presets[request_id] = patch_state(request_state, to_json)
         call = ActionCall(
             flow_kind=self._flow.kind,
             action=action,

@@ -179,6 +179,16 @@ async def test_a_write_that_does_not_fit_is_refused_with_its_path_and_leaves_no_
         assert (record.version, record.state["rounds"]) == (1, [{"player": "bo", "points": 1}])
 
 
+async def test_f6_what_the_program_draws_is_stored_when_a_request_begins() -> None:
+    drawing = game(user={**USER, "token": {"type": "string", "x-drawn": True}})
+    async with running_server(drawing) as server, server.connect(user="ada", plane="trusted") as client:
+        for _ in range(2):
+            await client.flows.call("game", "score", {"player": "bo", "points": 1})
+        record = await client.state.user("ada", flow_kind="game").get()
+        assert set(record.state) == {"token", "theme"}
+        assert record.version == 2
+
+
 async def test_a_run_whose_write_is_refused_fails() -> None:
     async with playing() as client:
         run = await client.flows.dispatch("game", "score", {"player": "bo", "points": 101}, session_id="s")

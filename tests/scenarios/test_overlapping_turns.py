@@ -26,10 +26,10 @@ class Talk:
         @handler(name="weather_block")
         async def weather(value: None, ctx: Context) -> None:
             await ctx.add_item("message", "weather?", role="user")
-            await ctx.add_item("tool_call", {"call_id": "1", "name": "weather", "arguments": {}})
+            await ctx.tool_call("weather", {}, call_id="1")
             self.called.set()
             await self.go_on.wait()
-            await ctx.add_item("tool_output", {"call_id": "1", "output": "sunny"})
+            await ctx.tool_output("1", "sunny")
             await ctx.add_item("message", "sunny!", role="assistant")
             if self.fails:
                 raise ValueError("no")
@@ -38,7 +38,7 @@ class Talk:
         async def joke(value: bool, ctx: Context) -> None:
             await ctx.add_item("message", "joke?", role="user")
             if value:
-                await ctx.add_item("tool_call", {"call_id": "1", "name": "joke", "arguments": {}})
+                await ctx.tool_call("joke", {}, call_id="1")
             await ctx.add_item("message", "joke!", role="assistant")
 
         @handler(name="history_block")

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from flowstate_client import FlowStateClient, ScopeUnavailable, StateChange, VersionMismatch
+from flowstate_client import (
+    ActionFailed,
+    FlowStateClient,
+    Scope,
+    ScopeUnavailable,
+    StateChange,
+    VersionMismatch,
+)
 from flowstate_server.errors import ScopeUnavailableError, StateValidationError
-from flowstate_server.flows import Audience, ClientView, Context, Session, action, define_flow, handler
+from flowstate_server.flows import Audience, ClientView, Context, Flow, Session, action, define_flow, handler
 from flowstate_server.testing.fixtures import StartServer
 from tests.support.two_generations import Fields, New, Old, chat, fill, upgrade
 
@@ -276,3 +287,122 @@ async def test_an_upgrade_that_fails_stores_nothing_and_hurts_no_other_session(
     async with third.connect(user="ada", plane="trusted") as client:
         record = await client.state.session(bad).get()
         assert (record.state["colour"], record.version) == ("7", 1)
+
+
+def numbered(generation: int, calls: list[Fields]) -> Flow:
+    """A flow whose sessions have a field that a factory makes; ``calls`` tells what its upgrade was given."""
+
+    class Numbered(BaseModel):
+        token: str = Field(default_factory=lambda: uuid4().hex)
+        count: int = 0
+
+    def renumber(fields: Fields) -> Fields:
+        calls.append(dict(fields))
+        return fields
+
+    @handler(session_state=Numbered)
+    async def bump(value: None, ctx: Context[Numbered]) -> str:
+        with suppress(ScopeUnavailableError):
+            await ctx.session.inc_state(count=1)
+        return ctx.session.state.token
+
+    session = Session(state=Numbered, generation=generation, upgrade=renumber if generation > 1 else None)
+    return define_flow(kind="numbered", session=session, actions={"bump": action(block=bump)})
+
+
+async def test_what_a_factory_makes_for_a_new_record_is_of_its_generation(
+    start_server: StartServer, durable_url: str
+) -> None:
+    calls: list[Fields] = []
+    server = await start_server(numbered(2, calls), store=durable_url)
+    async with server.connect(user="ada", plane="trusted") as client:
+        session = (await client.sessions.create("numbered")).id
+        assert (await client.state.session(session).get()).version == 1
+        token = await client.flows.call("numbered", "bump", None, session_id=session)
+        assert (await client.state.session(session).get()).state == {"token": token, "count": 1}
+    assert calls == []
+
+
+async def test_a_factory_fills_records_of_older_generations_and_leaves_those_of_newer_ones(
+    start_server: StartServer, durable_url: str
+) -> None:
+    calls: list[Fields] = []
+    first = await start_server(numbered(1, calls), store=durable_url)
+    async with first.connect(user="ada", plane="trusted") as client:
+        session = (await client.sessions.create("numbered")).id
+        await client.state.session(session).unset_state("token")
+    await first.stop()
+    second = await start_server(numbered(2, calls), store=durable_url)
+    async with second.connect(user="ada", plane="trusted") as client:
+        token = await client.flows.call("numbered", "bump", None, session_id=session)
+        assert (await client.state.session(session).get()).state == {"token": token, "count": 1}
+        assert calls
+        await client.state.session(session).unset_state("token")
+    await second.stop()
+    third = await start_server(numbered(1, calls), store=durable_url)
+    async with third.connect(user="ada", plane="trusted") as client:
+        with pytest.raises(ActionFailed):
+            await client.flows.call("numbered", "bump", None, session_id=session)
+        assert (await client.state.session(session).get()).state == {"count": 1}
+
+
+def sleepy(generation: int, awake: threading.Event) -> Flow:
+    """A flow whose upgrade waits until ``awake``."""
+
+    def wait(fields: Fields) -> Fields:
+        awake.wait(30)
+        return fields
+
+    @handler(session_state=New)
+    async def read(value: None, ctx: Context[New]) -> int:
+        return ctx.session.state.count
+
+    session = Session(
+        state=New,
+        generation=generation,
+        upgrade=wait if generation > 1 else None,
+        client=ClientView(expose=["count"]),
+    )
+    return define_flow(kind=SLEEPY, session=session, actions={"read": action(block=read)})
+
+
+SLEEPY = "sleepy"
+
+
+async def test_an_upgrade_that_sleeps_is_refused_by_name_and_nobody_waits_for_it(
+    start_server: StartServer, durable_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    awake = threading.Event()
+    first = await start_server(sleepy(1, awake), store=durable_url)
+    async with first.connect(user="ada", plane="trusted") as client:
+        session = (await client.sessions.create(SLEEPY)).id
+        await client.state.session(session).inc_state(count=1)
+    await first.stop()
+    second = await start_server([sleepy(2, awake), chat(2)], store=durable_url)
+    async with second.connect(user="ada", plane="trusted") as client:
+        other = (await client.sessions.create("chat")).id
+
+        async def in_the_way() -> None:
+            held = client.state.session(session)
+            for operation in (held.get(), held.inc_state(count=1)):
+                with pytest.raises(ScopeUnavailable, match=r'flow "sleepy" .* more than 250 ms'):
+                    await operation
+            with pytest.raises(ActionFailed):
+                await client.flows.call(SLEEPY, "read", None, session_id=session)
+            shown = (await client.sessions.snapshot(session)).failures[Scope.SESSION]["count"]
+            assert "can't be upgraded" in shown.message
+
+        slow = asyncio.ensure_future(in_the_way())
+        served = 0
+        longest = 0.0
+        while not slow.done():
+            began = time.monotonic()
+            await client.state.session(other).inc_state(count=1)
+            longest = max(longest, time.monotonic() - began)
+            served += 1
+        await slow
+        assert served > 10
+        assert longest < 5, "nobody waits for an upgrade"
+        awake.set()
+        assert (await client.state.session(session).inc_state(count=1)).version == 2
+    assert sum("more than 250 ms" in record.getMessage() for record in caplog.records) >= 1

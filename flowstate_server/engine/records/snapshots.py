@@ -92,7 +92,7 @@ class Snapshots:
         schema = flow.described.schemas[kind]
         upgrades = RecordUpgrades(kind, self._catalogue.sharing(kind, flow.described))
         try:
-            stored = upgrades.upgraded(record).record.state
+            stored = (await upgrades.ahead(record)).record.state
         except ScopeUnavailableError:
             return ScopeProjection(kind, record.version, {}, dict.fromkeys(names, _NOT_UPGRADED))
         state = schema.with_defaults(stored)

@@ -13,6 +13,7 @@ from flowstate_server.engine.calls.state import (
     StateCommitted,
     StateMutation,
 )
+from flowstate_server.engine.rehearsals import Rehearsals, brings_all, calls_code
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.engine.state_change import ChangeRules, state_change
 from flowstate_server.engine.upgrades import RecordUpgrades, Upgraded
@@ -23,6 +24,7 @@ from flowstate_server.errors import (
     RequestTerminalError,
     ScopeUnavailableError,
     ServiceError,
+    StateValidationError,
     StoreUnavailableError,
     ValidationFailedError,
     Violation,
@@ -78,12 +80,18 @@ class _Placed(NamedTuple):
 
 class States:
     def __init__(
-        self, store: Store, catalogue: Catalogue, bindings: Bindings, settings: EngineSettings
+        self,
+        store: Store,
+        catalogue: Catalogue,
+        bindings: Bindings,
+        settings: EngineSettings,
+        rehearsals: Rehearsals,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
         self._bindings = bindings
         self._settings = settings
+        self._rehearsals = rehearsals
 
     async def get(self, principal: Principal, targets: Sequence[ScopeTarget]) -> list[StateAnswer]:
         """The records of all targets as they are at one moment, defaults shown where a flow governs the record."""
@@ -94,7 +102,8 @@ class States:
         ]
         loaded = await self._store.load_states([scope.key for scope in resolved])
         return [
-            _answer(target, scope, loaded[scope.key]) for target, scope in zip(targets, resolved, strict=True)
+            await _answer(target, scope, loaded[scope.key])
+            for target, scope in zip(targets, resolved, strict=True)
         ]
 
     async def commit(self, principal: Principal, commit: StateCommit) -> StateCommitted:
@@ -115,7 +124,7 @@ class States:
                     if isinstance(scope.guard, RequireSession):
                         self._bindings.forget(scope.guard.key)
                 continue
-            return _committed(commit, resolved, result)
+            return await _committed(commit, resolved, result)
         raise StoreUnavailableError
 
     async def _resolve_all(self, principal: Principal, commit: StateCommit) -> list[_Resolved]:
@@ -145,7 +154,7 @@ class States:
         for position, scope in enumerate(resolved):
             if scope.key in loaded:
                 try:
-                    expected[scope.key] = scope.upgrades.upgraded(loaded[scope.key])
+                    expected[scope.key] = await scope.upgrades.ahead(loaded[scope.key])
                 except ScopeUnavailableError as error:
                     _blame(error, commit, position)
                     raise
@@ -170,11 +179,15 @@ class States:
             if scope.guard is not None:
                 batch.append(_Placed(scope.guard, position))
         for position, (mutation, scope) in enumerate(zip(commit.mutations, resolved, strict=True)):
-            change = self._change(mutation, scope, request, expected.get(scope.key))
+            try:
+                change = await self._change(mutation, scope, request, expected.get(scope.key))
+            except StateValidationError as error:
+                _blame(error, commit, position)
+                raise
             batch.append(_Placed(change, position))
         return batch
 
-    def _change(
+    async def _change(
         self,
         mutation: StateMutation,
         scope: _Resolved,
@@ -187,12 +200,14 @@ class States:
         rules = ChangeRules.of(scope.flow, mutation.target.kind, limit, self._catalogue)
         if mutation.target.kind is ScopeKind.REQUEST:
             request = RequestKey(scope.key.tenant, scope.key.id)
-        return ChangeState(
-            scope.key,
-            state_change(mutation.operations, rules, expected=expected),
-            mutation.precondition,
-            request,
-        )
+        rehearsed = None
+        if calls_code(mutation.operations, rules.schema):
+            record = StateRecord(scope.key) if expected is None else expected.record
+            if expected is None and not brings_all(mutation.operations, rules.schema):
+                record = (await self._store.load_states((scope.key,)))[scope.key]
+            rehearsed = await self._rehearsals.of(mutation.operations, rules.schema, record)
+        change = state_change(mutation.operations, rules, expected=expected, rehearsed=rehearsed)
+        return ChangeState(scope.key, change, mutation.precondition, request)
 
     async def _on_behalf(self, principal: Principal, request_id: str) -> RequestKey:
         key = RequestKey(principal.tenant, check_id("request_id", request_id))
@@ -285,20 +300,22 @@ def _blame(error: ServiceError, commit: StateCommit, position: int | None) -> No
         error.mutation = MutationAtFault(position, target.kind.value, target.id)
 
 
-def _committed(commit: StateCommit, resolved: Sequence[_Resolved], result: CommitResult) -> StateCommitted:
+async def _committed(
+    commit: StateCommit, resolved: Sequence[_Resolved], result: CommitResult
+) -> StateCommitted:
     written = result.results[-len(commit.mutations) :]
     answers = []
     for mutation, scope, done in zip(commit.mutations, resolved, written, strict=True):
         record = done.state or StateRecord(scope.key, version=done.version, exists=done.version > 0)
-        answers.append(_answer(mutation.target, scope, record, changed=done.changed))
+        answers.append(await _answer(mutation.target, scope, record, changed=done.changed))
     return StateCommitted(answers, result.replayed)
 
 
-def _answer(
+async def _answer(
     target: ScopeTarget, scope: _Resolved, record: StateRecord, *, changed: bool = False
 ) -> StateAnswer:
     schema = None if scope.flow is None else scope.flow.schemas[target.kind]
-    return StateAnswer(target, scope.upgrades.upgraded(record).record, schema, changed)
+    return StateAnswer(target, (await scope.upgrades.ahead(record)).record, schema, changed)
 
 
 def _violation(path: str, rule: str, message: str) -> ValidationFailedError:

@@ -19,6 +19,7 @@ from flowstate_server.engine.bindings import (
     claimed_user,
 )
 from flowstate_server.engine.calls.runs import ActionCall, Dispatched
+from flowstate_server.engine.drawn_fields import DrawnFields
 from flowstate_server.engine.runs.run_factory import RunFactory
 from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.settings import EngineSettings
@@ -45,12 +46,13 @@ from flowstate_server.model.scopes import (
     RequestKey,
     ScopeKind,
     SessionKey,
+    request_scope,
     session_scope,
 )
 from flowstate_server.programs.author_code import called
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import ActionDescription, FlowDescription
-from flowstate_server.programs.program import Program
+from flowstate_server.programs.program import HostedFlow
 from flowstate_server.state.json_profile import parse_json
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
@@ -74,15 +76,18 @@ class _Checked:
     """A call that passed every check that needs no store."""
 
     call: ActionCall
-    flow: FlowDescription
+    hosted: HostedFlow
     action: ActionDescription
-    program: Program
     value: Any
     user_id: str
     fingerprint: str
     request: RequestKey
     session: SessionKey
     timeout: Seconds | None
+
+    @property
+    def flow(self) -> FlowDescription:
+        return self.hosted.described
 
 
 class Dispatcher:
@@ -119,8 +124,7 @@ class Dispatcher:
 
     def _check(self, principal: Principal, call: ActionCall) -> _Checked:
         hosted = self._catalogue.get(call.flow_kind)
-        flow, program = hosted.described, hosted.program
-        action = flow.action(call.action)
+        action = hosted.described.action(call.action)
         check_id("session_id", call.session_id, required=False)
         check_id("request_id", call.request_id, required=False)
         user_id = claimed_user(principal, call.user_id)
@@ -128,12 +132,11 @@ class Dispatcher:
         if len(call.input) > self._settings.max_input_bytes:
             raise MessageTooLargeError("The input", len(call.input), self._settings.max_input_bytes)
         parse_json(call.input, "/input")
-        value = called(program.check_input, action.name, call.input)
+        value = called(hosted.program.check_input, action.name, call.input)
         return _Checked(
             call=call,
-            flow=flow,
+            hosted=hosted,
             action=action,
-            program=program,
             value=value,
             user_id=user_id,
             fingerprint=_fingerprint(call),
@@ -188,10 +191,13 @@ class Dispatcher:
         )
         session = _session_write(checked, binding, org_id)
         logged = AppendEvents(checked.session, _first_events(checked), checked.request)
-        result = await self._store.commit((session, created, logged))
+        drawn = DrawnFields(checked.hosted, self._catalogue, self._settings.max_state_bytes)
+        loaded = drawn.writes(scopes)
+        own = drawn.writes({ScopeKind.REQUEST: request_scope(checked.request)}, checked.request)
+        result = await drawn.commit(self._store, (session, *loaded, created, logged, *own))
         if result.attached is not None:
             return await self._attached(checked, org_id)
-        return self._started(checked, result)
+        return self._started(checked, result, 1 + len(loaded))
 
     async def _attached(self, checked: _Checked, org_id: str) -> Dispatched:
         record = await self._store.get_request(checked.request)
@@ -201,8 +207,10 @@ class Dispatcher:
             raise RequestAlreadyExistsError(checked.request.request_id)
         return Dispatched(record, attached=True)
 
-    def _started(self, checked: _Checked, result: CommitResult) -> Dispatched:
-        session_result, request_result, logged = result.results
+    def _started(self, checked: _Checked, result: CommitResult, place: int) -> Dispatched:
+        """``place`` is that of the request among the writes."""
+        session_result = result.results[0]
+        request_result, logged, *own = result.results[place:]
         session, record = session_result.session, request_result.request
         if session is None or record is None or logged.head is None:
             raise TypeError("the store's result lacks the session or the request")
@@ -211,9 +219,9 @@ class Dispatcher:
         self._factory.start(
             request=record,
             session=session,
-            states=request_result.states,
+            states=(*request_result.states, *(made.state for made in own if made.state is not None)),
             flow=checked.flow,
-            program=checked.program,
+            program=checked.hosted.program,
             value=checked.value,
             timeout=checked.timeout,
         )

@@ -138,6 +138,8 @@ class Run:
         )
 
     async def _body(self) -> Any:
+        for scope in self._parts.scopes.values():
+            await scope.prepare()
         try:
             return await self._program.execute(self.record.action, self._value, ProgramRun(self._parts))
         except EXITS as error:

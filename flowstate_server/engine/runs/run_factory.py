@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from flowstate_server.engine.rehearsals import Rehearsals
 from flowstate_server.engine.runs.items import RunHistory, RunItems
 from flowstate_server.engine.runs.program_run import RunParts
 from flowstate_server.engine.runs.recorder import Recorder
@@ -37,6 +38,7 @@ class RunFactory:
         supervisor: Supervisor,
         settings: EngineSettings,
         observer: Observer,
+        rehearsals: Rehearsals,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
@@ -45,6 +47,7 @@ class RunFactory:
         self._observer = observer
         self.dependencies: Sequence[object] = ()  # once the engine has opened its lifespan
         self._locks: KeyedLocks[ScopeKey] = KeyedLocks()
+        self._rehearsals = rehearsals
 
     def start(
         self,
@@ -102,6 +105,7 @@ class RunFactory:
                 store=self._store,
                 locks=self._locks,
                 cas_attempts=flow.cas_attempts,
+                rehearsals=self._rehearsals,
             )
             for key in (*request.scopes, request_scope(request.key))
         }

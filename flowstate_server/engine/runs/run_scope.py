@@ -9,10 +9,15 @@ from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
+from flowstate_server.engine.rehearsals import Rehearsals, Rehearsed, calls_code
 from flowstate_server.engine.runs.recorder import Recorder
 from flowstate_server.engine.state_change import ChangeRules, state_change
 from flowstate_server.engine.upgrades import Upgraded
-from flowstate_server.errors import ConcurrentModificationError, VersionMismatchError
+from flowstate_server.errors import (
+    ConcurrentModificationError,
+    ScopeUnavailableError,
+    VersionMismatchError,
+)
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind
 from flowstate_server.state.operations import Operation
@@ -66,16 +71,19 @@ class RunScope:
         store: Store,
         locks: KeyedLocks[ScopeKey],
         cas_attempts: int,
+        rehearsals: Rehearsals,
     ) -> None:
         self.rules = rules
         self._stored = record
-        self._today: Upgraded | None = None
+        self._today: Upgraded | ScopeUnavailableError | None = None
         self._incarnation: str | None = None
         self._request = request
         self._recorder = recorder
         self._store = store
         self._locks = locks
         self._cas_attempts = cas_attempts
+        self._rehearsals = rehearsals
+        self._rehearsing = asyncio.Lock()
         self._learn(record)
 
     @property
@@ -86,10 +94,19 @@ class RunScope:
         """
         return self._upgraded().record
 
+    async def prepare(self) -> None:
+        """Upgrade the record ahead of those who read it."""
+        if self.rules.upgrades.needed(self._stored):
+            try:
+                self._today = await self.rules.upgrades.ahead(self._stored)
+            except ScopeUnavailableError as error:
+                self._today = error
+
     async def write(
         self, operations: Sequence[Operation], path: tuple[str, ...], *, at: int | None = None
     ) -> StateWrite:
-        change = state_change(operations, self.rules, path, self._upgraded())
+        rehearsed = await self._rehearsed(operations)
+        change = state_change(operations, self.rules, path, expected=self._upgraded(), rehearsed=rehearsed)
         precondition = None if at is None else AtVersion(at)
         result = await self._recorder.write(
             ChangeState(self._stored.key, change, precondition, self._request, self._incarnation)
@@ -99,9 +116,19 @@ class RunScope:
             self._learn(written.state)
         return StateWrite(written.version, written.changed)
 
+    async def _rehearsed(self, operations: Sequence[Operation]) -> Rehearsed | None:
+        needed = calls_code(operations, self.rules.schema)
+        if not needed and not self._rehearsing.locked():
+            return None
+        async with self._rehearsing:  # writes keep the order in which they were begun
+            if not needed:
+                return None
+            return await self._rehearsals.of(operations, self.rules.schema, self.record)
+
     async def refresh(self) -> StateRecord:
         loaded = await self._recorder.once_back(lambda: self._store.load_states((self._stored.key,)))
         self._learn(loaded[self._stored.key])
+        await self.prepare()
         return self.record
 
     async def swap(
@@ -128,6 +155,7 @@ class RunScope:
                 # pause, for those who lost to each other are not to meet again.
                 if attempts % 2 and isinstance(newest, StateRecord):
                     self._learn(newest)
+                    await self.prepare()
                     record = self.record
                 else:
                     await asyncio.sleep(random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2**attempts)))
@@ -135,14 +163,16 @@ class RunScope:
         raise ConcurrentModificationError(self._stored.key.kind, attempts)
 
     def _upgraded(self) -> Upgraded:
-        today = self._today
-        if today is None or today.stored is not self._stored:
-            today = self._today = self.rules.upgrades.upgraded(self._stored)
-        return today
+        if self._today is None:
+            self._today = self.rules.upgrades.upgraded(self._stored)
+        if isinstance(self._today, ScopeUnavailableError):
+            raise self._today
+        return self._today
 
     def _learn(self, record: StateRecord) -> None:
-        if record.version >= self._stored.version:
+        if record.version >= self._stored.version and record is not self._stored:
             self._stored = record
+            self._today = None
         shared = record.key.kind in (ScopeKind.USER, ScopeKind.ORG)
         if shared and record.exists and self._incarnation is None:
             self._incarnation = record.incarnation

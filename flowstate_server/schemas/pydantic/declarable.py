@@ -47,7 +47,8 @@ def require_declarable(model: type[BaseModel], parts: ModelParts) -> None:
             raise FlowDefinitionError(f"{title}.{name} is excluded from its JSON form: it can't be state")
         if info.default_factory_takes_validated_data:
             raise FlowDefinitionError(
-                f"{title}.{name}: the default_factory of a state field can't take the other fields"
+                f"{title}.{name}: the default_factory of a state field can't take the other fields: "
+                "write it in the block, or show it as a computed field"
             )
         nested = aliased_field(parts.fields[name], parts.definitions)
         if nested is not None:

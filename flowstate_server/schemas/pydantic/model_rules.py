@@ -14,6 +14,7 @@ from flowstate_server.model.json_values import Json, JsonObject, encode_json, sa
 from flowstate_server.schemas.pydantic.core_schemas import (
     CoreSchema,
     has_code,
+    has_factory,
     has_type,
     is_faithful,
     model_parts,
@@ -21,7 +22,7 @@ from flowstate_server.schemas.pydantic.core_schemas import (
     without_default,
 )
 from flowstate_server.schemas.pydantic.declarable import require_declarable, require_no_root_model
-from flowstate_server.schemas.pydantic.factories import varies
+from flowstate_server.schemas.pydantic.factories import FactoryRaised, varies
 from flowstate_server.schemas.pydantic.partial_models import readers_of_aged, serializer, validator
 from flowstate_server.schemas.pydantic.python_values import to_json
 from flowstate_server.schemas.pydantic.stored_form import same_value, shared, stored_form
@@ -50,6 +51,13 @@ class Unsettled(Exception):
         self.violations = tuple(violations)
 
 
+class LeftOut(Exception):
+    """Model validators were not run, as the named fields do not fit, or not as they are stored."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = frozenset(names)
+
+
 class ModelRules(Generic[M]):
     """The rules of a model that declares state.
 
@@ -57,8 +65,9 @@ class ModelRules(Generic[M]):
     takes extra fields, or a root model. Computed fields and private attributes are not state.
 
     ``names`` are its fields in order. ``whole`` tells that it has model validators. ``siblings`` tells that a field
-    validator looks at other fields. ``coded`` are the fields that Python code validates, ``drawn`` those whose
-    ``default_factory`` gives another value each time: they are absent until that is written, once for each record.
+    validator looks at other fields. ``coded`` are the fields that Python code validates, ``by_code`` those
+    that it makes JSON of or fills, too. ``drawn`` are those whose ``default_factory`` gives another value each time:
+    they are absent until that is written, once for each record.
     """
 
     def __init__(self, model: type[M]) -> None:
@@ -77,6 +86,11 @@ class ModelRules(Generic[M]):
             name for name, schema in parts.fields.items() if not is_faithful(schema, parts)
         )
         self._judged = self.coded | self.unfaithful
+        self.by_code = self._judged | {
+            name
+            for name, schema in parts.fields.items()
+            if has_factory(without_default(schema), parts.definitions)
+        }
         self._with_sets = frozenset(
             name
             for name, schema in parts.fields.items()
@@ -95,11 +109,18 @@ class ModelRules(Generic[M]):
         self._defaults: dict[str, Json] = {}
         drawn: set[str] = set()
         for name, info in model.model_fields.items():
-            if info.default_factory is not None and varies(info, partial(self._default_json, name)):
+            if info.default_factory is not None and self._varies(name, info):
                 drawn.add(name)
             elif not info.is_required():
                 self._defaults[name] = self._default_json(name, info.get_default(call_default_factory=True))
         self.drawn = frozenset(drawn)
+
+    def _varies(self, name: str, info: FieldInfo) -> bool:
+        as_json = partial(self._default_json, name)
+        try:
+            return varies(info, as_json)
+        except FactoryRaised as raised:
+            raise FlowDefinitionError(f"{self.model.__qualname__}.{name}: {raised}") from raised.__cause__
 
     def is_plain(self, name: str, value: Json) -> bool:
         """Whether ``value`` fits the field by its type alone, and is stored as it is."""
@@ -234,20 +255,25 @@ class ModelRules(Generic[M]):
 
         Raises:
             ValidationError: pydantic's own; its text may hold values.
+            LeftOut: they were.
         """
         text = encode_json(self._in_order(members))
         try:
             made = self.model.__pydantic_validator__.validate_json(text, strict=True)
         except ValidationError as error:
-            untouched = self.name_set - touched
-            if any(line["loc"] and line["loc"][0] in untouched for line in _lines(error)):
-                return ()
+            places = {line["loc"][0] for line in _lines(error) if line["loc"]}
+            if stale := self.name_set - touched & places:
+                raise LeftOut(stale) from None
             raise
         if not isinstance(made, BaseModel):
-            return (Violation("", "changed_by_model_validator", _MAY_REFUSE),)
-        moved = [name for name in self._moved(members, made.__dict__) if self._stands(name, members, touched)]
+            problem = f"a model validator of {self.model.__qualname__} gives no model: it must return self"
+            return (Violation("", "changed_by_model_validator", problem),)
+        moved = self._moved(members, made.__dict__)
+        changed = [name for name in moved if self._stands(name, members, touched)]
+        if moved and not changed:
+            raise LeftOut(moved)
         return tuple(
-            Violation(format_pointer((name,)), "changed_by_model_validator", _MAY_REFUSE) for name in moved
+            Violation(format_pointer((name,)), "changed_by_model_validator", _MAY_REFUSE) for name in changed
         )
 
     def _moved(self, members: JsonObject, values: Mapping[str, Any]) -> list[str]:
