@@ -155,7 +155,7 @@ class _Rehearsal:
     def _check(self) -> None:
         CODE_AT_WORK.set(self._at_work)
         try:
-            self._found = self._schema.check(self._applied.state, self._applied.fields)
+            self._found = self._schema.check(self._applied.state, self._applied.fields, self._applied.before)
         except StateValidationError as refusal:
             if any(violation.rule == TOO_SLOW for violation in refusal.violations):
                 self._found = refusal

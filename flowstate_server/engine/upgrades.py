@@ -13,7 +13,7 @@ from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import JsonObject, copy_json, encode_json, same_json
 from flowstate_server.model.records import Generations, StateRecord, state_record
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.programs.author_code import called, does_work
+from flowstate_server.programs.author_code import called, does_work, other_work
 from flowstate_server.programs.description import FlowDescription, Upgrade
 from flowstate_server.programs.threads import DaemonThreads
 from flowstate_server.state.code_time import MOST_SECONDS
@@ -166,7 +166,7 @@ class RecordUpgrades:
     def _changed_by(
         self, flow: FlowDescription, upgrade: Upgrade, record: StateRecord, state: JsonObject
     ) -> JsonObject:
-        work = f'the upgrade of the {self._scope} state of flow "{flow.kind}"'  # noqa: F841 - read by work_of
+        work = other_work(f'the upgrade of the {self._scope} state of flow "{flow.kind}"')  # noqa: F841 - read by work_of
         schema = flow.schemas[self._scope]
         others = [other.schemas[self._scope] for other in self._flows if other is not flow]
         got = {
@@ -185,7 +185,8 @@ class RecordUpgrades:
         after = {name: value for name, value in state.items() if name not in removed}
         after.update(changed)
         touched = frozenset(changed) | {name for name in removed if schema.declares(name)}
-        return schema.check(after, touched)
+        # What was stored once is not measured by today's clock: it counts as having been there.
+        return schema.check(after, touched, after)
 
     def _tell(self, flow: FlowDescription, text: str, error: Exception | None) -> None:
         now = time.monotonic()

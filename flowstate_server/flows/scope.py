@@ -19,7 +19,7 @@ from flowstate_server.state import operations as op
 from flowstate_server.state.operations import Operation
 from flowstate_server.state.write import StateWrite
 
-StateT_co = TypeVar("StateT_co", bound=BaseModel, default=Any, covariant=True)
+StateT_co = TypeVar("StateT_co", bound=BaseModel | None, default=Any, covariant=True)
 Fields = Mapping[str, Any]
 
 

@@ -29,6 +29,7 @@ from flowstate_server.errors import (
     RequestNotFoundError,
     RequestTerminalError,
 )
+from flowstate_server.log_context import Subject, about, current_subject
 from flowstate_server.programs.run_context import RunContext
 
 T = TypeVar("T")
@@ -46,30 +47,49 @@ class BlockWork(NamedTuple):
     run: RunContext
     path: tuple[str, ...]
     kind: str
+    subject: Subject | None
 
     def __str__(self) -> str:
         return f'{self.kind} "{"/".join(self.path)}" of request {self.run.request_id}'
 
 
-AT_WORK: ContextVar[BlockWork | str | None] = ContextVar("flowstate_at_work", default=None)
+class OtherWork(NamedTuple):
+    """Another call of code of authors: ``what`` names it."""
+
+    what: str
+    subject: Subject | None
+
+    def __str__(self) -> str:
+        return self.what
+
+
+Work = BlockWork | OtherWork
+
+AT_WORK: ContextVar[Work | None] = ContextVar("flowstate_at_work", default=None)
 """Whose code runs here; ``None`` for our own. Tasks and threads that it starts inherit it."""
 
 _working: set[CodeType] = set()
 
 
 def does_work(function: FunctionT) -> FunctionT:
-    """Marks a function that calls code of authors: its local variable ``work`` says whose, see :func:`work_of`."""
+    """Marks a function that calls code of authors: its local ``work``, a ``Work``, says whose; see :func:`work_of`."""
     _working.add(function.__code__)
     return function
 
 
-def work_of(frame: FrameType | None) -> str:
-    """Whose code is running in ``frame``, which may be of another thread; empty for our own."""
+def work_of(frame: FrameType | None) -> Work | None:
+    """Whose code is running in ``frame``, which may be of another thread; ``None`` for our own."""
     while frame is not None:
         if frame.f_code in _working:
-            return str(frame.f_locals.get("work", ""))
+            work: Work | None = frame.f_locals.get("work")
+            return work
         frame = frame.f_back
-    return ""
+    return None
+
+
+def other_work(what: str) -> OtherWork:
+    """Work for the call or run in whose context this is called."""
+    return OtherWork(what, current_subject())
 
 
 def told_by(error: BaseException) -> BaseException:
@@ -172,9 +192,13 @@ class GuardedCoroutine(WrappedCoroutine):
 
     __slots__ = ("_work",)
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], work: BlockWork | str) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], work: Work) -> None:
         super().__init__(coroutine)
         self._work = work
+
+    @property
+    def subject(self) -> Subject | None:
+        return self._work.subject
 
     @does_work
     def send(self, value: Any, /) -> Any:
@@ -212,3 +236,14 @@ def guard_tasks(loop: asyncio.AbstractEventLoop) -> None:
     before = loop.get_task_factory()
     if not isinstance(before, _GuardingFactory):
         loop.set_task_factory(_GuardingFactory(before))
+    if loop.get_exception_handler() is None:
+        loop.set_exception_handler(_tell_unheard)
+
+
+def _tell_unheard(loop: asyncio.AbstractEventLoop, told: dict[str, Any]) -> None:
+    """What asyncio says of a task whose failure nobody hears is about the run whose block has started it."""
+    task = told.get("task") or told.get("future")
+    coroutine = task.get_coro() if isinstance(task, asyncio.Task) else None
+    subject = coroutine.subject if isinstance(coroutine, GuardedCoroutine) else current_subject()
+    with about(subject):
+        loop.default_exception_handler(told)

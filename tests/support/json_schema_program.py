@@ -62,7 +62,7 @@ class JsonSchema:
     def with_defaults(self, state: JsonObject, /) -> JsonObject:
         return {**self._defaults, **state}
 
-    def check(self, state: JsonObject, touched: frozenset[str], /) -> JsonObject:
+    def check(self, state: JsonObject, touched: frozenset[str], before: JsonObject, /) -> JsonObject:
         found = [
             Violation(format_pointer((name,)), "undeclared", "is not declared by this flow")
             for name in sorted(touched - self._properties.keys())

@@ -120,6 +120,13 @@ async def all_scopes(say: Say, ctx: Context[Logged, Preferences, Moded, Moded]) 
     return await ctx.execute(reply, say)
 
 
+@handler(session_state=Counted, org_state=Moded)
+async def skips_a_scope(say: Say, ctx: Context[Counted, None, Moded]) -> str:
+    assert_type(ctx.session.state.message_count, int)
+    assert ctx.org is not None
+    return ctx.org.state.mode
+
+
 class Counters(Counted):
     other_count: int = 0
 

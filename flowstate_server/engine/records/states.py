@@ -29,6 +29,7 @@ from flowstate_server.errors import (
     ValidationFailedError,
     Violation,
 )
+from flowstate_server.log_context import found
 from flowstate_server.model.clock import micros
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Principal
@@ -215,6 +216,7 @@ class States:
         if record is None:
             raise RequestNotFoundError(request_id)
         check_owner(principal, record.head, record.org_id)
+        found(record)
         return key
 
     async def _resolve(

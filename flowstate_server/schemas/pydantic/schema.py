@@ -167,14 +167,15 @@ class ModelSchema:
                 seen[name] = seen.get(name, frozenset()) | looked_at
         return seen
 
-    def check(self, state: JsonObject, touched: frozenset[str]) -> JsonObject:
+    def check(self, state: JsonObject, touched: frozenset[str], before: JsonObject) -> JsonObject:
         """Validate the touched fields of a state that is about to be stored, and give them as they are to be stored.
 
         Each must be declared and, if present, fit every model that declares it, strictly and as JSON. What is stored
         is the JSON form of what validation returns; validating that again gives it again, by each of the models. A
         model with model validators, which may only refuse, is validated as a whole if it declares a touched field and
         all its fields are present; a default counts as present, for it shows on read. Fields of a model some of whose
-        field validators look at others are validated together.
+        field validators look at others are validated together. What was in the same field of ``before`` is not measured
+        by clock or machine again.
 
         Returns:
             ``state``, with the touched fields in stored form.
@@ -191,13 +192,13 @@ class ModelSchema:
         changed_by: dict[str, ModelRules[Any]] = {}
         for rules in governing:
             found = len(problems)
-            changed = self._settled(rules, state, touched, problems)
+            changed = self._settled(rules, state, touched, before, problems)
             problems[found:] = [_with_maker(problem, rules, changed_by) for problem in problems[found:]]
             if changed:
                 state = {**state, **changed}
                 changed_by.update(dict.fromkeys(changed, rules))
         if changed_by and len(governing) > 1 and not problems:
-            self._require_agreement(governing, state, changed_by, problems)
+            self._require_agreement(governing, state, changed_by, before, problems)
         if not problems:
             self._check_wholes(governing, state, touched, problems)
         if problems:
@@ -205,7 +206,12 @@ class ModelSchema:
         return state
 
     def _settled(
-        self, rules: ModelRules[Any], state: JsonObject, touched: Set[str], problems: list[Violation]
+        self,
+        rules: ModelRules[Any],
+        state: JsonObject,
+        touched: Set[str],
+        before: JsonObject,
+        problems: list[Violation],
     ) -> JsonObject:
         """What ``rules`` make of the touched fields, as far as it is another thing."""
         members = {name: state[name] for name in rules.name_set & touched if name in state}
@@ -221,16 +227,18 @@ class ModelSchema:
             return {}
         coded = rules.by_code & members.keys()
         if not coded:
-            return self._settled_part(rules, members, others, defaults, state, problems)
+            return self._settled_part(rules, members, others, defaults, before, state, problems)
         if rules.siblings:
             with timed(coded, problems):
-                return self._settled_part(rules, members, others, defaults, state, problems)
+                return self._settled_part(rules, members, others, defaults, before, state, problems)
         changed: JsonObject = {}
         for name in coded:  # each by itself, to know how long it takes
             with timed((name,), problems):
-                changed |= self._settled_part(rules, {name: members.pop(name)}, {}, {}, state, problems)
+                changed |= self._settled_part(
+                    rules, {name: members.pop(name)}, {}, {}, before, state, problems
+                )
         if members:
-            changed |= self._settled_part(rules, members, {}, {}, state, problems)
+            changed |= self._settled_part(rules, members, {}, {}, before, state, problems)
         return changed
 
     def _settled_part(
@@ -239,11 +247,12 @@ class ModelSchema:
         members: JsonObject,
         others: JsonObject,
         defaults: JsonObject,
+        before: JsonObject,
         state: JsonObject,
         problems: list[Violation],
     ) -> JsonObject:
         try:
-            return rules.settle(members, others, defaults)
+            return rules.settle(members, others, defaults, before)
         except ValidationError as error:
             problems += violations_of(error, state, rules.coded)
         except Unsettled as unsettled:
@@ -255,12 +264,13 @@ class ModelSchema:
         governing: Sequence[ModelRules[Any]],
         state: JsonObject,
         changed_by: Mapping[str, ModelRules[Any]],
+        before: JsonObject,
         problems: list[Violation],
     ) -> None:
         """Refuse what one model makes of a field if another one would make something else of that."""
         shared = frozenset(name for name in changed_by if len(self._fields[name].rules) > 1)
         for rules in governing:
-            for name in self._settled(rules, state, shared, problems):
+            for name in self._settled(rules, state, shared, before, problems):
                 one, other = changed_by[name].model.__qualname__, rules.model.__qualname__
                 message = (
                     f"is made into one value by {one} and into another one by {other}, which both declare it: "
