@@ -112,7 +112,7 @@ class DrawnFields:
             # An upgrade is stored with an event, which this write has not: it stays for the next one.
             state = {**record.state, **{name: drawn[name] for name in absent}}
             state = rules.schema.check(state, frozenset(absent), record.state)
-            generations = None if record.exists else rules.upgrades.written(today, rules.writer)
+            generations = None if record.exists else rules.upgrades.written(record, rules.writer)
             return Changed(state, checked_text(record, state, rules), (), generations)
 
         return change

@@ -70,7 +70,7 @@ def state_change(
             return NO_CHANGE
         text = checked_text(record, applied.state, rules)
         events = (_event(record, told, rules, block_path),)
-        return Changed(applied.state, text, events, rules.upgrades.written(today, rules.writer))
+        return Changed(applied.state, text, events, rules.upgrades.written(record, rules.writer))
 
     return change
 

@@ -35,21 +35,17 @@ _UNKNOWN = ("", 1)
 class Upgraded:
     """A record as it is stored and as it reads today: ``record`` is ``stored`` itself unless an upgrade changes it.
 
-    ``by`` are the kinds of the flows whose upgrades do, ``pointers`` the top-level fields that differ.
+    ``pointers`` are the top-level fields that differ.
     """
 
     stored: StateRecord
     record: StateRecord
-    by: frozenset[str] = frozenset()
     pointers: frozenset[Pointer] = frozenset()
 
     def is_of(self, record: StateRecord) -> bool:
         """Whether ``record`` is the stored one, perhaps loaded anew."""
-        stored = self.stored
-        return record is stored or (record.version, record.incarnation) == (
-            stored.version,
-            stored.incarnation,
-        )
+        # A tombstone has version and incarnation of what was deleted.
+        return record is self.stored or _identity(record) == _identity(self.stored)
 
 
 class RecordUpgrades:
@@ -91,15 +87,11 @@ class RecordUpgrades:
         if not self.needed(record):
             return Upgraded(record, record)
         stored = state = record.state
-        by = set()
         for flow, upgrade in self._of(record):
-            after = self._upgraded_by(flow, upgrade, record, state)
-            if after is not state:
-                state = after
-                by.add(flow.kind)
-        if not by:
+            state = self._upgraded_by(flow, upgrade, record, state)
+        if state is stored:
             return Upgraded(record, record)
-        return Upgraded(record, _with_state(record, state), frozenset(by), _differing(stored, state))
+        return Upgraded(record, _with_state(record, state), _differing(stored, state))
 
     def writable(self, record: StateRecord) -> bool:
         """Whether no newer deploy has written ``record``."""
@@ -123,15 +115,21 @@ class RecordUpgrades:
                 )
                 raise ScopeUnavailableError(self._scope.value, problem)
 
-    def written(self, upgraded: Upgraded, writer: FlowDescription) -> Generations | None:
-        """The generations of the record after a write of ``writer``; ``None``: as they are."""
-        record = upgraded.stored
+    def written(self, record: StateRecord, writer: FlowDescription) -> Generations | None:
+        """The generations of ``record``, as it was stored, after a write of ``writer``; ``None``: as they are.
+
+        What is stored then is of the present generations of all flows that share it. Of those that do not write, the
+        first is not noted: it would tell nothing, but that the record has several writers.
+        """
+        if not self._flows:
+            return None
         known = dict(record.generations) if record.exists else {}
         if record.exists and not known:
             known = dict([_UNKNOWN])
         for flow in self._flows:
-            if flow.kind == writer.kind or flow.kind in upgraded.by:
-                known[flow.kind] = flow.generation(self._scope).number
+            number = flow.generation(self._scope).number
+            if flow.kind == writer.kind or number > 1:
+                known[flow.kind] = number
         generations = tuple(sorted(known.items()))
         return None if generations == record.generations else generations
 
@@ -187,13 +185,18 @@ class RecordUpgrades:
         after = {name: value for name, value in state.items() if name not in removed}
         after.update(changed)
         touched = frozenset(changed) | {name for name in removed if schema.declares(name)}
-        return schema.check(after, touched, state)
+        # What was stored once is not measured by today's clock: it counts as having been there.
+        return schema.check(after, touched, after)
 
     def _tell(self, flow: FlowDescription, text: str, error: Exception | None) -> None:
         now = time.monotonic()
         if now - _told.get(flow, -QUIET_SECONDS) >= QUIET_SECONDS:
             _told[flow] = now
             _logger.error("%s", text, exc_info=error)
+
+
+def _identity(record: StateRecord) -> tuple[int, str, bool]:
+    return record.version, record.incarnation, record.exists
 
 
 def _stored_generation(record: StateRecord, flow_kind: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,10 +14,11 @@ from flowstate_server.engine.upgrades import RecordUpgrades
 from flowstate_server.errors import ScopeUnavailableError, StateValidationError
 from flowstate_server.flows import Context, Flow, FlowRegistry, User, action, define_flow, handler
 from flowstate_server.model.clock import Micros
+from flowstate_server.model.identity import Tenant
 from flowstate_server.model.json_values import JsonObject, encode_json
 from flowstate_server.model.payloads import StateChange
 from flowstate_server.model.records import Generations, StateRecord, state_record
-from flowstate_server.model.scopes import ScopeKind, user_scope
+from flowstate_server.model.scopes import RequestKey, ScopeKind, request_scope, user_scope
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.state.operations import Operation, inc_state, patch_state, unset_state
 from flowstate_server.stores.contract.writes import Changed, NoChange
@@ -129,13 +131,43 @@ def test_a_flow_reads_what_the_upgrade_of_another_one_makes_of_their_record() ->
 
 
 def test_a_record_carries_the_generation_of_each_of_its_writers() -> None:
-    chat, admin = flow("chat", 3, **COLOUR), flow("admin", 5, **COLOUR)
+    chat, admin = flow("chat", 3, **COLOUR), flow("admin", **COLOUR)
     new = StateRecord(user_scope("ada"))
     blue = patch_state({"colour": "blue"})
     assert generations_of(written(new, blue, chat, admin)) == (("chat", 3),)
-    assert generations_of(written(stored({}, ("chat", 3)), blue, admin, chat)) == (("admin", 5), ("chat", 3))
+    assert generations_of(written(new, blue, admin)) == (("admin", 1),)
+    assert generations_of(written(stored({}, ("chat", 3)), blue, admin, chat)) == (("admin", 1), ("chat", 3))
     assert generations_of(written(stored({}, ("chat", 3)), blue, chat, admin)) is None
     assert generations_of(written(stored({}), blue, chat)) == (("", 1), ("chat", 3))
+
+
+def test_a_write_notes_the_later_generations_of_those_that_share_the_record() -> None:
+    """Or an older server that has only the other flow would go on writing what it declares otherwise."""
+    chat, admin = flow("chat", 2, **COLOUR), flow("admin", 2, **COLOUR)
+    blue = patch_state({"colour": "blue"})
+    change = written(stored({}, ("admin", 1), ("chat", 1)), blue, chat, admin)
+    assert generations_of(change) == (("admin", 2), ("chat", 2))
+    with pytest.raises(ScopeUnavailableError):
+        written(stored({}, ("admin", 2), ("chat", 2)), blue, flow("admin", 1, **COLOUR))
+
+
+def test_what_was_expected_of_a_record_that_is_deleted_meanwhile_is_not_brought_back() -> None:
+    chat = flow("chat", 2, renamed, colour=(str, ""), n=(int, 0))
+    rules = ChangeRules.of(chat.described, ScopeKind.USER, LIMIT, FlowRegistry([chat]))
+    seen = stored({"theme": "red", "n": 1}, ("chat", 1))
+    change = state_change(patch_state({"n": 2}), rules, expected=rules.upgrades.upgraded(seen))
+    made = change(StateRecord(seen.key, version=seen.version, incarnation=seen.incarnation))
+    assert isinstance(made, Changed)
+    assert made.state == {"n": 2}
+
+
+def test_the_request_scope_has_no_generations() -> None:
+    chat = flow("chat", 2, drops_all, **COLOUR)
+    key = request_scope(RequestKey(Tenant(""), "r"))
+    upgrades = RecordUpgrades(ScopeKind.REQUEST, [chat.described])
+    record = replace(stored({"n": 1}), key=key)
+    assert upgrades.written(record, chat.described) is None
+    assert upgrades.upgraded(record).record is record
 
 
 def test_a_record_made_anew_has_no_writers_of_before() -> None:

@@ -6,10 +6,11 @@ import functools
 import logging
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, FutureDatetime
 
 from flowstate_server.errors import (
     CrossFlowSchemaConflictError,
@@ -177,6 +178,23 @@ async def test_a_write_that_changes_nothing_stores_the_upgrade_all_the_same() ->
     assert run.session.stored == NEW
 
 
+@pytest.mark.parametrize("given", ["2001-09-09T01:46:40Z", datetime(2001, 9, 9, 1, 46, 40, tzinfo=UTC)])
+async def test_what_was_in_the_future_once_is_upgraded_when_it_has_passed(given: object) -> None:
+    class Due(BaseModel):
+        due: FutureDatetime | None = None
+        visits: int = 0
+
+    @handler(session_state=Due)
+    async def read(_: None, ctx: Context[Due]) -> int:
+        await ctx.session.inc_state(visits=1)
+        assert ctx.session.state.due is not None
+        return ctx.session.state.due.year
+
+    scope = Session(state=Due, generation=2, upgrade=lambda fields: {**fields, "due": given})
+    run = await old(flow_of(read, session=scope), {"due": 1_000_000_000})
+    assert (run.output, run.session.stored["due"]) == (2001, "2001-09-09T01:46:40Z")
+
+
 async def test_what_an_upgrade_does_not_give_is_removed() -> None:
     run = await old(flow_of(visit, lambda fields: {"visits": fields["visits"]}), {**OLD, "shade": "dark"})
     assert run.session.stored == {"visits": 5}
@@ -306,7 +324,8 @@ async def test_a_factory_keeps_no_run_from_reading_what_may_not_be_written() -> 
     newer = await old(flow, {"visits": 3}, 3)
     assert (newer.output, newer.session.stored) == (3, {"visits": 3})
     older = await old(flow, {"visits": 3, "colour": 0})
-    assert older.session.stored.keys() == {"visits", "colour", "token"}, "the upgrade is stored with an event"
+    assert older.session.stored.keys() == {"visits", "colour", "token"}  # no event tells of what is drawn
+    assert older.session.upgraded.keys() == {"visits", "shade", "token"}
     bad = flow_of(read, session=Session(state=Drawn, generation=2, upgrade=raising(ValueError())))
     failed = await old(bad, {"visits": 3}, check=False)
     assert isinstance(failed.exception, ScopeUnavailableError)
