@@ -60,6 +60,7 @@ WRONG = {
     'await s.patch_state({**fields, "openedd": 1})': NO_OPENEDD,
     "await s.patch_state(openedd=1, **fields)": NO_OPENEDD,
     'await s.set_state({"openedd": 1})': NO_OPENEDD,
+    "await s.patch_state(dict(openedd=1))": NO_OPENEDD,
     "await s.inc_state(openedd=1)": NO_OPENEDD,
     "await s.at(3).inc_state(openedd=1)": NO_OPENEDD,
     "await ctx.user.patch_state(openedd=1)": NO_OPENEDD,

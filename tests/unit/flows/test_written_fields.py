@@ -88,6 +88,13 @@ async def in_a_batch(_: None, ctx: Context) -> None:
         batch.patch_state(openedd=1)
 
 
+async def in_the_second_batch(_: None, ctx: Context) -> None:
+    async with ctx.session.batch() as batch:
+        batch.inc_state(opened=1)
+    async with ctx.session.batch() as batch:
+        batch.patch_state(dict(openedd=1))  # noqa: C408
+
+
 async def by_another_name(_: None, ctx: Context) -> None:
     session = ctx.session
     writer = session.at(3)
@@ -151,6 +158,7 @@ UNKNOWN: list[Function] = [
     swapped,
     at_a_version,
     in_a_batch,
+    in_the_second_batch,
     by_another_name,
     in_a_nested_function,
     in_a_thread,
@@ -297,6 +305,21 @@ async def a_loop_over_handles(_: None, ctx: Context) -> None:
         await session.patch_state(openedd=1)
 
 
+async def batches_of_two_scopes(_: None, ctx: Context) -> None:
+    async with ctx.request.batch() as batch:
+        batch.patch_state(openedd=1)
+    async with ctx.session.batch() as batch:
+        batch.patch_state(opened=1)
+
+
+async def itself(_: None, ctx: Context) -> None:
+    session = ctx.session
+    session = session.at(1)  # type: ignore[assignment]
+    session = other = make_another(session)
+    await session.patch_state(openedd=1)
+    await other.patch_state(openedd=1)
+
+
 async def something_else(_: None, ctx: Context) -> None:
     other = make_another(ctx)
     await other.session.patch_state(openedd=1)
@@ -329,6 +352,8 @@ async def a_global_beside_a_local(_: None, ctx: Context) -> None:
         another_context_inside,
         another_context_in_a_lambda,
         a_loop_over_handles,
+        batches_of_two_scopes,
+        itself,
         something_else,
         a_global_beside_a_local,
     ],
