@@ -59,7 +59,7 @@ class Handler(Block[I_contra, O_co], Generic[I_contra, O_co]):
                     f"declares {scope}_state={declared.__name__}, but its context has {model.__name__} there"
                 )
                 raise FlowDefinitionError(f'handler "{name}" {problem}')
-        self.written_elsewhere = require_declared(written_fields(function), self.state_models, name)
+        require_declared(name, self.state_models, written_fields(function))
         self._uses = tuple(check_block(block, f'handler "{name}"') for block in uses)
         self._function = function
         self.__doc__ = function.__doc__
