@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -137,12 +137,13 @@ async def test_u3_what_a_write_can_not_take_is_told_by_field_and_way_out() -> No
 
     @handler(session_state=Bytes)
     async def refused(value: None, ctx: Context[Bytes]) -> None:
-        for write in (
+        writes: list[Callable[[], Awaitable[object]]] = [
             lambda: ctx.session.set_state(Bytes(f=b"\xff")),
             lambda: ctx.session.patch_state(f=b"\xff"),
             lambda: ctx.session.atomic_state(lambda state: None),  # type: ignore[arg-type, return-value]
             lambda: ctx.session.atomic_state(asynchronous),  # type: ignore[arg-type]
-        ):
+        ]
+        for write in writes:
             try:
                 await write()
             except FlowStateError as error:
