@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from flowstate.v1 import state_service_pb2, types_pb2
 from flowstate_client.codec import Codec
 from flowstate_client.json_profile import check_finite, check_int64, check_text, escape_pointer, to_json_value
+from flowstate_client.proof import require_proof
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -18,7 +19,8 @@ StateOp = state_service_pb2.StateOp
 class StateVerbs(ABC, Generic[R_co]):
     """Declarative operations: applied to the newest stored state, so that no update is lost and nothing conflicts.
 
-    All raise ``ValueError`` at once for what is not JSON in FlowState's profile.
+    All raise ``ValueError`` at once for what is not JSON in FlowState's profile, and for models of which their
+    serializers write something else (asterisks) than they read.
     """
 
     _codec: Codec
@@ -64,7 +66,9 @@ class StateVerbs(ABC, Generic[R_co]):
         return self._submit([StateOp(path=pointer(f), remove=state_service_pb2.RemoveOp()) for f in fields])
 
     def _value(self, value: Any) -> types_pb2.Value:
-        return types_pb2.Value(json=self._codec.encode(value).decode())
+        text = self._codec.encode(value).decode()
+        require_proof(value, self._codec)
+        return types_pb2.Value(json=text)
 
 
 def pointer(field: str) -> str:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from flowstate_server.engine.state_change import ChangeRules, checked_text
+from flowstate_server.engine.upgrades import Upgraded
+from flowstate_server.errors import ScopeUnavailableError
 from flowstate_server.model.json_values import JsonObject
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind
+from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.program import HostedFlow
 from flowstate_server.stores.contract.writes import (
     NO_CHANGE,
@@ -29,6 +32,14 @@ class NotDrawn(Exception):
         self.names = names
 
 
+class NotUpgraded(Exception):
+    """The newest record has to be upgraded first, for it to be seen what it lacks."""
+
+    def __init__(self, kind: ScopeKind, record: StateRecord) -> None:
+        self.kind = kind
+        self.record = record
+
+
 class DrawnFields:
     """What one call draws for the records that it makes or loads.
 
@@ -36,10 +47,13 @@ class DrawnFields:
     of it, and only for fields that are absent. So a commit that meets some is refused once, and made again with them.
     """
 
-    def __init__(self, hosted: HostedFlow, max_bytes: int) -> None:
+    def __init__(self, hosted: HostedFlow, catalogue: Catalogue, max_bytes: int) -> None:
         self._hosted = hosted
+        self._catalogue = catalogue
         self._max_bytes = max_bytes
         self._drawn: dict[ScopeKind, JsonObject] = {}
+        self._today: dict[ScopeKind, Upgraded] = {}
+        self._unreadable: set[ScopeKind] = set()
 
     def writes(
         self, scopes: Mapping[ScopeKind, ScopeKey], request: RequestKey | None = None
@@ -62,22 +76,43 @@ class DrawnFields:
         while True:  # each time with more fields drawn, of which there is an end
             try:
                 return await store.commit(batch)
+            except NotUpgraded as old:
+                await self._upgrade(old.kind, old.record)
             except NotDrawn as absent:
                 drawn = await self._hosted.program.draw(absent.kind, absent.names)
                 self._drawn.setdefault(absent.kind, {}).update(drawn)
 
+    async def _upgrade(self, kind: ScopeKind, record: StateRecord) -> None:
+        try:
+            self._today[kind] = await self._rules(kind).upgrades.ahead(record)
+        except ScopeUnavailableError:
+            self._unreadable.add(kind)
+
+    def _rules(self, kind: ScopeKind) -> ChangeRules:
+        return ChangeRules.of(self._hosted.described, kind, self._max_bytes, self._catalogue)
+
     def _filling(self, kind: ScopeKind) -> Change:
-        rules = ChangeRules.of(self._hosted.described, kind, self._max_bytes)
+        rules = self._rules(kind)
         drawn = self._drawn.setdefault(kind, {})
 
         def change(record: StateRecord) -> Changed | NoChange:
-            absent = [name for name in rules.schema.drawn if name not in record.state]
+            # A record that can't be upgraded or written keeps no run from what it can do without.
+            if kind in self._unreadable or not rules.upgrades.writable(record):
+                return NO_CHANGE
+            today = Upgraded(record, record)
+            if rules.upgrades.needed(record):
+                today = self._today.get(kind, today)
+                if kind not in self._today or not today.is_of(record):
+                    raise NotUpgraded(kind, record)
+            absent = [name for name in rules.schema.drawn if name not in today.record.state]
             if not absent:
                 return NO_CHANGE
             if missing := tuple(name for name in absent if name not in drawn):
                 raise NotDrawn(kind, missing)
+            # An upgrade is stored with an event, which this write has not: it stays for the next one.
             state = {**record.state, **{name: drawn[name] for name in absent}}
-            state = rules.schema.check(state, frozenset(absent))
-            return Changed(state, checked_text(record, state, rules))
+            state = rules.schema.check(state, frozenset(absent), record.state)
+            generations = None if record.exists else rules.upgrades.written(today, rules.writer)
+            return Changed(state, checked_text(record, state, rules), (), generations)
 
         return change

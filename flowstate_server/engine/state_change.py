@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+from flowstate_server.engine.rehearsals import Rehearsed
+from flowstate_server.engine.upgrades import RecordUpgrades, Upgraded
 from flowstate_server.errors import StateTooLargeError
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.frozen import frozen
@@ -12,9 +14,11 @@ from flowstate_server.model.json_values import JsonObject, encode_json
 from flowstate_server.model.payloads import StateChange
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, org_scope, user_scope
+from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import FlowDescription
 from flowstate_server.schemas.scope_schema import ScopeSchema
-from flowstate_server.state.apply import Difference, apply, difference
+from flowstate_server.state.apply import apply
+from flowstate_server.state.difference import Difference, difference_at
 from flowstate_server.state.json_pointer import parse_pointer
 from flowstate_server.state.operations import Operation
 from flowstate_server.stores.contract.writes import NO_CHANGE, Change, Changed, NoChange
@@ -22,31 +26,51 @@ from flowstate_server.stores.contract.writes import NO_CHANGE, Change, Changed, 
 
 @frozen
 class ChangeRules:
-    """What governs the changes of one scope: its schema, its size limit, how its events are marked, and how its fields
-    are declared."""
+    """What governs the changes of one scope: the flow that writes and its schema, the generations of those that share
+    the record, the size limit, and how events are marked."""
 
+    writer: FlowDescription
     schema: ScopeSchema
+    upgrades: RecordUpgrades
     max_bytes: int
     transient: bool
-    declarations: Mapping[str, str]
 
     @classmethod
-    def of(cls, flow: FlowDescription, scope: ScopeKind, max_bytes: int) -> ChangeRules:
-        return cls(flow.schemas[scope], max_bytes, not flow.persist_state_changes, flow.declarations[scope])
+    def of(cls, flow: FlowDescription, scope: ScopeKind, max_bytes: int, catalogue: Catalogue) -> ChangeRules:
+        upgrades = RecordUpgrades(scope, catalogue.sharing(scope, flow))
+        return cls(flow, flow.schemas[scope], upgrades, max_bytes, transient=not flow.persist_state_changes)
 
 
 def state_change(
-    operations: Sequence[Operation], rules: ChangeRules, block_path: tuple[str, ...] = ()
+    operations: Sequence[Operation],
+    rules: ChangeRules,
+    block_path: tuple[str, ...] = (),
+    *,
+    expected: Upgraded | None = None,
+    rehearsed: Rehearsed | None = None,
 ) -> Change:
-    """The change that ``operations`` make: applied in order, validated, measured, with its ``state_change`` event."""
+    """The change that ``operations`` make: applied in order, validated, measured, with its ``state_change`` event.
+
+    They are applied to the record as it reads today; the event tells the difference to what is stored. ``expected``
+    spares an upgrade in the transaction if the newest record is the one of which it was made, and what was
+    ``rehearsed`` is not validated again.
+    """
 
     def change(record: StateRecord) -> Changed | NoChange:
-        applied = apply(record.state, operations, rules.schema).checked(rules.schema)
-        told = difference(record.state, applied)
+        if not operations:  # there is only a precondition
+            return NO_CHANGE
+        rules.upgrades.require_writable(record)
+        today = (
+            expected if expected is not None and expected.is_of(record) else rules.upgrades.upgraded(record)
+        )
+        raw = apply(today.record.state, operations, rules.schema)
+        applied = (rehearsed and rehearsed.of(raw)) or raw.checked(rules.schema)
+        told = difference_at(record.state, applied.state, applied.pointers | today.pointers)
         if told.empty:
             return NO_CHANGE
         text = checked_text(record, applied.state, rules)
-        return Changed(applied.state, text, (_event(record, told, rules, block_path),))
+        events = (_event(record, told, rules, block_path),)
+        return Changed(applied.state, text, events, rules.upgrades.written(today, rules.writer))
 
     return change
 
@@ -65,6 +89,7 @@ def checked_text(record: StateRecord, state: JsonObject, rules: ChangeRules) -> 
 
 def _event(record: StateRecord, told: Difference, rules: ChangeRules, block_path: tuple[str, ...]) -> Event:
     of_request = record.key.kind is ScopeKind.REQUEST
+    declarations = rules.writer.declarations[record.key.kind]
     payload = StateChange(
         scope=record.key.kind,
         previous_version=record.version,
@@ -73,9 +98,9 @@ def _event(record: StateRecord, told: Difference, rules: ChangeRules, block_path
         removed=told.removed,
         stale=told.stale,
         declared={
-            name: rules.declarations[name]
+            name: declarations[name]
             for name in (parse_pointer(place)[0] for place in (*told.changed, *told.removed))
-            if name in rules.declarations
+            if name in declarations
         },
     )
     return Event(

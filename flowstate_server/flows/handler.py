@@ -14,9 +14,11 @@ from typing_extensions import TypeVar
 from flowstate_server.errors import FlowDefinitionError, ValidationFailedError
 from flowstate_server.flows.block import Block, I_contra, O_co, RunsBlocks, check_block
 from flowstate_server.flows.context import Context
+from flowstate_server.flows.field_faults import require_declared
 from flowstate_server.flows.signature import read_signature
-from flowstate_server.flows.threads import DaemonThreads
+from flowstate_server.flows.written_fields import written_fields
 from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.programs.threads import DaemonThreads
 from flowstate_server.schemas.pydantic.pydantic_1 import no_model_class
 
 I = PlainTypeVar("I")  # noqa: E741
@@ -57,6 +59,7 @@ class Handler(Block[I_contra, O_co], Generic[I_contra, O_co]):
                     f"declares {scope}_state={declared.__name__}, but its context has {model.__name__} there"
                 )
                 raise FlowDefinitionError(f'handler "{name}" {problem}')
+        self.written_elsewhere = require_declared(written_fields(function), self.state_models, name)
         self._uses = tuple(check_block(block, f'handler "{name}"') for block in uses)
         self._function = function
         self.__doc__ = function.__doc__

@@ -21,11 +21,11 @@ from flowstate_server.state.operations import Operation
 from flowstate_server.state.write import StateWrite
 
 T = TypeVar("T")
-StateT_co = TypeVar("StateT_co", bound=BaseModel, default=Any, covariant=True)
+StateT_co = TypeVar("StateT_co", bound=BaseModel | None, default=Any, covariant=True)
 Fields = Mapping[str, Any]
 
 
-class ScopeWriter(ABC):
+class ScopeWriter(ABC, Generic[StateT_co]):
     """The declarative operations on one scope; each is one commit and answers with the version it made.
 
     A place takes what its type is: sets, bytes, dates, dataclasses and models as much as their JSON form. What is
@@ -77,7 +77,7 @@ class ScopeWriter(ABC):
         return await self.write(op.unset_state(fields))
 
 
-class StateBatch:
+class StateBatch(Generic[StateT_co]):
     """Operations collected in ``async with scope.batch() as b`` and committed as one version when the block ends.
 
     The methods only collect: nothing is awaited, and nothing is committed if the ``with`` body raises.
@@ -110,7 +110,7 @@ class StateBatch:
         self.operations += op.unset_state(fields)
 
 
-class ScopeHandle(ScopeWriter, Generic[StateT_co]):
+class ScopeHandle(ScopeWriter[StateT_co], Generic[StateT_co]):
     """A scope of the running request."""
 
     @property
@@ -141,11 +141,11 @@ class ScopeHandle(ScopeWriter, Generic[StateT_co]):
         """Read the newest stored state."""
 
     @abstractmethod
-    def batch(self) -> AbstractAsyncContextManager[StateBatch]:
+    def batch(self) -> AbstractAsyncContextManager[StateBatch[StateT_co]]:
         """Collect operations and commit them as one version."""
 
     @abstractmethod
-    def at(self, version: int, /) -> ScopeWriter:
+    def at(self, version: int, /) -> ScopeWriter[StateT_co]:
         """The same operations, on the condition that the stored state is at ``version``.
 
         Otherwise nothing is written and ``VersionMismatchError`` carries the current version. Never retried.

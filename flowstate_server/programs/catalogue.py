@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Generic
 
 from typing_extensions import TypeVar
@@ -23,6 +23,7 @@ from flowstate_server.schemas.scope_schema import ScopeSchema
 
 FlowT_co = TypeVar("FlowT_co", bound=HostedFlow, default=HostedFlow, covariant=True)
 
+UPGRADES = "incompatible-upgrades"
 _log = logging.getLogger(__name__)
 _SHARED_SCOPES = (ScopeKind.USER, ScopeKind.ORG)
 
@@ -46,7 +47,8 @@ class Catalogue(Generic[FlowT_co]):
 
         Raises:
             FlowDefinitionError: a flow of that kind is registered.
-            CrossFlowSchemaConflictError: a registered flow that shares the user or org scope declares it differently.
+            CrossFlowSchemaConflictError: a registered flow that shares the user or org scope declares it differently,
+                or upgrades a field that this one upgrades, too.
         """
         if not isinstance(flow, HostedFlow):
             raise FlowDefinitionError(f"only flows can be registered, not {type(flow).__name__}")
@@ -81,6 +83,22 @@ class Catalogue(Generic[FlowT_co]):
             raise FlowNotFoundError(kind)
         return flow
 
+    def sharing(self, scope: ScopeKind, flow: FlowDescription | None) -> Sequence[FlowDescription]:
+        """The flows whose fields are in one record of ``scope``, the one that ``flow`` works on, in order of kind.
+
+        ``None`` stands for any flow that does not isolate the scope.
+        """
+        if flow is not None and (scope not in _SHARED_SCOPES or flow.isolates(scope)):
+            return (flow,)
+        found = {
+            kind: described
+            for kind, hosted in self._flows.items()
+            if (described := hosted.described).schemas[scope].fields and not described.isolates(scope)
+        }
+        if flow is not None:
+            found[flow.kind] = flow
+        return [found[kind] for kind in sorted(found)]
+
     def kinds(self) -> list[str]:
         """In order."""
         return sorted(self._flows)
@@ -104,6 +122,8 @@ def _check_agreement(scope: ScopeKind, registered: FlowDescription, flow: FlowDe
     found = [*_partings(scope, registered, flow), *_one_sided(one, other, (registered.kind, flow.kind))]
     if one.hash != other.hash:
         found += _other_defaults(one, other)
+    if all(described.generation(scope).upgrade is not None for described in (registered, flow)):
+        found += _upgraded_by_both(one, other)
     for difference in found[:1]:
         raise CrossFlowSchemaConflictError(
             problem=difference.detail,
@@ -138,6 +158,13 @@ def _one_sided(one: ScopeSchema, other: ScopeSchema, names: tuple[str, str]) -> 
         for field in schema.fields:
             if not counterpart.declares(field):
                 yield Discrepancy(field, SHAPE, f'declared by flow "{name}" only')
+
+
+def _upgraded_by_both(one: ScopeSchema, other: ScopeSchema) -> Iterator[Discrepancy]:
+    """What an upgrade changes can't be seen from outside: it may change every field that its flow declares."""
+    for field in one.fields:
+        if other.declares(field):
+            yield Discrepancy(field, UPGRADES, "both flows have an upgrade, which is for one of them to have")
 
 
 def _other_defaults(one: ScopeSchema, other: ScopeSchema) -> Iterator[Discrepancy]:

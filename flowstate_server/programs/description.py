@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 
 from flowstate_server.errors import ActionNotFoundError
 from flowstate_server.model.clock import Seconds
@@ -36,6 +37,28 @@ class ShownNames:
     derived: tuple[str, ...] = ()
 
 
+Upgrade = Callable[[JsonObject], JsonObject]
+"""From the fields that older generations of a flow stored to those of this one.
+
+Pure, quick, and idempotent: it may be given what it has made before, and may run inside the store's transaction. It
+owns what it is given. A field that it doesn't give is removed; one that it gives otherwise than it got it is validated.
+"""
+
+
+@frozen
+class Generation:
+    """What a flow stores in a scope is of one generation, which grows whenever older records must be read otherwise.
+
+    ``number`` is at least 1. Without ``upgrade`` what older generations stored is read as it is.
+    """
+
+    number: int = 1
+    upgrade: Upgrade | None = None
+
+
+FIRST_GENERATION = Generation()
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FlowDescription:
     """A flow as its host, its callers and other flows see it.
@@ -44,6 +67,7 @@ class FlowDescription:
         kind: its name on the server.
         actions: by name.
         schemas: of all four scopes.
+        generations: of what it stores, of the scopes where it is not the first.
         shown: of the scopes that have something to show.
         description: for people and models that choose among flows.
         isolated: the scopes, of user and org, of which the flow keeps a record of its own.
@@ -61,6 +85,10 @@ class FlowDescription:
     history_window: int = 50
     persist_state_changes: bool = False
     cas_attempts: int = 8
+    generations: Mapping[ScopeKind, Generation] = field(default_factory=lambda: MappingProxyType({}))
+
+    def generation(self, scope: ScopeKind) -> Generation:
+        return self.generations.get(scope, FIRST_GENERATION)
 
     def action(self, name: str) -> ActionDescription:
         """
@@ -110,6 +138,7 @@ class FlowDescription:
                 scope.value: {"expose": [*sorted(names.exposed)], "derived": [*sorted(names.derived)]}
                 for scope, names in self.shown.items()
             },
+            "generations": {scope.value: self.generation(scope).number for scope in ScopeKind},
             "isolated": [scope.value for scope in ScopeKind if self.isolates(scope)],
             "persist_state_changes": self.persist_state_changes,
         }

@@ -41,11 +41,12 @@ _Container = TypeVar("_Container", dict[str, Json], list[Json])
 @frozen
 class Applied:
     """A state after operations, not yet checked: ``fields`` are the top-level fields they touched, ``pointers`` the
-    places, touched with or without effect. What they did not touch is shared with the state before."""
+    places, touched with or without effect. What they did not touch is shared with the state ``before``."""
 
     state: JsonObject
     fields: frozenset[str]
     pointers: frozenset[Pointer]
+    before: JsonObject
 
     def checked(self, rules: StateRules) -> Applied:
         """The same in normal form, with the places that the normal form changed among the ``pointers``.
@@ -53,13 +54,16 @@ class Applied:
         Raises:
             StateValidationError: see :meth:`StateRules.check`.
         """
-        normal = rules.check(self.state, self.fields)
+        return self.normalized(rules.check(self.state, self.fields, self.before))
+
+    def normalized(self, normal: JsonObject) -> Applied:
+        """The same with ``normal``, which shares what it has not changed."""
         if normal is self.state:
             return self
         pointers = set(self.pointers)
         for name in self.fields:
             _add_moved(self.state.get(name), normal.get(name), (name,), pointers)
-        return Applied(normal, self.fields, frozenset(pointers))
+        return Applied(normal, self.fields, frozenset(pointers), self.before)
 
 
 def apply(state: JsonObject, operations: Sequence[Operation], rules: StateRules) -> Applied:
@@ -77,7 +81,8 @@ def apply(state: JsonObject, operations: Sequence[Operation], rules: StateRules)
     work = _Work(state, rules)
     for operation in operations:
         _APPLY[type(operation)](work, operation)
-    return Applied(work.root, frozenset([pointer[0] for pointer in work.touched]), frozenset(work.touched))
+    fields = frozenset([pointer[0] for pointer in work.touched])
+    return Applied(work.root, fields, frozenset(work.touched), state)
 
 
 def difference(before: JsonObject, applied: Applied) -> Difference:

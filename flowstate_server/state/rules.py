@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Protocol
 
 from flowstate_server.model.json_values import Json, JsonObject
@@ -10,7 +11,10 @@ from flowstate_server.state.missing import MISSING, Missing
 
 
 class StateRules(Protocol):
-    """What may be in a state. All of it is pure and quick: it is asked inside the store's transaction."""
+    """What may be in a state. All of it is pure and quick: it is asked inside the store's transaction.
+
+    :meth:`check` may have been asked ahead of that, in a thread, with what was the newest state then.
+    """
 
     def declares(self, name: str, /) -> bool:
         """Whether ``name`` is a field of this state; others belong to other flows, and stay as they are."""
@@ -20,19 +24,25 @@ class StateRules(Protocol):
         """The default of any place as JSON, ``MISSING`` if it has none. Don't modify it."""
         ...
 
-    def check(self, state: JsonObject, touched: frozenset[str], /) -> JsonObject:
+    def check(self, state: JsonObject, touched: frozenset[str], before: JsonObject, /) -> JsonObject:
         """Validate the touched top-level fields of a state that is about to be stored.
 
         Each must be declared and, if present, fit. Untouched fields are as they were and are not judged, but for rules
-        over several fields of which one is touched.
+        over several fields of which one is touched. ``before`` is the stored state that was changed: rules about the
+        present, such as a moment that lies in the future, do not hold for what was in it.
 
         Returns:
             ``state`` in normal form: itself if it is in that already, else a new object.
 
         Raises:
-            StateValidationError: with JSON Pointers and rules, never values.
+            StateValidationError: with JSON Pointers and rules, never values. Also if code took too long, see
+                ``state.code_time``.
             Exception: whatever an author's code raises that is not its way to refuse.
         """
+        ...
+
+    def seen_by_code(self, touched: Set[str], /) -> Set[str]:
+        """The fields that :meth:`check` of these shows to code of an author, touched or not; none: it calls none."""
         ...
 
 
@@ -45,8 +55,11 @@ class _NoRules:
     def default_at(self, pointer: Pointer, /) -> Missing:
         return MISSING
 
-    def check(self, state: JsonObject, touched: frozenset[str], /) -> JsonObject:
+    def check(self, state: JsonObject, touched: frozenset[str], before: JsonObject, /) -> JsonObject:
         return state
+
+    def seen_by_code(self, touched: Set[str], /) -> Set[str]:
+        return frozenset()
 
 
 NO_RULES: StateRules = _NoRules()

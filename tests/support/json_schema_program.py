@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -62,7 +62,7 @@ class JsonSchema:
     def with_defaults(self, state: JsonObject, /) -> JsonObject:
         return {**self._defaults, **state}
 
-    def check(self, state: JsonObject, touched: frozenset[str], /) -> JsonObject:
+    def check(self, state: JsonObject, touched: frozenset[str], before: JsonObject, /) -> JsonObject:
         found = [
             Violation(format_pointer((name,)), "undeclared", "is not declared by this flow")
             for name in sorted(touched - self._properties.keys())
@@ -73,6 +73,9 @@ class JsonSchema:
         if found:
             raise StateValidationError(self._scope, tuple(found))
         return state
+
+    def seen_by_code(self, touched: Set[str], /) -> Set[str]:
+        return frozenset()
 
     def shape(self, name: str, /) -> Shape:
         return shape_of(self._properties[name])

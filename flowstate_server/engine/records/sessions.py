@@ -28,6 +28,7 @@ from flowstate_server.errors import (
     ValidationFailedError,
     Violation,
 )
+from flowstate_server.log_context import found
 from flowstate_server.model.clock import Micros, micros
 from flowstate_server.model.identity import Principal
 from flowstate_server.model.ids import check_id, new_id, new_log_id
@@ -80,7 +81,7 @@ class Sessions:
             metadata=metadata,
             exclusive=True,
         )
-        drawn = DrawnFields(hosted, self._settings.max_state_bytes)
+        drawn = DrawnFields(hosted, self._catalogue, self._settings.max_state_bytes)
         batch: list[Write] = [session, *drawn.writes({ScopeKind.SESSION: session_scope(session.key)})]
         if idempotency_key:
             check_id("idempotency_key", idempotency_key)
@@ -92,6 +93,7 @@ class Sessions:
         if created.session is None:
             return CreatedSession(_remembered(principal, created.id, created.version), replayed=True)
         self._bindings.remember(binding_of(created.session))
+        found(created.session)
         return CreatedSession(SessionAnswer(created.session, created.session.create_time), replayed=False)
 
     async def get(self, principal: Principal, session_id: str) -> SessionAnswer:
@@ -100,6 +102,7 @@ class Sessions:
         if record is None or record.deleted:
             raise SessionNotFoundError(session_id)
         check_binding(principal, binding_of(record))
+        found(record)
         return SessionAnswer(record, record.update_time)
 
     async def list(self, principal: Principal, query: SessionQuery) -> SessionPage:

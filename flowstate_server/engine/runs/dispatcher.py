@@ -34,6 +34,7 @@ from flowstate_server.errors import (
     ValidationFailedError,
     Violation,
 )
+from flowstate_server.log_context import found
 from flowstate_server.model.clock import Seconds
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.frozen import frozen
@@ -117,10 +118,12 @@ class Dispatcher:
         checked = self._check(principal, call)
         task = self._supervisor.spawn(self._store_and_run(principal, checked))
         try:
-            return await asyncio.shield(task)
+            dispatched = await asyncio.shield(task)
         except asyncio.CancelledError:
             task.add_done_callback(_heard)
             raise
+        found(dispatched.request)
+        return dispatched
 
     def _check(self, principal: Principal, call: ActionCall) -> _Checked:
         hosted = self._catalogue.get(call.flow_kind)
@@ -188,10 +191,11 @@ class Dispatcher:
             scopes=tuple(scopes.values()),
             input=checked.call.input,
             load=tuple(key for kind, key in scopes.items() if flow.schemas[kind].fields),
+            correlation_id=checked.call.correlation_id,
         )
         session = _session_write(checked, binding, org_id)
         logged = AppendEvents(checked.session, _first_events(checked), checked.request)
-        drawn = DrawnFields(checked.hosted, self._settings.max_state_bytes)
+        drawn = DrawnFields(checked.hosted, self._catalogue, self._settings.max_state_bytes)
         loaded = drawn.writes(scopes)
         own = drawn.writes({ScopeKind.REQUEST: request_scope(checked.request)}, checked.request)
         result = await drawn.commit(self._store, (session, *loaded, created, logged, *own))

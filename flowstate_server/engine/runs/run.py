@@ -22,6 +22,7 @@ from flowstate_server.errors import (
     RequestTerminalError,
     UnclearCommitError,
 )
+from flowstate_server.log_context import enter_subject
 from flowstate_server.model.clock import Seconds, elapsed_since
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import decode_json, encode_json
@@ -111,6 +112,7 @@ class Run:
 
     async def main(self) -> None:
         """Execute the action, end the request, and never raise."""
+        enter_subject(self.record)
         body = asyncio.create_task(self._body(), name=f"block of {self.head.key.request_id}")
         body.add_done_callback(_heard)
         try:
@@ -138,6 +140,8 @@ class Run:
         )
 
     async def _body(self) -> Any:
+        for scope in self._parts.scopes.values():
+            await scope.prepare()
         try:
             return await self._program.execute(self.record.action, self._value, ProgramRun(self._parts))
         except EXITS as error:

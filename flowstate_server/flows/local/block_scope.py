@@ -37,7 +37,7 @@ class BlockScope(ScopeHandle[StateT], TracksCalls, Generic[StateT]):
         begun: Begun,
     ) -> None:
         self.begun = begun
-        self.written = f"ctx.{scope.record.key.kind}"
+        self.written = f"ctx.{schema.scope}"
         self._scope = scope
         self._schema = schema
         self._model = model
@@ -66,19 +66,19 @@ class BlockScope(ScopeHandle[StateT], TracksCalls, Generic[StateT]):
     async def refresh(self) -> None:
         await self._scope.refresh()
 
-    def batch(self) -> AbstractAsyncContextManager[StateBatch]:
+    def batch(self) -> AbstractAsyncContextManager[StateBatch[StateT]]:
         return self._batch()
 
     @asynccontextmanager
-    async def _batch(self) -> AsyncIterator[StateBatch]:
-        batch = StateBatch(self._schema)
+    async def _batch(self) -> AsyncIterator[StateBatch[StateT]]:
+        batch: StateBatch[StateT] = StateBatch(self._schema)
         yield batch
         if batch.operations:
             batch.result = await self.write(batch.operations)
         else:
             batch.result = StateWrite(self.version, changed=False)
 
-    def at(self, version: int, /) -> ScopeWriter:
+    def at(self, version: int, /) -> ScopeWriter[StateT]:
         return _WriterAt(self, self._scope, self._schema, version, self._block_path)
 
     async def atomic_state(self, change: Callable[[StateT], BaseModel | Mapping[str, Any]], /) -> StateWrite:
@@ -127,7 +127,7 @@ class BlockScope(ScopeHandle[StateT], TracksCalls, Generic[StateT]):
 
 
 @tracks_calls
-class _WriterAt(ScopeWriter, TracksCalls):
+class _WriterAt(ScopeWriter[Any], TracksCalls):
     def __init__(
         self,
         whole: TracksCalls,

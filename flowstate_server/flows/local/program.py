@@ -14,12 +14,12 @@ from flowstate_server.flows.client_view import ClientView, View, derivation_fail
 from flowstate_server.flows.error_details import error_details
 from flowstate_server.flows.local.block_executor import BlockExecutor
 from flowstate_server.flows.local.local_run import LocalRun
-from flowstate_server.flows.threads import DaemonThreads
 from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.model.records import Failure
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.programs.author_code import AT_WORK, called, does_work, told_by
+from flowstate_server.programs.author_code import AT_WORK, called, does_work, other_work, told_by
 from flowstate_server.programs.run_context import RunContext
+from flowstate_server.programs.threads import DaemonThreads
 from flowstate_server.schemas.pydantic.schema import ModelSchema
 
 FACTORY_SECONDS = 1.0
@@ -44,7 +44,7 @@ class LocalProgram:
 
     @does_work
     def check_input(self, action: str, text: bytes, /) -> Any:
-        work = f'the input of action "{action}"'  # noqa: F841 - read by work_of
+        work = other_work(f'the input of action "{action}"')  # noqa: F841 - read by work_of
         return self._actions[action].validate_input_json(text)
 
     async def execute(self, action: str, value: Any, run: RunContext, /) -> Any:
@@ -64,7 +64,7 @@ class LocalProgram:
 
     @does_work
     async def _draw(self, scope: ScopeKind, name: str) -> Json:
-        work = f'the default_factory of {scope} field "{name}"'
+        work = other_work(f'the default_factory of {scope} field "{name}"')
         before = AT_WORK.get()
         AT_WORK.set(work)
         try:
@@ -81,7 +81,7 @@ class LocalProgram:
 
     @does_work
     def dump_output(self, action: str, output: Any, /) -> Json:
-        work = f'the output of action "{action}"'  # noqa: F841 - read by work_of
+        work = other_work(f'the output of action "{action}"')  # noqa: F841 - read by work_of
         return self._actions[action].dump_output(output)
 
     async def derive(

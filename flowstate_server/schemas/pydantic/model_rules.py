@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property, partial
 from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
@@ -11,18 +11,22 @@ from pydantic.fields import FieldInfo
 
 from flowstate_server.errors import FlowDefinitionError, FlowStateError, Violation
 from flowstate_server.model.json_values import Json, JsonObject, encode_json, same_json
+from flowstate_server.schemas.pydantic.aged import only_aged
 from flowstate_server.schemas.pydantic.core_schemas import (
     CoreSchema,
+    for_reading,
     has_code,
+    has_factory,
     has_type,
-    is_faithful,
     model_parts,
     sees_siblings,
     without_default,
 )
 from flowstate_server.schemas.pydantic.declarable import require_declarable, require_no_root_model
 from flowstate_server.schemas.pydantic.factories import FactoryRaised, varies
-from flowstate_server.schemas.pydantic.partial_models import readers_of_aged, serializer, validator
+from flowstate_server.schemas.pydantic.faithful import is_faithful
+from flowstate_server.schemas.pydantic.json_mode import validator_of
+from flowstate_server.schemas.pydantic.partial_models import readers_of_aged, relaxed, serializer, validator
 from flowstate_server.schemas.pydantic.python_values import to_json
 from flowstate_server.schemas.pydantic.stored_form import same_value, shared, stored_form
 from flowstate_server.state.json_pointer import format_pointer
@@ -64,8 +68,9 @@ class ModelRules(Generic[M]):
     takes extra fields, or a root model. Computed fields and private attributes are not state.
 
     ``names`` are its fields in order. ``whole`` tells that it has model validators. ``siblings`` tells that a field
-    validator looks at other fields. ``coded`` are the fields that Python code validates, ``drawn`` those whose
-    ``default_factory`` gives another value each time: they are absent until that is written, once for each record.
+    validator looks at other fields. ``coded`` are the fields that Python code validates, ``by_code`` those
+    that it makes JSON of or fills, too. ``drawn`` are those whose ``default_factory`` gives another value each time:
+    they are absent until that is written, once for each record.
     """
 
     def __init__(self, model: type[M]) -> None:
@@ -84,6 +89,11 @@ class ModelRules(Generic[M]):
             name for name, schema in parts.fields.items() if not is_faithful(schema, parts)
         )
         self._judged = self.coded | self.unfaithful
+        self.by_code = self._judged | {
+            name
+            for name, schema in parts.fields.items()
+            if has_factory(without_default(schema), parts.definitions)
+        }
         self._with_sets = frozenset(
             name
             for name, schema in parts.fields.items()
@@ -115,22 +125,32 @@ class ModelRules(Generic[M]):
         except FactoryRaised as raised:
             raise FlowDefinitionError(f"{self.model.__qualname__}.{name}: {raised}") from raised.__cause__
 
+    @cached_property
+    def _validate_whole(self) -> Callable[..., Any]:
+        schema = cast(CoreSchema, self.model.__pydantic_core_schema__)
+        return validator_of(schema, for_reading(schema)).validate_json
+
     def is_plain(self, name: str, value: Json) -> bool:
         """Whether ``value`` fits the field by its type alone, and is stored as it is."""
         return type(value) is self._plain.get(name)
 
-    def typed(self, members: JsonObject, others: JsonObject) -> Mapping[str, Any]:
+    @cached_property
+    def _validate_aged(self) -> Callable[..., Any]:
+        parts = relaxed(self.parts)
+        return validator(parts, with_defaults=self.siblings, of_their_own=True).validate_json
+
+    def typed(self, members: JsonObject, others: JsonObject, *, aged: bool = False) -> Mapping[str, Any]:
         """The Python values of ``members``; ``others`` are this model's other fields, for validators that look at them.
+
+        ``aged`` leaves pydantic's checks against clock and machine out.
 
         Raises:
             ValidationError: pydantic's own; its text may hold values.
         """
-        if self.siblings:
-            return cast(
-                Mapping[str, Any],
-                self._validate_all(encode_json(self._in_order({**others, **members})), strict=True),
-            )
-        return cast(Mapping[str, Any], self._validate_some(encode_json(members), strict=True))
+        given = self._in_order({**others, **members}) if self.siblings else members
+        validate = self._validate_all if self.siblings else self._validate_some
+        validate = self._validate_aged if aged else validate
+        return cast(Mapping[str, Any], validate(encode_json(given), strict=True))
 
     def adopted(self, name: str, value: object) -> Any:
         """What the field makes of a Python value.
@@ -140,16 +160,24 @@ class ModelRules(Generic[M]):
         """
         return self._adopt({name: value})[name]
 
-    def settle(self, members: JsonObject, others: JsonObject, defaults: JsonObject) -> JsonObject:
+    def settle(
+        self, members: JsonObject, others: JsonObject, defaults: JsonObject, before: JsonObject
+    ) -> JsonObject:
         """Those of ``members`` whose stored form is another one, in it: what their validation returns, dumped.
 
         ``others`` are this model's other stored fields, ``defaults`` those that other models have for the absent ones.
+        What was in the state ``before`` is not measured by clock or machine again.
 
         Raises:
             ValidationError: pydantic's own; its text may hold values.
             Unsettled: a value that fits can't be stored, or is another one each time; or a stored neighbour changes.
         """
-        typed = self.typed(members, {**defaults, **others})
+        try:
+            typed = self.typed(members, {**defaults, **others})
+        except ValidationError as error:
+            if not (self._read_aged and only_aged(error, before)):
+                raise
+            typed = self.typed(members, {**defaults, **others}, aged=True)
         made = self._made(typed, members)
         changed = {name: value for name, value in made.items() if value is not members[name]}
         if moved := [name for name, value in self._made(typed, others).items() if value is not others[name]]:
@@ -167,7 +195,7 @@ class ModelRules(Generic[M]):
         self, names: Iterable[str], typed: Mapping[str, Any], members: JsonObject, others: JsonObject
     ) -> None:
         try:
-            again = self.typed(members, others)
+            again = self.typed(members, others, aged=bool(self._read_aged))
             made = self._made(again, {name: members[name] for name in names})
         except ValidationError:
             raise self._no_fixpoint(names) from None
@@ -252,7 +280,7 @@ class ModelRules(Generic[M]):
         """
         text = encode_json(self._in_order(members))
         try:
-            made = self.model.__pydantic_validator__.validate_json(text, strict=True)
+            made = self._validate_whole(text, strict=True)
         except ValidationError as error:
             places = {line["loc"][0] for line in _lines(error) if line["loc"]}
             if stale := self.name_set - touched & places:
@@ -280,7 +308,7 @@ class ModelRules(Generic[M]):
         if name in touched or name not in members:
             return True
         try:
-            return not self.settle({name: members[name]}, {}, {})
+            return not self.settle({name: members[name]}, {}, {}, members)
         except (ValidationError, Unsettled):
             return False
 
@@ -343,7 +371,7 @@ class ModelRules(Generic[M]):
                 f"{self.model.__qualname__}: a default is not JSON: {problem}"
             ) from None
         try:
-            return self.settle({name: default}, {}, {}).get(name, default)
+            return self.settle({name: default}, {}, {}, {}).get(name, default)
         except (ValidationError, Unsettled):
             return default  # pydantic does not validate defaults, and some are meant not to fit
 

@@ -31,6 +31,7 @@ from flowstate_server.schemas.pydantic.stored_form import members_of
 from flowstate_server.schemas.pydantic.view import MergedView, ViewMaker
 from flowstate_server.schemas.pydantic.violations import violations_of
 from flowstate_server.schemas.shape import Shape, canonical_shape
+from flowstate_server.state.code_time import timed
 from flowstate_server.state.json_limits import MAX_KEY_BYTES
 from flowstate_server.state.json_pointer import Pointer, format_pointer, parse_pointer
 from flowstate_server.state.missing import MISSING, Missing
@@ -151,14 +152,30 @@ class ModelSchema:
                     found.add(name)
         return frozenset(found)
 
-    def check(self, state: JsonObject, touched: frozenset[str]) -> JsonObject:
+    def seen_by_code(self, touched: Set[str]) -> Set[str]:
+        """The fields that :meth:`check` of these shows to code of an author, touched or not."""
+        if not self._seen_by_code:
+            return frozenset()
+        return frozenset().union(*(self._seen_by_code.get(name, ()) for name in touched))
+
+    @cached_property
+    def _seen_by_code(self) -> dict[str, frozenset[str]]:
+        seen: dict[str, frozenset[str]] = {}
+        for rules in self._rules:
+            for name in rules.name_set if rules.whole or rules.siblings else rules.by_code:
+                looked_at = rules.name_set if rules.whole or rules.siblings else {name}
+                seen[name] = seen.get(name, frozenset()) | looked_at
+        return seen
+
+    def check(self, state: JsonObject, touched: frozenset[str], before: JsonObject) -> JsonObject:
         """Validate the touched fields of a state that is about to be stored, and give them as they are to be stored.
 
         Each must be declared and, if present, fit every model that declares it, strictly and as JSON. What is stored
         is the JSON form of what validation returns; validating that again gives it again, by each of the models. A
         model with model validators, which may only refuse, is validated as a whole if it declares a touched field and
         all its fields are present; a default counts as present, for it shows on read. Fields of a model some of whose
-        field validators look at others are validated together.
+        field validators look at others are validated together. What was in the same field of ``before`` is not measured
+        by clock or machine again.
 
         Returns:
             ``state``, with the touched fields in stored form.
@@ -175,13 +192,13 @@ class ModelSchema:
         changed_by: dict[str, ModelRules[Any]] = {}
         for rules in governing:
             found = len(problems)
-            changed = self._settled(rules, state, touched, problems)
+            changed = self._settled(rules, state, touched, before, problems)
             problems[found:] = [_with_maker(problem, rules, changed_by) for problem in problems[found:]]
             if changed:
                 state = {**state, **changed}
                 changed_by.update(dict.fromkeys(changed, rules))
         if changed_by and len(governing) > 1 and not problems:
-            self._require_agreement(governing, state, changed_by, problems)
+            self._require_agreement(governing, state, changed_by, before, problems)
         if not problems:
             self._check_wholes(governing, state, touched, problems)
         if problems:
@@ -189,7 +206,12 @@ class ModelSchema:
         return state
 
     def _settled(
-        self, rules: ModelRules[Any], state: JsonObject, touched: Set[str], problems: list[Violation]
+        self,
+        rules: ModelRules[Any],
+        state: JsonObject,
+        touched: Set[str],
+        before: JsonObject,
+        problems: list[Violation],
     ) -> JsonObject:
         """What ``rules`` make of the touched fields, as far as it is another thing."""
         members = {name: state[name] for name in rules.name_set & touched if name in state}
@@ -203,8 +225,34 @@ class ModelSchema:
             members = {name: value for name, value in members.items() if not rules.is_plain(name, value)}
         if not (members or others):
             return {}
+        coded = rules.by_code & members.keys()
+        if not coded:
+            return self._settled_part(rules, members, others, defaults, before, state, problems)
+        if rules.siblings:
+            with timed(coded, problems):
+                return self._settled_part(rules, members, others, defaults, before, state, problems)
+        changed: JsonObject = {}
+        for name in coded:  # each by itself, to know how long it takes
+            with timed((name,), problems):
+                changed |= self._settled_part(
+                    rules, {name: members.pop(name)}, {}, {}, before, state, problems
+                )
+        if members:
+            changed |= self._settled_part(rules, members, {}, {}, before, state, problems)
+        return changed
+
+    def _settled_part(
+        self,
+        rules: ModelRules[Any],
+        members: JsonObject,
+        others: JsonObject,
+        defaults: JsonObject,
+        before: JsonObject,
+        state: JsonObject,
+        problems: list[Violation],
+    ) -> JsonObject:
         try:
-            return rules.settle(members, others, defaults)
+            return rules.settle(members, others, defaults, before)
         except ValidationError as error:
             problems += violations_of(error, state, rules.coded)
         except Unsettled as unsettled:
@@ -216,12 +264,13 @@ class ModelSchema:
         governing: Sequence[ModelRules[Any]],
         state: JsonObject,
         changed_by: Mapping[str, ModelRules[Any]],
+        before: JsonObject,
         problems: list[Violation],
     ) -> None:
         """Refuse what one model makes of a field if another one would make something else of that."""
         shared = frozenset(name for name in changed_by if len(self._fields[name].rules) > 1)
         for rules in governing:
-            for name in self._settled(rules, state, shared, problems):
+            for name in self._settled(rules, state, shared, before, problems):
                 one, other = changed_by[name].model.__qualname__, rules.model.__qualname__
                 message = (
                     f"is made into one value by {one} and into another one by {other}, which both declare it: "
@@ -245,14 +294,15 @@ class ModelSchema:
             if absent:
                 self._warn_of_left_out(rules, "absent", absent)
                 continue
-            try:
-                problems += rules.check_whole(members, touched)
-            except LeftOut as left_out:
-                self._warn_of_left_out(rules, "stale", left_out.names)
-            except ValidationError as error:
-                problems += violations_of(error, state, rules.coded)
-            except Unsettled as unsettled:
-                problems += unsettled.violations
+            with timed(rules.name_set & touched, problems):
+                try:
+                    problems += rules.check_whole(members, touched)
+                except LeftOut as left_out:
+                    self._warn_of_left_out(rules, "stale", left_out.names)
+                except ValidationError as error:
+                    problems += violations_of(error, state, rules.coded)
+                except Unsettled as unsettled:
+                    problems += unsettled.violations
 
     def _warn_of_left_out(self, rules: ModelRules[Any], why: str, names: Iterable[str]) -> None:
         """Once for each model: it says what authors may not expect, and would say it at every write."""

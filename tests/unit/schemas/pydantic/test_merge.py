@@ -31,7 +31,7 @@ def merge(*models: type[BaseModel]) -> ModelSchema:
 
 def fits(schema: ModelSchema, value: Json) -> bool:
     try:
-        schema.check({"field": value}, frozenset(("field",)))
+        schema.check({"field": value}, frozenset(("field",)), {})
     except StateValidationError:
         return False
     return True

@@ -24,6 +24,8 @@ from flowstate_server.model.json_values import JsonObject
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.known import known
 from flowstate_server.schemas.pydantic.merge import Declaration, merge_declarations
+from flowstate_server.state import operations as op
+from flowstate_server.state.apply import apply
 from flowstate_server.state.missing import MISSING
 from tests.unit.schemas.pydantic.checks import check, refusal, schema_of
 
@@ -140,6 +142,20 @@ def test_f8_a_field_that_does_not_fit_any_more_fails_alone() -> None:
     assert refusal({"n": 13, "low": 1}, "n", schema=schema)[0].rule == "value_error"
 
 
+def test_u5_a_stored_value_that_does_not_fit_any_more_tells_how_to_mend_it() -> None:
+    class Strict(BaseModel):
+        low: Annotated[int, Field(le=10)] = 0
+
+    with pytest.raises(StateValidationError) as refused:
+        _ = schema_of(Strict).view(Strict, {"low": 11}).low
+    assert str(refused.value).startswith(
+        "The stored session state does not fit its schema (any more): /low: "
+    )
+    assert "patch_state" in str(refused.value)
+    assert "unset_state" in str(refused.value)
+    assert "11" not in str(refused.value)
+
+
 def test_a_model_validator_may_only_refuse() -> None:
     class Sum(BaseModel):
         a: int = 0
@@ -254,3 +270,38 @@ def test_model_validators_that_are_left_out_are_warned_of_once_with_names(
     ]
     with pytest.raises(StateValidationError):
         check({"begin": 1, "end": 2}, schema=schema)
+
+
+def test_f9_a_push_does_not_measure_by_the_clock_what_was_there_before(tmp_path: Path) -> None:
+    class Plan(BaseModel):
+        at: FutureDatetime
+
+    class State(BaseModel):
+        moments: list[FutureDatetime] = []
+        plans: dict[str, Plan] = {}
+        files: set[FilePath] = set()
+
+        @model_validator(mode="after")
+        def look(self) -> State:
+            return self
+
+    schema = schema_of(State)
+    gone, old, new = "2020-01-01T00:00:00Z", str(tmp_path / "gone"), tmp_path / "new"
+    new.touch()
+    stored: JsonObject = {"moments": [gone], "plans": {"a": {"at": gone}}, "files": [old]}
+    operations = (
+        *op.push_state("moments", ["2999-01-01T00:00:00Z"]),
+        *op.set_state_record("plans", "b", {"at": "2999-01-01T00:00:00Z"}),
+        *op.push_state("files", [str(new)]),
+    )
+    state = apply(stored, operations, schema).checked(schema).state
+    assert state["moments"] == [gone, "2999-01-01T00:00:00Z"]
+    assert state["files"] == [old, str(new)]
+    for refused in (
+        op.push_state("moments", ["2021-01-01T00:00:00Z"]),
+        op.set_state_record("plans", "b", {"at": "2021-01-01T00:00:00Z"}),
+        op.push_state("files", [str(tmp_path / "never")]),
+        op.push_state("moments", [1]),
+    ):
+        with pytest.raises(StateValidationError, match=r"/(moments/1|plans/b/at|files/1)"):
+            apply(stored, refused, schema).checked(schema)
