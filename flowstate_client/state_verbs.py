@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar as PlainTypeVar
+
+from typing_extensions import TypeVar
 
 from flowstate.v1 import state_service_pb2, types_pb2
 from flowstate_client.codec import Codec
 from flowstate_client.json_profile import check_finite, check_int64, check_text, escape_pointer, to_json_value
 from flowstate_client.proof import require_proof
 
-R_co = TypeVar("R_co", covariant=True)
+R_co = PlainTypeVar("R_co", covariant=True)
+StateT_co = TypeVar("StateT_co", default=Any, covariant=True)
 
 StateOp = state_service_pb2.StateOp
 
 
-class StateVerbs(ABC, Generic[R_co]):
+class StateVerbs(ABC, Generic[R_co, StateT_co]):
     """Declarative operations: applied to the newest stored state, so that no update is lost and nothing conflicts.
 
     All raise ``ValueError`` at once for what is not JSON in FlowState's profile, and for models of which their
-    serializers write something else (asterisks) than they read.
+    serializers write something else (asterisks) than they read. ``StateT_co`` is the model that type
+    checkers look fields up in.
     """
 
     _codec: Codec

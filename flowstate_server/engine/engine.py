@@ -12,6 +12,7 @@ from flowstate_server.engine.records.journals import Journals
 from flowstate_server.engine.records.sessions import Sessions
 from flowstate_server.engine.records.snapshots import Snapshots
 from flowstate_server.engine.records.states import States
+from flowstate_server.engine.rehearsals import Rehearsals
 from flowstate_server.engine.runs.dispatcher import Dispatcher
 from flowstate_server.engine.runs.requests import Requests
 from flowstate_server.engine.runs.run_factory import RunFactory
@@ -54,7 +55,10 @@ class Engine:
         self.sweeper = Sweeper(store, self.settings, self.supervisor)
         self.store_monitor = StoreMonitor(store)
         self._lifespan = OpenLifespan(lifespan)
-        self._factory = factory = RunFactory(store, self.supervisor, self.settings, self.observer)
+        rehearsals = Rehearsals()
+        self._factory = factory = RunFactory(
+            store, catalogue, self.supervisor, self.settings, self.observer, rehearsals
+        )
         self.dispatcher = Dispatcher(
             store=store,
             catalogue=catalogue,
@@ -62,12 +66,13 @@ class Engine:
             supervisor=self.supervisor,
             factory=factory,
             settings=self.settings,
+            rehearsals=rehearsals,
         )
         self.requests = Requests(store, self.supervisor, self.settings)
         self.events = Events(store, catalogue, bindings, self.settings, self.observer)
-        self.sessions = Sessions(store, catalogue, bindings, self.settings)
+        self.sessions = Sessions(store, catalogue, bindings, self.settings, rehearsals)
         self.snapshots = Snapshots(store, catalogue, bindings)
-        self.states = States(store, catalogue, bindings, self.settings)
+        self.states = States(store, catalogue, bindings, self.settings, rehearsals)
         self.journals = Journals(store, bindings, self.settings)
 
     @property

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 from flowstate_server.errors import LifespanError
+from flowstate_server.programs.author_code import name_of, printable
 
 Lifespan = Callable[[], AbstractAsyncContextManager[object]]
 """Makes what is entered when an engine opens and left when it closes. What it yields is a dependency of blocks, a tuple
@@ -54,7 +55,7 @@ class OpenLifespan:
             raise
         if not entered.done():
             error = _error_of(task)
-            raise LifespanError(f"{type(error).__name__}: {_text(error)}") from error
+            raise LifespanError(f"{name_of(error)}: {_text(error)}") from error
         task.add_done_callback(self._ended)
         given = entered.result()
         return () if given is None else given if type(given) is tuple else (given,)
@@ -80,13 +81,15 @@ class OpenLifespan:
                 await self._leave.wait()
         except (SystemExit, KeyboardInterrupt) as error:
             # Out of a task they would end the event loop, and everything on it without a word.
-            raise LifespanError(type(error).__name__) from error
+            raise LifespanError(name_of(error)) from error
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not self._leave.is_set():
-            _logger.error("the lifespan ended while its server serves on", exc_info=_error_of(task))
+            _logger.error(
+                "the lifespan ended while its server serves on", exc_info=printable(_error_of(task))
+            )
         elif not task.cancelled() and task.exception() is not None:
-            _logger.error("the lifespan failed when it was left", exc_info=task.exception())
+            _logger.error("the lifespan failed when it was left", exc_info=printable(_error_of(task)))
 
 
 def _error_of(task: asyncio.Task[None]) -> BaseException:
@@ -99,5 +102,5 @@ def _error_of(task: asyncio.Task[None]) -> BaseException:
 def _text(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as bad:
-        return f"(its text could not be had: {type(bad).__name__})"
+    except BaseException as bad:
+        return f"(its text could not be had: {name_of(bad)})"

@@ -14,11 +14,11 @@ from typing_extensions import TypeVar
 
 from flowstate_server.errors import ActionError, FlowDefinitionError, StateFieldAbsentError
 from flowstate_server.flows.names import check_name
-from flowstate_server.flows.threads import DaemonThreads
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.json_values import Json
 from flowstate_server.model.records import Failure
-from flowstate_server.programs.author_code import AT_WORK, does_work, told_by
+from flowstate_server.programs.author_code import AT_WORK, does_work, name_of, other_work, printable, told_by
+from flowstate_server.programs.threads import DaemonThreads
 from flowstate_server.schemas.pydantic.python_values import to_json
 
 StateT = TypeVar("StateT", default=Any)
@@ -90,7 +90,7 @@ class ClientView:
         A failure names its kind and never repeats the text of an exception, but for an ``ActionError``, whose words
         are meant for the client. The log has the traceback under the failure's ``error_id``.
         """
-        work = f'derived value "{name}"'
+        work = other_work(f'derived value "{name}"')
         before = AT_WORK.get()
         AT_WORK.set(work)
         try:
@@ -115,11 +115,13 @@ def derivation_failure(name: str, error: BaseException) -> Failure:
             return Failure(told.code or "ACTION_FAILED", told.message, details, retryable=told.retryable)
         except BaseException as bad:
             told = bad
-    text = f"the derived value failed: {type(told).__name__}"
+    text = f"the derived value failed: {name_of(told)}"
     if isinstance(told, StateFieldAbsentError):
         return Failure("INTERNAL", text)
     error_id = new_id("err_")
-    _logger.error("derived value %r failed (%s)", name, error_id, exc_info=told)
+    _logger.error(
+        "derived value %r failed (%s)", name, error_id, exc_info=printable(told), extra={"error_id": error_id}
+    )
     return Failure("INTERNAL", text, error_id=error_id)
 
 

@@ -6,7 +6,8 @@ whole server. Covered here are:
 * what runs in a task of ours (blocks, validators, serializers, factories, derived values, functions for
   ``atomic_state``): whoever calls it turns these into errors with :func:`contained`;
 * tasks that such code starts, in whatever way: :func:`guard_tasks`;
-* threads: ``flows.threads``.
+* threads: ``programs.threads``;
+* what the loop tells of its callbacks and of tasks that nobody awaits: :func:`guard_tasks`.
 
 Left are callbacks that it hands to the loop (``call_soon``, ``add_done_callback``): there is no place to catch these
 but around the loop, as ``flowstate serve`` does. Ctrl-C does not come this way, but by a signal.
@@ -16,8 +17,11 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import logging
+import traceback
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextvars import ContextVar
+from functools import partial
 from types import CodeType, FrameType
 from typing import Any, NamedTuple, TypeVar
 
@@ -28,10 +32,13 @@ from flowstate_server.errors import (
     RequestNotFoundError,
     RequestTerminalError,
 )
+from flowstate_server.log_context import Subject, about, current_subject
 from flowstate_server.programs.run_context import RunContext
 
 T = TypeVar("T")
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+_logger = logging.getLogger(__name__)
 
 EXITS = (SystemExit, KeyboardInterrupt)
 _ENDED = (LeaseLostError, RequestTerminalError, RequestNotFoundError)
@@ -45,30 +52,49 @@ class BlockWork(NamedTuple):
     run: RunContext
     path: tuple[str, ...]
     kind: str
+    subject: Subject | None
 
     def __str__(self) -> str:
         return f'{self.kind} "{"/".join(self.path)}" of request {self.run.request_id}'
 
 
-AT_WORK: ContextVar[BlockWork | str | None] = ContextVar("flowstate_at_work", default=None)
+class OtherWork(NamedTuple):
+    """Another call of code of authors: ``what`` names it."""
+
+    what: str
+    subject: Subject | None
+
+    def __str__(self) -> str:
+        return self.what
+
+
+Work = BlockWork | OtherWork
+
+AT_WORK: ContextVar[Work | None] = ContextVar("flowstate_at_work", default=None)
 """Whose code runs here; ``None`` for our own. Tasks and threads that it starts inherit it."""
 
 _working: set[CodeType] = set()
 
 
 def does_work(function: FunctionT) -> FunctionT:
-    """Marks a function that calls code of authors: its local variable ``work`` says whose, see :func:`work_of`."""
+    """Marks a function that calls code of authors: its local variable ``work``, a :data:`Work`, says whose."""
     _working.add(function.__code__)
     return function
 
 
-def work_of(frame: FrameType | None) -> str:
-    """Whose code is running in ``frame``, which may be of another thread; empty for our own."""
+def work_of(frame: FrameType | None) -> Work | None:
+    """Whose code is running in ``frame``, which may be of another thread; ``None`` for our own."""
     while frame is not None:
         if frame.f_code in _working:
-            return str(frame.f_locals.get("work", ""))
+            work: Work | None = frame.f_locals.get("work")
+            return work
         frame = frame.f_back
-    return ""
+    return None
+
+
+def other_work(what: str) -> OtherWork:
+    """Work for the call or run in whose context this is called."""
+    return OtherWork(what, current_subject())
 
 
 def told_by(error: BaseException) -> BaseException:
@@ -107,9 +133,26 @@ def contained(error: BaseException) -> Exception:
     told = told_by(error)
     if isinstance(told, Exception) and not isinstance(told, _NO_ERRORS):
         return told
-    ended = RuntimeError(f"the function raised {type(error).__name__}")
+    ended = RuntimeError(f"the function raised {name_of(error)}")
     ended.__cause__ = error
     return ended
+
+
+def name_of(error: BaseException) -> str:
+    """The name of its class, whatever that is."""
+    try:
+        return str(type(error).__name__)
+    except BaseException:
+        return "an exception without a name"
+
+
+def printable(error: BaseException) -> BaseException:
+    """``error``, or if it can't be printed, which would cost a log the whole line, one that says where it arose."""
+    try:
+        traceback.format_exception(error)
+    except BaseException:
+        return RuntimeError("an exception that can't be printed").with_traceback(error.__traceback__)
+    return error
 
 
 def called(function: Callable[..., T], /, *arguments: Any) -> T:
@@ -154,9 +197,13 @@ class GuardedCoroutine(WrappedCoroutine):
 
     __slots__ = ("_work",)
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], work: BlockWork | str) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], work: Work) -> None:
         super().__init__(coroutine)
         self._work = work
+
+    @property
+    def subject(self) -> Subject | None:
+        return self._work.subject
 
     @does_work
     def send(self, value: Any, /) -> Any:
@@ -194,3 +241,28 @@ def guard_tasks(loop: asyncio.AbstractEventLoop) -> None:
     before = loop.get_task_factory()
     if not isinstance(before, _GuardingFactory):
         loop.set_task_factory(_GuardingFactory(before))
+        handler = loop.get_exception_handler()
+        loop.set_exception_handler(partial(_tell, handler))
+
+
+def _tell(
+    handler: Callable[..., object] | None, loop: asyncio.AbstractEventLoop, context: dict[str, Any]
+) -> None:
+    """What callbacks and forgotten tasks raise, told so that it can't end the loop: a handler that raises would.
+
+    What a task that nobody hears has raised is about the run whose block started it.
+    """
+    task = context.get("task") or context.get("future")
+    coroutine = task.get_coro() if isinstance(task, asyncio.Task) else None
+    subject = coroutine.subject if isinstance(coroutine, GuardedCoroutine) else current_subject()
+    error = context.get("exception")
+    try:
+        if isinstance(error, BaseException):
+            context = {**context, "exception": printable(error)}
+        with about(subject):
+            if handler is None:
+                loop.default_exception_handler(context)
+            else:
+                handler(loop, context)
+    except BaseException:
+        _logger.error("a callback or task raised what can't be told: %s", context.get("message"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Protocol
 
 from flowstate_server.model.json_values import Json, JsonObject
@@ -10,7 +11,10 @@ from flowstate_server.state.missing import MISSING, Missing
 
 
 class StateRules(Protocol):
-    """What may be in a state. All of it is pure and quick: it is asked inside the store's transaction."""
+    """What may be in a state. All of it is pure and quick: it is asked inside the store's transaction.
+
+    :meth:`check` may have been asked ahead of that, in a thread, with what was the newest state then.
+    """
 
     def declares(self, name: str, /) -> bool:
         """Whether ``name`` is a field of this state; others belong to other flows, and stay as they are."""
@@ -31,9 +35,14 @@ class StateRules(Protocol):
             ``state`` in normal form: itself if it is in that already, else a new object.
 
         Raises:
-            StateValidationError: with JSON Pointers and rules, never values.
+            StateValidationError: with JSON Pointers and rules, never values. Also if code took too long, see
+                ``state.code_time``.
             Exception: whatever an author's code raises that is not its way to refuse.
         """
+        ...
+
+    def seen_by_code(self, touched: Set[str], /) -> Set[str]:
+        """The fields that :meth:`check` of these shows to code of an author, touched or not; none: it calls none."""
         ...
 
 
@@ -48,6 +57,9 @@ class _NoRules:
 
     def check(self, state: JsonObject, touched: frozenset[str], before: JsonObject, /) -> JsonObject:
         return state
+
+    def seen_by_code(self, touched: Set[str], /) -> Set[str]:
+        return frozenset()
 
 
 NO_RULES: StateRules = _NoRules()

@@ -37,14 +37,58 @@ class Unprintable(Exception):
     __repr__ = __str__
 
 
+class ExitsAsText(Exception):
+    """An error of an author whose text ends the process."""
+
+    def __str__(self) -> str:
+        raise SystemExit("no text")
+
+    __repr__ = __str__
+
+
+class _Nameless(type):
+    def __getattribute__(cls, name: str) -> Any:
+        if name in ("__name__", "__qualname__", "__module__"):
+            raise ValueError("no name")
+        return super().__getattribute__(name)
+
+
+class Nameless(Exception, metaclass=_Nameless):
+    """An error of an author whose class has no name."""
+
+
+Strange = type("Strange\n\x1b[31m name {0} %s", (Exception,), {"__module__": "a\nb"})
+
+
+def _cyclic() -> Exception:
+    error, other = ValueError("a secret"), LookupError("a secret")
+    error.__cause__, other.__cause__ = other, error
+    return error
+
+
+def _of_itself() -> Exception:
+    error = ValueError("a secret")
+    error.__cause__ = error.__context__ = error
+    return error
+
+
 KINDS: dict[str, Callable[[], BaseException]] = {
     "exception": lambda: LookupError("a secret"),
     "system exit": lambda: SystemExit("usage: a secret"),
     "keyboard interrupt": KeyboardInterrupt,
     "generator exit": GeneratorExit,
     "cancelled": asyncio.CancelledError,
+    "stop iteration": lambda: StopIteration("a secret"),
+    "stop async iteration": lambda: StopAsyncIteration("a secret"),
     "unprintable": Unprintable,
-    "group": lambda: BaseExceptionGroup("a secret", [SystemExit(1), ValueError("a secret")]),
+    "text that exits": ExitsAsText,
+    "nameless": Nameless,
+    "strange name": lambda: Strange("a secret"),
+    "cyclic causes": _cyclic,
+    "its own cause": _of_itself,
+    "group": lambda: ExceptionGroup("a secret", [Unprintable(), ValueError("a secret")]),
+    "group of exits": lambda: BaseExceptionGroup("a secret", [SystemExit(1), ValueError("a secret")]),
+    "group of cancellations": lambda: BaseExceptionGroup("a secret", [asyncio.CancelledError()]),
 }
 
 armed: dict[str, str] = {}
@@ -62,6 +106,10 @@ def throw_at(place: str) -> None:
 
 def _validated(text: str) -> str:
     throw_at("state validator")
+    if text == "slow":
+        time.sleep(50.0)
+    while text == "busy":
+        pass
     return text
 
 
@@ -122,7 +170,8 @@ async def _in_task_group(kind: str, ctx: Context[State]) -> None:
 
 
 async def _in_thread(kind: str, ctx: Context[State]) -> None:
-    await asyncio.to_thread(throw, "generator exit" if kind == "cancelled" else kind)
+    # asyncio's own futures take these for something else, and StopIteration hangs who awaits them.
+    await asyncio.to_thread(throw, "exception" if kind in ("cancelled", "stop iteration") else kind)
 
 
 async def _in_atomic_state(kind: str, ctx: Context[State]) -> None:
@@ -261,6 +310,18 @@ async def block_loop(value: Blocking, ctx: Context) -> str:
 
 
 @handler
+def block_thread(value: Blocking, ctx: Context) -> str:
+    time.sleep(value.seconds)
+    return "blocked"
+
+
+@handler(session_state=State)
+async def write_text(value: str, ctx: Context[State]) -> str:
+    await ctx.session.patch_state(text=value)
+    return "written"
+
+
+@handler
 async def cling_to_thread(value: Blocking, ctx: Context) -> str:
     """Leaves a thread of asyncio's own behind, which keeps a process from its end."""
     asyncio.get_running_loop().run_in_executor(None, time.sleep, value.seconds)
@@ -293,6 +354,8 @@ flow = define_flow(
         "call_back": action(block=call_back),
         "wait": action(block=wait),
         "block_loop": action(block=block_loop),
+        "block_thread": action(block=block_thread),
+        "write_text": action(block=write_text),
         "cling_to_thread": action(block=cling_to_thread),
     },
 )

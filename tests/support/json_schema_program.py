@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -43,6 +44,7 @@ class JsonSchema:
             name: cast(Json, schema["default"]) for name, schema in properties.items() if "default" in schema
         }
         self.fields = tuple(properties)
+        self.drawn = tuple(name for name, schema in properties.items() if "x-drawn" in schema)
         self.hash = hashlib.sha256(canonical_json(self._properties)).hexdigest()[:32]
 
     def declares(self, name: str, /) -> bool:
@@ -71,6 +73,9 @@ class JsonSchema:
         if found:
             raise StateValidationError(self._scope, tuple(found))
         return state
+
+    def seen_by_code(self, touched: Set[str], /) -> Set[str]:
+        return frozenset()
 
     def shape(self, name: str, /) -> Shape:
         return shape_of(self._properties[name])
@@ -132,6 +137,9 @@ class JsonProgram:
 
     async def execute(self, action: str, value: Any, run: RunContext, /) -> Json:
         return await self._actions[action].run(value, run)
+
+    async def draw(self, scope: ScopeKind, names: Sequence[str], /) -> JsonObject:
+        return {name: uuid.uuid4().hex for name in names}
 
     def dump_output(self, action: str, output: Any, /) -> Json:
         _require(self._actions[action].output, output, "/output")

@@ -15,7 +15,7 @@ from flowstate_server.errors import (
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.json_values import encode_json
 from flowstate_server.model.records import Failure
-from flowstate_server.programs.author_code import told_by
+from flowstate_server.programs.author_code import printable, told_by
 from flowstate_server.state.plain_json import plain_json
 
 _logger = logging.getLogger(__name__)
@@ -56,5 +56,7 @@ def failure_of(error: BaseException, what: str) -> Failure:
     if isinstance(error, StoreUnavailableError):
         return Failure(error.reason, "the store could not be reached", retryable=True)
     error_id = new_id("err_")
-    _logger.error("%s failed, error id %s", what, error_id, exc_info=error)
+    _logger.error(
+        "%s failed, error id %s", what, error_id, exc_info=printable(error), extra={"error_id": error_id}
+    )
     return Failure(INTERNAL, "the action failed", error_id=error_id)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from flowstate_server.engine.rehearsals import Rehearsals
 from flowstate_server.engine.runs.items import RunHistory, RunItems
 from flowstate_server.engine.runs.program_run import RunParts
 from flowstate_server.engine.runs.recorder import Recorder
@@ -20,6 +21,7 @@ from flowstate_server.model.clock import Seconds
 from flowstate_server.model.records import RequestRecord, SessionRecord, StateRecord
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, request_scope
 from flowstate_server.observation import Observer
+from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import FlowDescription
 from flowstate_server.programs.program import Program
 from flowstate_server.programs.run_context import SessionIdentity
@@ -30,14 +32,22 @@ class RunFactory:
     """Starts the runs of requests that the store holds in progress for this process. Nothing else starts a run."""
 
     def __init__(
-        self, store: Store, supervisor: Supervisor, settings: EngineSettings, observer: Observer
+        self,
+        store: Store,
+        catalogue: Catalogue,
+        supervisor: Supervisor,
+        settings: EngineSettings,
+        observer: Observer,
+        rehearsals: Rehearsals,
     ) -> None:
         self._store = store
+        self._catalogue = catalogue
         self._supervisor = supervisor
         self._settings = settings
         self._observer = observer
         self.dependencies: Sequence[object] = ()  # once the engine has opened its lifespan
         self._locks: KeyedLocks[ScopeKey] = KeyedLocks()
+        self._rehearsals = rehearsals
 
     def start(
         self,
@@ -89,12 +99,13 @@ class RunFactory:
         return {
             key.kind: RunScope(
                 record=loaded.get(key) or StateRecord(key),
-                rules=ChangeRules.of(flow, key.kind, self._settings.max_state_bytes),
+                rules=ChangeRules.of(flow, key.kind, self._settings.max_state_bytes, self._catalogue),
                 request=request.key,
                 recorder=recorder,
                 store=self._store,
                 locks=self._locks,
                 cas_attempts=flow.cas_attempts,
+                rehearsals=self._rehearsals,
             )
             for key in (*request.scopes, request_scope(request.key))
         }

@@ -100,7 +100,15 @@ def has_code(schema: CoreSchema, definitions: Definitions) -> bool:
 def _is_code(part: CoreSchema) -> bool:
     hook = part.get("post_init")
     own_hook = hook is True or (isinstance(hook, str) and hook != "init_private_attributes")
-    return part["type"] in _FUNCTIONS or own_hook or bool(part.get("custom_init") or part.get("missing"))
+    chooses = part["type"] == "tagged-union" and callable(part["discriminator"])
+    called = part.get("custom_init") or part.get("missing")
+    return part["type"] in _FUNCTIONS or own_hook or chooses or bool(called)
+
+
+def has_factory(schema: CoreSchema, definitions: Definitions) -> bool:
+    """Whether a default is made by an author's function."""
+    factories = [part.get("default_factory") for part in walk(schema, definitions)]
+    return any(factory is not None and not is_pydantics(factory) for factory in factories)
 
 
 def takes_anything(schema: CoreSchema, definitions: Definitions) -> bool:

@@ -17,6 +17,7 @@ from flowstate_server.schemas.pydantic.core_schemas import (
     fields_of,
     walk,
 )
+from flowstate_server.schemas.pydantic.pydantic_1 import ADVICE, model_of_pydantic_1
 from flowstate_server.schemas.pydantic.stored_form import SECRETS
 from flowstate_server.schemas.pydantic.unions import like_choices
 
@@ -44,13 +45,16 @@ def require_declarable(model: type[BaseModel], parts: ModelParts) -> None:
     if model.model_config.get("extra") == "allow":
         raise FlowDefinitionError(f'{title} has extra="allow": the fields of a state must be declared')
     for name, info in model.model_fields.items():
+        if (old := model_of_pydantic_1(info.annotation)) is not None:
+            raise FlowDefinitionError(f"{title}.{name}: {old} {ADVICE}")
         if info.alias or info.validation_alias or info.serialization_alias:
             raise FlowDefinitionError(f"{title}.{name} has an alias: the keys of a state are field names")
         if info.exclude or info.exclude_if:
             raise FlowDefinitionError(f"{title}.{name} is excluded from its JSON form: it can't be state")
         if info.default_factory_takes_validated_data:
             raise FlowDefinitionError(
-                f"{title}.{name}: the default_factory of a state field can't take the other fields"
+                f"{title}.{name}: the default_factory of a state field can't take the other fields: "
+                "write it in the block, or show it as a computed field"
             )
         nested = aliased_field(parts.fields[name], parts.definitions)
         if nested is not None:

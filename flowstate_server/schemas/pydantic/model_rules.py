@@ -16,13 +16,14 @@ from flowstate_server.schemas.pydantic.core_schemas import (
     CoreSchema,
     for_reading,
     has_code,
+    has_factory,
     has_type,
     model_parts,
     sees_siblings,
     without_default,
 )
 from flowstate_server.schemas.pydantic.declarable import require_declarable, require_no_root_model
-from flowstate_server.schemas.pydantic.factories import varies
+from flowstate_server.schemas.pydantic.factories import FactoryRaised, varies
 from flowstate_server.schemas.pydantic.faithful import is_faithful
 from flowstate_server.schemas.pydantic.json_mode import validator_of
 from flowstate_server.schemas.pydantic.partial_models import readers_of_aged, relaxed, serializer, validator
@@ -53,6 +54,13 @@ class Unsettled(Exception):
         self.violations = tuple(violations)
 
 
+class LeftOut(Exception):
+    """Model validators were not run, as the named fields do not fit, or not as they are stored."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = frozenset(names)
+
+
 class ModelRules(Generic[M]):
     """The rules of a model that declares state.
 
@@ -60,8 +68,9 @@ class ModelRules(Generic[M]):
     takes extra fields, or a root model. Computed fields and private attributes are not state.
 
     ``names`` are its fields in order. ``whole`` tells that it has model validators. ``siblings`` tells that a field
-    validator looks at other fields. ``coded`` are the fields that Python code validates, ``drawn`` those whose
-    ``default_factory`` gives another value each time: they are absent until that is written, once for each record.
+    validator looks at other fields. ``coded`` are the fields that Python code validates, ``by_code`` those
+    that it makes JSON of or fills, too. ``drawn`` are those whose ``default_factory`` gives another value each time:
+    they are absent until that is written, once for each record.
     """
 
     def __init__(self, model: type[M]) -> None:
@@ -80,6 +89,11 @@ class ModelRules(Generic[M]):
             name for name, schema in parts.fields.items() if not is_faithful(schema, parts)
         )
         self._judged = self.coded | self.unfaithful
+        self.by_code = self._judged | {
+            name
+            for name, schema in parts.fields.items()
+            if has_factory(without_default(schema), parts.definitions)
+        }
         self._with_sets = frozenset(
             name
             for name, schema in parts.fields.items()
@@ -98,11 +112,18 @@ class ModelRules(Generic[M]):
         self._defaults: dict[str, Json] = {}
         drawn: set[str] = set()
         for name, info in model.model_fields.items():
-            if info.default_factory is not None and varies(info, partial(self._default_json, name)):
+            if info.default_factory is not None and self._varies(name, info):
                 drawn.add(name)
             elif not info.is_required():
                 self._defaults[name] = self._default_json(name, info.get_default(call_default_factory=True))
         self.drawn = frozenset(drawn)
+
+    def _varies(self, name: str, info: FieldInfo) -> bool:
+        as_json = partial(self._default_json, name)
+        try:
+            return varies(info, as_json)
+        except FactoryRaised as raised:
+            raise FlowDefinitionError(f"{self.model.__qualname__}.{name}: {raised}") from raised.__cause__
 
     @cached_property
     def _validate_whole(self) -> Callable[..., Any]:
@@ -255,20 +276,25 @@ class ModelRules(Generic[M]):
 
         Raises:
             ValidationError: pydantic's own; its text may hold values.
+            LeftOut: they were.
         """
         text = encode_json(self._in_order(members))
         try:
             made = self._validate_whole(text, strict=True)
         except ValidationError as error:
-            untouched = self.name_set - touched
-            if any(line["loc"] and line["loc"][0] in untouched for line in _lines(error)):
-                return ()
+            places = {line["loc"][0] for line in _lines(error) if line["loc"]}
+            if stale := self.name_set - touched & places:
+                raise LeftOut(stale) from None
             raise
         if not isinstance(made, BaseModel):
-            return (Violation("", "changed_by_model_validator", _MAY_REFUSE),)
-        moved = [name for name in self._moved(members, made.__dict__) if self._stands(name, members, touched)]
+            problem = f"a model validator of {self.model.__qualname__} gives no model: it must return self"
+            return (Violation("", "changed_by_model_validator", problem),)
+        moved = self._moved(members, made.__dict__)
+        changed = [name for name in moved if self._stands(name, members, touched)]
+        if moved and not changed:
+            raise LeftOut(moved)
         return tuple(
-            Violation(format_pointer((name,)), "changed_by_model_validator", _MAY_REFUSE) for name in moved
+            Violation(format_pointer((name,)), "changed_by_model_validator", _MAY_REFUSE) for name in changed
         )
 
     def _moved(self, members: JsonObject, values: Mapping[str, Any]) -> list[str]:

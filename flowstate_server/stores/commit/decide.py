@@ -49,7 +49,7 @@ def decide(batches: Sequence[Batch], loaded: Loaded, *, seconds: float = float("
             answer = error
         except BaseException as error:
             work.drop()
-            answer = BrokenChange(f"a change raised {type(error).__name__}")
+            answer = BrokenChange("a change raised what is no error")
             answer.__cause__ = error
         else:
             work.keep()

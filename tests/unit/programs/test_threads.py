@@ -8,8 +8,8 @@ from concurrent.futures import CancelledError
 
 import pytest
 
-from flowstate_server.flows import threads
-from flowstate_server.flows.threads import DaemonThreads
+from flowstate_server.programs import threads
+from flowstate_server.programs.threads import DaemonThreads
 from flowstate_server.testing.waiting import until
 
 
@@ -89,7 +89,7 @@ async def test_what_would_end_a_loop_comes_as_an_error(kind: type[BaseException]
 def test_a_function_that_never_ends_does_not_hold_up_the_process() -> None:
     program = """
 import asyncio, threading
-from flowstate_server.flows.threads import DaemonThreads
+from flowstate_server.programs.threads import DaemonThreads
 
 async def main():
     try:

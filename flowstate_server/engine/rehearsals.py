@@ -1,0 +1,183 @@
+"""Code of authors that validates a write runs ahead of it, in a thread: nobody waits for it but who writes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
+
+from flowstate_server.errors import FlowStateError, StateValidationError
+from flowstate_server.model.frozen import frozen
+from flowstate_server.model.json_values import Json, JsonObject, same_json
+from flowstate_server.model.records import StateRecord
+from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.programs.threads import DaemonThreads
+from flowstate_server.schemas.scope_schema import ScopeSchema
+from flowstate_server.state.apply import Applied, apply
+from flowstate_server.state.code_time import CODE_AT_WORK, MOST_SECONDS, TOO_SLOW, CodeAtWork
+from flowstate_server.state.missing import MISSING, Missing
+from flowstate_server.state.operations import Merge, Operation, SetValue
+
+AT_ONCE = 32
+"""Validations in threads at the same time, those that take too long not counted. Chosen: more only wait for the GIL."""
+STILL_SECONDS = 0.001
+"""The event loop stands still so long at most: validators usually take 20 µs, and a turn of the loop costs more."""
+SPARE_SECONDS = 0.01
+"""So much later than the code itself is to find that it was too slow."""
+
+_threads = DaemonThreads("flowstate-validation")
+
+
+@frozen
+class Rehearsed:
+    """What code of authors made of what it saw: the same again for the same."""
+
+    saw: dict[str, Json | Missing]
+    touched: frozenset[str]
+    changed: JsonObject
+
+    def of(self, applied: Applied) -> Applied | None:
+        """``applied`` in normal form if it holds what was rehearsed."""
+        if applied.fields != self.touched:
+            return None
+        if not all(_same(applied.state.get(name, MISSING), value) for name, value in self.saw.items()):
+            return None
+        return applied.normalized({**applied.state, **self.changed}) if self.changed else applied
+
+
+def calls_code(operations: Sequence[Operation], schema: ScopeSchema) -> bool:
+    """Whether code of authors validates what ``operations`` write."""
+    return bool(schema.seen_by_code(_touched(operations, schema)))
+
+
+def brings_all(operations: Sequence[Operation], schema: ScopeSchema) -> bool:
+    """Whether that code sees what ``operations`` bring and nothing else: they may be rehearsed on an empty record."""
+    touched = _touched(operations, schema)
+    whole = all(
+        (isinstance(operation, Merge) and not operation.path)
+        or (isinstance(operation, SetValue) and len(operation.path) == 1)
+        for operation in operations
+    )
+    return whole and schema.seen_by_code(touched) <= touched
+
+
+def _touched(operations: Sequence[Operation], schema: ScopeSchema) -> frozenset[str]:
+    touched: set[str] = set()
+    for operation in operations:
+        if operation.path:
+            touched.add(operation.path[0])
+        elif isinstance(operation, Merge):
+            touched.update(operation.fields)
+        else:
+            touched.update(schema.fields)
+    return frozenset(touched)
+
+
+def _same(one: Json | Missing, other: Json | Missing) -> bool:
+    if one is other:
+        return True
+    return one is not MISSING and other is not MISSING and same_json(one, other)
+
+
+class Rehearsals:
+    """Those of one engine."""
+
+    def __init__(self) -> None:
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    async def of(
+        self, operations: Sequence[Operation], schema: ScopeSchema, record: StateRecord
+    ) -> Rehearsed | None:
+        """What the validation of ``operations`` on ``record`` makes, ``None`` if it is to be found in the transaction.
+
+        What is refused here is not refused yet: the newest record decides.
+
+        Raises:
+            StateValidationError: code took too long, by field.
+        """
+        try:
+            applied = apply(record.state, operations, schema)
+        except FlowStateError:
+            return None
+        async with self._turns:
+            normal = await _Rehearsal(record.key.kind, schema, applied).normal()
+        if normal is None:
+            return None
+        seen = schema.seen_by_code(applied.fields) | applied.fields
+        return Rehearsed(
+            saw={name: applied.state.get(name, MISSING) for name in seen},
+            touched=applied.fields,
+            changed={
+                name: normal[name]
+                for name in applied.fields
+                if name in normal and normal[name] is not applied.state.get(name)
+            },
+        )
+
+
+class _Rehearsal:
+    """One validation in a thread, which is left to its code if that does not end."""
+
+    def __init__(self, scope: ScopeKind, schema: ScopeSchema, applied: Applied) -> None:
+        self._scope = scope
+        self._schema = schema
+        self._applied = applied
+        self._at_work = CodeAtWork()
+        self._loop = asyncio.get_running_loop()
+        self._under_way = threading.Lock()
+        self._under_way.acquire()
+        self._ended = False
+        self._heard: asyncio.Future[None] | None = None
+        self._found: JsonObject | StateValidationError | None = None
+
+    async def normal(self) -> JsonObject | None:
+        """The normal form, ``None`` if it is refused."""
+        _threads.submit(partial(copy_context().run, self._check))
+        if not self._under_way.acquire(timeout=STILL_SECONDS):
+            await self._wait()
+        if isinstance(self._found, StateValidationError):
+            raise self._found
+        return self._found
+
+    async def _wait(self) -> None:
+        self._heard = self._loop.create_future()
+        if self._ended:  # just now
+            return
+        self._look_after(MOST_SECONDS)
+        try:
+            await self._heard
+        finally:
+            self._timer.cancel()
+
+    def _check(self) -> None:
+        CODE_AT_WORK.set(self._at_work)
+        try:
+            self._found = self._schema.check(self._applied.state, self._applied.fields, self._applied.before)
+        except StateValidationError as refusal:
+            if any(violation.rule == TOO_SLOW for violation in refusal.violations):
+                self._found = refusal
+        except BaseException:
+            pass
+        self._ended = True
+        self._under_way.release()
+        if self._heard is not None:
+            with suppress(RuntimeError):  # the loop was closed
+                self._loop.call_soon_threadsafe(self._hear)
+
+    def _hear(self) -> None:
+        if self._heard is not None and not self._heard.done():
+            self._heard.set_result(None)
+
+    def _look_after(self, seconds: float) -> None:
+        self._timer = self._loop.call_later(seconds + SPARE_SECONDS, self._look)
+
+    def _look(self) -> None:
+        if self._heard is None or self._heard.done() or self._ended:
+            return
+        if overdue := self._at_work.overdue:
+            self._heard.set_exception(StateValidationError(self._scope, overdue))
+        else:
+            self._look_after(self._at_work.left)
