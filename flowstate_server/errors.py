@@ -208,7 +208,7 @@ class JsonNumberError(InvalidArgumentError):
 
 
 class PathInvalidError(InvalidArgumentError):
-    """The path {path} {problem}."""
+    """The path "{path}" {problem}."""
 
     reason = Reason.PATH_INVALID
     path: str
@@ -344,7 +344,7 @@ class PreconditionError(ServiceError):
 
 
 class StateTestFailedError(PreconditionError):
-    """The test at {path} does not hold."""
+    """The test at "{path}" does not hold."""
 
     reason = Reason.STATE_TEST_FAILED
     path: str

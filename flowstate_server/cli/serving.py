@@ -65,11 +65,12 @@ def _run(loop: asyncio.AbstractEventLoop, serving: Coroutine[Any, Any, int]) -> 
         except (SystemExit, KeyboardInterrupt) as error:
             if task.done():
                 raise
-            _logger.error(
-                "a callback or task of a flow raised %s, which is ignored",
-                "SystemExit" if isinstance(error, SystemExit) else "KeyboardInterrupt",
-                exc_info=error,
-            )
+            ignored = "a callback or task of a flow raised %s, which is ignored"
+            kind = "SystemExit" if isinstance(error, SystemExit) else "KeyboardInterrupt"
+            try:
+                _logger.error(ignored, kind, exc_info=error)
+            except Exception:  # a class of an author's, which can't be printed
+                _logger.error(ignored, kind)
 
 
 async def _serve_until_stopped(name: str, app: FlowState, settings: Settings, end: ProcessEnd) -> int:

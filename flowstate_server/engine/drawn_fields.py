@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from flowstate_server.engine.rehearsals import Rehearsals, Rehearsed, calls_code
 from flowstate_server.engine.state_change import ChangeRules, checked_text
 from flowstate_server.engine.upgrades import Upgraded
 from flowstate_server.errors import ScopeUnavailableError
@@ -12,6 +13,8 @@ from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.program import HostedFlow
+from flowstate_server.state.apply import apply
+from flowstate_server.state.operations import patch_state
 from flowstate_server.stores.contract.writes import (
     NO_CHANGE,
     Change,
@@ -27,9 +30,10 @@ from flowstate_server.stores.store import Store
 class NotDrawn(Exception):
     """The newest record lacks fields that nothing was drawn for yet. Draw them and commit again."""
 
-    def __init__(self, kind: ScopeKind, names: tuple[str, ...]) -> None:
+    def __init__(self, kind: ScopeKind, names: tuple[str, ...], record: StateRecord) -> None:
         self.kind = kind
         self.names = names
+        self.record = record
 
 
 class NotUpgraded(Exception):
@@ -47,11 +51,15 @@ class DrawnFields:
     of it, and only for fields that are absent. So a commit that meets some is refused once, and made again with them.
     """
 
-    def __init__(self, hosted: HostedFlow, catalogue: Catalogue, max_bytes: int) -> None:
+    def __init__(
+        self, hosted: HostedFlow, catalogue: Catalogue, max_bytes: int, rehearsals: Rehearsals
+    ) -> None:
         self._hosted = hosted
         self._catalogue = catalogue
         self._max_bytes = max_bytes
+        self._rehearsals = rehearsals
         self._drawn: dict[ScopeKind, JsonObject] = {}
+        self._rehearsed: dict[ScopeKind, Rehearsed | None] = {}
         self._today: dict[ScopeKind, Upgraded] = {}
         self._unreadable: set[ScopeKind] = set()
 
@@ -79,8 +87,15 @@ class DrawnFields:
             except NotUpgraded as old:
                 await self._upgrade(old.kind, old.record)
             except NotDrawn as absent:
-                drawn = await self._hosted.program.draw(absent.kind, absent.names)
-                self._drawn.setdefault(absent.kind, {}).update(drawn)
+                await self._draw(absent.kind, absent.names, absent.record)
+
+    async def _draw(self, kind: ScopeKind, names: tuple[str, ...], record: StateRecord) -> None:
+        drawn = self._drawn.setdefault(kind, {})
+        drawn.update(await self._hosted.program.draw(kind, names))
+        schema = self._hosted.described.schemas[kind]
+        fills = patch_state({name: value for name, value in drawn.items() if name not in record.state})
+        if calls_code(fills, schema):
+            self._rehearsed[kind] = await self._rehearsals.of(fills, schema, record)
 
     async def _upgrade(self, kind: ScopeKind, record: StateRecord) -> None:
         try:
@@ -108,10 +123,11 @@ class DrawnFields:
             if not absent:
                 return NO_CHANGE
             if missing := tuple(name for name in absent if name not in drawn):
-                raise NotDrawn(kind, missing)
+                raise NotDrawn(kind, missing, record)
             # An upgrade is stored with an event, which this write has not: it stays for the next one.
-            state = {**record.state, **{name: drawn[name] for name in absent}}
-            state = rules.schema.check(state, frozenset(absent), record.state)
+            raw = apply(record.state, patch_state({name: drawn[name] for name in absent}), rules.schema)
+            rehearsed = self._rehearsed.get(kind)
+            state = ((rehearsed and rehearsed.of(raw)) or raw.checked(rules.schema)).state
             generations = None if record.exists else rules.upgrades.written(record, rules.writer)
             return Changed(state, checked_text(record, state, rules), (), generations)
 

@@ -66,10 +66,11 @@ class Engine:
             supervisor=self.supervisor,
             factory=factory,
             settings=self.settings,
+            rehearsals=rehearsals,
         )
         self.requests = Requests(store, self.supervisor, self.settings)
         self.events = Events(store, catalogue, bindings, self.settings, self.observer)
-        self.sessions = Sessions(store, catalogue, bindings, self.settings)
+        self.sessions = Sessions(store, catalogue, bindings, self.settings, rehearsals)
         self.snapshots = Snapshots(store, catalogue, bindings)
         self.states = States(store, catalogue, bindings, self.settings, rehearsals)
         self.journals = Journals(store, bindings, self.settings)

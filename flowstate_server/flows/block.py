@@ -13,7 +13,6 @@ from pydantic import BaseModel
 from flowstate_server.errors import FlowDefinitionError
 from flowstate_server.flows.names import check_name
 from flowstate_server.flows.value_type import ValueType
-from flowstate_server.flows.written_fields import WrittenField
 from flowstate_server.model.json_values import Json
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.pydantic.merge import Declaration
@@ -55,9 +54,6 @@ class Block(ABC, Generic[I_contra, O_co]):
 
     state_models: StateModels
     """The block's own models, for its typed view of each scope; a scope it declares nothing in is missing."""
-
-    written_elsewhere: tuple[WrittenField, ...] = ()
-    """Fields that the block names in operations on scopes for which it has no model."""
 
     @property
     def declarations(self) -> Mapping[ScopeKind, tuple[Declaration, ...]]:

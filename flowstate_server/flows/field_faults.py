@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
 from pydantic import BaseModel
@@ -12,7 +12,6 @@ from flowstate_server.flows.written_fields import WrittenField
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.pydantic.core_schemas import model_parts
 from flowstate_server.schemas.pydantic.field_shape import shape_of
-from flowstate_server.schemas.pydantic.schema import ModelSchema
 from flowstate_server.schemas.shape import LISTS, MAPS, OBJECTS, Shape, shape_name
 
 _NUMBERS = frozenset(("int", "float"))
@@ -26,67 +25,37 @@ _CERTAIN = _NUMBERS | LISTS | MAPS | OBJECTS | {"str", "bool", "date", "datetime
 
 
 def require_declared(
-    written: Iterable[WrittenField], models: Mapping[ScopeKind, type[BaseModel]], block: str
-) -> tuple[WrittenField, ...]:
-    """Refuse what a block can't write by the model that it declares in the scope.
+    block: str, models: Mapping[ScopeKind, type[BaseModel]], written: Iterable[WrittenField]
+) -> None:
+    """Refuse what can't be written by the model that the block declares in the scope.
 
-    Returns:
-        Those in scopes that it has no model for: what they may be is for the flow to say.
+    A scope without one is not judged, for then the fields are others'.
 
     Raises:
         FlowDefinitionError: with the block, the line, the operation, the field and the model.
     """
-    elsewhere = []
     for one in written:
         model = models.get(one.scope)
-        if model is None:
-            if one.operation != "get":  # which reads through another model, and may find nothing
-                elsewhere.append(one)
-        elif model.__pydantic_complete__:
-            problem = _fault(one, model.model_fields, _shapes_of(model), model.__qualname__)
-            if problem is not None:
-                raise FlowDefinitionError(f'handler "{block}", {problem}')
-    return tuple(elsewhere)
-
-
-def require_known(
-    written: Iterable[WrittenField], schemas: Mapping[ScopeKind, ModelSchema], block: str, flow: str
-) -> None:
-    """Refuse what a block can't write by the schema that its flow has for the scope.
-
-    Raises:
-        FlowDefinitionError: with the flow, the block, the line, the operation and the field.
-    """
-    for one in written:
-        schema = schemas[one.scope]
-        problem = _fault(one, schema.fields, schema.shape, f"the {one.scope} state of the flow")
+        # a model that is not complete yet may still get fields; merging it tells if it never is
+        problem = _fault(one, model) if model is not None and model.__pydantic_complete__ else None
         if problem is not None:
-            raise FlowDefinitionError(f'flow "{flow}": block "{block}", {problem}')
+            place = f"{one.file}:{one.line}: ctx.{one.scope}.{one.operation}"
+            raise FlowDefinitionError(f'handler "{block}", {place} {problem}')
 
 
-def _shapes_of(model: type[BaseModel]) -> Callable[[str], Shape]:
-    def shape(name: str) -> Shape:
-        parts = model_parts(model)
-        return shape_of(parts.fields[name], parts.definitions, parts.config)
-
-    return shape
-
-
-def _fault(
-    written: WrittenField, fields: Collection[str], shape_of_field: Callable[[str], Shape], owner: str
-) -> str | None:
-    field = written.field
-    place = f"{written.file}:{written.line}: ctx.{written.scope}.{written.operation}"
-    if field not in fields:
-        close = get_close_matches(field, fields, 1)
+def _fault(written: WrittenField, model: type[BaseModel]) -> str | None:
+    field, title = written.field, model.__qualname__
+    if field not in model.model_fields:
+        close = get_close_matches(field, model.model_fields, 1)
         hint = f'did you mean "{close[0]}"?' if close else "a block declares the fields that it uses"
-        return f'{place} names "{field}", but {owner} has no such field; {hint}'
+        return f'names "{field}", but {title} has no such field; {hint}'
     if written.operation in _NEEDED:
         needed, fitting = _NEEDED[written.operation]
-        shape = shape_of_field(field)
+        parts = model_parts(model)
+        shape = shape_of(parts.fields[field], parts.definitions, parts.config)
         kinds = _kinds(shape)
         if kinds and kinds <= _CERTAIN and kinds.isdisjoint(fitting):
-            return f'{place} needs {needed}, but "{field}" of {owner} is {shape_name(shape)}'
+            return f'needs {needed}, but "{field}" of {title} is {shape_name(shape)}'
     return None
 
 

@@ -14,7 +14,6 @@ from flowstate_server.flows.action import Action
 from flowstate_server.flows.block import Block
 from flowstate_server.flows.bubbling import merge_schemas, reachable_blocks
 from flowstate_server.flows.client_view import ClientView, check_exposed
-from flowstate_server.flows.field_faults import require_known
 from flowstate_server.flows.local.program import LocalProgram
 from flowstate_server.flows.names import check_name
 from flowstate_server.flows.scope_config import OrgScope, RequestScope, SessionScope, UserScope
@@ -134,8 +133,6 @@ def define_flow(
         for config in (session, user, org)
         if config.generation > 1
     }
-    for block in blocks:
-        require_known(block.written_elsewhere, schemas, block.name, kind)
     views = {config.kind: config.client_view for config in configs if config.client_view}
     for scope, view in views.items():
         check_exposed(view, f'flow "{kind}": the {scope} scope', schemas[scope].fields)

@@ -19,6 +19,7 @@ from flowstate_server.flows.signature import read_signature
 from flowstate_server.flows.written_fields import written_fields
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.threads import DaemonThreads
+from flowstate_server.schemas.pydantic.pydantic_1 import no_model_class
 
 I = PlainTypeVar("I")  # noqa: E741
 O = PlainTypeVar("O")  # noqa: E741
@@ -58,7 +59,7 @@ class Handler(Block[I_contra, O_co], Generic[I_contra, O_co]):
                     f"declares {scope}_state={declared.__name__}, but its context has {model.__name__} there"
                 )
                 raise FlowDefinitionError(f'handler "{name}" {problem}')
-        self.written_elsewhere = require_declared(written_fields(function), self.state_models, name)
+        require_declared(name, self.state_models, written_fields(function))
         self._uses = tuple(check_block(block, f'handler "{name}"') for block in uses)
         self._function = function
         self.__doc__ = function.__doc__
@@ -205,7 +206,7 @@ def handler(
     }
     for scope, model in models.items():
         if model is not None and not (isinstance(model, type) and issubclass(model, BaseModel)):
-            raise FlowDefinitionError(f"{scope}_state takes a pydantic model class, not {model!r}")
+            raise FlowDefinitionError(f"{scope}_state {no_model_class(model)}")
     declared = {scope: model for scope, model in models.items() if model is not None}
     decorator: HandlerDecorator[Any, Any, Any, Any] = HandlerDecorator(
         name=name, state_models=declared, uses=uses

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from flowstate_server.errors import FlowDefinitionError
 from flowstate_server.flows.client_view import NOTHING_SHOWN, ClientView, Derivation
 from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.schemas.pydantic.pydantic_1 import no_model_class
 
 UpgradeFunction = Callable[[dict[str, Any]], Mapping[str, Any]]
 """From the fields that older generations stored, as JSON, to those of this one; see :class:`SessionScope`."""
@@ -30,9 +31,7 @@ class _ScopeConfig:
     def __post_init__(self) -> None:
         model: object = self.state
         if model is not None and not (inspect.isclass(model) and issubclass(model, BaseModel)):
-            raise FlowDefinitionError(
-                f"{self._written()}(state=...) takes a pydantic model class, not {model!r}"
-            )
+            raise FlowDefinitionError(f"{self._written()}(state=...) {no_model_class(model)}")
 
     @property
     def client_view(self) -> ClientView:

@@ -19,6 +19,7 @@ from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.schemas.pydantic.core_schemas import CoreSchema, has_code, is_plain_model
 from flowstate_server.schemas.pydantic.discovery import CanonicalJsonSchema
 from flowstate_server.schemas.pydantic.json_mode import validator_of
+from flowstate_server.schemas.pydantic.pydantic_1 import ADVICE, model_of_pydantic_1
 from flowstate_server.schemas.pydantic.python_values import to_json
 from flowstate_server.schemas.pydantic.stored_form import stored_form
 from flowstate_server.schemas.pydantic.violations import violations_of
@@ -96,7 +97,11 @@ class ValueType:
                 )
             return self._schemas[mode]
         except PydanticUserError:
-            raise FlowDefinitionError(f"{self.what} has no JSON Schema: {self.annotation!r}") from None
+            old = model_of_pydantic_1(self.annotation)
+            problem = (
+                f"has no JSON Schema: {self.annotation!r}" if old is None else f"takes {old}, which {ADVICE}"
+            )
+            raise FlowDefinitionError(f"{self.what} {problem}") from None
 
     def _refusal(self, error: ValidationError, value: object, path: str) -> ValidationFailedError:
         coded: set[Any] = set()

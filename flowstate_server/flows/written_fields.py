@@ -100,10 +100,10 @@ class _Names:
         self._nodes = list(ast.walk(function))
         self._context = context
         self._bound = Counter(name for node in self._nodes for name in _bound_by(node))
-        self._meaning: dict[str, ast.expr] = {}
+        self._meaning: dict[str, list[ast.expr]] = {}
         for node in _of_its_own(function):
             for target, value in _given_names(node):
-                self._meaning[target.id] = value
+                self._meaning.setdefault(target.id, []).append(value)
 
     def written(self) -> Iterator[tuple[ScopeKind, str, str, ast.expr]]:
         if self._bound[self._context] != 1:
@@ -115,12 +115,15 @@ class _Names:
                     for field, place in _fields(operation, node):
                         yield scope, operation, field, place
 
-    def _scope(self, handle: ast.expr, made_by: str = "at", steps: int = 8) -> ScopeKind | None:
+    def _scope(self, handle: ast.expr, made_by: str = "at", steps: int = 4) -> ScopeKind | None:
         """The scope of a handle: ``ctx.session``, ``ctx.session.at(...)``, or a name for one."""
         if steps == 0:
             return None
-        if isinstance(handle, ast.Name) and self._bound[handle.id] == 1 and handle.id in self._meaning:
-            return self._scope(self._meaning[handle.id], "batch", steps - 1)
+        if isinstance(handle, ast.Name):
+            meanings = self._meaning.get(handle.id, ())
+            scopes = {self._scope(meaning, "batch", steps - 1) for meaning in meanings}
+            whole = len(meanings) == self._bound[handle.id] and len(scopes) == 1
+            return scopes.pop() if whole else None
         if isinstance(handle, ast.Call):
             made = handle.func
             if not isinstance(made, ast.Attribute) or made.attr not in ("at", made_by):
@@ -143,6 +146,8 @@ def _fields(operation: str, call: ast.Call) -> Iterator[tuple[str, ast.expr]]:
             first = first.body if isinstance(first, ast.Lambda) else None
         elif operation != "set_state":
             yield from ((one.arg, one.value) for one in call.keywords if one.arg is not None)
+        if isinstance(first, ast.Call) and isinstance(first.func, ast.Name) and first.func.id == "dict":
+            yield from ((one.arg, one.value) for one in first.keywords if one.arg is not None)
         named = first.keys if isinstance(first, ast.Dict) else ()
     for one in named:
         if isinstance(one, ast.Constant) and isinstance(one.value, str):

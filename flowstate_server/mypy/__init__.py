@@ -25,8 +25,12 @@ from flowstate_server.mypy.calls import Call
 from flowstate_server.mypy.models import fields_of, model_of
 from flowstate_server.mypy.operations import OPERATIONS
 
-_SCOPE = "flowstate_server.flows.scope"
-_HANDLES = (f"{_SCOPE}.ScopeWriter", f"{_SCOPE}.ScopeHandle", f"{_SCOPE}.StateBatch")
+# Which of their type parameters is the model.
+_HANDLES = {
+    "flowstate_server.flows.scope.ScopeWriter": 0,
+    "flowstate_server.flows.scope.StateBatch": 0,
+    "flowstate_client.state_verbs.StateVerbs": 1,
+}
 
 
 def plugin(version: str) -> type[Plugin]:

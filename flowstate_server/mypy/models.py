@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 
 from mypy.expandtype import expand_type_by_instance
@@ -40,7 +40,7 @@ class Kind(Enum):
     UNKNOWN = "whatever its author says"
 
 
-def model_of(handle: Type, handles: Collection[str]) -> Instance | None:
+def model_of(handle: Type, handles: Mapping[str, int]) -> Instance | None:
     """The model of a handle's state; ``None`` if it has none, or one that declares nothing."""
     proper = get_proper_type(handle)
     if not isinstance(proper, Instance):
@@ -48,8 +48,7 @@ def model_of(handle: Type, handles: Collection[str]) -> Instance | None:
     info = next((base for base in proper.type.mro if base.fullname in handles), None)
     if info is None:
         return None
-    (given,) = map_instance_to_supertype(proper, info).args
-    model = get_proper_type(given)
+    model = get_proper_type(map_instance_to_supertype(proper, info).args[handles[info.fullname]])
     if isinstance(model, TypeVarType):
         model = get_proper_type(model.upper_bound)
     if not isinstance(model, Instance) or model.type.fallback_to_any or model.type.fullname == BASE_MODEL:

@@ -8,9 +8,11 @@ from mypy.nodes import (
     ARG_NAMED,
     ARG_NAMED_OPT,
     ARG_POS,
+    CallExpr,
     DictExpr,
     Expression,
     LambdaExpr,
+    RefExpr,
     ReturnStmt,
 )
 from mypy.types import CallableType, Type, UnionType
@@ -108,11 +110,13 @@ def _with_fields(call: Call, place: _Place) -> CallableType:
     given = call.positional(0)
     fields = _fields_of_dict(call, given, place) if isinstance(given, DictExpr) else None
     signature = call.signature if fields is None else _replaced(call.signature, {0: fields})
-    keywords = {
-        name: place(name, value, value)
-        for value, kind, name in zip(call.call.args, call.call.arg_kinds, call.call.arg_names, strict=True)
-        if kind is ARG_NAMED and name is not None
-    }
+    if (
+        isinstance(given, CallExpr)
+        and isinstance(given.callee, RefExpr)
+        and given.callee.fullname == "builtins.dict"
+    ):
+        _by_keyword(given, place)
+    keywords = _by_keyword(call.call, place)
     if not keywords:
         return signature
     return signature.copy_modified(
@@ -120,6 +124,14 @@ def _with_fields(call: Call, place: _Place) -> CallableType:
         arg_kinds=[*signature.arg_kinds[:1], *[ARG_NAMED_OPT] * len(keywords), *signature.arg_kinds[1:]],
         arg_names=[*signature.arg_names[:1], *keywords, *signature.arg_names[1:]],
     )
+
+
+def _by_keyword(call: CallExpr, place: _Place) -> dict[str, Type]:
+    return {
+        name: place(name, value, value)
+        for value, kind, name in zip(call.args, call.arg_kinds, call.arg_names, strict=True)
+        if kind is ARG_NAMED and name is not None
+    }
 
 
 def _fields_of_dict(call: Call, given: DictExpr, place: _Place) -> Type | None:

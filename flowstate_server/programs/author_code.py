@@ -6,7 +6,8 @@ whole server. Covered here are:
 * what runs in a task of ours (blocks, validators, serializers, factories, derived values, functions for
   ``atomic_state``): whoever calls it turns these into errors with :func:`contained`;
 * tasks that such code starts, in whatever way: :func:`guard_tasks`;
-* threads: ``programs.threads``.
+* threads: ``programs.threads``;
+* what the loop tells of its callbacks and of tasks that nobody awaits: :func:`guard_tasks`.
 
 Left are callbacks that it hands to the loop (``call_soon``, ``add_done_callback``): there is no place to catch these
 but around the loop, as ``flowstate serve`` does. Ctrl-C does not come this way, but by a signal.
@@ -16,9 +17,11 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import logging
 import traceback
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextvars import ContextVar
+from functools import partial
 from types import CodeType, FrameType
 from typing import Any, NamedTuple, TypeVar
 
@@ -34,6 +37,8 @@ from flowstate_server.programs.run_context import RunContext
 
 T = TypeVar("T")
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+_logger = logging.getLogger(__name__)
 
 EXITS = (SystemExit, KeyboardInterrupt)
 _ENDED = (LeaseLostError, RequestTerminalError, RequestNotFoundError)
@@ -72,7 +77,7 @@ _working: set[CodeType] = set()
 
 
 def does_work(function: FunctionT) -> FunctionT:
-    """Marks a function that calls code of authors: its local ``work``, a ``Work``, says whose; see :func:`work_of`."""
+    """Marks a function that calls code of authors: its local variable ``work``, a :data:`Work`, says whose."""
     _working.add(function.__code__)
     return function
 
@@ -236,14 +241,28 @@ def guard_tasks(loop: asyncio.AbstractEventLoop) -> None:
     before = loop.get_task_factory()
     if not isinstance(before, _GuardingFactory):
         loop.set_task_factory(_GuardingFactory(before))
-    if loop.get_exception_handler() is None:
-        loop.set_exception_handler(_tell_unheard)
+        handler = loop.get_exception_handler()
+        loop.set_exception_handler(partial(_tell, handler))
 
 
-def _tell_unheard(loop: asyncio.AbstractEventLoop, told: dict[str, Any]) -> None:
-    """What asyncio says of a task whose failure nobody hears is about the run whose block has started it."""
-    task = told.get("task") or told.get("future")
+def _tell(
+    handler: Callable[..., object] | None, loop: asyncio.AbstractEventLoop, context: dict[str, Any]
+) -> None:
+    """What callbacks and forgotten tasks raise, told so that it can't end the loop: a handler that raises would.
+
+    What a task that nobody hears has raised is about the run whose block started it.
+    """
+    task = context.get("task") or context.get("future")
     coroutine = task.get_coro() if isinstance(task, asyncio.Task) else None
     subject = coroutine.subject if isinstance(coroutine, GuardedCoroutine) else current_subject()
-    with about(subject):
-        loop.default_exception_handler(told)
+    error = context.get("exception")
+    try:
+        if isinstance(error, BaseException):
+            context = {**context, "exception": printable(error)}
+        with about(subject):
+            if handler is None:
+                loop.default_exception_handler(context)
+            else:
+                handler(loop, context)
+    except BaseException:
+        _logger.error("a callback or task raised what can't be told: %s", context.get("message"))

@@ -36,3 +36,11 @@ def test_every_target_of_make_is_told() -> None:
     targets = set(re.findall(r"^([a-z-]+):.*?## ", (CHECKOUT / "Makefile").read_text("utf-8"), re.MULTILINE))
     told = set(re.findall(r"`make ([a-z-]+)", TEXT))
     assert targets - {"help", "protos-check", "protos-breaking"} <= told <= targets
+
+
+def test_w4_the_contract_promises_nothing_that_is_read_nowhere() -> None:
+    contract = "".join(
+        path.read_text() for path in sorted((CHECKOUT / "protos/flowstate/v1").glob("*.proto"))
+    )
+    assert "service FlowService" in contract
+    assert "traceparent" not in contract

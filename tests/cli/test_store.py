@@ -117,6 +117,14 @@ def test_a_copy_tells_its_progress_and_is_compared(filled: str, tmp_path: Path) 
     assert run("copy", filled, target)[1][-1] == events[-1], "nothing is copied twice"
 
 
+def test_w6_a_copy_counts_each_record_once(filled: str, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(filled.removeprefix("sqlite:///"))) as database:
+        (requests,) = database.execute("SELECT count(*) FROM requests").fetchone()
+        (events,) = database.execute("SELECT count(*) FROM events").fetchone()
+    told = run("copy", filled, f"sqlite:///{tmp_path / 'copy.db'}")[1][-1]["counts"]
+    assert (told["sessions"], told["requests"], told["events"]) == (SESSIONS, requests, events)
+
+
 def test_a_copy_onto_something_else_is_refused(filled: str, tmp_path: Path) -> None:
     other = f"sqlite:///{tmp_path / 'other.db'}"
     assert run("copy", filled, other)[0] == 0

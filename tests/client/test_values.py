@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -335,8 +336,8 @@ class HalfEncoded(BaseModel):
         (lambda verbs: verbs.patch_state(card=Masked(number="4711")), "/card/number"),
         (lambda verbs: verbs.patch_state({"cards": [{"a": Masked(number="4711")}]}), "/cards/0/a/number"),
         (lambda verbs: verbs.set_state(Card(masked=Masked(number="4711"))), "/masked"),
-        (lambda verbs: verbs.push_state("cards", Masked(number="4711")), "/number"),
-        (lambda verbs: verbs.set_state_record("cards", "a", HalfEncoded(data=b"abcd")), "/data"),
+        (lambda verbs: verbs.push_state("cards", Masked(number="4711")), "/cards/number"),
+        (lambda verbs: verbs.set_state_record("cards", "a", HalfEncoded(data=b"abcd")), "/cards/data"),
     ],
 )
 def test_f3_what_the_serializers_of_a_model_hide_is_not_sent_as_state(write: Any, place: str) -> None:
@@ -351,6 +352,17 @@ def test_f3_what_reads_as_it_is_written_is_sent_as_state() -> None:
     assert operation.merge.value.json == (
         '{"a":{"grams":"5 g"},"b":{"number":"","label":""},"c":[{"number":"**","label":""}]}'
     )
+
+
+def test_what_is_refused_names_the_field_of_the_operation() -> None:
+    writes: list[tuple[Callable[[], object], str]] = [
+        (lambda: Verbs().push_state("a/b", 1, {"x": math.nan}), "/a~1b/x"),
+        (lambda: Verbs().set_state_record("by", "k", object()), "/by"),
+        (lambda: Verbs().patch_state(a=[object()]), "/a/0"),
+    ]
+    for write, place in writes:
+        with pytest.raises(ValueError, match=f"^{place}: "):
+            write()
 
 
 class Verbs(StateVerbs[list[Any]]):

@@ -41,6 +41,22 @@ async def test_u10_a_loop_that_is_blocked_for_three_leases_costs_no_run(store: s
         assert "fell silent" not in other.log
 
 
+@pytest.mark.parametrize("store", ["memory", "file"])
+async def test_u10_nor_where_one_process_has_the_store_for_itself(store: str, tmp_path: Path) -> None:
+    async with (
+        new_store_url(store, tmp_path) as url,
+        server_process(APP, store=url, lease=LEASE) as blocked,
+        FlowStateClient.connect(blocked.target, user="u", plane="trusted") as client,
+    ):
+        before = (await client.server.info()).instance_id
+        neighbour = await client.flows.dispatch(KIND, "wait", {"seconds": 4}, session_id="beside")
+        run = await client.flows.dispatch(KIND, "block_loop", {"seconds": 3 * LEASE})
+        assert await run.result(timeout=30.0) == "blocked"
+        assert await neighbour.result(timeout=30.0) == 10
+        assert (await client.server.info(refresh=True)).instance_id == before
+        assert f'handler "block_loop" of request {run.request_id}' in blocked.log
+
+
 async def test_u10_after_a_limit_without_a_turn_the_process_may_be_fenced(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'flowstate.db'}"
     async with (

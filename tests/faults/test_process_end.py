@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,22 +14,23 @@ import pytest
 from flowstate_client import ActionFailed, FlowStateClient
 from flowstate_server.testing.server_process import ServerProcess, server_process
 from flowstate_server.testing.waiting import until
-from tests.support.hostile_flows import KIND
+from tests.support.hostile_flows import KIND, KINDS
+from tests.support.store_urls import ALL, new_store_url
 
 APP = "tests.support.hostile_flows:app"
 
 
 @asynccontextmanager
 async def serving(store: str, folder: Path) -> AsyncIterator[tuple[ServerProcess, FlowStateClient]]:
-    url = f"sqlite:///{folder / 'flowstate.db'}" if store == "sqlite" else store
     async with (
+        new_store_url(store, folder) as url,
         server_process(APP, store=url, drain_grace=1.0, cancel_grace=0.5) as server,
         FlowStateClient.connect(server.target, user="u", plane="trusted") as client,
     ):
         yield server, client
 
 
-@pytest.mark.parametrize("store", ["memory", "sqlite"])
+@pytest.mark.parametrize("store", ALL)
 async def test_f1_a_server_outlives_whatever_its_flows_raise(store: str, tmp_path: Path) -> None:
     async with serving(store, tmp_path) as (server, client):
         beside = await client.flows.dispatch(KIND, "wait", {}, session_id="beside")
@@ -40,14 +42,18 @@ async def test_f1_a_server_outlives_whatever_its_flows_raise(store: str, tmp_pat
         assert await server.terminate() == 0
 
 
-@pytest.mark.parametrize("kind", ["system exit", "keyboard interrupt"])
-async def test_f1_a_callback_that_exits_ends_nothing(kind: str, tmp_path: Path) -> None:
-    async with serving("sqlite", tmp_path) as (server, client):
+@pytest.mark.parametrize("store", ALL)
+async def test_f1_whatever_a_callback_or_a_task_that_is_left_raises_ends_nothing(
+    store: str, tmp_path: Path
+) -> None:
+    async with serving(store, tmp_path) as (server, client):
         beside = await client.flows.dispatch(KIND, "wait", {}, session_id="beside")
-        for _ in range(3):
+        for kind in KINDS:
             assert await client.flows.call(KIND, "call_back", {"kind": kind}, timeout=20.0) == "called"
+            assert await client.flows.call(KIND, "leave_task", {"kind": kind}, timeout=20.0) == "left"
         assert await beside.result(timeout=20.0) == 10
-        assert "a callback or task of a flow raised" in server.log
+        assert "a callback or task of a flow raised SystemExit" in server.log
+        assert "a callback or task of a flow raised KeyboardInterrupt" in server.log
         assert await server.terminate() == 0
 
 
@@ -73,6 +79,39 @@ async def test_f15_the_second_signal_ends_a_blocked_server_within_two_seconds(
         assert await server.terminate() == 1
         assert time.monotonic() - began < 2.0
         assert "stopped before every run had ended" in server.log
+
+
+@pytest.mark.parametrize(
+    ("store", "how"), [*((store, "slow") for store in ALL), ("sqlite", "thread"), ("sqlite", "busy")]
+)
+async def test_f15_the_second_signal_ends_a_server_whatever_its_threads_do(
+    store: str, how: str, tmp_path: Path
+) -> None:
+    async with serving(store, tmp_path) as (server, client):
+        if how == "thread":
+            await client.flows.dispatch(KIND, "block_thread", {"seconds": 50})
+        else:
+            with pytest.raises(ActionFailed):
+                await client.flows.call(KIND, "write_text", how, timeout=20.0)
+        await client.flows.dispatch(KIND, "wait", {"seconds": 50})
+        await _end_by_two_signals(server)
+
+
+async def test_f15_the_second_signal_ends_a_server_whose_store_hangs(tmp_path: Path) -> None:
+    async with serving("sqlite", tmp_path) as (server, client):
+        await client.flows.dispatch(KIND, "wait", {"seconds": 50}, session_id="s")
+        other = sqlite3.connect(tmp_path / "flowstate.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        await _end_by_two_signals(server)
+        other.close()
+
+
+async def _end_by_two_signals(server: ServerProcess) -> None:
+    server.process.terminate()
+    await asyncio.sleep(0.3)  # two signals at once are one
+    began = time.monotonic()
+    assert await server.terminate() == 1
+    assert time.monotonic() - began < 2.0
 
 
 async def test_f15_the_first_signal_ends_a_blocked_server_within_its_limits(tmp_path: Path) -> None:

@@ -186,7 +186,7 @@ def _wrong_version(mutation: pb.StateMutation) -> None:
         (_wrong_version, Reason.VERSION_MISMATCH, ("user", "u1")),
     ],
 )
-async def test_a_refusal_names_the_mutation_at_fault(
+async def test_w3_a_refusal_names_the_mutation_at_fault(
     spoil: Callable[[pb.StateMutation], None], reason: Reason, owner: tuple[str, str]
 ) -> None:
     request = _increment(ScopeRef(session_id="s2"), idempotency_key="k")
@@ -203,6 +203,44 @@ async def test_a_refusal_names_the_mutation_at_fault(
     assert told == ("1", *owner)
     assert "mutations[1]" in refusal.message
     assert untouched.meta.version == 1
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda mutation: setattr(mutation.precondition, "version", 7), Reason.VERSION_MISMATCH),
+        (lambda mutation: setattr(mutation.precondition, "exists", False), Reason.VERSION_MISMATCH),
+        (
+            lambda mutation: setattr(mutation.ops.add(path="/count").set, "json", '"x"'),
+            Reason.SCHEMA_VIOLATION,
+        ),
+        (
+            lambda mutation: mutation.ops.add(path="/count").append.items.add(json="1"),
+            Reason.STATE_TYPE_CONFLICT,
+        ),
+        (
+            lambda mutation: setattr(mutation.ops.add(path="/other").remove, "must_exist", True),
+            Reason.STATE_TEST_FAILED,
+        ),
+    ],
+)
+async def test_w3_of_two_sessions_the_one_at_fault_is_named(
+    spoil: Callable[[pb.StateMutation], None], reason: Reason
+) -> None:
+    request = _increment()
+    other = ScopeRef(session_id="s2")
+    async with served() as server:
+        await _session(server)
+        await server.flows.CallAction(flows.CallActionRequest(spec=spec(session_id="s2")))
+        await _commit(server, _increment(other))
+        spoil(request.mutations.add(scope=other))
+        refusal = await _refused(server, request)
+        one, two = await _get(server, SESSION, other)
+    assert refusal.reason is reason
+    told = (refusal.metadata["mutation"], refusal.metadata["scope"], refusal.metadata["owner"])
+    assert told == ("1", "session", "s2")
+    assert "mutations[1] (session s2)" in refusal.message
+    assert (one.meta.version, two.meta.version) == (1, 2)
 
 
 async def test_a_refusal_for_no_single_mutation_names_none() -> None:

@@ -8,12 +8,12 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel, Field, create_model
+from pydantic import AfterValidator, BaseModel, Field, create_model
 
-from flowstate_client import FlowStateClient, InternalError
+from flowstate_client import FlowStateClient, InternalError, SchemaViolation
 from flowstate_server.errors import FlowDefinitionError, StateFieldAbsentError
 from flowstate_server.flows import ClientView, Context, Org, Session, User, action, define_flow, handler
 from flowstate_server.testing.fixtures import StartServer
@@ -215,8 +215,14 @@ def mended() -> Iterator[None]:
     broken.clear()
 
 
+def slowly(token: str) -> str:
+    if token == "slow":
+        time.sleep(0.3)
+    return token
+
+
 class Fragile(BaseModel):
-    token: str = Field(default_factory=made, max_length=64)
+    token: Annotated[str, AfterValidator(slowly)] = Field(default_factory=made, max_length=64)
     n: int = 0
 
 
@@ -289,6 +295,25 @@ async def test_f6_a_value_that_does_not_fit_refuses_the_call_and_stores_nothing(
             await client.flows.call("fragile", "use", None, session_id="s")
         assert "canary" not in str(refused.value)
         assert [one async for one in client.sessions.list()] == []
+
+
+async def test_f6_a_slow_validator_of_what_is_made_refuses_the_call_and_holds_up_nobody(
+    start_server: StartServer, store_url: str
+) -> None:
+    server = await start_server([fragile, steady], store=store_url)
+    async with server.connect(user="ada", plane="trusted") as client:
+        await client.flows.call("steady", "nothing", None)
+        broken["made"] = lambda: "slow"
+        refused = asyncio.create_task(client.flows.call("fragile", "use", None, session_id="s"))
+        served = 0
+        while not refused.done():
+            await client.flows.call("steady", "nothing", None)
+            served += 1
+        assert served >= 3
+        with pytest.raises(SchemaViolation, match="/token") as error:
+            await refused
+        assert [one.field for one in error.value.field_violations] == ["/token"]
+        assert [one async for one in client.sessions.list(flow_kind="fragile")] == []
 
 
 async def test_f6_a_factory_is_called_for_absent_fields_alone() -> None:

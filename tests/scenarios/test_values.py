@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -12,7 +12,9 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, computed_field
 
 from flowstate_client import FlowStateClient, SchemaViolation
+from flowstate_server.errors import FlowStateError
 from flowstate_server.flows import ClientView, Context, Flow, Session, action, define_flow, handler
+from flowstate_server.testing.flow_tester import run_flow
 from flowstate_server.testing.server import running_server
 
 
@@ -121,6 +123,42 @@ async def of_no_use(ctx: Context[State]) -> None:
 async def write(name: str, ctx: Context[State]) -> str:
     await WRITERS[name](ctx)
     return ctx.session.state.token
+
+
+class Bytes(BaseModel):
+    f: bytes | None = None
+
+
+async def test_u3_what_a_write_can_not_take_is_told_by_field_and_way_out() -> None:
+    async def asynchronous(state: Bytes) -> dict[str, Any]:
+        return {}
+
+    told: list[str] = []
+
+    @handler(session_state=Bytes)
+    async def refused(value: None, ctx: Context[Bytes]) -> None:
+        writes: list[Callable[[], Awaitable[object]]] = [
+            lambda: ctx.session.set_state(Bytes(f=b"\xff")),
+            lambda: ctx.session.patch_state(f=b"\xff"),
+            lambda: ctx.session.atomic_state(lambda state: None),  # type: ignore[arg-type, return-value]
+            lambda: ctx.session.atomic_state(asynchronous),  # type: ignore[arg-type]
+        ]
+        for write in writes:
+            try:
+                await write()
+            except FlowStateError as error:
+                told.append(str(error))
+
+    await run_flow(define_flow("u3", actions={"a": action(block=refused)}), "a", None)
+    assert [text.partition(":")[0] for text in told] == [
+        "/f",
+        "/f",
+        "atomic_state",
+        told[3].partition(":")[0],
+    ]
+    assert "must return what changes" in told[2]
+    assert "must not be async" in told[3]
+    assert not any(text.startswith(":") for text in told)
 
 
 def flow() -> Flow:

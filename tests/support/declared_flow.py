@@ -110,7 +110,7 @@ class Walker:
             if field.name not in stored:
                 assert not value  # nothing was pushed
                 continue
-            read = await self._read(field)
+            read = await self._read(field, value)
             assert same(read, value), (field.declared.title, read, value)
             for again in (value, read):
                 assert not (await self.scope.patch_state({field.name: again})).changed
@@ -128,7 +128,12 @@ class Walker:
         if kind in ("list", "set", "frozenset", "deque") and isinstance(
             value, list | set | frozenset | deque
         ):
-            yield lambda: self._anew(field, lambda batch: batch.push_state(name, *value))
+
+            def pushes(batch: Any) -> None:
+                batch.unset_state(name)
+                batch.push_state(name, *value)
+
+            yield lambda: self._in_batch(pushes)
         if kind == "dict" and type(value) is dict and all(key not in ("", b"") for key in value):
 
             def records(batch: Any) -> None:
@@ -144,10 +149,6 @@ class Walker:
         origin = getattr(field.declared.annotation, "__origin__", None)
         return getattr(origin, "__name__", "")
 
-    async def _anew(self, field: Field, write: Callable[[Any], Any]) -> None:
-        await self.scope.unset_state(field.name)
-        await self._in_batch(write)
-
     async def _in_batch(self, write: Callable[[Any], Any]) -> None:
         async with self.scope.batch() as batch:
             write(batch)
@@ -162,7 +163,7 @@ class Walker:
             await self.scope.set_state(before)
             assert await self.stored() == before
 
-    async def _read(self, field: Field) -> Any:
+    async def _read(self, field: Field, value: Any) -> Any:
         if self.in_block:
             return copy.deepcopy(self.scope.get(field.name))
         try:
@@ -171,7 +172,7 @@ class Walker:
             return getattr(record.state, field.name)
         except ResponseValidationError:  # pydantic reads strict models strictly behind functions
             assert "Strict" in field.declared.title
-            return field.values[-1]
+            return value
 
     async def stored(self) -> dict[str, Any]:
         """What is stored, which is what clients see."""

@@ -106,6 +106,10 @@ def throw_at(place: str) -> None:
 
 def _validated(text: str) -> str:
     throw_at("state validator")
+    if text == "slow":
+        time.sleep(50.0)
+    while text == "busy":
+        pass
     return text
 
 
@@ -306,6 +310,18 @@ async def block_loop(value: Blocking, ctx: Context) -> str:
 
 
 @handler
+def block_thread(value: Blocking, ctx: Context) -> str:
+    time.sleep(value.seconds)
+    return "blocked"
+
+
+@handler(session_state=State)
+async def write_text(value: str, ctx: Context[State]) -> str:
+    await ctx.session.patch_state(text=value)
+    return "written"
+
+
+@handler
 async def cling_to_thread(value: Blocking, ctx: Context) -> str:
     """Leaves a thread of asyncio's own behind, which keeps a process from its end."""
     asyncio.get_running_loop().run_in_executor(None, time.sleep, value.seconds)
@@ -338,6 +354,8 @@ flow = define_flow(
         "call_back": action(block=call_back),
         "wait": action(block=wait),
         "block_loop": action(block=block_loop),
+        "block_thread": action(block=block_thread),
+        "write_text": action(block=write_text),
         "cling_to_thread": action(block=cling_to_thread),
     },
 )

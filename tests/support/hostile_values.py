@@ -101,7 +101,7 @@ def write_in_thread(value: dict[str, Any], ctx: Context[State]) -> str:
 
 
 @handler(user_state=Whole)
-async def write_user(value: str, ctx: Context[None, Whole]) -> str:
+async def write_user(value: str, ctx: Context[Any, Whole]) -> str:
     await ctx.user.patch_state(whole=value)
     return "written"
 

@@ -75,3 +75,31 @@ async def test_a_tail_left_in_the_middle_of_a_long_replay(store: Store) -> None:
                     if isinstance(event, CustomEvent) and event.data["number"] == left_at:
                         break
             await server.no_streams()
+
+
+async def test_a13_streams_that_are_cancelled_leave_no_objects(store: Store) -> None:
+    """What grpc.aio itself keeps of one that is cancelled amid a write (see ``rpc/README.md``) are no objects."""
+    end = asyncio.Event()
+
+    async def body(ctx: Context) -> None:
+        await ctx.emit("here", audience=Audience.CLIENT)
+        await end.wait()
+
+    async with hosted(play(body), store=store) as server, server.client() as client:
+        run = await client.flows.dispatch("play", "play", request_id="r1")
+
+        async def leave(tails: int) -> int:
+            for _ in range(tails):
+                async for event in run.events():
+                    if event.type == "custom":
+                        break
+            await server.no_streams()
+            gc.collect()
+            return len(gc.get_objects())
+
+        async with asyncio.timeout(40):
+            before = await leave(TAILS)
+            after = await leave(TAILS)
+        assert after - before < TAILS / 2
+        end.set()
+        assert await run.result(timeout=5) is None

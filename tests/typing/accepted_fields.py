@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Any, ClassVar, Final, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Generic, Literal, TypeVar, assert_type
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from flowstate_client import FlowStateClient
 from flowstate_server.flows import Context, ScopeHandle, ScopeWriter, StateBatch
 
 T = TypeVar("T")
@@ -137,3 +138,20 @@ async def models(
     await writer.patch_state(anything_goes=1)
     await ctx.session.push_state("anything_goes", 1)
     batch.inc_state(anything_goes=1)
+
+
+async def from_outside(client: FlowStateClient, key: UUID, fields: dict[str, Any]) -> None:
+    session = client.state.session("s", model=Tickets)
+    await session.patch_state(opened=1, seen=[1], since="2026-01-01T00:00:00Z", profile={"name": "a"})
+    await session.at(3).set_state_record("by_id", key, Profile())
+    await session.patch_state(fields)
+    await session.atomic_state(lambda state: {"opened": state.opened + 1})
+    async with session.batch() as batch:
+        batch.inc_state(opened=1)
+    async with client.state.batch() as several:
+        several.user("u", flow_kind="f", model=Tickets).inc_state(opened=1)
+        several.session("s").inc_state(anything_goes=1)
+    await client.state.session("s").patch_state(anything_goes=1)
+    assert_type((await session.get()).state, Tickets)
+    assert_type((await client.state.session("s").get()).state, Any)
+    assert_type((await session.get(model=Profile)).state, Profile)

@@ -13,6 +13,7 @@ BEGIN = """
 from typing import Any, Literal
 from uuid import UUID
 from pydantic import BaseModel
+from flowstate_client import FlowStateClient
 from flowstate_server.flows import Context, ScopeHandle
 
 class Profile(BaseModel):
@@ -32,16 +33,19 @@ class Tickets(BaseModel):
     def label(self) -> str:
         return self.title
 
-async def wrong(ctx: Context[Tickets, Tickets, Tickets, Tickets], text: str, fields: dict[str, Any]) -> None:
+class All(Context[Tickets, Tickets, Tickets, Tickets]): ...
+
+async def wrong(ctx: All, client: FlowStateClient, text: str, fields: dict[str, Any]) -> None:
     s = ctx.session
+    outside = client.state.session("s", model=Tickets)
 """
 NO_OPENEDD = '"Tickets" has no field "openedd"; did you mean "opened"?  [flowstate-field]'
 NO_TIKETS = '"Tickets" has no field "tikets"; did you mean "tickets"?  [flowstate-field]'
 
 
-def incompatible(argument: str, method: str, given: str, expected: str) -> str:
+def incompatible(argument: str, method: str, given: str, expected: str, owner: str = "ScopeWriter") -> str:
     return (
-        f'Argument {argument} to "{method}" of "ScopeWriter" has incompatible type "{given}"; '
+        f'Argument {argument} to "{method}" of "{owner}" has incompatible type "{given}"; '
         f'expected "{expected}"  [arg-type]'
     )
 
@@ -56,6 +60,7 @@ WRONG = {
     'await s.patch_state({**fields, "openedd": 1})': NO_OPENEDD,
     "await s.patch_state(openedd=1, **fields)": NO_OPENEDD,
     'await s.set_state({"openedd": 1})': NO_OPENEDD,
+    "await s.patch_state(dict(openedd=1))": NO_OPENEDD,
     "await s.inc_state(openedd=1)": NO_OPENEDD,
     "await s.at(3).inc_state(openedd=1)": NO_OPENEDD,
     "await ctx.user.patch_state(openedd=1)": NO_OPENEDD,
@@ -66,6 +71,14 @@ WRONG = {
     'await s.unset_state("opened", "openedd")': NO_OPENEDD,
     's.get("openedd")': NO_OPENEDD,
     'await s.atomic_state(lambda state: {"openedd": state.opened + 1})': NO_OPENEDD,
+    "await outside.patch_state(openedd=1)": NO_OPENEDD,
+    "await outside.at(3).inc_state(openedd=1)": NO_OPENEDD,
+    "await outside.if_exists().patch_state(openedd=1)": NO_OPENEDD,
+    'await outside.atomic_state(lambda state: {"openedd": state.opened + 1})': NO_OPENEDD,
+    "async with outside.batch() as batch1: batch1.patch_state(openedd=1)": NO_OPENEDD,
+    'async with client.state.batch() as b2: b2.user("u", model=Tickets).inc_state(openedd=1)': NO_OPENEDD,
+    'await outside.push_state("tickets", 1)': needs("push_state", "a list", "tickets", "dict[str, int]"),
+    'await outside.push_state("tags", 1)': incompatible("2", "push_state", "int", "str", "StateVerbs"),
     'await s.set_state_record("tikets", "a", 1)': NO_TIKETS,
     'await s.delete_state_record("tikets", "a")': NO_TIKETS,
     'await s.push_state("nothing", 1)': '"Tickets" has no field "nothing"  [flowstate-field]',

@@ -20,6 +20,7 @@ from flowstate_server.engine.calls.sessions import (
 from flowstate_server.engine.drawn_fields import DrawnFields
 from flowstate_server.engine.records.page_token import PageTokens, page_size
 from flowstate_server.engine.records.session_fields import check_session_fields
+from flowstate_server.engine.rehearsals import Rehearsals
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import (
     AccessDeniedError,
@@ -44,12 +45,18 @@ from flowstate_server.stores.store import Store
 
 class Sessions:
     def __init__(
-        self, store: Store, catalogue: Catalogue, bindings: Bindings, settings: EngineSettings
+        self,
+        store: Store,
+        catalogue: Catalogue,
+        bindings: Bindings,
+        settings: EngineSettings,
+        rehearsals: Rehearsals,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
         self._bindings = bindings
         self._settings = settings
+        self._rehearsals = rehearsals
         self._tokens = PageTokens(settings.page_token_key)
 
     async def create(
@@ -81,7 +88,8 @@ class Sessions:
             metadata=metadata,
             exclusive=True,
         )
-        drawn = DrawnFields(hosted, self._catalogue, self._settings.max_state_bytes)
+        limit = self._settings.max_state_bytes
+        drawn = DrawnFields(hosted, self._catalogue, limit, self._rehearsals)
         batch: list[Write] = [session, *drawn.writes({ScopeKind.SESSION: session_scope(session.key)})]
         if idempotency_key:
             check_id("idempotency_key", idempotency_key)

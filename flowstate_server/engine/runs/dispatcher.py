@@ -20,6 +20,7 @@ from flowstate_server.engine.bindings import (
 )
 from flowstate_server.engine.calls.runs import ActionCall, Dispatched
 from flowstate_server.engine.drawn_fields import DrawnFields
+from flowstate_server.engine.rehearsals import Rehearsals
 from flowstate_server.engine.runs.run_factory import RunFactory
 from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.settings import EngineSettings
@@ -102,6 +103,7 @@ class Dispatcher:
         supervisor: Supervisor,
         factory: RunFactory,
         settings: EngineSettings,
+        rehearsals: Rehearsals,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
@@ -109,6 +111,7 @@ class Dispatcher:
         self._supervisor = supervisor
         self._factory = factory
         self._settings = settings
+        self._rehearsals = rehearsals
 
     async def dispatch(self, principal: Principal, call: ActionCall) -> Dispatched:
         """Store the request and start its run, or attach to the request of an earlier, equal call.
@@ -195,7 +198,8 @@ class Dispatcher:
         )
         session = _session_write(checked, binding, org_id)
         logged = AppendEvents(checked.session, _first_events(checked), checked.request)
-        drawn = DrawnFields(checked.hosted, self._catalogue, self._settings.max_state_bytes)
+        limit = self._settings.max_state_bytes
+        drawn = DrawnFields(checked.hosted, self._catalogue, limit, self._rehearsals)
         loaded = drawn.writes(scopes)
         own = drawn.writes({ScopeKind.REQUEST: request_scope(checked.request)}, checked.request)
         result = await drawn.commit(self._store, (session, *loaded, created, logged, *own))

@@ -117,7 +117,9 @@ class Run:
         body.add_done_callback(_heard)
         try:
             ending = await self._watch(body)
-            if ending is not None:
+            if ending is None:
+                _logger.warning("request %s is abandoned: it was ended elsewhere", self.head.key.request_id)
+            else:
                 await self._finish(ending)
         except ENDED_ELSEWHERE as error:
             _logger.warning("request %s was ended elsewhere: %s", self.head.key.request_id, error)

@@ -82,6 +82,10 @@ class BlockScope(ScopeHandle[StateT], TracksCalls, Generic[StateT]):
         return _WriterAt(self, self._scope, self._schema, version, self._block_path)
 
     async def atomic_state(self, change: Callable[[StateT], BaseModel | Mapping[str, Any]], /) -> StateWrite:
+        given: object = change
+        if not callable(given):
+            raise JsonInvalidError("atomic_state", f"takes a function, not {type(given).__qualname__}")
+
         def operations(record: StateRecord) -> Sequence[Operation]:
             view = self._schema.view(self._model, record.state, in_change=True)
             return patch_state(self._changes(view, change(view), record.state), self._schema.fields_json)
@@ -92,7 +96,7 @@ class BlockScope(ScopeHandle[StateT], TracksCalls, Generic[StateT]):
         """What the function of ``atomic_state`` gave, as fields to write: of a model those that are not in the view."""
         if inspect.iscoroutine(changed):
             changed.close()
-            raise JsonInvalidError("", "the function given to atomic_state must not be async")
+            raise JsonInvalidError("atomic_state", "the function must not be async")
         if isinstance(changed, Mapping):
             return changed
         if not isinstance(changed, BaseModel):

@@ -17,6 +17,7 @@ from flowstate_server.schemas.pydantic.core_schemas import (
     fields_of,
     walk,
 )
+from flowstate_server.schemas.pydantic.pydantic_1 import ADVICE, model_of_pydantic_1
 from flowstate_server.schemas.pydantic.stored_form import SECRETS
 from flowstate_server.schemas.pydantic.unions import like_choices
 
@@ -44,6 +45,8 @@ def require_declarable(model: type[BaseModel], parts: ModelParts) -> None:
     if model.model_config.get("extra") == "allow":
         raise FlowDefinitionError(f'{title} has extra="allow": the fields of a state must be declared')
     for name, info in model.model_fields.items():
+        if (old := model_of_pydantic_1(info.annotation)) is not None:
+            raise FlowDefinitionError(f"{title}.{name}: {old} {ADVICE}")
         if info.alias or info.validation_alias or info.serialization_alias:
             raise FlowDefinitionError(f"{title}.{name} has an alias: the keys of a state are field names")
         if info.exclude or info.exclude_if:

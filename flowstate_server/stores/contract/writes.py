@@ -258,7 +258,7 @@ NO_CHANGE = NoChange()
 
 Change = Callable[[StateRecord], Changed | NoChange]
 """A pure function of the newest record. Called inside the transaction, perhaps several times; whatever it raises
-refuses its batch alone. No author code runs in it but schema validators."""
+refuses its batch alone. No author code runs in it but schema validators that were found to be quick."""
 
 
 @frozen

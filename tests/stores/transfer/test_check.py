@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from flowstate_server.stores import sqlite
 from flowstate_server.stores.sqlite.store import SqliteStore
 from flowstate_server.stores.transfer import check_store
 from tests.support.filled_store import fill
@@ -43,3 +45,32 @@ async def test_what_does_not_fit_is_found(problem: str, tmp_path: Path) -> None:
     found = [one async for one in check_store(store)]
     await store.close()
     assert any(problem in one for one in found), found
+
+
+async def test_a15_a_byte_that_flips_in_the_wal_costs_what_is_behind_it_and_nothing_before(
+    tmp_path: Path,
+) -> None:
+    """SQLite opens without a word, and what is left fits together: a check can find nothing, as the README says."""
+    store = SqliteStore(tmp_path / "store.db")
+    await store.open()
+    await fill(store, 30)
+    damaged = tmp_path / "damaged.db"
+    shutil.copy(tmp_path / "store.db", damaged)
+    log = bytearray((tmp_path / "store.db-wal").read_bytes())
+    log[len(log) // 2] ^= 1
+    (tmp_path / "damaged.db-wal").write_bytes(log)
+    await store.close()
+    with closing(sqlite3.connect(tmp_path / "store.db")) as database:
+        (whole,) = database.execute("SELECT count(*) FROM events").fetchone()
+
+    store = SqliteStore(damaged)
+    await store.open()
+    found = [one async for one in check_store(store)]
+    await store.close()
+    with closing(sqlite3.connect(damaged)) as database:
+        (left,) = database.execute("SELECT count(*) FROM events").fetchone()
+    assert 0 < left < whole
+    assert not found
+    assert "What SQLite does not notice" in (Path(sqlite.__file__ or "").parent / "README.md").read_text(
+        "utf-8"
+    )

@@ -19,6 +19,7 @@ from flowstate_server.flows import Context, FlowRegistry, action, define_flow, h
 from flowstate_server.stores.memory.store import MemoryStore
 from flowstate_server.testing.server import running_server
 from flowstate_server.testing.waiting import soon, until
+from tests.support.hostile_flows import KINDS, throw
 
 
 class Steps(list[str]):
@@ -121,6 +122,31 @@ async def test_an_engine_whose_lifespan_fails_does_not_open(error: BaseException
     with pytest.raises(LifespanError, match=f"The lifespan of the application failed: {text}$") as raised:
         await engine.open()
     assert raised.value.__cause__ is error or isinstance(error, asyncio.CancelledError)
+    assert steps == ["store opened", "store closed"]
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+async def test_f1_whatever_a_lifespan_raises_the_engine_does_not_open_or_is_closed(
+    kind: str, late: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        if not late:
+            throw(kind)
+        yield
+        throw(kind)
+
+    steps = Steps()
+    engine = Engine(Store(steps), FlowRegistry(), lifespan=lifespan)
+    if late:
+        await engine.open()
+        await engine.close()
+        if not kind.endswith("cancelled"):
+            await until(lambda: "the lifespan failed when it was left" in caplog.text)
+    else:
+        with pytest.raises(LifespanError, match="The lifespan of the application failed"):
+            await engine.open()
     assert steps == ["store opened", "store closed"]
 
 

@@ -1,4 +1,4 @@
-"""Fields that handlers name in operations are checked when the block is built, or the flow where that declares them."""
+"""Fields that handlers name in operations are checked when the block is built, as far as it has a model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, BeforeValidator, Field
 
 from flowstate_server.errors import FlowDefinitionError
-from flowstate_server.flows import Context, Session, User, action, define_flow, handler
+from flowstate_server.flows import Context, Session, action, define_flow, handler
 from flowstate_server.flows.block import Block
 
 Function = Callable[[None, Any], Any]
@@ -88,6 +88,13 @@ async def in_a_batch(_: None, ctx: Context) -> None:
         batch.patch_state(openedd=1)
 
 
+async def in_the_second_batch(_: None, ctx: Context) -> None:
+    async with ctx.session.batch() as batch:
+        batch.inc_state(opened=1)
+    async with ctx.session.batch() as batch:
+        batch.patch_state(dict(openedd=1))  # noqa: C408
+
+
 async def by_another_name(_: None, ctx: Context) -> None:
     session = ctx.session
     writer = session.at(3)
@@ -151,6 +158,7 @@ UNKNOWN: list[Function] = [
     swapped,
     at_a_version,
     in_a_batch,
+    in_the_second_batch,
     by_another_name,
     in_a_nested_function,
     in_a_thread,
@@ -297,6 +305,21 @@ async def a_loop_over_handles(_: None, ctx: Context) -> None:
         await session.patch_state(openedd=1)
 
 
+async def batches_of_two_scopes(_: None, ctx: Context) -> None:
+    async with ctx.request.batch() as batch:
+        batch.patch_state(openedd=1)
+    async with ctx.session.batch() as batch:
+        batch.patch_state(opened=1)
+
+
+async def itself(_: None, ctx: Context) -> None:
+    session = ctx.session
+    session = session.at(1)  # type: ignore[assignment]
+    session = other = make_another(session)
+    await session.patch_state(openedd=1)
+    await other.patch_state(openedd=1)
+
+
 async def something_else(_: None, ctx: Context) -> None:
     other = make_another(ctx)
     await other.session.patch_state(openedd=1)
@@ -329,6 +352,8 @@ async def a_global_beside_a_local(_: None, ctx: Context) -> None:
         another_context_inside,
         another_context_in_a_lambda,
         a_loop_over_handles,
+        batches_of_two_scopes,
+        itself,
         something_else,
         a_global_beside_a_local,
     ],
@@ -370,32 +395,9 @@ def test_a_model_that_is_not_complete_is_left_to_the_flow() -> None:
 
 
 class Extra(BaseModel):
-    opened: int = 0
-
-
-def test_where_the_block_has_no_model_the_flow_says_what_there_is() -> None:
-    undeclared = handler(name="open")(patched)
-    increasing = handler(name="increase")(increases_a_dict)
-    openedd = handler(name="declares")(_declares)
-
-    with pytest.raises(FlowDefinitionError) as refused:
-        define_flow(kind="f", actions={"a": action(block=undeclared)}, session=Session(state=Extra))
-    place = f"{__file__}:{line_of(patched, 'openedd')}: ctx.session.patch_state"
-    assert f'flow "f": block "open", {place} names "openedd"' in str(refused.value)
-    assert 'the session state of the flow has no such field; did you mean "opened"?' in str(refused.value)
-
-    with pytest.raises(FlowDefinitionError, match="a block declares the fields that it uses"):
-        define_flow(kind="f", actions={"a": action(block=undeclared)}, user=User(state=Extra))
-    with pytest.raises(
-        FlowDefinitionError, match='needs a number, but "tickets" of the session state of the flow'
-    ):
-        define_flow(kind="f", actions={"a": action(block=increasing)}, session=Session(state=Tickets))
-    define_flow(kind="f", actions={"a": action(block=undeclared), "b": action(block=openedd)})
-
-
-class Openedd(BaseModel):
     openedd: int = 0
 
 
-async def _declares(_: None, ctx: Context[Openedd]) -> None:
-    await ctx.session.patch_state(openedd=1)
+def test_in_a_scope_without_a_model_the_fields_are_others() -> None:
+    undeclared = handler(name="open", user_state=Tickets)(patched)
+    define_flow(kind="f", actions={"a": action(block=undeclared)}, session=Session(state=Extra))

@@ -29,7 +29,7 @@ def _asked(*command: str) -> list[str]:
     return done.stdout.split()
 
 
-def test_it_has_them_at_their_defaults_and_its_own_process_id() -> None:
+def test_w14_it_has_them_at_their_defaults_and_its_own_process_id() -> None:
     assert _asked(sys.executable, "-c", ASKED)[1:4] == ["True"] * 3, "else this proves nothing"
     own, *ignored, known = _asked(*with_default_signals(sys.executable, "-c", ASKED))
     assert ignored == ["False"] * 3

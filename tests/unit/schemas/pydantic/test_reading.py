@@ -142,6 +142,20 @@ def test_f8_a_field_that_does_not_fit_any_more_fails_alone() -> None:
     assert refusal({"n": 13, "low": 1}, "n", schema=schema)[0].rule == "value_error"
 
 
+def test_u5_a_stored_value_that_does_not_fit_any_more_tells_how_to_mend_it() -> None:
+    class Strict(BaseModel):
+        low: Annotated[int, Field(le=10)] = 0
+
+    with pytest.raises(StateValidationError) as refused:
+        _ = schema_of(Strict).view(Strict, {"low": 11}).low
+    assert str(refused.value).startswith(
+        "The stored session state does not fit its schema (any more): /low: "
+    )
+    assert "patch_state" in str(refused.value)
+    assert "unset_state" in str(refused.value)
+    assert "11" not in str(refused.value)
+
+
 def test_a_model_validator_may_only_refuse() -> None:
     class Sum(BaseModel):
         a: int = 0
