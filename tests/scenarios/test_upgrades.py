@@ -276,8 +276,11 @@ async def test_an_upgrade_that_fails_stores_nothing_and_hurts_no_other_session(
         assert "c4nary" not in str(refused.value)
         with pytest.raises(ScopeUnavailable):
             await broken.inc_state(count=1)
-        with pytest.raises(Exception, match="the action failed"):
+        unavailable = "SCOPE_UNAVAILABLE: the session record is not available"
+        with pytest.raises(ActionFailed, match=unavailable) as failed:
             await client.flows.call("chat", "bump", None, session_id=bad)
+        assert failed.value.failure.retryable
+        assert failed.value.failure.error_id
         snapshot = await client.sessions.snapshot(bad)
         assert snapshot.client_data["session"] == {}
         assert (await client.flows.call("chat", "bump", None, session_id=good)) == "1"

@@ -267,8 +267,11 @@ async def test_an_upgrade_that_fails_fails_its_readers_and_writers_by_name(
     caplog.set_level(logging.CRITICAL)
     run = await old(flow_of(block, bad), check=False)
     assert isinstance(run.exception, ScopeUnavailableError)
+    assert run.failure is not None
+    assert run.failure.reason == "SCOPE_UNAVAILABLE"
     for part in ('flow "desk"', "session record", "from generation 1 to 2"):
         assert part in str(run.exception)
+        assert part in repr(run)
     assert "c4nary" not in str(run.exception)
     assert (run.session.stored, run.session.version) == (OLD, 1)
     assert run.client_failures["session"].keys() == {"shade", "names", "loud"}
