@@ -44,17 +44,18 @@ def holds_made(value: object) -> bool:
     if isinstance(value, BaseModel):
         unset = type(value).model_fields.keys() - value.model_fields_set
         factories = [type(value).model_fields[name].default_factory for name in unset]
-        return any(map(_made_by, factories)) or any(map(holds_made, members_of(value).values()))
+        return any(map(makes_anew, factories)) or any(map(holds_made, members_of(value).values()))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = dataclasses.fields(value)
-        made = any(_made_by(field.default_factory) for field in fields)
+        made = any(makes_anew(field.default_factory) for field in fields)
         return made or any(holds_made(getattr(value, field.name, None)) for field in fields)
     if isinstance(value, dict):
         return any(map(holds_made, value.values()))
     return isinstance(value, list | tuple | set | frozenset) and any(map(holds_made, value))
 
 
-def _made_by(factory: Any) -> bool:
+def makes_anew(factory: Any) -> bool:
+    """Whether a factory below the top level gives another value each time."""
     if factory is None or factory is dataclasses.MISSING:
         return False
     try:
