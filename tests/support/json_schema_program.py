@@ -47,6 +47,11 @@ class JsonSchema:
         self.drawn = tuple(name for name, schema in properties.items() if "x-drawn" in schema)
         self.hash = hashlib.sha256(canonical_json(self._properties)).hexdigest()[:32]
 
+    partly_drawn = ()
+
+    def incomplete(self, state: JsonObject, /) -> tuple[str, ...]:
+        return ()
+
     def declares(self, name: str, /) -> bool:
         return name in self._properties
 

@@ -23,7 +23,7 @@ from flowstate_server.schemas.pydantic.core_schemas import (
     without_default,
 )
 from flowstate_server.schemas.pydantic.declarable import require_declarable, require_no_root_model
-from flowstate_server.schemas.pydantic.factories import FactoryRaised, varies
+from flowstate_server.schemas.pydantic.factories import FactoryRaised, holds_made, varies
 from flowstate_server.schemas.pydantic.faithful import is_faithful
 from flowstate_server.schemas.pydantic.json_mode import validator_of
 from flowstate_server.schemas.pydantic.partial_models import readers_of_aged, relaxed, serializer, validator
@@ -112,7 +112,8 @@ class ModelRules(Generic[M]):
         self._defaults: dict[str, Json] = {}
         drawn: set[str] = set()
         for name, info in model.model_fields.items():
-            if info.default_factory is not None and self._varies(name, info):
+            varying = holds_made(info.default) if info.default_factory is None else self._varies(name, info)
+            if varying:
                 drawn.add(name)
             elif not info.is_required():
                 self._defaults[name] = self._default_json(name, info.get_default(call_default_factory=True))
@@ -345,7 +346,7 @@ class ModelRules(Generic[M]):
         return self._defaults.get(name, MISSING)
 
     def draw(self, name: str) -> Json:
-        """What the factory of one of the ``drawn`` fields gives, as JSON."""
+        """What one of the ``drawn`` fields begins as, as JSON."""
         return self._default_json(name, self.model.model_fields[name].get_default(call_default_factory=True))
 
     def default_value(self, name: str) -> Any:

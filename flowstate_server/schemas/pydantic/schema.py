@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from flowstate_server.errors import StateValidationError, Violation
 from flowstate_server.model.json_values import Json, JsonObject, canonical_json
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.schemas.known import has_objects, known
+from flowstate_server.schemas.known import has_objects, known, lacks_made, makes_members
 from flowstate_server.schemas.pydantic.discovery import merged_json_schema
 from flowstate_server.schemas.pydantic.model_rules import LeftOut, ModelRules, Unsettled
 from flowstate_server.schemas.pydantic.nested_default import nested_default
@@ -112,6 +112,17 @@ class ModelSchema:
     def drawn(self) -> tuple[str, ...]:
         """The names of the fields whose factory gives another value each time."""
         return tuple(name for name, merged in self._fields.items() if merged.drawn is not None)
+
+    @cached_property
+    def partly_drawn(self) -> tuple[str, ...]:
+        """The names of the fields in which there may be members that are made anew each time where they are absent."""
+        return tuple(name for name in self._fields if makes_members(self.shape(name)))
+
+    def incomplete(self, state: JsonObject) -> tuple[str, ...]:
+        """Those of ``partly_drawn`` whose stored value lacks such members."""
+        return tuple(
+            name for name in self.partly_drawn if name in state and lacks_made(self.shape(name), state[name])
+        )
 
     def draw(self, name: str) -> Json:
         """What the factory of one of the ``drawn`` fields gives.
