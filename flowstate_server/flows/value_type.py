@@ -16,7 +16,7 @@ from flowstate_server.errors import (
     ValidationFailedError,
 )
 from flowstate_server.model.json_values import Json, JsonObject
-from flowstate_server.schemas.pydantic.core_schemas import CoreSchema, has_code, is_plain_model
+from flowstate_server.schemas.pydantic.core_schemas import CoreSchema, has_code, has_factory, is_plain_model
 from flowstate_server.schemas.pydantic.discovery import CanonicalJsonSchema
 from flowstate_server.schemas.pydantic.python_values import to_json
 from flowstate_server.schemas.pydantic.stored_form import stored_form
@@ -40,6 +40,7 @@ class ValueType:
         self._schemas: dict[str, JsonObject] = {}
         schema = cast(CoreSchema, self._adapter.core_schema)
         self._has_code = has_code(schema, {})
+        self.calls_code = self._has_code or has_factory(schema, {})
 
     def validate(self, value: object, path: str) -> Any:
         """``value`` if it is an instance of the type, else what pydantic makes of it.

@@ -47,7 +47,7 @@ from flowstate_server.model.scopes import (
     SessionKey,
     session_scope,
 )
-from flowstate_server.programs.author_code import called
+from flowstate_server.programs.author_code import EXITS, contained
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import ActionDescription, FlowDescription
 from flowstate_server.programs.program import Program
@@ -109,7 +109,7 @@ class Dispatcher:
 
         The caller may leave at any moment: what was begun is stored and run, or nothing is.
         """
-        checked = self._check(principal, call)
+        checked = await self._check(principal, call)
         task = self._supervisor.spawn(self._store_and_run(principal, checked))
         try:
             return await asyncio.shield(task)
@@ -117,7 +117,7 @@ class Dispatcher:
             task.add_done_callback(_heard)
             raise
 
-    def _check(self, principal: Principal, call: ActionCall) -> _Checked:
+    async def _check(self, principal: Principal, call: ActionCall) -> _Checked:
         hosted = self._catalogue.get(call.flow_kind)
         flow, program = hosted.described, hosted.program
         action = flow.action(call.action)
@@ -128,7 +128,7 @@ class Dispatcher:
         if len(call.input) > self._settings.max_input_bytes:
             raise MessageTooLargeError("The input", len(call.input), self._settings.max_input_bytes)
         parse_json(call.input, "/input")
-        value = called(program.check_input, action.name, call.input)
+        value = await _checked_input(program, action, call)
         return _Checked(
             call=call,
             flow=flow,
@@ -218,6 +218,13 @@ class Dispatcher:
             timeout=checked.timeout,
         )
         return Dispatched(record, attached=False)
+
+
+async def _checked_input(program: Program, action: ActionDescription, call: ActionCall) -> Any:
+    try:
+        return await program.check_input(action.name, call.input)
+    except EXITS as error:  # which would end the event loop
+        raise contained(error) from error
 
 
 def _heard(task: asyncio.Task[Dispatched]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
@@ -19,6 +20,7 @@ from flowstate_server.model.records import Failure
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.author_code import called, does_work, told_by
 from flowstate_server.programs.run_context import RunContext, ScopeAccess
+from flowstate_server.programs.threads import STILL_SECONDS, DaemonThreads
 from flowstate_server.schemas.pydantic.schema import ModelSchema
 from flowstate_server.state.operations import patch_state
 
@@ -38,10 +40,11 @@ class LocalProgram:
         self._state_models = state_models
         self._client_views = client_views
 
-    @does_work
-    def check_input(self, action: str, text: bytes, /) -> Any:
-        work = f'the input of action "{action}"'  # noqa: F841 - read by work_of
-        return self._actions[action].validate_input_json(text)
+    async def check_input(self, action: str, text: bytes, /) -> Any:
+        validate = partial(self._actions[action].validate_input_json, text)
+        if not self._actions[action].input_calls_code:
+            return validate()
+        return await _threads.begin(validate, still=STILL_SECONDS)
 
     async def execute(self, action: str, value: Any, run: RunContext, /) -> Any:
         local = LocalRun(run, self._schemas, self._state_models, asyncio.get_running_loop())
@@ -77,6 +80,9 @@ class LocalProgram:
             return {name: derivation_failure(name, error) for name in names}
         derived = await asyncio.gather(*(shown.derive(name, view) for name in names))
         return dict(zip(names, derived, strict=True))
+
+
+_threads = DaemonThreads("flowstate-input")
 
 
 async def _draw_into(scope: ScopeAccess, schema: ModelSchema) -> None:

@@ -336,6 +336,16 @@ class ModelRules(Generic[M]):
             return default  # pydantic does not validate defaults, and some are meant not to fit
 
 
+def seen_by_code(all_rules: Iterable[ModelRules[Any]]) -> dict[str, frozenset[str]]:
+    """By field, the fields that code of authors is shown when that one is written."""
+    seen: dict[str, frozenset[str]] = {}
+    for rules in all_rules:
+        together = rules.whole or rules.siblings
+        for name in rules.name_set if together else rules.by_code:
+            seen[name] = seen.get(name, frozenset()) | (rules.name_set if together else {name})
+    return seen
+
+
 def _holder(model: type[BaseModel], values: dict[str, Any]) -> BaseModel:
     holder = model.__new__(model)
     object.__setattr__(holder, "__dict__", values)

@@ -15,7 +15,7 @@ from flowstate_server.model.json_values import Json, JsonObject, canonical_json
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.known import has_objects, known
 from flowstate_server.schemas.pydantic.discovery import merged_json_schema
-from flowstate_server.schemas.pydantic.model_rules import ModelRules, Unsettled
+from flowstate_server.schemas.pydantic.model_rules import ModelRules, Unsettled, seen_by_code
 from flowstate_server.schemas.pydantic.nested_default import nested_default
 from flowstate_server.schemas.pydantic.places import (
     Place,
@@ -155,12 +155,7 @@ class ModelSchema:
 
     @cached_property
     def _seen_by_code(self) -> dict[str, frozenset[str]]:
-        seen: dict[str, frozenset[str]] = {}
-        for rules in self._rules:
-            for name in rules.name_set if rules.whole or rules.siblings else rules.by_code:
-                looked_at = rules.name_set if rules.whole or rules.siblings else {name}
-                seen[name] = seen.get(name, frozenset()) | looked_at
-        return seen
+        return seen_by_code(self._rules)
 
     def check(self, state: JsonObject, touched: frozenset[str]) -> JsonObject:
         """Validate the touched fields of a state that is about to be stored, and give them as they are to be stored.
