@@ -23,11 +23,14 @@ from benchmarks.memory import memory
 from benchmarks.replay import replay
 from benchmarks.result import Benchmark, Figure, Options, Result
 from benchmarks.space import space
+from benchmarks.typed_state import typed_commit, wide_snapshot
 
 BENCHMARKS: Mapping[str, Benchmark] = {
     "commit-state": commit_state,
     "call-action": call_action,
     "get-snapshot": get_snapshot,
+    "typed-commit": typed_commit,
+    "wide-snapshot": wide_snapshot,
     "commit-state-postgres": commit_state_postgres,
     "call-action-postgres": call_action_postgres,
     "many-operations": many_operations,

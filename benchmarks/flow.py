@@ -6,8 +6,9 @@ import asyncio
 import random
 import time
 from collections import defaultdict
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel, create_model
 
 from benchmarks.floor import open_floor
 from flowstate_server.app import create_flowstate
@@ -25,6 +26,9 @@ from flowstate_server.flows import (
 
 KIND = "bench"
 SHOWN_KIND = "bench-shown"
+TYPED_KIND = "bench-typed"
+WIDE_KIND = "bench-wide"
+WIDTH = 200
 REPLY = "You said it, and this is what there is to say about it."
 
 _gates: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
@@ -42,6 +46,29 @@ class Marked(BaseModel):
 class Shown(Counted):
     title: str = "What there is to say about it"
     mode: str = "chat"
+
+
+def _known(place: str) -> str:
+    if not place:
+        raise ValueError("must be a place")
+    return place
+
+
+class Address(BaseModel):
+    """A model with three validators in Python, as authors write them."""
+
+    street: Annotated[str, AfterValidator(str.strip)]
+    town: Annotated[str, AfterValidator(_known)]
+    country: Annotated[str, AfterValidator(str.upper)]
+
+
+class Typed(BaseModel):
+    """The same amount of state as plain integers and as a nested model."""
+
+    first: int = 0
+    second: int = 0
+    third: int = 0
+    address: Address | None = None
 
 
 class Say(BaseModel):
@@ -152,4 +179,32 @@ def shown_flow() -> Flow:
     )
 
 
-app = create_flowstate(flows=[bench_flow(), shown_flow()])
+def typed_flow() -> Flow:
+    return define_flow(
+        kind=TYPED_KIND,
+        session=Session(state=Typed),
+        actions={"turn": action(input=Say, block=turn)},
+    )
+
+
+def wide_flow() -> Flow:
+    """A flow with many fields, of all the types that conversations have, which its clients see."""
+    types: dict[str, Any] = {
+        "text": str,
+        "number": int,
+        "tags": list[str],
+        "counts": dict[str, int],
+        "address": Address,
+    }
+    fields: dict[str, Any] = {}
+    for number in range(WIDTH):
+        name, of = list(types.items())[number % len(types)]
+        fields[f"{name}_{number}"] = (of | None, None)
+    return define_flow(
+        kind=WIDE_KIND,
+        session=Session(state=create_model("Wide", **fields), client=ClientView(expose=list(fields))),
+        actions={"turn": action(input=Say, block=turn)},
+    )
+
+
+app = create_flowstate(flows=[bench_flow(), shown_flow(), typed_flow(), wide_flow()])

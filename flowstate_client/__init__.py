@@ -24,7 +24,7 @@
         view = await client.sessions.snapshot(session.id)
         print(view.client_data["session"])
 
-        # State, for trusted callers.
+        # State, for trusted callers: connect(..., plane="trusted"), or with such a token.
         await client.state.session(session.id).inc_state(message_count=1)
 
         # Notes about a session, for trusted callers.
@@ -85,7 +85,7 @@ from flowstate_client.errors import (
     SessionNotFound,
     SlowConsumer,
     StateTypeConflict,
-    TimeoutError,
+    TimeoutError as TimeoutError,
     TooLarge,
     TooManyStreams,
     Unauthenticated,
@@ -146,6 +146,7 @@ from flowstate_client.stream import EventStream
 
 __version__ = _client_version()
 
+# Without TimeoutError, which is a kind of Python's own: `import *` must not put it in its place.
 __all__ = [
     "UNSET",
     "ActionAborted",
@@ -254,7 +255,6 @@ __all__ = [
     "States",
     "StatusUpdate",
     "TerminalEvent",
-    "TimeoutError",
     "TooLarge",
     "TooManyStreams",
     "Trimmed",

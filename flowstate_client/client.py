@@ -27,8 +27,8 @@ class FlowStateClient:
     """A client of one FlowState server or fleet, for one event loop. Make it with :meth:`connect`.
 
     ``flows`` runs actions, ``sessions`` keeps conversations, ``state`` reads and writes records and ``journal``
-    keeps notes (both on the trusted plane), ``server`` tells about the other end. Outside ``async with`` they raise
-    ``ClientClosedError``.
+    keeps notes (both on the trusted plane, see ``plane`` of :meth:`connect`), ``server`` tells about the other end.
+    Outside ``async with`` they raise ``ClientClosedError``.
     """
 
     def __init__(
@@ -75,7 +75,8 @@ class FlowStateClient:
                 names are looked up when the client is opened, it connects to one of them, and goes to another when
                 that one fails. With TLS each must have a certificate for the first name.
             tenant: ``None``: the no-tenant space.
-            plane: For servers that run without credentials: who this client claims to be. Default: client.
+            plane: For servers that run without credentials: who this client claims to be. Default: client;
+                ``state`` and ``journal`` need ``"trusted"``. A token has its plane from the server's file.
             user, org: Who calls, for servers without credentials; and for whom, where a call names nobody.
             token: Bearer token. Sent in clear unless the connection is secured.
             tls: Secure the connection with the system's certificates.

@@ -23,13 +23,25 @@ def dumped(value: Any) -> Any:
     Raises:
         ValueError: it has no JSON form; the text may hold the value.
     """
+    return _mended(value, _plain(value))
+
+
+def undumpable_member(value: Any) -> str | None:
+    """The name of the member for which a model or dataclass has no JSON form, if it is for one of them."""
+    for name in _members(value):
+        try:
+            _plain(value, {name})
+        except ValueError:
+            return str(name)
+    return None
+
+
+def _plain(value: Any, include: Any = None) -> Any:
+    options: dict[str, Any] = {"by_alias": True, "round_trip": True, "warnings": False, "include": include}
     if isinstance(value, BaseModel):
-        plain = value.model_dump(mode="json", by_alias=True, round_trip=True, warnings=False)
-    else:
-        kind: Any = type(value)
-        adapter = _adapter(kind)
-        plain = adapter.dump_python(value, mode="json", by_alias=True, round_trip=True, warnings=False)
-    return _mended(value, plain)
+        return value.model_dump(mode="json", **options)
+    kind: Any = type(value)
+    return _adapter(kind).dump_python(value, mode="json", **options)
 
 
 def in_order(values: Iterable[Any]) -> list[Any]:

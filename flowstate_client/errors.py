@@ -253,7 +253,8 @@ class StateTypeConflict(PreconditionError):
 
 
 class ScopeUnavailable(PreconditionError):
-    """The user or org record was deleted while the request ran."""
+    """The record can't be written, or not read, here: it was deleted while the request ran, a newer deploy of its flow
+    has written it, or its flow's upgrade of it fails. The message says which."""
 
 
 class OrgBindingMismatch(PreconditionError):

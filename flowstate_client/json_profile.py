@@ -13,22 +13,29 @@ from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from pathlib import PurePath
+from re import Pattern
 from typing import Any
 from uuid import UUID
 
 import orjson
-from pydantic import BaseModel
-from pydantic_core import from_json, to_jsonable_python
+from pydantic import AnyUrl, BaseModel
+from pydantic_core import MultiHostUrl, Url, from_json, to_jsonable_python
 
-from flowstate_client.dumping import SECRETS, dumped, in_order, secret_value
+from flowstate_client.dumping import SECRETS, dumped, in_order, secret_value, undumpable_member
 
 # The server's limits (its ``state/json_limits.py``): what it would refuse is refused before it is sent.
 MAX_DEPTH = 64
 MAX_KEY_BYTES = 256
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
-_JSON_FORM = (datetime, date, time, timedelta, Decimal, UUID, PurePath)
+_IP = (IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network)
+_JSON_FORM = (
+    *(datetime, date, time, timedelta, Decimal, UUID, PurePath, Pattern),
+    *(*_IP, AnyUrl, Url, MultiHostUrl),
+)
+_KEYS = (*_JSON_FORM, bool, int, float, bytes)
 
 
 def from_json_text(text: bytes | str) -> Any:
@@ -51,7 +58,8 @@ def to_json_value(value: Any) -> Any:
     """``value`` as plain JSON types, checked.
 
     Models and dataclasses take the JSON form that they are read from (no computed fields, secrets as what they wrap),
-    dates, UUIDs, Decimals and bytes pydantic's; sets are lists in one order, keys are text. Other objects are refused.
+    dates, UUIDs, Decimals, URLs, addresses and the like pydantic's; sets are lists in one order, keys are text. Other
+    objects are refused. Bytes are UTF-8 text: for a field in base64 give the text, or a model that says so.
 
     Raises:
         ValueError: naming the place and the rule.
@@ -138,6 +146,8 @@ def _dumped(value: Any, path: str) -> Any:
     try:
         return dumped(value)
     except ValueError:  # pydantic's own kind is one; its text may hold the value
+        name = undumpable_member(value)
+        path = path if name is None else f"{path}/{escape_pointer(name)}"
         raise _refused(path, f"this {type(value).__name__} has no JSON form") from None
 
 
@@ -153,13 +163,22 @@ def _text(value: bytes, path: str) -> str:
 def _key(key: Any, path: str) -> str:
     if isinstance(key, Enum):
         key = key.value
-    if isinstance(key, _JSON_FORM) or (isinstance(key, int) and not isinstance(key, bool)):
-        key = str(to_jsonable_python(key))
+    if isinstance(key, float):
+        check_finite(key, path)
+    if isinstance(key, _KEYS):
+        key = _key_text(key, path)
     if not isinstance(key, str):
         raise _refused(path, f"a key is {type(key).__name__}, keys must be text")
     if len(check_text(key, path).encode()) > MAX_KEY_BYTES:
         raise _refused(path, f"a key is over {MAX_KEY_BYTES} bytes")
     return str(key)
+
+
+def _key_text(key: Any, path: str) -> str:
+    try:
+        return str(next(iter(to_jsonable_python({key: None}))))
+    except ValueError:  # bytes that are no UTF-8
+        raise _refused(path, "a key has no JSON form") from None
 
 
 def _check_depth(depth: int, path: str) -> None:

@@ -221,13 +221,17 @@ class ActionInfo:
 
 @dataclass(frozen=True, slots=True)
 class ScopeInfo:
-    """What a flow keeps in one scope and shows of it; ``state_schema`` is for the trusted plane, else ``None``."""
+    """What a flow keeps in one scope and shows of it; ``state_schema`` is for the trusted plane, else ``None``.
+
+    ``generation`` is that of what the flow stores, 0 from servers that don't tell.
+    """
 
     scope: Scope
     state_schema: Any
     exposed: tuple[str, ...]
     derived: tuple[str, ...]
     schema_hash: str
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +260,7 @@ class FlowInfo:
                 tuple(s.exposed),
                 tuple(s.derived),
                 s.schema_hash,
+                s.generation,
             )
             for s in flow.scopes
         )

@@ -20,7 +20,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session as it was read. ``metadata`` is a plain JSON object, ``version`` counts changes of these fields."""
+    """A session as it was read. ``id`` is what everything else calls its ``session_id``, ``metadata`` is a plain JSON
+    object, ``version`` counts changes of these fields."""
 
     id: str
     flow_kind: str

@@ -16,9 +16,11 @@ from flowstate_client.errors import ConcurrentModificationError, ConflictError, 
 from flowstate_client.ids import new_idempotency_key
 from flowstate_client.models import StateWrite, plain_time
 from flowstate_client.state_batch import ScopeBatch, StateBatch
-from flowstate_client.state_verbs import StateOp, StateVerbs
+from flowstate_client.state_verbs import StateOp, StateT_co, StateVerbs
 
 T = TypeVar("T")
+
+_OF_THE_HANDLE: Any = object()
 
 # Characters of a state in a repr: two lines of a terminal; the state itself may have a mebibyte.
 _MOST_SHOWN = 200
@@ -63,13 +65,15 @@ class StateRecord(Generic[T]):
         return cast(T, self._codec.decode(self.raw, self._model))
 
 
-class ScopeHandle(StateVerbs[Coroutine[Any, Any, StateWrite]]):
+class ScopeHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Generic[StateT_co]):
     """One record. Making a handle costs no round trip; each operation is one commit::
 
         session = client.state.session(session_id)
         await session.patch_state(mode="agent")
         await session.inc_state({"message_count": 1})
         await session.at(7).set_state({"mode": "chat"})      # only if the record is at version 7
+
+    ``model`` is what ``get`` and ``atomic_state`` read the state as, and what type checkers look fields up in.
 
     A write is repeated by itself, with the same idempotency key, while the server is away. For a key of your own make
     it a batch: ``async with session.batch(idempotency_key=...) as batch``. Operations raise:
@@ -85,33 +89,37 @@ class ScopeHandle(StateVerbs[Coroutine[Any, Any, StateWrite]]):
         states: States,
         scope: types_pb2.ScopeRef,
         *,
+        model: Any = Any,
         precondition: types_pb2.Precondition | None = None,
         request_id: str = "",
     ) -> None:
         self._states = states
+        self._model = model
         self._scope = scope
         self._precondition = precondition
         self._request_id = request_id
         self._codec = states.codec
 
-    def at(self, version: int, /) -> ScopeHandle:
+    def at(self, version: int, /) -> ScopeHandle[StateT_co]:
         """The same operations, on the condition that the record has this version; 0: never written."""
         return self._with(types_pb2.Precondition(version=version))
 
-    def if_exists(self, exists: bool = True, /) -> ScopeHandle:
+    def if_exists(self, exists: bool = True, /) -> ScopeHandle[StateT_co]:
         """The same operations, on the condition that the record exists, or does not."""
         return self._with(types_pb2.Precondition(exists=exists))
 
-    def on_behalf_of(self, request_id: str, /) -> ScopeHandle:
+    def on_behalf_of(self, request_id: str, /) -> ScopeHandle[StateT_co]:
         """The same operations, with the change in the log of this running request."""
         return self._with(self._precondition, request_id)
 
     @overload
+    async def get(self, *, paths: Sequence[str] = ...) -> StateRecord[StateT_co]: ...
+    @overload
     async def get(self, *, model: type[T], paths: Sequence[str] = ...) -> StateRecord[T]: ...
     @overload
-    async def get(self, *, model: Any = ..., paths: Sequence[str] = ...) -> StateRecord[Any]: ...
-    async def get(self, *, model: Any = Any, paths: Sequence[str] = ()) -> StateRecord[Any]:
-        """The newest record.
+    async def get(self, *, model: Any, paths: Sequence[str] = ...) -> StateRecord[Any]: ...
+    async def get(self, *, model: Any = _OF_THE_HANDLE, paths: Sequence[str] = ()) -> StateRecord[Any]:
+        """The newest record, read as ``model``, by default the handle's.
 
         ``paths`` (JSON Pointers) reduces it to what lies there; no server serves that yet (``FeatureUnavailable``).
         """
@@ -121,9 +129,10 @@ class ScopeHandle(StateVerbs[Coroutine[Any, Any, StateWrite]]):
         )
         if len(response.records) != 1:
             raise ProtocolError(f"asked for one record, got {len(response.records)}")
-        return StateRecord(response.records[0], model, self._codec)
+        read_as = self._model if model is _OF_THE_HANDLE else model
+        return StateRecord(response.records[0], read_as, self._codec)
 
-    def batch(self, *, idempotency_key: str | None = None) -> ScopeBatch:
+    def batch(self, *, idempotency_key: str | None = None) -> ScopeBatch[StateT_co]:
         """Collect operations in ``async with`` and commit them as one version.
 
         ``idempotency_key`` is as in ``States.batch``.
@@ -136,14 +145,18 @@ class ScopeHandle(StateVerbs[Coroutine[Any, Any, StateWrite]]):
 
     @overload
     async def atomic_state(
+        self, change: Callable[[StateT_co], Mapping[str, Any] | None], /
+    ) -> StateWrite: ...
+    @overload
+    async def atomic_state(
         self, change: Callable[[T], Mapping[str, Any] | None], /, *, model: type[T]
     ) -> StateWrite: ...
     @overload
     async def atomic_state(
-        self, change: Callable[[Any], Mapping[str, Any] | None], /, *, model: Any = ...
+        self, change: Callable[[Any], Mapping[str, Any] | None], /, *, model: Any
     ) -> StateWrite: ...
     async def atomic_state(
-        self, change: Callable[[Any], Mapping[str, Any] | None], /, *, model: Any = Any
+        self, change: Callable[[Any], Mapping[str, Any] | None], /, *, model: Any = _OF_THE_HANDLE
     ) -> StateWrite:
         """Read, compute, compare-and-swap: ``change(state)`` returns the fields to merge, or nothing for no change.
 
@@ -178,10 +191,11 @@ class ScopeHandle(StateVerbs[Coroutine[Any, Any, StateWrite]]):
 
     def _with(
         self, precondition: types_pb2.Precondition | None, request_id: str | None = None
-    ) -> ScopeHandle:
+    ) -> ScopeHandle[StateT_co]:
         return ScopeHandle(
             self._states,
             self._scope,
+            model=self._model,
             precondition=precondition,
             request_id=self._request_id if request_id is None else request_id,
         )
@@ -194,6 +208,8 @@ class States:
     private record, any other the shared one. A write of a user or org record needs it, for the schema to check against
     (``ValidationFailed`` without); a read without it reads the shared record. Sessions and requests have their flow.
 
+    ``model``, a pydantic model, types the handle: see ``ScopeHandle``.
+
     ``isolated=True`` will always mean the private record; no server serves it yet (``FeatureUnavailable``).
     """
 
@@ -203,23 +219,42 @@ class States:
         self.stub = state_service_pb2_grpc.StateServiceStub(caller.channels.unary)
         self._turns: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
 
-    def session(self, session_id: str, *, flow_kind: str | None = None) -> ScopeHandle:
+    def session(
+        self, session_id: str, *, flow_kind: str | None = None, model: type[StateT_co] | None = None
+    ) -> ScopeHandle[StateT_co]:
         """The state of a session."""
-        return ScopeHandle(self, types_pb2.ScopeRef(session_id=session_id, flow_kind=flow_kind or ""))
+        return self._handle(types_pb2.ScopeRef(session_id=session_id, flow_kind=flow_kind or ""), model)
 
-    def user(self, user_id: str, *, flow_kind: str | None = None, isolated: bool = False) -> ScopeHandle:
+    def user(
+        self,
+        user_id: str,
+        *,
+        flow_kind: str | None = None,
+        isolated: bool = False,
+        model: type[StateT_co] | None = None,
+    ) -> ScopeHandle[StateT_co]:
         """The record of a user; ``flow_kind`` is needed to write it."""
         ref = types_pb2.ScopeRef(user_id=user_id, flow_kind=flow_kind or "", isolated=isolated)
-        return ScopeHandle(self, ref)
+        return self._handle(ref, model)
 
-    def org(self, org_id: str, *, flow_kind: str | None = None, isolated: bool = False) -> ScopeHandle:
+    def org(
+        self,
+        org_id: str,
+        *,
+        flow_kind: str | None = None,
+        isolated: bool = False,
+        model: type[StateT_co] | None = None,
+    ) -> ScopeHandle[StateT_co]:
         """The record of an org; ``flow_kind`` is needed to write it."""
         ref = types_pb2.ScopeRef(org_id=org_id, flow_kind=flow_kind or "", isolated=isolated)
-        return ScopeHandle(self, ref)
+        return self._handle(ref, model)
 
-    def request(self, request_id: str) -> ScopeHandle:
+    def request(self, request_id: str, *, model: type[StateT_co] | None = None) -> ScopeHandle[StateT_co]:
         """The state of a running request."""
-        return ScopeHandle(self, types_pb2.ScopeRef(request_id=request_id))
+        return self._handle(types_pb2.ScopeRef(request_id=request_id), model)
+
+    def _handle(self, ref: types_pb2.ScopeRef, model: type[StateT_co] | None) -> ScopeHandle[StateT_co]:
+        return ScopeHandle(self, ref, model=Any if model is None else model)
 
     def batch(self, *, request_id: str | None = None, idempotency_key: str | None = None) -> StateBatch:
         """Writes to several records, all or nothing.

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Generic, Self
 
 from flowstate.v1 import state_service_pb2, types_pb2
 from flowstate_client.codec import Codec
 from flowstate_client.models import StateWrite
-from flowstate_client.state_verbs import StateOp, StateVerbs
+from flowstate_client.state_verbs import StateOp, StateT_co, StateVerbs
 
 Commit = Callable[[Sequence[state_service_pb2.StateMutation]], Awaitable[Sequence[StateWrite]]]
 
 
-class BatchScope(StateVerbs[None]):
+class BatchScope(StateVerbs[None, StateT_co], Generic[StateT_co]):
     """One record's part of a batch: collects operations; ``result`` is there when the batch has been committed."""
 
     def __init__(
@@ -38,7 +38,7 @@ class BatchScope(StateVerbs[None]):
         self.mutation.ops.extend(ops)
 
 
-class ScopeBatch(BatchScope):
+class ScopeBatch(BatchScope[StateT_co], Generic[StateT_co]):
     """A batch on one record::
 
     async with scope.batch() as batch:
@@ -85,25 +85,41 @@ class StateBatch:
     def __init__(self, codec: Codec, commit: Commit) -> None:
         self._codec = codec
         self._commit = commit
-        self._scopes: dict[bytes, BatchScope] = {}
+        self._scopes: dict[bytes, BatchScope[Any]] = {}
 
-    def session(self, session_id: str, *, flow_kind: str = "") -> BatchScope:
-        """The state of a session."""
+    def session(
+        self, session_id: str, *, flow_kind: str = "", model: type[StateT_co] | None = None
+    ) -> BatchScope[StateT_co]:
+        """The state of a session; ``model`` is for type checkers, here and below."""
         return self.scope(types_pb2.ScopeRef(session_id=session_id, flow_kind=flow_kind))
 
-    def user(self, user_id: str, *, flow_kind: str = "", isolated: bool = False) -> BatchScope:
+    def user(
+        self,
+        user_id: str,
+        *,
+        flow_kind: str = "",
+        isolated: bool = False,
+        model: type[StateT_co] | None = None,
+    ) -> BatchScope[StateT_co]:
         """The record of a user; ``flow_kind`` names the flow whose schema governs the write."""
         return self.scope(types_pb2.ScopeRef(user_id=user_id, flow_kind=flow_kind, isolated=isolated))
 
-    def org(self, org_id: str, *, flow_kind: str = "", isolated: bool = False) -> BatchScope:
+    def org(
+        self,
+        org_id: str,
+        *,
+        flow_kind: str = "",
+        isolated: bool = False,
+        model: type[StateT_co] | None = None,
+    ) -> BatchScope[StateT_co]:
         """The record of an org; ``flow_kind`` names the flow whose schema governs the write."""
         return self.scope(types_pb2.ScopeRef(org_id=org_id, flow_kind=flow_kind, isolated=isolated))
 
-    def request(self, request_id: str) -> BatchScope:
+    def request(self, request_id: str, *, model: type[StateT_co] | None = None) -> BatchScope[StateT_co]:
         """The state of a running request."""
         return self.scope(types_pb2.ScopeRef(request_id=request_id))
 
-    def scope(self, scope: types_pb2.ScopeRef) -> BatchScope:
+    def scope(self, scope: types_pb2.ScopeRef) -> BatchScope[Any]:
         """A record by its reference; the same record gives the same part of the batch."""
         key = scope.SerializeToString(deterministic=True)
         if key not in self._scopes:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar as PlainTypeVar
+
+from typing_extensions import TypeVar
 
 from flowstate.v1 import state_service_pb2, types_pb2
 from flowstate_client.codec import Codec
 from flowstate_client.json_profile import check_finite, check_int64, check_text, escape_pointer, to_json_value
+from flowstate_client.proof import require_proof
 
-R_co = TypeVar("R_co", covariant=True)
+R_co = PlainTypeVar("R_co", covariant=True)
+StateT_co = TypeVar("StateT_co", default=Any, covariant=True)
 
 StateOp = state_service_pb2.StateOp
 
 
-class StateVerbs(ABC, Generic[R_co]):
+class StateVerbs(ABC, Generic[R_co, StateT_co]):
     """Declarative operations: applied to the newest stored state, so that no update is lost and nothing conflicts.
 
-    All raise ``ValueError`` at once for what is not JSON in FlowState's profile.
+    All raise ``ValueError`` at once for what is not JSON in FlowState's profile, and for models of which their
+    serializers write something else (asterisks) than they read. ``StateT_co`` is the model that type
+    checkers look fields up in.
     """
 
     _codec: Codec
@@ -46,12 +52,12 @@ class StateVerbs(ABC, Generic[R_co]):
 
     def push_state(self, field: str, /, *values: Any) -> R_co:
         """Append to a list; a missing one starts at its schema default, else empty."""
-        items = [self._value(value) for value in values]
+        items = [self._value(value, pointer(field)) for value in values]
         return self._submit([StateOp(path=pointer(field), append=state_service_pb2.AppendOp(items=items))])
 
     def set_state_record(self, field: str, key: Hashable, value: Any, /) -> R_co:
         """``state[field][key] = value``, leaving the neighbours alone; a missing map is created."""
-        put = state_service_pb2.PutRecordOp(key=record_key(key), value=self._value(value))
+        put = state_service_pb2.PutRecordOp(key=record_key(key), value=self._value(value, pointer(field)))
         return self._submit([StateOp(path=pointer(field), put_record=put)])
 
     def delete_state_record(self, field: str, key: Hashable, /) -> R_co:
@@ -63,8 +69,20 @@ class StateVerbs(ABC, Generic[R_co]):
         """Remove top-level fields; their defaults show again."""
         return self._submit([StateOp(path=pointer(f), remove=state_service_pb2.RemoveOp()) for f in fields])
 
-    def _value(self, value: Any) -> types_pb2.Value:
-        return types_pb2.Value(json=self._codec.encode(value).decode())
+    def _value(self, value: Any, place: str = "") -> types_pb2.Value:
+        try:
+            text = self._codec.encode(value).decode()
+            require_proof(value, self._codec)
+        except ValueError as refusal:
+            raise ValueError(_at(place, str(refusal))) from None
+        return types_pb2.Value(json=text)
+
+
+def _at(place: str, problem: str) -> str:
+    """``problem``, which begins with a place in a value, with the place of the value."""
+    if not place or problem.startswith("/"):
+        return place + problem
+    return f"{place}: {problem.removeprefix('the value: ')}"
 
 
 def pointer(field: str) -> str:

@@ -208,7 +208,7 @@ class JsonNumberError(InvalidArgumentError):
 
 
 class PathInvalidError(InvalidArgumentError):
-    """The path {path} {problem}."""
+    """The path "{path}" {problem}."""
 
     reason = Reason.PATH_INVALID
     path: str
@@ -227,7 +227,10 @@ class StateValidationError(InvalidArgumentError):
     def __str__(self) -> str:
         places = "; ".join(f"{v.path}: {v.message}".removeprefix(": ") for v in self.violations[:3])
         if self.stored:
-            mend = "write the field anew (patch_state) or remove it (unset_state)"
+            mend = (
+                "write the field anew (patch_state), remove it (unset_state), or give the flow's scope a"
+                " generation= and an upgrade= that makes what older deploys stored fit"
+            )
             return f"The stored {self.scope} state does not fit its schema (any more): {places}; {mend}"
         return f"The {self.scope} state would break its schema: {places}"
 
@@ -341,7 +344,7 @@ class PreconditionError(ServiceError):
 
 
 class StateTestFailedError(PreconditionError):
-    """The test at {path} does not hold."""
+    """The test at "{path}" does not hold."""
 
     reason = Reason.STATE_TEST_FAILED
     path: str

@@ -15,6 +15,11 @@ from flowstate_server.stores.store import Store
 FORMS = "memory, file:///PATH, sqlite:///PATH or postgres://USER@HOST/DATABASE"
 MEMORY = ("memory", "memory://")
 POSTGRES = ("postgres", "postgresql")
+_SLASHES = {
+    "sqlite": "three slashes lead to a file beside the working directory (sqlite:///chat.db), four to one at an "
+    "absolute path (sqlite:////var/lib/chat.db)",
+    "file": "file:chat is a folder beside the working directory, file:///var/lib/chat one at an absolute path",
+}
 
 
 def store_from_url(url: str, *, create: bool = True) -> Store:
@@ -52,6 +57,8 @@ def store_from_url(url: str, *, create: bool = True) -> Store:
         return _postgres(url, create)
     if url and ":" not in url:
         raise ValueError(f"no store for {url!r}: use {FORMS}; of that file: sqlite:///{url}")
+    if scheme in ("sqlite", "file"):
+        raise ValueError(f"no store for {url!r}: use {FORMS}; {_SLASHES[scheme]}")
     raise ValueError(f"no store for {redacted(url)!r}: use {FORMS}")
 
 

@@ -76,7 +76,9 @@ class Announcement:
     def _note(self) -> str:
         if not self._persistent:
             return " (nothing is kept once the server stops)"
-        return " (created)" if self._created else ""
+        path = path_of(self._settings.store or "")
+        # Whole, so that a slip in it is seen.
+        return f" (created at {path.absolute()})" if self._created and path is not None else ""
 
     def _tell(self, event: str, **facts: Any) -> None:
         try:

@@ -14,7 +14,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from flowstate_client import Flows, FlowStateClient, FlowStateError, RunHandle
+from flowstate_client import Flows, FlowStateClient, FlowStateError, RunHandle, SessionNotFound
 from flowstate_client.error_reasons import NO_USER
 from flowstate_server.cli.connection import (
     DEFAULT_SERVER,
@@ -33,6 +33,9 @@ from flowstate_server.cli.problem import INTERRUPTED, MISUSED, code_of, give_up
 
 # Patience for the request to be stored, which is no part of the wait for its end. Chosen.
 DISPATCH_SECONDS = 10.0
+
+# The server does not tell a session of somebody else from one that was deleted. One that never was is made.
+_NOT_YOURS = "; a session of that id may be another user's, see --user: choose another id, or none"
 
 _NO_USER = "give --user: the token stands for no user, or the server asks for no tokens"
 
@@ -93,7 +96,8 @@ def call(
     except ValueError as error:
         give_up(str(error), MISUSED)
     except FlowStateError as error:
-        give_up(str(error).replace(NO_USER, _NO_USER), code_of(error))
+        hint = _NOT_YOURS if session and isinstance(error, SessionNotFound) else ""
+        give_up(str(error).replace(NO_USER, _NO_USER) + hint, code_of(error))
     _print(output)
 
 

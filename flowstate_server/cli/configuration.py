@@ -13,7 +13,8 @@ from flowstate_server.settings import PREFIX, SETTINGS, Settings
 C = TypeVar("C", bound=Callable[..., None])
 
 OF_THE_COMMANDS = frozenset(
-    PREFIX + name for name in ("LOG_LEVEL", "ORG", "SERVER", "TENANT", "TLS", "TLS_CA", "TOKEN", "USER")
+    PREFIX + name
+    for name in ("LOG_FORMAT", "LOG_LEVEL", "ORG", "SERVER", "TENANT", "TLS", "TLS_CA", "TOKEN", "USER")
 )
 """Those that options of the commands are read from and that are no settings of a server."""
 

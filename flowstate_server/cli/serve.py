@@ -12,11 +12,10 @@ import typer
 
 from flowstate_server.cli.app_reference import load_app
 from flowstate_server.cli.configuration import unknown_variables, with_settings
+from flowstate_server.cli.log_lines import LogFormat, log_to_stderr
 from flowstate_server.cli.problem import MISUSED, give_up
 from flowstate_server.cli.serving import serve_to_the_end
 from flowstate_server.settings import Settings, SettingsError
-
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 OPTIONS_OF_TLS = re.compile(r"\btls_(cert|key)\b")
 
@@ -41,13 +40,17 @@ def serve(
     log_level: Annotated[
         LogLevel, typer.Option(envvar="FLOWSTATE_LOG_LEVEL", help="What to log to stderr.")
     ] = LogLevel.INFO,
+    log_format: Annotated[
+        LogFormat,
+        typer.Option(envvar="FLOWSTATE_LOG_FORMAT", help="Lines for people, or a JSON object in each."),
+    ] = LogFormat.TEXT,
     **given: Any,
 ) -> None:
     """Serve the flows of APP until SIGTERM or Ctrl-C; a second signal stops without waiting for runs.
 
     Every setting is also an environment variable: --listen is FLOWSTATE_LISTEN.
     """
-    logging.basicConfig(level=log_level.upper(), format=LOG_FORMAT)
+    log_to_stderr(log_level.upper(), log_format)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
     if unknown := unknown_variables(os.environ):

@@ -56,7 +56,9 @@ class Engine:
         self.store_monitor = StoreMonitor(store)
         self._lifespan = OpenLifespan(lifespan)
         rehearsals = Rehearsals()
-        self._factory = factory = RunFactory(store, self.supervisor, self.settings, self.observer, rehearsals)
+        self._factory = factory = RunFactory(
+            store, catalogue, self.supervisor, self.settings, self.observer, rehearsals
+        )
         self.dispatcher = Dispatcher(
             store=store,
             catalogue=catalogue,
@@ -64,10 +66,11 @@ class Engine:
             supervisor=self.supervisor,
             factory=factory,
             settings=self.settings,
+            rehearsals=rehearsals,
         )
         self.requests = Requests(store, self.supervisor, self.settings)
         self.events = Events(store, catalogue, bindings, self.settings, self.observer)
-        self.sessions = Sessions(store, catalogue, bindings, self.settings)
+        self.sessions = Sessions(store, catalogue, bindings, self.settings, rehearsals)
         self.snapshots = Snapshots(store, catalogue, bindings)
         self.states = States(store, catalogue, bindings, self.settings, rehearsals)
         self.journals = Journals(store, bindings, self.settings)

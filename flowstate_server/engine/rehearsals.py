@@ -30,6 +30,7 @@ class Rehearsed:
     """What code of authors made of what it saw: the same again for the same."""
 
     saw: dict[str, Json | Missing]
+    before: JsonObject
     touched: frozenset[str]
     changed: JsonObject
 
@@ -38,6 +39,9 @@ class Rehearsed:
         if applied.fields != self.touched:
             return None
         if not all(_same(applied.state.get(name, MISSING), value) for name, value in self.saw.items()):
+            return None
+        # What stood there already may be let pass, what a write brings may not.
+        if not all(_same(applied.before.get(name, MISSING), value) for name, value in self.before.items()):
             return None
         return applied.normalized({**applied.state, **self.changed}) if self.changed else applied
 
@@ -103,6 +107,7 @@ class Rehearsals:
         seen = schema.seen_by_code(applied.fields) | applied.fields
         return Rehearsed(
             saw={name: applied.state.get(name, MISSING) for name in seen},
+            before={name: applied.before[name] for name in applied.fields if name in applied.before},
             touched=applied.fields,
             changed={
                 name: normal[name]
@@ -137,7 +142,7 @@ class _Rehearsal:
     def _check(self) -> JsonObject | None:
         CODE_AT_WORK.set(self._at_work)
         try:
-            return self._schema.check(self._applied.state, self._applied.fields)
+            return self._schema.check(self._applied.state, self._applied.fields, self._applied.before)
         except StateValidationError as refusal:
             if not any(violation.rule == TOO_SLOW for violation in refusal.violations):
                 return None

@@ -5,32 +5,40 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flowstate_server.engine.rehearsals import Rehearsed
+from flowstate_server.engine.upgrades import RecordUpgrades, Upgraded
 from flowstate_server.errors import StateTooLargeError
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.items import FOR_CLIENTS, INTERNAL
-from flowstate_server.model.json_values import encode_json
+from flowstate_server.model.json_values import JsonObject, encode_json
 from flowstate_server.model.payloads import StateChange
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, org_scope, user_scope
+from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import FlowDescription
 from flowstate_server.schemas.scope_schema import ScopeSchema
-from flowstate_server.state.apply import Difference, apply, difference
+from flowstate_server.state.apply import apply
+from flowstate_server.state.difference import Difference, difference_at
+from flowstate_server.state.json_pointer import parse_pointer
 from flowstate_server.state.operations import Operation
 from flowstate_server.stores.contract.writes import NO_CHANGE, Change, Changed, NoChange
 
 
 @frozen
 class ChangeRules:
-    """What governs the changes of one scope: its schema, its size limit, and how its events are marked."""
+    """What governs the changes of one scope: the flow that writes and its schema, the generations of those that share
+    the record, the size limit, and how events are marked."""
 
+    writer: FlowDescription
     schema: ScopeSchema
+    upgrades: RecordUpgrades
     max_bytes: int
-    transient: bool = True
+    transient: bool
 
     @classmethod
-    def of(cls, flow: FlowDescription, scope: ScopeKind, max_bytes: int) -> ChangeRules:
-        return cls(flow.schemas[scope], max_bytes, transient=not flow.persist_state_changes)
+    def of(cls, flow: FlowDescription, scope: ScopeKind, max_bytes: int, catalogue: Catalogue) -> ChangeRules:
+        upgrades = RecordUpgrades(scope, catalogue.sharing(scope, flow))
+        return cls(flow, flow.schemas[scope], upgrades, max_bytes, transient=not flow.persist_state_changes)
 
 
 def state_change(
@@ -38,29 +46,50 @@ def state_change(
     rules: ChangeRules,
     block_path: tuple[str, ...] = (),
     *,
+    expected: Upgraded | None = None,
     rehearsed: Rehearsed | None = None,
 ) -> Change:
     """The change that ``operations`` make: applied in order, validated, measured, with its ``state_change`` event.
 
-    What was ``rehearsed`` is not validated again.
+    They are applied to the record as it reads today; the event tells the difference to what is stored. ``expected``
+    spares an upgrade in the transaction if the newest record is the one of which it was made, and what was
+    ``rehearsed`` is not validated again.
     """
 
     def change(record: StateRecord) -> Changed | NoChange:
-        raw = apply(record.state, operations, rules.schema)
+        if not operations:  # there is only a precondition
+            return NO_CHANGE
+        rules.upgrades.require_writable(record)
+        today = (
+            expected if expected is not None and expected.is_of(record) else rules.upgrades.upgraded(record)
+        )
+        raw = apply(today.record.state, operations, rules.schema)
         applied = (rehearsed and rehearsed.of(raw)) or raw.checked(rules.schema)
-        told = difference(record.state, applied)
+        told = difference_at(record.state, applied.state, applied.pointers | today.pointers)
         if told.empty:
             return NO_CHANGE
-        text = encode_json(applied.state)
-        if len(text) > rules.max_bytes:
-            raise StateTooLargeError(record.key.kind, len(text), rules.max_bytes)
-        return Changed(applied.state, text, (_event(record, told, rules, block_path),))
+        text = checked_text(record, applied.state, rules)
+        events = (_event(record, told, rules, block_path),)
+        return Changed(applied.state, text, events, rules.upgrades.written(record, rules.writer))
 
     return change
 
 
+def checked_text(record: StateRecord, state: JsonObject, rules: ChangeRules) -> bytes:
+    """The JSON text of what ``record`` is to hold.
+
+    Raises:
+        StateTooLargeError: more than a state may have.
+    """
+    text = encode_json(state)
+    if len(text) > rules.max_bytes:
+        raise StateTooLargeError(record.key.kind, len(text), rules.max_bytes)
+    return text
+
+
 def _event(record: StateRecord, told: Difference, rules: ChangeRules, block_path: tuple[str, ...]) -> Event:
     of_request = record.key.kind is ScopeKind.REQUEST
+    declarations = rules.writer.declarations[record.key.kind]
     payload = StateChange(
         scope=record.key.kind,
         previous_version=record.version,
@@ -68,6 +97,11 @@ def _event(record: StateRecord, told: Difference, rules: ChangeRules, block_path
         changed=told.changed,
         removed=told.removed,
         stale=told.stale,
+        declared={
+            name: declarations[name]
+            for name in (parse_pointer(place)[0] for place in (*told.changed, *told.removed))
+            if name in declarations
+        },
     )
     return Event(
         EventType.STATE_CHANGE,

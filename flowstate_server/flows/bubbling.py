@@ -39,4 +39,6 @@ def merge_schemas(
             declared[scope] += declarations
     for scope, model in own_models.items():
         declared[scope].append(Declaration(model, f'flow "{flow_kind}"'))
-    return {scope: merge_declarations(scope, declarations) for scope, declarations in declared.items()}
+    return {
+        scope: merge_declarations(scope, declarations, flow_kind) for scope, declarations in declared.items()
+    }

@@ -17,7 +17,7 @@ from flowstate_server.flows.names import check_name
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.json_values import Json
 from flowstate_server.model.records import Failure
-from flowstate_server.programs.author_code import AT_WORK, does_work, name_of, printable, told_by
+from flowstate_server.programs.author_code import AT_WORK, does_work, name_of, other_work, printable, told_by
 from flowstate_server.programs.threads import DaemonThreads
 from flowstate_server.schemas.pydantic.python_values import to_json
 
@@ -90,7 +90,7 @@ class ClientView:
         A failure names its kind and never repeats the text of an exception, but for an ``ActionError``, whose words
         are meant for the client. The log has the traceback under the failure's ``error_id``.
         """
-        work = f'derived value "{name}"'
+        work = other_work(f'derived value "{name}"')
         before = AT_WORK.get()
         AT_WORK.set(work)
         try:
@@ -119,7 +119,9 @@ def derivation_failure(name: str, error: BaseException) -> Failure:
     if isinstance(told, StateFieldAbsentError):
         return Failure("INTERNAL", text)
     error_id = new_id("err_")
-    _logger.error("derived value %r failed (%s)", name, error_id, exc_info=printable(told))
+    _logger.error(
+        "derived value %r failed (%s)", name, error_id, exc_info=printable(told), extra={"error_id": error_id}
+    )
     return Failure("INTERNAL", text, error_id=error_id)
 
 

@@ -18,11 +18,11 @@ from flowstate_server.programs.history import HistoryItem
 from flowstate_server.programs.journal import JournalEntry
 from flowstate_server.programs.run_context import ItemStream, SessionIdentity, SessionItems, SessionMetadata
 
-SessionT_co = TypeVar("SessionT_co", bound=BaseModel, default=Any, covariant=True)
-UserT_co = TypeVar("UserT_co", bound=BaseModel, default=Any, covariant=True)
-OrgT_co = TypeVar("OrgT_co", bound=BaseModel, default=Any, covariant=True)
-RequestT_co = TypeVar("RequestT_co", bound=BaseModel, default=Any, covariant=True)
-StateT_co = TypeVar("StateT_co", bound=BaseModel, default=Any, covariant=True)
+SessionT_co = TypeVar("SessionT_co", bound=BaseModel | None, default=Any, covariant=True)
+UserT_co = TypeVar("UserT_co", bound=BaseModel | None, default=Any, covariant=True)
+OrgT_co = TypeVar("OrgT_co", bound=BaseModel | None, default=Any, covariant=True)
+RequestT_co = TypeVar("RequestT_co", bound=BaseModel | None, default=Any, covariant=True)
+StateT_co = TypeVar("StateT_co", bound=BaseModel | None, default=Any, covariant=True)
 T = PlainTypeVar("T")
 I = PlainTypeVar("I")  # noqa: E741
 O = PlainTypeVar("O")  # noqa: E741

@@ -17,8 +17,9 @@ from flowstate_server.flows.client_view import ClientView, check_exposed
 from flowstate_server.flows.local.program import LocalProgram
 from flowstate_server.flows.names import check_name
 from flowstate_server.flows.scope_config import OrgScope, RequestScope, SessionScope, UserScope
+from flowstate_server.flows.upgrade import compiled_upgrade
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.programs.description import ActionDescription, FlowDescription, ShownNames
+from flowstate_server.programs.description import ActionDescription, FlowDescription, Generation, ShownNames
 from flowstate_server.programs.program import HostedFlow
 from flowstate_server.schemas.pydantic.schema import ModelSchema
 
@@ -127,6 +128,11 @@ def define_flow(
     blocks = reachable_blocks(action.block for action in actions.values())
     own_models = {config.kind: config.state for config in configs if config.state is not None}
     schemas = merge_schemas(kind, blocks, own_models)
+    generations = {
+        config.kind: Generation(config.generation, compiled_upgrade(config.upgrade, schemas[config.kind]))
+        for config in (session, user, org)
+        if config.generation > 1
+    }
     views = {config.kind: config.client_view for config in configs if config.client_view}
     for scope, view in views.items():
         check_exposed(view, f'flow "{kind}": the {scope} scope', schemas[scope].fields)
@@ -144,6 +150,7 @@ def define_flow(
         history_window=history_window,
         persist_state_changes=persist_state_changes,
         cas_attempts=cas_attempts,
+        generations=MappingProxyType(generations),
     )
     return Flow(
         described=described,

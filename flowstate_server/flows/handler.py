@@ -14,9 +14,12 @@ from typing_extensions import TypeVar
 from flowstate_server.errors import FlowDefinitionError, ValidationFailedError
 from flowstate_server.flows.block import Block, I_contra, O_co, RunsBlocks, check_block
 from flowstate_server.flows.context import Context
+from flowstate_server.flows.field_faults import require_declared
 from flowstate_server.flows.signature import read_signature
+from flowstate_server.flows.written_fields import written_fields
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.threads import DaemonThreads
+from flowstate_server.schemas.pydantic.pydantic_1 import no_model_class
 
 I = PlainTypeVar("I")  # noqa: E741
 O = PlainTypeVar("O")  # noqa: E741
@@ -56,6 +59,7 @@ class Handler(Block[I_contra, O_co], Generic[I_contra, O_co]):
                     f"declares {scope}_state={declared.__name__}, but its context has {model.__name__} there"
                 )
                 raise FlowDefinitionError(f'handler "{name}" {problem}')
+        require_declared(name, self.state_models, written_fields(function))
         self._uses = tuple(check_block(block, f'handler "{name}"') for block in uses)
         self._function = function
         self.__doc__ = function.__doc__
@@ -202,7 +206,7 @@ def handler(
     }
     for scope, model in models.items():
         if model is not None and not (isinstance(model, type) and issubclass(model, BaseModel)):
-            raise FlowDefinitionError(f"{scope}_state takes a pydantic model class, not {model!r}")
+            raise FlowDefinitionError(f"{scope}_state {no_model_class(model)}")
     declared = {scope: model for scope, model in models.items() if model is not None}
     decorator: HandlerDecorator[Any, Any, Any, Any] = HandlerDecorator(
         name=name, state_models=declared, uses=uses

@@ -14,16 +14,18 @@ from typing import Any, Generic
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
+from flowstate_server.errors import JsonInvalidError
 from flowstate_server.schemas.pydantic.schema import ModelSchema
 from flowstate_server.state import operations as op
 from flowstate_server.state.operations import Operation
 from flowstate_server.state.write import StateWrite
 
-StateT_co = TypeVar("StateT_co", bound=BaseModel, default=Any, covariant=True)
+T = TypeVar("T")
+StateT_co = TypeVar("StateT_co", bound=BaseModel | None, default=Any, covariant=True)
 Fields = Mapping[str, Any]
 
 
-class ScopeWriter(ABC):
+class ScopeWriter(ABC, Generic[StateT_co]):
     """The declarative operations on one scope; each is one commit and answers with the version it made.
 
     A place takes what its type is: sets, bytes, dates, dataclasses and models as much as their JSON form. What is
@@ -50,13 +52,13 @@ class ScopeWriter(ABC):
 
     async def patch_state(self, fields: Fields | None = None, /, **more: Any) -> StateWrite:
         """Set the given top-level fields, leave the others."""
-        return await self.write(op.patch_state({**(fields or {}), **more}, self._schema.fields_json))
+        return await self.write(op.patch_state(_together(fields, more), self._schema.fields_json))
 
     async def inc_state(
         self, deltas: Mapping[str, int | float] | None = None, /, **more: float
     ) -> StateWrite:
         """Add to numeric fields; a missing one starts at its schema default, else 0."""
-        return await self.write(op.inc_state({**(deltas or {}), **more}))
+        return await self.write(op.inc_state(_together(deltas, more)))
 
     async def push_state(self, field: str, /, *values: Any) -> StateWrite:
         """Append to a list; a missing one starts at its schema default, else empty."""
@@ -75,7 +77,7 @@ class ScopeWriter(ABC):
         return await self.write(op.unset_state(fields))
 
 
-class StateBatch:
+class StateBatch(Generic[StateT_co]):
     """Operations collected in ``async with scope.batch() as b`` and committed as one version when the block ends.
 
     The methods only collect: nothing is awaited, and nothing is committed if the ``with`` body raises.
@@ -90,10 +92,10 @@ class StateBatch:
         self.operations += op.set_state(state, self._schema.fields_json)
 
     def patch_state(self, fields: Fields | None = None, /, **more: Any) -> None:
-        self.operations += op.patch_state({**(fields or {}), **more}, self._schema.fields_json)
+        self.operations += op.patch_state(_together(fields, more), self._schema.fields_json)
 
     def inc_state(self, deltas: Mapping[str, int | float] | None = None, /, **more: float) -> None:
-        self.operations += op.inc_state({**(deltas or {}), **more})
+        self.operations += op.inc_state(_together(deltas, more))
 
     def push_state(self, field: str, /, *values: Any) -> None:
         self.operations += op.push_state(field, values, self._schema.element_json)
@@ -108,7 +110,7 @@ class StateBatch:
         self.operations += op.unset_state(fields)
 
 
-class ScopeHandle(ScopeWriter, Generic[StateT_co]):
+class ScopeHandle(ScopeWriter[StateT_co], Generic[StateT_co]):
     """A scope of the running request."""
 
     @property
@@ -139,11 +141,11 @@ class ScopeHandle(ScopeWriter, Generic[StateT_co]):
         """Read the newest stored state."""
 
     @abstractmethod
-    def batch(self) -> AbstractAsyncContextManager[StateBatch]:
+    def batch(self) -> AbstractAsyncContextManager[StateBatch[StateT_co]]:
         """Collect operations and commit them as one version."""
 
     @abstractmethod
-    def at(self, version: int, /) -> ScopeWriter:
+    def at(self, version: int, /) -> ScopeWriter[StateT_co]:
         """The same operations, on the condition that the stored state is at ``version``.
 
         Otherwise nothing is written and ``VersionMismatchError`` carries the current version. Never retried.
@@ -161,3 +163,12 @@ class ScopeHandle(ScopeWriter, Generic[StateT_co]):
         ``change`` must be pure: it runs again on the fresh state when another writer was first. After the scope's
         budget of lost races (``cas_attempts``) it raises ``ConcurrentModificationError``.
         """
+
+
+def _together(fields: Mapping[str, T] | None, more: Mapping[str, T]) -> dict[str, T]:
+    """Fields that are given as a mapping, as keywords, or both."""
+    given: object = {} if fields is None else fields
+    if not isinstance(given, Mapping):
+        problem = f"must be a dict of fields, or fields as keywords, not {type(given).__qualname__}"
+        raise JsonInvalidError("", problem)
+    return {**given, **more}

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
 from flowstate_server.errors import FlowDefinitionError
 from flowstate_server.flows.client_view import NOTHING_SHOWN, ClientView, Derivation
 from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.schemas.pydantic.pydantic_1 import no_model_class
+
+UpgradeFunction = Callable[[dict[str, Any]], Mapping[str, Any]]
+"""From the fields that older generations stored, as JSON, to those of this one; see :class:`SessionScope`."""
+
+MAX_GENERATION = 2**31 - 1
 
 _warned: set[ScopeKind] = set()
 
@@ -25,9 +31,7 @@ class _ScopeConfig:
     def __post_init__(self) -> None:
         model: object = self.state
         if model is not None and not (inspect.isclass(model) and issubclass(model, BaseModel)):
-            raise FlowDefinitionError(
-                f"{self._written()}(state=...) takes a pydantic model class, not {model!r}"
-            )
+            raise FlowDefinitionError(f"{self._written()}(state=...) {no_model_class(model)}")
 
     @property
     def client_view(self) -> ClientView:
@@ -43,9 +47,12 @@ class _ScopeConfig:
 class _ShownScopeConfig(_ScopeConfig):
     client: ClientView | None = None
     client_data: Mapping[str, Derivation] | None = None
+    generation: int = 1
+    upgrade: UpgradeFunction | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._check_generation()
         if self.client is not None and not isinstance(self.client, ClientView):
             raise FlowDefinitionError(
                 f"{self._written()}(client=...) takes a ClientView, not {self.client!r}"
@@ -64,6 +71,37 @@ class _ShownScopeConfig(_ScopeConfig):
     def client_view(self) -> ClientView:
         return self.client or NOTHING_SHOWN
 
+    def _check_generation(self) -> None:
+        number: object = self.generation
+        if type(number) is not int or not 1 <= number <= MAX_GENERATION:
+            problem = f"takes a whole number from 1 to {MAX_GENERATION}"
+            raise FlowDefinitionError(f"{self._written()}(generation=...) {problem}")
+        if self.upgrade is None:
+            return
+        problem = _unfit(self.upgrade) or (
+            "needs generation=2 or more: nothing is older" if number == 1 else ""
+        )
+        if problem:
+            raise FlowDefinitionError(f"{self._written()}(upgrade=...) {problem}")
+
+
+def _unfit(upgrade: object) -> str:
+    """Why ``upgrade`` can't be one, if it can't."""
+    if not callable(upgrade):
+        return f"takes a function, not {type(upgrade).__name__}"
+    forms = (upgrade, getattr(upgrade, "__call__", None))  # noqa: B004 - of an object that is callable
+    if any(inspect.iscoroutinefunction(form) or inspect.isasyncgenfunction(form) for form in forms):
+        return "takes a plain function, not an async one"
+    if any(inspect.isgeneratorfunction(form) for form in forms):
+        return "takes a function that returns a dict of fields, not one that yields"
+    try:
+        inspect.signature(upgrade).bind({})
+    except TypeError:
+        return "takes a function of one argument, the dict of the stored fields"
+    except ValueError:  # no signature to read
+        pass
+    return ""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SessionScope(_ShownScopeConfig):
@@ -71,6 +109,18 @@ class SessionScope(_ShownScopeConfig):
 
     ``state`` is a model of fields beyond those that the blocks declare; ``client`` says what clients may see (nothing,
     unless it is given); ``client_data`` is the old form of ``client=ClientView(derived=...)``.
+
+    ``generation`` counts what was stored otherwise than today; raise it with each change of the models that records of
+    before don't fit, or that the servers of before must not write. ``upgrade`` makes of the fields that any older
+    generation stored those of this one. It is given a dict of JSON values, which it may change and return; without
+    defaults, and never a record that was not written yet. In a user or org record it gets the fields that this flow
+    declares and those that no flow declares any more. What it doesn't return is removed; but in a record that other
+    flows have written, too, fields that this flow doesn't declare stay, and are given to it again. So it is to be
+    pure and idempotent: given what it made before, it returns that. Which generation stored the fields it can tell
+    only by what is there. What it changes is validated and stored like what a block writes.
+
+    A record of an older generation is upgraded wherever it is read, and stored so with its next write. One of a newer
+    generation than the server's is read as far as it fits, and not written (``ScopeUnavailableError``).
     """
 
     kind = ScopeKind.SESSION

@@ -18,6 +18,8 @@ from flowstate_server.errors import (
 from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.schemas.pydantic.core_schemas import CoreSchema, has_code, has_factory, is_plain_model
 from flowstate_server.schemas.pydantic.discovery import CanonicalJsonSchema
+from flowstate_server.schemas.pydantic.json_mode import validator_of
+from flowstate_server.schemas.pydantic.pydantic_1 import ADVICE, model_of_pydantic_1
 from flowstate_server.schemas.pydantic.python_values import to_json
 from flowstate_server.schemas.pydantic.stored_form import stored_form
 from flowstate_server.schemas.pydantic.violations import violations_of
@@ -39,6 +41,7 @@ class ValueType:
         self._class = annotation if _checks_instances(annotation) else None
         self._schemas: dict[str, JsonObject] = {}
         schema = cast(CoreSchema, self._adapter.core_schema)
+        self._validator = validator_of(schema)
         self._has_code = has_code(schema, {})
         self.calls_code = self._has_code or has_factory(schema, {})
 
@@ -62,7 +65,7 @@ class ValueType:
             ValidationFailedError: paths below ``path`` and rules, never the value.
         """
         try:
-            return self._adapter.validate_json(text, strict=True)
+            return self._validator.validate_json(text, strict=True)
         except ValidationError as error:
             raise self._refusal(error, _parsed(text), path) from None
 
@@ -95,7 +98,11 @@ class ValueType:
                 )
             return self._schemas[mode]
         except PydanticUserError:
-            raise FlowDefinitionError(f"{self.what} has no JSON Schema: {self.annotation!r}") from None
+            old = model_of_pydantic_1(self.annotation)
+            problem = (
+                f"has no JSON Schema: {self.annotation!r}" if old is None else f"takes {old}, which {ADVICE}"
+            )
+            raise FlowDefinitionError(f"{self.what} {problem}") from None
 
     def _refusal(self, error: ValidationError, value: object, path: str) -> ValidationFailedError:
         coded: set[Any] = set()

@@ -195,8 +195,8 @@ class ItemDelta(Payload):
 
 @frozen
 class StateChange(Payload):
-    """``changed`` has the new values by JSON Pointer, ``stale`` the names of fields that changed by
-    too much to be listed."""
+    """``changed`` has the new values by JSON Pointer, ``stale`` the names of fields that changed by too much to be
+    listed. ``declared`` has for each field of ``changed`` and ``removed`` how its writer declared it."""
 
     type = EventType.STATE_CHANGE
     readers: ClassVar[Readers] = {"scope": ScopeKind}
@@ -206,6 +206,7 @@ class StateChange(Payload):
     changed: Mapping[str, Json]
     removed: Sequence[str]
     stale: Sequence[str]
+    declared: Mapping[str, str] = field(default_factory=dict)
 
 
 @frozen

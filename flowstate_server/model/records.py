@@ -6,6 +6,7 @@ Narrow, often rewritten rows (the ``...Head`` records) are kept apart from docum
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import field, replace
 from typing import NamedTuple, cast
 
@@ -43,6 +44,15 @@ class SessionRecord:
     @property
     def deleted(self) -> bool:
         return self.delete_time > 0
+
+    def log_ids(self) -> Mapping[str, str]:
+        return {
+            "session_id": self.key.session_id,
+            "user_id": self.user_id,
+            "org_id": self.org_id,
+            "tenant": self.key.tenant,
+            "flow_kind": self.flow_kind,
+        }
 
 
 @frozen
@@ -163,6 +173,18 @@ class RequestRecord:
     def size(self) -> int:
         """Bytes that count for the size of a page."""
         return len(self.input) + len(self.output or b"")
+
+    def log_ids(self) -> Mapping[str, str]:
+        return {
+            "request_id": self.key.request_id,
+            "session_id": self.head.session.session_id,
+            "user_id": self.head.user_id,
+            "org_id": self.org_id,
+            "tenant": self.key.tenant,
+            "flow_kind": self.flow_kind,
+            "action": self.action,
+            "correlation_id": self.correlation_id,
+        }
 
 
 @frozen

@@ -32,6 +32,7 @@ from flowstate_server.errors import (
     RequestNotFoundError,
     RequestTerminalError,
 )
+from flowstate_server.log_context import Subject, about, current_subject
 from flowstate_server.programs.run_context import RunContext
 
 T = TypeVar("T")
@@ -51,30 +52,49 @@ class BlockWork(NamedTuple):
     run: RunContext
     path: tuple[str, ...]
     kind: str
+    subject: Subject | None
 
     def __str__(self) -> str:
         return f'{self.kind} "{"/".join(self.path)}" of request {self.run.request_id}'
 
 
-AT_WORK: ContextVar[BlockWork | str | None] = ContextVar("flowstate_at_work", default=None)
+class OtherWork(NamedTuple):
+    """Another call of code of authors: ``what`` names it."""
+
+    what: str
+    subject: Subject | None
+
+    def __str__(self) -> str:
+        return self.what
+
+
+Work = BlockWork | OtherWork
+
+AT_WORK: ContextVar[Work | None] = ContextVar("flowstate_at_work", default=None)
 """Whose code runs here; ``None`` for our own. Tasks and threads that it starts inherit it."""
 
 _working: set[CodeType] = set()
 
 
 def does_work(function: FunctionT) -> FunctionT:
-    """Marks a function that calls code of authors: its local variable ``work`` says whose, see :func:`work_of`."""
+    """Marks a function that calls code of authors: its local variable ``work``, a :data:`Work`, says whose."""
     _working.add(function.__code__)
     return function
 
 
-def work_of(frame: FrameType | None) -> str:
-    """Whose code is running in ``frame``, which may be of another thread; empty for our own."""
+def work_of(frame: FrameType | None) -> Work | None:
+    """Whose code is running in ``frame``, which may be of another thread; ``None`` for our own."""
     while frame is not None:
         if frame.f_code in _working:
-            return str(frame.f_locals.get("work", ""))
+            work: Work | None = frame.f_locals.get("work")
+            return work
         frame = frame.f_back
-    return ""
+    return None
+
+
+def other_work(what: str) -> OtherWork:
+    """Work for the call or run in whose context this is called."""
+    return OtherWork(what, current_subject())
 
 
 def told_by(error: BaseException) -> BaseException:
@@ -177,9 +197,13 @@ class GuardedCoroutine(WrappedCoroutine):
 
     __slots__ = ("_work",)
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], work: BlockWork | str) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], work: Work) -> None:
         super().__init__(coroutine)
         self._work = work
+
+    @property
+    def subject(self) -> Subject | None:
+        return self._work.subject
 
     @does_work
     def send(self, value: Any, /) -> Any:
@@ -224,14 +248,21 @@ def guard_tasks(loop: asyncio.AbstractEventLoop) -> None:
 def _tell(
     handler: Callable[..., object] | None, loop: asyncio.AbstractEventLoop, context: dict[str, Any]
 ) -> None:
-    """What callbacks and forgotten tasks raise, told so that it can't end the loop: a handler that raises would."""
+    """What callbacks and forgotten tasks raise, told so that it can't end the loop: a handler that raises would.
+
+    What a task that nobody hears has raised is about the run whose block started it.
+    """
+    task = context.get("task") or context.get("future")
+    coroutine = task.get_coro() if isinstance(task, asyncio.Task) else None
+    subject = coroutine.subject if isinstance(coroutine, GuardedCoroutine) else current_subject()
     error = context.get("exception")
     try:
         if isinstance(error, BaseException):
             context = {**context, "exception": printable(error)}
-        if handler is None:
-            loop.default_exception_handler(context)
-        else:
-            handler(loop, context)
+        with about(subject):
+            if handler is None:
+                loop.default_exception_handler(context)
+            else:
+                handler(loop, context)
     except BaseException:
         _logger.error("a callback or task raised what can't be told: %s", context.get("message"))

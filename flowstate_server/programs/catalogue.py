@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Generic
 
 from typing_extensions import TypeVar
@@ -11,11 +12,19 @@ from flowstate_server.errors import CrossFlowSchemaConflictError, FlowDefinition
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.description import FlowDescription
 from flowstate_server.programs.program import HostedFlow
-from flowstate_server.schemas.comparison import SHAPE, VALUES, Discrepancy, same_shape
+from flowstate_server.schemas.comparison import (
+    SHAPE,
+    VALUES,
+    Discrepancy,
+    part_by_validators_alone,
+    same_shape,
+)
 from flowstate_server.schemas.scope_schema import ScopeSchema
 
 FlowT_co = TypeVar("FlowT_co", bound=HostedFlow, default=HostedFlow, covariant=True)
 
+UPGRADES = "incompatible-upgrades"
+_log = logging.getLogger(__name__)
 _SHARED_SCOPES = (ScopeKind.USER, ScopeKind.ORG)
 
 
@@ -23,8 +32,9 @@ class Catalogue(Generic[FlowT_co]):
     """Flows by kind; iterating goes in order of kind.
 
     Flows share the records of users and orgs unless they isolate them, so whatever two flows declare there has to
-    agree. In this release it has to be the same: equal fields, and no field that only one of them declares. A flow
-    that declares nothing in a scope, or isolates it, agrees with every other one there.
+    agree. In this release it has to be the same: equal fields, and no field that only one of them declares; where only
+    functions that validate a field differ, the log has a warning. A flow that declares nothing in a scope, or isolates
+    it, agrees with every other one there.
     """
 
     def __init__(self, flows: Iterable[FlowT_co] = ()) -> None:
@@ -37,7 +47,8 @@ class Catalogue(Generic[FlowT_co]):
 
         Raises:
             FlowDefinitionError: a flow of that kind is registered.
-            CrossFlowSchemaConflictError: a registered flow that shares the user or org scope declares it differently.
+            CrossFlowSchemaConflictError: a registered flow that shares the user or org scope declares it differently,
+                or upgrades a field that this one upgrades, too.
         """
         if not isinstance(flow, HostedFlow):
             raise FlowDefinitionError(f"only flows can be registered, not {type(flow).__name__}")
@@ -72,6 +83,22 @@ class Catalogue(Generic[FlowT_co]):
             raise FlowNotFoundError(kind)
         return flow
 
+    def sharing(self, scope: ScopeKind, flow: FlowDescription | None) -> Sequence[FlowDescription]:
+        """The flows whose fields are in one record of ``scope``, the one that ``flow`` works on, in order of kind.
+
+        ``None`` stands for any flow that does not isolate the scope.
+        """
+        if flow is not None and (scope not in _SHARED_SCOPES or flow.isolates(scope)):
+            return (flow,)
+        found = {
+            kind: described
+            for kind, hosted in self._flows.items()
+            if (described := hosted.described).schemas[scope].fields and not described.isolates(scope)
+        }
+        if flow is not None:
+            found[flow.kind] = flow
+        return [found[kind] for kind in sorted(found)]
+
     def kinds(self) -> list[str]:
         """In order."""
         return sorted(self._flows)
@@ -92,9 +119,11 @@ def _check_agreement(scope: ScopeKind, registered: FlowDescription, flow: FlowDe
     one, other = registered.schemas[scope], flow.schemas[scope]
     if not one.fields or not other.fields:
         return
-    found = [*same_shape(one, other), *_one_sided(one, other, (registered.kind, flow.kind))]
+    found = [*_partings(scope, registered, flow), *_one_sided(one, other, (registered.kind, flow.kind))]
     if one.hash != other.hash:
         found += _other_defaults(one, other)
+    if all(described.generation(scope).upgrade is not None for described in (registered, flow)):
+        found += _upgraded_by_both(one, other)
     for difference in found[:1]:
         raise CrossFlowSchemaConflictError(
             problem=difference.detail,
@@ -106,11 +135,36 @@ def _check_agreement(scope: ScopeKind, registered: FlowDescription, flow: FlowDe
         )
 
 
+def _partings(scope: ScopeKind, registered: FlowDescription, flow: FlowDescription) -> Iterator[Discrepancy]:
+    """The fields that both declare and not alike, but for functions that validate: of those a warning tells."""
+    one, other = registered.schemas[scope], flow.schemas[scope]
+    for found in same_shape(one, other):
+        if part_by_validators_alone(one.shape(found.field), other.shape(found.field)):
+            _log.warning(
+                'flows "%s" and "%s" share the %s state field "%s" and validate it differently (%s): what one of '
+                "them writes, the other one may fail to read",
+                registered.kind,
+                flow.kind,
+                scope,
+                found.field,
+                found.detail,
+            )
+        else:
+            yield found
+
+
 def _one_sided(one: ScopeSchema, other: ScopeSchema, names: tuple[str, str]) -> Iterator[Discrepancy]:
     for schema, counterpart, name in ((one, other, names[0]), (other, one, names[1])):
         for field in schema.fields:
             if not counterpart.declares(field):
                 yield Discrepancy(field, SHAPE, f'declared by flow "{name}" only')
+
+
+def _upgraded_by_both(one: ScopeSchema, other: ScopeSchema) -> Iterator[Discrepancy]:
+    """What an upgrade changes can't be seen from outside: it may change every field that its flow declares."""
+    for field in one.fields:
+        if other.declares(field):
+            yield Discrepancy(field, UPGRADES, "both flows have an upgrade, which is for one of them to have")
 
 
 def _other_defaults(one: ScopeSchema, other: ScopeSchema) -> Iterator[Discrepancy]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 
 from flowstate_server.errors import ActionNotFoundError
 from flowstate_server.model.clock import Seconds
@@ -13,6 +14,7 @@ from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import JsonObject, canonical_json
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.scope_schema import ScopeSchema
+from flowstate_server.schemas.shape import canonical_shape
 
 
 @frozen
@@ -35,6 +37,28 @@ class ShownNames:
     derived: tuple[str, ...] = ()
 
 
+Upgrade = Callable[[JsonObject], JsonObject]
+"""From the fields that older generations of a flow stored to those of this one.
+
+Pure, quick, and idempotent: it may be given what it has made before, and may run inside the store's transaction. It
+owns what it is given. A field that it doesn't give is removed; one that it gives otherwise than it got it is validated.
+"""
+
+
+@frozen
+class Generation:
+    """What a flow stores in a scope is of one generation, which grows whenever older records must be read otherwise.
+
+    ``number`` is at least 1. Without ``upgrade`` what older generations stored is read as it is.
+    """
+
+    number: int = 1
+    upgrade: Upgrade | None = None
+
+
+FIRST_GENERATION = Generation()
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FlowDescription:
     """A flow as its host, its callers and other flows see it.
@@ -43,6 +67,7 @@ class FlowDescription:
         kind: its name on the server.
         actions: by name.
         schemas: of all four scopes.
+        generations: of what it stores, of the scopes where it is not the first.
         shown: of the scopes that have something to show.
         description: for people and models that choose among flows.
         isolated: the scopes, of user and org, of which the flow keeps a record of its own.
@@ -60,6 +85,10 @@ class FlowDescription:
     history_window: int = 50
     persist_state_changes: bool = False
     cas_attempts: int = 8
+    generations: Mapping[ScopeKind, Generation] = field(default_factory=lambda: MappingProxyType({}))
+
+    def generation(self, scope: ScopeKind) -> Generation:
+        return self.generations.get(scope, FIRST_GENERATION)
 
     def action(self, name: str) -> ActionDescription:
         """
@@ -74,6 +103,17 @@ class FlowDescription:
     def isolates(self, scope: ScopeKind) -> bool:
         """Whether the flow keeps its own record of a scope that other flows share."""
         return scope in self.isolated
+
+    @cached_property
+    def declarations(self) -> Mapping[ScopeKind, Mapping[str, str]]:
+        """For each field of each scope what is equal for those who declare it alike, in every process."""
+        return {
+            scope: {
+                name: hashlib.sha256(canonical_shape(schema.shape(name), exact=False)).hexdigest()[:8]
+                for name in schema.fields
+            }
+            for scope, schema in self.schemas.items()
+        }
 
     @cached_property
     def revision(self) -> str:
@@ -98,6 +138,7 @@ class FlowDescription:
                 scope.value: {"expose": [*sorted(names.exposed)], "derived": [*sorted(names.derived)]}
                 for scope, names in self.shown.items()
             },
+            "generations": {scope.value: self.generation(scope).number for scope in ScopeKind},
             "isolated": [scope.value for scope in ScopeKind if self.isolates(scope)],
             "persist_state_changes": self.persist_state_changes,
         }

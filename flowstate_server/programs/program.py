@@ -37,6 +37,14 @@ class Program(Protocol):
         """
         ...
 
+    async def draw(self, scope: ScopeKind, names: Sequence[str], /) -> JsonObject:
+        """First values for fields of a record, which are among the schema's ``drawn``.
+
+        Raises:
+            Exception: there is none; its text names the field.
+        """
+        ...
+
     def dump_output(self, action: str, output: Any, /) -> Json:
         """The JSON form of what :meth:`execute` gave.
 

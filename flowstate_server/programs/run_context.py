@@ -96,12 +96,18 @@ class ScopeAccess(Protocol):
 
     What :meth:`write` and :meth:`swap` raise, and nothing is written then: StateValidationError,
     StateTypeConflictError, StateTooLargeError, JsonLimitError; ScopeUnavailableError after the user or org record was
-    deleted; LeaseLostError or RequestTerminalError when the request was ended elsewhere, and the program has to stop.
+    deleted, or written by a newer deploy; LeaseLostError or RequestTerminalError when the request was ended elsewhere,
+    and the program has to stop.
     """
 
     @property
     def record(self) -> StateRecord:
-        """The newest record that the run has seen, its own writes included. Don't modify its state."""
+        """The newest record that the run has seen, its own writes included, as today's flows read it. Don't modify
+        its state.
+
+        Raises:
+            ScopeUnavailableError: it is of an older generation, and can't be upgraded.
+        """
         ...
 
     async def write(

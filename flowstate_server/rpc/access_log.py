@@ -1,8 +1,8 @@
 """One log record for each call, when it is over: at level DEBUG if it went well and fast, else at INFO.
 
 What is in the message is also in the record's attributes, for formatters that write JSON: ``method``, ``code``,
-``reason``, ``elapsed_ms``, ``bytes_in``, ``bytes_out``, ``messages_out``, ``tenant``, ``principal``, ``plane``,
-``peer``, ``correlation_id``, ``error_id``. Call metadata is never logged: it holds secrets.
+``reason``, ``elapsed_ms``, ``bytes_in``, ``bytes_out``, ``messages_out``, ``principal``, ``plane``, ``peer``,
+``error_id``, and the ids of ``log_context``. Call metadata is never logged: it holds secrets.
 """
 
 from __future__ import annotations
@@ -33,16 +33,14 @@ def log_call(call: Call) -> None:
         "bytes_in": call.bytes_in,
         "bytes_out": call.bytes_out,
         "messages_out": call.messages_out,
-        "tenant": call.principal.tenant,
         "principal": call.principal.name,
         "plane": call.principal.plane,
         "peer": call.peer,
-        "correlation_id": call.correlation_id,
         "error_id": call.error_id,
+        **call.log_ids(),
     }
     outcome = f"{call.code} {call.reason.value}" if call.reason else call.code
-    text = "%s %s %.1f ms %s"
-    access.log(level, text, call.method, outcome, call.elapsed_ms, call.correlation_id, extra=fields)
+    access.log(level, "%s %s %.1f ms", call.method, outcome, call.elapsed_ms, extra=fields)
 
 
 def observe_call(call: Call, observer: Observer) -> None:
@@ -59,9 +57,9 @@ def observe_call(call: Call, observer: Observer) -> None:
 def log_unexpected(call: Call, error: BaseException) -> None:
     """The traceback of what should not have happened, under the ``error_id`` that the caller is told."""
     errors.error(
-        "%s failed unexpectedly, error_id %s, correlation_id %s",
+        "%s failed unexpectedly, error_id %s",
         call.method,
         call.error_id,
-        call.correlation_id,
         exc_info=printable(error),
+        extra={"error_id": call.error_id},
     )

@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from google.protobuf.message import Message
 from grpc import aio
 
 from flowstate_server.errors import Reason
+from flowstate_server.log_context import Inquiry, Subject, enter_subject
 from flowstate_server.model.identity import Principal
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.scopes import RequestKey
 from flowstate_server.rpc.call_metadata import CallMetadata
+from flowstate_server.rpc.named_ids import named_ids
 
 NOBODY = Principal()
 NOTHING_SENT = CallMetadata(())
@@ -26,12 +30,12 @@ _CORRELATION = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
 @dataclass(slots=True)
-class Call:
+class Call(Inquiry):
     """One call, from its arrival to its line in the access log.
 
     ``method`` is ``Service/Method`` without the package. ``deadline`` is in the loop's time, ``None`` for a stream.
     ``follows`` is the request whose log a stream shows, ``sequence`` the cursor of the last frame that it gave to the
-    transport; its servicer keeps both.
+    transport; its servicer keeps both. ``message`` is what came in.
     """
 
     method: str
@@ -41,6 +45,8 @@ class Call:
     deadline: float | None = None
     follows: RequestKey | None = None
     sequence: int = 0
+    message: Message | None = None
+    subject: Subject | None = None
 
     code: str = ""
     reason: Reason | None = None
@@ -58,6 +64,17 @@ class Call:
             given = self.metadata.first(CORRELATION_KEY)
             self._correlation_id = given if _CORRELATION.fullmatch(given) else new_id("call_")
         return self._correlation_id
+
+    def log_ids(self) -> Mapping[str, str]:
+        """Who calls, and what the call is about: as the message says, until it was found."""
+        caller = self.principal
+        ids = {"user_id": caller.user, "org_id": caller.org, "tenant": caller.tenant}
+        if self.message is not None:
+            ids |= named_ids(self.message)
+        if self.subject is not None:
+            ids |= {name: value for name, value in self.subject.log_ids().items() if value}
+        ids["correlation_id"] = self.correlation_id
+        return ids
 
     @property
     def elapsed_ms(self) -> float:
@@ -81,3 +98,4 @@ def current_call() -> Call:
 def enter_call(call: Call) -> None:
     """Make ``call`` the current one of this task, which serves nothing else."""
     _current.set(call)
+    enter_subject(call)

@@ -167,7 +167,7 @@ class Envelope(aio.ServerInterceptor):
         call.bytes_in = len(raw)
         if len(raw) > self._limits.max_message_bytes:
             raise MessageTooLargeError("The message", len(raw), self._limits.max_message_bytes)
-        request = shape.parse(raw)
+        request = call.message = shape.parse(raw)
         check_fields(request)
         return request
 
@@ -207,6 +207,8 @@ def _enclosed(
         finally:
             log_call(call)
             observe_call(call, observer)
+            if call.code == _OK:
+                call.message = None  # whose context a run may have taken over
         return await _abort(call, context, refusal)
 
     return serve

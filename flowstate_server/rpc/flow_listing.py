@@ -66,5 +66,6 @@ def _encoded(flow: FlowDescription, plane: Plane) -> pb.Flow:
             exposed=names.exposed,
             derived=sorted(names.derived),
             schema_hash=schema.hash,
+            generation=flow.generation(scope).number,
         )
     return wire

@@ -62,7 +62,7 @@ class FlowServicer(FlowServiceServicer):
         heartbeat = Seconds(0.0)
         if request.HasField("heartbeat_interval"):
             heartbeat = decode_heartbeat(request.heartbeat_interval)
-        call = decode_action_call(request)
+        call = decode_action_call(request, current_call().correlation_id)
         stream = DisconnectCancel(self._engine, current_call().principal)
         ended = False
         try:
@@ -103,9 +103,10 @@ class FlowServicer(FlowServiceServicer):
         return pb.CancelActionRequestResponse(action_request=encode_request(record))
 
     async def _dispatch(self, request: Specified) -> Dispatched:
-        call = decode_action_call(request)
+        call = current_call()
+        action_call = decode_action_call(request, call.correlation_id)
         with under("spec"):
-            return await self._engine.dispatcher.dispatch(current_call().principal, call)
+            return await self._engine.dispatcher.dispatch(call.principal, action_call)
 
     async def _wait(self, request_id: str, patience: Seconds) -> Waited:
         call = current_call()

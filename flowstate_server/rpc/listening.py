@@ -40,7 +40,7 @@ def check_listening(address: str, *, tls: bool, credentials: bool, insecure: boo
     )
     raise ValueError(
         f"refusing to listen on {address}: beyond loopback the server needs {lacking}; "
-        "set insecure to serve without, behind a proxy that does both"
+        "--insecure (FLOWSTATE_INSECURE=true) serves without, behind a proxy that does both"
     )
 
 

@@ -49,6 +49,23 @@ def first_parting(one: Shape, other: Shape) -> tuple[str, str] | None:
     return reason, f"{path}: {left_name} vs {right_name}" if path else f"{left_name} vs {right_name}"
 
 
+def part_by_validators_alone(one: Shape, other: Shape) -> bool:
+    """Whether shapes that part are equal but for the functions that validate their values."""
+    return first_parting(_unvalidated(one), _unvalidated(other)) is None
+
+
+def _unvalidated(shape: Shape) -> Shape:
+    bare = {key: value for key, value in shape.items() if key != "validators"}
+    for key in ("of", "keys"):
+        if key in bare:
+            bare[key] = _unvalidated(bare[key])
+    if "choices" in bare:
+        bare["choices"] = [_unvalidated(choice) for choice in bare["choices"]]
+    if "fields" in bare:
+        bare["fields"] = {name: _unvalidated(member) for name, member in bare["fields"].items()}
+    return bare
+
+
 def _extras(shape: Shape) -> str:
     """What tells shapes of equal name apart."""
     names = [token.split("#")[0] for token in shape.get("validators", [])]

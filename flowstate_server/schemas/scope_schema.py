@@ -21,6 +21,12 @@ class ScopeSchema(StateRules, Protocol):
         """The names of the declared fields."""
         ...
 
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """The names of the fields whose first value the program makes, another one for each record: they have no
+        default, and what :meth:`Program.draw` gives is stored as soon as a request begins on a record without them."""
+        ...
+
     def with_defaults(self, state: JsonObject, /) -> JsonObject:
         """``state`` as it reads: with the defaults of absent fields, and without nested members that the schema does
         not have. Fields without default stay absent."""

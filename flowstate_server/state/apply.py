@@ -33,17 +33,20 @@ from flowstate_server.state.rules import StateRules
 __all__ = ["Applied", "Difference", "apply", "difference"]
 
 
+NO_MEMBERS = "has no members: set it to an object first"
+
 _Container = TypeVar("_Container", dict[str, Json], list[Json])
 
 
 @frozen
 class Applied:
     """A state after operations, not yet checked: ``fields`` are the top-level fields they touched, ``pointers`` the
-    places, touched with or without effect. What they did not touch is shared with the state before."""
+    places, touched with or without effect. What they did not touch is shared with the state ``before``."""
 
     state: JsonObject
     fields: frozenset[str]
     pointers: frozenset[Pointer]
+    before: JsonObject
 
     def checked(self, rules: StateRules) -> Applied:
         """The same in normal form, with the places that the normal form changed among the ``pointers``.
@@ -51,7 +54,7 @@ class Applied:
         Raises:
             StateValidationError: see :meth:`StateRules.check`.
         """
-        return self.normalized(rules.check(self.state, self.fields))
+        return self.normalized(rules.check(self.state, self.fields, self.before))
 
     def normalized(self, normal: JsonObject) -> Applied:
         """The same with ``normal``, which shares what it has not changed."""
@@ -60,14 +63,14 @@ class Applied:
         pointers = set(self.pointers)
         for name in self.fields:
             _add_moved(self.state.get(name), normal.get(name), (name,), pointers)
-        return Applied(normal, self.fields, frozenset(pointers))
+        return Applied(normal, self.fields, frozenset(pointers), self.before)
 
 
 def apply(state: JsonObject, operations: Sequence[Operation], rules: StateRules) -> Applied:
     """The state after ``operations``, in order, all or none; ``state`` and all in it stay as they are.
 
-    Missing objects on the way to a path are made, a top-level one from its default. A field that is absent and whose
-    default is null counts as one without default.
+    Missing objects on the way to a path are made, a top-level one from its default. Null counts as nothing, be it a
+    default or stored: there a count begins at 0, a list is empty, and an object is made.
 
     Raises:
         StateTypeConflictError: not a number, list or object where the operation needs one; a sum outside int64 or not
@@ -78,7 +81,8 @@ def apply(state: JsonObject, operations: Sequence[Operation], rules: StateRules)
     work = _Work(state, rules)
     for operation in operations:
         _APPLY[type(operation)](work, operation)
-    return Applied(work.root, frozenset([pointer[0] for pointer in work.touched]), frozenset(work.touched))
+    fields = frozenset([pointer[0] for pointer in work.touched])
+    return Applied(work.root, fields, frozenset(work.touched), state)
 
 
 def difference(before: JsonObject, applied: Applied) -> Difference:
@@ -121,7 +125,7 @@ class _Work:
         if stored is MISSING:
             stored = 0
         if type(stored) is not int and type(stored) is not float:
-            _conflict(path, f"{_kind(stored)} can't be incremented")
+            _conflict(path, f"{_kind(stored)} can't be incremented: set it to a number first")
         total = stored + by
         if type(total) is int:
             if not MIN_INT <= total <= MAX_INT:
@@ -136,7 +140,7 @@ class _Work:
         if stored is MISSING:
             stored = []
         if type(stored) is not list:
-            _conflict(path, f"{_kind(stored)} can't be appended to")
+            _conflict(path, f"{_kind(stored)} can't be appended to: set it to a list first")
         for value in operation.values:
             _check_depth(value, MAX_DEPTH - len(path) - 1, path)
         if id(stored) in self._own:
@@ -174,31 +178,30 @@ class _Work:
         node: Json | Missing = self.root
         for depth, key in enumerate(path, 1):
             if type(node) is not dict:
-                _conflict(path[: depth - 1], f"{_kind(node)} has no members")
+                _conflict(path[: depth - 1], f"{_kind(node)} {NO_MEMBERS}")
             node = node.get(key, MISSING)
             if node is MISSING:
-                node = self._default(path[:depth])
-                if node is MISSING and depth < len(path):
-                    node = {}
+                node = self._rules.default_at(path[:depth])
+            if node is None:
+                node = MISSING
+            if node is MISSING and depth < len(path):
+                node = {}
         return node
-
-    def _default(self, path: Pointer) -> Json | Missing:
-        default = self._rules.default_at(path)
-        return MISSING if default is None else default
 
     def _object(self, path: Pointer) -> JsonObject:
         """The object at ``path``, ours to change; it and those above it are made where missing."""
         node = self.root
         for depth, key in enumerate(path, 1):
             child = node.get(key, MISSING)
-            if child is MISSING:
-                check_key(key, format_pointer(path[: depth - 1]))
+            if child is MISSING or child is None:
                 self.touched.add(path[:depth])
-                child = self._default(path[:depth])
                 if child is MISSING:
+                    check_key(key, format_pointer(path[: depth - 1]))
+                    child = self._rules.default_at(path[:depth])
+                if child is MISSING or child is None:
                     child = {}
             if type(child) is not dict:
-                _conflict(path[:depth], f"{_kind(child)} has no members")
+                _conflict(path[:depth], f"{_kind(child)} {NO_MEMBERS}")
             if id(child) not in self._own:
                 child = node[key] = self._mine(dict(child))
             node = child
@@ -219,7 +222,7 @@ class _Work:
         if parent is MISSING:
             return False
         if type(parent) is not dict:
-            _conflict(path[:-1], f"{_kind(parent)} has no members")
+            _conflict(path[:-1], f"{_kind(parent)} {NO_MEMBERS}")
         if path[-1] not in parent:
             return False
         del self._object(path[:-1])[path[-1]]

@@ -8,6 +8,7 @@ and make JSON of them by the ``to_json`` that they are given.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import cast
 
 from flowstate_server.errors import JsonInvalidError, PathInvalidError
@@ -97,6 +98,8 @@ def inc_state(deltas: Mapping[str, int | float]) -> tuple[Operation, ...]:
     for name, by in deltas.items():
         if isinstance(by, bool) or not isinstance(by, int | float):
             problem = f"an increment must be an int or a float, not {type(by).__qualname__}"
+            if isinstance(cast(object, by), Decimal):
+                problem += ": Decimals are stored as text, add them in atomic_state"
             raise JsonInvalidError(format_pointer((str(name),)), problem)
     deltas_json = cast(dict[str, int | float], _fields(deltas, "", plain_json))
     return tuple(Increment((name,), by) for name, by in deltas_json.items())

@@ -24,11 +24,12 @@ class StateRules(Protocol):
         """The default of any place as JSON, ``MISSING`` if it has none. Don't modify it."""
         ...
 
-    def check(self, state: JsonObject, touched: frozenset[str], /) -> JsonObject:
+    def check(self, state: JsonObject, touched: frozenset[str], before: JsonObject, /) -> JsonObject:
         """Validate the touched top-level fields of a state that is about to be stored.
 
         Each must be declared and, if present, fit. Untouched fields are as they were and are not judged, but for rules
-        over several fields of which one is touched.
+        over several fields of which one is touched. ``before`` is the stored state that was changed: rules about the
+        present, such as a moment that lies in the future, do not hold for what was in it.
 
         Returns:
             ``state`` in normal form: itself if it is in that already, else a new object.
@@ -54,7 +55,7 @@ class _NoRules:
     def default_at(self, pointer: Pointer, /) -> Missing:
         return MISSING
 
-    def check(self, state: JsonObject, touched: frozenset[str], /) -> JsonObject:
+    def check(self, state: JsonObject, touched: frozenset[str], before: JsonObject, /) -> JsonObject:
         return state
 
     def seen_by_code(self, touched: Set[str], /) -> Set[str]:

@@ -2,6 +2,7 @@
 
 ==================  ================================================================================================
 ``run_flow``        one action, without a server
+``FlowTester``      several actions in one conversation, which can be stopped, without a server
 ``server``          a server in the process of the test
 ``server_process``  servers in processes of their own, which can be killed, frozen and started again
 ``fixtures``        servers and clients for pytest, which loads them by itself
@@ -11,8 +12,8 @@
 ``history``         whether what some callers were told of the same records can be true
 ==================  ================================================================================================
 
-Each is a module or package here; ``run_flow`` can be had from this one. Faults on the way to a server are in
-``flowstate_client.testing``.
+The first two can be had from this module, the others are modules and packages here. Faults on the way to a server are
+in ``flowstate_client.testing``.
 """
 
 from __future__ import annotations

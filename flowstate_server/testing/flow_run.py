@@ -30,16 +30,20 @@ _MOST_SHOWN = 120  # characters of a value, in the one line that a run or a scop
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ScopeAfter:
-    """A scope when the run had ended. ``stored`` is its JSON, without the defaults that ``state`` shows."""
+    """A scope when the run had ended. ``stored`` is its JSON, without the defaults that ``state`` shows.
+
+    ``upgraded`` is what the flow's upgrade makes of it; the same where there is nothing to upgrade.
+    """
 
     stored: JsonObject
     version: int
     schema: ModelSchema
+    upgraded: JsonObject
 
     @property
     def state(self) -> Any:
         """The state with all fields that the flow declares, untyped."""
-        return self.schema.view(BaseModel, self.stored)
+        return self.schema.view(BaseModel, self.upgraded)
 
     def state_as(self, model: type[M]) -> M:
         """The state as one of the models that declare it, for the type checker.
@@ -53,7 +57,7 @@ class ScopeAfter:
                 f"the flow's {self.schema.scope} state has no field {', '.join(unknown)} of {model.__name__}"
                 f" (there are {known})"
             )
-        return self.schema.view(model, self.stored)
+        return self.schema.view(model, self.upgraded)
 
     def __repr__(self) -> str:
         return f"<{self.schema.scope} state {_short(self.stored)}, version {self.version}>"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel
 
@@ -16,19 +16,28 @@ from flowstate_server.engine.calls.runs import ActionCall
 from flowstate_server.engine.calls.sessions import NewSession
 from flowstate_server.engine.calls.state import ScopeTarget, StateCommit, StateMutation
 from flowstate_server.engine.engine import Engine
-from flowstate_server.errors import SessionNotFoundError
+from flowstate_server.engine.upgrades import RecordUpgrades
+from flowstate_server.errors import ScopeUnavailableError, SessionNotFoundError
 from flowstate_server.flows.flow import Flow
 from flowstate_server.model.clock import Seconds
 from flowstate_server.model.identity import Plane, Principal
 from flowstate_server.model.ids import new_id
-from flowstate_server.model.json_values import encode_json
+from flowstate_server.model.json_values import JsonObject, encode_json
 from flowstate_server.model.records import RequestRecord, RequestStatus, StateRecord
-from flowstate_server.model.scopes import ScopeKind, request_scope
+from flowstate_server.model.scopes import (
+    ScopeKind,
+    SessionKey,
+    org_scope,
+    request_scope,
+    session_scope,
+    user_scope,
+)
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.journal import JournalEntry
 from flowstate_server.programs.program import HostedFlow
-from flowstate_server.schemas.pydantic.python_values import input_json
-from flowstate_server.state.operations import Operation, set_state
+from flowstate_server.schemas.pydantic.python_values import input_json, to_json
+from flowstate_server.state.operations import Operation, patch_state, set_state
+from flowstate_server.stores.contract.writes import Changed, ChangeState
 from flowstate_server.stores.memory.store import MemoryStore
 from flowstate_server.stores.store import Store
 from flowstate_server.testing.flow_run import FlowRun, RunEvent, ScopeAfter
@@ -125,6 +134,7 @@ class FlowTester:
         user_state: State | None = None,
         org_state: State | None = None,
         request_state: State | None = None,
+        state_generation: int | None = None,
     ) -> StartedRun:
         """Call ``action`` and do not wait for its end.
 
@@ -134,6 +144,8 @@ class FlowTester:
             session_id: A session of earlier runs, or a new one; without it one that nobody else has.
             user_id, org_id: Whose session it is.
             session_state, user_state, org_state, request_state: What is stored in that scope before the run.
+            state_generation: The generation of the flow that stored the session's, user's and org's state. These are
+                then stored as they are given, whether or not they fit the flow of today, which upgrades them.
 
         Raises:
             ValidationFailedError: the input or a state is not of its type; there is no run.
@@ -142,15 +154,16 @@ class FlowTester:
         if session_state is not None:
             session_id = session_id or new_id("ses_")
             await self._require_session(session_id, user_id, org_id)
-            await self._set_state(ScopeKind.SESSION, session_id, session_state)
+            await self._set_state(ScopeKind.SESSION, session_id, session_state, state_generation)
         if user_state is not None:
-            await self._set_state(ScopeKind.USER, user_id, user_state)
+            await self._set_state(ScopeKind.USER, user_id, user_state, state_generation)
         if org_state is not None:
             if not org_id:
                 raise ValueError("an org's state needs the org: give org_id, too")
-            await self._set_state(ScopeKind.ORG, org_id, org_state)
+            await self._set_state(ScopeKind.ORG, org_id, org_state, state_generation)
         if request_state is not None:
-            self._program.presets[request_id] = self._to_set(ScopeKind.REQUEST, request_state)
+            to_json = self._flow.schemas[ScopeKind.REQUEST].fields_json
+            self._program.presets[request_id] = patch_state(request_state, to_json)
         call = ActionCall(
             flow_kind=self._flow.kind,
             action=action,
@@ -173,10 +186,25 @@ class FlowTester:
     def _to_set(self, kind: ScopeKind, state: State) -> tuple[Operation, ...]:
         return set_state(state, self._flow.schemas[kind].fields_json)
 
-    async def _set_state(self, kind: ScopeKind, of: str, state: State) -> None:
+    async def _set_state(self, kind: ScopeKind, of: str, state: State, generation: int | None) -> None:
+        if generation is not None:
+            await self._store_as(kind, of, state, generation)
+            return
         target = ScopeTarget(kind, of, self._flow.kind)
         mutation = StateMutation(target, self._to_set(kind, state))
         await self.engine.states.commit(_TESTER, StateCommit((mutation,)))
+
+    async def _store_as(self, kind: ScopeKind, of: str, state: State, generation: int) -> None:
+        """Store ``state`` as a deploy of that generation did."""
+        fields = cast(JsonObject, to_json(state, ""))
+        isolated_flow = self._flow.kind if self._flow.isolates(kind) else ""
+        keys = {
+            ScopeKind.SESSION: session_scope(SessionKey(_TESTER.tenant, of)),
+            ScopeKind.USER: user_scope(of, isolated_flow=isolated_flow),
+            ScopeKind.ORG: org_scope(of, isolated_flow=isolated_flow),
+        }
+        stored = Changed(fields, encode_json(fields), generations=((self._flow.kind, generation),))
+        await self.engine.store.commit((ChangeState(keys[kind], lambda record: stored),))
 
     async def look_at(self, record: RequestRecord) -> FlowRun:
         """What a run that has ended left behind."""
@@ -205,7 +233,12 @@ class FlowTester:
         )
 
     def _scope(self, record: StateRecord) -> ScopeAfter:
-        return ScopeAfter(record.state, record.version, self._flow.schemas[record.key.kind])
+        kind = record.key.kind
+        upgraded = record
+        with suppress(ScopeUnavailableError):  # which the run has told, if it has looked there
+            upgrades = RecordUpgrades(kind, self.engine.catalogue.sharing(kind, self._flow.described))
+            upgraded = upgrades.upgraded(record).record
+        return ScopeAfter(record.state, record.version, self._flow.schemas[kind], upgraded.state)
 
     async def _journal(self, session_id: str) -> list[JournalEntry]:
         entries: list[JournalEntry] = []
@@ -239,6 +272,7 @@ async def run_flow(
     user_state: State | None = None,
     org_state: State | None = None,
     request_state: State | None = None,
+    state_generation: int | None = None,
     store: Store | None = None,
     dependencies: object = None,
 ) -> FlowRun:
@@ -271,4 +305,5 @@ async def run_flow(
             user_state=user_state,
             org_state=org_state,
             request_state=request_state,
+            state_generation=state_generation,
         )

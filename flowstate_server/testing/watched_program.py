@@ -58,6 +58,9 @@ class WatchedProgram:
         finally:
             insight.request_state = scope.record
 
+    async def draw(self, scope: ScopeKind, names: Sequence[str], /) -> JsonObject:
+        return await self.program.draw(scope, names)
+
     def dump_output(self, action: str, output: Any, /) -> Json:
         try:
             return self.program.dump_output(action, output.value)

@@ -37,6 +37,14 @@ def test_the_input_may_come_from_stdin_and_a_session_goes_on(chat_server: str) -
     assert "the walk" in say("Where were we?")
 
 
+def test_a_session_of_somebody_else_is_not_told_from_none(chat_server: str) -> None:
+    say = ("call", "chat", "say", '{"message": "hi"}', "--server", chat_server, "--session", "adas")
+    assert flowstate(*say, "--user", "ada").code == 0
+    done = flowstate(*say, "--user", "bob")
+    assert done.code == 4
+    assert "may be another user's, see --user" in done.stderr
+
+
 def test_the_same_request_id_runs_once(slow_server: str) -> None:
     command = ("call", "slow", "nap", "0.01", "--server", slow_server, "--request-id", "nap-1")
     assert flowstate(*command).stdout == flowstate(*command).stdout == '"rested"\n'

@@ -128,6 +128,11 @@ REFUSED = {
     "unknown module": (["examples.chit:flowstate"], "there is no module examples.chit"),
     "unknown attribute": (["examples.chat:nope"], "the module has no nope"),
     "neither app nor flow": (["examples.chat:label"], "neither a FlowState nor a Flow"),
+    "two slashes": (
+        ["examples.chat:flowstate", "--store", "sqlite://chat.db"],
+        "four to one at an absolute path (sqlite:////var/lib/chat.db)",
+    ),
+    "beyond loopback": (["examples.chat:flowstate", "--listen", "0.0.0.0:0"], "--insecure"),
     "unknown store": (["examples.chat:flowstate", "--store", "mongo://x"], "no store for 'mongo:...'"),
     "unknown profile": (
         ["examples.chat:flowstate", "--profile", "archiv"],

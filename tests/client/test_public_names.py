@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import inspect
 import types
 
@@ -13,14 +14,22 @@ import flowstate_client.testing
 UNDOCUMENTED = {"Plane", "MetadataProvider", "UNSET"}  # aliases and a constant, which cannot hold one
 
 
+SHADOWS = {"TimeoutError"}
+
+
+def test_import_star_shadows_no_builtin() -> None:
+    assert not set(flowstate_client.__all__) & set(vars(builtins))
+    assert issubclass(flowstate_client.TimeoutError, TimeoutError)
+
+
 def test_all_names_what_is_imported() -> None:
     public = {
         name
         for name, value in vars(flowstate_client).items()
         if not name.startswith("_") and not isinstance(value, types.ModuleType)
     }
-    assert public == set(flowstate_client.__all__)
-    assert len(flowstate_client.__all__) == len(public)
+    assert public == {*flowstate_client.__all__, *SHADOWS}
+    assert len(flowstate_client.__all__) == len(set(flowstate_client.__all__))
 
 
 @pytest.mark.parametrize("package", [flowstate_client, flowstate_client.testing])

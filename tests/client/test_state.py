@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, assert_type
 
 import grpc
 import pytest
@@ -123,6 +123,26 @@ async def test_get_reads_a_typed_record(server: FakeServer, client: FlowStateCli
     record = await user.get(model=Chat)
     with pytest.raises(ResponseValidationError):
         _ = record.state
+
+
+async def test_a_handle_with_a_model_reads_the_state_as_that(
+    server: FakeServer, client: FlowStateClient
+) -> None:
+    def more(state: Chat) -> dict[str, Any]:
+        return {"count": state.count + 1}
+
+    for handle in (
+        client.state.session("s", model=Chat),
+        client.state.user("u", flow_kind="chat", model=Chat),
+        client.state.org("o", flow_kind="chat", model=Chat),
+        client.state.request("r", model=Chat),
+    ):
+        await handle.if_exists(False).patch_state(count=1)
+        await handle.at(1).on_behalf_of("req_1").atomic_state(more)
+        record = await handle.get()
+        assert_type(record, StateRecord[Chat])
+        assert record.state == Chat(count=2)
+        assert (await handle.get(model=dict[str, Any])).state == {"count": 2}
 
 
 async def test_a_batch_on_one_scope_is_one_commit(server: FakeServer, client: FlowStateClient) -> None:

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from ipaddress import ip_address, ip_network
+from typing import Annotated, Any
 from uuid import UUID
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from pydantic import BaseModel, ConfigDict, Field, Secret, SecretBytes, SecretStr, computed_field
+from pydantic import (
+    AnyUrl,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Secret,
+    SecretBytes,
+    SecretStr,
+    computed_field,
+    field_serializer,
+)
 from typing_extensions import TypedDict
 
 from flowstate.v1 import events_pb2, types_pb2
@@ -31,6 +45,7 @@ from flowstate_client import (
 )
 from flowstate_client.events import PAYLOADS, event_from_proto
 from flowstate_client.models import plain_value
+from flowstate_client.state_verbs import StateVerbs
 from tests.client.fake_tails import json_value
 
 codec = JsonCodec()
@@ -92,6 +107,12 @@ INNER_JSON = b'{"when":"2026-01-02T00:00:00Z","price":"1.50","key":"00000000-000
         (Data(INNER, [1.0]), b'{"inner":' + INNER_JSON + b',"values":[1.0]}'),
         ({"model": INNER}, b'{"model":' + INNER_JSON + b"}"),
         (Typed(n=3), b'{"n":3}'),
+        (
+            [ip_address("::1"), ip_network("10.0.0.0/8"), AnyUrl("http://x.y/z")],
+            b'["::1","10.0.0.0/8","http://x.y/z"]',
+        ),
+        (re.compile("a+"), b'"a+"'),
+        ({True: 1, 2: 3, 0.5: 4, b"b": 5, Color.RED: 6}, b'{"true":1,"2":3,"0.5":4,"b":5,"red":6}'),
     ],
 )
 def test_what_is_sent(value: Any, text: bytes) -> None:
@@ -116,10 +137,12 @@ def nested(levels: int) -> Any:
         (-(2**63) - 1, "the value: the integer does not fit int64"),
         (["\ud800"], "/0: the text has a lone surrogate"),
         ({"\udfff": 1}, "the value: the text has a lone surrogate"),
+        ({"x": {math.nan: 1}}, "/x: the number is not finite"),
+        ({"x": {b"c4nary\xff": 1}}, "/x: a key has no JSON form"),
         ({(1,): 2}, "the value: a key is tuple, keys must be text"),
         ({"x": {"k" * 257: 1}}, "/x: a key is over 256 bytes"),
         ({"x": b"c4nary\xff"}, "/x: the bytes are no UTF-8"),
-        ({"x": Binary(data=b"c4nary\xff")}, "/x: this Binary has no JSON form"),
+        ({"x": Binary(data=b"c4nary\xff")}, "/x/data: this Binary has no JSON form"),
         ({"x": {math.nan}}, "/x: the number is not finite"),
         ({"x": Decimal("NaN")}, "/x: the number is not finite"),
         (Loose(inside=[{"a": math.nan}]), "/inside/0/a: the number is not finite"),
@@ -277,3 +300,73 @@ def test_dense_text_behind_blanks_is_read(expected: type) -> None:
 def test_text_that_is_no_json_is_refused_with_its_place() -> None:
     with pytest.raises(ResponseValidationError, match="line 1 column"):
         codec.decode(b"[1,]", object)
+
+
+class Masked(BaseModel):
+    number: str
+    label: str = ""
+
+    @field_serializer("number")
+    def masked(self, value: str) -> str:
+        return "*" * len(value)
+
+
+class Card(BaseModel):
+    masked: Masked
+
+
+class Grams(BaseModel):
+    """Written as a text, and read from it."""
+
+    grams: Annotated[int, BeforeValidator(lambda text: int(str(text).split()[0]))]
+
+    @field_serializer("grams")
+    def with_unit(self, value: int) -> str:
+        return f"{value} g"
+
+
+class HalfEncoded(BaseModel):
+    model_config = ConfigDict(ser_json_bytes="base64")
+    data: bytes
+
+
+@pytest.mark.parametrize(
+    ("write", "place"),
+    [
+        (lambda verbs: verbs.patch_state(card=Masked(number="4711")), "/card/number"),
+        (lambda verbs: verbs.patch_state({"cards": [{"a": Masked(number="4711")}]}), "/cards/0/a/number"),
+        (lambda verbs: verbs.set_state(Card(masked=Masked(number="4711"))), "/masked"),
+        (lambda verbs: verbs.push_state("cards", Masked(number="4711")), "/cards/number"),
+        (lambda verbs: verbs.set_state_record("cards", "a", HalfEncoded(data=b"abcd")), "/cards/data"),
+    ],
+)
+def test_f3_what_the_serializers_of_a_model_hide_is_not_sent_as_state(write: Any, place: str) -> None:
+    with pytest.raises(ValueError, match=f"^{place}: what the serializers of .* make") as refused:
+        write(Verbs())
+    assert "4711" not in str(refused.value)
+
+
+def test_f3_what_reads_as_it_is_written_is_sent_as_state() -> None:
+    same = {"a": Grams(grams=5), "b": Masked(number=""), "c": [Masked(number="**")]}
+    (operation,) = Verbs().patch_state(same)
+    assert operation.merge.value.json == (
+        '{"a":{"grams":"5 g"},"b":{"number":"","label":""},"c":[{"number":"**","label":""}]}'
+    )
+
+
+def test_what_is_refused_names_the_field_of_the_operation() -> None:
+    writes: list[tuple[Callable[[], object], str]] = [
+        (lambda: Verbs().push_state("a/b", 1, {"x": math.nan}), "/a~1b/x"),
+        (lambda: Verbs().set_state_record("by", "k", object()), "/by"),
+        (lambda: Verbs().patch_state(a=[object()]), "/a/0"),
+    ]
+    for write, place in writes:
+        with pytest.raises(ValueError, match=f"^{place}: "):
+            write()
+
+
+class Verbs(StateVerbs[list[Any]]):
+    _codec = codec
+
+    def _submit(self, ops: Any) -> list[Any]:
+        return list(ops)

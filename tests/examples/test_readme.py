@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +29,24 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
 
 
-FLOW, BLOCK, LIFESPAN, CALL, TEST, CONVERSATION, CONFTEST, SERVED_TEST = blocks("python")
+FLOW, BLOCK, SYNC, LIFESPAN, CALL, UPGRADE, TEST, CONVERSATION, CONFTEST, SERVED_TEST = blocks("python")
 
 
-async def test_the_flow_passes_its_test() -> None:
-    names: dict[str, Any] = {"__name__": "my_chat"}
+async def test_the_flow_passes_its_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("my_chat")
+    names = vars(module)
     exec(compile(FLOW, "my_chat.py", "exec"), names)
+    monkeypatch.setitem(sys.modules, "my_chat", module)
     exec(compile(TEST, "test_my_chat.py", "exec"), names)
     exec(compile(CONVERSATION, "test_my_chat.py", "exec"), names)
     await names["test_say"]()
     await names["test_a_conversation"]()
+
+
+async def test_the_upgrade_passes_its_test() -> None:
+    names: dict[str, Any] = {"__name__": "my_chat", "run_flow": run_flow}
+    exec(compile(FLOW + UPGRADE, "my_chat.py", "exec"), names)
+    await names["test_readers_of_the_first_generation"]()
 
 
 async def test_a_block_has_what_the_lifespan_yields() -> None:
@@ -65,6 +74,14 @@ def test_the_server_passes_its_tests(tmp_path: Path) -> None:
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=50, check=False
     )
     assert "2 passed" in ran.stdout, ran.stdout + ran.stderr
+
+
+async def test_a_sync_handler_writes_too() -> None:
+    names: dict[str, Any] = {"__name__": "my_chat"}
+    exec(compile(FLOW + SYNC, "my_chat.py", "exec"), names)
+    flow = define_flow(kind="prices", actions={"look_up": action(block=names["look_up"])})
+    run = await run_flow(flow, "look_up", "tea")
+    assert (run.output, run.session.state.message_count) == ("tea: 3", 1)
 
 
 @pytest.mark.parametrize("org", ["", "acme"])
@@ -107,6 +124,7 @@ def test_the_table_of_settings_is_theirs() -> None:
         for name, setting in SETTINGS.items()
     ]
     rows.append("| `FLOWSTATE_LOG_LEVEL` | `info` | What is logged to stderr. |")
+    rows.append("| `FLOWSTATE_LOG_FORMAT` | `text` | `json`: each line is a JSON object. |")
     assert re.findall(r"^\| `FLOWSTATE_.*\|$", TEXT, re.MULTILINE) == rows
 
 

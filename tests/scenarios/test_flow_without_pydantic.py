@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from flowstate_client import (
     RequestFailed,
     SchemaViolation,
     Scope,
+    ScopeUnavailable,
     StateChange,
     ValidationFailed,
 )
@@ -23,10 +26,10 @@ from flowstate_server.errors import ActionError, CrossFlowSchemaConflictError
 from flowstate_server.flows import Context, Flow, User, action, define_flow, handler
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.items import Audience, ItemKind
-from flowstate_server.model.json_values import Json, encode_json
+from flowstate_server.model.json_values import Json, JsonObject, encode_json
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.catalogue import Catalogue
-from flowstate_server.programs.description import FlowDescription, ShownNames
+from flowstate_server.programs.description import FlowDescription, Generation, ShownNames
 from flowstate_server.programs.program import HostedFlow
 from flowstate_server.programs.run_context import RunContext
 from flowstate_server.state.operations import inc_state, patch_state, push_state, set_state_record
@@ -153,6 +156,28 @@ async def test_state_changes_reach_clients_projected() -> None:
         ]
 
 
+async def test_its_state_has_generations_and_upgrades(tmp_path: Path) -> None:
+    def doubled(fields: JsonObject) -> JsonObject:
+        return {**fields, "total": 2}
+
+    later = game()
+    generations = {ScopeKind.SESSION: Generation(2, doubled)}
+    later = HostedFlow(replace(later.described, generations=generations), later.program)
+    url = f"sqlite:///{tmp_path / 'game.db'}"
+    for flow, total in ((game(), 1), (later, 2)):
+        async with running_server(flow, store=url) as server, server.connect(plane="trusted") as client:
+            if total == 1:
+                await client.sessions.create("game", session_id="s", user_id="ada")
+                await client.state.session("s").patch_state(total=1)
+            record = client.state.session("s")
+            assert (await record.get()).state["total"] == total
+            await record.patch_state(best={"bo": total})
+    async with running_server(game(), store=url) as server, server.connect(plane="trusted") as client:
+        with pytest.raises(ScopeUnavailable, match="newer deploy"):
+            await client.state.session("s").patch_state(total=3)
+        assert (await client.state.session("s").get()).state["total"] == 2
+
+
 async def test_an_input_that_does_not_fit_is_refused_with_its_path() -> None:
     async with playing() as client:
         with pytest.raises(ValidationFailed) as refused:
@@ -177,6 +202,16 @@ async def test_a_write_that_does_not_fit_is_refused_with_its_path_and_leaves_no_
         assert [one.field for one in undeclared.value.field_violations] == ["/unknown"]
         record = await session.get()
         assert (record.version, record.state["rounds"]) == (1, [{"player": "bo", "points": 1}])
+
+
+async def test_f6_what_the_program_draws_is_stored_when_a_request_begins() -> None:
+    drawing = game(user={**USER, "token": {"type": "string", "x-drawn": True}})
+    async with running_server(drawing) as server, server.connect(user="ada", plane="trusted") as client:
+        for _ in range(2):
+            await client.flows.call("game", "score", {"player": "bo", "points": 1})
+        record = await client.state.user("ada", flow_kind="game").get()
+        assert set(record.state) == {"token", "theme"}
+        assert record.version == 2
 
 
 async def test_a_run_whose_write_is_refused_fails() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections import defaultdict
+from typing import Any, cast
 
 import pytest
+from pydantic import BaseModel
 
-from flowstate_client import FlowStateClient
-from flowstate_server.flows import Context, Flow, Turns, action, define_flow, handler
+from flowstate_client import ActionFailed, FlowStateClient
+from flowstate_server.flows import Audience, Context, Flow, Turns, action, define_flow, handler
 from flowstate_server.testing.fixtures import StartServer
 
 Said = list[str]
@@ -26,10 +28,10 @@ class Talk:
         @handler(name="weather_block")
         async def weather(value: None, ctx: Context) -> None:
             await ctx.add_item("message", "weather?", role="user")
-            await ctx.add_item("tool_call", {"call_id": "1", "name": "weather", "arguments": {}})
+            await ctx.tool_call("weather", {}, call_id="1")
             self.called.set()
             await self.go_on.wait()
-            await ctx.add_item("tool_output", {"call_id": "1", "output": "sunny"})
+            await ctx.tool_output("1", "sunny")
             await ctx.add_item("message", "sunny!", role="assistant")
             if self.fails:
                 raise ValueError("no")
@@ -38,7 +40,7 @@ class Talk:
         async def joke(value: bool, ctx: Context) -> None:
             await ctx.add_item("message", "joke?", role="user")
             if value:
-                await ctx.add_item("tool_call", {"call_id": "1", "name": "joke", "arguments": {}})
+                await ctx.tool_call("joke", {}, call_id="1")
             await ctx.add_item("message", "joke!", role="assistant")
 
         @handler(name="history_block")
@@ -81,3 +83,79 @@ async def test_f7_turns_that_overlap_are_whole_and_in_order(
         assert await read(client) == whole
         assert await read(client, 1) == JOKE
         assert await read(client, 2) == whole[-len(JOKE) - len(JOKE if fails else WEATHER) :]
+
+
+class Step(BaseModel):
+    """``text`` names the turn; ``fails``: between its tool's call and output."""
+
+    text: str
+    fails: bool = False
+
+
+class Tools:
+    """A flow whose turns call a tool under one and the same id, and wait for its output until told to go on."""
+
+    def __init__(self) -> None:
+        self.called: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self.go_on: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
+
+    def flow(self) -> Flow:
+        @handler(name="use_block")
+        async def use(value: Step, ctx: Context) -> list[Said]:
+            """What it reads before and after its tool's output."""
+            name = value.text
+            await ctx.add_item("message", name, role="user")
+            await ctx.tool_call(name, {}, call_id="1")
+            await ctx.add_item("message", f"hidden {name}", role="assistant", audiences=(Audience.CLIENT,))
+            before = await said(ctx)
+            self.called[name].set()
+            await self.go_on[name].wait()
+            if value.fails:
+                raise ValueError("no")
+            await ctx.tool_output("1", name)
+            return [before, await said(ctx)]
+
+        @handler(name="history_block")
+        async def history(value: int, ctx: Context) -> Said:
+            return await said(ctx, Turns(value) if value else None)
+
+        acts: dict[str, Any] = {"use": action(block=use), "history": action(block=history)}
+        return define_flow(kind="talk", actions=acts)
+
+
+async def said(ctx: Context, limit: Turns | None = None) -> Said:
+    items = await ctx.session.items.history(limit)
+    return [
+        item.text or f"{item.kind.value} {item.name or cast(Any, item.content)['output']}" for item in items
+    ]
+
+
+def turn(name: str) -> Said:
+    return [name, f"tool_call {name}", f"tool_output {name}"]
+
+
+async def test_f7_three_overlapping_runs_with_one_call_id_and_one_that_fails_between(
+    start_server: StartServer, store_url: str
+) -> None:
+    tools = Tools()
+    server = await start_server(tools.flow(), store=store_url)
+    async with server.connect(plane="trusted", user="ada") as client:
+        runs = {}
+        for name in ("a", "b", "c", "d"):
+            step = Step(text=name, fails=name == "b")
+            runs[name] = await client.flows.dispatch("talk", "use", step, session_id="s")
+            await asyncio.wait_for(tools.called[name].wait(), 10)
+        done: Said = []
+        for name in ("c", "b", "d", "a"):
+            tools.go_on[name].set()
+            if name == "b":
+                with pytest.raises(ActionFailed):
+                    await runs[name].result()
+            else:
+                pending = [name, f"tool_call {name}"]
+                assert await runs[name].result() == [pending, [*pending, f"tool_output {name}"]]
+                done += turn(name)
+            assert await read(client) == done
+        assert await read(client, 1) == turn("a")
+        assert await read(client, 2) == [*turn("d"), *turn("a")]
+        assert await read(client, 9) == done

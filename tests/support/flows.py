@@ -48,6 +48,10 @@ class Counts(BaseModel):
     by_key: dict[str, int] = {}
 
 
+FIRST: dict[str, object] = {"f0": 1}
+"""A field of the wide models, which ``Counts`` has not."""
+
+
 def _wide(name: str) -> type[Counts]:
     """``Counts`` and a hundred more fields, each an int or absent."""
     fields: dict[str, Any] = {field: (int | None, Field(default=None)) for field in FIELDS}
@@ -247,7 +251,7 @@ async def bump_and_crash(amount: Amount, ctx: Context[Counts]) -> None:
 async def hold(holding: Holding, ctx: Context[Counts]) -> str:
     """Says ``holding``, then waits; with ``touch`` it adds to the session's count again and again."""
     await ctx.emit("holding", audience=Audience.CLIENT)
-    await ctx.session.patch_state(f0=1)
+    await ctx.session.patch_state(FIRST)
     loop = asyncio.get_running_loop()
     end = loop.time() + holding.seconds
     while (left := end - loop.time()) > 0:
@@ -265,7 +269,7 @@ CLUNG: queue.Queue[tuple[str, str]] = queue.Queue()
 async def cling(holding: Holding, ctx: Context[Counts]) -> str:
     """Like ``hold``, but ignores its cancellation until its seconds are over; then it writes and completes."""
     await ctx.emit("holding", audience=Audience.CLIENT)
-    await ctx.session.patch_state(f0=1)
+    await ctx.session.patch_state(FIRST)
     loop = asyncio.get_running_loop()
     end = loop.time() + holding.seconds
     while (left := end - loop.time()) > 0:
@@ -278,7 +282,7 @@ async def cling(holding: Holding, ctx: Context[Counts]) -> str:
 def cling_in_thread(holding: Holding, ctx: Context[Counts]) -> str:
     """``cling`` by a sync handler, whose thread nothing can stop."""
     ctx.run(ctx.emit("holding", audience=Audience.CLIENT))
-    ctx.run(ctx.session.patch_state(f0=1))
+    ctx.run(ctx.session.patch_state(FIRST))
     time.sleep(holding.seconds)
     return _told(ctx.request_id, ctx.run(_outcome(ctx.session.inc_state(count=100))))
 

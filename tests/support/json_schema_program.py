@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, cast
@@ -43,6 +44,7 @@ class JsonSchema:
             name: cast(Json, schema["default"]) for name, schema in properties.items() if "default" in schema
         }
         self.fields = tuple(properties)
+        self.drawn = tuple(name for name, schema in properties.items() if "x-drawn" in schema)
         self.hash = hashlib.sha256(canonical_json(self._properties)).hexdigest()[:32]
 
     def declares(self, name: str, /) -> bool:
@@ -60,7 +62,7 @@ class JsonSchema:
     def with_defaults(self, state: JsonObject, /) -> JsonObject:
         return {**self._defaults, **state}
 
-    def check(self, state: JsonObject, touched: frozenset[str], /) -> JsonObject:
+    def check(self, state: JsonObject, touched: frozenset[str], before: JsonObject, /) -> JsonObject:
         found = [
             Violation(format_pointer((name,)), "undeclared", "is not declared by this flow")
             for name in sorted(touched - self._properties.keys())
@@ -135,6 +137,9 @@ class JsonProgram:
 
     async def execute(self, action: str, value: Any, run: RunContext, /) -> Json:
         return await self._actions[action].run(value, run)
+
+    async def draw(self, scope: ScopeKind, names: Sequence[str], /) -> JsonObject:
+        return {name: uuid.uuid4().hex for name in names}
 
     def dump_output(self, action: str, output: Any, /) -> Json:
         _require(self._actions[action].output, output, "/output")

@@ -242,7 +242,7 @@ def _assert_emitted(
     items = [(kind, json.loads(content)) for kind, content in database.execute(query, (request,))]
     emitted = [
         (MESSAGE, {"parts": [{"type": "text", "text": text_of(job)}]}),
-        (TOOL_OUTPUT, {"number": job.number}),
+        (TOOL_OUTPUT, {"call_id": f"sum {job.number}", "output": job.number}),
     ]
     assert steps == list(range(len(steps)))
     assert text_of(job).startswith(text)

@@ -35,6 +35,10 @@ class Counted(BaseModel):
     message_count: int = 0
 
 
+class Logged(Counted):
+    log: list[str] = []
+
+
 class Moded(BaseModel):
     mode: Literal["chat", "agent"] = "chat"
 
@@ -95,8 +99,8 @@ def length(text: str, ctx: Context[Counted]) -> int:
     return len(text)
 
 
-@handler(session_state=Counted, user_state=Preferences, org_state=Moded, request_state=Moded)
-async def all_scopes(say: Say, ctx: Context[Counted, Preferences, Moded, Moded]) -> str:
+@handler(session_state=Logged, user_state=Preferences, org_state=Moded, request_state=Moded)
+async def all_scopes(say: Say, ctx: Context[Logged, Preferences, Moded, Moded]) -> str:
     assert_type(ctx.user.state.theme, str)
     assert_type(ctx.request.state.mode, Literal["chat", "agent"])
     if ctx.org is not None:
@@ -114,6 +118,13 @@ async def all_scopes(say: Say, ctx: Context[Counted, Preferences, Moded, Moded])
     assert_type(noted, JournalEntry)
     assert_type(await ctx.session.get_journal(limit=3), Sequence[JournalEntry])
     return await ctx.execute(reply, say)
+
+
+@handler(session_state=Counted, org_state=Moded)
+async def skips_a_scope(say: Say, ctx: Context[Counted, None, Moded]) -> str:
+    assert_type(ctx.session.state.message_count, int)
+    assert ctx.org is not None
+    return ctx.org.state.mode
 
 
 class Counters(Counted):

@@ -51,6 +51,11 @@ async def org_without_check(say: Say, ctx: Context[BaseModel, BaseModel, Prefere
     return ctx.org.state.theme  # type: ignore[union-attr]
 
 
+@handler(session_state=Counted)
+async def scope_that_was_skipped(say: Say, ctx: Context[Counted, None]) -> str:
+    return ctx.user.state.theme  # type: ignore[attr-defined, no-any-return]
+
+
 @handler
 async def move(move: Move, ctx: Context) -> Move:
     return move

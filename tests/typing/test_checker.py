@@ -14,7 +14,7 @@ ROOT = HERE.parent.parent
 @pytest.mark.timeout(180)
 def test_checker_accepts_and_refuses_what_it_should(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    files = [str(HERE / "accepted.py"), str(HERE / "refused.py")]
+    files = [str(HERE / "accepted.py"), str(HERE / "accepted_fields.py"), str(HERE / "refused.py")]
 
     report, problems, _ = api.run(["--no-error-summary", "--cache-dir", str(tmp_path), *files])
 

@@ -11,7 +11,7 @@ from flowstate_server.model.records import RequestRecord
 class ActionCall:
     """A call of an action with its fields as sent (empty where not sent); ``input`` is JSON text, unchecked.
 
-    ``execution_timeout`` is in seconds.
+    ``execution_timeout`` is in seconds. ``correlation_id`` names the call in logs; a repeat may have another one.
     """
 
     flow_kind: str
@@ -22,6 +22,7 @@ class ActionCall:
     org_id: str = ""
     request_id: str = ""
     execution_timeout: Seconds | None = None
+    correlation_id: str = ""
 
 
 @frozen

@@ -20,6 +20,7 @@ from flowstate_server.errors import (
     ServiceError,
     StoreUnavailableError,
 )
+from flowstate_server.log_context import found
 from flowstate_server.model.clock import Seconds
 from flowstate_server.model.events import LogHead
 from flowstate_server.model.identity import Plane, Principal
@@ -146,6 +147,7 @@ class Events:
         head = record.head
         binding = await self._bindings.find(head.session)
         check_owner(principal, head, "" if binding is None else binding.org_id)
+        found(record)
         flow = self._catalogue.find(binding.flow_kind) if binding is not None else None
         return EventProjector(principal.plane, None if flow is None else flow.described)
 

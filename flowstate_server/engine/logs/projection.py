@@ -21,8 +21,8 @@ class EventProjector:
     """Shows events of one flow as one plane may see them.
 
     The trusted plane sees everything. The client plane sees events meant for clients, without block paths, and state
-    changes as the flow shows them: exposed values, the bare names of derived ones, nothing else. Without a
-    registered flow no state change is shown.
+    changes as the flow shows them: exposed values, the bare names of derived ones and of fields that the flow of that
+    time declared in another way, nothing else. Without a registered flow no state change is shown.
     """
 
     def __init__(self, plane: Plane, flow: FlowDescription | None) -> None:
@@ -49,32 +49,40 @@ class EventProjector:
 
     def _state_change(self, change: StateChange) -> StateChange | None:
         names = self._shown(change.scope)
-        if names is None:
+        if names is None or self._flow is None:
             return None
-        exposed = frozenset(names.exposed)
+        declared = self._flow.declarations[change.scope]
+        told = frozenset(
+            name for name in names.exposed if declared.get(name, "") == change.declared.get(name)
+        )
         changed = {
             pointer: value
             for pointer, stored in change.changed.items()
-            if (value := self._known(change.scope, pointer, stored, exposed)) is not MISSING
+            if (value := self._known(change.scope, pointer, stored, told)) is not MISSING
         }
         removed = [
             pointer
             for pointer in change.removed
-            if self._known(change.scope, pointer, None, exposed) is not MISSING
+            if self._known(change.scope, pointer, None, told) is not MISSING
         ]
-        stale = [name for name in change.stale if name in exposed]
+        touched = {_field(pointer) for pointer in (*change.changed, *change.removed)} - told
+        stale = [name for name in names.exposed if name in touched or name in change.stale]
         stale += names.derived
         if not (changed or removed or stale):
             return None
         return replace(change, changed=changed, removed=removed, stale=stale)
 
-    def _known(self, scope: ScopeKind, pointer: str, value: Json, exposed: frozenset[str]) -> Json | Missing:
+    def _known(self, scope: ScopeKind, pointer: str, value: Json, told: frozenset[str]) -> Json | Missing:
         """``value`` without what today's schema does not have, ``MISSING`` if it has no such place to show."""
         name, *below = parse_pointer(pointer)
         schema = None if self._flow is None else self._flow.schemas[scope]
-        if name not in exposed or schema is None:
+        if name not in told or schema is None:
             return MISSING
         return known(schema.shape(name), value, tuple(below)) if schema.declares(name) else MISSING
 
     def _shown(self, scope: ScopeKind) -> ShownNames | None:
         return None if self._flow is None else self._flow.shown.get(scope)
+
+
+def _field(pointer: str) -> str:
+    return parse_pointer(pointer)[0]

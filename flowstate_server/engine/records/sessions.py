@@ -17,8 +17,10 @@ from flowstate_server.engine.calls.sessions import (
     SessionPage,
     SessionQuery,
 )
+from flowstate_server.engine.drawn_fields import DrawnFields
 from flowstate_server.engine.records.page_token import PageTokens, page_size
 from flowstate_server.engine.records.session_fields import check_session_fields
+from flowstate_server.engine.rehearsals import Rehearsals
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import (
     AccessDeniedError,
@@ -27,12 +29,13 @@ from flowstate_server.errors import (
     ValidationFailedError,
     Violation,
 )
+from flowstate_server.log_context import found
 from flowstate_server.model.clock import Micros, micros
 from flowstate_server.model.identity import Principal
 from flowstate_server.model.ids import check_id, new_id, new_log_id
 from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.model.records import IdempotencyKey, SessionRecord
-from flowstate_server.model.scopes import SessionKey
+from flowstate_server.model.scopes import ScopeKind, SessionKey, session_scope
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.state.json_profile import parse_json
 from flowstate_server.stores.contract.reads import SessionFilter, SessionPosition
@@ -42,19 +45,25 @@ from flowstate_server.stores.store import Store
 
 class Sessions:
     def __init__(
-        self, store: Store, catalogue: Catalogue, bindings: Bindings, settings: EngineSettings
+        self,
+        store: Store,
+        catalogue: Catalogue,
+        bindings: Bindings,
+        settings: EngineSettings,
+        rehearsals: Rehearsals,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
         self._bindings = bindings
         self._settings = settings
+        self._rehearsals = rehearsals
         self._tokens = PageTokens(settings.page_token_key)
 
     async def create(
         self, principal: Principal, new: NewSession, idempotency_key: str, fingerprint: str
     ) -> CreatedSession:
         """A new session, bound for life to its flow, user, tenant and org."""
-        flow = self._catalogue.get(new.flow_kind).described
+        hosted = self._catalogue.get(new.flow_kind)
         user_id = claimed_user(principal, new.user_id)
         org_id = claimed_org(principal, new.org_id)
         check_id("session_id", new.session_id, required=False)
@@ -70,7 +79,7 @@ class Sessions:
         session = CreateSession(
             key=SessionKey(principal.tenant, new.session_id or new_id("sess_")),
             log_id=new_log_id(),
-            flow_kind=flow.kind,
+            flow_kind=hosted.described.kind,
             user_id=user_id,
             org_id=org_id,
             title=new.title,
@@ -79,17 +88,20 @@ class Sessions:
             metadata=metadata,
             exclusive=True,
         )
-        batch: tuple[Write, ...] = (session,)
+        limit = self._settings.max_state_bytes
+        drawn = DrawnFields(hosted, self._catalogue, limit, self._rehearsals)
+        batch: list[Write] = [session, *drawn.writes({ScopeKind.SESSION: session_scope(session.key)})]
         if idempotency_key:
             check_id("idempotency_key", idempotency_key)
             key = IdempotencyKey(principal.tenant, principal.name, "CreateSession", idempotency_key)
             window = micros(self._settings.idempotency_window)
-            batch = (PutIdempotencyKey(key, fingerprint, window), session)
-        result = await self._store.commit(batch)
-        created = result.results[-1]
+            batch.insert(0, PutIdempotencyKey(key, fingerprint, window))
+        result = await drawn.commit(self._store, batch)
+        created = result.results[batch.index(session)]
         if created.session is None:
             return CreatedSession(_remembered(principal, created.id, created.version), replayed=True)
         self._bindings.remember(binding_of(created.session))
+        found(created.session)
         return CreatedSession(SessionAnswer(created.session, created.session.create_time), replayed=False)
 
     async def get(self, principal: Principal, session_id: str) -> SessionAnswer:
@@ -98,6 +110,7 @@ class Sessions:
         if record is None or record.deleted:
             raise SessionNotFoundError(session_id)
         check_binding(principal, binding_of(record))
+        found(record)
         return SessionAnswer(record, record.update_time)
 
     async def list(self, principal: Principal, query: SessionQuery) -> SessionPage:

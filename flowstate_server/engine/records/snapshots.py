@@ -8,7 +8,9 @@ from flowstate_server.engine.bindings import Binding, Bindings
 from flowstate_server.engine.calls.logs import LogCursor
 from flowstate_server.engine.calls.sessions import ActiveRequest, ScopeProjection, Selector, Snapshot
 from flowstate_server.engine.state_change import shared_scopes
+from flowstate_server.engine.upgrades import RecordUpgrades
 from flowstate_server.errors import (
+    ScopeUnavailableError,
     SessionNotFoundError,
     StoreUnavailableError,
     ValidationFailedError,
@@ -31,6 +33,7 @@ RACES = 3
 # A snapshot has to fit into a message of 4 MiB, whatever a derived value makes of the state. Chosen.
 MAX_DERIVED_BYTES = 256 * 1024
 
+_NOT_UPGRADED = Failure("INTERNAL", "the stored state can't be upgraded to that of today's flow")
 _UNREADABLE = Failure("INTERNAL", "the stored value does not fit its schema, or not any more")
 
 
@@ -87,14 +90,19 @@ class Snapshots:
     ) -> ScopeProjection:
         shown = flow.described.shown[kind]
         schema = flow.described.schemas[kind]
-        state = schema.with_defaults(record.state)
+        upgrades = RecordUpgrades(kind, self._catalogue.sharing(kind, flow.described))
+        try:
+            stored = (await upgrades.ahead(record)).record.state
+        except ScopeUnavailableError:
+            return ScopeProjection(kind, record.version, {}, dict.fromkeys(names, _NOT_UPGRADED))
+        state = schema.with_defaults(stored)
         exposed = [name for name in shown.exposed if name in names and name in state]
-        unreadable = schema.unreadable(record.state, exposed)
+        unreadable = schema.unreadable(stored, exposed)
         values: dict[str, Json] = {name: state[name] for name in exposed if name not in unreadable}
         failures = dict.fromkeys(unreadable, _UNREADABLE)
         if wanted := [name for name in shown.derived if name in names]:
             try:
-                derived = await flow.program.derive(kind, wanted, record.state)
+                derived = await flow.program.derive(kind, wanted, stored)
             except EXITS as error:
                 raise contained(error) from error
             for name in wanted:

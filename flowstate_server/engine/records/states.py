@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from flowstate_server.engine.bindings import Bindings, check_binding, check_owner
@@ -16,17 +16,20 @@ from flowstate_server.engine.calls.state import (
 from flowstate_server.engine.rehearsals import Rehearsals, brings_all, calls_code
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.engine.state_change import ChangeRules, state_change
+from flowstate_server.engine.upgrades import RecordUpgrades, Upgraded
 from flowstate_server.errors import (
     AccessDeniedError,
     MutationAtFault,
     RequestNotFoundError,
     RequestTerminalError,
+    ScopeUnavailableError,
     ServiceError,
     StateValidationError,
     StoreUnavailableError,
     ValidationFailedError,
     Violation,
 )
+from flowstate_server.log_context import found
 from flowstate_server.model.clock import micros
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Principal
@@ -60,10 +63,12 @@ RACES = 5
 
 @frozen
 class _Resolved:
-    """A target with its record's key, the flow that governs it, and what must hold for it when it is written."""
+    """A target with its record's key, the flow that governs it, the upgrades of those that share it, and what must hold
+    for it when it is written."""
 
     key: ScopeKey
     flow: FlowDescription | None
+    upgrades: RecordUpgrades
     guard: RequireSession | RequireRun | None = None
 
 
@@ -98,7 +103,8 @@ class States:
         ]
         loaded = await self._store.load_states([scope.key for scope in resolved])
         return [
-            _answer(target, scope, loaded[scope.key]) for target, scope in zip(targets, resolved, strict=True)
+            await _answer(target, scope, loaded[scope.key])
+            for target, scope in zip(targets, resolved, strict=True)
         ]
 
     async def commit(self, principal: Principal, commit: StateCommit) -> StateCommitted:
@@ -106,7 +112,8 @@ class States:
         self._check(commit)
         for _ in range(RACES):
             resolved = await self._resolve_all(principal, commit)
-            batch = await self._batch(principal, commit, resolved)
+            expected = await self._expected(commit, resolved)
+            batch = await self._batch(principal, commit, resolved, expected)
             try:
                 result = await self._store.commit(tuple([placed.write for placed in batch]))
             except ServiceError as error:
@@ -118,7 +125,7 @@ class States:
                     if isinstance(scope.guard, RequireSession):
                         self._bindings.forget(scope.guard.key)
                 continue
-            return _committed(commit, resolved, result)
+            return await _committed(commit, resolved, result)
         raise StoreUnavailableError
 
     async def _resolve_all(self, principal: Principal, commit: StateCommit) -> list[_Resolved]:
@@ -138,8 +145,28 @@ class States:
             raise
         return resolved
 
+    async def _expected(
+        self, commit: StateCommit, resolved: Sequence[_Resolved]
+    ) -> Mapping[ScopeKey, Upgraded]:
+        """The records that may have to be upgraded, for that not to be done in the transaction."""
+        keys = [scope.key for scope in resolved if scope.upgrades.upgrades]
+        loaded = await self._store.load_states(keys) if keys else {}
+        expected: dict[ScopeKey, Upgraded] = {}
+        for position, scope in enumerate(resolved):
+            if scope.key in loaded:
+                try:
+                    expected[scope.key] = await scope.upgrades.ahead(loaded[scope.key])
+                except ScopeUnavailableError as error:
+                    _blame(error, commit, position)
+                    raise
+        return expected
+
     async def _batch(
-        self, principal: Principal, commit: StateCommit, resolved: Sequence[_Resolved]
+        self,
+        principal: Principal,
+        commit: StateCommit,
+        resolved: Sequence[_Resolved],
+        expected: Mapping[ScopeKey, Upgraded],
     ) -> list[_Placed]:
         batch: list[_Placed] = []
         if commit.idempotency_key:
@@ -154,7 +181,7 @@ class States:
                 batch.append(_Placed(scope.guard, position))
         for position, (mutation, scope) in enumerate(zip(commit.mutations, resolved, strict=True)):
             try:
-                change = await self._change(mutation, scope, request)
+                change = await self._change(mutation, scope, request, expected.get(scope.key))
             except StateValidationError as error:
                 _blame(error, commit, position)
                 raise
@@ -162,20 +189,25 @@ class States:
         return batch
 
     async def _change(
-        self, mutation: StateMutation, scope: _Resolved, request: RequestKey | None
+        self,
+        mutation: StateMutation,
+        scope: _Resolved,
+        request: RequestKey | None,
+        expected: Upgraded | None,
     ) -> ChangeState:
         if scope.flow is None:
             raise TypeError("a scope without a flow can't be written")
-        rules = ChangeRules.of(scope.flow, mutation.target.kind, self._settings.max_state_bytes)
+        limit = self._settings.max_state_bytes
+        rules = ChangeRules.of(scope.flow, mutation.target.kind, limit, self._catalogue)
         if mutation.target.kind is ScopeKind.REQUEST:
             request = RequestKey(scope.key.tenant, scope.key.id)
         rehearsed = None
         if calls_code(mutation.operations, rules.schema):
-            record = StateRecord(scope.key)
-            if not brings_all(mutation.operations, rules.schema):
+            record = StateRecord(scope.key) if expected is None else expected.record
+            if expected is None and not brings_all(mutation.operations, rules.schema):
                 record = (await self._store.load_states((scope.key,)))[scope.key]
             rehearsed = await self._rehearsals.of(mutation.operations, rules.schema, record)
-        change = state_change(mutation.operations, rules, rehearsed=rehearsed)
+        change = state_change(mutation.operations, rules, expected=expected, rehearsed=rehearsed)
         return ChangeState(scope.key, change, mutation.precondition, request)
 
     async def _on_behalf(self, principal: Principal, request_id: str) -> RequestKey:
@@ -184,6 +216,7 @@ class States:
         if record is None:
             raise RequestNotFoundError(request_id)
         check_owner(principal, record.head, record.org_id)
+        found(record)
         return key
 
     async def _resolve(
@@ -202,7 +235,8 @@ class States:
         binding = await self._bindings.owned(principal, target.id)
         check_binding(principal, binding, flow_kind=target.flow_kind)
         flow = self._catalogue.get(binding.flow_kind).described
-        return _Resolved(session_scope(binding.key), flow, RequireSession(binding.key, binding.log_id))
+        guard = RequireSession(binding.key, binding.log_id)
+        return self._resolved(session_scope(binding.key), flow, guard)
 
     async def _resolve_request(self, principal: Principal, target: ScopeTarget, writing: bool) -> _Resolved:
         key = RequestKey(principal.tenant, target.id)
@@ -212,9 +246,8 @@ class States:
         check_owner(principal, record.head, record.org_id)
         if writing and record.head.status.ended:
             raise RequestTerminalError(target.id)
-        return _Resolved(
-            request_scope(key), self._catalogue.get(record.flow_kind).described, RequireRun(key, None)
-        )
+        flow = self._catalogue.get(record.flow_kind).described
+        return self._resolved(request_scope(key), flow, RequireRun(key, None))
 
     def _resolve_shared(
         self, principal: Principal, target: ScopeTarget, path: str, writing: bool
@@ -227,12 +260,20 @@ class States:
             if writing:
                 problem = "must name the flow whose schema governs the write"
                 raise ValidationFailedError((Violation(f"{path}.flow_kind", "required", problem),))
-            return _Resolved(user_scope(target.id) if of_user else org_scope(target.id), None)
+            return self._resolved(user_scope(target.id) if of_user else org_scope(target.id), None)
         flow = self._catalogue.get(target.flow_kind).described
         scope = user_scope if of_user else org_scope
-        return _Resolved(
-            scope(target.id, isolated_flow=flow.kind if flow.isolates(target.kind) else ""), flow
-        )
+        isolated_flow = flow.kind if flow.isolates(target.kind) else ""
+        return self._resolved(scope(target.id, isolated_flow=isolated_flow), flow)
+
+    def _resolved(
+        self,
+        key: ScopeKey,
+        flow: FlowDescription | None,
+        guard: RequireSession | RequireRun | None = None,
+    ) -> _Resolved:
+        upgrades = RecordUpgrades(key.kind, self._catalogue.sharing(key.kind, flow))
+        return _Resolved(key, flow, upgrades, guard)
 
     def _check(self, commit: StateCommit) -> None:
         check_id("idempotency_key", commit.idempotency_key, required=False)
@@ -261,20 +302,22 @@ def _blame(error: ServiceError, commit: StateCommit, position: int | None) -> No
         error.mutation = MutationAtFault(position, target.kind.value, target.id)
 
 
-def _committed(commit: StateCommit, resolved: Sequence[_Resolved], result: CommitResult) -> StateCommitted:
+async def _committed(
+    commit: StateCommit, resolved: Sequence[_Resolved], result: CommitResult
+) -> StateCommitted:
     written = result.results[-len(commit.mutations) :]
     answers = []
     for mutation, scope, done in zip(commit.mutations, resolved, written, strict=True):
         record = done.state or StateRecord(scope.key, version=done.version, exists=done.version > 0)
-        answers.append(_answer(mutation.target, scope, record, changed=done.changed))
+        answers.append(await _answer(mutation.target, scope, record, changed=done.changed))
     return StateCommitted(answers, result.replayed)
 
 
-def _answer(
+async def _answer(
     target: ScopeTarget, scope: _Resolved, record: StateRecord, *, changed: bool = False
 ) -> StateAnswer:
     schema = None if scope.flow is None else scope.flow.schemas[target.kind]
-    return StateAnswer(target, record, schema, changed)
+    return StateAnswer(target, (await scope.upgrades.ahead(record)).record, schema, changed)
 
 
 def _violation(path: str, rule: str, message: str) -> ValidationFailedError:

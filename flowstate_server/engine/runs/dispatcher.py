@@ -19,6 +19,8 @@ from flowstate_server.engine.bindings import (
     claimed_user,
 )
 from flowstate_server.engine.calls.runs import ActionCall, Dispatched
+from flowstate_server.engine.drawn_fields import DrawnFields
+from flowstate_server.engine.rehearsals import Rehearsals
 from flowstate_server.engine.runs.run_factory import RunFactory
 from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.settings import EngineSettings
@@ -33,6 +35,7 @@ from flowstate_server.errors import (
     ValidationFailedError,
     Violation,
 )
+from flowstate_server.log_context import found
 from flowstate_server.model.clock import Seconds
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.frozen import frozen
@@ -45,12 +48,13 @@ from flowstate_server.model.scopes import (
     RequestKey,
     ScopeKind,
     SessionKey,
+    request_scope,
     session_scope,
 )
 from flowstate_server.programs.author_code import EXITS, contained
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import ActionDescription, FlowDescription
-from flowstate_server.programs.program import Program
+from flowstate_server.programs.program import HostedFlow, Program
 from flowstate_server.state.json_profile import parse_json
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
@@ -74,15 +78,18 @@ class _Checked:
     """A call that passed every check that needs no store."""
 
     call: ActionCall
-    flow: FlowDescription
+    hosted: HostedFlow
     action: ActionDescription
-    program: Program
     value: Any
     user_id: str
     fingerprint: str
     request: RequestKey
     session: SessionKey
     timeout: Seconds | None
+
+    @property
+    def flow(self) -> FlowDescription:
+        return self.hosted.described
 
 
 class Dispatcher:
@@ -96,6 +103,7 @@ class Dispatcher:
         supervisor: Supervisor,
         factory: RunFactory,
         settings: EngineSettings,
+        rehearsals: Rehearsals,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
@@ -103,6 +111,7 @@ class Dispatcher:
         self._supervisor = supervisor
         self._factory = factory
         self._settings = settings
+        self._rehearsals = rehearsals
 
     async def dispatch(self, principal: Principal, call: ActionCall) -> Dispatched:
         """Store the request and start its run, or attach to the request of an earlier, equal call.
@@ -112,15 +121,16 @@ class Dispatcher:
         checked = await self._check(principal, call)
         task = self._supervisor.spawn(self._store_and_run(principal, checked))
         try:
-            return await asyncio.shield(task)
+            dispatched = await asyncio.shield(task)
         except asyncio.CancelledError:
             task.add_done_callback(_heard)
             raise
+        found(dispatched.request)
+        return dispatched
 
     async def _check(self, principal: Principal, call: ActionCall) -> _Checked:
         hosted = self._catalogue.get(call.flow_kind)
-        flow, program = hosted.described, hosted.program
-        action = flow.action(call.action)
+        action = hosted.described.action(call.action)
         check_id("session_id", call.session_id, required=False)
         check_id("request_id", call.request_id, required=False)
         user_id = claimed_user(principal, call.user_id)
@@ -128,12 +138,11 @@ class Dispatcher:
         if len(call.input) > self._settings.max_input_bytes:
             raise MessageTooLargeError("The input", len(call.input), self._settings.max_input_bytes)
         parse_json(call.input, "/input")
-        value = await _checked_input(program, action, call)
+        value = await _checked_input(hosted.program, action, call)
         return _Checked(
             call=call,
-            flow=flow,
+            hosted=hosted,
             action=action,
-            program=program,
             value=value,
             user_id=user_id,
             fingerprint=_fingerprint(call),
@@ -185,13 +194,18 @@ class Dispatcher:
             scopes=tuple(scopes.values()),
             input=checked.call.input,
             load=tuple(key for kind, key in scopes.items() if flow.schemas[kind].fields),
+            correlation_id=checked.call.correlation_id,
         )
         session = _session_write(checked, binding, org_id)
         logged = AppendEvents(checked.session, _first_events(checked), checked.request)
-        result = await self._store.commit((session, created, logged))
+        limit = self._settings.max_state_bytes
+        drawn = DrawnFields(checked.hosted, self._catalogue, limit, self._rehearsals)
+        loaded = drawn.writes(scopes)
+        own = drawn.writes({ScopeKind.REQUEST: request_scope(checked.request)}, checked.request)
+        result = await drawn.commit(self._store, (session, *loaded, created, logged, *own))
         if result.attached is not None:
             return await self._attached(checked, org_id)
-        return self._started(checked, result)
+        return self._started(checked, result, 1 + len(loaded))
 
     async def _attached(self, checked: _Checked, org_id: str) -> Dispatched:
         record = await self._store.get_request(checked.request)
@@ -201,8 +215,10 @@ class Dispatcher:
             raise RequestAlreadyExistsError(checked.request.request_id)
         return Dispatched(record, attached=True)
 
-    def _started(self, checked: _Checked, result: CommitResult) -> Dispatched:
-        session_result, request_result, logged = result.results
+    def _started(self, checked: _Checked, result: CommitResult, place: int) -> Dispatched:
+        """``place`` is that of the request among the writes."""
+        session_result = result.results[0]
+        request_result, logged, *own = result.results[place:]
         session, record = session_result.session, request_result.request
         if session is None or record is None or logged.head is None:
             raise TypeError("the store's result lacks the session or the request")
@@ -211,9 +227,9 @@ class Dispatcher:
         self._factory.start(
             request=record,
             session=session,
-            states=request_result.states,
+            states=(*request_result.states, *(made.state for made in own if made.state is not None)),
             flow=checked.flow,
-            program=checked.program,
+            program=checked.hosted.program,
             value=checked.value,
             timeout=checked.timeout,
         )

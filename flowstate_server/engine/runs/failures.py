@@ -56,5 +56,7 @@ def failure_of(error: BaseException, what: str) -> Failure:
     if isinstance(error, StoreUnavailableError):
         return Failure(error.reason, "the store could not be reached", retryable=True)
     error_id = new_id("err_")
-    _logger.error("%s failed, error id %s", what, error_id, exc_info=printable(error))
+    _logger.error(
+        "%s failed, error id %s", what, error_id, exc_info=printable(error), extra={"error_id": error_id}
+    )
     return Failure(INTERNAL, "the action failed", error_id=error_id)

@@ -9,13 +9,15 @@ import threading
 import time
 import traceback
 
+from flowstate_server.log_context import about, warn_with_stack
 from flowstate_server.model.clock import Seconds
-from flowstate_server.programs.author_code import work_of
+from flowstate_server.programs.author_code import Work, work_of
 
 _logger = logging.getLogger(__name__)
 
 # Frames of the stack that are logged: those of what blocks, without those of how it was reached.
 FRAMES = 8
+NOBODY = "no code of a flow"
 
 
 class LoopWatch:
@@ -50,27 +52,27 @@ class LoopWatch:
         self._beat = loop.call_later(self._pause, self._turn, loop)
 
     def _watch(self, thread: int) -> None:
-        blocked, who = 0.0, ""  # since when, by whom
+        blocked, work = 0.0, None  # since when, by whom
         waited = time.monotonic()
         while not self._closed.wait(self._pause):
             before, waited = waited, time.monotonic()
             if blocked and self._turned > blocked:
-                _logger.info("the event loop turns again after %.1f s: %s", self._turned - blocked, who)
+                with about(work and work.subject):
+                    _logger.info(
+                        "the event loop turns again after %.1f s: %s", self._turned - blocked, work or NOBODY
+                    )
                 blocked = 0.0
             # Who was late itself was stopped with the loop, or kept off the machine.
             awake = waited - before < self._pause + self._limit / 2
             if not blocked and awake and self.silence > self._limit:
                 blocked = self._turned
-                who = self._tell(thread, self.silence)
+                work = self._tell(thread, self.silence)
 
-    def _tell(self, thread: int, seconds: float) -> str:
+    def _tell(self, thread: int, seconds: float) -> Work | None:
         frame = sys._current_frames().get(thread)
-        who = work_of(frame) or "no code of a flow"
+        work = work_of(frame)
         stack = "".join(traceback.format_stack(frame, FRAMES)) if frame is not None else ""
-        _logger.warning(
-            "the event loop has been blocked for %.1f s so far, and every run with it, by %s:\n%s",
-            seconds,
-            who,
-            stack,
-        )
-        return who
+        text = "the event loop has been blocked for %.1f s so far, and every run with it, by %s"
+        with about(work and work.subject):
+            warn_with_stack(_logger, text, seconds, work or NOBODY, stack=stack)
+        return work

@@ -11,6 +11,7 @@ from flowstate_server.engine.logs.following import Following, topic_of
 from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import RequestNotFoundError, ValidationFailedError, Violation
+from flowstate_server.log_context import found
 from flowstate_server.model.clock import Seconds
 from flowstate_server.model.identity import Principal
 from flowstate_server.model.ids import check_id
@@ -36,6 +37,7 @@ class Requests:
         if record is None:
             raise RequestNotFoundError(request_id)
         check_owner(principal, record.head, record.org_id)
+        found(record)
         return record
 
     async def wait(self, principal: Principal, request_id: str, timeout: Seconds) -> Waited:
@@ -43,6 +45,7 @@ class Requests:
         run = self._supervisor.find(RequestKey(principal.tenant, request_id))
         if run is not None:
             check_owner(principal, run.head, run.record.org_id)
+            found(run.record)
             try:
                 async with asyncio.timeout(timeout):
                     await run.ended.wait()

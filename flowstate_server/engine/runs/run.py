@@ -22,6 +22,7 @@ from flowstate_server.errors import (
     RequestTerminalError,
     UnclearCommitError,
 )
+from flowstate_server.log_context import enter_subject
 from flowstate_server.model.clock import Seconds, elapsed_since
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import decode_json, encode_json
@@ -111,11 +112,14 @@ class Run:
 
     async def main(self) -> None:
         """Execute the action, end the request, and never raise."""
+        enter_subject(self.record)
         body = asyncio.create_task(self._body(), name=f"block of {self.head.key.request_id}")
         body.add_done_callback(_heard)
         try:
             ending = await self._watch(body)
-            if ending is not None:
+            if ending is None:
+                _logger.warning("request %s is abandoned: it was ended elsewhere", self.head.key.request_id)
+            else:
                 await self._finish(ending)
         except ENDED_ELSEWHERE as error:
             _logger.warning("request %s was ended elsewhere: %s", self.head.key.request_id, error)
@@ -138,6 +142,8 @@ class Run:
         )
 
     async def _body(self) -> Any:
+        for scope in self._parts.scopes.values():
+            await scope.prepare()
         try:
             return await self._program.execute(self.record.action, self._value, ProgramRun(self._parts))
         except EXITS as error:

@@ -21,6 +21,7 @@ from flowstate_server.model.clock import Seconds
 from flowstate_server.model.records import RequestRecord, SessionRecord, StateRecord
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, request_scope
 from flowstate_server.observation import Observer
+from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import FlowDescription
 from flowstate_server.programs.program import Program
 from flowstate_server.programs.run_context import SessionIdentity
@@ -33,12 +34,14 @@ class RunFactory:
     def __init__(
         self,
         store: Store,
+        catalogue: Catalogue,
         supervisor: Supervisor,
         settings: EngineSettings,
         observer: Observer,
         rehearsals: Rehearsals,
     ) -> None:
         self._store = store
+        self._catalogue = catalogue
         self._supervisor = supervisor
         self._settings = settings
         self._observer = observer
@@ -96,7 +99,7 @@ class RunFactory:
         return {
             key.kind: RunScope(
                 record=loaded.get(key) or StateRecord(key),
-                rules=ChangeRules.of(flow, key.kind, self._settings.max_state_bytes),
+                rules=ChangeRules.of(flow, key.kind, self._settings.max_state_bytes, self._catalogue),
                 request=request.key,
                 recorder=recorder,
                 store=self._store,

@@ -12,7 +12,12 @@ from typing import Generic, TypeVar
 from flowstate_server.engine.rehearsals import Rehearsals, Rehearsed, calls_code
 from flowstate_server.engine.runs.recorder import Recorder
 from flowstate_server.engine.state_change import ChangeRules, state_change
-from flowstate_server.errors import ConcurrentModificationError, VersionMismatchError
+from flowstate_server.engine.upgrades import Upgraded
+from flowstate_server.errors import (
+    ConcurrentModificationError,
+    ScopeUnavailableError,
+    VersionMismatchError,
+)
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind
 from flowstate_server.state.operations import Operation
@@ -68,8 +73,9 @@ class RunScope:
         cas_attempts: int,
         rehearsals: Rehearsals,
     ) -> None:
-        self.record = record
         self.rules = rules
+        self._stored = record
+        self._today: Upgraded | ScopeUnavailableError | None = None
         self._incarnation: str | None = None
         self._request = request
         self._recorder = recorder
@@ -80,14 +86,30 @@ class RunScope:
         self._rehearsing = asyncio.Lock()
         self._learn(record)
 
+    @property
+    def record(self) -> StateRecord:
+        """
+        Raises:
+            ScopeUnavailableError: the record can't be upgraded.
+        """
+        return self._upgraded().record
+
+    async def prepare(self) -> None:
+        """Upgrade the record ahead of those who read it."""
+        if self.rules.upgrades.needed(self._stored):
+            try:
+                self._today = await self.rules.upgrades.ahead(self._stored)
+            except ScopeUnavailableError as error:
+                self._today = error
+
     async def write(
         self, operations: Sequence[Operation], path: tuple[str, ...], *, at: int | None = None
     ) -> StateWrite:
         rehearsed = await self._rehearsed(operations)
-        change = state_change(operations, self.rules, path, rehearsed=rehearsed)
+        change = state_change(operations, self.rules, path, expected=self._upgraded(), rehearsed=rehearsed)
         precondition = None if at is None else AtVersion(at)
         result = await self._recorder.write(
-            ChangeState(self.record.key, change, precondition, self._request, self._incarnation)
+            ChangeState(self._stored.key, change, precondition, self._request, self._incarnation)
         )
         written = result.results[-1]
         if written.state is not None:
@@ -104,8 +126,9 @@ class RunScope:
             return await self._rehearsals.of(operations, self.rules.schema, self.record)
 
     async def refresh(self) -> StateRecord:
-        loaded = await self._recorder.once_back(lambda: self._store.load_states((self.record.key,)))
-        self._learn(loaded[self.record.key])
+        loaded = await self._recorder.once_back(lambda: self._store.load_states((self._stored.key,)))
+        self._learn(loaded[self._stored.key])
+        await self.prepare()
         return self.record
 
     async def swap(
@@ -117,7 +140,7 @@ class RunScope:
         without a pause is lost eight times within milliseconds.
         """
         attempts = 0
-        async with self._locks.hold(self.record.key):
+        async with self._locks.hold(self._stored.key):
             end = time.monotonic() + CAS_SECONDS
             record = await self.refresh()
             while True:
@@ -131,15 +154,25 @@ class RunScope:
                 # At once with what it lost to, which wins against writers of this process; every other time after a
                 # pause, for those who lost to each other are not to meet again.
                 if attempts % 2 and isinstance(newest, StateRecord):
-                    record = newest
+                    self._learn(newest)
+                    await self.prepare()
+                    record = self.record
                 else:
                     await asyncio.sleep(random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2**attempts)))
                     record = await self.refresh()
-        raise ConcurrentModificationError(self.record.key.kind, attempts)
+        raise ConcurrentModificationError(self._stored.key.kind, attempts)
+
+    def _upgraded(self) -> Upgraded:
+        if self._today is None:
+            self._today = self.rules.upgrades.upgraded(self._stored)
+        if isinstance(self._today, ScopeUnavailableError):
+            raise self._today
+        return self._today
 
     def _learn(self, record: StateRecord) -> None:
-        if record.version >= self.record.version:
-            self.record = record
+        if record.version >= self._stored.version and record is not self._stored:
+            self._stored = record
+            self._today = None
         shared = record.key.kind in (ScopeKind.USER, ScopeKind.ORG)
         if shared and record.exists and self._incarnation is None:
             self._incarnation = record.incarnation

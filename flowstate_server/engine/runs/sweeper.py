@@ -11,6 +11,7 @@ from flowstate_server.engine.runs.silences import Silences
 from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import LeaseLostError, RequestTerminalError, StoreUnavailableError
+from flowstate_server.log_context import about
 from flowstate_server.model.clock import Micros, micros
 from flowstate_server.model.payloads import RequestInterrupted
 from flowstate_server.model.records import ProcessRecord, RequestRecord, RequestStatus
@@ -119,6 +120,10 @@ class Sweeper:
             reason=told.reason,
             swept=process_id,
         )
+        with about(record):
+            return await self._ended(finish, record)
+
+    async def _ended(self, finish: FinishRequest, record: RequestRecord) -> bool:
         try:
             await self._store.commit((finish,))
         except (RequestTerminalError, LeaseLostError):
@@ -132,6 +137,8 @@ class Sweeper:
                     exc_info=None if isinstance(error, StoreUnavailableError) else error,
                 )
             return False
+        else:
+            _logger.info("request %s is interrupted: %s", record.key.request_id, finish.reason)
         self._told.discard(record.key)
         return True
 

@@ -12,6 +12,7 @@ from flowstate_server.flows.block import Block
 from flowstate_server.flows.local.begun_calls import check_awaited
 from flowstate_server.flows.local.block_context import BlockContext
 from flowstate_server.flows.local.local_run import LocalRun
+from flowstate_server.log_context import current_subject
 from flowstate_server.model.clock import elapsed_since
 from flowstate_server.model.events import Event
 from flowstate_server.model.items import INTERNAL
@@ -35,7 +36,7 @@ class BlockExecutor:
         RuntimeError.
         """
         self._hold(BlockStarted(block.kind), path)
-        work = BlockWork(self._local.run, path, block.kind)
+        work = BlockWork(self._local.run, path, block.kind, current_subject())
         before = AT_WORK.get()
         AT_WORK.set(work)
         started = time.monotonic()

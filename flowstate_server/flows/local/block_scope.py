@@ -37,7 +37,7 @@ class BlockScope(ScopeHandle[StateT], TracksCalls, Generic[StateT]):
         begun: Begun,
     ) -> None:
         self.begun = begun
-        self.written = f"ctx.{scope.record.key.kind}"
+        self.written = f"ctx.{schema.scope}"
         self._scope = scope
         self._schema = schema
         self._model = model
@@ -66,22 +66,26 @@ class BlockScope(ScopeHandle[StateT], TracksCalls, Generic[StateT]):
     async def refresh(self) -> None:
         await self._scope.refresh()
 
-    def batch(self) -> AbstractAsyncContextManager[StateBatch]:
+    def batch(self) -> AbstractAsyncContextManager[StateBatch[StateT]]:
         return self._batch()
 
     @asynccontextmanager
-    async def _batch(self) -> AsyncIterator[StateBatch]:
-        batch = StateBatch(self._schema)
+    async def _batch(self) -> AsyncIterator[StateBatch[StateT]]:
+        batch: StateBatch[StateT] = StateBatch(self._schema)
         yield batch
         if batch.operations:
             batch.result = await self.write(batch.operations)
         else:
             batch.result = StateWrite(self.version, changed=False)
 
-    def at(self, version: int, /) -> ScopeWriter:
+    def at(self, version: int, /) -> ScopeWriter[StateT]:
         return _WriterAt(self, self._scope, self._schema, version, self._block_path)
 
     async def atomic_state(self, change: Callable[[StateT], BaseModel | Mapping[str, Any]], /) -> StateWrite:
+        given: object = change
+        if not callable(given):
+            raise JsonInvalidError("atomic_state", f"takes a function, not {type(given).__qualname__}")
+
         def operations(record: StateRecord) -> Sequence[Operation]:
             view = self._schema.view(self._model, record.state, in_change=True)
             return patch_state(self._changes(view, change(view), record.state), self._schema.fields_json)
@@ -92,7 +96,7 @@ class BlockScope(ScopeHandle[StateT], TracksCalls, Generic[StateT]):
         """What the function of ``atomic_state`` gave, as fields to write: of a model those that are not in the view."""
         if inspect.iscoroutine(changed):
             changed.close()
-            raise JsonInvalidError("", "the function given to atomic_state must not be async")
+            raise JsonInvalidError("atomic_state", "the function must not be async")
         if isinstance(changed, Mapping):
             return changed
         if not isinstance(changed, BaseModel):
@@ -123,7 +127,7 @@ class BlockScope(ScopeHandle[StateT], TracksCalls, Generic[StateT]):
 
 
 @tracks_calls
-class _WriterAt(ScopeWriter, TracksCalls):
+class _WriterAt(ScopeWriter[Any], TracksCalls):
     def __init__(
         self,
         whole: TracksCalls,

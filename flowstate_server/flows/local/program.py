@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from flowstate_server.errors import ActionError, VersionMismatchError
+from flowstate_server.errors import ActionError
 from flowstate_server.flows.action import Action
 from flowstate_server.flows.client_view import ClientView, View, derivation_failure
 from flowstate_server.flows.error_details import error_details
@@ -18,11 +18,13 @@ from flowstate_server.flows.local.local_run import LocalRun
 from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.model.records import Failure
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.programs.author_code import called, does_work, told_by
-from flowstate_server.programs.run_context import RunContext, ScopeAccess
+from flowstate_server.programs.author_code import AT_WORK, called, does_work, other_work, told_by
+from flowstate_server.programs.run_context import RunContext
 from flowstate_server.programs.threads import STILL_SECONDS, DaemonThreads
 from flowstate_server.schemas.pydantic.schema import ModelSchema
-from flowstate_server.state.operations import patch_state
+
+FACTORY_SECONDS = 1.0
+"""The most that a ``default_factory`` may take."""
 
 
 class LocalProgram:
@@ -39,17 +41,18 @@ class LocalProgram:
         self._schemas = schemas
         self._state_models = state_models
         self._client_views = client_views
+        self._threads = DaemonThreads("flowstate-factories", limit=2)  # so many may never come back
+        self._inputs = DaemonThreads("flowstate-inputs")
 
     async def check_input(self, action: str, text: bytes, /) -> Any:
         validate = partial(self._actions[action].validate_input_json, text)
         if not self._actions[action].input_calls_code:
             return validate()
-        return await _threads.begin(validate, still=STILL_SECONDS)
+        return await self._inputs.begin(validate, still=STILL_SECONDS)
 
     async def execute(self, action: str, value: Any, run: RunContext, /) -> Any:
         local = LocalRun(run, self._schemas, self._state_models, asyncio.get_running_loop())
         try:
-            await self._draw(run)
             block = self._actions[action].block
             return await BlockExecutor(local).execute(block, value, (block.name,))
         except BaseException as raised:
@@ -59,15 +62,29 @@ class LocalProgram:
             details = error_details(error)
             raise ActionError(error.code, error.message, details, retryable=error.retryable) from error
 
-    async def _draw(self, run: RunContext) -> None:
-        """Write what factories give for fields that were never written, so that each record has one value of them."""
-        for kind, schema in self._schemas.items():
-            if schema.draws and kind in run.scopes:
-                await _draw_into(run.scopes[kind], schema)
+    async def draw(self, scope: ScopeKind, names: Sequence[str], /) -> JsonObject:
+        return {name: await self._draw(scope, name) for name in names}
+
+    @does_work
+    async def _draw(self, scope: ScopeKind, name: str) -> Json:
+        work = other_work(f'the default_factory of {scope} field "{name}"')
+        before = AT_WORK.get()
+        AT_WORK.set(work)
+        try:
+            async with asyncio.timeout(FACTORY_SECONDS):
+                return await self._threads.run(self._schemas[scope].draw, name)
+        except asyncio.CancelledError:
+            raise
+        except TimeoutError as error:
+            raise RuntimeError(f"{work} has given nothing for {FACTORY_SECONDS:g} s") from error
+        except Exception as error:
+            raise RuntimeError(f"{work} failed") from error
+        finally:
+            AT_WORK.set(before)
 
     @does_work
     def dump_output(self, action: str, output: Any, /) -> Json:
-        work = f'the output of action "{action}"'  # noqa: F841 - read by work_of
+        work = other_work(f'the output of action "{action}"')  # noqa: F841 - read by work_of
         return self._actions[action].dump_output(output)
 
     async def derive(
@@ -80,14 +97,3 @@ class LocalProgram:
             return {name: derivation_failure(name, error) for name in names}
         derived = await asyncio.gather(*(shown.derive(name, view) for name in names))
         return dict(zip(names, derived, strict=True))
-
-
-_threads = DaemonThreads("flowstate-input")
-
-
-async def _draw_into(scope: ScopeAccess, schema: ModelSchema) -> None:
-    while fields := schema.drawn(scope.record.state):
-        try:
-            await scope.write(patch_state(fields), (), at=scope.record.version)
-        except VersionMismatchError:  # another run of this record may have drawn
-            await scope.refresh()

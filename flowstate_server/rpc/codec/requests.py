@@ -25,7 +25,7 @@ _STATUS = {
 Specified = pb.DispatchActionRequest | pb.CallActionRequest | pb.StreamActionRequest
 
 
-def decode_action_call(request: Specified) -> ActionCall:
+def decode_action_call(request: Specified, correlation_id: str = "") -> ActionCall:
     """The call of a message's ``spec``. The input stays text: it is the action that knows what it should be."""
     if not request.HasField("spec"):
         raise required("spec")
@@ -43,6 +43,7 @@ def decode_action_call(request: Specified) -> ActionCall:
             org_id=spec.org_id,
             request_id=spec.request_id,
             execution_timeout=timeout,
+            correlation_id=correlation_id,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,22 +111,6 @@ def has_factory(schema: CoreSchema, definitions: Definitions) -> bool:
     return any(factory is not None and not is_pydantics(factory) for factory in factories)
 
 
-def is_faithful(schema: CoreSchema, parts: ModelParts) -> bool:
-    """Whether what is dumped of a value is certain to be read as that value: no function of an author's takes part in
-    dumping it, nor a setting that changes how something is written."""
-    if any(key.startswith("ser_json") for key in parts.config):
-        return False
-    for part in walk(schema, parts.definitions):
-        made_by = part.get("serialization") or {}
-        if "include" in made_by or "exclude" in made_by:
-            return False
-        if made_by.get("type", "").startswith("function-") and not is_pydantics(made_by["function"]):
-            return False
-        if any(key.startswith("ser_json") for key in part.get("config") or {}):
-            return False
-    return True
-
-
 def takes_anything(schema: CoreSchema, definitions: Definitions) -> bool:
     """Whether there is a place without a type in it, where pydantic makes JSON of whatever it finds."""
     return any(
@@ -159,24 +143,33 @@ def aliased_field(schema: CoreSchema, definitions: Definitions) -> str | None:
     return None
 
 
-def for_reading(schema: Any) -> Any:
+def for_reading(schema: CoreSchema) -> CoreSchema:
     """``schema`` without pydantic's own checks against clock and machine: what was stored stays readable. It is the
     same object if it has none."""
-    if isinstance(schema, list | tuple):
-        items = [for_reading(item) for item in schema]
-        same = all(item is other for item, other in zip(items, schema, strict=True))
-        return schema if same else type(schema)(items)
-    if not isinstance(schema, dict):
-        return schema
-    if schema.get("type") == "function-after" and _checks_machine(schema["function"]):
+    if schema["type"] == "function-after" and _checks_machine(schema["function"]):
         return for_reading(schema["schema"])
-    parts = {
-        key: value if key in _NO_SCHEMAS else for_reading(value)
-        for key, value in schema.items()
-        if not (key == "now_op" and schema.get("type") in ("date", "datetime"))
-    }
-    same = len(parts) == len(schema) and all(value is schema[key] for key, value in parts.items())
-    return schema if same else parts
+    if "now_op" in schema and schema["type"] in ("date", "datetime"):
+        schema = {key: value for key, value in schema.items() if key != "now_op"}
+    return mapped(schema, for_reading)
+
+
+def mapped(schema: CoreSchema, change: Callable[[CoreSchema], CoreSchema]) -> CoreSchema:
+    """``schema`` with what ``change`` makes of the schemas directly in it; the same object if that is they."""
+    parts = {key: value if key in _NO_SCHEMAS else _mapped(value, change) for key, value in schema.items()}
+    return schema if all(value is schema[key] for key, value in parts.items()) else parts
+
+
+def _mapped(value: Any, change: Callable[[CoreSchema], CoreSchema]) -> Any:
+    if isinstance(value, dict):
+        if isinstance(value.get("type"), str):
+            return change(value)
+        members = {key: _mapped(item, change) for key, item in value.items()}
+        return value if all(item is value[key] for key, item in members.items()) else members
+    if type(value) in (list, tuple):
+        items = [_mapped(item, change) for item in value]
+        same = all(item is other for item, other in zip(items, value, strict=True))
+        return value if same else type(value)(items)
+    return value
 
 
 def _checks_machine(holder: Any) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from enum import Enum
+from typing import Any, cast
 
 from pydantic import BaseModel, RootModel
+from pydantic_core import SchemaValidator, to_json
 
 from flowstate_server.errors import FlowDefinitionError
 from flowstate_server.schemas.pydantic.core_schemas import (
@@ -15,7 +17,9 @@ from flowstate_server.schemas.pydantic.core_schemas import (
     fields_of,
     walk,
 )
+from flowstate_server.schemas.pydantic.pydantic_1 import ADVICE, model_of_pydantic_1
 from flowstate_server.schemas.pydantic.stored_form import SECRETS
+from flowstate_server.schemas.pydantic.unions import like_choices
 
 _NOT_DATA = {
     "generator": "an iterator, which can be read only once: declare a list",
@@ -41,13 +45,16 @@ def require_declarable(model: type[BaseModel], parts: ModelParts) -> None:
     if model.model_config.get("extra") == "allow":
         raise FlowDefinitionError(f'{title} has extra="allow": the fields of a state must be declared')
     for name, info in model.model_fields.items():
+        if (old := model_of_pydantic_1(info.annotation)) is not None:
+            raise FlowDefinitionError(f"{title}.{name}: {old} {ADVICE}")
         if info.alias or info.validation_alias or info.serialization_alias:
             raise FlowDefinitionError(f"{title}.{name} has an alias: the keys of a state are field names")
         if info.exclude or info.exclude_if:
             raise FlowDefinitionError(f"{title}.{name} is excluded from its JSON form: it can't be state")
         if info.default_factory_takes_validated_data:
             raise FlowDefinitionError(
-                f"{title}.{name}: the default_factory of a state field can't take the other fields"
+                f"{title}.{name}: the default_factory of a state field can't take the other fields: "
+                "write it in the block, or show it as a computed field"
             )
         nested = aliased_field(parts.fields[name], parts.definitions)
         if nested is not None:
@@ -57,6 +64,12 @@ def require_declarable(model: type[BaseModel], parts: ModelParts) -> None:
         problem = _unstorable(parts.fields[name], parts.definitions)
         if problem is not None:
             raise FlowDefinitionError(f"{title}.{name} {problem}")
+        alike = like_choices(parts.fields[name], parts.definitions)
+        if alike is not None:
+            raise FlowDefinitionError(
+                f"{title}.{name} holds a union of {alike[0]} and {alike[1]}, which read alike from JSON: "
+                "declare one of them, or models that differ in a Literal field"
+            )
 
 
 def _unstorable(schema: CoreSchema, definitions: Definitions) -> str | None:
@@ -68,6 +81,8 @@ def _unstorable(schema: CoreSchema, definitions: Definitions) -> str | None:
     for part in walk(schema, definitions):
         if part["type"] in _NOT_DATA:
             return f"holds {_NOT_DATA[part['type']]}"
+        if part["type"] in ("enum", "literal") and (member := _unreadable_member(part)) is not None:
+            return f"holds {member}, which can't be read from JSON: members must be texts or numbers"
         for inside, field in fields_of(part):
             if field.get("serialization_exclude") or field.get("serialization_exclude_if"):
                 return f'has a field "{inside}" in it that is excluded from its JSON form: it would be lost'
@@ -75,6 +90,19 @@ def _unstorable(schema: CoreSchema, definitions: Definitions) -> str | None:
                 return f'has an InitVar "{inside}" in it, which is not kept: it would be lost'
             if field["type"] == "dataclass-field" and not field.get("init", True):
                 return f'has a field "{inside}" with init=False in it, which can\'t be read back'
+    return None
+
+
+def _unreadable_member(part: CoreSchema) -> str | None:
+    """The name of a member of an enum or a literal that is not read as it is written."""
+    validator = SchemaValidator(cast(Any, part))
+    for member in part.get("members") or part["expected"]:
+        try:
+            read = validator.validate_json(to_json(member), strict=True)
+        except ValueError:
+            read = None
+        if type(read) is not type(member) or read != member:
+            return str(member) if isinstance(member, Enum) else f"a literal of type {type(member).__name__}"
     return None
 
 

@@ -14,11 +14,24 @@ from flowstate_server.model.json_values import Json, same_json
 from flowstate_server.schemas.pydantic.stored_form import members_of
 
 
+class FactoryRaised(Exception):
+    """A factory raised where its field was declared."""
+
+
 def varies(info: FieldInfo, as_json: Callable[[object], Json]) -> bool:
     """Whether a factory gives another value each time. Two equal ones prove it of lists and models; but a clock stands
-    still between two calls, and who makes a number, a text or a date by a function does so for it to differ."""
+    still between two calls, and who makes a number, a text or a date by a function does so for it to differ.
+
+    Raises:
+        FactoryRaised: whatever it raised.
+    """
     factory: object = info.default_factory
-    one, other = (info.get_default(call_default_factory=True) for _ in range(2))
+    try:
+        one, other = (info.get_default(call_default_factory=True) for _ in range(2))
+    except (Exception, SystemExit) as error:
+        raise FactoryRaised(
+            f"its default_factory is called when the flow is built, and raised {type(error).__name__}"
+        ) from error
     likely = _is_likely_to_differ(one, inside=factory is type(one))
     return likely or not same_json(as_json(one), as_json(other))
 

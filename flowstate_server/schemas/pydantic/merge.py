@@ -46,8 +46,10 @@ class _Declared:
         return shape_name(self.shape)
 
 
-def merge_declarations(scope: ScopeKind, declarations: Sequence[Declaration]) -> ModelSchema:
-    """The schema of a scope.
+def merge_declarations(
+    scope: ScopeKind, declarations: Sequence[Declaration], flow_kind: str = ""
+) -> ModelSchema:
+    """The schema of a scope of a flow.
 
     Types that are equal but for ``Optional``, defaults and constraints that only one of them adds are compatible: the
     stricter wins, and every declaring model goes on validating. The only default is kept; but a default that is null
@@ -68,7 +70,7 @@ def merge_declarations(scope: ScopeKind, declarations: Sequence[Declaration]) ->
             shape = shape_of(rules.parts.fields[name], rules.parts.definitions, rules.parts.config)
             declared.setdefault(name, []).append(_Declared(name, declared_by, rules, shape))
     fields = {name: _merge_field(scope, found) for name, found in declared.items()}
-    return ModelSchema(scope, [rules for rules, _ in all_rules], fields)
+    return ModelSchema(scope, [rules for rules, _ in all_rules], fields, flow_kind)
 
 
 def _rules_of(model: type[BaseModel], declared_by: str) -> ModelRules[Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property, partial
 from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
@@ -11,19 +11,22 @@ from pydantic.fields import FieldInfo
 
 from flowstate_server.errors import FlowDefinitionError, FlowStateError, Violation
 from flowstate_server.model.json_values import Json, JsonObject, encode_json, same_json
+from flowstate_server.schemas.pydantic.aged import only_aged
 from flowstate_server.schemas.pydantic.core_schemas import (
     CoreSchema,
+    for_reading,
     has_code,
     has_factory,
     has_type,
-    is_faithful,
     model_parts,
     sees_siblings,
     without_default,
 )
 from flowstate_server.schemas.pydantic.declarable import require_declarable, require_no_root_model
-from flowstate_server.schemas.pydantic.factories import varies
-from flowstate_server.schemas.pydantic.partial_models import readers_of_aged, serializer, validator
+from flowstate_server.schemas.pydantic.factories import FactoryRaised, varies
+from flowstate_server.schemas.pydantic.faithful import is_faithful
+from flowstate_server.schemas.pydantic.json_mode import validator_of
+from flowstate_server.schemas.pydantic.partial_models import readers_of_aged, relaxed, serializer, validator
 from flowstate_server.schemas.pydantic.python_values import to_json
 from flowstate_server.schemas.pydantic.stored_form import same_value, shared, stored_form
 from flowstate_server.state.json_pointer import format_pointer
@@ -49,6 +52,13 @@ class Unsettled(Exception):
 
     def __init__(self, violations: Iterable[Violation]) -> None:
         self.violations = tuple(violations)
+
+
+class LeftOut(Exception):
+    """Model validators were not run, as the named fields do not fit, or not as they are stored."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = frozenset(names)
 
 
 class ModelRules(Generic[M]):
@@ -102,28 +112,45 @@ class ModelRules(Generic[M]):
         self._defaults: dict[str, Json] = {}
         drawn: set[str] = set()
         for name, info in model.model_fields.items():
-            if info.default_factory is not None and varies(info, partial(self._default_json, name)):
+            if info.default_factory is not None and self._varies(name, info):
                 drawn.add(name)
             elif not info.is_required():
                 self._defaults[name] = self._default_json(name, info.get_default(call_default_factory=True))
         self.drawn = frozenset(drawn)
 
+    def _varies(self, name: str, info: FieldInfo) -> bool:
+        as_json = partial(self._default_json, name)
+        try:
+            return varies(info, as_json)
+        except FactoryRaised as raised:
+            raise FlowDefinitionError(f"{self.model.__qualname__}.{name}: {raised}") from raised.__cause__
+
+    @cached_property
+    def _validate_whole(self) -> Callable[..., Any]:
+        schema = cast(CoreSchema, self.model.__pydantic_core_schema__)
+        return validator_of(schema, for_reading(schema)).validate_json
+
     def is_plain(self, name: str, value: Json) -> bool:
         """Whether ``value`` fits the field by its type alone, and is stored as it is."""
         return type(value) is self._plain.get(name)
 
-    def typed(self, members: JsonObject, others: JsonObject) -> Mapping[str, Any]:
+    @cached_property
+    def _validate_aged(self) -> Callable[..., Any]:
+        parts = relaxed(self.parts)
+        return validator(parts, with_defaults=self.siblings, of_their_own=True).validate_json
+
+    def typed(self, members: JsonObject, others: JsonObject, *, aged: bool = False) -> Mapping[str, Any]:
         """The Python values of ``members``; ``others`` are this model's other fields, for validators that look at them.
+
+        ``aged`` leaves pydantic's checks against clock and machine out.
 
         Raises:
             ValidationError: pydantic's own; its text may hold values.
         """
-        if self.siblings:
-            return cast(
-                Mapping[str, Any],
-                self._validate_all(encode_json(self._in_order({**others, **members})), strict=True),
-            )
-        return cast(Mapping[str, Any], self._validate_some(encode_json(members), strict=True))
+        given = self._in_order({**others, **members}) if self.siblings else members
+        validate = self._validate_all if self.siblings else self._validate_some
+        validate = self._validate_aged if aged else validate
+        return cast(Mapping[str, Any], validate(encode_json(given), strict=True))
 
     def adopted(self, name: str, value: object) -> Any:
         """What the field makes of a Python value.
@@ -133,16 +160,24 @@ class ModelRules(Generic[M]):
         """
         return self._adopt({name: value})[name]
 
-    def settle(self, members: JsonObject, others: JsonObject, defaults: JsonObject) -> JsonObject:
+    def settle(
+        self, members: JsonObject, others: JsonObject, defaults: JsonObject, before: JsonObject
+    ) -> JsonObject:
         """Those of ``members`` whose stored form is another one, in it: what their validation returns, dumped.
 
         ``others`` are this model's other stored fields, ``defaults`` those that other models have for the absent ones.
+        What was in the state ``before`` is not measured by clock or machine again.
 
         Raises:
             ValidationError: pydantic's own; its text may hold values.
             Unsettled: a value that fits can't be stored, or is another one each time; or a stored neighbour changes.
         """
-        typed = self.typed(members, {**defaults, **others})
+        try:
+            typed = self.typed(members, {**defaults, **others})
+        except ValidationError as error:
+            if not (self._read_aged and only_aged(error, before)):
+                raise
+            typed = self.typed(members, {**defaults, **others}, aged=True)
         made = self._made(typed, members)
         changed = {name: value for name, value in made.items() if value is not members[name]}
         if moved := [name for name, value in self._made(typed, others).items() if value is not others[name]]:
@@ -160,7 +195,7 @@ class ModelRules(Generic[M]):
         self, names: Iterable[str], typed: Mapping[str, Any], members: JsonObject, others: JsonObject
     ) -> None:
         try:
-            again = self.typed(members, others)
+            again = self.typed(members, others, aged=bool(self._read_aged))
             made = self._made(again, {name: members[name] for name in names})
         except ValidationError:
             raise self._no_fixpoint(names) from None
@@ -241,20 +276,25 @@ class ModelRules(Generic[M]):
 
         Raises:
             ValidationError: pydantic's own; its text may hold values.
+            LeftOut: they were.
         """
         text = encode_json(self._in_order(members))
         try:
-            made = self.model.__pydantic_validator__.validate_json(text, strict=True)
+            made = self._validate_whole(text, strict=True)
         except ValidationError as error:
-            untouched = self.name_set - touched
-            if any(line["loc"] and line["loc"][0] in untouched for line in _lines(error)):
-                return ()
+            places = {line["loc"][0] for line in _lines(error) if line["loc"]}
+            if stale := self.name_set - touched & places:
+                raise LeftOut(stale) from None
             raise
         if not isinstance(made, BaseModel):
-            return (Violation("", "changed_by_model_validator", _MAY_REFUSE),)
-        moved = [name for name in self._moved(members, made.__dict__) if self._stands(name, members, touched)]
+            problem = f"a model validator of {self.model.__qualname__} gives no model: it must return self"
+            return (Violation("", "changed_by_model_validator", problem),)
+        moved = self._moved(members, made.__dict__)
+        changed = [name for name in moved if self._stands(name, members, touched)]
+        if moved and not changed:
+            raise LeftOut(moved)
         return tuple(
-            Violation(format_pointer((name,)), "changed_by_model_validator", _MAY_REFUSE) for name in moved
+            Violation(format_pointer((name,)), "changed_by_model_validator", _MAY_REFUSE) for name in changed
         )
 
     def _moved(self, members: JsonObject, values: Mapping[str, Any]) -> list[str]:
@@ -268,7 +308,7 @@ class ModelRules(Generic[M]):
         if name in touched or name not in members:
             return True
         try:
-            return not self.settle({name: members[name]}, {}, {})
+            return not self.settle({name: members[name]}, {}, {}, members)
         except (ValidationError, Unsettled):
             return False
 
@@ -331,7 +371,7 @@ class ModelRules(Generic[M]):
                 f"{self.model.__qualname__}: a default is not JSON: {problem}"
             ) from None
         try:
-            return self.settle({name: default}, {}, {}).get(name, default)
+            return self.settle({name: default}, {}, {}, {}).get(name, default)
         except (ValidationError, Unsettled):
             return default  # pydantic does not validate defaults, and some are meant not to fit
 

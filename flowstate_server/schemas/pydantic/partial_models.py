@@ -14,18 +14,29 @@ from flowstate_server.schemas.pydantic.core_schemas import (
     for_reading,
     without_default,
 )
+from flowstate_server.schemas.pydantic.json_mode import in_json_mode
+
+
+def relaxed(parts: ModelParts) -> ModelParts:
+    """``parts`` without pydantic's checks against clock and machine; itself if there are none."""
+    fields = {name: for_reading(schema) for name, schema in parts.fields.items()}
+    definitions = {name: for_reading(schema) for name, schema in parts.definitions.items()}
+    same = all(fields[name] is schema for name, schema in parts.fields.items())
+    if all(definitions[name] is schema for name, schema in parts.definitions.items()):
+        return parts if same else ModelParts(fields, parts.config, parts.definitions)
+    return ModelParts(fields, parts.config, definitions)
 
 
 def readers_of_aged(parts: ModelParts) -> dict[str, Callable[..., Any]]:
     """What reads the fields that pydantic checks against clock or machine."""
-    definitions: dict[str, CoreSchema] = for_reading(parts.definitions)
-    readers: dict[str, Callable[..., Any]] = {}
-    for name, schema in parts.fields.items():
-        relaxed = for_reading(schema)
-        if relaxed is not schema or definitions is not parts.definitions:
-            fields = ModelParts({name: relaxed}, parts.config, definitions)
-            readers[name] = validator(fields, with_defaults=False, of_their_own=True).validate_json
-    return readers
+    aged = relaxed(parts)
+    return {
+        name: validator(
+            ModelParts({name: schema}, parts.config, aged.definitions), with_defaults=False, of_their_own=True
+        ).validate_json
+        for name, schema in aged.fields.items()
+        if schema is not parts.fields[name] or aged.definitions is not parts.definitions
+    }
 
 
 def serializer(model: type[BaseModel], parts: ModelParts) -> SchemaSerializer:
@@ -50,8 +61,11 @@ def validator(parts: ModelParts, *, with_defaults: bool, of_their_own: bool = Fa
     schema: core_schema.CoreSchema = core_schema.typed_dict_schema(
         fields, extra_behavior="ignore", config=cast(Any, parts.config)
     )
-    if parts.definitions:
-        schema = core_schema.definitions_schema(schema, cast(Any, list(parts.definitions.values())))
+    inside, definitions = in_json_mode(cast(CoreSchema, schema), parts.definitions)
+    of_their_own = of_their_own or inside is not schema
+    schema = cast(core_schema.CoreSchema, inside)
+    if definitions:
+        schema = core_schema.definitions_schema(schema, cast(Any, list(definitions.values())))
     return SchemaValidator(
         schema, None, not of_their_own
     )  # or nested models validate by what they were made with

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from pydantic import BaseModel
-from pydantic_core import SchemaSerializer, SchemaValidator, core_schema
+from pydantic_core import SchemaSerializer, core_schema
 
 from flowstate_server.errors import JsonInvalidError, Violation
 from flowstate_server.model.json_values import Json, encode_json
@@ -15,11 +15,13 @@ from flowstate_server.schemas.pydantic.core_schemas import (
     CoreSchema,
     Definitions,
     container_of,
-    is_faithful,
     takes_anything,
 )
+from flowstate_server.schemas.pydantic.faithful import is_faithful
+from flowstate_server.schemas.pydantic.json_mode import is_json, validator_of
 from flowstate_server.schemas.pydantic.model_rules import NO_FIXPOINT, NOT_A_FIXPOINT, ModelRules, Unsettled
 from flowstate_server.schemas.pydantic.python_values import to_json
+from flowstate_server.schemas.pydantic.read_only import thawed
 from flowstate_server.schemas.pydantic.stored_form import same_value, stored_form
 from flowstate_server.schemas.shape import LISTS, MAPS
 from flowstate_server.state.json_pointer import format_pointer
@@ -62,7 +64,7 @@ class Place:
             Unsettled: what is written of it is not read as that value.
         """
         if not self._faithful:
-            return self._proven(value, path)
+            return self._proven(thawed(value), path)
         if not isinstance(value, BaseModel):
             with contextlib.suppress(JsonInvalidError):
                 return plain_json(value, path)
@@ -102,7 +104,7 @@ class Place:
         read_back = self._read_back(value, path)
         if read_back is not None:
             return read_back
-        if _is_json(value):
+        if is_json(value):
             return plain_json(value, path)
         try:
             adopted = self._read_back(self._adopt(value), path)
@@ -129,14 +131,6 @@ def _finished(value: object, dumped: Any, path: str) -> Json:
     except Refused as refused:
         refused.steps.reverse()
         raise refused.kind(path + format_pointer(refused.steps), refused.problem) from None
-
-
-def _is_json(value: object) -> bool:
-    if type(value) is dict:
-        return all(type(key) is str and _is_json(item) for key, item in value.items())
-    if type(value) is list:
-        return all(map(_is_json, value))
-    return value is None or type(value) in (str, int, bool, float)
 
 
 def field_place(rules: ModelRules[Any], name: str) -> Place:
@@ -205,7 +199,7 @@ def _map_place(
 def _ways(schema: core_schema.CoreSchema, definitions: Definitions) -> tuple[_Way, _Way, _Way]:
     if definitions:
         schema = core_schema.definitions_schema(schema, cast(Any, list(definitions.values())))
-    serializer, validator = SchemaSerializer(schema), SchemaValidator(schema)
+    serializer, validator = SchemaSerializer(schema), validator_of(cast(CoreSchema, schema))
     return (
         lambda value: serializer.to_python(
             value, mode="json", by_alias=False, round_trip=True, warnings="error"

@@ -36,6 +36,10 @@ _SCALARS = (
     Url,
     MultiHostUrl,
 )
+NO_BYTES = (
+    'bytes are not JSON, but for UTF-8 in a field of bytes: ser_json_bytes="base64" and val_json_bytes="base64" in the '
+    "config of its model let it take any"
+)
 OWN_JSON = "__flowstate_json__"
 """The attribute by which a value brings its JSON along: a callable without arguments."""
 
@@ -62,6 +66,8 @@ def _simpler(value: object, secret: Reveal = refuse_secret) -> object:
         if not value.is_finite():
             raise Refused(JsonNumberError, NOT_FINITE)
         return str(value)
+    if isinstance(value, bytes | bytearray):
+        raise Refused(JsonInvalidError, NO_BYTES)
     if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, _SCALARS):

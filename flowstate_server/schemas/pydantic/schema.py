@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
@@ -15,7 +16,7 @@ from flowstate_server.model.json_values import Json, JsonObject, canonical_json
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.known import has_objects, known
 from flowstate_server.schemas.pydantic.discovery import merged_json_schema
-from flowstate_server.schemas.pydantic.model_rules import ModelRules, Unsettled, seen_by_code
+from flowstate_server.schemas.pydantic.model_rules import LeftOut, ModelRules, Unsettled, seen_by_code
 from flowstate_server.schemas.pydantic.nested_default import nested_default
 from flowstate_server.schemas.pydantic.places import (
     Place,
@@ -37,6 +38,8 @@ from flowstate_server.state.missing import MISSING, Missing
 from flowstate_server.state.plain_json import plain_json
 
 M = TypeVar("M", bound=BaseModel)
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +67,13 @@ class ModelSchema:
         scope: ScopeKind,
         rules: Sequence[ModelRules[Any]] = (),
         fields: Mapping[str, MergedField] | None = None,
+        flow_kind: str = "",
     ) -> None:
         self.scope = scope
         self._rules = tuple(rules)
         self._fields = dict(fields or {})
+        self._flow_kind = flow_kind
+        self._left_out: set[tuple[type[BaseModel], str]] = set()
         self._places: dict[tuple[str, object], Place | None] = {}
         self._makers: dict[tuple[type[BaseModel], bool], ViewMaker[Any]] = {}
 
@@ -103,21 +109,20 @@ class ModelSchema:
         return MISSING if merged is None else nested_default(merged.rules[0].model, pointer)
 
     @cached_property
-    def draws(self) -> bool:
-        """Whether there is a field whose factory gives another value each time."""
-        return any(merged.drawn is not None for merged in self._fields.values())
+    def drawn(self) -> tuple[str, ...]:
+        """The names of the fields whose factory gives another value each time."""
+        return tuple(name for name, merged in self._fields.items() if merged.drawn is not None)
 
-    def drawn(self, state: JsonObject) -> JsonObject:
-        """What the factories give for those of their fields that ``state`` has not.
+    def draw(self, name: str) -> Json:
+        """What the factory of one of the ``drawn`` fields gives.
 
         Raises:
-            Exception: what a factory raises.
+            Exception: what the factory raises.
         """
-        return {
-            name: merged.drawn.draw(name)
-            for name, merged in self._fields.items()
-            if merged.drawn is not None and name not in state
-        }
+        rules = self._fields[name].drawn
+        if rules is None:
+            raise LookupError(f'field "{name}" has no factory that gives another value each time')
+        return rules.draw(name)
 
     def with_defaults(self, state: JsonObject) -> JsonObject:
         """``state`` as it reads: with the defaults of absent fields, and without nested members that the schema does
@@ -157,14 +162,15 @@ class ModelSchema:
     def _seen_by_code(self) -> dict[str, frozenset[str]]:
         return seen_by_code(self._rules)
 
-    def check(self, state: JsonObject, touched: frozenset[str]) -> JsonObject:
+    def check(self, state: JsonObject, touched: frozenset[str], before: JsonObject) -> JsonObject:
         """Validate the touched fields of a state that is about to be stored, and give them as they are to be stored.
 
         Each must be declared and, if present, fit every model that declares it, strictly and as JSON. What is stored
         is the JSON form of what validation returns; validating that again gives it again, by each of the models. A
         model with model validators, which may only refuse, is validated as a whole if it declares a touched field and
         all its fields are present; a default counts as present, for it shows on read. Fields of a model some of whose
-        field validators look at others are validated together.
+        field validators look at others are validated together. What was in the same field of ``before`` is not measured
+        by clock or machine again.
 
         Returns:
             ``state``, with the touched fields in stored form.
@@ -180,12 +186,14 @@ class ModelSchema:
         governing = [rules for rules in self._rules if not rules.name_set.isdisjoint(touched)]
         changed_by: dict[str, ModelRules[Any]] = {}
         for rules in governing:
-            changed = self._settled(rules, state, touched, problems)
+            found = len(problems)
+            changed = self._settled(rules, state, touched, before, problems)
+            problems[found:] = [_with_maker(problem, rules, changed_by) for problem in problems[found:]]
             if changed:
                 state = {**state, **changed}
                 changed_by.update(dict.fromkeys(changed, rules))
-        if changed_by and len(governing) > 1:
-            self._require_agreement(governing, state, changed_by, problems)
+        if changed_by and len(governing) > 1 and not problems:
+            self._require_agreement(governing, state, changed_by, before, problems)
         if not problems:
             self._check_wholes(governing, state, touched, problems)
         if problems:
@@ -193,7 +201,12 @@ class ModelSchema:
         return state
 
     def _settled(
-        self, rules: ModelRules[Any], state: JsonObject, touched: Set[str], problems: list[Violation]
+        self,
+        rules: ModelRules[Any],
+        state: JsonObject,
+        touched: Set[str],
+        before: JsonObject,
+        problems: list[Violation],
     ) -> JsonObject:
         """What ``rules`` make of the touched fields, as far as it is another thing."""
         members = {name: state[name] for name in rules.name_set & touched if name in state}
@@ -209,16 +222,18 @@ class ModelSchema:
             return {}
         coded = rules.by_code & members.keys()
         if not coded:
-            return self._settled_part(rules, members, others, defaults, state, problems)
+            return self._settled_part(rules, members, others, defaults, before, state, problems)
         if rules.siblings:
             with timed(coded, problems):
-                return self._settled_part(rules, members, others, defaults, state, problems)
+                return self._settled_part(rules, members, others, defaults, before, state, problems)
         changed: JsonObject = {}
         for name in coded:  # each by itself, to know how long it takes
             with timed((name,), problems):
-                changed |= self._settled_part(rules, {name: members.pop(name)}, {}, {}, state, problems)
+                changed |= self._settled_part(
+                    rules, {name: members.pop(name)}, {}, {}, before, state, problems
+                )
         if members:
-            changed |= self._settled_part(rules, members, {}, {}, state, problems)
+            changed |= self._settled_part(rules, members, {}, {}, before, state, problems)
         return changed
 
     def _settled_part(
@@ -227,11 +242,12 @@ class ModelSchema:
         members: JsonObject,
         others: JsonObject,
         defaults: JsonObject,
+        before: JsonObject,
         state: JsonObject,
         problems: list[Violation],
     ) -> JsonObject:
         try:
-            return rules.settle(members, others, defaults)
+            return rules.settle(members, others, defaults, before)
         except ValidationError as error:
             problems += violations_of(error, state, rules.coded)
         except Unsettled as unsettled:
@@ -243,15 +259,17 @@ class ModelSchema:
         governing: Sequence[ModelRules[Any]],
         state: JsonObject,
         changed_by: Mapping[str, ModelRules[Any]],
+        before: JsonObject,
         problems: list[Violation],
     ) -> None:
         """Refuse what one model makes of a field if another one would make something else of that."""
         shared = frozenset(name for name in changed_by if len(self._fields[name].rules) > 1)
         for rules in governing:
-            for name in self._settled(rules, state, shared, problems):
+            for name in self._settled(rules, state, shared, before, problems):
                 one, other = changed_by[name].model.__qualname__, rules.model.__qualname__
                 message = (
-                    f"is made into one value by {one} and into another one by {other}, which both declare it"
+                    f"is made into one value by {one} and into another one by {other}, which both declare it: "
+                    "give them the same validators"
                 )
                 problems.append(Violation(format_pointer((name,)), "declared_differently", message))
 
@@ -263,20 +281,36 @@ class ModelSchema:
         problems: list[Violation],
     ) -> None:
         for rules in governing:
-            if rules.whole and (members := self._all_members(rules, state)) is not None:
-                with timed(rules.name_set & touched, problems):
-                    try:
-                        problems += rules.check_whole(members, touched)
-                    except ValidationError as error:
-                        problems += violations_of(error, state, rules.coded)
-                    except Unsettled as unsettled:
-                        problems += unsettled.violations
+            if not rules.whole:
+                continue
+            members = {name: state[name] for name in rules.names if name in state}
+            members = self._with_merged_defaults(rules, members)
+            absent = [name for name in rules.names if name not in members and not rules.has_default(name)]
+            if absent:
+                self._warn_of_left_out(rules, "absent", absent)
+                continue
+            with timed(rules.name_set & touched, problems):
+                try:
+                    problems += rules.check_whole(members, touched)
+                except LeftOut as left_out:
+                    self._warn_of_left_out(rules, "stale", left_out.names)
+                except ValidationError as error:
+                    problems += violations_of(error, state, rules.coded)
+                except Unsettled as unsettled:
+                    problems += unsettled.violations
 
-    def _all_members(self, rules: ModelRules[Any], state: JsonObject) -> JsonObject | None:
-        members = {name: state[name] for name in rules.names if name in state}
-        members = self._with_merged_defaults(rules, members)
-        present = all(name in members or rules.has_default(name) for name in rules.names)
-        return members if present else None
+    def _warn_of_left_out(self, rules: ModelRules[Any], why: str, names: Iterable[str]) -> None:
+        """Once for each model: it says what authors may not expect, and would say it at every write."""
+        if (rules.model, why) not in self._left_out:
+            self._left_out.add((rules.model, why))
+            _log.warning(
+                "the model validators of %s are left out of writes to the %s state%s while a field of it is %s: %s",
+                rules.model.__qualname__,
+                self.scope,
+                f' of flow "{self._flow_kind}"' if self._flow_kind else "",
+                why,
+                ", ".join(sorted(names)),
+            )
 
     def _with_merged_defaults(self, rules: ModelRules[Any], members: JsonObject) -> JsonObject:
         """Add the defaults that other models have for this model's fields; its own pydantic adds."""
@@ -391,3 +425,14 @@ class ModelSchema:
                 default = [canonical_json(cast(Json, self.default(name))).decode()]
             parts[name] = [canonical_shape(merged.shape, exact=False).decode(), default]
         return hashlib.sha256(canonical_json(parts)).hexdigest()[:32]
+
+
+def _with_maker(
+    problem: Violation, rules: ModelRules[Any], changed_by: Mapping[str, ModelRules[Any]]
+) -> Violation:
+    """``problem`` that ``rules`` have with what another model has made of the value, with the names of both."""
+    maker = changed_by.get(parse_pointer(problem.path)[0]) if problem.path else None
+    if maker is None:
+        return problem
+    one, other = maker.model.__qualname__, rules.model.__qualname__
+    return replace(problem, message=f"{problem.message}, says {other} of what {one} makes of it")

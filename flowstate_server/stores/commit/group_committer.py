@@ -12,6 +12,7 @@ import logging
 import random
 from collections import deque
 from collections.abc import Iterable
+from contextvars import Context
 from time import monotonic
 
 from flowstate_server.errors import (
@@ -100,7 +101,10 @@ class GroupCommitter:
     def _wake(self) -> None:
         self._arrived.set()
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._work(), name="flowstate-group-committer")
+            # A context of its own: what it logs is about no call of those whose batches it commits.
+            self._task = asyncio.create_task(
+                self._work(), name="flowstate-group-committer", context=Context()
+            )
 
     async def _work(self) -> None:
         try:
@@ -288,7 +292,9 @@ def _refuse_alone(waiting: _Waiting, error: Exception) -> None:
         return
     if isinstance(error, DamagedRecord):  # repeating won't help
         error_id = new_id("err_")
-        _log.error("a batch needs what is damaged (%s)", error_id, exc_info=error)
+        _log.error(
+            "a batch needs what is damaged (%s)", error_id, exc_info=error, extra={"error_id": error_id}
+        )
         waiting.set(InternalError(error_id=error_id))
         return
     _log.error("a batch could not be written", exc_info=error)

@@ -71,7 +71,9 @@ def translated(error: BaseException) -> Exception:
         return Conflict()
     if _is_refusal(error) and not isinstance(error, _ABSENCES):
         error_id = new_id("err_")
-        _log.error("Postgres refused what it was given (%s)", error_id, exc_info=error)
+        _log.error(
+            "Postgres refused what it was given (%s)", error_id, exc_info=error, extra={"error_id": error_id}
+        )
         return InternalError(error_id=error_id)
     _log.error("Postgres failed: %s", described(error))
     return StoreUnavailableError()

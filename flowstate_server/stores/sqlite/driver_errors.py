@@ -31,7 +31,11 @@ def translated(error: sqlite3.Error) -> Exception:
         return StoreUnavailableError()
     error_id = new_id("err_")
     if damaged:
-        _log.error("SQLite found the database damaged (%s): %s", error_id, error)
+        _log.error(
+            "SQLite found the database damaged (%s): %s", error_id, error, extra={"error_id": error_id}
+        )
     else:
-        _log.error("SQLite refused what it was given (%s)", error_id, exc_info=error)
+        _log.error(
+            "SQLite refused what it was given (%s)", error_id, exc_info=error, extra={"error_id": error_id}
+        )
     return InternalError(error_id=error_id)

@@ -100,8 +100,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_SCOPE_UNAVAILABLE: _ErrorReason.ValueType  # 62
     """FAILED_PRECONDITION. The user or org record was deleted after this request was dispatched; its
-    run may not bring it back. Or the record was written by a newer deploy of its flow, whose generation
-    this server does not know. [scope]
+    run may not bring it back. Or the record was written by a newer deploy of a flow that shares it, of a
+    generation that this server does not know; or this server's flow can't upgrade what an older one
+    stored. [scope]
     """
     ERROR_REASON_ORG_BINDING_MISMATCH: _ErrorReason.ValueType  # 63
     """FAILED_PRECONDITION. The session is bound to another org, or to none. [session_id]"""
@@ -279,8 +280,9 @@ append to a map), or the sum does not fit int64. [path]
 """
 ERROR_REASON_SCOPE_UNAVAILABLE: ErrorReason.ValueType  # 62
 """FAILED_PRECONDITION. The user or org record was deleted after this request was dispatched; its
-run may not bring it back. Or the record was written by a newer deploy of its flow, whose generation
-this server does not know. [scope]
+run may not bring it back. Or the record was written by a newer deploy of a flow that shares it, of a
+generation that this server does not know; or this server's flow can't upgrade what an older one
+stored. [scope]
 """
 ERROR_REASON_ORG_BINDING_MISMATCH: ErrorReason.ValueType  # 63
 """FAILED_PRECONDITION. The session is bound to another org, or to none. [session_id]"""

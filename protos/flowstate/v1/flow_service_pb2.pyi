@@ -180,10 +180,15 @@ class ScopeSchema(_message.Message):
     EXPOSED_FIELD_NUMBER: _builtins.int
     DERIVED_FIELD_NUMBER: _builtins.int
     SCHEMA_HASH_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
     scope: _types_pb2.ScopeKind.ValueType
     """The scope."""
     schema_hash: _builtins.str
     """Fingerprint of the state schema, as in StateRecord.schema_hash. Opaque."""
+    generation: _builtins.int
+    """The generation of what the flow stores in the scope, from 1. Records that a greater one has written
+    can't be written through this server (SCOPE_UNAVAILABLE).
+    """
     @_builtins.property
     def state_schema(self) -> _types_pb2.Value:
         """JSON Schema of the state. Trusted plane only, else unset."""
@@ -204,10 +209,11 @@ class ScopeSchema(_message.Message):
         exposed: _abc.Iterable[_builtins.str] | None = ...,
         derived: _abc.Iterable[_builtins.str] | None = ...,
         schema_hash: _builtins.str = ...,
+        generation: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["state_schema", b"state_schema"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["derived", b"derived", "exposed", b"exposed", "schema_hash", b"schema_hash", "scope", b"scope", "state_schema", b"state_schema"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["derived", b"derived", "exposed", b"exposed", "generation", b"generation", "schema_hash", b"schema_hash", "scope", b"scope", "state_schema", b"state_schema"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

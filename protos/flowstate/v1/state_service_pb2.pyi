@@ -360,8 +360,9 @@ class StateOp(_message.Message):
     """JSON Pointer (RFC 6901) through object keys, for example `/by_id/doc-1`; `~0` stands for `~` and
     `~1` for `/`. "" is the whole document. Positions in lists cannot be addressed: append to the
     list or set it whole. Objects missing on the way are created by operations that write; something
-    else than an object on the way is FAILED_PRECONDITION / STATE_TYPE_CONFLICT. A malformed path, or
-    one that the operation does not allow, is INVALID_ARGUMENT / PATH_INVALID.
+    else than an object on the way is FAILED_PRECONDITION / STATE_TYPE_CONFLICT. `null` counts as absent,
+    on the way and for operations that change what is there. A malformed path, or one that the operation
+    does not allow, is INVALID_ARGUMENT / PATH_INVALID.
     """
     @_builtins.property
     def test(self) -> Global___TestOp:
@@ -457,8 +458,8 @@ Global___TestOp: _TypeAlias = TestOp  # noqa: Y015
 class MergeOp(_message.Message):
     """Shallow merge into the object at the path ("" for the document): each field given is created or
     replaced, all others stay. Absent: the object is created. Something else than an object is
-    FAILED_PRECONDITION / STATE_TYPE_CONFLICT. `null` is a value like any other; to remove a field use
-    RemoveOp.
+    FAILED_PRECONDITION / STATE_TYPE_CONFLICT. `null` among the fields given is a value like any other; to
+    remove a field use RemoveOp.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from flowstate_server.engine.rehearsals import Rehearsals, brings_all, calls_code
 from flowstate_server.engine.state_change import ChangeRules, state_change
 from flowstate_server.errors import StateValidationError
+from flowstate_server.flows import Context, FlowRegistry, User, action, define_flow, handler
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.records import StateRecord, state_record
 from flowstate_server.model.scopes import ScopeKind, user_scope
@@ -57,7 +58,14 @@ class State(BaseModel):
 
 
 SCHEMA: ModelSchema = merge_declarations(ScopeKind.USER, [Declaration(State, "a test")])
-RULES = ChangeRules(SCHEMA, 1_000_000)
+
+
+@handler
+async def nothing(value: None, ctx: Context) -> None: ...
+
+
+FLOW = define_flow("f", user=User(state=State), actions={"nothing": action(block=nothing)})
+RULES = ChangeRules.of(FLOW.described, ScopeKind.USER, 1_000_000, FlowRegistry([FLOW]))
 
 
 def record(**fields: Any) -> StateRecord:
@@ -87,6 +95,16 @@ async def test_what_has_changed_meanwhile_is_validated_with_what_is_there_now() 
     state, again = await rehearsed(push, record(notes=["a"]), record(notes=["a", "c"]))
     assert state == {"notes": ["a", "c", "b"]}
     assert again > 0
+
+
+async def test_what_may_stand_may_not_be_written_anew() -> None:
+    """A rehearsal on a record that has the value proves nothing for one that has not."""
+    operations = op.patch_state({"text": "a"})
+    found = await Rehearsals().of(operations, SCHEMA, record(text="a"))
+    assert found is not None
+    calls.clear()
+    state_change(operations, RULES, rehearsed=found)(record(text="b"))
+    assert calls
 
 
 async def test_a_change_tells_what_the_rehearsal_made() -> None:

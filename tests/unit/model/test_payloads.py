@@ -44,6 +44,7 @@ EVERY_TYPE: list[Payload] = [
         changed={"/a": 1.0, "/b": None},
         removed=["/c"],
         stale=["d"],
+        declared={"a": "0a1b2c3d"},
     ),
     payloads.SessionMetadataChanged(["title"], 2),
     payloads.Status("half way", 0.5),

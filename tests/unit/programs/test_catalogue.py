@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from flowstate_server.errors import (
     CrossFlowSchemaConflictError,
@@ -182,3 +182,47 @@ def test_what_is_refused_leaves_no_trace() -> None:
         registry.register(flow("admin", user=Light, org=Numbered))
     assert list(registry) == [chat]
     registry.register(flow("admin", user=Light, org=Light))
+
+
+class Trimmed(BaseModel):
+    theme: Annotated[str, AfterValidator(str.strip)] = "light"
+
+
+class Folded(BaseModel):
+    theme: Annotated[str, AfterValidator(str.casefold)] = "light"
+
+
+class Palette(BaseModel):
+    names: dict[str, list[Annotated[str, AfterValidator(str.casefold)]]] = {}
+
+
+class PlainPalette(BaseModel):
+    names: dict[str, list[str]] = {}
+
+
+class LongPalette(BaseModel):
+    names: dict[str, list[Annotated[str, Field(max_length=9), AfterValidator(str.casefold)]]] = {}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "field"),
+    [(Light, Folded, "theme"), (Trimmed, Folded, "theme"), (Palette, PlainPalette, "names")],
+)
+def test_other_validators_on_a_field_of_a_shared_record_are_a_warning(
+    one: type[BaseModel], other: type[BaseModel], field: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry = Catalogue([flow("chat", user=one)])
+    assert not caplog.records
+    registry.register(flow("admin", user=other))
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert f'flows "chat" and "admin" share the user state field "{field}"' in record.getMessage()
+    assert "str.casefold" in record.getMessage()
+    registry.register(flow("alone", user=other, isolate_user_state=True))
+    assert len(caplog.records) == 1
+
+
+def test_other_validators_beside_another_difference_are_no_excuse() -> None:
+    registry = Catalogue([flow("chat", user=Palette)])
+    with pytest.raises(CrossFlowSchemaConflictError, match="incompatible-values"):
+        registry.register(flow("admin", user=LongPalette))

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given, settings, strategies as st
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.items import Audience, Item, ItemKind
@@ -191,3 +193,63 @@ def test_a_call_of_the_running_request_waits_for_its_output() -> None:
 def test_a_tool_item_without_a_call_id_can_not_be_cut() -> None:
     window = [item("req_1", ItemKind.TOOL_OUTPUT, "free form"), message("running", "now")]
     assert list(select_history(window, running="running")) == window
+
+
+def test_f7_a_call_whose_output_is_beyond_the_window_or_in_no_turn_is_left_out() -> None:
+    window = [
+        *(message("cut", "1"), call("cut", "one")),
+        *(output("answers", "one"), call("answers", "two"), call("answers", "two"), output("answers", "two")),
+        *(call("running", "two"),),
+    ]
+    assert calls(select_history(window, Turns(1), running="running")) == [
+        ("answers", "tool_call", "two"),
+        ("answers", "tool_output", "two"),
+        ("running", "tool_call", "two"),
+    ]
+    assert calls(select_history(window, running="running")) == [
+        ("cut", "message", ""),
+        ("cut", "tool_call", "one"),
+        ("answers", "tool_output", "one"),
+        ("answers", "tool_call", "two"),
+        ("answers", "tool_output", "two"),
+        ("running", "tool_call", "two"),
+    ]
+
+
+def test_f7_an_output_ahead_of_its_call_and_one_too_many_are_left_out() -> None:
+    window = [output("a", "1"), call("a", "1"), call("b", "2"), output("b", "2"), output("b", "2")]
+    assert calls(select_history(window, running="none")) == [
+        ("b", "tool_call", "2"),
+        ("b", "tool_output", "2"),
+    ]
+
+
+def test_f7_a_half_that_is_not_for_the_model_takes_the_other_half_along() -> None:
+    hidden = item("a", ItemKind.TOOL_OUTPUT, {"call_id": "1", "output": 1}, (Audience.CLIENT,))
+    assert select_history([call("a", "1"), hidden], running="none") == ()
+
+
+turn_items = st.lists(st.tuples(st.booleans(), st.sampled_from("xyz")), max_size=6)
+
+
+@settings(deadline=None)
+@given(st.lists(turn_items, max_size=4), st.integers(0, 5))
+def test_f7_whatever_the_turns_hold_the_model_gets_calls_that_are_followed_by_their_outputs(
+    turns: list[list[tuple[bool, str]]], limit: int
+) -> None:
+    window = [
+        (call if is_call else output)(f"req_{place}", call_id)
+        for place, parts in enumerate(turns)
+        for is_call, call_id in parts
+    ]
+    running = f"req_{len(turns) - 1}"
+    shown = calls(select_history(window, Turns(limit), running=running))
+    waiting: Counter[str] = Counter()
+    for _, kind, call_id in shown:
+        waiting[call_id] += 1 if kind == "tool_call" else -1
+        assert waiting[call_id] >= 0, "an output without a call"
+    of_running = Counter(
+        call_id for request_id, kind, call_id in shown if request_id == running and kind == "tool_call"
+    )
+    assert waiting.total() <= of_running.total()
+    assert all(waiting[call_id] <= of_running[call_id] for call_id in waiting)

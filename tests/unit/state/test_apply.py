@@ -13,11 +13,11 @@ from flowstate_server.errors import (
     StateTestFailedError,
     StateTypeConflictError,
 )
-from flowstate_server.model.json_values import canonical_json
+from flowstate_server.model.json_values import JsonObject, canonical_json
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.pydantic.merge import Declaration, merge_declarations
 from flowstate_server.state import operations as op
-from flowstate_server.state.apply import apply
+from flowstate_server.state.apply import apply, difference
 from flowstate_server.state.json_pointer import parse_pointer
 from flowstate_server.state.operations import (
     Append,
@@ -127,7 +127,6 @@ def test_effect(before: Any, operations: list[Operation], after: Any) -> None:
     [
         ({"n": "1"}, Increment(("n",), 1), "/n"),
         ({"n": True}, Increment(("n",), 1), "/n"),
-        ({"n": None}, Increment(("n",), 1), "/n"),
         ({"n": 2**63 - 1}, Increment(("n",), 1), "/n"),
         ({"n": -(2**63)}, Increment(("n",), -1), "/n"),
         ({"n": 1e308}, Increment(("n",), 1e308), "/n"),
@@ -135,9 +134,7 @@ def test_effect(before: Any, operations: list[Operation], after: Any) -> None:
         ({}, Increment(("tags",), 1), "/tags"),
         ({"tags": {}}, Append(("tags",), (1,)), "/tags"),
         ({"tags": "text"}, Append(("tags",), ("c4nary",)), "/tags"),
-        ({"tags": None}, Append(("tags",), (1,)), "/tags"),
         ({"by_id": []}, PutRecord(("by_id",), "k", 1), "/by_id"),
-        ({"by_id": None}, PutRecord(("by_id",), "k", 1), "/by_id"),
         ({"by_id": "x"}, DeleteRecord(("by_id",), "k"), "/by_id"),
         ({"by_id": {"a": [1]}}, SetValue(("by_id", "a", "0"), 1), "/by_id/a"),
         ({"by_id": {"a": 1}}, Increment(("by_id", "a", "b"), 1), "/by_id/a"),
@@ -155,6 +152,36 @@ def test_conflict(before: Any, operation: Operation, path: str) -> None:
     assert refused.value.path == path
     assert "c4nary" not in str(refused.value)
     assert "bare" not in before
+
+
+@pytest.mark.parametrize(
+    ("null", "operation", "after"),
+    [
+        ({"n": None}, Increment(("n",), 2), {"n": 2}),
+        ({"tags": None}, Append(("tags",), (1,)), {"tags": [1]}),
+        ({"by_id": None}, PutRecord(("by_id",), "k", 1), {"by_id": {"k": 1}}),
+        ({"by_id": None}, DeleteRecord(("by_id",), "k"), {"by_id": None}),
+        ({"by_id": None}, Remove(("by_id", "k", "l")), {"by_id": None}),
+        ({"by_id": None}, Merge(("by_id",), {"k": 1}), {"by_id": {"k": 1}}),
+        ({"by_id": None}, Merge(("by_id",), {}), {"by_id": {}}),
+        ({"by_id": {"a": None}}, Increment(("by_id", "a"), 1), {"by_id": {"a": 1}}),
+        ({"by_id": {"a": None}}, Increment(("by_id", "a", "n"), 1), {"by_id": {"a": {"n": 1}}}),
+    ],
+)
+def test_u2_a_stored_null_counts_as_nothing_as_a_default_that_is_null_does(
+    null: JsonObject, operation: Operation, after: JsonObject
+) -> None:
+    applied = apply(null, [operation], SCHEMA)
+    assert applied.state == after
+    told = difference(null, applied)
+    assert (told.changed != {}) is (null != after)
+    assert not told.removed
+    for pointer, value in told.changed.items():
+        parent: Any = null
+        for step in parse_pointer(pointer)[:-1]:  # whoever follows the changes has it already
+            parent = parent[step]
+        parent[parse_pointer(pointer)[-1]] = value
+    assert null == after
 
 
 def test_the_root_can_not_be_removed() -> None:

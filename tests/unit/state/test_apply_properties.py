@@ -100,7 +100,8 @@ class PlainModel:
     def old(self, path: Pointer, otherwise: Any) -> Any:
         parent = self.parent(path)
         default = DEFAULTS.get(path[0], otherwise) if len(path) == 1 else otherwise
-        return copy.deepcopy(parent.get(path[-1], default))
+        old = copy.deepcopy(parent.get(path[-1], default))
+        return otherwise if old is None else old
 
     def parent(self, path: Pointer) -> dict[str, Any]:
         return self.object(path[:-1])
@@ -110,6 +111,8 @@ class PlainModel:
         for depth, key in enumerate(path):
             if key not in node:
                 node[key] = copy.deepcopy(DEFAULTS.get(key, {})) if depth == 0 else {}
+            if node[key] is None:
+                node[key] = {}
             node = node[key]
             if type(node) is not dict:
                 raise Conflict

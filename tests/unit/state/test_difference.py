@@ -97,7 +97,7 @@ def test_looks_at_the_touched_places_only() -> None:
     before: JsonObject = {"n": 1, "notes": {"a": 1}}
     after: JsonObject = {"n": 2, "notes": {"a": 2}}
     assert difference_at(before, after, {("n",)}) == Difference({"/n": 2})
-    assert difference(before, Applied(after, frozenset(), frozenset())).empty
+    assert difference(before, Applied(after, frozenset(), frozenset(), before)).empty
 
 
 def test_a_key_that_begins_like_its_parent_is_not_below_it() -> None:

@@ -45,6 +45,6 @@ def test_other_values_are_left_to_who_knows_them() -> None:
 
 def test_without_rules_anything_may_be_stored() -> None:
     state: dict[str, Any] = {"a": 1}
-    assert NO_RULES.check(state, frozenset(("a",))) is state
+    assert NO_RULES.check(state, frozenset(("a",)), {}) is state
     assert not NO_RULES.declares("a")
     assert NO_RULES.default_at(("a",)) is MISSING

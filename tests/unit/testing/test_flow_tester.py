@@ -70,7 +70,8 @@ def broken_in_a_thread(value: None, ctx: Context) -> float:
 
 @handler
 async def broken_by_an_operation(value: None, ctx: Context) -> None:
-    await ctx.session.inc_state(nothing=1)
+    undeclared: dict[str, int] = {"nothing": 1}
+    await ctx.session.inc_state(undeclared)
 
 
 @handler

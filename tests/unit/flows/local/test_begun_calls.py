@@ -18,6 +18,7 @@ from flowstate_server.testing.flow_tester import run_flow
 
 class Counted(BaseModel):
     n: int = 0
+    log: list[int] = []
 
 
 @handler
@@ -33,7 +34,7 @@ FORGOTTEN: dict[str, Callable[[Context[Counted, Counted]], object]] = {
     "ctx.session.set_metadata(...)": lambda ctx: ctx.session.set_metadata(title="t"),
     "ctx.session.append_journal(...)": lambda ctx: ctx.session.append_journal("note"),
     "ctx.session.items.history(...)": lambda ctx: ctx.session.items.history(),
-    "ctx.user.push_state(...)": lambda ctx: ctx.user.push_state("n", 1),
+    "ctx.user.push_state(...)": lambda ctx: ctx.user.push_state("log", 1),
     "ctx.request.unset_state(...)": lambda ctx: ctx.request.unset_state("n"),
     "ctx.add_item(...)": lambda ctx: ctx.add_item("message", "hi"),
     "ctx.emit(...)": lambda ctx: ctx.emit("event"),

@@ -19,7 +19,7 @@ def schema_of(*models: type[BaseModel]) -> ModelSchema:
 
 
 def check(state: Any, *touched: str, schema: ModelSchema) -> JsonObject:
-    return schema.check(state, frozenset(touched or state))
+    return schema.check(state, frozenset(touched or state), {})
 
 
 def refusal(state: Any, *touched: str, schema: ModelSchema) -> tuple[Violation, ...]:

@@ -17,7 +17,8 @@ from pydantic_core import core_schema as core
 
 from flowstate_server.errors import FlowDefinitionError
 from flowstate_server.model.json_values import canonical_json
-from flowstate_server.schemas.pydantic.core_schemas import ModelParts, has_code, is_faithful, walk
+from flowstate_server.schemas.pydantic.core_schemas import ModelParts, has_code, walk
+from flowstate_server.schemas.pydantic.faithful import is_faithful
 from flowstate_server.schemas.pydantic.field_shape import shape_of
 from flowstate_server.schemas.shape import canonical_shape, json_kind, shape_name
 from tests.unit.schemas.pydantic.checks import check, schema_of

@@ -156,6 +156,6 @@ def test_what_validators_make_must_be_what_they_make_again() -> None:
 def test_an_empty_schema_declares_nothing() -> None:
     schema = schema_of()
     assert schema.fields == ()
-    assert schema.check({"theirs": 1}, frozenset()) == {"theirs": 1}
+    assert schema.check({"theirs": 1}, frozenset(), {}) == {"theirs": 1}
     assert refusal({"a": 1}, schema=schema)[0].rule == "undeclared"
     assert schema.json_schema() == {"title": "SessionState", "type": "object", "properties": {}}

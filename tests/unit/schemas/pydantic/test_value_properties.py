@@ -1,134 +1,35 @@
-"""For declarable types and every operation: what is read is what was written, a later write changes nothing else, and
-writing the equal value again is no change; or a refusal that names the field. There is no third outcome."""
+"""For declarable types, every operation, by what a block and what the client gives: what is read is what was written, a
+later write changes nothing else, and writing the equal value again is no change; or a refusal that names the field.
+There is no third outcome. ``tests/scenarios/test_values_everywhere.py`` says the same of servers on each store."""
 
 from __future__ import annotations
 
-import dataclasses
-import datetime as dt
-import enum
-import uuid
+import copy
 from collections import deque
-from collections.abc import Callable
-from decimal import Decimal
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, strategies as st
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainSerializer, create_model
+from pydantic import create_model
 
-from flowstate_server.errors import StateValidationError
-from flowstate_server.model.json_values import JsonObject, canonical_json
+from flowstate_client.codec import JsonCodec
+from flowstate_client.errors import ResponseValidationError
+from flowstate_client.proof import require_proof
+from flowstate_client.state_verbs import record_key
+from flowstate_server.errors import JsonInvalidError, JsonNumberError, StateValidationError
+from flowstate_server.model.json_values import Json, JsonObject, canonical_json, decode_json, encode_json
 from flowstate_server.schemas.pydantic.schema import ModelSchema
 from flowstate_server.state import operations as op
 from flowstate_server.state.apply import apply, difference
 from flowstate_server.state.operations import Operation
+from tests.support.declarable import OBJECTS, SCALARS, Declarable, declarables, examples, same
 from tests.unit.schemas.pydantic.checks import schema_of
 
-T = TypeVar("T")
+CODEC = JsonCodec()
+REFUSALS = (StateValidationError, JsonInvalidError, JsonNumberError, ValueError)
 
-
-class Level(enum.Enum):
-    LOW = "low"
-    HIGH = 2
-
-
-class Inner(BaseModel):
-    text: Annotated[str, AfterValidator(str.strip)]
-    count: Annotated[int, AfterValidator(abs)] = 0
-
-
-class Pair(BaseModel, Generic[T]):
-    one: T
-    others: set[T] = Field(default_factory=set)
-
-
-@dataclasses.dataclass(frozen=True)
-class Point:
-    x: int
-    level: Level = Level.LOW
-
-
-class Node(BaseModel):
-    value: float
-    children: list[Node] = []
-
-
-class Cat(BaseModel):
-    kind: Literal["cat"] = "cat"
-    lives: int = 9
-
-
-class Dog(BaseModel):
-    kind: Literal["dog"] = "dog"
-    name: bytes = b""
-
-
-Cents = Annotated[
-    Decimal,
-    PlainSerializer(lambda value: int(value * 100)),
-    BeforeValidator(lambda value: Decimal(value) / 100 if type(value) is int else value),
-]
-Masked = Annotated[str, PlainSerializer(lambda value: "*" * len(value))]
-Growing = Annotated[str, AfterValidator(lambda value: value + "!")]
-
-integers = st.integers(-(2**63), 2**63 - 1)
-texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
-floats = st.floats(allow_nan=False, allow_infinity=False)
-moments = st.datetimes(timezones=st.just(dt.UTC))
-inners = st.builds(Inner, text=texts, count=integers.filter(lambda number: number > -(2**63)))
-points = st.builds(Point, x=integers, level=st.sampled_from(Level))
-nodes: st.SearchStrategy[Node] = st.recursive(
-    st.builds(Node, value=floats),
-    lambda inside: st.builds(Node, value=floats, children=st.lists(inside, max_size=2)),
-)
-cents = integers.filter(lambda number: abs(number) < 10**9).map(lambda number: Decimal(number) / 100)
-
-TABLE: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
-    "int": (int, integers),
-    "float": (float, floats),
-    "text": (str, texts),
-    "optional": (int | None, st.none() | integers),
-    "bytes": (bytes, texts.map(str.encode)),
-    "moment": (dt.datetime, moments),
-    "day": (dt.date, st.dates()),
-    "clock": (dt.time, st.times()),
-    "span": (dt.timedelta, st.timedeltas(dt.timedelta(-1000), dt.timedelta(1000))),
-    "decimal": (Decimal, st.decimals(allow_nan=False, allow_infinity=False)),
-    "id": (uuid.UUID, st.uuids()),
-    "level": (Level, st.sampled_from(Level)),
-    "set": (set[str], st.sets(texts, max_size=4)),
-    "frozen": (frozenset[frozenset[int]], st.frozensets(st.frozensets(integers, max_size=3), max_size=3)),
-    "levels": (set[Level], st.sets(st.sampled_from(Level))),
-    "deque": (deque[Decimal], st.lists(cents, max_size=3).map(deque)),
-    "tuple": (tuple[int, str, set[int]], st.tuples(integers, texts, st.sets(integers, max_size=3))),
-    "row": (tuple[dt.date, ...], st.lists(st.dates(), max_size=3).map(tuple)),
-    "models": (list[Inner], st.lists(inners, max_size=3)),
-    "by number": (dict[int, Inner], st.dictionaries(integers, inners, max_size=3)),
-    "by id": (dict[uuid.UUID, set[int]], st.dictionaries(st.uuids(), st.sets(integers, max_size=3), max_size=3)),
-    "by day": (dict[dt.date, float], st.dictionaries(st.dates(), floats, max_size=3)),
-    "generic": (Pair[dt.date], st.builds(Pair[dt.date], one=st.dates(), others=st.sets(st.dates(), max_size=3))),
-    "dataclass": (list[Point], st.lists(points, max_size=3)),
-    "dataclass set": (set[Point], st.sets(points, max_size=3)),
-    "tree": (Node, nodes),
-    "tagged": (
-        list[Annotated[Cat | Dog, Field(discriminator="kind")]],
-        st.lists(st.builds(Cat, lives=integers) | st.builds(Dog, name=texts.map(str.encode)), max_size=3),
-    ),
-    "either": (int | list[str] | None, st.none() | integers | st.lists(texts, max_size=2)),
-    "cents": (Cents, cents),
-    "cents list": (list[Cents], st.lists(cents, max_size=3)),
-    "anything": (Any, st.recursive(
-        st.none() | st.booleans() | integers | floats | texts,
-        lambda inside: st.lists(inside, max_size=2) | st.dictionaries(texts, inside, max_size=2),
-    )),
-    "masked": (Masked, texts),
-    "growing": (Growing, texts.filter(bool)),
-}  # fmt: skip
-LOST = ("masked", "growing")
-SCHEMAS: dict[str, tuple[Any, ModelSchema]] = {}
-for title, (kind, _) in TABLE.items():
-    model = create_model("State", field=(kind, ...), other=(int, 0))
-    SCHEMAS[title] = model, schema_of(model)
+Way = Callable[[], JsonObject]
 
 
 def written(
@@ -138,51 +39,140 @@ def written(
     return applied.state, not difference(state, applied).empty
 
 
-def ways(value: Any, model: Any, schema: ModelSchema) -> list[Callable[[], JsonObject]]:
+def sent(value: Any) -> Json:
+    """What arrives of a value that the client gives."""
+    text = CODEC.encode(value)
+    require_proof(value, CODEC)
+    return decode_json(text)
+
+
+def of_blocks(value: Any, model: Any, schema: ModelSchema) -> Iterator[Way]:
     """The operations that can write ``value``, each of an empty state."""
+    whole = model.model_construct(field=value, other=0)
+    yield lambda: written({}, op.patch_state({"field": value}, schema.fields_json), schema)[0]
+    yield lambda: written({}, op.set_state(whole, schema.fields_json), schema)[0]
+    if pushes(value, schema):
+        yield lambda: written({}, op.push_state("field", list(value), schema.element_json), schema)[0]
+    if puts(value, schema):
 
-    def whole() -> JsonObject:
-        made = model.model_construct(field=value, other=0)
-        state = written({}, op.set_state(made, schema.fields_json), schema)[0]
-        return {"field": state["field"]}
+        def records() -> JsonObject:
+            state: JsonObject = {"field": {}}
+            for key, record in value.items():
+                state, _ = written(
+                    state, op.set_state_record("field", key, record, schema.record_json), schema
+                )
+            return state
 
-    def pushed() -> JsonObject:
-        return written({}, op.push_state("field", value, schema.element_json), schema)[0]
-
-    def records() -> JsonObject:
-        state: JsonObject = {"field": {}}
-        for key, record in value.items():
-            state = written(state, op.set_state_record("field", key, record, schema.record_json), schema)[0]
-        return state
-
-    found = [lambda: written({}, op.patch_state({"field": value}, schema.fields_json), schema)[0], whole]
-    shape = schema.shape("field")["type"]
-    if shape in ("list", "set", "frozenset", "deque") or "variadic" in schema.shape("field"):
-        found += [pushed] if shape != "tuple" or schema.shape("field")["variadic"] is not None else []
-    if shape == "dict" and all(str(key) for key in value):
-        found.append(records)
-    return found
+        yield records
 
 
-@pytest.mark.parametrize("title", TABLE)
-@given(data=st.data())
-def test_what_is_read_is_what_was_written(title: str, data: st.DataObject) -> None:
-    value = data.draw(TABLE[title][1])
-    model, schema = SCHEMAS[title]
-    for write in ways(value, model, schema):
-        if title in LOST and value:
-            with pytest.raises(StateValidationError, match="/field"):
-                write()
-            continue
+def of_clients(value: Any, model: Any, schema: ModelSchema) -> Iterator[Way]:
+    whole = model.model_construct(field=value, other=0)
+    yield lambda: written({}, op.patch_state(sent({"field": value})), schema)[0]
+    yield lambda: written({}, op.set_state(sent(whole)), schema)[0]
+    if pushes(value, schema):
+        yield lambda: written({}, op.push_state("field", [sent_in_field(item) for item in value]), schema)[0]
+    if puts(value, schema):
+
+        def records() -> JsonObject:
+            state: JsonObject = {"field": {}}
+            for key, record in value.items():
+                put = op.set_state_record("field", record_key(key), sent_in_field(record))
+                state, _ = written(state, put, schema)
+            return state
+
+        yield records
+
+
+def sent_in_field(value: Any) -> Json:
+    """:func:`sent`, whose refusals name no field by themselves, as the operation has it beside the value."""
+    sent_object: Any = sent({"field": value})
+    return cast(Json, sent_object["field"])
+
+
+def pushes(value: Any, schema: ModelSchema) -> bool:
+    is_list = schema.shape("field")["type"] in ("list", "set", "frozenset", "deque")
+    return is_list and isinstance(value, list | set | frozenset | deque)
+
+
+def puts(value: Any, schema: ModelSchema) -> bool:
+    return (
+        schema.shape("field")["type"] == "dict"
+        and isinstance(value, dict)
+        and all(key not in ("", b"") for key in value)
+    )
+
+
+def judge(declared: Declarable, value: Any, model: Any, schema: ModelSchema) -> None:
+    for write in of_blocks(value, model, schema):
+        _judge(write, value, model, schema, taken=declared.taken)
+    if declared.bare:
+        for write in of_clients(value, model, schema):
+            _judge(write, value, model, schema, taken=declared.taken)
+
+
+def _judge(write: Way, value: Any, model: Any, schema: ModelSchema, *, taken: bool) -> None:
+    try:
         state = write()
-        view = schema.view(model, state)
-        assert view.field == value
-        after, _ = written(state, op.patch_state({"other": 1}, schema.fields_json), schema)
-        assert canonical_json(after) == canonical_json({**state, "other": 1})
-        for again in (value, view.field):
-            assert written(state, op.patch_state({"field": again}, schema.fields_json), schema) == (
-                state,
-                False,
-            )
-        assert schema.with_defaults(state)["field"] == state["field"]
-        assert schema.unreadable(state, ["field"]) == frozenset()
+    except REFUSALS as refusal:
+        _require_named(refusal, "/field", taken)
+        return
+    if "field" not in state:
+        assert not value  # nothing was pushed
+        return
+    view = schema.view(model, state)
+    read = copy.deepcopy(view).field
+    assert same(read, value), (read, value)
+    assert view.field == value
+    after, _ = written(state, op.patch_state({"other": 1}, schema.fields_json), schema)
+    assert canonical_json({**after, "other": 0}) == canonical_json({**state, "other": 0})
+    for again in (value, view.field, read):
+        assert written(state, op.patch_state({"field": again}, schema.fields_json), schema) == (state, False)
+    assert canonical_json(schema.with_defaults(state)["field"]) == canonical_json(state["field"])
+    assert schema.unreadable(state, ["field"]) == frozenset()
+    try:
+        assert same(CODEC.decode(encode_json(state), model).field, value)
+    except ResponseValidationError as refusal:  # pydantic reads strict models strictly behind functions
+        _require_named(refusal, "field", taken=False)
+
+
+def _require_named(refusal: Exception, name: str, taken: bool) -> None:
+    if taken or name not in str(refusal):
+        raise AssertionError("refused, or not by the field's name") from refusal
+
+
+def declared_as(declared: Declarable) -> tuple[Any, ModelSchema]:
+    model = create_model("State", field=(declared.annotation, ...), other=(int, 0))
+    return model, schema_of(model)
+
+
+@pytest.mark.parametrize("declared", [*SCALARS, *OBJECTS], ids=lambda declared: declared.title)
+def test_values_of_a_type_are_read_as_they_were_written(declared: Declarable) -> None:
+    model, schema = declared_as(declared)
+
+    @examples(25)
+    @given(declared.values)
+    def each(value: Any) -> None:
+        judge(declared, value, model, schema)
+
+    each()
+
+
+def _any_type(data: st.DataObject) -> None:
+    declared = data.draw(declarables())
+    model, schema = declared_as(declared)
+    for _ in range(2):
+        judge(declared, data.draw(declared.values), model, schema)
+
+
+@examples(250)
+@given(data=st.data())
+def test_values_of_types_in_types_are_read_as_they_were_written(data: st.DataObject) -> None:
+    _any_type(data)
+
+
+@pytest.mark.soak
+@examples(20_000, derandomize=False)
+@given(data=st.data())
+def test_values_of_very_many_types_are_read_as_they_were_written(data: st.DataObject) -> None:
+    _any_type(data)

@@ -1,0 +1,105 @@
+"""Proof that what is written of a value is read as that value, where an author's serializers have a say in it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence, Set
+from functools import lru_cache
+from typing import Any, Protocol
+
+from pydantic import BaseModel, TypeAdapter
+
+from flowstate_client.errors import ResponseValidationError
+
+_PYDANTICS = ("pydantic", "pydantic_core", "builtins", "operator")
+
+
+class _Codec(Protocol):
+    def encode(self, value: Any) -> bytes: ...
+
+    def decode(self, text: bytes, expected: Any) -> Any: ...
+
+
+def require_proof(value: Any, codec: _Codec) -> None:
+    """Refuse a model or dataclass anywhere in ``value`` of which the state would keep something else.
+
+    What is not read at all is left to the server.
+
+    Raises:
+        ValueError: naming the place.
+    """
+    for path, part in _objects(value, ""):
+        kind: Any = type(part)
+        if not _has_serializers(kind):
+            continue
+        try:
+            read = codec.decode(codec.encode(part), kind)
+        except ResponseValidationError:
+            continue
+        if (name := _first_difference(part, read)) is not None:
+            place = f"{path}/{name}" if name else path or "the value"
+            raise ValueError(
+                f"{place}: what the serializers of {kind.__name__} make of it reads back as another value"
+            )
+
+
+def _objects(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, BaseModel) or (dataclasses.is_dataclass(value) and not isinstance(value, type)):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _objects(item, f"{path}/{key}")
+    elif isinstance(value, (list, tuple, set, frozenset, deque)):
+        for place, item in enumerate(value):
+            yield from _objects(item, f"{path}/{place}")
+
+
+@lru_cache(maxsize=512)
+def _has_serializers(kind: type) -> bool:
+    schema = getattr(kind, "__pydantic_core_schema__", None)
+    if schema is None and not issubclass(kind, BaseModel):
+        schema = TypeAdapter(kind).core_schema
+    return _writes_otherwise(schema)
+
+
+def _writes_otherwise(node: Any) -> bool:
+    """Whether there is a function of an author's in ``node`` that writes, or a setting that says how."""
+    if isinstance(node, Mapping):
+        made_by = node.get("serialization")
+        if isinstance(made_by, Mapping) and str(made_by.get("type")).startswith("function-"):
+            function = made_by.get("function")
+            module = getattr(function, "__module__", None) or type(function).__module__
+            if module.split(".")[0] not in _PYDANTICS:
+                return True
+        if any(isinstance(key, str) and key.startswith("ser_json") for key in node):
+            return True
+        return any(map(_writes_otherwise, node.values()))
+    return isinstance(node, (list, tuple)) and any(map(_writes_otherwise, node))
+
+
+def _first_difference(one: Any, other: Any) -> str | None:
+    """The name of the first member in which two objects differ, empty if they do as a whole."""
+    mine, others = _members(one), _members(other)
+    if type(one) is not type(other) or mine.keys() != others.keys():
+        return ""
+    return next((name for name, value in mine.items() if not _same(value, others[name])), None)
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, BaseModel) or dataclasses.is_dataclass(one):
+        return _first_difference(one, other) is None
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
+    if isinstance(one, Set) and isinstance(other, Set):
+        return one == other
+    if isinstance(one, (Sequence, deque)) and not isinstance(one, (str, bytes)):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other)
+
+
+def _members(value: Any) -> Mapping[str, Any]:
+    if isinstance(value, BaseModel):
+        fields = {name: value.__dict__[name] for name in type(value).model_fields if name in value.__dict__}
+        return {**fields, **(value.model_extra or {})}
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}

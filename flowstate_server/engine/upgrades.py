@@ -1,0 +1,233 @@
+"""Records as the flows of today read and write them, whichever generation of theirs stored them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator, Sequence, Set
+from weakref import WeakKeyDictionary
+
+from flowstate_server.errors import InvalidArgumentError, ScopeUnavailableError
+from flowstate_server.model.frozen import frozen
+from flowstate_server.model.json_values import JsonObject, copy_json, encode_json, same_json
+from flowstate_server.model.records import Generations, StateRecord, state_record
+from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.programs.author_code import called, does_work, other_work
+from flowstate_server.programs.description import FlowDescription, Upgrade
+from flowstate_server.programs.threads import DaemonThreads
+from flowstate_server.state.code_time import MOST_SECONDS
+from flowstate_server.state.json_pointer import Pointer
+
+_logger = logging.getLogger(__name__)
+
+# Seconds between two tracebacks of one flow's upgrades, which fails at every look at every record.
+QUIET_SECONDS = 60.0
+_told: WeakKeyDictionary[FlowDescription, float] = WeakKeyDictionary()
+_threads = DaemonThreads("flowstate-upgrade")
+_TOO_SLOW = f"it took more than {MOST_SECONDS * 1000:.0f} ms: look things up in a block, not in an upgrade"
+
+_UNKNOWN = ("", 1)
+"""Stands for the writers of a record that was written before records told theirs."""
+
+
+@frozen
+class Upgraded:
+    """A record as it is stored and as it reads today: ``record`` is ``stored`` itself unless an upgrade changes it.
+
+    ``pointers`` are the top-level fields that differ.
+    """
+
+    stored: StateRecord
+    record: StateRecord
+    pointers: frozenset[Pointer] = frozenset()
+
+    def is_of(self, record: StateRecord) -> bool:
+        """Whether ``record`` is the stored one, perhaps loaded anew."""
+        # A tombstone has version and incarnation of what was deleted.
+        return record is self.stored or _identity(record) == _identity(self.stored)
+
+
+class RecordUpgrades:
+    """The upgrades and generations of the flows that share a record.
+
+    Pure, but for what an upgrade does: the same may be asked inside and outside a transaction.
+    """
+
+    def __init__(self, scope: ScopeKind, flows: Sequence[FlowDescription]) -> None:
+        self._scope = scope
+        # What a run keeps for itself meets no other deploy.
+        self._flows = () if scope is ScopeKind.REQUEST else flows
+        self.upgrades = any(flow.generation(scope).upgrade is not None for flow in self._flows)
+        """Whether any record may be upgraded."""
+
+    def needed(self, record: StateRecord) -> bool:
+        """Whether a flow has an upgrade for ``record``."""
+        return self.upgrades and record.exists and any(True for _ in self._of(record))
+
+    async def ahead(self, record: StateRecord) -> Upgraded:
+        """:meth:`upgraded`, in a thread if there is code to run: the event loop does not wait for it.
+
+        Raises:
+            ScopeUnavailableError: as there.
+        """
+        if not self.needed(record):
+            return Upgraded(record, record)
+        try:
+            return await asyncio.wait_for(_threads.run(self.upgraded, record), MOST_SECONDS)
+        except TimeoutError:
+            flow = next(self._of(record))[0]
+            raise self._failed(flow, record, _TOO_SLOW) from None
+
+    def upgraded(self, record: StateRecord) -> Upgraded:
+        """
+        Raises:
+            ScopeUnavailableError: an upgrade raised, took too long, or gave what can't be stored; the log tells more.
+        """
+        if not self.needed(record):
+            return Upgraded(record, record)
+        stored = state = record.state
+        for flow, upgrade in self._of(record):
+            state = self._upgraded_by(flow, upgrade, record, state)
+        if state is stored:
+            return Upgraded(record, record)
+        return Upgraded(record, _with_state(record, state), _differing(stored, state))
+
+    def writable(self, record: StateRecord) -> bool:
+        """Whether no newer deploy has written ``record``."""
+        try:
+            self.require_writable(record)
+        except ScopeUnavailableError:
+            return False
+        return True
+
+    def require_writable(self, record: StateRecord) -> None:
+        """
+        Raises:
+            ScopeUnavailableError: a newer deploy of one of the flows has written the record.
+        """
+        for flow in self._flows if record.exists and record.generations else ():
+            stored, own = _stored_generation(record, flow.kind), flow.generation(self._scope).number
+            if stored > own:
+                problem = (
+                    f'it was written by a newer deploy of flow "{flow.kind}", of generation {stored}; '
+                    f"this server's is {own}"
+                )
+                raise ScopeUnavailableError(self._scope.value, problem)
+
+    def written(self, record: StateRecord, writer: FlowDescription) -> Generations | None:
+        """The generations of ``record``, as it was stored, after a write of ``writer``; ``None``: as they are.
+
+        What is stored then is of the present generations of all flows that share it. Of those that do not write, the
+        first is not noted: it would tell nothing, but that the record has several writers.
+        """
+        if not self._flows:
+            return None
+        known = dict(record.generations) if record.exists else {}
+        if record.exists and not known:
+            known = dict([_UNKNOWN])
+        for flow in self._flows:
+            number = flow.generation(self._scope).number
+            if flow.kind == writer.kind or number > 1:
+                known[flow.kind] = number
+        generations = tuple(sorted(known.items()))
+        return None if generations == record.generations else generations
+
+    def _of(self, record: StateRecord) -> Iterator[tuple[FlowDescription, Upgrade]]:
+        for flow in self._flows:
+            generation = flow.generation(self._scope)
+            if generation.upgrade is not None and _stored_generation(record, flow.kind) < generation.number:
+                yield flow, generation.upgrade
+
+    def _upgraded_by(
+        self, flow: FlowDescription, upgrade: Upgrade, record: StateRecord, state: JsonObject
+    ) -> JsonObject:
+        began = time.monotonic()
+        try:
+            after = called(self._changed_by, flow, upgrade, record, state)
+        except Exception as error:
+            # Text of an author's exception may hold what is stored.
+            what = str(error) if isinstance(error, InvalidArgumentError) else type(error).__name__
+            raise self._failed(flow, record, what, error) from error
+        if time.monotonic() - began > MOST_SECONDS:
+            raise self._failed(flow, record, _TOO_SLOW)
+        return after
+
+    def _failed(
+        self, flow: FlowDescription, record: StateRecord, what: str, error: Exception | None = None
+    ) -> ScopeUnavailableError:
+        generation = flow.generation(self._scope).number
+        before = _stored_generation(record, flow.kind)
+        which = f'the upgrade of flow "{flow.kind}" from generation {before} to {generation} failed'
+        self._tell(flow, f"{which} for the {self._scope} state: {what}", error)
+        return ScopeUnavailableError(self._scope.value, f"{which}: {what}")
+
+    @does_work
+    def _changed_by(
+        self, flow: FlowDescription, upgrade: Upgrade, record: StateRecord, state: JsonObject
+    ) -> JsonObject:
+        work = other_work(f'the upgrade of the {self._scope} state of flow "{flow.kind}"')  # noqa: F841 - read by work_of
+        schema = flow.schemas[self._scope]
+        others = [other.schemas[self._scope] for other in self._flows if other is not flow]
+        got = {
+            name: value
+            for name, value in state.items()
+            if schema.declares(name) or not any(other.declares(name) for other in others)
+        }
+        given = upgrade(copy_json(got))
+        changed = {
+            name: value for name, value in given.items() if name not in got or not same_json(value, got[name])
+        }
+        alone = self._scope is ScopeKind.SESSION or record.key.flow_kind != "" or _is_alone(record, flow)
+        removed = {name for name in got if name not in given and (schema.declares(name) or alone)}
+        if not changed and not removed:
+            return state
+        after = {name: value for name, value in state.items() if name not in removed}
+        after.update(changed)
+        touched = frozenset(changed) | {name for name in removed if schema.declares(name)}
+        # What was stored once is not measured by today's clock: it counts as having been there.
+        return schema.check(after, touched, after)
+
+    def _tell(self, flow: FlowDescription, text: str, error: Exception | None) -> None:
+        now = time.monotonic()
+        if now - _told.get(flow, -QUIET_SECONDS) >= QUIET_SECONDS:
+            _told[flow] = now
+            _logger.error("%s", text, exc_info=error)
+
+
+def _identity(record: StateRecord) -> tuple[int, str, bool]:
+    return record.version, record.incarnation, record.exists
+
+
+def _stored_generation(record: StateRecord, flow_kind: str) -> int:
+    return next((number for kind, number in record.generations if kind == flow_kind), 1)
+
+
+def _is_alone(record: StateRecord, flow: FlowDescription) -> bool:
+    """Whether all that is in a shared record was written by ``flow``, for all that is known."""
+    return [kind for kind, _ in record.generations] == [flow.kind]
+
+
+def _with_state(record: StateRecord, state: JsonObject) -> StateRecord:
+    return state_record(
+        record.key,
+        version=record.version,
+        incarnation=record.incarnation,
+        state=state,
+        text=encode_json(state),
+        create_time=record.create_time,
+        update_time=record.update_time,
+        generations=record.generations,
+        schema_hash=record.schema_hash,
+    )
+
+
+def _differing(before: JsonObject, after: JsonObject) -> frozenset[Pointer]:
+    names: Set[str] = before.keys() | after.keys()
+    return frozenset(
+        [
+            (name,)
+            for name in names
+            if name not in before or name not in after or not same_json(before[name], after[name])
+        ]
+    )

@@ -1,0 +1,86 @@
+"""Core schemas that validate JSON as JSON also behind a validator that comes before its type.
+
+What such a function hands on is a Python value to pydantic, of which it refuses strictly what JSON has no type for: a
+date in a text, a set in a list. A field could be declared and never be written. What is JSON still is read as that.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, cast
+
+from pydantic_core import SchemaValidator, core_schema
+
+from flowstate_server.model.json_values import encode_json
+from flowstate_server.schemas.pydantic.core_schemas import CoreSchema, Definitions, mapped
+
+_AHEAD = frozenset(("function-before", "function-wrap"))
+_FUNCTIONS = frozenset((*_AHEAD, "function-after"))
+_ALIKE = frozenset(("str", "int", "bool", "float", "none", "any", "literal", "enum", "function-plain"))
+"""Types that are validated alike from JSON and from what Python makes of it."""
+
+
+def is_json(value: object) -> bool:
+    """Whether ``value`` is made of JSON's own types."""
+    if type(value) is dict:
+        return all(type(key) is str and is_json(item) for key, item in value.items())
+    if type(value) is list:
+        return all(map(is_json, value))
+    return value is None or type(value) in (str, int, bool, float)
+
+
+def in_json_mode(schema: CoreSchema, definitions: Definitions) -> tuple[CoreSchema, Definitions]:
+    """Both as they validate JSON; they are the same objects if that makes no difference. They can't write."""
+    walk = _Rewriting()
+    made = walk.rewritten(schema, None)
+    walk.definitions.update({name: walk.rewritten(part, None) for name, part in definitions.items()})
+    return (made, walk.definitions) if walk.changed else (schema, definitions)
+
+
+def validator_of(schema: CoreSchema, changed: CoreSchema | None = None) -> SchemaValidator:
+    """A validator of a complete schema, or of what was ``changed`` in it, in JSON mode."""
+    made, _ = in_json_mode(changed or schema, {})
+    return SchemaValidator(cast(Any, made), None, made is schema)
+
+
+class _Rewriting:
+    def __init__(self) -> None:
+        self.definitions: Definitions = {}
+        self.changed = False
+
+    def rewritten(self, schema: CoreSchema, config: Any) -> CoreSchema:
+        config = schema.get("config") or config
+        made = mapped(schema, lambda inside: self.rewritten(inside, config))
+        if schema["type"] == "definitions":
+            self.definitions.update({part["ref"]: part for part in made["definitions"]})
+        if schema["type"] in _AHEAD and schema["schema"]["type"] not in (*_FUNCTIONS, *_ALIKE):
+            self.changed = True
+            inside = _Inside(made["schema"], config, self.definitions)
+            return {**made, "schema": core_schema.no_info_plain_validator_function(inside)}
+        return made
+
+
+class _Inside:
+    """Validates what a function hands on."""
+
+    def __init__(self, schema: CoreSchema, config: Any, definitions: Definitions) -> None:
+        self._schema = schema
+        self._config = config
+        self._definitions = definitions
+
+    @cached_property
+    def _validator(self) -> SchemaValidator:
+        schema = cast(core_schema.CoreSchema, self._schema)
+        if self._definitions:
+            schema = core_schema.definitions_schema(schema, cast(Any, list(self._definitions.values())))
+        return SchemaValidator(schema, self._config, False)
+
+    def __call__(self, value: object) -> object:
+        if is_json(value):
+            try:
+                text = encode_json(cast(Any, value))
+            except TypeError:  # an integer too large, a text with a lone surrogate
+                pass
+            else:
+                return self._validator.validate_json(text, strict=True)
+        return self._validator.validate_python(value, strict=True)

@@ -1,0 +1,93 @@
+"""A rolling deploy: two generations of one flow serve one store at once."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from flowstate_client import FlowStateClient, ScopeUnavailable
+from flowstate_server.testing.fixtures import StartServer
+from flowstate_server.testing.waiting import until
+from tests.support.two_generations import chat, fill
+
+
+class Writers:
+    """Write keys of their own to one session, and count them at its user: half through runs, half over the wire with a
+    count at the user."""
+
+    def __init__(self, session: str) -> None:
+        self.session = session
+        self.acknowledged: set[str] = set()
+        self.refused: set[str] = set()
+        self.counted = 0
+        self.refusals: set[str] = set()
+        self.stopped = False
+
+    async def write(self, client: FlowStateClient, name: str, field: str, value: object) -> None:
+        number = 0
+        while not self.stopped:
+            number += 1
+            key = f"{name}-{number}"
+            kept = await self.one(client, key, field, value, by_run=number % 2 == 0)
+            (self.acknowledged if kept else self.refused).add(key)
+
+    async def one(
+        self, client: FlowStateClient, key: str, field: str, value: object, *, by_run: bool
+    ) -> bool:
+        if by_run:
+            return bool(await client.flows.call("chat", "mark", key, session_id=self.session))
+        try:
+            async with client.state.batch() as batch:
+                batch.session(self.session).set_state_record(field, key, value)
+                batch.user("ada", flow_kind="chat").inc_state(count=1)
+        except ScopeUnavailable as refused:
+            self.refusals.add(str(refused))
+            return False
+        self.counted += 1
+        return True
+
+    def count(self, keys: set[str], name: str) -> int:
+        return len([key for key in keys if key.startswith(name)])
+
+
+async def test_a_rolling_deploy_of_two_generations_loses_no_acknowledged_write(
+    start_server: StartServer, shared_url: str
+) -> None:
+    first = await start_server(chat(1), store=shared_url)
+    async with AsyncExitStack() as stack, asyncio.timeout(45):
+        old = await stack.enter_async_context(first.connect(user="ada", plane="trusted"))
+        writers = Writers(await fill(old))
+        async with asyncio.TaskGroup() as group:
+            for number in range(3):
+                group.create_task(writers.write(old, f"old{number}", "marks", 1))
+            await until(lambda: writers.count(writers.acknowledged, "old") >= 20)
+            second = await start_server(chat(2), store=shared_url)
+            new = await stack.enter_async_context(second.connect(user="ada", plane="trusted"))
+            # A look changes nothing: the old deploy goes on until the new one writes.
+            assert (await new.state.session(writers.session).get()).state["notes"]
+            before = len(writers.acknowledged)
+            await until(lambda: len(writers.acknowledged) >= before + 10)
+            assert not writers.refused
+            for number in range(3):
+                group.create_task(writers.write(new, f"new{number}", "notes", "1"))
+            await until(lambda: writers.count(writers.refused, "old") >= 10)
+            await until(lambda: writers.count(writers.acknowledged, "new") >= 20)
+            writers.stopped = True
+        await first.stop()
+        third = await start_server(chat(2), store=shared_url)
+        last = await stack.enter_async_context(third.connect(user="ada", plane="trusted"))
+        for by_run in (True, False):
+            assert await writers.one(last, f"last-{by_run}", "notes", "1", by_run=by_run)
+            writers.acknowledged.add(f"last-{by_run}")
+        for client in (new, last):
+            state = (await client.state.session(writers.session).get()).state
+            assert state["notes"].keys() == writers.acknowledged | {"a"}
+            assert state["colour"] == "7"
+            assert not state.keys() & {"marks", "theme"}
+            user = (await client.state.user("ada").get()).state
+            assert user == {"colour": "8", "count": writers.counted}
+        assert all(key.startswith("old") for key in writers.refused)
+        for told in writers.refusals:
+            assert "newer deploy" in told
+            assert "generation 2" in told
+        assert writers.refusals

@@ -1,0 +1,261 @@
+"""Records that several flows share, and what of them an upgrade may touch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, create_model
+
+from flowstate_server.engine.state_change import ChangeRules, state_change
+from flowstate_server.engine.upgrades import RecordUpgrades
+from flowstate_server.errors import ScopeUnavailableError, StateValidationError
+from flowstate_server.flows import Context, Flow, FlowRegistry, User, action, define_flow, handler
+from flowstate_server.model.clock import Micros
+from flowstate_server.model.identity import Tenant
+from flowstate_server.model.json_values import JsonObject, encode_json
+from flowstate_server.model.payloads import StateChange
+from flowstate_server.model.records import Generations, StateRecord, state_record
+from flowstate_server.model.scopes import RequestKey, ScopeKind, request_scope, user_scope
+from flowstate_server.programs.catalogue import Catalogue
+from flowstate_server.state.operations import Operation, inc_state, patch_state, unset_state
+from flowstate_server.stores.contract.writes import Changed, NoChange
+
+Fields = dict[str, Any]
+Upgrade = Callable[[Fields], Fields]
+LIMIT = 2**20
+
+
+def flow(
+    kind: str, generation: int = 1, upgrade: Upgrade | None = None, *, isolated: bool = False, **fields: Any
+) -> Flow:
+    model: type[BaseModel] = create_model("Declared", **fields)
+
+    @handler(user_state=model)
+    async def block(_: None, ctx: Context) -> None: ...
+
+    user = User(generation=generation, upgrade=upgrade)
+    return define_flow(kind, actions={"go": action(block=block)}, user=user, isolate_user_state=isolated)
+
+
+def stored(
+    state: JsonObject, *generations: tuple[str, int], version: int = 3, alone: str = ""
+) -> StateRecord:
+    return state_record(
+        user_scope("ada", isolated_flow=alone),
+        version=version,
+        incarnation="i",
+        state=state,
+        text=encode_json(state),
+        create_time=Micros(1),
+        update_time=Micros(1),
+        generations=generations,
+    )
+
+
+def upgraded(record: StateRecord, by: Flow, *others: Flow) -> JsonObject:
+    catalogue = FlowRegistry([by, *others])
+    sharing = catalogue.sharing(ScopeKind.USER, by.described)
+    return RecordUpgrades(ScopeKind.USER, sharing).upgraded(record).record.state
+
+
+def written(
+    record: StateRecord, operations: tuple[Operation, ...], by: Flow, *others: Flow
+) -> Changed | NoChange:
+    rules = ChangeRules.of(by.described, ScopeKind.USER, LIMIT, FlowRegistry([by, *others]))
+    return state_change(operations, rules)(record)
+
+
+def generations_of(change: Changed | NoChange) -> Generations | None:
+    assert isinstance(change, Changed)
+    return change.generations
+
+
+def renamed(fields: Fields) -> Fields:
+    """``theme`` became ``colour``."""
+    if "theme" in fields:
+        fields.setdefault("colour", fields.pop("theme"))
+    return fields
+
+
+COLOUR: Fields = {"colour": (str, "none")}
+
+
+def drops_all(fields: Fields) -> Fields:
+    return {}
+
+
+def test_a_field_that_only_this_flow_can_have_written_is_dropped() -> None:
+    chat = flow("chat", 2, renamed, **COLOUR)
+    assert upgraded(stored({"theme": "red"}, ("chat", 1)), chat) == {"colour": "red"}
+
+
+@pytest.mark.parametrize(
+    "writers", [(("admin", 1), ("chat", 1)), (("admin", 4),), (("", 1), ("chat", 1)), ()]
+)
+def test_an_undeclared_field_is_never_dropped_where_another_flow_may_have_written(
+    writers: Generations,
+) -> None:
+    for upgrade in (renamed, drops_all):
+        chat = flow("chat", 2, upgrade, **COLOUR)
+        assert upgraded(stored({"theme": "red"}, *writers), chat)["theme"] == "red"
+
+
+def test_an_upgrade_is_not_given_what_only_other_flows_declare() -> None:
+    seen: list[Fields] = []
+
+    def look(fields: Fields) -> Fields:
+        seen.append(dict(fields))
+        return {}
+
+    chat = flow("chat", 2, look, colour=(str, "none"))
+    catalogue = Catalogue([chat])
+    other = flow("other", size=(int, 0)).described
+    record = stored({"colour": "red", "size": 3, "left": 1}, ("chat", 1))
+    upgrades = RecordUpgrades(ScopeKind.USER, [*catalogue.sharing(ScopeKind.USER, chat.described), other])
+    assert upgrades.upgraded(record).record.state == {"size": 3}
+    assert seen == [{"colour": "red", "left": 1}]
+
+
+def test_a_flow_reads_what_the_upgrade_of_another_one_makes_of_their_record() -> None:
+    """Else one that only declares the same fields would find those that don't fit."""
+    chat = flow("chat", 2, lambda fields: {**fields, "n": str(fields["n"])}, n=(str, ""))
+    admin = flow("admin", 2, n=(str, ""))
+    record = stored({"n": 1}, ("admin", 1), ("chat", 1))
+    assert upgraded(record, admin, chat) == upgraded(record, chat, admin) == {"n": "1"}
+    assert upgraded(record, admin) == {"n": 1}
+    change = written(record, patch_state({"n": "2"}), admin, chat)
+    assert generations_of(change) == (("admin", 2), ("chat", 2))
+
+
+def test_a_record_carries_the_generation_of_each_of_its_writers() -> None:
+    chat, admin = flow("chat", 3, **COLOUR), flow("admin", **COLOUR)
+    new = StateRecord(user_scope("ada"))
+    blue = patch_state({"colour": "blue"})
+    assert generations_of(written(new, blue, chat, admin)) == (("chat", 3),)
+    assert generations_of(written(new, blue, admin)) == (("admin", 1),)
+    assert generations_of(written(stored({}, ("chat", 3)), blue, admin, chat)) == (("admin", 1), ("chat", 3))
+    assert generations_of(written(stored({}, ("chat", 3)), blue, chat, admin)) is None
+    assert generations_of(written(stored({}), blue, chat)) == (("", 1), ("chat", 3))
+
+
+def test_a_write_notes_the_later_generations_of_those_that_share_the_record() -> None:
+    """Or an older server that has only the other flow would go on writing what it declares otherwise."""
+    chat, admin = flow("chat", 2, **COLOUR), flow("admin", 2, **COLOUR)
+    blue = patch_state({"colour": "blue"})
+    change = written(stored({}, ("admin", 1), ("chat", 1)), blue, chat, admin)
+    assert generations_of(change) == (("admin", 2), ("chat", 2))
+    with pytest.raises(ScopeUnavailableError):
+        written(stored({}, ("admin", 2), ("chat", 2)), blue, flow("admin", 1, **COLOUR))
+
+
+def test_what_was_expected_of_a_record_that_is_deleted_meanwhile_is_not_brought_back() -> None:
+    chat = flow("chat", 2, renamed, colour=(str, ""), n=(int, 0))
+    rules = ChangeRules.of(chat.described, ScopeKind.USER, LIMIT, FlowRegistry([chat]))
+    seen = stored({"theme": "red", "n": 1}, ("chat", 1))
+    change = state_change(patch_state({"n": 2}), rules, expected=rules.upgrades.upgraded(seen))
+    made = change(StateRecord(seen.key, version=seen.version, incarnation=seen.incarnation))
+    assert isinstance(made, Changed)
+    assert made.state == {"n": 2}
+
+
+def test_the_request_scope_has_no_generations() -> None:
+    chat = flow("chat", 2, drops_all, **COLOUR)
+    key = request_scope(RequestKey(Tenant(""), "r"))
+    upgrades = RecordUpgrades(ScopeKind.REQUEST, [chat.described])
+    record = replace(stored({"n": 1}), key=key)
+    assert upgrades.written(record, chat.described) is None
+    assert upgrades.upgraded(record).record is record
+
+
+def test_a_record_made_anew_has_no_writers_of_before() -> None:
+    tombstone = StateRecord(user_scope("ada"), version=7, generations=(("admin", 9), ("chat", 9)))
+    change = written(tombstone, patch_state({"colour": "blue"}), flow("chat", 2, drops_all, **COLOUR))
+    assert generations_of(change) == (("chat", 2),)
+
+
+def test_the_generation_of_any_flow_that_shares_the_record_keeps_older_deploys_from_writing() -> None:
+    chat, admin = flow("chat", 2, **COLOUR), flow("admin", 2, **COLOUR)
+    record = stored({"colour": "red"}, ("admin", 2), ("chat", 3))
+    for writer, other in ((chat, admin), (admin, chat)):
+        with pytest.raises(
+            ScopeUnavailableError, match='newer deploy of flow "chat", of generation 3'
+        ) as told:
+            written(record, patch_state({"colour": "blue"}), writer, other)
+        assert "is 2" in str(told.value)
+    written(record, patch_state({"colour": "blue"}), admin)  # of a server that has no "chat"
+    alone = flow("chat", 2, isolated=True, **COLOUR)
+    with pytest.raises(ScopeUnavailableError):
+        written(stored({}, ("chat", 3), alone="chat"), patch_state({"colour": "blue"}), alone)
+
+
+def test_a_newer_record_is_refused_before_anything_else_is_said() -> None:
+    chat = flow("chat", 2, n=(int, 0))
+    record = stored({"n": "text"}, ("chat", 3))
+    for operations in (inc_state({"n": 1}), patch_state({"nowhere": 1}), unset_state(["n"])):
+        with pytest.raises(ScopeUnavailableError):
+            written(record, operations, chat)
+
+
+def test_unknown_fields_are_kept_and_not_written() -> None:
+    chat = flow("chat", 2, renamed, **COLOUR)
+    record = stored({"size": 3, "colour": "red"}, ("admin", 1), ("chat", 1))
+    change = written(record, patch_state({"colour": "blue"}), chat)
+    assert isinstance(change, Changed)
+    assert change.state == {"size": 3, "colour": "blue"}
+    with pytest.raises(StateValidationError, match="/size: is not declared"):
+        written(record, patch_state({"size": 4}), chat)
+    writes = flow("chat", 2, lambda fields: {**fields, "size": 4}, **COLOUR)
+    with pytest.raises(ScopeUnavailableError, match="/size: is not declared"):
+        upgraded(record, writes)
+
+
+def test_an_upgrade_in_the_transaction_runs_for_a_record_that_changed_meanwhile() -> None:
+    calls: list[Fields] = []
+
+    def counted(fields: Fields) -> Fields:
+        calls.append(dict(fields))
+        return renamed(fields)
+
+    chat = flow("chat", 2, counted, **COLOUR)
+    rules = ChangeRules.of(chat.described, ScopeKind.USER, LIMIT, FlowRegistry([chat]))
+    seen = stored({"theme": "red"}, ("chat", 1))
+    change = state_change(patch_state({}), rules, expected=rules.upgrades.upgraded(seen))
+    made = change(stored({"theme": "red"}, ("chat", 1)))
+    assert isinstance(made, Changed)
+    assert (len(calls), made.state) == (1, {"colour": "red"})
+    for newest in (
+        stored({"theme": "blue"}, ("chat", 1), version=4),
+        stored({"colour": "blue"}, ("chat", 2), version=4),
+    ):
+        made = change(newest)
+        assert isinstance(made, NoChange) or made.state == {"colour": "blue"}
+    assert calls == [{"theme": "red"}, {"theme": "blue"}]
+
+
+def test_the_event_tells_the_difference_to_what_is_stored() -> None:
+    chat = flow("chat", 2, renamed, colour=(str, ""), n=(int, 0))
+    made = written(stored({"theme": "red", "n": 1}, ("chat", 1)), patch_state({"n": 1}), chat)
+    assert isinstance(made, Changed)
+    told = StateChange.decode(made.events[0].payload)
+    assert (told.changed, list(told.removed)) == ({"/colour": "red"}, ["/theme"])
+    same = written(stored({"colour": "red", "n": 1}, ("chat", 1)), patch_state({"n": 1}), chat)
+    assert isinstance(same, NoChange)
+
+
+def test_generations_follow_one_another() -> None:
+    def from_any(fields: Fields) -> Fields:
+        fields = renamed(fields)
+        if isinstance(fields.get("colour"), str):
+            fields["colour"] = [fields["colour"]]
+        return fields
+
+    chat = flow("chat", 3, from_any, colour=(list[str], []))
+    for record in (
+        stored({"theme": "red"}, ("chat", 1)),
+        stored({"colour": "red"}, ("chat", 2)),
+        stored({"colour": ["red"]}, ("chat", 3)),
+    ):
+        assert upgraded(record, chat) == {"colour": ["red"]}
