@@ -76,7 +76,7 @@ class RecordUpgrades:
         if not self.needed(record):
             return Upgraded(record, record)
         try:
-            return await asyncio.wait_for(_threads.begin(self.upgraded, record), MOST_SECONDS)
+            return await asyncio.wait_for(_threads.run(self.upgraded, record), MOST_SECONDS)
         except TimeoutError:
             flow = next(self._of(record))[0]
             raise self._failed(flow, record, _TOO_SLOW) from None

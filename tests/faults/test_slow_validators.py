@@ -114,6 +114,15 @@ async def count(value: None, ctx: Context[State]) -> int:
     return ctx.session.state.count
 
 
+class Given(BaseModel):
+    text: Slow = ""
+
+
+@handler
+async def give(value: Given, ctx: Context) -> str:
+    return value.text
+
+
 WRITES: dict[str, Block[str, list[str]]] = {
     "async": write_async,
     "sync": write_sync,
@@ -124,7 +133,11 @@ flow = define_flow(
     session=Session(state=State),
     user=User(state=Whole),
     org=Org(state=Siblings),
-    actions={**{name: action(block=block) for name, block in WRITES.items()}, "count": action(block=count)},
+    actions={
+        **{name: action(block=block) for name, block in WRITES.items()},
+        "count": action(block=count),
+        "give": action(block=give),
+    },
 )
 
 
@@ -191,3 +204,14 @@ async def test_a3_whatever_is_slow_is_named(case: str) -> None:
         assert [(one.field, one.reason) for one in refused.value.field_violations] == [
             (path, "TOO_SLOW") for path in paths
         ]
+
+
+async def test_a3_nobody_waits_for_a_validator_of_an_input_that_sleeps() -> None:
+    async with running_server(flow) as server, server.connect(user="u") as client:
+        slow = asyncio.ensure_future(client.flows.call("slow", "give", {"text": "slow"}))
+        for number in range(5):
+            value = {"text": f"quick {number}"}
+            assert await client.flows.call("slow", "give", value, timeout=ENOUGH) == value["text"]
+        assert not slow.done()
+        awake.set()
+        assert await slow == "slow"

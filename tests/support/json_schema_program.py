@@ -135,7 +135,7 @@ class JsonProgram:
         self._schemas = schemas
         self._derived = derived
 
-    def check_input(self, action: str, text: bytes, /) -> Json:
+    async def check_input(self, action: str, text: bytes, /) -> Json:
         value = decode_json(text)
         _require(self._actions[action].input, value, "/input")
         return value

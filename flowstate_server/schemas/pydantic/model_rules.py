@@ -19,6 +19,7 @@ from flowstate_server.schemas.pydantic.core_schemas import (
     has_factory,
     has_type,
     model_parts,
+    plain_type,
     sees_siblings,
     without_default,
 )
@@ -35,8 +36,6 @@ from flowstate_server.state.plain_json import Refused, plain_json
 
 M = TypeVar("M", bound=BaseModel)
 
-_PLAIN = {"str": str, "int": int, "bool": bool}
-_PLAIN_KEYS = frozenset(("type", "metadata", "schema", "default", "default_factory", "validate_default"))
 NOT_A_FIXPOINT = "not_a_fixpoint"
 _MAY_REFUSE = (
     "is changed by a model validator, which may only refuse: use a field validator, or a computed field"
@@ -102,7 +101,7 @@ class ModelRules(Generic[M]):
         self._plain = {
             name: kind
             for name, schema in parts.fields.items()
-            if (kind := _plain_type(schema, parts.config)) is not None
+            if (kind := plain_type(schema, parts.config)) is not None
         }
         some = validator(parts, with_defaults=False)
         self._validate_some, self._adopt = some.validate_json, some.validate_python
@@ -395,11 +394,3 @@ def _looks_same(stored: Json, dumped: Any) -> bool:
         return same_json(stored, dumped)
     except TypeError:  # what a validator made may be no JSON
         return False
-
-
-def _plain_type(schema: CoreSchema, config: dict[str, Any]) -> type | None:
-    bare = without_default(schema)
-    kind = _PLAIN.get(bare["type"])
-    if not (schema.keys() <= _PLAIN_KEYS and bare.keys() <= {"type", "metadata"}):
-        return None
-    return None if kind is str and any(key.startswith("str_") for key in config) else kind

@@ -9,6 +9,7 @@ import math
 import re
 import uuid
 from collections import deque
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -353,13 +354,14 @@ def test_writing_an_equal_value_again_is_no_change() -> None:
 
 def test_f8_models_are_taken_as_dicts_in_containers_that_json_has_not() -> None:
     ada = {"name": "ada", "password_hash": "c4nary"}
-    for write_it in (
+    writes: list[Callable[[], Sequence[op.Operation]]] = [
         lambda: op.patch_state({"by_number": {1: ada, 2: Account(name="bob")}}, SCHEMA.fields_json),
         lambda: op.patch_state({"by_number": {1: ada, 2: {"name": "bob"}}}, SCHEMA.fields_json),
         lambda: op.set_state(
             {"by_number": {1: {"name": "ada"}, 2: ada | {"name": "bob"}}}, SCHEMA.fields_json
         ),
-    ):
+    ]
+    for write_it in writes:
         assert write({}, write_it())["by_number"] == {"1": {"name": "ada"}, "2": {"name": "bob"}}
     assert patched({}, by_day={DAY: "0.1"})["by_day"] == {"2026-01-02": "0.1"}
     for wrong in (
