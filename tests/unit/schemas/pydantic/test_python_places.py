@@ -9,7 +9,7 @@ import math
 import re
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -354,7 +354,7 @@ def test_writing_an_equal_value_again_is_no_change() -> None:
 
 def test_f8_models_are_taken_as_dicts_in_containers_that_json_has_not() -> None:
     ada = {"name": "ada", "password_hash": "c4nary"}
-    writes: list[Callable[[], Sequence[op.Operation]]] = [
+    writes: list[Callable[[], tuple[op.Operation, ...]]] = [
         lambda: op.patch_state({"by_number": {1: ada, 2: Account(name="bob")}}, SCHEMA.fields_json),
         lambda: op.patch_state({"by_number": {1: ada, 2: {"name": "bob"}}}, SCHEMA.fields_json),
         lambda: op.set_state(
