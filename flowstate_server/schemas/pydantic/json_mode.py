@@ -48,17 +48,20 @@ class _Rewriting:
         self.definitions: Definitions = {}
         self.changed = False
 
-    def rewritten(self, schema: CoreSchema, config: Any) -> CoreSchema:
+    def rewritten(self, schema: CoreSchema, config: Any, *, behind: bool = False) -> CoreSchema:
+        """``behind`` tells that a function hands on what it validates."""
         config = schema.get("config") or config
         schema = deque_as_function(schema) or schema
-        made = mapped(schema, lambda inside: self.rewritten(inside, config))
-        if schema["type"] == "definitions":
+        kind = schema["type"]
+        ahead = kind in _AHEAD or (behind and kind == "function-after")
+        made = mapped(schema, lambda inside: self.rewritten(inside, config, behind=ahead))
+        if kind == "definitions":
             self.definitions.update({part["ref"]: part for part in made["definitions"]})
-        if schema["type"] in _AHEAD and schema["schema"]["type"] not in (*_FUNCTIONS, *_ALIKE):
-            self.changed = True
-            inside = _Inside(made["schema"], config, self.definitions)
-            return {**made, "schema": core_schema.no_info_plain_validator_function(inside)}
-        return made
+        if not behind or kind in _FUNCTIONS or kind in _ALIKE:
+            return made
+        self.changed = True
+        inside = _Inside(made, config, self.definitions)
+        return cast(CoreSchema, core_schema.no_info_plain_validator_function(inside))
 
 
 class _Inside:

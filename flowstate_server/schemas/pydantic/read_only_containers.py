@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Any, NoReturn, Protocol
 
+from pydantic_core import SchemaSerializer, core_schema
+
 from flowstate_server.schemas.pydantic.thawing import SCALARS, ReadOnly, thawed
 
 
@@ -180,6 +182,10 @@ class ReadOnlySet(ReadOnly, set[Any]):
 class ReadOnlyDeque(ReadOnly, deque[Any]):
     __slots__ = ("_guard",)
     _guard: Guarding
+    __pydantic_serializer__ = SchemaSerializer(
+        core_schema.any_schema(serialization=core_schema.plain_serializer_function_ser_schema(list))
+    )
+    """By which pydantic 2.13 writes it, which knows ``deque`` and no subclass."""
 
     append = appendleft = extend = extendleft = insert = __iadd__ = _refusing(Attempt.APPEND)
     remove = pop = popleft = clear = reverse = rotate = _refusing(Attempt.CHANGE)

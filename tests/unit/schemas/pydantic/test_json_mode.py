@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 import pytest
 from pydantic import (
+    AfterValidator,
+    Base64Bytes,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -70,6 +72,8 @@ class Wrapped(BaseModel):
         (dt.timedelta, dt.timedelta(1)),
         (Decimal, Decimal("1.50")),
         (bytes, b"a"),
+        (Base64Bytes, b"a"),
+        (Annotated[set[int], AfterValidator(lambda value: value)], {1}),
         (set[dt.date], {DAY}),
         (tuple[int, ...], (1, 2)),
         (deque[int], deque([1])),
