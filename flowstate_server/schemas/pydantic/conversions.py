@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from flowstate_server.errors import StateValidationError
+from flowstate_server.errors import StateValidationError, Violation
 from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.pydantic.model_rules import ModelRules, Unsettled
@@ -20,6 +20,7 @@ from flowstate_server.schemas.pydantic.places import (
 )
 from flowstate_server.schemas.pydantic.python_values import OWN_JSON, to_json
 from flowstate_server.schemas.pydantic.stored_form import members_of
+from flowstate_server.state.code_time import timed
 from flowstate_server.state.json_limits import MAX_KEY_BYTES
 from flowstate_server.state.json_pointer import format_pointer, parse_pointer
 from flowstate_server.state.plain_json import plain_json
@@ -32,7 +33,15 @@ class Conversions:
     def __init__(self, scope: ScopeKind, read_by: Mapping[str, ModelRules[Any]]) -> None:
         self.scope = scope
         self._read_by = read_by
+        self._by_code = {
+            format_pointer((name,)): name for name, rules in read_by.items() if name in rules.unfaithful
+        }
         self._places: dict[tuple[str, object], Place | None] = {}
+
+    @property
+    def dumped_by_code(self) -> bool:
+        """Whether code of authors makes JSON of a field."""
+        return bool(self._by_code)
 
     def fields_json(self, value: object, path: str) -> Json:
         """A model or a mapping of fields as JSON, each by its type.
@@ -64,8 +73,20 @@ class Conversions:
         return self._json_at(self._place(parse_pointer(path)[0], key_place), value, path)
 
     def _json_at(self, place: Place | None, value: object, path: str) -> Json:
+        if place is None:
+            return to_json(value, path)
+        if place.path not in self._by_code:
+            return self._placed(place, value, path)
+        problems: list[Violation] = []
+        with timed((self._by_code[place.path],), problems):
+            json = self._placed(place, value, path)
+        if problems:
+            raise StateValidationError(self.scope, tuple(problems))
+        return json
+
+    def _placed(self, place: Place, value: object, path: str) -> Json:
         try:
-            return to_json(value, path) if place is None else place.json(value, path)
+            return place.json(value, path)
         except Unsettled as unsettled:
             raise StateValidationError(self.scope, unsettled.violations) from None
 
