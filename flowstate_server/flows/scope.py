@@ -66,15 +66,15 @@ class ScopeWriter(ABC, Generic[StateT_co]):
     async def inc_state(
         self, deltas: Mapping[str, int | float] | None = None, /, **more: float
     ) -> StateWrite:
-        """Add to numeric fields; a missing one starts at its schema default, else 0."""
+        """Add to numeric fields; a missing one starts at its schema default, else 0, and null counts as 0."""
         return await self.write(op.inc_state(_together(deltas, more)))
 
     async def push_state(self, field: str, /, *values: Any) -> StateWrite:
-        """Append to a list; a missing one starts at its schema default, else empty."""
+        """Append to a list; a missing one starts at its schema default, else empty, and null counts as empty."""
         return await self._write(op.push_state, field, values, self._schema.element_json)
 
     async def set_state_record(self, field: str, key: Hashable, value: Any, /) -> StateWrite:
-        """``state[field][key] = value``; a missing map is created."""
+        """``state[field][key] = value``; a map that is missing or null is created."""
         return await self._write(op.set_state_record, field, key, value, self._schema.record_json)
 
     async def delete_state_record(self, field: str, key: Hashable, /) -> StateWrite:
