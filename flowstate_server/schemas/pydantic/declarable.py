@@ -19,7 +19,7 @@ from flowstate_server.schemas.pydantic.core_schemas import (
 )
 from flowstate_server.schemas.pydantic.pydantic_1 import ADVICE, model_of_pydantic_1
 from flowstate_server.schemas.pydantic.stored_form import SECRETS
-from flowstate_server.schemas.pydantic.unions import like_choices
+from flowstate_server.schemas.pydantic.unions import is_no_key, like_choices
 
 _NOT_DATA = {
     "generator": "an iterator, which can be read only once: declare a list",
@@ -64,6 +64,11 @@ def require_declarable(model: type[BaseModel], parts: ModelParts) -> None:
         problem = _unstorable(parts.fields[name], parts.definitions)
         if problem is not None:
             raise FlowDefinitionError(f"{title}.{name} {problem}")
+        key = is_no_key(parts.fields[name], parts.definitions)
+        if key is not None:
+            raise FlowDefinitionError(
+                f"{title}.{name} has keys of type {key}, which JSON has no text for: declare a list of pairs"
+            )
         alike = like_choices(parts.fields[name], parts.definitions)
         if alike is not None:
             raise FlowDefinitionError(

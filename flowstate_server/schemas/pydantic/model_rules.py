@@ -41,7 +41,8 @@ _MAY_REFUSE = (
     "is changed by a model validator, which may only refuse: use a field validator, or a computed field"
 )
 NO_FIXPOINT = (
-    "reads back as another value than was stored: its validators and serializers must give what they made once again. "
+    "reads back as another value than was stored: its validators and serializers must give what they made once again, "
+    "and the choices of a union differ in JSON. "
     "Make hashes, masks and counts in the block, or show them by a derived value"
 )
 

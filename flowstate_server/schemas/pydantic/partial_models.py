@@ -62,7 +62,7 @@ def validator(parts: ModelParts, *, with_defaults: bool, of_their_own: bool = Fa
         fields, extra_behavior="ignore", config=cast(Any, parts.config)
     )
     inside, definitions = in_json_mode(cast(CoreSchema, schema), parts.definitions)
-    of_their_own = of_their_own or inside is not schema
+    of_their_own = of_their_own or definitions is not parts.definitions
     schema = cast(core_schema.CoreSchema, inside)
     if definitions:
         schema = core_schema.definitions_schema(schema, cast(Any, list(definitions.values())))

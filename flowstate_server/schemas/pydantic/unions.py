@@ -41,7 +41,18 @@ def like_choices(schema: CoreSchema, definitions: Definitions) -> tuple[str, str
         for one, other in combinations(look.choices(union), 2):
             if look.alike(one, other):
                 return one.name, other.name
+    for keys in _keys(schema, definitions):
+        for one, other in combinations(look.choices(keys), 2):
+            if look.alike_as_keys(one, other):
+                return one.name, other.name
     return None
+
+
+def is_no_key(schema: CoreSchema, definitions: Definitions) -> str | None:
+    """The name of a type of keys in ``schema`` of which JSON can make no text that is read again."""
+    look = _Look(definitions)
+    choices = (choice for keys in _keys(schema, definitions) for choice in look.choices(keys))
+    return next((choice.name for choice in choices if choice.kinds & {"list", "object"}), None)
 
 
 def needs_proof(union: CoreSchema, definitions: Definitions) -> bool:
@@ -53,6 +64,10 @@ def needs_proof(union: CoreSchema, definitions: Definitions) -> bool:
 
 def _unions(schema: CoreSchema, definitions: Definitions) -> Iterator[CoreSchema]:
     return (part for part in walk(schema, definitions) if part["type"] == "union")
+
+
+def _keys(schema: CoreSchema, definitions: Definitions) -> list[CoreSchema]:
+    return [part["keys_schema"] for part in walk(schema, definitions) if part.get("keys_schema")]
 
 
 @dataclass(frozen=True)
@@ -104,6 +119,14 @@ class _Look:
         if kinds == {"list"}:
             return self._like_lists(one, other)
         return kinds == {"object"} and self._like_objects(one, other)
+
+    def alike_as_keys(self, one: _Choice, other: _Choice) -> bool:
+        """Keys are texts, whatever they are made of: 1 is "1", and "1" is true, too."""
+        if one.made == other.made:
+            return False
+        kinds = one.kinds | other.kinds
+        free = any(choice.made == "str" and not _SHORTER & choice.made_of.keys() for choice in (one, other))
+        return free or {"boolean", "number"} <= kinds or self.alike(one, other)
 
     def _like_lists(self, one: _Choice, other: _Choice) -> bool:
         if one.made != other.made:

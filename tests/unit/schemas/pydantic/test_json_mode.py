@@ -97,6 +97,26 @@ def test_f8_a_type_behind_a_validator_is_written_and_read(ahead: Any, kind: Any,
     assert ValueType(model, "the input").validate_json(encode_json(state), "") == view
 
 
+def test_f8_a_model_with_such_a_field_may_be_used_in_many_places() -> None:
+    class Held(BaseModel):
+        price: Annotated[Decimal, AHEAD[0]]
+
+    class Holder(BaseModel):
+        one: Held
+        many: list[Held]
+
+    class State(BaseModel):
+        held: Held
+        holder: Holder
+
+    schema = schema_of(State)
+    held = Held(price=Decimal("1.50"))
+    fields = {"held": held, "holder": Holder(one=held, many=[held])}
+    state = apply({}, op.patch_state(fields, schema.fields_json), schema).checked(schema).state
+    assert state["holder"] == {"one": {"price": "1.50"}, "many": [{"price": "1.50"}]}
+    assert schema.view(State, state).holder.many[0] == held
+
+
 def test_f8_a_model_validator_that_comes_first_keeps_no_field_from_being_written() -> None:
     class State(BaseModel):
         day: dt.date

@@ -62,6 +62,7 @@ ALIKE = [
     UUID | str, str | dt.datetime, bytes | str, str | Path, Path | dt.date, str | ipaddress.IPv4Address, str | AnyUrl,
     str | Decimal, Word | str, dt.timedelta | dt.time, int | Number, Number | float, Base | Alike, Derived | Base,
     dict[str, str] | Base, dict[str, Any] | Base, Numbers | list[int], set[int] | list[int], frozenset[int] | set[int],
+    dict[int | str, int], dict[bool | int, int], dict[str, dict[UUID | str, int]],
     deque[int] | list[int], tuple[int, int] | list[int], Pair | list[int], list[dt.date] | list[str],
 ]  # fmt: skip
 APART = [
@@ -70,6 +71,7 @@ APART = [
     Annotated[str, Field(max_length=3)] | UUID, str | Annotated[str, AfterValidator(str.strip)], list[int] | list[str],
     list[int] | dict[str, int], tuple[int, int] | tuple[int, int, int], set[str] | None, Base | Counted, Base | Wider,
     Wider | Base, Base | Derived, Cat | Dog, Movie | Base, Movie | dict[str, int], dict[str, int] | Base, Box | Point,
+    dict[Literal["a"] | Literal["b"], int], dict[UUID | dt.date, int], dict[Name | str, int], dict[int | None, int],
     Tree | list[Tree], Holding[int] | Holding[str], Any | dt.date,
 ]  # fmt: skip
 
@@ -156,4 +158,18 @@ def test_f8_members_that_json_has_no_form_for_are_refused_by_the_field(kind: Any
     with pytest.raises(
         FlowDefinitionError, match=rf"State\.field holds {member}, which can't be read from JSON"
     ):
+        schema_of(model_of(kind))
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [
+        (dict[tuple[int, int], int], "tuple"),
+        (list[dict[frozenset[int], int]], "frozenset"),
+        (dict[Pair, int], "Pair"),
+        (dict[str, dict[Base, int]], "Base"),
+    ],
+)
+def test_f8_keys_that_are_no_text_are_refused_by_the_field(kind: Any, key: str) -> None:
+    with pytest.raises(FlowDefinitionError, match=rf"State\.field has keys of type {key}"):
         schema_of(model_of(kind))
