@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from flowstate_server.engine.rehearsals import Rehearsals, Rehearsed, calls_code
 from flowstate_server.engine.state_change import ChangeRules, checked_text
 from flowstate_server.engine.upgrades import Upgraded
-from flowstate_server.errors import ScopeUnavailableError
-from flowstate_server.model.json_values import JsonObject
+from flowstate_server.errors import ScopeUnavailableError, StateValidationError
+from flowstate_server.model.json_values import JsonObject, same_json
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.program import HostedFlow
 from flowstate_server.state.apply import apply
-from flowstate_server.state.operations import patch_state
+from flowstate_server.state.operations import Operation, patch_state
 from flowstate_server.stores.contract.writes import (
     NO_CHANGE,
     Change,
@@ -62,6 +62,7 @@ class DrawnFields:
         self._rehearsed: dict[ScopeKind, Rehearsed | None] = {}
         self._today: dict[ScopeKind, Upgraded] = {}
         self._unreadable: set[ScopeKind] = set()
+        self._left: set[ScopeKind] = set()
 
     def writes(
         self, scopes: Mapping[ScopeKind, ScopeKey], request: RequestKey | None = None
@@ -70,7 +71,7 @@ class DrawnFields:
         return [
             ChangeState(key, self._filling(kind), request=request)
             for kind, key in scopes.items()
-            if self._hosted.described.schemas[kind].drawn
+            if self._hosted.described.schemas[kind].drawn or self._hosted.described.schemas[kind].partly_drawn
         ]
 
     async def commit(self, store: Store, batch: Iterable[Write]) -> CommitResult:
@@ -93,9 +94,19 @@ class DrawnFields:
         drawn = self._drawn.setdefault(kind, {})
         drawn.update(await self._hosted.program.draw(kind, names))
         schema = self._hosted.described.schemas[kind]
-        fills = patch_state({name: value for name, value in drawn.items() if name not in record.state})
-        if calls_code(fills, schema):
-            self._rehearsed[kind] = await self._rehearsals.of(fills, schema, record)
+        absent = [name for name in drawn if name not in record.state]
+        self._rehearsed[kind] = None
+        for incomplete in (schema.incomplete(record.state), ()):
+            fills = _fills(record, drawn, absent, incomplete)
+            if not calls_code(fills, schema):
+                return
+            try:
+                self._rehearsed[kind] = await self._rehearsals.of(fills, schema, record)
+                return
+            except StateValidationError:  # code that is too slow
+                if not incomplete:
+                    raise
+                self._left.add(kind)
 
     async def _upgrade(self, kind: ScopeKind, record: StateRecord) -> None:
         try:
@@ -120,15 +131,43 @@ class DrawnFields:
                 if kind not in self._today or not today.is_of(record):
                     raise NotUpgraded(kind, record)
             absent = [name for name in rules.schema.drawn if name not in today.record.state]
-            if not absent:
-                return NO_CHANGE
-            if missing := tuple(name for name in absent if name not in drawn):
-                raise NotDrawn(kind, missing, record)
             # An upgrade is stored with an event, which this write has not: it stays for the next one.
-            raw = apply(record.state, patch_state({name: drawn[name] for name in absent}), rules.schema)
-            rehearsed = self._rehearsed.get(kind)
-            state = ((rehearsed and rehearsed.of(raw)) or raw.checked(rules.schema)).state
+            left = kind in self._left or today.record is not record
+            incomplete = () if left else rules.schema.incomplete(record.state)
+            if not absent and not incomplete:
+                return NO_CHANGE
+            missing = tuple(name for name in absent if name not in drawn)
+            if missing or (incomplete and kind not in self._rehearsed):
+                raise NotDrawn(kind, missing, record)
+            state = self._filled(record, rules, absent, incomplete)
+            if state is None:
+                return NO_CHANGE
             generations = None if record.exists else rules.upgrades.written(record, rules.writer)
             return Changed(state, checked_text(record, state, rules), (), generations)
 
         return change
+
+    def _filled(
+        self, record: StateRecord, rules: ChangeRules, absent: Sequence[str], incomplete: Sequence[str]
+    ) -> JsonObject | None:
+        """The state with what was drawn, ``None`` if that is what is stored."""
+        kind = record.key.kind
+        raw = apply(record.state, _fills(record, self._drawn[kind], absent, incomplete), rules.schema)
+        rehearsed = self._rehearsed.get(kind)
+        try:
+            applied = (rehearsed and rehearsed.of(raw)) or raw.checked(rules.schema)
+        except StateValidationError:
+            if not incomplete:
+                raise
+            # What is stored does not fit any more: that is for who reads or writes it.
+            return self._filled(record, rules, absent, ()) if absent else None
+        return None if same_json(record.state, applied.state) else applied.state
+
+
+def _fills(
+    record: StateRecord, drawn: JsonObject, absent: Iterable[str], incomplete: Iterable[str]
+) -> tuple[Operation, ...]:
+    """Writes what was drawn for absent fields, and anew what lacks members, which validation makes."""
+    return patch_state(
+        {name: drawn[name] for name in absent} | {name: record.state[name] for name in incomplete}
+    )

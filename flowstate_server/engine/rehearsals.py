@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Sequence
-from contextlib import suppress
-from contextvars import copy_context
-from functools import partial
 
 from flowstate_server.errors import FlowStateError, StateValidationError
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import Json, JsonObject, same_json
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.programs.threads import DaemonThreads
+from flowstate_server.programs.threads import STILL_SECONDS, DaemonThreads
 from flowstate_server.schemas.scope_schema import ScopeSchema
 from flowstate_server.state.apply import Applied, apply
 from flowstate_server.state.code_time import CODE_AT_WORK, MOST_SECONDS, TOO_SLOW, CodeAtWork
@@ -23,8 +19,6 @@ from flowstate_server.state.operations import Merge, Operation, SetValue
 
 AT_ONCE = 32
 """Validations in threads at the same time, those that take too long not counted. Chosen: more only wait for the GIL."""
-STILL_SECONDS = 0.001
-"""The event loop stands still so long at most: validators usually take 20 µs, and a turn of the loop costs more."""
 SPARE_SECONDS = 0.01
 """So much later than the code itself is to find that it was too slow."""
 
@@ -36,6 +30,7 @@ class Rehearsed:
     """What code of authors made of what it saw: the same again for the same."""
 
     saw: dict[str, Json | Missing]
+    before: JsonObject
     touched: frozenset[str]
     changed: JsonObject
 
@@ -44,6 +39,9 @@ class Rehearsed:
         if applied.fields != self.touched:
             return None
         if not all(_same(applied.state.get(name, MISSING), value) for name, value in self.saw.items()):
+            return None
+        # What stood there already may be let pass, what a write brings may not.
+        if not all(_same(applied.before.get(name, MISSING), value) for name, value in self.before.items()):
             return None
         return applied.normalized({**applied.state, **self.changed}) if self.changed else applied
 
@@ -109,6 +107,7 @@ class Rehearsals:
         seen = schema.seen_by_code(applied.fields) | applied.fields
         return Rehearsed(
             saw={name: applied.state.get(name, MISSING) for name in seen},
+            before={name: applied.before[name] for name in applied.fields if name in applied.before},
             touched=applied.fields,
             changed={
                 name: normal[name]
@@ -126,58 +125,44 @@ class _Rehearsal:
         self._schema = schema
         self._applied = applied
         self._at_work = CodeAtWork()
+        self._again = False
         self._loop = asyncio.get_running_loop()
-        self._under_way = threading.Lock()
-        self._under_way.acquire()
-        self._ended = False
-        self._heard: asyncio.Future[None] | None = None
-        self._found: JsonObject | StateValidationError | None = None
 
     async def normal(self) -> JsonObject | None:
         """The normal form, ``None`` if it is refused."""
-        _threads.submit(partial(copy_context().run, self._check))
-        if not self._under_way.acquire(timeout=STILL_SECONDS):
-            await self._wait()
-        if isinstance(self._found, StateValidationError):
-            raise self._found
-        return self._found
-
-    async def _wait(self) -> None:
-        self._heard = self._loop.create_future()
-        if self._ended:  # just now
-            return
+        self._answer = _threads.begin(self._check, still=STILL_SECONDS)
+        if self._answer.done():
+            return self._answer.result()
         self._look_after(MOST_SECONDS)
         try:
-            await self._heard
+            return await self._answer
         finally:
             self._timer.cancel()
 
-    def _check(self) -> None:
+    def _check(self) -> JsonObject | None:
         CODE_AT_WORK.set(self._at_work)
         try:
-            self._found = self._schema.check(self._applied.state, self._applied.fields, self._applied.before)
+            return self._schema.check(self._applied.state, self._applied.fields, self._applied.before)
         except StateValidationError as refusal:
-            if any(violation.rule == TOO_SLOW for violation in refusal.violations):
-                self._found = refusal
-        except BaseException:
-            pass
-        self._ended = True
-        self._under_way.release()
-        if self._heard is not None:
-            with suppress(RuntimeError):  # the loop was closed
-                self._loop.call_soon_threadsafe(self._hear)
-
-    def _hear(self) -> None:
-        if self._heard is not None and not self._heard.done():
-            self._heard.set_result(None)
+            if not any(violation.rule == TOO_SLOW for violation in refusal.violations):
+                return None
+            if self._again:
+                raise
+            self._again = True  # the process may have been stopped, or kept off the machine
+            return self._check()
+        except BaseException:  # the transaction will meet the same
+            return None
 
     def _look_after(self, seconds: float) -> None:
-        self._timer = self._loop.call_later(seconds + SPARE_SECONDS, self._look)
+        self._due = self._loop.time() + seconds + SPARE_SECONDS
+        self._timer = self._loop.call_at(self._due, self._look)
 
     def _look(self) -> None:
-        if self._heard is None or self._heard.done() or self._ended:
+        if self._answer.done():
             return
-        if overdue := self._at_work.overdue:
-            self._heard.set_exception(StateValidationError(self._scope, overdue))
+        late = self._loop.time() - self._due > MOST_SECONDS / 2  # then the code may have been held up as well
+        overdue = () if late else self._at_work.overdue
+        if overdue:
+            self._answer.set_exception(StateValidationError(self._scope, overdue))
         else:
-            self._look_after(self._at_work.left)
+            self._look_after(max(self._at_work.left, SPARE_SECONDS))

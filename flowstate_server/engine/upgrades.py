@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator, Sequence, Set
+from typing import cast
 from weakref import WeakKeyDictionary
 
 from flowstate_server.errors import InvalidArgumentError, ScopeUnavailableError
@@ -18,6 +19,7 @@ from flowstate_server.programs.description import FlowDescription, Upgrade
 from flowstate_server.programs.threads import DaemonThreads
 from flowstate_server.state.code_time import MOST_SECONDS
 from flowstate_server.state.json_pointer import Pointer
+from flowstate_server.state.plain_json import plain_json
 
 _logger = logging.getLogger(__name__)
 
@@ -74,7 +76,7 @@ class RecordUpgrades:
         if not self.needed(record):
             return Upgraded(record, record)
         try:
-            return await asyncio.wait_for(_threads.begin(self.upgraded, record), MOST_SECONDS)
+            return await asyncio.wait_for(_threads.run(self.upgraded, record), MOST_SECONDS)
         except TimeoutError:
             flow = next(self._of(record))[0]
             raise self._failed(flow, record, _TOO_SLOW) from None
@@ -183,7 +185,9 @@ class RecordUpgrades:
         if not changed and not removed:
             return state
         after = {name: value for name, value in state.items() if name not in removed}
-        after.update(changed)
+        after.update(
+            cast(JsonObject, plain_json(changed, ""))
+        )  # by the profile and its limits, whoever made it
         touched = frozenset(changed) | {name for name in removed if schema.declares(name)}
         # What was stored once is not measured by today's clock: it counts as having been there.
         return schema.check(after, touched, after)

@@ -57,6 +57,11 @@ class Action(Generic[I_contra, O_co]):
             name=check_name("an action's name", name),
         )
 
+    @property
+    def input_calls_code(self) -> bool:
+        """Whether code of the author takes part in validating the input."""
+        return self._input.calls_code
+
     def validate_input_json(self, text: bytes, path: str = "/input") -> Any:
         """The input from JSON text that obeys the profile, validated strictly: ``"5"`` is not an integer.
 

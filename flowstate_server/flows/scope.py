@@ -9,12 +9,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any, Generic
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from flowstate_server.errors import JsonInvalidError
+from flowstate_server.programs.threads import STILL_SECONDS, DaemonThreads
 from flowstate_server.schemas.pydantic.schema import ModelSchema
 from flowstate_server.state import operations as op
 from flowstate_server.state.operations import Operation
@@ -23,6 +25,8 @@ from flowstate_server.state.write import StateWrite
 T = TypeVar("T")
 StateT_co = TypeVar("StateT_co", bound=BaseModel | None, default=Any, covariant=True)
 Fields = Mapping[str, Any]
+
+_threads = DaemonThreads("flowstate-values")
 
 
 class ScopeWriter(ABC, Generic[StateT_co]):
@@ -46,31 +50,36 @@ class ScopeWriter(ABC, Generic[StateT_co]):
     async def write(self, operations: Sequence[Operation], /) -> StateWrite:
         """Commit ``operations`` as one version, or none of them."""
 
+    async def _write(self, make: Callable[..., Sequence[Operation]], *arguments: Any) -> StateWrite:
+        if self._schema.dumped_by_code:  # which may take its time
+            return await self.write(await _threads.begin(partial(make, *arguments), still=STILL_SECONDS))
+        return await self.write(make(*arguments))
+
     async def set_state(self, state: BaseModel | Fields, /) -> StateWrite:
         """Replace the whole state (fields that only other flows declare are kept)."""
-        return await self.write(op.set_state(state, self._schema.fields_json))
+        return await self._write(op.set_state, state, self._schema.fields_json)
 
     async def patch_state(self, fields: Fields | None = None, /, **more: Any) -> StateWrite:
         """Set the given top-level fields, leave the others."""
-        return await self.write(op.patch_state(_together(fields, more), self._schema.fields_json))
+        return await self._write(op.patch_state, _together(fields, more), self._schema.fields_json)
 
     async def inc_state(
         self, deltas: Mapping[str, int | float] | None = None, /, **more: float
     ) -> StateWrite:
-        """Add to numeric fields; a missing one starts at its schema default, else 0."""
+        """Add to numeric fields; a missing one starts at its schema default, else 0, and null counts as 0."""
         return await self.write(op.inc_state(_together(deltas, more)))
 
     async def push_state(self, field: str, /, *values: Any) -> StateWrite:
-        """Append to a list; a missing one starts at its schema default, else empty."""
-        return await self.write(op.push_state(field, values, self._schema.element_json))
+        """Append to a list; a missing one starts at its schema default, else empty, and null counts as empty."""
+        return await self._write(op.push_state, field, values, self._schema.element_json)
 
     async def set_state_record(self, field: str, key: Hashable, value: Any, /) -> StateWrite:
-        """``state[field][key] = value``; a missing map is created."""
-        return await self.write(op.set_state_record(field, key, value, self._schema.record_json))
+        """``state[field][key] = value``; a map that is missing or null is created."""
+        return await self._write(op.set_state_record, field, key, value, self._schema.record_json)
 
     async def delete_state_record(self, field: str, key: Hashable, /) -> StateWrite:
         """Remove ``state[field][key]`` if it is there."""
-        return await self.write(op.delete_state_record(field, key, self._schema.key_json))
+        return await self._write(op.delete_state_record, field, key, self._schema.key_json)
 
     async def unset_state(self, *fields: str) -> StateWrite:
         """Remove top-level fields; their defaults show again."""

@@ -16,7 +16,7 @@ from flowstate_server.errors import (
     ValidationFailedError,
 )
 from flowstate_server.model.json_values import Json, JsonObject
-from flowstate_server.schemas.pydantic.core_schemas import CoreSchema, has_code, is_plain_model
+from flowstate_server.schemas.pydantic.core_schemas import CoreSchema, has_code, has_factory, is_plain_model
 from flowstate_server.schemas.pydantic.discovery import CanonicalJsonSchema
 from flowstate_server.schemas.pydantic.json_mode import validator_of
 from flowstate_server.schemas.pydantic.pydantic_1 import ADVICE, model_of_pydantic_1
@@ -43,6 +43,7 @@ class ValueType:
         schema = cast(CoreSchema, self._adapter.core_schema)
         self._validator = validator_of(schema)
         self._has_code = has_code(schema, {})
+        self.calls_code = self._has_code or has_factory(schema, {})
 
     def validate(self, value: object, path: str) -> Any:
         """``value`` if it is an instance of the type, else what pydantic makes of it.

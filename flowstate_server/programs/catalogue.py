@@ -39,6 +39,7 @@ class Catalogue(Generic[FlowT_co]):
 
     def __init__(self, flows: Iterable[FlowT_co] = ()) -> None:
         self._flows: dict[str, FlowT_co] = {}
+        self._sharing: dict[tuple[ScopeKind, FlowDescription | None], Sequence[FlowDescription]] = {}
         for flow in flows:
             self.register(flow)
 
@@ -59,6 +60,7 @@ class Catalogue(Generic[FlowT_co]):
             for other in self:
                 _check_agreement(scope, other.described, described)
         self._flows[described.kind] = flow
+        self._sharing.clear()
 
     def unregister(self, kind: str) -> FlowT_co:
         """Remove a flow; it takes no part in later checks.
@@ -68,6 +70,7 @@ class Catalogue(Generic[FlowT_co]):
         """
         flow = self.get(kind)
         del self._flows[kind]
+        self._sharing.clear()
         return flow
 
     def find(self, kind: str) -> FlowT_co | None:
@@ -90,6 +93,12 @@ class Catalogue(Generic[FlowT_co]):
         """
         if flow is not None and (scope not in _SHARED_SCOPES or flow.isolates(scope)):
             return (flow,)
+        known = self._sharing.get((scope, flow))  # every call asks
+        if known is None:
+            known = self._sharing[scope, flow] = self._found(scope, flow)
+        return known
+
+    def _found(self, scope: ScopeKind, flow: FlowDescription | None) -> Sequence[FlowDescription]:
         found = {
             kind: described
             for kind, hosted in self._flows.items()

@@ -19,8 +19,8 @@ class Program(Protocol):
     Only JSON crosses here in the end: what an input or an output is in between is the program's own business.
     """
 
-    def check_input(self, action: str, text: bytes, /) -> Any:
-        """The input of an action as :meth:`execute` takes it. ``text`` is JSON that obeys the profile. Quick.
+    async def check_input(self, action: str, text: bytes, /) -> Any:
+        """The input of an action as :meth:`execute` takes it. ``text`` is JSON that obeys the profile.
 
         Raises:
             ValidationFailedError: JSON Pointers below ``/input`` and rules, never the value.

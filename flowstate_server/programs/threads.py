@@ -13,13 +13,15 @@ from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from flowstate_server.programs.author_code import contained
 
 T = TypeVar("T")
 # A thread that waits costs its stack, a new one some 0.1 ms: between bursts of calls they are kept. Chosen.
 IDLE_SECONDS = 10.0
+STILL_SECONDS = 0.001
+"""The event loop may stand still so long: validators usually take 20 µs, and a turn of the loop costs more."""
 
 
 class DaemonThreads:
@@ -36,30 +38,22 @@ class DaemonThreads:
 
     async def run(self, function: Callable[..., T], /, *arguments: Any) -> T:
         """Call ``function`` in a thread, with the caller's context variables, and wait for it: see :meth:`begin`."""
-        return await self.begin(function, *arguments)
+        return await self.begin(partial(function, *arguments))
 
-    def begin(self, function: Callable[..., T], /, *arguments: Any) -> asyncio.Future[T]:
+    def begin(self, function: Callable[[], T], /, *, still: float = 0.0) -> asyncio.Future[T]:
         """Call ``function`` in a thread, with the caller's context variables.
 
+        ``still`` is for what usually takes less than a turn of the loop: so many seconds it is waited for on the spot.
         Cancelling the answer ends the waiting. A call that has not begun then never does; one that has goes on unheard.
         What ends a thread or a loop rather than a call (``SystemExit``, ``StopIteration``) comes as RuntimeError.
         """
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[T] = loop.create_future()
-        context = copy_context()
-
-        def job() -> None:
-            if answer.done():
-                return
-            try:
-                told = partial(_set, answer, answer.set_result, context.run(function, *arguments))
-            except BaseException as error:
-                told = partial(_set, answer, answer.set_exception, contained(error))
-            with suppress(RuntimeError):  # the loop was closed
-                loop.call_soon_threadsafe(told)
-
-        self.submit(job)
-        return answer
+        call = _Call(function, asyncio.get_running_loop())
+        self.submit(call.work)
+        if not (still and call.ended.acquire(timeout=still)):
+            call.heard_later()
+        if call.told is not None:
+            call.tell()
+        return call.answer
 
     def submit(self, job: Callable[[], None]) -> None:
         """Call ``job`` in a thread. It must raise nothing."""
@@ -95,6 +89,33 @@ class DaemonThreads:
                 return job
 
 
-def _set(answer: asyncio.Future[Any], set: Callable[[Any], None], value: object) -> None:
-    if not answer.done():
-        set(value)
+class _Call(Generic[T]):
+    def __init__(self, function: Callable[[], T], loop: asyncio.AbstractEventLoop) -> None:
+        self.answer: asyncio.Future[T] = loop.create_future()
+        self.ended = threading.Lock()
+        self.ended.acquire()
+        self.told: Callable[[], None] | None = None
+        self._function = function
+        self._loop = loop
+        self._context = copy_context()
+        self._later = False
+
+    def work(self) -> None:
+        if self.answer.done():
+            return
+        try:
+            self.told = partial(self.answer.set_result, self._context.run(self._function))
+        except BaseException as error:
+            self.told = partial(self.answer.set_exception, contained(error))
+        self.ended.release()
+        if self._later:
+            with suppress(RuntimeError):  # the loop was closed
+                self._loop.call_soon_threadsafe(self.tell)
+
+    def heard_later(self) -> None:
+        """From now on the loop is woken when it has ended; it may have just now."""
+        self._later = True
+
+    def tell(self) -> None:
+        if self.told is not None and not self.answer.done():
+            self.told()

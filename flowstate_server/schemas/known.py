@@ -40,6 +40,34 @@ def known(shape: Shape, value: Json, pointer: Pointer = ()) -> Json | Missing:
     return _known(value, candidates)
 
 
+def makes_members(shape: Shape) -> bool:
+    """Whether there is a member in values of ``shape`` that is made anew each time where it is absent."""
+    if shape.get("made") is True:
+        return True
+    inner = [shape[key] for key in ("of", "keys") if key in shape]
+    inner += [*shape.get("choices", ()), *shape.get("fields", {}).values()]
+    return any(map(makes_members, inner))
+
+
+def lacks_made(shape: Shape, value: Json) -> bool:
+    """Whether ``value``, stored in a field of ``shape``, lacks a member that is made anew at each reading then."""
+    return _lacks_made(value, list(_flat(shape, ())))
+
+
+def _lacks_made(value: Json, candidates: _Candidates) -> bool:
+    if type(value) is list:
+        return any(_lacks_made(item, _element(candidates, place)) for place, item in enumerate(value))
+    if type(value) is not dict:
+        return False
+    for shape, _ in candidates:
+        fields = shape.get("fields", {})
+        required = {name for name, member in fields.items() if member.get("required")}
+        meant = required <= value.keys() and (len(candidates) == 1 or value.keys() <= fields.keys())
+        if meant and any(member.get("made") is True and name not in value for name, member in fields.items()):
+            return True
+    return any(_lacks_made(item, _member(candidates, key)) for key, item in value.items())
+
+
 def _known(value: Json, candidates: _Candidates) -> Json:
     if type(value) is dict:
         if not _tells(candidates):

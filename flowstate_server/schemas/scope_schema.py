@@ -27,6 +27,16 @@ class ScopeSchema(StateRules, Protocol):
         default, and what :meth:`Program.draw` gives is stored as soon as a request begins on a record without them."""
         ...
 
+    @property
+    def partly_drawn(self) -> tuple[str, ...]:
+        """The names of the fields in which there may be members that are made anew each time where they are absent."""
+        ...
+
+    def incomplete(self, state: JsonObject, /) -> tuple[str, ...]:
+        """Those of ``partly_drawn`` whose stored value lacks such members, as an older deploy did not have them. What
+        :meth:`check` makes of it has them."""
+        ...
+
     def with_defaults(self, state: JsonObject, /) -> JsonObject:
         """``state`` as it reads: with the defaults of absent fields, and without nested members that the schema does
         not have. Fields without default stay absent."""

@@ -13,11 +13,14 @@ from flowstate_server.model.json_values import Json, canonical_json
 Shape = dict[str, Any]
 """``type`` and, by type, ``of``, ``keys``, ``values``, ``fields``, ``choices``; ``constraints``, ``validators``;
 ``name`` is for people and no part of the comparison, nor
-is ``anchor``, which marks a shape that a ``recursive`` one in it may mean."""
+are ``anchor``, which marks a shape that a ``recursive`` one in it may mean, and ``made``, which marks a member that a
+factory makes anew each time where it is absent."""
 
 LISTS = frozenset(("list", "set", "frozenset", "tuple", "generator", "deque"))
 MAPS = frozenset(("dict", "ordered-dict", "frozendict", "counter"))
 OBJECTS = frozenset(("model", "typed-dict", "dataclass"))
+_ASIDE = {"name": str, "anchor": bool, "made": bool}
+"""What is no part of the comparison; with another type it is a member of that name."""
 _MEMBER_KINDS = {"int": "number", "float": "number", "bool": "boolean", "NoneType": "null"}
 _NAMES = {"none": "None", "any": "Any", "literal": "Literal", "decimal": "Decimal", "uuid": "UUID"}
 _JSON_KINDS = {"int": "number", "float": "number", "bool": "boolean", "none": "null"}
@@ -50,7 +53,7 @@ def _comparable(node: Any, exact: bool, key: str = "") -> Any:
         return {
             name: _comparable(value, exact, name)
             for name, value in node.items()
-            if name != "anchor" and (name != "name" or type(value) is not str)
+            if type(value) is not _ASIDE.get(name)
         }
     if isinstance(node, list):
         return [_comparable(item, exact, key) for item in node]

@@ -172,7 +172,7 @@ class FlowRun:
         where = self._where()
         if self.failure is None:
             return f"{what}: {self.status}{f', {self.record.reason}' if self.record.reason else ''}"
-        if self.exception is None or self.failure.reason != "INTERNAL":
+        if self.exception is None or not self.failure.error_id:
             return f"{what} failed{where}: {self.failure.reason}: {self.failure.message}"
         return f"{what} failed{where}: {type(self.exception).__name__}: {_text(self.exception)}"
 

@@ -41,8 +41,8 @@ class WatchedProgram:
     insights: dict[str, Insight] = field(default_factory=dict)
     presets: dict[str, Sequence[Operation]] = field(default_factory=dict)
 
-    def check_input(self, action: str, text: bytes, /) -> Any:
-        return self.program.check_input(action, text)
+    async def check_input(self, action: str, text: bytes, /) -> Any:
+        return await self.program.check_input(action, text)
 
     async def execute(self, action: str, value: Any, run: RunContext, /) -> Any:
         insight = self.insights[run.request_id] = Insight()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from flowstate_client import ActionFailed, FlowStateClient, FlowStateError, RunHandle
+from flowstate_client import ActionFailed, FlowStateClient, FlowStateError, NotFound, RunHandle
 from flowstate_server.testing.server import running_server
 from tests.support.hostile_flows import KINDS, armed
 from tests.support.hostile_values import KIND, WRITES, flow
@@ -95,14 +95,28 @@ async def test_f1_what_the_code_of_a_field_raises_refuses_the_write_of_a_client(
 
 
 @pytest.mark.parametrize("store", ALL)
-async def test_f1_what_a_validator_of_a_model_or_a_drawn_factory_raises_fails_the_run(
-    store: str, tmp_path: Path
-) -> None:
+async def test_f1_what_a_validator_of_a_model_raises_fails_the_run(store: str, tmp_path: Path) -> None:
     async with beside(store, tmp_path) as served:
-        for place, kind in in_turn("model validator", "drawn factory"):
+        await served.anybody.flows.call(KIND, "write_user", "drawn with it", user_id="another")
+        for place, kind in in_turn("model validator"):
             with pytest.raises(ActionFailed) as failed:
-                await served.anybody.flows.call(KIND, "write_user", "x", user_id=f"{place}, {kind}")
+                await served.anybody.flows.call(KIND, "write_user", "x", user_id="another")
             assert failed.value.failure.reason == "INTERNAL", (place, kind)
+            assert "secret" not in str(failed.value), (place, kind)
+        await served.unharmed()
+
+
+@pytest.mark.parametrize("store", ALL)
+async def test_f1_what_a_drawn_factory_raises_refuses_the_call(store: str, tmp_path: Path) -> None:
+    """The record that it is to begin can't be stored, so neither is the request."""
+    async with beside(store, tmp_path) as served:
+        for place, kind in in_turn("drawn factory"):
+            with pytest.raises(FlowStateError) as refused:
+                await served.anybody.flows.call(KIND, "write_user", "x", user_id=kind, request_id=kind)
+            assert not isinstance(refused.value, ActionFailed), (place, kind)
+            assert "secret" not in str(refused.value), (place, kind)
+            with pytest.raises(NotFound):
+                await served.anybody.flows.handle(kind).result(timeout=5.0)
         await served.unharmed()
 
 

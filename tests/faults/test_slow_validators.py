@@ -10,14 +10,22 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from flowstate_client import SchemaViolation
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import StateValidationError
 from flowstate_server.flows import Block, Context, Org, Session, User, action, define_flow, handler
 from flowstate_server.model.clock import Seconds
-from flowstate_server.state.code_time import TOO_SLOW
+from flowstate_server.state.code_time import MOST_SECONDS, TOO_SLOW
 from flowstate_server.testing.server import running_server
 from tests.support.store_urls import ALL, new_store_url
 
@@ -59,6 +67,7 @@ class State(BaseModel):
     notes: list[Slow] = []
     by: dict[str, Slow] = {}
     nested: Nested | None = None
+    shown: Annotated[str, PlainSerializer(_sleep)] = ""
     count: int = 0
 
 
@@ -106,12 +115,26 @@ async def write_atomic(value: str, ctx: Context[State]) -> list[str]:
 
 
 @handler(session_state=State)
+async def write_shown(value: str, ctx: Context[State]) -> list[str]:
+    return await _refused(ctx.session.patch_state(shown=value))
+
+
+@handler(session_state=State)
 async def count(value: None, ctx: Context[State]) -> int:
     """Works for two leases."""
     for _ in range(20):
         await ctx.session.inc_state(count=1)
         await asyncio.sleep(LEASE / 10)
     return ctx.session.state.count
+
+
+class Given(BaseModel):
+    text: Slow = ""
+
+
+@handler
+async def give(value: Given, ctx: Context) -> str:
+    return value.text
 
 
 WRITES: dict[str, Block[str, list[str]]] = {
@@ -124,7 +147,12 @@ flow = define_flow(
     session=Session(state=State),
     user=User(state=Whole),
     org=Org(state=Siblings),
-    actions={**{name: action(block=block) for name, block in WRITES.items()}, "count": action(block=count)},
+    actions={
+        **{name: action(block=block) for name, block in WRITES.items()},
+        "count": action(block=count),
+        "give": action(block=give),
+        "shown": action(block=write_shown),
+    },
 )
 
 
@@ -191,3 +219,25 @@ async def test_a3_whatever_is_slow_is_named(case: str) -> None:
         assert [(one.field, one.reason) for one in refused.value.field_violations] == [
             (path, "TOO_SLOW") for path in paths
         ]
+
+
+async def test_a3_nobody_waits_for_a_validator_of_an_input_that_sleeps() -> None:
+    async with running_server(flow) as server, server.connect(user="u") as client:
+        slow = asyncio.ensure_future(client.flows.call("slow", "give", {"text": "slow"}))
+        for number in range(5):
+            value = {"text": f"quick {number}"}
+            assert await client.flows.call("slow", "give", value, timeout=ENOUGH) == value["text"]
+        assert not slow.done()
+        awake.set()
+        assert await slow == "slow"
+
+
+async def test_a3_nobody_waits_for_a_serializer_that_sleeps() -> None:
+    async with running_server(flow) as server, server.connect(user="u", plane="trusted") as client:
+        await client.flows.call("slow", "shown", "quick", session_id="s")
+        slow = await client.flows.dispatch("slow", "shown", "slow")
+        for number in range(5):
+            await client.state.session("s").patch_state({"shown": f"quick {number}"})
+        await asyncio.sleep(MOST_SECONDS)  # longer than it may take
+        awake.set()
+        assert await slow.result(timeout=ENOUGH) == [f"/shown {TOO_SLOW}"]

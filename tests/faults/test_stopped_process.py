@@ -15,6 +15,7 @@ from flowstate_server.stores.sqlite.writer_queue import WriterQueue
 from flowstate_server.testing.server_process import server_processes
 from flowstate_server.testing.waiting import soon, until
 from tests.support.fault_flows import KIND
+from tests.support.store_urls import SHARED, new_store_url
 from tests.support.whole_database import STATE_CHANGE, assert_whole, opened, unfinished
 
 APP = "tests.support.fault_flows:app"
@@ -79,20 +80,24 @@ def _assert_nothing_came_late(path: Path) -> None:
         assert database.execute(changes).fetchone() == (count,)
 
 
-async def test_a8_a_process_that_was_stopped_fences_nobody(path: Path) -> None:
-    await _stop_and_go_on(path, rounds=3)
+async def test_a8_a_process_that_was_stopped_fences_nobody(tmp_path: Path) -> None:
+    await _stop_and_go_on("sqlite", tmp_path, rounds=3)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(300)
-async def test_a8_a_process_that_was_stopped_fences_nobody_in_twenty_rounds(path: Path) -> None:
-    await _stop_and_go_on(path, rounds=20)
+@pytest.mark.parametrize("store", SHARED)
+async def test_a8_a_process_that_was_stopped_fences_nobody_in_twenty_rounds(
+    store: str, tmp_path: Path
+) -> None:
+    await _stop_and_go_on(store, tmp_path, rounds=20)
 
 
-async def _stop_and_go_on(path: Path, rounds: int) -> None:
+async def _stop_and_go_on(store: str, folder: Path, rounds: int) -> None:
     """Stopped amid its writes it may hold the lock of the database, so that the other one can't renew meanwhile."""
     async with (
-        server_processes(2, APP, store=f"sqlite:///{path}", lease=1.0) as (stopped, healthy),
+        new_store_url(store, folder) as url,
+        server_processes(2, APP, store=url, lease=1.0) as (stopped, healthy),
         FlowStateClient.connect(stopped.target, user="u") as client,
         FlowStateClient.connect(healthy.target, user="u") as elsewhere,
     ):

@@ -47,6 +47,11 @@ class JsonSchema:
         self.drawn = tuple(name for name, schema in properties.items() if "x-drawn" in schema)
         self.hash = hashlib.sha256(canonical_json(self._properties)).hexdigest()[:32]
 
+    partly_drawn = ()
+
+    def incomplete(self, state: JsonObject, /) -> tuple[str, ...]:
+        return ()
+
     def declares(self, name: str, /) -> bool:
         return name in self._properties
 
@@ -130,7 +135,7 @@ class JsonProgram:
         self._schemas = schemas
         self._derived = derived
 
-    def check_input(self, action: str, text: bytes, /) -> Json:
+    async def check_input(self, action: str, text: bytes, /) -> Json:
         value = decode_json(text)
         _require(self._actions[action].input, value, "/input")
         return value

@@ -52,6 +52,14 @@ REDECLARED: dict[str, tuple[Any, Any, Any]] = {
 }
 
 
+async def rewrite(session: Any, value: Any) -> None:
+    await session.patch_state({"field": value, "kept": 1})
+    for key, member in value.items() if isinstance(value, dict) else ():
+        await session.delete_state_record("field", key)
+        await session.set_state_record("field", key, member)
+    await session.unset_state("field")
+
+
 def flow(field: Any, *, expose: tuple[str, ...] = ("field", "kept")) -> Flow:
     fields: dict[str, Any] = {"kept": (int, 0)}
     if field is not None:
@@ -60,15 +68,7 @@ def flow(field: Any, *, expose: tuple[str, ...] = ("field", "kept")) -> Flow:
 
     @handler(session_state=state)
     async def write(value: dict[str, Any], ctx: Context) -> None:
-        await ctx.session.patch_state({"field": value["field"], "kept": 1})
-        if isinstance(value["field"], dict):
-            for key, member in value["field"].items():
-                await ctx.session.delete_state_record("field", key)
-                await ctx.session.set_state_record("field", key, member)
-        await ctx.session.unset_state("field")
-
-    @handler
-    async def nothing(_: None, ctx: Context) -> None: ...
+        await rewrite(ctx.session, value["field"])
 
     return define_flow(
         "notes",

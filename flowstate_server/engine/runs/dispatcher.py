@@ -51,10 +51,10 @@ from flowstate_server.model.scopes import (
     request_scope,
     session_scope,
 )
-from flowstate_server.programs.author_code import called
+from flowstate_server.programs.author_code import EXITS, contained
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import ActionDescription, FlowDescription
-from flowstate_server.programs.program import HostedFlow
+from flowstate_server.programs.program import HostedFlow, Program
 from flowstate_server.state.json_profile import parse_json
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
@@ -118,7 +118,7 @@ class Dispatcher:
 
         The caller may leave at any moment: what was begun is stored and run, or nothing is.
         """
-        checked = self._check(principal, call)
+        checked = await self._check(principal, call)
         task = self._supervisor.spawn(self._store_and_run(principal, checked))
         try:
             dispatched = await asyncio.shield(task)
@@ -128,7 +128,7 @@ class Dispatcher:
         found(dispatched.request)
         return dispatched
 
-    def _check(self, principal: Principal, call: ActionCall) -> _Checked:
+    async def _check(self, principal: Principal, call: ActionCall) -> _Checked:
         hosted = self._catalogue.get(call.flow_kind)
         action = hosted.described.action(call.action)
         check_id("session_id", call.session_id, required=False)
@@ -138,7 +138,7 @@ class Dispatcher:
         if len(call.input) > self._settings.max_input_bytes:
             raise MessageTooLargeError("The input", len(call.input), self._settings.max_input_bytes)
         parse_json(call.input, "/input")
-        value = called(hosted.program.check_input, action.name, call.input)
+        value = await _checked_input(hosted.program, action, call)
         return _Checked(
             call=call,
             hosted=hosted,
@@ -234,6 +234,13 @@ class Dispatcher:
             timeout=checked.timeout,
         )
         return Dispatched(record, attached=False)
+
+
+async def _checked_input(program: Program, action: ActionDescription, call: ActionCall) -> Any:
+    try:
+        return await program.check_input(action.name, call.input)
+    except EXITS as error:  # which would end the event loop
+        raise contained(error) from error
 
 
 def _heard(task: asyncio.Task[Dispatched]) -> None:

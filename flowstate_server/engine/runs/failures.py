@@ -10,6 +10,7 @@ from flowstate_server.errors import (
     ConcurrentModificationError,
     FlowStateError,
     MessageTooLargeError,
+    ScopeUnavailableError,
     StoreUnavailableError,
 )
 from flowstate_server.model.ids import new_id
@@ -59,4 +60,7 @@ def failure_of(error: BaseException, what: str) -> Failure:
     _logger.error(
         "%s failed, error id %s", what, error_id, exc_info=printable(error), extra={"error_id": error_id}
     )
+    if isinstance(error, ScopeUnavailableError):
+        text = f"the {error.scope} record is not available to this run"
+        return Failure(error.reason, text, error_id=error_id, retryable=True)
     return Failure(INTERNAL, "the action failed", error_id=error_id)

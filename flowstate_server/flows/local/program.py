@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
@@ -19,7 +20,7 @@ from flowstate_server.model.records import Failure
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.author_code import AT_WORK, called, does_work, other_work, told_by
 from flowstate_server.programs.run_context import RunContext
-from flowstate_server.programs.threads import DaemonThreads
+from flowstate_server.programs.threads import STILL_SECONDS, DaemonThreads
 from flowstate_server.schemas.pydantic.schema import ModelSchema
 
 FACTORY_SECONDS = 1.0
@@ -41,11 +42,13 @@ class LocalProgram:
         self._state_models = state_models
         self._client_views = client_views
         self._threads = DaemonThreads("flowstate-factories", limit=2)  # so many may never come back
+        self._inputs = DaemonThreads("flowstate-inputs")
 
-    @does_work
-    def check_input(self, action: str, text: bytes, /) -> Any:
-        work = other_work(f'the input of action "{action}"')  # noqa: F841 - read by work_of
-        return self._actions[action].validate_input_json(text)
+    async def check_input(self, action: str, text: bytes, /) -> Any:
+        validate = partial(self._actions[action].validate_input_json, text)
+        if not self._actions[action].input_calls_code:
+            return validate()
+        return await self._inputs.begin(validate, still=STILL_SECONDS)
 
     async def execute(self, action: str, value: Any, run: RunContext, /) -> Any:
         local = LocalRun(run, self._schemas, self._state_models, asyncio.get_running_loop())

@@ -31,6 +31,7 @@ FAILURE_CODES: Mapping[str, int] = {
     "ROUTE_UNKNOWN": FAILED_PRECONDITION,
     "OUTPUT_INVALID": FAILED_PRECONDITION,
     "MODEL_UNAVAILABLE": UNAVAILABLE,
+    "SCOPE_UNAVAILABLE": FAILED_PRECONDITION,
 }
 """The server's own reasons, ``flowstate.v1.FailureReason`` without its prefix, and the nearest code of each."""
 

@@ -35,6 +35,9 @@ _PASSED_THROUGH = frozenset(
     ("default", "nullable", "function-before", "function-after", "function-wrap", "model", "definitions")
 )
 
+_PLAIN = {"str": str, "int": int, "bool": bool}
+_PLAIN_KEYS = frozenset(("type", "metadata", "schema", "default", "default_factory", "validate_default"))
+
 
 @dataclass(frozen=True, slots=True)
 class ModelParts:
@@ -243,3 +246,12 @@ def _schemas_in(value: Any) -> Iterator[CoreSchema]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _schemas_in(item)
+
+
+def plain_type(schema: CoreSchema, config: dict[str, Any]) -> type | None:
+    """The Python type whose every value is stored as it is, ``None`` if there is none."""
+    bare = without_default(schema)
+    kind = _PLAIN.get(bare["type"])
+    if not (schema.keys() <= _PLAIN_KEYS and bare.keys() <= {"type", "metadata"}):
+        return None
+    return None if kind is str and any(key.startswith("str_") for key in config) else kind

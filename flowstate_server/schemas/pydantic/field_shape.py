@@ -14,6 +14,7 @@ from flowstate_server.schemas.pydantic.core_schemas import (
     deque_as_function,
     fields_of,
 )
+from flowstate_server.schemas.pydantic.factories import makes_anew
 from flowstate_server.schemas.shape import LISTS, MAPS, OBJECTS, Shape, canonical_shape
 
 # fmt: off
@@ -173,7 +174,9 @@ class _Reader:
 
     def _member_field(self, field: CoreSchema, config: dict[str, Any], total: bool) -> Shape:
         required = field.get("required", total) and field["schema"]["type"] != "default"
-        return {**self.read(field["schema"], config), "required": required}
+        read = self.read(field["schema"], config)
+        made = makes_anew(field["schema"].get("default_factory"))
+        return {**read, "required": required, "made": True} if made else {**read, "required": required}
 
 
 def _config_of_values(config: dict[str, Any], kind: str) -> dict[str, Any]:

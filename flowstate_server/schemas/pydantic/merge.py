@@ -118,8 +118,10 @@ def _require_one_default(scope: ScopeKind, one: _Declared, other: _Declared) -> 
     name = one.name
     if not (one.gives_default and other.gives_default):
         return
-    factory = one.rules.model.model_fields[name].default_factory
-    if factory is not None and factory is other.rules.model.model_fields[name].default_factory:
+    ours, theirs = one.rules.model.model_fields[name], other.rules.model.model_fields[name]
+    if ours.default_factory is not None and ours.default_factory is theirs.default_factory:
+        return
+    if name in one.rules.drawn and ours.default_factory is None and ours.default is theirs.default:
         return
     left, right = one.rules.default(name), other.rules.default(name)
     if left is MISSING or right is MISSING or not same_json(left, right):

@@ -19,11 +19,12 @@ from flowstate_server.schemas.pydantic.core_schemas import (
     has_factory,
     has_type,
     model_parts,
+    plain_type,
     sees_siblings,
     without_default,
 )
 from flowstate_server.schemas.pydantic.declarable import require_declarable, require_no_root_model
-from flowstate_server.schemas.pydantic.factories import FactoryRaised, varies
+from flowstate_server.schemas.pydantic.factories import FactoryRaised, holds_made, varies
 from flowstate_server.schemas.pydantic.faithful import is_faithful
 from flowstate_server.schemas.pydantic.json_mode import validator_of
 from flowstate_server.schemas.pydantic.partial_models import readers_of_aged, relaxed, serializer, validator
@@ -35,8 +36,6 @@ from flowstate_server.state.plain_json import Refused, plain_json
 
 M = TypeVar("M", bound=BaseModel)
 
-_PLAIN = {"str": str, "int": int, "bool": bool}
-_PLAIN_KEYS = frozenset(("type", "metadata", "schema", "default", "default_factory", "validate_default"))
 NOT_A_FIXPOINT = "not_a_fixpoint"
 _MAY_REFUSE = (
     "is changed by a model validator, which may only refuse: use a field validator, or a computed field"
@@ -103,7 +102,7 @@ class ModelRules(Generic[M]):
         self._plain = {
             name: kind
             for name, schema in parts.fields.items()
-            if (kind := _plain_type(schema, parts.config)) is not None
+            if (kind := plain_type(schema, parts.config)) is not None
         }
         some = validator(parts, with_defaults=False)
         self._validate_some, self._adopt = some.validate_json, some.validate_python
@@ -113,7 +112,8 @@ class ModelRules(Generic[M]):
         self._defaults: dict[str, Json] = {}
         drawn: set[str] = set()
         for name, info in model.model_fields.items():
-            if info.default_factory is not None and self._varies(name, info):
+            varying = holds_made(info.default) if info.default_factory is None else self._varies(name, info)
+            if varying:
                 drawn.add(name)
             elif not info.is_required():
                 self._defaults[name] = self._default_json(name, info.get_default(call_default_factory=True))
@@ -346,7 +346,7 @@ class ModelRules(Generic[M]):
         return self._defaults.get(name, MISSING)
 
     def draw(self, name: str) -> Json:
-        """What the factory of one of the ``drawn`` fields gives, as JSON."""
+        """What one of the ``drawn`` fields begins as, as JSON."""
         return self._default_json(name, self.model.model_fields[name].get_default(call_default_factory=True))
 
     def default_value(self, name: str) -> Any:
@@ -395,11 +395,3 @@ def _looks_same(stored: Json, dumped: Any) -> bool:
         return same_json(stored, dumped)
     except TypeError:  # what a validator made may be no JSON
         return False
-
-
-def _plain_type(schema: CoreSchema, config: dict[str, Any]) -> type | None:
-    bare = without_default(schema)
-    kind = _PLAIN.get(bare["type"])
-    if not (schema.keys() <= _PLAIN_KEYS and bare.keys() <= {"type", "metadata"}):
-        return None
-    return None if kind is str and any(key.startswith("str_") for key in config) else kind

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar, cast
@@ -14,28 +14,19 @@ from pydantic import BaseModel, ValidationError
 from flowstate_server.errors import StateValidationError, Violation
 from flowstate_server.model.json_values import Json, JsonObject, canonical_json
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.schemas.known import has_objects, known
+from flowstate_server.schemas.known import has_objects, known, lacks_made, makes_members
+from flowstate_server.schemas.pydantic.conversions import Conversions
 from flowstate_server.schemas.pydantic.discovery import merged_json_schema
 from flowstate_server.schemas.pydantic.model_rules import LeftOut, ModelRules, Unsettled
 from flowstate_server.schemas.pydantic.nested_default import nested_default
-from flowstate_server.schemas.pydantic.places import (
-    Place,
-    element_place,
-    field_place,
-    key_place,
-    record_place,
-)
-from flowstate_server.schemas.pydantic.python_values import OWN_JSON, to_json
 from flowstate_server.schemas.pydantic.read_only import advice_in_block, advice_in_change
-from flowstate_server.schemas.pydantic.stored_form import members_of
+from flowstate_server.schemas.pydantic.seen_by_code import seen_by_code
 from flowstate_server.schemas.pydantic.view import MergedView, ViewMaker
 from flowstate_server.schemas.pydantic.violations import violations_of
 from flowstate_server.schemas.shape import Shape, canonical_shape
 from flowstate_server.state.code_time import timed
-from flowstate_server.state.json_limits import MAX_KEY_BYTES
 from flowstate_server.state.json_pointer import Pointer, format_pointer, parse_pointer
 from flowstate_server.state.missing import MISSING, Missing
-from flowstate_server.state.plain_json import plain_json
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -56,7 +47,7 @@ class MergedField:
     drawn: ModelRules[Any] | None = None
 
 
-class ModelSchema:
+class ModelSchema(Conversions):
     """What the models that declare state in one scope ask of it, together. Made by ``merge_declarations``.
 
     A field without declaration is none: an empty schema declares nothing.
@@ -69,12 +60,11 @@ class ModelSchema:
         fields: Mapping[str, MergedField] | None = None,
         flow_kind: str = "",
     ) -> None:
-        self.scope = scope
         self._rules = tuple(rules)
         self._fields = dict(fields or {})
+        super().__init__(scope, {name: merged.rules[0] for name, merged in self._fields.items()})
         self._flow_kind = flow_kind
         self._left_out: set[tuple[type[BaseModel], str]] = set()
-        self._places: dict[tuple[str, object], Place | None] = {}
         self._makers: dict[tuple[type[BaseModel], bool], ViewMaker[Any]] = {}
 
     @cached_property
@@ -112,6 +102,17 @@ class ModelSchema:
     def drawn(self) -> tuple[str, ...]:
         """The names of the fields whose factory gives another value each time."""
         return tuple(name for name, merged in self._fields.items() if merged.drawn is not None)
+
+    @cached_property
+    def partly_drawn(self) -> tuple[str, ...]:
+        """The names of the fields in which there may be members that are made anew each time where they are absent."""
+        return tuple(name for name in self._fields if makes_members(self.shape(name)))
+
+    def incomplete(self, state: JsonObject) -> tuple[str, ...]:
+        """Those of ``partly_drawn`` whose stored value lacks such members."""
+        return tuple(
+            name for name in self.partly_drawn if name in state and lacks_made(self.shape(name), state[name])
+        )
 
     def draw(self, name: str) -> Json:
         """What the factory of one of the ``drawn`` fields gives.
@@ -160,12 +161,7 @@ class ModelSchema:
 
     @cached_property
     def _seen_by_code(self) -> dict[str, frozenset[str]]:
-        seen: dict[str, frozenset[str]] = {}
-        for rules in self._rules:
-            for name in rules.name_set if rules.whole or rules.siblings else rules.by_code:
-                looked_at = rules.name_set if rules.whole or rules.siblings else {name}
-                seen[name] = seen.get(name, frozenset()) | looked_at
-        return seen
+        return seen_by_code(self._rules)
 
     def check(self, state: JsonObject, touched: frozenset[str], before: JsonObject) -> JsonObject:
         """Validate the touched fields of a state that is about to be stored, and give them as they are to be stored.
@@ -325,53 +321,6 @@ class ModelSchema:
                 if default is not MISSING:
                     members[name] = default
         return members
-
-    def fields_json(self, value: object, path: str) -> Json:
-        """A model or a mapping of fields as JSON, each by its type.
-
-        This is a converter for the constructors of operations. There are others for a single element, for a map of one
-        record, and for a map of one key to null: their ``path`` is that of the field.
-
-        Raises:
-            JsonInvalidError, JsonLimitError, JsonNumberError: a value has no JSON form.
-            StateValidationError: what would be stored of a value does not read as that value.
-        """
-        if isinstance(value, BaseModel) and not hasattr(type(value), OWN_JSON):
-            value = members_of(value)
-        if not isinstance(value, Mapping):
-            return to_json(value, path)
-        fields: JsonObject = {}
-        for name, item in value.items():
-            if type(name) is not str or not (name.isascii() and len(name) <= MAX_KEY_BYTES):
-                (name,) = cast(JsonObject, plain_json({name: None}, path))
-            place = self._place(name, field_place)
-            at = path + (format_pointer((name,)) if place is None else place.path)
-            fields[name] = self._json_at(place, item, at)
-        return fields
-
-    def element_json(self, value: object, path: str) -> Json:
-        return self._json_at(self._place(parse_pointer(path)[0], element_place), value, path)
-
-    def record_json(self, value: object, path: str) -> Json:
-        return self._json_at(self._place(parse_pointer(path)[0], record_place), value, path)
-
-    def key_json(self, value: object, path: str) -> Json:
-        return self._json_at(self._place(parse_pointer(path)[0], key_place), value, path)
-
-    def _json_at(self, place: Place | None, value: object, path: str) -> Json:
-        try:
-            return to_json(value, path) if place is None else place.json(value, path)
-        except Unsettled as unsettled:
-            raise StateValidationError(self.scope, unsettled.violations) from None
-
-    def _place(self, name: str, make: Callable[[ModelRules[Any], str], Place | None]) -> Place | None:
-        key = (name, make)
-        if key not in self._places:
-            merged = self._fields.get(name)
-            if merged is None:
-                return None  # and not kept: there is no end of names
-            self._places[key] = make(merged.rules[0], name)
-        return self._places[key]
 
     def view(self, model: type[M], state: JsonObject, *, in_change: bool = False) -> M:
         """``state`` as a ``model`` that can't be assigned to; see :mod:`flowstate_server.schemas.pydantic.view`.

@@ -6,7 +6,7 @@ from flowstate_server.errors import LeaseLostError, RequestAlreadyExistsError, R
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.records import Failure, RequestStatus
-from flowstate_server.model.scopes import RequestKey, SessionKey, session_scope, user_scope
+from flowstate_server.model.scopes import RequestKey, SessionKey, request_scope, session_scope, user_scope
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
     FenceProcess,
@@ -75,6 +75,19 @@ async def check_create_request_loads_the_records_its_run_starts_from(harness: St
     assert (user.key, user.version, user.state) == (load[0], 1, {"a": 1})
     assert (session.key, session.version, session.state) == (load[1], 1, {"b": 2})
     assert (nobody.key, nobody.version, nobody.exists) == (load[2], 0, False)
+
+    anew, own = SessionKey(NO_TENANT, "session-2"), RequestKey(NO_TENANT, "request-2")
+    began = await store.commit(
+        (
+            new_session("session-2"),
+            put(session_scope(anew), {"c": 3}),
+            new_request(anew, "request-2", load=(session_scope(anew),)),
+            put(request_scope(own), {"d": 4}),
+        )
+    )
+    for state in (began.results[2].states[0], await state_of(store, session_scope(anew))):
+        assert (state.version, state.state) == (1, {"c": 3})
+    assert (await state_of(store, request_scope(own))).state == {"d": 4}
 
 
 async def check_repeated_dispatch_attaches(harness: StoreHarness) -> None:

@@ -400,6 +400,11 @@ class _FailureReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Failure
     """UNAVAILABLE. The language model could not be reached, or broke off. Retryable. Used by a later
     release.
     """
+    FAILURE_REASON_SCOPE_UNAVAILABLE: _FailureReason.ValueType  # 13
+    """FAILED_PRECONDITION. A record that it uses was deleted meanwhile, or a newer deploy of a flow has
+    written it, or it can't be upgraded; Failure.error_id finds which in the server's log. Retryable: another
+    server may be of the newer deploy.
+    """
 
 class FailureReason(_FailureReason, metaclass=_FailureReasonEnumTypeWrapper):
     """Why a run, a block or a computed value failed, where the server says it and not the flow: the values
@@ -443,5 +448,10 @@ by a later release.
 FAILURE_REASON_MODEL_UNAVAILABLE: FailureReason.ValueType  # 12
 """UNAVAILABLE. The language model could not be reached, or broke off. Retryable. Used by a later
 release.
+"""
+FAILURE_REASON_SCOPE_UNAVAILABLE: FailureReason.ValueType  # 13
+"""FAILED_PRECONDITION. A record that it uses was deleted meanwhile, or a newer deploy of a flow has
+written it, or it can't be upgraded; Failure.error_id finds which in the server's log. Retryable: another
+server may be of the newer deploy.
 """
 Global___FailureReason: _TypeAlias = FailureReason  # noqa: Y015

@@ -245,6 +245,22 @@ def test_the_event_tells_the_difference_to_what_is_stored() -> None:
     assert isinstance(same, NoChange)
 
 
+def nested(levels: int) -> Any:
+    return [nested(levels - 1)] if levels else 1
+
+
+def test_what_an_upgrade_gives_keeps_to_the_limits_of_what_is_written() -> None:
+    record = stored({"n": 1}, ("chat", 1))
+
+    def deepened(levels: int) -> Flow:
+        return flow("chat", 2, lambda fields: {"n": nested(levels)}, n=(Any, None))
+
+    assert upgraded(record, deepened(63)) == {"n": nested(63)}
+    written(record, patch_state({"n": nested(63)}), deepened(63))
+    with pytest.raises(ScopeUnavailableError, match=r"/n.*deep"):
+        upgraded(record, deepened(64))
+
+
 def test_generations_follow_one_another() -> None:
     def from_any(fields: Fields) -> Fields:
         fields = renamed(fields)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import CancelledError
+from functools import partial
 
 import pytest
 
@@ -103,3 +104,34 @@ asyncio.run(main())
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True
     )
     assert (ended.stdout, ended.stderr) == ("left\n", "")
+
+
+async def test_what_is_quick_is_answered_on_the_spot() -> None:
+    pool = DaemonThreads("test-still")
+    answer = pool.begin(lambda: "quick", still=10.0)
+    assert answer.done()
+    assert await answer == "quick"
+
+
+async def test_what_is_not_quick_is_waited_for_by_the_loop() -> None:
+    pool = DaemonThreads("test-later")
+    go_on = threading.Event()
+    answer = pool.begin(lambda: go_on.wait(20), still=0.001)
+    assert not answer.done()
+    go_on.set()
+    assert await answer
+
+
+@pytest.mark.parametrize("still", [0.0, 0.001, 10.0])
+async def test_each_of_many_calls_is_answered(still: float) -> None:
+    pool = DaemonThreads("test-many", limit=3)
+    answers = [pool.begin(partial(int, number), still=still) for number in range(300)]
+    assert await asyncio.gather(*answers) == list(range(300))
+
+
+async def test_what_is_raised_on_the_spot_is_contained() -> None:
+    def work() -> None:
+        raise SystemExit
+
+    with pytest.raises(RuntimeError, match="the function raised SystemExit"):
+        await DaemonThreads("test-raised").begin(work, still=10.0)

@@ -95,7 +95,7 @@ def test_a_flow_is_described_by_plain_data() -> None:
 
 
 async def test_values_go_in_and_out_as_json() -> None:
-    value = program.check_input("say", b'{"text": "hi"}')
+    value = await program.check_input("say", b'{"text": "hi"}')
     assert value == Say(text="hi")
     run = Run()
     output = await program.execute("say", value, cast(Any, run))
@@ -105,7 +105,7 @@ async def test_values_go_in_and_out_as_json() -> None:
         ("block.completed", ("say",)),
     ]
     with pytest.raises(ValidationFailedError) as refused:
-        program.check_input("say", b'{"text": 1}')
+        await program.check_input("say", b'{"text": 1}')
     assert [one.path for one in refused.value.violations] == ["/input/text"]
     with pytest.raises(ValidationFailedError):
         program.dump_output("say", "no date")

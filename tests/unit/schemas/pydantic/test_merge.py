@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import time
 import uuid
@@ -224,6 +225,41 @@ def test_f6_factories_that_vary_are_told_from_constant_ones(kind: Any, factory: 
     assert ("field" in schema.drawn) is drawn
     assert (schema.default("field") is MISSING) is drawn
     assert schema.with_defaults({}) == ({} if drawn else {"field": schema.default("field")})
+
+
+class Box(BaseModel):
+    x: int = 0
+    id: str = Field(default_factory=lambda: uuid.uuid4().hex)
+
+
+@dataclasses.dataclass
+class Crate:
+    x: int = 0
+    id: uuid.UUID = dataclasses.field(default_factory=uuid.uuid4)
+    tags: list[str] = dataclasses.field(default_factory=list)
+
+
+@pytest.mark.parametrize(
+    ("kind", "default", "drawn"),
+    [
+        (Box, Box(), True),
+        (Box, Box(id="given"), False),
+        (list[Box], [Box()], True),
+        (dict[str, Box], {"a": Box(x=1)}, True),
+        (Crate, Crate(), True),
+        (Address, Address(street="x"), False),
+        (list[int], [1], False),
+        (Box | None, None, False),
+    ],
+)
+def test_f6_a_default_that_a_factory_has_a_part_in_is_drawn_too(kind: Any, default: Any, drawn: bool) -> None:
+    one = model(kind, default)
+    schema = merge(one)
+    assert ("field" in schema.drawn) is drawn
+    assert (schema.default("field") is MISSING) is drawn
+    if drawn:
+        assert schema.draw("field") == schema.draw("field")
+        assert merge(one, create_model("Heir", __base__=one)).drawn == ("field",)
 
 
 def test_defaults_show_on_read() -> None:

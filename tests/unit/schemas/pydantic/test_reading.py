@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import pytest
 from pydantic import (
@@ -305,3 +306,55 @@ def test_f9_a_push_does_not_measure_by_the_clock_what_was_there_before(tmp_path:
     ):
         with pytest.raises(StateValidationError, match=r"/(moments/1|plans/b/at|files/1)"):
             apply(stored, refused, schema).checked(schema)
+
+
+class Made(BaseModel):
+    x: int = 0
+    id: uuid.UUID = Field(default_factory=uuid.uuid4)
+
+
+class Unmade(BaseModel):
+    text: str
+    tags: list[str] = Field(default_factory=list)
+
+
+class Recursive(BaseModel):
+    made: Made
+    children: list[Recursive] = []
+
+
+ID = "00000000-0000-4000-8000-000000000000"
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "incomplete"),
+    [
+        (Made, {"x": 1}, True),
+        (Made, {"x": 1, "id": ID}, False),
+        (Made, {"x": 1, "gone": 2}, True),
+        (Made | None, None, False),
+        (dict[str, Made], {"a": {"id": ID}, "b": {}}, True),
+        (dict[str, Made], {}, False),
+        (tuple[int, Made], [1, {"x": 1}], True),
+        (Made | Unmade, {"text": "x"}, False),
+        (Made | Unmade, {"x": 1}, True),
+        (Unmade, {"text": "x"}, False),
+        (Recursive, {"made": {"id": ID}, "children": [{"made": {"id": ID}, "children": []}]}, False),
+        (Recursive, {"made": {"id": ID}, "children": [{"made": {}, "children": []}]}, True),
+        (dict[str, Any], {"x": 1}, False),
+    ],
+)
+def test_f6_members_that_would_be_made_at_each_reading_are_found(
+    kind: Any, value: Any, incomplete: bool
+) -> None:
+    schema = schema_of(create_model("Holder", field=(kind, ...)))
+    assert schema.incomplete({"field": value}) == (("field",) if incomplete else ())
+    assert schema.incomplete({}) == ()
+
+
+def test_members_with_the_names_of_marks_count_like_others() -> None:
+    hashes = set()
+    for name in ("name", "anchor", "made", "other"):
+        inner: Any = create_model("Inner", **cast(Any, {name: (int, ...)}))
+        hashes.add(schema_of(create_model("Holder", field=(inner, ...))).hash)
+    assert len(hashes) == 4

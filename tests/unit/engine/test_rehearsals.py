@@ -1,0 +1,183 @@
+"""Code that validates a write, ahead of it: what is taken over, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import Annotated, Any
+
+import pytest
+from pydantic import AfterValidator, BaseModel, Field
+
+from flowstate_server.engine.rehearsals import Rehearsals, brings_all, calls_code
+from flowstate_server.engine.state_change import ChangeRules, state_change
+from flowstate_server.errors import StateValidationError
+from flowstate_server.flows import Context, FlowRegistry, User, action, define_flow, handler
+from flowstate_server.model.clock import Micros
+from flowstate_server.model.records import StateRecord, state_record
+from flowstate_server.model.scopes import ScopeKind, user_scope
+from flowstate_server.schemas.pydantic.merge import Declaration, merge_declarations
+from flowstate_server.schemas.pydantic.schema import ModelSchema
+from flowstate_server.state import operations as op
+from flowstate_server.state.code_time import TOO_SLOW
+from flowstate_server.state.operations import Increment, Operation, SetValue
+from flowstate_server.stores.contract.writes import Changed
+
+KEY = user_scope("u")
+calls: list[str] = []
+pauses: list[float] = []
+
+
+@pytest.fixture(autouse=True)
+def none_yet() -> None:
+    calls.clear()
+    pauses.clear()
+
+
+def _noted(text: str) -> str:
+    calls.append(threading.current_thread().name)
+    if pauses:
+        time.sleep(pauses.pop(0))
+    return text.strip()
+
+
+Noted = Annotated[str, AfterValidator(_noted)]
+
+
+class Inner(BaseModel):
+    made: list[int] = Field(default_factory=lambda: [1])
+
+
+class State(BaseModel):
+    text: Noted = ""
+    notes: list[Noted] = []
+    inner: Inner | None = None
+    count: int = 0
+    tags: set[str] = set()
+
+
+SCHEMA: ModelSchema = merge_declarations(ScopeKind.USER, [Declaration(State, "a test")])
+
+
+@handler
+async def nothing(value: None, ctx: Context) -> None: ...
+
+
+FLOW = define_flow("f", user=User(state=State), actions={"nothing": action(block=nothing)})
+RULES = ChangeRules.of(FLOW.described, ScopeKind.USER, 1_000_000, FlowRegistry([FLOW]))
+
+
+def record(**fields: Any) -> StateRecord:
+    now = Micros(1)
+    return state_record(
+        KEY, version=1, incarnation="i", state=fields, text=b"", create_time=now, update_time=now
+    )
+
+
+async def rehearsed(operations: tuple[Operation, ...], seen: StateRecord, newest: StateRecord) -> Any:
+    found = await Rehearsals().of(operations, SCHEMA, seen)
+    assert found is not None
+    before = len(calls)
+    change = state_change(operations, RULES, rehearsed=found)(newest)
+    assert isinstance(change, Changed)
+    return change.state, len(calls) - before
+
+
+async def test_what_was_rehearsed_is_not_validated_again() -> None:
+    state, again = await rehearsed(op.patch_state({"text": " a "}), record(), record(count=3))
+    assert (state, again) == ({"text": "a", "count": 3}, 0)
+    assert set(calls) == {"flowstate-validation"}
+
+
+async def test_what_has_changed_meanwhile_is_validated_with_what_is_there_now() -> None:
+    push = op.push_state("notes", [" b "])
+    state, again = await rehearsed(push, record(notes=["a"]), record(notes=["a", "c"]))
+    assert state == {"notes": ["a", "c", "b"]}
+    assert again > 0
+
+
+async def test_what_may_stand_may_not_be_written_anew() -> None:
+    """A rehearsal on a record that has the value proves nothing for one that has not."""
+    operations = op.patch_state({"text": "a"})
+    found = await Rehearsals().of(operations, SCHEMA, record(text="a"))
+    assert found is not None
+    calls.clear()
+    state_change(operations, RULES, rehearsed=found)(record(text="b"))
+    assert calls
+
+
+async def test_a_change_tells_what_the_rehearsal_made() -> None:
+    operations = op.patch_state({"text": " a ", "count": 2})
+    found = await Rehearsals().of(operations, SCHEMA, record())
+    (with_it, without) = (
+        state_change(operations, RULES, rehearsed=given)(record(text="old", count=1))
+        for given in (found, None)
+    )
+    assert with_it == without
+
+
+async def test_a_refusal_of_a_rehearsal_counts_for_nothing() -> None:
+    """The newest record decides."""
+    operations = op.patch_state({"count": "no number", "text": "a"})
+    assert await Rehearsals().of(operations, SCHEMA, record()) is None
+    assert await Rehearsals().of((Increment(("text",), 1),), SCHEMA, record(text="x")) is None
+
+
+@pytest.mark.parametrize(
+    ("operations", "code", "whole"),
+    [
+        (op.patch_state({"count": 1, "tags": ["a"]}), False, True),
+        (op.patch_state({"text": "a"}), True, True),
+        (op.patch_state({"inner": {}}), True, True),
+        ((SetValue(("text",), "a"),), True, True),
+        (op.set_state({"count": 1}), True, False),
+        (op.push_state("notes", ["a"]), True, False),
+        (op.inc_state({"count": 1}), False, False),
+        (op.patch_state({"unknown": 1}), False, True),
+    ],
+)
+def test_only_what_code_validates_is_rehearsed(
+    operations: tuple[Operation, ...], code: bool, whole: bool
+) -> None:
+    assert calls_code(operations, SCHEMA) is code
+    assert brings_all(operations, SCHEMA) is whole
+
+
+async def test_code_that_takes_too_long_is_refused_by_field_while_it_goes_on() -> None:
+    pauses.append(2.0)
+    began = time.monotonic()
+    with pytest.raises(StateValidationError) as refused:
+        await Rehearsals().of(op.patch_state({"text": "a", "count": 1}), SCHEMA, record())
+    assert time.monotonic() - began < 2.0
+    assert [(one.path, one.rule) for one in refused.value.violations] == [("/text", TOO_SLOW)]
+
+
+async def test_code_that_is_slow_in_a_transaction_refuses_its_write() -> None:
+    pauses.append(0.3)
+    with pytest.raises(StateValidationError) as refused:
+        state_change(op.patch_state({"text": "a"}), RULES)(record())
+    assert [(one.path, one.rule) for one in refused.value.violations] == [("/text", TOO_SLOW)]
+
+
+async def test_who_was_held_up_with_the_whole_process_is_not_taken_for_slow() -> None:
+    """As by SIGSTOP: neither the loop nor the thread went on."""
+    pauses.append(0.6)
+    asyncio.get_running_loop().call_soon(time.sleep, 0.7)
+    found = await Rehearsals().of(op.patch_state({"text": "a"}), SCHEMA, record())
+    assert found is not None
+
+
+@pytest.mark.parametrize("how", ["many at once", "stuck ones"])
+async def test_many_rehearsals_do_not_wait_for_stuck_ones(how: str) -> None:
+    rehearsals = Rehearsals()
+
+    def rehearse() -> Any:
+        return rehearsals.of(op.patch_state({"text": "a"}), SCHEMA, record())
+
+    if how == "stuck ones":
+        pauses.extend([1.5] * 40)
+        stuck = await asyncio.gather(*(rehearse() for _ in range(40)), return_exceptions=True)
+        assert all(isinstance(one, StateValidationError) for one in stuck)
+    found = await asyncio.gather(*(rehearse() for _ in range(100)))
+    assert None not in found
