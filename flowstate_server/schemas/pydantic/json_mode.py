@@ -6,6 +6,7 @@ date in a text, a set in a list. A field could be declared and never be written.
 
 from __future__ import annotations
 
+from collections import Counter, OrderedDict
 from functools import cached_property
 from typing import Any, cast
 
@@ -76,7 +77,8 @@ def _validated_once(schema: CoreSchema) -> CoreSchema:
     ):
         return schema
     function = lax["function"]["function"]
-    return lax if is_pydantics(getattr(function, "func", function)) else schema
+    made_by = getattr(function, "func", function)
+    return lax if is_pydantics(made_by) or made_by in (OrderedDict, Counter) else schema
 
 
 class _Inside:
