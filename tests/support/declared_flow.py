@@ -184,7 +184,8 @@ class Walker:
 
 
 def _require_named(refusal: Exception, field: Field) -> None:
-    if field.declared.taken or field.name not in str(refusal):
+    stood_still = "validating took" in str(refusal)  # and no test is about the machine
+    if (field.declared.taken and not stood_still) or field.name not in str(refusal):
         raise AssertionError(f"{field.declared.title} is refused, or not by its name") from refusal
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flowstate_server.schemas.pydantic.core_schemas import CoreSchema, ModelParts, is_pydantics, walk
 from flowstate_server.schemas.pydantic.unions import needs_proof
 
@@ -17,8 +19,13 @@ def is_faithful(schema: CoreSchema, parts: ModelParts) -> bool:
             return False
         if "include" in made_by or "exclude" in made_by:
             return False
-        if made_by.get("type", "").startswith("function-") and not is_pydantics(made_by["function"]):
+        if made_by.get("type", "").startswith("function-") and not _knows(made_by["function"]):
             return False
         if any(key.startswith("ser_json") for key in part.get("config") or {}):
             return False
     return True
+
+
+def _knows(function: Any) -> bool:
+    """Whether it writes all that there may be by its type; that for ``Sequence`` writes subclasses of lists by none."""
+    return is_pydantics(function) and getattr(function, "__name__", "") != "serialize_sequence_via_list"

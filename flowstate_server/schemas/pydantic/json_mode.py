@@ -6,13 +6,14 @@ date in a text, a set in a list. A field could be declared and never be written.
 
 from __future__ import annotations
 
+from collections import Counter, OrderedDict
 from functools import cached_property
 from typing import Any, cast
 
 from pydantic_core import SchemaValidator, core_schema
 
 from flowstate_server.model.json_values import encode_json
-from flowstate_server.schemas.pydantic.core_schemas import CoreSchema, Definitions, deque_as_function, mapped
+from flowstate_server.schemas.pydantic.core_schemas import CoreSchema, Definitions, is_pydantics, mapped
 
 _AHEAD = frozenset(("function-before", "function-wrap"))
 _FUNCTIONS = frozenset((*_AHEAD, "function-after"))
@@ -51,7 +52,9 @@ class _Rewriting:
     def rewritten(self, schema: CoreSchema, config: Any, *, behind: bool = False) -> CoreSchema:
         """``behind`` tells that a function hands on what it validates."""
         config = schema.get("config") or config
-        schema = deque_as_function(schema) or schema
+        once = _validated_once(schema)
+        self.changed |= once is not schema
+        schema = once
         kind = schema["type"]
         ahead = kind in _AHEAD or (behind and kind == "function-after")
         made = mapped(schema, lambda inside: self.rewritten(inside, config, behind=ahead))
@@ -62,6 +65,20 @@ class _Rewriting:
         self.changed = True
         inside = _Inside(made, config, self.definitions)
         return cast(CoreSchema, core_schema.no_info_plain_validator_function(inside))
+
+
+def _validated_once(schema: CoreSchema) -> CoreSchema:
+    """A ``defaultdict`` or the like, which pydantic validates twice strictly: the second time what the first has made,
+    of which a validator in it makes another thing again."""
+    lax: CoreSchema = schema.get("lax_schema") or {}
+    if (
+        lax.get("type") not in ("function-wrap", "function-after")
+        or schema["strict_schema"]["type"] != "chain"
+    ):
+        return schema
+    function = lax["function"]["function"]
+    made_by = getattr(function, "func", function)
+    return lax if is_pydantics(made_by) or made_by in (OrderedDict, Counter) else schema
 
 
 class _Inside:

@@ -23,7 +23,7 @@ from flowstate_server.schemas.pydantic.json_mode import is_json, validator_of
 from flowstate_server.schemas.pydantic.model_rules import NO_FIXPOINT, NOT_A_FIXPOINT, ModelRules, Unsettled
 from flowstate_server.schemas.pydantic.python_values import OWN_JSON, to_json
 from flowstate_server.schemas.pydantic.read_only import thawed
-from flowstate_server.schemas.pydantic.stored_form import same_value, stored_form
+from flowstate_server.schemas.pydantic.stored_form import members_of, same_value, stored_form
 from flowstate_server.schemas.shape import LISTS, MAPS
 from flowstate_server.state.json_pointer import format_pointer
 from flowstate_server.state.plain_json import Refused, plain_json
@@ -113,7 +113,8 @@ class Place:
         if is_json(value):
             return plain_json(value, path)
         try:
-            adopted = self._read_back(self._adopt(value), path)
+            other = self._adopt(value)
+            adopted = self._read_back(other, path) if _stands_for(value, other) else None
         except ValueError:
             adopted = None
         if adopted is None:
@@ -129,6 +130,20 @@ class Place:
         except ValueError:
             return None
         return _finished(value, dumped, path)
+
+
+def _stands_for(given: object, made: object) -> bool:
+    """Whether two values are equal, where dicts may stand for models."""
+    if isinstance(given, Mapping) and isinstance(made, BaseModel):
+        members = members_of(made)
+        return all(_stands_for(item, members[name]) for name, item in given.items() if name in members)
+    if type(given) is type(made) is list:
+        return len(given) == len(made) and all(map(_stands_for, given, made))
+    if type(given) is type(made) is dict:
+        return given.keys() == made.keys() and all(
+            _stands_for(item, made[key]) for key, item in given.items()
+        )
+    return same_value(given, made)
 
 
 def _with_text_keys(value: object) -> object:

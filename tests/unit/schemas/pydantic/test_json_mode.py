@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections import defaultdict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -79,6 +79,8 @@ class Wrapped(BaseModel):
         (deque[int], deque([1])),
         (dict[dt.date, frozenset[int]], {DAY: frozenset((2, 1))}),
         (defaultdict[Path, list[int]], defaultdict(list, {Path("/a"): [1]})),
+        (defaultdict[str, list[Base64Bytes]], defaultdict(list, {"a": [b"\x00"]})),
+        (OrderedDict[str, Base64Bytes], OrderedDict(a=b"\x00")),
         (Point, Point({DAY})),
         (Inner, Inner(type=DAY, config={"b", "a"}, again=[Inner(type=DAY)])),
         (Wrapped, Wrapped(day=DAY)),

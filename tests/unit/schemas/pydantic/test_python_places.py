@@ -9,7 +9,7 @@ import math
 import re
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import pytest
 from pydantic import (
     AfterValidator,
+    Base64Bytes,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -26,6 +27,7 @@ from pydantic import (
     StringConstraints,
     dataclasses as pydantic_dataclasses,
     field_serializer,
+    field_validator,
 )
 
 from flowstate_server.errors import (
@@ -354,7 +356,7 @@ def test_writing_an_equal_value_again_is_no_change() -> None:
 
 def test_f8_models_are_taken_as_dicts_in_containers_that_json_has_not() -> None:
     ada = {"name": "ada", "password_hash": "c4nary"}
-    writes: list[Callable[[], tuple[op.Operation, ...]]] = [
+    writes: list[Callable[[], tuple[Operation, ...]]] = [
         lambda: op.patch_state({"by_number": {1: ada, 2: Account(name="bob")}}, SCHEMA.fields_json),
         lambda: op.patch_state({"by_number": {1: ada, 2: {"name": "bob"}}}, SCHEMA.fields_json),
         lambda: op.set_state(
@@ -374,3 +376,42 @@ def test_f8_models_are_taken_as_dicts_in_containers_that_json_has_not() -> None:
     ):
         with pytest.raises((StateValidationError, JsonInvalidError), match="/by_number"):
             patched({}, by_number=wrong)
+
+
+class Listed(list[Any]):
+    pass
+
+
+def test_what_is_read_of_a_sequence_is_written_back_by_the_type_of_its_elements() -> None:
+    class State(BaseModel):
+        keys: Sequence[Sequence[Base64Bytes]] = []
+        days: Sequence[dt.date] = []
+
+    schema = schema_of(State)
+    state = patched({}, schema, keys=[[b"\x00"]], days=(DAY,))
+    assert state == {"keys": [["AA=="]], "days": ["2026-01-02"]}
+    for again in (schema.view(State, state).keys, Listed([Listed([b"\x00"])]), ((b"\x00",),)):
+        try:
+            assert patched(state, schema, keys=again) == state
+        except StateValidationError as refusal:
+            assert type(again) is Listed, refusal  # noqa: PT017 - pydantic writes the elements of these by no type
+
+
+def test_dicts_stand_for_models_that_have_serializers_of_their_own() -> None:
+    class Dated(Weight):
+        day: dt.date = DAY
+
+        @field_validator("grams", mode="before")
+        @classmethod
+        def without_unit(cls, value: Any) -> Any:
+            return int(value.split()[0]) if isinstance(value, str) else value
+
+    class State(BaseModel):
+        one: Dated | None = None
+        many: list[Dated] = []
+
+    schema = schema_of(State)
+    given = {"grams": 5, "day": DAY, "ignored": {1}}
+    state = patched({}, schema, one=given, many=[given, Dated(grams=6)])
+    assert state["one"] == {"grams": "5 g", "day": "2026-01-02"}
+    assert schema.view(State, state).many == [Dated(grams=5), Dated(grams=6)]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, reject, strategies as st
 from pydantic import create_model
 
 from flowstate_client.codec import JsonCodec
@@ -115,6 +115,8 @@ def _judge(write: Way, value: Any, model: Any, schema: ModelSchema, *, taken: bo
     try:
         state = write()
     except REFUSALS as refusal:
+        if "validating took" in str(refusal):  # the machine stood still
+            reject()
         _require_named(refusal, "/field", taken)
         return
     if "field" not in state:
