@@ -98,8 +98,11 @@ async def test_a13_streams_that_are_cancelled_leave_no_objects(store: Store) -> 
             return len(gc.get_objects())
 
         async with asyncio.timeout(40):
-            before = await leave(TAILS)
-            after = await leave(TAILS)
-        assert after - before < TAILS / 2
+            counts = [await leave(TAILS)]
+            grown = TAILS
+            while grown >= TAILS / 2 and len(counts) < 5:  # others make objects, too, but not every time
+                counts.append(await leave(TAILS))
+                grown = counts[-1] - counts[-2]
+        assert grown < TAILS / 2, counts
         end.set()
         assert await run.result(timeout=5) is None
