@@ -5,7 +5,8 @@ Writes store none of them; they are left over where a later deploy took a field 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
+from functools import partial
 from typing import cast
 
 from flowstate_server.model.json_values import Json
@@ -20,11 +21,51 @@ _Candidates = Sequence[tuple[Shape, _Open]]
 
 def has_objects(shape: Shape) -> bool:
     """Whether there is anything in values of ``shape`` that could be unknown."""
-    if shape["type"] in OBJECTS:
+    if shape["type"] in OBJECTS or shape["type"] == "recursive":
         return True
     inner = [shape[key] for key in ("of", "keys") if key in shape]
     inner += [*shape.get("choices", ()), *shape.get("fields", {}).values()]
     return any(map(has_objects, inner))
+
+
+def knower(shape: Shape) -> Callable[[Json], bool]:
+    """A quick check whether a value of ``shape`` is :func:`known` as it is. Where it says no, that has to tell."""
+    kind = shape["type"]
+    if not has_objects(shape):
+        return _anything
+    if kind in ("nullable", "default", "custom-error"):
+        return knower(shape["of"])
+    if kind in OBJECTS and "fields" in shape and shape.get("extra") != "allow":
+        members = [(name, knower(member)) for name, member in shape["fields"].items()]
+        inner = [(name, knows) for name, knows in members if knows is not _anything]
+        return partial(_knows_object, shape["fields"].keys(), inner)
+    if kind in MAPS and "of" in shape:
+        return partial(_knows_values, knower(shape["of"]))
+    if kind in LISTS and kind != "tuple" and "of" in shape:
+        return partial(_knows_items, knower(shape["of"]))
+    return _not_sure
+
+
+def _anything(value: Json) -> bool:
+    return True
+
+
+def _not_sure(value: Json) -> bool:
+    return type(value) not in (list, dict)
+
+
+def _knows_object(names: Set[str], inner: Sequence[tuple[str, Callable[[Json], bool]]], value: Json) -> bool:
+    if type(value) is not dict:
+        return type(value) is not list
+    return value.keys() <= names and all(knows(value[name]) for name, knows in inner if name in value)
+
+
+def _knows_values(knows: Callable[[Json], bool], value: Json) -> bool:
+    return all(map(knows, value.values())) if type(value) is dict else type(value) is not list
+
+
+def _knows_items(knows: Callable[[Json], bool], value: Json) -> bool:
+    return all(map(knows, value)) if type(value) is list else type(value) is not dict
 
 
 def known(shape: Shape, value: Json, pointer: Pointer = ()) -> Json | Missing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 from flowstate_server.engine.bindings import Binding, Bindings
 from flowstate_server.engine.calls.logs import LogCursor
@@ -17,7 +17,7 @@ from flowstate_server.errors import (
     Violation,
 )
 from flowstate_server.model.identity import Principal
-from flowstate_server.model.json_values import Json, encode_json
+from flowstate_server.model.json_values import Json, JsonObject, encode_json
 from flowstate_server.model.records import Failure, StateRecord
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, session_scope
 from flowstate_server.programs.author_code import EXITS, contained
@@ -30,6 +30,8 @@ from flowstate_server.stores.store import Store
 SHOWN = (ScopeKind.SESSION, ScopeKind.USER, ScopeKind.ORG)
 # Attempts. Each is lost only when the session was deleted and made anew just then, so a second is hardly ever needed.
 RACES = 3
+# Records of which it is remembered what is unreadable, a few hundred bytes each. Chosen.
+JUDGED = 4096
 # A snapshot has to fit into a message of 4 MiB, whatever a derived value makes of the state. Chosen.
 MAX_DERIVED_BYTES = 256 * 1024
 
@@ -42,6 +44,7 @@ class Snapshots:
         self._store = store
         self._catalogue = catalogue
         self._bindings = bindings
+        self._judged: dict[Hashable, frozenset[str]] = {}
 
     async def get(self, principal: Principal, session_id: str, selectors: Sequence[Selector]) -> Snapshot:
         """The client projection of the session; the same for every plane.
@@ -85,6 +88,18 @@ class Snapshots:
             time=read.time,
         )
 
+    def _unreadable(self, flow: FlowDescription, record: StateRecord, stored: JsonObject) -> frozenset[str]:
+        """The exposed fields that can't be shown. What is read again and again is judged once."""
+        key = (flow, record.key, record.incarnation, record.version, record.update_time)
+        found = self._judged.get(key)
+        if found is None:
+            if len(self._judged) >= JUDGED:
+                self._judged.clear()
+            kind = record.key.kind
+            found = flow.schemas[kind].unreadable(stored, flow.shown[kind].exposed)
+            self._judged[key] = found
+        return found
+
     async def _project(
         self, flow: HostedFlow, kind: ScopeKind, record: StateRecord, names: frozenset[str]
     ) -> ScopeProjection:
@@ -97,7 +112,7 @@ class Snapshots:
             return ScopeProjection(kind, record.version, {}, dict.fromkeys(names, _NOT_UPGRADED))
         state = schema.with_defaults(stored)
         exposed = [name for name in shown.exposed if name in names and name in state]
-        unreadable = schema.unreadable(stored, exposed)
+        unreadable = self._unreadable(flow.described, record, stored).intersection(exposed)
         values: dict[str, Json] = {name: state[name] for name in exposed if name not in unreadable}
         failures = dict.fromkeys(unreadable, _UNREADABLE)
         if wanted := [name for name in shown.derived if name in names]:

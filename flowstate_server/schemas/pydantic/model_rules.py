@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, Generic, TypeVar, cast
 
@@ -327,8 +327,20 @@ class ModelRules(Generic[M]):
         others = {n: state[n] for n in self.names if n in state} if self.siblings else {}
         return self.typed({name: value}, others)[name]
 
-    def reads(self, name: str, state: JsonObject) -> bool:
-        """Whether :meth:`read` gives a value, whatever an author's code raises."""
+    def unreadable(self, state: JsonObject, names: Sequence[str]) -> Iterable[str]:
+        """Those of ``names``, which ``state`` has, for which :meth:`read` raises, whatever an author's code does."""
+        together = {name: state[name] for name in names if name not in self._read_aged}
+        alone = [name for name in names if name in self._read_aged]
+        others = {n: state[n] for n in self.names if n in state} if self.siblings else {}
+        try:
+            self.typed(
+                together, others
+            )  # usually all are well, and one call costs little more than one field
+        except Exception:
+            alone += together
+        return [name for name in alone if not self._reads(name, state)]
+
+    def _reads(self, name: str, state: JsonObject) -> bool:
         try:
             self.read(name, state)
         except Exception:

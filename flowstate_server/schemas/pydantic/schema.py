@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar, cast
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from flowstate_server.errors import StateValidationError, Violation
 from flowstate_server.model.json_values import Json, JsonObject, canonical_json
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.schemas.known import has_objects, known, lacks_made, makes_members
+from flowstate_server.schemas.known import has_objects, knower, known, lacks_made, makes_members
 from flowstate_server.schemas.pydantic.conversions import Conversions
 from flowstate_server.schemas.pydantic.discovery import merged_json_schema
 from flowstate_server.schemas.pydantic.model_rules import LeftOut, ModelRules, Unsettled
@@ -133,25 +133,27 @@ class ModelSchema(Conversions):
             for name in self._fields
             if name not in state and (value := self.default(name)) is not MISSING
         }
-        for name in self._with_objects:
-            if name in state and (value := known(self.shape(name), state[name])) is not state[name]:
-                shown[name] = cast(Json, value)
+        for name, knows in self._with_objects:
+            if name in state and not knows(state[name]):
+                shown[name] = cast(Json, known(self.shape(name), state[name]))
         return {**state, **shown} if shown else state
 
     @cached_property
-    def _with_objects(self) -> tuple[str, ...]:
-        return tuple(name for name in self._fields if has_objects(self.shape(name)))
+    def _with_objects(self) -> tuple[tuple[str, Callable[[Json], bool]], ...]:
+        return tuple(
+            (name, knower(self.shape(name))) for name in self._fields if has_objects(self.shape(name))
+        )
 
     def unreadable(self, state: JsonObject, names: Iterable[str]) -> frozenset[str]:
         """Those of ``names`` whose stored value does not fit the schema, or not any more."""
-        found = set()
+        by_rules: dict[ModelRules[Any], list[str]] = {}
         for name in names:
             merged = self._fields.get(name)
             if merged is not None and name in state:
                 rules = merged.default or merged.rules[0]
-                if not rules.is_plain(name, state[name]) and not rules.reads(name, state):
-                    found.add(name)
-        return frozenset(found)
+                if not rules.is_plain(name, state[name]):
+                    by_rules.setdefault(rules, []).append(name)
+        return frozenset().union(*(rules.unreadable(state, some) for rules, some in by_rules.items()))
 
     def seen_by_code(self, touched: Set[str]) -> Set[str]:
         """The fields that :meth:`check` of these shows to code of an author, touched or not."""
