@@ -128,7 +128,8 @@ def check_binding(
         raise SessionNotFoundError(binding.key.session_id)
     if principal.org and principal.org != binding.org_id and not principal.user:
         raise SessionNotFoundError(binding.key.session_id)
-    if any(org and org != binding.org_id for org in (org_id, principal.org)):
+    org = org_id or principal.org
+    if org and (org != binding.org_id or (principal.org and principal.org != org)):
         raise OrgBindingMismatchError(binding.key.session_id)
     if flow_kind and flow_kind != binding.flow_kind:
         raise FlowBindingMismatchError(binding.key.session_id)

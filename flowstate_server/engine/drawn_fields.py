@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from flowstate_server.engine.rehearsals import Rehearsals, Rehearsed, calls_code
+from flowstate_server.engine.rehearsals import Rehearsals, Rehearsed, checked, may_take_long
 from flowstate_server.engine.state_change import ChangeRules, checked_text
 from flowstate_server.engine.upgrades import Upgraded
 from flowstate_server.errors import ScopeUnavailableError, StateValidationError
@@ -98,7 +98,7 @@ class DrawnFields:
         self._rehearsed[kind] = None
         for incomplete in (schema.incomplete(record.state), ()):
             fills = _fills(record, drawn, absent, incomplete)
-            if not calls_code(fills, schema):
+            if not may_take_long(fills, schema):
                 return
             try:
                 self._rehearsed[kind] = await self._rehearsals.of(fills, schema, record)
@@ -155,7 +155,7 @@ class DrawnFields:
         raw = apply(record.state, _fills(record, self._drawn[kind], absent, incomplete), rules.schema)
         rehearsed = self._rehearsed.get(kind)
         try:
-            applied = (rehearsed and rehearsed.of(raw)) or raw.checked(rules.schema)
+            applied = (rehearsed and rehearsed.of(raw)) or checked(raw, rules.schema)
         except StateValidationError:
             if not incomplete:
                 raise

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from time import monotonic
+from weakref import WeakKeyDictionary
 
 from flowstate_server.errors import FlowStateError, StateValidationError
 from flowstate_server.model.frozen import frozen
@@ -19,10 +21,21 @@ from flowstate_server.state.operations import Merge, Operation, SetValue
 
 AT_ONCE = 32
 """Validations in threads at the same time, those that take too long not counted. Chosen: more only wait for the GIL."""
+PROVEN = 500
+"""Validations, each quick, after which a field's code is known to be quick and runs in the transaction: a turn of a
+thread costs as much as a commit. Chosen."""
+QUICK_SECONDS = 0.01
+"""Two turns of those who want the GIL: less can't be told from waiting for it."""
+SLOW_SECONDS = 0.1
+"""Code that took so long once is never taken for quick again."""
 SPARE_SECONDS = 0.01
 """So much later than the code itself is to find that it was too slow."""
 
 _threads = DaemonThreads("flowstate-validation")
+_paces: WeakKeyDictionary[ScopeSchema, dict[str, int]] = WeakKeyDictionary()
+"""How many times in a row the code of a field was quick."""
+_NO_PACE: Mapping[str, int] = {}
+_NEVER = -(10**18)
 
 
 @frozen
@@ -46,9 +59,39 @@ class Rehearsed:
         return applied.normalized({**applied.state, **self.changed}) if self.changed else applied
 
 
-def calls_code(operations: Sequence[Operation], schema: ScopeSchema) -> bool:
-    """Whether code of authors validates what ``operations`` write."""
-    return bool(schema.seen_by_code(_touched(operations, schema)))
+def may_take_long(operations: Sequence[Operation], schema: ScopeSchema) -> bool:
+    """Whether code of authors that is not known to be quick validates what ``operations`` write."""
+    seen = schema.seen_by_code(_touched(operations, schema))
+    if not seen:
+        return False
+    pace = _paces.get(schema, _NO_PACE)
+    return any(pace.get(name, 0) < PROVEN for name in seen)
+
+
+def checked(applied: Applied, schema: ScopeSchema) -> Applied:
+    """``applied`` as it is to be stored, found here and now.
+
+    Raises:
+        StateValidationError: see :meth:`Applied.checked`.
+    """
+    seen = schema.seen_by_code(applied.fields)
+    if not seen:
+        return applied.checked(schema)
+    began = monotonic()
+    try:
+        return applied.checked(schema)
+    finally:
+        _note(schema, seen, monotonic() - began)
+
+
+def _note(schema: ScopeSchema, fields: Iterable[str], seconds: float) -> None:
+    pace = _paces.setdefault(schema, {})
+    for name in fields:
+        before = pace.get(name, 0)
+        if seconds > SLOW_SECONDS:
+            pace[name] = _NEVER
+        else:
+            pace[name] = before + 1 if seconds < QUICK_SECONDS else min(0, before)
 
 
 def brings_all(operations: Sequence[Operation], schema: ScopeSchema) -> bool:
@@ -100,11 +143,16 @@ class Rehearsals:
             applied = apply(record.state, operations, schema)
         except FlowStateError:
             return None
+        by_code = schema.seen_by_code(applied.fields)
         async with self._turns:
-            normal = await _Rehearsal(record.key.kind, schema, applied).normal()
+            began = monotonic()
+            try:
+                normal = await _Rehearsal(record.key.kind, schema, applied).normal()
+            finally:
+                _note(schema, by_code, monotonic() - began)
         if normal is None:
             return None
-        seen = schema.seen_by_code(applied.fields) | applied.fields
+        seen = by_code | applied.fields
         return Rehearsed(
             saw={name: applied.state.get(name, MISSING) for name in seen},
             before={name: applied.before[name] for name in applied.fields if name in applied.before},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flowstate_server.engine.rehearsals import Rehearsed
+from flowstate_server.engine.rehearsals import Rehearsed, checked
 from flowstate_server.engine.upgrades import RecordUpgrades, Upgraded
 from flowstate_server.errors import StateTooLargeError
 from flowstate_server.model.events import Event, EventType
@@ -37,8 +37,13 @@ class ChangeRules:
 
     @classmethod
     def of(cls, flow: FlowDescription, scope: ScopeKind, max_bytes: int, catalogue: Catalogue) -> ChangeRules:
-        upgrades = RecordUpgrades(scope, catalogue.sharing(scope, flow))
-        return cls(flow, flow.schemas[scope], upgrades, max_bytes, transient=not flow.persist_state_changes)
+        def make() -> ChangeRules:
+            upgrades = RecordUpgrades.of(catalogue, scope, flow)
+            return cls(
+                flow, flow.schemas[scope], upgrades, max_bytes, transient=not flow.persist_state_changes
+            )
+
+        return catalogue.remembered((cls, scope, flow, max_bytes), make)
 
 
 def state_change(
@@ -64,7 +69,7 @@ def state_change(
             expected if expected is not None and expected.is_of(record) else rules.upgrades.upgraded(record)
         )
         raw = apply(today.record.state, operations, rules.schema)
-        applied = (rehearsed and rehearsed.of(raw)) or raw.checked(rules.schema)
+        applied = (rehearsed and rehearsed.of(raw)) or checked(raw, rules.schema)
         told = difference_at(record.state, applied.state, applied.pointers | today.pointers)
         if told.empty:
             return NO_CHANGE

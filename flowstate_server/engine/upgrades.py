@@ -15,6 +15,7 @@ from flowstate_server.model.json_values import JsonObject, copy_json, encode_jso
 from flowstate_server.model.records import Generations, StateRecord, state_record
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.author_code import called, does_work, other_work
+from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import FlowDescription, Upgrade
 from flowstate_server.programs.threads import DaemonThreads
 from flowstate_server.state.code_time import MOST_SECONDS
@@ -62,6 +63,13 @@ class RecordUpgrades:
         self._flows = () if scope is ScopeKind.REQUEST else flows
         self.upgrades = any(flow.generation(scope).upgrade is not None for flow in self._flows)
         """Whether any record may be upgraded."""
+        self._own = {flow.kind: flow.generation(scope).number for flow in self._flows}
+        self._after: dict[tuple[Generations | None, str], Generations] = {}  # every write asks; there are few
+
+    @classmethod
+    def of(cls, catalogue: Catalogue, scope: ScopeKind, flow: FlowDescription | None) -> RecordUpgrades:
+        """Those of the flows that share the record which ``flow`` works on; see :meth:`Catalogue.sharing`."""
+        return catalogue.remembered((cls, scope, flow), lambda: cls(scope, catalogue.sharing(scope, flow)))
 
     def needed(self, record: StateRecord) -> bool:
         """Whether a flow has an upgrade for ``record``."""
@@ -108,11 +116,11 @@ class RecordUpgrades:
         Raises:
             ScopeUnavailableError: a newer deploy of one of the flows has written the record.
         """
-        for flow in self._flows if record.exists and record.generations else ():
-            stored, own = _stored_generation(record, flow.kind), flow.generation(self._scope).number
-            if stored > own:
+        for kind, stored in record.generations if record.exists else ():
+            own = self._own.get(kind)
+            if own is not None and stored > own:
                 problem = (
-                    f'it was written by a newer deploy of flow "{flow.kind}", of generation {stored}; '
+                    f'it was written by a newer deploy of flow "{kind}", of generation {stored}; '
                     f"this server's is {own}"
                 )
                 raise ScopeUnavailableError(self._scope.value, problem)
@@ -125,15 +133,13 @@ class RecordUpgrades:
         """
         if not self._flows:
             return None
-        known = dict(record.generations) if record.exists else {}
-        if record.exists and not known:
-            known = dict([_UNKNOWN])
-        for flow in self._flows:
-            number = flow.generation(self._scope).number
-            if flow.kind == writer.kind or number > 1:
-                known[flow.kind] = number
-        generations = tuple(sorted(known.items()))
-        return None if generations == record.generations else generations
+        before = record.generations if record.exists else None
+        after = self._after.get((before, writer.kind))
+        if after is None:
+            known = dict(before or ([_UNKNOWN] if record.exists else ()))
+            known |= {kind: number for kind, number in self._own.items() if kind == writer.kind or number > 1}
+            after = self._after[before, writer.kind] = tuple(sorted(known.items()))
+        return None if after == record.generations else after
 
     def _of(self, record: StateRecord) -> Iterator[tuple[FlowDescription, Upgrade]]:
         for flow in self._flows:

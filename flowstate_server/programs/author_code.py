@@ -24,6 +24,7 @@ from contextvars import ContextVar
 from functools import partial
 from types import CodeType, FrameType
 from typing import Any, NamedTuple, TypeVar
+from weakref import WeakSet
 
 from flowstate_server.errors import (
     ActionError,
@@ -222,25 +223,30 @@ class GuardedCoroutine(WrappedCoroutine):
             raise contained(exit) from exit
 
 
-class _GuardingFactory:
-    def __init__(self, before: Callable[..., Any] | None) -> None:
-        self._before = before
+_guarding: WeakSet[Callable[..., Any]] = WeakSet()
 
-    def __call__(self, loop: asyncio.AbstractEventLoop, coroutine: Any, /, **more: Any) -> Any:
-        work = AT_WORK.get()
+
+def _guarding_factory(before: Callable[..., Any] | None) -> Callable[..., Any]:
+    at_work, make = AT_WORK.get, asyncio.Task  # every task of the loop is made here
+
+    def factory(loop: asyncio.AbstractEventLoop, coroutine: Any, /, **more: Any) -> Any:
+        work = at_work()
         if work is not None:
             coroutine = GuardedCoroutine(coroutine, work)
-        if self._before is not None:
-            return self._before(loop, coroutine, **more)
-        return asyncio.Task(coroutine, loop=loop, **more)
+        if before is not None:
+            return before(loop, coroutine, **more)
+        return make(coroutine, loop=loop, **more)
+
+    _guarding.add(factory)
+    return factory
 
 
 def guard_tasks(loop: asyncio.AbstractEventLoop) -> None:
     """Let no ``SystemExit`` or ``KeyboardInterrupt`` of a task that code of authors starts out of ``loop``, for good:
     who awaits the task gets a RuntimeError. A factory that ``loop`` has goes on to make the tasks."""
     before = loop.get_task_factory()
-    if not isinstance(before, _GuardingFactory):
-        loop.set_task_factory(_GuardingFactory(before))
+    if before is None or before not in _guarding:
+        loop.set_task_factory(_guarding_factory(before))
         handler = loop.get_exception_handler()
         loop.set_exception_handler(partial(_tell, handler))
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Generic
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import Any, Generic, TypeVar as PlainTypeVar
 
 from typing_extensions import TypeVar
 
@@ -21,6 +21,7 @@ from flowstate_server.schemas.comparison import (
 )
 from flowstate_server.schemas.scope_schema import ScopeSchema
 
+T = PlainTypeVar("T")
 FlowT_co = TypeVar("FlowT_co", bound=HostedFlow, default=HostedFlow, covariant=True)
 
 UPGRADES = "incompatible-upgrades"
@@ -39,7 +40,7 @@ class Catalogue(Generic[FlowT_co]):
 
     def __init__(self, flows: Iterable[FlowT_co] = ()) -> None:
         self._flows: dict[str, FlowT_co] = {}
-        self._sharing: dict[tuple[ScopeKind, FlowDescription | None], Sequence[FlowDescription]] = {}
+        self._remembered: dict[Hashable, Any] = {}
         for flow in flows:
             self.register(flow)
 
@@ -60,7 +61,7 @@ class Catalogue(Generic[FlowT_co]):
             for other in self:
                 _check_agreement(scope, other.described, described)
         self._flows[described.kind] = flow
-        self._sharing.clear()
+        self._remembered.clear()
 
     def unregister(self, kind: str) -> FlowT_co:
         """Remove a flow; it takes no part in later checks.
@@ -70,7 +71,7 @@ class Catalogue(Generic[FlowT_co]):
         """
         flow = self.get(kind)
         del self._flows[kind]
-        self._sharing.clear()
+        self._remembered.clear()
         return flow
 
     def find(self, kind: str) -> FlowT_co | None:
@@ -93,12 +94,6 @@ class Catalogue(Generic[FlowT_co]):
         """
         if flow is not None and (scope not in _SHARED_SCOPES or flow.isolates(scope)):
             return (flow,)
-        known = self._sharing.get((scope, flow))  # every call asks
-        if known is None:
-            known = self._sharing[scope, flow] = self._found(scope, flow)
-        return known
-
-    def _found(self, scope: ScopeKind, flow: FlowDescription | None) -> Sequence[FlowDescription]:
         found = {
             kind: described
             for kind, hosted in self._flows.items()
@@ -107,6 +102,13 @@ class Catalogue(Generic[FlowT_co]):
         if flow is not None:
             found[flow.kind] = flow
         return [found[kind] for kind in sorted(found)]
+
+    def remembered(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What ``make`` makes of the flows that are registered, made once until flows come or go: every call asks."""
+        found: T | None = self._remembered.get(key)
+        if found is None:
+            found = self._remembered[key] = make()
+        return found
 
     def kinds(self) -> list[str]:
         """In order."""

@@ -236,7 +236,7 @@ class FlowTester:
         kind = record.key.kind
         upgraded = record
         with suppress(ScopeUnavailableError):  # which the run has told, if it has looked there
-            upgrades = RecordUpgrades(kind, self.engine.catalogue.sharing(kind, self._flow.described))
+            upgrades = RecordUpgrades.of(self.engine.catalogue, kind, self._flow.described)
             upgraded = upgrades.upgraded(record).record
         return ScopeAfter(record.state, record.version, self._flow.schemas[kind], upgraded.state)
 

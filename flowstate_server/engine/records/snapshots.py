@@ -105,7 +105,7 @@ class Snapshots:
     ) -> ScopeProjection:
         shown = flow.described.shown[kind]
         schema = flow.described.schemas[kind]
-        upgrades = RecordUpgrades(kind, self._catalogue.sharing(kind, flow.described))
+        upgrades = RecordUpgrades.of(self._catalogue, kind, flow.described)
         try:
             stored = (await upgrades.ahead(record)).record.state
         except ScopeUnavailableError:

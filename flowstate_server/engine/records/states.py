@@ -13,7 +13,7 @@ from flowstate_server.engine.calls.state import (
     StateCommitted,
     StateMutation,
 )
-from flowstate_server.engine.rehearsals import Rehearsals, brings_all, calls_code
+from flowstate_server.engine.rehearsals import Rehearsals, brings_all, may_take_long
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.engine.state_change import ChangeRules, state_change
 from flowstate_server.engine.upgrades import RecordUpgrades, Upgraded
@@ -150,7 +150,9 @@ class States:
     ) -> Mapping[ScopeKey, Upgraded]:
         """The records that may have to be upgraded, for that not to be done in the transaction."""
         keys = [scope.key for scope in resolved if scope.upgrades.upgrades]
-        loaded = await self._store.load_states(keys) if keys else {}
+        if not keys:
+            return {}
+        loaded = await self._store.load_states(keys)
         expected: dict[ScopeKey, Upgraded] = {}
         for position, scope in enumerate(resolved):
             if scope.key in loaded:
@@ -202,7 +204,7 @@ class States:
         if mutation.target.kind is ScopeKind.REQUEST:
             request = RequestKey(scope.key.tenant, scope.key.id)
         rehearsed = None
-        if calls_code(mutation.operations, rules.schema):
+        if may_take_long(mutation.operations, rules.schema):
             record = StateRecord(scope.key) if expected is None else expected.record
             if expected is None and not brings_all(mutation.operations, rules.schema):
                 record = (await self._store.load_states((scope.key,)))[scope.key]
@@ -272,7 +274,7 @@ class States:
         flow: FlowDescription | None,
         guard: RequireSession | RequireRun | None = None,
     ) -> _Resolved:
-        upgrades = RecordUpgrades(key.kind, self._catalogue.sharing(key.kind, flow))
+        upgrades = RecordUpgrades.of(self._catalogue, key.kind, flow)
         return _Resolved(key, flow, upgrades, guard)
 
     def _check(self, commit: StateCommit) -> None:

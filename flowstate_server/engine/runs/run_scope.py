@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
-from flowstate_server.engine.rehearsals import Rehearsals, Rehearsed, calls_code
+from flowstate_server.engine.rehearsals import Rehearsals, Rehearsed, may_take_long
 from flowstate_server.engine.runs.recorder import Recorder
 from flowstate_server.engine.state_change import ChangeRules, state_change
 from flowstate_server.engine.upgrades import Upgraded
@@ -117,7 +117,7 @@ class RunScope:
         return StateWrite(written.version, written.changed)
 
     async def _rehearsed(self, operations: Sequence[Operation]) -> Rehearsed | None:
-        needed = calls_code(operations, self.rules.schema)
+        needed = may_take_long(operations, self.rules.schema)
         if not needed and not self._rehearsing.locked():
             return None
         async with self._rehearsing:  # writes keep the order in which they were begun

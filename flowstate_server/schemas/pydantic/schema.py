@@ -30,6 +30,7 @@ from flowstate_server.state.missing import MISSING, Missing
 
 M = TypeVar("M", bound=BaseModel)
 
+_NOTHING: Set[str] = frozenset()
 _log = logging.getLogger(__name__)
 
 
@@ -157,9 +158,9 @@ class ModelSchema(Conversions):
 
     def seen_by_code(self, touched: Set[str]) -> Set[str]:
         """The fields that :meth:`check` of these shows to code of an author, touched or not."""
-        if not self._seen_by_code:
-            return frozenset()
-        return frozenset().union(*(self._seen_by_code.get(name, ()) for name in touched))
+        by_field = self._seen_by_code
+        seen = [by_field[name] for name in touched if name in by_field] if by_field else ()
+        return frozenset().union(*seen) if seen else _NOTHING
 
     @cached_property
     def _seen_by_code(self) -> dict[str, frozenset[str]]:

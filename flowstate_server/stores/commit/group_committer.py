@@ -23,6 +23,7 @@ from flowstate_server.errors import (
     UnclearCommitError,
 )
 from flowstate_server.model.ids import new_id
+from flowstate_server.model.scopes import RequestKey
 from flowstate_server.observation import NOBODY, OK, Observer
 from flowstate_server.stores.commit.decide import Answer, decide
 from flowstate_server.stores.commit.meanings import all_needs, needs_of
@@ -215,10 +216,13 @@ class _Waiting:
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
-        self.swaps = any(
-            type(write) is ChangeState and type(write.precondition) is AtVersion for write in batch
-        )
-        self.run = next((write.request for write in batch if type(write) is RequireRun), None)
+        self.swaps = False
+        self.run: RequestKey | None = None
+        for write in batch:
+            if type(write) is ChangeState:
+                self.swaps |= type(write.precondition) is AtVersion
+            elif type(write) is RequireRun:
+                self.run = write.request
         self.needs = needs_of(batch)
         self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 

@@ -10,7 +10,14 @@ from typing import Annotated, Any
 import pytest
 from pydantic import AfterValidator, BaseModel, Field
 
-from flowstate_server.engine.rehearsals import Rehearsals, brings_all, calls_code
+from flowstate_server.engine.rehearsals import (
+    PROVEN,
+    SLOW_SECONDS,
+    Rehearsals,
+    brings_all,
+    checked,
+    may_take_long,
+)
 from flowstate_server.engine.state_change import ChangeRules, state_change
 from flowstate_server.errors import StateValidationError
 from flowstate_server.flows import Context, FlowRegistry, User, action, define_flow, handler
@@ -20,6 +27,7 @@ from flowstate_server.model.scopes import ScopeKind, user_scope
 from flowstate_server.schemas.pydantic.merge import Declaration, merge_declarations
 from flowstate_server.schemas.pydantic.schema import ModelSchema
 from flowstate_server.state import operations as op
+from flowstate_server.state.apply import apply
 from flowstate_server.state.code_time import TOO_SLOW
 from flowstate_server.state.operations import Increment, Operation, SetValue
 from flowstate_server.stores.contract.writes import Changed
@@ -140,7 +148,7 @@ async def test_a_refusal_of_a_rehearsal_counts_for_nothing() -> None:
 def test_only_what_code_validates_is_rehearsed(
     operations: tuple[Operation, ...], code: bool, whole: bool
 ) -> None:
-    assert calls_code(operations, SCHEMA) is code
+    assert may_take_long(operations, SCHEMA) is code
     assert brings_all(operations, SCHEMA) is whole
 
 
@@ -181,3 +189,47 @@ async def test_many_rehearsals_do_not_wait_for_stuck_ones(how: str) -> None:
         assert all(isinstance(one, StateValidationError) for one in stuck)
     found = await asyncio.gather(*(rehearse() for _ in range(100)))
     assert None not in found
+
+
+def proven() -> ModelSchema:
+    """A schema whose ``text`` was quick for as long as it takes to be trusted."""
+    schema = merge_declarations(ScopeKind.USER, [Declaration(State, "a test")])
+    write = op.patch_state({"text": "a"})
+    assert may_take_long(write, schema)
+    for _ in range(PROVEN):
+        checked(apply({}, write, schema), schema)
+    assert not may_take_long(write, schema)
+    return schema
+
+
+async def test_code_that_was_quick_for_long_needs_no_thread() -> None:
+    schema = proven()
+    assert may_take_long(op.push_state("notes", ["a"]), schema), "of this nothing is known"
+
+
+async def test_code_that_was_slow_once_is_never_taken_for_quick_again() -> None:
+    schema = proven()
+    write = op.patch_state({"text": "b"})
+    pauses.append(SLOW_SECONDS * 1.5)
+    checked(apply({}, write, schema), schema)
+    for _ in range(2 * PROVEN):
+        assert may_take_long(write, schema)
+        checked(apply({}, write, schema), schema)
+
+
+async def test_rehearsals_prove_code_as_well() -> None:
+    schema = merge_declarations(ScopeKind.USER, [Declaration(State, "a test")])
+    write = op.patch_state({"text": "a"})
+    rehearsals = Rehearsals()
+    for _ in range(PROVEN):
+        assert may_take_long(write, schema)
+        await rehearsals.of(write, schema, record())
+    assert not may_take_long(write, schema)
+
+
+async def test_proven_code_that_takes_too_long_after_all_is_refused_by_its_field() -> None:
+    schema = proven()
+    pauses.append(0.3)
+    with pytest.raises(StateValidationError) as refused:
+        checked(apply({}, op.patch_state({"text": "b"}), schema), schema)
+    assert [(one.path, one.rule) for one in refused.value.violations] == [("/text", TOO_SLOW)]
