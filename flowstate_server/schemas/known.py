@@ -5,7 +5,7 @@ Writes store none of them; they are left over where a later deploy took a field 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import cast
 
@@ -38,7 +38,8 @@ def knower(shape: Shape) -> Callable[[Json], bool]:
     if kind in OBJECTS and "fields" in shape and shape.get("extra") != "allow":
         members = [(name, knower(member)) for name, member in shape["fields"].items()]
         inner = [(name, knows) for name, knows in members if knows is not _anything]
-        return partial(_knows_object, shape["fields"].keys(), inner)
+        names = frozenset(shape["fields"])
+        return partial(_knows_object, names, inner) if inner else partial(_knows_names, names)
     if kind in MAPS and "of" in shape:
         return partial(_knows_values, knower(shape["of"]))
     if kind in LISTS and kind != "tuple" and "of" in shape:
@@ -54,10 +55,16 @@ def _not_sure(value: Json) -> bool:
     return type(value) not in (list, dict)
 
 
-def _knows_object(names: Set[str], inner: Sequence[tuple[str, Callable[[Json], bool]]], value: Json) -> bool:
+def _knows_names(names: frozenset[str], value: Json) -> bool:
+    return names.issuperset(value) if type(value) is dict else type(value) is not list
+
+
+def _knows_object(
+    names: frozenset[str], inner: Sequence[tuple[str, Callable[[Json], bool]]], value: Json
+) -> bool:
     if type(value) is not dict:
         return type(value) is not list
-    return value.keys() <= names and all(knows(value[name]) for name, knows in inner if name in value)
+    return names.issuperset(value) and all(knows(value[name]) for name, knows in inner if name in value)
 
 
 def _knows_values(knows: Callable[[Json], bool], value: Json) -> bool:

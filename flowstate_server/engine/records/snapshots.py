@@ -111,9 +111,12 @@ class Snapshots:
         except ScopeUnavailableError:
             return ScopeProjection(kind, record.version, {}, dict.fromkeys(names, _NOT_UPGRADED))
         state = schema.with_defaults(stored)
-        exposed = [name for name in shown.exposed if name in names and name in state]
-        unreadable = self._unreadable(flow.described, record, stored).intersection(exposed)
-        values: dict[str, Json] = {name: state[name] for name in exposed if name not in unreadable}
+        values: dict[str, Json] = {
+            name: state[name] for name in shown.exposed if name in names and name in state
+        }
+        unreadable = self._unreadable(flow.described, record, stored) & values.keys()
+        for name in unreadable:
+            del values[name]
         failures = dict.fromkeys(unreadable, _UNREADABLE)
         if wanted := [name for name in shown.derived if name in names]:
             try:

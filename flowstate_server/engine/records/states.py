@@ -319,7 +319,9 @@ async def _answer(
     target: ScopeTarget, scope: _Resolved, record: StateRecord, *, changed: bool = False
 ) -> StateAnswer:
     schema = None if scope.flow is None else scope.flow.schemas[target.kind]
-    return StateAnswer(target, (await scope.upgrades.ahead(record)).record, schema, changed)
+    if scope.upgrades.upgrades:
+        record = (await scope.upgrades.ahead(record)).record
+    return StateAnswer(target, record, schema, changed)
 
 
 def _violation(path: str, rule: str, message: str) -> ValidationFailedError:
