@@ -229,7 +229,7 @@ class StateValidationError(InvalidArgumentError):
         if self.stored:
             mend = (
                 "write the field anew (patch_state), remove it (unset_state), or give the flow's scope a"
-                " generation= and an upgrade= that makes what older deploys stored fit"
+                " generation= and an upgrade= that makes what other deploys stored fit"
             )
             return f"The stored {self.scope} state does not fit its schema (any more): {places}; {mend}"
         return f"The {self.scope} state would break its schema: {places}"

@@ -138,7 +138,8 @@ def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        give_up(f"the input is not JSON: {error}", MISUSED)
+        hint = f"; a text is written '{json.dumps(text)}'" if text.isalnum() else ""
+        give_up(f"the input is not JSON: {error}{hint}", MISUSED)
 
 
 def _login_name() -> str:

@@ -121,7 +121,7 @@ class RecordUpgrades:
             if own is not None and stored > own:
                 problem = (
                     f'it was written by a newer deploy of flow "{kind}", of generation {stored}; '
-                    f"this server's is {own}"
+                    f"this server's is {own}; to go back for good, deploy a higher one whose upgrade= reverses it"
                 )
                 raise ScopeUnavailableError(self._scope.value, problem)
 

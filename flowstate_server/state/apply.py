@@ -33,7 +33,8 @@ from flowstate_server.state.rules import StateRules
 __all__ = ["Applied", "Difference", "apply", "difference"]
 
 
-NO_MEMBERS = "has no members: set it to an object first"
+MEND = ", or upgrade= it if an older deploy stored it so"
+NO_MEMBERS = f"has no members: set it to an object first{MEND}"
 
 _Container = TypeVar("_Container", dict[str, Json], list[Json])
 
@@ -125,7 +126,7 @@ class _Work:
         if stored is MISSING:
             stored = 0
         if type(stored) is not int and type(stored) is not float:
-            _conflict(path, f"{_kind(stored)} can't be incremented: set it to a number first")
+            _conflict(path, f"{_kind(stored)} can't be incremented: set it to a number first{MEND}")
         total = stored + by
         if type(total) is int:
             if not MIN_INT <= total <= MAX_INT:
@@ -140,7 +141,7 @@ class _Work:
         if stored is MISSING:
             stored = []
         if type(stored) is not list:
-            _conflict(path, f"{_kind(stored)} can't be appended to: set it to a list first")
+            _conflict(path, f"{_kind(stored)} can't be appended to: set it to a list first{MEND}")
         for value in operation.values:
             _check_depth(value, MAX_DEPTH - len(path) - 1, path)
         if id(stored) in self._own:

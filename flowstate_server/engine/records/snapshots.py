@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable, Mapping, Sequence
 
 from flowstate_server.engine.bindings import Binding, Bindings
@@ -17,6 +18,7 @@ from flowstate_server.errors import (
     Violation,
 )
 from flowstate_server.model.identity import Principal
+from flowstate_server.model.ids import new_id
 from flowstate_server.model.json_values import Json, JsonObject, encode_json
 from flowstate_server.model.records import Failure, StateRecord
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, session_scope
@@ -36,7 +38,8 @@ JUDGED = 4096
 MAX_DERIVED_BYTES = 256 * 1024
 
 _NOT_UPGRADED = Failure("INTERNAL", "the stored state can't be upgraded to that of today's flow")
-_UNREADABLE = Failure("INTERNAL", "the stored value does not fit its schema, or not any more")
+_UNREADABLE = "the stored value does not fit its schema, or not any more"
+_logger = logging.getLogger(__name__)
 
 
 class Snapshots:
@@ -44,7 +47,7 @@ class Snapshots:
         self._store = store
         self._catalogue = catalogue
         self._bindings = bindings
-        self._judged: dict[Hashable, frozenset[str]] = {}
+        self._judged: dict[Hashable, tuple[frozenset[str], str]] = {}
 
     async def get(self, principal: Principal, session_id: str, selectors: Sequence[Selector]) -> Snapshot:
         """The client projection of the session; the same for every plane.
@@ -88,16 +91,29 @@ class Snapshots:
             time=read.time,
         )
 
-    def _unreadable(self, flow: FlowDescription, record: StateRecord, stored: JsonObject) -> frozenset[str]:
-        """The exposed fields that can't be shown. What is read again and again is judged once."""
+    def _unreadable(
+        self, flow: FlowDescription, record: StateRecord, stored: JsonObject
+    ) -> tuple[frozenset[str], str]:
+        """The exposed fields that can't be shown, and under which error id the log tells so. What is read again and
+        again is judged once."""
         key = (flow, record.key, record.incarnation, record.version, record.update_time)
         found = self._judged.get(key)
         if found is None:
             if len(self._judged) >= JUDGED:
                 self._judged.clear()
             kind = record.key.kind
-            found = flow.schemas[kind].unreadable(stored, flow.shown[kind].exposed)
-            self._judged[key] = found
+            unreadable = flow.schemas[kind].unreadable(stored, flow.shown[kind].exposed)
+            found = self._judged[key] = unreadable, new_id("err_") if unreadable else ""
+            if unreadable:
+                fields, (_, error_id) = ", ".join(sorted(unreadable)), found
+                _logger.warning(
+                    "the stored %s state does not fit the schema of flow %r (any more), clients don't see: %s (%s)",
+                    kind,
+                    flow.kind,
+                    fields,
+                    error_id,
+                    extra={"error_id": error_id},
+                )
         return found
 
     async def _project(
@@ -114,10 +130,12 @@ class Snapshots:
         values: dict[str, Json] = {
             name: state[name] for name in shown.exposed if name in names and name in state
         }
-        unreadable = self._unreadable(flow.described, record, stored) & values.keys()
-        for name in unreadable:
+        unreadable, error_id = self._unreadable(flow.described, record, stored)
+        failures = dict.fromkeys(
+            unreadable & values.keys(), Failure("INTERNAL", _UNREADABLE, error_id=error_id)
+        )
+        for name in failures:
             del values[name]
-        failures = dict.fromkeys(unreadable, _UNREADABLE)
         if wanted := [name for name in shown.derived if name in names]:
             try:
                 derived = await flow.program.derive(kind, wanted, stored)

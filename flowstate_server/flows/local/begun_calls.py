@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine, Generator
+import sys
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from functools import wraps
+from pathlib import Path
 from typing import Any, TypeVar
 
 from flowstate_server.programs.author_code import WrappedCoroutine
@@ -23,16 +25,37 @@ class TracksCalls:
 class BegunCall(WrappedCoroutine):
     """An operation's coroutine from its call on, until it is awaited or its task begins."""
 
-    __slots__ = ("_name", "_owner")
+    __slots__ = ("_line", "_name", "_owner", "_where")
 
     def __init__(self, owner: TracksCalls, name: str, coroutine: Coroutine[Any, Any, Any]) -> None:
         self._coroutine = coroutine
         self._owner = owner
         self._name = name
+        caller = sys._getframe(2)
+        self._where, self._line = caller.f_code, caller.f_lineno
         owner.begun.add(self)
 
-    def __str__(self) -> str:
+    @property
+    def written(self) -> str:
         return f"{self._owner.written}.{self._name}(...)"
+
+    def __str__(self) -> str:
+        return f"{self.written} in line {self._line} of {Path(self._where.co_filename).name}"
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __len__(self) -> int:
+        raise self._not_awaited()
+
+    def __iter__(self) -> Iterator[Any]:
+        raise self._not_awaited()
+
+    def __getitem__(self, key: object) -> Any:
+        raise self._not_awaited()
+
+    def _not_awaited(self) -> TypeError:
+        return TypeError(f"{self.written} has to be awaited for what it gives: write `await` in front of it")
 
     def __await__(self) -> Generator[Any, Any, Any]:
         self._owner.begun.discard(self)
@@ -74,8 +97,9 @@ Begun = set[BegunCall]
 async def check_awaited(begun: Begun, block: str) -> None:
     """
     Raises:
-        RuntimeError: one of them was never awaited; it names ``block`` and them.
+        RuntimeError: one of them was never awaited; it names ``block`` and them, with their lines.
     """
+    __tracebackhide__ = True
     if not begun:
         return
     # Two turns: a task that was made of one has not begun yet, nor has one by way of a thread.

@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
@@ -184,7 +185,9 @@ class ModelSchema(Conversions):
             Exception: whatever a validator raises that is not its way to refuse.
         """
         problems = [
-            Violation(format_pointer((name,)), "undeclared", "is not declared by this flow")
+            Violation(
+                format_pointer((name,)), "undeclared", f"is not declared by this flow{self._meant(name)}"
+            )
             for name in sorted(touched - self._fields.keys())
         ]
         governing = [rules for rules in self._rules if not rules.name_set.isdisjoint(touched)]
@@ -203,6 +206,10 @@ class ModelSchema(Conversions):
         if problems:
             raise StateValidationError(self.scope, tuple(dict.fromkeys(problems)))
         return state
+
+    def _meant(self, name: str) -> str:
+        close = get_close_matches(name, self._fields, 1)
+        return f'; did you mean "{close[0]}"?' if close else ""
 
     def _settled(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -73,8 +74,32 @@ async def test_u9_a_sync_handler_without_ctx_run_fails(caplog: pytest.LogCapture
         return "done"
 
     assert (await run(tool)).status is RequestStatus.FAILED
-    assert 'handler "tool" never awaited ctx.session.inc_state(...)' in caplog.text
+    line = tool_line(tool, "inc_state")
+    assert f"never awaited ctx.session.inc_state(...) in line {line} of test_begun_calls.py" in caplog.text
     assert "ctx.run" in caplog.text
+
+
+def tool_line(tool: Any, text: str) -> int:
+    lines, first = inspect.getsourcelines(tool._function)
+    return first + next(number for number, line in enumerate(lines) if text in line)
+
+
+async def test_u9_what_was_not_awaited_has_no_length_and_says_why() -> None:
+    errors: list[str] = []
+
+    @handler(session_state=Counted)
+    async def tool(value: None, ctx: Context[Counted]) -> str:
+        begun: Any = ctx.session.items.history()
+        for use in (len, list, lambda found: found[0]):
+            with pytest.raises(TypeError, match=r"ctx.*history.* write `await`") as refused:
+                use(begun)
+            errors.append(str(refused.value))
+        assert begun
+        await begun
+        return "done"
+
+    assert (await run(tool)).status is RequestStatus.COMPLETED
+    assert len(errors) == 3
 
 
 async def test_u9_text_without_await_fails(caplog: pytest.LogCaptureFixture) -> None:
