@@ -31,6 +31,7 @@ def serve_to_the_end(name: str, app: FlowState, settings: Settings) -> int:
     """Serve ``app`` until a signal, then drain; the exit code. Tasks of flows that do not end go with the process."""
     end = ProcessEnd()
     code = FAILED
+    broken = False
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             try:
@@ -41,8 +42,12 @@ def serve_to_the_end(name: str, app: FlowState, settings: Settings) -> int:
                     code,
                     "stopped although a block goes on; its request was ended before",
                 )
+    except (Exception, asyncio.CancelledError):
+        broken = True  # nothing was closed, and threads of the store would keep the process
+        raise
     finally:
-        end.call_off()
+        if not broken:
+            end.call_off()
     return code
 
 
@@ -57,11 +62,15 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 def _run(loop: asyncio.AbstractEventLoop, serving: Coroutine[Any, Any, int]) -> int:
     """Run to the end of ``serving``. What a callback of a flow's author lets out of the loop (``SystemExit``,
-    ``KeyboardInterrupt``) ends nothing: the loop goes on where it was."""
+    ``KeyboardInterrupt``) ends nothing, nor does stopping the loop: it goes on where it was."""
     task = loop.create_task(serving)
     while True:
         try:
             return loop.run_until_complete(task)
+        except RuntimeError:
+            if task.done():
+                raise
+            _logger.error("a flow has stopped the event loop, which goes on")
         except (SystemExit, KeyboardInterrupt) as error:
             if task.done():
                 raise

@@ -7,7 +7,7 @@ lose an update and never raise a conflict, whoever else writes. ``ScopeHandle.at
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, Generic
@@ -89,34 +89,46 @@ class ScopeWriter(ABC, Generic[StateT_co]):
 class StateBatch(Generic[StateT_co]):
     """Operations collected in ``async with scope.batch() as b`` and committed as one version when the block ends.
 
-    The methods only collect: nothing is awaited, and nothing is committed if the ``with`` body raises.
+    The methods only collect: nothing is awaited, and nothing is committed if the ``with`` body raises. After its end
+    they raise ``RuntimeError``.
     """
 
     def __init__(self, schema: ModelSchema) -> None:
         self._schema = schema
-        self.operations: list[Operation] = []
+        self._operations: list[Operation] = []
         self.result: StateWrite | None = None
+        self.closed = False
+
+    @property
+    def operations(self) -> list[Operation]:
+        """What was collected so far, in order."""
+        return self._operations
+
+    def _collect(self, operations: Iterable[Operation]) -> None:
+        if self.closed:
+            raise RuntimeError("the batch is over: what is to be in it belongs into its `async with`")
+        self._operations += operations
 
     def set_state(self, state: BaseModel | Fields, /) -> None:
-        self.operations += op.set_state(state, self._schema.fields_json)
+        self._collect(op.set_state(state, self._schema.fields_json))
 
     def patch_state(self, fields: Fields | None = None, /, **more: Any) -> None:
-        self.operations += op.patch_state(_together(fields, more), self._schema.fields_json)
+        self._collect(op.patch_state(_together(fields, more), self._schema.fields_json))
 
     def inc_state(self, deltas: Mapping[str, int | float] | None = None, /, **more: float) -> None:
-        self.operations += op.inc_state(_together(deltas, more))
+        self._collect(op.inc_state(_together(deltas, more)))
 
     def push_state(self, field: str, /, *values: Any) -> None:
-        self.operations += op.push_state(field, values, self._schema.element_json)
+        self._collect(op.push_state(field, values, self._schema.element_json))
 
     def set_state_record(self, field: str, key: Hashable, value: Any, /) -> None:
-        self.operations += op.set_state_record(field, key, value, self._schema.record_json)
+        self._collect(op.set_state_record(field, key, value, self._schema.record_json))
 
     def delete_state_record(self, field: str, key: Hashable, /) -> None:
-        self.operations += op.delete_state_record(field, key, self._schema.key_json)
+        self._collect(op.delete_state_record(field, key, self._schema.key_json))
 
     def unset_state(self, *fields: str) -> None:
-        self.operations += op.unset_state(fields)
+        self._collect(op.unset_state(fields))
 
 
 class ScopeHandle(ScopeWriter[StateT_co], Generic[StateT_co]):

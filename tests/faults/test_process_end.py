@@ -6,12 +6,12 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from flowstate_client import ActionFailed, FlowStateClient
+from flowstate_client import ActionFailed, ApiError, FlowStateClient
 from flowstate_server.testing.server_process import ServerProcess, server_process
 from flowstate_server.testing.waiting import until
 from tests.support.hostile_flows import KIND, KINDS
@@ -64,6 +64,26 @@ async def test_f1_threads_that_are_left_do_not_keep_the_process(store: str, tmp_
         began = time.monotonic()
         assert await server.terminate() == 0
         assert time.monotonic() - began < 8.0
+
+
+@pytest.mark.parametrize("store", ["memory", "sqlite"])
+async def test_f1_a_flow_that_stops_the_loop_stops_nothing(store: str, tmp_path: Path) -> None:
+    async with serving(store, tmp_path) as (server, client):
+        beside = await client.flows.dispatch(KIND, "wait", {}, session_id="beside")
+        for _ in range(3):
+            assert await client.flows.call(KIND, "stop_loop", {}, timeout=20.0) == "stopped"
+        assert await beside.result(timeout=20.0) == 10
+        assert "a flow has stopped the event loop" in server.log
+        assert await server.terminate() == 0
+
+
+@pytest.mark.parametrize("store", ["memory", "sqlite"])
+async def test_f1_a_process_whose_tasks_are_all_cancelled_ends(store: str, tmp_path: Path) -> None:
+    """There is nothing left that could serve: who started it finds out, and starts it anew."""
+    async with serving(store, tmp_path) as (server, client):
+        with suppress(ApiError):
+            await client.flows.dispatch(KIND, "cancel_all", {})
+        assert await asyncio.wait_for(asyncio.to_thread(server.process.wait), 10.0) == 1
 
 
 @pytest.mark.parametrize("how", ["asleep", "busy", "away"])

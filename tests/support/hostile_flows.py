@@ -328,6 +328,19 @@ async def cling_to_thread(value: Blocking, ctx: Context) -> str:
     return "left"
 
 
+@handler
+async def stop_loop(value: dict[str, str], ctx: Context) -> str:
+    asyncio.get_running_loop().stop()
+    await asyncio.sleep(0.05)
+    return "stopped"
+
+
+@handler
+async def cancel_all(value: dict[str, str], ctx: Context) -> None:
+    for task in asyncio.all_tasks():
+        task.cancel()
+
+
 def _derived(view: View[Any]) -> str:
     throw_at("derived value")
     return "fine"
@@ -357,6 +370,8 @@ flow = define_flow(
         "block_thread": action(block=block_thread),
         "write_text": action(block=write_text),
         "cling_to_thread": action(block=cling_to_thread),
+        "stop_loop": action(block=stop_loop),
+        "cancel_all": action(block=cancel_all),
     },
 )
 

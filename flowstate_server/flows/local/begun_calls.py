@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from flowstate_server.programs.author_code import WrappedCoroutine
 
+_running_loop = asyncio._get_running_loop
 OwnerT = TypeVar("OwnerT", bound="TracksCalls")
 
 
@@ -58,12 +59,22 @@ class BegunCall(WrappedCoroutine):
         return TypeError(f"{self.written} has to be awaited for what it gives: write `await` in front of it")
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        self._owner.begun.discard(self)
+        self._begin()
         return self._coroutine.__await__()
 
     def send(self, value: Any, /) -> Any:
-        self._owner.begun.discard(self)
+        self._begin()
         return self._coroutine.send(value)
+
+    def _begin(self) -> None:
+        begun = self._owner.begun
+        begun.discard(self)
+        if _running_loop() is not begun.loop:
+            self._coroutine.close()
+            raise RuntimeError(
+                f"{self.written} runs on the server's event loop and on no other: from a thread, "
+                "hand it to `ctx.run(...)`"
+            )
 
     def throw(self, *error: Any) -> Any:
         self._owner.begun.discard(self)
@@ -90,8 +101,14 @@ def _call(name: str, method: Callable[..., Coroutine[Any, Any, Any]]) -> Callabl
     return begin
 
 
-Begun = set[BegunCall]
-"""The calls of one block that nobody has awaited yet."""
+class Begun(set[BegunCall]):
+    """The calls of one block that nobody has awaited yet; ``loop`` is the one that they may run on."""
+
+    __slots__ = ("loop",)
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self.loop = loop
 
 
 async def check_awaited(begun: Begun, block: str) -> None:

@@ -49,7 +49,7 @@ class BlockContext(Context[Any, Any, Any, Any], TracksCalls):
     def __init__(
         self, local: LocalRun, executor: Executor, block: Block[Any, Any], path: tuple[str, ...]
     ) -> None:
-        self.begun = set()
+        self.begun = Begun(local.loop)
         self.written = "ctx"
         self._local = local
         self._run = local.run

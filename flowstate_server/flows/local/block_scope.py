@@ -72,7 +72,10 @@ class BlockScope(ScopeHandle[StateT], TracksCalls, Generic[StateT]):
     @asynccontextmanager
     async def _batch(self) -> AsyncIterator[StateBatch[StateT]]:
         batch: StateBatch[StateT] = StateBatch(self._schema)
-        yield batch
+        try:
+            yield batch
+        finally:
+            batch.closed = True
         if batch.operations:
             batch.result = await self.write(batch.operations)
         else:
@@ -100,13 +103,17 @@ class BlockScope(ScopeHandle[StateT], TracksCalls, Generic[StateT]):
         if isinstance(changed, Mapping):
             return changed
         if not isinstance(changed, BaseModel):
-            kind = type(changed).__qualname__
+            given = type(changed).__qualname__
             problem = (
-                f"the function must return what changes, as a dict of fields or a changed copy, not {kind}"
+                f"the function must return what changes, as a dict of fields or a changed copy, not {given}"
             )
             raise JsonInvalidError("atomic_state", problem)
         if changed is view:
             return {}
+        kind = type(changed)
+        others = changed.__dict__.keys() - kind.model_fields.keys()
+        if strangers := sorted(name for name in others if not hasattr(kind, name)):  # no cached property
+            raise JsonInvalidError("atomic_state", f"the copy has what is no field: {', '.join(strangers)}")
         chosen = changed.model_fields_set
         return {
             name: value

@@ -151,3 +151,52 @@ async def test_the_blocks_own_failure_goes_first() -> None:
     result = await run(tool)
     assert result.failure is not None
     forgotten[0].close()
+
+
+@pytest.mark.parametrize("name", FORGOTTEN)
+@pytest.mark.parametrize("where", ["a sync handler", "a thread of an async one"])
+async def test_f1_an_operation_on_another_event_loop_fails_at_once_and_says_what_to_do(
+    name: str, where: str
+) -> None:
+    """Two loops would wait for each other, and what belongs to one would be touched from the other."""
+
+    async def elsewhere(ctx: Context[Counted, Counted]) -> None:
+        begun: Any = FORGOTTEN[name](ctx)
+        await begun
+
+    @handler(session_state=Counted, user_state=Counted, uses=[child])
+    def sync_tool(value: None, ctx: Context[Counted, Counted]) -> str:
+        asyncio.run(elsewhere(ctx))
+        return "done"
+
+    @handler(session_state=Counted, user_state=Counted, uses=[child])
+    async def tool(value: None, ctx: Context[Counted, Counted]) -> str:
+        await asyncio.to_thread(asyncio.run, elsewhere(ctx))
+        return "done"
+
+    result = await run(sync_tool if where == "a sync handler" else tool)
+    assert result.status is RequestStatus.FAILED
+    assert "hand it to `ctx.run(...)`" in str(result.exception)
+    assert result.session.version == 0
+
+
+async def test_f14_a_batch_that_is_over_takes_nothing_more() -> None:
+    @handler(session_state=Counted)
+    async def tool(value: None, ctx: Context[Counted]) -> str:
+        async with ctx.session.batch() as batch:
+            batch.inc_state(n=1)
+        batch.inc_state(n=100)
+        return "done"
+
+    result = await run(tool)
+    assert "the batch is over" in str(result.exception)
+    assert result.session.state.n == 1
+
+
+async def test_f8_a_copy_with_what_is_no_field_is_refused_by_its_name() -> None:
+    @handler(session_state=Counted)
+    async def tool(value: None, ctx: Context[Counted]) -> str:
+        await ctx.session.atomic_state(lambda state: state.model_copy(update={"typo": 5}))
+        return "done"
+
+    assert "typo" in str((await run(tool)).exception)
