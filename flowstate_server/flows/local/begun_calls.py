@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from flowstate_server.programs.author_code import WrappedCoroutine
 
@@ -26,22 +26,28 @@ class TracksCalls:
 class BegunCall(WrappedCoroutine):
     """An operation's coroutine from its call on, until it is awaited or its task begins."""
 
-    __slots__ = ("_line", "_name", "_owner", "_where")
+    __slots__ = ("_at", "_begun", "_code", "_name", "_owner")
 
-    def __init__(self, owner: TracksCalls, name: str, coroutine: Coroutine[Any, Any, Any]) -> None:
+    def __init__(
+        self, owner: TracksCalls, name: str, coroutine: Coroutine[Any, Any, Any], depth: int = 1
+    ) -> None:
+        """``depth`` is that of the caller's frame. Every event of every run comes by here."""
         self._coroutine = coroutine
         self._owner = owner
         self._name = name
-        caller = sys._getframe(2)
-        self._where, self._line = caller.f_code, caller.f_lineno
-        owner.begun.add(self)
+        caller = sys._getframe(depth)
+        self._code = caller.f_code
+        self._at = caller.f_lasti  # the line takes longer to find
+        self._begun = begun = owner.begun
+        begun.add(self)
 
     @property
     def written(self) -> str:
         return f"{self._owner.written}.{self._name}(...)"
 
     def __str__(self) -> str:
-        return f"{self.written} in line {self._line} of {Path(self._where.co_filename).name}"
+        lines = [line for start, end, line in self._code.co_lines() if start <= self._at < end and line]
+        return f"{self.written} in line {lines[0] if lines else '?'} of {Path(self._code.co_filename).name}"
 
     def __bool__(self) -> bool:
         return True
@@ -59,29 +65,32 @@ class BegunCall(WrappedCoroutine):
         return TypeError(f"{self.written} has to be awaited for what it gives: write `await` in front of it")
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        self._begin()
+        begun = self._begun
+        begun.discard(self)
+        if _running_loop() is not begun.loop:
+            self._refuse()
         return self._coroutine.__await__()
 
     def send(self, value: Any, /) -> Any:
-        self._begin()
-        return self._coroutine.send(value)
-
-    def _begin(self) -> None:
-        begun = self._owner.begun
+        begun = self._begun
         begun.discard(self)
         if _running_loop() is not begun.loop:
-            self._coroutine.close()
-            raise RuntimeError(
-                f"{self.written} runs on the server's event loop and on no other: from a thread, "
-                "hand it to `ctx.run(...)`"
-            )
+            self._refuse()
+        return self._coroutine.send(value)
+
+    def _refuse(self) -> NoReturn:
+        self._coroutine.close()
+        raise RuntimeError(
+            f"{self.written} runs on the server's event loop and on no other: from a thread, "
+            "hand it to `ctx.run(...)`"
+        )
 
     def throw(self, *error: Any) -> Any:
-        self._owner.begun.discard(self)
+        self._begun.discard(self)
         return self._coroutine.throw(*error)
 
     def close(self) -> None:
-        self._owner.begun.discard(self)
+        self._begun.discard(self)
         self._coroutine.close()
 
 
@@ -96,7 +105,7 @@ def tracks_calls(cls: type[OwnerT]) -> type[OwnerT]:
 def _call(name: str, method: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., BegunCall]:
     @wraps(method)
     def begin(self: TracksCalls, *args: Any, **kwargs: Any) -> BegunCall:
-        return BegunCall(self, name, method(self, *args, **kwargs))
+        return BegunCall(self, name, method(self, *args, **kwargs), 2)
 
     return begin
 
