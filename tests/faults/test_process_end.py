@@ -81,9 +81,11 @@ async def test_f1_a_flow_that_stops_the_loop_stops_nothing(store: str, tmp_path:
 async def test_f1_a_process_whose_tasks_are_all_cancelled_ends(store: str, tmp_path: Path) -> None:
     """There is nothing left that could serve: who started it finds out, and starts it anew."""
     async with serving(store, tmp_path) as (server, client):
-        with suppress(ApiError):
-            await client.flows.dispatch(KIND, "cancel_all", {})
+        calling = asyncio.ensure_future(client.flows.dispatch(KIND, "cancel_all", {}))
         assert await asyncio.wait_for(asyncio.to_thread(server.process.wait), 10.0) == 1
+        calling.cancel()
+        with suppress(ApiError, asyncio.CancelledError):
+            await calling
 
 
 @pytest.mark.parametrize("how", ["asleep", "busy", "away"])
