@@ -436,3 +436,20 @@ class Verbs(StateVerbs[list[Any]]):
 
     def _submit(self, ops: Any) -> list[Any]:
         return list(ops)
+
+
+class Counts(BaseModel):
+    counts: dict[str, int]
+
+
+@pytest.mark.parametrize(
+    "keys", [dict.fromkeys(("\ud800", "\ud801"), 1), {"\ud800": 1, "\ufffd\ufffd\ufffd": 2}]
+)
+def test_f8_keys_with_lone_surrogates_are_refused_by_name(keys: dict[str, int]) -> None:
+    for value in (keys, Counts(counts=keys), [{"a": Counts(counts=keys)}]):
+        with pytest.raises(
+            ValueError, match=r"the text has a lone surrogate|/counts: this Counts has no JSON form"
+        ):
+            codec.encode(value)
+    with pytest.raises(ValueError):
+        Verbs().set_state_record("counts", "\ud800", 1)

@@ -6,13 +6,15 @@ import dataclasses
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
+from pathlib import PurePath
 from typing import Any, cast
 
 from pydantic import BaseModel, RootModel, Secret, SecretBytes, SecretStr
 
 from flowstate_server.errors import JsonInvalidError, JsonNumberError
 from flowstate_server.model.json_values import Json, canonical_json
-from flowstate_server.state.json_limits import NOT_FINITE
+from flowstate_server.state.json_limits import LONE_SURROGATE, NOT_FINITE, is_text
 from flowstate_server.state.plain_json import Refused
 
 SECRETS = (SecretStr, SecretBytes, Secret)
@@ -32,7 +34,8 @@ def stored_form(value: object, dumped: object, secret: Reveal = refuse_secret) -
     ``secret`` says what becomes of secrets, of which pydantic makes asterisks.
 
     Raises:
-        Refused: a number is not finite, of which pydantic makes null in places without a type.
+        Refused: a number is not finite, of which pydantic makes null in places without a type; or a key holds a lone
+            surrogate.
     """
     kind = type(value)
     if kind in _LEAVES:
@@ -81,6 +84,8 @@ def _members_as_dumped(value: object) -> Mapping[str, object]:
 
 
 def _object(members: Mapping[Any, object], dumped: dict[str, Any], secret: Reveal) -> dict[str, Any]:
+    if dumped.keys() != members.keys():
+        _require_text(members)
     if not dumped.keys() <= members.keys():
         if len(members) != len(dumped):
             return dumped
@@ -93,6 +98,14 @@ def _object(members: Mapping[Any, object], dumped: dict[str, Any], secret: Revea
             refused.steps.append(name)
             raise
     return dumped
+
+
+def _require_text(keys: Iterable[object]) -> None:
+    """Pydantic writes another text where a key has none in UTF-8, and so may write two keys as one."""
+    for key in keys:
+        text = key.value if isinstance(key, Enum) else key
+        if isinstance(text, str | PurePath) and not is_text(str(text)):
+            raise Refused(JsonInvalidError, LONE_SURROGATE)
 
 
 def _elements(values: Iterable[object], dumped: list[Any], secret: Reveal) -> list[Any]:

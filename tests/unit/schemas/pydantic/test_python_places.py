@@ -415,3 +415,34 @@ def test_dicts_stand_for_models_that_have_serializers_of_their_own() -> None:
     state = patched({}, schema, one=given, many=[given, Dated(grams=6)])
     assert state["one"] == {"grams": "5 g", "day": "2026-01-02"}
     assert schema.view(State, state).many == [Dated(grams=5), Dated(grams=6)]
+
+
+class Counts(BaseModel):
+    counts: dict[str, int] = {}
+
+
+class Counted(BaseModel):
+    counts: dict[str, int] = {}
+    inside: Counts = Counts()
+    loose: Any = None
+
+
+@pytest.mark.parametrize(
+    "keys", [dict.fromkeys(("\ud800", "\ud801"), 1), {"\ud800": 1, "\ufffd\ufffd\ufffd": 2}]
+)
+def test_f8_keys_with_lone_surrogates_are_refused_by_name(keys: dict[str, int]) -> None:
+    schema = schema_of(Counted)
+    written: list[tuple[dict[str, object], str]] = [
+        ({"counts": keys}, "/counts"),
+        ({"inside": Counts(counts=keys)}, "/inside/counts"),
+        ({"inside": {"counts": keys}}, "/inside/counts"),
+        ({"loose": [Counts(counts=keys)]}, "/loose/0/counts"),
+    ]
+    for fields, path in written:
+        with pytest.raises(JsonInvalidError, match="lone surrogate") as refused:
+            op.patch_state(fields, schema.fields_json)
+        assert refused.value.path == path
+    with pytest.raises(JsonInvalidError, match="lone surrogate"):
+        op.set_state_record("counts", "\ud800", 1, schema.record_json)
+    with pytest.raises(JsonInvalidError, match="lone surrogate"):
+        op.delete_state_record("counts", "\ud800", schema.key_json)
