@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence, Set
 from enum import Enum
 from functools import lru_cache
 from pathlib import PurePath
+from re import Pattern
 from typing import Any
 
 from pydantic import BaseModel, RootModel, Secret, SecretBytes, SecretStr, TypeAdapter
@@ -63,6 +65,8 @@ def _mended(value: Any, plain: Any) -> Any:
         return secret_value(value)
     if isinstance(value, float):
         return value if plain is None and not math.isfinite(value) else plain
+    if isinstance(value, Pattern):
+        require_no_flags(value)
     if isinstance(value, RootModel):
         return _mended(value.root, plain)
     if isinstance(plain, dict):
@@ -76,6 +80,16 @@ def _mended(value: Any, plain: Any) -> Any:
 def secret_value(value: Any) -> Any:
     """What a secret of pydantic's wraps."""
     return value.get_secret_value()
+
+
+def require_no_flags(value: Pattern[Any]) -> None:
+    """Refuse a pattern with flags that its text does not say.
+
+    Raises:
+        ValueError: it has some.
+    """
+    if value.flags != re.compile(value.pattern).flags:
+        raise ValueError("a pattern's flags are not in its JSON form: begin the pattern with them, (?i)")
 
 
 def _object(members: Mapping[Any, Any], plain: dict[str, Any]) -> dict[str, Any]:

@@ -28,11 +28,11 @@ def proven_text(value: Any, codec: _Codec) -> str:
         ValueError: naming the place.
     """
     text = codec.encode(value).decode()
-    _require_proof(value, codec)
+    require_proof(value, codec)
     return text
 
 
-def _require_proof(value: Any, codec: _Codec) -> None:
+def require_proof(value: Any, codec: _Codec) -> None:
     """Refuse a model or dataclass anywhere in ``value`` of which the server would read something else.
 
     What is not read at all is left to the server.

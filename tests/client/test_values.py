@@ -453,3 +453,16 @@ def test_f8_keys_with_lone_surrogates_are_refused_by_name(keys: dict[str, int]) 
             codec.encode(value)
     with pytest.raises(ValueError):
         Verbs().set_state_record("counts", "\ud800", 1)
+
+
+class Filter(BaseModel):
+    pattern: re.Pattern[str]
+
+
+def test_f8_a_pattern_with_flags_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"^/a: a pattern's flags"):
+        codec.encode({"a": re.compile("a", re.IGNORECASE)})
+    with pytest.raises(ValueError, match=r"^/a/pattern: "):
+        codec.encode({"a": Filter(pattern=re.compile("a", re.IGNORECASE))})
+    plain = re.compile("(?i)a")
+    assert codec.encode([plain, Filter(pattern=plain)]) == b'["(?i)a",{"pattern":"(?i)a"}]'

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from pathlib import PurePath
+from re import Pattern
 from typing import Any, cast
 
 from pydantic import BaseModel, RootModel, Secret, SecretBytes, SecretStr
@@ -19,6 +21,7 @@ from flowstate_server.state.plain_json import Refused
 
 SECRETS = (SecretStr, SecretBytes, Secret)
 _LEAVES = frozenset((type(None), bool, int, str, bytes))
+FLAGS = "a pattern with flags, which its JSON form leaves out: begin the pattern with them, (?i)"
 Reveal = Callable[[Any], object]
 
 
@@ -34,8 +37,8 @@ def stored_form(value: object, dumped: object, secret: Reveal = refuse_secret) -
     ``secret`` says what becomes of secrets, of which pydantic makes asterisks.
 
     Raises:
-        Refused: a number is not finite, of which pydantic makes null in places without a type; or a key holds a lone
-            surrogate.
+        Refused: a number is not finite, of which pydantic makes null in places without a type; a key holds a lone
+            surrogate; a pattern has flags.
     """
     kind = type(value)
     if kind in _LEAVES:
@@ -46,6 +49,8 @@ def stored_form(value: object, dumped: object, secret: Reveal = refuse_secret) -
         return dumped
     if isinstance(value, SECRETS):
         return secret(value)
+    if isinstance(value, Pattern):
+        return _plain_pattern(value, dumped)
     if isinstance(value, RootModel):
         return stored_form(value.root, dumped, secret)
     if type(dumped) is dict:
@@ -54,6 +59,12 @@ def stored_form(value: object, dumped: object, secret: Reveal = refuse_secret) -
         return sorted(_elements(value, dumped, secret), key=canonical_json)
     if type(dumped) is list and isinstance(value, Sequence | deque):
         return _elements(value, dumped, secret)
+    return dumped
+
+
+def _plain_pattern(value: Pattern[Any], dumped: object) -> object:
+    if value.flags != re.compile(value.pattern).flags:
+        raise Refused(JsonInvalidError, FLAGS)
     return dumped
 
 

@@ -446,3 +446,28 @@ def test_f8_keys_with_lone_surrogates_are_refused_by_name(keys: dict[str, int]) 
         op.set_state_record("counts", "\ud800", 1, schema.record_json)
     with pytest.raises(JsonInvalidError, match="lone surrogate"):
         op.delete_state_record("counts", "\ud800", schema.key_json)
+
+
+class Filter(BaseModel):
+    pattern: re.Pattern[str] = re.compile("a")
+    raw: list[re.Pattern[bytes]] = []
+
+
+def test_f8_a_pattern_with_flags_is_refused_by_name() -> None:
+    class State(BaseModel):
+        inside: Filter = Filter()
+        pattern: re.Pattern[str] = re.compile("a")
+
+    schema = schema_of(State)
+    flagged = re.compile("a", re.IGNORECASE)
+    written: list[tuple[dict[str, object], str]] = [
+        ({"pattern": flagged}, "/pattern"),
+        ({"inside": Filter(pattern=flagged)}, "/inside/pattern"),
+        ({"inside": Filter(raw=[re.compile(b"a"), re.compile(b"a", re.DOTALL)])}, "/inside/raw/1"),
+    ]
+    for fields, path in written:
+        with pytest.raises(JsonInvalidError, match="flags") as refused:
+            op.patch_state(fields, schema.fields_json)
+        assert refused.value.path == path
+    (plain,) = op.patch_state({"pattern": re.compile("(?i)a")}, schema.fields_json)
+    assert plain == op.Merge((), {"pattern": "(?i)a"})
