@@ -65,7 +65,7 @@ class Place:
             Unsettled: what is written of it is not read as that value.
         """
         if not self._faithful:
-            return self._proven(thawed(value), path)
+            return self._proven(_copied(value, path), path)
         if not isinstance(value, BaseModel):
             with contextlib.suppress(JsonInvalidError):
                 return plain_json(value, path)
@@ -83,12 +83,12 @@ class Place:
         try:
             return to_json(value, path)
         except JsonInvalidError as refusal:
-            for ordinary in (thawed, self._adopt):
+            for ordinary in (lambda given: _copied(given, path), self._adopt):
                 try:
                     other = ordinary(value)
                     if same_value(value, other):
                         return _finished(other, self._dump(other), path)
-                except ValueError:
+                except (ValueError, JsonInvalidError):
                     pass
             try:
                 return to_json(_with_text_keys(value), path)
@@ -130,6 +130,19 @@ class Place:
         except ValueError:
             return None
         return _finished(value, dumped, path)
+
+
+def _copied(value: object, path: str) -> object:
+    """An ordinary copy of ``value``.
+
+    Raises:
+        JsonInvalidError: something in it, an iterator for one, can't be copied.
+    """
+    try:
+        return thawed(value)
+    except TypeError:
+        to_json(value, path)  # says what and where
+        raise
 
 
 def _stands_for(given: object, made: object) -> bool:

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import PurePath
 from re import Pattern
@@ -17,7 +17,7 @@ from pydantic import BaseModel, RootModel, Secret, SecretBytes, SecretStr
 from flowstate_server.errors import JsonInvalidError, JsonNumberError
 from flowstate_server.model.json_values import Json, canonical_json
 from flowstate_server.state.json_limits import LONE_SURROGATE, NOT_FINITE, is_text
-from flowstate_server.state.plain_json import Refused
+from flowstate_server.state.plain_json import Refused, refuse
 
 SECRETS = (SecretStr, SecretBytes, Secret)
 _LEAVES = frozenset((type(None), bool, int, str, bytes))
@@ -59,6 +59,8 @@ def stored_form(value: object, dumped: object, secret: Reveal = refuse_secret) -
         return sorted(_elements(value, dumped, secret), key=canonical_json)
     if type(dumped) is list and isinstance(value, Sequence | deque):
         return _elements(value, dumped, secret)
+    if isinstance(value, Iterator) and kind.__name__ != "ValidatorIterator":
+        refuse(value)  # who looked at it before has taken what it had; pydantic's own is looked at once
     return dumped
 
 

@@ -471,3 +471,34 @@ def test_f8_a_pattern_with_flags_is_refused_by_name() -> None:
         assert refused.value.path == path
     (plain,) = op.patch_state({"pattern": re.compile("(?i)a")}, schema.fields_json)
     assert plain == op.Merge((), {"pattern": "(?i)a"})
+
+
+class Lists(BaseModel):
+    names: list[str] = []
+
+
+class Copied(BaseModel):
+    names: list[str] = []
+    several: Sequence[str] = []
+    inside: Lists = Lists()
+    by_key: dict[str, list[str]] = {}
+
+
+@pytest.mark.parametrize("make", [lambda: (x for x in "ab"), {"a": 1}.values, lambda: iter("ab")])
+def test_f8_what_can_not_be_copied_is_refused_by_its_field(make: Callable[[], object]) -> None:
+    schema = schema_of(Copied)
+    written: list[tuple[dict[str, object], str]] = [
+        ({"names": make()}, "/names"),
+        ({"names": {"a": 1}.keys()}, "/names"),
+        ({"several": make()}, "/several"),
+        ({"inside": {"names": make()}}, "/inside/names"),
+        ({"inside": Lists.model_construct(names=make())}, "/inside"),  # type: ignore[arg-type]
+        ({"by_key": {"a": make()}}, "/by_key/a"),
+    ]
+    for fields, path in written:
+        with pytest.raises((JsonInvalidError, StateValidationError), match=path):
+            op.patch_state(fields, schema.fields_json)
+    with pytest.raises(JsonInvalidError, match=r"^/by_key/a: "):
+        op.set_state_record("by_key", "a", make(), schema.record_json)
+    with pytest.raises(JsonInvalidError, match=r"^/names: "):
+        op.push_state("names", [make()], schema.element_json)
