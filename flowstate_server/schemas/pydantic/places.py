@@ -16,6 +16,7 @@ from flowstate_server.schemas.pydantic.core_schemas import (
     CoreSchema,
     Definitions,
     container_of,
+    has_code,
     takes_anything,
 )
 from flowstate_server.schemas.pydantic.faithful import is_faithful
@@ -223,6 +224,26 @@ def record_place(rules: ModelRules[Any], name: str) -> Place | None:
 def key_place(rules: ModelRules[Any], name: str) -> Place | None:
     """A map of one key to null, for a field that is a map."""
     return _map_place(rules, name, container_of(rules.parts.fields[name], rules.parts.definitions), None)
+
+
+def key_settler(rules: ModelRules[Any], name: str, *, by_code: bool) -> Callable[[str], str] | None:
+    """What makes of the text of a key the one under which a field that is a map keeps it; ``None`` if its keys are any
+    text, and if that code of authors takes part in it is not ``by_code``."""
+    definitions = rules.parts.definitions
+    container = container_of(rules.parts.fields[name], definitions)
+    keys = container.get("keys_schema") if container["type"] in MAPS else None
+    if keys is None or has_code(keys, definitions) is not by_code:
+        return None
+    dump, read, _ = _ways(core_schema.dict_schema(keys, core_schema.any_schema()), definitions)
+
+    def settled(key: str) -> str:
+        try:
+            (kept,) = dump(read({key: None}))
+        except ValueError:  # no key that there could be
+            return key
+        return str(kept)
+
+    return settled
 
 
 def _map_place(
