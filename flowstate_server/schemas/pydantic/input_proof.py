@@ -61,7 +61,9 @@ def _objects(value: object, pointer: Pointer) -> Iterator[tuple[Pointer, object]
 
 @lru_cache(maxsize=512)
 def _reader(kind: type) -> SchemaValidator | None:
-    """What reads a ``kind``, if that may be another value than was written."""
+    """What reads a ``kind``, if that may be another value than was written: not of dataclasses without serializers."""
+    if not hasattr(kind, "__pydantic_serializer__"):
+        return None
     schema = cast(CoreSchema, TypeAdapter(kind).core_schema)
     return validator_of(schema) if any(map(_may_differ, walk(schema, {}))) else None
 

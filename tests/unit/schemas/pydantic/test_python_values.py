@@ -301,3 +301,14 @@ def test_f3_an_input_is_written_by_the_aliases_it_is_read_by() -> None:
     aliased = Aliased(**{"f": 7, "pass-word": "hunter2"})  # type: ignore[arg-type]
     assert input_json([aliased], "") == [{"g": 7, "pass-word": "hunter2"}]
     assert input_json(Excluded(), "") == {"a": 1}
+
+
+def test_f3_a_dataclass_that_pydantic_does_not_know_is_an_input() -> None:
+    @dataclasses.dataclass
+    class Odd:
+        unknown: NotToBeFound  # type: ignore[name-defined]  # noqa: F821
+        inside: Any = None
+
+    assert input_json(Odd(1, [Excluded()]), "") == {"unknown": 1, "inside": [{"a": 1}]}
+    with pytest.raises(JsonInvalidError, match=r"^/inside/0/b: "):
+        input_json(Odd(1, [Excluded(b="real")]), "")
