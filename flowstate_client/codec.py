@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
+from flowstate_client.computed_fields import without_computed
 from flowstate_client.errors import ResponseValidationError
 from flowstate_client.json_profile import from_json_text, to_json_value
 
@@ -40,16 +41,30 @@ class JsonCodec:
         return orjson.dumps(to_json_value(value))
 
     def decode(self, text: bytes, expected: Any) -> Any:
-        """``Any`` and ``object`` give plain values, every other type goes through pydantic."""
+        """``Any`` and ``object`` give plain values, every other type goes through pydantic.
+
+        What a model computes is left out where it forbids what it has no field for.
+        """
         if expected is Any or expected is object:
             try:
                 return from_json_text(text)
             except ValueError as error:
                 raise ResponseValidationError(text, expected, str(error)) from error
+        adapter = type_adapter(expected)
         try:
-            return type_adapter(expected).validate_json(text)
+            return _read(adapter, text)
         except ValidationError as error:
             raise ResponseValidationError(text, expected, _first_problem(error)) from error
+
+
+def _read(adapter: TypeAdapter[Any], text: bytes) -> Any:
+    try:
+        return adapter.validate_json(text)
+    except ValidationError as refusal:
+        shorter = without_computed(text, adapter, refusal)
+        if shorter is None:
+            raise
+    return adapter.validate_json(shorter)
 
 
 def type_adapter(expected: Any) -> TypeAdapter[Any]:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence, Set
+from enum import Enum
 from functools import lru_cache
+from pathlib import PurePath
+from re import Pattern
 from typing import Any
 
 from pydantic import BaseModel, RootModel, Secret, SecretBytes, SecretStr, TypeAdapter
@@ -30,7 +34,7 @@ def undumpable_member(value: Any) -> str | None:
     """The name of the member for which a model or dataclass has no JSON form, if it is for one of them."""
     for name in _members(value):
         try:
-            _plain(value, {name})
+            _mended(value, _plain(value, {name}))
         except ValueError:
             return str(name)
     return None
@@ -61,6 +65,8 @@ def _mended(value: Any, plain: Any) -> Any:
         return secret_value(value)
     if isinstance(value, float):
         return value if plain is None and not math.isfinite(value) else plain
+    if isinstance(value, Pattern):
+        require_no_flags(value)
     if isinstance(value, RootModel):
         return _mended(value.root, plain)
     if isinstance(plain, dict):
@@ -76,12 +82,32 @@ def secret_value(value: Any) -> Any:
     return value.get_secret_value()
 
 
+def require_no_flags(value: Pattern[Any]) -> None:
+    """Refuse a pattern with flags that its text does not say.
+
+    Raises:
+        ValueError: it has some.
+    """
+    if value.flags != re.compile(value.pattern).flags:
+        raise ValueError("a pattern's flags are not in its JSON form: begin the pattern with them, (?i)")
+
+
 def _object(members: Mapping[Any, Any], plain: dict[str, Any]) -> dict[str, Any]:
+    if plain.keys() != members.keys():
+        _require_text(members)
     if not plain.keys() <= members.keys():
         if len(members) != len(plain):
             return plain
         members = dict(zip(plain, members.values(), strict=True))  # keys that are enums, UUIDs or numbers
     return {name: _mended(members[name], made) for name, made in plain.items()}
+
+
+def _require_text(keys: Iterable[Any]) -> None:
+    """Pydantic writes another text where a key has none in UTF-8, and so may write two keys as one."""
+    for key in keys:
+        text = key.value if isinstance(key, Enum) else key
+        if isinstance(text, (str, PurePath)):
+            str(text).encode()
 
 
 def _members(value: Any) -> Mapping[Any, Any]:

@@ -11,6 +11,7 @@ from flowstate_client.ids import new_request_id
 from flowstate_client.json_profile import check_text
 from flowstate_client.models import FlowInfo
 from flowstate_client.paging import AsyncPager, Page
+from flowstate_client.proof import proven_text
 from flowstate_client.runs import ActionStream, RunHandle, output_of, wait_for_end
 from flowstate_client.stream import heartbeat
 
@@ -250,5 +251,5 @@ class Flows:
             execution_timeout=heartbeat(execution_timeout),
         )
         if input is not UNSET:
-            spec.input.CopyFrom(types_pb2.Value(json=self._caller.codec.encode(input).decode()))
+            spec.input.CopyFrom(types_pb2.Value(json=proven_text(input, self._caller.codec)))
         return spec

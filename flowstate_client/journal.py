@@ -14,6 +14,7 @@ from flowstate_client.errors import ProtocolError
 from flowstate_client.ids import new_idempotency_key
 from flowstate_client.models import plain_time, plain_value
 from flowstate_client.paging import AsyncPager, Page
+from flowstate_client.proof import proven_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class JournalNote:
             text=self.text, source=self.source, tags=self.tags, request_id=self.request_id
         )
         if self.data is not None:
-            entry.data.json = codec.encode(self.data).decode()
+            entry.data.json = proven_text(self.data, codec)
         return entry
 
 

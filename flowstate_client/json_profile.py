@@ -23,7 +23,14 @@ import orjson
 from pydantic import AnyUrl, BaseModel
 from pydantic_core import MultiHostUrl, Url, from_json, to_jsonable_python
 
-from flowstate_client.dumping import SECRETS, dumped, in_order, secret_value, undumpable_member
+from flowstate_client.dumping import (
+    SECRETS,
+    dumped,
+    in_order,
+    require_no_flags,
+    secret_value,
+    undumpable_member,
+)
 
 # The server's limits (its ``state/json_limits.py``): what it would refuse is refused before it is sent.
 MAX_DEPTH = 64
@@ -138,6 +145,8 @@ def _convert(value: Any, path: str, depth: int) -> Any:
     if isinstance(value, _JSON_FORM):
         if isinstance(value, Decimal) and not value.is_finite():
             raise _refused(path, "the number is not finite")
+        if isinstance(value, Pattern):
+            _check_flags(value, path)
         return _convert(to_jsonable_python(value), path, depth)
     raise _refused(path, f"{type(value).__name__} is not a JSON value")
 
@@ -149,6 +158,13 @@ def _dumped(value: Any, path: str) -> Any:
         name = undumpable_member(value)
         path = path if name is None else f"{path}/{escape_pointer(name)}"
         raise _refused(path, f"this {type(value).__name__} has no JSON form") from None
+
+
+def _check_flags(value: Pattern[Any], path: str) -> None:
+    try:
+        require_no_flags(value)
+    except ValueError as refusal:
+        raise _refused(path, str(refusal)) from None
 
 
 def _text(value: bytes, path: str) -> str:

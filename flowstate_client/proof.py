@@ -1,4 +1,4 @@
-"""Proof that what is written of a value is read as that value, where an author's serializers have a say in it."""
+"""Proof that what is written of a value reads back as that value, whatever its serializers and aliases."""
 
 from __future__ import annotations
 
@@ -21,8 +21,19 @@ class _Codec(Protocol):
     def decode(self, text: bytes, expected: Any) -> Any: ...
 
 
+def proven_text(value: Any, codec: _Codec) -> str:
+    """``value`` as JSON text from which the same value is read.
+
+    Raises:
+        ValueError: naming the place.
+    """
+    text = codec.encode(value).decode()
+    require_proof(value, codec)
+    return text
+
+
 def require_proof(value: Any, codec: _Codec) -> None:
-    """Refuse a model or dataclass anywhere in ``value`` of which the state would keep something else.
+    """Refuse a model or dataclass anywhere in ``value`` of which the server would read something else.
 
     What is not read at all is left to the server.
 
@@ -31,7 +42,7 @@ def require_proof(value: Any, codec: _Codec) -> None:
     """
     for path, part in _objects(value, ""):
         kind: Any = type(part)
-        if not _has_serializers(kind):
+        if not _may_differ(kind):
             continue
         try:
             read = codec.decode(codec.encode(part), kind)
@@ -40,13 +51,16 @@ def require_proof(value: Any, codec: _Codec) -> None:
         if (name := _first_difference(part, read)) is not None:
             place = f"{path}/{name}" if name else path or "the value"
             raise ValueError(
-                f"{place}: what the serializers of {kind.__name__} make of it reads back as another value"
+                f"{place}: what the serializers, aliases or exclusions of {kind.__name__} make of it "
+                "reads back as another value"
             )
 
 
 def _objects(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     if isinstance(value, BaseModel) or (dataclasses.is_dataclass(value) and not isinstance(value, type)):
         yield path, value
+        for name, item in _members(value).items():
+            yield from _objects(item, f"{path}/{name}")
     elif isinstance(value, Mapping):
         for key, item in value.items():
             yield from _objects(item, f"{path}/{key}")
@@ -56,16 +70,22 @@ def _objects(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 @lru_cache(maxsize=512)
-def _has_serializers(kind: type) -> bool:
+def _may_differ(kind: type) -> bool:
     schema = getattr(kind, "__pydantic_core_schema__", None)
-    if schema is None and not issubclass(kind, BaseModel):
+    if not isinstance(schema, Mapping) and not issubclass(kind, BaseModel):
         schema = TypeAdapter(kind).core_schema
     return _writes_otherwise(schema)
 
 
 def _writes_otherwise(node: Any) -> bool:
-    """Whether there is a function of an author's in ``node`` that writes, or a setting that says how."""
+    """Whether there is a function of an author's in ``node`` that writes, or a setting that says how, or leaves out."""
     if isinstance(node, Mapping):
+        if node.get("validation_alias") != node.get("serialization_alias"):
+            return True
+        if node.get("serialization_exclude") or node.get("serialization_exclude_if"):
+            return True
+        if node.get("validate_by_alias") is False:
+            return True
         made_by = node.get("serialization")
         if isinstance(made_by, Mapping) and str(made_by.get("type")).startswith("function-"):
             function = made_by.get("function")

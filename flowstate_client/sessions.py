@@ -14,6 +14,7 @@ from flowstate_client.calls import Caller
 from flowstate_client.ids import new_idempotency_key
 from flowstate_client.models import Cursor, Failure, Scope, plain_time, plain_value
 from flowstate_client.paging import AsyncPager, Page
+from flowstate_client.proof import proven_text
 
 T = TypeVar("T")
 
@@ -250,7 +251,7 @@ class Sessions:
         )
 
     def _value(self, value: Any) -> types_pb2.Value:
-        return types_pb2.Value(json=self._caller.codec.encode(value).decode())
+        return types_pb2.Value(json=proven_text(value, self._caller.codec))
 
 
 _KINDS = {

@@ -11,7 +11,7 @@ from typing_extensions import TypeVar
 from flowstate.v1 import state_service_pb2, types_pb2
 from flowstate_client.codec import Codec
 from flowstate_client.json_profile import check_finite, check_int64, check_text, escape_pointer, to_json_value
-from flowstate_client.proof import require_proof
+from flowstate_client.proof import proven_text
 
 R_co = PlainTypeVar("R_co", covariant=True)
 StateT_co = TypeVar("StateT_co", default=Any, covariant=True)
@@ -71,8 +71,7 @@ class StateVerbs(ABC, Generic[R_co, StateT_co]):
 
     def _value(self, value: Any, place: str = "") -> types_pb2.Value:
         try:
-            text = self._codec.encode(value).decode()
-            require_proof(value, self._codec)
+            text = proven_text(value, self._codec)
         except ValueError as refusal:
             raise ValueError(_at(place, str(refusal))) from None
         return types_pb2.Value(json=text)

@@ -155,7 +155,9 @@ class RecordUpgrades:
             after = called(self._changed_by, flow, upgrade, record, state)
         except Exception as error:
             # Text of an author's exception may hold what is stored.
-            what = str(error) if isinstance(error, InvalidArgumentError) else type(error).__name__
+            what = type(error).__name__
+            if isinstance(error, InvalidArgumentError):
+                what = str(error).removesuffix(".")  # more is said around it
             raise self._failed(flow, record, what, error) from error
         if time.monotonic() - began > MOST_SECONDS:
             raise self._failed(flow, record, _TOO_SLOW)

@@ -23,8 +23,8 @@ def compiled_upgrade(function: UpgradeFunction | None, schema: ModelSchema) -> U
         if inspect.iscoroutine(given):
             given.close()
         if not isinstance(given, Mapping):
-            problem = f"it must return a dict of fields, not {type(given).__name__}"
-            raise JsonInvalidError("", problem)
+            kind = "None" if given is None else type(given).__name__
+            raise JsonInvalidError("what it returns", f"must be a dict of fields, not {kind}")
         # What it passes on is not judged: a field that does not fit any more fails alone, when it is read.
         kept = {name: fields[name] for name in given if name in fields and _same(fields[name], given[name])}
         made = {name: value for name, value in given.items() if name not in kept}

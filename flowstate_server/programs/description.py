@@ -11,7 +11,7 @@ from types import MappingProxyType
 from flowstate_server.errors import ActionNotFoundError
 from flowstate_server.model.clock import Seconds
 from flowstate_server.model.frozen import frozen
-from flowstate_server.model.json_values import JsonObject, canonical_json
+from flowstate_server.model.json_values import Json, JsonObject, canonical_json
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.scope_schema import ScopeSchema
 from flowstate_server.schemas.shape import canonical_shape
@@ -127,8 +127,8 @@ class FlowDescription:
             "actions": {
                 name: {
                     "description": action.description,
-                    "input": action.input_schema,
-                    "output": action.output_schema,
+                    "input": _settled(action.input_schema),
+                    "output": _settled(action.output_schema),
                     "timeout": action.timeout,
                 }
                 for name, action in self.actions.items()
@@ -142,3 +142,23 @@ class FlowDescription:
             "isolated": [scope.value for scope in ScopeKind if self.isolates(scope)],
             "persist_state_changes": self.persist_state_changes,
         }
+
+
+def _settled(schema: Json) -> Json:
+    """``schema`` with examples in canonical order: who made it may have listed sets among them in that of a process."""
+    if isinstance(schema, list):
+        return [_settled(item) for item in schema]
+    if isinstance(schema, dict):
+        return {
+            name: _sorted(value) if name == "examples" and isinstance(value, list) else _settled(value)
+            for name, value in schema.items()
+        }
+    return schema
+
+
+def _sorted(value: Json) -> Json:
+    if isinstance(value, list):
+        return sorted(map(_sorted, value), key=canonical_json)
+    if isinstance(value, dict):
+        return {name: _sorted(item) for name, item in value.items()}
+    return value

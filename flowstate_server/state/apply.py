@@ -162,7 +162,11 @@ class _Work:
         self._put((*operation.path, operation.key), operation.value)
 
     def delete_record(self, operation: DeleteRecord) -> None:
-        self._remove((*operation.path, operation.key))
+        path, key = operation.path, operation.key
+        if not self._remove((*path, key)) and len(path) == 1:
+            kept = self._rules.record_key(path[0], key)
+            if kept != key:
+                self._remove((*path, kept))
 
     def _replace(self, document: JsonObject) -> None:
         """Fields that the schema does not declare were written by other flows: they stay, and giving them back as they

@@ -70,7 +70,8 @@ class PutRecord:
 
 @frozen
 class DeleteRecord:
-    """Remove ``key`` from the map at ``path``; no change if there is no such key or no map."""
+    """Remove ``key`` from the map at ``path``, or what it is there in normal form; no change if there is no such key or
+    no map."""
 
     path: Pointer
     key: str

@@ -24,6 +24,10 @@ class StateRules(Protocol):
         """The default of any place as JSON, ``MISSING`` if it has none. Don't modify it."""
         ...
 
+    def record_key(self, name: str, key: str, /) -> str:
+        """The key under which the top-level map ``name`` holds what is put under ``key``: that of the normal form."""
+        ...
+
     def check(self, state: JsonObject, touched: frozenset[str], before: JsonObject, /) -> JsonObject:
         """Validate the touched top-level fields of a state that is about to be stored.
 
@@ -54,6 +58,9 @@ class _NoRules:
 
     def default_at(self, pointer: Pointer, /) -> Missing:
         return MISSING
+
+    def record_key(self, name: str, key: str, /) -> str:
+        return key
 
     def check(self, state: JsonObject, touched: frozenset[str], before: JsonObject, /) -> JsonObject:
         return state

@@ -341,7 +341,9 @@ class HalfEncoded(BaseModel):
     ],
 )
 def test_f3_what_the_serializers_of_a_model_hide_is_not_sent_as_state(write: Any, place: str) -> None:
-    with pytest.raises(ValueError, match=f"^{place}: what the serializers of .* make") as refused:
+    with pytest.raises(
+        ValueError, match=f"^{place}: what the serializers, aliases or exclusions of .* make"
+    ) as refused:
         write(Verbs())
     assert "4711" not in str(refused.value)
 
@@ -370,3 +372,20 @@ class Verbs(StateVerbs[list[Any]]):
 
     def _submit(self, ops: Any) -> list[Any]:
         return list(ops)
+
+
+class Counts(BaseModel):
+    counts: dict[str, int]
+
+
+@pytest.mark.parametrize(
+    "keys", [dict.fromkeys(("\ud800", "\ud801"), 1), {"\ud800": 1, "\ufffd\ufffd\ufffd": 2}]
+)
+def test_f8_keys_with_lone_surrogates_are_refused_by_name(keys: dict[str, int]) -> None:
+    for value in (keys, Counts(counts=keys), [{"a": Counts(counts=keys)}]):
+        with pytest.raises(
+            ValueError, match=r"the text has a lone surrogate|/counts: this Counts has no JSON form"
+        ):
+            codec.encode(value)
+    with pytest.raises(ValueError):
+        Verbs().set_state_record("counts", "\ud800", 1)

@@ -67,6 +67,9 @@ class JsonSchema:
     def with_defaults(self, state: JsonObject, /) -> JsonObject:
         return {**self._defaults, **state}
 
+    def record_key(self, name: str, key: str, /) -> str:
+        return key
+
     def check(self, state: JsonObject, touched: frozenset[str], before: JsonObject, /) -> JsonObject:
         found = [
             Violation(format_pointer((name,)), "undeclared", "is not declared by this flow")

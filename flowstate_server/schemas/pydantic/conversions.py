@@ -16,6 +16,7 @@ from flowstate_server.schemas.pydantic.places import (
     element_place,
     field_place,
     key_place,
+    key_settler,
     record_place,
 )
 from flowstate_server.schemas.pydantic.python_values import OWN_JSON, to_json
@@ -37,6 +38,7 @@ class Conversions:
             format_pointer((name,)): name for name, rules in read_by.items() if name in rules.unfaithful
         }
         self._places: dict[tuple[str, object], Place | None] = {}
+        self._settlers: dict[tuple[str, bool], Callable[[str], str] | None] = {}
 
     @property
     def dumped_by_code(self) -> bool:
@@ -70,7 +72,31 @@ class Conversions:
         return self._json_at(self._place(parse_pointer(path)[0], record_place), value, path)
 
     def key_json(self, value: object, path: str) -> Json:
-        return self._json_at(self._place(parse_pointer(path)[0], key_place), value, path)
+        name = parse_pointer(path)[0]
+        json = self._json_at(self._place(name, key_place), value, path)
+        settle = self._settler(name, by_code=True)
+        if settle is None or not isinstance(json, dict):
+            return json
+        problems: list[Violation] = []
+        with timed((name,), problems):
+            json = {settle(key): item for key, item in json.items()}
+        if problems:
+            raise StateValidationError(self.scope, tuple(problems))
+        return json
+
+    def record_key(self, name: str, key: str) -> str:
+        """The key under which a field that is a map keeps what is put under ``key``, where no code of authors has a say
+        in that: then :meth:`key_json` has made it already."""
+        settle = self._settler(name, by_code=False)
+        return key if settle is None else settle(key)
+
+    def _settler(self, name: str, *, by_code: bool) -> Callable[[str], str] | None:
+        if (name, by_code) not in self._settlers:
+            rules = self._read_by.get(name)
+            if rules is None:
+                return None
+            self._settlers[name, by_code] = key_settler(rules, name, by_code=by_code)
+        return self._settlers[name, by_code]
 
     def _json_at(self, place: Place | None, value: object, path: str) -> Json:
         if place is None:

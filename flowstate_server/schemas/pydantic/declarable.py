@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any, cast
 
-from pydantic import BaseModel, RootModel
+from pydantic import BaseModel, EncodedStr, RootModel
 from pydantic_core import SchemaValidator, to_json
 
 from flowstate_server.errors import FlowDefinitionError
@@ -84,6 +84,11 @@ def _unstorable(schema: CoreSchema, definitions: Definitions) -> str | None:
             "Declare what it wraps, and don't expose it; or keep the secret elsewhere and a reference here"
         )
     for part in walk(schema, definitions):
+        if _is_encoded_text(part):
+            return (
+                "holds an encoded text, such as Base64Str, which can't be told from the text that it stands for: "
+                "declare encoded bytes, such as Base64Bytes"
+            )
         if part["type"] in _NOT_DATA:
             return f"holds {_NOT_DATA[part['type']]}"
         if part["type"] in ("enum", "literal") and (member := _unreadable_member(part)) is not None:
@@ -109,6 +114,11 @@ def _unreadable_member(part: CoreSchema) -> str | None:
         if type(read) is not type(member) or read != member:
             return str(member) if isinstance(member, Enum) else f"a literal of type {type(member).__name__}"
     return None
+
+
+def _is_encoded_text(part: CoreSchema) -> bool:
+    validate = _function(part.get("function"))
+    return isinstance(getattr(validate, "__self__", None), EncodedStr)
 
 
 def _secret_in(part: CoreSchema) -> str | None:

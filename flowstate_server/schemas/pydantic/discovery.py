@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind, models_json_schema
+from pydantic_core import to_jsonable_python
 
 from flowstate_server.model.json_values import Json, JsonObject, canonical_json
 from flowstate_server.schemas.pydantic.stored_form import stored_form
@@ -18,7 +19,25 @@ _SAID_ELSEWHERE = ("default", "title", "description", "examples")
 
 
 class CanonicalJsonSchema(GenerateJsonSchema):
-    """With sets in defaults in one order, so that what is hashed of it is the same in every process."""
+    """With sets in defaults and extras in one order, so that what is hashed of it is the same in every process."""
+
+    def generate_inner(self, schema: Any) -> dict[str, Any]:
+        metadata = schema.get("metadata") or {}
+        extra = metadata.get("pydantic_js_extra")
+        if extra is None:
+            return super().generate_inner(schema)
+        if isinstance(extra, dict):
+            schema = {**schema, "metadata": {**metadata, "pydantic_js_extra": _in_order(extra)}}
+        return cast(dict[str, Any], _in_order(super().generate_inner(schema)))
+
+    def model_schema(self, schema: Any) -> dict[str, Any]:
+        return cast(dict[str, Any], _in_order(super().model_schema(schema)))
+
+    def dataclass_schema(self, schema: Any) -> dict[str, Any]:
+        return cast(dict[str, Any], _in_order(super().dataclass_schema(schema)))
+
+    def typed_dict_schema(self, schema: Any) -> dict[str, Any]:
+        return cast(dict[str, Any], _in_order(super().typed_dict_schema(schema)))
 
     def default_schema(self, schema: Any) -> dict[str, Any]:
         found = super().default_schema(schema)
@@ -32,6 +51,16 @@ class CanonicalJsonSchema(GenerateJsonSchema):
             return stored_form(dft, super().encode_default(dft), str)
         except Refused:  # not finite: pydantic says what becomes of that
             return super().encode_default(dft)
+
+
+def _in_order(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _in_order(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_in_order(item) for item in value]
+    if isinstance(value, Set):
+        return sorted(map(_in_order, value), key=lambda item: repr(to_jsonable_python(item)))
+    return value
 
 
 class _Lenient(CanonicalJsonSchema):

@@ -16,6 +16,7 @@ from flowstate_server.schemas.pydantic.core_schemas import (
     CoreSchema,
     Definitions,
     container_of,
+    has_code,
     takes_anything,
 )
 from flowstate_server.schemas.pydantic.faithful import is_faithful
@@ -65,7 +66,7 @@ class Place:
             Unsettled: what is written of it is not read as that value.
         """
         if not self._faithful:
-            return self._proven(thawed(value), path)
+            return self._proven(_copied(value, path), path)
         if not isinstance(value, BaseModel):
             with contextlib.suppress(JsonInvalidError):
                 return plain_json(value, path)
@@ -83,12 +84,12 @@ class Place:
         try:
             return to_json(value, path)
         except JsonInvalidError as refusal:
-            for ordinary in (thawed, self._adopt):
+            for ordinary in (lambda given: _copied(given, path), self._adopt):
                 try:
                     other = ordinary(value)
                     if same_value(value, other):
                         return _finished(other, self._dump(other), path)
-                except ValueError:
+                except (ValueError, JsonInvalidError):
                     pass
             try:
                 return to_json(_with_text_keys(value), path)
@@ -130,6 +131,19 @@ class Place:
         except ValueError:
             return None
         return _finished(value, dumped, path)
+
+
+def _copied(value: object, path: str) -> object:
+    """An ordinary copy of ``value``.
+
+    Raises:
+        JsonInvalidError: something in it, an iterator for one, can't be copied.
+    """
+    try:
+        return thawed(value)
+    except TypeError:
+        to_json(value, path)  # says what and where
+        raise
 
 
 def _stands_for(given: object, made: object) -> bool:
@@ -210,6 +224,26 @@ def record_place(rules: ModelRules[Any], name: str) -> Place | None:
 def key_place(rules: ModelRules[Any], name: str) -> Place | None:
     """A map of one key to null, for a field that is a map."""
     return _map_place(rules, name, container_of(rules.parts.fields[name], rules.parts.definitions), None)
+
+
+def key_settler(rules: ModelRules[Any], name: str, *, by_code: bool) -> Callable[[str], str] | None:
+    """What makes of the text of a key the one under which a field that is a map keeps it; ``None`` if its keys are any
+    text, and if that code of authors takes part in it is not ``by_code``."""
+    definitions = rules.parts.definitions
+    container = container_of(rules.parts.fields[name], definitions)
+    keys = container.get("keys_schema") if container["type"] in MAPS else None
+    if keys is None or has_code(keys, definitions) is not by_code:
+        return None
+    dump, read, _ = _ways(core_schema.dict_schema(keys, core_schema.any_schema()), definitions)
+
+    def settled(key: str) -> str:
+        try:
+            (kept,) = dump(read({key: None}))
+        except ValueError:  # no key that there could be
+            return key
+        return str(kept)
+
+    return settled
 
 
 def _map_place(

@@ -16,6 +16,7 @@ from pydantic_core import MultiHostUrl, Url, to_jsonable_python
 
 from flowstate_server.errors import JsonInvalidError, JsonNumberError
 from flowstate_server.model.json_values import Json
+from flowstate_server.schemas.pydantic.input_proof import require_proof
 from flowstate_server.schemas.pydantic.stored_form import SECRETS, Reveal, refuse_secret, stored_form
 from flowstate_server.state.json_limits import NOT_FINITE
 from flowstate_server.state.plain_json import Refused, plain_json, refuse
@@ -55,11 +56,18 @@ def to_json(value: object, path: str) -> Json:
 
 
 def input_json(value: object, path: str) -> Json:
-    """:func:`to_json` for what is given to an action: secrets are sent as what they wrap, by which they are read."""
-    return plain_json(value, path, partial(_simpler, secret=lambda secret: secret.get_secret_value()))
+    """:func:`to_json` for what is given to an action, so as it reads it: by alias, and secrets as what they wrap.
+
+    Raises:
+        JsonInvalidError: also where it would read another value.
+    """
+    simpler = partial(_simpler, secret=lambda secret: secret.get_secret_value(), by_alias=True)
+    json = plain_json(value, path, simpler)
+    require_proof(value, path, lambda part: plain_json(part, "", simpler))
+    return json
 
 
-def _simpler(value: object, secret: Reveal = refuse_secret) -> object:
+def _simpler(value: object, secret: Reveal = refuse_secret, by_alias: bool = False) -> object:
     if isinstance(value, SECRETS):
         return secret(value)
     if isinstance(value, Decimal):
@@ -74,17 +82,19 @@ def _simpler(value: object, secret: Reveal = refuse_secret) -> object:
         return to_jsonable_python(value)
     if hasattr(type(value), OWN_JSON):
         return getattr(value, OWN_JSON)()
-    return _fields_of(value, secret)
+    return _fields_of(value, secret, by_alias)
 
 
-def _fields_of(value: object, secret: Reveal) -> object:
+def _fields_of(value: object, secret: Reveal, by_alias: bool) -> object:
     """Models and dataclasses. Other classes have serializers too, and some of those lose the value (SecretStr)."""
     if isinstance(value, type) or not (isinstance(value, BaseModel) or dataclasses.is_dataclass(value)):
         refuse(value)
     serializer = getattr(type(value), "__pydantic_serializer__", None)
     if serializer is not None:
         try:
-            dumped = serializer.to_python(value, mode="json", by_alias=False, round_trip=True, warnings=False)
+            dumped = serializer.to_python(
+                value, mode="json", by_alias=by_alias, round_trip=True, warnings=False
+            )
         except ValueError:  # pydantic's own kind is one; its text may hold the value
             raise Refused(JsonInvalidError, f"this {type(value).__qualname__} has no JSON form") from None
         return stored_form(value, dumped, secret)

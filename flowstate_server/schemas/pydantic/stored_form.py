@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import Enum
+from pathlib import PurePath
+from re import Pattern
 from typing import Any, cast
 
 from pydantic import BaseModel, RootModel, Secret, SecretBytes, SecretStr
 
 from flowstate_server.errors import JsonInvalidError, JsonNumberError
 from flowstate_server.model.json_values import Json, canonical_json
-from flowstate_server.state.json_limits import NOT_FINITE
-from flowstate_server.state.plain_json import Refused
+from flowstate_server.state.json_limits import LONE_SURROGATE, NOT_FINITE, is_text
+from flowstate_server.state.plain_json import Refused, refuse
 
 SECRETS = (SecretStr, SecretBytes, Secret)
 _LEAVES = frozenset((type(None), bool, int, str, bytes))
+FLAGS = "a pattern with flags, which its JSON form leaves out: begin the pattern with them, (?i)"
 Reveal = Callable[[Any], object]
 
 
@@ -32,7 +37,8 @@ def stored_form(value: object, dumped: object, secret: Reveal = refuse_secret) -
     ``secret`` says what becomes of secrets, of which pydantic makes asterisks.
 
     Raises:
-        Refused: a number is not finite, of which pydantic makes null in places without a type.
+        Refused: a number is not finite, of which pydantic makes null in places without a type; a key holds a lone
+            surrogate; a pattern has flags.
     """
     kind = type(value)
     if kind in _LEAVES:
@@ -43,6 +49,8 @@ def stored_form(value: object, dumped: object, secret: Reveal = refuse_secret) -
         return dumped
     if isinstance(value, SECRETS):
         return secret(value)
+    if isinstance(value, Pattern):
+        return _plain_pattern(value, dumped)
     if isinstance(value, RootModel):
         return stored_form(value.root, dumped, secret)
     if type(dumped) is dict:
@@ -51,6 +59,14 @@ def stored_form(value: object, dumped: object, secret: Reveal = refuse_secret) -
         return sorted(_elements(value, dumped, secret), key=canonical_json)
     if type(dumped) is list and isinstance(value, Sequence | deque):
         return _elements(value, dumped, secret)
+    if isinstance(value, Iterator) and kind.__name__ != "ValidatorIterator":
+        refuse(value)  # who looked at it before has taken what it had; pydantic's own is looked at once
+    return dumped
+
+
+def _plain_pattern(value: Pattern[Any], dumped: object) -> object:
+    if value.flags != re.compile(value.pattern).flags:
+        raise Refused(JsonInvalidError, FLAGS)
     return dumped
 
 
@@ -81,6 +97,8 @@ def _members_as_dumped(value: object) -> Mapping[str, object]:
 
 
 def _object(members: Mapping[Any, object], dumped: dict[str, Any], secret: Reveal) -> dict[str, Any]:
+    if dumped.keys() != members.keys():
+        _require_text(members)
     if not dumped.keys() <= members.keys():
         if len(members) != len(dumped):
             return dumped
@@ -93,6 +111,14 @@ def _object(members: Mapping[Any, object], dumped: dict[str, Any], secret: Revea
             refused.steps.append(name)
             raise
     return dumped
+
+
+def _require_text(keys: Iterable[object]) -> None:
+    """Pydantic writes another text where a key has none in UTF-8, and so may write two keys as one."""
+    for key in keys:
+        text = key.value if isinstance(key, Enum) else key
+        if isinstance(text, str | PurePath) and not is_text(str(text)):
+            raise Refused(JsonInvalidError, LONE_SURROGATE)
 
 
 def _elements(values: Iterable[object], dumped: list[Any], secret: Reveal) -> list[Any]:

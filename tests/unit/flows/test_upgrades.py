@@ -6,7 +6,7 @@ import logging
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pytest
 from pydantic import BaseModel, Field, FutureDatetime
@@ -194,6 +194,14 @@ async def test_what_was_in_the_future_once_is_upgraded_when_it_has_passed(given:
 async def test_what_an_upgrade_does_not_give_is_removed() -> None:
     run = await old(flow_of(visit, lambda fields: {"visits": fields["visits"]}), {**OLD, "shade": "dark"})
     assert run.session.stored == {"visits": 5}
+
+
+async def test_what_an_upgrade_returns_is_said_in_one_sentence() -> None:
+    with pytest.raises(FlowRunFailed) as failed:
+        await old(flow_of(look, cast(Any, lambda fields: None)), {"visits": 1})
+    assert str(failed.value.__cause__).endswith(
+        "failed: what it returns: must be a dict of fields, not None."
+    )
 
 
 async def test_a_field_that_an_upgrade_passes_on_is_not_judged() -> None:

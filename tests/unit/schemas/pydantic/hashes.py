@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import sys
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from flowstate_server.flows import Context, Flow, Session, action, define_flow, handler
 
@@ -19,7 +19,22 @@ class Kind(Enum):
     TWO = "two"
 
 
+def add_names(schema: dict[str, Any]) -> None:
+    schema["called"] = NAMES
+
+
+class Extras(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"x": cast(Any, NAMES)})
+    shown: str = Field("a", examples=[NAMES, {"names": NAMES}])
+    more: str = Field(
+        "a", json_schema_extra={"x": cast(Any, NAMES), "y": [{"z": cast(Any, frozenset(NAMES))}]}
+    )
+    called: str = Field("a", json_schema_extra=add_names)
+    items: list[Annotated[str, Field(examples=[NAMES])]] = []
+
+
 class Inner(BaseModel):
+    extras: Extras = Extras()
     names: set[str] = NAMES
     frozen: frozenset[frozenset[str]] = frozenset((frozenset(NAMES), frozenset(("x", "y", "z"))))
     mixed: set[int | str] = {1, 2, "alpha", "beta"}
@@ -31,6 +46,7 @@ class Box:
 
 
 class State(BaseModel):
+    extras: Extras = Extras()
     tags: set[str] = NAMES
     kinds: set[Kind] = {Kind.ONE, Kind.TWO}
     inner: Inner = Inner()
@@ -44,6 +60,7 @@ class State(BaseModel):
 
 
 class Output(BaseModel):
+    extras: Extras = Extras()
     tags: set[str] = NAMES
     inner: Inner = Inner()
 

@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import pytest
-from pydantic import BaseModel, Field, Secret, SecretBytes, SecretStr
+from pydantic import (
+    Base64Bytes,
+    Base64Str,
+    Base64UrlStr,
+    BaseModel,
+    Field,
+    Secret,
+    SecretBytes,
+    SecretStr,
+    create_model,
+)
 from pydantic_core import core_schema as core
 
 from flowstate_server.errors import FlowDefinitionError
@@ -201,3 +211,12 @@ def test_f13_hashes_are_the_same_in_every_process() -> None:
     }
     assert len(answers) == 1, answers
     assert len(answers.pop().split()) == 5
+
+
+def test_f8_a_text_that_is_stored_as_another_text_is_refused() -> None:
+    encoded: list[Any] = [Base64Str, Base64UrlStr | None, list[Base64Str], dict[Base64Str, int]]
+    for annotation in encoded:
+        model = create_model("State", b=(annotation, ...))
+        with pytest.raises(FlowDefinitionError, match=r"State\.b holds an encoded text.* Base64Bytes"):
+            schema_of(model)
+    assert schema_of(create_model("State", b=(Base64Bytes, ...))).declares("b")

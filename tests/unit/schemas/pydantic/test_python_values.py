@@ -16,7 +16,17 @@ from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
-from pydantic import AnyUrl, BaseModel, ConfigDict, Field, SecretStr, computed_field
+from pydantic import (
+    AliasChoices,
+    AnyUrl,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    computed_field,
+    field_serializer,
+    model_serializer,
+)
 
 from flowstate_server.errors import JsonInvalidError, JsonLimitError, JsonNumberError
 from flowstate_server.model.json_values import canonical_json
@@ -234,3 +244,71 @@ def test_f3_secrets_of_an_input_are_sent_as_what_they_wrap() -> None:
     for value in (login, {"a": [login]}):
         with pytest.raises(JsonInvalidError, match="SecretStr"):
             to_json(value, "")
+
+
+class Excluded(BaseModel):
+    a: int = 1
+    b: str = Field("d", exclude=True)
+
+
+class Starred(BaseModel):
+    t: str
+
+    @field_serializer("t", when_used="json")
+    def stars(self, value: str) -> str:
+        return "***"
+
+
+class Wrapped(BaseModel):
+    t: str
+
+    @model_serializer(mode="wrap")
+    def stars(self, handler: Any) -> Any:
+        return {**handler(self), "t": "***"}
+
+
+class Renamed(BaseModel):
+    foo: int = Field(1, validation_alias=AliasChoices("f", "g"), serialization_alias="h")  # type: ignore[pydantic-alias]
+
+
+class Holder(BaseModel):
+    inside: Any = None
+
+
+CHANGED: list[tuple[Any, str]] = [
+    (Excluded(b="real"), "/input/b"),
+    (Starred(t="real"), "/input/t"),
+    (Wrapped(t="real"), "/input/t"),
+    (Renamed(f=7), "/input/foo"),
+    ({"a": [Renamed(f=7)]}, "/input/a/0/foo"),
+    (Holder(inside=[Excluded(b="real")]), "/input/inside/0/b"),
+]
+
+
+@pytest.mark.parametrize(("value", "path"), CHANGED)
+def test_f3_an_input_that_would_be_read_as_another_is_refused(value: object, path: str) -> None:
+    with pytest.raises(JsonInvalidError, match="reads back as another value") as refused:
+        input_json(value, "/input")
+    assert refused.value.path == path
+    assert "real" not in str(refused.value)
+
+
+def test_f3_an_input_is_written_by_the_aliases_it_is_read_by() -> None:
+    class Aliased(BaseModel):
+        foo: int = Field(1, validation_alias=AliasChoices("f", "g"), serialization_alias="g")  # type: ignore[pydantic-alias]
+        password: SecretStr = Field(SecretStr(""), alias="pass-word")
+
+    aliased = Aliased(**{"f": 7, "pass-word": "hunter2"})  # type: ignore[arg-type]
+    assert input_json([aliased], "") == [{"g": 7, "pass-word": "hunter2"}]
+    assert input_json(Excluded(), "") == {"a": 1}
+
+
+def test_f3_a_dataclass_that_pydantic_does_not_know_is_an_input() -> None:
+    @dataclasses.dataclass
+    class Odd:
+        unknown: NotToBeFound  # type: ignore[name-defined]  # noqa: F821
+        inside: Any = None
+
+    assert input_json(Odd(1, [Excluded()]), "") == {"unknown": 1, "inside": [{"a": 1}]}
+    with pytest.raises(JsonInvalidError, match=r"^/inside/0/b: "):
+        input_json(Odd(1, [Excluded(b="real")]), "")

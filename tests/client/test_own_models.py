@@ -1,0 +1,149 @@
+"""Models of a caller's own: inputs that would arrive as other values, and outputs that hold what they compute."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    computed_field,
+    field_serializer,
+    model_serializer,
+)
+
+from flowstate_client import FlowStateClient, JsonCodec, ResponseValidationError
+from flowstate_client.proof import proven_text
+
+codec = JsonCodec()
+
+
+class Excluded(BaseModel):
+    a: int = 1
+    b: str = Field("d", exclude=True)
+
+
+class Starred(BaseModel):
+    t: str
+
+    @field_serializer("t", when_used="json")
+    def stars(self, value: str) -> str:
+        return "***"
+
+
+class Wrapped(BaseModel):
+    t: str
+
+    @model_serializer(mode="wrap")
+    def stars(self, handler: Any) -> Any:
+        return {**handler(self), "t": "***"}
+
+
+class Renamed(BaseModel):
+    foo: int = Field(1, validation_alias=AliasChoices("f", "g"), serialization_alias="h")  # type: ignore[pydantic-alias]
+
+
+class Aliased(BaseModel):
+    foo: int = Field(1, validation_alias=AliasChoices("f", "g"), serialization_alias="g")  # type: ignore[pydantic-alias]
+    password: SecretStr = Field(alias="pass-word")
+
+
+class Holder(BaseModel):
+    inside: Any = None
+
+
+CHANGED_BY_SENDING: list[tuple[Any, str]] = [
+    (Excluded(b="real"), "/b"),
+    (Starred(t="real"), "/t"),
+    (Wrapped(t="real"), "/t"),
+    (Renamed(f=7), "/foo"),
+    ({"list": [Renamed(f=7)]}, "/list/0/foo"),
+    (Holder(inside=[Excluded(b="real")]), "/inside/0/b"),
+]
+
+
+@pytest.mark.parametrize(("value", "place"), CHANGED_BY_SENDING)
+async def test_f3_an_input_that_would_arrive_as_another_is_not_sent(value: Any, place: str) -> None:
+    async with FlowStateClient.connect("127.0.0.1:1") as client:
+        with pytest.raises(ValueError, match=f"^{place}: .* reads back as another value") as refused:
+            await client.flows.dispatch("chat", "go", value)
+        with pytest.raises(ValueError, match=f"^{place}: "):
+            client.flows.stream("chat", "go", value)
+    assert "real" not in str(refused.value)
+
+
+def test_f3_an_input_that_arrives_as_it_is_is_sent() -> None:
+    aliased = Aliased(**{"f": 7, "pass-word": "hunter2"})  # type: ignore[arg-type]
+    assert proven_text([aliased], codec) == '[{"g":7,"pass-word":"hunter2"}]'
+    assert proven_text(Excluded(), codec) == '{"a":1}'
+
+
+class Doubled(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    n: int = 1
+
+    @computed_field
+    def dbl(self) -> int:
+        return 2 * self.n
+
+    @computed_field(alias="half-n")
+    def half(self) -> float | None:
+        return None
+
+
+class AlsoStrict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    text: str
+
+
+class Doubles(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    one: Doubled = Field(alias="first-one")
+    several: list[Doubled | AlsoStrict]
+    by_name: dict[str, Doubled]
+
+    @computed_field
+    def count(self) -> int:
+        return len(self.several)
+
+
+def test_f11_an_output_with_computed_fields_is_read_as_its_own_strict_model() -> None:
+    doubled = Doubled(n=4)
+    doubles = Doubles.model_validate(
+        {"first-one": doubled, "several": [doubled, AlsoStrict(text="a")], "by_name": {"dbl": doubled}}
+    )
+    for value, expected in (
+        (doubled, Doubled),
+        ([doubled, Doubled()], list[Doubled]),
+        (doubles, Doubles),
+        ({"a": doubles}, dict[str, Doubles]),
+    ):
+        text = TypeAdapter(expected).dump_json(value, by_alias=True)
+        assert b'"dbl"' in text
+        assert codec.decode(text, expected) == value
+
+
+@pytest.mark.parametrize("text", [b'{"n":1,"dbl":2,"other":3}', b'{"n":1,"other":3}', b'{"n":"x","dbl":2}'])
+def test_f11_what_else_a_strict_model_forbids_is_refused(text: bytes) -> None:
+    with pytest.raises(ResponseValidationError, match=r"(other: Extra|n: Input)") as refused:
+        codec.decode(text, Doubled)
+    assert "dbl" not in str(refused.value.__cause__)
+
+
+class Filter(BaseModel):
+    pattern: re.Pattern[str]
+
+
+def test_f8_a_pattern_with_flags_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"^/a: a pattern's flags"):
+        codec.encode({"a": re.compile("a", re.IGNORECASE)})
+    with pytest.raises(ValueError, match=r"^/a/pattern: "):
+        codec.encode({"a": Filter(pattern=re.compile("a", re.IGNORECASE))})
+    plain = re.compile("(?i)a")
+    assert codec.encode([plain, Filter(pattern=plain)]) == b'["(?i)a",{"pattern":"(?i)a"}]'
