@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property, partial
 from typing import Any, Generic, TypeVar, cast
 
@@ -37,6 +38,8 @@ from flowstate_server.state.plain_json import Refused, plain_json
 M = TypeVar("M", bound=BaseModel)
 
 NOT_A_FIXPOINT = "not_a_fixpoint"
+ANYTHING_RAISED = (Exception, SystemExit, KeyboardInterrupt)
+"""What code of authors may raise that is no reason to end a server."""
 _MAY_REFUSE = (
     "is changed by a model validator, which may only refuse: use a field validator, or a computed field"
 )
@@ -327,25 +330,22 @@ class ModelRules(Generic[M]):
         others = {n: state[n] for n in self.names if n in state} if self.siblings else {}
         return self.typed({name: value}, others)[name]
 
-    def unreadable(self, state: JsonObject, names: Sequence[str]) -> Iterable[str]:
-        """Those of ``names``, which ``state`` has, for which :meth:`read` raises, whatever an author's code does."""
+    def read_json(self, state: JsonObject, names: Sequence[str]) -> JsonObject:
+        """The JSON form of what :meth:`read` gives of ``names``, which ``state`` has; the stored value itself where it
+        is equal. Those for which it raises, whatever an author's code does, or which have no such form, are left out.
+        """
         together = {name: state[name] for name in names if name not in self._read_aged}
         alone = [name for name in names if name in self._read_aged]
         others = {n: state[n] for n in self.names if n in state} if self.siblings else {}
-        try:
-            self.typed(
-                together, others
-            )  # usually all are well, and one call costs little more than one field
-        except Exception:
+        made: JsonObject = {}
+        try:  # usually all are well, and one call costs little more than one field
+            made = self._made(self.typed(together, others), together) if together else {}
+        except ANYTHING_RAISED:
             alone += together
-        return [name for name in alone if not self._reads(name, state)]
-
-    def _reads(self, name: str, state: JsonObject) -> bool:
-        try:
-            self.read(name, state)
-        except Exception:
-            return False
-        return True
+        for name in alone:
+            with suppress(*ANYTHING_RAISED):
+                made |= self._made({name: self.read(name, state)}, {name: state[name]})
+        return made
 
     def _in_order(self, members: JsonObject) -> JsonObject:
         return {name: members[name] for name in self.names if name in members}

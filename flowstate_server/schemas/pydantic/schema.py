@@ -24,6 +24,7 @@ from flowstate_server.schemas.pydantic.read_only import advice_in_block, advice_
 from flowstate_server.schemas.pydantic.seen_by_code import seen_by_code
 from flowstate_server.schemas.pydantic.view import MergedView, ViewMaker
 from flowstate_server.schemas.pydantic.violations import violations_of
+from flowstate_server.schemas.reading import AS_STORED, Reading
 from flowstate_server.schemas.shape import Shape, canonical_shape
 from flowstate_server.state.code_time import timed
 from flowstate_server.state.json_pointer import Pointer, format_pointer, parse_pointer
@@ -146,8 +147,8 @@ class ModelSchema(Conversions):
             (name, knower(self.shape(name))) for name in self._fields if has_objects(self.shape(name))
         )
 
-    def unreadable(self, state: JsonObject, names: Iterable[str]) -> frozenset[str]:
-        """Those of ``names`` whose stored value does not fit the schema, or not any more."""
+    def read_again(self, state: JsonObject, names: Iterable[str]) -> Reading:
+        """What the stored values of ``names`` are to today's schema."""
         by_rules: dict[ModelRules[Any], list[str]] = {}
         for name in names:
             merged = self._fields.get(name)
@@ -155,7 +156,20 @@ class ModelSchema(Conversions):
                 rules = merged.default or merged.rules[0]
                 if not rules.is_plain(name, state[name]):
                     by_rules.setdefault(rules, []).append(name)
-        return frozenset().union(*(rules.unreadable(state, some) for rules, some in by_rules.items()))
+        values: JsonObject = {}
+        unreadable: list[str] = []
+        for rules, some in by_rules.items():
+            made = rules.read_json(state, some)
+            unreadable += [name for name in some if name not in made]
+            values |= {name: value for name, value in made.items() if value is not state[name]}
+        if values and self.partly_drawn:
+            for name in self.incomplete(state):  # each reading makes another value, until one is stored
+                if (
+                    name in values
+                    and name not in (self._fields[name].default or self._fields[name].rules[0]).coded
+                ):
+                    del values[name]
+        return Reading(values, frozenset(unreadable)) if values or unreadable else AS_STORED
 
     def seen_by_code(self, touched: Set[str]) -> Set[str]:
         """The fields that :meth:`check` of these shows to code of an author, touched or not."""

@@ -25,6 +25,7 @@ from flowstate_server.model.json_values import JsonObject
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.known import known
 from flowstate_server.schemas.pydantic.merge import Declaration, merge_declarations
+from flowstate_server.schemas.reading import AS_STORED
 from flowstate_server.state import operations as op
 from flowstate_server.state.apply import apply
 from flowstate_server.state.missing import MISSING
@@ -62,7 +63,7 @@ def test_f9_what_was_accepted_stays_readable_whatever_the_time(tmp_path: Path) -
     assert view.next is not None
     assert (view.next.at, view.meetings[0].agenda) == (moment, Path(gone))
     assert isinstance(view.next, Meeting)
-    assert schema.unreadable(state, state) == frozenset()
+    assert schema.read_again(state, state) == AS_STORED
     assert check({**state, "n": 1}, "n", schema=schema)["n"] == 1
     for name in state:
         assert refusal(state, name, schema=schema)[0].path.startswith(f"/{name}"), "a write is judged"
@@ -137,7 +138,7 @@ def test_f8_a_field_that_does_not_fit_any_more_fails_alone() -> None:
         match=r"The stored session state does not fit .* \(any more\): /low.*unset_state",
     ):
         _ = view.low
-    assert schema.unreadable(state, ("n", "low", "inner")) == {"low", "inner"}
+    assert schema.read_again(state, ("n", "low", "inner")).unreadable == {"low", "inner"}
     assert view.model_copy(update={"n": 2}).n == 2
     assert check({**state, "n": 2}, "n", schema=schema)["n"] == 2
     assert refusal({"n": 13, "low": 1}, "n", schema=schema)[0].rule == "value_error"
