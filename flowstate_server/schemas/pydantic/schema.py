@@ -20,6 +20,7 @@ from flowstate_server.schemas.pydantic.conversions import Conversions
 from flowstate_server.schemas.pydantic.discovery import merged_json_schema
 from flowstate_server.schemas.pydantic.model_rules import LeftOut, ModelRules, Unsettled
 from flowstate_server.schemas.pydantic.nested_default import nested_default
+from flowstate_server.schemas.pydantic.read_again import read_again
 from flowstate_server.schemas.pydantic.read_only import advice_in_block, advice_in_change
 from flowstate_server.schemas.pydantic.seen_by_code import seen_by_code
 from flowstate_server.schemas.pydantic.view import MergedView, ViewMaker
@@ -48,6 +49,11 @@ class MergedField:
     rules: tuple[ModelRules[Any], ...]
     default: ModelRules[Any] | None
     drawn: ModelRules[Any] | None = None
+
+    @property
+    def reader(self) -> ModelRules[Any]:
+        """The rules by which the field reads where nobody asks for one of the models."""
+        return self.default or self.rules[0]
 
 
 class ModelSchema(Conversions):
@@ -153,22 +159,19 @@ class ModelSchema(Conversions):
         for name in names:
             merged = self._fields.get(name)
             if merged is not None and name in state:
-                rules = merged.default or merged.rules[0]
+                rules = merged.reader
                 if not rules.is_plain(name, state[name]):
                     by_rules.setdefault(rules, []).append(name)
         values: JsonObject = {}
         unreadable: list[str] = []
         for rules, some in by_rules.items():
-            made = rules.read_json(state, some)
+            made = read_again(rules, state, some)
             unreadable += [name for name in some if name not in made]
             values |= {name: value for name, value in made.items() if value is not state[name]}
         if values and self.partly_drawn:
-            for name in self.incomplete(state):  # each reading makes another value, until one is stored
-                if (
-                    name in values
-                    and name not in (self._fields[name].default or self._fields[name].rules[0]).coded
-                ):
-                    del values[name]
+            for name in self.incomplete(state):
+                if name not in self._fields[name].reader.coded:
+                    values.pop(name, None)  # each reading makes another one, until one is stored
         return Reading(values, frozenset(unreadable)) if values or unreadable else AS_STORED
 
     def seen_by_code(self, touched: Set[str]) -> Set[str]:
@@ -379,10 +382,7 @@ class ModelSchema(Conversions):
         return self._makers_of_fields(in_change=True)
 
     def _makers_of_fields(self, *, in_change: bool) -> dict[str, ViewMaker[Any]]:
-        return {
-            name: self._maker((merged.default or merged.rules[0]).model, in_change)
-            for name, merged in self._fields.items()
-        }
+        return {name: self._maker(merged.reader.model, in_change) for name, merged in self._fields.items()}
 
     def json_schema(self) -> JsonObject:
         """The JSON Schema of the scope, merged of its models'. Don't modify it."""

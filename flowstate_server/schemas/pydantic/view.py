@@ -23,6 +23,7 @@ from flowstate_server.errors import StateFieldAbsentError, StateValidationError
 from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.pydantic.model_rules import ModelRules
+from flowstate_server.schemas.pydantic.read_again import read_again
 from flowstate_server.schemas.pydantic.read_only import SCALARS, Advice, Attempt, Guard, thawed
 from flowstate_server.schemas.pydantic.violations import violations_of
 from flowstate_server.state.missing import MISSING, Missing
@@ -106,7 +107,7 @@ class ViewMaker(Generic[M]):
             value = state[name]
             if self.rules.is_plain(name, value):
                 return value
-            made = self.rules.read_json(state, (name,))
+            made = read_again(self.rules, state, (name,))
             if name not in made:
                 self._validated(name, state)
             return made.get(name, value)

@@ -21,10 +21,11 @@ from pydantic import (
 )
 
 from flowstate_server.errors import StateValidationError
-from flowstate_server.model.json_values import JsonObject
+from flowstate_server.model.json_values import JsonObject, canonical_json
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.known import known
 from flowstate_server.schemas.pydantic.merge import Declaration, merge_declarations
+from flowstate_server.schemas.pydantic.python_values import to_json
 from flowstate_server.schemas.reading import AS_STORED
 from flowstate_server.state import operations as op
 from flowstate_server.state.apply import apply
@@ -142,6 +143,56 @@ def test_f8_a_field_that_does_not_fit_any_more_fails_alone() -> None:
     assert view.model_copy(update={"n": 2}).n == 2
     assert check({**state, "n": 2}, "n", schema=schema)["n"] == 2
     assert refusal({"n": 13, "low": 1}, "n", schema=schema)[0].rule == "value_error"
+
+
+class Keyed(BaseModel):
+    name: str
+    token: str = Field(default_factory=lambda: uuid.uuid4().hex)
+
+
+def test_f5_reading_again_tells_only_what_differs_and_makes_nothing_up() -> None:
+    class Today(BaseModel):
+        text: str = ""
+        low: Annotated[int, Field(le=10)] = 0
+        tags: set[str] = set()
+        share: float = 0
+        keyed: Keyed | None = None
+        mask: Annotated[str, AfterValidator(lambda text: "***" + text[-2:])] = ""
+        at: FutureDatetime | None = None
+        refused: Annotated[int, Field(le=10)] = 0
+
+    schema = schema_of(Today)
+    same: JsonObject = {
+        "text": "a",
+        "low": 1,
+        "tags": ["a", "b"],
+        "share": 1.0,
+        "keyed": {"name": "ada"},
+        "mask": "***ET",
+        "at": "2001-01-02T12:00:00Z",
+    }
+    assert schema.read_again(same, schema.fields) is AS_STORED
+    state: JsonObject = {**same, "tags": ["b", "a"], "share": 1, "mask": "SECRET", "at": "2001-01-02 12:00Z"}
+    reading = schema.read_again({**state, "refused": 11}, schema.fields)
+    differing = {name: same[name] for name in ("tags", "share", "mask", "at")}
+    assert canonical_json(reading.values) == canonical_json(differing)
+    assert reading.unreadable == {"refused"}
+    assert schema.read_again(state, ("mask",)).values == {"mask": "***ET"}
+    assert schema.read_again({}, schema.fields) is AS_STORED
+
+
+def test_f5_a_dump_of_a_view_has_what_is_read() -> None:
+    class Today(BaseModel):
+        mask: Annotated[str, AfterValidator(lambda text: "***" + text[-2:])] = ""
+        low: Annotated[int, Field(le=10)] = 0
+
+    schema = schema_of(Today)
+    view = schema.merged_view({"mask": "SECRET", "low": 1})
+    assert view.model_dump() == {"mask": "***ET", "low": 1}
+    assert "SECRET" not in repr(view)
+    assert to_json(schema.view(Today, {"mask": "SECRET"}), "") == {"mask": "***ET", "low": 0}
+    with pytest.raises(StateValidationError, match="/low"):
+        schema.merged_view({"mask": "SECRET", "low": 11}).model_dump()
 
 
 def test_u5_a_stored_value_that_does_not_fit_any_more_tells_how_to_mend_it() -> None:
