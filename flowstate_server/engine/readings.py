@@ -41,7 +41,7 @@ class Readings:
 
         ``tell`` is told once of what does not fit, and gives the id.
         """
-        if not state:
+        if not state or not names:
             return AS_STORED, ""
         key = (schema, names, record.key, record.incarnation, record.version, record.update_time)
         judged = self._judged.get(key)
@@ -65,5 +65,5 @@ class Readings:
     def shown(self, schema: ScopeSchema, record: StateRecord) -> JsonObject:
         """The whole state as it reads, with the defaults of absent fields; what does not fit as it is stored."""
         state = schema.with_defaults(record.state)
-        reading, _ = self.of(schema, record, record.state, schema.fields)
+        reading, _ = self.of(schema, record, record.state, schema.changeable)
         return {**state, **reading.values} if reading.values else state

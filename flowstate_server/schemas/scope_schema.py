@@ -43,6 +43,11 @@ class ScopeSchema(StateRules, Protocol):
         not have. Fields without default stay absent."""
         ...
 
+    @property
+    def changeable(self) -> tuple[str, ...]:
+        """The names of the fields whose stored value may read as another one; see :meth:`read_again`."""
+        ...
+
     def read_again(self, state: JsonObject, names: Iterable[str], /) -> Reading:
         """How the stored values of ``names`` read today, as far as that is not how they are stored: what validation
         gives of them, in JSON. Names that ``state`` has not count as well."""

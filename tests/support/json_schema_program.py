@@ -49,6 +49,7 @@ class JsonSchema:
         self.hash = hashlib.sha256(canonical_json(self._properties)).hexdigest()[:32]
 
     partly_drawn = ()
+    changeable = ()
 
     def incomplete(self, state: JsonObject, /) -> tuple[str, ...]:
         return ()

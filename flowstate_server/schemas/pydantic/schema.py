@@ -22,6 +22,7 @@ from flowstate_server.schemas.pydantic.model_rules import LeftOut, ModelRules, U
 from flowstate_server.schemas.pydantic.nested_default import nested_default
 from flowstate_server.schemas.pydantic.read_again import read_again
 from flowstate_server.schemas.pydantic.read_only import advice_in_block, advice_in_change
+from flowstate_server.schemas.pydantic.same_form import keeps_form
 from flowstate_server.schemas.pydantic.seen_by_code import seen_by_code
 from flowstate_server.schemas.pydantic.view import MergedView, ViewMaker
 from flowstate_server.schemas.pydantic.violations import violations_of
@@ -151,6 +152,15 @@ class ModelSchema(Conversions):
     def _with_objects(self) -> tuple[tuple[str, Callable[[Json], bool]], ...]:
         return tuple(
             (name, knower(self.shape(name))) for name in self._fields if has_objects(self.shape(name))
+        )
+
+    @cached_property
+    def changeable(self) -> tuple[str, ...]:
+        """The names of the fields whose stored value may read as another one."""
+        return tuple(
+            name
+            for name, merged in self._fields.items()
+            if not keeps_form(merged.reader.parts.fields[name], merged.reader.parts.config)
         )
 
     def read_again(self, state: JsonObject, names: Iterable[str]) -> Reading:

@@ -12,10 +12,13 @@ import pytest
 from pydantic import (
     AfterValidator,
     BaseModel,
+    ConfigDict,
     Field,
     FilePath,
     FutureDatetime,
     PastDate,
+    PlainSerializer,
+    StringConstraints,
     create_model,
     model_validator,
 )
@@ -179,6 +182,62 @@ def test_f5_reading_again_tells_only_what_differs_and_makes_nothing_up() -> None
     assert reading.unreadable == {"refused"}
     assert schema.read_again(state, ("mask",)).values == {"mask": "***ET"}
     assert schema.read_again({}, schema.fields) is AS_STORED
+
+
+STORED: list[Any] = [
+    *(None, True, 0, 1, -1, 5.0, 0.5, "", " A ", "1", "true", "null"),
+    *([], [1], [1.0], ["A"], [None], [[1]], {}, {"A": 1}, {"1": 1.0}, {"b": ["A"], "a": []}),
+]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(str, int, bool, Any, str | None, Annotated[str, Field(max_length=3, pattern="A")]),
+        *(
+            Annotated[int, Field(ge=0, multiple_of=1)],
+            list[str],
+            list[int | None],
+            list[Any],
+            list[list[int]],
+        ),
+        *(
+            dict[str, int],
+            dict[str, Any],
+            dict[str, list[str]] | None,
+            Annotated[list[Any], Field(max_length=1)],
+        ),
+    ],
+)
+def test_f5_a_type_that_keeps_the_form_of_what_is_stored_reads_it_or_refuses_it(kind: Any) -> None:
+    schema = schema_of(create_model("Holder", field=(kind, ...), other=(kind, None)))
+    assert schema.changeable == ()
+    for value in STORED:
+        assert schema.read_again({"field": value, "other": value}, schema.fields).values == {}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(float, set[str], tuple[int, ...], dt.date, Public, list[Public], dict[int, int], int | str, bytes),
+        *(Annotated[str, StringConstraints(to_lower=True)], Annotated[str, AfterValidator(str.lower)]),
+        *(
+            list[Annotated[str, AfterValidator(str.lower)]],
+            dict[Annotated[str, AfterValidator(str.lower)], int],
+        ),
+        *(Annotated[int, PlainSerializer(lambda n: n)], Annotated[list[str], AfterValidator(sorted)]),
+    ],
+)
+def test_f5_other_types_may_change_it(kind: Any) -> None:
+    assert schema_of(create_model("Holder", field=(kind, ...), n=(int, 0))).changeable == ("field",)
+
+
+def test_f5_settings_of_the_model_may_change_it() -> None:
+    class Stripping(BaseModel):
+        model_config = ConfigDict(str_strip_whitespace=True)
+        names: list[str] = []
+
+    assert schema_of(Stripping).changeable == ("names",)
 
 
 def test_f5_a_dump_of_a_view_has_what_is_read() -> None:
