@@ -53,7 +53,7 @@ class ClientView:
     """What clients may see of a scope; of anything not named here nothing leaves the server on the client plane.
 
     Args:
-        expose: names of top-level state fields, passed on as they are.
+        expose: names of top-level state fields, passed on as the schema reads them.
         derived: functions by name, each computing a value from a :class:`View` within one second. Sync functions run
             in a thread. A failing one is reported to clients under its name, the other values are served.
 

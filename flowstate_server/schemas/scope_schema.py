@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from flowstate_server.model.json_values import JsonObject
+from flowstate_server.schemas.reading import Reading
 from flowstate_server.schemas.shape import Shape
 from flowstate_server.state.rules import StateRules
 
@@ -42,8 +43,14 @@ class ScopeSchema(StateRules, Protocol):
         not have. Fields without default stay absent."""
         ...
 
-    def unreadable(self, state: JsonObject, names: Iterable[str], /) -> frozenset[str]:
-        """Those of ``names`` whose stored value does not fit the schema, or not any more."""
+    @property
+    def changeable(self) -> tuple[str, ...]:
+        """The names of the fields whose stored value may read as another one; see :meth:`read_again`."""
+        ...
+
+    def read_again(self, state: JsonObject, names: Iterable[str], /) -> Reading:
+        """How the stored values of ``names`` read today, as far as that is not how they are stored: what validation
+        gives of them, in JSON. Names that ``state`` has not count as well."""
         ...
 
     def shape(self, name: str, /) -> Shape:

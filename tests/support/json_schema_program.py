@@ -16,6 +16,7 @@ from flowstate_server.model.records import Failure
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.description import ActionDescription
 from flowstate_server.programs.run_context import RunContext
+from flowstate_server.schemas.reading import AS_STORED, Reading
 from flowstate_server.schemas.shape import Shape
 from flowstate_server.state.json_pointer import Pointer, format_pointer
 from flowstate_server.state.missing import MISSING, Missing
@@ -48,6 +49,7 @@ class JsonSchema:
         self.hash = hashlib.sha256(canonical_json(self._properties)).hexdigest()[:32]
 
     partly_drawn = ()
+    changeable = ()
 
     def incomplete(self, state: JsonObject, /) -> tuple[str, ...]:
         return ()
@@ -61,8 +63,8 @@ class JsonSchema:
             schema = schema.get("properties", {}).get(key) or {}
         return cast(Json, schema["default"]) if "default" in schema else MISSING
 
-    def unreadable(self, state: JsonObject, names: Iterable[str], /) -> frozenset[str]:
-        return frozenset()
+    def read_again(self, state: JsonObject, names: Iterable[str], /) -> Reading:
+        return AS_STORED
 
     def with_defaults(self, state: JsonObject, /) -> JsonObject:
         return {**self._defaults, **state}

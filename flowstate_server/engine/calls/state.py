@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import field
 
+from flowstate_server.engine.readings import Readings
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import JsonObject
 from flowstate_server.model.records import StateRecord
@@ -52,18 +54,21 @@ class StateCommit:
 
 @frozen
 class StateAnswer:
-    """A state record as callers see it; ``schema`` is that of the flow that governs it, if there is one."""
+    """A state record as callers see it; ``schema`` is that of the flow that governs it, if there is one.
+
+    ``readings`` remember for all answers what reads as it is stored.
+    """
 
     target: ScopeTarget
     record: StateRecord
     schema: ScopeSchema | None
     changed: bool = False
+    readings: Readings = field(default_factory=Readings, compare=False)
 
     @property
     def state(self) -> JsonObject:
-        """The state with the schema's defaults for what was never written."""
-        state = self.record.state
-        return state if self.schema is None else self.schema.with_defaults(state)
+        """The state as the schema reads it, with its defaults for what was never written."""
+        return self.record.state if self.schema is None else self.readings.shown(self.schema, self.record)
 
     @property
     def schema_hash(self) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 from flowstate_server.engine.bindings import Binding, Bindings
 from flowstate_server.engine.calls.logs import LogCursor
 from flowstate_server.engine.calls.sessions import ActiveRequest, ScopeProjection, Selector, Snapshot
+from flowstate_server.engine.readings import Readings
 from flowstate_server.engine.state_change import shared_scopes
 from flowstate_server.engine.upgrades import RecordUpgrades
 from flowstate_server.errors import (
@@ -19,7 +21,7 @@ from flowstate_server.errors import (
 )
 from flowstate_server.model.identity import Principal
 from flowstate_server.model.ids import new_id
-from flowstate_server.model.json_values import Json, JsonObject, encode_json
+from flowstate_server.model.json_values import Json, encode_json
 from flowstate_server.model.records import Failure, StateRecord
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, session_scope
 from flowstate_server.programs.author_code import EXITS, contained
@@ -32,8 +34,6 @@ from flowstate_server.stores.store import Store
 SHOWN = (ScopeKind.SESSION, ScopeKind.USER, ScopeKind.ORG)
 # Attempts. Each is lost only when the session was deleted and made anew just then, so a second is hardly ever needed.
 RACES = 3
-# Records of which it is remembered what is unreadable, a few hundred bytes each. Chosen.
-JUDGED = 4096
 # A snapshot has to fit into a message of 4 MiB, whatever a derived value makes of the state. Chosen.
 MAX_DERIVED_BYTES = 256 * 1024
 
@@ -47,7 +47,7 @@ class Snapshots:
         self._store = store
         self._catalogue = catalogue
         self._bindings = bindings
-        self._judged: dict[Hashable, tuple[frozenset[str], str]] = {}
+        self._readings = Readings()
 
     async def get(self, principal: Principal, session_id: str, selectors: Sequence[Selector]) -> Snapshot:
         """The client projection of the session; the same for every plane.
@@ -91,31 +91,6 @@ class Snapshots:
             time=read.time,
         )
 
-    def _unreadable(
-        self, flow: FlowDescription, record: StateRecord, stored: JsonObject
-    ) -> tuple[frozenset[str], str]:
-        """The exposed fields that can't be shown, and under which error id the log tells so. What is read again and
-        again is judged once."""
-        key = (flow, record.key, record.incarnation, record.version, record.update_time)
-        found = self._judged.get(key)
-        if found is None:
-            if len(self._judged) >= JUDGED:
-                self._judged.clear()
-            kind = record.key.kind
-            unreadable = flow.schemas[kind].unreadable(stored, flow.shown[kind].exposed)
-            found = self._judged[key] = unreadable, new_id("err_") if unreadable else ""
-            if unreadable:
-                fields, (_, error_id) = ", ".join(sorted(unreadable)), found
-                _logger.warning(
-                    "the stored %s state does not fit the schema of flow %r (any more), clients don't see: %s (%s)",
-                    kind,
-                    flow.kind,
-                    fields,
-                    error_id,
-                    extra={"error_id": error_id},
-                )
-        return found
-
     async def _project(
         self, flow: HostedFlow, kind: ScopeKind, record: StateRecord, names: frozenset[str]
     ) -> ScopeProjection:
@@ -126,13 +101,16 @@ class Snapshots:
             stored = (await upgrades.ahead(record)).record.state
         except ScopeUnavailableError:
             return ScopeProjection(kind, record.version, {}, dict.fromkeys(names, _NOT_UPGRADED))
+        tell = partial(_tell, flow.described.kind, kind)
+        reading, error_id = self._readings.of(schema, record, stored, shown.exposed, tell)
         state = schema.with_defaults(stored)
+        if reading.values:
+            state = {**state, **reading.values}
         values: dict[str, Json] = {
             name: state[name] for name in shown.exposed if name in names and name in state
         }
-        unreadable, error_id = self._unreadable(flow.described, record, stored)
         failures = dict.fromkeys(
-            unreadable & values.keys(), Failure("INTERNAL", _UNREADABLE, error_id=error_id)
+            reading.unreadable & values.keys(), Failure("INTERNAL", _UNREADABLE, error_id=error_id)
         )
         for name in failures:
             del values[name]
@@ -148,6 +126,20 @@ class Snapshots:
                 else:
                     values[name] = outcome
         return ScopeProjection(kind, record.version, values, failures)
+
+
+def _tell(flow_kind: str, kind: ScopeKind, unreadable: frozenset[str]) -> str:
+    """The id under which the log tells what can't be shown."""
+    error_id = new_id("err_")
+    _logger.warning(
+        "the stored %s state does not fit the schema of flow %r (any more), clients don't see: %s (%s)",
+        kind,
+        flow_kind,
+        ", ".join(sorted(unreadable)),
+        error_id,
+        extra={"error_id": error_id},
+    )
+    return error_id
 
 
 def _bounded(derived: Json | Failure) -> Json | Failure:

@@ -13,6 +13,7 @@ from flowstate_server.engine.calls.state import (
     StateCommitted,
     StateMutation,
 )
+from flowstate_server.engine.readings import Readings
 from flowstate_server.engine.rehearsals import Rehearsals, brings_all, may_take_long
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.engine.state_change import ChangeRules, state_change
@@ -93,6 +94,7 @@ class States:
         self._bindings = bindings
         self._settings = settings
         self._rehearsals = rehearsals
+        self._readings = Readings()
 
     async def get(self, principal: Principal, targets: Sequence[ScopeTarget]) -> list[StateAnswer]:
         """The records of all targets as they are at one moment, defaults shown where a flow governs the record."""
@@ -103,7 +105,7 @@ class States:
         ]
         loaded = await self._store.load_states([scope.key for scope in resolved])
         return [
-            await _answer(target, scope, loaded[scope.key])
+            await self._answer(target, scope, loaded[scope.key])
             for target, scope in zip(targets, resolved, strict=True)
         ]
 
@@ -125,8 +127,26 @@ class States:
                     if isinstance(scope.guard, RequireSession):
                         self._bindings.forget(scope.guard.key)
                 continue
-            return await _committed(commit, resolved, result)
+            return await self._committed(commit, resolved, result)
         raise StoreUnavailableError
+
+    async def _committed(
+        self, commit: StateCommit, resolved: Sequence[_Resolved], result: CommitResult
+    ) -> StateCommitted:
+        written = result.results[-len(commit.mutations) :]
+        answers = []
+        for mutation, scope, done in zip(commit.mutations, resolved, written, strict=True):
+            record = done.state or StateRecord(scope.key, version=done.version, exists=done.version > 0)
+            answers.append(await self._answer(mutation.target, scope, record, changed=done.changed))
+        return StateCommitted(answers, result.replayed)
+
+    async def _answer(
+        self, target: ScopeTarget, scope: _Resolved, record: StateRecord, *, changed: bool = False
+    ) -> StateAnswer:
+        schema = None if scope.flow is None else scope.flow.schemas[target.kind]
+        if scope.upgrades.upgrades:
+            record = (await scope.upgrades.ahead(record)).record
+        return StateAnswer(target, record, schema, changed, self._readings)
 
     async def _resolve_all(self, principal: Principal, commit: StateCommit) -> list[_Resolved]:
         """What the mutations name, each record at most once."""
@@ -302,26 +322,6 @@ def _blame(error: ServiceError, commit: StateCommit, position: int | None) -> No
     if position is not None:
         target = commit.mutations[position].target
         error.mutation = MutationAtFault(position, target.kind.value, target.id)
-
-
-async def _committed(
-    commit: StateCommit, resolved: Sequence[_Resolved], result: CommitResult
-) -> StateCommitted:
-    written = result.results[-len(commit.mutations) :]
-    answers = []
-    for mutation, scope, done in zip(commit.mutations, resolved, written, strict=True):
-        record = done.state or StateRecord(scope.key, version=done.version, exists=done.version > 0)
-        answers.append(await _answer(mutation.target, scope, record, changed=done.changed))
-    return StateCommitted(answers, result.replayed)
-
-
-async def _answer(
-    target: ScopeTarget, scope: _Resolved, record: StateRecord, *, changed: bool = False
-) -> StateAnswer:
-    schema = None if scope.flow is None else scope.flow.schemas[target.kind]
-    if scope.upgrades.upgrades:
-        record = (await scope.upgrades.ahead(record)).record
-    return StateAnswer(target, record, schema, changed)
 
 
 def _violation(path: str, rule: str, message: str) -> ValidationFailedError:

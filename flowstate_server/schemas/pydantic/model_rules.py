@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
 from typing import Any, Generic, TypeVar, cast
 
@@ -69,7 +69,8 @@ class ModelRules(Generic[M]):
 
     ``names`` are its fields in order. ``whole`` tells that it has model validators. ``siblings`` tells that a field
     validator looks at other fields. ``coded`` are the fields that Python code validates, ``by_code`` those
-    that it makes JSON of or fills, too. ``drawn`` are those whose ``default_factory`` gives another value each time:
+    that it makes JSON of or fills, too, ``judged`` those of which it is proven at each write that what is stored reads
+    back as it is. ``drawn`` are those whose ``default_factory`` gives another value each time:
     they are absent until that is written, once for each record.
     """
 
@@ -88,13 +89,13 @@ class ModelRules(Generic[M]):
         self.unfaithful = frozenset(
             name for name, schema in parts.fields.items() if not is_faithful(schema, parts)
         )
-        self._judged = self.coded | self.unfaithful
-        self.by_code = self._judged | {
+        self.judged = self.coded | self.unfaithful
+        self.by_code = self.judged | {
             name
             for name, schema in parts.fields.items()
             if has_factory(without_default(schema), parts.definitions)
         }
-        self._with_sets = frozenset(
+        self.with_sets = frozenset(
             name
             for name, schema in parts.fields.items()
             if any(has_type(schema, kind, parts.definitions) for kind in ("set", "frozenset"))
@@ -107,7 +108,7 @@ class ModelRules(Generic[M]):
         some = validator(parts, with_defaults=False)
         self._validate_some, self._adopt = some.validate_json, some.validate_python
         self._validate_all = validator(parts, with_defaults=True).validate_json
-        self._read_aged = readers_of_aged(parts)
+        self.read_aged = readers_of_aged(parts)
         self._serialize = serializer(model, parts).to_python
         self._defaults: dict[str, Json] = {}
         drawn: set[str] = set()
@@ -176,19 +177,19 @@ class ModelRules(Generic[M]):
         try:
             typed = self.typed(members, {**defaults, **others})
         except ValidationError as error:
-            if not (self._read_aged and only_aged(error, before)):
+            if not (self.read_aged and only_aged(error, before)):
                 raise
             typed = self.typed(members, {**defaults, **others}, aged=True)
-        made = self._made(typed, members)
+        made = self.made(typed, members)
         changed = {name: value for name, value in made.items() if value is not members[name]}
-        if moved := [name for name, value in self._made(typed, others).items() if value is not others[name]]:
+        if moved := [name for name, value in self.made(typed, others).items() if value is not others[name]]:
             raise Unsettled(
                 Violation(
                     format_pointer((name,)), "changed_by_neighbor", "would change with this one: write both"
                 )
                 for name in moved
             )
-        if judged := changed.keys() & self._judged:
+        if judged := changed.keys() & self.judged:
             self._require_fixpoint(judged, typed, {**members, **changed}, {**defaults, **others})
         return changed
 
@@ -196,8 +197,8 @@ class ModelRules(Generic[M]):
         self, names: Iterable[str], typed: Mapping[str, Any], members: JsonObject, others: JsonObject
     ) -> None:
         try:
-            again = self.typed(members, others, aged=bool(self._read_aged))
-            made = self._made(again, {name: members[name] for name in names})
+            again = self.typed(members, others, aged=bool(self.read_aged))
+            made = self.made(again, {name: members[name] for name in names})
         except ValidationError:
             raise self._no_fixpoint(names) from None
         moved = [
@@ -214,7 +215,7 @@ class ModelRules(Generic[M]):
             Violation(format_pointer((name,)), NOT_A_FIXPOINT, NO_FIXPOINT) for name in sorted(names)
         )
 
-    def _made(self, typed: Mapping[str, Any], stored: JsonObject) -> JsonObject:
+    def made(self, typed: Mapping[str, Any], stored: JsonObject) -> JsonObject:
         """The JSON form of the values of ``stored``, which it gives where they are equal."""
         values = {name: typed[name] for name in stored}
         if not values:
@@ -227,10 +228,10 @@ class ModelRules(Generic[M]):
         for name, value in stored.items():
             if name not in dumped:
                 continue
-            ordered = name not in self._with_sets and not isinstance(values[name], set | frozenset)
-            if ordered and _looks_same(value, dumped[name]):
+            ordered = name not in self.with_sets and not isinstance(values[name], set | frozenset)
+            if ordered and looks_same(value, dumped[name]):
                 made[name] = value
-            elif ordered and name not in self._judged:
+            elif ordered and name not in self.judged:
                 made[name] = shared(value, dumped[name])
             else:
                 made[name] = shared(value, self._mend(name, values[name], dumped[name]))
@@ -239,7 +240,7 @@ class ModelRules(Generic[M]):
     def _mend(self, name: str, value: Any, dumped: Any) -> Json:
         try:
             mended = stored_form(value, dumped)
-            return plain_json(mended, format_pointer((name,))) if name in self._judged else mended
+            return plain_json(mended, format_pointer((name,))) if name in self.judged else mended
         except Refused as refused:
             refused.steps.reverse()
             path = format_pointer((name, *refused.steps))
@@ -301,7 +302,7 @@ class ModelRules(Generic[M]):
     def _moved(self, members: JsonObject, values: Mapping[str, Any]) -> list[str]:
         before = {name: members.get(name, self._defaults.get(name, MISSING)) for name in self.names}
         stored = {name: value for name, value in before.items() if value is not MISSING and name in values}
-        made = self._made(values, stored)
+        made = self.made(values, stored)
         return [name for name, value in stored.items() if name not in made or made[name] is not value]
 
     def _stands(self, name: str, members: JsonObject, touched: frozenset[str]) -> bool:
@@ -322,30 +323,10 @@ class ModelRules(Generic[M]):
         value = state[name]
         if type(value) is self._plain.get(name):
             return value
-        if name in self._read_aged:
-            return self._read_aged[name](encode_json({name: value}), strict=True)[name]
+        if name in self.read_aged:
+            return self.read_aged[name](encode_json({name: value}), strict=True)[name]
         others = {n: state[n] for n in self.names if n in state} if self.siblings else {}
         return self.typed({name: value}, others)[name]
-
-    def unreadable(self, state: JsonObject, names: Sequence[str]) -> Iterable[str]:
-        """Those of ``names``, which ``state`` has, for which :meth:`read` raises, whatever an author's code does."""
-        together = {name: state[name] for name in names if name not in self._read_aged}
-        alone = [name for name in names if name in self._read_aged]
-        others = {n: state[n] for n in self.names if n in state} if self.siblings else {}
-        try:
-            self.typed(
-                together, others
-            )  # usually all are well, and one call costs little more than one field
-        except Exception:
-            alone += together
-        return [name for name in alone if not self._reads(name, state)]
-
-    def _reads(self, name: str, state: JsonObject) -> bool:
-        try:
-            self.read(name, state)
-        except Exception:
-            return False
-        return True
 
     def _in_order(self, members: JsonObject) -> JsonObject:
         return {name: members[name] for name in self.names if name in members}
@@ -402,7 +383,8 @@ def _lines(error: ValidationError) -> list[Any]:
     return cast(list[Any], error.errors(include_url=False, include_input=False, include_context=False))
 
 
-def _looks_same(stored: Json, dumped: Any) -> bool:
+def looks_same(stored: Json, dumped: Any) -> bool:
+    """Whether ``dumped``, which may be no JSON, is the same JSON."""
     try:
         return same_json(stored, dumped)
     except TypeError:  # what a validator made may be no JSON

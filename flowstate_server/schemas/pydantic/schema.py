@@ -20,10 +20,13 @@ from flowstate_server.schemas.pydantic.conversions import Conversions
 from flowstate_server.schemas.pydantic.discovery import merged_json_schema
 from flowstate_server.schemas.pydantic.model_rules import LeftOut, ModelRules, Unsettled
 from flowstate_server.schemas.pydantic.nested_default import nested_default
+from flowstate_server.schemas.pydantic.read_again import read_again
 from flowstate_server.schemas.pydantic.read_only import advice_in_block, advice_in_change
+from flowstate_server.schemas.pydantic.same_form import keeps_form
 from flowstate_server.schemas.pydantic.seen_by_code import seen_by_code
 from flowstate_server.schemas.pydantic.view import MergedView, ViewMaker
 from flowstate_server.schemas.pydantic.violations import violations_of
+from flowstate_server.schemas.reading import AS_STORED, Reading
 from flowstate_server.schemas.shape import Shape, canonical_shape
 from flowstate_server.state.code_time import timed
 from flowstate_server.state.json_pointer import Pointer, format_pointer, parse_pointer
@@ -47,6 +50,11 @@ class MergedField:
     rules: tuple[ModelRules[Any], ...]
     default: ModelRules[Any] | None
     drawn: ModelRules[Any] | None = None
+
+    @property
+    def reader(self) -> ModelRules[Any]:
+        """The rules by which the field reads where nobody asks for one of the models."""
+        return self.default or self.rules[0]
 
 
 class ModelSchema(Conversions):
@@ -146,16 +154,35 @@ class ModelSchema(Conversions):
             (name, knower(self.shape(name))) for name in self._fields if has_objects(self.shape(name))
         )
 
-    def unreadable(self, state: JsonObject, names: Iterable[str]) -> frozenset[str]:
-        """Those of ``names`` whose stored value does not fit the schema, or not any more."""
+    @cached_property
+    def changeable(self) -> tuple[str, ...]:
+        """The names of the fields whose stored value may read as another one."""
+        return tuple(
+            name
+            for name, merged in self._fields.items()
+            if not keeps_form(merged.reader.parts.fields[name], merged.reader.parts.config)
+        )
+
+    def read_again(self, state: JsonObject, names: Iterable[str]) -> Reading:
+        """What the stored values of ``names`` are to today's schema."""
         by_rules: dict[ModelRules[Any], list[str]] = {}
         for name in names:
             merged = self._fields.get(name)
             if merged is not None and name in state:
-                rules = merged.default or merged.rules[0]
+                rules = merged.reader
                 if not rules.is_plain(name, state[name]):
                     by_rules.setdefault(rules, []).append(name)
-        return frozenset().union(*(rules.unreadable(state, some) for rules, some in by_rules.items()))
+        values: JsonObject = {}
+        unreadable: list[str] = []
+        for rules, some in by_rules.items():
+            made = read_again(rules, state, some)
+            unreadable += [name for name in some if name not in made]
+            values |= {name: value for name, value in made.items() if value is not state[name]}
+        if values and self.partly_drawn:
+            for name in self.incomplete(state):
+                if name not in self._fields[name].reader.coded:
+                    values.pop(name, None)  # each reading makes another one, until one is stored
+        return Reading(values, frozenset(unreadable)) if values or unreadable else AS_STORED
 
     def seen_by_code(self, touched: Set[str]) -> Set[str]:
         """The fields that :meth:`check` of these shows to code of an author, touched or not."""
@@ -365,10 +392,7 @@ class ModelSchema(Conversions):
         return self._makers_of_fields(in_change=True)
 
     def _makers_of_fields(self, *, in_change: bool) -> dict[str, ViewMaker[Any]]:
-        return {
-            name: self._maker((merged.default or merged.rules[0]).model, in_change)
-            for name, merged in self._fields.items()
-        }
+        return {name: self._maker(merged.reader.model, in_change) for name, merged in self._fields.items()}
 
     def json_schema(self) -> JsonObject:
         """The JSON Schema of the scope, merged of its models'. Don't modify it."""

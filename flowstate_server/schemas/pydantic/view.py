@@ -14,7 +14,6 @@ import contextlib
 import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
 from typing import Any, Generic, NoReturn, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
@@ -23,12 +22,10 @@ from pydantic_core import PydanticUndefined, SchemaSerializer, core_schema
 from flowstate_server.errors import StateFieldAbsentError, StateValidationError
 from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.schemas.known import has_objects, known
-from flowstate_server.schemas.pydantic.field_shape import shape_of
 from flowstate_server.schemas.pydantic.model_rules import ModelRules
+from flowstate_server.schemas.pydantic.read_again import read_again
 from flowstate_server.schemas.pydantic.read_only import SCALARS, Advice, Attempt, Guard, thawed
 from flowstate_server.schemas.pydantic.violations import violations_of
-from flowstate_server.schemas.shape import Shape
 from flowstate_server.state.missing import MISSING, Missing
 
 M = TypeVar("M", bound=BaseModel)
@@ -101,20 +98,21 @@ class ViewMaker(Generic[M]):
         return {name: value for name, value in found.items() if value is not MISSING}
 
     def field_json(self, name: str, state: JsonObject) -> Json | Missing:
-        """The stored value, without nested members that the model does not have, or the default."""
-        if name in state:
-            shape = self._with_objects.get(name)
-            return state[name] if shape is None else known(shape, state[name])
-        value = self.rules.default(name)
-        return self._default(name) if value is MISSING else value
+        """The JSON form of what is read of the stored value, or the default.
 
-    @cached_property
-    def _with_objects(self) -> dict[str, Shape]:
-        parts = self.rules.parts
-        shapes = {
-            name: shape_of(schema, parts.definitions, parts.config) for name, schema in parts.fields.items()
-        }
-        return {name: shape for name, shape in shapes.items() if has_objects(shape)}
+        Raises:
+            StateValidationError: what is stored does not fit the model, or not any more.
+        """
+        if name in state:
+            value = state[name]
+            if self.rules.is_plain(name, value):
+                return value
+            made = read_again(self.rules, state, (name,))
+            if name not in made:
+                self._validated(name, state)
+            return made.get(name, value)
+        default = self.rules.default(name)
+        return self._default(name) if default is MISSING else default
 
     def _validated(self, name: str, state: JsonObject) -> Any:
         try:

@@ -12,19 +12,24 @@ import pytest
 from pydantic import (
     AfterValidator,
     BaseModel,
+    ConfigDict,
     Field,
     FilePath,
     FutureDatetime,
     PastDate,
+    PlainSerializer,
+    StringConstraints,
     create_model,
     model_validator,
 )
 
 from flowstate_server.errors import StateValidationError
-from flowstate_server.model.json_values import JsonObject
+from flowstate_server.model.json_values import JsonObject, canonical_json
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.known import known
 from flowstate_server.schemas.pydantic.merge import Declaration, merge_declarations
+from flowstate_server.schemas.pydantic.python_values import to_json
+from flowstate_server.schemas.reading import AS_STORED
 from flowstate_server.state import operations as op
 from flowstate_server.state.apply import apply
 from flowstate_server.state.missing import MISSING
@@ -62,7 +67,7 @@ def test_f9_what_was_accepted_stays_readable_whatever_the_time(tmp_path: Path) -
     assert view.next is not None
     assert (view.next.at, view.meetings[0].agenda) == (moment, Path(gone))
     assert isinstance(view.next, Meeting)
-    assert schema.unreadable(state, state) == frozenset()
+    assert schema.read_again(state, state) == AS_STORED
     assert check({**state, "n": 1}, "n", schema=schema)["n"] == 1
     for name in state:
         assert refusal(state, name, schema=schema)[0].path.startswith(f"/{name}"), "a write is judged"
@@ -137,10 +142,116 @@ def test_f8_a_field_that_does_not_fit_any_more_fails_alone() -> None:
         match=r"The stored session state does not fit .* \(any more\): /low.*unset_state",
     ):
         _ = view.low
-    assert schema.unreadable(state, ("n", "low", "inner")) == {"low", "inner"}
+    assert schema.read_again(state, ("n", "low", "inner")).unreadable == {"low", "inner"}
     assert view.model_copy(update={"n": 2}).n == 2
     assert check({**state, "n": 2}, "n", schema=schema)["n"] == 2
     assert refusal({"n": 13, "low": 1}, "n", schema=schema)[0].rule == "value_error"
+
+
+class Keyed(BaseModel):
+    name: str
+    token: str = Field(default_factory=lambda: uuid.uuid4().hex)
+
+
+def test_f5_reading_again_tells_only_what_differs_and_makes_nothing_up() -> None:
+    class Today(BaseModel):
+        text: str = ""
+        low: Annotated[int, Field(le=10)] = 0
+        tags: set[str] = set()
+        share: float = 0
+        keyed: Keyed | None = None
+        mask: Annotated[str, AfterValidator(lambda text: "***" + text[-2:])] = ""
+        at: FutureDatetime | None = None
+        refused: Annotated[int, Field(le=10)] = 0
+
+    schema = schema_of(Today)
+    same: JsonObject = {
+        "text": "a",
+        "low": 1,
+        "tags": ["a", "b"],
+        "share": 1.0,
+        "keyed": {"name": "ada"},
+        "mask": "***ET",
+        "at": "2001-01-02T12:00:00Z",
+    }
+    assert schema.read_again(same, schema.fields) is AS_STORED
+    state: JsonObject = {**same, "tags": ["b", "a"], "share": 1, "mask": "SECRET", "at": "2001-01-02 12:00Z"}
+    reading = schema.read_again({**state, "refused": 11}, schema.fields)
+    differing = {name: same[name] for name in ("tags", "share", "mask", "at")}
+    assert canonical_json(reading.values) == canonical_json(differing)
+    assert reading.unreadable == {"refused"}
+    assert schema.read_again(state, ("mask",)).values == {"mask": "***ET"}
+    assert schema.read_again({}, schema.fields) is AS_STORED
+
+
+STORED: list[Any] = [
+    *(None, True, 0, 1, -1, 5.0, 0.5, "", " A ", "1", "true", "null"),
+    *([], [1], [1.0], ["A"], [None], [[1]], {}, {"A": 1}, {"1": 1.0}, {"b": ["A"], "a": []}),
+]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(str, int, bool, Any, str | None, Annotated[str, Field(max_length=3, pattern="A")]),
+        *(
+            Annotated[int, Field(ge=0, multiple_of=1)],
+            list[str],
+            list[int | None],
+            list[Any],
+            list[list[int]],
+        ),
+        *(
+            dict[str, int],
+            dict[str, Any],
+            dict[str, list[str]] | None,
+            Annotated[list[Any], Field(max_length=1)],
+        ),
+    ],
+)
+def test_f5_a_type_that_keeps_the_form_of_what_is_stored_reads_it_or_refuses_it(kind: Any) -> None:
+    schema = schema_of(create_model("Holder", field=(kind, ...), other=(kind, None)))
+    assert schema.changeable == ()
+    for value in STORED:
+        assert schema.read_again({"field": value, "other": value}, schema.fields).values == {}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(float, set[str], tuple[int, ...], dt.date, Public, list[Public], dict[int, int], int | str, bytes),
+        *(Annotated[str, StringConstraints(to_lower=True)], Annotated[str, AfterValidator(str.lower)]),
+        *(
+            list[Annotated[str, AfterValidator(str.lower)]],
+            dict[Annotated[str, AfterValidator(str.lower)], int],
+        ),
+        *(Annotated[int, PlainSerializer(lambda n: n)], Annotated[list[str], AfterValidator(sorted)]),
+    ],
+)
+def test_f5_other_types_may_change_it(kind: Any) -> None:
+    assert schema_of(create_model("Holder", field=(kind, ...), n=(int, 0))).changeable == ("field",)
+
+
+def test_f5_settings_of_the_model_may_change_it() -> None:
+    class Stripping(BaseModel):
+        model_config = ConfigDict(str_strip_whitespace=True)
+        names: list[str] = []
+
+    assert schema_of(Stripping).changeable == ("names",)
+
+
+def test_f5_a_dump_of_a_view_has_what_is_read() -> None:
+    class Today(BaseModel):
+        mask: Annotated[str, AfterValidator(lambda text: "***" + text[-2:])] = ""
+        low: Annotated[int, Field(le=10)] = 0
+
+    schema = schema_of(Today)
+    view = schema.merged_view({"mask": "SECRET", "low": 1})
+    assert view.model_dump() == {"mask": "***ET", "low": 1}
+    assert "SECRET" not in repr(view)
+    assert to_json(schema.view(Today, {"mask": "SECRET"}), "") == {"mask": "***ET", "low": 0}
+    with pytest.raises(StateValidationError, match="/low"):
+        schema.merged_view({"mask": "SECRET", "low": 11}).model_dump()
 
 
 def test_u5_a_stored_value_that_does_not_fit_any_more_tells_how_to_mend_it() -> None:
