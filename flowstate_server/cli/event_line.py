@@ -47,7 +47,7 @@ def _facts(event: Event) -> Iterable[str]:
         case events.ItemAdded() | events.ItemDone():
             yield " ".join(part for part in (event.item.kind, event.item.role, event.item.name) if part)
             if event.item.content is not None:
-                yield _quoted(event.item.content)
+                yield _quoted(_text_of(event.item.content))
         case events.ItemDelta():
             yield _quoted(event.text if event.value is None else event.value)
         case events.StateChange():
@@ -79,6 +79,16 @@ def _facts(event: Event) -> Iterable[str]:
             yield f"of the events {event.first} to {event.last} those kept for a short time only are gone"
         case _:
             yield "/".join(event.block_path)
+
+
+def _text_of(content: Any) -> Any:
+    """The text of a message that is nothing else, for a line is short; other content as it is."""
+    parts = content.get("parts") if isinstance(content, dict) and len(content) == 1 else None
+    if not isinstance(parts, list) or not parts:
+        return content
+    if not all(isinstance(part, dict) and part.keys() == {"type", "text"} for part in parts):
+        return content
+    return "".join(str(part["text"]) for part in parts)
 
 
 def _quoted(value: Any) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,14 @@ LINES: dict[str, tuple[Event, str]] = {
         r'item.delta            "Hi\n"',
     ),
     "item": (ItemDone(type="item.done", item=ITEM), 'message assistant {"parts": []}'),
+    "text": (
+        ItemDone(type="item.done", item=replace(ITEM, content={"parts": [{"type": "text", "text": "Hi"}]})),
+        'message assistant "Hi"',
+    ),
+    "picture": (
+        ItemDone(type="item.done", item=replace(ITEM, content={"parts": [{"type": "image", "url": "u"}]})),
+        'message assistant {"parts": [{"type": "image", "url": "u"}]}',
+    ),
     "state": (
         StateChange(type="state_change", scope=Scope.SESSION, version=3, changed={"/n": 1}, stale=("label",)),
         "session version 3 /n=1 label changed",
