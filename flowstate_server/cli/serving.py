@@ -42,8 +42,8 @@ def serve_to_the_end(name: str, app: FlowState, settings: Settings) -> int:
                     code,
                     "stopped although a block goes on; its request was ended before",
                 )
-    except (Exception, asyncio.CancelledError):
-        broken = True  # nothing was closed, and threads of the store would keep the process
+    except asyncio.CancelledError:
+        broken = True  # by a flow: nothing was closed, and threads of the store would keep the process
         raise
     finally:
         if not broken:
