@@ -259,13 +259,14 @@ def _maps(key: Declarable, of: Declarable) -> list[Declarable]:
     lists = st.dictionaries(key.values, st.lists(of.values, max_size=2), max_size=2)
     counts = st.dictionaries(key.values, st.integers(0, 9), max_size=3)
     title = key.title
+    both = dataclasses.replace(of, bare=of.bare and key.bare)
     return [
-        _of(f"dict({title})", DICT[key.annotation, of.annotation], dicts, of),
-        _of(f"Mapping({title})", MAPPING[key.annotation, of.annotation], dicts, of),
-        _of(f"OrderedDict({title})", ORDERED[key.annotation, of.annotation], dicts.map(OrderedDict), of),
+        _of(f"dict({title})", DICT[key.annotation, of.annotation], dicts, both),
+        _of(f"Mapping({title})", MAPPING[key.annotation, of.annotation], dicts, both),
+        _of(f"OrderedDict({title})", ORDERED[key.annotation, of.annotation], dicts.map(OrderedDict), both),
         _of(f"defaultdict({title})", DEFAULTDICT[key.annotation, LIST[of.annotation]],
-            lists.map(lambda made: defaultdict(list, made)), of),
-        _of(f"Counter({title})", COUNTER[key.annotation], counts.map(Counter), of),
+            lists.map(lambda made: defaultdict(list, made)), both),
+        _of(f"Counter({title})", COUNTER[key.annotation], counts.map(Counter), both),
     ]  # fmt: skip
 
 
@@ -286,7 +287,7 @@ def _objects(of: Declarable, other: Declarable) -> list[Declarable]:
             bare=True),
         _of(f"Made({other.title})", model, st.builds(model.model_construct, a=of.values, b=other.values), both,
             bare=True),
-        _of("Held", held, st.builds(held, a=of.values, b=few), of, bare=True),
+        _of("Held", held, st.builds(held, a=of.values, b=few), of),
     ]  # fmt: skip
 
 
