@@ -87,7 +87,7 @@ class _Field:
             {"field": core_schema.typed_dict_field(schema)}, config=cast(Any, config)
         )
         whole = core_schema.definitions_schema(held, list(definitions.values())) if definitions else held
-        self._serializer, self._validator = SchemaSerializer(whole), SchemaValidator(whole)
+        self._serializer, self._validator = SchemaSerializer(whole, cast(Any, config)), SchemaValidator(whole)
 
     def json(self, value: Any) -> Any:
         made = self.dumped(value)

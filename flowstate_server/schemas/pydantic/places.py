@@ -14,7 +14,7 @@ from flowstate_server.errors import JsonInvalidError, Violation
 from flowstate_server.model.json_values import Json, encode_json
 from flowstate_server.schemas.pydantic.core_schemas import (
     CoreSchema,
-    Definitions,
+    ModelParts,
     container_of,
     has_code,
     takes_anything,
@@ -204,7 +204,7 @@ def element_place(rules: ModelRules[Any], name: str) -> Place | None:
     if items is None:
         return None
     schema = core_schema.list_schema(cast(Any, items))
-    dump, read, adopt = _ways(schema, definitions)
+    dump, read, adopt = _ways(schema, rules.parts)
     return Place(
         lambda value: dump([value])[0],
         lambda dumped: read([dumped])[0],
@@ -234,7 +234,7 @@ def key_settler(rules: ModelRules[Any], name: str, *, by_code: bool) -> Callable
     keys = container.get("keys_schema") if container["type"] in MAPS else None
     if keys is None or has_code(keys, definitions) is not by_code:
         return None
-    dump, read, _ = _ways(core_schema.dict_schema(keys, core_schema.any_schema()), definitions)
+    dump, read, _ = _ways(core_schema.dict_schema(keys, core_schema.any_schema()), rules.parts)
 
     def settled(key: str) -> str:
         try:
@@ -256,21 +256,24 @@ def _map_place(
     )
     schema = cast(CoreSchema, whole)
     return Place(
-        *_ways(whole, rules.parts.definitions),
+        *_ways(whole, rules.parts),
         path=format_pointer((name,)),
         faithful=is_faithful(schema, rules.parts),
         untyped=takes_anything(schema, rules.parts.definitions),
     )
 
 
-def _ways(schema: core_schema.CoreSchema, definitions: Definitions) -> tuple[_Way, _Way, _Way]:
-    if definitions:
-        schema = core_schema.definitions_schema(schema, cast(Any, list(definitions.values())))
-    serializer, validator = SchemaSerializer(schema), validator_of(cast(CoreSchema, schema))
+def _ways(schema: core_schema.CoreSchema, parts: ModelParts) -> tuple[_Way, _Way, _Way]:
+    # By the configuration of the model, which says how bytes are written: validators have it of an object alone.
+    config = cast(Any, parts.config)
+    schema = core_schema.typed_dict_schema({"value": core_schema.typed_dict_field(schema)}, config=config)
+    if parts.definitions:
+        schema = core_schema.definitions_schema(schema, cast(Any, list(parts.definitions.values())))
+    serializer, validator = SchemaSerializer(schema, config), validator_of(cast(CoreSchema, schema))
     return (
         lambda value: serializer.to_python(
-            value, mode="json", by_alias=False, round_trip=True, warnings="error"
-        ),
-        lambda dumped: validator.validate_json(encode_json(dumped), strict=True),
-        validator.validate_python,
+            {"value": value}, mode="json", by_alias=False, round_trip=True, warnings="error"
+        )["value"],
+        lambda dumped: validator.validate_json(encode_json({"value": dumped}), strict=True)["value"],
+        lambda value: validator.validate_python({"value": value})["value"],
     )

@@ -162,6 +162,11 @@ BASE64 = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 HEX = ConfigDict(ser_json_bytes="hex", val_json_bytes="hex")
 
 
+def taken(declared: Declarable, config: ConfigDict | None) -> bool:
+    """Of bytes that are encoded twice pydantic decodes one."""
+    return declared.taken and (config is None or "base64" not in declared.title)
+
+
 def declared_as(declared: Declarable, config: ConfigDict | None = None) -> tuple[Any, ModelSchema]:
     model = create_model("State", __config__=config, field=(declared.annotation, ...), other=(int, 0))
     return model, schema_of(model)
@@ -174,10 +179,10 @@ def test_values_of_a_type_are_read_as_they_were_written(
 ) -> None:
     model, schema = declared_as(declared, config)
 
-    @examples(25)
+    @examples(25 if config is None else 8)
     @given(declared.values)
     def each(value: Any) -> None:
-        judge(declared, value, model, schema, taken=declared.taken and config is None)
+        judge(declared, value, model, schema, taken=taken(declared, config))
 
     each()
 
@@ -187,8 +192,8 @@ def _any_type(data: st.DataObject) -> None:
     config = data.draw(st.sampled_from([None, None, BASE64, HEX]))
     model, schema = declared_as(declared, config)
     for _ in range(2):
-        taken = declared.taken and config is None
-        judge(declared, data.draw(declared.values), model, schema, taken=taken)
+        value = data.draw(declared.values)
+        judge(declared, value, model, schema, taken=taken(declared, config))
 
 
 @examples(250)
