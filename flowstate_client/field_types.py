@@ -12,7 +12,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import SchemaSerializer, SchemaValidator, core_schema
 
 from flowstate_client.dumping import mended
-from flowstate_client.proof import ANOTHER_VALUE, bytes_in, may_differ, same
+from flowstate_client.proof import ANOTHER_VALUE, bytes_and_sets_in, may_differ, same
 
 _CONTAINERS: tuple[Callable[[list[Any]], Any], ...] = (list, set, tuple, deque, frozenset)
 
@@ -91,15 +91,15 @@ class _Field:
 
     def json(self, value: Any) -> Any:
         made = self.dumped(value)
-        bytes_given = bytes_in(value)
-        if made == value or not (self._needs_proof or bytes_given):
+        untold = bytes_and_sets_in(value)
+        if made == value or not (self._needs_proof or untold):
             return made
         try:
             read = self._validator.validate_json(orjson.dumps({"field": made}))["field"]
         except (ValidationError, TypeError):  # the server says what there is to say
             return made
-        if bytes_given != bytes_in(read):
-            raise ValueError("the bytes would read back as another value: declare bytes, or give their text")
+        if untold != bytes_and_sets_in(read):
+            raise ValueError("bytes or sets would read back as texts or lists: declare them, or give these")
         if self._needs_proof and not same(value, read):
             raise ValueError(ANOTHER_VALUE.format("the field"))
         return made
@@ -110,7 +110,7 @@ class _Field:
                 {"field": value}, mode="json", by_alias=True, round_trip=True, warnings=warnings
             )
             return mended(value, plain["field"])
-        except ValueError:
+        except (ValueError, AttributeError):  # the second if it is another dataclass
             raise NotOfType from None
 
 

@@ -45,35 +45,38 @@ def require_proof(value: Any, codec: _Codec) -> None:
     for path, part in _objects(value, ""):
         kind: Any = type(part)
         differs = _differs(kind)
-        if not differs and not bytes_in(part):
+        if not differs and not bytes_and_sets_in(part):
             continue
         try:
             read = codec.decode(codec.encode(part), kind)
         except ResponseValidationError:
             continue
-        if (name := _first_difference(part, read) if differs else _without_bytes(part, read)) is not None:
+        if (name := _first_difference(part, read) if differs else _untold_member(part, read)) is not None:
             place = f"{path}/{name}" if name else path or "the value"
             raise ValueError(f"{place}: {ANOTHER_VALUE.format(kind.__name__)}")
 
 
-def bytes_in(value: Any) -> int:
-    """How many bytes objects there are in ``value``, which where no type declares them are read as text."""
+def bytes_and_sets_in(value: Any) -> int:
+    """How many there are in ``value``: where no type declares them they are read as texts and lists."""
     if isinstance(value, Enum):
         value = value.value
     if isinstance(value, BaseModel) or (dataclasses.is_dataclass(value) and not isinstance(value, type)):
         value = _members(value)
     if isinstance(value, Mapping):
-        return sum(bytes_in(key) + bytes_in(item) for key, item in value.items())
-    if isinstance(value, (list, tuple, set, frozenset, deque)):
-        return sum(map(bytes_in, value))
-    return int(isinstance(value, bytes))
+        return sum(bytes_and_sets_in(key) + bytes_and_sets_in(item) for key, item in value.items())
+    if isinstance(value, (list, tuple, deque)):
+        return sum(map(bytes_and_sets_in, value))
+    if isinstance(value, (set, frozenset)):
+        return 1 + sum(map(bytes_and_sets_in, value))
+    return int(isinstance(value, (bytes, bytearray)))
 
 
-def _without_bytes(one: Any, other: Any) -> str | None:
-    """The name of the first member whose bytes were read as something else."""
-    others = _members(other)
+def _untold_member(one: Any, other: Any) -> str | None:
+    """The name of the first member whose bytes or sets were read as something else."""
+    others = _members(other) if type(one) is type(other) else {}
+    counted = {name: bytes_and_sets_in(value) for name, value in _members(one).items()}
     return next(
-        (name for name, value in _members(one).items() if bytes_in(value) != bytes_in(others.get(name))), None
+        (name for name, count in counted.items() if count != bytes_and_sets_in(others.get(name))), None
     )
 
 
@@ -123,8 +126,10 @@ def may_differ(node: Any) -> bool:
 
 def _first_difference(one: Any, other: Any) -> str | None:
     """The name of the first member in which two objects differ, empty if they do as a whole."""
+    if type(one) is not type(other):
+        return ""
     mine, others = _members(one), _members(other)
-    if type(one) is not type(other) or mine.keys() != others.keys():
+    if mine.keys() != others.keys():
         return ""
     return next((name for name, value in mine.items() if not same(value, others[name])), None)
 

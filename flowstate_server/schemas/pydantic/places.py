@@ -30,7 +30,10 @@ from flowstate_server.state.json_pointer import format_pointer
 from flowstate_server.state.plain_json import Refused, plain_json
 
 _Way = Callable[[Any], Any]
-"""Raises a ``ValueError``, of which pydantic's own kinds are some, and that of bytes that are no UTF-8 another one."""
+"""Raises one of ``_NOT_ITS_VALUE``."""
+_NOT_ITS_VALUE = (ValueError, AttributeError)
+"""Of the first pydantic's own kinds are some, and that of bytes that are no UTF-8 another one. The second is of its
+looking for the members of a dataclass in another one."""
 
 
 class Place:
@@ -74,7 +77,7 @@ class Place:
             return self._anything(value, path)
         try:
             dumped = self._dump(value)
-        except ValueError:
+        except _NOT_ITS_VALUE:
             return self._as_json(value, path)
         return _finished(value, dumped, path)
 
@@ -89,11 +92,11 @@ class Place:
                     other = ordinary(value)
                     if same_value(value, other):
                         return _finished(other, self._dump(other), path)
-                except (ValueError, JsonInvalidError):
+                except (*_NOT_ITS_VALUE, JsonInvalidError):
                     pass
             try:
                 return to_json(_with_text_keys(value), path)
-            except (ValueError, JsonInvalidError):
+            except (*_NOT_ITS_VALUE, JsonInvalidError):
                 raise refusal from None
 
     def _anything(self, value: object, path: str) -> Json:
@@ -116,7 +119,7 @@ class Place:
         try:
             other = self._adopt(value)
             adopted = self._read_back(other, path) if _stands_for(value, other) else None
-        except ValueError:
+        except _NOT_ITS_VALUE:
             adopted = None
         if adopted is None:
             raise Unsettled([Violation(path, NOT_A_FIXPOINT, NO_FIXPOINT)])
@@ -128,7 +131,7 @@ class Place:
             dumped = self._dump(value)
             if not same_value(value, self._read(dumped)):
                 return None
-        except ValueError:
+        except _NOT_ITS_VALUE:
             return None
         return _finished(value, dumped, path)
 
@@ -239,7 +242,7 @@ def key_settler(rules: ModelRules[Any], name: str, *, by_code: bool) -> Callable
     def settled(key: str) -> str:
         try:
             (kept,) = dump(read({key: None}))
-        except ValueError:  # no key that there could be
+        except _NOT_ITS_VALUE:  # no key that there could be
             return key
         return str(kept)
 

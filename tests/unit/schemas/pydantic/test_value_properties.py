@@ -7,64 +7,25 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from hypothesis import given, reject, strategies as st
+from hypothesis import given, strategies as st
 from pydantic import ConfigDict, create_model
 
-from flowstate_client.codec import JsonCodec
 from flowstate_client.errors import ResponseValidationError
-from flowstate_client.field_types import field_types
-from flowstate_client.state_verbs import StateOp, StateVerbs
 from flowstate_server.errors import JsonInvalidError, JsonNumberError, StateValidationError
-from flowstate_server.model.json_values import Json, JsonObject, canonical_json, decode_json, encode_json
+from flowstate_server.model.json_values import JsonObject, canonical_json, encode_json
 from flowstate_server.schemas.pydantic.schema import ModelSchema
 from flowstate_server.schemas.reading import AS_STORED
 from flowstate_server.state import operations as op
-from flowstate_server.state.apply import apply, difference
-from flowstate_server.state.operations import Operation
 from tests.support.declarable import OBJECTS, SCALARS, Declarable, declarables, examples, same
+from tests.support.sent import CODEC, Sent, written
 from tests.unit.schemas.pydantic.checks import schema_of
 
-CODEC = JsonCodec()
 REFUSALS = (StateValidationError, JsonInvalidError, JsonNumberError, ValueError)
 
 Way = Callable[[], JsonObject]
-
-
-def written(
-    state: JsonObject, operations: tuple[Operation, ...], schema: ModelSchema
-) -> tuple[JsonObject, bool]:
-    applied = apply(state, operations, schema).checked(schema)
-    return applied.state, not difference(state, applied).empty
-
-
-class Sent(StateVerbs[tuple[Operation, ...], Any]):
-    """What arrives of what the client gives, with a model for its handle or without."""
-
-    def __init__(self, model: Any) -> None:
-        self._codec = CODEC
-        self._types = field_types(model)
-
-    def _submit(self, ops: Any) -> tuple[Operation, ...]:
-        return tuple(operation for one in ops for operation in self._arrived(one))
-
-    def _arrived(self, one: StateOp) -> tuple[Operation, ...]:
-        match one.WhichOneof("op"):
-            case "set":
-                return op.set_state(_json(one.set))
-            case "merge":
-                return op.patch_state(cast(JsonObject, _json(one.merge.value)))
-            case "append":
-                return op.push_state("field", [_json(item) for item in one.append.items])
-            case _:
-                put = one.put_record
-                return op.set_state_record("field", put.key, _json(put.value))
-
-
-def _json(value: Any) -> Json:
-    return decode_json(value.json.encode())
 
 
 def of_blocks(value: Any, model: Any, schema: ModelSchema) -> Iterator[Way]:
@@ -130,8 +91,6 @@ def _judge(write: Way, value: Any, model: Any, schema: ModelSchema, *, taken: bo
     try:
         state = write()
     except REFUSALS as refusal:
-        if "validating took" in str(refusal):  # the machine stood still
-            reject()
         _require_named(refusal, "/field", taken)
         return
     if "field" not in state:
@@ -170,6 +129,12 @@ def taken(declared: Declarable, config: ConfigDict | None) -> bool:
 def declared_as(declared: Declarable, config: ConfigDict | None = None) -> tuple[Any, ModelSchema]:
     model = create_model("State", __config__=config, field=(declared.annotation, ...), other=(int, 0))
     return model, schema_of(model)
+
+
+@pytest.fixture(autouse=True)
+def no_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No value is refused since the machine is busy."""
+    monkeypatch.setattr("flowstate_server.state.code_time.MOST_SECONDS", 60)
 
 
 @pytest.mark.parametrize("config", [None, BASE64], ids=["utf8", "base64"])
