@@ -126,9 +126,8 @@ def no_haste(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_f3_a_client_writes_as_a_block_or_is_refused(annotation: Any, config: ConfigDict) -> None:
     listed, by_name = list[annotation], dict[str, annotation]
     fields: Any = {"held": annotation, "several": listed, "by_name": by_name}
-    model: Any = create_model(
-        "State", __config__=config, **{name: (kind, ...) for name, kind in fields.items()}
-    )
+    kinds: dict[str, Any] = {name: (kind, ...) for name, kind in fields.items()}
+    model: Any = create_model("State", __config__=config, **kinds)
     schema = schema_of(model)
     for value in VALUES:
         of_the_type = is_of(value, annotation, config)
