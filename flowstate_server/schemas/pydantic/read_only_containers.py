@@ -22,6 +22,10 @@ class Attempt(Enum):
     PUT = "put"
     DELETE = "delete"
     CHANGE = "change"
+    ASSIGN_NUMBER = "assign a number"
+    ASSIGN_LIST = "assign a list"
+    ASSIGN_MAP = "assign a map"
+    UNSET = "unset"
 
 
 class Guarding(Protocol):
@@ -37,6 +41,7 @@ class Guarding(Protocol):
 
 def _refusing(attempt: Attempt) -> Any:
     def refuse(self: Any, *_: object, **__: object) -> NoReturn:
+        __tracebackhide__ = True
         raise TypeError(self._guard.refusal(attempt))
 
     return refuse
