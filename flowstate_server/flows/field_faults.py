@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 
 from pydantic import BaseModel
 
 from flowstate_server.errors import FlowDefinitionError
 from flowstate_server.flows.written_fields import WrittenField
+from flowstate_server.model.nearest import did_you_mean
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.pydantic.core_schemas import model_parts
 from flowstate_server.schemas.pydantic.field_shape import kinds_of, shape_of
@@ -45,9 +45,8 @@ def require_declared(
 def _fault(written: WrittenField, model: type[BaseModel]) -> str | None:
     field, title = written.field, model.__qualname__
     if field not in model.model_fields:
-        close = get_close_matches(field, model.model_fields, 1)
-        hint = f'did you mean "{close[0]}"?' if close else "a block declares the fields that it uses"
-        return f'names "{field}", but {title} has no such field; {hint}'
+        hint = did_you_mean(field, model.model_fields) or "; a block declares the fields that it uses"
+        return f'names "{field}", but {title} has no such field{hint}'
     if written.operation in _NEEDED:
         needed, fitting = _NEEDED[written.operation]
         parts = model_parts(model)

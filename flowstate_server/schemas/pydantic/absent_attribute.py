@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel
+
+from flowstate_server.model.nearest import did_you_mean
 
 _of_pydantic: Any = BaseModel.__getattr__  # type: ignore[attr-defined]
 
@@ -28,9 +29,4 @@ class TellsAbsent:
 
 def absent(owner: str, name: str, fields: Iterable[str]) -> AttributeError:
     # Without an object Python adds no hint of its own when it prints the error.
-    return AttributeError(f"{owner} has no field {name!r}{meant(name, fields)}", name=name, obj=None)
-
-
-def meant(name: str, fields: Iterable[str]) -> str:
-    close = get_close_matches(name, fields, 1)
-    return f'; did you mean "{close[0]}"?' if close else ""
+    return AttributeError(f"{owner} has no field {name!r}{did_you_mean(name, fields)}", name=name, obj=None)

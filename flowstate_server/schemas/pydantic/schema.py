@@ -13,9 +13,9 @@ from pydantic import BaseModel, ValidationError
 
 from flowstate_server.errors import StateValidationError, Violation
 from flowstate_server.model.json_values import Json, JsonObject, canonical_json
+from flowstate_server.model.nearest import did_you_mean
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.known import has_objects, knower, known, lacks_made, makes_members
-from flowstate_server.schemas.pydantic.absent_attribute import meant
 from flowstate_server.schemas.pydantic.conversions import Conversions
 from flowstate_server.schemas.pydantic.discovery import merged_json_schema
 from flowstate_server.schemas.pydantic.model_rules import LeftOut, ModelRules, Unsettled
@@ -215,7 +215,7 @@ class ModelSchema(Conversions):
             Violation(
                 format_pointer((name,)),
                 "undeclared",
-                f"is not declared by this flow{meant(name, self._fields)}",
+                f"is not declared by this flow{did_you_mean(name, self._fields)}",
             )
             for name in sorted(touched - self._fields.keys())
         ]

@@ -21,8 +21,9 @@ from pydantic_core import PydanticUndefined, SchemaSerializer, core_schema
 
 from flowstate_server.errors import StateFieldAbsentError, StateValidationError
 from flowstate_server.model.json_values import Json, JsonObject
+from flowstate_server.model.nearest import did_you_mean
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.schemas.pydantic.absent_attribute import TellsAbsent, absent, meant
+from flowstate_server.schemas.pydantic.absent_attribute import TellsAbsent, absent
 from flowstate_server.schemas.pydantic.field_shape import kinds_of, shape_of
 from flowstate_server.schemas.pydantic.model_rules import ModelRules
 from flowstate_server.schemas.pydantic.read_again import read_again
@@ -108,7 +109,7 @@ class ViewMaker(Generic[M]):
         rules = self.rules
         if name not in rules.name_set:
             problem = f"a view of state is read-only, and {rules.model.__name__} has no field {name!r}"
-            return problem + meant(name, rules.names)
+            return problem + did_you_mean(name, rules.names)
         kinds = kinds_of(shape_of(rules.parts.fields[name], rules.parts.definitions, rules.parts.config))
         fitting = (attempt for attempt, held in _ASSIGNMENTS.items() if kinds and kinds <= held)
         return self.advice(name, next(fitting, Attempt.CHANGE))
@@ -336,7 +337,7 @@ class MergedView:
             maker: ViewMaker[Any] = self._makers[name]
             return maker.no_assignment(name)
         problem = f"a view of state is read-only, and the {self._scope} state has no field {name!r}"
-        return problem + meant(name, self._makers)
+        return problem + did_you_mean(name, self._makers)
 
     def __getitem__(self, name: object) -> NoReturn:
         __tracebackhide__ = True

@@ -177,17 +177,18 @@ async def test_of_an_upgrade_its_own_frames_are_shown(
 
 
 @pytest.mark.parametrize(
-    ("call", "error"),
+    ("call", "error", "match"),
     [
-        ({"action": "og"}, ActionNotFoundError),
-        ({"input": {"a": 1}}, ValidationFailedError),
-        ({"session_state": {"nothing": 1}}, StateValidationError),
+        ({"action": "og"}, ActionNotFoundError, r'Flow desk has no action og; there is "go"\.$'),
+        ({"action": "goo"}, ActionNotFoundError, r'Flow desk has no action goo; did you mean "go"\?$'),
+        ({"input": {"a": 1}}, ValidationFailedError, "/input"),
+        ({"session_state": {"nothing": 1}}, StateValidationError, "/nothing"),
     ],
 )
 async def test_a_call_that_is_refused_shows_the_test_alone(
-    call: dict[str, Any], error: type[Exception]
+    call: dict[str, Any], error: type[Exception], match: str
 ) -> None:
-    with pytest.raises(error) as raised:
+    with pytest.raises(error, match=match) as raised:
         await run_flow(flow_of(by_run), **{"action": "go", "input": None, **call})
     *hidden, _ = reversed(list(traceback.walk_tb(raised.value.__traceback__)))
     assert all(frame.f_locals.get("__tracebackhide__") for frame, _ in hidden)
