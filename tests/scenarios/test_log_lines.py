@@ -89,7 +89,7 @@ async def test_an_access_line_names_who_calls_and_nothing_that_is_empty() -> Non
             assert access["principal"] == named
             assert "" not in access.values()
         async with FlowStateClient.connect(server.target) as client:
-            assert [flow.kind async for flow in client.flows.list()] == [KIND]
+            assert [flow.flow_kind async for flow in client.flows.list()] == [KIND]
         assert "principal" not in await line(server, "FlowService/ListFlows OK")
 
 
