@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from flowstate_server.model.nearest import did_you_mean
+from flowstate_server.model.nearest import nearest_or_known
 
 _of_pydantic: Any = BaseModel.__getattr__  # type: ignore[attr-defined]
 
@@ -29,4 +29,6 @@ class TellsAbsent:
 
 def absent(owner: str, name: str, fields: Iterable[str]) -> AttributeError:
     # Without an object Python adds no hint of its own when it prints the error.
-    return AttributeError(f"{owner} has no field {name!r}{did_you_mean(name, fields)}", name=name, obj=None)
+    return AttributeError(
+        f"{owner} has no field {name!r}{nearest_or_known(name, fields)}", name=name, obj=None
+    )

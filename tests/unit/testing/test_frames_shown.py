@@ -77,6 +77,12 @@ async def by_an_assignment(value: None, ctx: Context[Tickets]) -> None:
 
 
 @handler(session_state=Tickets)
+async def by_another_state(value: None, ctx: Context[Tickets]) -> None:
+    session: Any = ctx.session
+    session.state = Tickets(title="t")
+
+
+@handler(session_state=Tickets)
 async def by_its_validator(value: None, ctx: Context[Tickets]) -> None:
     await ctx.session.patch_state(line={"text": "bomb"})
 
@@ -110,6 +116,7 @@ def names(error: BaseException) -> list[str]:
         (by_a_wrong_name, ["by_a_wrong_name"]),
         (by_a_wrong_name_inside, ["by_a_wrong_name_inside"]),
         (by_an_assignment, ["by_an_assignment"]),
+        (by_another_state, ["by_another_state"]),
         (by_its_validator, ["by_its_validator", "no_bombs"]),
         (by_a_frozen_exception, ["by_a_frozen_exception"]),
     ],
@@ -125,6 +132,11 @@ async def test_frames_are_those_of_the_author(
     (line,) = [record for record in caplog.records if record.exc_info]
     assert line.exc_info is not None
     assert [frame.name for frame in traceback.extract_tb(line.exc_info[2])] == frames
+
+
+async def test_a_state_that_is_assigned_is_told_how_to_replace_it() -> None:
+    with pytest.raises(FlowRunFailed, match=r"ctx\.session\.state is read-only: .*set_state.*patch_state"):
+        await run_flow(flow_of(by_another_state), "go")
 
 
 async def test_what_the_author_calls_in_the_library_is_shown() -> None:

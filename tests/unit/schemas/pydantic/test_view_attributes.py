@@ -75,6 +75,18 @@ def test_of_other_types_an_assignment_is_a_patch(view: Any, name: str) -> None:
         setattr(view, name, 1)
 
 
+def _assign_in(view: Any) -> None:
+    view.places |= {"a": 1}
+
+
+@pytest.mark.parametrize("change", [_assign_in, lambda view: view.places.update(a=1)])
+def test_so_are_several_entries(change: Callable[[Any], object]) -> None:
+    with pytest.raises(
+        TypeError, match=r"with ctx\.session\.set_state_record\('places', key, value\), or write"
+    ):
+        change(VIEWS[0])
+
+
 def test_a_field_is_removed_by_unset_state() -> None:
     with pytest.raises(AttributeError, match=r"ctx\.session\.unset_state\('count'\)"):
         del VIEWS[0].count
@@ -91,6 +103,10 @@ def _assign(view: Any) -> None:
 def test_a_name_that_is_no_field_gets_the_nearest(view: Any, owner: str, use: Callable[[Any], None]) -> None:
     with pytest.raises(AttributeError, match=rf'{owner} has no field \'cuont\'; did you mean "count"\?$'):
         use(view)
+    with pytest.raises(
+        AttributeError, match=owner + r""" has no field 'zz'; there are "count", "either", .* and 3 more\.$"""
+    ):
+        view.zz  # noqa: B018 - reading it is the test
     assert not hasattr(view, "nothing")
 
 
