@@ -12,7 +12,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import SchemaSerializer, SchemaValidator, core_schema
 
 from flowstate_client.dumping import mended
-from flowstate_client.proof import ANOTHER_VALUE, bytes_and_sets_in, may_differ, same
+from flowstate_client.proof import ANOTHER_VALUE, bytes_and_sets_in, has_untyped, may_differ, same
 
 _CONTAINERS: tuple[Callable[[list[Any]], Any], ...] = (list, set, tuple, deque, frozenset)
 
@@ -82,6 +82,7 @@ class FieldTypes:
 class _Field:
     def __init__(self, schema: Any, config: Mapping[str, Any], definitions: Mapping[str, Any]) -> None:
         parts = [schema, *_referred(schema, definitions, set())]
+        self._untyped = has_untyped(parts)
         self._needs_proof = may_differ([config, *parts]) or any(map(_has_choices, parts))
         held: Any = core_schema.typed_dict_schema(
             {"field": core_schema.typed_dict_field(schema)}, config=cast(Any, config)
@@ -91,14 +92,14 @@ class _Field:
 
     def json(self, value: Any) -> Any:
         made = self.dumped(value)
-        untold = bytes_and_sets_in(value)
+        untold = bytes_and_sets_in(value) if self._untyped else 0
         if made == value or not (self._needs_proof or untold):
             return made
         try:
             read = self._validator.validate_json(orjson.dumps({"field": made}))["field"]
         except (ValidationError, TypeError):  # the server says what there is to say
             return made
-        if untold != bytes_and_sets_in(read):
+        if untold and untold != bytes_and_sets_in(read):
             raise ValueError("bytes or sets would read back as texts or lists: declare them, or give these")
         if self._needs_proof and not same(value, read):
             raise ValueError(ANOTHER_VALUE.format("the field"))

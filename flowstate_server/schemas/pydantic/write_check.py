@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from flowstate_server.errors import StateValidationError, Violation
 from flowstate_server.model.json_values import Json, JsonObject
+from flowstate_server.model.nearest import did_you_mean
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.pydantic.merged_field import MergedField
 from flowstate_server.schemas.pydantic.model_rules import LeftOut, ModelRules, Unsettled
@@ -44,7 +44,9 @@ class WriteCheck:
     def __call__(self, state: JsonObject, touched: frozenset[str], before: JsonObject) -> JsonObject:
         problems = [
             Violation(
-                format_pointer((name,)), "undeclared", f"is not declared by this flow{self._meant(name)}"
+                format_pointer((name,)),
+                "undeclared",
+                f"is not declared by this flow{did_you_mean(name, self._fields)}",
             )
             for name in sorted(touched - self._fields.keys())
         ]
@@ -64,10 +66,6 @@ class WriteCheck:
         if problems:
             raise StateValidationError(self._scope, tuple(dict.fromkeys(problems)))
         return state
-
-    def _meant(self, name: str) -> str:
-        close = get_close_matches(name, self._fields, 1)
-        return f'; did you mean "{close[0]}"?' if close else ""
 
     def _settled(
         self,
