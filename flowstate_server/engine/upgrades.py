@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence, Set
+from functools import partial
 from typing import cast
 from weakref import WeakKeyDictionary
 
@@ -17,6 +18,7 @@ from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.author_code import called, does_work, other_work
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import FlowDescription, Upgrade
+from flowstate_server.programs.stuck_calls import StuckCalls, StuckError
 from flowstate_server.programs.threads import DaemonThreads
 from flowstate_server.state.code_time import MOST_SECONDS
 from flowstate_server.state.json_pointer import Pointer
@@ -28,6 +30,7 @@ _logger = logging.getLogger(__name__)
 QUIET_SECONDS = 60.0
 _told: WeakKeyDictionary[FlowDescription, float] = WeakKeyDictionary()
 _threads = DaemonThreads("flowstate-upgrade")
+_stuck = StuckCalls()
 _TOO_SLOW = f"it took more than {MOST_SECONDS * 1000:.0f} ms: look things up in a block, not in an upgrade"
 _IMPURE = "called twice with the same fields it gave two results: it may depend on nothing else"
 
@@ -88,11 +91,14 @@ class RecordUpgrades:
         """
         if not self.needed(record):
             return Upgraded(record, record)
+        flow = next(self._of(record))[0]
         try:
-            return await asyncio.wait_for(_threads.run(self._tried, record), 2 * MOST_SECONDS)
+            async with asyncio.timeout(2 * MOST_SECONDS):
+                return await _stuck.call(_threads, flow, 2 * MOST_SECONDS, partial(self._tried, record))
         except TimeoutError:
-            flow = next(self._of(record))[0]
             raise self._failed(flow, record, _TOO_SLOW) from None
+        except StuckError as stuck:
+            raise self._failed(flow, record, str(stuck)) from None
 
     def upgraded(self, record: StateRecord) -> Upgraded:
         """

@@ -11,6 +11,7 @@ import pytest
 from pydantic import AfterValidator, BaseModel, Field
 
 from flowstate_server.engine.rehearsals import (
+    AT_ONCE,
     PROVEN,
     SLOW_SECONDS,
     Rehearsals,
@@ -23,14 +24,16 @@ from flowstate_server.errors import StateValidationError
 from flowstate_server.flows import Context, FlowRegistry, User, action, define_flow, handler
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.records import StateRecord, state_record
-from flowstate_server.model.scopes import ScopeKind, user_scope
+from flowstate_server.model.scopes import ScopeKey, ScopeKind, user_scope
+from flowstate_server.programs.stuck_calls import MOST_STUCK
 from flowstate_server.schemas.pydantic.merge import Declaration, merge_declarations
 from flowstate_server.schemas.pydantic.schema import ModelSchema
 from flowstate_server.state import operations as op
 from flowstate_server.state.apply import apply
-from flowstate_server.state.code_time import TOO_SLOW
+from flowstate_server.state.code_time import MOST_SECONDS, TOO_SLOW
 from flowstate_server.state.operations import Increment, Operation, SetValue
 from flowstate_server.stores.contract.writes import Changed
+from flowstate_server.testing.waiting import until
 
 KEY = user_scope("u")
 calls: list[str] = []
@@ -76,10 +79,10 @@ FLOW = define_flow("f", user=User(state=State), actions={"nothing": action(block
 RULES = ChangeRules.of(FLOW.described, ScopeKind.USER, 1_000_000, FlowRegistry([FLOW]))
 
 
-def record(**fields: Any) -> StateRecord:
+def record(key: ScopeKey = KEY, /, **fields: Any) -> StateRecord:
     now = Micros(1)
     return state_record(
-        KEY, version=1, incarnation="i", state=fields, text=b"", create_time=now, update_time=now
+        key, version=1, incarnation="i", state=fields, text=b"", create_time=now, update_time=now
     )
 
 
@@ -180,12 +183,13 @@ async def test_who_was_held_up_with_the_whole_process_is_not_taken_for_slow() ->
 async def test_many_rehearsals_do_not_wait_for_stuck_ones(how: str) -> None:
     rehearsals = Rehearsals()
 
-    def rehearse() -> Any:
-        return rehearsals.of(op.patch_state({"text": "a"}), SCHEMA, record())
+    def rehearse(key: ScopeKey = KEY) -> Any:
+        return rehearsals.of(op.patch_state({"text": "a"}), SCHEMA, record(key))
 
-    if how == "stuck ones":
-        pauses.extend([1.5] * 40)
-        stuck = await asyncio.gather(*(rehearse() for _ in range(40)), return_exceptions=True)
+    if how == "stuck ones":  # of another user
+        pauses.extend([1.5] * AT_ONCE)
+        other = user_scope("other")
+        stuck = await asyncio.gather(*(rehearse(other) for _ in range(AT_ONCE)), return_exceptions=True)
         assert all(isinstance(one, StateValidationError) for one in stuck)
     found = await asyncio.gather(*(rehearse() for _ in range(100)))
     assert None not in found
@@ -233,3 +237,49 @@ async def test_proven_code_that_takes_too_long_after_all_is_refused_by_its_field
     with pytest.raises(StateValidationError) as refused:
         checked(apply({}, op.patch_state({"text": "b"}), schema), schema)
     assert [(one.path, one.rule) for one in refused.value.violations] == [("/text", TOO_SLOW)]
+
+
+@pytest.mark.parametrize("left", ["refused", "left by its caller"])
+async def test_code_that_never_ends_costs_two_threads_and_is_refused_at_once_until_it_does(left: str) -> None:
+    let_go, entered = threading.Event(), []
+
+    def stuck(text: str) -> str:
+        entered.append(text)
+        let_go.wait(20)
+        return text
+
+    class Hung(BaseModel):
+        text: Annotated[str, AfterValidator(stuck)] = ""
+        other: Noted = ""
+
+    let_go.set()
+    schema = merge_declarations(ScopeKind.USER, [Declaration(Hung, "a test")])
+    let_go.clear()
+    entered.clear()
+    rehearsals, write = Rehearsals(), op.patch_state({"text": "a"})
+    writing = [asyncio.ensure_future(rehearsals.of(write, schema, record())) for _ in range(MOST_STUCK)]
+    await until(lambda: len(entered) == MOST_STUCK)
+    if left == "left by its caller":
+        for each in writing:
+            each.cancel()
+    await asyncio.wait(writing)
+    await asyncio.sleep(2 * MOST_SECONDS)  # past the limit of those that were left
+    began = time.monotonic()
+    for _ in range(20):
+        with pytest.raises(StateValidationError, match="earlier calls of it have not ended yet") as refused:
+            await rehearsals.of(op.patch_state({"text": "b", "other": "c"}), schema, record())
+        assert [(one.path, one.rule) for one in refused.value.violations] == [("/text", TOO_SLOW)]
+    assert time.monotonic() - began < 0.2
+    assert entered == ["a"] * MOST_STUCK
+    assert await rehearsals.of(op.patch_state({"other": "c"}), schema, record()) is not None
+    with pytest.raises(StateValidationError, match="250 ms"):  # others are not refused unheard
+        await rehearsals.of(write, schema, record(user_scope("other")))
+    let_go.set()
+
+    async def goes_again() -> bool:
+        try:
+            return await rehearsals.of(write, schema, record()) is not None
+        except StateValidationError:
+            return False
+
+    await until(goes_again)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any
@@ -20,8 +21,10 @@ from flowstate_server.model.payloads import StateChange
 from flowstate_server.model.records import Generations, StateRecord, state_record
 from flowstate_server.model.scopes import RequestKey, ScopeKind, request_scope, user_scope
 from flowstate_server.programs.catalogue import Catalogue
+from flowstate_server.programs.stuck_calls import MOST_STUCK
 from flowstate_server.state.operations import Operation, inc_state, patch_state, unset_state
 from flowstate_server.stores.contract.writes import Changed, NoChange
+from flowstate_server.testing.waiting import until
 
 Fields = dict[str, Any]
 Upgrade = Callable[[Fields], Fields]
@@ -328,3 +331,32 @@ async def test_an_upgrade_may_change_the_fields_that_it_is_given() -> None:
     for _ in range(2):
         found = await RecordUpgrades(ScopeKind.USER, [chat.described]).ahead(record)
         assert (found.record.state, found.stored.state) == ({"colour": "red"}, {"theme": "red"})
+
+
+async def test_an_upgrade_that_never_ends_costs_two_threads_and_fails_at_once_until_it_does() -> None:
+    let_go, calls = threading.Event(), []
+
+    def stuck(fields: Fields) -> Fields:
+        calls.append(fields)
+        let_go.wait(20)
+        return fields
+
+    chat = flow("chat", 2, stuck, **COLOUR)
+    upgrades = RecordUpgrades(ScopeKind.USER, [chat.described])
+    record = stored({"colour": "red"}, ("chat", 1))
+    for _ in range(MOST_STUCK):
+        with pytest.raises(ScopeUnavailableError, match="took more than"):
+            await upgrades.ahead(record)
+    for _ in range(5):
+        with pytest.raises(ScopeUnavailableError, match=r'flow "chat".*earlier calls of it have not ended'):
+            await upgrades.ahead(record)
+    assert len(calls) == MOST_STUCK
+    let_go.set()
+
+    async def goes_again() -> bool:
+        try:
+            return (await upgrades.ahead(record)).record.state == {"colour": "red"}
+        except ScopeUnavailableError:
+            return False
+
+    await until(goes_again)
