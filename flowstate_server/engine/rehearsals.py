@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from time import monotonic
 from weakref import WeakKeyDictionary
@@ -12,6 +13,7 @@ from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import Json, JsonObject, same_json
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import ScopeKey, ScopeKind
+from flowstate_server.programs.author_code import printable
 from flowstate_server.programs.stuck_calls import STUCK, StuckCalls
 from flowstate_server.programs.threads import STILL_SECONDS, DaemonThreads
 from flowstate_server.schemas.scope_schema import ScopeSchema
@@ -36,6 +38,7 @@ MOST_STUCK_IN_ALL = 64
 """Of one field's validations, whoever writes: what one tenant or user brings that never ends keeps no other one from
 writing, until it is this many threads. Chosen."""
 
+_logger = logging.getLogger(__name__)
 _threads = DaemonThreads("flowstate-validation")
 _stuck = StuckCalls()
 _paces: WeakKeyDictionary[ScopeSchema, dict[str, int]] = WeakKeyDictionary()
@@ -86,6 +89,10 @@ def checked(applied: Applied, schema: ScopeSchema) -> Applied:
     began = monotonic()
     try:
         return applied.checked(schema)
+    except StateValidationError as refusal:
+        if refusal.__cause__ is not None:
+            _logger.error("%s", refusal, exc_info=printable(refusal.__cause__))
+        raise
     finally:
         _note(schema, seen, monotonic() - began)
 

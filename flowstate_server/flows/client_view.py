@@ -18,10 +18,11 @@ from flowstate_server.flows.names import check_name
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.json_values import Json
 from flowstate_server.model.records import Failure
-from flowstate_server.programs.author_code import AT_WORK, does_work, name_of, other_work, printable, told_by
+from flowstate_server.programs.author_code import AT_WORK, does_work, other_work, printable, told_by
 from flowstate_server.programs.stuck_calls import StuckCalls
 from flowstate_server.programs.threads import DaemonThreads
 from flowstate_server.schemas.pydantic.python_values import to_json
+from flowstate_server.state.code_raised import name_of
 
 StateT = TypeVar("StateT", default=Any)
 
