@@ -38,11 +38,21 @@ MOST_STUCK_IN_ALL = 64
 """Of one field's validations, whoever writes: what one tenant or user brings that never ends keeps no other one from
 writing, until it is this many threads. Chosen."""
 
+WATCHED = 8
+"""So many first rehearsals of a field validate what they have made a few times more: code that counts, or draws lots,
+makes something else of it then. Chosen: a change at every 25th call, or more often, shows."""
+_UNSTEADY = (
+    "is not made into the same value each time: a validator may go by the value alone, and must leave what it made as "
+    "it is"
+)
+
 _logger = logging.getLogger(__name__)
 _threads = DaemonThreads("flowstate-validation")
 _stuck = StuckCalls()
 _paces: WeakKeyDictionary[ScopeSchema, dict[str, int]] = WeakKeyDictionary()
 """How many times in a row the code of a field was quick."""
+_watched: WeakKeyDictionary[ScopeSchema, dict[str, int]] = WeakKeyDictionary()
+"""How many rehearsals of a field were."""
 _NO_PACE: Mapping[str, int] = {}
 _NEVER = -(10**18)
 
@@ -150,7 +160,8 @@ class Rehearsals:
         What is refused here is not refused yet: the newest record decides.
 
         Raises:
-            StateValidationError: code took too long, by field; or is not called, as it did so before and goes on.
+            StateValidationError: by field: code took too long; is not called, as it did so before and goes on; or does
+                not make the same of a value each time.
         """
         try:
             applied = apply(record.state, operations, schema)
@@ -162,7 +173,7 @@ class Rehearsals:
                 raise StateValidationError(record.key.kind, tuple(map(_stuck_violation, stuck)))
             began = monotonic()
             try:
-                normal = await _Rehearsal(record.key, schema, applied).normal()
+                normal = await _Rehearsal(record.key, schema, applied, _tries(schema, by_code)).normal()
             finally:
                 _note(schema, by_code, monotonic() - began)
         if normal is None:
@@ -178,6 +189,17 @@ class Rehearsals:
                 if name in normal and normal[name] is not applied.state.get(name)
             },
         )
+
+
+def _tries(schema: ScopeSchema, fields: Iterable[str]) -> int:
+    """How many times more the normal form is to be validated. Not always as many, or a counter might keep in step."""
+    watched = _watched.setdefault(schema, {})
+    fewest = WATCHED
+    for name in fields:
+        before = watched.get(name, 0)
+        fewest = min(fewest, before)
+        watched[name] = before + 1
+    return 2 + fewest % 5 if fewest < WATCHED else 0
 
 
 def _is_stuck(schema: ScopeSchema, name: str, key: ScopeKey) -> bool:
@@ -196,8 +218,9 @@ def _stuck_violation(name: str) -> Violation:
 class _Rehearsal:
     """One validation in a thread, which is left to its code if that does not end."""
 
-    def __init__(self, key: ScopeKey, schema: ScopeSchema, applied: Applied) -> None:
+    def __init__(self, key: ScopeKey, schema: ScopeSchema, applied: Applied, tries: int) -> None:
         self._key = key
+        self._tries = tries
         self._schema = schema
         self._applied = applied
         self._at_work = CodeAtWork()
@@ -220,7 +243,7 @@ class _Rehearsal:
     def _check(self) -> JsonObject | None:
         CODE_AT_WORK.set(self._at_work)
         try:
-            return self._schema.check(self._applied.state, self._applied.fields, self._applied.before)
+            normal = self._schema.check(self._applied.state, self._applied.fields, self._applied.before)
         except StateValidationError as refusal:
             if not any(violation.rule == TOO_SLOW for violation in refusal.violations):
                 return None
@@ -230,6 +253,29 @@ class _Rehearsal:
             return self._check()
         except BaseException:  # the transaction will meet the same
             return None
+        unsteady = self._unsteady(normal)
+        if unsteady:
+            raise StateValidationError(
+                self._key.kind,
+                tuple(Violation(format_pointer((name,)), "not_a_fixpoint", _UNSTEADY) for name in unsteady),
+            )
+        return normal
+
+    def _unsteady(self, normal: JsonObject) -> Sequence[str]:
+        """The fields of which code makes another value when it is asked again."""
+        for _ in range(self._tries):
+            try:
+                again = self._schema.check(normal, self._applied.fields, normal)
+            except StateValidationError as refusal:
+                if any(violation.rule == TOO_SLOW for violation in refusal.violations):
+                    return ()
+                return sorted({parse_pointer(one.path)[0] for one in refusal.violations if one.path})
+            except BaseException:  # a bug, which is not there each time
+                return ()
+            if again is not normal:
+                names = self._applied.fields
+                return sorted(name for name in names if again.get(name) is not normal.get(name))
+        return ()
 
     def _look_after(self, seconds: float) -> None:
         self._due = self._loop.time() + seconds + SPARE_SECONDS

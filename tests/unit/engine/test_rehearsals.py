@@ -14,6 +14,7 @@ from flowstate_server.engine.rehearsals import (
     AT_ONCE,
     PROVEN,
     SLOW_SECONDS,
+    WATCHED,
     Rehearsals,
     brings_all,
     checked,
@@ -283,3 +284,56 @@ async def test_code_that_never_ends_costs_two_threads_and_is_refused_at_once_unt
             return False
 
     await until(goes_again)
+
+
+class Unsteady:
+    """Makes something else of a text at every so many calls, or refuses it then."""
+
+    def __init__(self, every: int, how: str = "changes") -> None:
+        self.every, self.how, self.calls = every, how, 0
+
+    def __call__(self, text: str) -> str:
+        self.calls += 1
+        if self.calls % self.every:
+            return text
+        if self.how == "refuses":
+            raise ValueError
+        return f"{text}!"
+
+
+def unsteady_schema(validator: Unsteady) -> ModelSchema:
+    class Unstable(BaseModel):
+        text: Annotated[str, AfterValidator(validator.__call__)]
+        other: Noted = ""
+        count: int = 0
+
+    schema = merge_declarations(ScopeKind.USER, [Declaration(Unstable, "a test")])
+    validator.calls = 0
+    return schema
+
+
+@pytest.mark.parametrize(("how", "every"), [*(("changes", n) for n in range(2, 26)), ("refuses", 3)])
+async def test_code_that_does_not_make_the_same_each_time_is_refused_by_field_within_the_first_writes(
+    how: str, every: int
+) -> None:
+    schema = unsteady_schema(Unsteady(every, how))
+    rehearsals = Rehearsals()
+    with pytest.raises(StateValidationError, match="is not made into the same value each time") as refused:  # noqa: PT012
+        for number in range(WATCHED):
+            write = op.patch_state({"text": f"a{number}", "other": "b", "count": number})
+            await rehearsals.of(write, schema, record())
+    assert [(one.path, one.rule) for one in refused.value.violations] == [("/text", "not_a_fixpoint")]
+
+
+async def test_code_is_watched_in_its_first_writes_alone() -> None:
+    validator = Unsteady(10**9)
+    schema = unsteady_schema(validator)
+    rehearsals = Rehearsals()
+    calls = []
+    for number in range(2 * WATCHED):
+        validator.calls = 0
+        assert await rehearsals.of(op.patch_state({"text": f"a{number}"}), schema, record()) is not None
+        calls.append(validator.calls)
+    assert min(calls[:WATCHED]) == 3
+    assert max(calls[:WATCHED]) == 7
+    assert calls[WATCHED:] == [1] * WATCHED
