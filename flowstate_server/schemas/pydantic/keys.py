@@ -41,7 +41,8 @@ def lost_key(schema: CoreSchema, definitions: Definitions) -> str | None:
 
 def _problem(keys: CoreSchema, definitions: Definitions) -> str | None:
     parts = list(walk(keys, definitions))
-    if any(part["type"] in ("nullable", "none") for part in parts):
+    nothing = any(getattr(member, "value", member) is None for member in _members(parts))
+    if nothing or any(part["type"] in ("nullable", "none") for part in parts):
         return f"has keys that may be None, which JSON has no text for: leave None out, {_ADVICE}"
     if has_code(keys, definitions) or any(part["type"] == "any" for part in parts):
         return None  # each is proven when it is written
