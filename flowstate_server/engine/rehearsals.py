@@ -13,7 +13,7 @@ from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import Json, JsonObject, same_json
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import ScopeKey, ScopeKind
-from flowstate_server.programs.author_code import printable
+from flowstate_server.programs.author_code import readable
 from flowstate_server.programs.stuck_calls import STUCK, StuckCalls
 from flowstate_server.programs.threads import STILL_SECONDS, DaemonThreads
 from flowstate_server.schemas.scope_schema import ScopeSchema
@@ -101,7 +101,7 @@ def checked(applied: Applied, schema: ScopeSchema) -> Applied:
         return applied.checked(schema)
     except StateValidationError as refusal:
         if refusal.__cause__ is not None:
-            _logger.error("%s", refusal, exc_info=printable(refusal.__cause__))
+            _logger.error("%s", refusal, exc_info=readable(refusal.__cause__))
         raise
     finally:
         _note(schema, seen, monotonic() - began)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from flowstate_server.errors import PathInvalidError
 from flowstate_server.state.json_limits import MAX_DEPTH, MAX_KEY_BYTES, is_text
@@ -13,6 +14,7 @@ Pointer = tuple[str, ...]
 _BAD_ESCAPE = re.compile("~(?![01])")
 
 
+@lru_cache(maxsize=256)  # callers write the same few fields; a pointer has up to 16 KiB
 def parse_pointer(text: str) -> Pointer:
     """The keys of a pointer; ``""`` is the root, ``/`` the member whose key is empty.
 

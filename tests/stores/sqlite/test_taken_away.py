@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -179,3 +180,17 @@ async def test_a_lease_is_lost_and_not_unavailable_while_the_files_are_there(sto
     with pytest.raises(LeaseLostError):
         renewal.renew("unknown", LEASE)
     renewal.close()
+
+
+@pytest.mark.parametrize("take_away", TAKEN)
+async def test_a14_nor_where_nothing_else_has_come_or_gone_for_long(
+    store: SqliteStore, path: Path, take_away: Callable[[Path], None]
+) -> None:
+    long_ago = time.time() - 60
+    await store.commit(batches.add_one())
+    os.utime(path.parent, (long_ago, long_ago))
+    await store.commit(batches.add_one())
+    await store.commit(batches.add_one())
+    take_away(path)
+    with pytest.raises(StoreUnavailableError):
+        await store.commit(batches.add_one())
