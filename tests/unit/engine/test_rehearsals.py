@@ -165,6 +165,14 @@ async def test_code_that_takes_too_long_is_refused_by_field_while_it_goes_on() -
     assert [(one.path, one.rule) for one in refused.value.violations] == [("/text", TOO_SLOW)]
 
 
+async def test_a_push_validates_all_of_the_list() -> None:
+    """As the README says: what older deploys have stored in it may not fit, and the limit holds for all together."""
+    pauses.extend([0.1] * 4)
+    with pytest.raises(StateValidationError) as refused:
+        await Rehearsals().of(op.push_state("notes", ["d"]), SCHEMA, record(notes=["a", "b", "c"]))
+    assert [(one.path, one.rule) for one in refused.value.violations] == [("/notes", TOO_SLOW)]
+
+
 async def test_code_that_is_slow_in_a_transaction_refuses_its_write() -> None:
     pauses.append(0.3)
     with pytest.raises(StateValidationError) as refused:
@@ -198,13 +206,15 @@ async def test_many_rehearsals_do_not_wait_for_stuck_ones(how: str) -> None:
 
 def proven() -> ModelSchema:
     """A schema whose ``text`` was quick for as long as it takes to be trusted."""
-    schema = merge_declarations(ScopeKind.USER, [Declaration(State, "a test")])
     write = op.patch_state({"text": "a"})
-    assert may_take_long(write, schema)
-    for _ in range(PROVEN):
-        checked(apply({}, write, schema), schema)
-    assert not may_take_long(write, schema)
-    return schema
+    for _ in range(5):  # a hiccup of the machine makes quick code slow for good
+        schema = merge_declarations(ScopeKind.USER, [Declaration(State, "a test")])
+        assert may_take_long(write, schema)
+        for _ in range(2 * PROVEN):
+            checked(apply({}, write, schema), schema)
+            if not may_take_long(write, schema):
+                return schema
+    raise AssertionError("it was never trusted")
 
 
 async def test_code_that_was_quick_for_long_needs_no_thread() -> None:
@@ -223,13 +233,16 @@ async def test_code_that_was_slow_once_is_never_taken_for_quick_again() -> None:
 
 
 async def test_rehearsals_prove_code_as_well() -> None:
-    schema = merge_declarations(ScopeKind.USER, [Declaration(State, "a test")])
     write = op.patch_state({"text": "a"})
     rehearsals = Rehearsals()
-    for _ in range(PROVEN):
-        assert may_take_long(write, schema)
-        await rehearsals.of(write, schema, record())
-    assert not may_take_long(write, schema)
+    for _ in range(5):  # as above
+        schema = merge_declarations(ScopeKind.USER, [Declaration(State, "a test")])
+        for count in range(2 * PROVEN):
+            if not may_take_long(write, schema):
+                assert count >= PROVEN
+                return
+            await rehearsals.of(write, schema, record())
+    raise AssertionError("it was never trusted")
 
 
 async def test_proven_code_that_takes_too_long_after_all_is_refused_by_its_field() -> None:
