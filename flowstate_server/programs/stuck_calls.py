@@ -44,9 +44,8 @@ class StuckCalls:
     async def call(
         self, threads: DaemonThreads, key: Hashable, seconds: float, function: Callable[[], T]
     ) -> T:
-        """Call ``function`` in a thread, and wait for it; beyond ``seconds`` it counts as given up.
-
-        The waiting goes on then; who ends it at that time ends nothing but that.
+        """Call ``function`` in a thread, and wait for it until that is cancelled; beyond ``seconds`` it then counts as
+        given up.
 
         Raises:
             StuckError: see there.
@@ -54,12 +53,16 @@ class StuckCalls:
         if self.full(key):
             raise StuckError
         watched = self.watched(function)
-        timer = asyncio.get_running_loop().call_later(seconds, partial(watched.give_up, key))
+        loop = asyncio.get_running_loop()
+        limit = loop.time() + seconds
         try:
             return await threads.begin(watched)
-        finally:
-            if not watched.going_on:
-                timer.cancel()
+        except asyncio.CancelledError:
+            if loop.time() > limit - seconds / 10:  # by a time limit, which began a moment earlier
+                watched.give_up(key)
+            else:
+                loop.call_at(limit, partial(watched.give_up, key))
+            raise
 
 
 class WatchedCall(Generic[T]):
