@@ -28,6 +28,7 @@ from flowstate_server.schemas.pydantic.view import MergedView, ViewMaker
 from flowstate_server.schemas.pydantic.violations import violations_of
 from flowstate_server.schemas.reading import AS_STORED, Reading
 from flowstate_server.schemas.shape import Shape, canonical_shape
+from flowstate_server.state.code_raised import raise_named
 from flowstate_server.state.code_time import timed
 from flowstate_server.state.json_pointer import Pointer, format_pointer, parse_pointer
 from flowstate_server.state.missing import MISSING, Missing
@@ -209,7 +210,7 @@ class ModelSchema(Conversions):
 
         Raises:
             StateValidationError: with JSON Pointers and rules, never values.
-            Exception: whatever a validator raises that is not its way to refuse.
+            Exception: whatever a validator raises that is not its way to refuse; see :func:`raise_named`.
         """
         problems = [
             Violation(
@@ -288,6 +289,14 @@ class ModelSchema(Conversions):
             problems += violations_of(error, state, rules.coded)
         except Unsettled as unsettled:
             problems += unsettled.violations
+        except BaseException as error:
+            by_code = rules.by_code & (members.keys() | others.keys())
+            raise_named(
+                error,
+                self.scope,
+                by_code,
+                "its validator" if by_code & rules.coded else "its default_factory",
+            )
         return {}
 
     def _require_agreement(
@@ -334,6 +343,9 @@ class ModelSchema(Conversions):
                     problems += violations_of(error, state, rules.coded)
                 except Unsettled as unsettled:
                     problems += unsettled.violations
+                except BaseException as error:
+                    whose = f"a validator of {rules.model.__qualname__}"
+                    raise_named(error, self.scope, rules.name_set & touched, whose)
 
     def _warn_of_left_out(self, rules: ModelRules[Any], why: str, names: Iterable[str]) -> None:
         """Once for each model: it says what authors may not expect, and would say it at every write."""
