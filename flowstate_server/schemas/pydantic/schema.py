@@ -184,7 +184,7 @@ class ModelSchema(Conversions):
 
         Raises:
             StateValidationError: with JSON Pointers and rules, never values.
-            Exception: whatever a validator raises that is not its way to refuse.
+            Exception: whatever a validator raises that is not its way to refuse; see ``raise_named``.
         """
         return self._write_check(state, touched, before)
 

@@ -16,6 +16,7 @@ from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.pydantic.merged_field import MergedField
 from flowstate_server.schemas.pydantic.model_rules import LeftOut, ModelRules, Unsettled
 from flowstate_server.schemas.pydantic.violations import violations_of
+from flowstate_server.state.code_raised import raise_named
 from flowstate_server.state.code_time import timed
 from flowstate_server.state.json_pointer import format_pointer, parse_pointer
 from flowstate_server.state.missing import MISSING, Missing
@@ -119,6 +120,14 @@ class WriteCheck:
             problems += violations_of(error, state, rules.coded)
         except Unsettled as unsettled:
             problems += unsettled.violations
+        except BaseException as error:
+            by_code = rules.by_code & (members.keys() | others.keys())
+            raise_named(
+                error,
+                self._scope,
+                by_code,
+                "its validator" if by_code & rules.coded else "its default_factory",
+            )
         return {}
 
     def _require_agreement(
@@ -165,6 +174,9 @@ class WriteCheck:
                     problems += violations_of(error, state, rules.coded)
                 except Unsettled as unsettled:
                     problems += unsettled.violations
+                except BaseException as error:
+                    whose = f"a validator of {rules.model.__qualname__}"
+                    raise_named(error, self._scope, rules.name_set & touched, whose)
 
     def _warn_of_left_out(self, rules: ModelRules[Any], why: str, names: Iterable[str]) -> None:
         """Once for each model: it says what authors may not expect, and would say it at every write."""
