@@ -50,7 +50,7 @@ def same_shape(one: Shaped, other: Shaped) -> list[Discrepancy]:
 
 def first_parting(one: Shape, other: Shape) -> tuple[str, str] | None:
     """Reason and detail of where two shapes part, or ``None`` if they are equal."""
-    if canonical_shape(one, exact=True) == canonical_shape(other, exact=True):
+    if one == other or canonical_shape(one, exact=True) == canonical_shape(other, exact=True):
         return None
     path, reason, left, right = next(_partings(one, other, ""), ("", TYPES, one, other))
     left_name, right_name = shape_name(left), shape_name(right)

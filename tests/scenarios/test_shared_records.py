@@ -60,7 +60,7 @@ def chat(**options: Any) -> Flow:
 
 
 def shop(**options: Any) -> Flow:
-    actions = {"buy": action(block=buy), "start_over": action(block=start_over)}
+    actions: Any = {"buy": action(block=buy), "start_over": action(block=start_over)}
     return define_flow("shop", actions=actions, user=User(state=Orders), **options)
 
 
