@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Container, Iterator
-from typing import NamedTuple
+from collections.abc import Callable
 
+from flowstate_server.engine.foreign_flows import (
+    ForeignConflict,
+    compared,
+    served_elsewhere,
+    shared_flows,
+)
 from flowstate_server.engine.settings import EngineSettings
-from flowstate_server.errors import CrossFlowSchemaConflictError, ServiceError, StoreUnavailableError
+from flowstate_server.errors import ServiceError, StoreUnavailableError
 from flowstate_server.model.clock import SECOND, Micros
-from flowstate_server.model.json_values import decode_json, encode_json
-from flowstate_server.model.recorded_flows import (
-    RecordedFlow,
-    decode_served,
-    encode_served,
-    recorded_flow,
-    served_key,
-)
-from flowstate_server.programs.agreement import UPGRADES, Agreement, Conflict, agreement
+from flowstate_server.model.json_values import encode_json
+from flowstate_server.model.recorded_flows import encode_served, served_key
 from flowstate_server.programs.catalogue import Catalogue
-from flowstate_server.programs.declarations import (
-    FlowDeclaration,
-    declaration_hash,
-    decode_declaration,
-    encode_declaration,
-    portable,
-)
+from flowstate_server.programs.declarations import encode_declaration
 from flowstate_server.stores.contract.document_writes import DeleteDocument, PutDocument
 from flowstate_server.stores.store import Store
 
@@ -42,19 +34,10 @@ FAREWELL_SECONDS = 2.0
 _logger = logging.getLogger(__name__)
 
 
-class Foreign(NamedTuple):
-    """A flow of another process, as that recorded it."""
-
-    process: str
-    declaration: FlowDeclaration
-
-
 class Fleet:
     """Records the flows of this process, and compares them with those of every process that holds a lease.
 
-    A flow of the same kind is another deploy of the same flow, which is on its way out or in: generations are there for
-    that, and it is no conflict. Of two servers that start at once at least one sees the other, for each records first
-    and then looks.
+    Of two servers that start at once at least one sees the other, for each records first and then looks.
     """
 
     def __init__(
@@ -76,10 +59,9 @@ class Fleet:
         """
         conflict = await self._first_conflict()
         if conflict is not None:
-            error = _error(*conflict)
             if not self._settings.allow_schema_conflict:
-                raise error
-            self._tell(logging.ERROR, f"served all the same, as it was allowed: {error}")
+                raise conflict.error()
+            self._tell(logging.ERROR, f"served all the same, as it was allowed: {conflict.error()}")
 
     async def join(self) -> None:
         """Record what this process serves, and :meth:`check`. The process holds its lease."""
@@ -107,106 +89,51 @@ class Fleet:
         due = loop.time() + CONFIRMED_EVERY
         while True:
             await asyncio.sleep(self._settings.lease)
-            anew = self._recorded != self._process_id()  # it was fenced
-            if not anew and loop.time() < due:
+            if not self._was_fenced and loop.time() < due:
                 continue
             try:
                 await self._record()
-                await self._look()
+                # A process that was taken for dead may find another one in its place, too late to refuse to serve.
+                conflict = await self._first_conflict()
             except StoreUnavailableError:
                 continue
             except Exception:
-                _logger.exception("what this process serves could not be confirmed; it is tried again")
+                _logger.exception("what this process serves could not be confirmed; it is tried again later")
+            else:
+                if conflict is not None:
+                    self._tell(logging.ERROR, f"{conflict.error()} This process serves on.")
             due = loop.time() + CONFIRMED_EVERY
 
-    async def _look(self) -> None:
-        """A process that was taken for dead may find another one in its place: too late to refuse to serve."""
-        conflict = await self._first_conflict()
-        if conflict is not None:
-            self._tell(logging.ERROR, f"{_error(*conflict)} This process serves on.")
+    @property
+    def _was_fenced(self) -> bool:
+        return self._recorded not in ("", self._process_id())
 
     async def _record(self) -> None:
         process = self._process_id()
-        flows = self._own()
+        flows = shared_flows(self._catalogue)
         if flows or self._recorded:
             puts = [
                 PutDocument(name.key, encode_json(encode_declaration(flow)), lifetime=DECLARED_FOR)
                 for name, flow in flows.items()
             ]
             served = PutDocument(served_key(process), encode_served(flows), lifetime=SERVED_FOR)
-            gone = {self._recorded} - {"", process}
-            await self._store.commit((*puts, served, *(DeleteDocument(served_key(one)) for one in gone)))
+            gone = [DeleteDocument(served_key(self._recorded))] if self._was_fenced else []
+            await self._store.commit((*puts, served, *gone))
             self._recorded = process
 
-    def _own(self) -> dict[RecordedFlow, FlowDeclaration]:
-        """Those of this process's flows that share anything."""
-        shared = [hosted.described.shared for hosted in self._catalogue]
-        return {RecordedFlow(flow.kind, declaration_hash(flow)): flow for flow in shared if flow.scopes}
-
-    async def _first_conflict(self) -> tuple[Foreign, Conflict] | None:
-        """What keeps this process from serving beside the others. What is no conflict is told, once."""
-        own = self._own()
-        if not own:
+    async def _first_conflict(self) -> ForeignConflict | None:
+        """What keeps this process from serving beside the others, if something does; else the rest is told, once."""
+        if not shared_flows(self._catalogue):
             return None
-        flows = [portable(flow) for flow in own.values()]
-        found: list[tuple[Foreign, Conflict]] = []
-        for foreign in await self._foreign(own):
-            for flow in flows:
-                if foreign.declaration.kind in self._catalogue:
-                    if foreign.declaration.kind == flow.kind:
-                        self._tell_of_deploy(foreign, flow)
-                    continue
-                compared = agreement(foreign.declaration, flow)
-                found += [(foreign, conflict) for conflict in compared.conflicts]
-                if not compared.conflicts:
-                    self._tell_remarks(foreign, compared)
-        return found[0] if found else None
-
-    async def _foreign(self, own: Container[RecordedFlow]) -> list[Foreign]:
-        """The flows of processes that hold a lease, but for those that are declared here just so."""
-        leased = await self._store.leased()
-        keys = [served_key(one.process) for one in leased if one.process != self._process_id()]
-        served = await self._store.load_documents(keys) if keys else {}
-        names: dict[RecordedFlow, str] = {}
-        for key, document in served.items():
-            names |= {name: key.name[0] for name in decode_served(document) if name not in own}
-        declared = await self._store.load_documents([name.key for name in names]) if names else {}
-        return [
-            Foreign(names[recorded_flow(key)], flow)
-            for key, document in sorted(declared.items())
-            for flow in _decoded(document.text)
-        ]
-
-    def _tell_of_deploy(self, foreign: Foreign, flow: FlowDeclaration) -> None:
-        for conflict in agreement(foreign.declaration, flow).conflicts:
-            theirs, ours = (one.scopes[conflict.scope].generation for one in (foreign.declaration, flow))
-            if conflict.reason != UPGRADES and theirs == ours:
-                self._tell(
-                    logging.WARNING,
-                    f'process {foreign.process} serves another deploy of flow "{flow.kind}", which declares the '
-                    f'{conflict.scope} state field "{conflict.field}" otherwise ({conflict.reason}: {conflict.detail}) '
-                    f"in the same generation, {ours}: what one of them writes, the other one may fail to read",
-                )
-
-    def _tell_remarks(self, foreign: Foreign, compared: Agreement) -> None:
-        for remark in compared.remarks:
-            level = logging.ERROR if remark.loud else logging.WARNING
-            self._tell(level, f"{remark.text} (process {foreign.process})")
+        foreign = await served_elsewhere(self._store, self._catalogue, process=self._process_id())
+        found = compared(self._catalogue, foreign)
+        if found.conflicts:
+            return found.conflicts[0]
+        for note in found.notes:
+            self._tell(logging.ERROR if note.loud else logging.WARNING, note.text)
+        return None
 
     def _tell(self, level: int, text: str) -> None:
         if text not in self._told:
             self._told.add(text)
             _logger.log(level, "%s", text)
-
-
-def _error(foreign: Foreign, conflict: Conflict) -> CrossFlowSchemaConflictError:
-    return conflict.error(f'Flow "{foreign.declaration.kind}" is served by process {foreign.process}.')
-
-
-def _decoded(text: bytes) -> Iterator[FlowDeclaration]:
-    try:
-        yield decode_declaration(decode_json(text))
-    except (LookupError, TypeError, ValueError) as error:
-        _logger.warning(
-            "what another process recorded of a flow can't be understood: %s", type(error).__name__
-        )
