@@ -137,7 +137,9 @@ async def test_another_deploy_of_a_flow_is_no_conflict(
     await start_server([flow("chat", Numbered), flow("admin", Numbered)], store=shared_url)
     told = sorted(record.getMessage() for record in caplog.records)
     for kind, text in zip(("admin", "chat"), told, strict=True):
-        assert text.startswith(f'another deploy of flow "{kind}" declares the user state field "theme" otherwise')
+        assert text.startswith(
+            f'another deploy of flow "{kind}" declares the user state field "theme" otherwise'
+        )
         assert "(incompatible-shape: str vs int) in the same generation, 1" in text
 
 
