@@ -60,7 +60,9 @@ async def _opened(url: str) -> AsyncIterator[Store]:
     try:
         store = store_from_url(url, create=False, update=False)
         await store.open()
-    except (StoreOpenError, ValueError) as error:
+    except StoreOpenError as error:
+        raise NotChecked(f"the store can't be checked: {error.problem}") from error
+    except ValueError as error:
         raise NotChecked(f"the store can't be checked: {error}") from error
     try:
         yield store

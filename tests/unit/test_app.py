@@ -151,7 +151,7 @@ def test_a_postgres_url_has_parameters_of_our_own(monkeypatch: pytest.MonkeyPatc
     store_from_url("postgres://db/chat")
     store_from_url("postgresql://ann:pw@pool:6432/chat?sslmode=require&pool=3&serverless=true&listen=db:5432")
     assert made == [
-        ("postgres://db/chat", {"serverless": False, "create": True}),
+        ("postgres://db/chat", {"serverless": False, "create": True, "update": True}),
         (
             "postgresql://ann:pw@pool:6432/chat?sslmode=require",
             {
@@ -159,6 +159,7 @@ def test_a_postgres_url_has_parameters_of_our_own(monkeypatch: pytest.MonkeyPatc
                 "serverless": True,
                 "listen_dsn": "postgresql://ann:pw@db:5432/chat?sslmode=require",
                 "create": True,
+                "update": True,
             },
         ),
     ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 from flowstate_server.model.scopes import SessionKey
@@ -24,8 +25,8 @@ TENANTS = 10
 """Tenants whose sessions are looked at."""
 
 _LAST = "\U0010ffff"
-_FIRST_CHARACTER, _BASE, _DIGITS = 32, 95, 40
-"""Printable ASCII, of which ids are made most often; other characters count as the nearest one."""
+_LENGTH = 40
+"""Characters of an id that are looked at."""
 
 
 class Walk(Generic[Record]):
@@ -70,10 +71,11 @@ class Walk(Generic[Record]):
         if not (first and more):
             return
         gaps = deque([(self._id_of(first[-1]), _LAST)])
+        alphabet = Alphabet(map(self._id_of, first))
         looks, found = 1, len(first)
         while gaps and looks < MOST_LOOKS and found < most:
             after, before = gaps.popleft()
-            middle = between(after, before)
+            middle = alphabet.between(after, before)
             if middle is None:
                 continue
             looks += 1
@@ -107,26 +109,27 @@ class Walk(Generic[Record]):
             return kept, self._table.key_of(page[-1]), True
 
 
-def between(after: str, before: str) -> str | None:
-    """A text about in the middle between two, as far as printable ASCII goes; ``None`` if there is none to speak of."""
-    low, high = _number(after), _number(before)
-    middle = (low + high) // 2
-    if middle <= low:
-        return None
-    digits = []
-    for _ in range(_DIGITS):
-        middle, digit = divmod(middle, _BASE)
-        digits.append(chr(_FIRST_CHARACTER + digit))
-    text = "".join(reversed(digits)).rstrip(" ")
-    return text if after < text < before else None
+class Alphabet:
+    """Makes texts between texts, of printable ASCII and whatever else is in some ids; others count as near ones."""
 
+    def __init__(self, ids: Iterable[str]) -> None:
+        self._characters = sorted({*map(chr, range(32, 127)), *"".join(ids), _LAST})
 
-def _number(text: str) -> int:
-    number = 0
-    for place in range(_DIGITS):
-        code = ord(text[place]) if place < len(text) else _FIRST_CHARACTER
-        number = number * _BASE + min(max(code - _FIRST_CHARACTER, 0), _BASE - 1)
-    return number
+    def between(self, after: str, before: str) -> str | None:
+        """A text about in the middle; ``None`` if there is none to speak of."""
+        low, high = self._number(after), self._number(before)
+        rest, text = (low + high) // 2, ""
+        for _ in range(_LENGTH):
+            rest, digit = divmod(rest, len(self._characters))
+            text = self._characters[digit] + text
+        text = text.rstrip(" ")
+        return text if after < text < before else None
+
+    def _number(self, text: str) -> int:
+        number = 0
+        for character in text[:_LENGTH].ljust(_LENGTH):
+            number = number * len(self._characters) + max(0, bisect_right(self._characters, character) - 1)
+        return number
 
 
 async def tenants_of_sessions(exports: Exports, most: int) -> list[str]:
