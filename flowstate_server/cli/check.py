@@ -98,7 +98,7 @@ def _say(app: str, report: Report, flows: list[str], store: str | None, *, every
             )
         if looked.damaged:
             told = "flowstate store check says which, when no server uses the store"
-            lines.append(f"problem: {_count(looked.damaged, 'record')} can't be understood; {told}")
+            lines.append(f"problem: {_count(len(looked.damaged), 'record')} can't be understood; {told}")
         lines += [_misfit_line(misfit) for _, misfit in sorted(looked.misfits.items())]
     lines.append("Deployable." if report.deployable else "Not deployable.")
     _print(*lines)
@@ -140,7 +140,7 @@ def _as_json(report: Report, flows: list[str], store: str | None, *, every: bool
             "all": every,
             "looked_at": dict(looked.records),
             "of_other_flows": looked.of_other_flows,
-            "damaged": looked.damaged,
+            "damaged": len(looked.damaged),
             "misfits": [
                 {
                     **misfit.place._asdict(),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +227,22 @@ async def test_a_folder_that_is_served_can_not_be_looked_at(new_store: NewStore)
     assert "the store can't be checked: " in done.stderr
     assert "is in use by another process" in done.stderr
     assert (await check("same", url)).code == 0
+
+
+async def test_damaged_records_are_counted(new_store: NewStore) -> None:
+    url = await new_store("sqlite")
+    await fill(url, deploys.served)
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database:
+        database.execute("UPDATE states SET text = CAST('{' AS BLOB) WHERE id IN ('ada', 's2')")
+        database.execute(
+            "UPDATE sessions SET tags = CAST('[' AS BLOB) WHERE session_id = 's5' AND tenant = 'acme'"
+        )
+        database.commit()
+    code, told = await checked("same", url)
+    assert (code, told["deployable"], told["store"]["misfits"]) == (1, False, [])
+    assert told["store"]["damaged"] == 1 + 2 + 1
+    done = await check("same", url)
+    assert "problem: 4 records can't be understood; flowstate store check says which" in done.stdout
 
 
 async def test_records_of_flows_that_are_not_deployed_are_left_out(filled: str) -> None:

@@ -92,21 +92,31 @@ class Walk(Generic[Record]):
 
     async def _page(self, after: Any) -> tuple[list[Record], Any, bool]:
         """The next records, the key behind them, and whether there may be more of the walk."""
-        limit = PAGE
+        try:
+            page = await self._export(after, PAGE)
+        except DamagedRecord:
+            return await self._up_to_damage(after)
+        kept = [record for record in page if self._covers(record)]
+        if not page or len(kept) < len(page):
+            return kept, after, False
+        return kept, self._table.key_of(page[-1]), True
+
+    async def _up_to_damage(self, after: Any) -> tuple[list[Record], Any, bool]:
+        """A damaged record fails its page: one by one, up to it and past it."""
+        kept: list[Record] = []
         while True:
             try:
-                page = await self._exports.export(self._table, after=after, limit=limit, max_bytes=PAGE_BYTES)
+                page = await self._export(after, 1)
             except DamagedRecord as damage:
-                if limit == 1:
-                    self._on_damage(damage)
-                    after, limit = damage.key, PAGE
-                else:
-                    limit = 1
-                continue
-            kept = [record for record in page if self._covers(record)]
-            if not page or len(kept) < len(page):
+                self._on_damage(damage)
+                return kept, damage.key, True
+            if not page or not self._covers(page[0]):
                 return kept, after, False
-            return kept, self._table.key_of(page[-1]), True
+            kept += page
+            after = self._table.key_of(page[0])
+
+    async def _export(self, after: Any, limit: int) -> Sequence[Record]:
+        return await self._exports.export(self._table, after=after, limit=limit, max_bytes=PAGE_BYTES)
 
 
 class Alphabet:

@@ -66,13 +66,13 @@ class Misfit:
 
 @dataclass(slots=True)
 class Looked:
-    """What was seen so far: records by scope, those that don't fit, those of flows that are not deployed, and those
-    that can't be understood."""
+    """What was seen so far: records by scope, those that don't fit, those of flows that are not deployed, and the keys
+    of those that can't be understood."""
 
     records: Counter[str] = field(default_factory=Counter)
     misfits: dict[Place, Misfit] = field(default_factory=dict)
     of_other_flows: int = 0
-    damaged: int = 0
+    damaged: set[Any] = field(default_factory=set)
 
     def add(self, place: Place, record: ScopeKey) -> None:
         misfit = self.misfits.setdefault(place, Misfit(place))
@@ -142,7 +142,7 @@ class _Look:
         self.looked = Looked()
 
     def damaged(self, damage: DamagedRecord) -> None:
-        self.looked.damaged += 1
+        self.looked.damaged.add(damage.key)
 
     async def at_sessions(self, store: Store, sessions: Iterable[SessionRecord]) -> None:
         flows = {session_scope(session.key): session.flow_kind for session in sessions if not session.deleted}
@@ -162,7 +162,7 @@ class _Look:
         except StoreUnavailableError:
             raise
         except Exception:
-            self.looked.damaged += 1
+            self.looked.damaged.add(key)
             return []
 
     async def at_shared(self, records: Iterable[StateRecord]) -> None:
@@ -182,7 +182,7 @@ class _Look:
             try:
                 places = [*self._misfits(record, flow)]
             except ValueError:  # it is no JSON
-                self.looked.damaged += 1
+                self.looked.damaged.add(record.key)
                 continue
             for place in places:
                 self.looked.add(place, record.key)
