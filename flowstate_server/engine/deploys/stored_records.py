@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from flowstate_server.engine.deploys.misfits import Misfits, Place
 from flowstate_server.engine.deploys.samples import SAMPLE, TENANTS, Walk, tenants_of_sessions
-from flowstate_server.engine.upgrades import RecordUpgrades
-from flowstate_server.errors import ScopeUnavailableError, StateValidationError, StoreUnavailableError
+from flowstate_server.errors import StoreUnavailableError
 from flowstate_server.model.identity import NO_TENANT, Tenant
 from flowstate_server.model.records import SessionRecord, StateRecord
 from flowstate_server.model.scopes import (
@@ -21,10 +20,8 @@ from flowstate_server.model.scopes import (
     session_scope,
     user_scope,
 )
-from flowstate_server.programs.author_code import called, name_of
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import FlowDescription
-from flowstate_server.state.json_pointer import parse_pointer
 from flowstate_server.stores.contract import tables
 from flowstate_server.stores.contract.backend import Exports
 from flowstate_server.stores.contract.pages import DamagedRecord
@@ -32,20 +29,6 @@ from flowstate_server.stores.store import Store
 
 KEYS = 100
 """Most keys that are named of one misfit; the others are counted."""
-
-NEWER_GENERATION = "newer_generation"
-UPGRADE_FAILED = "upgrade_failed"
-"""Beside the rules of schemas, of which a field breaks one."""
-
-
-class Place(NamedTuple):
-    """Where records don't fit: ``field`` is empty where it is the record as a whole. ``detail`` says more, at most."""
-
-    flow: str
-    scope: str
-    field: str
-    rule: str
-    detail: str = ""
 
 
 class Key(NamedTuple):
@@ -138,7 +121,7 @@ async def _sessions(exports: Exports, look: _Look, *, every: bool) -> AsyncItera
 class _Look:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        self._upgrades: dict[tuple[ScopeKind, FlowDescription], RecordUpgrades] = {}
+        self._misfits = Misfits(catalogue)
         self.looked = Looked()
 
     def damaged(self, damage: DamagedRecord) -> None:
@@ -152,9 +135,7 @@ class _Look:
             raise
         except Exception:  # one that can't be understood spoils the read of all
             records = {key: one for key in flows for one in await self._one(store, key)}
-        await asyncio.to_thread(
-            self._judge, [(record, flows[key]) for key, record in records.items() if record.exists]
-        )
+        await self._judge([(record, flows[key]) for key, record in records.items() if record.exists])
 
     async def _one(self, store: Store, key: ScopeKey) -> Sequence[StateRecord]:
         try:
@@ -166,11 +147,9 @@ class _Look:
             return []
 
     async def at_shared(self, records: Iterable[StateRecord]) -> None:
-        await asyncio.to_thread(
-            self._judge, [(record, record.key.flow_kind) for record in records if record.exists]
-        )
+        await self._judge([(record, record.key.flow_kind) for record in records if record.exists])
 
-    def _judge(self, records: Iterable[tuple[StateRecord, str]]) -> None:
+    async def _judge(self, records: Iterable[tuple[StateRecord, str]]) -> None:
         """Each with the kind of the flow whose record it is alone, if it is one's."""
         for record, flow_kind in records:
             scope = record.key.kind
@@ -180,7 +159,7 @@ class _Look:
                 continue
             self.looked.records[scope.value] += 1
             try:
-                places = [*self._misfits(record, flow)]
+                places = await self._misfits.of(record, flow)
             except ValueError:  # it is no JSON
                 self.looked.damaged.add(record.key)
                 continue
@@ -192,59 +171,3 @@ class _Look:
         if hosted is None or (scope is not ScopeKind.SESSION and not hosted.described.isolates(scope)):
             return None
         return hosted.described
-
-    def _misfits(self, record: StateRecord, flow: FlowDescription | None) -> Iterator[Place]:
-        scope = record.key.kind
-        sharing = self._catalogue.sharing(scope, flow)
-        for one in sharing:
-            try:
-                self._alone(scope, one).require_writable(record)
-            except ScopeUnavailableError as error:
-                yield Place(one.kind, scope.value, "", NEWER_GENERATION, error.problem)
-                return
-        try:
-            state = RecordUpgrades.of(self._catalogue, scope, flow).upgraded(record).record.state
-        except ScopeUnavailableError as error:
-            yield from self._failed_upgrade(record, sharing, error)
-            return
-        for one in sharing:
-            schema = one.schemas[scope]
-            present = frozenset(name for name in schema.fields if name in state)
-            try:
-                called(schema.check, state, present, state)
-            except StateValidationError as error:
-                for name, rule in _broken(error):
-                    yield Place(one.kind, scope.value, name, rule)
-            except Exception as error:
-                yield Place(one.kind, scope.value, "", f"raised {name_of(error)}")
-
-    def _failed_upgrade(
-        self, record: StateRecord, sharing: Sequence[FlowDescription], error: ScopeUnavailableError
-    ) -> Iterator[Place]:
-        scope = record.key.kind
-        failed = [one.kind for one in sharing if self._alone(scope, one).needed(record)]
-        kind = next((kind for kind in failed if f'flow "{kind}"' in error.problem), "")
-        if isinstance(error.__cause__, StateValidationError):
-            for name, rule in _broken(error.__cause__):
-                yield Place(kind, scope.value, name, UPGRADE_FAILED, f"it gives what breaks {rule}")
-            return
-        # The text that goes on may name places by what is stored.
-        cause = "" if error.__cause__ is None else name_of(error.__cause__)
-        yield Place(kind, scope.value, "", UPGRADE_FAILED, cause or "it takes too long")
-
-    def _alone(self, scope: ScopeKind, flow: FlowDescription) -> RecordUpgrades:
-        """The generations and upgrade of one flow among those that share a record."""
-        if (scope, flow) not in self._upgrades:
-            self._upgrades[scope, flow] = RecordUpgrades(scope, [flow])
-        return self._upgrades[scope, flow]
-
-
-def _broken(error: StateValidationError) -> list[tuple[str, str]]:
-    """The fields, each with the first rule that it breaks."""
-    return sorted({_top(violation.path): violation.rule for violation in reversed(error.violations)}.items())
-
-
-def _top(path: str) -> str:
-    """The field: what is deeper may be a key that somebody's data brought."""
-    pointer: Sequence[Any] = parse_pointer(path) if path else ()
-    return str(pointer[0]) if pointer else ""
