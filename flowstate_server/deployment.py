@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from flowstate_server.engine.deploys.agreement import Agreed, compare_flows, compare_with_recorded
 from flowstate_server.engine.deploys.stored_records import Looked, Misfit, look_at_records
-from flowstate_server.errors import InternalError, ServiceError, StoreOpenError
+from flowstate_server.errors import ServiceError, StoreOpenError
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.store_urls import MEMORY, redacted, store_from_url
 from flowstate_server.stores.contract.pages import DamagedRecord
@@ -66,10 +66,8 @@ async def _opened(url: str) -> AsyncIterator[Store]:
         raise NotChecked(f"the store can't be checked: {error}") from error
     try:
         yield store
-    except (InternalError, DamagedRecord, LookupError) as error:
+    except (ServiceError, DamagedRecord, TypeError) as error:
         advice = f"if an older release made it, run flowstate store migrate {redacted(url)} first"
         raise NotChecked(f"the store can't be read: {error.__cause__ or error}; {advice}") from error
-    except (ServiceError, TypeError) as error:
-        raise NotChecked(f"the store can't be read: {error}") from error
     finally:
         await store.close()

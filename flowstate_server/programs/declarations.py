@@ -9,6 +9,7 @@ from typing import Any, cast
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import Json, JsonObject, canonical_json
 from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.programs.author_code import called
 from flowstate_server.schemas.scope_schema import ScopeSchema
 from flowstate_server.schemas.shape import MAPS, OBJECTS, Shape, nullable, portable_shape
 from flowstate_server.state.json_pointer import Pointer, format_pointer
@@ -77,7 +78,10 @@ def declared_by(schema: ScopeSchema, *, generation: int, upgrades: bool) -> Scop
 
 def _defaults(schema: ScopeSchema, place: Pointer, shape: Shape) -> Iterator[tuple[str, Json]]:
     if shape.get("made") is not True:
-        value = schema.default_at(place)
+        try:
+            value = called(schema.default_at, place)
+        except Exception:  # a factory of an author, which fails where the default is needed
+            value = MISSING
         if value is not MISSING:
             yield format_pointer(place[1:]), value
     while shape["type"] in ("nullable", "default"):

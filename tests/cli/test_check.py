@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from flowstate_server.app import FlowState
+from flowstate_server.cli import check as module
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.store_urls import store_from_url
 from flowstate_server.stores.contract.writes import ChangeState
@@ -243,6 +244,28 @@ async def test_damaged_records_are_counted(new_store: NewStore) -> None:
     assert told["store"]["damaged"] == 1 + 2 + 1
     done = await check("same", url)
     assert "problem: 4 records can't be understood; flowstate store check says which" in done.stdout
+
+
+async def test_tables_that_are_not_there_yet_are_asked_for(new_store: NewStore) -> None:
+    url = await new_store("sqlite")
+    await fill(url, deploys.served)
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database:
+        database.execute("DROP TABLE documents")
+        database.commit()
+    done = await check("same", url)
+    assert (done.code, done.stdout) == (2, "")
+    assert "the store can't be read: no such table: documents" in done.stderr
+    assert f"if an older release made it, run flowstate store migrate {url} first" in done.stderr
+
+
+async def test_progress_is_told_on_stderr(new_store: NewStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = await new_store("sqlite")
+    await fill(url, deploys.served)
+    monkeypatch.setattr(module, "PROGRESS_SECONDS", 0.0)
+    done = await check("same", url, "--all", "--json")
+    assert json.loads(done.stdout)["store"]["all"] is True
+    assert done.stderr.splitlines()[-1] == f"looked at {2 * SESSIONS + 2} records ..."
+    assert (await check("same", url, "--json")).stderr == ""
 
 
 async def test_records_of_flows_that_are_not_deployed_are_left_out(filled: str) -> None:

@@ -17,6 +17,7 @@ from flowstate_server.engine.engine import Engine
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import CrossFlowSchemaConflictError
 from flowstate_server.flows import Context, Flow, User, action, define_flow, handler
+from flowstate_server.flows.scope_config import UpgradeFunction
 from flowstate_server.model.clock import SECOND, Seconds
 from flowstate_server.model.documents import STORE_OWNER, Document, DocumentRange
 from flowstate_server.model.recorded_flows import DECLARATION, SERVED, decode_served
@@ -45,8 +46,14 @@ class Sized(Light):
 async def nothing(value: None, ctx: Context) -> None: ...
 
 
-def flow(kind: str, model: type[BaseModel] | None = Light, generation: int = 1, **options: Any) -> Flow:
-    user = User(state=model, generation=generation)
+def flow(
+    kind: str,
+    model: type[BaseModel] | None = Light,
+    generation: int = 1,
+    upgrade: UpgradeFunction | None = None,
+    **options: Any,
+) -> Flow:
+    user = User(state=model, generation=generation, upgrade=upgrade)
     return define_flow(kind, actions={"act": action(block=nothing)}, user=user, **options)
 
 
@@ -149,6 +156,16 @@ async def test_a_deploy_of_one_flow_alone_has_to_agree_with_its_neighbours(
     await start_server([flow("chat"), flow("admin")], store=shared_url)
     with pytest.raises(CrossFlowSchemaConflictError, match='Flows "admin" and "chat" declare'):
         await start_server(flow("chat", Numbered, generation=2), store=shared_url)
+
+
+async def test_two_flows_that_upgrade_one_field_are_refused_across_servers_too(
+    start_server: StartServer, shared_url: str
+) -> None:
+    first, second = (flow(kind, generation=2, upgrade=dict) for kind in ("chat", "admin"))
+    await start_server(first, store=shared_url)
+    with pytest.raises(CrossFlowSchemaConflictError) as refused:
+        await start_server(second, store=shared_url)
+    assert (refused.value.field, refused.value.reason) == ("theme", "incompatible-upgrades")
 
 
 async def test_of_two_that_start_at_once_and_conflict_never_both_serve(shared_url: str) -> None:
