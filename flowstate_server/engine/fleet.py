@@ -29,7 +29,8 @@ SERVED_FOR = Micros(7 * 24 * 3600 * SECOND)
 between two confirmations, far shorter than declarations: servers that die again and again leave one each time."""
 CONFIRMED_EVERY = 3600.0
 """Seconds. Chosen: one small commit."""
-FAREWELL_SECONDS = 2.0
+FAREWELL_SECONDS = 1.0
+"""A favour to those who list what is there; it must not make a stop over a store that hangs much longer."""
 
 _logger = logging.getLogger(__name__)
 
