@@ -241,4 +241,4 @@ async def test_what_a_later_release_records_is_passed_over(
         later.setattr(module, "encode_declaration", lambda flow: {"format": 9})
         await start_server(flow("chat"), store=shared_url)
     await start_server(flow("admin", Numbered), store=shared_url)
-    assert "can't be understood: KeyError" in caplog.text
+    assert "of the flow chat can't be understood and is passed over: KeyError" in caplog.text
