@@ -555,7 +555,10 @@ class SchemaConflictError(FlowDefinitionError):
 class CrossFlowSchemaConflictError(FlowDefinitionError):
     """Flows "{flow_a}" and "{flow_b}" declare incompatible {scope} state schemas
     ({reason}: field "{field}": {problem}). Set isolate_{scope}_state=True on one of the flows to opt out of
-    cross-flow sharing, or reconcile the schemas.
+    cross-flow sharing, or reconcile the schemas.{elsewhere}
+
+    ``reason`` is ``incompatible-types``, ``incompatible-shape``, ``incompatible-values`` or ``incompatible-upgrades``.
+    ``elsewhere`` says where the flow is that another process serves.
     """
 
     scope: str
@@ -563,3 +566,9 @@ class CrossFlowSchemaConflictError(FlowDefinitionError):
     flow_a: str
     flow_b: str
     reason: str
+    elsewhere: str = ""
+
+    @property
+    def detail(self) -> str:
+        """How they differ: ``str vs int``."""
+        return self.problem

@@ -8,6 +8,7 @@ import typer
 
 from flowstate_client.config import client_version
 from flowstate_server.cli.call import call
+from flowstate_server.cli.check import check
 from flowstate_server.cli.commands import Command, Group
 from flowstate_server.cli.serve import serve
 from flowstate_server.cli.store import store
@@ -39,6 +40,7 @@ def options(
 
 
 application.command(cls=Command)(serve)
+application.command(cls=Command)(check)
 application.command(cls=Command)(call)
 application.command(cls=Command)(tail)
 application.add_typer(store)

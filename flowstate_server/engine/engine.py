@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 from flowstate_server.engine.bindings import Bindings
+from flowstate_server.engine.fleet import Fleet
 from flowstate_server.engine.lifespan import Lifespan, OpenLifespan, nothing
 from flowstate_server.engine.logs.events import Events
 from flowstate_server.engine.records.journals import Journals
@@ -52,6 +53,7 @@ class Engine:
         store.tell(self.observer)
         bindings = Bindings(store)
         self.supervisor = Supervisor(store, self.settings)
+        self._fleet = Fleet(store, catalogue, self.settings, lambda: self.supervisor.process_id)
         self.sweeper = Sweeper(store, self.settings, self.supervisor)
         self.store_monitor = StoreMonitor(store)
         self._lifespan = OpenLifespan(lifespan)
@@ -84,17 +86,23 @@ class Engine:
         """Open the store, enter the lifespan, take the lease, and begin to sweep what dead processes left.
 
         Raises:
+            CrossFlowSchemaConflictError: another process on the store serves a flow that declares shared state
+                otherwise.
             LifespanError: the lifespan failed; all else is closed again.
         """
         async with AsyncExitStack() as opened:
             await self.store.open()
             opened.push_async_callback(self.store.close)
             await self._check()
+            await self._fleet.check()  # who would be refused is to be seen by nobody
             opened.push_async_callback(self._lifespan.close)
             self._factory.dependencies = await self._lifespan.open()
+            opened.push_async_callback(self._fleet.close)
             await self.supervisor.open()
             opened.push_async_callback(self.supervisor.close, Seconds(0.0))
             await self._check()
+            await self._fleet.join()
+            self._fleet.open()
             self.sweeper.open()
             self.store_monitor.open()
             opened.pop_all()
@@ -108,5 +116,6 @@ class Engine:
         await self.store_monitor.close()
         await self.sweeper.close()
         await self.supervisor.close(drain)
+        await self._fleet.close()
         await self._lifespan.close()
         await self.store.close()

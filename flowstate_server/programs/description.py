@@ -14,6 +14,7 @@ from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import Json, JsonObject, canonical_json
 from flowstate_server.model.nearest import nearest_or_known
 from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.programs.declarations import SHARED_SCOPES, FlowDeclaration, declared_by
 from flowstate_server.schemas.scope_schema import ScopeSchema
 from flowstate_server.schemas.shape import canonical_shape
 
@@ -115,6 +116,20 @@ class FlowDescription:
             }
             for scope, schema in self.schemas.items()
         }
+
+    @cached_property
+    def shared(self) -> FlowDeclaration:
+        """What the flow declares of records that it shares with others, as plain data."""
+        scopes = {}
+        for scope in SHARED_SCOPES:
+            if self.schemas[scope].fields and not self.isolates(scope):
+                generation = self.generation(scope)
+                scopes[scope] = declared_by(
+                    self.schemas[scope],
+                    generation=generation.number,
+                    upgrades=generation.upgrade is not None,
+                )
+        return FlowDeclaration(self.kind, MappingProxyType(scopes))
 
     @cached_property
     def revision(self) -> str:

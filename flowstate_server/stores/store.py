@@ -7,12 +7,14 @@ business: an adapter is a :class:`~flowstate_server.stores.contract.backend.Back
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from functools import wraps
 from operator import attrgetter
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from flowstate_server.errors import StoreUnavailableError
+from flowstate_server.model.records import ProcessRecord
 from flowstate_server.observation import NOBODY, Observer
 from flowstate_server.stores.commit import GroupCommitter
 from flowstate_server.stores.contract.backend import (
@@ -117,6 +119,15 @@ class Store:
     read_processes = _forwarded("reads", Reads.read_processes)
     read_running = _forwarded("reads", Reads.read_running)
     read_cancelled = _forwarded("reads", Reads.read_cancelled)
+
+    async def leased(self) -> list[ProcessRecord]:
+        """The processes that hold a lease; one that was killed may be among them until that ends."""
+        now = await self.time()
+        found = [one for one in await self.read_processes() if one.expire_time > now and not one.fenced]
+        presence = self.presence
+        if presence is None:
+            return found
+        return [one for one in found if not await asyncio.to_thread(presence.known_dead, one.process)]
 
     def watch(self, topics: Iterable[Topic]) -> Watch:
         """Watch topics: a commit that changes one of them, by any process, wakes the watch after it is visible.

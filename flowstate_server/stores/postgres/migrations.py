@@ -23,8 +23,8 @@ _CREATE = (
 )
 
 
-async def migrate(connections: Connections, shown: str, *, create: bool) -> None:
-    """Create or update the schema; ``shown`` names the database in messages. Other errors are the driver's.
+async def migrate(connections: Connections, shown: str, *, create: bool, update: bool) -> None:
+    """Create the schema, or ``update`` it; ``shown`` names the database in messages. Other errors are the driver's.
 
     Raises:
         StoreOpenError: the database is not FlowState's, or newer than this version of it, or has no tables and is not
@@ -35,7 +35,7 @@ async def migrate(connections: Connections, shown: str, *, create: bool) -> None
         found = await _version(connection, shown)
         if not found and not create:
             raise StoreOpenError(problem=f"there is no store at {shown}")
-        if migrations_after(found, __package__, shown):
+        if migrations_after(found, __package__, shown) and (update or not found):
             try:
                 await connection.execute(
                     f"{BEGIN}; SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock({LOCK})",
