@@ -56,6 +56,15 @@ class ItemPage:
     end: ItemPosition | None
 
 
+LISTED_STATUSES = OPEN_STATUSES | {
+    RequestStatus.COMPLETED,
+    RequestStatus.FAILED,
+    RequestStatus.ABORTED,
+    RequestStatus.INTERRUPTED,
+}
+"""Those of requests that lists have, whatever is asked for."""
+
+
 @frozen
 class RequestPosition:
     """Where a page of requests ended. Lists go newest first, by create time and id, both descending."""
@@ -82,6 +91,11 @@ class RequestFilter:
     with_payloads: bool = False
 
     @property
+    def wanted(self) -> frozenset[RequestStatus]:
+        """The statuses of which a request has to have one."""
+        return self.statuses or LISTED_STATUSES
+
+    @property
     def only_open(self) -> bool:
         """Whether the open requests of the whole store are what to look at."""
         return self.session is None and bool(self.statuses) and self.statuses <= OPEN_STATUSES
@@ -93,7 +107,7 @@ class RequestFilter:
             and (self.action is None or record.action == self.action)
             and (self.user_id is None or record.head.user_id == self.user_id)
             and (self.org_id is None or record.org_id == self.org_id)
-            and (not self.statuses or record.head.status in self.statuses)
+            and record.head.status in self.wanted
         )
 
 

@@ -54,9 +54,8 @@ def list_query(
         values.append(getattr(which, column))
         conditions.append(f"r.{column} = ${len(values)}")
     conditions.append("NOT s.replaced AND s.delete_time = 0")
-    if which.statuses:
-        numbers = sorted(STATUS_NUMBERS[status] for status in which.statuses)
-        conditions.append(f"h.status IN ({', '.join(map(str, numbers))})")
+    numbers = sorted(STATUS_NUMBERS[status] for status in which.wanted)
+    conditions.append(f"h.status IN ({', '.join(map(str, numbers))})")
     if which.only_open:
         heads = f"flowstate.request_heads h {hint.format('request_heads_open')}"
         source = f"{heads} JOIN flowstate.requests r ON r.request = h.request"
