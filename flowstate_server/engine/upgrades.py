@@ -14,7 +14,7 @@ from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import JsonObject, copy_json, encode_json, same_json
 from flowstate_server.model.records import Generations, StateRecord, state_record
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.programs.author_code import called, does_work, other_work
+from flowstate_server.programs.author_code import called, does_work, other_work, readable
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import FlowDescription, Upgrade
 from flowstate_server.programs.threads import DaemonThreads
@@ -204,7 +204,7 @@ class RecordUpgrades:
         now = time.monotonic()
         if now - _told.get(flow, -QUIET_SECONDS) >= QUIET_SECONDS:
             _told[flow] = now
-            _logger.error("%s", text, exc_info=error)
+            _logger.error("%s", text, exc_info=error and readable(error))
 
 
 def _identity(record: StateRecord) -> tuple[int, str, bool]:

@@ -17,7 +17,7 @@ from flowstate_server.flows.names import check_name
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.json_values import Json
 from flowstate_server.model.records import Failure
-from flowstate_server.programs.author_code import AT_WORK, does_work, name_of, other_work, printable, told_by
+from flowstate_server.programs.author_code import AT_WORK, does_work, name_of, other_work, readable, told_by
 from flowstate_server.programs.threads import DaemonThreads
 from flowstate_server.schemas.pydantic.python_values import to_json
 
@@ -120,7 +120,7 @@ def derivation_failure(name: str, error: BaseException) -> Failure:
         return Failure("INTERNAL", text)
     error_id = new_id("err_")
     _logger.error(
-        "derived value %r failed (%s)", name, error_id, exc_info=printable(told), extra={"error_id": error_id}
+        "derived value %r failed (%s)", name, error_id, exc_info=readable(told), extra={"error_id": error_id}
     )
     return Failure("INTERNAL", text, error_id=error_id)
 

@@ -141,8 +141,8 @@ class ScopeHandle(ScopeWriter[StateT_co], Generic[StateT_co]):
 
         It is read-only, and so are the lists, dicts, sets and models in it: ``state.count = 5`` raises
         ``AttributeError`` and ``state.notes.append(...)`` ``TypeError``, and both name the operation to write with,
-        here :meth:`patch_state` and :meth:`push_state`. Copies are ordinary values: ``[*state.notes, "more"]``,
-        ``state.profile.model_copy(update={...})``, ``copy.deepcopy(state.tree)``.
+        here :meth:`inc_state` or :meth:`patch_state`, and :meth:`push_state`. Copies are ordinary values:
+        ``[*state.notes, "more"]``, ``state.profile.model_copy(update={...})``, ``copy.deepcopy(state.tree)``.
 
         Others' writes appear after the next write or :meth:`refresh`. Reading a field that has neither value nor
         default raises ``StateFieldAbsentError``; :meth:`get` gives ``None`` for it.

@@ -20,6 +20,7 @@ import concurrent.futures
 import logging
 import traceback
 from collections.abc import Callable, Coroutine, Generator, Iterator
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
 from types import CodeType, FrameType
@@ -35,6 +36,7 @@ from flowstate_server.errors import (
 )
 from flowstate_server.log_context import Subject, about, current_subject
 from flowstate_server.programs.run_context import RunContext
+from flowstate_server.programs.tracebacks import without_our_frames
 
 T = TypeVar("T")
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
@@ -156,6 +158,13 @@ def printable(error: BaseException) -> BaseException:
     return error
 
 
+def readable(error: BaseException) -> BaseException:
+    """``error`` of code of authors as a log shows it: :func:`printable`, and without our frames around theirs."""
+    with suppress(Exception):  # its class may be anything
+        without_our_frames(error)
+    return printable(error)
+
+
 def called(function: Callable[..., T], /, *arguments: Any) -> T:
     """Call what awaits nothing, hence is not cancelled either: whatever it raises comes :func:`contained`."""
     try:
@@ -264,7 +273,7 @@ def _tell(
     error = context.get("exception")
     try:
         if isinstance(error, BaseException):
-            context = {**context, "exception": printable(error)}
+            context = {**context, "exception": readable(error)}
         with about(subject):
             if handler is None:
                 loop.default_exception_handler(context)

@@ -6,7 +6,6 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from flowstate_server.errors import StateValidationError, Violation
 from flowstate_server.model.json_values import Json, JsonObject, canonical_json
+from flowstate_server.model.nearest import did_you_mean
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.known import has_objects, knower, known, lacks_made, makes_members
 from flowstate_server.schemas.pydantic.conversions import Conversions
@@ -213,7 +213,9 @@ class ModelSchema(Conversions):
         """
         problems = [
             Violation(
-                format_pointer((name,)), "undeclared", f"is not declared by this flow{self._meant(name)}"
+                format_pointer((name,)),
+                "undeclared",
+                f"is not declared by this flow{did_you_mean(name, self._fields)}",
             )
             for name in sorted(touched - self._fields.keys())
         ]
@@ -233,10 +235,6 @@ class ModelSchema(Conversions):
         if problems:
             raise StateValidationError(self.scope, tuple(dict.fromkeys(problems)))
         return state
-
-    def _meant(self, name: str) -> str:
-        close = get_close_matches(name, self._fields, 1)
-        return f'; did you mean "{close[0]}"?' if close else ""
 
     def _settled(
         self,
