@@ -115,8 +115,9 @@ class Events:
     async def _next_page(
         self, key: LogKey, following: Following[EventPage], progress: TailProgress, head: LogHead
     ) -> EventPage | None:
-        """When there is news, at the latest when a heartbeat is due: a wake-up may be lost with what woke. ``None`` once
-        the session was deleted, also where it was made anew since.
+        """When there is news, at the latest when a heartbeat is due: a wake-up may be lost with what woke.
+
+        ``None`` once the session was deleted, also where it was made anew since.
         """
         try:
             page = await following.next(at_latest=progress.patience)
