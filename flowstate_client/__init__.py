@@ -24,6 +24,12 @@
         view = await client.sessions.snapshot(session.id)
         print(view.client_data["session"])
 
+        # A conversation: what was said, and whatever comes, over all its requests.
+        async for item in client.sessions.items(session.id, last_turns=20):
+            print(item.role, item.content)
+        async for event in client.sessions.events(session.id, after=view.cursor):
+            print(event.type)
+
         # State, for trusted callers: connect(..., plane="trusted"), or with such a token.
         await client.state.session(session.id).inc_state(message_count=1)
 
@@ -142,7 +148,8 @@ from flowstate_client.models import (
 )
 from flowstate_client.paging import AsyncPager, Page
 from flowstate_client.runs import ActionStream, RunHandle
-from flowstate_client.sessions import Session, Sessions, Snapshot
+from flowstate_client.sessions import Session, Sessions
+from flowstate_client.snapshots import Snapshot
 from flowstate_client.state import ScopeHandle, StateRecord, States
 from flowstate_client.state_batch import BatchScope, ScopeBatch, StateBatch
 from flowstate_client.stream import EventStream
