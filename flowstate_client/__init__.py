@@ -142,7 +142,8 @@ from flowstate_client.models import (
 )
 from flowstate_client.paging import AsyncPager, Page
 from flowstate_client.runs import ActionStream, RunHandle
-from flowstate_client.sessions import Session, Sessions, Snapshot
+from flowstate_client.sessions import Session, Sessions
+from flowstate_client.snapshots import Snapshot
 from flowstate_client.state import ScopeHandle, StateRecord, States
 from flowstate_client.state_batch import BatchScope, ScopeBatch, StateBatch
 from flowstate_client.stream import EventStream

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar, overload
-
-import orjson
+from typing import Any, TypeVar, overload
 
 from flowstate.v1 import session_service_pb2, session_service_pb2_grpc, types_pb2
 from flowstate_client.calls import Caller
+from flowstate_client.events import Event
+from flowstate_client.filters import audience_number, event_filter
 from flowstate_client.ids import new_idempotency_key
-from flowstate_client.models import Cursor, Failure, Scope, plain_time, plain_value
+from flowstate_client.json_profile import check_text
+from flowstate_client.models import Cursor, Item, Scope, plain_time, plain_value
 from flowstate_client.paging import AsyncPager, Page
 from flowstate_client.proof import proven_text
+from flowstate_client.snapshots import Snapshot, read_snapshot
+from flowstate_client.stream import EventStream, cursor_of
 
 T = TypeVar("T")
 
@@ -56,29 +59,6 @@ class Session:
             update_time=plain_time(session.meta, "update_time"),
             last_activity_time=plain_time(session, "last_activity_time"),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot(Generic[T]):
-    """What a flow shows to clients, at one moment.
-
-    Attributes:
-        session_id: The session.
-        client_data: ``{"session": {name: value}, "user": {...}, "org": {...}}`` as the model asked for.
-        versions: The version of each scope's record; 0 if it was never written.
-        failures: Derived values that could not be computed, by scope and name.
-        active_requests: Running requests, each with the cursor behind which to follow it.
-        cursor: The end of the session's log that the view is true for.
-        read_time: When it was read.
-    """
-
-    session_id: str
-    client_data: T
-    versions: Mapping[Scope, int]
-    failures: Mapping[Scope, Mapping[str, Failure]]
-    active_requests: Mapping[str, Cursor]
-    cursor: Cursor
-    read_time: datetime | None
 
 
 class Sessions:
@@ -191,6 +171,75 @@ class Sessions:
 
         return AsyncPager(fetch, page_token=page_token)
 
+    def items(
+        self,
+        session_id: str,
+        *,
+        request_id: str = "",
+        last_turns: int = 0,
+        audience: str | None = None,
+        newest_first: bool = False,
+        page_size: int = 0,
+        page_token: str = "",
+    ) -> AsyncPager[Item]:
+        """The conversation: the items of the session in the order in which they were completed. Removed ones are left
+        out.
+
+        Args:
+            request_id: Only those of this request.
+            last_turns: Only those of so many newest turns, turn by turn. A turn is a completed request.
+            audience: Only those for ``"client"``, ``"internal"`` or ``"history"``; the last two on the trusted plane.
+            newest_first: The other way round.
+            page_size: 0: the server's 50; at most 500.
+
+        Raises (when it is used):
+            SessionNotFound: no such session for this caller; ``RequestNotFound`` likewise.
+            ValidationFailed: ``request_id`` together with ``last_turns``.
+        """
+        template = session_service_pb2.ListItemsRequest(
+            session_id=session_id,
+            request_id=request_id,
+            last_turns=last_turns,
+            audience=audience_number(audience),
+            newest_first=newest_first,
+            page_size=page_size,
+        )
+
+        async def fetch(token: str) -> Page[Item]:
+            request = session_service_pb2.ListItemsRequest(page_token=token)
+            request.MergeFrom(template)
+            response = await self._caller.read("SessionService/ListItems", self._stub.ListItems, request)
+            return Page([Item.from_proto(item) for item in response.items], response.next_page_token)
+
+        return AsyncPager(fetch, page_token=page_token)
+
+    def events(
+        self,
+        session_id: str,
+        *,
+        after: Cursor | Event | int | None = None,
+        types: Iterable[str] = (),
+        audience: str | None = None,
+        max_outage: float | None = None,
+        replay_only: bool = False,
+    ) -> EventStream:
+        """All events of the session, over all its requests, from the start or behind ``after``, then live until it is
+        deleted.
+
+        Args:
+            after: A cursor of the session's log, such as ``snapshot.cursor``; an event that came from here; or a
+                ``session_sequence``. ``None``: from the start.
+            types, audience, max_outage, replay_only: As in ``run.events()``.
+        """
+        return EventStream(
+            self._caller,
+            session_id=check_text(session_id, "session_id"),
+            after=cursor_of(after),
+            filter=event_filter(types, audience),
+            max_outage=max_outage,
+            replay_only=replay_only,
+        )
+
     @overload
     async def snapshot(
         self,
@@ -228,47 +277,7 @@ class Sessions:
             InvalidArgument: a name that the flow does not show.
             ResponseValidationError: the data does not fit ``model``.
         """
-        selectors = [
-            session_service_pb2.SnapshotSelector(scope=_KINDS[Scope(scope)], names=chosen)
-            for scope, chosen in (names or {}).items()
-        ]
-        request = session_service_pb2.GetSnapshotRequest(session_id=session_id, selectors=selectors)
-        method = "SessionService/GetSnapshot"
-        response = await self._caller.read(method, self._stub.GetSnapshot, request, timeout=timeout)
-        projections = {Scope.from_proto(projection.scope): projection for projection in response.scopes}
-        return Snapshot(
-            session_id=response.session_id,
-            client_data=self._caller.codec.decode(client_data(response.scopes), model),
-            versions={scope: projection.version for scope, projection in projections.items()},
-            failures={
-                scope: {name: Failure.from_proto(failure) for name, failure in projection.failures.items()}
-                for scope, projection in projections.items()
-                if projection.failures
-            },
-            active_requests={r.request_id: Cursor.from_proto(r.cursor) for r in response.active_requests},
-            cursor=Cursor.from_proto(response.cursor),
-            read_time=plain_time(response, "read_time"),
-        )
+        return await read_snapshot(self._caller, session_id, model=model, names=names, timeout=timeout)
 
     def _value(self, value: Any) -> types_pb2.Value:
         return types_pb2.Value(json=proven_text(value, self._caller.codec))
-
-
-_KINDS = {
-    Scope.SESSION: types_pb2.SCOPE_KIND_SESSION,
-    Scope.USER: types_pb2.SCOPE_KIND_USER,
-    Scope.ORG: types_pb2.SCOPE_KIND_ORG,
-}
-
-
-def client_data(projections: Iterable[session_service_pb2.ScopeProjection]) -> bytes:
-    """JSON text of ``{scope: {name: value}}``, the values as the server sent them."""
-    scopes = []
-    for projection in projections:
-        values = b",".join(_key(name) + value.json.encode() for name, value in projection.values.items())
-        scopes.append(_key(Scope.from_proto(projection.scope)) + b"{" + values + b"}")
-    return b"{" + b",".join(scopes) + b"}"
-
-
-def _key(name: str) -> bytes:
-    return orjson.dumps(str(name)) + b":"

@@ -24,7 +24,7 @@ from flowstate_client.ids import new_correlation_id
 from flowstate_client.metadata import Pairs
 from flowstate_client.models import Cursor
 from flowstate_client.retry import Outage
-from flowstate_client.sessions import Sessions, Snapshot
+from flowstate_client.snapshots import Snapshot, read_snapshot
 from flowstate_client.tail_call import SilenceError, TailCall
 from flowstate_client.tail_frames import Frame, FrameReader
 
@@ -32,7 +32,8 @@ _logger = logging.getLogger("flowstate_client")
 
 
 class EventStream:
-    """The events of one request, in order, each exactly once, until the request has ended.
+    """The events of one request, in order, each exactly once, until the request has ended; or those of a session, over
+    all its requests, until it is deleted.
 
     Use it in ``async for``, or in ``async with`` where the end of use should not wait for anything::
 
@@ -55,21 +56,26 @@ class EventStream:
     def __init__(
         self,
         caller: Caller,
-        request_id: str,
+        request_id: str = "",
         *,
+        session_id: str = "",
         after: Cursor,
+        filter: event_service_pb2.EventFilter | None = None,
         max_outage: float | None = None,
         replay_only: bool = False,
         start: flow_service_pb2.StreamActionRequest | None = None,
     ) -> None:
         self.request_id = request_id
+        """Empty where the events are those of a session."""
         self.cursor = after
         """Where to resume behind what was yielded so far."""
         self._caller = caller
         self._start = start
         self._replay_only = replay_only
         self._max_outage = max_outage
-        self._frames = FrameReader(after)
+        self._filter = filter
+        self._of_session = bool(session_id)
+        self._frames = FrameReader(after, of_session=self._of_session)
         self._events: deque[Event] = deque()
         self._lease: TailLease | None = None
         self._call: TailCall | None = None
@@ -77,7 +83,7 @@ class EventStream:
         self._metadata: Pairs = ()
         self._correlation_id = new_correlation_id()
         self._snapshot: Snapshot[Any] | None = None
-        self._session_id = ""  # known when something was found to be swept
+        self._session_id = session_id  # of a request it is known when something was found to be swept
         self._closed = False
         self._busy = False
         config = caller.config
@@ -183,11 +189,15 @@ class EventStream:
             self._caller.check_size(self._start)
             return TailCall(self._lease.flows.StreamAction(self._start, metadata=self._metadata))
         request = event_service_pb2.TailEventsRequest(
-            request_id=self.request_id,
+            filter=self._filter,
             after=self._frames.position.to_proto(),
             heartbeat_interval=heartbeat(self._caller.config.heartbeat_interval),
             replay_only=self._replay_only,
         )
+        if self._of_session:
+            request.session_id = self._session_id
+        else:
+            request.request_id = self.request_id
         return TailCall(self._lease.events.TailEvents(request, metadata=self._metadata))
 
     async def _pause(self, error: ApiError) -> None:
@@ -195,23 +205,25 @@ class EventStream:
         pause = self._outage.failed(retry_after=error.retry_after) if resumes else None
         if pause is None:
             raise error
-        _logger.info("the tail of %s broke off, resumes in %.2f s: %s", self.request_id, pause, error)
+        _logger.info("the tail of %s broke off, resumes in %.2f s: %s", self._name, pause, error)
         await asyncio.sleep(pause)
 
     async def _present(self) -> Snapshot[Any] | None:
         """What the flow shows of the session: what was swept, was swept before this is read."""
         if self._snapshot is None:
             try:
-                request = flow_service_pb2.GetActionRequestRequest(request_id=self.request_id)
-                stub = flow_service_pb2_grpc.FlowServiceStub(self._caller.channels.unary)
-                found = await self._caller.read(
-                    "FlowService/GetActionRequest", stub.GetActionRequest, request
-                )
-                self._session_id = found.action_request.session_id
-                self._snapshot = await Sessions(self._caller).snapshot(self._session_id)
+                if not self._session_id:
+                    self._session_id = await self._session_of_request()
+                self._snapshot = await read_snapshot(self._caller, self._session_id)
             except FlowStateError as error:
-                _logger.info("no snapshot for the trimmed tail of %s: %s", self.request_id, error)
+                _logger.info("no snapshot for the trimmed tail of %s: %s", self._name, error)
         return self._snapshot
+
+    async def _session_of_request(self) -> str:
+        request = flow_service_pb2.GetActionRequestRequest(request_id=self.request_id)
+        stub = flow_service_pb2_grpc.FlowServiceStub(self._caller.channels.unary)
+        found = await self._caller.read("FlowService/GetActionRequest", stub.GetActionRequest, request)
+        return found.action_request.session_id
 
     async def _finish(self) -> None:
         """Lets the call end by itself after ``ended``, so that the server sees no cancellation."""
@@ -235,6 +247,10 @@ class EventStream:
         return ConnectError(
             problem, code=StatusCode.UNAVAILABLE, method=self._method, correlation_id=self._correlation_id
         )
+
+    @property
+    def _name(self) -> str:
+        return self.request_id or self._session_id
 
     @property
     def _method(self) -> str:

@@ -25,8 +25,9 @@ class FrameReader:
         silence: Seconds without a frame after which the call counts as dead.
     """
 
-    def __init__(self, after: Cursor) -> None:
+    def __init__(self, after: Cursor, *, of_session: bool = False) -> None:
         self.position = after
+        self._of_session = of_session
         self.received = False
         self.ended = False
         self.silence = DEFAULT_HEARTBEAT * SILENT_HEARTBEATS
@@ -74,10 +75,11 @@ class FrameReader:
             )
         events: list[Event] = []
         for event in batch.events:
-            if not self._last_sequence < event.sequence <= cursor.sequence:
-                raise ProtocolError(f"event {event.sequence} came after {self._last_sequence}")
-            self._last_sequence = event.sequence
-            events.append(event_from_proto(event, cursor.log_id))
+            place = event.session_sequence if self._of_session else event.sequence
+            if not self._last_sequence < place <= cursor.sequence:
+                raise ProtocolError(f"event {place} came after {self._last_sequence}")
+            self._last_sequence = place
+            events.append(event_from_proto(event, Cursor(cursor.log_id, place)))
         return events
 
     def _take_trimmed(self, trimmed: event_service_pb2.TailTrimmed, cursor: Cursor) -> list[Event]:

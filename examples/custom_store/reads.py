@@ -107,7 +107,7 @@ def turns(snapshot: Snapshot, session: SessionKey, log_id: str, newest: int) -> 
     return [
         item
         for turn in kept[max(0, len(kept) - newest) :]
-        for item in sorted(_items_of(turn, log), key=lambda record: record.item.index)
+        for item in sorted(items_of_turn(turn, log), key=lambda record: record.item.index)
     ]
 
 
@@ -149,7 +149,7 @@ def _events_of(snapshot: Snapshot, request: RequestRecord) -> Iterable[EventReco
     return (event for event in log if event.request_id == head.key.request_id)
 
 
-def _items_of(turn: TurnRecord, log: Iterable[EventRecord]) -> Iterable[ItemRecord]:
+def items_of_turn(turn: TurnRecord, log: Iterable[EventRecord]) -> Iterable[ItemRecord]:
     key = turn.key
     for one in log:
         item = one.event.item

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from examples.custom_store import reads
+from examples.custom_store import lists, reads
 from examples.custom_store.group_storage import SnapshotStorage
 from examples.custom_store.snapshot import Snapshot, own
 from examples.custom_store.snapshot_file import SnapshotFile
@@ -23,6 +23,14 @@ from flowstate_server.model.records import (
 )
 from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.backend import MAX_DOCUMENT_BYTES, Backend, Ports, Reads
+from flowstate_server.stores.contract.lists import (
+    ItemPage,
+    ItemPosition,
+    ItemRange,
+    RequestFilter,
+    RequestPage,
+    RequestPosition,
+)
 from flowstate_server.stores.contract.pages import page_of
 from flowstate_server.stores.contract.polling import PollingWatchHub, Seen
 from flowstate_server.stores.contract.reads import (
@@ -106,6 +114,20 @@ class SnapshotReads(Reads):
 
     async def read_turns(self, session: SessionKey, log_id: str, *, newest: int) -> Sequence[ItemRecord]:
         return reads.turns(await self._read(), session, log_id, newest)
+
+    async def list_items(
+        self, which: ItemRange, *, limit: int, max_bytes: int, after: ItemPosition | None = None
+    ) -> ItemPage | None:
+        return lists.items(await self._read(), which, limit, max_bytes, after)
+
+    async def newest_turns(self, session: SessionKey, log_id: str, *, newest: int) -> tuple[int, int] | None:
+        numbers = lists.turn_numbers(await self._read(), session, log_id)[-newest:] if newest > 0 else []
+        return (numbers[0], numbers[-1]) if numbers else None
+
+    async def list_requests(
+        self, which: RequestFilter, *, limit: int, max_bytes: int, after: RequestPosition | None = None
+    ) -> RequestPage:
+        return lists.requests(await self._read(), which, limit, max_bytes, after)
 
     async def read_projection(
         self, session: SessionKey, scopes: Iterable[ScopeKey], documents: Iterable[DocumentKey] = ()

@@ -16,12 +16,16 @@ _CONTROLS = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _STYLES = {"request": "bold", "item": "green", "state_change": "cyan", "block": "dim", "custom": "magenta"}
 
 
-def event_line(event: Event) -> Text:
-    """``  12 14:02:11 item.delta      "Hello "``; text from the log is quoted, so that it can't move the cursor."""
+def event_line(event: Event, of_session: bool = False) -> Text:
+    """``  12 14:02:11 item.delta      "Hello "``; text from the log is quoted, so that it can't move the cursor.
+
+    The number is the event's place in the log that is shown, by which one goes on.
+    """
     if isinstance(event, events.Trimmed):  # a notice, which has no place and time of its own
         line = Text(f"{'-':>5} {'-':<8} ", style="dim")
     else:
-        line = Text(f"{event.sequence:>5} {event.time.astimezone():%H:%M:%S} ", style="dim")
+        place = event.session_sequence if of_session else event.sequence
+        line = Text(f"{place:>5} {event.time.astimezone():%H:%M:%S} ", style="dim")
     name = event.type or type(event).__name__.lower()
     line.append(f"{name:<21} ", style=_style(event, name))
     line.append(" ".join(_facts(event)))

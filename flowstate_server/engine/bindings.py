@@ -14,8 +14,9 @@ from flowstate_server.errors import (
     Violation,
 )
 from flowstate_server.model.frozen import frozen
-from flowstate_server.model.identity import Principal
+from flowstate_server.model.identity import Plane, Principal
 from flowstate_server.model.ids import check_id
+from flowstate_server.model.items import Audience
 from flowstate_server.model.records import RequestHead, SessionRecord
 from flowstate_server.model.scopes import SessionKey
 from flowstate_server.stores.store import Store
@@ -143,3 +144,12 @@ def check_owner(principal: Principal, head: RequestHead, org_id: str) -> None:
         if principal.user:
             raise OrgBindingMismatchError(head.session.session_id)
         raise RequestNotFoundError(head.key.request_id)
+
+
+def check_audience(principal: Principal, audience: Audience | None) -> None:
+    """
+    Raises:
+        AccessDeniedError: the caller's plane does not see what is for that audience.
+    """
+    if principal.plane is Plane.CLIENT and audience not in (None, Audience.CLIENT):
+        raise AccessDeniedError("on the client plane only what is for clients can be asked for")

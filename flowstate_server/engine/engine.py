@@ -8,7 +8,9 @@ from contextlib import AsyncExitStack
 from flowstate_server.engine.bindings import Bindings
 from flowstate_server.engine.lifespan import Lifespan, OpenLifespan, nothing
 from flowstate_server.engine.logs.events import Events
+from flowstate_server.engine.records.items import Items
 from flowstate_server.engine.records.journals import Journals
+from flowstate_server.engine.records.request_lists import RequestLists
 from flowstate_server.engine.records.sessions import Sessions
 from flowstate_server.engine.records.snapshots import Snapshots
 from flowstate_server.engine.records.states import States
@@ -74,6 +76,8 @@ class Engine:
         self.snapshots = Snapshots(store, catalogue, bindings)
         self.states = States(store, catalogue, bindings, self.settings, rehearsals)
         self.journals = Journals(store, bindings, self.settings)
+        self.items = Items(store, bindings, self.settings)
+        self.request_lists = RequestLists(store, bindings, self.settings)
 
     @property
     def instance_id(self) -> str:

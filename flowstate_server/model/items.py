@@ -27,6 +27,12 @@ class Audience(Word):
 
 FOR_CLIENTS = frozenset((Audience.CLIENT,))
 INTERNAL = frozenset((Audience.INTERNAL,))
+_OUTSIDE = frozenset((Audience.CLIENT, Audience.HISTORY))
+
+
+def is_for(audiences: frozenset[Audience], audience: Audience) -> bool:
+    """Whether an item or event with these audiences is for ``audience``; ``INTERNAL`` gets what is for nobody else."""
+    return audiences.isdisjoint(_OUTSIDE) if audience is Audience.INTERNAL else audience in audiences
 
 
 @frozen

@@ -17,11 +17,11 @@ from flowstate_server.rpc.methods import OWN_METHODS
 
 OPTIONAL_FIELDS: Mapping[str, bool] = {
     "DispatchActionRequest.validate_only": False,
-    "StreamActionRequest.filter": False,
-    "ListEventsRequest.session_id": False,
-    "ListEventsRequest.filter": False,
-    "TailEventsRequest.session_id": False,
-    "TailEventsRequest.filter": False,
+    "StreamActionRequest.filter": True,
+    "ListEventsRequest.session_id": True,
+    "ListEventsRequest.filter": True,
+    "TailEventsRequest.session_id": True,
+    "TailEventsRequest.filter": True,
     "ListSessionsRequest.org_id": False,
     "ListSessionsRequest.metadata": False,
     "ListSessionsRequest.tags": False,

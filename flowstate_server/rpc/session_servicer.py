@@ -7,6 +7,7 @@ from flowstate.v1.session_service_pb2_grpc import SessionServiceServicer
 from flowstate_server.engine.engine import Engine
 from flowstate_server.model.ids import check_id
 from flowstate_server.rpc.call_context import ServicerContext, current_call
+from flowstate_server.rpc.codec.items import decode_item_query, encode_item_list
 from flowstate_server.rpc.codec.sessions import (
     decode_new_session,
     decode_session_query,
@@ -45,6 +46,10 @@ class SessionServicer(SessionServiceServicer):
         page = await self._engine.sessions.list(current_call().principal, decode_session_query(request))
         sessions = [encode_session(answer) for answer in page.sessions]
         return pb.ListSessionsResponse(sessions=sessions, next_page_token=page.next_page_token)
+
+    async def ListItems(self, request: pb.ListItemsRequest, context: ServicerContext) -> pb.ListItemsResponse:
+        listed = await self._engine.items.list(current_call().principal, decode_item_query(request))
+        return encode_item_list(listed)
 
     async def GetSnapshot(
         self, request: pb.GetSnapshotRequest, context: ServicerContext

@@ -23,6 +23,7 @@ from flowstate_server.model.records import (
 )
 from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.blobs import BlobPieces
+from flowstate_server.stores.contract.lists import Lists
 from flowstate_server.stores.contract.reads import (
     EventPage,
     ListedSession,
@@ -108,7 +109,7 @@ class GroupStorage(ABC):
         """
 
 
-class Reads(ABC):
+class Reads(Lists):
     """Typed reads, all of which the store offers as its own. A driver's exception never leaves one raw."""
 
     @abstractmethod

@@ -29,10 +29,11 @@ from flowstate_server.stores.contract.reads import (
 )
 from flowstate_server.stores.contract.tables import DOCUMENTS, REQUESTS, SESSION_HEADS, SESSIONS, STATES
 from flowstate_server.stores.resident.copies import own_session
-from flowstate_server.stores.resident.tables import ResidentPort, Tables
+from flowstate_server.stores.resident.lists import ResidentLists
+from flowstate_server.stores.resident.tables import Tables
 
 
-class ResidentReads(ResidentPort, Reads):
+class ResidentReads(ResidentLists, Reads):
     async def time(self) -> Micros:
         return self._clock.now()
 

@@ -11,9 +11,17 @@ from flowstate_server.model.documents import Document, DocumentKey, DocumentRang
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.backend import MAX_DOCUMENT_BYTES
+from flowstate_server.stores.contract.lists import (
+    ItemPage,
+    ItemPosition,
+    ItemRange,
+    RequestFilter,
+    RequestPage,
+    RequestPosition,
+)
 from flowstate_server.stores.contract.pages import event_page, understood, understood_one
 from flowstate_server.stores.contract.reads import EventPage, Projection
-from flowstate_server.stores.sqlite import documents
+from flowstate_server.stores.sqlite import documents, lists
 from flowstate_server.stores.sqlite.dialect import in_sqlite
 from flowstate_server.stores.sqlite.places import EVENT_SEQUENCE, ITEM_SEQUENCE, place_of, start_of
 from flowstate_server.stores.sqlite.reader import Reader
@@ -107,6 +115,16 @@ class SqliteReads(TableReads):
             between = place_of(known.number, after), place_of(known.number + 1, 0)
             found = cursor.execute(SESSION_EVENTS, (*between, limit + 1))
         return event_page(rows.events_of(log, known, found), log, known.head, limit, max_bytes)
+
+    async def list_items(
+        self, which: ItemRange, *, limit: int, max_bytes: int, after: ItemPosition | None = None
+    ) -> ItemPage | None:
+        return await self.reader.run(lists.list_items, which, after, limit, max_bytes)
+
+    async def list_requests(
+        self, which: RequestFilter, *, limit: int, max_bytes: int, after: RequestPosition | None = None
+    ) -> RequestPage:
+        return await self.reader.run(lists.list_requests, which, after, limit, max_bytes)
 
     async def read_projection(
         self, session: SessionKey, scopes: Iterable[ScopeKey], documents: Iterable[DocumentKey] = ()

@@ -97,7 +97,9 @@ class ChangedRows:
 
     def new_requests(self) -> Iterable[Row]:
         for record in self._new(tables.REQUESTS):
-            yield self._numbers.requests.get(record.key), *columns.REQUEST.values(record)
+            head = record.head
+            log = self._numbers.logs[head.session, head.session_log_id]
+            yield self._numbers.requests.get(record.key), log, *columns.REQUEST.values(record)
 
     def new_request_heads(self) -> Iterable[Row]:
         for record in self._changes.new_of(tables.REQUESTS):
@@ -265,7 +267,7 @@ def writes(place: str) -> tuple[Write, ...]:
     return (
         Write(tables.SESSIONS, "changed", "log", "replaced", rows.replaced_sessions, ordered=True),
         first(tables.SESSIONS, "new", "log", f"replaced, {columns.SESSION.names}", rows.new_sessions),
-        first(tables.REQUESTS, "new", "request", columns.REQUEST.names, rows.new_requests),
+        first(tables.REQUESTS, "new", "request", f"log, {columns.REQUEST.names}", rows.new_requests),
         first(tables.STATES, "new", "", columns.STATE.names, rows.new_states),
         Write(tables.PROCESSES, "new", "process", _PROCESS, rows.new_processes, ordered=True),
         first(tables.DOCUMENTS, "new", "", columns.DOCUMENT.names, rows.new_documents),

@@ -31,6 +31,12 @@ RUNNING = f"SELECT {rows.RUNNING_REQUEST} {_RUNNING} ORDER BY h.request LIMIT $2
 CANCELLED = f"SELECT {rows.REQUEST_HEAD} {_RUNNING} AND h.cancel_reason IS NOT NULL ORDER BY h.request"
 PROCESSES = f"SELECT {rows.PROCESS} FROM flowstate.processes p ORDER BY p.process"
 
+_THIS_LOG = f"SELECT s.log FROM flowstate.sessions s WHERE {THIS_SESSION} AND s.log_id = $3"
+NEWEST_TURNS = (
+    f"SELECT min(u.number), max(u.number) FROM flowstate.turns u WHERE u.log = ({_THIS_LOG}) AND u.number >= coalesce("
+    f"(SELECT number FROM flowstate.turns WHERE log = ({_THIS_LOG}) ORDER BY number DESC LIMIT 1 OFFSET $4 - 1), 0)"
+)
+
 
 def sessions_query(
     which: SessionFilter, limit: int, after: SessionPosition | None, hint: str = ""

@@ -60,6 +60,12 @@ class TableReads(Reads):
             )
         ]
 
+    async def newest_turns(self, session: SessionKey, log_id: str, *, newest: int) -> tuple[int, int] | None:
+        if newest < 1:
+            return None
+        [(first, last)] = await self.fetch(queries.NEWEST_TURNS, *session, log_id, newest)
+        return None if first is None else (first, last)
+
     async def read_processes(self) -> Sequence[ProcessRecord]:
         return [rows.process_record(row) for row in await self.fetch(queries.PROCESSES)]
 

@@ -86,6 +86,8 @@ _CALL = "r.gate, r.timeout, r.trace, r.correlation_id"
 REQUEST = f"{REQUEST_HEAD}, {_BINDING}, r.input, {_CALL}, {columns.OUTCOME.of('o')}"
 RUNNING_REQUEST = f"{REQUEST_HEAD}, {_BINDING}, NULL, {_CALL}, NULL, NULL, NULL"
 """As ``REQUEST``, without its texts."""
+LISTED_REQUEST = f"{REQUEST_HEAD}, {_BINDING}, NULL, {_CALL}, NULL, o.failure, o.reason"
+"""As ``REQUEST``, without input and output."""
 
 _CANCEL_REASON = 7
 """Its place among the columns behind the keys."""
@@ -98,6 +100,11 @@ _REST = Columns(
 def request_key(row: Row) -> RequestKey:
     """From the columns ``REQUEST_HEAD``."""
     return RequestKey(*row[2:4])
+
+
+def request_place(row: Row) -> tuple[Any, Any]:
+    """Where in a list the request is, from the columns ``REQUEST_HEAD``: its create time and id."""
+    return row[12], row[3]
 
 
 def request_head(row: Row) -> RequestHead:

@@ -687,7 +687,7 @@ class StreamActionRequest(_message.Message):
 
     @_builtins.property
     def filter(self) -> _event_service_pb2.EventFilter:
-        """What to deliver. Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED if set."""
+        """What to deliver. Unset: all that the plane may see."""
 
     @_builtins.property
     def heartbeat_interval(self) -> _duration_pb2.Duration:

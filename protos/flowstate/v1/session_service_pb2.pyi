@@ -516,11 +516,12 @@ class ListItemsRequest(_message.Message):
     session_id: _builtins.str
     """The session."""
     audience: _types_pb2.Audience.ValueType
-    """Only items with this audience. Unspecified: all that the plane may see."""
+    """Only items with this audience. Unspecified: all that the plane may see. INTERNAL: those with none."""
     last_turns: _builtins.int
     """Only items of this many newest turns (a turn is one completed request, or one AppendItems without a
     request), by the end of their turns, then by Item.index. 0: items of all requests, ended or not, in
-    the order in which they were completed.
+    the order in which they were completed. The newest turns are those of the first page: turns that come
+    later are not in the next ones.
     """
     newest_first: _builtins.bool
     """True: newest first."""

@@ -184,13 +184,12 @@ class SessionServiceServicer(object):
     def ListItems(self, request, context):
         """Lists the items of a session, from either end: all in the order in which they were completed, those
         of one request, or those of the newest turns. Those that the caller's plane may see; removed ones
-        are left out.
-
-        Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
+        are left out, and those of which a run is still streaming the text. Pages stay right while items are
+        added.
 
         Errors: NOT_FOUND / SESSION_NOT_FOUND, REQUEST_NOT_FOUND; PERMISSION_DENIED / ACCESS_DENIED (an
         audience other than CLIENT on the client plane); INVALID_ARGUMENT / PAGE_TOKEN_INVALID,
-        VALIDATION_FAILED (`last_turns` together with `request_id`).
+        VALIDATION_FAILED (`last_turns` together with `request_id`, or negative).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

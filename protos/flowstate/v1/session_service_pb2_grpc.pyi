@@ -76,13 +76,12 @@ class SessionServiceStub:
     ListItems: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ListItemsRequest, _session_service_pb2.ListItemsResponse]
     """Lists the items of a session, from either end: all in the order in which they were completed, those
     of one request, or those of the newest turns. Those that the caller's plane may see; removed ones
-    are left out.
-
-    Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
+    are left out, and those of which a run is still streaming the text. Pages stay right while items are
+    added.
 
     Errors: NOT_FOUND / SESSION_NOT_FOUND, REQUEST_NOT_FOUND; PERMISSION_DENIED / ACCESS_DENIED (an
     audience other than CLIENT on the client plane); INVALID_ARGUMENT / PAGE_TOKEN_INVALID,
-    VALIDATION_FAILED (`last_turns` together with `request_id`).
+    VALIDATION_FAILED (`last_turns` together with `request_id`, or negative).
     """
     AppendItems: _aio.UnaryUnaryMultiCallable[_session_service_pb2.AppendItemsRequest, _session_service_pb2.AppendItemsResponse]
     """Adds items from outside, all of them or none. Trusted plane. On behalf of a running request they
@@ -237,13 +236,12 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_session_service_pb2.ListItemsResponse]:
         """Lists the items of a session, from either end: all in the order in which they were completed, those
         of one request, or those of the newest turns. Those that the caller's plane may see; removed ones
-        are left out.
-
-        Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
+        are left out, and those of which a run is still streaming the text. Pages stay right while items are
+        added.
 
         Errors: NOT_FOUND / SESSION_NOT_FOUND, REQUEST_NOT_FOUND; PERMISSION_DENIED / ACCESS_DENIED (an
         audience other than CLIENT on the client plane); INVALID_ARGUMENT / PAGE_TOKEN_INVALID,
-        VALIDATION_FAILED (`last_turns` together with `request_id`).
+        VALIDATION_FAILED (`last_turns` together with `request_id`, or negative).
         """
 
     @_abc_1.abstractmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import STORE_OWNER, DocumentKey
 from flowstate_server.model.identity import NO_TENANT, Tenant
+from flowstate_server.model.records import RequestStatus
 from flowstate_server.model.scopes import RequestKey, SessionKey, user_scope
+from flowstate_server.stores.contract.lists import ItemRange, RequestFilter, RequestPosition
 from flowstate_server.stores.contract.reads import SessionFilter, SessionPosition
 from flowstate_server.stores.contract.tables import (
     DOCUMENTS,
@@ -32,6 +35,7 @@ from flowstate_server.stores.postgres import (
     documents,
     exports,
     lease_renewal,
+    lists,
     loading,
     reads,
     sweeps,
@@ -41,6 +45,7 @@ from flowstate_server.stores.postgres.connections import _PLANNING
 from flowstate_server.stores.postgres.statements import any_of
 from flowstate_server.stores.tables import queries
 from flowstate_server.stores.tables.exports import EXPORTS
+from flowstate_server.stores.tables.request_lists import list_query, scan_query
 from tests.support.postgres_server import connection
 
 _names = count(1)
@@ -70,6 +75,7 @@ NEEDS.add(STATES, user_scope("u"))
 NEEDS.add(STATE_HEADS, user_scope("v"))
 NEEDS.add(PROCESSES, "p")
 NEEDS.add(DOCUMENTS, DocumentKey(STORE_OWNER, "k", ("n",)))
+ITEMS = ItemRange(SessionKey(NO_TENANT, "s"), "l")
 HOT = {
     "load": loading.load_query(NEEDS)[0],
     "load protected": loading.PROTECTED,
@@ -99,6 +105,14 @@ HOT = {
     "read a piece": blob_pieces.READ,
     "delete pieces": blob_pieces.DELETE,
     "list pieces": blob_pieces.LIST,
+    "newest turns": queries.NEWEST_TURNS,
+    "items": lists.items_query(ITEMS, None, 9, 9)[0],
+    "newest items": lists.items_query(replace(ITEMS, newest_first=True), None, 9, 9)[0],
+    "items of a request": lists.items_query(replace(ITEMS, request_id="r"), None, 9, 9)[0],
+    "items of turns": lists.items_query(replace(ITEMS, turns=(1, 2)), None, 9, 9)[0],
+    "newest items of turns": lists.items_query(replace(ITEMS, turns=(1, 2), newest_first=True), None, 9, 9)[
+        0
+    ],
 } | {f"export {table.name}": query for table, query in exports.QUERIES.items()}
 
 
@@ -120,6 +134,10 @@ PAGES = {
     "events of a session": "events_pkey",
     "events of a request": "events_by_request",
     "turns": "turns_pkey",
+    "items": "items_pkey",
+    "newest items": "items_pkey",
+    "items of turns": "turns_pkey",
+    "newest items of turns": "turns_pkey",
     "export processes": "processes_pkey",
     "export sessions": "sessions_by_id",
     "export session_heads": "sessions_by_id",
@@ -196,3 +214,35 @@ async def test_listing_follows_an_index_in_order(
     steps = await plan(database, query)
     assert f"Index Scan Backward using {index}" in steps, steps
     assert "Sort" not in steps.replace("Sort Key", ""), steps
+
+
+REQUESTS = RequestFilter(Tenant("t"))
+IN_SESSION = replace(REQUESTS, session=(SessionKey(Tenant("t"), "s"), "l"))
+
+
+@pytest.mark.parametrize(
+    ("which", "index"),
+    [
+        (REQUESTS, "requests_by_time"),
+        (replace(REQUESTS, flow_kind="chat", org_id="o"), "requests_by_time"),
+        (replace(REQUESTS, user_id="u", action="a"), "requests_by_user"),
+        (IN_SESSION, "requests_by_session"),
+        (replace(IN_SESSION, user_id="u", with_payloads=True), "requests_by_session"),
+        (replace(IN_SESSION, statuses=frozenset(RequestStatus)), "requests_by_session"),
+    ],
+)
+@pytest.mark.parametrize("after", [None, RequestPosition(Micros(5), "req_5")])
+async def test_lists_of_requests_follow_an_index_in_order(
+    database: Any, which: RequestFilter, index: str, after: RequestPosition | None
+) -> None:
+    for last in (None, RequestPosition(Micros(1), "req_1")):
+        query, _ = lists.requests_query(list_query(which, after, last), 9, 9)
+        steps = await plan(database, query)
+        inside = steps[steps.index("Limit ") :]
+        assert f"using {index} on requests" in inside, steps
+        assert "Sort" not in inside.replace("Incremental Sort", ""), steps
+        assert "Seq Scan" not in steps, steps
+    scan = scan_query(which, after)
+    if scan is not None:
+        steps = await plan(database, scan[0])
+        assert f"Index Only Scan Backward using {index}" in steps, steps

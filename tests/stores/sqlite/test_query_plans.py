@@ -2,6 +2,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -9,6 +10,9 @@ import pytest
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.identity import Tenant
+from flowstate_server.model.records import RequestStatus
+from flowstate_server.model.scopes import SessionKey
+from flowstate_server.stores.contract.lists import RequestFilter, RequestPosition
 from flowstate_server.stores.contract.reads import SessionFilter, SessionPosition
 from flowstate_server.stores.contract.tables import EVENTS, EXPORTED, Table
 from flowstate_server.stores.sqlite import (
@@ -16,6 +20,7 @@ from flowstate_server.stores.sqlite import (
     documents,
     exports,
     lease_renewal,
+    lists,
     loading,
     migrations,
     reads,
@@ -26,6 +31,7 @@ from flowstate_server.stores.sqlite.dialect import in_sqlite
 from flowstate_server.stores.sqlite.many_rows import MOST_ROWS, ManyRows
 from flowstate_server.stores.tables import queries
 from flowstate_server.stores.tables.exports import EXPORTS
+from flowstate_server.stores.tables.request_lists import KEY, list_query, scan_query
 
 
 @pytest.fixture
@@ -58,7 +64,7 @@ def statements(*modules: ModuleType) -> dict[str, str]:
     }
 
 
-STATEMENTS = statements(blob_pieces, lease_renewal, loading, reads, sweeps, writing) | {
+STATEMENTS = statements(blob_pieces, lease_renewal, lists, loading, reads, sweeps, writing) | {
     name: in_sqlite(query) for name, query in statements(queries).items()
 }
 
@@ -92,6 +98,16 @@ def test_it_searches_by_index_and_sorts_nothing(database: sqlite3.Connection, na
         (reads.TURN_ITEMS, "SEARCH u USING PRIMARY KEY (log=? AND number>?)"),
         (reads.TURN_ITEMS, "SEARCH i USING INDEX items_by_request (request=?)"),
         (reads.TURN_ITEMS, "SEARCH i USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+        (lists.TURNS_DOWN, "SEARCH u USING PRIMARY KEY (log=? AND number>? AND number<?)"),
+        (
+            f"{lists.ITEMS_IN_LOG} ORDER BY i.place",
+            "SEARCH i USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+        ),
+        (
+            f"{lists.ITEMS_OF_REQUEST} ORDER BY i.place DESC",
+            "SEARCH i USING INDEX items_by_request (request=? AND rowid>? AND rowid<?)",
+        ),
+        (lists.PLACES_OF_REQUEST, "SEARCH i USING INDEX items_by_request (request=?)"),
         (reads.OPEN_IN_SESSION, "SEARCH h USING INDEX request_heads_open (log=?)"),
         (in_sqlite(queries.RUNNING), "SEARCH h USING INDEX request_heads_of_process (process=?)"),
         (in_sqlite(queries.CANCELLED), "SEARCH h USING INDEX request_heads_of_process (process=?)"),
@@ -182,3 +198,43 @@ def test_listing_follows_an_index_in_order(
     first, *others = plan(database, in_sqlite(query))
     assert index + (" AND (create_time,session_id)<(?,?))" if after else ")") in first
     assert [step.split()[:2] for step in others] == [["SEARCH", "c"]], others
+
+
+REQUESTS = RequestFilter(Tenant("t"))
+IN_SESSION = replace(REQUESTS, session=(SessionKey(Tenant("t"), "s"), "l"))
+
+
+@pytest.mark.parametrize(
+    ("which", "index"),
+    [
+        (REQUESTS, "requests_by_time (tenant=?"),
+        (replace(REQUESTS, flow_kind="chat", org_id="o"), "requests_by_time (tenant=?"),
+        (replace(REQUESTS, user_id="u", action="a"), "requests_by_user (tenant=? AND user_id=?"),
+        (IN_SESSION, "requests_by_session (log=?"),
+        (replace(IN_SESSION, user_id="u", with_payloads=True), "requests_by_session (log=?"),
+        (replace(IN_SESSION, statuses=frozenset(RequestStatus)), "requests_by_session (log=?"),
+    ],
+)
+@pytest.mark.parametrize("after", [None, RequestPosition(Micros(5), "req_5")])
+def test_lists_of_requests_follow_an_index_in_order(
+    database: sqlite3.Connection, which: RequestFilter, index: str, after: RequestPosition | None
+) -> None:
+    last = RequestPosition(Micros(1), "req_1")
+    for bound in (None, last):
+        query = list_query(which, after, bound, lists.HINT)
+        steps = plan(database, in_sqlite(f"SELECT {query.names} FROM {query.source} ORDER BY {KEY}"))
+        assert index in steps[0], steps
+        assert ("(create_time,request_id)<" in steps[0]) == (after is not None)
+        assert not [step for step in steps if "SCAN" in step or "B-TREE" in step], steps
+    scan = scan_query(which, after, lists.HINT)
+    if scan is not None:
+        steps = plan(database, in_sqlite(scan[0]))
+        assert "USING COVERING INDEX" in steps[0], steps
+        assert index in steps[0], steps
+
+
+def test_open_requests_are_listed_from_those_that_are_open(database: sqlite3.Connection) -> None:
+    which = replace(REQUESTS, statuses=frozenset((RequestStatus.IN_PROGRESS,)))
+    query = list_query(which, None, None, lists.HINT)
+    steps = plan(database, in_sqlite(f"SELECT {query.names} FROM {query.source} ORDER BY {KEY}"))
+    assert steps[0] == "SCAN h USING INDEX request_heads_open"
