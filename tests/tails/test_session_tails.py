@@ -88,7 +88,9 @@ async def test_it_goes_on_live_over_further_requests(store: Store, metadata: Met
             await server.run("r2", session_id="s1")
 
             def is_the_end(frame: object) -> bool:
-                return any(e.request_id == "r2" and e.type == "request.completed" for e in frames[-1].batch.events)
+                return any(
+                    e.request_id == "r2" and e.type == "request.completed" for e in frames[-1].batch.events
+                )
 
             await read_until(call, is_the_end, frames)
         call.cancel()
@@ -223,7 +225,9 @@ async def test_it_ends_when_the_session_is_deleted(store: Store, anew: bool) -> 
         check_frames(frames, of_session=True)
         assert frames[-1].ended.reason == END_REASON_DELETED
         if not anew:
-            assert (await refused_stream(server.events.TailEvents(request))).reason is Reason.SESSION_NOT_FOUND
+            assert (
+                await refused_stream(server.events.TailEvents(request))
+            ).reason is Reason.SESSION_NOT_FOUND
             page = ListEventsRequest(session_id="s1")
             assert (await refused(server.events.ListEvents(page))).reason is Reason.SESSION_NOT_FOUND
 
