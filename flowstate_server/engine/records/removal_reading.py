@@ -151,6 +151,8 @@ class RemovalReading:
         completed: set[str] = set()
         for request_id, items in by_request.items():
             request = await self._ended(request_id)
+            if request is None:  # it is just going as a whole
+                continue
             end = await self._read_log(request, {record.item.item_id for record in items}, found)
             which = ItemRange(self._binding.key, self._binding.log_id, request_id=request_id)
             if await self._are_all(which, items):
@@ -161,11 +163,9 @@ class RemovalReading:
             await self._find_turns(completed, outside, found)
         return found
 
-    async def _ended(self, request_id: str) -> RequestRecord:
+    async def _ended(self, request_id: str) -> RequestRecord | None:
         request = await self._store.get_request(RequestKey(self._binding.key.tenant, request_id))
-        if request is None:
-            raise SessionChanged
-        if request.head.status.open:
+        if request is not None and request.head.status.open:
             raise RequestOpenError(request_id)
         return request
 

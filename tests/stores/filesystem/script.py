@@ -11,9 +11,11 @@ from flowstate_server.errors import StoreOpenError, StoreUnavailableError
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import DocumentKey, scope_owner, session_owner
 from flowstate_server.model.identity import Tenant
-from flowstate_server.model.records import IdempotencyKey
+from flowstate_server.model.records import IdempotencyKey, TurnKey
+from flowstate_server.model.removals import EmptiedRequest, ItemKey, ItemRemoval
 from flowstate_server.model.scopes import RequestKey, SessionKey, org_scope, request_scope, user_scope
 from flowstate_server.stores.contract.document_writes import DeleteDocument, PutDocument
+from flowstate_server.stores.contract.item_writes import RemoveItems
 from flowstate_server.stores.contract.tables import EVENTS, EXPORTED, Table
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
@@ -26,6 +28,7 @@ from flowstate_server.stores.contract.writes import (
 )
 from flowstate_server.stores.filesystem import FilesystemStore
 from flowstate_server.testing.store_contract.builders import (
+    FOR_CLIENTS,
     LEASE,
     PROCESS,
     events_of,
@@ -46,7 +49,9 @@ REQUEST = RequestKey(Tenant("acme"), "req_1")
 ADA, ACME = user_scope("ada"), org_scope("acme")
 PLAN = DocumentKey(session_owner(SESSION, "log-sess_1"), "plan", ("2026", "Trip to Zoë"))
 NOTE = DocumentKey(scope_owner(ADA), "note", ())
-STEPS = 9
+STEPS = 10
+ITEM, DELTA, END = 4, 5, 10
+"""Places in the session's log."""
 
 
 @dataclass
@@ -74,12 +79,23 @@ def batches() -> list[Batch]:
         (finish(REQUEST), PutDocument(NOTE, b"[]"), PutDocument(PLAN, b"{}", AtVersion(1))),
         (UpdateSession(SESSION, {"title": "Holidays"}), DeleteDocument(PLAN, remembered=LEASE)),
         (new_request(SESSION, "req_2"), DeleteDocument(NOTE)),
+        (_removal(),),
     ]
     assert len(special) == STEPS
     return [
         (*batch, increment(ADA), AppendEvents(SESSION, (note(str(step)),)), increment(ACME))
         for step, batch in enumerate(special)
     ]
+
+
+def _removal() -> RemoveItems:
+    """Of the only item, and with it of what its request was."""
+    log_id = PLAN.owner.incarnation
+    item = ItemRemoval(
+        ItemKey(SESSION, log_id, ITEM), "item", FOR_CLIENTS, REQUEST.request_id, deltas=(DELTA,)
+    )
+    emptied = EmptiedRequest(REQUEST, SESSION, log_id, END, b"{}")
+    return RemoveItems(SESSION, log_id, (item,), 0, (TurnKey(SESSION, log_id, 1),), (emptied,))
 
 
 def _key(name: str) -> IdempotencyKey:
@@ -141,15 +157,22 @@ async def check_steps(store: FilesystemStore, steps: int) -> None:
     head = request.head
     assert session.title == ("Holidays" if steps >= 8 else "")
     assert head.cancel_requested == (steps >= 6)
-    assert (head.status.ended, request.output) == ((True, b'"done"') if steps >= 7 else (False, None))
+    removed = steps >= 10
+    assert (head.status.ended, request.output) == (
+        (False, None) if steps < 7 else (True, None if removed else b'"done"')
+    )
+    assert (request.input == b"") == removed
     assert ((await store.load_states([request_scope(REQUEST)]))[request_scope(REQUEST)].version) == (
         1 if 3 <= steps < 7 else 0
     )
     kept = [1] * (steps >= 4) + [3] * (steps >= 7)
-    events = [event.sequence for event in await events_of(store, REQUEST)]
-    assert events in (kept, sorted([*kept, *[2] * (steps >= 4)]))
+    found = await events_of(store, REQUEST)
+    events = [event.sequence for event in found]
+    assert events in ([kept] if removed else [kept, sorted([*kept, *[2] * (steps >= 4)])])
+    assert [one.event.item.removed for one in found if one.event.item is not None] == [removed] * (steps >= 4)
     items = await store.read_turns(SESSION, session.log_id, newest=5)
-    assert [item.turn for item in items] == [1] * (steps >= 7)
+    assert [item.turn for item in items] == [1] * (7 <= steps < 10)
+    assert len(await store.list_turns(SESSION, session.log_id, limit=5)) == (7 <= steps < 10)
     documents = await store.load_documents([PLAN, NOTE])
     assert {key: document.text for key, document in documents.items()} == (
         ({PLAN: b'{"n": 1.50}'} if steps == 6 else {PLAN: b"{}"} if steps == 7 else {})
