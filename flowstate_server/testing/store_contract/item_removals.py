@@ -125,7 +125,7 @@ async def check_removed_item_loses_its_content(harness: StoreHarness) -> None:
     assert (request.input, request.output) == (b'{"message":"hello"}', b'"done"')
 
 
-async def check_removed_items_are_not_listed(harness: StoreHarness) -> None:
+async def check_what_is_left_keeps_its_place(harness: StoreHarness) -> None:
     """No turn and no list has them, but a list that asks for them; an item that is left is where it was."""
     store = await harness.open()
     scene = await _told(store)
