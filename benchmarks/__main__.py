@@ -22,6 +22,7 @@ from benchmarks.many_operations import many_operations
 from benchmarks.memory import memory
 from benchmarks.replay import replay
 from benchmarks.result import Benchmark, Figure, Options, Result
+from benchmarks.session_tail import session_tail, session_tail_postgres
 from benchmarks.space import space
 from benchmarks.typed_state import typed_commit, wide_snapshot
 
@@ -38,6 +39,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "delivery": delivery,
     "live-tails": live_tails,
     "replay": replay,
+    "session-tail": session_tail,
+    "session-tail-postgres": session_tail_postgres,
     "space": space,
     "memory": memory,
 }

@@ -24,6 +24,12 @@
         view = await client.sessions.snapshot(session.id)
         print(view.client_data["session"])
 
+        # A conversation: what was said, and whatever comes, over all its requests.
+        async for item in client.sessions.items(session.id, last_turns=20):
+            print(item.role, item.content)
+        async for event in client.sessions.events(session.id, after=view.cursor):
+            print(event.type)
+
         # State, for trusted callers: connect(..., plane="trusted"), or with such a token.
         await client.state.session(session.id).inc_state(message_count=1)
 

@@ -1,17 +1,17 @@
 """What events of each type say: the only place that builds and reads their payloads.
 
-One class for each type, whose fields are the members of its JSON object. ``item.done`` has none: the event carries its
-item.
+One class for each type, whose fields are the members of its JSON object. ``item.done`` has one for transient items;
+else the event carries its item.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Any, ClassVar, Self
 
 from flowstate_server.model.clock import Micros
-from flowstate_server.model.events import EventType
+from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.items import Audience, Item, ItemKind
 from flowstate_server.model.json_values import Json, decode_json, encode_json
@@ -67,6 +67,10 @@ def _read_item(members: Members) -> Item:
         members["name"],
         frozenset(map(Audience, members["audiences"])),
     )
+
+
+def _read_whole_item(members: Members) -> Item:
+    return replace(_read_item(members), content=encode_json(members["content"]))
 
 
 def _read_versions(members: Members) -> ScopeVersions:
@@ -180,6 +184,19 @@ class ItemAdded(Payload):
 
 
 @frozen
+class ItemDone(Payload):
+    """Of a transient item, which is kept nowhere else: ``item`` is with its content."""
+
+    type = EventType.ITEM_DONE
+    readers: ClassVar[Readers] = {"item": _read_whole_item}
+    item: Item
+
+    def members(self) -> dict[str, Any]:
+        described = ItemAdded(self.item).members()["item"]
+        return {"item": {**described, "content": decode_json(self.item.content)}}
+
+
+@frozen
 class ItemDelta(Payload):
     """``index`` is that of the first delta merged into this one."""
 
@@ -239,6 +256,11 @@ class Custom(Payload):
 
     def members(self) -> dict[str, Any]:
         return {"name": self.name, "data": self.data}
+
+
+def done_item(event: Event) -> Item:
+    """The item of an ``item.done``, with its content."""
+    return ItemDone.decode(event.payload).item if event.item is None else event.item
 
 
 def encode_terminal(members: Members, versions: ScopeVersions) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import os
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from flowstate_client import ActionFailed
+from flowstate_client import ActionFailed, FlowStateClient
 from flowstate_server.flows import action, define_flow
 from flowstate_server.model.events import EventType
 from flowstate_server.rpc.token_file import read_tokens
@@ -30,7 +31,9 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
 
 
-FLOW, BLOCK, SYNC, LIFESPAN, CALL, MEND, UPGRADE, TEST, CONVERSATION, CONFTEST, SERVED_TEST = blocks("python")
+FLOW, BLOCK, SYNC, LIFESPAN, CALL, REOPEN, MEND, UPGRADE, TEST, CONVERSATION, CONFTEST, SERVED_TEST = blocks(
+    "python"
+)
 
 
 async def test_the_flow_passes_its_test(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,6 +92,28 @@ async def test_a_client_mends_what_does_not_fit_any_more(tmp_path: Path) -> None
         assert await client.flows.call("news", "follow", "cocoa") == ["tea", "coffee", "cocoa"]
         await client.state.user("ada", flow_kind="news").unset_state("topics")
         assert await client.flows.call("news", "follow", "cocoa") == ["cocoa"]
+
+
+async def test_a_page_that_is_loaded_again_gets_its_conversation_back(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    names: dict[str, Any] = {"__name__": "my_chat", "FlowStateClient": FlowStateClient}
+    exec(compile(FLOW + REOPEN, "my_chat.py", "exec"), names)
+    async with running_server(names["flowstate"]) as server, server.connect(user="ada") as client:
+        await client.flows.call("chat", "say", {"message": "one"}, session_id="s1")
+        events = names["reopen"](client, "s1")
+        first = asyncio.ensure_future(anext(events))
+        await asyncio.sleep(0.1)  # it may come at any moment; this is the one in which the page is up
+        await client.flows.call("chat", "say", {"message": "two"}, session_id="s1")
+        seen = [await first]
+        while seen[-1].type != "request.completed":
+            seen.append(await anext(events))
+        await events.aclose()
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "{'session': {'message_count': 1}}"
+    assert ["one" in line for line in told[1:]] == [True, True]
+    assert seen[0].type == "request.created"
+    assert len([event for event in seen if event.type == "item.done"]) == 2
 
 
 async def test_a_block_has_what_the_lifespan_yields() -> None:

@@ -24,7 +24,7 @@ from flowstate.v1 import (
     session_service_pb2 as sessions,
     state_service_pb2 as states,
 )
-from flowstate.v1.types_pb2 import ScopeRef
+from flowstate.v1.types_pb2 import AUDIENCE_CLIENT, ScopeRef
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import Reason
 from flowstate_server.flows import (
@@ -135,6 +135,10 @@ def _session() -> sessions.Session:
     )
 
 
+def _filter() -> events.EventFilter:
+    return events.EventFilter(types=["request.completed"], audience=AUDIENCE_CLIENT)
+
+
 RIGHT: Mapping[str, Message] = {
     "FlowService/ListFlows": flows.ListFlowsRequest(page_size=1),
     "FlowService/GetFlow": flows.GetFlowRequest(flow_kind="chat"),
@@ -142,14 +146,28 @@ RIGHT: Mapping[str, Message] = {
     "FlowService/CallAction": flows.CallActionRequest(spec=_spec()),
     "FlowService/StreamAction": flows.StreamActionRequest(
         spec=_spec(),
+        filter=_filter(),
         heartbeat_interval={"seconds": 5},  # type: ignore[arg-type]
     ),
     "FlowService/GetActionRequest": flows.GetActionRequestRequest(request_id="r1"),
     "FlowService/WaitActionRequest": flows.WaitActionRequestRequest(request_id="r1", timeout={}),  # type: ignore[arg-type]
     "FlowService/CancelActionRequest": flows.CancelActionRequestRequest(request_id="r1", reason="enough"),
-    "EventService/ListEvents": events.ListEventsRequest(request_id="r1", after_sequence=1, page_size=5),
+    "FlowService/ListActionRequests": flows.ListActionRequestsRequest(
+        session_id="s1",
+        flow_kind="chat",
+        action="go",
+        user_id="u1",
+        org_id="o1",
+        statuses=[flows.ACTION_REQUEST_STATUS_COMPLETED],
+        page_size=5,
+        with_payloads=True,
+    ),
+    "EventService/ListEvents": events.ListEventsRequest(
+        session_id="s1", after_sequence=1, page_size=5, filter=_filter()
+    ),
     "EventService/TailEvents": events.TailEventsRequest(
         request_id="r1",
+        filter=_filter(),
         after={"sequence": 1},  # type: ignore[arg-type]
         heartbeat_interval={"seconds": 5},  # type: ignore[arg-type]
     ),
@@ -157,6 +175,9 @@ RIGHT: Mapping[str, Message] = {
     "SessionService/GetSession": sessions.GetSessionRequest(session_id="s1"),
     "SessionService/ListSessions": sessions.ListSessionsRequest(
         flow_kind="chat", user_id="u1", page_size=5, include_ephemeral=True
+    ),
+    "SessionService/ListItems": sessions.ListItemsRequest(
+        session_id="s1", audience=AUDIENCE_CLIENT, last_turns=2, newest_first=True, page_size=5
     ),
     "SessionService/GetSnapshot": sessions.GetSnapshotRequest(
         session_id="s1",

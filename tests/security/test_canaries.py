@@ -117,6 +117,7 @@ def _client_calls(request_ids: Iterable[str], actions: Iterable[str]) -> list[Ca
         ("SessionService/ListSessions", sessions.ListSessionsRequest(flow_kind="vault", user_id="u1")),
         ("SessionService/GetSnapshot", sessions.GetSnapshotRequest(session_id="s1")),
         ("ServerService/GetServerInfo", servers.GetServerInfoRequest()),
+        *_calls_of_session("s1"),
     ]
     for scope in range(5):
         selector = sessions.SnapshotSelector(scope=scope)  # type: ignore[arg-type]
@@ -140,6 +141,34 @@ def _client_calls(request_ids: Iterable[str], actions: Iterable[str]) -> list[Ca
 
 def _session(session_id: str) -> sessions.Session:
     return sessions.Session(flow_kind="vault", session_id=session_id, user_id="u1")
+
+
+def _calls_of_session(session_id: str) -> list[Call]:
+    """Its conversation, from either end, and whatever a filter could bring to light."""
+    tail, page, items = events.TailEventsRequest, events.ListEventsRequest, sessions.ListItemsRequest
+    lists = flows.ListActionRequestsRequest
+    narrow = events.EventFilter(types=["state_change", "custom", "block.failed"])
+    calls: list[Call] = [
+        ("FlowService/ListActionRequests", lists(with_payloads=True, page_size=500)),
+        ("FlowService/ListActionRequests", lists(session_id=session_id, with_payloads=True)),
+        ("FlowService/ListActionRequests", lists(flow_kind="vault", action="fill", with_payloads=True)),
+        ("SessionService/ListItems", items(session_id=session_id, page_size=500)),
+        ("SessionService/ListItems", items(session_id=session_id, newest_first=True, page_size=3)),
+        ("SessionService/ListItems", items(session_id=session_id, last_turns=9)),
+        ("SessionService/ListItems", items(session_id=session_id, request_id="r-fill")),
+        ("EventService/ListEvents", page(session_id=session_id, page_size=500)),
+        ("EventService/ListEvents", page(session_id=session_id, after_sequence=9, filter=narrow)),
+        ("EventService/TailEvents", tail(session_id=session_id, replay_only=True)),
+        ("EventService/TailEvents", tail(session_id=session_id, replay_only=True, filter=narrow)),
+    ]
+    for audience in range(5):
+        filter = events.EventFilter(audience=audience)  # type: ignore[arg-type]
+        calls += [
+            ("SessionService/ListItems", items(session_id=session_id, audience=audience)),  # type: ignore[arg-type]
+            ("EventService/ListEvents", page(session_id=session_id, filter=filter)),
+            ("EventService/TailEvents", tail(session_id=session_id, replay_only=True, filter=filter)),
+        ]
+    return calls
 
 
 def _calls_of_request(request_id: str) -> list[Call]:
@@ -312,7 +341,10 @@ async def test_errors_that_nobody_expected_tell_no_text(
     async def broken(*args: object, **options: object) -> None:
         raise RuntimeError(f"no such table: {canaries('text')}") from ValueError(canaries("cause"))
 
-    reads = ("get_session", "list_sessions", "get_request", "load_states", "read_events", "read_projection")
+    reads = (
+        *("get_session", "list_sessions", "get_request", "load_states", "read_events", "read_projection"),
+        *("list_items", "newest_turns", "list_requests"),
+    )
     async with _filled(store) as filled:
         with monkeypatch.context() as patched:
             for name in (*reads, "commit"):

@@ -204,8 +204,16 @@ def _reading(session_id: str, request_id: str) -> list[tuple[str, Any]]:
         ("FlowService/CancelActionRequest", flows.CancelActionRequestRequest(request_id=request_id)),
         ("EventService/ListEvents", events.ListEventsRequest(request_id=request_id)),
         ("EventService/TailEvents", events.TailEventsRequest(request_id=request_id)),
+        ("EventService/ListEvents", events.ListEventsRequest(session_id=session_id)),
+        ("EventService/TailEvents", events.TailEventsRequest(session_id=session_id, replay_only=True)),
         ("SessionService/GetSession", sessions.GetSessionRequest(session_id=session_id)),
         ("SessionService/GetSnapshot", sessions.GetSnapshotRequest(session_id=session_id)),
+        ("SessionService/ListItems", sessions.ListItemsRequest(session_id=session_id)),
+        (
+            "SessionService/ListItems",
+            sessions.ListItemsRequest(session_id=session_id, request_id=request_id),
+        ),
+        ("FlowService/ListActionRequests", flows.ListActionRequestsRequest(session_id=session_id)),
     ]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 from flowstate_server.engine.bindings import Bindings, check_audience
 from flowstate_server.engine.calls.logs import (
@@ -104,22 +103,22 @@ class Events:
                             return
                     if progress.patience <= 0:
                         yield progress.heartbeat(latest)
-                    page = await self._next_page(key, following, progress, page.head)
-                    if isinstance(key, SessionKey) and page.head.ended:
+                    next_page = await self._next_page(key, following, progress, page.head)
+                    if next_page is None:
                         yield progress.ended(EndReason.DELETED)
                         return
+                    page = next_page
                     if page.head.log_id != progress.log_id or page.head.sequence < position:
                         await self._access.projector(principal, key, page.head, call.filter)
                         raise _no_such_place(progress, page.head)
 
     async def _next_page(
         self, key: LogKey, following: Following[EventPage], progress: TailProgress, head: LogHead
-    ) -> EventPage:
+    ) -> EventPage | None:
         """When there is news, at the latest when a heartbeat is due: a wake-up may be lost with what woke.
 
-        The log of a session has ended, whatever it held, once another incarnation is in its place, or nothing.
+        ``None`` once the session was deleted, also where it was made anew since.
         """
-        over = EventPage((), replace(head, ended=True), progress.position)
         try:
             page = await following.next(at_latest=progress.patience)
         except StoreUnavailableError:
@@ -127,8 +126,9 @@ class Events:
                 raise
             return EventPage((), head, progress.position)
         except SessionNotFoundError:
-            return over
-        return over if isinstance(key, SessionKey) and page.head.log_id != progress.log_id else page
+            return None
+        over = page.head.ended or page.head.log_id != progress.log_id
+        return None if over and isinstance(key, SessionKey) else page
 
     @contextmanager
     def _observed(self, plane: Plane, progress: TailProgress) -> Iterator[None]:

@@ -125,10 +125,7 @@ def _item_delta(record: EventRecord) -> Message:
 
 
 def _item_done(record: EventRecord) -> Message:
-    item = record.event.item
-    if item is None:
-        raise TypeError("an item.done event without its item")
-    return pb.ItemDone(item=_encode_item(record, item))
+    return pb.ItemDone(item=_encode_item(record, payloads.done_item(record.event)))
 
 
 def _encode_item(record: EventRecord, item: Item) -> pb.Item:

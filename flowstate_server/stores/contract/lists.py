@@ -156,6 +156,7 @@ class Lists(ABC):
     ) -> RequestPage:
         """Requests of sessions that live, from beyond ``after``.
 
-        Looks at no more than :data:`SCANNED` of those that tenant, session and user leave. Where ``statuses`` are those
-        of open requests only, and no session is named, at all that are open in the store instead.
+        Looks at no more than :data:`SCANNED` of those that tenant, session and user leave, and at those created at the
+        same time as the last. Where ``statuses`` are those of open requests only, and no session is named, at all that
+        are open in the store instead.
         """

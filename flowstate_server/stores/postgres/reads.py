@@ -137,7 +137,7 @@ class PostgresReads(TableReads):
         scan = request_lists.scan_query(which, after)
         if scan is not None:
             query, values = scan
-            last = next(map(request_lists.position, await self.fetch(query, *values)), None)
+            last = next(map(request_lists.last_of_scan, await self.fetch(query, *values)), None)
         listed = request_lists.list_query(which, after, last)
         query, values = lists.requests_query(listed, limit, max_bytes)
         found = await self.fetch(query, *values)

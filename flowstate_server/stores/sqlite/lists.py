@@ -19,7 +19,13 @@ from flowstate_server.stores.sqlite.places import ITEM_SEQUENCE, place_of
 from flowstate_server.stores.tables import queries, rows
 from flowstate_server.stores.tables.item_lists import item_page, picked
 from flowstate_server.stores.tables.numbers import Row
-from flowstate_server.stores.tables.request_lists import KEY, list_query, position, request_page, scan_query
+from flowstate_server.stores.tables.request_lists import (
+    KEY,
+    last_of_scan,
+    list_query,
+    request_page,
+    scan_query,
+)
 
 HINT = "INDEXED BY {}"
 LIVE_LOG = in_sqlite(
@@ -62,7 +68,7 @@ def list_requests(
     if scan is not None:
         text, values = scan
         found = cursor.execute(in_sqlite(text), values).fetchone()
-        last = None if found is None else position(found)
+        last = None if found is None else last_of_scan(found)
     query = list_query(which, after, last, HINT)
     text = f"SELECT {query.names}, {query.size} FROM {query.source} ORDER BY {KEY}"
     page, more = cut(cursor.execute(in_sqlite(text), query.values), limit, max_bytes, lambda row: row[-1])

@@ -31,13 +31,17 @@ class ListQuery(NamedTuple):
 
 
 def scan_query(which: RequestFilter, after: RequestPosition | None, hint: str = "") -> tuple[str, Row] | None:
-    """The place of the last request that a page may look at, if there are so many; ``None`` where any may be."""
+    """When the last request that a page may look at was created, if there are so many; ``None`` where any may be."""
     if which.only_open or not (_left_to_pick(which) or which.statuses):
         return None
-    conditions, values = _gone_through(which, after)
+    conditions, values = _gone_through(which)
+    if after is not None:
+        values.append(after.create_time)
+        # The id is in no index. Without one the place is behind all that were created then.
+        conditions.append(f"r.create_time {'<=' if after.request_id else '<'} ${len(values)}")
     query = (
-        f"SELECT r.create_time, r.request_id FROM flowstate.requests r {hint.format(_index(which))}"
-        f" WHERE {' AND '.join(conditions)} ORDER BY {KEY} LIMIT 1 OFFSET {SCANNED - 1}"
+        f"SELECT r.create_time FROM flowstate.requests r {hint.format(_index(which))}"
+        f" WHERE {' AND '.join(conditions)} ORDER BY r.create_time DESC LIMIT 1 OFFSET {SCANNED - 1}"
     )
     return query, tuple(values)
 
@@ -45,11 +49,14 @@ def scan_query(which: RequestFilter, after: RequestPosition | None, hint: str = 
 def list_query(
     which: RequestFilter, after: RequestPosition | None, last: RequestPosition | None, hint: str = ""
 ) -> ListQuery:
-    """The requests from beyond ``after`` down to the place ``last``."""
-    conditions, values = _gone_through(which, after)
+    """The requests from beyond ``after`` down to those created when ``last`` was."""
+    conditions, values = _gone_through(which)
+    if after is not None:
+        values += (after.create_time, after.request_id)
+        conditions.append(f"(r.create_time, r.request_id) < (${len(values) - 1}, ${len(values)})")
     if last is not None:
-        values += (last.create_time, last.request_id)
-        conditions.append(f"(r.create_time, r.request_id) >= (${len(values) - 1}, ${len(values)})")
+        values.append(last.create_time)
+        conditions.append(f"r.create_time >= ${len(values)}")
     for column in _left_to_pick(which):
         values.append(getattr(which, column))
         conditions.append(f"r.{column} = ${len(values)}")
@@ -71,9 +78,9 @@ def list_query(
     )
 
 
-def position(place: Row) -> RequestPosition:
-    """From what a :func:`scan_query` finds."""
-    return RequestPosition(*place)
+def last_of_scan(found: Row) -> RequestPosition:
+    """From what a :func:`scan_query` finds: behind all that were created then."""
+    return RequestPosition(found[0], "")
 
 
 def request_page(found: list[Row], more: bool, last: RequestPosition | None) -> RequestPage:
@@ -82,8 +89,8 @@ def request_page(found: list[Row], more: bool, last: RequestPosition | None) -> 
     return RequestPage([*those_understood(found, rows.request_key, rows.request_record)], end)
 
 
-def _gone_through(which: RequestFilter, after: RequestPosition | None) -> tuple[list[str], list[object]]:
-    """What an index leads to: those of the session, the user or the tenant, from beyond ``after``."""
+def _gone_through(which: RequestFilter) -> tuple[list[str], list[object]]:
+    """What an index leads to: those of the session, the user or the tenant."""
     values: list[object] = [which.tenant]
     if which.session is not None:
         session, log_id = which.session
@@ -94,9 +101,6 @@ def _gone_through(which: RequestFilter, after: RequestPosition | None) -> tuple[
         if which.user_id is not None:
             values.append(which.user_id)
             conditions.append("r.user_id = $2")
-    if after is not None:
-        values += (after.create_time, after.request_id)
-        conditions.append(f"(r.create_time, r.request_id) < (${len(values) - 1}, ${len(values)})")
     return conditions, values
 
 

@@ -133,7 +133,8 @@ class _Check:
             yield from self._log_problems(record)
         elif record.sequence:
             yield f"event {record.session_sequence} is of a request that is not there"
-        if record.event.type is EventType.ITEM_DONE and record.event.item is None:
+        event = record.event
+        if event.type is EventType.ITEM_DONE and event.item is None and not event.transient:
             yield f"event {record.session_sequence} has lost its item"
         if not _is_json(record.event.payload):
             yield f"event {record.session_sequence} holds no JSON"

@@ -201,9 +201,11 @@ async def check_a_page_of_picked_requests_costs_no_more_than_a_scan(harness: Sto
     store = await harness.open()
     await store.commit((RenewLease(PROCESS, LEASE, start=True), new_session()))
     await store.commit((replace(new_request(SESSION, "first"), action="rare"),))
-    writes: list[CreateRequest] = [new_request(SESSION, f"request-{number}") for number in range(SCANNED)]
-    for begin in range(0, SCANNED, 1000):
-        await store.commit(tuple(writes[begin : begin + 1000]))
+    for number, at_once in enumerate((SCANNED + 10, 1, 1)):  # of one moment are more than a page looks at
+        writes: list[CreateRequest] = [
+            new_request(SESSION, f"request-{number}-{place}") for place in range(at_once)
+        ]
+        await store.commit(tuple(writes))
     for which in (ALL, OF_SESSION, replace(ALL, user_id="ada")):
         rare = replace(which, flow_kind="chat", action="rare")
         page = await store.list_requests(rare, limit=10, max_bytes=BYTES)

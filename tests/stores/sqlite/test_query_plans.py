@@ -224,8 +224,11 @@ def test_lists_of_requests_follow_an_index_in_order(
         query = list_query(which, after, bound, lists.HINT)
         steps = plan(database, in_sqlite(f"SELECT {query.names} FROM {query.source} ORDER BY {KEY}"))
         assert index in steps[0], steps
-        assert ("(create_time,request_id)<" in steps[0]) == (after is not None)
-        assert not [step for step in steps if "SCAN" in step or "B-TREE" in step], steps
+        assert ("create_time<?" in steps[0]) == (after is not None), steps
+        sorts = [step for step in steps if "SCAN" in step or "B-TREE" in step]
+        # Only those of the same moment; how it is called depends on the version.
+        assert len(sorts) == 1, steps
+        assert sorts[0].endswith(("LAST TERM OF ORDER BY", "RIGHT PART OF ORDER BY")), steps
     scan = scan_query(which, after, lists.HINT)
     if scan is not None:
         steps = plan(database, in_sqlite(scan[0]))

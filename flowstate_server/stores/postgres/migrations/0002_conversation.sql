@@ -4,6 +4,6 @@
 ALTER TABLE flowstate.requests ADD COLUMN log bigint NOT NULL DEFAULT 0;
 UPDATE flowstate.requests SET log = coalesce((SELECT h.log FROM flowstate.request_heads h WHERE h.request = requests.request), 0);
 
-CREATE INDEX requests_by_time ON flowstate.requests (tenant, create_time, request_id);
-CREATE INDEX requests_by_session ON flowstate.requests (log, create_time, request_id);
-CREATE INDEX requests_by_user ON flowstate.requests (tenant, user_id, create_time, request_id);
+CREATE INDEX requests_by_time ON flowstate.requests (tenant, create_time);
+CREATE INDEX requests_by_session ON flowstate.requests (log, create_time);
+CREATE INDEX requests_by_user ON flowstate.requests (tenant, user_id, create_time);

@@ -4,6 +4,6 @@
 ALTER TABLE requests ADD COLUMN log INTEGER NOT NULL DEFAULT 0;
 UPDATE requests SET log = coalesce((SELECT h.log FROM request_heads h WHERE h.request = requests.request), 0);
 
-CREATE INDEX requests_by_time ON requests (tenant, create_time, request_id);
-CREATE INDEX requests_by_session ON requests (log, create_time, request_id);
-CREATE INDEX requests_by_user ON requests (tenant, user_id, create_time, request_id);
+CREATE INDEX requests_by_time ON requests (tenant, create_time);
+CREATE INDEX requests_by_session ON requests (log, create_time);
+CREATE INDEX requests_by_user ON requests (tenant, user_id, create_time);
