@@ -184,8 +184,8 @@ class SessionServiceServicer(object):
     def ListItems(self, request, context):
         """Lists the items of a session, from either end: all in the order in which they were completed, those
         of one request, or those of the newest turns. Those that the caller's plane may see; removed ones
-        are left out, and those of which a run is still streaming the text. Pages stay right while items are
-        added.
+        are left out, and those of which a run is still streaming the text; an item that its flow never stores
+        is in no list. Pages stay right while items are added.
 
         Errors: NOT_FOUND / SESSION_NOT_FOUND, REQUEST_NOT_FOUND; PERMISSION_DENIED / ACCESS_DENIED (an
         audience other than CLIENT on the client plane); INVALID_ARGUMENT / PAGE_TOKEN_INVALID,

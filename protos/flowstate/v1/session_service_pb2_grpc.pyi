@@ -76,8 +76,8 @@ class SessionServiceStub:
     ListItems: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ListItemsRequest, _session_service_pb2.ListItemsResponse]
     """Lists the items of a session, from either end: all in the order in which they were completed, those
     of one request, or those of the newest turns. Those that the caller's plane may see; removed ones
-    are left out, and those of which a run is still streaming the text. Pages stay right while items are
-    added.
+    are left out, and those of which a run is still streaming the text; an item that its flow never stores
+    is in no list. Pages stay right while items are added.
 
     Errors: NOT_FOUND / SESSION_NOT_FOUND, REQUEST_NOT_FOUND; PERMISSION_DENIED / ACCESS_DENIED (an
     audience other than CLIENT on the client plane); INVALID_ARGUMENT / PAGE_TOKEN_INVALID,
@@ -233,8 +233,8 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_session_service_pb2.ListItemsResponse]:
         """Lists the items of a session, from either end: all in the order in which they were completed, those
         of one request, or those of the newest turns. Those that the caller's plane may see; removed ones
-        are left out, and those of which a run is still streaming the text. Pages stay right while items are
-        added.
+        are left out, and those of which a run is still streaming the text; an item that its flow never stores
+        is in no list. Pages stay right while items are added.
 
         Errors: NOT_FOUND / SESSION_NOT_FOUND, REQUEST_NOT_FOUND; PERMISSION_DENIED / ACCESS_DENIED (an
         audience other than CLIENT on the client plane); INVALID_ARGUMENT / PAGE_TOKEN_INVALID,
