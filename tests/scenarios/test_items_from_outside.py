@@ -17,10 +17,13 @@ from flowstate_client import (
     ItemRemoved,
     NewItem,
     NotFound,
+    PermissionDenied,
     PreconditionError,
     RequestCompleted,
     RequestTerminal,
     RunHandle,
+    SessionNotFound,
+    ValidationFailed,
 )
 from flowstate_server.flows import Flow
 from flowstate_server.testing.fixtures import StartServer
@@ -292,3 +295,32 @@ async def test_a_run_keeps_the_window_that_it_has_loaded(
         held.opened.set()
         assert await run.result() == ["one", "you said one", "x before", "x after"]
         assert await recalled(client) == ["x before", "x after"]
+
+
+async def test_what_the_client_does_not_send(start_server: StartServer, flow: Flow) -> None:
+    server = await start_server(flow)
+    async with server.connect(plane="trusted", user="ada") as client:
+        await client.sessions.create("remembering", session_id="s")
+        for selection in ({}, {"ids": ["a"], "newest": 1}, {"newest": 1, "after": "a"}):
+            with pytest.raises(ValueError, match="exactly one"):
+                await client.sessions.remove_items("s", **selection)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="audience"):
+            await client.sessions.append_items("s", [NewItem("custom", 1, audiences=["all"])])
+        with pytest.raises(ValueError, match="not a JSON value"):
+            await client.sessions.append_items("s", [NewItem("custom", object())])
+        for wrong in ([], [NewItem("note", 1)], [NewItem("message", 1)]):
+            with pytest.raises(ValidationFailed):
+                await client.sessions.append_items("s", wrong)
+        [item] = await client.sessions.append_items("s", [NewItem("custom", None)])
+        assert await client.sessions.remove_items("s", item.item_id) == [item.item_id]
+
+
+async def test_clients_may_not_write_it(start_server: StartServer, flow: Flow) -> None:
+    server = await start_server(flow)
+    async with server.connect(user="ada") as app, server.connect(plane="trusted", user="eve") as eve:
+        await app.sessions.create("remembering", session_id="s")
+        for client, error in ((app, PermissionDenied), (eve, SessionNotFound)):
+            with pytest.raises(error):
+                await client.sessions.append_items("s", [NewItem("custom", 1)])
+            with pytest.raises(error):
+                await client.sessions.remove_items("s", newest=1)

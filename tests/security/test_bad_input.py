@@ -187,9 +187,7 @@ RIGHT: Mapping[str, Message] = {
         ],
         idempotency_key="k",
     ),
-    "SessionService/RemoveItems": sessions.RemoveItemsRequest(
-        session_id="s1", newest=1, idempotency_key="k"
-    ),
+    "SessionService/RemoveItems": sessions.RemoveItemsRequest(session_id="s1", newest=1, idempotency_key="k"),
     "SessionService/GetSnapshot": sessions.GetSnapshotRequest(
         session_id="s1",
         selectors=[sessions.SnapshotSelector(scope=2, names=["count"])],  # type: ignore[arg-type]
