@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -40,7 +41,7 @@ def flow(held: Held) -> Flow:
     return remembering(held)
 
 
-def texts(items: list[Item]) -> list[str]:
+def texts(items: Sequence[Item]) -> list[str]:
     return [item.content["parts"][0]["text"] for item in items]
 
 
@@ -96,11 +97,11 @@ async def test_a_turn_that_is_gone_does_not_count(
     server = await start_server(remembering(held, window=3), store=store_url)
     async with server.connect(plane="trusted", user="ada") as client:
         await client.sessions.create("remembering", session_id="s")
+        turns = []
         for number in range(4):
             pair = [NewItem.message("user", f"{number}{name}") for name in "ab"]
-            added = await client.sessions.append_items("s", pair)
-            if number == 2:
-                gone = [item.item_id for item in added]
+            turns.append(await client.sessions.append_items("s", pair))
+        gone = [item.item_id for item in turns[2]]
         await client.sessions.remove_items("s", gone[:1])
         assert texts(await listed(client, last_turns=3)) == ["1a", "1b", "2b", "3a", "3b"]
         await client.sessions.remove_items("s", gone[1:])
@@ -234,14 +235,15 @@ async def test_unknown_items_are_not_found(start_server: StartServer, store_url:
         await client.sessions.create("remembering", session_id="t")
         [other] = await client.sessions.append_items("t", [NewItem("custom", 1)])
         [own] = await client.sessions.append_items("s", [NewItem("custom", 1)])
-        for selection in (
+        selections: tuple[dict[str, Any], ...] = (
             {"ids": [own.item_id, other.item_id]},
             {"ids": ["item_never"]},
             {"after": other.item_id},
             {"after": "item_never"},
-        ):
+        )
+        for selection in selections:
             with pytest.raises(NotFound) as refusal:
-                await client.sessions.remove_items("s", **selection)  # type: ignore[arg-type]
+                await client.sessions.remove_items("s", **selection)
             assert refusal.value.reason == "ITEM_NOT_FOUND"
         assert [item.item_id for item in await listed(client)] == [own.item_id]
 

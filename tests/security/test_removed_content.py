@@ -6,16 +6,16 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
-from google.protobuf.message import Message
 
 from flowstate.v1.event_service_pb2 import ListEventsRequest, TailEventsRequest
 from flowstate.v1.flow_service_pb2 import GetActionRequestRequest, ListActionRequestsRequest
 from flowstate.v1.session_service_pb2 import GetSnapshotRequest, ListItemsRequest
 from flowstate_client import FlowStateClient, NewItem
 from flowstate_server.store_urls import store_from_url
-from flowstate_server.stores.contract.tables import EXPORTED
+from flowstate_server.stores.contract.tables import EXPORTED, Table
 from flowstate_server.stores.memory import MemoryStore
 from flowstate_server.stores.store import Store
 from flowstate_server.stores.transfer import check_store, copy_store
@@ -97,7 +97,7 @@ async def _remove(client: FlowStateClient, canaries: Canaries) -> None:
 
 
 async def _on_the_wire(stubs: Stubs, requests: list[str], canaries: Canaries) -> set[str]:
-    answers: list[Message] = []
+    answers: list[Any] = []
     for plane in ((), TRUSTED):
         metadata = (*plane, ("x-flowstate-user", "ada"))
         lists = ListActionRequestsRequest(session_id="s", with_payloads=True)
@@ -119,8 +119,9 @@ async def _on_the_wire(stubs: Stubs, requests: list[str], canaries: Canaries) ->
 async def _everything(store: Store) -> bytes:
     exports = store.exports
     assert exports is not None
-    rows = []
-    for table in EXPORTED:
+    rows: list[Any] = []
+    tables: tuple[Table[Any, Any], ...] = EXPORTED
+    for table in tables:
         after = None
         while page := await exports.export(table, after=after, limit=1000, max_bytes=1 << 30):
             rows += page
