@@ -130,6 +130,7 @@ from flowstate_client.events import (
     UnknownEvent,
 )
 from flowstate_client.flows import UNSET, Flows
+from flowstate_client.items import NewItem
 from flowstate_client.journal import JournalEntry, JournalNote, Journals
 from flowstate_client.metadata import MetadataProvider, Plane
 from flowstate_client.models import (
@@ -216,6 +217,7 @@ __all__ = [
     "MetadataProvider",
     "ModelUsage",
     "MutationAtFault",
+    "NewItem",
     "NotFound",
     "OrgBindingMismatch",
     "OutOfRange",

@@ -89,7 +89,8 @@ class TerminalEvent(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestCompleted(TerminalEvent):
-    """Ended with an output. If ``output_omitted`` it was too large for the event: use ``run.result()``."""
+    """Ended with an output. If ``output_omitted`` it was too large for the event: use ``run.result()``, which gives
+    ``None`` where it was removed with the items of its turn."""
 
     output: Any = None
     output_omitted: bool = False

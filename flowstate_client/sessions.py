@@ -9,9 +9,11 @@ from typing import Any, TypeVar, overload
 
 from flowstate.v1 import session_service_pb2, session_service_pb2_grpc, types_pb2
 from flowstate_client.calls import Caller
+from flowstate_client.errors import ProtocolError
 from flowstate_client.events import Event
 from flowstate_client.filters import audience_number, event_filter
 from flowstate_client.ids import new_idempotency_key
+from flowstate_client.items import NewItem
 from flowstate_client.json_profile import check_text
 from flowstate_client.models import Cursor, Item, Scope, plain_time, plain_value
 from flowstate_client.paging import AsyncPager, Page
@@ -212,6 +214,85 @@ class Sessions:
             return Page([Item.from_proto(item) for item in response.items], response.next_page_token)
 
         return AsyncPager(fetch, page_token=page_token)
+
+    async def append_items(
+        self,
+        session_id: str,
+        items: Iterable[NewItem],
+        *,
+        request_id: str = "",
+        idempotency_key: str | None = None,
+        timeout: float | None = None,
+    ) -> Sequence[Item]:
+        """Adds up to 500 items in order, all or none, exactly once however often the call has to be repeated. Trusted
+        plane only.
+
+        They are one turn of the conversation; with ``request_id``, of a request that has not ended, they are items of
+        that. With an ``idempotency_key`` of your own, a second call with the same content adds nothing and gives the
+        items of the first, for 24 hours and from whatever process; of these ``create_time`` is ``None``.
+
+        Raises:
+            IdempotencyKeyReused: the key was used for other content.
+            RequestTerminal: the request has ended.
+            SessionNotFound: no such session for this caller; ``RequestNotFound`` likewise.
+            TooLarge: the content of an item, or of all of them together.
+            ValidationFailed: no item, or one that is not as :class:`NewItem` says.
+            ValueError: an item cannot be sent.
+        """
+        sent = [item.to_proto(self._caller.codec) for item in items]
+        request = session_service_pb2.AppendItemsRequest(
+            session_id=session_id,
+            items=sent,
+            request_id=request_id,
+            idempotency_key=idempotency_key or new_idempotency_key(),
+        )
+        method = "SessionService/AppendItems"
+        response = await self._caller.write(method, self._stub.AppendItems, request, timeout=timeout)
+        if len(response.items) != len(sent):
+            raise ProtocolError(f"added {len(sent)} items, got {len(response.items)}")
+        if response.replayed:  # then the answer holds no more than the ids
+            for item, stored in zip(sent, response.items, strict=True):
+                item.item_id, item.request_id = stored.item_id, request_id
+        return [Item.from_proto(item) for item in (sent if response.replayed else response.items)]
+
+    async def remove_items(
+        self,
+        session_id: str,
+        ids: Iterable[str] | None = None,
+        *,
+        newest: int | None = None,
+        after: str | None = None,
+        idempotency_key: str | None = None,
+        timeout: float | None = None,
+    ) -> Sequence[str]:
+        """Removes the content of items for good, all or none, and gives their ids. Trusted plane only.
+
+        Exactly one of ``ids``, ``newest`` (so many of the newest items) and ``after`` (all that come after the item of
+        that id) says which; those that are removed already are passed over. A turn of which no item is left does not
+        count any more, and input and output of its request are gone, too.
+
+        Raises:
+            IdempotencyKeyReused: the key was used for another call.
+            NotFound: the session has no such item.
+            PreconditionError: one of the items is of a request that has not ended.
+            SessionNotFound: no such session for this caller.
+            ValueError: not exactly one of the three is given.
+        """
+        if [ids, newest, after].count(None) != 2:
+            raise ValueError("give exactly one of ids, newest and after")
+        request = session_service_pb2.RemoveItemsRequest(
+            session_id=session_id, idempotency_key=idempotency_key or new_idempotency_key()
+        )
+        if ids is not None:
+            named = (ids,) if isinstance(ids, str) else tuple(ids)
+            request.ids.CopyFrom(session_service_pb2.ItemIds(item_ids=named))
+        elif newest is not None:
+            request.newest = newest
+        else:
+            request.after_item_id = after or ""
+        method = "SessionService/RemoveItems"
+        response = await self._caller.write(method, self._stub.RemoveItems, request, timeout=timeout)
+        return list(response.item_ids)
 
     def events(
         self,

@@ -13,13 +13,15 @@
     │   ├── CredentialsInvalidError, AccessDeniedError, TenantRequiredError
     │   ├── NotFoundError
     │   │   ├── FlowNotFoundError         ├── ActionNotFoundError
-    │   │   └── SessionNotFoundError      └── RequestNotFoundError
+    │   │   ├── SessionNotFoundError      ├── RequestNotFoundError
+    │   │   └── ItemNotFoundError
     │   ├── SessionAlreadyExistsError, RequestAlreadyExistsError
     │   ├── VersionMismatchError, ConcurrentModificationError
     │   ├── PreconditionError
     │   │   ├── StateTestFailedError      ├── StateTypeConflictError
     │   │   ├── ScopeUnavailableError     ├── OrgBindingMismatchError
     │   │   ├── FlowBindingMismatchError  ├── RequestTerminalError
+    │   │   ├── RequestOpenError
     │   │   └── IdempotencyKeyReusedError └── CursorLogMismatchError
     │   ├── CursorAheadError
     │   ├── RateLimitedError, TooManyStreamsError, SlowConsumerError
@@ -67,10 +69,12 @@ class Reason(StrEnum):
     ACTION_NOT_FOUND = "ACTION_NOT_FOUND"
     SESSION_NOT_FOUND = "SESSION_NOT_FOUND"
     REQUEST_NOT_FOUND = "REQUEST_NOT_FOUND"
+    ITEM_NOT_FOUND = "ITEM_NOT_FOUND"
     SESSION_ALREADY_EXISTS = "SESSION_ALREADY_EXISTS"
     REQUEST_ALREADY_EXISTS = "REQUEST_ALREADY_EXISTS"
     VERSION_MISMATCH = "VERSION_MISMATCH"
     WRITE_CONFLICT = "WRITE_CONFLICT"
+    REQUEST_OPEN = "REQUEST_OPEN"
     STATE_TEST_FAILED = "STATE_TEST_FAILED"
     STATE_TYPE_CONFLICT = "STATE_TYPE_CONFLICT"
     SCOPE_UNAVAILABLE = "SCOPE_UNAVAILABLE"
@@ -308,6 +312,13 @@ class RequestNotFoundError(NotFoundError):
     request_id: str
 
 
+class ItemNotFoundError(NotFoundError):
+    """No item {item_id} in the session."""
+
+    reason = Reason.ITEM_NOT_FOUND
+    item_id: str
+
+
 class SessionAlreadyExistsError(ServiceError):
     """A session {session_id} exists."""
 
@@ -349,6 +360,13 @@ class ConcurrentModificationError(ServiceError):
 
 class PreconditionError(ServiceError):
     """The present state forbids the call."""
+
+
+class RequestOpenError(PreconditionError):
+    """Request {request_id} has not ended yet."""
+
+    reason = Reason.REQUEST_OPEN
+    request_id: str
 
 
 class StateTestFailedError(PreconditionError):

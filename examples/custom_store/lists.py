@@ -10,7 +10,7 @@ from examples.custom_store.snapshot import Snapshot, own
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.events import EventType
 from flowstate_server.model.items import ItemRecord, is_for
-from flowstate_server.model.records import RequestRecord
+from flowstate_server.model.records import RequestRecord, TurnRecord
 from flowstate_server.model.scopes import SessionKey
 from flowstate_server.stores.contract.lists import (
     ItemPage,
@@ -37,6 +37,14 @@ def items(
         found = [one for one in found if (_place(one) < known if which.newest_first else _place(one) > known)]
     page, more = cut(found, limit, max_bytes, lambda record: len(record.item.content))
     return ItemPage(page, item_position(page[-1]) if more else None)
+
+
+def turns_before(
+    snapshot: Snapshot, session: SessionKey, log_id: str, before: int | None, limit: int
+) -> list[TurnRecord]:
+    kept = [one for key, one in snapshot.of(TURNS).items() if (key.session, key.log_id) == (session, log_id)]
+    kept.sort(key=lambda turn: turn.key.number, reverse=True)
+    return [turn for turn in kept if before is None or turn.key.number < before][:limit]
 
 
 def turn_numbers(snapshot: Snapshot, session: SessionKey, log_id: str) -> list[int]:
@@ -69,7 +77,8 @@ def _lives(snapshot: Snapshot, session: SessionKey, log_id: str) -> bool:
 def _listed(snapshot: Snapshot, which: ItemRange) -> Iterable[ItemRecord]:
     for record in _all(snapshot, which):
         item = record.item
-        if not item.removed and (which.audience is None or is_for(item.audiences, which.audience)):
+        there = which.with_removed or not item.removed
+        if there and (which.audience is None or is_for(item.audiences, which.audience)):
             yield record
 
 

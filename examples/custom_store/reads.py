@@ -108,6 +108,7 @@ def turns(snapshot: Snapshot, session: SessionKey, log_id: str, newest: int) -> 
         item
         for turn in kept[max(0, len(kept) - newest) :]
         for item in sorted(items_of_turn(turn, log), key=lambda record: record.item.index)
+        if not item.item.removed
     ]
 
 

@@ -20,6 +20,7 @@ from flowstate_server.model.records import (
     RequestRecord,
     SessionRecord,
     StateRecord,
+    TurnRecord,
 )
 from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.backend import MAX_DOCUMENT_BYTES, Backend, Ports, Reads
@@ -123,6 +124,11 @@ class SnapshotReads(Reads):
     async def newest_turns(self, session: SessionKey, log_id: str, *, newest: int) -> tuple[int, int] | None:
         numbers = lists.turn_numbers(await self._read(), session, log_id)[-newest:] if newest > 0 else []
         return (numbers[0], numbers[-1]) if numbers else None
+
+    async def list_turns(
+        self, session: SessionKey, log_id: str, *, limit: int, before: int | None = None
+    ) -> Sequence[TurnRecord]:
+        return lists.turns_before(await self._read(), session, log_id, before, limit)
 
     async def list_requests(
         self, which: RequestFilter, *, limit: int, max_bytes: int, after: RequestPosition | None = None

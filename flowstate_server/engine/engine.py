@@ -9,6 +9,8 @@ from flowstate_server.engine.bindings import Bindings
 from flowstate_server.engine.fleet import Fleet
 from flowstate_server.engine.lifespan import Lifespan, OpenLifespan, nothing
 from flowstate_server.engine.logs.events import Events
+from flowstate_server.engine.records.item_appends import ItemAppends
+from flowstate_server.engine.records.item_removals import ItemRemovals
 from flowstate_server.engine.records.items import Items
 from flowstate_server.engine.records.journals import Journals
 from flowstate_server.engine.records.request_lists import RequestLists
@@ -78,6 +80,8 @@ class Engine:
         self.snapshots = Snapshots(store, catalogue, bindings)
         self.states = States(store, catalogue, bindings, self.settings, rehearsals)
         self.journals = Journals(store, bindings, self.settings)
+        self.item_appends = ItemAppends(store, bindings, self.settings)
+        self.item_removals = ItemRemovals(store, bindings, self.settings)
         self.items = Items(store, bindings, self.settings)
         self.request_lists = RequestLists(store, bindings, self.settings)
 

@@ -24,6 +24,7 @@ class EventType(Word):
     ITEM_ADDED = "item.added"
     ITEM_DELTA = "item.delta"
     ITEM_DONE = "item.done"
+    ITEM_REMOVED = "item.removed"
     STATE_CHANGE = "state_change"
     SESSION_METADATA_CHANGED = "session.metadata_changed"
     STATUS = "status"

@@ -56,8 +56,7 @@ class Item:
 
 @frozen
 class ItemRecord:
-    """An item as reads give it. What is kept of it is appended once and never rewritten: blanking a removed one is left
-    for later, and nothing does it yet.
+    """An item as reads give it. What is kept of it is appended once, and rewritten by its removal alone.
 
     ``session_sequence`` and ``create_time`` are those of its ``item.done`` event; ``turn``, the number of its turn, is
     not kept but filled in when it is read.

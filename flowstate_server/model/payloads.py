@@ -211,6 +211,12 @@ class ItemDelta(Payload):
 
 
 @frozen
+class ItemRemoved(Payload):
+    type = EventType.ITEM_REMOVED
+    item_id: str
+
+
+@frozen
 class StateChange(Payload):
     """``changed`` has the new values by JSON Pointer, ``stale`` the names of fields that changed by too much to be
     listed. ``declared`` has for each field of ``changed`` and ``removed`` how its writer declared it."""
@@ -260,3 +266,10 @@ def done_item(event: Event) -> Item:
 def encode_terminal(members: Members, versions: ScopeVersions) -> bytes:
     """The text of a :class:`Terminal` with these members and versions."""
     return encode_json({**members, "scope_versions": {scope.value: n for scope, n in versions.items()}})
+
+
+def without_output(payload: bytes) -> bytes:
+    """The text of a :class:`RequestCompleted` that says no more what came out."""
+    members: Any = decode_json(payload)
+    members.pop("output", None)
+    return encode_json({**members, "output_omitted": True})

@@ -7,7 +7,14 @@ from flowstate.v1.session_service_pb2_grpc import SessionServiceServicer
 from flowstate_server.engine.engine import Engine
 from flowstate_server.model.ids import check_id
 from flowstate_server.rpc.call_context import ServicerContext, current_call
-from flowstate_server.rpc.codec.items import decode_item_query, encode_item_list
+from flowstate_server.rpc.codec.items import (
+    decode_item_append,
+    decode_item_query,
+    decode_item_removal,
+    encode_item_list,
+    encode_items_appended,
+    encode_items_removed,
+)
 from flowstate_server.rpc.codec.sessions import (
     decode_new_session,
     decode_session_query,
@@ -50,6 +57,20 @@ class SessionServicer(SessionServiceServicer):
     async def ListItems(self, request: pb.ListItemsRequest, context: ServicerContext) -> pb.ListItemsResponse:
         listed = await self._engine.items.list(current_call().principal, decode_item_query(request))
         return encode_item_list(listed)
+
+    async def AppendItems(
+        self, request: pb.AppendItemsRequest, context: ServicerContext
+    ) -> pb.AppendItemsResponse:
+        append = decode_item_append(request)
+        return encode_items_appended(await self._engine.item_appends.append(current_call().principal, append))
+
+    async def RemoveItems(
+        self, request: pb.RemoveItemsRequest, context: ServicerContext
+    ) -> pb.RemoveItemsResponse:
+        removal = decode_item_removal(request)
+        return encode_items_removed(
+            await self._engine.item_removals.remove(current_call().principal, removal)
+        )
 
     async def GetSnapshot(
         self, request: pb.GetSnapshotRequest, context: ServicerContext

@@ -117,6 +117,7 @@ class Store:
     read_turns = _forwarded("reads", Reads.read_turns)
     list_items = _forwarded("reads", Reads.list_items)
     newest_turns = _forwarded("reads", Reads.newest_turns)
+    list_turns = _forwarded("reads", Reads.list_turns)
     list_requests = _forwarded("reads", Reads.list_requests)
     read_projection = _forwarded("reads", Reads.read_projection)
     read_processes = _forwarded("reads", Reads.read_processes)

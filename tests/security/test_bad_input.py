@@ -179,6 +179,15 @@ RIGHT: Mapping[str, Message] = {
     "SessionService/ListItems": sessions.ListItemsRequest(
         session_id="s1", audience=AUDIENCE_CLIENT, last_turns=2, newest_first=True, page_size=5
     ),
+    "SessionService/AppendItems": sessions.AppendItemsRequest(
+        session_id="s1",
+        items=[
+            {"kind": "message", "role": "user", "content": {"json": '{"parts": []}'}},  # type: ignore[list-item]
+            {"kind": "custom", "name": "n", "content": {"json": "1"}, "audiences": [AUDIENCE_CLIENT]},  # type: ignore[list-item]
+        ],
+        idempotency_key="k",
+    ),
+    "SessionService/RemoveItems": sessions.RemoveItemsRequest(session_id="s1", newest=1, idempotency_key="k"),
     "SessionService/GetSnapshot": sessions.GetSnapshotRequest(
         session_id="s1",
         selectors=[sessions.SnapshotSelector(scope=2, names=["count"])],  # type: ignore[arg-type]

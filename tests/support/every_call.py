@@ -8,6 +8,7 @@ from typing import Any
 from google.protobuf.duration_pb2 import Duration
 
 from flowstate.v1.event_service_pb2 import ListEventsRequest, TailEventsRequest
+from flowstate.v1.events_pb2 import Item
 from flowstate.v1.flow_service_pb2 import (
     ActionSpec,
     CallActionRequest,
@@ -18,11 +19,18 @@ from flowstate.v1.flow_service_pb2 import (
     WaitActionRequestRequest,
 )
 from flowstate.v1.journal_service_pb2 import AppendJournalRequest, JournalEntry, ListJournalRequest
-from flowstate.v1.session_service_pb2 import GetSessionRequest, GetSnapshotRequest
+from flowstate.v1.session_service_pb2 import (
+    AppendItemsRequest,
+    GetSessionRequest,
+    GetSnapshotRequest,
+    RemoveItemsRequest,
+)
 from flowstate.v1.state_service_pb2 import GetStateRequest
 from flowstate.v1.types_pb2 import ScopeRef, Value
 from tests.support.raw_calls import Metadata, Stubs, increment, org
 from tests.support.wire import read_all
+
+NEW_ITEM = Item(kind="custom", content=Value(json="1"))
 
 Calling = Callable[[Metadata], Coroutine[Any, Any, Any]]
 
@@ -36,6 +44,14 @@ def session_calls(stubs: Stubs, session_id: str, flow_kind: str = "") -> Mapping
         ),
         "SessionService/GetSnapshot": lambda metadata: _answer(
             stubs.sessions.GetSnapshot(GetSnapshotRequest(session_id=session_id), metadata=metadata)
+        ),
+        "SessionService/AppendItems": lambda metadata: _answer(
+            stubs.sessions.AppendItems(
+                AppendItemsRequest(session_id=session_id, items=[NEW_ITEM]), metadata=metadata
+            )
+        ),
+        "SessionService/RemoveItems": lambda metadata: _answer(
+            stubs.sessions.RemoveItems(RemoveItemsRequest(session_id=session_id, newest=1), metadata=metadata)
         ),
         "StateService/GetState": lambda metadata: _answer(
             stubs.states.GetState(GetStateRequest(scopes=[scope]), metadata=metadata)

@@ -132,6 +132,10 @@ def _encode_item(record: EventRecord, item: Item) -> pb.Item:
     return encode_item(item, record.request_id, record.time)
 
 
+def _item_removed(record: EventRecord) -> Message:
+    return pb.ItemRemoved(item_id=payloads.ItemRemoved.decode(record.event.payload).item_id)
+
+
 def _state_change(record: EventRecord) -> Message:
     change = payloads.StateChange.decode(record.event.payload)
     return pb.StateChange(
@@ -172,6 +176,7 @@ _PAYLOADS: Mapping[EventType, tuple[str, Callable[[EventRecord], Message]]] = {
     EventType.ITEM_ADDED: ("item_added", _item_added),
     EventType.ITEM_DELTA: ("item_delta", _item_delta),
     EventType.ITEM_DONE: ("item_done", _item_done),
+    EventType.ITEM_REMOVED: ("item_removed", _item_removed),
     EventType.STATE_CHANGE: ("state_change", _state_change),
     EventType.SESSION_METADATA_CHANGED: ("session_metadata_changed", _session_metadata_changed),
     EventType.STATUS: ("status_update", _status),

@@ -9,6 +9,7 @@ from flowstate_server.stores.commit import (
     blob_writes,
     document_writes,
     import_writes,
+    item_writes,
     journal_writes,
     repeats,
     request_writes,
@@ -26,6 +27,7 @@ from flowstate_server.stores.contract.blob_writes import (
     RequireBlob,
 )
 from flowstate_server.stores.contract.document_writes import AppendJournal, DeleteDocument, PutDocument
+from flowstate_server.stores.contract.item_writes import AppendItems, RemoveItems
 from flowstate_server.stores.contract.tables import Needs
 from flowstate_server.stores.contract.writes import Batch, WriteResult
 
@@ -48,6 +50,8 @@ MEANINGS: dict[type, Meaning] = {
     writes.ChangeState: Meaning(state_writes.need_change, state_writes.change_state),
     writes.DeleteState: Meaning(state_writes.need_deletion, state_writes.delete_state),
     writes.AppendEvents: Meaning(session_writes.need_logs, session_writes.append_events),
+    AppendItems: Meaning(item_writes.need_items, item_writes.append_items),
+    RemoveItems: Meaning(item_writes.need_removal, item_writes.remove_items),
     AppendJournal: Meaning(journal_writes.need_journal, journal_writes.append_journal),
     PutDocument: Meaning(document_writes.need_document, document_writes.put_document),
     DeleteDocument: Meaning(document_writes.need_document, document_writes.delete_document),

@@ -156,8 +156,8 @@ class Reads(Lists):
 
     @abstractmethod
     async def read_turns(self, session: SessionKey, log_id: str, *, newest: int) -> Sequence[ItemRecord]:
-        """The items of the ``newest`` turns, turn by turn, by index within each. Costs the same however long the
-        session is."""
+        """The items of the ``newest`` turns but for removed ones, turn by turn, by index within each. Costs the same
+        however long the session is."""
 
     @abstractmethod
     async def read_projection(

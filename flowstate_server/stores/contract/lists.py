@@ -10,7 +10,7 @@ from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Tenant
 from flowstate_server.model.items import Audience, ItemRecord
 from flowstate_server.model.json_values import encode_json
-from flowstate_server.model.records import OPEN_STATUSES, RequestRecord, RequestStatus
+from flowstate_server.model.records import OPEN_STATUSES, RequestRecord, RequestStatus, TurnRecord
 from flowstate_server.model.scopes import SessionKey
 
 SCANNED = 5_000
@@ -33,7 +33,7 @@ def item_position(record: ItemRecord) -> ItemPosition:
 
 @frozen
 class ItemRange:
-    """Items of one incarnation of a session, without those that are removed.
+    """Items of one incarnation of a session, ``with_removed`` those of which nothing but their place is left, too.
 
     In the order in which they were completed, by ``session_sequence``: all, or those of ``request_id``. Or those of the
     turns with the numbers ``turns``, both included: by turn, then by the item's index, then by ``session_sequence``.
@@ -46,6 +46,7 @@ class ItemRange:
     turns: tuple[int, int] | None = None
     audience: Audience | None = None
     newest_first: bool = False
+    with_removed: bool = False
 
 
 @frozen
@@ -142,6 +143,12 @@ class Lists(ABC):
     @abstractmethod
     async def newest_turns(self, session: SessionKey, log_id: str, *, newest: int) -> tuple[int, int] | None:
         """The numbers of the oldest and the newest one of the ``newest`` turns; ``None`` if there is none."""
+
+    @abstractmethod
+    async def list_turns(
+        self, session: SessionKey, log_id: str, *, limit: int, before: int | None = None
+    ) -> Sequence[TurnRecord]:
+        """Turns with numbers below ``before``, the newest first; at most ``limit``."""
 
     @abstractmethod
     async def list_requests(

@@ -23,6 +23,7 @@ from flowstate_server.model.records import (
     TurnKey,
     TurnRecord,
 )
+from flowstate_server.model.removals import EmptiedRequest, ItemKey, ItemRemoval
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
 from flowstate_server.stores.contract.watch import Topic
 
@@ -80,6 +81,10 @@ DOCUMENTS = Table("documents", DocumentKey, Document, place=encode_key)
 EVENTS = Table("events", EventKey, EventRecord)
 """Appended, in :attr:`Changes.events`. Keep them by session, ``session_log_id`` and ``session_sequence``: ``EventKey``
 names no incarnation, and is for exports alone, which give those of the present one."""
+ITEM_REMOVALS = Table("item_removals", ItemKey, ItemRemoval)
+"""Only ever new: the content of an item goes, and its deltas."""
+EMPTIED_REQUESTS = Table("emptied_requests", RequestKey, EmptiedRequest)
+"""Only ever new: input and output of a request go, and its terminal event gets another payload."""
 
 LOCKED = (SESSIONS, REQUEST_HEADS, STATES, PROCESSES, DOCUMENTS)
 """What is locked, table by table in this order and by key (code point order) within each, so that no two transactions
@@ -91,7 +96,7 @@ EXPORTED = (PROCESSES, SESSIONS, SESSION_HEADS, REQUESTS, EVENTS, TURNS, STATES,
 
 class Needs:
     """The records that batches read. Keys are of the tables in :data:`LOCKED`, of ``STATE_HEADS`` and, when copies are
-    imported, of ``TURNS``; never of any other.
+    imported or items removed, of ``TURNS``; never of any other.
 
     ``SESSIONS`` are needed with their heads, and so is the session of each of the ``REQUEST_HEADS`` that is found: a
     write may name a request alone. ``STATE_HEADS`` are needed without their documents. ``ranges`` are documents that

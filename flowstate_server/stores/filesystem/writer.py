@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.records import RequestRecord
 from flowstate_server.model.scopes import RequestKey, SessionKey
+from flowstate_server.stores.contract.removals import rewritten_events
 from flowstate_server.stores.contract.tables import REQUESTS, Changes
 from flowstate_server.stores.filesystem.event_log import EventLog, event_lines
 from flowstate_server.stores.filesystem.files import Files
@@ -18,7 +20,10 @@ from flowstate_server.stores.filesystem.kept import KEPT, PATHS
 from flowstate_server.stores.filesystem.members import file_text
 from flowstate_server.stores.filesystem.records import members_of
 from flowstate_server.stores.resident.damage import Incarnation
+from flowstate_server.stores.resident.removals import rewritten
 from flowstate_server.stores.resident.tables import Tables
+
+_log = logging.getLogger(__name__)
 
 
 class Writer:
@@ -46,9 +51,10 @@ class Writer:
             OSError: nothing was written.
         """
         self._check_folder()
-        appended = self._appended(changes)
+        left = self._rewritten(changes)
+        logged = self._logged(changes, left)
         operations: list[Operation] = [
-            *(Append(log.path, log.end, text) for log, text in appended),
+            *(operation for _, operation, _ in logged),
             *self._puts(changes),
             *(
                 Remove(PATHS[table](key, self._session_of))
@@ -60,9 +66,11 @@ class Writer:
             self._journal.commit(operations)
         with self._tables as tables:
             tables.apply(changes)
-        for log, text in appended:
-            log.end += len(text)
+        for log, _, end in logged:
+            log.end = end
             self._logs[log.session, log.log_id] = log
+        if left:
+            self._forget_journal()
 
     def sweep_transient_events(self, before: Micros, limit: int) -> int:
         """Writes each log that has some anew.
@@ -86,14 +94,45 @@ class Writer:
                 tables.remove_events(events)
         return sum(map(len, swept.values()))
 
-    def _appended(self, changes: Changes) -> list[tuple[EventLog, bytes]]:
-        appended = []
-        for incarnation, lines in event_lines(changes.events).items():
+    def _logged(
+        self, changes: Changes, left: dict[Incarnation, tuple[EventLog, bytes]]
+    ) -> list[tuple[EventLog, Operation, int]]:
+        """Of each log that changes, what is done to its file, and its length after that."""
+        logged: list[tuple[EventLog, Operation, int]] = []
+        appended = {
+            incarnation: b"".join(lines) for incarnation, lines in event_lines(changes.events).items()
+        }
+        for incarnation in dict.fromkeys((*appended, *left)):
+            text = appended.get(incarnation, b"")
+            if incarnation in left:
+                log, before = left[incarnation]
+                text = before + text
+                logged.append((log, Put(log.path, text), len(text)))
+                continue
             log = self._logs.get(incarnation) or EventLog(*incarnation)
             if log.end == 0:
-                lines.insert(0, log.header)
-            appended.append((log, b"".join(lines)))
-        return appended
+                text = log.header + text
+            logged.append((log, Append(log.path, log.end, text), log.end + len(text)))
+        return logged
+
+    def _rewritten(self, changes: Changes) -> dict[Incarnation, tuple[EventLog, bytes]]:
+        """The logs that lose content, each with the text that is left of it."""
+        left: dict[Incarnation, tuple[EventLog, bytes]] = {}
+        for incarnation, places in rewritten_events(changes).items():
+            if incarnation in self._logs:
+                self._journal.settle()
+                log = replace(self._logs[incarnation])
+                text = self._files.read(self._folder / log.path)
+                events = rewritten(self._tables.session_log(*incarnation), places)
+                left[incarnation] = log, log.rewritten(text, events)
+        return left
+
+    def _forget_journal(self) -> None:
+        """What was removed is in the journal still."""
+        try:
+            self._journal.checkpoint()
+        except OSError as error:
+            _log.warning("what was removed stays in the journal until that can be cut: %s", error)
 
     def _puts(self, changes: Changes) -> Iterator[Put]:
         requests = list(self._changed_requests(changes))

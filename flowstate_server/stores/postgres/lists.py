@@ -12,6 +12,7 @@ from flowstate_server.stores.postgres.statements import page, together
 from flowstate_server.stores.tables import queries, rows
 from flowstate_server.stores.tables.item_lists import item_page, picked
 from flowstate_server.stores.tables.numbers import Row
+from flowstate_server.stores.tables.reads import FAR
 from flowstate_server.stores.tables.request_lists import DETAILS, KEY, ListQuery
 
 _SESSION = f"{queries.THIS_SESSION} AND s.log_id = $3 AND s.delete_time = 0"
@@ -21,14 +22,13 @@ _TURN_ITEMS = (
     "(SELECT * FROM flowstate.items WHERE request = u.request UNION ALL SELECT * FROM flowstate.items"
     " WHERE u.request IS NULL AND log = u.log AND session_sequence BETWEEN u.first AND u.last)"
 )
-_FAR = 2**62
-"""Beyond every number of a turn, index and ``session_sequence``."""
 
 
 class _Kind(NamedTuple):
     by: str
     audience: Audience | None
     newest_first: bool
+    with_removed: bool
 
 
 def _items(source: str, order: str) -> str:
@@ -47,7 +47,7 @@ def _items(source: str, order: str) -> str:
 def _query(kind: _Kind) -> str:
     """Given the session's key and ``log_id``, the place to go on from, the limits, and what ``by`` needs."""
     down, beyond = (" DESC", "<") if kind.newest_first else ("", ">")
-    where = f"WHERE {picked(kind.audience)}"
+    where = f"WHERE {picked(kind.audience, with_removed=kind.with_removed)}"
     if kind.by == "turns":
         order = ", ".join(f"i.{name}{down}" for name in ("turn", "item_index", "session_sequence"))
         turns = f"(SELECT * FROM flowstate.turns WHERE log = ({_LIVE_LOG}) AND number BETWEEN $9 AND $10) u"
@@ -69,23 +69,25 @@ def _query(kind: _Kind) -> str:
 
 ITEMS: Mapping[_Kind, str] = {
     kind: _query(kind)
-    for kind in map(_Kind._make, product(("log", "request", "turns"), (None, *Audience), (False, True)))
+    for kind in map(
+        _Kind._make, product(("log", "request", "turns"), (None, *Audience), *[(False, True)] * 2)
+    )
 }
 
 
 def items_query(which: ItemRange, after: ItemPosition | None, limit: int, max_bytes: int) -> tuple[str, Row]:
     turn = index = 0
-    sequence = _FAR if which.newest_first else 0
+    sequence = FAR if which.newest_first else 0
     if after is not None:
         turn, index, sequence = after.turn, after.index, after.session_sequence
     by: tuple[str, Row] = ("log", ())
     if which.turns is not None:
         by = ("turns", which.turns)
         if after is None and which.newest_first:
-            turn = index = _FAR
+            turn = index = FAR
     elif which.request_id:
         by = ("request", (which.request_id,))
-    query = ITEMS[_Kind(by[0], which.audience, which.newest_first)]
+    query = ITEMS[_Kind(by[0], which.audience, which.newest_first, which.with_removed)]
     return query, (*which.session, which.log_id, turn, index, sequence, limit, max_bytes, *by[1])
 
 

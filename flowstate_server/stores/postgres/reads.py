@@ -67,7 +67,7 @@ TURNS = (
     " LEFT JOIN flowstate.requests r ON r.request = u.request CROSS JOIN LATERAL"
     " (SELECT * FROM flowstate.items WHERE request = u.request UNION ALL"
     " SELECT * FROM flowstate.items WHERE u.request IS NULL AND log = u.log"
-    " AND session_sequence BETWEEN u.first AND u.last) i"
+    " AND session_sequence BETWEEN u.first AND u.last) i WHERE NOT i.removed"
 )
 PROJECTION = together(
     (

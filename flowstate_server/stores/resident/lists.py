@@ -29,6 +29,8 @@ from flowstate_server.stores.resident.copies import own_request
 from flowstate_server.stores.resident.tables import ResidentPort, Tables, items_of
 
 _sequence = attrgetter("session_sequence")
+_FAR = 2**62
+"""Beyond every number of a turn."""
 
 
 class ResidentLists(ResidentPort, Lists):
@@ -48,6 +50,14 @@ class ResidentLists(ResidentPort, Lists):
         with self._tables as tables:
             numbers = tables.newest_turns(session, log_id, newest)
             return (numbers[0], numbers[-1]) if numbers else None
+
+    async def list_turns(
+        self, session: SessionKey, log_id: str, *, limit: int, before: int | None = None
+    ) -> Sequence[TurnRecord]:
+        with self._tables as tables:
+            below = _FAR if before is None else before - 1
+            numbers = tables.turns_between(session, log_id, 1, below)[-limit:]
+            return [tables.turns[TurnKey(session, log_id, number)] for number in reversed(numbers)]
 
     async def list_requests(
         self, which: RequestFilter, *, limit: int, max_bytes: int, after: RequestPosition | None = None
@@ -114,7 +124,8 @@ def _compared(place: tuple[int, int, int], after: ItemPosition) -> int:
 
 def _is_picked(record: ItemRecord, which: ItemRange) -> bool:
     item = record.item
-    return not item.removed and (which.audience is None or is_for(item.audiences, which.audience))
+    there = which.with_removed or not item.removed
+    return there and (which.audience is None or is_for(item.audiences, which.audience))
 
 
 def _places(tables: Tables, which: RequestFilter, after: RequestPosition | None) -> Iterable[RequestPosition]:

@@ -28,8 +28,10 @@ from flowstate_server.model.records import (
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.pages import DamagedRecord
 from flowstate_server.stores.contract.reads import SessionFilter, SessionPosition
+from flowstate_server.stores.contract.removals import rewritten_events, without_content
 from flowstate_server.stores.contract.tables import (
     DOCUMENTS,
+    EMPTIED_REQUESTS,
     OUTCOMES,
     PROCESSES,
     REQUEST_HEADS,
@@ -44,6 +46,7 @@ from flowstate_server.stores.contract.tables import (
 from flowstate_server.stores.resident.copies import OWN
 from flowstate_server.stores.resident.damage import Damage, Incarnation
 from flowstate_server.stores.resident.documents import DocumentTable
+from flowstate_server.stores.resident.removals import Rewritten, rewritten
 from flowstate_server.stores.resident.request_lists import RequestLists
 
 Key = TypeVar("Key")
@@ -127,6 +130,8 @@ class Tables:
             self._put_session(session)
         for request in [*self.changed_requests(changes)]:
             self._put_request(request)
+        for incarnation, places in rewritten_events(changes).items():
+            self._rewrite(rewritten(self.session_log(*incarnation), places))
         for turn in changes.put_of(TURNS):
             self._put_turn(turn)
         for document in changes.put_of(DOCUMENTS):
@@ -142,6 +147,7 @@ class Tables:
     def changed_requests(self, changes: Changes) -> Iterator[RequestRecord]:
         """The whole records of new and changed requests, as the changes leave them."""
         if not (REQUESTS in changes.new or REQUEST_HEADS in changes.changed or OUTCOMES in changes.new):
+            yield from self._emptied_requests(changes)
             return
         new = {record.key: record for record in changes.new_of(REQUESTS)}
         heads = {head.key: head for head in changes.changed_of(REQUEST_HEADS)}
@@ -149,6 +155,10 @@ class Tables:
         for key in new | heads | outcomes:
             record = new.get(key) or self.requests[key]
             yield whole_request(record, heads.get(key, record.head), outcomes.get(key))
+        yield from self._emptied_requests(changes)
+
+    def _emptied_requests(self, changes: Changes) -> Iterator[RequestRecord]:
+        return (without_content(self.requests[one.key]) for one in changes.new_of(EMPTIED_REQUESTS))
 
     def _remove(self, table: Table[Any, Any], key: Any) -> None:
         if table is DOCUMENTS:
@@ -208,6 +218,16 @@ class Tables:
             self._with_transient.add(key)
         self._request_events.setdefault(key, []).append(record)
 
+    def _rewrite(self, events: Rewritten) -> None:
+        for _, after in events:
+            if after is not None:
+                log = self._session_events[after.session, after.session_log_id]
+                log[bisect_left(log, after.session_sequence, key=_session_sequence)] = after
+                if after.request_id:
+                    log = self._request_events[RequestKey(after.session.tenant, after.request_id)]
+                    log[bisect_left(log, after.sequence, key=_sequence)] = after
+        self.remove_events([before for before, after in events if after is None])
+
     def listed(self, which: SessionFilter, after: SessionPosition | None) -> Iterator[SessionRecord]:
         """Live sessions by (create time, id) descending."""
         listing = self._listing.get((which.tenant, which.user_id), [])
@@ -250,7 +270,8 @@ class Tables:
         items: list[ItemRecord] = []
         for number in numbers:
             events = self._turn_events(self.turns[TurnKey(session, log_id, number)])
-            items += sorted(items_of(events, number), key=lambda record: record.item.index)
+            kept = [record for record in items_of(events, number) if not record.item.removed]
+            items += sorted(kept, key=lambda record: record.item.index)
         return items
 
     def turns_between(self, session: SessionKey, log_id: str, first: int, last: int) -> list[int]:

@@ -90,7 +90,8 @@ def _in_order(
             return iter(())
         query, values = ITEMS_OF_REQUEST, (*values, found[0])
     order = "i.place DESC" if which.newest_first else "i.place"
-    return cursor.execute(f"{query} AND {picked(which.audience)} ORDER BY {order}", values)
+    wanted = picked(which.audience, with_removed=which.with_removed)
+    return cursor.execute(f"{query} AND {wanted} ORDER BY {order}", values)
 
 
 def _by_turn(cursor: sqlite3.Cursor, which: ItemRange, log: int, after: ItemPosition | None) -> Iterator[Row]:
@@ -103,12 +104,13 @@ def _by_turn(cursor: sqlite3.Cursor, which: ItemRange, log: int, after: ItemPosi
         beyond = after.index, place_of(log, after.session_sequence)
     turns = cursor.connection.cursor()
     down = which.newest_first
+    wanted = picked(which.audience, with_removed=which.with_removed)
     for number, request, begin, end in turns.execute(TURNS_DOWN if down else TURNS_UP, (log, first, last)):
         if request is None:
             query, values = PLACES_IN_LOG, (place_of(log, begin), place_of(log, end))
         else:
             query, values = PLACES_OF_REQUEST, (request,)
-        places = cursor.execute(f"{query} AND {picked(which.audience)}", values).fetchall()
+        places = cursor.execute(f"{query} AND {wanted}", values).fetchall()
         for place in sorted(places, reverse=down):
             if after is None or number != after.turn or (place < beyond if down else place > beyond):
                 yield from cursor.execute(ITEM_AT, (number, place[1]))

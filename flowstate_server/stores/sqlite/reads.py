@@ -52,10 +52,10 @@ _NEWEST = (
 )
 _THIS_LOG = in_sqlite(f"{queries.THIS_SESSION} AND s.log_id = $3")
 TURN_ITEMS = (
-    f"{_ITEM.format('r.request_id')} {_NEWEST} CROSS JOIN items i ON i.request = u.request"
+    f"{_ITEM.format('r.request_id')} {_NEWEST} CROSS JOIN items i ON i.request = u.request AND NOT i.removed"
     f" CROSS JOIN requests r ON r.request = u.request WHERE {_THIS_LOG}"
     f" UNION ALL {_ITEM.format('NULL')} {_NEWEST} CROSS JOIN items i"
-    f" ON i.place >= {start_of('u.log')} + u.first AND i.place <= {start_of('u.log')} + u.last"
+    f" ON i.place >= {start_of('u.log')} + u.first AND i.place <= {start_of('u.log')} + u.last AND NOT i.removed"
     f" WHERE {_THIS_LOG} AND u.request IS NULL"
 )
 NEWEST_TIME = (

@@ -171,6 +171,30 @@ class ChangedRows:
                 place = self._place(log, record.session_sequence)
                 yield *place, request, record.time, *columns.ITEM.values(item)
 
+    def removed_items(self) -> Iterable[Row]:
+        for item in self._changes.new_of(tables.ITEM_REMOVALS):
+            yield *self._in_log(*item.key), b"", True
+
+    def removed_deltas(self) -> Iterable[Row]:
+        for item in self._changes.new_of(tables.ITEM_REMOVALS):
+            for sequence in item.deltas:
+                yield self._in_log(item.key.session, item.key.log_id, sequence)
+
+    def emptied_inputs(self) -> Iterable[Row]:
+        for request in self._changes.new_of(tables.EMPTIED_REQUESTS):
+            yield self._numbers.requests[request.key], b""
+
+    def emptied_outputs(self) -> Iterable[Row]:
+        for request in self._changes.new_of(tables.EMPTIED_REQUESTS):
+            yield self._numbers.requests[request.key], None
+
+    def emptied_ends(self) -> Iterable[Row]:
+        for request in self._changes.new_of(tables.EMPTIED_REQUESTS):
+            yield *self._in_log(request.session, request.session_log_id, request.end), request.payload
+
+    def _in_log(self, session: SessionKey, log_id: str, sequence: int) -> Row:
+        return self._place(self._numbers.logs[session, log_id], sequence)
+
     def _is_created(self, record: SessionRecord | SessionHead) -> bool:
         return (record.key, record.log_id) in self._created
 
@@ -303,4 +327,9 @@ def writes(place: str) -> tuple[Write, ...]:
         Write(tables.DOCUMENTS, "removed", "document", "", rows.removed_documents),
         Write(tables.EVENTS, "new", place, f"request, {columns.EVENT.names}", rows.new_events),
         Write(tables.EVENTS, "new", place, f"request, time, {columns.ITEM.names}", rows.new_items, "items"),
+        Write(tables.ITEM_REMOVALS, "changed", place, "content, removed", rows.removed_items, "items"),
+        Write(tables.ITEM_REMOVALS, "removed", place, "", rows.removed_deltas, "events"),
+        Write(tables.EMPTIED_REQUESTS, "changed", "request", "input", rows.emptied_inputs, "requests"),
+        Write(tables.EMPTIED_REQUESTS, "changed", "request", "output", rows.emptied_outputs, "outcomes"),
+        Write(tables.EMPTIED_REQUESTS, "changed", place, "payload", rows.emptied_ends, "events"),
     )

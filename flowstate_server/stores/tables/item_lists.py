@@ -11,13 +11,14 @@ from flowstate_server.stores.tables.numbers import AUDIENCE_BITS, Row
 _OUTSIDE = AUDIENCE_BITS[Audience.CLIENT] | AUDIENCE_BITS[Audience.HISTORY]
 
 
-def picked(audience: Audience | None) -> str:
+def picked(audience: Audience | None, *, with_removed: bool = False) -> str:
     """SQL for what is listed of the items ``i``."""
+    there = "true" if with_removed else "NOT i.removed"
     if audience is None:
-        return "NOT i.removed"
+        return there
     if audience is Audience.INTERNAL:
-        return f"NOT i.removed AND (i.audiences & {_OUTSIDE}) = 0"
-    return f"NOT i.removed AND (i.audiences & {AUDIENCE_BITS[audience]}) <> 0"
+        return f"{there} AND (i.audiences & {_OUTSIDE}) = 0"
+    return f"{there} AND (i.audiences & {AUDIENCE_BITS[audience]}) <> 0"
 
 
 def item_page(found: list[Row], more: bool, which: ItemRange) -> ItemPage:

@@ -43,6 +43,7 @@ EVENT_NUMBERS = {
     EventType.SESSION_METADATA_CHANGED: 14,
     EventType.STATUS: 15,
     EventType.CUSTOM: 16,
+    EventType.ITEM_REMOVED: 17,
 }
 
 ITEM_NUMBERS = {

@@ -37,6 +37,11 @@ NEWEST_TURNS = (
     f"(SELECT number FROM flowstate.turns WHERE log = ({_THIS_LOG}) ORDER BY number DESC LIMIT 1 OFFSET $4 - 1), 0)"
 )
 
+TURNS_BEFORE = (
+    f"SELECT {rows.TURN} FROM flowstate.turns u LEFT JOIN flowstate.requests r ON r.request = u.request"
+    f" WHERE u.log = ({_THIS_LOG}) AND u.number < $4 ORDER BY u.number DESC LIMIT $5"
+)
+
 
 def sessions_query(
     which: SessionFilter, limit: int, after: SessionPosition | None, hint: str = ""

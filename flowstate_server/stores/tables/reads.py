@@ -7,13 +7,22 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from flowstate_server.model.items import ItemRecord
-from flowstate_server.model.records import ProcessRecord, RequestHead, RequestRecord, SessionRecord
+from flowstate_server.model.records import (
+    ProcessRecord,
+    RequestHead,
+    RequestRecord,
+    SessionRecord,
+    TurnRecord,
+)
 from flowstate_server.model.scopes import RequestKey, SessionKey
 from flowstate_server.stores.contract.backend import Reads
 from flowstate_server.stores.contract.pages import those_understood, understood, understood_one
 from flowstate_server.stores.contract.reads import ListedSession, SessionFilter, SessionPosition
 from flowstate_server.stores.tables import queries, rows
 from flowstate_server.stores.tables.numbers import Row
+
+FAR = 2**62
+"""Beyond every number of a turn, index and ``session_sequence``."""
 
 
 class TableReads(Reads):
@@ -65,6 +74,13 @@ class TableReads(Reads):
             return None
         [(first, last)] = await self.fetch(queries.NEWEST_TURNS, *session, log_id, newest)
         return None if first is None else (first, last)
+
+    async def list_turns(
+        self, session: SessionKey, log_id: str, *, limit: int, before: int | None = None
+    ) -> Sequence[TurnRecord]:
+        bound = FAR if before is None else before
+        found = await self.fetch(queries.TURNS_BEFORE, *session, log_id, bound, limit)
+        return [rows.turn_record(row, session, log_id) for row in found]
 
     async def read_processes(self) -> Sequence[ProcessRecord]:
         return [rows.process_record(row) for row in await self.fetch(queries.PROCESSES)]

@@ -167,7 +167,8 @@ class _Check:
             yield "its log has ended, it has not"
         elif head.process and head.process not in self.processes:
             yield "it runs on a process that is not there"
-        if not _is_json(request.input) or (request.output is not None and not _is_json(request.output)):
+        # One whose items were all removed has no input any more.
+        if any(text and not _is_json(text) for text in (request.input, request.output)):
             yield "its input or output is no JSON"
 
     def turn(self, turn: TurnRecord) -> Iterator[str]:

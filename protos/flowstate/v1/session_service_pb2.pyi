@@ -591,16 +591,15 @@ class AppendItemsRequest(_message.Message):
     session_id: _builtins.str
     """The session."""
     request_id: _builtins.str
-    """The running request on whose behalf you add them. Empty: none; they are a turn of their own. Ended:
-    FAILED_PRECONDITION / REQUEST_TERMINAL.
+    """The open request on whose behalf you add them. Empty: none; they are a turn of their own. Ended:
+    FAILED_PRECONDITION / REQUEST_TERMINAL. The run itself does not see them, those that come after it do.
+    All get the index of the item that the run begins next, and come before that one by their places.
     """
     idempotency_key: _builtins.str
     """Makes the call repeatable, see the head of types.proto. Empty: a repeat adds them once more."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_events_pb2.Item]:
-        """The items in order, at least one: kind, role, name, content and audiences. Output-only fields are
-        ignored.
-        """
+        """The items in order, 1 to 500: kind, role, name, content and audiences. Output-only fields are ignored."""
 
     def __init__(
         self,
@@ -660,9 +659,11 @@ class RemoveItemsRequest(_message.Message):
     session_id: _builtins.str
     """The session."""
     newest: _builtins.int
-    """This many of the newest that are there, in the order of ListItems; at least 1."""
+    """This many of the newest that are there, in the order of ListItems; 1 to 500."""
     after_item_id: _builtins.str
-    """All that come after this one in the order of ListItems; it stays itself. It may be removed already."""
+    """All that come after this one in the order of ListItems, up to 5,000; it stays itself. It may be
+    removed already.
+    """
     idempotency_key: _builtins.str
     """Makes the call repeatable, see the head of types.proto. Empty: a repeat by `newest` or
     `after_item_id` removes what is newest or after then.

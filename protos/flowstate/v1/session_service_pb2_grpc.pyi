@@ -88,22 +88,19 @@ class SessionServiceStub:
     land in its log and are its items; else all items of one call are one turn of the session, with
     `item.added` and `item.done` in the session's log.
 
-    Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
-
     Repeats: with `idempotency_key`. Errors: NOT_FOUND / SESSION_NOT_FOUND, REQUEST_NOT_FOUND;
     FAILED_PRECONDITION / REQUEST_TERMINAL, IDEMPOTENCY_KEY_REUSED; INVALID_ARGUMENT /
     VALIDATION_FAILED (no item, a kind that is none, content that does not fit the kind), JSON_*;
-    RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE (content over 1 MiB).
+    RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE (content over 1 MiB, or over 3.5 MiB in all).
     """
     RemoveItems: _aio.UnaryUnaryMultiCallable[_session_service_pb2.RemoveItemsRequest, _session_service_pb2.RemoveItemsResponse]
     """Removes items of ended requests and of turns from outside, all of them or none. Trusted plane. In
-    one commit `item.removed` is appended for each, the content is blanked and the deltas go. A turn
-    all of whose items are removed does not count any more, and input and output of its request go too.
+    one commit `item.removed` is appended for each to the session's log (that of the request has ended),
+    the content is blanked and the deltas go. A turn all of whose items are removed does not count any
+    more. Input and output of a request all of whose items are removed go too.
     What "newest" and "after" mean is decided by one read; items that come later are untouched, and a
     run that has loaded its history keeps it. With AppendItems this is how a message is edited and
     answered again.
-
-    Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
 
     Repeats: with `idempotency_key`; by `ids` it is idempotent by itself. Errors: NOT_FOUND /
     SESSION_NOT_FOUND, ITEM_NOT_FOUND; FAILED_PRECONDITION / REQUEST_OPEN (an item of a request that
@@ -254,12 +251,10 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         land in its log and are its items; else all items of one call are one turn of the session, with
         `item.added` and `item.done` in the session's log.
 
-        Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
-
         Repeats: with `idempotency_key`. Errors: NOT_FOUND / SESSION_NOT_FOUND, REQUEST_NOT_FOUND;
         FAILED_PRECONDITION / REQUEST_TERMINAL, IDEMPOTENCY_KEY_REUSED; INVALID_ARGUMENT /
         VALIDATION_FAILED (no item, a kind that is none, content that does not fit the kind), JSON_*;
-        RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE (content over 1 MiB).
+        RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE (content over 1 MiB, or over 3.5 MiB in all).
         """
 
     @_abc_1.abstractmethod
@@ -269,13 +264,12 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_session_service_pb2.RemoveItemsRequest, _abc.Awaitable[_session_service_pb2.RemoveItemsResponse]],
     ) -> _abc.Awaitable[_session_service_pb2.RemoveItemsResponse]:
         """Removes items of ended requests and of turns from outside, all of them or none. Trusted plane. In
-        one commit `item.removed` is appended for each, the content is blanked and the deltas go. A turn
-        all of whose items are removed does not count any more, and input and output of its request go too.
+        one commit `item.removed` is appended for each to the session's log (that of the request has ended),
+        the content is blanked and the deltas go. A turn all of whose items are removed does not count any
+        more. Input and output of a request all of whose items are removed go too.
         What "newest" and "after" mean is decided by one read; items that come later are untouched, and a
         run that has loaded its history keeps it. With AppendItems this is how a message is edited and
         answered again.
-
-        Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
 
         Repeats: with `idempotency_key`; by `ids` it is idempotent by itself. Errors: NOT_FOUND /
         SESSION_NOT_FOUND, ITEM_NOT_FOUND; FAILED_PRECONDITION / REQUEST_OPEN (an item of a request that

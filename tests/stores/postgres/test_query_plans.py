@@ -106,6 +106,7 @@ HOT = {
     "delete pieces": blob_pieces.DELETE,
     "list pieces": blob_pieces.LIST,
     "newest turns": queries.NEWEST_TURNS,
+    "turns before": queries.TURNS_BEFORE,
     "items": lists.items_query(ITEMS, None, 9, 9)[0],
     "newest items": lists.items_query(replace(ITEMS, newest_first=True), None, 9, 9)[0],
     "items of a request": lists.items_query(replace(ITEMS, request_id="r"), None, 9, 9)[0],

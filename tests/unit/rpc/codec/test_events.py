@@ -55,6 +55,7 @@ PAYLOADS: list[tuple[EventType, dict[str, Json], str]] = [
         {"item_id": "i", "index": 4, "text": "héllo"},
         'item_id: "i" index: 4 text: "héllo"',
     ),
+    (EventType.ITEM_REMOVED, {"item_id": "i"}, 'item_id: "i"'),
     (
         EventType.STATE_CHANGE,
         {
@@ -166,3 +167,9 @@ def test_an_item_is_announced_without_and_done_with_its_content() -> None:
         index=2,
         name="greeting",
     )
+
+
+def test_a_removed_item_is_done_without_content() -> None:
+    item = Item("i1", ItemKind.MESSAGE, 2, b"", removed=True)
+    done = encode_event(_record(EventType.ITEM_DONE, {}, item=item)).item_done.item
+    assert (done.removed, done.HasField("content"), done.item_id) == (True, False, "i1")
