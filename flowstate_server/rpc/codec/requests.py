@@ -25,7 +25,9 @@ _STATUS = {
 Specified = pb.DispatchActionRequest | pb.CallActionRequest | pb.StreamActionRequest
 
 
-def decode_action_call(request: Specified, correlation_id: str = "") -> ActionCall:
+def decode_action_call(
+    request: Specified, correlation_id: str = "", *, validate_only: bool = False
+) -> ActionCall:
     """The call of a message's ``spec``. The input stays text: it is the action that knows what it should be."""
     if not request.HasField("spec"):
         raise required("spec")
@@ -44,6 +46,7 @@ def decode_action_call(request: Specified, correlation_id: str = "") -> ActionCa
             request_id=spec.request_id,
             execution_timeout=timeout,
             correlation_id=correlation_id,
+            validate_only=validate_only,
         )
 
 

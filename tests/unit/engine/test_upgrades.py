@@ -166,7 +166,7 @@ def test_the_request_scope_has_no_generations() -> None:
     key = request_scope(RequestKey(Tenant(""), "r"))
     upgrades = RecordUpgrades(ScopeKind.REQUEST, [chat.described])
     record = replace(stored({"n": 1}), key=key)
-    assert upgrades.written(record, chat.described) is None
+    assert upgrades.written(record, "chat") is None
     assert upgrades.upgraded(record).record is record
 
 
