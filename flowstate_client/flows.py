@@ -9,7 +9,7 @@ from flowstate.v1 import flow_service_pb2, flow_service_pb2_grpc, types_pb2
 from flowstate_client.calls import Caller
 from flowstate_client.ids import new_request_id
 from flowstate_client.json_profile import check_text
-from flowstate_client.models import FlowInfo
+from flowstate_client.models import FlowInfo, RunRecord
 from flowstate_client.paging import AsyncPager, Page
 from flowstate_client.proof import proven_text
 from flowstate_client.runs import ActionStream, RunHandle, output_of, wait_for_end
@@ -91,6 +91,41 @@ class Flows:
             attached=response.attached,
             acknowledged=True,
         )
+
+    async def validate(
+        self,
+        flow_kind: str,
+        action: str,
+        input: Any = UNSET,
+        *,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        org_id: str | None = None,
+        request_id: str | None = None,
+        execution_timeout: float | None = None,
+        timeout: float | None = None,
+    ) -> RunRecord:
+        """What ``dispatch`` would store, or its error: everything is checked, nothing is stored or run.
+
+        The record has the ids that were given, others are empty. A ``request_id`` that is known gives its request as it
+        stands.
+        """
+        spec = self._spec(
+            flow_kind=flow_kind,
+            action=action,
+            input=input,
+            session_id=session_id,
+            user_id=user_id,
+            org_id=org_id,
+            request_id=request_id,
+            execution_timeout=execution_timeout,
+        )
+        if not request_id:
+            spec.request_id = ""
+        request = flow_service_pb2.DispatchActionRequest(spec=spec, validate_only=True)
+        call = self._stub.DispatchAction
+        response = await self._caller.write("FlowService/DispatchAction", call, request, timeout=timeout)
+        return RunRecord.from_proto(response.action_request)
 
     @overload
     async def call(

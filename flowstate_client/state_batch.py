@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Generic, Self
+from typing import Any, Generic, Protocol, Self
 
 from flowstate.v1 import state_service_pb2, types_pb2
 from flowstate_client.codec import Codec
 from flowstate_client.models import StateWrite
-from flowstate_client.state_verbs import StateOp, StateT_co, StateVerbs
+from flowstate_client.state_verbs import StateOp, StateT_co, StateVerbs, pointer
+
+_UNSET: Any = object()
+
+
+class Versioned(Protocol):
+    """A record that was read, or what a write has left."""
+
+    @property
+    def version(self) -> int: ...
+
+    @property
+    def incarnation(self) -> str: ...
+
+
+Seen = int | Versioned
 
 Commit = Callable[[Sequence[state_service_pb2.StateMutation]], Awaitable[Sequence[StateWrite]]]
 
@@ -24,14 +39,40 @@ class BatchScope(StateVerbs[None, StateT_co], Generic[StateT_co]):
         self.mutation = state_service_pb2.StateMutation(scope=scope, precondition=precondition)
         self.result: StateWrite | None = None
 
-    def at(self, version: int, /) -> Self:
-        """The whole batch is written only if the record has this version; 0: never written."""
-        self.mutation.precondition.version = version
+    def at(self, seen: Seen, /) -> Self:
+        """The whole batch is written only if the record is as it was seen, see ``ScopeHandle.at``."""
+        self.mutation.precondition.CopyFrom(as_seen(seen))
         return self
 
     def if_exists(self, exists: bool = True, /) -> Self:
         """The whole batch is written only if the record exists, or does not."""
         self.mutation.precondition.exists = exists
+        return self
+
+    def test_state(self, *path: str, equals: Any = _UNSET, exists: bool | None = None) -> Self:
+        """The whole batch is written only if, when its turn comes among the operations, the place is as expected:
+        ``batch.test_state("by_id", "doc-1", equals=1).patch_state(...)``.
+
+        Args:
+            path: The keys that lead there.
+            equals: What it must be as JSON; a field that was never written is its default.
+            exists: Whether something must be stored there, be it ``None``, or nothing.
+
+        Raises:
+            ValueError: not just one of ``equals`` and ``exists`` is given, or ``equals`` is not JSON.
+
+        When the batch is committed: ``PreconditionError`` with the reason ``STATE_TEST_FAILED`` and the ``path`` in its
+        metadata.
+        """
+        place = "".join(map(pointer, path))
+        if (equals is _UNSET) == (exists is None):
+            raise ValueError("a test has either equals= or exists=")
+        expected = (
+            state_service_pb2.TestOp(equals=self._value(equals, place))
+            if exists is None
+            else state_service_pb2.TestOp(exists=exists)
+        )
+        self._submit([StateOp(path=place, test=expected)])
         return self
 
     def _submit(self, ops: Iterable[StateOp]) -> None:
@@ -69,17 +110,25 @@ class ScopeBatch(BatchScope[StateT_co], Generic[StateT_co]):
             (self.result,) = await self._commit([self.mutation])
 
 
+def as_seen(seen: Seen) -> types_pb2.Precondition:
+    """The condition that a record is still as it was seen. One that did not exist has no incarnation."""
+    if isinstance(seen, int):
+        return types_pb2.Precondition(version=seen)
+    exists = getattr(seen, "exists", True)
+    return types_pb2.Precondition(version=seen.version, incarnation=seen.incarnation if exists else "")
+
+
 class StateBatch:
     """A batch over several records, all or nothing::
 
         async with client.state.batch() as batch:
             batch.session(session_id).patch_state(mode="agent")
-            account = batch.user("u1", flow_kind="billing")
+            account = batch.user("u1", flow_kind="billing").at(record)
             account.inc_state(credits=-1)
         print(account.result.version)
 
-    Committed when the block ends, or not at all if it raises. At most 16 records and 100 operations. User and org
-    records need ``flow_kind``, see ``States``.
+    Committed when the block ends, or not at all if it raises. At most 16 records and 100 operations. How records are
+    named: see ``States``.
     """
 
     def __init__(self, codec: Codec, commit: Commit) -> None:
@@ -101,7 +150,7 @@ class StateBatch:
         isolated: bool = False,
         model: type[StateT_co] | None = None,
     ) -> BatchScope[StateT_co]:
-        """The record of a user; ``flow_kind`` names the flow whose schema governs the write."""
+        """The record of a user."""
         return self.scope(types_pb2.ScopeRef(user_id=user_id, flow_kind=flow_kind, isolated=isolated))
 
     def org(
@@ -112,7 +161,7 @@ class StateBatch:
         isolated: bool = False,
         model: type[StateT_co] | None = None,
     ) -> BatchScope[StateT_co]:
-        """The record of an org; ``flow_kind`` names the flow whose schema governs the write."""
+        """The record of an org."""
         return self.scope(types_pb2.ScopeRef(org_id=org_id, flow_kind=flow_kind, isolated=isolated))
 
     def request(self, request_id: str, *, model: type[StateT_co] | None = None) -> BatchScope[StateT_co]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from flowstate_server.errors import VersionMismatchError
+from flowstate_server.errors import StoreUnavailableError, VersionMismatchError
 from flowstate_server.model.clock import SECOND, Micros
 from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.records import IdempotencyKey
@@ -22,7 +22,7 @@ from flowstate_server.stores.contract.writes import (
 )
 from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract.builders import increment, new_session, put, state_of
-from flowstate_server.testing.store_contract.expectations import refused
+from flowstate_server.testing.store_contract.expectations import refused, settled
 from flowstate_server.testing.store_contract.harness import StoreHarness
 
 MINUTE = Micros(60 * SECOND)
@@ -183,6 +183,54 @@ async def check_withheld_batches_write_nothing(harness: StoreHarness) -> None:
     assert [(await state_of(store, one)).version for one in (ADA, OWN)] == [2, 1]
     repeated = await store.commit((*batch, Withhold()))
     assert repeated.replayed
+
+
+async def check_dying_while_records_are_deleted_leaves_all_or_nothing(harness: StoreHarness) -> None:
+    """A process that dies while it deletes records, and writes another, leaves all of it or nothing."""
+    store = await harness.open()
+    bob, done, highest = user_scope("bob"), 0, 0
+    for statements in range(200):
+        await store.commit((increment(ADA), increment(OWN)))
+        harness.crash_after(store, statements)
+        [answer] = await settled(store.commit((increment(bob), DeleteState(ADA), DeleteState(OWN))))
+        store = await harness.reopen(store)
+        states = await store.load_states((ADA, OWN, bob))
+        gone = states[bob].version > done
+        assert [states[key].exists for key in (ADA, OWN)] == [not gone, not gone]
+        assert sorted(one.key for one in await _deleted(store)) == (sorted((ADA, OWN)) if gone else [])
+        assert states[ADA].version > highest
+        highest = max(highest, states[ADA].version)
+        if gone:
+            done += 1
+            assert states[bob].version == done
+            await _forget_all(store)
+        if not isinstance(answer, Exception):
+            assert gone
+            return
+        assert isinstance(answer, StoreUnavailableError), answer
+    raise AssertionError("the commit was never done")
+
+
+async def check_dying_while_records_are_forgotten_leaves_all_or_nothing(harness: StoreHarness) -> None:
+    """A process that dies while it forgets records has forgotten all of a batch or none, and no version comes again."""
+    store = await harness.open()
+    for statements in range(200):
+        await store.commit((increment(ADA), increment(OWN), DeleteState(ADA), DeleteState(OWN)))
+        found = await _deleted(store)
+        harness.crash_after(store, statements)
+        [answer] = await settled(store.commit(tuple([ForgetState(one) for one in found])))
+        store = await harness.reopen(store)
+        left = [(await state_of(store, key)).version for key in (ADA, OWN)]
+        assert left in ([one.version for one in found], [0, 0])
+        assert len(await _deleted(store)) == (2 if any(left) else 0)
+        written = await store.commit((increment(ADA),))
+        assert written.results[0].version > found[0].version
+        await store.commit((DeleteState(ADA),))
+        await _forget_all(store)
+        if not isinstance(answer, Exception):
+            return
+        assert isinstance(answer, StoreUnavailableError), answer
+    raise AssertionError("the commit was never done")
 
 
 async def _withheld(store: Store, batch: Batch) -> CommitResult:
