@@ -42,17 +42,18 @@ def delete_state(work: WorkingSet, write: DeleteState) -> WriteResult:
 
 
 def _note_deletion(work: WorkingSet, tombstone: StateRecord) -> None:
-    """The floor rises now, not when the tombstone goes: whoever finds that gone then finds the floor for certain."""
+    """The floor is there from now on: who waits for a tombstone that is being forgotten waits for the floor as well,
+    and would not see one that came only then."""
     floor = floor_key(tombstone.key)
-    if floor_in(work.documents.find(floor)) < tombstone.version:
-        put(work, floor, encode_json(tombstone.version))
+    if work.documents.find(floor) is None:
+        put(work, floor, encode_json(0))
     deleted = DeletedState(tombstone.key, tombstone.version, tombstone.incarnation, work.time)
     put(work, deleted.document, deleted.text)
 
 
 def need_forgotten(write: ForgetState, needs: Needs) -> None:
     needs.add(STATES, write.deleted.key)
-    needs.add(DOCUMENTS, write.deleted.document)
+    needs.update(DOCUMENTS, (write.deleted.document, floor_key(write.deleted.key)))
 
 
 def forget_state(work: WorkingSet, write: ForgetState) -> WriteResult:
@@ -63,6 +64,9 @@ def forget_state(work: WorkingSet, write: ForgetState) -> WriteResult:
     record = work.state(deleted.key)
     if not record.exists and (record.version, record.incarnation) == (deleted.version, deleted.incarnation):
         work.states.remove(deleted.key)
+        floor = floor_key(deleted.key)
+        if floor_in(work.documents.find(floor)) < deleted.version:
+            put(work, floor, encode_json(deleted.version))
     return WriteResult(id=deleted.key.id, version=record.version)
 
 

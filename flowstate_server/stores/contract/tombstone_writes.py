@@ -11,7 +11,7 @@ from flowstate_server.stores.contract.writes import CommitResult, Write
 class ForgetState(Write):
     """Forget a tombstone, and that it was to be forgotten. A record that was made anew since then stays.
 
-    Its owner's floor has risen with the deletion: what is made anew later begins above the version of the tombstone.
+    The owner's floor rises to its version: what is made anew later begins above that.
     """
 
     deleted: DeletedState

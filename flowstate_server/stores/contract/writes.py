@@ -283,7 +283,7 @@ class ChangeState(Write):
 
 @frozen
 class DeleteState(Write):
-    """Make a user or org record a tombstone, which keeps the version, and raise its owner's floor to that.
+    """Make a user or org record a tombstone, which keeps the version, and note that it is to be forgotten some time.
 
     If there is none that is no change, and with ``allow_missing`` whatever the precondition.
     """

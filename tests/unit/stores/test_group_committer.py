@@ -237,3 +237,14 @@ async def test_same_refusal_is_raised_with_its_own_type(committer: GroupCommitte
     with pytest.raises(Mine) as raised:
         await committer.commit((ChangeState(user_scope("a"), change),))
     assert raised.value is error
+
+
+async def test_a_record_that_is_gone_unexpectedly_is_made_anew_with_its_floor_known(
+    storage: FakeStorage, committer: GroupCommitter
+) -> None:
+    """What this process has written it takes to be there; the batches keep their order."""
+    [first] = await answers(begin(committer, user("a")))
+    assert isinstance(first, CommitResult)
+    results = await answers(begin(committer, user("b"), user("a"), user("c")))
+    assert all(isinstance(result, CommitResult) for result in results)
+    assert storage.groups == [["a"], ["b"], ["a", "c"]]
