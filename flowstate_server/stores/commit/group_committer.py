@@ -187,7 +187,7 @@ class GroupCommitter:
             undecided = group.undecided
             if group.lacks_floors:
                 for one in undecided:
-                    one.need_floors(set())
+                    one.need_floors(one.shared)
                 await self._commit(undecided)
             else:
                 self._queue.extendleft(reversed(undecided))
@@ -237,23 +237,28 @@ class _Waiting:
     def __init__(self, batch: Batch, known: Set[ScopeKey]) -> None:
         self.batch = batch
         self.swaps = False
+        self.unknown: list[ScopeKey] = []
         self.run: RequestKey | None = None
         for write in batch:
             if type(write) is ChangeState:
                 self.swaps |= type(write.precondition) is AtVersion
+                if write.key not in known and write.key.kind in SHARED:
+                    self.unknown.append(write.key)
             elif type(write) is RequireRun:
                 self.run = write.request
         self.needs = needs_of(batch)
-        self.unknown: list[ScopeKey] = []
-        self.need_floors(known)
+        self.need_floors(self.unknown)
         self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
-    def need_floors(self, known: Set[ScopeKey]) -> None:
+    def need_floors(self, keys: Iterable[ScopeKey]) -> None:
         """Whoever may make a record anew has to know its owner's floor. The others are spared the look."""
-        for write in self.batch:
-            if type(write) is ChangeState and write.key.kind in SHARED and write.key not in known:
-                self.needs.add(DOCUMENTS, floor_key(write.key))
-                self.unknown.append(write.key)
+        for key in keys:
+            self.needs.add(DOCUMENTS, floor_key(key))
+
+    @property
+    def shared(self) -> list[ScopeKey]:
+        """The user and org records that it writes."""
+        return [write.key for write in self.batch if type(write) is ChangeState and write.key.kind in SHARED]
 
     def set(self, answer: Answer) -> None:
         if not self.answer.done():
@@ -264,7 +269,7 @@ class _Group(Group):
     def __init__(self, waiting: list[_Waiting]) -> None:
         self._waiting = waiting
         self._answers: list[Answer] = []
-        self._floors = Floors(self._asked_for)
+        self._floors = Floors(frozenset().__contains__)
 
     @property
     def needs(self) -> Needs:
@@ -277,13 +282,15 @@ class _Group(Group):
         return len(self._waiting)
 
     def decide(self, loaded: Loaded, ready: int | None = None) -> Changes:
-        batches = [waiting.batch for waiting in self._waiting[:ready]]
-        self._floors = Floors(self._asked_for)
+        prepared = self._waiting[:ready]
+
+        def is_loaded(key: DocumentKey) -> bool:
+            return any(key in waiting.needs.of(DOCUMENTS) for waiting in prepared)
+
+        self._floors = Floors(is_loaded)
+        batches = [waiting.batch for waiting in prepared]
         self._answers, changes = decide(batches, loaded, seconds=GROUP_SECONDS, floors=self._floors)
         return changes
-
-    def _asked_for(self, key: DocumentKey) -> bool:
-        return any(key in waiting.needs.of(DOCUMENTS) for waiting in self._waiting)
 
     @property
     def lacks_floors(self) -> bool:
