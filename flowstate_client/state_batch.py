@@ -8,6 +8,7 @@ from typing import Any, Generic, Protocol, Self
 
 from flowstate.v1 import state_service_pb2, types_pb2
 from flowstate_client.codec import Codec
+from flowstate_client.field_types import FieldTypes, field_types
 from flowstate_client.models import StateWrite
 from flowstate_client.state_verbs import StateOp, StateT_co, StateVerbs, pointer
 
@@ -33,11 +34,20 @@ class BatchScope(StateVerbs[None, StateT_co], Generic[StateT_co]):
     """One record's part of a batch: collects operations; ``result`` is there when the batch has been committed."""
 
     def __init__(
-        self, codec: Codec, scope: types_pb2.ScopeRef, precondition: types_pb2.Precondition | None
+        self,
+        codec: Codec,
+        scope: types_pb2.ScopeRef,
+        precondition: types_pb2.Precondition | None,
+        types: FieldTypes | None,
     ) -> None:
         self._codec = codec
+        self._types = types
         self.mutation = state_service_pb2.StateMutation(scope=scope, precondition=precondition)
         self.result: StateWrite | None = None
+
+    def write_by(self, types: FieldTypes | None) -> None:
+        """Write fields by these types from here on."""
+        self._types = types
 
     def at(self, seen: Seen, /) -> Self:
         """The whole batch is written only if the record is as it was seen, see ``ScopeHandle.at``."""
@@ -67,12 +77,13 @@ class BatchScope(StateVerbs[None, StateT_co], Generic[StateT_co]):
         place = "".join(map(pointer, path))
         if (equals is _UNSET) == (exists is None):
             raise ValueError("a test has either equals= or exists=")
-        expected = (
-            state_service_pb2.TestOp(equals=self._value(equals, place))
-            if exists is None
-            else state_service_pb2.TestOp(exists=exists)
-        )
-        self._submit([StateOp(path=place, test=expected)])
+        if exists is not None:
+            self._submit([StateOp(path=place, test=state_service_pb2.TestOp(exists=exists))])
+            return self
+        if len(path) == 1:
+            equals = self._typed(place, equals, FieldTypes.value, path[0])
+        test = state_service_pb2.TestOp(equals=self._value(equals, place))
+        self._submit([StateOp(path=place, test=test)])
         return self
 
     def _submit(self, ops: Iterable[StateOp]) -> None:
@@ -96,8 +107,9 @@ class ScopeBatch(BatchScope[StateT_co], Generic[StateT_co]):
         scope: types_pb2.ScopeRef,
         precondition: types_pb2.Precondition | None,
         commit: Commit,
+        types: FieldTypes | None,
     ) -> None:
-        super().__init__(codec, scope, precondition)
+        super().__init__(codec, scope, precondition, types)
         self._commit = commit
 
     async def __aenter__(self) -> Self:
@@ -139,8 +151,8 @@ class StateBatch:
     def session(
         self, session_id: str, *, flow_kind: str = "", model: type[StateT_co] | None = None
     ) -> BatchScope[StateT_co]:
-        """The state of a session; ``model`` is for type checkers, here and below."""
-        return self.scope(types_pb2.ScopeRef(session_id=session_id, flow_kind=flow_kind))
+        """The state of a session; ``model`` types what is written from here on, as that of ``States.session``."""
+        return self.scope(types_pb2.ScopeRef(session_id=session_id, flow_kind=flow_kind), model)
 
     def user(
         self,
@@ -151,7 +163,7 @@ class StateBatch:
         model: type[StateT_co] | None = None,
     ) -> BatchScope[StateT_co]:
         """The record of a user."""
-        return self.scope(types_pb2.ScopeRef(user_id=user_id, flow_kind=flow_kind, isolated=isolated))
+        return self.scope(types_pb2.ScopeRef(user_id=user_id, flow_kind=flow_kind, isolated=isolated), model)
 
     def org(
         self,
@@ -162,17 +174,19 @@ class StateBatch:
         model: type[StateT_co] | None = None,
     ) -> BatchScope[StateT_co]:
         """The record of an org."""
-        return self.scope(types_pb2.ScopeRef(org_id=org_id, flow_kind=flow_kind, isolated=isolated))
+        return self.scope(types_pb2.ScopeRef(org_id=org_id, flow_kind=flow_kind, isolated=isolated), model)
 
     def request(self, request_id: str, *, model: type[StateT_co] | None = None) -> BatchScope[StateT_co]:
         """The state of a running request."""
-        return self.scope(types_pb2.ScopeRef(request_id=request_id))
+        return self.scope(types_pb2.ScopeRef(request_id=request_id), model)
 
-    def scope(self, scope: types_pb2.ScopeRef) -> BatchScope[Any]:
+    def scope(self, scope: types_pb2.ScopeRef, model: Any = None) -> BatchScope[Any]:
         """A record by its reference; the same record gives the same part of the batch."""
         key = scope.SerializeToString(deterministic=True)
         if key not in self._scopes:
-            self._scopes[key] = BatchScope(self._codec, scope, None)
+            self._scopes[key] = BatchScope(self._codec, scope, None, None)
+        if model is not None:
+            self._scopes[key].write_by(field_types(model))
         return self._scopes[key]
 
     async def __aenter__(self) -> Self:

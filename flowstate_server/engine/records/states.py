@@ -76,11 +76,11 @@ class States:
         rehearsals: Rehearsals,
     ) -> None:
         self._store = store
+        self._catalogue = catalogue
         self._bindings = bindings
         self._settings = settings
         self._targets = StateTargets(store, catalogue, bindings, settings)
         self._rehearsals = rehearsals
-        self._readings = Readings()
 
     async def get(
         self, principal: Principal, targets: Sequence[ScopeTarget], paths: tuple[Pointer, ...] = ()
@@ -165,7 +165,9 @@ class States:
     ) -> StateAnswer:
         if scope.rules.upgrades.upgrades:
             record = (await scope.rules.upgrades.ahead(record)).record
-        return StateAnswer(target, record, scope.schema, changed, self._readings, paths)
+        # Kept as long as the flows: how records read to a flow that has gone is of no use.
+        readings = self._catalogue.remembered((States, Readings), Readings)
+        return StateAnswer(target, record, scope.schema, changed, readings, paths)
 
     async def _resolve_all(self, principal: Principal, commit: StateCommit) -> list[ResolvedTarget]:
         """What the mutations name, each record at most once."""
