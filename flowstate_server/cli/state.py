@@ -40,7 +40,7 @@ def copy(
     app: Annotated[
         str, typer.Argument(metavar="APP", help="module:attribute that holds a FlowState or a Flow.")
     ],
-    store: Annotated[str, typer.Option("--store", metavar="URL", help=FORMS)],
+    store: Annotated[str, typer.Option("--store", metavar="URL", envvar="FLOWSTATE_STORE", help=FORMS)],
     flow: Annotated[
         str, typer.Option("--flow", metavar="KIND", help="The flow whose private record is meant.")
     ],
