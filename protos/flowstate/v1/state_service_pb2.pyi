@@ -119,9 +119,9 @@ class GetStateRequest(_message.Message):
 
     @_builtins.property
     def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """JSON Pointers (RFC 6901) through object keys, at most 100 (Limits), the same for all records: each
-        document is reduced to them, in its own shape; what is absent is left out, as is what lies in a list.
-        Empty: whole documents.
+        """JSON Pointers (RFC 6901) through object keys, at most 100 (Limits.max_ops_per_commit), the same for
+        all records: each document is reduced to them, in its own shape; what is absent is left out, as is what
+        lies in a list. Empty: whole documents.
         """
 
     def __init__(

@@ -98,7 +98,7 @@ class StateServiceServicer(object):
         private record only if it is named, the shared one only if not. A tombstone keeps the version for
         24 hours (a setting of the server); a later write creates the record anew and continues from it. Once
         the tombstone is gone the record is as if never written, but for its next version, which is above
-        every one that the owner's deleted records have had. Watchers hear of it. Requests that were
+        every one that the owner's forgotten records have had. Watchers hear of it. Requests that were
         dispatched before get SCOPE_UNAVAILABLE for the record, a write from outside creates it anew.
         Session state goes with SessionService.DeleteSession.
 
