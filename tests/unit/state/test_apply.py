@@ -293,7 +293,7 @@ def test_tests(state: JsonObject, test: Operation, holds: bool) -> None:
 
 
 def test_tests_see_the_working_copy() -> None:
-    operations = [
+    operations: list[Operation] = [
         TestEqual(P("/n"), 5),
         Increment(P("/n"), 1),
         TestEqual(P("/n"), 6),
