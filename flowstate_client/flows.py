@@ -95,6 +95,41 @@ class Flows:
             acknowledged=True,
         )
 
+    async def validate(
+        self,
+        flow_kind: str,
+        action: str,
+        input: Any = UNSET,
+        *,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        org_id: str | None = None,
+        request_id: str | None = None,
+        execution_timeout: float | None = None,
+        timeout: float | None = None,
+    ) -> RunRecord:
+        """What ``dispatch`` would store, or its error: everything is checked, nothing is stored or run.
+
+        The record has the ids that were given, others are empty. A ``request_id`` that is known gives its request as it
+        stands.
+        """
+        spec = self._spec(
+            flow_kind=flow_kind,
+            action=action,
+            input=input,
+            session_id=session_id,
+            user_id=user_id,
+            org_id=org_id,
+            request_id=request_id,
+            execution_timeout=execution_timeout,
+        )
+        if not request_id:
+            spec.request_id = ""
+        request = flow_service_pb2.DispatchActionRequest(spec=spec, validate_only=True)
+        call = self._stub.DispatchAction
+        response = await self._caller.write("FlowService/DispatchAction", call, request, timeout=timeout)
+        return RunRecord.from_proto(response.action_request)
+
     @overload
     async def call(
         self,

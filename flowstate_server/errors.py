@@ -336,8 +336,8 @@ class RequestAlreadyExistsError(ServiceError):
 class VersionMismatchError(ServiceError):
     """The {scope} state is at version {current}, the call expects {expected}.
 
-    ``expected`` is the version asked for, or ``exists`` / ``absent``. Where a store refused a batch, ``newest`` is the
-    record as the batches beside it have left it, for whoever tries again at once.
+    ``expected`` is the version asked for, or ``exists`` / ``absent`` / ``another incarnation``. Where a store refused a
+    batch, ``newest`` is the record as the batches beside it have left it, for whoever tries again at once.
     """
 
     reason = Reason.VERSION_MISMATCH

@@ -11,6 +11,7 @@ from flowstate_server.cli.call import call
 from flowstate_server.cli.check import check
 from flowstate_server.cli.commands import Command, Group
 from flowstate_server.cli.serve import serve
+from flowstate_server.cli.state import state
 from flowstate_server.cli.store import store
 from flowstate_server.cli.tail import tail
 
@@ -44,3 +45,4 @@ application.command(cls=Command)(check)
 application.command(cls=Command)(call)
 application.command(cls=Command)(tail)
 application.add_typer(store)
+application.add_typer(state)

@@ -104,6 +104,12 @@ class Catalogue(Generic[FlowT_co]):
             found[flow.kind] = flow
         return [found[kind] for kind in sorted(found)]
 
+    def fields_of_others(self, kind: str, scope: str) -> frozenset[str]:
+        """The fields of a scope that other flows declare and this one does not."""
+        of = ScopeKind(scope)
+        declared = {name for hosted in self for name in hosted.described.schemas[of].fields}
+        return frozenset(declared.difference(self.get(kind).described.schemas[of].fields))
+
     def remembered(self, key: Hashable, make: Callable[[], T]) -> T:
         """What ``make`` makes of the flows that are registered, made once until flows come or go: every call asks."""
         found: T | None = self._remembered.get(key)

@@ -16,7 +16,7 @@ from flowstate_server.errors import FeatureDisabledError
 from flowstate_server.rpc.methods import OWN_METHODS
 
 OPTIONAL_FIELDS: Mapping[str, bool] = {
-    "DispatchActionRequest.validate_only": False,
+    "DispatchActionRequest.validate_only": True,
     "StreamActionRequest.filter": True,
     "ListEventsRequest.session_id": True,
     "ListEventsRequest.filter": True,
@@ -27,12 +27,12 @@ OPTIONAL_FIELDS: Mapping[str, bool] = {
     "ListSessionsRequest.tags": False,
     "ListSessionsRequest.active_after": False,
     "ListSessionsRequest.include_total": False,
-    "GetStateRequest.paths": False,
-    "CommitStateRequest.validate_only": False,
+    "GetStateRequest.paths": True,
+    "CommitStateRequest.validate_only": True,
     "StateMutation.resource": False,
-    "StateOp.test": False,
-    "Precondition.incarnation": False,
-    "ScopeRef.isolated": False,
+    "StateOp.test": True,
+    "Precondition.incarnation": True,
+    "ScopeRef.isolated": True,
 }
 """Fields and oneof cases that not every release serves, as ``Message.field``, and whether this one does."""
 

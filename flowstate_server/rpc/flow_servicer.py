@@ -50,10 +50,12 @@ class FlowServicer(FlowServiceServicer):
     async def DispatchAction(
         self, request: pb.DispatchActionRequest, context: ServicerContext
     ) -> pb.DispatchActionResponse:
-        dispatched = await self._dispatch(request)
-        return pb.DispatchActionResponse(
-            action_request=encode_request(dispatched.request), attached=dispatched.attached
-        )
+        dispatched = await self._dispatch(request, validate_only=request.validate_only)
+        message = encode_request(dispatched.request)
+        if request.validate_only and not dispatched.attached:
+            message.ClearField("latest")
+            message.ClearField("meta")
+        return pb.DispatchActionResponse(action_request=message, attached=dispatched.attached)
 
     async def CallAction(
         self, request: pb.CallActionRequest, context: ServicerContext
@@ -118,9 +120,9 @@ class FlowServicer(FlowServiceServicer):
         record = await self._engine.requests.cancel(principal, request.request_id, request.reason)
         return pb.CancelActionRequestResponse(action_request=encode_request(record))
 
-    async def _dispatch(self, request: Specified) -> Dispatched:
+    async def _dispatch(self, request: Specified, *, validate_only: bool = False) -> Dispatched:
         call = current_call()
-        action_call = decode_action_call(request, call.correlation_id)
+        action_call = decode_action_call(request, call.correlation_id, validate_only=validate_only)
         with under("spec"):
             return await self._engine.dispatcher.dispatch(call.principal, action_call)
 

@@ -55,7 +55,7 @@ METHODS: Mapping[str, Method] = {
     "SessionService/WatchSnapshot": _OPEN_LATER,
     "StateService/GetState": _TRUSTED,
     "StateService/CommitState": _TRUSTED,
-    "StateService/DeleteState": _TRUSTED_LATER,
+    "StateService/DeleteState": _TRUSTED,
     "ResourceService/GetResource": _OPEN_LATER,
     "ResourceService/ListResources": _OPEN_LATER,
     "ResourceService/PutResource": _TRUSTED_LATER,

@@ -85,7 +85,7 @@ class FlowStateServer:
         add_FlowServiceServicer_to_server(FlowServicer(engine, self._admission), server)
         add_EventServiceServicer_to_server(EventServicer(engine), server)
         add_SessionServiceServicer_to_server(SessionServicer(engine), server)  # type: ignore[abstract]
-        add_StateServiceServicer_to_server(StateServicer(engine), server)  # type: ignore[abstract]
+        add_StateServiceServicer_to_server(StateServicer(engine), server)
         add_JournalServiceServicer_to_server(JournalServicer(engine), server)
         info = ServerServicer(engine, settings)
         add_ServerServiceServicer_to_server(info, server)

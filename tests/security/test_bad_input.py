@@ -198,10 +198,17 @@ RIGHT: Mapping[str, Message] = {
             ScopeRef(user_id="u1", flow_kind="chat"),
             ScopeRef(org_id="o1", flow_kind="chat"),
             ScopeRef(request_id="r1", flow_kind="chat"),
-        ]
+        ],
+        paths=["/count", "/by_id/a"],
     ),
     "StateService/CommitState": states.CommitStateRequest(
         mutations=[_mutation(session_id="s1"), _mutation(user_id="u1"), _mutation(org_id="o1")],
+        idempotency_key="k",
+    ),
+    "StateService/DeleteState": states.DeleteStateRequest(
+        scope=ScopeRef(user_id="u1", flow_kind="chat"),
+        precondition={"version": 3, "incarnation": "i"},  # type: ignore[arg-type]
+        allow_missing=True,
         idempotency_key="k",
     ),
     "JournalService/AppendJournal": journals.AppendJournalRequest(

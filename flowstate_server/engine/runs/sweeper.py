@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 
+from flowstate_server.engine.runs.forgetting import forget_deleted
 from flowstate_server.engine.runs.silences import Silences
 from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.settings import EngineSettings
@@ -62,11 +63,13 @@ class Sweeper:
         await self.delete_expired()
 
     async def delete_expired(self) -> None:
-        """Delete transient events, documents and fenced processes whose time is over."""
+        """Delete transient events, documents, fenced processes and tombstones whose time is over."""
         retention = micros(self._settings.transient_retention)
         await _until_done(lambda: self._store.sweep_transient_events(retention=retention, limit=ROWS))
         await _until_done(lambda: self._store.sweep_documents(limit=ROWS))
         await _until_done(lambda: self._store.sweep_processes(limit=ROWS))
+        remembered = micros(self._settings.tombstone_retention)
+        await _until_done(lambda: forget_deleted(self._store, remembered, limit=PAGE))
 
     async def end_orphans(self) -> None:
         """Fence processes whose lease expired while this one looked on, and end the requests of fenced ones."""

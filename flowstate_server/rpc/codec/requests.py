@@ -27,7 +27,9 @@ _STATUSES = {wire: status for status, wire in _STATUS.items()}
 Specified = pb.DispatchActionRequest | pb.CallActionRequest | pb.StreamActionRequest
 
 
-def decode_action_call(request: Specified, correlation_id: str = "") -> ActionCall:
+def decode_action_call(
+    request: Specified, correlation_id: str = "", *, validate_only: bool = False
+) -> ActionCall:
     """The call of a message's ``spec``. The input stays text: it is the action that knows what it should be."""
     if not request.HasField("spec"):
         raise required("spec")
@@ -46,6 +48,7 @@ def decode_action_call(request: Specified, correlation_id: str = "") -> ActionCa
             request_id=spec.request_id,
             execution_timeout=timeout,
             correlation_id=correlation_id,
+            validate_only=validate_only,
         )
 
 

@@ -15,6 +15,7 @@ from flowstate_server.stores.commit import (
     request_writes,
     session_writes,
     state_writes,
+    tombstone_writes,
 )
 from flowstate_server.stores.commit.working_set import WorkingSet
 from flowstate_server.stores.contract import writes
@@ -29,6 +30,7 @@ from flowstate_server.stores.contract.blob_writes import (
 from flowstate_server.stores.contract.document_writes import AppendJournal, DeleteDocument, PutDocument
 from flowstate_server.stores.contract.item_writes import AppendItems, RemoveItems
 from flowstate_server.stores.contract.tables import Needs
+from flowstate_server.stores.contract.tombstone_writes import ForgetState, Withhold
 from flowstate_server.stores.contract.writes import Batch, WriteResult
 
 
@@ -48,7 +50,9 @@ MEANINGS: dict[type, Meaning] = {
     writes.RequestCancel: Meaning(request_writes.need_request, request_writes.request_cancel),
     writes.FinishRequest: Meaning(request_writes.need_finish, request_writes.finish_request),
     writes.ChangeState: Meaning(state_writes.need_change, state_writes.change_state),
-    writes.DeleteState: Meaning(state_writes.need_deletion, state_writes.delete_state),
+    writes.DeleteState: Meaning(tombstone_writes.need_deletion, tombstone_writes.delete_state),
+    ForgetState: Meaning(tombstone_writes.need_forgotten, tombstone_writes.forget_state),
+    Withhold: Meaning(tombstone_writes.need_nothing, tombstone_writes.withhold),
     writes.AppendEvents: Meaning(session_writes.need_logs, session_writes.append_events),
     AppendItems: Meaning(item_writes.need_items, item_writes.append_items),
     RemoveItems: Meaning(item_writes.need_removal, item_writes.remove_items),

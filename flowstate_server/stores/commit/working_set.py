@@ -14,6 +14,7 @@ from flowstate_server.errors import (
     VersionMismatchError,
 )
 from flowstate_server.model.clock import Micros
+from flowstate_server.model.documents import DocumentKey
 from flowstate_server.model.events import Event, EventRecord
 from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.records import (
@@ -26,6 +27,8 @@ from flowstate_server.model.records import (
     StateRecord,
 )
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
+from flowstate_server.model.tombstones import floor_in
+from flowstate_server.stores.commit.floors import Floors
 from flowstate_server.stores.commit.working_documents import WorkingDocuments
 from flowstate_server.stores.commit.working_table import WorkingTable, records_of
 from flowstate_server.stores.contract import tables
@@ -40,8 +43,9 @@ Record = TypeVar("Record")
 class WorkingSet:
     """Works batches one after another: each ends with :meth:`keep` or :meth:`drop`."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, floors: Floors | None = None) -> None:
         self.time = loaded.time
+        self._floors = floors
         self._loaded = loaded
         self._touched: list[WorkingTable[Any, Any]] = []
         self._tables: dict[Table[Any, Any], WorkingTable[Any, Any]] = {}
@@ -82,6 +86,15 @@ class WorkingSet:
 
     def state(self, key: ScopeKey) -> StateRecord:
         return self.states.get(key) or StateRecord(key)
+
+    def floor(self, key: DocumentKey) -> int:
+        """
+        Raises:
+            FloorNotLoaded: it was not asked for.
+        """
+        if self._floors is not None and key not in self.documents.put_so_far():
+            self._floors.require(key)
+        return floor_in(self.documents.find(key))
 
     def state_head(self, key: ScopeKey) -> StateRecord | StateHead:
         return self.states.get(key) or self._state_heads.get(key) or StateHead(key)
@@ -243,7 +256,9 @@ def _check_text(event: Event) -> None:
         (event.item.item_id + event.item.role + event.item.name).encode()
 
 
-def check_precondition(what: str, precondition: Precondition, version: int, *, exists: bool) -> None:
+def check_precondition(
+    what: str, precondition: Precondition, version: int, *, exists: bool, incarnation: str = ""
+) -> None:
     """
     Raises:
         VersionMismatchError: it does not hold of the record called ``what``.
@@ -253,3 +268,6 @@ def check_precondition(what: str, precondition: Precondition, version: int, *, e
             raise VersionMismatchError(what, str(precondition.version), version)
     elif exists != precondition.exists:
         raise VersionMismatchError(what, "exists" if precondition.exists else "absent", version)
+    # A tombstone has the incarnation of what was deleted, which is to meet nobody who has seen that.
+    if precondition.incarnation and not (exists and incarnation == precondition.incarnation):
+        raise VersionMismatchError(what, "another incarnation", version)

@@ -283,17 +283,25 @@ class ChangeState(Write):
 
 @frozen
 class DeleteState(Write):
-    """Make a user or org record a tombstone, which keeps the version. No change if it does not exist."""
+    """Make a user or org record a tombstone, which keeps the version, and note that it is to be forgotten some time.
+
+    If there is none that is no change, and with ``allow_missing`` whatever the precondition.
+    """
 
     key: ScopeKey
     precondition: Precondition | None = None
+    allow_missing: bool = False
 
 
 @frozen
 class AtVersion:
-    """The record must be at exactly this version (0: never written)."""
+    """The record must be at exactly this version (0: never written).
+
+    With an ``incarnation`` it must exist and be of that as well, here and below.
+    """
 
     version: int
+    incarnation: str = ""
 
 
 @frozen
@@ -301,6 +309,7 @@ class Exists:
     """The record must exist, or must not."""
 
     exists: bool
+    incarnation: str = ""
 
 
 Precondition = AtVersion | Exists

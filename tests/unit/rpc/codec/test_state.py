@@ -159,16 +159,27 @@ def test_the_fingerprint_is_of_the_message_without_its_key() -> None:
     ("precondition", "text"),
     [
         (Precondition(), "None"),
-        (Precondition(version=0), "AtVersion(version=0)"),
-        (Precondition(version=7), "AtVersion(version=7)"),
-        (Precondition(exists=False), "Exists(exists=False)"),
-        (Precondition(exists=True), "Exists(exists=True)"),
+        (Precondition(version=0), "AtVersion(version=0, incarnation='')"),
+        (Precondition(version=7), "AtVersion(version=7, incarnation='')"),
+        (Precondition(exists=False), "Exists(exists=False, incarnation='')"),
+        (Precondition(exists=True), "Exists(exists=True, incarnation='')"),
+        (Precondition(version=7, incarnation="i"), "AtVersion(version=7, incarnation='i')"),
+        (Precondition(exists=True, incarnation="i"), "Exists(exists=True, incarnation='i')"),
+        (Precondition(incarnation="i"), "Exists(exists=True, incarnation='i')"),
     ],
 )
 def test_preconditions(precondition: Precondition, text: str) -> None:
     request = _commit()
     request.mutations[0].precondition.CopyFrom(precondition)
     assert repr(decode_commit(request).mutations[0].precondition) == text
+
+
+def test_nothing_that_is_absent_has_an_incarnation() -> None:
+    request = _commit()
+    request.mutations[0].precondition.CopyFrom(Precondition(exists=False, incarnation="i"))
+    with pytest.raises(ValidationFailedError) as refusal:
+        decode_commit(request)
+    assert [one.path for one in refusal.value.violations] == ["mutations[0].precondition.incarnation"]
 
 
 def test_paths_of_a_commit_name_mutation_and_operation() -> None:
