@@ -12,11 +12,11 @@ from flowstate_server.errors import ScopeUnavailableError, StateValidationError
 from flowstate_server.model.json_values import JsonObject
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.programs.author_code import name_of
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import FlowDescription
 from flowstate_server.programs.stuck_calls import StuckCalls, StuckError
 from flowstate_server.programs.threads import DaemonThreads
+from flowstate_server.state.code_raised import name_of
 from flowstate_server.state.code_time import MOST_SECONDS
 from flowstate_server.state.json_pointer import parse_pointer
 
@@ -78,7 +78,7 @@ class Misfits:
         try:
             if schema.seen_by_code(present):
                 async with asyncio.timeout(_CHECK_SECONDS):
-                    await self._stuck.call(_threads, schema, _CHECK_SECONDS, check)
+                    await self._stuck.call(_threads, (scope, flow), _CHECK_SECONDS, check)
             else:
                 check()
         except StateValidationError as error:
