@@ -312,7 +312,15 @@ async def test_errors_that_nobody_expected_tell_no_text(
     async def broken(*args: object, **options: object) -> None:
         raise RuntimeError(f"no such table: {canaries('text')}") from ValueError(canaries("cause"))
 
-    reads = ("get_session", "list_sessions", "get_request", "load_states", "read_events", "read_projection")
+    reads = (
+        "get_session",
+        "list_sessions",
+        "count_sessions",
+        "get_request",
+        "load_states",
+        "read_events",
+        "read_projection",
+    )
     async with _filled(store) as filled:
         with monkeypatch.context() as patched:
             for name in (*reads, "commit"):

@@ -68,21 +68,24 @@ def _decode_mutation(mutation: pb.StateMutation, path: str) -> StateMutation:
     return StateMutation(
         decode_scope_ref(mutation.scope, f"{path}.scope"),
         tuple([decode_operation(op, f"{path}.ops[{index}]") for index, op in enumerate(mutation.ops)]),
-        _decode_precondition(mutation.precondition, f"{path}.precondition")
+        decode_precondition(mutation.precondition, f"{path}.precondition")
         if mutation.HasField("precondition")
         else None,
     )
 
 
-def _decode_precondition(precondition: WirePrecondition, path: str) -> Precondition | None:
+def decode_precondition(precondition: WirePrecondition, path: str) -> Precondition | None:
     condition = precondition.WhichOneof("condition")
+    incarnation = precondition.incarnation
     if condition is None:
-        return None
+        return Exists(True, incarnation) if incarnation else None
     if condition == "exists":
-        return Exists(precondition.exists)
+        if incarnation and not precondition.exists:
+            raise invalid(f"{path}.incarnation", "contradiction", "must be empty where nothing is to exist")
+        return Exists(precondition.exists, incarnation)
     if precondition.version < 0:
         raise invalid(f"{path}.version", "range", "must not be negative")
-    return AtVersion(precondition.version)
+    return AtVersion(precondition.version, incarnation)
 
 
 def decode_operation(op: pb.StateOp, path: str) -> Operation:

@@ -12,6 +12,7 @@ from flowstate_server.stores.commit import (
     journal_writes,
     repeats,
     request_writes,
+    resolve_writes,
     session_writes,
     state_writes,
 )
@@ -26,6 +27,7 @@ from flowstate_server.stores.contract.blob_writes import (
     RequireBlob,
 )
 from flowstate_server.stores.contract.document_writes import AppendJournal, DeleteDocument, PutDocument
+from flowstate_server.stores.contract.resolve_writes import HoldResolveKey
 from flowstate_server.stores.contract.tables import Needs
 from flowstate_server.stores.contract.writes import Batch, WriteResult
 
@@ -49,6 +51,7 @@ MEANINGS: dict[type, Meaning] = {
     writes.DeleteState: Meaning(state_writes.need_deletion, state_writes.delete_state),
     writes.AppendEvents: Meaning(session_writes.need_logs, session_writes.append_events),
     AppendJournal: Meaning(journal_writes.need_journal, journal_writes.append_journal),
+    HoldResolveKey: Meaning(resolve_writes.need_resolve_key, resolve_writes.hold_resolve_key),
     PutDocument: Meaning(document_writes.need_document, document_writes.put_document),
     DeleteDocument: Meaning(document_writes.need_document, document_writes.delete_document),
     BeginBlob: Meaning(blob_writes.need_blob, blob_writes.begin_blob),

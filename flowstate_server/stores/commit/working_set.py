@@ -243,7 +243,9 @@ def _check_text(event: Event) -> None:
         (event.item.item_id + event.item.role + event.item.name).encode()
 
 
-def check_precondition(what: str, precondition: Precondition, version: int, *, exists: bool) -> None:
+def check_precondition(
+    what: str, precondition: Precondition, version: int, *, exists: bool, incarnation: str = ""
+) -> None:
     """
     Raises:
         VersionMismatchError: it does not hold of the record called ``what``.
@@ -253,3 +255,6 @@ def check_precondition(what: str, precondition: Precondition, version: int, *, e
             raise VersionMismatchError(what, str(precondition.version), version)
     elif exists != precondition.exists:
         raise VersionMismatchError(what, "exists" if precondition.exists else "absent", version)
+    # A tombstone has the incarnation of what was deleted, which is to meet nobody who has seen that.
+    if precondition.incarnation and not (exists and incarnation == precondition.incarnation):
+        raise VersionMismatchError(what, "another incarnation", version)

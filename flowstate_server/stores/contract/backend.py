@@ -25,7 +25,7 @@ from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionK
 from flowstate_server.stores.contract.blobs import BlobPieces
 from flowstate_server.stores.contract.reads import (
     EventPage,
-    ListedSession,
+    ListedSessions,
     Projection,
     SessionFilter,
     SessionPosition,
@@ -122,8 +122,12 @@ class Reads(ABC):
     @abstractmethod
     async def list_sessions(
         self, which: SessionFilter, *, limit: int, after: SessionPosition | None = None
-    ) -> Sequence[ListedSession]:
+    ) -> ListedSessions:
         """Live sessions by (create time, id) descending, from beyond ``after``; at most ``limit``."""
+
+    @abstractmethod
+    async def count_sessions(self, which: SessionFilter) -> int:
+        """How many sessions all pages of a list have together. Takes time that grows with their number."""
 
     @abstractmethod
     async def get_request(self, key: RequestKey) -> RequestRecord | None:
