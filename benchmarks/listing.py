@@ -88,7 +88,7 @@ async def _measured(store: str, few: Subject, many: Subject, options: Options) -
     took = await _medians(calls, options)
     base = took[f"by user, out of {FEW}"]
     ratios = [
-        Quantity(f"{store}, {SESSIONS:,} sessions {name}", took[name] / base, "times", at_most(4))
+        Quantity(f"{store}, {SESSIONS:,} {name}", took[name] / base, "times", at_most(4))
         for name in pages
     ]
     found = Quantity(
@@ -124,7 +124,7 @@ async def _queries(many: Subject) -> Mapping[str, pb.ListSessionsRequest]:
         "by flow and user": pb.ListSessionsRequest(flow_kind=KIND, user_id="u1"),
         "by tag": pb.ListSessionsRequest(tags=["common"]),
         "by metadata": pb.ListSessionsRequest(metadata={"bucket": _value(7)}),
-        "by common key and rare tag": pb.ListSessionsRequest(metadata={"plan": _value("pro")}, tags=["rare"]),
+        "by common key, rare tag": pb.ListSessionsRequest(metadata={"plan": _value("pro")}, tags=["rare"]),
         "by what none has": pb.ListSessionsRequest(metadata={"plan": _value("pro")}, tags=["nobody"]),
         "by what never meets": pb.ListSessionsRequest(
             metadata={"bucket": _value(7)}, user_id="u8", tags=["common"]

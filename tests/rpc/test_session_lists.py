@@ -88,6 +88,9 @@ async def test_what_happened_last_counts_and_not_when_it_was_created() -> None:
         assert await listed(server, active_after=after, user_id="bob") == ""
         [active] = (await server.sessions.ListSessions(pb.ListSessionsRequest(active_after=after))).sessions
         assert await listed(server, active_after=active.last_activity_time) == ""
+        read = (await server.sessions.GetSession(pb.GetSessionRequest(session_id="b"))).session
+        assert read == active
+        assert read.last_activity_time.ToMicroseconds() > read.meta.update_time.ToMicroseconds()
         assert await listed(server, active_after=Timestamp(seconds=-62_135_596_800)) == "dcba"
 
 

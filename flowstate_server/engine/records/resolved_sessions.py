@@ -47,11 +47,11 @@ class ResolvedSessions:
         creation = prepared.creation
         key = resolve_key(principal.tenant, creation.flow_kind, creation.user_id, creation.metadata)
         for _ in range(RACES):
-            document, record = await holder_of(self._store, key)
-            if record is not None:
-                _check_org(principal, creation, record)
-                found(record)
-                return ResolvedSession(SessionAnswer(record, record.update_time), created=False)
+            document, holder = await holder_of(self._store, key)
+            if holder is not None:
+                _check_org(principal, creation, holder.record)
+                found(holder.record)
+                return ResolvedSession(holder, created=False)
             hold = HoldResolveKey(
                 creation.key, creation.log_id, key, dead="" if document is None else document.incarnation
             )
@@ -67,17 +67,17 @@ class ResolvedSessions:
         raise StoreUnavailableError
 
 
-async def holder_of(store: Store, key: ResolveKey) -> tuple[Document | None, SessionRecord | None]:
+async def holder_of(store: Store, key: ResolveKey) -> tuple[Document | None, SessionAnswer | None]:
     """The key's document, and the session that it names, if that lives."""
     place = resolved_document(key)
     document = (await store.load_documents((place,))).get(place)
     if document is None:
         return None, None
     session, log_id = decode_resolved(document)
-    record = await store.get_session(session)
-    if record is None or record.deleted or record.log_id != log_id:
+    read = await store.read_projection(session, ())
+    if read is None or read.session.log_id != log_id:
         return document, None
-    return document, record
+    return document, SessionAnswer(read.session, read.head.activity_time)
 
 
 async def held_by(store: Store, session: SessionKey, log_id: str) -> ResolveKey | None:

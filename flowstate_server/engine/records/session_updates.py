@@ -9,11 +9,12 @@ from flowstate_server.engine.records.session_fields import check_session_fields
 from flowstate_server.engine.records.sessions import remembered_session
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import SessionAlreadyExistsError, StoreUnavailableError
-from flowstate_server.model.clock import micros
+from flowstate_server.model.clock import Micros, micros
 from flowstate_server.model.identity import Principal
 from flowstate_server.model.ids import check_id
 from flowstate_server.model.json_values import JsonObject
 from flowstate_server.model.records import IdempotencyKey
+from flowstate_server.model.scopes import SessionKey
 from flowstate_server.stores.contract.resolve_writes import HoldResolveKey, ResolveKeyTaken
 from flowstate_server.stores.contract.writes import (
     PutIdempotencyKey,
@@ -55,9 +56,13 @@ class SessionUpdates:
                 if written.session is None:
                     known = remembered_session(principal, written.id, written.version)
                     return UpdatedSession(known, replayed=True)
-                time = result.time if written.changed else written.session.update_time
+                time = result.time if written.changed else await self._activity_time(binding.key)
                 return UpdatedSession(SessionAnswer(written.session, time), replayed=False)
         raise StoreUnavailableError
+
+    async def _activity_time(self, session: SessionKey) -> Micros:
+        read = await self._store.read_projection(session, ())
+        return Micros(0) if read is None else read.head.activity_time
 
     def _remembered(self, principal: Principal, update: SessionUpdate) -> tuple[Write, ...]:
         check_id("idempotency_key", update.idempotency_key, required=False)
@@ -82,8 +87,8 @@ class SessionUpdates:
             SessionAlreadyExistsError: it lives.
         """
         assert move.key is not None
-        document, record = await holder_of(self._store, move.key)
-        if record is not None:
-            shown = principal.org in ("", record.org_id)
-            raise SessionAlreadyExistsError(record.key.session_id if shown else "")
+        document, holder = await holder_of(self._store, move.key)
+        if holder is not None:
+            shown = principal.org in ("", holder.record.org_id)
+            raise SessionAlreadyExistsError(holder.record.key.session_id if shown else "")
         return "" if document is None else document.incarnation

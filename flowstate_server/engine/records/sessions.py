@@ -72,12 +72,12 @@ class Sessions:
 
     async def get(self, principal: Principal, session_id: str) -> SessionAnswer:
         key = SessionKey(principal.tenant, check_id("session_id", session_id))
-        record = await self._store.get_session(key)
-        if record is None or record.deleted:
+        read = await self._store.read_projection(key, ())
+        if read is None:
             raise SessionNotFoundError(session_id)
-        check_binding(principal, binding_of(record))
-        found(record)
-        return SessionAnswer(record, record.update_time)
+        check_binding(principal, binding_of(read.session))
+        found(read.session)
+        return SessionAnswer(read.session, read.head.activity_time)
 
     async def list(self, principal: Principal, query: SessionQuery) -> SessionPage:
         """Sessions of the caller's tenant (and user, when its credentials are bound to one), newest first."""

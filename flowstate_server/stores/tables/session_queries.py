@@ -15,6 +15,8 @@ from flowstate_server.stores.contract.reads import SessionFilter, SessionPositio
 from flowstate_server.stores.tables import rows
 from flowstate_server.stores.tables.numbers import Row
 
+FOLLOWED = 8
+"""Filters that are followed. Of more than that the rarest is hardly wanted."""
 SCAN = 1000
 """Rows that are followed along a filter. A thousand rows with two filters to ask of each take some milliseconds."""
 
@@ -47,14 +49,14 @@ class Bound(NamedTuple):
 
 
 def leads(which: SessionFilter) -> list[Lead]:
-    """All by which the list can be read."""
+    """Those by which the list is read best."""
     columns = [
         name
         for name in _COLUMNS
         if getattr(which, name) is not None and (name, getattr(which, name)) != ("org_id", "")
     ]
-    found = [Lead(label=label) for label in which.labels] + [Lead(column=name) for name in columns]
-    return found or [Lead()]
+    found = [Lead(column=name) for name in columns] + [Lead(label=label) for label in which.labels]
+    return found[:FOLLOWED] or [Lead()]
 
 
 def meets_others(which: SessionFilter, found: Sequence[Lead]) -> bool:

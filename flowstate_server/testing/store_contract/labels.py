@@ -97,6 +97,20 @@ async def check_a_tag_is_no_metadata(harness: StoreHarness) -> None:
         assert await found(store, having(tag)) == ["tagged"]
 
 
+async def check_many_labels_at_once(harness: StoreHarness) -> None:
+    """However many labels are asked for, a session that lacks one of them is not found."""
+    store = await harness.open()
+    tags = [f"tag-{number}" for number in range(30)]
+    metadata = {f"key-{number}": number for number in range(30)}
+    await store.commit((labelled("all", *tags, **metadata), labelled("most", *tags[1:], **metadata)))
+    assert await found(store, having(*tags, **metadata)) == ["all"]
+    assert await found(store, having(*tags[1:], which=replace(ALL, user_id="ada"), **metadata)) == [
+        "most",
+        "all",
+    ]
+    assert await found(store, having(*tags, "other", **metadata)) == []
+
+
 async def check_filters_with_labels(harness: StoreHarness) -> None:
     """Labels narrow the other filters, and they narrow them."""
     store = await harness.open()
