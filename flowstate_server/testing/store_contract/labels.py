@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from flowstate_server.errors import SessionNotFoundError
 from flowstate_server.model.clock import Micros
@@ -101,7 +102,7 @@ async def check_many_labels_at_once(harness: StoreHarness) -> None:
     """However many labels are asked for, a session that lacks one of them is not found."""
     store = await harness.open()
     tags = [f"tag-{number}" for number in range(30)]
-    metadata = {f"key-{number}": number for number in range(30)}
+    metadata: dict[str, Any] = {f"key-{number}": number for number in range(30)}
     await store.commit((labelled("all", *tags, **metadata), labelled("most", *tags[1:], **metadata)))
     assert await found(store, having(*tags, **metadata)) == ["all"]
     assert await found(store, having(*tags[1:], which=replace(ALL, user_id="ada"), **metadata)) == [
