@@ -88,8 +88,7 @@ async def _measured(store: str, few: Subject, many: Subject, options: Options) -
     took = await _medians(calls, options)
     base = took[f"by user, out of {FEW}"]
     ratios = [
-        Quantity(f"{store}, {SESSIONS:,} {name}", took[name] / base, "times", at_most(4))
-        for name in pages
+        Quantity(f"{store}, {SESSIONS:,} {name}", took[name] / base, "times", at_most(4)) for name in pages
     ]
     found = Quantity(
         f"{store}, a resolve / a GetSession", took["ResolveSession"] / took["GetSession"], "times", at_most(3)

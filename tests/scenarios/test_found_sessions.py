@@ -170,6 +170,18 @@ async def test_a_caller_moves_the_key_and_a_flow_does_not(clients: Sequence[Flow
     ]
 
 
+async def test_fifty_updates_of_a_resolved_session_all_land(clients: Sequence[FlowStateClient]) -> None:
+    made = await clients[0].sessions.resolve("desk", metadata={"n": "first"})
+    updates = (clients[n % 2].sessions.update(made.id, metadata={"n": n}) for n in range(CALLERS))
+    updated = await asyncio.gather(*updates)
+    assert sorted(session.version for session in updated) == list(range(2, CALLERS + 2))
+    [last] = [session for session in updated if session.version == CALLERS + 1]
+    for n in range(CALLERS):
+        found = await clients[n % 2].sessions.resolve("desk", metadata={"n": n})
+        assert (found.id == made.id) == (last.metadata["n"] == n)
+        assert found.created == (found.id != made.id)
+
+
 async def test_movers_at_once_leave_one_session_for_each_key(clients: Sequence[FlowStateClient]) -> None:
     made = [await clients[0].sessions.resolve("desk", metadata={"n": n}) for n in range(6)]
     wanted = {"n": "wanted"}

@@ -52,9 +52,8 @@ class ResolvedSessions:
                 _check_org(principal, creation, holder.record)
                 found(holder.record)
                 return ResolvedSession(holder, created=False)
-            hold = HoldResolveKey(
-                creation.key, creation.log_id, key, dead="" if document is None else document.incarnation
-            )
+            stale = "" if document is None else document.incarnation
+            hold = HoldResolveKey(creation.key, creation.log_id, key, stale=stale)
             try:
                 result = await prepared.commit(self._store, after=(hold,))
             except ResolveKeyTaken:
@@ -68,20 +67,21 @@ class ResolvedSessions:
 
 
 async def holder_of(store: Store, key: ResolveKey) -> tuple[Document | None, SessionAnswer | None]:
-    """The key's document, and the session that it names, if that lives."""
+    """The key's document, and the session that it names, if that lives and is resolved by the key."""
     place = resolved_document(key)
     document = (await store.load_documents((place,))).get(place)
     if document is None:
         return None, None
     session, log_id = decode_resolved(document)
-    read = await store.read_projection(session, ())
-    if read is None or read.session.log_id != log_id:
+    held = held_document(session, log_id)
+    read = await store.read_projection(session, (), (held,))
+    if read is None or read.session.log_id != log_id or decode_held(read.documents.get(held)) != key:
         return document, None
     return document, SessionAnswer(read.session, read.head.activity_time)
 
 
 async def held_by(store: Store, session: SessionKey, log_id: str) -> ResolveKey | None:
-    """The key that a session is resolved by: whoever deletes the session names it, see ``HoldResolveKey``."""
+    """The key that a session is resolved by, if there is one."""
     place = held_document(session, log_id)
     return decode_held((await store.load_documents((place,))).get(place))
 

@@ -36,11 +36,11 @@ class SessionUpdates:
         """Change the named fields of the newest record. New metadata move the key of a session that was resolved."""
         remembered = self._remembered(principal, update)
         check_session_fields(update.fields)
-        dead = ""
+        stale = ""
         for _ in range(RACES):
             binding = await self._bindings.owned(principal, update.session_id)
             change = UpdateSession(binding.key, update.fields, precondition=update.precondition)
-            move = await self._move(binding, update.fields, dead)
+            move = await self._move(binding, update.fields, stale)
             batch: list[Write] = [*remembered, RequireSession(binding.key, binding.log_id), change]
             if move is not None:
                 batch.append(move)
@@ -50,7 +50,7 @@ class SessionUpdates:
                 self._bindings.forget(binding.key)
             except ResolveKeyTaken:
                 assert move is not None
-                dead = await self._dead_holder(principal, move)
+                stale = await self._stale_document(principal, move)
             else:
                 written = result.results[batch.index(change)]
                 if written.session is None:
@@ -71,20 +71,20 @@ class SessionUpdates:
         key = IdempotencyKey(principal.tenant, principal.name, "UpdateSession", update.idempotency_key)
         return (PutIdempotencyKey(key, update.fingerprint, micros(self._settings.idempotency_window)),)
 
-    async def _move(self, binding: Binding, fields: JsonObject, dead: str) -> HoldResolveKey | None:
+    async def _move(self, binding: Binding, fields: JsonObject, stale: str) -> HoldResolveKey | None:
         metadata = fields.get("metadata")
         if not isinstance(metadata, dict):
             return None
         held = await held_by(self._store, binding.key, binding.log_id)
         if held is None:  # nor will it be: only a new session begins to be resolved
             return None
-        return HoldResolveKey(binding.key, binding.log_id, moved_key(held, metadata), held, dead)
+        return HoldResolveKey(binding.key, binding.log_id, moved_key(held, metadata), held, stale)
 
-    async def _dead_holder(self, principal: Principal, move: HoldResolveKey) -> str:
-        """The incarnation of the key's document if the session that it names is gone, else empty.
+    async def _stale_document(self, principal: Principal, move: HoldResolveKey) -> str:
+        """The incarnation of the key's document if the session that it names is not resolved by it, else empty.
 
         Raises:
-            SessionAlreadyExistsError: it lives.
+            SessionAlreadyExistsError: it is.
         """
         assert move.key is not None
         document, holder = await holder_of(self._store, move.key)

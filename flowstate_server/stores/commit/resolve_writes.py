@@ -17,7 +17,7 @@ from flowstate_server.stores.commit.document_writes import need_owner, put, requ
 from flowstate_server.stores.commit.working_set import WorkingSet
 from flowstate_server.stores.contract.resolve_writes import HoldResolveKey, ResolveKeyTaken
 from flowstate_server.stores.contract.tables import DOCUMENTS, Needs
-from flowstate_server.stores.contract.writes import SessionChanged, WriteResult
+from flowstate_server.stores.contract.writes import WriteResult
 
 
 def need_resolve_key(write: HoldResolveKey, needs: Needs) -> None:
@@ -30,12 +30,12 @@ def need_resolve_key(write: HoldResolveKey, needs: Needs) -> None:
 def hold_resolve_key(work: WorkingSet, write: HoldResolveKey) -> WriteResult:
     document = held_document(write.session, write.log_id)
     require_owner(work, document.owner)
-    if write.key == write.held:
-        _check_held(work, write.session, write.log_id, write.held)
+    before = decode_held(work.documents.find(document))
+    if before == write.key or (before is None and write.held is not None):
         return WriteResult(id=write.session.session_id, changed=False)
     release(work, write.session, write.log_id, write.held)
     if write.key is not None:
-        _take(work, resolved_document(write.key), encode_resolved(write.session, write.log_id), write.dead)
+        _take(work, write, resolved_document(write.key))
         put(work, document, encode_held(write.key))
     return WriteResult(id=write.session.session_id)
 
@@ -48,29 +48,20 @@ def need_release(session: SessionKey, log_id: str, held: ResolveKey | None, need
 
 
 def release(work: WorkingSet, session: SessionKey, log_id: str, held: ResolveKey | None) -> None:
-    """Free the key that the session is resolved by; whoever deletes a session does so.
-
-    Raises:
-        SessionChanged: it is resolved by another one than ``held``.
-    """
-    _check_held(work, session, log_id, held)
-    if held is None:
-        return
-    work.documents.remove(held_document(session, log_id))
-    known = work.documents.find(resolved_document(held))
-    if known is not None and decode_resolved(known) == (session, log_id):
-        work.documents.remove(known.key)
+    """Free the key that the session is resolved by, ``held`` as far as is known; whoever deletes a session does so."""
+    document = held_document(session, log_id)
+    if work.documents.get(document) is not None:
+        work.documents.remove(document)
+    if held is not None:
+        known = work.documents.find(resolved_document(held))
+        if known is not None and decode_resolved(known) == (session, log_id):
+            work.documents.remove(known.key)
 
 
-def _take(work: WorkingSet, key: DocumentKey, text: bytes, dead: str) -> None:
+def _take(work: WorkingSet, write: HoldResolveKey, key: DocumentKey) -> None:
     taken = work.documents.find(key)
     if taken is not None:
-        if taken.incarnation != dead:
+        if taken.incarnation != write.stale and decode_resolved(taken) != (write.session, write.log_id):
             raise ResolveKeyTaken
-        work.documents.remove(key)  # so that nobody else finds it as dead as it was
-    put(work, key, text)
-
-
-def _check_held(work: WorkingSet, session: SessionKey, log_id: str, held: ResolveKey | None) -> None:
-    if decode_held(work.documents.find(held_document(session, log_id))) != held:
-        raise SessionChanged
+        work.documents.remove(key)  # so that nobody else finds it as stale as it was
+    put(work, key, encode_resolved(write.session, write.log_id))

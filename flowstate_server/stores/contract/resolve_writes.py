@@ -14,17 +14,17 @@ class ResolveKeyTaken(Exception):
 
 @frozen
 class HoldResolveKey(Write):
-    """Let the session's incarnation ``log_id`` be resolved by ``key`` from now on, and by ``held`` no longer.
+    """Let the session's incarnation ``log_id`` be resolved by ``key`` and no other from now on; without one, by none.
 
-    ``held`` is the key that it is resolved by so far, ``None`` if there is none; :class:`SessionChanged` if that is not
-    so. Without ``key`` the session is resolved no more. Refused with :class:`ResolveKeyTaken` if another session holds
-    the key, unless that was found dead: then ``dead`` is the incarnation of the key's document. The session has to live
-    (``SessionNotFoundError``), and to be that incarnation (:class:`SessionChanged`): put it after the creation of a
-    session, and ahead of its deletion.
+    Refused with :class:`ResolveKeyTaken` if the key's document names another session, unless that was found not to be
+    resolved by it any more: then ``stale`` is the incarnation of the document. ``held`` is the key that the session was
+    found to be resolved by, whose document goes; should it be another one by now, that document stays as a stale one.
+    A session that was found to be resolved, and is not any more, stays so. The session has to live
+    (``SessionNotFoundError``), and to be that incarnation (``SessionChanged``): put it after a session's creation.
     """
 
     session: SessionKey
     log_id: str
     key: ResolveKey | None
     held: ResolveKey | None = None
-    dead: str = ""
+    stale: str = ""
