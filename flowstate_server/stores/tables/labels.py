@@ -38,6 +38,8 @@ def changed_labels(changes: Changes, loaded: Loaded, numbers: Numbers) -> LabelC
     known = loaded.of(SESSIONS)
     for session in changes.put_of(SESSIONS):
         before = known.get(session.key)
+        if before is None and not (session.tags or session.metadata):
+            continue  # as most are that runs begin with
         now = {*_rows(session, numbers.logs[session.key, session.log_id])}
         was = set() if before is None else {*_rows(before, numbers.logs[before.key, before.log_id])}
         if now != was:
