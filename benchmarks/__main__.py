@@ -17,6 +17,7 @@ from benchmarks.commit_state import commit_state, commit_state_postgres
 from benchmarks.delivery import delivery
 from benchmarks.get_snapshot import get_snapshot
 from benchmarks.growing_session import growing_session
+from benchmarks.listing import listing
 from benchmarks.live_tails import live_tails
 from benchmarks.many_operations import many_operations
 from benchmarks.memory import memory
@@ -36,6 +37,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "call-action-postgres": call_action_postgres,
     "many-operations": many_operations,
     "growing-session": growing_session,
+    "listing": listing,
     "delivery": delivery,
     "live-tails": live_tails,
     "replay": replay,

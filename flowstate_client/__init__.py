@@ -149,7 +149,8 @@ from flowstate_client.models import (
 )
 from flowstate_client.paging import AsyncPager, Page
 from flowstate_client.runs import ActionStream, RunHandle
-from flowstate_client.sessions import Session, Sessions
+from flowstate_client.session import ResolvedSession, Session
+from flowstate_client.sessions import Sessions
 from flowstate_client.snapshots import Snapshot
 from flowstate_client.state import ScopeHandle, StateRecord, States
 from flowstate_client.state_batch import BatchScope, ScopeBatch, StateBatch
@@ -237,6 +238,7 @@ __all__ = [
     "RequestQueued",
     "RequestStatus",
     "RequestTerminal",
+    "ResolvedSession",
     "ResourceChange",
     "ResourceDeleted",
     "ResourceExhausted",

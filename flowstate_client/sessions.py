@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar, overload
 
-from flowstate.v1 import session_service_pb2, session_service_pb2_grpc, types_pb2
+from flowstate.v1 import session_service_pb2, session_service_pb2_grpc
 from flowstate_client.calls import Caller
 from flowstate_client.errors import ProtocolError
 from flowstate_client.events import Event
@@ -15,55 +14,17 @@ from flowstate_client.filters import audience_number, event_filter
 from flowstate_client.ids import new_idempotency_key
 from flowstate_client.items import NewItem
 from flowstate_client.json_profile import check_text
-from flowstate_client.models import Cursor, Item, Scope, plain_time, plain_value
+from flowstate_client.models import Cursor, Item, Scope
 from flowstate_client.paging import AsyncPager, Page
-from flowstate_client.proof import proven_text
+from flowstate_client.session import Session
+from flowstate_client.session_changes import SessionChanges
 from flowstate_client.snapshots import Snapshot, read_snapshot
 from flowstate_client.stream import EventStream, cursor_of
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
-    """A session as it was read. ``id`` is what everything else calls its ``session_id``, ``metadata`` is a plain JSON
-    object, ``version`` counts changes of these fields."""
-
-    id: str
-    flow_kind: str
-    user_id: str
-    org_id: str
-    title: str
-    description: str
-    tags: tuple[str, ...]
-    metadata: Mapping[str, Any]
-    ephemeral: bool
-    version: int
-    create_time: datetime | None
-    update_time: datetime | None
-    last_activity_time: datetime | None
-
-    @classmethod
-    def from_proto(cls, session: session_service_pb2.Session) -> Session:
-        """The session of a ``flowstate.v1.Session``."""
-        return cls(
-            id=session.session_id,
-            flow_kind=session.flow_kind,
-            user_id=session.user_id,
-            org_id=session.org_id,
-            title=session.title,
-            description=session.description,
-            tags=tuple(session.tags),
-            metadata=plain_value(session.metadata) or {},
-            ephemeral=session.ephemeral,
-            version=session.meta.version,
-            create_time=plain_time(session.meta, "create_time"),
-            update_time=plain_time(session.meta, "update_time"),
-            last_activity_time=plain_time(session, "last_activity_time"),
-        )
-
-
-class Sessions:
+class Sessions(SessionChanges):
     """``client.sessions``: conversations. To anyone but its user a session is ``SessionNotFound``."""
 
     def __init__(self, caller: Caller, *, user: str = "", org: str = "") -> None:
@@ -118,17 +79,6 @@ class Sessions:
             return await self.get(response.session.session_id)
         return Session.from_proto(response.session)
 
-    async def get(self, session_id: str, *, timeout: float | None = None) -> Session:
-        """One session.
-
-        Raises:
-            SessionNotFound: no such session for this caller.
-        """
-        request = session_service_pb2.GetSessionRequest(session_id=session_id)
-        method = "SessionService/GetSession"
-        response = await self._caller.read(method, self._stub.GetSession, request, timeout=timeout)
-        return Session.from_proto(response.session)
-
     def list(
         self,
         *,
@@ -137,6 +87,7 @@ class Sessions:
         org_id: str = "",
         metadata: Mapping[str, Any] | None = None,
         tags: Iterable[str] = (),
+        active_after: datetime | None = None,
         include_ephemeral: bool = False,
         include_total: bool = False,
         page_size: int = 0,
@@ -145,8 +96,9 @@ class Sessions:
         """Sessions, newest first. Filters add up; a filter that the server does not serve is FeatureUnavailable.
 
         Args:
-            metadata: Only sessions whose top-level metadata has these keys with equal values.
+            metadata: Only sessions whose top-level metadata has these keys with equal values; ``1`` is not ``1.0``.
             tags: Only sessions that have all of these.
+            active_after: Only sessions in which something happened after this time, which has a time zone.
             include_ephemeral: Also those made by actions that were called without a session.
             include_total: Count all matches (``Page.total_size``), which costs time.
             page_size: 0: the server's 50; at most 500.
@@ -161,6 +113,10 @@ class Sessions:
             include_total=include_total,
             page_size=page_size,
         )
+        if active_after is not None:
+            if active_after.tzinfo is None:
+                raise ValueError("active_after has no time zone")
+            template.active_after.FromDatetime(active_after)
 
         async def fetch(token: str) -> Page[Session]:
             request = session_service_pb2.ListSessionsRequest(page_token=token)
@@ -359,6 +315,3 @@ class Sessions:
             ResponseValidationError: the data does not fit ``model``.
         """
         return await read_snapshot(self._caller, session_id, model=model, names=names, timeout=timeout)
-
-    def _value(self, value: Any) -> types_pb2.Value:
-        return types_pb2.Value(json=proven_text(value, self._caller.codec))

@@ -14,17 +14,21 @@ from flowstate_server.model.records import (
     RequestHead,
     RequestRecord,
     RequestStatus,
+    SessionRecord,
     StateRecord,
     TurnRecord,
 )
 from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
+from flowstate_server.model.session_labels import session_labels
 from flowstate_server.stores.contract.pages import event_page
 from flowstate_server.stores.contract.reads import (
     EventPage,
     ListedSession,
+    ListedSessions,
     Projection,
     SessionFilter,
     SessionPosition,
+    position_of,
 )
 from flowstate_server.stores.contract.tables import (
     DOCUMENTS,
@@ -60,8 +64,26 @@ def documents(snapshot: Snapshot, which: DocumentRange) -> list[Document]:
 
 def listed_sessions(
     snapshot: Snapshot, which: SessionFilter, limit: int, after: SessionPosition | None
-) -> list[ListedSession]:
+) -> ListedSessions:
     found = [
+        session
+        for session in _those(snapshot, which)
+        if after is None
+        or (session.create_time, session.key.session_id) < (after.create_time, after.session_id)
+    ]
+    found.sort(key=lambda session: (session.create_time, session.key.session_id), reverse=True)
+    heads = snapshot.of(SESSION_HEADS)
+    page = [ListedSession(own(one), heads[one.key].activity_time) for one in found[:limit]]
+    return ListedSessions(page, position_of(page[-1].record) if len(found) > limit else None)
+
+
+def count_sessions(snapshot: Snapshot, which: SessionFilter) -> int:
+    return len(_those(snapshot, which))
+
+
+def _those(snapshot: Snapshot, which: SessionFilter) -> list[SessionRecord]:
+    heads = snapshot.of(SESSION_HEADS)
+    return [
         session
         for session in snapshot.of(SESSIONS).values()
         if session.key.tenant == which.tenant
@@ -70,14 +92,9 @@ def listed_sessions(
         and which.user_id in (None, session.user_id)
         and which.org_id in (None, session.org_id)
         and (which.include_ephemeral or not session.ephemeral)
-        and (
-            after is None
-            or (session.create_time, session.key.session_id) < (after.create_time, after.session_id)
-        )
+        and session_labels(session).issuperset(which.labels)
+        and (which.active_after is None or heads[session.key].activity_time > which.active_after)
     ]
-    found.sort(key=lambda session: (session.create_time, session.key.session_id), reverse=True)
-    heads = snapshot.of(SESSION_HEADS)
-    return [ListedSession(own(one), heads[one.key].activity_time) for one in found[:limit]]
 
 
 def events_after(snapshot: Snapshot, log: LogKey, after: int, limit: int, max_bytes: int) -> EventPage | None:

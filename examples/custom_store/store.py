@@ -36,7 +36,7 @@ from flowstate_server.stores.contract.pages import page_of
 from flowstate_server.stores.contract.polling import PollingWatchHub, Seen
 from flowstate_server.stores.contract.reads import (
     EventPage,
-    ListedSession,
+    ListedSessions,
     Projection,
     SessionFilter,
     SessionPosition,
@@ -93,8 +93,11 @@ class SnapshotReads(Reads):
 
     async def list_sessions(
         self, which: SessionFilter, *, limit: int, after: SessionPosition | None = None
-    ) -> Sequence[ListedSession]:
+    ) -> ListedSessions:
         return reads.listed_sessions(await self._read(), which, limit, after)
+
+    async def count_sessions(self, which: SessionFilter) -> int:
+        return reads.count_sessions(await self._read(), which)
 
     async def get_request(self, key: RequestKey) -> RequestRecord | None:
         return own((await self._read()).of(REQUESTS).get(key))

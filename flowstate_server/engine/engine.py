@@ -13,7 +13,10 @@ from flowstate_server.engine.records.item_appends import ItemAppends
 from flowstate_server.engine.records.item_removals import ItemRemovals
 from flowstate_server.engine.records.items import Items
 from flowstate_server.engine.records.journals import Journals
+from flowstate_server.engine.records.new_sessions import NewSessions
 from flowstate_server.engine.records.request_lists import RequestLists
+from flowstate_server.engine.records.resolved_sessions import ResolvedSessions
+from flowstate_server.engine.records.session_updates import SessionUpdates
 from flowstate_server.engine.records.sessions import Sessions
 from flowstate_server.engine.records.snapshots import Snapshots
 from flowstate_server.engine.records.states import States
@@ -76,7 +79,10 @@ class Engine:
         )
         self.requests = Requests(store, self.supervisor, self.settings)
         self.events = Events(store, catalogue, bindings, self.settings, self.observer)
-        self.sessions = Sessions(store, catalogue, bindings, self.settings, rehearsals)
+        new_sessions = NewSessions(catalogue, self.settings, rehearsals)
+        self.sessions = Sessions(store, bindings, new_sessions, self.settings)
+        self.resolved_sessions = ResolvedSessions(store, bindings, new_sessions)
+        self.session_updates = SessionUpdates(store, bindings, self.settings)
         self.snapshots = Snapshots(store, catalogue, bindings)
         self.states = States(store, catalogue, bindings, self.settings, rehearsals)
         self.journals = Journals(store, bindings, self.settings)

@@ -18,8 +18,12 @@ from flowstate_server.rpc.codec.items import (
 from flowstate_server.rpc.codec.sessions import (
     decode_new_session,
     decode_session_query,
+    decode_session_update,
     encode_created_session,
+    encode_resolved_session,
     encode_session,
+    encode_session_page,
+    encode_updated_session,
 )
 from flowstate_server.rpc.codec.snapshots import decode_selectors, encode_snapshot
 from flowstate_server.rpc.fingerprints import fingerprint
@@ -51,8 +55,23 @@ class SessionServicer(SessionServiceServicer):
         self, request: pb.ListSessionsRequest, context: ServicerContext
     ) -> pb.ListSessionsResponse:
         page = await self._engine.sessions.list(current_call().principal, decode_session_query(request))
-        sessions = [encode_session(answer) for answer in page.sessions]
-        return pb.ListSessionsResponse(sessions=sessions, next_page_token=page.next_page_token)
+        return encode_session_page(page)
+
+    async def ResolveSession(
+        self, request: pb.ResolveSessionRequest, context: ServicerContext
+    ) -> pb.ResolveSessionResponse:
+        new = decode_new_session(request)
+        with under("session"):
+            resolved = await self._engine.resolved_sessions.resolve(current_call().principal, new)
+        return encode_resolved_session(resolved)
+
+    async def UpdateSession(
+        self, request: pb.UpdateSessionRequest, context: ServicerContext
+    ) -> pb.UpdateSessionResponse:
+        update = decode_session_update(request)
+        return encode_updated_session(
+            await self._engine.session_updates.update(current_call().principal, update)
+        )
 
     async def ListItems(self, request: pb.ListItemsRequest, context: ServicerContext) -> pb.ListItemsResponse:
         listed = await self._engine.items.list(current_call().principal, decode_item_query(request))

@@ -109,6 +109,7 @@ class Store:
     time = _forwarded("reads", Reads.time)
     get_session = _forwarded("reads", Reads.get_session)
     list_sessions = _forwarded("reads", Reads.list_sessions)
+    count_sessions = _forwarded("reads", Reads.count_sessions)
     get_request = _forwarded("reads", Reads.get_request)
     load_states = _forwarded("reads", Reads.load_states)
     load_documents = _forwarded("reads", Reads.load_documents)

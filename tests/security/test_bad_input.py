@@ -24,7 +24,7 @@ from flowstate.v1 import (
     session_service_pb2 as sessions,
     state_service_pb2 as states,
 )
-from flowstate.v1.types_pb2 import AUDIENCE_CLIENT, ScopeRef
+from flowstate.v1.types_pb2 import AUDIENCE_CLIENT, Precondition, ScopeRef, Value
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import Reason
 from flowstate_server.flows import (
@@ -122,10 +122,10 @@ def _mutation(**scope: str) -> states.StateMutation:
     )
 
 
-def _session() -> sessions.Session:
+def _session(session_id: str = "s2") -> sessions.Session:
     return sessions.Session(
         flow_kind="chat",
-        session_id="s2",
+        session_id=session_id,
         user_id="u1",
         org_id="o1",
         title="t",
@@ -172,9 +172,23 @@ RIGHT: Mapping[str, Message] = {
         heartbeat_interval={"seconds": 5},  # type: ignore[arg-type]
     ),
     "SessionService/CreateSession": sessions.CreateSessionRequest(session=_session(), idempotency_key="k"),
+    "SessionService/ResolveSession": sessions.ResolveSessionRequest(session=_session("")),
     "SessionService/GetSession": sessions.GetSessionRequest(session_id="s1"),
     "SessionService/ListSessions": sessions.ListSessionsRequest(
-        flow_kind="chat", user_id="u1", page_size=5, include_ephemeral=True
+        flow_kind="chat",
+        user_id="u1",
+        org_id="o1",
+        metadata={"a": Value(json="1")},
+        tags=["t"],
+        active_after={"seconds": 1},  # type: ignore[arg-type]
+        page_size=5,
+        include_ephemeral=True,
+    ),
+    "SessionService/UpdateSession": sessions.UpdateSessionRequest(
+        session=_session("s1"),
+        update_mask={"paths": ["title", "description", "tags", "metadata"]},  # type: ignore[arg-type]
+        precondition=Precondition(version=1),
+        idempotency_key="k",
     ),
     "SessionService/ListItems": sessions.ListItemsRequest(
         session_id="s1", audience=AUDIENCE_CLIENT, last_turns=2, newest_first=True, page_size=5

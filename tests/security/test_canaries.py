@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -22,7 +23,7 @@ from flowstate.v1 import (
     session_service_pb2 as sessions,
     state_service_pb2 as states,
 )
-from flowstate.v1.types_pb2 import Cursor, ScopeRef
+from flowstate.v1.types_pb2 import Cursor, Precondition, ScopeRef, Value
 from flowstate_server.errors import Reason
 from flowstate_server.model.identity import Plane
 from flowstate_server.rpc.methods import OWN_METHODS
@@ -112,9 +113,18 @@ def _client_calls(request_ids: Iterable[str], actions: Iterable[str]) -> list[Ca
         ("FlowService/GetFlow", flows.GetFlowRequest(flow_kind="vault")),
         ("SessionService/CreateSession", sessions.CreateSessionRequest(session=_session("s1"))),
         ("SessionService/CreateSession", sessions.CreateSessionRequest(session=_session(""))),
+        ("SessionService/ResolveSession", sessions.ResolveSessionRequest(session=_session(""))),
+        ("SessionService/ResolveSession", sessions.ResolveSessionRequest(session=_session("s1"))),
+        ("SessionService/UpdateSession", _update("title")),
+        ("SessionService/UpdateSession", _update("metadata", precondition=Precondition(version=99))),
+        ("SessionService/UpdateSession", _update("state")),
         ("SessionService/GetSession", sessions.GetSessionRequest(session_id="s1")),
         ("SessionService/ListSessions", sessions.ListSessionsRequest(include_ephemeral=True)),
         ("SessionService/ListSessions", sessions.ListSessionsRequest(flow_kind="vault", user_id="u1")),
+        (
+            "SessionService/ListSessions",
+            sessions.ListSessionsRequest(tags=["a"], metadata={"b": Value(json="1")}, include_total=True),
+        ),
         ("SessionService/GetSnapshot", sessions.GetSnapshotRequest(session_id="s1")),
         ("ServerService/GetServerInfo", servers.GetServerInfoRequest()),
         *_calls_of_session("s1"),
@@ -137,6 +147,10 @@ def _client_calls(request_ids: Iterable[str], actions: Iterable[str]) -> list[Ca
     for request_id in request_ids:
         calls += _calls_of_request(request_id)
     return calls
+
+
+def _update(path: str, **fields: Any) -> sessions.UpdateSessionRequest:
+    return sessions.UpdateSessionRequest(session=_session("s1"), update_mask={"paths": [path]}, **fields)  # type: ignore[arg-type]
 
 
 def _session(session_id: str) -> sessions.Session:
@@ -342,8 +356,8 @@ async def test_errors_that_nobody_expected_tell_no_text(
         raise RuntimeError(f"no such table: {canaries('text')}") from ValueError(canaries("cause"))
 
     reads = (
-        *("get_session", "list_sessions", "get_request", "load_states", "read_events", "read_projection"),
-        *("list_items", "newest_turns", "list_requests"),
+        *("get_session", "list_sessions", "count_sessions", "get_request", "load_states", "read_events"),
+        *("read_projection", "list_items", "newest_turns", "list_requests"),
     )
     async with _filled(store) as filled:
         with monkeypatch.context() as patched:

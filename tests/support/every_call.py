@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from flowstate.v1.event_service_pb2 import ListEventsRequest, TailEventsRequest
 from flowstate.v1.events_pb2 import Item
@@ -24,6 +25,8 @@ from flowstate.v1.session_service_pb2 import (
     GetSessionRequest,
     GetSnapshotRequest,
     RemoveItemsRequest,
+    Session,
+    UpdateSessionRequest,
 )
 from flowstate.v1.state_service_pb2 import GetStateRequest
 from flowstate.v1.types_pb2 import ScopeRef, Value
@@ -52,6 +55,15 @@ def session_calls(stubs: Stubs, session_id: str, flow_kind: str = "") -> Mapping
         ),
         "SessionService/RemoveItems": lambda metadata: _answer(
             stubs.sessions.RemoveItems(RemoveItemsRequest(session_id=session_id, newest=1), metadata=metadata)
+        ),
+        "SessionService/UpdateSession": lambda metadata: _answer(
+            stubs.sessions.UpdateSession(
+                UpdateSessionRequest(
+                    session=Session(session_id=session_id, title="seen"),
+                    update_mask=FieldMask(paths=["title"]),
+                ),
+                metadata=metadata,
+            )
         ),
         "StateService/GetState": lambda metadata: _answer(
             stubs.states.GetState(GetStateRequest(scopes=[scope]), metadata=metadata)

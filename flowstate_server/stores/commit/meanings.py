@@ -13,6 +13,7 @@ from flowstate_server.stores.commit import (
     journal_writes,
     repeats,
     request_writes,
+    resolve_writes,
     session_writes,
     state_writes,
     tombstone_writes,
@@ -29,6 +30,7 @@ from flowstate_server.stores.contract.blob_writes import (
 )
 from flowstate_server.stores.contract.document_writes import AppendJournal, DeleteDocument, PutDocument
 from flowstate_server.stores.contract.item_writes import AppendItems, RemoveItems
+from flowstate_server.stores.contract.resolve_writes import HoldResolveKey
 from flowstate_server.stores.contract.tables import Needs
 from flowstate_server.stores.contract.tombstone_writes import ForgetState, Withhold
 from flowstate_server.stores.contract.writes import Batch, WriteResult
@@ -57,6 +59,7 @@ MEANINGS: dict[type, Meaning] = {
     AppendItems: Meaning(item_writes.need_items, item_writes.append_items),
     RemoveItems: Meaning(item_writes.need_removal, item_writes.remove_items),
     AppendJournal: Meaning(journal_writes.need_journal, journal_writes.append_journal),
+    HoldResolveKey: Meaning(resolve_writes.need_resolve_key, resolve_writes.hold_resolve_key),
     PutDocument: Meaning(document_writes.need_document, document_writes.put_document),
     DeleteDocument: Meaning(document_writes.need_document, document_writes.delete_document),
     BeginBlob: Meaning(blob_writes.need_blob, blob_writes.begin_blob),

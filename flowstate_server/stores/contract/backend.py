@@ -26,7 +26,7 @@ from flowstate_server.stores.contract.blobs import BlobPieces
 from flowstate_server.stores.contract.lists import Lists
 from flowstate_server.stores.contract.reads import (
     EventPage,
-    ListedSession,
+    ListedSessions,
     Projection,
     SessionFilter,
     SessionPosition,
@@ -123,8 +123,12 @@ class Reads(Lists):
     @abstractmethod
     async def list_sessions(
         self, which: SessionFilter, *, limit: int, after: SessionPosition | None = None
-    ) -> Sequence[ListedSession]:
+    ) -> ListedSessions:
         """Live sessions by (create time, id) descending, from beyond ``after``; at most ``limit``."""
+
+    @abstractmethod
+    async def count_sessions(self, which: SessionFilter) -> int:
+        """How many sessions all pages of a list have together. Takes time that grows with their number."""
 
     @abstractmethod
     async def get_request(self, key: RequestKey) -> RequestRecord | None:

@@ -131,13 +131,15 @@ class RequireSession(Write):
 class UpdateSession(Write):
     """Replace the named metadata fields (``title``, ``description``, ``tags``, ``metadata``) of a live session.
 
-    A change adds 1 to the session's metadata version and appends ``session.metadata_changed``, to the log of
-    ``request`` if given. Equal values change nothing.
+    ``precondition``, of the metadata's version and of the session's incarnation, failing: ``VersionMismatchError``. A
+    change adds 1 to the version and appends ``session.metadata_changed``, to the log of ``request`` if given. Equal
+    values change nothing.
     """
 
     key: SessionKey
     fields: JsonObject
     request: RequestKey | None = None
+    precondition: Precondition | None = None
 
 
 @frozen

@@ -27,6 +27,7 @@ from flowstate_server.stores.postgres.store_clock import StoreClock
 from flowstate_server.stores.tables import queries, request_lists, rows
 from flowstate_server.stores.tables.numbers import ITEM_DONE, Row
 from flowstate_server.stores.tables.reads import TableReads
+from flowstate_server.stores.tables.session_queries import SessionQueries
 
 EVENTS_FROM = (
     "LEFT JOIN flowstate.requests r ON r.request = e.request LEFT JOIN flowstate.items i"
@@ -82,6 +83,13 @@ PROJECTION = together(
 
 class PostgresReads(TableReads):
     turns = TURNS
+    # OFFSET 0 keeps the planner from reading the tables in another order, or each as a whole.
+    lists = SessionQueries(
+        hint="",
+        join=(
+            "CROSS JOIN LATERAL (SELECT * FROM flowstate.{table} WHERE log = {before}.log OFFSET 0) {letter}"
+        ),
+    )
 
     def __init__(self, connections: Connections, clock: StoreClock) -> None:
         self._connections = connections

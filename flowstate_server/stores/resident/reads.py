@@ -23,9 +23,11 @@ from flowstate_server.stores.contract.pages import event_page, page_of
 from flowstate_server.stores.contract.reads import (
     EventPage,
     ListedSession,
+    ListedSessions,
     Projection,
     SessionFilter,
     SessionPosition,
+    position_of,
 )
 from flowstate_server.stores.contract.tables import DOCUMENTS, REQUESTS, SESSION_HEADS, SESSIONS, STATES
 from flowstate_server.stores.resident.copies import own_session
@@ -43,13 +45,20 @@ class ResidentReads(ResidentLists, Reads):
 
     async def list_sessions(
         self, which: SessionFilter, *, limit: int, after: SessionPosition | None = None
-    ) -> Sequence[ListedSession]:
+    ) -> ListedSessions:
         with self._tables as tables:
             heads = tables.session_heads
-            found = islice(tables.listed(which, after), limit)
-            return [
-                ListedSession(own_session(session), heads[session.key].activity_time) for session in found
+            found = [*islice(tables.listed(which, after), limit + 1)]
+            page = [
+                ListedSession(own_session(session), heads[session.key].activity_time)
+                for session in found[:limit]
             ]
+            more = len(found) > limit
+            return ListedSessions(page, position_of(page[-1].record) if more and page else None)
+
+    async def count_sessions(self, which: SessionFilter) -> int:
+        with self._tables as tables:
+            return sum(1 for _ in tables.listed(which, None))
 
     async def get_request(self, key: RequestKey) -> RequestRecord | None:
         with self._tables as tables:

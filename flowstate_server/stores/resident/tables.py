@@ -48,6 +48,7 @@ from flowstate_server.stores.resident.damage import Damage, Incarnation
 from flowstate_server.stores.resident.documents import DocumentTable
 from flowstate_server.stores.resident.removals import Rewritten, rewritten
 from flowstate_server.stores.resident.request_lists import RequestLists
+from flowstate_server.stores.resident.session_lists import SessionLists, fits
 
 Key = TypeVar("Key")
 Record = TypeVar("Record")
@@ -85,7 +86,7 @@ class Tables:
         }
         self._open: dict[Incarnation, dict[RequestKey, None]] = {}
         self.running: dict[str, dict[RequestKey, None]] = {}
-        self._listing: dict[tuple[str, str | None], list[tuple[Micros, str]]] = {}
+        self._session_lists = SessionLists()
         self._turn_numbers: dict[Incarnation, list[int]] = {}
         self._request_events: dict[RequestKey, list[EventRecord]] = {}
         self._session_events: dict[Incarnation, list[EventRecord]] = {}
@@ -168,18 +169,8 @@ class Tables:
 
     def _put_session(self, session: SessionRecord) -> None:
         key = session.key
-        before = self.sessions.get(key)
-        if before is not None and not before.deleted:
-            for listing in self._listings(before):
-                del listing[bisect_left(listing, (before.create_time, key.session_id))]
-        if not session.deleted:
-            for listing in self._listings(session):
-                insort(listing, (session.create_time, key.session_id))
+        self._session_lists.put(session, self.sessions.get(key))
         self.sessions[key] = OWN[SESSIONS](session)
-
-    def _listings(self, session: SessionRecord) -> Iterator[list[tuple[Micros, str]]]:
-        yield self._listing.setdefault((session.key.tenant, None), [])
-        yield self._listing.setdefault((session.key.tenant, session.user_id), [])
 
     def _put_request(self, request: RequestRecord) -> None:
         head = request.head
@@ -230,15 +221,9 @@ class Tables:
 
     def listed(self, which: SessionFilter, after: SessionPosition | None) -> Iterator[SessionRecord]:
         """Live sessions by (create time, id) descending."""
-        listing = self._listing.get((which.tenant, which.user_id), [])
-        end = len(listing) if after is None else bisect_left(listing, (after.create_time, after.session_id))
-        for position in range(end - 1, -1, -1):
-            session = self.sessions[SessionKey(which.tenant, listing[position][1])]
-            if (
-                (which.flow_kind is None or session.flow_kind == which.flow_kind)
-                and (which.org_id is None or session.org_id == which.org_id)
-                and (which.include_ephemeral or not session.ephemeral)
-            ):
+        for key in self._session_lists.keys(which, after):
+            session = self.sessions[key]
+            if fits(which, session, self.session_heads[key]):
                 yield session
 
     def open_requests(self, session: SessionKey) -> list[RequestHead]:

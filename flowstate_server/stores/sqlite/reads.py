@@ -28,6 +28,7 @@ from flowstate_server.stores.sqlite.reader import Reader
 from flowstate_server.stores.tables import queries, rows
 from flowstate_server.stores.tables.numbers import ITEM_DONE, Row, state_key
 from flowstate_server.stores.tables.reads import TableReads
+from flowstate_server.stores.tables.session_queries import SessionQueries
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -75,7 +76,9 @@ def _on_snapshot(
 
 class SqliteReads(TableReads):
     turns = TURN_ITEMS
-    hint = "INDEXED BY {}"
+    lists = SessionQueries(
+        hint="INDEXED BY {}", join="JOIN flowstate.{table} {letter} ON {letter}.log = {before}.log"
+    )
 
     def __init__(self, reader: Reader, clock: ForwardClock) -> None:
         self.reader = reader

@@ -12,6 +12,7 @@ from flowstate_server.model.scopes import RequestKey, SessionKey
 from flowstate_server.stores.contract import tables
 from flowstate_server.stores.contract.tables import Changes, Loaded, Table
 from flowstate_server.stores.tables import columns
+from flowstate_server.stores.tables.labels import COLUMNS as LABEL_COLUMNS, LabelChanges, changed_labels
 from flowstate_server.stores.tables.numbers import Row
 from flowstate_server.stores.tables.rows import Numbers
 
@@ -39,6 +40,7 @@ class ChangedRows:
             (one.session.tenant, one.request_id) for one in changes.events if one.event.transient
         }
         self._placed: dict[tuple[SessionKey, str, str], tuple[int, int | None]] = {}
+        self._labels: LabelChanges | None = None
 
     def by_write(self, writes: Sequence[Write]) -> Iterator[tuple[int, list[Row]]]:
         """The places of the writes that have something to do, and their rows."""
@@ -94,6 +96,12 @@ class ChangedRows:
 
     def changed_session_heads(self) -> Iterable[Row]:
         return [self._session_head(head) for head in self._session_heads() if not self._is_created(head)]
+
+    def removed_labels(self) -> Iterable[Row]:
+        return self._changed_labels().removed
+
+    def new_labels(self) -> Iterable[Row]:
+        return self._changed_labels().new
 
     def new_requests(self) -> Iterable[Row]:
         for record in self._new(tables.REQUESTS):
@@ -194,6 +202,11 @@ class ChangedRows:
 
     def _in_log(self, session: SessionKey, log_id: str, sequence: int) -> Row:
         return self._place(self._numbers.logs[session, log_id], sequence)
+
+    def _changed_labels(self) -> LabelChanges:
+        if self._labels is None:
+            self._labels = changed_labels(self._changes, self._loaded, self._numbers)
+        return self._labels
 
     def _is_created(self, record: SessionRecord | SessionHead) -> bool:
         return (record.key, record.log_id) in self._created
@@ -297,6 +310,8 @@ def writes(place: str) -> tuple[Write, ...]:
         first(tables.DOCUMENTS, "new", "", columns.DOCUMENT.names, rows.new_documents),
         # Those of rows that are locked, or that only this group knows of.
         Write(tables.SESSIONS, "changed", "log", columns.SESSION_METADATA.names, rows.changed_sessions),
+        Write(tables.SESSIONS, "removed", LABEL_COLUMNS, "", rows.removed_labels, "session_labels"),
+        Write(tables.SESSIONS, "new", LABEL_COLUMNS, "", rows.new_labels, "session_labels"),
         Write(tables.SESSION_HEADS, "new", "log", _SESSION_HEAD, rows.new_session_heads),
         Write(tables.SESSION_HEADS, "changed", "log", _SESSION_HEAD, rows.changed_session_heads),
         Write(

@@ -6,6 +6,9 @@ from importlib import resources
 
 from flowstate_server.errors import StoreOpenError
 
+LISTING = 3
+"""The migration that is completed by code: it fills ``session_labels``."""
+
 
 def migrations_of(package: str) -> list[str]:
     """The texts of an adapter's migrations, the first first."""

@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-from flowstate_server.stores.contract.reads import SessionFilter, SessionPosition
 from flowstate_server.stores.tables import rows
-from flowstate_server.stores.tables.numbers import Row
 
 SESSIONS = "flowstate.sessions s JOIN flowstate.session_heads c ON c.log = s.log"
 _REQUESTS = (
@@ -41,46 +39,3 @@ TURNS_BEFORE = (
     f"SELECT {rows.TURN} FROM flowstate.turns u LEFT JOIN flowstate.requests r ON r.request = u.request"
     f" WHERE u.log = ({_THIS_LOG}) AND u.number < $4 ORDER BY u.number DESC LIMIT $5"
 )
-
-
-def sessions_query(
-    which: SessionFilter, limit: int, after: SessionPosition | None, hint: str = ""
-) -> tuple[str, Row]:
-    """Ephemeral sessions are a list of their own in each index, merged into the others when asked for.
-
-    ``hint`` is how a database is told by which index to read, ``{}``; one that is not would have to guess.
-    """
-    conditions = ["s.tenant = $1"]
-    values: list[object] = [which.tenant, limit]
-    for column in ("flow_kind", "user_id", "org_id"):
-        value = getattr(which, column)
-        if value is not None:
-            values.append(value)
-            conditions.append(f"s.{column} = ${len(values)}")
-    if which.org_id:
-        conditions.append("s.org_id <> ''")
-    if after is not None:
-        values += (after.create_time, after.session_id)
-        conditions.append(f"(s.create_time, s.session_id) < (${len(values) - 1}, ${len(values)})")
-    source = SESSIONS.replace(" s ", f" s {hint.format(_index(which))} ", 1)
-    lists = [
-        f"SELECT {rows.SESSION}, c.activity_time FROM {source}"
-        f" WHERE NOT s.replaced AND s.delete_time = 0 AND s.ephemeral = {ephemeral} AND {' AND '.join(conditions)}"
-        " ORDER BY s.create_time DESC, s.session_id DESC LIMIT $2"
-        for ephemeral in (("false", "true") if which.include_ephemeral else ("false",))
-    ]
-    if len(lists) == 1:
-        return lists[0], tuple(values)
-    both = " UNION ALL ".join(f"SELECT * FROM ({one}) x" for one in lists)
-    return f"{both} ORDER BY create_time DESC, session_id DESC LIMIT $2", tuple(values)
-
-
-def _index(which: SessionFilter) -> str:
-    """The index that leaves least to skip."""
-    if which.user_id is not None:
-        return "sessions_by_user"
-    if which.org_id:
-        return "sessions_by_org"
-    if which.flow_kind is not None:
-        return "sessions_by_flow"
-    return "sessions_by_time"

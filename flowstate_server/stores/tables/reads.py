@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.items import ItemRecord
 from flowstate_server.model.records import (
     ProcessRecord,
@@ -17,9 +18,21 @@ from flowstate_server.model.records import (
 from flowstate_server.model.scopes import RequestKey, SessionKey
 from flowstate_server.stores.contract.backend import Reads
 from flowstate_server.stores.contract.pages import those_understood, understood, understood_one
-from flowstate_server.stores.contract.reads import ListedSession, SessionFilter, SessionPosition
+from flowstate_server.stores.contract.reads import (
+    ListedSession,
+    ListedSessions,
+    SessionFilter,
+    SessionPosition,
+)
 from flowstate_server.stores.tables import queries, rows
 from flowstate_server.stores.tables.numbers import Row
+from flowstate_server.stores.tables.session_queries import (
+    Bound,
+    SessionQueries,
+    leads,
+    meets_others,
+    shortest,
+)
 
 FAR = 2**62
 """Beyond every number of a turn, index and ``session_sequence``."""
@@ -29,8 +42,7 @@ class TableReads(Reads):
     turns: ClassVar[str]
     """The items of a session's newest turns, in any order: by its key, its ``log_id`` and a number of turns."""
 
-    hint: ClassVar[str] = ""
-    """As in :func:`queries.sessions_query`."""
+    lists: ClassVar[SessionQueries]
 
     @abstractmethod
     async def fetch(self, query: str, *values: object) -> list[Row]:
@@ -43,15 +55,29 @@ class TableReads(Reads):
 
     async def list_sessions(
         self, which: SessionFilter, *, limit: int, after: SessionPosition | None = None
-    ) -> Sequence[ListedSession]:
-        listed: list[ListedSession] = []
-        while True:
-            query, values = queries.sessions_query(which, limit, after, self.hint)
-            found = await self.fetch(query, *values)
-            listed += those_understood(found, rows.session_key, _listed)
-            if len(listed) >= limit or len(found) < limit:
-                return listed[:limit]
-            after = rows.listed_place(found[-1])
+    ) -> ListedSessions:
+        found = leads(which)
+        bound = Bound(found[0], 1, Micros(0))
+        if meets_others(which, found):
+            query, values = self.lists.probe(which, found, after)
+            bound = shortest(found, await self.fetch(query, *values))
+            if not bound.rows:
+                return ListedSessions((), None)
+        query, values = self.lists.page(which, bound, limit + 1, after)
+        listed = await self.fetch(query, *values)
+        rest = SessionPosition(bound.floor, "") if bound.floor else None
+        if len(listed) > limit:
+            rest = rows.listed_place(listed[limit - 1])
+        return ListedSessions([*those_understood(listed[:limit], rows.session_key, _listed)], rest)
+
+    async def count_sessions(self, which: SessionFilter) -> int:
+        found = leads(which)
+        lead = found[0]
+        if len(found) > 1:
+            query, values = self.lists.probe(which, found, None)
+            lead = shortest(found, await self.fetch(query, *values)).lead
+        query, values = self.lists.count(which, lead)
+        return sum([count for (count,) in await self.fetch(query, *values)])
 
     async def get_request(self, key: RequestKey) -> RequestRecord | None:
         for row in await self.fetch(queries.REQUEST, *key):

@@ -18,20 +18,22 @@ def ids(listed: list[ListedSession]) -> list[str]:
     return [one.record.key.session_id for one in listed]
 
 
-def position(listed: ListedSession) -> SessionPosition:
-    return SessionPosition(listed.record.create_time, listed.record.key.session_id)
+def place(position: SessionPosition) -> tuple[int, str]:
+    return position.create_time, position.session_id
 
 
 async def every(store: Store, which: SessionFilter = ALL, *, limit: int = 100) -> list[ListedSession]:
     """All pages."""
     found: list[ListedSession] = []
+    after: SessionPosition | None = None
     while True:
-        after = position(found[-1]) if found else None
         page = await store.list_sessions(which, limit=limit, after=after)
-        assert len(page) <= limit
-        found.extend(page)
-        if len(page) < limit:
+        assert len(page.sessions) <= limit
+        found.extend(page.sessions)
+        if page.next is None:
             return found
+        assert after is None or place(page.next) < place(after), "a page that is not the last must get on"
+        after = page.next
 
 
 async def check_newest_session_first(harness: StoreHarness) -> None:
@@ -63,11 +65,13 @@ async def check_pages_stay_right_while_sessions_are_added(harness: StoreHarness)
     for number in range(7):
         await store.commit((new_session(f"old-{number}"),))
     seen: list[ListedSession] = []
+    after: SessionPosition | None = None
     while True:
-        page = await store.list_sessions(ALL, limit=2, after=position(seen[-1]) if seen else None)
-        seen.extend(page)
-        if not page:
+        page = await store.list_sessions(ALL, limit=2, after=after)
+        seen.extend(page.sessions)
+        if page.next is None:
             break
+        after = page.next
         await store.commit((new_session(f"new-{len(seen)}"),))
     assert ids(seen) == [f"old-{number}" for number in range(6, -1, -1)]
 

@@ -62,8 +62,8 @@ class Session(_message.Message):
 
     @_builtins.property
     def metadata(self) -> _types_pb2.Value:
-        """Free data, a JSON object; its top-level keys can be searched in ListSessions. Unset counts as
-        `{}`.
+        """Free data, a JSON object of at most 256 keys and 64 KiB; its top-level keys can be searched in
+        ListSessions. Unset counts as `{}`.
         """
 
     @_builtins.property
@@ -295,7 +295,7 @@ class ListSessionsRequest(_message.Message):
     user_id: _builtins.str
     """Those of this user."""
     org_id: _builtins.str
-    """Those of this org. Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED if set."""
+    """Those of this org."""
     page_size: _builtins.int
     """Most sessions to return; 0 means 50, over 500 means 500."""
     page_token: _builtins.str
@@ -303,27 +303,20 @@ class ListSessionsRequest(_message.Message):
     include_ephemeral: _builtins.bool
     """True: ephemeral sessions too."""
     include_total: _builtins.bool
-    """True: count all matches, which costs time. Served by a later release; until then
-    UNIMPLEMENTED / FEATURE_DISABLED.
-    """
+    """True: count all matches, which costs time."""
     @_builtins.property
     def metadata(self) -> _containers.MessageMap[_builtins.str, _types_pb2.Value]:
         """Those whose top-level metadata has all these keys with equal values, as canonical JSON text
-        (`1` and `1.0` differ). Served by a later release; until then
-        UNIMPLEMENTED / FEATURE_DISABLED if set.
+        (`1` and `1.0` differ). At most 64 keys and tags together.
         """
 
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Those that have all these tags. Served by a later release; until then
-        UNIMPLEMENTED / FEATURE_DISABLED if set.
-        """
+        """Those that have all these tags."""
 
     @_builtins.property
     def active_after(self) -> _timestamp_pb2.Timestamp:
-        """Those where something happened after this time. Served by a later release; until then
-        UNIMPLEMENTED / FEATURE_DISABLED if set.
-        """
+        """Those where something happened after this time."""
 
     def __init__(
         self,

@@ -125,8 +125,6 @@ class SessionServiceServicer(object):
         does not; deleting it frees the metadata. Sessions made by CreateSession are found by ListSessions,
         not here.
 
-        Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
-
         Idempotent. Errors: NOT_FOUND / FLOW_NOT_FOUND; FAILED_PRECONDITION / ORG_BINDING_MISMATCH (the
         session found is bound to another org); PERMISSION_DENIED / ACCESS_DENIED (not the user or org of
         the credentials); INVALID_ARGUMENT / JSON_*.
@@ -144,7 +142,9 @@ class SessionServiceServicer(object):
 
     def ListSessions(self, request, context):
         """Lists sessions, newest first (creation time, then id); pages stay right while sessions are added.
-        Credentials that name a user see the sessions of that user only.
+        Credentials that name a user see the sessions of that user only. Where filters rarely meet, a page
+        may be short or empty and yet have a `next_page_token`: for one page no more than about a thousand
+        sessions are looked through.
 
         Errors: INVALID_ARGUMENT / PAGE_TOKEN_INVALID; PERMISSION_DENIED / ACCESS_DENIED (another user or
         org than that of the credentials).
@@ -156,8 +156,6 @@ class SessionServiceServicer(object):
     def UpdateSession(self, request, context):
         """Changes title, description, tags or metadata, the fields named in `update_mask` only; concurrent
         updates of different fields both land. State is not touched.
-
-        Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
 
         Repeats: with `idempotency_key`. Errors: NOT_FOUND / SESSION_NOT_FOUND; ALREADY_EXISTS /
         SESSION_ALREADY_EXISTS (of a resolved session: another one has this metadata); ABORTED /

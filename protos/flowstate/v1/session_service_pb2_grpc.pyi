@@ -38,8 +38,6 @@ class SessionServiceStub:
     does not; deleting it frees the metadata. Sessions made by CreateSession are found by ListSessions,
     not here.
 
-    Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
-
     Idempotent. Errors: NOT_FOUND / FLOW_NOT_FOUND; FAILED_PRECONDITION / ORG_BINDING_MISMATCH (the
     session found is bound to another org); PERMISSION_DENIED / ACCESS_DENIED (not the user or org of
     the credentials); INVALID_ARGUMENT / JSON_*.
@@ -48,7 +46,9 @@ class SessionServiceStub:
     """Reads a session. Errors: NOT_FOUND / SESSION_NOT_FOUND."""
     ListSessions: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ListSessionsRequest, _session_service_pb2.ListSessionsResponse]
     """Lists sessions, newest first (creation time, then id); pages stay right while sessions are added.
-    Credentials that name a user see the sessions of that user only.
+    Credentials that name a user see the sessions of that user only. Where filters rarely meet, a page
+    may be short or empty and yet have a `next_page_token`: for one page no more than about a thousand
+    sessions are looked through.
 
     Errors: INVALID_ARGUMENT / PAGE_TOKEN_INVALID; PERMISSION_DENIED / ACCESS_DENIED (another user or
     org than that of the credentials).
@@ -56,8 +56,6 @@ class SessionServiceStub:
     UpdateSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.UpdateSessionRequest, _session_service_pb2.UpdateSessionResponse]
     """Changes title, description, tags or metadata, the fields named in `update_mask` only; concurrent
     updates of different fields both land. State is not touched.
-
-    Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
 
     Repeats: with `idempotency_key`. Errors: NOT_FOUND / SESSION_NOT_FOUND; ALREADY_EXISTS /
     SESSION_ALREADY_EXISTS (of a resolved session: another one has this metadata); ABORTED /
@@ -165,8 +163,6 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         does not; deleting it frees the metadata. Sessions made by CreateSession are found by ListSessions,
         not here.
 
-        Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
-
         Idempotent. Errors: NOT_FOUND / FLOW_NOT_FOUND; FAILED_PRECONDITION / ORG_BINDING_MISMATCH (the
         session found is bound to another org); PERMISSION_DENIED / ACCESS_DENIED (not the user or org of
         the credentials); INVALID_ARGUMENT / JSON_*.
@@ -187,7 +183,9 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_session_service_pb2.ListSessionsRequest, _abc.Awaitable[_session_service_pb2.ListSessionsResponse]],
     ) -> _abc.Awaitable[_session_service_pb2.ListSessionsResponse]:
         """Lists sessions, newest first (creation time, then id); pages stay right while sessions are added.
-        Credentials that name a user see the sessions of that user only.
+        Credentials that name a user see the sessions of that user only. Where filters rarely meet, a page
+        may be short or empty and yet have a `next_page_token`: for one page no more than about a thousand
+        sessions are looked through.
 
         Errors: INVALID_ARGUMENT / PAGE_TOKEN_INVALID; PERMISSION_DENIED / ACCESS_DENIED (another user or
         org than that of the credentials).
@@ -201,8 +199,6 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_session_service_pb2.UpdateSessionResponse]:
         """Changes title, description, tags or metadata, the fields named in `update_mask` only; concurrent
         updates of different fields both land. State is not touched.
-
-        Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
 
         Repeats: with `idempotency_key`. Errors: NOT_FOUND / SESSION_NOT_FOUND; ALREADY_EXISTS /
         SESSION_ALREADY_EXISTS (of a resolved session: another one has this metadata); ABORTED /

@@ -46,6 +46,7 @@ from flowstate_server.stores.postgres.statements import any_of
 from flowstate_server.stores.tables import queries
 from flowstate_server.stores.tables.exports import EXPORTS
 from flowstate_server.stores.tables.request_lists import list_query, scan_query
+from flowstate_server.stores.tables.session_queries import Bound, leads
 from tests.support.postgres_server import connection
 
 _names = count(1)
@@ -210,7 +211,8 @@ async def test_a_page_of_events_reads_no_more_logs_than_it_needs(database: Any) 
 async def test_listing_follows_an_index_in_order(
     database: Any, which: SessionFilter, index: str, after: SessionPosition | None
 ) -> None:
-    query, values = queries.sessions_query(which, 10, after)
+    bound = Bound(leads(which)[0], 1, Micros(0))
+    query, values = reads.PostgresReads.lists.page(which, bound, 10, after)
     assert len(values) == len(set(re.findall(r"\$\d+", query)))
     steps = await plan(database, query)
     assert f"Index Scan Backward using {index}" in steps, steps
