@@ -80,9 +80,19 @@ def listed_sessions(
     return [ListedSession(own(one), heads[one.key].activity_time) for one in found[:limit]]
 
 
+def request_of(snapshot: Snapshot, key: RequestKey) -> RequestRecord | None:
+    """The request, unless it was removed or its session, as it was then, does not live."""
+    request = snapshot.of(REQUESTS).get(key)
+    if request is None or request.head.status is RequestStatus.REMOVED:
+        return None
+    session = snapshot.of(SESSIONS).get(request.head.session)
+    lives = session is not None and session.log_id == request.head.session_log_id and not session.deleted
+    return request if lives else None
+
+
 def events_after(snapshot: Snapshot, log: LogKey, after: int, limit: int, max_bytes: int) -> EventPage | None:
     if isinstance(log, RequestKey):
-        request = snapshot.of(REQUESTS).get(log)
+        request = request_of(snapshot, log)
         if request is None:
             return None
         head = LogHead(request.head.log_id, request.head.sequence, request.head.status.ended)

@@ -32,7 +32,7 @@ from flowstate_server.stores.contract.reads import (
     SessionFilter,
     SessionPosition,
 )
-from flowstate_server.stores.contract.tables import PROCESSES, REQUESTS, SESSIONS
+from flowstate_server.stores.contract.tables import PROCESSES, SESSIONS
 from flowstate_server.stores.store import Store
 
 POLL_SECONDS = 0.02
@@ -88,7 +88,7 @@ class SnapshotReads(Reads):
         return reads.listed_sessions(await self._read(), which, limit, after)
 
     async def get_request(self, key: RequestKey) -> RequestRecord | None:
-        return own((await self._read()).of(REQUESTS).get(key))
+        return own(reads.request_of(await self._read(), key))
 
     async def load_states(self, keys: Iterable[ScopeKey]) -> Mapping[ScopeKey, StateRecord]:
         return reads.states(await self._read(), keys)

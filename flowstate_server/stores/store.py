@@ -128,6 +128,7 @@ class Store:
     sweep_transient_events = _forwarded("sweeps", Sweeps.sweep_transient_events)
     sweep_documents = _forwarded("sweeps", Sweeps.sweep_documents)
     sweep_processes = _forwarded("sweeps", Sweeps.sweep_processes)
+    sweep_sessions = _forwarded("sweeps", Sweeps.sweep_sessions)
 
     @property
     def exports(self) -> Exports | None:

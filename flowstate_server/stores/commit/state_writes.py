@@ -7,6 +7,7 @@ from flowstate_server.model.events import Event
 from flowstate_server.model.ids import new_log_id
 from flowstate_server.model.records import RequestHead, SessionRecord, StateRecord, state_record
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
+from flowstate_server.stores.commit.deletion_writes import tombstone_of
 from flowstate_server.stores.commit.working_set import WorkingSet, check_precondition
 from flowstate_server.stores.contract.tables import REQUEST_HEADS, SESSIONS, STATES, Needs
 from flowstate_server.stores.contract.writes import (
@@ -64,14 +65,7 @@ def delete_state(work: WorkingSet, write: DeleteState) -> WriteResult:
     _check_precondition(record, write.precondition)
     if not record.exists:
         return WriteResult(id=key.id, version=record.version, changed=False, state=record)
-    tombstone = StateRecord(
-        key,
-        version=record.version,
-        incarnation=record.incarnation,
-        create_time=record.create_time,
-        update_time=work.time,
-        generations=record.generations,
-    )
+    tombstone = tombstone_of(work, record)
     work.states.put(key, tombstone)
     return WriteResult(id=key.id, version=tombstone.version, state=tombstone)
 

@@ -112,9 +112,19 @@ class WorkingSet:
             raise SessionNotFoundError(head.session.session_id)
         return session
 
+    def is_there(self, head: RequestHead) -> bool:
+        """Whether the request was neither removed nor deleted with its session."""
+        session = self.sessions.get(head.session)
+        return (
+            session is not None
+            and session.log_id == head.session_log_id
+            and not session.deleted
+            and head.status is not RequestStatus.REMOVED
+        )
+
     def known_request(self, key: RequestKey) -> RequestHead:
         head = self.requests.get(key)
-        if head is None:
+        if head is None or not self.is_there(head):
             raise RequestNotFoundError(key.request_id)
         return head
 
@@ -191,13 +201,17 @@ class WorkingSet:
                     topics[Topic(TopicKind.PROCESS, NO_TENANT, head.process)] = None
         for session in self.session_heads.changed():
             topics[Topic(TopicKind.SESSION, *session)] = None
+        for session, record in self.sessions.changed().items():
+            if record is not None and record.deleted:
+                topics[Topic(TopicKind.SESSION, *session)] = None
+                topics[Topic(TopicKind.SESSION_DOCUMENTS, *session)] = None
         for key in self.states.changed():
             # A session's state may change without an event; whoever watches what the session shows wants to know.
             if key.kind is not ScopeKind.REQUEST:
                 topics[Topic(_STATE_TOPICS[key.kind], key.tenant, key.id)] = None
         topics.update(dict.fromkeys(self.documents.topics()))
-        for process, record in self.processes.changed().items():
-            if record is not None and record.fenced:
+        for process, row in self.processes.changed().items():
+            if row is not None and row.fenced:
                 topics[Topic(TopicKind.PROCESS, NO_TENANT, process)] = None
         return iter(topics)
 

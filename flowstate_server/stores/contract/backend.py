@@ -127,7 +127,8 @@ class Reads(ABC):
 
     @abstractmethod
     async def get_request(self, key: RequestKey) -> RequestRecord | None:
-        """The request, input and outcome included."""
+        """The request, input and outcome included; ``None`` for one that was never made or was removed, or whose
+        session, in the incarnation it was made in, does not live."""
 
     @abstractmethod
     async def load_states(self, keys: Iterable[ScopeKey]) -> Mapping[ScopeKey, StateRecord]:
@@ -149,8 +150,8 @@ class Reads(ABC):
         """Events of the log with a sequence (of a session's log: ``session_sequence``) over ``after``.
 
         The page ends at ``limit`` events or once their payloads and items exceed ``max_bytes``, but has at least one
-        event if there is any. ``None`` for an unknown request or session; the log of a session is that of its present
-        incarnation, which has ended if it is deleted.
+        event if there is any. ``None`` for an unknown session, and for a request that :meth:`get_request` does not
+        give; the log of a session is that of its present incarnation, which has ended if it is deleted.
         """
 
     @abstractmethod
@@ -194,6 +195,16 @@ class Sweeps(ABC):
     async def sweep_processes(self, *, limit: int) -> int:
         """Delete up to ``limit`` fenced process rows that run no request in progress; the last process of a suspended
         one may go."""
+
+    @abstractmethod
+    async def sweep_sessions(self, *, retention: Micros, limit: int) -> int:
+        """Delete about ``limit`` rows of what incarnations of sessions that are deleted, or were made anew since, have
+        left: events, items, turns, outcomes, documents, states and inputs of requests.
+
+        Of a request a head with the status ``removed`` stays, whose ``end_time`` is that of the deletion; such heads go
+        ``retention`` after it, and the tombstone of the session, with that of its state, once they are gone. Nothing of
+        a session that was made anew is touched. What a call has done stays done if it breaks off; several may run at
+        once."""
 
 
 class Exports(ABC):

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from flowstate_server.model.clock import Micros
+from flowstate_server.model.documents import OwnerKind
 from flowstate_server.model.records import ProcessRecord, RequestRecord, SessionHead, SessionRecord
 from flowstate_server.model.scopes import SessionKey
 from flowstate_server.stores.contract.tables import (
@@ -21,7 +22,7 @@ from flowstate_server.stores.contract.tables import (
     Table,
 )
 from flowstate_server.stores.filesystem import names
-from flowstate_server.stores.filesystem.event_log import EventLog, load_log
+from flowstate_server.stores.filesystem.event_log import EventLog, load_log, log_id_of
 from flowstate_server.stores.filesystem.files import Files
 from flowstate_server.stores.filesystem.journal import TEMPORARY
 from flowstate_server.stores.filesystem.kept import KEPT, as_found
@@ -83,6 +84,19 @@ class Loading:
             default=0,
         )
         self._found = Changes(Micros(0))
+        self._note_replaced()
+
+    def _note_replaced(self) -> None:
+        """Incarnations of which something is left though their session was made anew."""
+        tables = self.tables
+        owners = {
+            key.owner for key in tables.documents.keys_after(None) if key.owner.kind is OwnerKind.SESSION
+        }
+        owned = {(SessionKey(owner.tenant, owner.id), owner.incarnation) for owner in owners}
+        for session, log_id in owned | tables.incarnations():
+            present = tables.sessions.get(session)
+            if present is not None and present.log_id != log_id:
+                tables.deleted.left[session, log_id] = present.create_time
 
     def _put(self, table: Table[Any, Any], *records: Any) -> None:
         self._found.new.setdefault(table, []).extend(records)
@@ -128,7 +142,11 @@ class Loading:
         self._put(SESSION_HEADS, head)
         requests = [*self._all(REQUESTS, files)]
         sequences: dict[str, Sequences] = {}
-        for log_id in {session.log_id, *(request.head.session_log_id for request in requests)}:
+        log_ids = {session.log_id, *(request.head.session_log_id for request in requests)}
+        known = {names.log_path(session.key, log_id).name for log_id in log_ids}
+        others = (file for file in path.parent.glob("events-*.jsonl") if file.name not in known)
+        log_ids |= {log_id for file in others if (log_id := log_id_of(file))}
+        for log_id in log_ids:
             newest = head.sequence if log_id == session.log_id else None
             sequences[log_id] = self._load_log(session.key, log_id, newest)
         return [

@@ -14,6 +14,7 @@ from flowstate_server.stores.contract.tables import DOCUMENTS, PROCESSES, STATES
 from flowstate_server.stores.contract.watch import Topic
 from flowstate_server.stores.filesystem.worker import Worker
 from flowstate_server.stores.filesystem.writer import Writer
+from flowstate_server.stores.resident.emptying import sweep
 from flowstate_server.stores.resident.loading import load
 from flowstate_server.stores.resident.tables import ResidentPort, Tables
 
@@ -60,6 +61,13 @@ class JournaledSweeps(_Port, Sweeps):
         return await self._worker.run(
             lambda: self._remove(DOCUMENTS, self._tables.documents.expired(self._clock.now(), limit))
         )
+
+    async def sweep_sessions(self, *, retention: Micros, limit: int) -> int:
+        return await self._worker.run(self._sweep_sessions, retention, limit)
+
+    def _sweep_sessions(self, retention: Micros, limit: int) -> int:
+        now = self._clock.now()
+        return sweep(self._tables, self._writer.remove, now, Micros(now - retention), limit)
 
     async def sweep_processes(self, *, limit: int) -> int:
         return await self._worker.run(lambda: self._remove(PROCESSES, self._tables.done_processes(limit)))

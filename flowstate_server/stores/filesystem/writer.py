@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from flowstate_server.model.clock import Micros
@@ -50,11 +51,7 @@ class Writer:
         operations: list[Operation] = [
             *(Append(log.path, log.end, text) for log, text in appended),
             *self._puts(changes),
-            *(
-                Remove(PATHS[table](key, self._session_of))
-                for table, keys in changes.removed.items()
-                for key in keys
-            ),
+            *self._removals(changes),
         ]
         if operations:
             self._journal.commit(operations)
@@ -63,6 +60,39 @@ class Writer:
         for log, text in appended:
             log.end += len(text)
             self._logs[log.session, log.log_id] = log
+
+    def remove(self, changes: Changes, log: Incarnation | None) -> None:
+        """Write changes that only remove, with a whole log if one is given; folders that are empty then go as well.
+
+        Raises:
+            OSError: nothing was written.
+        """
+        self._check_folder()
+        removals = [*self._removals(changes)]
+        if log in self._logs:
+            removals.append(Remove(self._logs[log].path))
+        operations: list[Operation] = [*self._puts(changes), *removals]
+        if operations:
+            self._journal.commit(operations)
+        with self._tables as tables:
+            tables.apply(changes)
+            if log is not None:
+                tables.drop_log(log)
+                self._logs.pop(log, None)
+        for folder in dict.fromkeys(removal.path.parent for removal in removals):
+            self._remove_empty(folder)
+
+    def _removals(self, changes: Changes) -> Iterator[Remove]:
+        for table, keys in changes.removed.items():
+            for key in keys:
+                yield Remove(PATHS[table](key, self._session_of))
+
+    def _remove_empty(self, folder: PurePosixPath) -> None:
+        """The folder, and those around it, as far as nothing is in them."""
+        with suppress(OSError):
+            while len(folder.parts) > 1:
+                self._files.remove_folder(self._folder / folder)
+                folder = folder.parent
 
     def sweep_transient_events(self, before: Micros, limit: int) -> int:
         """Writes each log that has some anew.

@@ -8,9 +8,11 @@ from flowstate_server.errors import LeaseLostError
 from flowstate_server.model.clock import ForwardClock, Micros
 from flowstate_server.model.records import ProcessRecord
 from flowstate_server.stores.contract.backend import Backend, Group, GroupStorage, LeaseRenewal, Ports, Sweeps
-from flowstate_server.stores.contract.tables import PROCESSES
+from flowstate_server.stores.contract.tables import PROCESSES, Changes
 from flowstate_server.stores.contract.watch import Topic
 from flowstate_server.stores.memory.pieces import MemoryPieces
+from flowstate_server.stores.resident.damage import Incarnation
+from flowstate_server.stores.resident.emptying import sweep
 from flowstate_server.stores.resident.exports import ResidentExports
 from flowstate_server.stores.resident.loading import load
 from flowstate_server.stores.resident.reads import ResidentReads
@@ -67,6 +69,16 @@ class _Sweeps(ResidentPort, Sweeps):
         for key in keys:
             self._tables.documents.remove(key)
         return len(keys)
+
+    async def sweep_sessions(self, *, retention: Micros, limit: int) -> int:
+        now = self._clock.now()
+        with self._tables as tables:
+            return sweep(tables, self._write, now, Micros(now - retention), limit)
+
+    def _write(self, changes: Changes, log: Incarnation | None) -> None:
+        self._tables.apply(changes)
+        if log is not None:
+            self._tables.drop_log(log)
 
     async def sweep_processes(self, *, limit: int) -> int:
         with self._tables as tables:

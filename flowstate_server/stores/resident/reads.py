@@ -27,7 +27,7 @@ from flowstate_server.stores.contract.reads import (
     SessionFilter,
     SessionPosition,
 )
-from flowstate_server.stores.contract.tables import DOCUMENTS, REQUESTS, SESSION_HEADS, SESSIONS, STATES
+from flowstate_server.stores.contract.tables import DOCUMENTS, SESSION_HEADS, SESSIONS, STATES
 from flowstate_server.stores.resident.copies import own_session
 from flowstate_server.stores.resident.tables import ResidentPort, Tables
 
@@ -52,7 +52,7 @@ class ResidentReads(ResidentPort, Reads):
 
     async def get_request(self, key: RequestKey) -> RequestRecord | None:
         with self._tables as tables:
-            return tables.find(REQUESTS, key)
+            return tables.find_request(key)
 
     async def load_states(self, keys: Iterable[ScopeKey]) -> Mapping[ScopeKey, StateRecord]:
         with self._tables as tables:
@@ -71,7 +71,7 @@ class ResidentReads(ResidentPort, Reads):
     async def read_events(self, log: LogKey, *, after: int, limit: int, max_bytes: int) -> EventPage | None:
         with self._tables as tables:
             if isinstance(log, RequestKey):
-                request = tables.find(REQUESTS, log)
+                request = tables.find_request(log)
                 if request is None:
                     return None
                 head = LogHead(request.head.log_id, request.head.sequence, request.head.status.ended)

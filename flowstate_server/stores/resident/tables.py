@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from heapq import heappop, heappush, merge
 from itertools import islice
 from operator import attrgetter
@@ -43,6 +44,7 @@ from flowstate_server.stores.contract.tables import (
 )
 from flowstate_server.stores.resident.copies import OWN
 from flowstate_server.stores.resident.damage import Damage, Incarnation
+from flowstate_server.stores.resident.deleted import Deleted
 from flowstate_server.stores.resident.documents import DocumentTable
 
 Key = TypeVar("Key")
@@ -86,6 +88,7 @@ class Tables:
         self._request_events: dict[RequestKey, list[EventRecord]] = {}
         self._session_events: dict[Incarnation, dict[int, EventRecord]] = {}
         self._logs: dict[Incarnation, dict[RequestKey, None]] = {}
+        self.deleted = Deleted()
         self._with_transient: set[RequestKey] = set()
         self._sweepable: list[tuple[Micros, SessionKey, str, str, int]] = []
         self._lock = Lock()
@@ -113,6 +116,15 @@ class Tables:
     def found(self, table: Table[Key, Record], keys: Iterable[Key]) -> dict[Key, Record]:
         """Those of the records that are there."""
         return {key: record for key in keys if (record := self.find(table, key)) is not None} if keys else {}
+
+    def find_request(self, key: RequestKey) -> RequestRecord | None:
+        """As :meth:`find`, of one that was neither removed nor deleted with its session."""
+        request = self.find(REQUESTS, key)
+        if request is None or request.head.status is RequestStatus.REMOVED:
+            return None
+        session = self.sessions.get(request.head.session)
+        lives = session is not None and session.log_id == request.head.session_log_id and not session.deleted
+        return request if lives else None
 
     def is_present(self, session: SessionKey, log_id: str) -> bool:
         """Whether this is the session's present incarnation."""
@@ -147,13 +159,24 @@ class Tables:
         outcomes = {outcome.key: outcome for outcome in changes.new_of(OUTCOMES)}
         for key in new | heads | outcomes:
             record = new.get(key) or self.requests[key]
-            yield whole_request(record, heads.get(key, record.head), outcomes.get(key))
+            head = heads.get(key, record.head)
+            if head.status is RequestStatus.REMOVED:
+                yield replace(record, head=head, input=b"", output=None, failure=None, reason="")
+            else:
+                yield whole_request(record, head, outcomes.get(key))
 
     def _remove(self, table: Table[Any, Any], key: Any) -> None:
         if table is DOCUMENTS:
             self.documents.remove(key)
-        elif self.rows[table].pop(key, None) is not None and table is TURNS:
-            self._turn_numbers[key.session, key.log_id].remove(key.number)
+            return
+        record = self.rows[table].pop(key, None)
+        if record is not None and table is TURNS:
+            numbers = self._turn_numbers[key.session, key.log_id]
+            numbers.remove(key.number)
+            if not numbers:
+                del self._turn_numbers[key.session, key.log_id]
+        elif record is not None and table is REQUESTS:
+            _discard(self._logs, (record.head.session, record.head.session_log_id), key)
 
     def _put_session(self, session: SessionRecord) -> None:
         key = session.key
@@ -165,6 +188,10 @@ class Tables:
             for listing in self._listings(session):
                 insort(listing, (session.create_time, key.session_id))
         self.sessions[key] = OWN[SESSIONS](session)
+        if before is not None and before.log_id != session.log_id:
+            self.deleted.replaced(before, session.create_time)
+        if session.deleted:
+            self.deleted.note(session)
 
     def _listings(self, session: SessionRecord) -> Iterator[list[tuple[Micros, str]]]:
         yield self._listing.setdefault((session.key.tenant, None), [])
@@ -174,6 +201,14 @@ class Tables:
         head = request.head
         known = self.requests.get(head.key)
         self.requests[head.key] = request
+        incarnation = (head.session, head.session_log_id)
+        if head.status is RequestStatus.REMOVED:
+            _discard(self._logs, incarnation, head.key)
+            self._request_events.pop(head.key, None)
+            self._with_transient.discard(head.key)
+            self.deleted.note_request(head)
+        else:
+            self._logs.setdefault(incarnation, {})[head.key] = None
         runs = head.status is RequestStatus.IN_PROGRESS
         if known is not None:
             if not head.status.open:
@@ -204,7 +239,6 @@ class Tables:
         if record.event.transient:
             self._with_transient.add(key)
         self._request_events.setdefault(key, []).append(record)
-        self._logs.setdefault(incarnation, {})[key] = None
 
     def listed(self, which: SessionFilter, after: SessionPosition | None) -> Iterator[SessionRecord]:
         """Live sessions by (create time, id) descending."""
@@ -225,6 +259,24 @@ class Tables:
         keys = () if record is None else self._open.get((session, record.log_id), ())
         return [self.requests[key].head for key in keys]
 
+    def requests_of(self, incarnation: Incarnation, limit: int) -> list[RequestKey]:
+        """Up to ``limit`` requests that were not removed."""
+        return [*islice(self._logs.get(incarnation, ()), limit)]
+
+    def turns_of(self, incarnation: Incarnation, limit: int) -> list[TurnKey]:
+        """The first ``limit`` turns."""
+        return [TurnKey(*incarnation, number) for number in self._turn_numbers.get(incarnation, ())[:limit]]
+
+    def drop_log(self, incarnation: Incarnation) -> None:
+        """Forget all events of the log."""
+        self._session_events.pop(incarnation, None)
+        for key in self._logs.get(incarnation, ()):
+            self._request_events.pop(key, None)
+
+    def incarnations(self) -> set[Incarnation]:
+        """All of which there is something besides the session."""
+        return {*self._logs, *self._session_events, *self._turn_numbers}
+
     def events_after(self, request: RequestKey, after: int) -> Iterator[EventRecord]:
         self.damage.check_events(request)
         events = self._request_events.get(request, [])
@@ -235,7 +287,8 @@ class Tables:
     def session_events_after(self, session: SessionKey, log_id: str, after: int) -> Iterator[EventRecord]:
         """The events, up to one that is damaged: whoever comes to it gets ``DamagedRecord``."""
         outside = self._session_events.get((session, log_id), {}).values()
-        logs = [list(outside), *(self._request_events[key] for key in self._logs.get((session, log_id), ()))]
+        requests = self._logs.get((session, log_id), ())
+        logs = [list(outside), *(self._request_events.get(key, ()) for key in requests)]
         rests = (islice(log, bisect_right(log, after, key=_session_sequence), None) for log in logs)
         found = merge(*rests, key=_session_sequence)
         damaged = self.damage.lines.get((session, log_id))
@@ -281,8 +334,8 @@ class Tables:
         self, _: Micros, session: SessionKey, log_id: str, request_id: str, sequence: int
     ) -> Iterable[EventRecord]:
         if request_id:
-            return self._request_events[RequestKey(session.tenant, request_id)]
-        event = self._session_events[session, log_id].get(sequence)
+            return self._request_events.get(RequestKey(session.tenant, request_id), ())
+        event = self._session_events.get((session, log_id), {}).get(sequence)
         return () if event is None else (event,)
 
     def remove_events(self, events: Iterable[EventRecord]) -> None:

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+from flowstate_server.model.records import RequestStatus
 from flowstate_server.stores.contract.reads import SessionFilter, SessionPosition
 from flowstate_server.stores.tables import rows
-from flowstate_server.stores.tables.numbers import Row
+from flowstate_server.stores.tables.numbers import STATUS_NUMBERS, Row
 
 SESSIONS = "flowstate.sessions s JOIN flowstate.session_heads c ON c.log = s.log"
 _REQUESTS = (
@@ -21,11 +22,16 @@ HEADS = (
 )
 THIS_SESSION = "s.tenant = $1 AND s.session_id = $2 AND NOT s.replaced"
 THIS_REQUEST = "r.tenant = $1 AND r.request_id = $2"
+REMOVED = STATUS_NUMBERS[RequestStatus.REMOVED]
+_THERE = f"h.status <> {REMOVED} AND NOT s.replaced AND s.delete_time = 0"
+"""Of a request: it was neither removed nor deleted with its session."""
 
 SESSION = f"SELECT {rows.SESSION} FROM flowstate.sessions s WHERE {THIS_SESSION}"
 SESSION_WITH_HEAD = f"SELECT {rows.SESSION_WITH_HEAD} FROM {SESSIONS} WHERE {THIS_SESSION}"
-REQUEST = f"SELECT {rows.REQUEST} FROM {OUTCOMES} WHERE {THIS_REQUEST}"
-REQUEST_HEAD = f"SELECT {rows.REQUEST_HEAD} FROM {_REQUESTS} WHERE {THIS_REQUEST}"
+REQUEST = f"SELECT {rows.REQUEST} FROM {OUTCOMES} WHERE {THIS_REQUEST} AND {_THERE}"
+KNOWN_REQUEST_HEAD = f"SELECT {rows.REQUEST_HEAD} FROM {_REQUESTS} WHERE {THIS_REQUEST}"
+"""Of a request that is not there any more as well."""
+REQUEST_HEAD = f"{KNOWN_REQUEST_HEAD} AND {_THERE}"
 _RUNNING = f"FROM {HEADS} WHERE h.status = 0 AND h.process = $1"
 RUNNING = f"SELECT {rows.RUNNING_REQUEST} {_RUNNING} ORDER BY h.request LIMIT $2"
 CANCELLED = f"SELECT {rows.REQUEST_HEAD} {_RUNNING} AND h.cancel_reason IS NOT NULL ORDER BY h.request"

@@ -12,6 +12,7 @@ from flowstate_server.testing.store_contract import (
     cancellation,
     copies,
     damage,
+    deletions,
     documents,
     durability,
     exports,
@@ -47,6 +48,7 @@ Check = Callable[[StoreHarness], Awaitable[None]]
 _SUBJECTS: tuple[ModuleType, ...] = (
     sessions,
     incarnations,
+    deletions,
     requests,
     states,
     aliasing,
