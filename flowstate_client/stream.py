@@ -32,7 +32,7 @@ _logger = logging.getLogger("flowstate_client")
 
 
 class EventStream:
-    """The events of one request, in order, each exactly once, until the request has ended.
+    """The events of one request, in order, each exactly once, until the request has ended or its session is deleted.
 
     Use it in ``async for``, or in ``async with`` where the end of use should not wait for anything::
 
@@ -133,6 +133,11 @@ class EventStream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._close()
+
+    @property
+    def deleted(self) -> bool:
+        """Whether the stream is over since the session was deleted: no event tells of an end then."""
+        return self._frames.deleted
 
     def _request_known(self, request: flow_service_pb2.ActionRequest, attached: bool) -> None:
         """The first answer of a StreamAction has come."""

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from flowstate_server.engine.bindings import Bindings
 from flowstate_server.engine.lifespan import Lifespan, OpenLifespan, nothing
 from flowstate_server.engine.logs.events import Events
+from flowstate_server.engine.records.deletions import Deletions
 from flowstate_server.engine.records.journals import Journals
 from flowstate_server.engine.records.sessions import Sessions
 from flowstate_server.engine.records.snapshots import Snapshots
@@ -71,6 +72,7 @@ class Engine:
         self.requests = Requests(store, self.supervisor, self.settings)
         self.events = Events(store, catalogue, bindings, self.settings, self.observer)
         self.sessions = Sessions(store, catalogue, bindings, self.settings, rehearsals)
+        self.deletions = Deletions(store, bindings)
         self.snapshots = Snapshots(store, catalogue, bindings)
         self.states = States(store, catalogue, bindings, self.settings, rehearsals)
         self.journals = Journals(store, bindings, self.settings)

@@ -22,6 +22,9 @@ class EngineSettings:
         600.0, "How long deltas and state changes are kept after their request ended.", zero=True
     )
     idempotency_window: Seconds = seconds(24 * 3600.0, "How long idempotency keys are remembered.")
+    tombstone_retention: Seconds = seconds(
+        24 * 3600.0, "How long the versions of what was deleted, and ids of its requests, are remembered."
+    )
 
     # Two renewals may be missed. Shorter, and a pause of a busy machine costs its runs; longer, and those of a dead
     # process are waited for.

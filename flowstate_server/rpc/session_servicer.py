@@ -9,6 +9,7 @@ from flowstate_server.model.ids import check_id
 from flowstate_server.rpc.call_context import ServicerContext, current_call
 from flowstate_server.rpc.codec.sessions import (
     decode_new_session,
+    decode_session_deletion,
     decode_session_query,
     encode_created_session,
     encode_session,
@@ -45,6 +46,12 @@ class SessionServicer(SessionServiceServicer):
         page = await self._engine.sessions.list(current_call().principal, decode_session_query(request))
         sessions = [encode_session(answer) for answer in page.sessions]
         return pb.ListSessionsResponse(sessions=sessions, next_page_token=page.next_page_token)
+
+    async def DeleteSession(
+        self, request: pb.DeleteSessionRequest, context: ServicerContext
+    ) -> pb.DeleteSessionResponse:
+        await self._engine.deletions.delete(current_call().principal, decode_session_deletion(request))
+        return pb.DeleteSessionResponse()
 
     async def GetSnapshot(
         self, request: pb.GetSnapshotRequest, context: ServicerContext

@@ -18,7 +18,11 @@ from flowstate.v1.flow_service_pb2 import (
     WaitActionRequestRequest,
 )
 from flowstate.v1.journal_service_pb2 import AppendJournalRequest, JournalEntry, ListJournalRequest
-from flowstate.v1.session_service_pb2 import GetSessionRequest, GetSnapshotRequest
+from flowstate.v1.session_service_pb2 import (
+    DeleteSessionRequest,
+    GetSessionRequest,
+    GetSnapshotRequest,
+)
 from flowstate.v1.state_service_pb2 import GetStateRequest
 from flowstate.v1.types_pb2 import ScopeRef, Value
 from tests.support.raw_calls import Metadata, Stubs, increment, org
@@ -36,6 +40,9 @@ def session_calls(stubs: Stubs, session_id: str, flow_kind: str = "") -> Mapping
         ),
         "SessionService/GetSnapshot": lambda metadata: _answer(
             stubs.sessions.GetSnapshot(GetSnapshotRequest(session_id=session_id), metadata=metadata)
+        ),
+        "SessionService/DeleteSession": lambda metadata: _answer(
+            stubs.sessions.DeleteSession(DeleteSessionRequest(session_id=session_id), metadata=metadata)
         ),
         "StateService/GetState": lambda metadata: _answer(
             stubs.states.GetState(GetStateRequest(scopes=[scope]), metadata=metadata)

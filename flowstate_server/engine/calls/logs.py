@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from flowstate_server.model.clock import Seconds
 from flowstate_server.model.events import EventRecord
 from flowstate_server.model.frozen import frozen
+from flowstate_server.model.word import Word
 
 
 @frozen
@@ -68,13 +69,20 @@ class TailHeartbeat:
     latest: int
 
 
+class TailEnd(Word):
+    """Why a tail is over: its log has ended, its session was deleted, or a ``replay_only`` tail has shown what was
+    there."""
+
+    TERMINAL = "terminal"
+    DELETED = "deleted"
+    REPLAY_DONE = "replay_done"
+
+
 @frozen
 class TailEnded:
-    """The log has ended (``terminal``), or a ``replay_only`` tail has shown what was there."""
-
     cursor: LogCursor
     final: int
-    terminal: bool
+    why: TailEnd
 
 
 TailFrame = TailStarted | TailBatch | TailTrimmed | TailCaughtUp | TailHeartbeat | TailEnded

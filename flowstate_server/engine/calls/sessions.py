@@ -11,6 +11,7 @@ from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import Json
 from flowstate_server.model.records import Failure, SessionRecord
 from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.stores.contract.writes import Precondition
 
 
 @frozen
@@ -39,6 +40,15 @@ class CreatedSession:
 
     session: SessionAnswer
     replayed: bool
+
+
+@frozen
+class SessionDeletion:
+    """With ``allow_missing`` a session that is not there is fine."""
+
+    session_id: str
+    precondition: Precondition | None = None
+    allow_missing: bool = False
 
 
 @frozen

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 from flowstate_server.engine.bindings import Bindings, check_owner
-from flowstate_server.engine.calls.logs import EventList, LogCursor, TailCall, TailFrame
+from flowstate_server.engine.calls.logs import EventList, LogCursor, TailCall, TailEnd, TailFrame
 from flowstate_server.engine.logs.following import Following, topic_of
 from flowstate_server.engine.logs.projection import EventProjector
 from flowstate_server.engine.logs.tail_progress import TailProgress
@@ -91,21 +91,28 @@ class Events:
                         for frame in progress.caught_up():
                             yield frame
                         if page.head.ended or call.replay_only:
-                            yield progress.ended(terminal=page.head.ended)
+                            yield progress.ended(TailEnd.TERMINAL if page.head.ended else TailEnd.REPLAY_DONE)
                             return
                     if progress.patience <= 0:
                         yield progress.heartbeat(latest)
-                    page = await self._next_page(following, progress, page.head)
+                    next_page = await self._next_page(following, progress, page.head)
+                    if next_page is None:
+                        yield progress.ended(TailEnd.DELETED)
+                        return
+                    page = next_page
                     if page.head.log_id != progress.log_id or page.head.sequence < position:
                         await self._projector(principal, key, page.head)
                         raise _no_such_place(progress, page.head)
 
     async def _next_page(
         self, following: Following[EventPage], progress: TailProgress, head: LogHead
-    ) -> EventPage:
-        """When there is news, at the latest when a heartbeat is due: a wake-up may be lost with what woke."""
+    ) -> EventPage | None:
+        """When there is news, at the latest when a heartbeat is due: a wake-up may be lost with what woke. ``None``
+        once the log was deleted."""
         try:
             return await following.next(at_latest=progress.patience)
+        except RequestNotFoundError:
+            return None
         except StoreUnavailableError:
             if progress.patience > 0:
                 raise
@@ -144,11 +151,9 @@ class Events:
         record = await self._store.get_request(key)
         if record is None or record.head.log_id != log.log_id:
             raise RequestNotFoundError(key.request_id)
-        head = record.head
-        binding = await self._bindings.find(head.session)
-        check_owner(principal, head, "" if binding is None else binding.org_id)
+        check_owner(principal, record.head, record.org_id)
         found(record)
-        flow = self._catalogue.find(binding.flow_kind) if binding is not None else None
+        flow = self._catalogue.find(record.flow_kind)
         return EventProjector(principal.plane, None if flow is None else flow.described)
 
     def _heartbeat(self, asked: Seconds) -> Seconds:

@@ -9,6 +9,7 @@ from flowstate_server.engine.calls.logs import (
     LogCursor,
     TailBatch,
     TailCaughtUp,
+    TailEnd,
     TailEnded,
     TailFrame,
     TailHeartbeat,
@@ -71,8 +72,8 @@ class TailProgress:
         self._due = self._next_heartbeat()
         return TailHeartbeat(LogCursor(self.log_id, self._shown), latest)
 
-    def ended(self, *, terminal: bool) -> TailFrame:
-        return TailEnded(self._moved(), self.position, terminal)
+    def ended(self, why: TailEnd) -> TailFrame:
+        return TailEnded(self._moved(), self.position, why)
 
     def _moved(self) -> LogCursor:
         self._shown = self.position

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from flowstate_server.engine.bindings import Bindings, check_binding, check_owner
+from flowstate_server.engine.bindings import Bindings, check_owner
 from flowstate_server.engine.calls.state import (
     ScopeTarget,
     StateAnswer,
@@ -99,15 +99,23 @@ class States:
     async def get(self, principal: Principal, targets: Sequence[ScopeTarget]) -> list[StateAnswer]:
         """The records of all targets as they are at one moment, defaults shown where a flow governs the record."""
         self._count_scopes(len(targets), "scopes")
-        resolved = [
-            await self._resolve(principal, target, f"scopes[{position}]")
-            for position, target in enumerate(targets)
-        ]
-        loaded = await self._store.load_states([scope.key for scope in resolved])
-        return [
-            await self._answer(target, scope, loaded[scope.key])
-            for target, scope in zip(targets, resolved, strict=True)
-        ]
+        for _ in range(RACES):
+            resolved = [
+                await self._resolve(principal, target, f"scopes[{position}]")
+                for position, target in enumerate(targets)
+            ]
+            loaded = await self._store.load_states([scope.key for scope in resolved])
+            try:
+                for scope in resolved:
+                    if isinstance(scope.guard, RequireSession):
+                        await self._bindings.require(scope.guard.key, scope.guard.log_id)
+            except SessionChanged:
+                continue
+            return [
+                await self._answer(target, scope, loaded[scope.key])
+                for target, scope in zip(targets, resolved, strict=True)
+            ]
+        raise StoreUnavailableError
 
     async def commit(self, principal: Principal, commit: StateCommit) -> StateCommitted:
         """All mutations as one batch, each scope at most once, or nothing."""
@@ -254,8 +262,7 @@ class States:
                 return self._resolve_shared(principal, target, path, writing)
 
     async def _resolve_session(self, principal: Principal, target: ScopeTarget) -> _Resolved:
-        binding = await self._bindings.owned(principal, target.id)
-        check_binding(principal, binding, flow_kind=target.flow_kind)
+        binding = await self._bindings.owned(principal, target.id, flow_kind=target.flow_kind)
         flow = self._catalogue.get(binding.flow_kind).described
         guard = RequireSession(binding.key, binding.log_id)
         return self._resolved(session_scope(binding.key), flow, guard)

@@ -62,11 +62,13 @@ class Sweeper:
         await self.delete_expired()
 
     async def delete_expired(self) -> None:
-        """Delete transient events, documents and fenced processes whose time is over."""
+        """Delete what deleted sessions have left, and transient events, documents and processes whose time is over."""
         retention = micros(self._settings.transient_retention)
         await _until_done(lambda: self._store.sweep_transient_events(retention=retention, limit=ROWS))
         await _until_done(lambda: self._store.sweep_documents(limit=ROWS))
         await _until_done(lambda: self._store.sweep_processes(limit=ROWS))
+        remembered = micros(self._settings.tombstone_retention)
+        await _until_done(lambda: self._store.sweep_sessions(retention=remembered, limit=ROWS))
 
     async def end_orphans(self) -> None:
         """Fence processes whose lease expired while this one looked on, and end the requests of fenced ones."""

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from flowstate.v1 import session_service_pb2 as pb
 from flowstate.v1.types_pb2 import RecordMeta
-from flowstate_server.engine.calls.sessions import CreatedSession, NewSession, SessionAnswer, SessionQuery
+from flowstate_server.engine.calls.sessions import (
+    CreatedSession,
+    NewSession,
+    SessionAnswer,
+    SessionDeletion,
+    SessionQuery,
+)
 from flowstate_server.model.ids import check_id
+from flowstate_server.rpc.codec.state import decode_precondition
 from flowstate_server.rpc.codec.time import encode_time
 from flowstate_server.rpc.json_values import decode_text, encode_value
 from flowstate_server.rpc.message_fields import required, under
@@ -26,6 +33,14 @@ def decode_new_session(request: pb.CreateSessionRequest) -> NewSession:
             tags=tuple(session.tags),
             metadata=decode_text(session.metadata),
         )
+
+
+def decode_session_deletion(request: pb.DeleteSessionRequest) -> SessionDeletion:
+    return SessionDeletion(
+        check_id("session_id", request.session_id),
+        decode_precondition(request.precondition, "precondition"),
+        request.allow_missing,
+    )
 
 
 def decode_session_query(request: pb.ListSessionsRequest) -> SessionQuery:

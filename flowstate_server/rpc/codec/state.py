@@ -68,13 +68,13 @@ def _decode_mutation(mutation: pb.StateMutation, path: str) -> StateMutation:
     return StateMutation(
         decode_scope_ref(mutation.scope, f"{path}.scope"),
         tuple([decode_operation(op, f"{path}.ops[{index}]") for index, op in enumerate(mutation.ops)]),
-        _decode_precondition(mutation.precondition, f"{path}.precondition")
+        decode_precondition(mutation.precondition, f"{path}.precondition")
         if mutation.HasField("precondition")
         else None,
     )
 
 
-def _decode_precondition(precondition: WirePrecondition, path: str) -> Precondition | None:
+def decode_precondition(precondition: WirePrecondition, path: str) -> Precondition | None:
     condition = precondition.WhichOneof("condition")
     if condition is None:
         return None

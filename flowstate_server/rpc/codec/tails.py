@@ -5,13 +5,14 @@ from __future__ import annotations
 from google.protobuf.duration_pb2 import Duration
 
 from flowstate.v1 import event_service_pb2 as pb
-from flowstate.v1.types_pb2 import END_REASON_REPLAY_DONE, END_REASON_TERMINAL, Cursor
+from flowstate.v1.types_pb2 import END_REASON_DELETED, END_REASON_REPLAY_DONE, END_REASON_TERMINAL, Cursor
 from flowstate_server.engine.calls.logs import (
     EventList,
     LogCursor,
     TailBatch,
     TailCall,
     TailCaughtUp,
+    TailEnd,
     TailEnded,
     TailFrame,
     TailHeartbeat,
@@ -24,6 +25,11 @@ from flowstate_server.rpc.codec.time import decode_seconds, encode_seconds
 from flowstate_server.rpc.message_fields import invalid
 
 _SHORTEST = Seconds(1e-3)
+_REASONS = {
+    TailEnd.TERMINAL: END_REASON_TERMINAL,
+    TailEnd.DELETED: END_REASON_DELETED,
+    TailEnd.REPLAY_DONE: END_REASON_REPLAY_DONE,
+}
 
 
 def decode_log(request: pb.TailEventsRequest | pb.ListEventsRequest) -> str:
@@ -77,7 +83,7 @@ def encode_frame(frame: TailFrame) -> pb.TailEventsResponse:
             wire.heartbeat.latest_sequence = frame.latest
         case TailEnded():
             wire.ended.final_sequence = frame.final
-            wire.ended.reason = END_REASON_TERMINAL if frame.terminal else END_REASON_REPLAY_DONE
+            wire.ended.reason = _REASONS[frame.why]
     return wire
 
 

@@ -172,8 +172,7 @@ async def check_preconditions_of_a_deletion(harness: StoreHarness) -> None:
 
 
 async def check_only_idle_sessions_expire(harness: StoreHarness) -> None:
-    """A deletion for idleness deletes nothing where something has happened since, a request is open, or the session is
-    another one; and refuses nothing."""
+    """A deletion for idleness takes only a session in which nothing has happened since and no request is open."""
     store = await harness.open()
     scene = await open_scene(store)
     await store.commit((new_session("session-2"),))
