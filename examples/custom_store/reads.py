@@ -22,9 +22,12 @@ from flowstate_server.stores.contract.pages import event_page
 from flowstate_server.stores.contract.reads import (
     EventPage,
     ListedSession,
+    Place,
     Projection,
     SessionFilter,
+    SessionLife,
     SessionPosition,
+    SessionWalk,
 )
 from flowstate_server.stores.contract.tables import (
     DOCUMENTS,
@@ -78,6 +81,18 @@ def listed_sessions(
     found.sort(key=lambda session: (session.create_time, session.key.session_id), reverse=True)
     heads = snapshot.of(SESSION_HEADS)
     return [ListedSession(own(one), heads[one.key].activity_time) for one in found[:limit]]
+
+
+def walk(snapshot: Snapshot, after: Place | None, limit: int) -> SessionWalk:
+    live = sorted(key for key, one in snapshot.of(SESSIONS).items() if not one.deleted)
+    found = [key for key in live if after is None or key > after][:limit]
+    sessions, heads = snapshot.of(SESSIONS), snapshot.of(SESSION_HEADS)
+    lives = [
+        SessionLife(key, one.log_id, one.flow_kind, one.ephemeral, heads[key])
+        for key in found
+        for one in (sessions[key],)
+    ]
+    return SessionWalk(lives, found[-1] if len(found) == limit else None)
 
 
 def request_of(snapshot: Snapshot, key: RequestKey) -> RequestRecord | None:

@@ -28,9 +28,11 @@ from flowstate_server.stores.contract.polling import PollingWatchHub, Seen
 from flowstate_server.stores.contract.reads import (
     EventPage,
     ListedSession,
+    Place,
     Projection,
     SessionFilter,
     SessionPosition,
+    SessionWalk,
 )
 from flowstate_server.stores.contract.tables import PROCESSES, SESSIONS
 from flowstate_server.stores.store import Store
@@ -86,6 +88,9 @@ class SnapshotReads(Reads):
         self, which: SessionFilter, *, limit: int, after: SessionPosition | None = None
     ) -> Sequence[ListedSession]:
         return reads.listed_sessions(await self._read(), which, limit, after)
+
+    async def walk_sessions(self, *, after: Place | None, limit: int) -> SessionWalk:
+        return reads.walk(await self._read(), after, limit)
 
     async def get_request(self, key: RequestKey) -> RequestRecord | None:
         return own(reads.request_of(await self._read(), key))

@@ -9,6 +9,7 @@ from flowstate_server.engine.bindings import Bindings
 from flowstate_server.engine.lifespan import Lifespan, OpenLifespan, nothing
 from flowstate_server.engine.logs.events import Events
 from flowstate_server.engine.records.deletions import Deletions
+from flowstate_server.engine.records.expiry import Expiry
 from flowstate_server.engine.records.journals import Journals
 from flowstate_server.engine.records.sessions import Sessions
 from flowstate_server.engine.records.snapshots import Snapshots
@@ -53,7 +54,9 @@ class Engine:
         store.tell(self.observer)
         bindings = Bindings(store)
         self.supervisor = Supervisor(store, self.settings)
-        self.sweeper = Sweeper(store, self.settings, self.supervisor)
+        self.deletions = Deletions(store, bindings)
+        self.expiry = Expiry(store, catalogue, self.deletions)
+        self.sweeper = Sweeper(store, self.settings, self.supervisor, self.expiry.round)
         self.store_monitor = StoreMonitor(store)
         self._lifespan = OpenLifespan(lifespan)
         rehearsals = Rehearsals()
@@ -72,7 +75,6 @@ class Engine:
         self.requests = Requests(store, self.supervisor, self.settings)
         self.events = Events(store, catalogue, bindings, self.settings, self.observer)
         self.sessions = Sessions(store, catalogue, bindings, self.settings, rehearsals)
-        self.deletions = Deletions(store, bindings)
         self.snapshots = Snapshots(store, catalogue, bindings)
         self.states = States(store, catalogue, bindings, self.settings, rehearsals)
         self.journals = Journals(store, bindings, self.settings)

@@ -107,6 +107,7 @@ class Store:
     time = _forwarded("reads", Reads.time)
     get_session = _forwarded("reads", Reads.get_session)
     list_sessions = _forwarded("reads", Reads.list_sessions)
+    walk_sessions = _forwarded("reads", Reads.walk_sessions)
     get_request = _forwarded("reads", Reads.get_request)
     load_states = _forwarded("reads", Reads.load_states)
     load_documents = _forwarded("reads", Reads.load_documents)

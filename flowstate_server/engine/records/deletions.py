@@ -11,10 +11,9 @@ from flowstate_server.log_context import found
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.identity import Principal
 from flowstate_server.model.ids import check_id
-from flowstate_server.model.records import SessionRecord
 from flowstate_server.model.scopes import SessionKey
 from flowstate_server.stores.contract.deletion_writes import DeleteSession
-from flowstate_server.stores.contract.writes import Precondition, SessionChanged
+from flowstate_server.stores.contract.writes import SessionChanged
 from flowstate_server.stores.store import Store
 
 # Attempts. Each is lost only when the session was deleted and made anew just then, so a second is hardly ever needed.
@@ -52,7 +51,8 @@ class Deletions:
             check_binding(principal, binding_of(record))
             found(record)
             try:
-                await self._store.commit((deletion_of(record, precondition=deletion.precondition),))
+                write = DeleteSession(key, record.log_id, deletion.precondition)
+                await self._store.commit((write,))
             except SessionChanged:
                 continue
             finally:
@@ -61,9 +61,9 @@ class Deletions:
             return
         raise StoreUnavailableError
 
-
-def deletion_of(
-    record: SessionRecord, *, precondition: Precondition | None = None, idle_since: Micros | None = None
-) -> DeleteSession:
-    """The write that deletes this incarnation of the session, and all documents that it was found by."""
-    return DeleteSession(record.key, record.log_id, precondition, idle_since)
+    async def delete_idle(self, key: SessionKey, log_id: str, since: Micros) -> bool:
+        """Delete this incarnation of a session if nothing has happened in it after ``since`` and no request is open;
+        whether it was."""
+        result = await self._store.commit((DeleteSession(key, log_id, idle_since=since),))
+        self._bindings.forget(key)
+        return result.results[0].changed

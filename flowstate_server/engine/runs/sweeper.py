@@ -32,12 +32,20 @@ ROUNDS = 100
 class Sweeper:
     """Every third of a lease: fence expired processes, end their requests as interrupted, delete expired rows.
 
-    Each step can be done by several servers at once, or half and continued by another. A process never fences itself:
-    however long it or the store was away, its runs go on if no other server was there to end them.
+    ``expire`` judges what is old enough to go, by what flows say of that. Each step can be done by several servers at
+    once, or half and continued by another. A process never fences itself: however long it or the store was away, its
+    runs go on if no other server was there to end them.
     """
 
-    def __init__(self, store: Store, settings: EngineSettings, supervisor: Supervisor) -> None:
+    def __init__(
+        self,
+        store: Store,
+        settings: EngineSettings,
+        supervisor: Supervisor,
+        expire: Callable[[], Awaitable[None]],
+    ) -> None:
         self._store = store
+        self._expire = expire
         self._settings = settings
         self._supervisor = supervisor
         self._silences = Silences(settings.lease)
@@ -49,6 +57,7 @@ class Sweeper:
         self._tasks = [
             asyncio.create_task(self._forever(self.end_orphans), name="orphans"),
             asyncio.create_task(self._forever(self.delete_expired), name="sweeper"),
+            asyncio.create_task(self._forever(self._expire), name="expiry"),
         ]
 
     async def close(self) -> None:
@@ -59,6 +68,7 @@ class Sweeper:
     async def sweep(self) -> None:
         """One round of everything."""
         await self.end_orphans()
+        await self._expire()
         await self.delete_expired()
 
     async def delete_expired(self) -> None:

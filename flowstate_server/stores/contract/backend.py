@@ -26,9 +26,11 @@ from flowstate_server.stores.contract.blobs import BlobPieces
 from flowstate_server.stores.contract.reads import (
     EventPage,
     ListedSession,
+    Place,
     Projection,
     SessionFilter,
     SessionPosition,
+    SessionWalk,
 )
 from flowstate_server.stores.contract.tables import Changes, Loaded, Needs, Table
 from flowstate_server.stores.contract.watch import Topic, WatchHub
@@ -124,6 +126,11 @@ class Reads(ABC):
         self, which: SessionFilter, *, limit: int, after: SessionPosition | None = None
     ) -> Sequence[ListedSession]:
         """Live sessions by (create time, id) descending, from beyond ``after``; at most ``limit``."""
+
+    @abstractmethod
+    async def walk_sessions(self, *, after: Place | None, limit: int) -> SessionWalk:
+        """Up to ``limit`` live sessions of all tenants, from beyond a place that an earlier call gave (``None``: from
+        the start). One that lives during a whole walk is met once, in any order."""
 
     @abstractmethod
     async def get_request(self, key: RequestKey) -> RequestRecord | None:

@@ -23,9 +23,12 @@ from flowstate_server.stores.contract.pages import event_page, page_of
 from flowstate_server.stores.contract.reads import (
     EventPage,
     ListedSession,
+    Place,
     Projection,
     SessionFilter,
+    SessionLife,
     SessionPosition,
+    SessionWalk,
 )
 from flowstate_server.stores.contract.tables import DOCUMENTS, SESSION_HEADS, SESSIONS, STATES
 from flowstate_server.stores.resident.copies import own_session
@@ -49,6 +52,15 @@ class ResidentReads(ResidentPort, Reads):
             return [
                 ListedSession(own_session(session), heads[session.key].activity_time) for session in found
             ]
+
+    async def walk_sessions(self, *, after: Place | None, limit: int) -> SessionWalk:
+        with self._tables as tables:
+            found = [*islice(tables.walked(after), limit)]
+            lives = [
+                SessionLife(one.key, one.log_id, one.flow_kind, one.ephemeral, tables.session_heads[one.key])
+                for _, one in found
+            ]
+            return SessionWalk(lives, found[-1][0] if len(found) == limit else None)
 
     async def get_request(self, key: RequestKey) -> RequestRecord | None:
         with self._tables as tables:

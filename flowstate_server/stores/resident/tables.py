@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar, cast
 
 from flowstate_server.model.clock import ForwardClock, Micros
 from flowstate_server.model.events import EventKey, EventRecord, EventType
+from flowstate_server.model.identity import Tenant
 from flowstate_server.model.items import ItemRecord
 from flowstate_server.model.records import (
     ProcessRecord,
@@ -28,7 +29,7 @@ from flowstate_server.model.records import (
 )
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.pages import DamagedRecord
-from flowstate_server.stores.contract.reads import SessionFilter, SessionPosition
+from flowstate_server.stores.contract.reads import Place, SessionFilter, SessionPosition
 from flowstate_server.stores.contract.tables import (
     DOCUMENTS,
     OUTCOMES,
@@ -83,6 +84,7 @@ class Tables:
         }
         self._open: dict[Incarnation, dict[RequestKey, None]] = {}
         self.running: dict[str, dict[RequestKey, None]] = {}
+        self._tenants: set[str] = set()
         self._listing: dict[tuple[str, str | None], list[tuple[Micros, str]]] = {}
         self._turn_numbers: dict[Incarnation, list[int]] = {}
         self._request_events: dict[RequestKey, list[EventRecord]] = {}
@@ -194,6 +196,7 @@ class Tables:
             self.deleted.note(session)
 
     def _listings(self, session: SessionRecord) -> Iterator[list[tuple[Micros, str]]]:
+        self._tenants.add(session.key.tenant)
         yield self._listing.setdefault((session.key.tenant, None), [])
         yield self._listing.setdefault((session.key.tenant, session.user_id), [])
 
@@ -252,6 +255,15 @@ class Tables:
                 and (which.include_ephemeral or not session.ephemeral)
             ):
                 yield session
+
+    def walked(self, after: Place | None) -> Iterator[tuple[Place, SessionRecord]]:
+        """Live sessions by tenant, create time and id, each with its place, from beyond ``after``."""
+        tenant, *beyond = after or ("",)
+        for one in sorted(one for one in self._tenants if one >= tenant):
+            listing = self._listing[one, None]
+            start = bisect_right(listing, tuple(beyond)) if beyond and one == tenant else 0
+            for create_time, session_id in islice(listing, start, None):
+                yield (one, create_time, session_id), self.sessions[SessionKey(Tenant(one), session_id)]
 
     def open_requests(self, session: SessionKey) -> list[RequestHead]:
         """Those of the session's present incarnation, the oldest first."""

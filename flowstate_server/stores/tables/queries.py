@@ -32,6 +32,10 @@ REQUEST = f"SELECT {rows.REQUEST} FROM {OUTCOMES} WHERE {THIS_REQUEST} AND {_THE
 KNOWN_REQUEST_HEAD = f"SELECT {rows.REQUEST_HEAD} FROM {_REQUESTS} WHERE {THIS_REQUEST}"
 """Of a request that is not there any more as well."""
 REQUEST_HEAD = f"{KNOWN_REQUEST_HEAD} AND {_THERE}"
+WALK = (
+    f"SELECT {rows.SESSION_LIFE} FROM {SESSIONS} WHERE NOT s.replaced AND s.delete_time = 0"
+    " AND (s.tenant, s.session_id) > ($1, $2) ORDER BY s.tenant, s.session_id LIMIT $3"
+)
 _RUNNING = f"FROM {HEADS} WHERE h.status = 0 AND h.process = $1"
 RUNNING = f"SELECT {rows.RUNNING_REQUEST} {_RUNNING} ORDER BY h.request LIMIT $2"
 CANCELLED = f"SELECT {rows.REQUEST_HEAD} {_RUNNING} AND h.cancel_reason IS NOT NULL ORDER BY h.request"

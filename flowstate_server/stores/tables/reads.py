@@ -11,7 +11,13 @@ from flowstate_server.model.records import ProcessRecord, RequestHead, RequestRe
 from flowstate_server.model.scopes import RequestKey, SessionKey
 from flowstate_server.stores.contract.backend import Reads
 from flowstate_server.stores.contract.pages import those_understood, understood, understood_one
-from flowstate_server.stores.contract.reads import ListedSession, SessionFilter, SessionPosition
+from flowstate_server.stores.contract.reads import (
+    ListedSession,
+    Place,
+    SessionFilter,
+    SessionPosition,
+    SessionWalk,
+)
 from flowstate_server.stores.tables import queries, rows
 from flowstate_server.stores.tables.numbers import Row
 
@@ -43,6 +49,13 @@ class TableReads(Reads):
             if len(listed) >= limit or len(found) < limit:
                 return listed[:limit]
             after = rows.listed_place(found[-1])
+
+    async def walk_sessions(self, *, after: Place | None, limit: int) -> SessionWalk:
+        found = await self.fetch(queries.WALK, *(after or ("", "")), limit)
+        return SessionWalk(
+            [*those_understood(found, rows.session_key, rows.session_life)],
+            None if len(found) < limit else rows.session_key(found[-1]),
+        )
 
     async def get_request(self, key: RequestKey) -> RequestRecord | None:
         for row in await self.fetch(queries.REQUEST, *key):
