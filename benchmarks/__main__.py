@@ -14,6 +14,7 @@ import flowstate_server
 from benchmarks import event_loop, machine, table
 from benchmarks.call_action import call_action, call_action_postgres
 from benchmarks.commit_state import commit_state, commit_state_postgres
+from benchmarks.deleting import deleting, deleting_postgres
 from benchmarks.delivery import delivery
 from benchmarks.get_snapshot import get_snapshot
 from benchmarks.growing_session import growing_session
@@ -38,6 +39,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "delivery": delivery,
     "live-tails": live_tails,
     "replay": replay,
+    "deleting": deleting,
+    "deleting-postgres": deleting_postgres,
     "space": space,
     "memory": memory,
 }

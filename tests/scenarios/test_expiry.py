@@ -27,11 +27,11 @@ async def hold(value: None, ctx: Context) -> None:
     await asyncio.sleep(3600)
 
 
-def _flow(kind: str, **session: float | None) -> Flow:
+def _flow(kind: str, ttl: float | None = None, ephemeral_ttl: float | None = None) -> Flow:
     return define_flow(
         kind=kind,
         actions={"speak": action(block=speak), "hold": action(block=hold)},
-        session=Session(**session),
+        session=Session(ttl=ttl, ephemeral_ttl=ephemeral_ttl),
     )
 
 
