@@ -69,7 +69,7 @@ class TailHeartbeat:
     latest: int
 
 
-class TailEnd(Word):
+class EndReason(Word):
     """Why a tail is over: its log has ended, its session was deleted, or a ``replay_only`` tail has shown what was
     there."""
 
@@ -82,7 +82,7 @@ class TailEnd(Word):
 class TailEnded:
     cursor: LogCursor
     final: int
-    why: TailEnd
+    reason: EndReason
 
 
 TailFrame = TailStarted | TailBatch | TailTrimmed | TailCaughtUp | TailHeartbeat | TailEnded

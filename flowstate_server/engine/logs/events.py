@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 from flowstate_server.engine.bindings import Bindings, check_owner
-from flowstate_server.engine.calls.logs import EventList, LogCursor, TailCall, TailEnd, TailFrame
+from flowstate_server.engine.calls.logs import EndReason, EventList, LogCursor, TailCall, TailFrame
 from flowstate_server.engine.logs.following import Following, topic_of
 from flowstate_server.engine.logs.projection import EventProjector
 from flowstate_server.engine.logs.tail_progress import TailProgress
@@ -91,13 +91,15 @@ class Events:
                         for frame in progress.caught_up():
                             yield frame
                         if page.head.ended or call.replay_only:
-                            yield progress.ended(TailEnd.TERMINAL if page.head.ended else TailEnd.REPLAY_DONE)
+                            yield progress.ended(
+                                EndReason.TERMINAL if page.head.ended else EndReason.REPLAY_DONE
+                            )
                             return
                     if progress.patience <= 0:
                         yield progress.heartbeat(latest)
                     next_page = await self._next_page(following, progress, page.head)
                     if next_page is None:
-                        yield progress.ended(TailEnd.DELETED)
+                        yield progress.ended(EndReason.DELETED)
                         return
                     page = next_page
                     if page.head.log_id != progress.log_id or page.head.sequence < position:

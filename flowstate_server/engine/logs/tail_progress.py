@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Iterator, Sequence
 
 from flowstate_server.engine.calls.logs import (
+    EndReason,
     LogCursor,
     TailBatch,
     TailCaughtUp,
-    TailEnd,
     TailEnded,
     TailFrame,
     TailHeartbeat,
@@ -72,8 +72,8 @@ class TailProgress:
         self._due = self._next_heartbeat()
         return TailHeartbeat(LogCursor(self.log_id, self._shown), latest)
 
-    def ended(self, why: TailEnd) -> TailFrame:
-        return TailEnded(self._moved(), self.position, why)
+    def ended(self, reason: EndReason) -> TailFrame:
+        return TailEnded(self._moved(), self.position, reason)
 
     def _moved(self) -> LogCursor:
         self._shown = self.position

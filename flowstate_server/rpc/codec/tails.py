@@ -7,12 +7,12 @@ from google.protobuf.duration_pb2 import Duration
 from flowstate.v1 import event_service_pb2 as pb
 from flowstate.v1.types_pb2 import END_REASON_DELETED, END_REASON_REPLAY_DONE, END_REASON_TERMINAL, Cursor
 from flowstate_server.engine.calls.logs import (
+    EndReason,
     EventList,
     LogCursor,
     TailBatch,
     TailCall,
     TailCaughtUp,
-    TailEnd,
     TailEnded,
     TailFrame,
     TailHeartbeat,
@@ -26,9 +26,9 @@ from flowstate_server.rpc.message_fields import invalid
 
 _SHORTEST = Seconds(1e-3)
 _REASONS = {
-    TailEnd.TERMINAL: END_REASON_TERMINAL,
-    TailEnd.DELETED: END_REASON_DELETED,
-    TailEnd.REPLAY_DONE: END_REASON_REPLAY_DONE,
+    EndReason.TERMINAL: END_REASON_TERMINAL,
+    EndReason.DELETED: END_REASON_DELETED,
+    EndReason.REPLAY_DONE: END_REASON_REPLAY_DONE,
 }
 
 
@@ -83,7 +83,7 @@ def encode_frame(frame: TailFrame) -> pb.TailEventsResponse:
             wire.heartbeat.latest_sequence = frame.latest
         case TailEnded():
             wire.ended.final_sequence = frame.final
-            wire.ended.reason = _REASONS[frame.why]
+            wire.ended.reason = _REASONS[frame.reason]
     return wire
 
 

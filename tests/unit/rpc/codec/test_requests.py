@@ -7,7 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from flowstate.v1 import event_service_pb2 as events, flow_service_pb2 as pb
 from flowstate.v1.types_pb2 import Cursor, Value
-from flowstate_server.engine.calls.logs import LogCursor, TailCall, TailEnd, TailEnded
+from flowstate_server.engine.calls.logs import EndReason, LogCursor, TailCall, TailEnded
 from flowstate_server.engine.calls.runs import ActionCall
 from flowstate_server.errors import ValidationFailedError
 from flowstate_server.model.clock import Micros, Seconds
@@ -141,14 +141,14 @@ def test_a_heartbeat_of_zero_is_not_the_default() -> None:
     assert 0 < decode_tail_call(asked).heartbeat < 1
 
 
-@pytest.mark.parametrize("why", TailEnd)
-def test_the_end_of_a_tail(why: TailEnd) -> None:
-    wire = encode_frame(TailEnded(LogCursor("l", 4), 4, why))
+@pytest.mark.parametrize("reason", EndReason)
+def test_the_end_of_a_tail(reason: EndReason) -> None:
+    wire = encode_frame(TailEnded(LogCursor("l", 4), 4, reason))
     assert wire.cursor == Cursor(log_id="l", sequence=4)
     assert wire.ended.final_sequence == 4
     assert (
         wire.ended.reason
         == events.DESCRIPTOR.pool.FindEnumTypeByName("flowstate.v1.EndReason")
-        .values_by_name[f"END_REASON_{why.name}"]
+        .values_by_name[f"END_REASON_{reason.name}"]
         .number
     )
