@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from examples.custom_store.reads import time_of
-from examples.custom_store.snapshot import Log, Snapshot, without
+from examples.custom_store.snapshot import Log, Snapshot, id_of, without
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import DocumentKey, OwnerKind
 from flowstate_server.model.records import RequestStatus, removed_head
@@ -73,9 +73,7 @@ def _without_requests(snapshot: Snapshot, limit: int) -> tuple[Snapshot, int]:
         and (time := _delete_time(snapshot, (one.head.session, one.head.session_log_id))) != NEVER
     ]
     for one, time in found[:limit]:
-        requests[one.key] = replace(
-            one, head=removed_head(one.head, time), input=b"", output=None, failure=None, reason=""
-        )
+        requests[one.key] = replace(id_of(one), head=removed_head(one.head, time))
     return replace(snapshot, tables={**snapshot.tables, REQUESTS.name: requests}), len(found[:limit])
 
 

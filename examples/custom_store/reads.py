@@ -22,6 +22,7 @@ from flowstate_server.stores.contract.pages import event_page
 from flowstate_server.stores.contract.reads import (
     EventPage,
     ListedSession,
+    OldestTurns,
     Place,
     Projection,
     SessionFilter,
@@ -100,9 +101,19 @@ def request_of(snapshot: Snapshot, key: RequestKey) -> RequestRecord | None:
     request = snapshot.of(REQUESTS).get(key)
     if request is None or request.head.status is RequestStatus.REMOVED:
         return None
+    return request if _lives(snapshot, request) else None
+
+
+def removed_request(snapshot: Snapshot, key: RequestKey) -> RequestRecord | None:
+    request = snapshot.of(REQUESTS).get(key)
+    if request is None or request.head.status is not RequestStatus.REMOVED:
+        return None
+    return request if _lives(snapshot, request) else None
+
+
+def _lives(snapshot: Snapshot, request: RequestRecord) -> bool:
     session = snapshot.of(SESSIONS).get(request.head.session)
-    lives = session is not None and session.log_id == request.head.session_log_id and not session.deleted
-    return request if lives else None
+    return session is not None and session.log_id == request.head.session_log_id and not session.deleted
 
 
 def events_after(snapshot: Snapshot, log: LogKey, after: int, limit: int, max_bytes: int) -> EventPage | None:
@@ -123,11 +134,19 @@ def events_after(snapshot: Snapshot, log: LogKey, after: int, limit: int, max_by
     return event_page(beyond, log, head, limit, max_bytes)
 
 
+def oldest_turns(snapshot: Snapshot, session: SessionKey, log_id: str, limit: int) -> OldestTurns:
+    kept = _turns(snapshot, session, log_id)
+    return OldestTurns(tuple(kept[:limit]), len(kept))
+
+
+def _turns(snapshot: Snapshot, session: SessionKey, log_id: str) -> list[TurnRecord]:
+    kept = snapshot.of(TURNS).items()
+    found = [turn for key, turn in kept if (key.session, key.log_id) == (session, log_id)]
+    return sorted(found, key=lambda turn: turn.key.number)
+
+
 def turns(snapshot: Snapshot, session: SessionKey, log_id: str, newest: int) -> list[ItemRecord]:
-    kept = [
-        turn for key, turn in snapshot.of(TURNS).items() if (key.session, key.log_id) == (session, log_id)
-    ]
-    kept.sort(key=lambda turn: turn.key.number)
+    kept = _turns(snapshot, session, log_id)
     log = snapshot.events.get((session, log_id), ())
     return [
         item

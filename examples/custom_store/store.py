@@ -28,6 +28,7 @@ from flowstate_server.stores.contract.polling import PollingWatchHub, Seen
 from flowstate_server.stores.contract.reads import (
     EventPage,
     ListedSession,
+    OldestTurns,
     Place,
     Projection,
     SessionFilter,
@@ -94,6 +95,12 @@ class SnapshotReads(Reads):
 
     async def get_request(self, key: RequestKey) -> RequestRecord | None:
         return own(reads.request_of(await self._read(), key))
+
+    async def get_removed_request(self, key: RequestKey) -> RequestRecord | None:
+        return reads.removed_request(await self._read(), key)
+
+    async def read_oldest_turns(self, session: SessionKey, log_id: str, *, limit: int) -> OldestTurns:
+        return reads.oldest_turns(await self._read(), session, log_id, limit)
 
     async def load_states(self, keys: Iterable[ScopeKey]) -> Mapping[ScopeKey, StateRecord]:
         return reads.states(await self._read(), keys)

@@ -1,4 +1,4 @@
-"""Deletions: a session becomes a tombstone, and takes its state and its open requests along."""
+"""Deletions: a session becomes a tombstone with its state and its open requests, or loses the oldest of its history."""
 
 from __future__ import annotations
 
@@ -7,11 +7,26 @@ from dataclasses import replace
 from flowstate_server.model.events import Event
 from flowstate_server.model.items import FOR_CLIENTS
 from flowstate_server.model.payloads import RequestAborted, encode_terminal
-from flowstate_server.model.records import Outcome, RequestHead, RequestStatus, SessionRecord, StateRecord
+from flowstate_server.model.records import (
+    Outcome,
+    RequestHead,
+    RequestStatus,
+    SessionRecord,
+    StateRecord,
+    removed_head,
+)
 from flowstate_server.model.scopes import session_scope
 from flowstate_server.stores.commit.working_set import WorkingSet, check_precondition, moved
-from flowstate_server.stores.contract.deletion_writes import DeleteSession
-from flowstate_server.stores.contract.tables import DOCUMENTS, SESSIONS, STATES, Needs
+from flowstate_server.stores.contract.deletion_writes import DeleteSession, RemoveHistory
+from flowstate_server.stores.contract.tables import (
+    DOCUMENTS,
+    REQUEST_HEADS,
+    SESSIONS,
+    STATES,
+    TURNS,
+    Cut,
+    Needs,
+)
 from flowstate_server.stores.contract.writes import SessionChanged, WriteResult
 
 REASON = "the session was deleted"
@@ -51,6 +66,35 @@ def delete_session(work: WorkingSet, write: DeleteSession) -> WriteResult:
         ids=tuple([head.key.request_id for head in aborted]),
         session=tombstone,
     )
+
+
+def need_removal(write: RemoveHistory, needs: Needs) -> None:
+    needs.add(SESSIONS, write.key)
+    needs.update(REQUEST_HEADS, write.requests)
+    needs.update(TURNS, write.turns)
+
+
+def remove_history(work: WorkingSet, write: RemoveHistory) -> WriteResult:
+    session = work.sessions.get(write.key)
+    if session is None or session.deleted or session.log_id != write.incarnation:
+        return WriteResult(id=write.key.session_id, changed=False)
+    head = work.session_head(session)
+    if write.place > head.sequence:
+        raise ValueError("a log can't be cut beyond its end")
+    heads = [work.requests.get(key) for key in write.requests]
+    ended = [one for one in heads if one is not None and work.is_there(one) and one.status.ended]
+    ended = [one for one in ended if (one.session, one.session_log_id) == (session.key, session.log_id)]
+    for one in ended:
+        work.requests.put(one.key, removed_head(one, work.time))
+    for turn in write.turns:
+        if work.turns.get(turn) is not None and (turn.session, turn.log_id) == (session.key, session.log_id):
+            work.turns.remove(turn)
+    if not ended and write.place <= head.floor:
+        return WriteResult(id=session.key.session_id, changed=False)
+    keys = tuple([one.key for one in ended])
+    work.cuts.append(Cut(session.key, session.log_id, head.floor, write.place, keys))
+    work.session_heads.put(session.key, replace(head, floor=max(head.floor, write.place)))
+    return WriteResult(id=session.key.session_id, ids=tuple([key.request_id for key in keys]))
 
 
 def tombstone_of(work: WorkingSet, state: StateRecord) -> StateRecord:

@@ -26,7 +26,7 @@ from flowstate_server.stores.contract.blob_writes import (
     ReleaseBlob,
     RequireBlob,
 )
-from flowstate_server.stores.contract.deletion_writes import DeleteSession
+from flowstate_server.stores.contract.deletion_writes import DeleteSession, RemoveHistory
 from flowstate_server.stores.contract.document_writes import AppendJournal, DeleteDocument, PutDocument
 from flowstate_server.stores.contract.tables import Needs
 from flowstate_server.stores.contract.writes import Batch, WriteResult
@@ -44,6 +44,7 @@ MEANINGS: dict[type, Meaning] = {
     writes.RequireSession: Meaning(session_writes.need_session, session_writes.require_session),
     writes.UpdateSession: Meaning(session_writes.need_update, session_writes.update_session),
     DeleteSession: Meaning(deletion_writes.need_deletion, deletion_writes.delete_session),
+    RemoveHistory: Meaning(deletion_writes.need_removal, deletion_writes.remove_history),
     writes.CreateRequest: Meaning(request_writes.need_creation, request_writes.create_request),
     writes.RequireRun: Meaning(request_writes.need_run, request_writes.require_run),
     writes.RequestCancel: Meaning(request_writes.need_request, request_writes.request_cancel),

@@ -29,7 +29,7 @@ from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, Sessi
 from flowstate_server.stores.commit.working_documents import WorkingDocuments
 from flowstate_server.stores.commit.working_table import WorkingTable, records_of
 from flowstate_server.stores.contract import tables
-from flowstate_server.stores.contract.tables import Changes, Loaded, Table
+from flowstate_server.stores.contract.tables import Changes, Cut, Loaded, Table
 from flowstate_server.stores.contract.watch import Topic, TopicKind
 from flowstate_server.stores.contract.writes import AtVersion, Precondition
 
@@ -60,6 +60,8 @@ class WorkingSet:
         self._state_heads: dict[ScopeKey, StateHead] = loaded.records.get(tables.STATE_HEADS, {})
         self.events: list[EventRecord] = []
         self._kept_events = 0
+        self.cuts: list[Cut] = []
+        self._kept_cuts = 0
 
     def of(self, table: Table[Key, Record]) -> WorkingTable[Key, Record]:
         return self._tables.get(table) or self._table(table, self._loaded.records.get(table, {}))
@@ -73,12 +75,14 @@ class WorkingSet:
             table.keep()
         self._touched.clear()
         self._kept_events = len(self.events)
+        self._kept_cuts = len(self.cuts)
 
     def drop(self) -> None:
         for table in self._touched:
             table.drop()
         self._touched.clear()
         del self.events[self._kept_events :]
+        del self.cuts[self._kept_cuts :]
 
     def state(self, key: ScopeKey) -> StateRecord:
         return self.states.get(key) or StateRecord(key)
@@ -165,7 +169,7 @@ class WorkingSet:
 
     def changes(self) -> Changes:
         """What the kept batches have changed."""
-        changes = Changes(self.time, events=self.events, topics=list(self._topics()))
+        changes = Changes(self.time, events=self.events, cuts=self.cuts, topics=list(self._topics()))
         for table, working in self._tables.items():
             for key, record in working.changed().items():
                 if record is None:

@@ -26,6 +26,7 @@ from flowstate_server.stores.contract.blobs import BlobPieces
 from flowstate_server.stores.contract.reads import (
     EventPage,
     ListedSession,
+    OldestTurns,
     Place,
     Projection,
     SessionFilter,
@@ -138,6 +139,10 @@ class Reads(ABC):
         session, in the incarnation it was made in, does not live."""
 
     @abstractmethod
+    async def get_removed_request(self, key: RequestKey) -> RequestRecord | None:
+        """What is known of a request that was removed from a session which lives on; ``None`` for any other."""
+
+    @abstractmethod
     async def load_states(self, keys: Iterable[ScopeKey]) -> Mapping[ScopeKey, StateRecord]:
         """The records of all ``keys`` from one consistent read; a record that was never written has version 0."""
 
@@ -165,6 +170,10 @@ class Reads(ABC):
     async def read_turns(self, session: SessionKey, log_id: str, *, newest: int) -> Sequence[ItemRecord]:
         """The items of the ``newest`` turns, turn by turn, by index within each. Costs the same however long the
         session is."""
+
+    @abstractmethod
+    async def read_oldest_turns(self, session: SessionKey, log_id: str, *, limit: int) -> OldestTurns:
+        """The first ``limit`` turns of a session's incarnation, in order."""
 
     @abstractmethod
     async def read_projection(

@@ -1,11 +1,12 @@
-"""Writes that remove what users have: a session with everything in it."""
+"""Writes that remove what users have: a session with everything in it, or the oldest part of one."""
 
 from __future__ import annotations
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import DocumentKey
 from flowstate_server.model.frozen import frozen
-from flowstate_server.model.scopes import SessionKey
+from flowstate_server.model.records import TurnKey
+from flowstate_server.model.scopes import RequestKey, SessionKey
 from flowstate_server.stores.contract.writes import Precondition, Write
 
 
@@ -29,3 +30,21 @@ class DeleteSession(Write):
     precondition: Precondition | None = None
     idle_since: Micros | None = None
     documents: tuple[DocumentKey, ...] = ()
+
+
+@frozen
+class RemoveHistory(Write):
+    """Remove the oldest part of what a live session holds: all that ended up to ``place`` of its log.
+
+    ``requests`` are those that ended there, ``turns`` the turns: they go whole, with events, items, inputs and
+    outcomes, and so do events outside of requests up to there. The floor of the session's log rises to ``place``. Ids
+    of the requests are remembered as those of a deleted session are. What is gone already is passed over; requests that
+    are open, or of another incarnation, are left alone; nothing changes unless the session lives in this
+    ``incarnation``.
+    """
+
+    key: SessionKey
+    incarnation: str
+    place: int
+    requests: tuple[RequestKey, ...]
+    turns: tuple[TurnKey, ...]

@@ -11,7 +11,7 @@ from flowstate_server.model.documents import Document, DocumentKey
 from flowstate_server.model.events import EventRecord, LogHead
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Tenant
-from flowstate_server.model.records import RequestHead, SessionHead, SessionRecord, StateRecord
+from flowstate_server.model.records import RequestHead, SessionHead, SessionRecord, StateRecord, TurnRecord
 from flowstate_server.model.scopes import ScopeKey, SessionKey
 
 
@@ -62,6 +62,14 @@ class SessionWalk:
 
     sessions: Sequence[SessionLife]
     next: Place | None
+
+
+@frozen
+class OldestTurns:
+    """The first turns of a session, and how many there are in all."""
+
+    turns: tuple[TurnRecord, ...]
+    count: int
 
 
 @frozen

@@ -14,7 +14,7 @@ from flowstate_server.stores.contract.tables import DOCUMENTS, PROCESSES, STATES
 from flowstate_server.stores.contract.watch import Topic
 from flowstate_server.stores.filesystem.worker import Worker
 from flowstate_server.stores.filesystem.writer import Writer
-from flowstate_server.stores.resident.emptying import sweep
+from flowstate_server.stores.resident.emptying import sweep, take_documents
 from flowstate_server.stores.resident.loading import load
 from flowstate_server.stores.resident.tables import ResidentPort, Tables
 
@@ -33,6 +33,7 @@ class JournaledGroups(_Port, GroupStorage):
     def _run(self, group: Group) -> list[Topic]:
         loaded = load(self._tables, group.needs, self._clock.now())
         changes = group.decide(loaded, self._ready(group))
+        take_documents(self._tables, changes)
         if not changes.empty:
             self._writer.write(changes)
         return changes.topics

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -20,6 +21,8 @@ from flowstate_server.stores.filesystem.members import file_text
 from flowstate_server.stores.filesystem.records import members_of
 from flowstate_server.stores.resident.damage import Incarnation
 from flowstate_server.stores.resident.tables import Tables
+
+_log = logging.getLogger(__name__)
 
 
 class Writer:
@@ -53,6 +56,7 @@ class Writer:
             *self._puts(changes),
             *self._removals(changes),
         ]
+        gone = [(cut.session, cut.log_id, self._tables.cut_events(cut)) for cut in changes.cuts]
         if operations:
             self._journal.commit(operations)
         with self._tables as tables:
@@ -60,6 +64,11 @@ class Writer:
         for log, text in appended:
             log.end += len(text)
             self._logs[log.session, log.log_id] = log
+        for session, log_id, places in gone:
+            try:
+                self._rewrite((session, log_id), places)
+            except OSError as error:
+                _log.warning("removed events stay in their file until it is opened again: %s", error)
 
     def remove(self, changes: Changes, log: Incarnation | None) -> None:
         """Write changes that only remove, with a whole log if one is given; folders that are empty then go as well.
@@ -106,15 +115,21 @@ class Writer:
         for event in self._tables.sweepable(before, limit):
             swept.setdefault((event.session, event.session_log_id), []).append(event)
         for incarnation, events in swept.items():
-            log = replace(self._logs[incarnation])
-            text = self._files.read(self._folder / log.path)
-            text = log.without(text, {event.session_sequence for event in events})
-            self._journal.replace(log.path, text)
-            log.end = len(text)
-            self._logs[incarnation] = log
+            self._rewrite(incarnation, {event.session_sequence for event in events})
             with self._tables as tables:
                 tables.remove_events(events)
         return sum(map(len, swept.values()))
+
+    def _rewrite(self, incarnation: Incarnation, without: set[int]) -> None:
+        """Write a log anew without the events of these places."""
+        if incarnation not in self._logs or not without:
+            return
+        log = replace(self._logs[incarnation])
+        text = self._files.read(self._folder / log.path)
+        text = log.without(text, without)
+        self._journal.replace(log.path, text)
+        log.end = len(text)
+        self._logs[incarnation] = log
 
     def _appended(self, changes: Changes) -> list[tuple[EventLog, bytes]]:
         appended = []

@@ -12,7 +12,7 @@ from flowstate_server.stores.contract.tables import PROCESSES, Changes
 from flowstate_server.stores.contract.watch import Topic
 from flowstate_server.stores.memory.pieces import MemoryPieces
 from flowstate_server.stores.resident.damage import Incarnation
-from flowstate_server.stores.resident.emptying import sweep
+from flowstate_server.stores.resident.emptying import sweep, take_documents
 from flowstate_server.stores.resident.exports import ResidentExports
 from flowstate_server.stores.resident.loading import load
 from flowstate_server.stores.resident.reads import ResidentReads
@@ -54,6 +54,7 @@ class _Groups(ResidentPort, GroupStorage):
     async def run(self, group: Group) -> Iterable[Topic]:
         with self._tables as tables:
             changes = group.decide(load(tables, group.needs, self._clock.now()))
+            take_documents(tables, changes)
             tables.apply(changes)
         return changes.topics
 

@@ -1,18 +1,23 @@
-"""What deleted sessions have left: bounded batches, by the number of the log, which no other incarnation has.
+"""What deleted sessions have left: bounded batches, by the number of the log, which no other incarnation has; and the
+oldest part of a session that lives.
 
 Each is one statement, hence whole. Rows that a group or another server holds are left for later.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import owner_bounds, session_owner
 from flowstate_server.model.identity import Tenant
 from flowstate_server.model.records import RequestStatus
 from flowstate_server.model.scopes import ScopeKind, SessionKey
+from flowstate_server.stores.contract.tables import Cut
 from flowstate_server.stores.postgres.connections import Connections
 from flowstate_server.stores.postgres.statements import TIME
 from flowstate_server.stores.tables.numbers import SCOPE_NUMBERS, STATUS_NUMBERS
+from flowstate_server.stores.tables.rows import Numbers
 
 REMOVED = STATUS_NUMBERS[RequestStatus.REMOVED]
 _REQUEST, _SESSION = SCOPE_NUMBERS[ScopeKind.REQUEST], SCOPE_NUMBERS[ScopeKind.SESSION]
@@ -28,6 +33,17 @@ _OWNED = (
 )
 
 
+_CONTENT = (
+    r" inputs AS (UPDATE flowstate.requests r SET input = '\x'::bytea FROM keys WHERE r.request = keys.request),"
+    " outcomes AS (DELETE FROM flowstate.outcomes o USING keys WHERE o.request = keys.request),"
+    " states AS (DELETE FROM flowstate.states t USING keys r"
+    f" WHERE t.kind = {_REQUEST} AND t.tenant = r.tenant AND t.id = r.request_id AND t.flow_kind = ''),"
+    " owned AS (DELETE FROM flowstate.documents d USING keys r"
+    rf" WHERE d.key >= {_OWNED} AND d.key < {_OWNED} || '\xff'::bytea)"
+)
+"""Parts of a statement that remove what the requests ``keys`` have, but for their logs and heads."""
+
+
 def _removing(requests: str, time: str) -> str:
     """Parts of a statement that leave of ``requests`` their ids alone, removed at ``time``."""
     return (
@@ -36,13 +52,21 @@ def _removing(requests: str, time: str) -> str:
         f" WHERE r.request IN ({requests}) AND h.status <> {REMOVED}),"
         f" heads AS (UPDATE flowstate.request_heads h SET status = {REMOVED}, open = false, unswept = false,"
         f" end_time = {time}, cancel_reason = NULL FROM keys WHERE h.request = keys.request),"
-        r" inputs AS (UPDATE flowstate.requests r SET input = '\x'::bytea FROM keys WHERE r.request = keys.request),"
-        " outcomes AS (DELETE FROM flowstate.outcomes o USING keys WHERE o.request = keys.request),"
-        " states AS (DELETE FROM flowstate.states t USING keys r"
-        f" WHERE t.kind = {_REQUEST} AND t.tenant = r.tenant AND t.id = r.request_id AND t.flow_kind = ''),"
-        " owned AS (DELETE FROM flowstate.documents d USING keys r"
-        rf" WHERE d.key >= {_OWNED} AND d.key < {_OWNED} || '\xff'::bytea)"
+        f"{_CONTENT}"
     )
+
+
+CUT = (
+    "WITH keys AS (SELECT request, tenant, request_id FROM flowstate.requests WHERE request = ANY ($1::bigint[])),"
+    f"{_CONTENT},"
+    " events AS (DELETE FROM flowstate.events WHERE request = ANY ($1::bigint[])),"
+    " items AS (DELETE FROM flowstate.items WHERE request = ANY ($1::bigint[])),"
+    " events_outside AS (DELETE FROM flowstate.events"
+    " WHERE request IS NULL AND log = $2 AND session_sequence > $3 AND session_sequence <= $4),"
+    " items_outside AS (DELETE FROM flowstate.items"
+    " WHERE request IS NULL AND log = $2 AND session_sequence > $3 AND session_sequence <= $4)"
+    " SELECT 1"
+)
 
 
 EVENTS = (
@@ -87,6 +111,13 @@ TOMBSTONES = (
     " gone AS (DELETE FROM flowstate.sessions s USING old WHERE s.log = old.log)"
     " SELECT count(*) FROM old"
 )
+
+
+async def cut(connection: Any, part: Cut, numbers: Numbers) -> None:
+    """Remove the oldest part of a log, in the transaction of ``connection``."""
+    requests = [numbers.requests[key] for key in part.requests]
+    log = numbers.logs[part.session, part.log_id]
+    await connection.fetch(CUT, requests, log, part.after, part.place)
 
 
 async def sweep(connections: Connections, retention: Micros, limit: int) -> int:

@@ -27,6 +27,18 @@ Write = Callable[[Changes, Incarnation | None], None]
 """Writes changes; with an incarnation its log goes as well."""
 
 
+def take_documents(tables: Tables, changes: Changes) -> None:
+    """Let the documents of requests go with them."""
+    owned = [
+        found
+        for cut in changes.cuts
+        for key in cut.requests
+        for found in tables.documents.owned(request_owner(key))
+    ]
+    if owned:
+        changes.removed.setdefault(DOCUMENTS, []).extend(owned)
+
+
 def sweep(tables: Tables, write: Write, now: Micros, before: Micros, limit: int) -> int:
     """See ``Sweeps.sweep_sessions``."""
     deleted = tables.deleted

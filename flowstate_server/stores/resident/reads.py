@@ -23,6 +23,7 @@ from flowstate_server.stores.contract.pages import event_page, page_of
 from flowstate_server.stores.contract.reads import (
     EventPage,
     ListedSession,
+    OldestTurns,
     Place,
     Projection,
     SessionFilter,
@@ -65,6 +66,17 @@ class ResidentReads(ResidentPort, Reads):
     async def get_request(self, key: RequestKey) -> RequestRecord | None:
         with self._tables as tables:
             return tables.find_request(key)
+
+    async def get_removed_request(self, key: RequestKey) -> RequestRecord | None:
+        with self._tables as tables:
+            return tables.find_request(key, removed=True)
+
+    async def read_oldest_turns(self, session: SessionKey, log_id: str, *, limit: int) -> OldestTurns:
+        with self._tables as tables:
+            keys = tables.turns_of((session, log_id), limit)
+            return OldestTurns(
+                tuple([tables.turns[key] for key in keys]), tables.count_turns((session, log_id))
+            )
 
     async def load_states(self, keys: Iterable[ScopeKey]) -> Mapping[ScopeKey, StateRecord]:
         with self._tables as tables:

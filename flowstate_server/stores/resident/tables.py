@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any, Self, TypeVar, cast
 
 from flowstate_server.model.clock import ForwardClock, Micros
-from flowstate_server.model.events import EventKey, EventRecord, EventType
+from flowstate_server.model.events import EventRecord
 from flowstate_server.model.identity import Tenant
 from flowstate_server.model.items import ItemRecord
 from flowstate_server.model.records import (
@@ -28,7 +28,6 @@ from flowstate_server.model.records import (
     whole_request,
 )
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
-from flowstate_server.stores.contract.pages import DamagedRecord
 from flowstate_server.stores.contract.reads import Place, SessionFilter, SessionPosition
 from flowstate_server.stores.contract.tables import (
     DOCUMENTS,
@@ -41,12 +40,14 @@ from flowstate_server.stores.contract.tables import (
     STATES,
     TURNS,
     Changes,
+    Cut,
     Table,
 )
 from flowstate_server.stores.resident.copies import OWN
 from flowstate_server.stores.resident.damage import Damage, Incarnation
 from flowstate_server.stores.resident.deleted import Deleted
 from flowstate_server.stores.resident.documents import DocumentTable
+from flowstate_server.stores.resident.event_rows import items_of, up_to_damage
 
 Key = TypeVar("Key")
 Record = TypeVar("Record")
@@ -119,10 +120,10 @@ class Tables:
         """Those of the records that are there."""
         return {key: record for key in keys if (record := self.find(table, key)) is not None} if keys else {}
 
-    def find_request(self, key: RequestKey) -> RequestRecord | None:
-        """As :meth:`find`, of one that was neither removed nor deleted with its session."""
+    def find_request(self, key: RequestKey, *, removed: bool = False) -> RequestRecord | None:
+        """As :meth:`find`, of one whose session lives, as it was then; whether it was removed is asked for."""
         request = self.find(REQUESTS, key)
-        if request is None or request.head.status is RequestStatus.REMOVED:
+        if request is None or (request.head.status is RequestStatus.REMOVED) is not removed:
             return None
         session = self.sessions.get(request.head.session)
         lives = session is not None and session.log_id == request.head.session_log_id and not session.deleted
@@ -151,6 +152,16 @@ class Tables:
         for table, keys in changes.removed.items():
             for key in keys:
                 self._remove(table, key)
+        for cut in changes.cuts:
+            outside = self._session_events.get((cut.session, cut.log_id), {})
+            for sequence in [one for one in outside if one <= cut.place]:
+                del outside[sequence]
+
+    def cut_events(self, cut: Cut) -> set[int]:
+        """The places of the events that go with the cut."""
+        outside = self._session_events.get((cut.session, cut.log_id), {})
+        events = [event for key in cut.requests for event in self._request_events.get(key, ())]
+        return {event.session_sequence for event in events} | {one for one in outside if one <= cut.place}
 
     def changed_requests(self, changes: Changes) -> Iterator[RequestRecord]:
         """The whole records of new and changed requests, as the changes leave them."""
@@ -279,6 +290,9 @@ class Tables:
         """The first ``limit`` turns."""
         return [TurnKey(*incarnation, number) for number in self._turn_numbers.get(incarnation, ())[:limit]]
 
+    def count_turns(self, incarnation: Incarnation) -> int:
+        return len(self._turn_numbers.get(incarnation, ()))
+
     def drop_log(self, incarnation: Incarnation) -> None:
         """Forget all events of the log."""
         self._session_events.pop(incarnation, None)
@@ -304,7 +318,7 @@ class Tables:
         rests = (islice(log, bisect_right(log, after, key=_session_sequence), None) for log in logs)
         found = merge(*rests, key=_session_sequence)
         damaged = self.damage.lines.get((session, log_id))
-        return found if damaged is None else _up_to_damage(found, damaged, session, after)
+        return found if damaged is None else up_to_damage(found, damaged, session, after)
 
     def turn_items(self, session: SessionKey, log_id: str, newest: int) -> list[ItemRecord]:
         numbers = self._turn_numbers.get((session, log_id), [])
@@ -315,7 +329,7 @@ class Tables:
         items: list[ItemRecord] = []
         for number in numbers:
             events = self._turn_events(self.turns[TurnKey(session, log_id, number)])
-            items += sorted(_items(events, number), key=lambda record: record.item.index)
+            items += sorted(items_of(events, number), key=lambda record: record.item.index)
         return items
 
     def _turn_events(self, turn: TurnRecord) -> Iterator[EventRecord]:
@@ -375,33 +389,6 @@ class ResidentPort:
     def __init__(self, tables: Tables, clock: ForwardClock) -> None:
         self._tables = tables
         self._clock = clock
-
-
-def _items(events: Iterable[EventRecord], turn: int) -> Iterator[ItemRecord]:
-    for record in events:
-        item = record.event.item
-        if item is not None and record.event.type is EventType.ITEM_DONE:
-            yield ItemRecord(
-                item,
-                session=record.session,
-                session_log_id=record.session_log_id,
-                request_id=record.request_id,
-                session_sequence=record.session_sequence,
-                create_time=record.time,
-                turn=turn,
-            )
-
-
-def _up_to_damage(
-    events: Iterator[EventRecord], damaged: Mapping[int, str], session: SessionKey, after: int
-) -> Iterator[EventRecord]:
-    place = min((place for place in damaged if place > after), default=None)
-    for event in events:
-        if place is not None and place <= event.session_sequence:
-            break
-        yield event
-    if place is not None:
-        raise DamagedRecord(EventKey(session, place), damaged[place])
 
 
 def _discard(index: dict[Key, dict[RequestKey, None]], key: Key, request: RequestKey) -> None:

@@ -1,4 +1,5 @@
-"""What deleted sessions have left: bounded batches, by the number of the log, which no other incarnation has."""
+"""What deleted sessions have left: bounded batches, by the number of the log, which no other incarnation has; and the
+oldest part of a session that lives."""
 
 from __future__ import annotations
 
@@ -10,8 +11,10 @@ from flowstate_server.model.documents import Owner, owner_bounds, request_owner,
 from flowstate_server.model.identity import Tenant
 from flowstate_server.model.records import RequestStatus
 from flowstate_server.model.scopes import RequestKey, SessionKey, request_scope, session_scope
+from flowstate_server.stores.contract.tables import Cut
 from flowstate_server.stores.sqlite.places import place_of
 from flowstate_server.stores.tables.numbers import STATUS_NUMBERS, state_key
+from flowstate_server.stores.tables.rows import Numbers
 
 REMOVED = STATUS_NUMBERS[RequestStatus.REMOVED]
 
@@ -100,12 +103,28 @@ def remove_requests(cursor: sqlite3.Cursor, requests: set[int] | list[int], time
     for request in requests:
         found = cursor.execute(REQUEST_ID, (request,)).fetchone()
         if found is not None:
-            key = RequestKey(*found)
             cursor.execute(REMOVE_HEAD, (time, request))
-            cursor.execute(REMOVE_INPUT, (request,))
-            cursor.execute(REMOVE_OUTCOME, (request,))
-            cursor.execute(REMOVE_STATE, state_key(request_scope(key)))
-            cursor.execute(DOCUMENTS, (*owner_bounds(request_owner(key)), -1))
+            _remove_content(cursor, request, RequestKey(*found))
+
+
+def _remove_content(cursor: sqlite3.Cursor, request: int, key: RequestKey) -> None:
+    cursor.execute(REMOVE_INPUT, (request,))
+    cursor.execute(REMOVE_OUTCOME, (request,))
+    cursor.execute(REMOVE_STATE, state_key(request_scope(key)))
+    cursor.execute(DOCUMENTS, (*owner_bounds(request_owner(key)), -1))
+
+
+def cut(cursor: sqlite3.Cursor, part: Cut, numbers: Numbers) -> None:
+    """Remove the oldest part of a log."""
+    for key in part.requests:
+        request = numbers.requests[key]
+        cursor.execute("DELETE FROM events WHERE request = ?", (request,))
+        cursor.execute("DELETE FROM items WHERE request = ?", (request,))
+        _remove_content(cursor, request, key)
+    log = numbers.logs[part.session, part.log_id]
+    between = place_of(log, part.after), place_of(log, part.place)
+    for table in ("events", "items"):
+        cursor.execute(f"DELETE FROM {table} WHERE request IS NULL AND place > ? AND place <= ?", between)
 
 
 def forget_requests(cursor: sqlite3.Cursor, before: Micros, limit: int) -> int:

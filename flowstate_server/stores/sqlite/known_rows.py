@@ -56,7 +56,7 @@ class KnownRows:
     ``None`` stands for a row that is not there.
 
     Sweeps delete none of them but processes that are fenced, which makes no difference to a group (a document that
-    expires is not kept), and tombstones of sessions, with which they forget everything.
+    expires is not kept), and what is known of deleted sessions and removed requests, with which they forget everything.
     """
 
     def __init__(self) -> None:

@@ -54,14 +54,14 @@ class SqliteSweeps(Sweeps):
 
 def _sessions(cursor: sqlite3.Cursor, known: KnownRows, before: Micros, limit: int) -> int:
     gone = deleted_sessions.empty_sessions(cursor, limit)
+    forgotten = 0
     if gone < limit:
-        gone += deleted_sessions.forget_requests(cursor, before, limit - gone)
-    if gone < limit:
-        forgotten = deleted_sessions.forget_sessions(cursor, before, limit - gone)
-        if forgotten:
-            known.forget()
-        gone += forgotten
-    return gone
+        forgotten = deleted_sessions.forget_requests(cursor, before, limit - gone)
+    if gone + forgotten < limit:
+        forgotten += deleted_sessions.forget_sessions(cursor, before, limit - gone - forgotten)
+    if forgotten:
+        known.forget()
+    return gone + forgotten
 
 
 def trim_commits(cursor: sqlite3.Cursor, *, before: Micros, limit: int) -> int:

@@ -29,6 +29,16 @@ _THERE = f"h.status <> {REMOVED} AND NOT s.replaced AND s.delete_time = 0"
 SESSION = f"SELECT {rows.SESSION} FROM flowstate.sessions s WHERE {THIS_SESSION}"
 SESSION_WITH_HEAD = f"SELECT {rows.SESSION_WITH_HEAD} FROM {SESSIONS} WHERE {THIS_SESSION}"
 REQUEST = f"SELECT {rows.REQUEST} FROM {OUTCOMES} WHERE {THIS_REQUEST} AND {_THERE}"
+REMOVED_REQUEST = (
+    f"SELECT {rows.REQUEST} FROM {OUTCOMES} WHERE {THIS_REQUEST}"
+    f" AND h.status = {REMOVED} AND NOT s.replaced AND s.delete_time = 0"
+)
+OLDEST_TURNS = (
+    f"SELECT {rows.TURN}, (SELECT count(*) FROM flowstate.turns x WHERE x.log = s.log)"
+    " FROM flowstate.sessions s JOIN flowstate.turns u ON u.log = s.log"
+    f" LEFT JOIN flowstate.requests r ON r.request = u.request WHERE {THIS_SESSION} AND s.log_id = $3"
+    " ORDER BY u.number LIMIT $4"
+)
 KNOWN_REQUEST_HEAD = f"SELECT {rows.REQUEST_HEAD} FROM {_REQUESTS} WHERE {THIS_REQUEST}"
 """Of a request that is not there any more as well."""
 REQUEST_HEAD = f"{KNOWN_REQUEST_HEAD} AND {_THERE}"

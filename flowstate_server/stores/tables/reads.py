@@ -13,6 +13,7 @@ from flowstate_server.stores.contract.backend import Reads
 from flowstate_server.stores.contract.pages import those_understood, understood, understood_one
 from flowstate_server.stores.contract.reads import (
     ListedSession,
+    OldestTurns,
     Place,
     SessionFilter,
     SessionPosition,
@@ -61,6 +62,16 @@ class TableReads(Reads):
         for row in await self.fetch(queries.REQUEST, *key):
             return understood_one(key, row, rows.request_record)
         return None
+
+    async def get_removed_request(self, key: RequestKey) -> RequestRecord | None:
+        for row in await self.fetch(queries.REMOVED_REQUEST, *key):
+            return understood_one(key, row, rows.request_record)
+        return None
+
+    async def read_oldest_turns(self, session: SessionKey, log_id: str, *, limit: int) -> OldestTurns:
+        found = await self.fetch(queries.OLDEST_TURNS, *session, log_id, limit)
+        turns = [rows.turn_record(row[:-1], session, log_id) for row in found]
+        return OldestTurns(tuple(turns), found[0][-1] if found else 0)
 
     async def read_turns(self, session: SessionKey, log_id: str, *, newest: int) -> Sequence[ItemRecord]:
         if newest < 1:
