@@ -16,6 +16,7 @@ from flowstate_server.errors import (
     CursorAheadError,
     CursorInvalidError,
     CursorLogMismatchError,
+    EventsCompactedError,
     RequestNotFoundError,
     ServiceError,
     StoreUnavailableError,
@@ -58,7 +59,7 @@ class Events:
         key = RequestKey(principal.tenant, check_id("request_id", request_id))
         if after < 0:
             raise CursorInvalidError("a sequence is not negative")
-        page = await self._page(key, after, page_size, self._settings.max_page_bytes)
+        page = await self._page(principal, key, after, page_size, self._settings.max_page_bytes)
         projector = await self._projector(principal, key, page.head)
         if after > page.head.sequence:
             raise CursorAheadError(after, page.head.sequence)
@@ -74,7 +75,7 @@ class Events:
         heartbeat = self._heartbeat(call.heartbeat)
         position = max(0, call.cursor.sequence)
         with self._store.watch((topic_of(key),)) as watch:
-            following = Following(watch, lambda: self._page(key, position), more=_is_cut)
+            following = Following(watch, lambda: self._page(principal, key, position), more=_is_cut)
             page = await following.next()
             projector = await self._projector(principal, key, page.head)
             position = _start(call, page.head)
@@ -135,7 +136,12 @@ class Events:
             self._observer.tail(plane=plane.value, seconds=seconds, events=progress.events, outcome=outcome)
 
     async def _page(
-        self, key: RequestKey, after: int, limit: int | None = None, max_bytes: int | None = None
+        self,
+        principal: Principal,
+        key: RequestKey,
+        after: int,
+        limit: int | None = None,
+        max_bytes: int | None = None,
     ) -> EventPage:
         settings = self._settings
         page = await self._store.read_events(
@@ -145,8 +151,21 @@ class Events:
             max_bytes=max_bytes or settings.batch_bytes,
         )
         if page is None:
-            raise RequestNotFoundError(key.request_id)
+            raise await self._absent(principal, key)
+        if after < page.head.floor:
+            raise EventsCompactedError(page.head.floor + 1, page.head.sequence)
         return page
+
+    async def _absent(self, principal: Principal, key: RequestKey) -> ServiceError:
+        """Why there is no such log. Of one that retention has removed its owner may know that there was one."""
+        record = await self._store.get_removed_request(key)
+        if record is None:
+            return RequestNotFoundError(key.request_id)
+        try:
+            check_owner(principal, record.head, record.org_id)
+        except ServiceError as refusal:
+            return refusal
+        return EventsCompactedError(record.head.sequence + 1, record.head.sequence)
 
     async def _projector(self, principal: Principal, key: RequestKey, log: LogHead) -> EventProjector:
         """Shows the log that was read to its owner; to anyone else there is none."""
