@@ -130,8 +130,9 @@ def cut(cursor: sqlite3.Cursor, part: Cut, numbers: Numbers) -> None:
 def forget_requests(cursor: sqlite3.Cursor, before: Micros, limit: int) -> int:
     """Delete ids of requests that were removed up to ``before``."""
     found = cursor.execute(REQUESTS, (before, limit)).fetchall()
-    cursor.executemany("DELETE FROM request_heads WHERE request = ?", found)
-    cursor.executemany("DELETE FROM requests WHERE request = ?", found)
+    for request in found:
+        cursor.execute("DELETE FROM request_heads WHERE request = ?", request)
+        cursor.execute("DELETE FROM requests WHERE request = ?", request)
     return len(found)
 
 
