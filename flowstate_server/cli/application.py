@@ -9,6 +9,7 @@ import typer
 from flowstate_client.config import client_version
 from flowstate_server.cli.call import call
 from flowstate_server.cli.commands import Command, Group
+from flowstate_server.cli.delete_session import delete_session
 from flowstate_server.cli.serve import serve
 from flowstate_server.cli.store import store
 from flowstate_server.cli.tail import tail
@@ -41,4 +42,5 @@ def options(
 application.command(cls=Command)(serve)
 application.command(cls=Command)(call)
 application.command(cls=Command)(tail)
+application.command(cls=Command)(delete_session)
 application.add_typer(store)
