@@ -184,9 +184,6 @@ class FakeSessions(session_service_pb2_grpc.SessionServiceServicer):
     async def UpdateSession(self, request: Any, context: Any) -> Any:
         raise NotImplementedError
 
-    async def DeleteSession(self, request: Any, context: Any) -> Any:
-        raise NotImplementedError
-
     async def ListItems(self, request: Any, context: Any) -> Any:
         raise NotImplementedError
 
