@@ -63,6 +63,7 @@ class Events:
         projector = await self._projector(principal, key, page.head)
         if after > page.head.sequence:
             raise CursorAheadError(after, page.head.sequence)
+        _check_floor(after, page.head)
         return EventList(
             projector.visible(page.events),
             LogCursor(page.head.log_id, page.end),
@@ -106,6 +107,7 @@ class Events:
                     if page.head.log_id != progress.log_id or page.head.sequence < position:
                         await self._projector(principal, key, page.head)
                         raise _no_such_place(progress, page.head)
+                    _check_floor(position, page.head)
 
     async def _next_page(
         self, following: Following[EventPage], progress: TailProgress, head: LogHead
@@ -152,8 +154,6 @@ class Events:
         )
         if page is None:
             raise await self._absent(principal, key)
-        if after < page.head.floor:
-            raise EventsCompactedError(page.head.floor + 1, page.head.sequence)
         return page
 
     async def _absent(self, principal: Principal, key: RequestKey) -> ServiceError:
@@ -192,7 +192,17 @@ def _start(call: TailCall, head: LogHead) -> int:
         raise CursorLogMismatchError(head.log_id)
     if call.cursor.sequence > head.sequence:
         raise CursorAheadError(call.cursor.sequence, head.sequence)
+    _check_floor(call.cursor.sequence, head)
     return call.cursor.sequence
+
+
+def _check_floor(position: int, head: LogHead) -> None:
+    """
+    Raises:
+        EventsCompactedError: durable events after ``position`` were removed.
+    """
+    if position < head.floor:
+        raise EventsCompactedError(head.floor + 1, head.sequence)
 
 
 def _no_such_place(progress: TailProgress, head: LogHead) -> ServiceError:
