@@ -8,7 +8,7 @@ from flowstate_server.errors import RequestNotFoundError
 from flowstate_server.model.clock import SECOND, Micros
 from flowstate_server.model.documents import DocumentKey, DocumentRange, request_owner
 from flowstate_server.model.identity import NO_TENANT
-from flowstate_server.model.records import RequestStatus, TurnKey
+from flowstate_server.model.records import RequestStatus, TurnKey, TurnRecord
 from flowstate_server.model.scopes import RequestKey, SessionKey
 from flowstate_server.stores.contract.deletion_writes import RemoveHistory
 from flowstate_server.stores.contract.document_writes import PutDocument
@@ -23,6 +23,7 @@ from flowstate_server.testing.store_contract.builders import (
     new_request,
     note,
     open_scene,
+    take_over,
 )
 from flowstate_server.testing.store_contract.expectations import refused
 from flowstate_server.testing.store_contract.harness import StoreHarness
@@ -155,3 +156,24 @@ async def check_removed_history_is_not_exported(harness: StoreHarness) -> None:
         if one.head.status is RequestStatus.REMOVED
     ]
     assert removed == [("request-0", b""), ("request-1", b"")]
+
+
+async def check_removed_turn_from_outside_takes_its_items(harness: StoreHarness) -> None:
+    """A turn without a request goes with the events and items of its place, and with those outside that are older."""
+    store = await harness.open()
+    await _history(store)
+    await store.commit((AppendEvents(KEY, (item_done("a"), item_done("b", 1))),))
+    await store.commit((AppendEvents(KEY, (item_done("c"), note("outside"))),))
+    turns = [TurnKey(KEY, LOG, number) for number in (4, 5)]
+    await take_over(
+        store,
+        TURNS,
+        (TurnRecord(turns[0], "", first=13, last=14), TurnRecord(turns[1], "", first=15, last=16)),
+    )
+    every = (FIRST, SECOND_ONE, THIRD)
+    keys = tuple([TurnKey(KEY, LOG, number) for number in range(1, 5)])
+    assert (await store.commit((RemoveHistory(KEY, LOG, 14, every, keys),))).results[0].changed
+    assert [one.item.item_id for one in await store.read_turns(KEY, LOG, newest=10)] == ["c"]
+    assert [event.session_sequence for event in await events_of(store, KEY)] == [2, 15, 16]
+    oldest = await store.read_oldest_turns(KEY, LOG, limit=5)
+    assert ([turn.key.number for turn in oldest.turns], oldest.count) == ([5], 1)
