@@ -22,7 +22,7 @@ from flowstate.v1 import (
     session_service_pb2 as sessions,
     state_service_pb2 as states,
 )
-from flowstate.v1.types_pb2 import Cursor, ScopeRef
+from flowstate.v1.types_pb2 import Cursor, Precondition, ScopeRef
 from flowstate_server.errors import Reason
 from flowstate_server.model.identity import Plane
 from flowstate_server.rpc.methods import OWN_METHODS
@@ -117,6 +117,12 @@ def _client_calls(request_ids: Iterable[str], actions: Iterable[str]) -> list[Ca
         ("SessionService/ListSessions", sessions.ListSessionsRequest(flow_kind="vault", user_id="u1")),
         ("SessionService/GetSnapshot", sessions.GetSnapshotRequest(session_id="s1")),
         ("ServerService/GetServerInfo", servers.GetServerInfoRequest()),
+        # Of the session that the others are about only what is refused.
+        (
+            "SessionService/DeleteSession",
+            sessions.DeleteSessionRequest(session_id="s1", precondition=Precondition(version=2**40)),
+        ),
+        ("SessionService/DeleteSession", sessions.DeleteSessionRequest(session_id="no", allow_missing=True)),
     ]
     for scope in range(5):
         selector = sessions.SnapshotSelector(scope=scope)  # type: ignore[arg-type]
