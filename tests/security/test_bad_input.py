@@ -24,7 +24,7 @@ from flowstate.v1 import (
     session_service_pb2 as sessions,
     state_service_pb2 as states,
 )
-from flowstate.v1.types_pb2 import ScopeRef
+from flowstate.v1.types_pb2 import Precondition, ScopeRef
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import Reason
 from flowstate_server.flows import (
@@ -155,6 +155,9 @@ RIGHT: Mapping[str, Message] = {
     ),
     "SessionService/CreateSession": sessions.CreateSessionRequest(session=_session(), idempotency_key="k"),
     "SessionService/GetSession": sessions.GetSessionRequest(session_id="s1"),
+    "SessionService/DeleteSession": sessions.DeleteSessionRequest(
+        session_id="s1", precondition=Precondition(version=1), allow_missing=True
+    ),
     "SessionService/ListSessions": sessions.ListSessionsRequest(
         flow_kind="chat", user_id="u1", page_size=5, include_ephemeral=True
     ),
