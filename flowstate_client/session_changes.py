@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from flowstate.v1 import session_service_pb2, session_service_pb2_grpc, types_pb2
 from flowstate_client.calls import Caller
 from flowstate_client.ids import new_idempotency_key
 from flowstate_client.proof import proven_text
 from flowstate_client.session import ResolvedSession, Session
+
+Call = TypeVar("Call", bound=Callable[..., Any])
 
 
 class SessionChanges:
@@ -107,6 +109,32 @@ class SessionChanges:
             return await self.get(session_id)
         return Session.from_proto(response.session)
 
+    async def delete(
+        self,
+        session_id: str,
+        *,
+        version: int | None = None,
+        allow_missing: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Deletes a session with everything in it: its running requests are aborted, and nothing of it can be read any
+        more. ``create`` makes a session of that id anew, empty.
+
+        Args:
+            version: Delete only if the session is at this version (:attr:`Session.version`).
+            allow_missing: A session that is not there is fine, too.
+
+        Raises:
+            SessionNotFound: no such session for this caller. Where the call had to be repeated a session that is gone
+                by then counts as deleted by it.
+            VersionMismatch: the session is at another version.
+        """
+        request = session_service_pb2.DeleteSessionRequest(session_id=session_id, allow_missing=allow_missing)
+        if version is not None:
+            request.precondition.version = version
+        call = _fine_if_gone(self._stub.DeleteSession)
+        await self._caller.write("SessionService/DeleteSession", call, request, timeout=timeout)
+
     async def get(self, session_id: str, *, timeout: float | None = None) -> Session:
         """One session.
 
@@ -120,3 +148,17 @@ class SessionChanges:
 
     def _value(self, value: Any) -> types_pb2.Value:
         return types_pb2.Value(json=proven_text(value, self._caller.codec))
+
+
+def _fine_if_gone(call: Call) -> Call:
+    """``call`` once, and from the second time on as if a missing session were fine: the first may have deleted it."""
+    attempts = 0
+
+    def attempt(request: session_service_pb2.DeleteSessionRequest, **options: Any) -> Any:
+        nonlocal attempts
+        attempts += 1
+        sent = session_service_pb2.DeleteSessionRequest(allow_missing=attempts > 1)
+        sent.MergeFrom(request)
+        return call(sent, **options)
+
+    return cast("Call", attempt)

@@ -140,6 +140,11 @@ class EventStream:
     ) -> None:
         self._close()
 
+    @property
+    def deleted(self) -> bool:
+        """Whether the stream is over since the session was deleted: no event tells of an end then."""
+        return self._frames.deleted
+
     def _request_known(self, request: flow_service_pb2.ActionRequest, attached: bool) -> None:
         """The first answer of a StreamAction has come."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowstate.v1 import event_service_pb2
+from flowstate.v1 import event_service_pb2, types_pb2
 from flowstate_client.errors import ProtocolError
 from flowstate_client.events import Event, Trimmed, event_from_proto
 from flowstate_client.models import Cursor, seconds
@@ -22,6 +22,7 @@ class FrameReader:
         position: Cursor of the last frame: where to resume.
         received: Whether any frame came at all.
         ended: Whether the tail said that it is over.
+        deleted: Whether it is over since its session was deleted.
         silence: Seconds without a frame after which the call counts as dead.
     """
 
@@ -30,6 +31,7 @@ class FrameReader:
         self._of_session = of_session
         self.received = False
         self.ended = False
+        self.deleted = False
         self.silence = DEFAULT_HEARTBEAT * SILENT_HEARTBEATS
         self._last_sequence = after.sequence
         self._trimmed_to = 0
@@ -57,6 +59,7 @@ class FrameReader:
                 events = self._take_trimmed(frame.trimmed, cursor)
             case "ended":
                 self.ended = True
+                self.deleted = frame.ended.reason == types_pb2.END_REASON_DELETED
             case _:  # heartbeat, caught_up, or a frame of a newer server: the cursor is all there is to it
                 pass
         self.received = True

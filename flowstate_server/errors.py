@@ -84,6 +84,7 @@ class Reason(StrEnum):
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
     CURSOR_LOG_MISMATCH = "CURSOR_LOG_MISMATCH"
     CURSOR_AHEAD = "CURSOR_AHEAD"
+    EVENTS_COMPACTED = "EVENTS_COMPACTED"
     RATE_LIMITED = "RATE_LIMITED"
     TOO_MANY_STREAMS = "TOO_MANY_STREAMS"
     SLOW_CONSUMER = "SLOW_CONSUMER"
@@ -431,6 +432,14 @@ class CursorAheadError(ServiceError):
 
     reason = Reason.CURSOR_AHEAD
     sequence: int
+    latest: int
+
+
+class EventsCompactedError(ServiceError):
+    """Events after the cursor were removed: the log can be read from {earliest} on, up to {latest}."""
+
+    reason = Reason.EVENTS_COMPACTED
+    earliest: int
     latest: int
 
 

@@ -25,9 +25,13 @@ from flowstate_server.stores.contract.reads import (
     EventPage,
     ListedSession,
     ListedSessions,
+    OldestTurns,
+    Place,
     Projection,
     SessionFilter,
+    SessionLife,
     SessionPosition,
+    SessionWalk,
     position_of,
 )
 from flowstate_server.stores.contract.tables import (
@@ -97,9 +101,41 @@ def _those(snapshot: Snapshot, which: SessionFilter) -> list[SessionRecord]:
     ]
 
 
+def walk(snapshot: Snapshot, after: Place | None, limit: int) -> SessionWalk:
+    live = sorted(key for key, one in snapshot.of(SESSIONS).items() if not one.deleted)
+    found = [key for key in live if after is None or key > after][:limit]
+    sessions, heads = snapshot.of(SESSIONS), snapshot.of(SESSION_HEADS)
+    lives = [
+        SessionLife(key, one.log_id, one.flow_kind, one.ephemeral, heads[key])
+        for key in found
+        for one in (sessions[key],)
+    ]
+    return SessionWalk(lives, found[-1] if len(found) == limit else None)
+
+
+def request_of(snapshot: Snapshot, key: RequestKey) -> RequestRecord | None:
+    """The request, unless it was removed or its session, as it was then, does not live."""
+    request = snapshot.of(REQUESTS).get(key)
+    if request is None or request.head.status is RequestStatus.REMOVED:
+        return None
+    return request if _lives(snapshot, request) else None
+
+
+def removed_request(snapshot: Snapshot, key: RequestKey) -> RequestRecord | None:
+    request = snapshot.of(REQUESTS).get(key)
+    if request is None or request.head.status is not RequestStatus.REMOVED:
+        return None
+    return request if _lives(snapshot, request) else None
+
+
+def _lives(snapshot: Snapshot, request: RequestRecord) -> bool:
+    session = snapshot.of(SESSIONS).get(request.head.session)
+    return session is not None and session.log_id == request.head.session_log_id and not session.deleted
+
+
 def events_after(snapshot: Snapshot, log: LogKey, after: int, limit: int, max_bytes: int) -> EventPage | None:
     if isinstance(log, RequestKey):
-        request = snapshot.of(REQUESTS).get(log)
+        request = request_of(snapshot, log)
         if request is None:
             return None
         head = LogHead(request.head.log_id, request.head.sequence, request.head.status.ended)
@@ -115,11 +151,19 @@ def events_after(snapshot: Snapshot, log: LogKey, after: int, limit: int, max_by
     return event_page(beyond, log, head, limit, max_bytes)
 
 
+def oldest_turns(snapshot: Snapshot, session: SessionKey, log_id: str, limit: int) -> OldestTurns:
+    kept = _turns(snapshot, session, log_id)
+    return OldestTurns(tuple(kept[:limit]), len(kept))
+
+
+def _turns(snapshot: Snapshot, session: SessionKey, log_id: str) -> list[TurnRecord]:
+    kept = snapshot.of(TURNS).items()
+    found = [turn for key, turn in kept if (key.session, key.log_id) == (session, log_id)]
+    return sorted(found, key=lambda turn: turn.key.number)
+
+
 def turns(snapshot: Snapshot, session: SessionKey, log_id: str, newest: int) -> list[ItemRecord]:
-    kept = [
-        turn for key, turn in snapshot.of(TURNS).items() if (key.session, key.log_id) == (session, log_id)
-    ]
-    kept.sort(key=lambda turn: turn.key.number)
+    kept = _turns(snapshot, session, log_id)
     log = snapshot.events.get((session, log_id), ())
     return [
         item

@@ -11,19 +11,22 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from flowstate_server.model.clock import Micros
+from flowstate_server.model.documents import OwnerKind
 from flowstate_server.model.events import EventRecord
-from flowstate_server.model.records import whole_request
+from flowstate_server.model.records import RequestRecord, RequestStatus, whole_request
 from flowstate_server.model.removals import blanked
 from flowstate_server.model.scopes import SessionKey
 from flowstate_server.stores.contract.polling import Seen
 from flowstate_server.stores.contract.removals import rewritten_events, without_content
 from flowstate_server.stores.contract.tables import (
+    DOCUMENTS,
     EMPTIED_REQUESTS,
     ITEM_REMOVALS,
     OUTCOMES,
     REQUEST_HEADS,
     REQUESTS,
     Changes,
+    Cut,
     Table,
 )
 from flowstate_server.stores.contract.watch import Topic
@@ -78,9 +81,19 @@ def after(before: Snapshot, changes: Changes) -> Snapshot:
     for table, keys in changes.removed.items():
         for key in keys:
             tables[table.name].pop(key, None)
+    cut = {(key.tenant, key.request_id) for cut in changes.cuts for key in cut.requests}
+    if cut:
+        documents = tables.get(DOCUMENTS.name, {})
+        tables[DOCUMENTS.name] = {
+            key: one
+            for key, one in documents.items()
+            if key.owner.kind is not OwnerKind.REQUEST or (key.owner.tenant, key.owner.id) not in cut
+        }
     requests = tables.setdefault(REQUESTS.name, {})
     for head in changes.changed_of(REQUEST_HEADS):
         requests[head.key] = replace(requests[head.key], head=head)
+        if head.status is RequestStatus.REMOVED:
+            requests[head.key] = id_of(requests[head.key])
     for outcome in changes.new_of(OUTCOMES):
         ended = requests[outcome.key]
         requests[outcome.key] = whole_request(ended, ended.head, own(outcome))
@@ -92,13 +105,32 @@ def after(before: Snapshot, changes: Changes) -> Snapshot:
         time=max(before.time, changes.time),
         topics=(*before.topics, tuple(changes.topics))[-REMEMBERED:],
         tables=tables,
-        events=_events_after(_without_removed(before, changes), changes.events),
+        events=_without_cuts(_events_after(_without_removed(before, changes), changes.events), changes.cuts),
     )
 
 
 def without(snapshot: Snapshot, table: Table[Any, Any], keys: set[Any]) -> Snapshot:
     kept = {key: record for key, record in snapshot.of(table).items() if key not in keys}
     return replace(snapshot, tables={**snapshot.tables, table.name: kept})
+
+
+def id_of(request: RequestRecord) -> RequestRecord:
+    """What stays of a request that is removed."""
+    return replace(request, input=b"", output=None, failure=None, reason="")
+
+
+def _without_cuts(
+    events: Mapping[Log, tuple[EventRecord, ...]], cuts: Iterable[Cut]
+) -> Mapping[Log, tuple[EventRecord, ...]]:
+    for cut in cuts:
+        gone = {key.request_id for key in cut.requests}
+        kept = [
+            event
+            for event in events.get((cut.session, cut.log_id), ())
+            if (event.request_id not in gone if event.request_id else event.session_sequence > cut.place)
+        ]
+        events = {**events, (cut.session, cut.log_id): tuple(kept)}
+    return events
 
 
 def _without_removed(before: Snapshot, changes: Changes) -> Mapping[Log, tuple[EventRecord, ...]]:

@@ -37,11 +37,14 @@ from flowstate_server.stores.contract.polling import PollingWatchHub, Seen
 from flowstate_server.stores.contract.reads import (
     EventPage,
     ListedSessions,
+    OldestTurns,
+    Place,
     Projection,
     SessionFilter,
     SessionPosition,
+    SessionWalk,
 )
-from flowstate_server.stores.contract.tables import PROCESSES, REQUESTS, SESSIONS
+from flowstate_server.stores.contract.tables import PROCESSES, SESSIONS
 from flowstate_server.stores.store import Store
 
 POLL_SECONDS = 0.02
@@ -99,8 +102,17 @@ class SnapshotReads(Reads):
     async def count_sessions(self, which: SessionFilter) -> int:
         return reads.count_sessions(await self._read(), which)
 
+    async def walk_sessions(self, *, after: Place | None, limit: int) -> SessionWalk:
+        return reads.walk(await self._read(), after, limit)
+
     async def get_request(self, key: RequestKey) -> RequestRecord | None:
-        return own((await self._read()).of(REQUESTS).get(key))
+        return own(reads.request_of(await self._read(), key))
+
+    async def get_removed_request(self, key: RequestKey) -> RequestRecord | None:
+        return reads.removed_request(await self._read(), key)
+
+    async def read_oldest_turns(self, session: SessionKey, log_id: str, *, limit: int) -> OldestTurns:
+        return reads.oldest_turns(await self._read(), session, log_id, limit)
 
     async def load_states(self, keys: Iterable[ScopeKey]) -> Mapping[ScopeKey, StateRecord]:
         return reads.states(await self._read(), keys)

@@ -9,6 +9,8 @@ from flowstate_server.engine.bindings import Bindings
 from flowstate_server.engine.fleet import Fleet
 from flowstate_server.engine.lifespan import Lifespan, OpenLifespan, nothing
 from flowstate_server.engine.logs.events import Events
+from flowstate_server.engine.records.deletions import Deletions
+from flowstate_server.engine.records.expiry import Expiry
 from flowstate_server.engine.records.item_appends import ItemAppends
 from flowstate_server.engine.records.item_removals import ItemRemovals
 from flowstate_server.engine.records.items import Items
@@ -61,7 +63,9 @@ class Engine:
         bindings = Bindings(store)
         self.supervisor = Supervisor(store, self.settings)
         self._fleet = Fleet(store, catalogue, self.settings, lambda: self.supervisor.process_id)
-        self.sweeper = Sweeper(store, self.settings, self.supervisor)
+        self.deletions = Deletions(store, bindings)
+        self.expiry = Expiry(store, catalogue, self.deletions)
+        self.sweeper = Sweeper(store, self.settings, self.supervisor, self.expiry.round)
         self.store_monitor = StoreMonitor(store)
         self._lifespan = OpenLifespan(lifespan)
         rehearsals = Rehearsals()
@@ -78,7 +82,7 @@ class Engine:
             rehearsals=rehearsals,
         )
         self.requests = Requests(store, self.supervisor, self.settings)
-        self.events = Events(store, catalogue, bindings, self.settings, self.observer)
+        self.events = Events(store, catalogue, self.settings, self.observer)
         new_sessions = NewSessions(catalogue, self.settings, rehearsals)
         self.sessions = Sessions(store, bindings, new_sessions, self.settings)
         self.resolved_sessions = ResolvedSessions(store, bindings, new_sessions)

@@ -23,7 +23,7 @@ class EngineSettings:
     )
     idempotency_window: Seconds = seconds(24 * 3600.0, "How long idempotency keys are remembered.")
     tombstone_retention: Seconds = seconds(
-        24 * 3600.0, "How long the version of what was deleted is remembered for each record."
+        24 * 3600.0, "How long the versions of what was deleted, and ids of its requests, are remembered."
     )
 
     # Two renewals may be missed. Shorter, and a pause of a busy machine costs its runs; longer, and those of a dead

@@ -63,6 +63,7 @@ ERROR_STATUS: Mapping[Reason, StatusRow] = {
     Reason.IDEMPOTENCY_KEY_REUSED: StatusRow(_CONDITION),
     Reason.CURSOR_LOG_MISMATCH: StatusRow(_CONDITION, ("log_id",)),
     Reason.CURSOR_AHEAD: StatusRow(StatusCode.OUT_OF_RANGE, ("sequence", "latest")),
+    Reason.EVENTS_COMPACTED: StatusRow(StatusCode.OUT_OF_RANGE, ("earliest", "latest")),
     Reason.RATE_LIMITED: StatusRow(_EXHAUSTED, ("limit",), retry_after=1.0),
     Reason.TOO_MANY_STREAMS: StatusRow(_EXHAUSTED, ("limit",), retry_after=1.0),
     Reason.SLOW_CONSUMER: StatusRow(_EXHAUSTED, ("sequence",), retry_after=0.1),

@@ -47,7 +47,7 @@ METHODS: Mapping[str, Method] = {
     "SessionService/GetSession": _OPEN,
     "SessionService/ListSessions": _OPEN,
     "SessionService/UpdateSession": _OPEN,
-    "SessionService/DeleteSession": _OPEN_LATER,
+    "SessionService/DeleteSession": _OPEN,
     "SessionService/ListItems": _OPEN,
     "SessionService/AppendItems": _TRUSTED,
     "SessionService/RemoveItems": _TRUSTED,

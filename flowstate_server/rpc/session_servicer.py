@@ -17,6 +17,7 @@ from flowstate_server.rpc.codec.items import (
 )
 from flowstate_server.rpc.codec.sessions import (
     decode_new_session,
+    decode_session_deletion,
     decode_session_query,
     decode_session_update,
     encode_created_session,
@@ -90,6 +91,12 @@ class SessionServicer(SessionServiceServicer):
         return encode_items_removed(
             await self._engine.item_removals.remove(current_call().principal, removal)
         )
+
+    async def DeleteSession(
+        self, request: pb.DeleteSessionRequest, context: ServicerContext
+    ) -> pb.DeleteSessionResponse:
+        await self._engine.deletions.delete(current_call().principal, decode_session_deletion(request))
+        return pb.DeleteSessionResponse()
 
     async def GetSnapshot(
         self, request: pb.GetSnapshotRequest, context: ServicerContext

@@ -110,7 +110,9 @@ class Store:
     get_session = _forwarded("reads", Reads.get_session)
     list_sessions = _forwarded("reads", Reads.list_sessions)
     count_sessions = _forwarded("reads", Reads.count_sessions)
+    walk_sessions = _forwarded("reads", Reads.walk_sessions)
     get_request = _forwarded("reads", Reads.get_request)
+    get_removed_request = _forwarded("reads", Reads.get_removed_request)
     load_states = _forwarded("reads", Reads.load_states)
     load_documents = _forwarded("reads", Reads.load_documents)
     read_documents = _forwarded("reads", Reads.read_documents)
@@ -120,6 +122,7 @@ class Store:
     newest_turns = _forwarded("reads", Reads.newest_turns)
     list_turns = _forwarded("reads", Reads.list_turns)
     list_requests = _forwarded("reads", Reads.list_requests)
+    read_oldest_turns = _forwarded("reads", Reads.read_oldest_turns)
     read_projection = _forwarded("reads", Reads.read_projection)
     read_processes = _forwarded("reads", Reads.read_processes)
     read_running = _forwarded("reads", Reads.read_running)
@@ -144,6 +147,7 @@ class Store:
     sweep_transient_events = _forwarded("sweeps", Sweeps.sweep_transient_events)
     sweep_documents = _forwarded("sweeps", Sweeps.sweep_documents)
     sweep_processes = _forwarded("sweeps", Sweeps.sweep_processes)
+    sweep_sessions = _forwarded("sweeps", Sweeps.sweep_sessions)
 
     @property
     def exports(self) -> Exports | None:

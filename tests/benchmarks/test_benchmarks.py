@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import (
+    deleting,
     delivery,
     growing_session,
     listing,
@@ -28,6 +29,7 @@ CHECKOUT = Path(__file__).parents[2]
 SEEN_BY_USERS = {"flowstate_server", "flowstate_server.app", "flowstate_server.flows"}
 ON_POSTGRES = {
     "delivery",
+    "deleting-postgres",
     "listing",
     "commit-state-postgres",
     "call-action-postgres",
@@ -42,6 +44,8 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
         (delivery, "MARKS", 5),
         (listing, "SESSIONS", 200),
         (listing, "CALLS", 3),
+        (deleting, "EVENTS", 2_000),
+        (deleting, "WINDOW", 0.2),
         (live_tails, "EVENTS", 5),
         (memory, "CALLS", 3),
         (replay, "EVENTS", 500),

@@ -122,6 +122,7 @@ class FakeSessions(session_service_pb2_grpc.SessionServiceServicer):
         self.snapshot = session_service_pb2.GetSnapshotResponse()
         self.before: Callable[[Any, Context], Awaitable[None]] | None = None
         self.after_create: Callable[[Context], Awaitable[None]] | None = None
+        self.after_delete: Callable[[Any, Context], Awaitable[None]] | None = None
 
     async def _arrive(self, request: Any, context: Context) -> None:
         self.seen.append(request)
@@ -151,6 +152,16 @@ class FakeSessions(session_service_pb2_grpc.SessionServiceServicer):
                 context, grpc.StatusCode.NOT_FOUND, "SESSION_NOT_FOUND", session_id=request.session_id
             )
         return session_service_pb2.GetSessionResponse(session=self.sessions[request.session_id])
+
+    async def DeleteSession(self, request: Any, context: Any) -> session_service_pb2.DeleteSessionResponse:
+        await self._arrive(request, context)
+        if self.sessions.pop(request.session_id, None) is None and not request.allow_missing:
+            await refuse(
+                context, grpc.StatusCode.NOT_FOUND, "SESSION_NOT_FOUND", session_id=request.session_id
+            )
+        if self.after_delete is not None:
+            await self.after_delete(request, context)
+        return session_service_pb2.DeleteSessionResponse()
 
     async def ListSessions(self, request: Any, context: Any) -> session_service_pb2.ListSessionsResponse:
         await self._arrive(request, context)
@@ -195,9 +206,6 @@ class FakeSessions(session_service_pb2_grpc.SessionServiceServicer):
         known.meta.version += 1
         self.by_key[request.idempotency_key] = known.session_id
         return session_service_pb2.UpdateSessionResponse(session=known)
-
-    async def DeleteSession(self, request: Any, context: Any) -> Any:
-        raise NotImplementedError
 
     async def ListItems(self, request: Any, context: Any) -> Any:
         raise NotImplementedError

@@ -31,8 +31,8 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
 
 
-FLOW, BLOCK, SYNC, LIFESPAN, CALL, REOPEN, MEND, UPGRADE, TEST, CONVERSATION, CONFTEST, SERVED_TEST = blocks(
-    "python"
+FLOW, BLOCK, SYNC, LIFESPAN, CALL, REOPEN, MEND, UPGRADE, KEPT, TEST, CONVERSATION, CONFTEST, SERVED_TEST = (
+    blocks("python")
 )
 
 
@@ -177,6 +177,14 @@ async def test_the_flow_can_be_served_and_called(tmp_path: Path) -> None:
             await names["main"]()
     expected = "You said: hello You said: hello \n{'session': {'message_count': 1}}\n"
     assert printed.getvalue() == expected
+
+
+def test_a_flow_says_how_long_its_sessions_are_kept() -> None:
+    names: dict[str, Any] = {}
+    exec(compile(KEPT, "my_chat.py", "exec"), names)
+    keeping = names["kept"].keeping
+    assert (keeping.ttl, keeping.ephemeral_ttl) == (90 * 86400.0, 86400.0)
+    assert (keeping.retention.max_turns, keeping.retention.seconds) == (500, 30 * 86400.0)
 
 
 def test_the_token_file_is_one(tmp_path: Path) -> None:

@@ -174,6 +174,9 @@ RIGHT: Mapping[str, Message] = {
     "SessionService/CreateSession": sessions.CreateSessionRequest(session=_session(), idempotency_key="k"),
     "SessionService/ResolveSession": sessions.ResolveSessionRequest(session=_session("")),
     "SessionService/GetSession": sessions.GetSessionRequest(session_id="s1"),
+    "SessionService/DeleteSession": sessions.DeleteSessionRequest(
+        session_id="s1", precondition=Precondition(version=1), allow_missing=True
+    ),
     "SessionService/ListSessions": sessions.ListSessionsRequest(
         flow_kind="chat",
         user_id="u1",

@@ -128,6 +128,12 @@ def _client_calls(request_ids: Iterable[str], actions: Iterable[str]) -> list[Ca
         ("SessionService/GetSnapshot", sessions.GetSnapshotRequest(session_id="s1")),
         ("ServerService/GetServerInfo", servers.GetServerInfoRequest()),
         *_calls_of_session("s1"),
+        # Of the session that the others are about only what is refused.
+        (
+            "SessionService/DeleteSession",
+            sessions.DeleteSessionRequest(session_id="s1", precondition=Precondition(version=2**40)),
+        ),
+        ("SessionService/DeleteSession", sessions.DeleteSessionRequest(session_id="no", allow_missing=True)),
     ]
     for scope in range(5):
         selector = sessions.SnapshotSelector(scope=scope)  # type: ignore[arg-type]

@@ -22,6 +22,7 @@ from flowstate.v1.flow_service_pb2 import (
 from flowstate.v1.journal_service_pb2 import AppendJournalRequest, JournalEntry, ListJournalRequest
 from flowstate.v1.session_service_pb2 import (
     AppendItemsRequest,
+    DeleteSessionRequest,
     GetSessionRequest,
     GetSnapshotRequest,
     RemoveItemsRequest,
@@ -64,6 +65,9 @@ def session_calls(stubs: Stubs, session_id: str, flow_kind: str = "") -> Mapping
                 ),
                 metadata=metadata,
             )
+        ),
+        "SessionService/DeleteSession": lambda metadata: _answer(
+            stubs.sessions.DeleteSession(DeleteSessionRequest(session_id=session_id), metadata=metadata)
         ),
         "StateService/GetState": lambda metadata: _answer(
             stubs.states.GetState(GetStateRequest(scopes=[scope]), metadata=metadata)

@@ -70,6 +70,15 @@ class UpdatedSession:
 
 
 @frozen
+class SessionDeletion:
+    """With ``allow_missing`` a session that is not there is fine."""
+
+    session_id: str
+    precondition: Precondition | None = None
+    allow_missing: bool = False
+
+
+@frozen
 class SessionQuery:
     """Which sessions to list; empty parts do not filter. ``page_size`` as sent (0: default)."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from flowstate_server.engine.bindings import Bindings, binding_of, check_binding, check_owner
+from flowstate_server.engine.bindings import binding_of, check_binding, check_owner
 from flowstate_server.engine.calls.logs import EventFilter
 from flowstate_server.engine.logs.projection import EventProjector
 from flowstate_server.errors import (
-    NotFoundError,
+    EventsCompactedError,
     RequestNotFoundError,
+    ServiceError,
     SessionNotFoundError,
 )
 from flowstate_server.log_context import found
@@ -26,19 +27,12 @@ def log_of(principal: Principal, request_id: str, session_id: str) -> LogKey:
     return RequestKey(principal.tenant, check_id("request_id", request_id))
 
 
-def no_such_log(log: LogKey) -> NotFoundError:
-    if isinstance(log, SessionKey):
-        return SessionNotFoundError(log.session_id)
-    return RequestNotFoundError(log.request_id)
-
-
 class LogAccess:
     """Shows a log that was read to whom it belongs; to anyone else there is none."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, bindings: Bindings) -> None:
+    def __init__(self, store: Store, catalogue: Catalogue) -> None:
         self._store = store
         self._catalogue = catalogue
-        self._bindings = bindings
 
     async def projector(
         self, principal: Principal, key: LogKey, log: LogHead, filter: EventFilter
@@ -53,8 +47,21 @@ class LogAccess:
             if isinstance(key, SessionKey)
             else await self._flow_of_request(principal, key, log)
         )
-        flow = None if kind is None else self._catalogue.find(kind)
+        flow = self._catalogue.find(kind)
         return EventProjector(principal.plane, None if flow is None else flow.described, filter)
+
+    async def absent(self, principal: Principal, key: LogKey) -> ServiceError:
+        """Why there is no such log. Of one that retention has removed its owner may know that there was one."""
+        if isinstance(key, SessionKey):
+            return SessionNotFoundError(key.session_id)
+        record = await self._store.get_removed_request(key)
+        if record is None:
+            return RequestNotFoundError(key.request_id)
+        try:
+            check_owner(principal, record.head, record.org_id)
+        except ServiceError as refusal:
+            return refusal
+        return EventsCompactedError(record.head.sequence + 1, record.head.sequence)
 
     async def _flow_of_session(self, principal: Principal, key: SessionKey, log: LogHead) -> str:
         record = await self._store.get_session(key)
@@ -64,12 +71,10 @@ class LogAccess:
         found(record)
         return record.flow_kind
 
-    async def _flow_of_request(self, principal: Principal, key: RequestKey, log: LogHead) -> str | None:
+    async def _flow_of_request(self, principal: Principal, key: RequestKey, log: LogHead) -> str:
         record = await self._store.get_request(key)
         if record is None or record.head.log_id != log.log_id:
             raise RequestNotFoundError(key.request_id)
-        head = record.head
-        binding = await self._bindings.find(head.session)
-        check_owner(principal, head, "" if binding is None else binding.org_id)
+        check_owner(principal, record.head, record.org_id)
         found(record)
-        return None if binding is None else binding.flow_kind
+        return record.flow_kind

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
-from flowstate_server.engine.bindings import Bindings, check_audience
+from flowstate_server.engine.bindings import check_audience
 from flowstate_server.engine.calls.logs import (
     EndReason,
     EventList,
@@ -15,7 +15,7 @@ from flowstate_server.engine.calls.logs import (
     TailCall,
     TailFrame,
 )
-from flowstate_server.engine.logs.access import LogAccess, log_of, no_such_log
+from flowstate_server.engine.logs.access import LogAccess, log_of
 from flowstate_server.engine.logs.following import Following, topic_of
 from flowstate_server.engine.logs.tail_progress import TailProgress
 from flowstate_server.engine.settings import EngineSettings
@@ -23,6 +23,8 @@ from flowstate_server.errors import (
     CursorAheadError,
     CursorInvalidError,
     CursorLogMismatchError,
+    EventsCompactedError,
+    RequestNotFoundError,
     ServiceError,
     SessionNotFoundError,
     StoreUnavailableError,
@@ -48,12 +50,11 @@ class Events:
         self,
         store: Store,
         catalogue: Catalogue,
-        bindings: Bindings,
         settings: EngineSettings,
         observer: Observer,
     ) -> None:
         self._store = store
-        self._access = LogAccess(store, catalogue, bindings)
+        self._access = LogAccess(store, catalogue)
         self._settings = settings
         self._observer = observer
 
@@ -63,10 +64,16 @@ class Events:
         check_audience(principal, query.filter.audience)
         if query.after < 0:
             raise CursorInvalidError("a sequence is not negative")
-        page = await self._page(key, query.after, query.limit, self._settings.max_page_bytes)
+        page = await self._page(principal, key, query.after, query.limit, self._settings.max_page_bytes)
         projector = await self._access.projector(principal, key, page.head, query.filter)
         if query.after > page.head.sequence:
             raise CursorAheadError(query.after, page.head.sequence)
+        if query.after:
+            _check_floor(query.after, page.head)
+        elif page.head.floor:
+            page = await self._page(
+                principal, key, page.head.floor, query.limit, self._settings.max_page_bytes
+            )
         return EventList(
             projector.visible(page.events),
             LogCursor(page.head.log_id, page.end),
@@ -80,12 +87,14 @@ class Events:
         heartbeat = self._heartbeat(call.heartbeat)
         position = max(0, call.cursor.sequence)
         with self._store.watch((topic_of(key),)) as watch:
-            following = Following(watch, lambda: self._page(key, position), more=_is_cut)
+            following = Following(watch, lambda: self._page(principal, key, position), more=_is_cut)
             page = await following.next()
             projector = await self._access.projector(principal, key, page.head, call.filter)
-            position = _start(call, page.head)
+            asked, position = position, _start(call, page.head)
             if call.latest:
                 page = EventPage((), page.head, position)
+            elif position > asked:
+                page = await self._page(principal, key, position)
             progress = TailProgress(key, page.head.log_id, position, heartbeat)
             with self._observed(principal.plane, progress):
                 yield progress.started(page.head)
@@ -111,13 +120,14 @@ class Events:
                     if page.head.log_id != progress.log_id or page.head.sequence < position:
                         await self._access.projector(principal, key, page.head, call.filter)
                         raise _no_such_place(progress, page.head)
+                    _check_floor(position, page.head)
 
     async def _next_page(
         self, key: LogKey, following: Following[EventPage], progress: TailProgress, head: LogHead
     ) -> EventPage | None:
         """When there is news, at the latest when a heartbeat is due: a wake-up may be lost with what woke.
 
-        ``None`` once the session was deleted, also where it was made anew since.
+        ``None`` once the log was deleted, also where its session was made anew since.
         """
         try:
             page = await following.next(at_latest=progress.patience)
@@ -125,7 +135,7 @@ class Events:
             if progress.patience > 0:
                 raise
             return EventPage((), head, progress.position)
-        except SessionNotFoundError:
+        except (SessionNotFoundError, RequestNotFoundError):
             return None
         over = page.head.ended or page.head.log_id != progress.log_id
         return None if over and isinstance(key, SessionKey) else page
@@ -145,7 +155,12 @@ class Events:
             self._observer.tail(plane=plane.value, seconds=seconds, events=progress.events, outcome=outcome)
 
     async def _page(
-        self, key: LogKey, after: int, limit: int | None = None, max_bytes: int | None = None
+        self,
+        principal: Principal,
+        key: LogKey,
+        after: int,
+        limit: int | None = None,
+        max_bytes: int | None = None,
     ) -> EventPage:
         settings = self._settings
         page = await self._store.read_events(
@@ -155,7 +170,7 @@ class Events:
             max_bytes=max_bytes or settings.batch_bytes,
         )
         if page is None:
-            raise no_such_log(key)
+            raise await self._access.absent(principal, key)
         return page
 
     def _heartbeat(self, asked: Seconds) -> Seconds:
@@ -169,11 +184,23 @@ def _start(call: TailCall, head: LogHead) -> int:
         return head.sequence
     if call.cursor.sequence < 0:
         raise CursorInvalidError("a sequence is not negative")
+    if not (call.cursor.sequence or call.cursor.log_id):
+        return head.floor  # the start is where what was kept begins
     if call.cursor.log_id and call.cursor.log_id != head.log_id:
         raise CursorLogMismatchError(head.log_id)
     if call.cursor.sequence > head.sequence:
         raise CursorAheadError(call.cursor.sequence, head.sequence)
+    _check_floor(call.cursor.sequence, head)
     return call.cursor.sequence
+
+
+def _check_floor(position: int, head: LogHead) -> None:
+    """
+    Raises:
+        EventsCompactedError: durable events after ``position`` were removed.
+    """
+    if position < head.floor:
+        raise EventsCompactedError(head.floor + 1, head.sequence)
 
 
 def _no_such_place(progress: TailProgress, head: LogHead) -> ServiceError:

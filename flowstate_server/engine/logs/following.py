@@ -33,10 +33,14 @@ class Following(Generic[T]):
         self._read = read
         self._more = more
         self._caught_up = False
+        self.woken = False
+        """Whether a wake-up has led to the last reading."""
 
     async def next(self, at_latest: Seconds | None = None) -> T:
         """The next reading, at the latest after so many seconds."""
+        self.woken = False
         if not self._caught_up or await self._woken(at_latest):
+            self.woken = True
             return await self._reading()
         try:
             return await self._reading()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowstate_server.engine.bindings import Bindings, check_binding, check_owner
+from flowstate_server.engine.bindings import Bindings, check_owner
 from flowstate_server.engine.calls.state import ScopeTarget
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.engine.state_change import ChangeRules
@@ -73,8 +73,7 @@ class StateTargets:
         return await self._request(principal, target, writing)
 
     async def _session(self, principal: Principal, target: ScopeTarget) -> ResolvedTarget:
-        binding = await self._bindings.owned(principal, target.id)
-        check_binding(principal, binding, flow_kind=target.flow_kind)
+        binding = await self._bindings.owned(principal, target.id, flow_kind=target.flow_kind)
         guard = RequireSession(binding.key, binding.log_id)
         rules = self._rules(target.kind, binding.flow_kind)
         return ResolvedTarget(session_scope(binding.key), rules, guard)

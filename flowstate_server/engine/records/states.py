@@ -90,15 +90,23 @@ class States:
         self._count_scopes(len(targets), "scopes")
         if len(paths) > self._settings.max_ops:
             raise _violation("paths", "too_many", f"must be at most {self._settings.max_ops}")
-        resolved = [
-            await self._targets.resolve(principal, target, f"scopes[{position}]")
-            for position, target in enumerate(targets)
-        ]
-        loaded = await self._store.load_states([scope.key for scope in resolved])
-        return [
-            await self._answer(target, scope, loaded[scope.key], paths=paths)
-            for target, scope in zip(targets, resolved, strict=True)
-        ]
+        for _ in range(RACES):
+            resolved = [
+                await self._targets.resolve(principal, target, f"scopes[{position}]")
+                for position, target in enumerate(targets)
+            ]
+            loaded = await self._store.load_states([scope.key for scope in resolved])
+            try:
+                for scope in resolved:
+                    if isinstance(scope.guard, RequireSession):
+                        await self._bindings.require(scope.guard.key, scope.guard.log_id)
+            except SessionChanged:
+                continue
+            return [
+                await self._answer(target, scope, loaded[scope.key], paths=paths)
+                for target, scope in zip(targets, resolved, strict=True)
+            ]
+        raise StoreUnavailableError
 
     async def commit(self, principal: Principal, commit: StateCommit) -> StateCommitted:
         """All mutations as one batch, each scope at most once, or nothing; to be validated only, always nothing."""

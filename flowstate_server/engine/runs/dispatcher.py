@@ -159,17 +159,17 @@ class Dispatcher:
         for _ in range(RACES):
             binding = None
             if checked.call.session_id:
-                binding = await self._bindings.find(checked.session)
-            org_id = claimed_org(principal, checked.call.org_id)
-            if binding is not None:
-                check_binding(
-                    principal,
-                    binding,
-                    user_id=checked.user_id,
-                    org_id=checked.call.org_id,
-                    flow_kind=checked.flow.kind,
+                binding = await self._bindings.passed(
+                    checked.session,
+                    lambda found: check_binding(
+                        principal,
+                        found,
+                        user_id=checked.user_id,
+                        org_id=checked.call.org_id,
+                        flow_kind=checked.flow.kind,
+                    ),
                 )
-                org_id = binding.org_id
+            org_id = claimed_org(principal, checked.call.org_id) if binding is None else binding.org_id
             process_id = self._supervisor.process_id
             try:
                 return await self._create(checked, binding, org_id, process_id)

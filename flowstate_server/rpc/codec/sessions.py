@@ -11,6 +11,7 @@ from flowstate_server.engine.calls.sessions import (
     NewSession,
     ResolvedSession,
     SessionAnswer,
+    SessionDeletion,
     SessionPage,
     SessionQuery,
     SessionUpdate,
@@ -81,6 +82,14 @@ _UPDATABLE: Mapping[str, Callable[[pb.Session], Json]] = {
     "tags": lambda session: list(session.tags),
     "metadata": _decode_metadata,
 }
+
+
+def decode_session_deletion(request: pb.DeleteSessionRequest) -> SessionDeletion:
+    return SessionDeletion(
+        check_id("session_id", request.session_id),
+        decode_precondition(request.precondition, "precondition"),
+        request.allow_missing,
+    )
 
 
 def decode_session_query(request: pb.ListSessionsRequest) -> SessionQuery:

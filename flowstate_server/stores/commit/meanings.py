@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from flowstate_server.stores.commit import (
     blob_writes,
+    deletion_writes,
     document_writes,
     import_writes,
     item_writes,
@@ -28,6 +29,7 @@ from flowstate_server.stores.contract.blob_writes import (
     ReleaseBlob,
     RequireBlob,
 )
+from flowstate_server.stores.contract.deletion_writes import DeleteSession, RemoveHistory
 from flowstate_server.stores.contract.document_writes import AppendJournal, DeleteDocument, PutDocument
 from flowstate_server.stores.contract.item_writes import AppendItems, RemoveItems
 from flowstate_server.stores.contract.resolve_writes import HoldResolveKey
@@ -47,6 +49,8 @@ MEANINGS: dict[type, Meaning] = {
     writes.CreateSession: Meaning(session_writes.need_session, session_writes.create_session),
     writes.RequireSession: Meaning(session_writes.need_session, session_writes.require_session),
     writes.UpdateSession: Meaning(session_writes.need_update, session_writes.update_session),
+    DeleteSession: Meaning(deletion_writes.need_deletion, deletion_writes.delete_session),
+    RemoveHistory: Meaning(deletion_writes.need_removal, deletion_writes.remove_history),
     writes.CreateRequest: Meaning(request_writes.need_creation, request_writes.create_request),
     writes.RequireRun: Meaning(request_writes.need_run, request_writes.require_run),
     writes.RequestCancel: Meaning(request_writes.need_request, request_writes.request_cancel),

@@ -49,6 +49,7 @@ def create_session(work: WorkingSet, write: CreateSession) -> WriteResult:
         ephemeral=write.ephemeral,
         create_time=work.time,
         update_time=work.time,
+        version=1 if existing is None else existing.version + 1,
         metadata=copy_json(write.metadata),
         **_as_fields(fields),
     )

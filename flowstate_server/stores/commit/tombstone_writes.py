@@ -5,6 +5,7 @@ from __future__ import annotations
 from flowstate_server.model.json_values import encode_json
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.tombstones import DeletedState, floor_in, floor_key
+from flowstate_server.stores.commit.deletion_writes import tombstone_of
 from flowstate_server.stores.commit.document_writes import put
 from flowstate_server.stores.commit.state_writes import SHARED, check_state
 from flowstate_server.stores.commit.working_set import WorkingSet
@@ -28,14 +29,7 @@ def delete_state(work: WorkingSet, write: DeleteState) -> WriteResult:
         check_state(record, write.precondition)
     if not record.exists:
         return WriteResult(id=key.id, version=record.version, changed=False, state=record)
-    tombstone = StateRecord(
-        key,
-        version=record.version,
-        incarnation=record.incarnation,
-        create_time=record.create_time,
-        update_time=work.time,
-        generations=record.generations,
-    )
+    tombstone = tombstone_of(work, record)
     work.states.put(key, tombstone)
     _note_deletion(work, tombstone)
     return WriteResult(id=key.id, version=tombstone.version, state=tombstone)

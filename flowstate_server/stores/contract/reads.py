@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
+from typing import Any
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import Document, DocumentKey
 from flowstate_server.model.events import EventRecord, LogHead
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Tenant
-from flowstate_server.model.records import RequestHead, SessionHead, SessionRecord, StateRecord
-from flowstate_server.model.scopes import ScopeKey
+from flowstate_server.model.records import RequestHead, SessionHead, SessionRecord, StateRecord, TurnRecord
+from flowstate_server.model.scopes import ScopeKey, SessionKey
 
 
 @frozen
@@ -59,6 +60,37 @@ class ListedSessions:
 
     sessions: Sequence[ListedSession]
     next: SessionPosition | None
+
+
+@frozen
+class SessionLife:
+    """What is known of a live session without its metadata; by its head it is judged how old it is."""
+
+    key: SessionKey
+    log_id: str
+    flow_kind: str
+    ephemeral: bool
+    head: SessionHead
+
+
+Place = tuple[Any, ...]
+"""Where a walk has come to. Only the store that gave it can tell what it means."""
+
+
+@frozen
+class SessionWalk:
+    """Some sessions, and the place from which the walk goes on; ``None`` at its end."""
+
+    sessions: Sequence[SessionLife]
+    next: Place | None
+
+
+@frozen
+class OldestTurns:
+    """The first turns of a session, and how many there are in all."""
+
+    turns: tuple[TurnRecord, ...]
+    count: int
 
 
 @frozen

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import Document, DocumentKey, DocumentRange, encode_key
 from flowstate_server.model.events import EventKey, EventRecord
+from flowstate_server.model.frozen import frozen
 from flowstate_server.model.records import (
     Outcome,
     ProcessRecord,
@@ -96,7 +97,7 @@ EXPORTED = (PROCESSES, SESSIONS, SESSION_HEADS, REQUESTS, EVENTS, TURNS, STATES,
 
 class Needs:
     """The records that batches read. Keys are of the tables in :data:`LOCKED`, of ``STATE_HEADS`` and, when copies are
-    imported or items removed, of ``TURNS``; never of any other.
+    imported, items removed or history, of ``TURNS``; never of any other.
 
     ``SESSIONS`` are needed with their heads, and so is the session of each of the ``REQUEST_HEADS`` that is found: a
     write may name a request alone. ``STATE_HEADS`` are needed without their documents. ``ranges`` are documents that
@@ -152,6 +153,19 @@ class Loaded:
         return self.records.setdefault(table, {})
 
 
+@frozen
+class Cut:
+    """The oldest part of a log that goes: of ``requests`` everything but their heads, which are in
+    :attr:`Changes.changed` as ``removed``; of events outside of requests, and their items, those from beyond ``after``
+    up to ``place``."""
+
+    session: SessionKey
+    log_id: str
+    after: int
+    place: int
+    requests: tuple[RequestKey, ...]
+
+
 @dataclass(slots=True)
 class Changes:
     """What a group changes, by table. New records are plain INSERTs and known ones UPDATEs, never upserts: a key that
@@ -168,6 +182,7 @@ class Changes:
     changed: dict[Table[Any, Any], list[Any]] = field(default_factory=dict)
     removed: dict[Table[Any, Any], list[Any]] = field(default_factory=dict)
     events: list[EventRecord] = field(default_factory=list)
+    cuts: list[Cut] = field(default_factory=list)
     topics: list[Topic] = field(default_factory=list)
 
     def new_of(self, table: Table[Any, Record]) -> list[Record]:
@@ -186,4 +201,4 @@ class Changes:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not (self.new or self.changed or self.removed or self.events or self.topics)
+        return not (self.new or self.changed or self.removed or self.events or self.cuts or self.topics)

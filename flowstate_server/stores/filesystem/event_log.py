@@ -142,6 +142,16 @@ def _understood(log: EventLog, text: bytes) -> EventRecord | None:
     return None
 
 
+def log_id_of(path: Path) -> str:
+    """Which log a file is, by its first line; empty if that can't be understood."""
+    with path.open("rb") as file:
+        text = file.readline()
+    try:
+        return str(Parsed(text)["log_id"])
+    except (LookupError, ValueError):
+        return ""
+
+
 def _number(line: bytes, name: str) -> int | None:
     """A member of a line, if it can be understood so far."""
     try:

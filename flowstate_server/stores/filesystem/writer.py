@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from flowstate_server.model.clock import Micros
@@ -56,12 +57,9 @@ class Writer:
         operations: list[Operation] = [
             *(operation for _, operation, _ in logged),
             *self._puts(changes),
-            *(
-                Remove(PATHS[table](key, self._session_of))
-                for table, keys in changes.removed.items()
-                for key in keys
-            ),
+            *self._removals(changes),
         ]
+        gone = [(cut.session, cut.log_id, self._tables.cut_events(cut)) for cut in changes.cuts]
         if operations:
             self._journal.commit(operations)
         with self._tables as tables:
@@ -71,6 +69,44 @@ class Writer:
             self._logs[log.session, log.log_id] = log
         if left:
             self._forget_journal()
+        for session, log_id, places in gone:
+            try:
+                self._rewrite((session, log_id), places)
+            except OSError as error:
+                _log.warning("removed events stay in their file until it is opened again: %s", error)
+
+    def remove(self, changes: Changes, log: Incarnation | None) -> None:
+        """Write changes that only remove, with a whole log if one is given; folders that are empty then go as well.
+
+        Raises:
+            OSError: nothing was written.
+        """
+        self._check_folder()
+        removals = [*self._removals(changes)]
+        if log in self._logs:
+            removals.append(Remove(self._logs[log].path))
+        operations: list[Operation] = [*self._puts(changes), *removals]
+        if operations:
+            self._journal.commit(operations)
+        with self._tables as tables:
+            tables.apply(changes)
+            if log is not None:
+                tables.drop_log(log)
+                self._logs.pop(log, None)
+        for folder in dict.fromkeys(removal.path.parent for removal in removals):
+            self._remove_empty(folder)
+
+    def _removals(self, changes: Changes) -> Iterator[Remove]:
+        for table, keys in changes.removed.items():
+            for key in keys:
+                yield Remove(PATHS[table](key, self._session_of))
+
+    def _remove_empty(self, folder: PurePosixPath) -> None:
+        """The folder, and those around it, as far as nothing is in them."""
+        with suppress(OSError):
+            while len(folder.parts) > 1:
+                self._files.remove_folder(self._folder / folder)
+                folder = folder.parent
 
     def sweep_transient_events(self, before: Micros, limit: int) -> int:
         """Writes each log that has some anew.
@@ -84,15 +120,21 @@ class Writer:
         for event in self._tables.sweepable(before, limit):
             swept.setdefault((event.session, event.session_log_id), []).append(event)
         for incarnation, events in swept.items():
-            log = replace(self._logs[incarnation])
-            text = self._files.read(self._folder / log.path)
-            text = log.without(text, {event.session_sequence for event in events})
-            self._journal.replace(log.path, text)
-            log.end = len(text)
-            self._logs[incarnation] = log
+            self._rewrite(incarnation, {event.session_sequence for event in events})
             with self._tables as tables:
                 tables.remove_events(events)
         return sum(map(len, swept.values()))
+
+    def _rewrite(self, incarnation: Incarnation, without: set[int]) -> None:
+        """Write a log anew without the events of these places."""
+        if incarnation not in self._logs or not without:
+            return
+        log = replace(self._logs[incarnation])
+        text = self._files.read(self._folder / log.path)
+        text = log.without(text, without)
+        self._journal.replace(log.path, text)
+        log.end = len(text)
+        self._logs[incarnation] = log
 
     def _logged(
         self, changes: Changes, left: dict[Incarnation, tuple[EventLog, bytes]]

@@ -26,7 +26,8 @@ from flowstate_server.stores.contract.lists import (
 )
 from flowstate_server.stores.contract.pages import cut
 from flowstate_server.stores.resident.copies import own_request
-from flowstate_server.stores.resident.tables import ResidentPort, Tables, items_of
+from flowstate_server.stores.resident.event_rows import items_of
+from flowstate_server.stores.resident.tables import ResidentPort, Tables
 
 _sequence = attrgetter("session_sequence")
 _FAR = 2**62

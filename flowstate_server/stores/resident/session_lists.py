@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
+from itertools import islice
+from typing import Any
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.identity import Tenant
@@ -21,6 +23,7 @@ class SessionLists:
 
     def __init__(self) -> None:
         self._labels: dict[SessionKey, frozenset[bytes]] = {}
+        self._tenants: set[Tenant] = set()
         self._lists: dict[tuple[Tenant, str | bytes | None], list[Place]] = {}
 
     def put(self, session: SessionRecord, before: SessionRecord | None) -> None:
@@ -31,8 +34,11 @@ class SessionLists:
                 del places[bisect_left(places, _place(before))]
                 if not places:
                     del self._lists[before.key.tenant, name]
+                    if name is None:
+                        self._tenants.remove(before.key.tenant)
         self._labels.pop(session.key, None)
         if not session.deleted:
+            self._tenants.add(session.key.tenant)
             if labels := session_labels(session):
                 self._labels[session.key] = labels
             for name in self._names(session):
@@ -48,6 +54,15 @@ class SessionLists:
             key = SessionKey(which.tenant, places[position][1])
             if wanted <= self._labels.get(key, NO_LABELS):
                 yield key
+
+    def walked(self, after: tuple[Any, ...] | None) -> Iterator[tuple[tuple[Any, ...], SessionKey]]:
+        """All of them by tenant, create time and id, each with this place, from beyond ``after``."""
+        first, *beyond = after or ("",)
+        for tenant in sorted(tenant for tenant in self._tenants if tenant >= first):
+            places = self._lists[tenant, None]
+            start = bisect_right(places, tuple(beyond)) if beyond and tenant == first else 0
+            for place in islice(places, start, None):
+                yield (tenant, *place), SessionKey(tenant, place[1])
 
     def _names(self, session: SessionRecord) -> Iterator[str | bytes | None]:
         yield None

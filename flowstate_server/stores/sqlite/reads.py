@@ -35,6 +35,7 @@ T = TypeVar("T")
 
 SESSION_WITH_HEAD = in_sqlite(queries.SESSION_WITH_HEAD)
 REQUEST_HEAD = in_sqlite(queries.REQUEST_HEAD)
+KNOWN_REQUEST_HEAD = in_sqlite(queries.KNOWN_REQUEST_HEAD)
 OPEN_IN_SESSION = in_sqlite(
     f"SELECT {rows.REQUEST_HEAD} FROM {queries.HEADS} WHERE h.open AND h.log = $1 ORDER BY h.request"
 )

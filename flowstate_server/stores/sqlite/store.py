@@ -20,6 +20,7 @@ from flowstate_server.stores.sqlite.connection import Connection
 from flowstate_server.stores.sqlite.database_files import DatabaseFiles
 from flowstate_server.stores.sqlite.exports import SqliteExports
 from flowstate_server.stores.sqlite.group_storage import SqliteGroups
+from flowstate_server.stores.sqlite.known_rows import KnownRows
 from flowstate_server.stores.sqlite.lease_renewal import SqliteRenewal
 from flowstate_server.stores.sqlite.migrations import check_ours, migrate
 from flowstate_server.stores.sqlite.presence import SqlitePresence
@@ -84,10 +85,11 @@ class SqliteBackend(Backend):
                     opened.callback(self._presence.close)  # ahead of the files, which then may go
                     self._presence.open()
                 self._opened = opened.pop_all()
+        known = KnownRows()
         return Ports(
-            groups=SqliteGroups(self.writer, poller, self.clock),
+            groups=SqliteGroups(self.writer, poller, self.clock, known),
             reads=SqliteReads(self.reader, self.clock),
-            sweeps=SqliteSweeps(self.writer, self.clock),
+            sweeps=SqliteSweeps(self.writer, self.clock, known),
             hub=hub,
             exports=SqliteExports(self.reader),
             pieces=SqlitePieces(self.writer, self.reader),

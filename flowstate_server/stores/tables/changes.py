@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from flowstate_server.model.events import EventRecord, EventType
@@ -39,6 +40,10 @@ class ChangedRows:
         self._transient = {
             (one.session.tenant, one.request_id) for one in changes.events if one.event.transient
         }
+        self._loaded_heads = loaded.of(tables.REQUEST_HEADS)
+        if loaded.open_requests:
+            found = chain.from_iterable(loaded.open_requests.values())
+            self._loaded_heads = {head.key: head for head in found} | self._loaded_heads
         self._placed: dict[tuple[SessionKey, str, str], tuple[int, int | None]] = {}
         self._labels: LabelChanges | None = None
 
@@ -230,7 +235,7 @@ class ChangedRows:
         )
 
     def _has_only_moved(self, head: RequestHead) -> bool:
-        before = self._loaded.of(tables.REQUEST_HEADS)[head.key]
+        before = self._loaded_heads[head.key]
         return (
             before.status is head.status
             and before.cancel_requested == head.cancel_requested

@@ -24,6 +24,7 @@ STATUS_NUMBERS = {
     RequestStatus.INTERRUPTED: 4,
     RequestStatus.QUEUED: 5,
     RequestStatus.SUSPENDED: 6,
+    RequestStatus.REMOVED: 7,
 }
 
 EVENT_NUMBERS = {

@@ -21,8 +21,11 @@ from flowstate_server.stores.contract.pages import those_understood, understood,
 from flowstate_server.stores.contract.reads import (
     ListedSession,
     ListedSessions,
+    OldestTurns,
+    Place,
     SessionFilter,
     SessionPosition,
+    SessionWalk,
 )
 from flowstate_server.stores.tables import queries, rows
 from flowstate_server.stores.tables.numbers import Row
@@ -79,10 +82,27 @@ class TableReads(Reads):
         query, values = self.lists.count(which, lead)
         return sum([count for (count,) in await self.fetch(query, *values)])
 
+    async def walk_sessions(self, *, after: Place | None, limit: int) -> SessionWalk:
+        found = await self.fetch(queries.WALK, *(after or ("", "")), limit)
+        return SessionWalk(
+            [*those_understood(found, rows.session_key, rows.session_life)],
+            None if len(found) < limit else rows.session_key(found[-1]),
+        )
+
     async def get_request(self, key: RequestKey) -> RequestRecord | None:
         for row in await self.fetch(queries.REQUEST, *key):
             return understood_one(key, row, rows.request_record)
         return None
+
+    async def get_removed_request(self, key: RequestKey) -> RequestRecord | None:
+        for row in await self.fetch(queries.REMOVED_REQUEST, *key):
+            return understood_one(key, row, rows.request_record)
+        return None
+
+    async def read_oldest_turns(self, session: SessionKey, log_id: str, *, limit: int) -> OldestTurns:
+        found = await self.fetch(queries.OLDEST_TURNS, *session, log_id, limit)
+        turns = [rows.turn_record(row[:-1], session, log_id) for row in found]
+        return OldestTurns(tuple(turns), found[0][-1] if found else 0)
 
     async def read_turns(self, session: SessionKey, log_id: str, *, newest: int) -> Sequence[ItemRecord]:
         if newest < 1:

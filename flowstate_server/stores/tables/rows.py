@@ -28,7 +28,7 @@ from flowstate_server.model.records import (
 )
 from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.pages import understood, understood_one
-from flowstate_server.stores.contract.reads import SessionPosition
+from flowstate_server.stores.contract.reads import SessionLife, SessionPosition
 from flowstate_server.stores.tables import columns
 from flowstate_server.stores.tables.columns import Columns
 from flowstate_server.stores.tables.numbers import Row
@@ -75,6 +75,16 @@ def session_with_head(row: Row) -> tuple[int, SessionRecord, SessionHead]:
     key = SessionKey(session[0], session[1])
     record = understood_one(key, tuple(session), session_record)
     return log, record, SessionHead(key, record.log_id, sequence, turns, activity_time, floor)
+
+
+SESSION_LIFE = f"s.tenant, s.session_id, s.log_id, s.flow_kind, s.ephemeral, {SESSION_HEAD}"
+
+
+def session_life(row: Row) -> SessionLife:
+    """From the columns ``SESSION_LIFE``."""
+    tenant, session_id, log_id, flow_kind, ephemeral, *counters = row
+    key = SessionKey(tenant, session_id)
+    return SessionLife(key, log_id, flow_kind, bool(ephemeral), SessionHead(key, log_id, *counters))
 
 
 REQUEST_HEAD = (

@@ -97,6 +97,8 @@ class _Check:
 
     processes: set[str] = field(default_factory=set)
     sessions: set[SessionKey] = field(default_factory=set)
+    deleted: set[SessionKey] = field(default_factory=set)
+    """Of which only some may be left."""
     heads: dict[SessionKey, SessionHead] = field(default_factory=dict)
     logs: dict[RequestKey, _Log] = field(default_factory=dict)
     completed: set[RequestKey] = field(default_factory=set)
@@ -110,6 +112,8 @@ class _Check:
 
     def session(self, record: SessionRecord) -> Iterator[str]:
         self.sessions.add(record.key)
+        if record.deleted:
+            self.deleted.add(record.key)
         return iter(())
 
     def session_head(self, head: SessionHead) -> Iterator[str]:
@@ -149,7 +153,7 @@ class _Check:
         log.ends += record.event.type.terminal
 
     def request(self, request: RequestRecord) -> Iterator[str]:
-        if request.head.status is RequestStatus.COMPLETED:
+        if request.head.status in (RequestStatus.COMPLETED, RequestStatus.REMOVED):
             self.completed.add(request.key)
         for problem in self._request_problems(request, self.logs.pop(request.key, _Log())):
             yield f"{named(request.key)}: {problem}"
@@ -158,6 +162,8 @@ class _Check:
         head = request.head
         if head.session not in self.sessions:
             yield "its session is missing"
+        if head.session in self.deleted or head.status is RequestStatus.REMOVED:
+            return
         if log.newest > head.sequence:
             yield f"its log goes to {log.newest}, its counter only to {head.sequence}"
         if head.status.ended:

@@ -170,8 +170,6 @@ class SessionServiceServicer(object):
         too, every read says SESSION_NOT_FOUND from then on, tails and watches end with reason DELETED. Its
         request ids answer REQUEST_NOT_FOUND and are not run again for 24 h.
 
-        Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
-
         Idempotent with `allow_missing`. Errors: NOT_FOUND / SESSION_NOT_FOUND; ABORTED /
         VERSION_MISMATCH.
         """

@@ -66,8 +66,6 @@ class SessionServiceStub:
     too, every read says SESSION_NOT_FOUND from then on, tails and watches end with reason DELETED. Its
     request ids answer REQUEST_NOT_FOUND and are not run again for 24 h.
 
-    Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
-
     Idempotent with `allow_missing`. Errors: NOT_FOUND / SESSION_NOT_FOUND; ABORTED /
     VERSION_MISMATCH.
     """
@@ -214,8 +212,6 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Deletes a session with everything in it, in one commit: open requests become ABORTED, queued ones
         too, every read says SESSION_NOT_FOUND from then on, tails and watches end with reason DELETED. Its
         request ids answer REQUEST_NOT_FOUND and are not run again for 24 h.
-
-        Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
 
         Idempotent with `allow_missing`. Errors: NOT_FOUND / SESSION_NOT_FOUND; ABORTED /
         VERSION_MISMATCH.

@@ -32,6 +32,7 @@ from flowstate_server.stores.contract.tables import (
 )
 from flowstate_server.stores.postgres import (
     blob_pieces,
+    deleted_sessions,
     documents,
     exports,
     lease_renewal,
@@ -102,6 +103,17 @@ HOT = {
     "sweep outside": sweeps._OUTSIDE,
     "sweep documents": documents.EXPIRED,
     "trim commits": sweeps._COMMITS,
+    "walk sessions": queries.WALK,
+    "removed request": queries.REMOVED_REQUEST,
+    "oldest turns": queries.OLDEST_TURNS,
+    "deleted session": deleted_sessions.LEFT,
+    "events of a deleted session": deleted_sessions.EVENTS,
+    "turns of a deleted session": deleted_sessions.TURNS,
+    "documents of a deleted session": deleted_sessions.DOCUMENTS,
+    "open requests of a deleted session": deleted_sessions.OPEN,
+    "forget requests": deleted_sessions.REQUESTS,
+    "forget sessions": deleted_sessions.TOMBSTONES,
+    "cut a log": deleted_sessions.CUT,
     "put a piece": blob_pieces.PUT,
     "read a piece": blob_pieces.READ,
     "delete pieces": blob_pieces.DELETE,
@@ -149,6 +161,12 @@ PAGES = {
     "export events": "events_pkey",
     "export turns": "turns_pkey",
     "list pieces": "blob_pieces_pkey",
+    "walk sessions": "sessions_by_id",
+    "oldest turns": "turns_pkey",
+    "deleted session": "sessions_deleted",
+    "events of a deleted session": "events_pkey",
+    "forget requests": "request_heads_removed",
+    "forget sessions": "sessions_deleted",
 }
 
 

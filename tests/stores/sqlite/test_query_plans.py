@@ -17,6 +17,7 @@ from flowstate_server.stores.contract.reads import SessionFilter, SessionPositio
 from flowstate_server.stores.contract.tables import EVENTS, EXPORTED, Table
 from flowstate_server.stores.sqlite import (
     blob_pieces,
+    deleted_sessions,
     documents,
     exports,
     lease_renewal,
@@ -65,9 +66,9 @@ def statements(*modules: ModuleType) -> dict[str, str]:
     }
 
 
-STATEMENTS = statements(blob_pieces, lease_renewal, lists, loading, reads, sweeps, writing) | {
-    name: in_sqlite(query) for name, query in statements(queries).items()
-}
+STATEMENTS = statements(
+    blob_pieces, deleted_sessions, lease_renewal, lists, loading, reads, sweeps, writing
+) | {name: in_sqlite(query) for name, query in statements(queries).items()}
 
 SMALL = {"queries.PROCESSES", "reads.NEWEST_TIME", "sweeps.PROCESSES", "sweeps.COMMITS"}
 """They scan the processes, of which there are few, or the newest or oldest commits."""
@@ -112,6 +113,15 @@ def test_it_searches_by_index_and_sorts_nothing(database: sqlite3.Connection, na
         (reads.OPEN_IN_SESSION, "SEARCH h USING INDEX request_heads_open (log=?)"),
         (in_sqlite(queries.RUNNING), "SEARCH h USING INDEX request_heads_of_process (process=?)"),
         (in_sqlite(queries.CANCELLED), "SEARCH h USING INDEX request_heads_of_process (process=?)"),
+        (deleted_sessions.LEFT, "SEARCH sessions USING INDEX sessions_deleted (emptied=? AND delete_time>?)"),
+        (
+            deleted_sessions.TOMBSTONES,
+            "SEARCH sessions USING INDEX sessions_deleted (emptied=? AND delete_time>",
+        ),
+        (deleted_sessions.REQUESTS, "SEARCH request_heads USING INDEX request_heads_removed (end_time<?)"),
+        (deleted_sessions.EVENTS, "SEARCH events USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+        (in_sqlite(queries.WALK), "SEARCH s USING INDEX sessions_by_id ((tenant,session_id)>(?,?))"),
+        (in_sqlite(queries.OLDEST_TURNS), "SEARCH u USING PRIMARY KEY (log=?)"),
         (documents.EXPIRED, "SEARCH documents USING COVERING INDEX documents_by_expiry"),
     ],
 )
