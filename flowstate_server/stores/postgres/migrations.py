@@ -8,7 +8,7 @@ from flowstate_server.errors import StoreOpenError
 from flowstate_server.stores.postgres.connections import BEGIN, Connections
 from flowstate_server.stores.postgres.statements import columns, unnested
 from flowstate_server.stores.tables import labels
-from flowstate_server.stores.tables.migrations import LISTING, migrations_after
+from flowstate_server.stores.tables.migrations import FILLED_BY_CODE, migrations_after
 
 OLDEST_POSTGRES = 15
 """The oldest one that the tests run on."""
@@ -80,7 +80,7 @@ async def _apply(connection: Any, shown: str) -> None:
         await connection.execute(_CREATE)
     for number, migration in migrations_after(found, __package__, shown):
         await connection.execute(migration, timeout=MIGRATE_SECONDS)
-        if number == LISTING:
+        if FILLED_BY_CODE in migration:
             await _fill_labels(connection)
         await connection.execute(f"INSERT INTO flowstate.migrations (number) VALUES ({number})")
 

@@ -11,7 +11,7 @@ from flowstate_server.errors import StoreOpenError
 from flowstate_server.stores.sqlite.dialect import in_sqlite
 from flowstate_server.stores.sqlite.writer import in_transaction
 from flowstate_server.stores.tables import labels
-from flowstate_server.stores.tables.migrations import LISTING, migrations_after
+from flowstate_server.stores.tables.migrations import FILLED_BY_CODE, migrations_after
 
 APPLICATION_ID = 0x464C5354
 OLDEST_SQLITE = (3, 37, 0)
@@ -53,7 +53,7 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
 def _apply(cursor: sqlite3.Cursor, sql: str, number: int) -> None:
     for statement in _statements(sql):
         cursor.execute(statement)
-    if number == LISTING:
+    if FILLED_BY_CODE in sql:
         _fill_labels(cursor)
     cursor.execute(f"PRAGMA user_version = {number}")
 

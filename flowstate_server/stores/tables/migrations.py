@@ -6,8 +6,8 @@ from importlib import resources
 
 from flowstate_server.errors import StoreOpenError
 
-LISTING = 3
-"""The migration that is completed by code: it fills ``session_labels``."""
+FILLED_BY_CODE = "-- Filled by code."
+"""The line of the migration that makes the table of labels, which SQL can't compute."""
 
 
 def migrations_of(package: str) -> list[str]:

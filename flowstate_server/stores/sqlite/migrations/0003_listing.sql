@@ -1,5 +1,5 @@
--- By what live sessions are listed besides their binding: tags, and top-level keys of metadata with their values. Those of
--- sessions that are there already are added by the migration itself.
+-- By what live sessions are listed besides their binding: tags, and top-level keys of metadata with their values.
+-- Filled by code.
 CREATE TABLE session_labels (
     tenant TEXT NOT NULL,
     label BLOB NOT NULL,                 -- a digest
