@@ -270,15 +270,16 @@ class UnknownEvent(Event):
     raw: bytes = b""
 
 
-def event_from_proto(event: events_pb2.Event, cursor: Cursor) -> Event:
-    """The typed event at ``cursor`` in a log; what this client does not know becomes an :class:`UnknownEvent`."""
+def event_from_proto(event: events_pb2.Event, log_id: str, *, of_session: bool = False) -> Event:
+    """The typed event of a request's or a session's log; what this client does not know becomes an
+    :class:`UnknownEvent`."""
     shared: dict[str, Any] = {
         "sequence": event.sequence,
         "request_id": event.request_id,
         "session_id": event.session_id,
         "time": event.time.ToDatetime(UTC),
         "type": event.type,
-        "cursor": cursor,
+        "cursor": Cursor(log_id, event.session_sequence if of_session else event.sequence),
         "event_id": event.event_id,
         "session_sequence": event.session_sequence,
         "block_path": tuple(event.block_path),

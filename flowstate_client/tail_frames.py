@@ -79,7 +79,7 @@ class FrameReader:
             if not self._last_sequence < place <= cursor.sequence:
                 raise ProtocolError(f"event {place} came after {self._last_sequence}")
             self._last_sequence = place
-            events.append(event_from_proto(event, Cursor(cursor.log_id, place)))
+            events.append(event_from_proto(event, cursor.log_id, of_session=self._of_session))
         return events
 
     def _take_trimmed(self, trimmed: event_service_pb2.TailTrimmed, cursor: Cursor) -> list[Event]:

@@ -150,7 +150,7 @@ async def test_turns_that_come_between_pages_move_none_out() -> None:
 
 async def test_items_by_audience() -> None:
     async with conversation() as (server, _):
-        of_r1 = {"request_id": "r1"}
+        of_r1: dict[str, Any] = {"request_id": "r1"}
         for audience, wanted in (
             (AUDIENCE_CLIENT, ["asks", "answers"]),
             (AUDIENCE_HISTORY, ["asks", "thinks"]),

@@ -135,7 +135,7 @@ async def test_those_that_credentials_name() -> None:
             ({"session_id": "x" * 129}, (), Reason.VALIDATION_FAILED),
         ):
             call = server.flows.ListActionRequests(
-                pb.ListActionRequestsRequest(**fields),  # type: ignore[arg-type]
+                pb.ListActionRequestsRequest(**fields),
                 metadata=metadata,
             )
             refusal = await refused(call)

@@ -55,7 +55,7 @@ async def test_they_are_told_and_not_kept(kind: str, tmp_path: Path) -> None:
             assert [event async for event in of_session] != []
 
             for fields in ({}, {"last_turns": 5}, {"request_id": run.request_id}):
-                listed = client.sessions.items("s1", **fields)  # type: ignore[arg-type]
+                listed = client.sessions.items("s1", **fields)
                 assert [_text(item.content) async for item in listed] == ["kept"]
             assert [problem async for problem in check_store(store)] == []
             await server.engine.sweeper.sweep()

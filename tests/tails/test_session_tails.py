@@ -10,7 +10,7 @@ import pytest
 from flowstate.v1.event_service_pb2 import ListEventsRequest, TailEventsRequest
 from flowstate.v1.events_pb2 import Event
 from flowstate.v1.types_pb2 import END_REASON_DELETED, END_REASON_REPLAY_DONE, Cursor
-from flowstate_client import CursorAhead, SessionNotFound, Trimmed
+from flowstate_client import CursorAhead, Event as ClientEvent, EventStream, SessionNotFound, Trimmed
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import Reason
 from flowstate_server.flows import Audience, ClientView, Context, Session
@@ -232,5 +232,5 @@ async def test_it_ends_when_the_session_is_deleted(store: Store, anew: bool) -> 
             assert (await refused(server.events.ListEvents(page))).reason is Reason.SESSION_NOT_FOUND
 
 
-async def _all(stream: object) -> list[object]:
-    return [event async for event in stream]  # type: ignore[attr-defined]
+async def _all(stream: EventStream) -> list[ClientEvent]:
+    return [event async for event in stream]
