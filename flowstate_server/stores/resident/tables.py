@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from heapq import heappop, heappush
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from heapq import heappop, heappush, merge
 from itertools import islice
 from operator import attrgetter
 from threading import Lock
@@ -88,9 +88,10 @@ class Tables:
         self._listing: dict[tuple[str, str | None], list[tuple[Micros, str]]] = {}
         self._turn_numbers: dict[Incarnation, list[int]] = {}
         self._request_events: dict[RequestKey, list[EventRecord]] = {}
-        self._session_events: dict[Incarnation, list[EventRecord]] = {}
-        self.request_lists = RequestLists()
+        self._session_events: dict[Incarnation, dict[int, EventRecord]] = {}
+        self._logs: dict[Incarnation, dict[RequestKey, None]] = {}
         self._with_transient: set[RequestKey] = set()
+        self.request_lists = RequestLists()
         self._sweepable: list[tuple[Micros, SessionKey, str, str, int]] = []
         self._lock = Lock()
 
@@ -208,8 +209,8 @@ class Tables:
 
     def _append(self, record: EventRecord) -> None:
         incarnation = (record.session, record.session_log_id)
-        self._session_events.setdefault(incarnation, []).append(record)
         if not record.request_id:
+            self._session_events.setdefault(incarnation, {})[record.session_sequence] = record
             if record.event.transient:
                 heappush(self._sweepable, (record.time, *incarnation, "", record.session_sequence))
             return
@@ -217,6 +218,7 @@ class Tables:
         if record.event.transient:
             self._with_transient.add(key)
         self._request_events.setdefault(key, []).append(record)
+        self._logs.setdefault(incarnation, {})[key] = None
 
     def _rewrite(self, events: Rewritten) -> None:
         for _, after in events:
@@ -256,10 +258,41 @@ class Tables:
 
     def session_events_after(self, session: SessionKey, log_id: str, after: int) -> Iterator[EventRecord]:
         """The events, up to one that is damaged: whoever comes to it gets ``DamagedRecord``."""
-        log = self._session_events.get((session, log_id), [])
-        found = islice(log, bisect_right(log, after, key=_session_sequence), None)
+        found = self.session_log(session, log_id, after)
         damaged = self.damage.lines.get((session, log_id))
         return found if damaged is None else _up_to_damage(found, damaged, session, after)
+
+    def session_log(
+        self, session: SessionKey, log_id: str, beyond: int, *, newest_first: bool = False
+    ) -> Iterator[EventRecord]:
+        """The events that are understood, from beyond a place, in either order."""
+        outside = [*self._session_events.get((session, log_id), {}).values()]
+        logs = [outside, *(self._request_events[key] for key in self._logs.get((session, log_id), ()))]
+        key = _session_sequence
+        rests: Iterable[Iterable[EventRecord]]
+        if newest_first:
+            rests = [reversed(log[: bisect_left(log, beyond, key=key)]) for log in logs if log]
+        else:
+            # Of a session's many logs most have ended long before the place where a tail stands.
+            live = [log for log in logs if log and key(log[-1]) > beyond]
+            rests = [islice(log, bisect_right(log, beyond, key=key), None) for log in live]
+        return merge(*rests, key=key, reverse=newest_first)
+
+    def request_log(self, request: RequestKey) -> Sequence[EventRecord]:
+        """The events of a request that are understood."""
+        return self._request_events.get(request, ())
+
+    def turns_between(self, session: SessionKey, log_id: str, first: int, last: int) -> list[int]:
+        """The numbers of the turns from ``first`` to ``last`` that there are."""
+        numbers = self._turn_numbers.get((session, log_id), [])
+        return numbers[bisect_left(numbers, first) : bisect_right(numbers, last)]
+
+    def newest_turns(self, session: SessionKey, log_id: str, newest: int) -> list[int]:
+        return self._turn_numbers.get((session, log_id), [])[-newest:] if newest > 0 else []
+
+    def open_everywhere(self) -> Iterator[RequestHead]:
+        """All open requests, in any order."""
+        return (self.requests[key].head for keys in self._open.values() for key in keys)
 
     def turn_items(self, session: SessionKey, log_id: str, newest: int) -> list[ItemRecord]:
         numbers = self._turn_numbers.get((session, log_id), [])
@@ -273,26 +306,6 @@ class Tables:
             kept = [record for record in items_of(events, number) if not record.item.removed]
             items += sorted(kept, key=lambda record: record.item.index)
         return items
-
-    def turns_between(self, session: SessionKey, log_id: str, first: int, last: int) -> list[int]:
-        """The numbers of the turns from ``first`` to ``last`` that there are."""
-        numbers = self._turn_numbers.get((session, log_id), [])
-        return numbers[bisect_left(numbers, first) : bisect_right(numbers, last)]
-
-    def newest_turns(self, session: SessionKey, log_id: str, newest: int) -> list[int]:
-        return self._turn_numbers.get((session, log_id), [])[-newest:] if newest > 0 else []
-
-    def session_log(self, session: SessionKey, log_id: str) -> Sequence[EventRecord]:
-        """All events that are understood, by ``session_sequence``."""
-        return self._session_events.get((session, log_id), [])
-
-    def request_log(self, request: RequestKey) -> Sequence[EventRecord]:
-        """The same of a request."""
-        return self._request_events.get(request, [])
-
-    def open_everywhere(self) -> Iterator[RequestHead]:
-        """All open requests, in any order."""
-        return (self.requests[key].head for keys in self._open.values() for key in keys)
 
     def _turn_events(self, turn: TurnRecord) -> Iterator[EventRecord]:
         session, log_id, _ = turn.key
@@ -323,23 +336,19 @@ class Tables:
     ) -> Iterable[EventRecord]:
         if request_id:
             return self._request_events[RequestKey(session.tenant, request_id)]
-        log = self._session_events[session, log_id]
-        place = bisect_left(log, sequence, key=_session_sequence)
-        return [event for event in log[place : place + 1] if event.session_sequence == sequence]
+        event = self._session_events[session, log_id].get(sequence)
+        return () if event is None else (event,)
 
     def remove_events(self, events: Iterable[EventRecord]) -> None:
-        of_requests: dict[RequestKey, set[int]] = {}
-        of_sessions: dict[Incarnation, set[int]] = {}
+        gone: dict[RequestKey, set[int]] = {}
         for event in events:
             if event.request_id:
-                key = RequestKey(event.session.tenant, event.request_id)
-                of_requests.setdefault(key, set()).add(event.sequence)
-            incarnation = (event.session, event.session_log_id)
-            of_sessions.setdefault(incarnation, set()).add(event.session_sequence)
-        for key, gone in of_requests.items():
-            _remove_places(self._request_events[key], gone, _sequence)
-        for incarnation, gone in of_sessions.items():
-            _remove_places(self._session_events[incarnation], gone, _session_sequence)
+                gone.setdefault(RequestKey(event.session.tenant, event.request_id), set()).add(event.sequence)
+            else:
+                del self._session_events[event.session, event.session_log_id][event.session_sequence]
+        for key, sequences in gone.items():
+            kept = self._request_events[key]
+            self._request_events[key] = [event for event in kept if event.sequence not in sequences]
 
     def done_processes(self, limit: int) -> list[str]:
         """Up to ``limit`` fenced processes that run no request."""
@@ -355,13 +364,6 @@ class ResidentPort:
     def __init__(self, tables: Tables, clock: ForwardClock) -> None:
         self._tables = tables
         self._clock = clock
-
-
-def _remove_places(log: list[EventRecord], gone: set[int], place_of: Callable[[EventRecord], int]) -> None:
-    """Of a long log the part is written anew from which some go, and nothing before it."""
-    first = bisect_left(log, min(gone), key=place_of)
-    last = bisect_right(log, max(gone), lo=first, key=place_of)
-    log[first:last] = [event for event in log[first:last] if place_of(event) not in gone]
 
 
 def items_of(events: Iterable[EventRecord], turn: int = 0) -> Iterator[ItemRecord]:
