@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice, takewhile
 from operator import attrgetter
@@ -29,11 +29,9 @@ from flowstate_server.stores.resident.copies import own_request
 from flowstate_server.stores.resident.tables import ResidentPort, Tables, items_of
 
 FARTHEST = 2**62
-"""Beyond every ``session_sequence``."""
+"""Beyond every ``session_sequence``, and every number of a turn."""
 
 _sequence = attrgetter("session_sequence")
-_FAR = 2**62
-"""Beyond every number of a turn."""
 
 
 class ResidentLists(ResidentPort, Lists):
@@ -58,7 +56,7 @@ class ResidentLists(ResidentPort, Lists):
         self, session: SessionKey, log_id: str, *, limit: int, before: int | None = None
     ) -> Sequence[TurnRecord]:
         with self._tables as tables:
-            below = _FAR if before is None else before - 1
+            below = FARTHEST if before is None else before - 1
             numbers = tables.turns_between(session, log_id, 1, below)[-limit:]
             return [tables.turns[TurnKey(session, log_id, number)] for number in reversed(numbers)]
 

@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any, Self, TypeVar, cast
 
 from flowstate_server.model.clock import ForwardClock, Micros
-from flowstate_server.model.events import EventKey, EventRecord, EventType
+from flowstate_server.model.events import EventRecord, EventType
 from flowstate_server.model.items import ItemRecord
 from flowstate_server.model.records import (
     ProcessRecord,
@@ -26,9 +26,8 @@ from flowstate_server.model.records import (
     whole_request,
 )
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
-from flowstate_server.stores.contract.pages import DamagedRecord
 from flowstate_server.stores.contract.reads import SessionFilter, SessionPosition
-from flowstate_server.stores.contract.removals import rewritten_events, without_content
+from flowstate_server.stores.contract.removals import Places, rewritten_events, without_content
 from flowstate_server.stores.contract.tables import (
     DOCUMENTS,
     EMPTIED_REQUESTS,
@@ -44,7 +43,7 @@ from flowstate_server.stores.contract.tables import (
     Table,
 )
 from flowstate_server.stores.resident.copies import OWN
-from flowstate_server.stores.resident.damage import Damage, Incarnation
+from flowstate_server.stores.resident.damage import Damage, Incarnation, up_to_damage
 from flowstate_server.stores.resident.documents import DocumentTable
 from flowstate_server.stores.resident.removals import Rewritten, rewritten
 from flowstate_server.stores.resident.request_lists import RequestLists
@@ -132,7 +131,7 @@ class Tables:
         for request in [*self.changed_requests(changes)]:
             self._put_request(request)
         for incarnation, places in rewritten_events(changes).items():
-            self._rewrite(rewritten(self.session_log(*incarnation), places))
+            self._rewrite(self.rewritten(incarnation, places))
         for turn in changes.put_of(TURNS):
             self._put_turn(turn)
         for document in changes.put_of(DOCUMENTS):
@@ -220,14 +219,17 @@ class Tables:
         self._request_events.setdefault(key, []).append(record)
         self._logs.setdefault(incarnation, {})[key] = None
 
+    def rewritten(self, incarnation: Incarnation, places: Places) -> Rewritten:
+        """The events at these places, and what becomes of each."""
+        return rewritten(self.session_log(*incarnation, min(places) - 1), places)
+
     def _rewrite(self, events: Rewritten) -> None:
         for _, after in events:
-            if after is not None:
-                log = self._session_events[after.session, after.session_log_id]
-                log[bisect_left(log, after.session_sequence, key=_session_sequence)] = after
-                if after.request_id:
-                    log = self._request_events[RequestKey(after.session.tenant, after.request_id)]
-                    log[bisect_left(log, after.sequence, key=_sequence)] = after
+            if after is not None and after.request_id:
+                log = self._request_events[RequestKey(after.session.tenant, after.request_id)]
+                log[bisect_left(log, after.sequence, key=_sequence)] = after
+            elif after is not None:
+                self._session_events[after.session, after.session_log_id][after.session_sequence] = after
         self.remove_events([before for before, after in events if after is None])
 
     def listed(self, which: SessionFilter, after: SessionPosition | None) -> Iterator[SessionRecord]:
@@ -260,7 +262,7 @@ class Tables:
         """The events, up to one that is damaged: whoever comes to it gets ``DamagedRecord``."""
         found = self.session_log(session, log_id, after)
         damaged = self.damage.lines.get((session, log_id))
-        return found if damaged is None else _up_to_damage(found, damaged, session, after)
+        return found if damaged is None else up_to_damage(found, damaged, session, after)
 
     def session_log(
         self, session: SessionKey, log_id: str, beyond: int, *, newest_first: bool = False
@@ -379,18 +381,6 @@ def items_of(events: Iterable[EventRecord], turn: int = 0) -> Iterator[ItemRecor
                 create_time=record.time,
                 turn=turn,
             )
-
-
-def _up_to_damage(
-    events: Iterator[EventRecord], damaged: Mapping[int, str], session: SessionKey, after: int
-) -> Iterator[EventRecord]:
-    place = min((place for place in damaged if place > after), default=None)
-    for event in events:
-        if place is not None and place <= event.session_sequence:
-            break
-        yield event
-    if place is not None:
-        raise DamagedRecord(EventKey(session, place), damaged[place])
 
 
 def _discard(index: dict[Key, dict[RequestKey, None]], key: Key, request: RequestKey) -> None:
