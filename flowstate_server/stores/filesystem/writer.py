@@ -21,7 +21,6 @@ from flowstate_server.stores.filesystem.kept import KEPT, PATHS
 from flowstate_server.stores.filesystem.members import file_text
 from flowstate_server.stores.filesystem.records import members_of
 from flowstate_server.stores.resident.damage import Incarnation
-from flowstate_server.stores.resident.removals import rewritten
 from flowstate_server.stores.resident.tables import Tables
 
 _log = logging.getLogger(__name__)
@@ -165,7 +164,7 @@ class Writer:
                 self._journal.settle()
                 log = replace(self._logs[incarnation])
                 text = self._files.read(self._folder / log.path)
-                events = rewritten(self._tables.session_log(*incarnation), places)
+                events = self._tables.rewritten(incarnation, places)
                 left[incarnation] = log, log.rewritten(text, events)
         return left
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, takewhile
 from operator import attrgetter
 
 from flowstate_server.model.events import EventRecord
@@ -26,12 +26,12 @@ from flowstate_server.stores.contract.lists import (
 )
 from flowstate_server.stores.contract.pages import cut
 from flowstate_server.stores.resident.copies import own_request
-from flowstate_server.stores.resident.event_rows import items_of
-from flowstate_server.stores.resident.tables import ResidentPort, Tables
+from flowstate_server.stores.resident.tables import ResidentPort, Tables, items_of
+
+FARTHEST = 2**62
+"""Beyond every ``session_sequence``, and every number of a turn."""
 
 _sequence = attrgetter("session_sequence")
-_FAR = 2**62
-"""Beyond every number of a turn."""
 
 
 class ResidentLists(ResidentPort, Lists):
@@ -56,7 +56,7 @@ class ResidentLists(ResidentPort, Lists):
         self, session: SessionKey, log_id: str, *, limit: int, before: int | None = None
     ) -> Sequence[TurnRecord]:
         with self._tables as tables:
-            below = _FAR if before is None else before - 1
+            below = FARTHEST if before is None else before - 1
             numbers = tables.turns_between(session, log_id, 1, below)[-limit:]
             return [tables.turns[TurnKey(session, log_id, number)] for number in reversed(numbers)]
 
@@ -81,15 +81,14 @@ class ResidentLists(ResidentPort, Lists):
 
 
 def _in_order(tables: Tables, which: ItemRange, after: ItemPosition | None) -> Iterator[ItemRecord]:
-    if which.request_id:
-        log = tables.request_log(RequestKey(which.session.tenant, which.request_id))
-    else:
-        log = tables.session_log(which.session, which.log_id)
+    place = after.session_sequence if after is not None else FARTHEST if which.newest_first else 0
+    if not which.request_id:
+        down = which.newest_first
+        return items_of(tables.session_log(which.session, which.log_id, place, newest_first=down))
+    log = tables.request_log(RequestKey(which.session.tenant, which.request_id))
     if which.newest_first:
-        end = len(log) if after is None else bisect_left(log, after.session_sequence, key=_sequence)
-        return items_of(log[place] for place in range(end - 1, -1, -1))
-    begin = 0 if after is None else bisect_right(log, after.session_sequence, key=_sequence)
-    return items_of(islice(log, begin, None))
+        return items_of(reversed(log[: bisect_left(log, place, key=_sequence)]))
+    return items_of(islice(log, bisect_right(log, place, key=_sequence), None))
 
 
 def _by_turn(tables: Tables, which: ItemRange, after: ItemPosition | None) -> Iterator[ItemRecord]:
@@ -104,13 +103,12 @@ def _by_turn(tables: Tables, which: ItemRange, after: ItemPosition | None) -> It
                 yield item
 
 
-def _events_of(tables: Tables, turn: TurnRecord) -> Sequence[EventRecord]:
+def _events_of(tables: Tables, turn: TurnRecord) -> Iterable[EventRecord]:
     session, log_id, _ = turn.key
     if turn.request_id:
         return tables.request_log(RequestKey(session.tenant, turn.request_id))
-    log = tables.session_log(session, log_id)
-    begin = bisect_left(log, turn.first, key=_sequence)
-    return log[begin : bisect_right(log, turn.last, key=_sequence)]
+    log = tables.session_log(session, log_id, turn.first - 1)
+    return takewhile(lambda event: event.session_sequence <= turn.last, log)
 
 
 def _place(record: ItemRecord) -> tuple[int, int, int]:

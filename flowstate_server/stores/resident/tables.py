@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any, Self, TypeVar, cast
 
 from flowstate_server.model.clock import ForwardClock
-from flowstate_server.model.events import EventRecord
+from flowstate_server.model.events import EventRecord, EventType
 from flowstate_server.model.items import ItemRecord
 from flowstate_server.model.records import (
     ProcessRecord,
@@ -48,8 +48,6 @@ from flowstate_server.stores.resident.damage import Damage, Incarnation
 from flowstate_server.stores.resident.deleted import Deleted
 from flowstate_server.stores.resident.documents import DocumentTable
 from flowstate_server.stores.resident.event_logs import EventLogs
-from flowstate_server.stores.resident.event_rows import items_of
-from flowstate_server.stores.resident.removals import rewritten
 from flowstate_server.stores.resident.request_lists import RequestLists
 from flowstate_server.stores.resident.session_lists import SessionLists, fits
 
@@ -91,7 +89,6 @@ class Tables(EventLogs):
         self.running: dict[str, dict[RequestKey, None]] = {}
         self._session_lists = SessionLists()
         self._turn_numbers: dict[Incarnation, list[int]] = {}
-        self._logs: dict[Incarnation, dict[RequestKey, None]] = {}
         self.request_lists = RequestLists()
         self.deleted = Deleted()
         self._lock = Lock()
@@ -144,7 +141,7 @@ class Tables(EventLogs):
         for request in [*self.changed_requests(changes)]:
             self._put_request(request)
         for incarnation, places in rewritten_events(changes).items():
-            self._rewrite(rewritten(self.session_log(*incarnation), places))
+            self._rewrite(self.rewritten(incarnation, places))
         for turn in changes.put_of(TURNS):
             self._put_turn(turn)
         for document in changes.put_of(DOCUMENTS):
@@ -254,7 +251,7 @@ class Tables(EventLogs):
 
     def requests_of(self, incarnation: Incarnation, limit: int) -> list[RequestKey]:
         """Up to ``limit`` requests that were not removed."""
-        return [*islice(self._logs.get(incarnation, ()), limit)]
+        return [*islice((key for key in self._logs.get(incarnation, ()) if key in self.requests), limit)]
 
     def turns_of(self, incarnation: Incarnation, limit: int) -> list[TurnKey]:
         """The first ``limit`` turns."""
@@ -262,12 +259,6 @@ class Tables(EventLogs):
 
     def count_turns(self, incarnation: Incarnation) -> int:
         return len(self._turn_numbers.get(incarnation, ()))
-
-    def drop_log(self, incarnation: Incarnation) -> None:
-        """Forget all events of the log."""
-        self._session_events.pop(incarnation, None)
-        for key in self._logs.get(incarnation, ()):
-            self._request_events.pop(key, None)
 
     def incarnations(self) -> set[Incarnation]:
         """All of which there is something besides the session."""
@@ -322,6 +313,21 @@ class ResidentPort:
     def __init__(self, tables: Tables, clock: ForwardClock) -> None:
         self._tables = tables
         self._clock = clock
+
+
+def items_of(events: Iterable[EventRecord], turn: int = 0) -> Iterator[ItemRecord]:
+    for record in events:
+        item = record.event.item
+        if item is not None and record.event.type is EventType.ITEM_DONE:
+            yield ItemRecord(
+                item,
+                session=record.session,
+                session_log_id=record.session_log_id,
+                request_id=record.request_id,
+                session_sequence=record.session_sequence,
+                create_time=record.time,
+                turn=turn,
+            )
 
 
 def _discard(index: dict[Key, dict[RequestKey, None]], key: Key, request: RequestKey) -> None:
