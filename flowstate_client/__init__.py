@@ -36,6 +36,8 @@ carry an id or a key made once, so they are repeated without harm while the serv
 need is in :mod:`flowstate_client.testing`.
 """
 
+import sys as _sys
+
 from flowstate_client.client import FlowStateClient, Server
 from flowstate_client.codec import Codec, JsonCodec
 from flowstate_client.config import Backoff, ClientConfig, client_version as _client_version
@@ -92,6 +94,7 @@ from flowstate_client.errors import (
     Unavailable,
     ValidationFailed,
     VersionMismatch,
+    hides_our_frames as _hides_our_frames,
 )
 from flowstate_client.events import (
     BlockCompleted,
@@ -264,3 +267,7 @@ __all__ = [
     "ValidationFailed",
     "VersionMismatch",
 ]
+
+for _name, _module in list(_sys.modules.items()):
+    if _name.startswith(f"{__name__}."):
+        vars(_module)["__tracebackhide__"] = _hides_our_frames

@@ -55,6 +55,14 @@ def _rebuild(cls: type[FlowStateError], args: tuple[Any, ...], fields: dict[str,
     return error
 
 
+def hides_our_frames(raised: Any) -> bool:
+    """Whether pytest, whose ``ExceptionInfo`` is asked about, leaves our frames out of what it shows of a failed test.
+
+    Not of what is our own fault. Each module has it as ``__tracebackhide__``, which pytest looks for.
+    """
+    return isinstance(raised.value, FlowStateError | ValueError)
+
+
 class ClientError(FlowStateError):
     """The client found it; no answer of the server says so."""
 

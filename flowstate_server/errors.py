@@ -273,18 +273,26 @@ class NotFoundError(ServiceError):
 
 
 class FlowNotFoundError(NotFoundError):
-    """No flow {flow_kind} is registered."""
+    """No flow {flow_kind} is registered{hint}
+
+    ``hint`` ends the sentence: which flow may have been meant.
+    """
 
     reason = Reason.FLOW_NOT_FOUND
     flow_kind: str
+    hint: str = "."
 
 
 class ActionNotFoundError(NotFoundError):
-    """Flow {flow_kind} has no action {action}."""
+    """Flow {flow_kind} has no action {action}{hint}
+
+    ``hint`` ends the sentence: which action may have been meant.
+    """
 
     reason = Reason.ACTION_NOT_FOUND
     flow_kind: str
     action: str
+    hint: str = "."
 
 
 class SessionNotFoundError(NotFoundError):

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 from flowstate_server.errors import LifespanError
-from flowstate_server.programs.author_code import name_of, printable
+from flowstate_server.programs.author_code import readable
+from flowstate_server.state.code_raised import name_of
 
 Lifespan = Callable[[], AbstractAsyncContextManager[object]]
 """Makes what is entered when an engine opens and left when it closes. What it yields is a dependency of blocks, a tuple
@@ -85,11 +86,9 @@ class OpenLifespan:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not self._leave.is_set():
-            _logger.error(
-                "the lifespan ended while its server serves on", exc_info=printable(_error_of(task))
-            )
+            _logger.error("the lifespan ended while its server serves on", exc_info=readable(_error_of(task)))
         elif not task.cancelled() and task.exception() is not None:
-            _logger.error("the lifespan failed when it was left", exc_info=printable(_error_of(task)))
+            _logger.error("the lifespan failed when it was left", exc_info=readable(_error_of(task)))
 
 
 def _error_of(task: asyncio.Task[None]) -> BaseException:

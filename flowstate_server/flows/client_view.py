@@ -7,6 +7,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Generic
 
@@ -17,9 +18,11 @@ from flowstate_server.flows.names import check_name
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.json_values import Json
 from flowstate_server.model.records import Failure
-from flowstate_server.programs.author_code import AT_WORK, does_work, name_of, other_work, printable, told_by
+from flowstate_server.programs.author_code import AT_WORK, does_work, other_work, readable, told_by
+from flowstate_server.programs.stuck_calls import StuckCalls
 from flowstate_server.programs.threads import DaemonThreads
 from flowstate_server.schemas.pydantic.python_values import to_json
+from flowstate_server.state.code_raised import name_of
 
 StateT = TypeVar("StateT", default=Any)
 
@@ -31,6 +34,7 @@ MAX_NAMES = 20
 
 _logger = logging.getLogger(__name__)
 _threads = DaemonThreads("flowstate-derived", limit=32)
+_stuck = StuckCalls()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,7 @@ def derivation_failure(name: str, error: BaseException) -> Failure:
         return Failure("INTERNAL", text)
     error_id = new_id("err_")
     _logger.error(
-        "derived value %r failed (%s)", name, error_id, exc_info=printable(told), extra={"error_id": error_id}
+        "derived value %r failed (%s)", name, error_id, exc_info=readable(told), extra={"error_id": error_id}
     )
     return Failure("INTERNAL", text, error_id=error_id)
 
@@ -146,5 +150,5 @@ def check_exposed(view: ClientView, where: str, fields: Iterable[str]) -> None:
 async def _call(function: Derivation, view: View[Any]) -> object:
     if inspect.iscoroutinefunction(function):
         return await function(view)
-    value: object = await _threads.run(function, view)
+    value: object = await _stuck.call(_threads, id(function), TIME_LIMIT, partial(function, view))
     return await value if inspect.isawaitable(value) else value

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 
 from pydantic import BaseModel
 
 from flowstate_server.errors import FlowDefinitionError
 from flowstate_server.flows.written_fields import WrittenField
+from flowstate_server.model.nearest import did_you_mean
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.pydantic.core_schemas import model_parts
-from flowstate_server.schemas.pydantic.field_shape import shape_of
-from flowstate_server.schemas.shape import LISTS, MAPS, OBJECTS, Shape, shape_name
+from flowstate_server.schemas.pydantic.field_shape import kinds_of, shape_of
+from flowstate_server.schemas.shape import LISTS, MAPS, NUMBERS, OBJECTS, shape_name
 
-_NUMBERS = frozenset(("int", "float"))
 _NEEDED = {
-    "inc_state": ("a number", _NUMBERS),
+    "inc_state": ("a number", NUMBERS),
     "push_state": ("a list", LISTS),
     "set_state_record": ("a map", MAPS | OBJECTS),
     "delete_state_record": ("a map", MAPS | OBJECTS),
 }
-_CERTAIN = _NUMBERS | LISTS | MAPS | OBJECTS | {"str", "bool", "date", "datetime", "time", "uuid"}
+_CERTAIN = NUMBERS | LISTS | MAPS | OBJECTS | {"str", "bool", "date", "datetime", "time", "uuid"}
 
 
 def require_declared(
@@ -46,25 +45,13 @@ def require_declared(
 def _fault(written: WrittenField, model: type[BaseModel]) -> str | None:
     field, title = written.field, model.__qualname__
     if field not in model.model_fields:
-        close = get_close_matches(field, model.model_fields, 1)
-        hint = f'did you mean "{close[0]}"?' if close else "a block declares the fields that it uses"
-        return f'names "{field}", but {title} has no such field; {hint}'
+        hint = did_you_mean(field, model.model_fields) or "; a block declares the fields that it uses"
+        return f'names "{field}", but {title} has no such field{hint}'
     if written.operation in _NEEDED:
         needed, fitting = _NEEDED[written.operation]
         parts = model_parts(model)
         shape = shape_of(parts.fields[field], parts.definitions, parts.config)
-        kinds = _kinds(shape)
+        kinds = kinds_of(shape)
         if kinds and kinds <= _CERTAIN and kinds.isdisjoint(fitting):
             return f'needs {needed}, but "{field}" of {title} is {shape_name(shape)}'
     return None
-
-
-def _kinds(shape: Shape) -> set[str]:
-    """The types that a field may have, null apart."""
-    if shape.get("validators"):
-        return {"whatever a function makes of it"}
-    if shape["type"] == "nullable":
-        return _kinds(shape["of"])
-    if shape["type"] in ("union", "tagged-union"):
-        return {kind for choice in shape["choices"] for kind in _kinds(choice)}
-    return set() if shape["type"] == "none" else {shape["type"]}

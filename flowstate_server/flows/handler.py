@@ -70,6 +70,7 @@ class Handler(Block[I_contra, O_co], Generic[I_contra, O_co]):
         return self._uses
 
     async def execute(self, value: I_contra, ctx: RunsBlocks, /) -> O_co:
+        __tracebackhide__ = True
         output = await self._call(value, ctx)
         try:
             result: O_co = self.validate_output(output)

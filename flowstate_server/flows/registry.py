@@ -7,6 +7,7 @@ from typing import Any
 from flowstate_server.errors import ActionNotFoundError
 from flowstate_server.flows.action import Action
 from flowstate_server.flows.flow import Flow
+from flowstate_server.model.nearest import nearest_or_known
 from flowstate_server.programs.catalogue import Catalogue
 
 
@@ -19,7 +20,8 @@ class FlowRegistry(Catalogue[Flow]):
             FlowNotFoundError: no such flow.
             ActionNotFoundError: the flow has no such action.
         """
-        action = self.get(kind).actions.get(name)
+        actions = self.get(kind).actions
+        action = actions.get(name)
         if action is None:
-            raise ActionNotFoundError(kind, name)
+            raise ActionNotFoundError(kind, name, nearest_or_known(name, actions))
         return action

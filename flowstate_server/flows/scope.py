@@ -70,7 +70,10 @@ class ScopeWriter(ABC, Generic[StateT_co]):
         return await self.write(op.inc_state(_together(deltas, more)))
 
     async def push_state(self, field: str, /, *values: Any) -> StateWrite:
-        """Append to a list; a missing one starts at its schema default, else empty, and null counts as empty."""
+        """Append to a list; a missing one starts at its schema default, else empty, and null counts as empty.
+
+        The whole list is validated, with what was in it: its elements' validators have 250 ms for all of them together.
+        """
         return await self._write(op.push_state, field, values, self._schema.element_json)
 
     async def set_state_record(self, field: str, key: Hashable, value: Any, /) -> StateWrite:
@@ -141,8 +144,8 @@ class ScopeHandle(ScopeWriter[StateT_co], Generic[StateT_co]):
 
         It is read-only, and so are the lists, dicts, sets and models in it: ``state.count = 5`` raises
         ``AttributeError`` and ``state.notes.append(...)`` ``TypeError``, and both name the operation to write with,
-        here :meth:`patch_state` and :meth:`push_state`. Copies are ordinary values: ``[*state.notes, "more"]``,
-        ``state.profile.model_copy(update={...})``, ``copy.deepcopy(state.tree)``.
+        here :meth:`inc_state` or :meth:`patch_state`, and :meth:`push_state`. Copies are ordinary values:
+        ``[*state.notes, "more"]``, ``state.profile.model_copy(update={...})``, ``copy.deepcopy(state.tree)``.
 
         Others' writes appear after the next write or :meth:`refresh`. Reading a field that has neither value nor
         default raises ``StateFieldAbsentError``; :meth:`get` gives ``None`` for it.

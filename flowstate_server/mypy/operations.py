@@ -11,14 +11,13 @@ from mypy.nodes import (
     CallExpr,
     DictExpr,
     Expression,
-    LambdaExpr,
     RefExpr,
-    ReturnStmt,
 )
 from mypy.types import CallableType, Type, UnionType
 
 from flowstate_server.mypy.calls import Call
 from flowstate_server.mypy.models import Kind, choices, elements_of, is_whole, mapping_of
+from flowstate_server.mypy.returned import returned_fields
 
 _Place = Callable[[str | None, Expression, Expression], Type]
 """The type of what is given for a field: of its name, where that stands, and what is given."""
@@ -78,13 +77,10 @@ def _get(call: Call) -> CallableType:
 
 
 def _atomic(call: Call) -> CallableType:
-    change = call.positional(0)
-    statements = change.body.body if isinstance(change, LambdaExpr) else []
-    given = statements[0].expr if statements and isinstance(statements[0], ReturnStmt) else None
-    if isinstance(given, DictExpr):
-        for key, _ in given.items:
-            if key is not None:
-                call.field(call.text(key), key)
+    # The checker's file is no part of what mypy promises to plugins.
+    file = getattr(call.context.api, "tree", None)
+    for name, place in returned_fields(call.positional(0), file, call.text):
+        call.field(name, place)
     return call.signature
 
 

@@ -20,6 +20,7 @@ import concurrent.futures
 import logging
 import traceback
 from collections.abc import Callable, Coroutine, Generator, Iterator
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
 from types import CodeType, FrameType
@@ -35,6 +36,8 @@ from flowstate_server.errors import (
 )
 from flowstate_server.log_context import Subject, about, current_subject
 from flowstate_server.programs.run_context import RunContext
+from flowstate_server.programs.tracebacks import without_our_frames
+from flowstate_server.state.code_raised import name_of
 
 T = TypeVar("T")
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
@@ -139,14 +142,6 @@ def contained(error: BaseException) -> Exception:
     return ended
 
 
-def name_of(error: BaseException) -> str:
-    """The name of its class, whatever that is."""
-    try:
-        return str(type(error).__name__)
-    except BaseException:
-        return "an exception without a name"
-
-
 def printable(error: BaseException) -> BaseException:
     """``error``, or if it can't be printed, which would cost a log the whole line, one that says where it arose."""
     try:
@@ -154,6 +149,13 @@ def printable(error: BaseException) -> BaseException:
     except BaseException:
         return RuntimeError("an exception that can't be printed").with_traceback(error.__traceback__)
     return error
+
+
+def readable(error: BaseException) -> BaseException:
+    """``error`` of code of authors as a log shows it: :func:`printable`, and without our frames around theirs."""
+    with suppress(Exception):  # its class may be anything
+        without_our_frames(error)
+    return printable(error)
 
 
 def called(function: Callable[..., T], /, *arguments: Any) -> T:
@@ -264,7 +266,7 @@ def _tell(
     error = context.get("exception")
     try:
         if isinstance(error, BaseException):
-            context = {**context, "exception": printable(error)}
+            context = {**context, "exception": readable(error)}
         with about(subject):
             if handler is None:
                 loop.default_exception_handler(context)

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar as PlainTypeVar
 from typing_extensions import TypeVar
 
 from flowstate_server.errors import CrossFlowSchemaConflictError, FlowDefinitionError, FlowNotFoundError
+from flowstate_server.model.nearest import nearest_or_known
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.description import FlowDescription
 from flowstate_server.programs.program import HostedFlow
@@ -84,7 +85,7 @@ class Catalogue(Generic[FlowT_co]):
         """
         flow = self._flows.get(kind)
         if flow is None:
-            raise FlowNotFoundError(kind)
+            raise FlowNotFoundError(kind, nearest_or_known(kind, self._flows))
         return flow
 
     def sharing(self, scope: ScopeKind, flow: FlowDescription | None) -> Sequence[FlowDescription]:

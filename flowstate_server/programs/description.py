@@ -12,6 +12,7 @@ from flowstate_server.errors import ActionNotFoundError
 from flowstate_server.model.clock import Seconds
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import Json, JsonObject, canonical_json
+from flowstate_server.model.nearest import nearest_or_known
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.keeping import Keeping
 from flowstate_server.schemas.scope_schema import ScopeSchema
@@ -100,7 +101,7 @@ class FlowDescription:
         """
         action = self.actions.get(name)
         if action is None:
-            raise ActionNotFoundError(self.kind, name)
+            raise ActionNotFoundError(self.kind, name, nearest_or_known(name, self.actions))
         return action
 
     def isolates(self, scope: ScopeKind) -> bool:

@@ -2,7 +2,8 @@
 
 What is in the message is also in the record's attributes, for formatters that write JSON: ``method``, ``code``,
 ``reason``, ``elapsed_ms``, ``bytes_in``, ``bytes_out``, ``messages_out``, ``principal``, ``plane``, ``peer``,
-``error_id``, and the ids of ``log_context``. Call metadata is never logged: it holds secrets.
+``error_id``, and the ids of ``log_context``; no text among them is empty. ``principal`` is the caller, or the user that
+a caller without a name acts for. Call metadata is never logged: it holds secrets.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ def log_call(call: Call) -> None:
     level = logging.DEBUG if call.code == "OK" and call.elapsed_ms < SLOW_MS else logging.INFO
     if not access.isEnabledFor(level):
         return
+    ids = call.log_ids()
     fields = {
         "method": call.method,
         "code": call.code,
@@ -33,14 +35,15 @@ def log_call(call: Call) -> None:
         "bytes_in": call.bytes_in,
         "bytes_out": call.bytes_out,
         "messages_out": call.messages_out,
-        "principal": call.principal.name,
+        "principal": call.principal.name or ids.get("user_id", ""),
         "plane": call.principal.plane,
         "peer": call.peer,
         "error_id": call.error_id,
-        **call.log_ids(),
+        **ids,
     }
+    known = {name: value for name, value in fields.items() if value != ""}
     outcome = f"{call.code} {call.reason.value}" if call.reason else call.code
-    access.log(level, "%s %s %.1f ms", call.method, outcome, call.elapsed_ms, extra=fields)
+    access.log(level, "%s %s %.1f ms", call.method, outcome, call.elapsed_ms, extra=known)
 
 
 def observe_call(call: Call, observer: Observer) -> None:

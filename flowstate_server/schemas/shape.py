@@ -16,6 +16,7 @@ Shape = dict[str, Any]
 are ``anchor``, which marks a shape that a ``recursive`` one in it may mean, and ``made``, which marks a member that a
 factory makes anew each time where it is absent."""
 
+NUMBERS = frozenset(("int", "float"))
 LISTS = frozenset(("list", "set", "frozenset", "tuple", "generator", "deque"))
 MAPS = frozenset(("dict", "ordered-dict", "frozendict", "counter"))
 OBJECTS = frozenset(("model", "typed-dict", "dataclass"))

@@ -14,6 +14,7 @@ from flowstate_server.model.items import Audience
 from flowstate_server.model.json_values import Json, JsonObject, decode_json
 from flowstate_server.model.payloads import Payload
 from flowstate_server.model.records import Failure, RequestRecord, RequestStatus
+from flowstate_server.programs.author_code import told_by
 from flowstate_server.programs.history import HistoryItem
 from flowstate_server.programs.journal import JournalEntry
 from flowstate_server.schemas.pydantic.schema import ModelSchema
@@ -174,12 +175,14 @@ class FlowRun:
             return f"{what}: {self.status}{f', {self.record.reason}' if self.record.reason else ''}"
         if self.exception is None or not self.failure.error_id:
             return f"{what} failed{where}: {self.failure.reason}: {self.failure.message}"
-        return f"{what} failed{where}: {type(self.exception).__name__}: {_text(self.exception)}"
+        told = told_by(self.exception)
+        return f"{what} failed{where}: {type(told).__name__}: {_text(told)}"
 
     def _where(self) -> str:
         failures = [event for event in self.events if event.type is EventType.BLOCK_FAILED]
         # The last may have been rescued, and the run have failed for another reason.
-        if failures and failures[-1].payload.failure.reason == type(self.exception).__name__:
+        raised = None if self.exception is None else told_by(self.exception)
+        if failures and failures[-1].payload.failure.reason == type(raised).__name__:
             return f' in block "{"/".join(failures[-1].block_path)}"'
         return ""
 

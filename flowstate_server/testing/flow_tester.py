@@ -35,13 +35,13 @@ from flowstate_server.model.scopes import (
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.journal import JournalEntry
 from flowstate_server.programs.program import HostedFlow
+from flowstate_server.programs.tracebacks import without_our_frames
 from flowstate_server.schemas.pydantic.python_values import input_json, to_json
 from flowstate_server.state.operations import Operation, patch_state, set_state
 from flowstate_server.stores.contract.writes import Changed, ChangeState
 from flowstate_server.stores.memory.store import MemoryStore
 from flowstate_server.stores.store import Store
 from flowstate_server.testing.flow_run import FlowRun, RunEvent, ScopeAfter
-from flowstate_server.testing.tracebacks import without_our_frames
 from flowstate_server.testing.watched_program import Insight, WatchedProgram
 
 NO_INPUT: Mapping[str, Any] = MappingProxyType({})
@@ -150,30 +150,35 @@ class FlowTester:
         Raises:
             ValidationFailedError: the input or a state is not of its type; there is no run.
         """
+        __tracebackhide__ = True
         request_id = new_id("req_")
-        if session_state is not None:
-            session_id = session_id or new_id("ses_")
-            await self._require_session(session_id, user_id, org_id)
-            await self._set_state(ScopeKind.SESSION, session_id, session_state, state_generation)
-        if user_state is not None:
-            await self._set_state(ScopeKind.USER, user_id, user_state, state_generation)
-        if org_state is not None:
-            if not org_id:
-                raise ValueError("an org's state needs the org: give org_id, too")
-            await self._set_state(ScopeKind.ORG, org_id, org_state, state_generation)
-        if request_state is not None:
-            to_json = self._flow.schemas[ScopeKind.REQUEST].fields_json
-            self._program.presets[request_id] = patch_state(request_state, to_json)
-        call = ActionCall(
-            flow_kind=self._flow.kind,
-            action=action,
-            input=encode_json(input_json(input, "/input")),
-            session_id=session_id,
-            user_id=user_id,
-            org_id=org_id,
-            request_id=request_id,
-        )
-        await self.engine.dispatcher.dispatch(_TESTER, call)
+        try:
+            if session_state is not None:
+                session_id = session_id or new_id("ses_")
+                await self._require_session(session_id, user_id, org_id)
+                await self._set_state(ScopeKind.SESSION, session_id, session_state, state_generation)
+            if user_state is not None:
+                await self._set_state(ScopeKind.USER, user_id, user_state, state_generation)
+            if org_state is not None:
+                if not org_id:
+                    raise ValueError("an org's state needs the org: give org_id, too")
+                await self._set_state(ScopeKind.ORG, org_id, org_state, state_generation)
+            if request_state is not None:
+                to_json = self._flow.schemas[ScopeKind.REQUEST].fields_json
+                self._program.presets[request_id] = patch_state(request_state, to_json)
+            call = ActionCall(
+                flow_kind=self._flow.kind,
+                action=action,
+                input=encode_json(input_json(input, "/input")),
+                session_id=session_id,
+                user_id=user_id,
+                org_id=org_id,
+                request_id=request_id,
+            )
+            await self.engine.dispatcher.dispatch(_TESTER, call)
+        except Exception as error:
+            without_our_frames(error)
+            raise
         return StartedRun(self, request_id)
 
     async def _require_session(self, session_id: str, user_id: str, org_id: str) -> None:

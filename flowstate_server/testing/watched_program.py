@@ -13,7 +13,6 @@ from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.program import Program
 from flowstate_server.programs.run_context import RunContext
 from flowstate_server.state.operations import Operation
-from flowstate_server.testing.tracebacks import without_our_frames
 
 
 @dataclass(slots=True)
@@ -53,7 +52,6 @@ class WatchedProgram:
             return _Output(await self.program.execute(action, value, run), insight)
         except BaseException as error:
             insight.error = _as_raised(error)
-            without_our_frames(error)  # for the log, which shows it before the run is looked at
             raise
         finally:
             insight.request_state = scope.record

@@ -52,6 +52,13 @@ def test_the_same_request_id_runs_once(slow_server: str) -> None:
     assert tail.count("request.created") == 1
 
 
+def test_a_mistyped_name_gets_the_nearest(chat_server: str) -> None:
+    for flow, name, said in (("chta", "say", "chat"), ("chat", "sya", "say")):
+        done = flowstate("call", flow, name, "{}", "--server", chat_server)
+        assert done.code == 4
+        assert f'did you mean "{said}"?' in done.stderr
+
+
 def test_what_the_flow_says_of_its_failure_goes_to_stderr(slow_server: str) -> None:
     done = flowstate("call", "slow", "refuse", '"too early"', "--server", slow_server)
     assert done.code == 1

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from flowstate_client import ActionFailed
 from flowstate_server.flows import action, define_flow
 from flowstate_server.model.events import EventType
 from flowstate_server.rpc.token_file import read_tokens
@@ -29,7 +30,9 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
 
 
-FLOW, BLOCK, SYNC, LIFESPAN, CALL, UPGRADE, KEPT, TEST, CONVERSATION, CONFTEST, SERVED_TEST = blocks("python")
+(FLOW, BLOCK, SYNC, LIFESPAN, CALL, MEND, UPGRADE, KEPT, TEST, CONVERSATION, CONFTEST, SERVED_TEST) = blocks(
+    "python"
+)
 
 
 async def test_the_flow_passes_its_test(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,6 +50,47 @@ async def test_the_upgrade_passes_its_test() -> None:
     names: dict[str, Any] = {"__name__": "my_chat", "run_flow": run_flow}
     exec(compile(FLOW + UPGRADE, "my_chat.py", "exec"), names)
     await names["test_readers_of_the_first_generation"]()
+
+
+NEWS = """
+class Reader(BaseModel):
+    topics: {kind}
+
+@handler
+async def follow(topic: str, ctx: Context[None, Reader]) -> object:
+    await ctx.user.{write}
+    return ctx.user.state.topics
+
+news = define_flow(kind="news", actions={{"follow": action(block=follow)}})
+"""
+
+
+async def test_a_client_mends_what_does_not_fit_any_more(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path / 'news.db'}"
+    before, after = (
+        NEWS.format(kind=kind, write=write)
+        for kind, write in (
+            ('str = ""', "patch_state(topics=topic)"),
+            ("list[str] = []", 'push_state("topics", topic)'),
+        )
+    )
+    names: dict[str, Any] = {"__name__": "my_news"}
+    exec(compile(FLOW + before, "my_news.py", "exec"), names)
+    async with running_server([names["news"]], store=store) as server, server.connect(user="ada") as client:
+        await client.flows.call("news", "follow", "tea,coffee")
+    exec(
+        compile(after + "from flowstate_client import FlowStateClient\n" + MEND, "my_news.py", "exec"), names
+    )
+    async with (
+        running_server([names["news"]], store=store) as server,
+        server.connect(user="ada", plane="trusted") as client,
+    ):
+        with pytest.raises(ActionFailed):
+            await client.flows.call("news", "follow", "cocoa")
+        await names["mend"](client)
+        assert await client.flows.call("news", "follow", "cocoa") == ["tea", "coffee", "cocoa"]
+        await client.state.user("ada", flow_kind="news").unset_state("topics")
+        assert await client.flows.call("news", "follow", "cocoa") == ["cocoa"]
 
 
 async def test_a_block_has_what_the_lifespan_yields() -> None:
@@ -68,7 +112,8 @@ def test_the_server_passes_its_tests(tmp_path: Path) -> None:
     conftest = f'pytest_plugins = ["flowstate_server.testing.fixtures"]\n{CONFTEST}'
     for name, text in {"my_chat": FLOW, "conftest": conftest, "test_served": SERVED_TEST}.items():
         (tmp_path / f"{name}.py").write_text(text)
-    command = (sys.executable, "-m", "pytest", "-o", "asyncio_mode=auto")
+    scope = "asyncio_default_fixture_loop_scope=function"
+    command = (sys.executable, "-m", "pytest", "-W", "error", "-o", "asyncio_mode=auto", "-o", scope)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
     ran = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=50, check=False

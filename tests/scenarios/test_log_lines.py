@@ -80,6 +80,19 @@ async def test_a_handlers_own_lines_have_the_ids_of_their_run_and_call() -> None
         assert ids_of(validated) == ids_of(access)
 
 
+async def test_an_access_line_names_who_calls_and_nothing_that_is_empty() -> None:
+    async with server_process(APP, **OPTIONS) as server:
+        for user, for_user, named in (("ada", None, "ada"), (None, "bob", "bob")):
+            async with FlowStateClient.connect(server.target, user=user) as client:
+                await client.flows.call(KIND, "talk", {"text": "hello"}, user_id=for_user)
+            access = await line(server, "FlowService/CallAction OK", user_id=named)
+            assert access["principal"] == named
+            assert "" not in access.values()
+        async with FlowStateClient.connect(server.target) as client:
+            assert [flow.flow_kind async for flow in client.flows.list()] == [KIND]
+        assert "principal" not in await line(server, "FlowService/ListFlows OK")
+
+
 async def test_a_failure_is_joined_by_its_error_id_and_correlation_id() -> None:
     async with (
         server_process(APP, **OPTIONS) as server,

@@ -10,7 +10,7 @@ from mypy import api
 
 ROOT = Path(__file__).parent.parent.parent
 BEGIN = """
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 from pydantic import BaseModel
 from flowstate_client import FlowStateClient
@@ -32,6 +32,8 @@ class Tickets(BaseModel):
     @property
     def label(self) -> str:
         return self.title
+
+KEY: Final = "openedd"
 
 class All(Context[Tickets, Tickets, Tickets, Tickets]): ...
 
@@ -71,6 +73,10 @@ WRONG = {
     'await s.unset_state("opened", "openedd")': NO_OPENEDD,
     's.get("openedd")': NO_OPENEDD,
     'await s.atomic_state(lambda state: {"openedd": state.opened + 1})': NO_OPENEDD,
+    "await s.atomic_state(lambda state: {KEY: state.opened + 1})": NO_OPENEDD,
+    "await s.atomic_state(lambda state: dict(openedd=1))": NO_OPENEDD,
+    'await s.atomic_state(lambda state: {"opened": 1} if text else {"openedd": 1})': NO_OPENEDD,
+    'await s.atomic_state(lambda state: state.model_copy(update={"openedd": 1}))': NO_OPENEDD,
     "await outside.patch_state(openedd=1)": NO_OPENEDD,
     "await outside.at(3).inc_state(openedd=1)": NO_OPENEDD,
     "await outside.if_exists().patch_state(openedd=1)": NO_OPENEDD,
@@ -110,6 +116,73 @@ WRONG = {
     ),
     'await s.delete_state_record("tickets", 5)': incompatible("2", "delete_state_record", "int", "str"),
 }
+
+
+FUNCTIONS = """
+def shared(state: Tickets) -> dict[str, Any]:
+    return {"openedd": state.opened}  # told: 1
+
+def other(state: Tickets) -> dict[str, Any]:
+    return {"openedd": state.opened}
+
+def traced(change: Any) -> Any:
+    return change
+
+async def by_functions(ctx: All, client: FlowStateClient, text: str) -> None:
+    def change(state: Tickets) -> dict[str, Any]:
+        def inner() -> dict[str, int]:
+            return {"nothing": 1}
+
+        if state.opened:
+            return {"openedd": 1, **inner()}  # told: 2
+        for tag in state.tags:
+            with open(tag):
+                try:
+                    return dict(openedd=1)  # told: 3
+                except OSError:
+                    return {text: 1, "opened": 1}
+                finally:
+                    print(lambda: {"nothing": 1})
+        while text:
+            match text:
+                case "a":
+                    return {"openedd": 1} if tag else {"opened": 1}  # told: 4
+        return {"opened": 1}
+
+    def copied(state: Tickets) -> Tickets:
+        if state.opened:
+            return state.model_copy(update={"opened": 1})
+        return state.model_copy(update={"openedd": 1})  # told: 5
+
+    @traced
+    def decorated(state: Tickets) -> dict[str, Any]:
+        return {"openedd": 1}
+
+    await ctx.session.atomic_state(change)
+    await ctx.session.atomic_state(copied)
+    await ctx.user.atomic_state(shared)
+    await ctx.user.atomic_state(shared)
+    await ctx.user.atomic_state(decorated)
+    await client.state.session("s", model=Tickets).atomic_state(shared)
+"""
+
+
+@pytest.mark.timeout(180)
+def test_what_functions_return_is_told_where_it_is_returned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    source = tmp_path / "functions.py"
+    text = BEGIN[: BEGIN.index("async def wrong")] + FUNCTIONS
+    source.write_text(text)
+
+    report, problems, _ = api.run(["--no-error-summary", "--cache-dir", str(tmp_path / "cache"), str(source)])
+
+    assert problems == ""
+    expected = [number for number, line in enumerate(text.splitlines(), 1) if "# told: " in line]
+    found = re.findall(r"functions\.py:(\d+): error: (.*)", report)
+    assert found == [(str(number), NO_OPENEDD) for number in expected]
+    assert len(report.splitlines()) == len(expected), report
 
 
 @pytest.mark.timeout(180)

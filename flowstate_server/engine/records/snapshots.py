@@ -47,7 +47,6 @@ class Snapshots:
         self._store = store
         self._catalogue = catalogue
         self._bindings = bindings
-        self._readings = Readings()
 
     async def get(self, principal: Principal, session_id: str, selectors: Sequence[Selector]) -> Snapshot:
         """The client projection of the session; the same for every plane.
@@ -102,7 +101,8 @@ class Snapshots:
         except ScopeUnavailableError:
             return ScopeProjection(kind, record.version, {}, dict.fromkeys(names, _NOT_UPGRADED))
         tell = partial(_tell, flow.described.kind, kind)
-        reading, error_id = self._readings.of(schema, record, stored, shown.exposed, tell)
+        readings = self._catalogue.remembered((Snapshots, Readings), Readings)
+        reading, error_id = readings.of(schema, record, stored, shown.exposed, tell)
         state = schema.with_defaults(stored)
         if reading.values:
             state = {**state, **reading.values}

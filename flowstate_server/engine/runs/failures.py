@@ -16,7 +16,7 @@ from flowstate_server.errors import (
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.json_values import encode_json
 from flowstate_server.model.records import Failure
-from flowstate_server.programs.author_code import printable, told_by
+from flowstate_server.programs.author_code import readable, told_by
 from flowstate_server.state.plain_json import plain_json
 
 _logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def failure_of(error: BaseException, what: str) -> Failure:
 
     The traceback of anything unexpected goes to the log under that id; ``what`` names the request there.
     """
-    error = told_by(error)
+    raised, error = error, told_by(error)
     if isinstance(error, ActionError):
         try:
             details = plain_json(error.details, "/details")
@@ -58,7 +58,7 @@ def failure_of(error: BaseException, what: str) -> Failure:
         return Failure(error.reason, "the store could not be reached", retryable=True)
     error_id = new_id("err_")
     _logger.error(
-        "%s failed, error id %s", what, error_id, exc_info=printable(error), extra={"error_id": error_id}
+        "%s failed, error id %s", what, error_id, exc_info=readable(raised), extra={"error_id": error_id}
     )
     if isinstance(error, ScopeUnavailableError):
         text = f"the {error.scope} record is not available to this run"

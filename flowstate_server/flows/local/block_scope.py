@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Generic
+from typing import Any, Generic, NoReturn
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
@@ -52,6 +52,14 @@ class BlockScope(ScopeHandle[StateT], TracksCalls, Generic[StateT]):
             self._view = self._schema.view(self._model, record.state)
             self._viewed = record
         return self._view
+
+    @state.setter
+    def state(self, value: object) -> NoReturn:
+        __tracebackhide__ = True
+        raise AttributeError(
+            f"{self.written}.state is read-only: replace it with {self.written}.set_state(...), "
+            f"change fields with {self.written}.patch_state(...)"
+        )
 
     def get(self, field: str, /) -> Any:
         return self.state.get(field)  # type: ignore[attr-defined]  # every view has it beside the model's fields

@@ -47,6 +47,17 @@ def shape_of(schema: CoreSchema, definitions: Definitions, config: dict[str, Any
     return _Reader(definitions).read(schema, config)
 
 
+def kinds_of(shape: Shape) -> set[str]:
+    """The types that a field may have, null apart."""
+    if shape.get("validators"):
+        return {"whatever a function makes of it"}
+    if shape["type"] == "nullable":
+        return kinds_of(shape["of"])
+    if shape["type"] in ("union", "tagged-union"):
+        return {kind for choice in shape["choices"] for kind in kinds_of(choice)}
+    return set() if shape["type"] == "none" else {shape["type"]}
+
+
 class _Reader:
     def __init__(self, definitions: Definitions) -> None:
         self._definitions = definitions

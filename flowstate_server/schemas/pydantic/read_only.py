@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
+from flowstate_server.schemas.pydantic.absent_attribute import TellsAbsent
 from flowstate_server.schemas.pydantic.read_only_containers import (
     Attempt,
     ReadOnlyDict,
@@ -47,11 +48,18 @@ Advice = Callable[[str, Attempt], str]
 def advice_in_block(scope: str) -> Advice:
     def advice(field: str, attempt: Attempt) -> str:
         writer = f"ctx.{scope}"
+        append = f"append to it with {writer}.push_state({field!r}, ...)"
+        put = f"{writer}.set_state_record({field!r}, key, value)"
+        patch = f"write it with {writer}.patch_state({field}=...)"
         instead = {
-            Attempt.APPEND: f"append to it with {writer}.push_state({field!r}, ...)",
-            Attempt.PUT: f"write it with {writer}.set_state_record({field!r}, key, value)",
+            Attempt.APPEND: append,
+            Attempt.PUT: f"write it with {put}",
             Attempt.DELETE: f"remove it with {writer}.delete_state_record({field!r}, key)",
-            Attempt.CHANGE: f"write it with {writer}.patch_state({field}=...)",
+            Attempt.CHANGE: patch,
+            Attempt.ASSIGN_NUMBER: f"add to it with {writer}.inc_state({field}=...), or {patch}",
+            Attempt.ASSIGN_LIST: f"{append}, or {patch}",
+            Attempt.ASSIGN_MAP: f"write an entry with {put}, or {patch}",
+            Attempt.UNSET: f"remove it with {writer}.unset_state({field!r})",
         }[attempt]
         return f"a view of state is read-only, here {field!r}: {instead}"
 
@@ -150,22 +158,23 @@ class Guard:
         return made
 
 
-class ReadOnlyModel(ReadOnly):
+class ReadOnlyModel(TellsAbsent, ReadOnly):
     """Ahead of the model in the classes that :class:`Guard` makes."""
 
     __slots__ = ()
     _flowstate_guard: Guard
-    _flowstate_model: type[BaseModel]
 
     def __init_subclass__(cls, **_: object) -> None:
         """Keeps the author's hook from seeing classes that the author did not write."""
 
     def __setattr__(self, name: str, value: object) -> None:
+        __tracebackhide__ = True
         if name.startswith("_"):  # private attributes are no state
             return super().__setattr__(name, value)
         raise AttributeError(self._flowstate_guard.inner.refusal(Attempt.CHANGE))
 
     def __delattr__(self, name: str) -> None:
+        __tracebackhide__ = True
         raise AttributeError(self._flowstate_guard.inner.refusal(Attempt.CHANGE))
 
     def flowstate_thawed(self) -> Any:
@@ -228,9 +237,11 @@ class _ReadOnlyDataclass(ReadOnly):
         """As that of :class:`ReadOnlyModel`."""
 
     def __setattr__(self, name: str, value: object) -> None:
+        __tracebackhide__ = True
         raise AttributeError(self._flowstate_guard.inner.refusal(Attempt.CHANGE))
 
     def __delattr__(self, name: str) -> None:
+        __tracebackhide__ = True
         raise AttributeError(self._flowstate_guard.inner.refusal(Attempt.CHANGE))
 
     def flowstate_thawed(self) -> Any:

@@ -22,6 +22,10 @@ class Attempt(Enum):
     PUT = "put"
     DELETE = "delete"
     CHANGE = "change"
+    ASSIGN_NUMBER = "assign a number"
+    ASSIGN_LIST = "assign a list"
+    ASSIGN_MAP = "assign a map"
+    UNSET = "unset"
 
 
 class Guarding(Protocol):
@@ -37,6 +41,7 @@ class Guarding(Protocol):
 
 def _refusing(attempt: Attempt) -> Any:
     def refuse(self: Any, *_: object, **__: object) -> NoReturn:
+        __tracebackhide__ = True
         raise TypeError(self._guard.refusal(attempt))
 
     return refuse
@@ -100,7 +105,8 @@ class ReadOnlyDict(ReadOnly, dict[Any, Any]):
 
     __setitem__ = setdefault = _refusing(Attempt.PUT)
     __delitem__ = pop = popitem = _refusing(Attempt.DELETE)
-    update = clear = __ior__ = _refusing(Attempt.CHANGE)
+    update = __ior__ = _refusing(Attempt.ASSIGN_MAP)
+    clear = _refusing(Attempt.CHANGE)
 
     def flowstate_thawed(self) -> dict[Any, Any]:
         return {key: thawed(item) for key, item in dict.items(self)}
@@ -217,7 +223,8 @@ class _ReadOnlyMap(ReadOnly):
 
     __setitem__ = setdefault = _refusing(Attempt.PUT)
     __delitem__ = pop = popitem = _refusing(Attempt.DELETE)
-    update = clear = __ior__ = move_to_end = subtract = _refusing(Attempt.CHANGE)
+    update = __ior__ = _refusing(Attempt.ASSIGN_MAP)
+    clear = move_to_end = subtract = _refusing(Attempt.CHANGE)
     __iadd__ = __isub__ = __iand__ = _refusing(Attempt.CHANGE)
 
     def __copy__(self) -> Any:

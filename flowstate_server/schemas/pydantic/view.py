@@ -21,12 +21,23 @@ from pydantic_core import PydanticUndefined, SchemaSerializer, core_schema
 
 from flowstate_server.errors import StateFieldAbsentError, StateValidationError
 from flowstate_server.model.json_values import Json, JsonObject
+from flowstate_server.model.nearest import did_you_mean
 from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.schemas.pydantic.absent_attribute import TellsAbsent, absent
+from flowstate_server.schemas.pydantic.field_shape import kinds_of, shape_of
 from flowstate_server.schemas.pydantic.model_rules import ModelRules
 from flowstate_server.schemas.pydantic.read_again import read_again
 from flowstate_server.schemas.pydantic.read_only import SCALARS, Advice, Attempt, Guard, thawed
 from flowstate_server.schemas.pydantic.violations import violations_of
+from flowstate_server.schemas.shape import LISTS, MAPS, NUMBERS
+from flowstate_server.state.code_raised import raise_named
 from flowstate_server.state.missing import MISSING, Missing
+
+_ASSIGNMENTS = {
+    Attempt.ASSIGN_NUMBER: NUMBERS,
+    Attempt.ASSIGN_LIST: LISTS,
+    Attempt.ASSIGN_MAP: MAPS,
+}
 
 M = TypeVar("M", bound=BaseModel)
 Default = Callable[[str], Json | Missing]
@@ -53,6 +64,7 @@ class ViewMaker(Generic[M]):
         metaclass: Any = type(model)
         self._class: Any = metaclass(model.__name__, (_View, model), namespace)
         self._class._maker = self
+        self._class._flowstate_model = model
         for name in ("get", "__getitem__", "__setitem__"):
             if hasattr(model, name):  # the author's own
                 setattr(self._class, name, inspect.getattr_static(model, name))
@@ -93,6 +105,16 @@ class ViewMaker(Generic[M]):
             if name in state or self.rules.has_default(name) or self._default(name) is not MISSING:
                 yield name
 
+    def no_assignment(self, name: str) -> str:
+        """Why a field can't be assigned to, and what to do instead."""
+        rules = self.rules
+        if name not in rules.name_set:
+            problem = f"a view of state is read-only, and {rules.model.__name__} has no field {name!r}"
+            return problem + did_you_mean(name, rules.names)
+        kinds = kinds_of(shape_of(rules.parts.fields[name], rules.parts.definitions, rules.parts.config))
+        fitting = (attempt for attempt, held in _ASSIGNMENTS.items() if kinds and kinds <= held)
+        return self.advice(name, next(fitting, Attempt.CHANGE))
+
     def json(self, state: JsonObject) -> JsonObject:
         found = {name: self.field_json(name, state) for name in self.rules.names}
         return {name: value for name, value in found.items() if value is not MISSING}
@@ -120,6 +142,8 @@ class ViewMaker(Generic[M]):
         except ValidationError as error:
             violations = violations_of(error, state, self.rules.coded)
             raise StateValidationError(self.scope, violations, stored=True) from None
+        except BaseException as error:
+            raise_named(error, self.scope, (name,) if self.rules.coded else (), stored=True)
 
 
 _own_dict: Callable[[Any], dict[str, Any]] = BaseModel.__dict__["__dict__"].__get__
@@ -140,7 +164,7 @@ class _LazyField:
         return value
 
 
-class _View:
+class _View(TellsAbsent):
     """What a view has ahead of its model."""
 
     __slots__ = ()
@@ -179,19 +203,22 @@ class _View:
             return default
 
     def __setattr__(self, name: str, value: object) -> None:
-        self._refuse_write(name)
+        __tracebackhide__ = True
+        raise AttributeError(self._maker.no_assignment(name))
 
     def __delattr__(self, name: str) -> None:
-        self._refuse_write(name)
-
-    def _refuse_write(self, name: str) -> NoReturn:
-        raise AttributeError(self._maker.advice(name, Attempt.CHANGE))
+        __tracebackhide__ = True
+        known = name in self._maker.rules.name_set
+        text = self._maker.advice(name, Attempt.UNSET) if known else self._maker.no_assignment(name)
+        raise AttributeError(text)
 
     def __getitem__(self, name: object) -> NoReturn:
+        __tracebackhide__ = True
         raise TypeError("a view of state is no dict: read its fields as attributes")
 
     def __setitem__(self, name: object, value: object) -> NoReturn:
-        raise TypeError(self._maker.advice(str(name), Attempt.CHANGE))
+        __tracebackhide__ = True
+        raise TypeError(self._maker.no_assignment(str(name)))
 
     def _as_model(self) -> Any:
         """An instance of the model proper, with the fields that can be read, as they are read."""
@@ -296,26 +323,31 @@ class MergedView:
             object.__setattr__(self, slot, value)
 
     def __getattr__(self, name: str) -> Any:
+        __tracebackhide__ = True
         if name in self._values:
             return self._values[name]
         if name not in self._makers:
-            raise AttributeError(f"the {self._scope} state has no field {name!r}")
+            raise absent(f"the {self._scope} state", name, self._makers)
         value = self._values[name] = self._makers[name].read(name, self._state)
         return value
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
+        __tracebackhide__ = True
         raise AttributeError(self._refusal(name))
 
     def _refusal(self, name: str) -> str:
         if name in self._makers:
             maker: ViewMaker[Any] = self._makers[name]
-            return maker.advice(name, Attempt.CHANGE)
-        return f"a view of state is read-only, and the {self._scope} state has no field {name!r}"
+            return maker.no_assignment(name)
+        problem = f"a view of state is read-only, and the {self._scope} state has no field {name!r}"
+        return problem + did_you_mean(name, self._makers)
 
     def __getitem__(self, name: object) -> NoReturn:
+        __tracebackhide__ = True
         raise TypeError("a view of state is no dict: read its fields as attributes")
 
     def __setitem__(self, name: object, value: object) -> NoReturn:
+        __tracebackhide__ = True
         raise TypeError(self._refusal(str(name)))
 
     def get(self, name: str, default: Any = None) -> Any:

@@ -26,5 +26,7 @@ def test_says_what_it_does_not_know() -> None:
     with pytest.raises(ActionNotFoundError) as no_action:
         registry.action("chat", "other")
     assert (no_action.value.flow_kind, no_action.value.action) == ("chat", "other")
+    with pytest.raises(ActionNotFoundError, match=r'^Flow chat has no action atc; did you mean "act"\?$'):
+        registry.action("chat", "atc")
     with pytest.raises(FlowNotFoundError):
         registry.action("other", "act")

@@ -82,6 +82,7 @@ def test_says_what_it_does_not_know() -> None:
     registry = Catalogue([flow("chat")])
     with pytest.raises(FlowNotFoundError) as no_flow:
         registry.get("other")
+    assert str(no_flow.value) == 'No flow other is registered; there is "chat".'
     assert no_flow.value.flow_kind == "other"
     with pytest.raises(FlowNotFoundError):
         registry.unregister("other")

@@ -96,7 +96,7 @@ def lines_of(error: BaseException) -> list[str]:
             StateValidationError,
             ["broken_by_an_operation"],
         ),
-        (wrong_output, "wrong_output", TypeError, ["execute"]),
+        (wrong_output, "wrong_output", TypeError, []),
     ],
     ids=["alone", "in a sequence", "in a thread", "by an operation", "by its output"],
 )

@@ -196,7 +196,7 @@ async def test_f14_a_batch_that_is_over_takes_nothing_more() -> None:
 async def test_f8_a_copy_with_what_is_no_field_is_refused_by_its_name() -> None:
     @handler(session_state=Counted)
     async def tool(value: None, ctx: Context[Counted]) -> str:
-        await ctx.session.atomic_state(lambda state: state.model_copy(update={"typo": 5}))
+        await ctx.session.atomic_state(lambda state: state.model_copy(update={"typo": 5}))  # type: ignore[flowstate-field]
         return "done"
 
     assert "typo" in str((await run(tool)).exception)
