@@ -9,6 +9,7 @@ from flowstate_server.engine.bindings import Bindings
 from flowstate_server.engine.lifespan import Lifespan, OpenLifespan, nothing
 from flowstate_server.engine.logs.events import Events
 from flowstate_server.engine.records.journals import Journals
+from flowstate_server.engine.records.projections import Projections
 from flowstate_server.engine.records.sessions import Sessions
 from flowstate_server.engine.records.snapshots import Snapshots
 from flowstate_server.engine.records.states import States
@@ -20,6 +21,7 @@ from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.runs.sweeper import Sweeper
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.engine.store_monitor import StoreMonitor
+from flowstate_server.engine.watches.watches import Watches
 from flowstate_server.model.clock import Seconds
 from flowstate_server.observation import NOBODY, Observer, shielded
 from flowstate_server.programs.catalogue import Catalogue
@@ -71,7 +73,9 @@ class Engine:
         self.requests = Requests(store, self.supervisor, self.settings)
         self.events = Events(store, catalogue, bindings, self.settings, self.observer)
         self.sessions = Sessions(store, catalogue, bindings, self.settings, rehearsals)
-        self.snapshots = Snapshots(store, catalogue, bindings)
+        projections = Projections(catalogue)
+        self.snapshots = Snapshots(store, catalogue, bindings, projections)
+        self.watches = Watches(store, self.snapshots, projections, bindings, self.settings)
         self.states = States(store, catalogue, bindings, self.settings, rehearsals)
         self.journals = Journals(store, bindings, self.settings)
 

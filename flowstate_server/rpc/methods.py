@@ -52,7 +52,7 @@ METHODS: Mapping[str, Method] = {
     "SessionService/AppendItems": _TRUSTED_LATER,
     "SessionService/RemoveItems": _TRUSTED_LATER,
     "SessionService/GetSnapshot": _OPEN,
-    "SessionService/WatchSnapshot": _OPEN_LATER,
+    "SessionService/WatchSnapshot": _OPEN,
     "StateService/GetState": _TRUSTED,
     "StateService/CommitState": _TRUSTED,
     "StateService/DeleteState": _TRUSTED_LATER,

@@ -206,6 +206,7 @@ def _reading(session_id: str, request_id: str) -> list[tuple[str, Any]]:
         ("EventService/TailEvents", events.TailEventsRequest(request_id=request_id)),
         ("SessionService/GetSession", sessions.GetSessionRequest(session_id=session_id)),
         ("SessionService/GetSnapshot", sessions.GetSnapshotRequest(session_id=session_id)),
+        ("SessionService/WatchSnapshot", sessions.WatchSnapshotRequest(session_id=session_id)),
     ]
 
 

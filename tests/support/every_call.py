@@ -18,7 +18,7 @@ from flowstate.v1.flow_service_pb2 import (
     WaitActionRequestRequest,
 )
 from flowstate.v1.journal_service_pb2 import AppendJournalRequest, JournalEntry, ListJournalRequest
-from flowstate.v1.session_service_pb2 import GetSessionRequest, GetSnapshotRequest
+from flowstate.v1.session_service_pb2 import GetSessionRequest, GetSnapshotRequest, WatchSnapshotRequest
 from flowstate.v1.state_service_pb2 import GetStateRequest
 from flowstate.v1.types_pb2 import ScopeRef, Value
 from tests.support.raw_calls import Metadata, Stubs, increment, org
@@ -36,6 +36,9 @@ def session_calls(stubs: Stubs, session_id: str, flow_kind: str = "") -> Mapping
         ),
         "SessionService/GetSnapshot": lambda metadata: _answer(
             stubs.sessions.GetSnapshot(GetSnapshotRequest(session_id=session_id), metadata=metadata)
+        ),
+        "SessionService/WatchSnapshot": lambda metadata: _whole_view(
+            stubs.sessions.WatchSnapshot(WatchSnapshotRequest(session_id=session_id), metadata=metadata)
         ),
         "StateService/GetState": lambda metadata: _answer(
             stubs.states.GetState(GetStateRequest(scopes=[scope]), metadata=metadata)
@@ -107,3 +110,9 @@ def action_calls(stubs: Stubs, **spec: Any) -> Mapping[str, Calling]:
 
 async def _answer(call: Any) -> Any:
     return await call
+
+
+async def _whole_view(call: Any) -> Any:
+    frames = [await call.read(), await call.read()]
+    call.cancel()
+    return frames

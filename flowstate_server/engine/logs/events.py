@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from flowstate_server.engine.bindings import Bindings, check_owner
 from flowstate_server.engine.calls.logs import EventList, LogCursor, TailCall, TailFrame
 from flowstate_server.engine.logs.following import Following, topic_of
+from flowstate_server.engine.logs.heartbeats import heartbeat_interval
 from flowstate_server.engine.logs.projection import EventProjector
 from flowstate_server.engine.logs.tail_progress import TailProgress
 from flowstate_server.engine.settings import EngineSettings
@@ -21,7 +22,6 @@ from flowstate_server.errors import (
     StoreUnavailableError,
 )
 from flowstate_server.log_context import found
-from flowstate_server.model.clock import Seconds
 from flowstate_server.model.events import LogHead
 from flowstate_server.model.identity import Plane, Principal
 from flowstate_server.model.ids import check_id
@@ -71,7 +71,7 @@ class Events:
     async def follow(self, principal: Principal, call: TailCall) -> AsyncIterator[TailFrame]:
         """The frames of a tail; see ``flowstate.v1.TailEventsResponse``. Ends with :class:`TailEnded`."""
         key = RequestKey(principal.tenant, check_id("request_id", call.request_id))
-        heartbeat = self._heartbeat(call.heartbeat)
+        heartbeat = heartbeat_interval(call.heartbeat, self._settings)
         position = max(0, call.cursor.sequence)
         with self._store.watch((topic_of(key),)) as watch:
             following = Following(watch, lambda: self._page(key, position), more=_is_cut)
@@ -150,11 +150,6 @@ class Events:
         found(record)
         flow = self._catalogue.find(binding.flow_kind) if binding is not None else None
         return EventProjector(principal.plane, None if flow is None else flow.described)
-
-    def _heartbeat(self, asked: Seconds) -> Seconds:
-        if asked <= 0:
-            return self._settings.heartbeat
-        return min(max(asked, self._settings.min_heartbeat), self._settings.max_heartbeat)
 
 
 def _start(call: TailCall, head: LogHead) -> int:
