@@ -142,10 +142,12 @@ from flowstate_client.models import (
 )
 from flowstate_client.paging import AsyncPager, Page
 from flowstate_client.runs import ActionStream, RunHandle
-from flowstate_client.sessions import Session, Sessions, Snapshot
+from flowstate_client.sessions import Session, Sessions
+from flowstate_client.snapshots import Snapshot
 from flowstate_client.state import ScopeHandle, StateRecord, States
 from flowstate_client.state_batch import BatchScope, ScopeBatch, StateBatch
 from flowstate_client.stream import EventStream
+from flowstate_client.watch import SnapshotWatch
 
 __version__ = _client_version()
 
@@ -250,6 +252,7 @@ __all__ = [
     "Sessions",
     "SlowConsumer",
     "Snapshot",
+    "SnapshotWatch",
     "StateBatch",
     "StateChange",
     "StateRecord",

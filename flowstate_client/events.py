@@ -19,7 +19,7 @@ from typing import Any
 
 from flowstate.v1 import events_pb2
 from flowstate_client.models import Cursor, Failure, Item, Scope, plain_time, plain_value, seconds
-from flowstate_client.sessions import Snapshot
+from flowstate_client.snapshots import Snapshot
 
 _NO_TIME = datetime.fromtimestamp(0, UTC)
 

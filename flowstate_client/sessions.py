@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar, overload
-
-import orjson
+from typing import Any, TypeVar, overload
 
 from flowstate.v1 import session_service_pb2, session_service_pb2_grpc, types_pb2
 from flowstate_client.calls import Caller
 from flowstate_client.ids import new_idempotency_key
-from flowstate_client.models import Cursor, Failure, Scope, plain_time, plain_value
+from flowstate_client.models import Scope, plain_time, plain_value
 from flowstate_client.paging import AsyncPager, Page
 from flowstate_client.proof import proven_text
+from flowstate_client.snapshots import Snapshot, selectors, snapshot_of
+from flowstate_client.watch import SnapshotWatch
 
 T = TypeVar("T")
 
@@ -56,29 +56,6 @@ class Session:
             update_time=plain_time(session.meta, "update_time"),
             last_activity_time=plain_time(session, "last_activity_time"),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot(Generic[T]):
-    """What a flow shows to clients, at one moment.
-
-    Attributes:
-        session_id: The session.
-        client_data: ``{"session": {name: value}, "user": {...}, "org": {...}}`` as the model asked for.
-        versions: The version of each scope's record; 0 if it was never written.
-        failures: Derived values that could not be computed, by scope and name.
-        active_requests: Running requests, each with the cursor behind which to follow it.
-        cursor: The end of the session's log that the view is true for.
-        read_time: When it was read.
-    """
-
-    session_id: str
-    client_data: T
-    versions: Mapping[Scope, int]
-    failures: Mapping[Scope, Mapping[str, Failure]]
-    active_requests: Mapping[str, Cursor]
-    cursor: Cursor
-    read_time: datetime | None
 
 
 class Sessions:
@@ -228,47 +205,49 @@ class Sessions:
             InvalidArgument: a name that the flow does not show.
             ResponseValidationError: the data does not fit ``model``.
         """
-        selectors = [
-            session_service_pb2.SnapshotSelector(scope=_KINDS[Scope(scope)], names=chosen)
-            for scope, chosen in (names or {}).items()
-        ]
-        request = session_service_pb2.GetSnapshotRequest(session_id=session_id, selectors=selectors)
+        request = session_service_pb2.GetSnapshotRequest(session_id=session_id, selectors=selectors(names))
         method = "SessionService/GetSnapshot"
         response = await self._caller.read(method, self._stub.GetSnapshot, request, timeout=timeout)
-        projections = {Scope.from_proto(projection.scope): projection for projection in response.scopes}
-        return Snapshot(
-            session_id=response.session_id,
-            client_data=self._caller.codec.decode(client_data(response.scopes), model),
-            versions={scope: projection.version for scope, projection in projections.items()},
-            failures={
-                scope: {name: Failure.from_proto(failure) for name, failure in projection.failures.items()}
-                for scope, projection in projections.items()
-                if projection.failures
-            },
-            active_requests={r.request_id: Cursor.from_proto(r.cursor) for r in response.active_requests},
-            cursor=Cursor.from_proto(response.cursor),
-            read_time=plain_time(response, "read_time"),
+        return snapshot_of(response, self._caller.codec, model)
+
+    @overload
+    def watch(
+        self,
+        session_id: str,
+        *,
+        model: type[T],
+        names: Mapping[Scope, Sequence[str]] | None = ...,
+        max_outage: float | None = ...,
+    ) -> SnapshotWatch[T]: ...
+    @overload
+    def watch(
+        self,
+        session_id: str,
+        *,
+        model: Any = ...,
+        names: Mapping[Scope, Sequence[str]] | None = ...,
+        max_outage: float | None = ...,
+    ) -> SnapshotWatch[Any]: ...
+    def watch(
+        self,
+        session_id: str,
+        *,
+        model: Any = Any,
+        names: Mapping[Scope, Sequence[str]] | None = None,
+        max_outage: float | None = None,
+    ) -> SnapshotWatch[Any]:
+        """What the flow shows to clients, now and whenever it has changed, until the session is deleted.
+
+        ``async for view in client.sessions.watch(session_id, model=View)`` yields a whole :class:`Snapshot` each time,
+        whoever made the change and on whatever server; to a slow reader several changes come as one.
+
+        Args:
+            model, names: As for :meth:`snapshot`.
+            max_outage: Seconds without any connection after which it raises; ``None``: it goes on trying.
+        """
+        return SnapshotWatch(
+            self._caller, session_id, selectors=selectors(names), model=model, max_outage=max_outage
         )
 
     def _value(self, value: Any) -> types_pb2.Value:
         return types_pb2.Value(json=proven_text(value, self._caller.codec))
-
-
-_KINDS = {
-    Scope.SESSION: types_pb2.SCOPE_KIND_SESSION,
-    Scope.USER: types_pb2.SCOPE_KIND_USER,
-    Scope.ORG: types_pb2.SCOPE_KIND_ORG,
-}
-
-
-def client_data(projections: Iterable[session_service_pb2.ScopeProjection]) -> bytes:
-    """JSON text of ``{scope: {name: value}}``, the values as the server sent them."""
-    scopes = []
-    for projection in projections:
-        values = b",".join(_key(name) + value.json.encode() for name, value in projection.values.items())
-        scopes.append(_key(Scope.from_proto(projection.scope)) + b"{" + values + b"}")
-    return b"{" + b",".join(scopes) + b"}"
-
-
-def _key(name: str) -> bytes:
-    return orjson.dumps(str(name)) + b":"

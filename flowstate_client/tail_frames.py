@@ -6,11 +6,7 @@ from flowstate.v1 import event_service_pb2
 from flowstate_client.errors import ProtocolError
 from flowstate_client.events import Event, Trimmed, event_from_proto
 from flowstate_client.models import Cursor, seconds
-
-# Seconds, the server's default; what a server says of itself replaces it. Three missed heartbeats mean a dead
-# connection: one may be late behind a large frame, two behind a pause of the server.
-DEFAULT_HEARTBEAT = 15.0
-SILENT_HEARTBEATS = 3
+from flowstate_client.resuming import DEFAULT_HEARTBEAT, SILENT_HEARTBEATS
 
 Frame = event_service_pb2.TailEventsResponse
 
