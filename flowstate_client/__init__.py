@@ -96,6 +96,7 @@ from flowstate_client.errors import (
     VersionMismatch,
     hides_our_frames as _hides_our_frames,
 )
+from flowstate_client.event_view import EventsWithView, Moment
 from flowstate_client.events import (
     BlockCompleted,
     BlockFailed,
@@ -185,6 +186,7 @@ __all__ = [
     "Event",
     "EventStream",
     "EventsCompacted",
+    "EventsWithView",
     "Failure",
     "FeatureUnavailable",
     "FieldViolation",
@@ -210,6 +212,7 @@ __all__ = [
     "Limits",
     "MetadataProvider",
     "ModelUsage",
+    "Moment",
     "MutationAtFault",
     "NotFound",
     "OrgBindingMismatch",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import grpc.aio
 
@@ -13,13 +13,16 @@ from flowstate.v1 import event_service_pb2, flow_service_pb2, flow_service_pb2_g
 from flowstate_client.calls import Caller
 from flowstate_client.channel import TailLease
 from flowstate_client.errors import FlowStateError
+from flowstate_client.event_view import EventsWithView
 from flowstate_client.events import Event, Trimmed
 from flowstate_client.metadata import Pairs
-from flowstate_client.models import Cursor
+from flowstate_client.models import Cursor, Scope
 from flowstate_client.resuming import ResumingStream, heartbeat
 from flowstate_client.sessions import Sessions
 from flowstate_client.snapshots import Snapshot
 from flowstate_client.tail_frames import Frame, FrameReader
+
+T = TypeVar("T")
 
 _logger = logging.getLogger("flowstate_client")
 
@@ -69,6 +72,34 @@ class EventStream(ResumingStream[Event]):
         event = await super().__anext__()
         self.cursor = event.cursor if self._waiting else self._frames.position
         return event
+
+    @overload
+    def with_view(
+        self, model: type[T], *, names: Mapping[Scope, Sequence[str]] | None = ...
+    ) -> EventsWithView[T]: ...
+    @overload
+    def with_view(
+        self, model: Any = ..., *, names: Mapping[Scope, Sequence[str]] | None = ...
+    ) -> EventsWithView[Any]: ...
+    def with_view(
+        self, model: Any = Any, *, names: Mapping[Scope, Sequence[str]] | None = None
+    ) -> EventsWithView[Any]:
+        """These events, each with what the flow shows of the session, fresh where it has changed and at the end::
+
+            async for event, view in run.events().with_view(ChatView):
+                ...
+
+        Args:
+            model, names: As for ``client.sessions.snapshot``.
+        """
+        return EventsWithView(
+            self,
+            Sessions(self._caller),
+            self._find_session,
+            model=model,
+            names=names,
+            max_outage=self._max_outage,
+        )
 
     def _request_known(self, request: flow_service_pb2.ActionRequest, attached: bool) -> None:
         """The first answer of a StreamAction has come."""
@@ -120,16 +151,20 @@ class EventStream(ResumingStream[Event]):
         """What the flow shows of the session: what was swept, was swept before this is read."""
         if self._snapshot is None:
             try:
-                request = flow_service_pb2.GetActionRequestRequest(request_id=self.request_id)
-                stub = flow_service_pb2_grpc.FlowServiceStub(self._caller.channels.unary)
-                found = await self._caller.read(
-                    "FlowService/GetActionRequest", stub.GetActionRequest, request
-                )
-                self._session_id = found.action_request.session_id
-                self._snapshot = await Sessions(self._caller).snapshot(self._session_id)
+                session_id = await self._find_session()
+                self._snapshot = await Sessions(self._caller).snapshot(session_id)
             except FlowStateError as error:
                 _logger.info("no snapshot for the trimmed tail of %s: %s", self.request_id, error)
         return self._snapshot
+
+    async def _find_session(self) -> str:
+        if not self._session_id:
+            request = flow_service_pb2.GetActionRequestRequest(request_id=self.request_id)
+            stub = flow_service_pb2_grpc.FlowServiceStub(self._caller.channels.unary)
+            method = "FlowService/GetActionRequest"
+            found = await self._caller.read(method, stub.GetActionRequest, request)
+            self._session_id = found.action_request.session_id
+        return self._session_id
 
 
 def cursor_of(after: Cursor | Event | int | None) -> Cursor:

@@ -12,6 +12,7 @@ from flowstate_server.cli.commands import Command, Group
 from flowstate_server.cli.serve import serve
 from flowstate_server.cli.store import store
 from flowstate_server.cli.tail import tail
+from flowstate_server.cli.watch import watch
 
 application = typer.Typer(
     name="flowstate",
@@ -41,4 +42,5 @@ def options(
 application.command(cls=Command)(serve)
 application.command(cls=Command)(call)
 application.command(cls=Command)(tail)
+application.command(cls=Command)(watch)
 application.add_typer(store)

@@ -43,7 +43,7 @@ class WatchProgress:
 def _difference(before: Mapping[str, bytes], projection: SharedProjection) -> ShownScope | None:
     now, scope = projection.digests, projection.scope
     changed = {name for name, digest in now.items() if before.get(name) != digest}
-    removed = sorted(before.keys() - now.keys())
+    removed = tuple(sorted(before.keys() - now.keys()))
     if not changed and not removed:
         return None
     return ShownScope(
