@@ -24,6 +24,10 @@
         view = await client.sessions.snapshot(session.id)
         print(view.client_data["session"])
 
+        # And whenever it changes, until the session is deleted. `run.events().with_view()` has both, events and views.
+        async for view in client.sessions.watch(session.id):
+            print(view.client_data["session"])
+
         # State, for trusted callers: connect(..., plane="trusted"), or with such a token.
         await client.state.session(session.id).inc_state(message_count=1)
 

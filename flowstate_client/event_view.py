@@ -85,9 +85,10 @@ class EventsWithView(Generic[T]):
         while True:
             try:
                 session_id = event.session_id or await self._find_session()
-                return await self._sessions.snapshot(
+                view: Snapshot[T] = await self._sessions.snapshot(
                     session_id, model=self._model, names=self._names, timeout=self._max_outage
                 )
+                return view
             except ApiError as error:
                 passes = is_passing(error) or isinstance(error, DeadlineExceeded)
                 if self._max_outage is not None or not passes:

@@ -30,7 +30,9 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
 
 
-FLOW, BLOCK, SYNC, LIFESPAN, CALL, MEND, UPGRADE, TEST, CONVERSATION, CONFTEST, SERVED_TEST = blocks("python")
+(FLOW, BLOCK, SYNC, LIFESPAN, CALL, SCREEN, MEND, UPGRADE, TEST, CONVERSATION, CONFTEST, SERVED_TEST) = (
+    blocks("python")
+)
 
 
 async def test_the_flow_passes_its_test(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,6 +91,17 @@ async def test_a_client_mends_what_does_not_fit_any_more(tmp_path: Path) -> None
         assert await client.flows.call("news", "follow", "cocoa") == ["tea", "coffee", "cocoa"]
         await client.state.user("ada", flow_kind="news").unset_state("topics")
         assert await client.flows.call("news", "follow", "cocoa") == ["cocoa"]
+
+
+async def test_a_screen_shows_events_and_what_the_flow_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, Any] = {"__name__": "my_chat"}
+    imported = "from flowstate_client import FlowStateClient\n"
+    exec(compile(FLOW + imported + SCREEN, "my_chat.py", "exec"), names)
+    async with running_server([names["chat"]]) as server, server.connect(user="ada") as client:
+        await names["screen"](client)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("request.created ")
+    assert lines[-2:] == ["request.completed 1", "{'session': {'message_count': 1}}"]
 
 
 async def test_a_block_has_what_the_lifespan_yields() -> None:

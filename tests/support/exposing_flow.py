@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 from hypothesis import strategies as st
@@ -143,7 +144,7 @@ class ExposingFlow:
         return self.words(scope, at)(f"{scope} {at} value {self._count}")
 
     def _value(self, scope: str, at: int) -> Any:
-        word = lambda: self._word(scope, at)  # noqa: E731
+        word = partial(self._word, scope, at)
         match self._field(scope, at)[0]:
             case "texts":
                 return [word()]

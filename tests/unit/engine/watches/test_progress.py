@@ -17,8 +17,8 @@ def projection(version: int, failures: dict[str, Failure] | None = None, **value
     return SharedProjection(ShownScope(ScopeKind.USER, version, values, failures or {}), digests, 0)
 
 
-def record(version: int, **more: bool) -> StateRecord:
-    return StateRecord(KEY, version=version, **more)
+def record(version: int, exists: bool = False) -> StateRecord:
+    return StateRecord(KEY, version=version, exists=exists)
 
 
 def test_the_first_is_whole_and_then_only_what_differs() -> None:
