@@ -48,16 +48,11 @@ class TimedCalls:
 
     async def _in_thread(self, function: Callable[[], Any], seconds: float) -> Any:
         call = _ThreadCall(function, self._stuck)
-        answer = self._threads.begin(call.work)
         try:
-            await asyncio.wait((answer,), timeout=seconds)
+            async with asyncio.timeout(seconds):
+                return await self._threads.begin(call.work)
         finally:
-            if not answer.done():
-                answer.cancel()
-                call.abandon()
-        if answer.cancelled():
-            raise TimeoutError
-        return answer.result()
+            call.leave()
 
     async def _waited(self, value: Awaitable[Any], deadline: float) -> Any:
         task = asyncio.ensure_future(_told(value))
@@ -77,7 +72,7 @@ class TimedCalls:
 
 
 class _ThreadCall:
-    """A call in a thread; once it is abandoned it counts as stuck until it ends."""
+    """A call in a thread; if it has not ended when it is left it counts as stuck until it does."""
 
     def __init__(self, function: Callable[[], Any], stuck: set[object]) -> None:
         self._function = function
@@ -92,10 +87,10 @@ class _ThreadCall:
             self._ended = True
             self._stuck.discard(self)
 
-    def abandon(self) -> None:
+    def leave(self) -> None:
         if self._begun:
             self._stuck.add(self)
-        if self._ended:  # just now, on its thread
+        if self._ended:  # perhaps just now, on its thread
             self._stuck.discard(self)
 
 
