@@ -19,11 +19,13 @@ PROTOS_VENV := .venv-protos
 PROTOS_BIN := $(PROTOS_VENV)/bin
 PROTOS_READY := $(PROTOS_VENV)/.ready
 
+PYDANTIC_VENVS := .venvs-pydantic
+
 CHECKED := $(wildcard flowstate_server flowstate_client tests benchmarks examples)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test test-pgbouncer soak bench bench-compare check lint types format protos protos-check protos-breaking \
+.PHONY: help demo serve test test-pydantic test-pgbouncer soak bench bench-compare check lint types format protos protos-check protos-breaking \
 	protos-baseline constraints clean
 
 help: ## List the targets
@@ -38,6 +40,18 @@ serve: $(READY) ## Serve the chat example on 127.0.0.1:7437, kept in .flowstate/
 
 test: $(READY) ## Run the tests (TESTS=path, PYTEST_ARGS=options)
 	$(BIN)/pytest $(PYTEST_ARGS) $(TESTS)
+
+# Both ends of the range of pydantic in pyproject.toml, each in an environment of its own: what walks its schemas, and
+# what is validated by them.
+PYDANTIC_LOWEST := $(shell sed -n 's/^ *"pydantic>=\([0-9.]*\),.*/\1/p' pyproject.toml)
+PYDANTIC_TESTS ?= tests/unit/schemas tests/unit/flows tests/unit/state tests/unit/engine/test_rehearsals.py \
+	tests/unit/engine/test_upgrades.py
+
+test-pydantic: $(PYDANTIC_VENVS)/lowest/.ready $(PYDANTIC_VENVS)/newest/.ready ## Run the tests of schemas and flows on the lowest and the newest pydantic
+	@for end in lowest newest; do \
+		$(PYDANTIC_VENVS)/$$end/bin/python -c "import pydantic; print('pydantic', pydantic.VERSION)" && \
+		$(PYDANTIC_VENVS)/$$end/bin/pytest $(PYTEST_ARGS) $(PYDANTIC_TESTS) || exit; \
+	done
 
 test-pgbouncer: $(READY) ## Run the scenarios on Postgres behind PgBouncer, which must be installed
 	FLOWSTATE_TEST_PGBOUNCER=1 $(BIN)/pytest $(PYTEST_ARGS) tests/scenarios tests/tails -k postgres
@@ -75,6 +89,16 @@ $(READY): pyproject.toml constraints.txt
 	@test -f $@ || $(PYTHON) -m venv --clear $(VENV)
 	@echo "Installing into $(VENV) ..."
 	@$(PY) -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[server,postgres,dev]'
+	@touch $@
+
+# The newest is asked for anew at each set-up: remove the folder, or `make clean`, to have it looked for again.
+$(PYDANTIC_VENVS)/%/.ready: pyproject.toml constraints.txt
+	@mkdir -p $(PYDANTIC_VENVS)
+	@$(PYTHON) -m venv --clear $(PYDANTIC_VENVS)/$*
+	@echo "Installing into $(PYDANTIC_VENVS)/$* ..."
+	@grep -v '^pydantic' constraints.txt > $(PYDANTIC_VENVS)/$*/constraints.txt
+	@$(PYDANTIC_VENVS)/$*/bin/python -m pip install $(PIP_FLAGS) -c $(PYDANTIC_VENVS)/$*/constraints.txt \
+		-e '.[server,postgres,dev]' $(if $(filter lowest,$*),pydantic==$(PYDANTIC_LOWEST))
 	@touch $@
 
 $(PROTOS_READY): protos/constraints.txt
@@ -119,5 +143,5 @@ protos-baseline: $(READY) ## Renew the baseline, in a commit that says why
 	$(BIN)/buf build --exclude-source-info -o $(BASELINE)
 
 clean: ## Remove environments, caches and builds (not .flowstate, which holds data)
-	rm -rf $(VENV) $(PROTOS_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PROTOS_VENV) $(PYDANTIC_VENVS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -17,7 +17,7 @@ class Codec(Protocol):
     """How values become JSON text and back; give your own to ``FlowStateClient.connect(codec=...)``."""
 
     def encode(self, value: Any) -> bytes:
-        """JSON text of ``value``.
+        """JSON text of ``value``. What a handle's model says how to write comes as plain JSON values.
 
         Raises:
             ValueError: it cannot be sent; names the place.

@@ -14,7 +14,7 @@ from pathlib import PurePath
 from re import Pattern
 from typing import Any
 
-from pydantic import BaseModel, RootModel, Secret, SecretBytes, SecretStr, TypeAdapter
+from pydantic import BaseModel, ConfigDict, RootModel, Secret, SecretBytes, SecretStr, TypeAdapter
 
 SECRETS = (SecretStr, SecretBytes, Secret)
 
@@ -27,14 +27,25 @@ def dumped(value: Any) -> Any:
     Raises:
         ValueError: it has no JSON form; the text may hold the value.
     """
-    return _mended(value, _plain(value))
+    return mended(value, _plain(value))
+
+
+def unsettled_member(value: Any, plain: Any) -> str | None:
+    """The name of a member with bytes of a dataclass of which ``plain`` was made and which has no say in how they are
+    written, so that a model may have them in another form where it has the dataclass in a field."""
+    if hasattr(type(value), "__pydantic_serializer__") or not isinstance(plain, dict):
+        return None
+    kind: Any = type(value)
+    (elsewhere,) = _in_base64(kind).dump_python([value], mode="json", round_trip=True, warnings=False)
+    elsewhere = mended(value, elsewhere)
+    return next((name for name, made in plain.items() if elsewhere.get(name) != made), None)
 
 
 def undumpable_member(value: Any) -> str | None:
     """The name of the member for which a model or dataclass has no JSON form, if it is for one of them."""
     for name in _members(value):
         try:
-            _mended(value, _plain(value, {name}))
+            mended(value, _plain(value, {name}))
         except ValueError:
             return str(name)
     return None
@@ -54,25 +65,32 @@ def in_order(values: Iterable[Any]) -> list[Any]:
 
 
 @lru_cache(maxsize=256)
+def _in_base64(kind: Any) -> TypeAdapter[Any]:
+    listed: Any = list
+    return TypeAdapter(listed[kind], config=ConfigDict(ser_json_bytes="base64"))
+
+
+@lru_cache(maxsize=256)
 def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def _mended(value: Any, plain: Any) -> Any:
+def mended(value: Any, plain: Any) -> Any:
     """``plain``, which pydantic made of ``value``: of secrets it makes asterisks, and null of what is not finite where
     no type says that it is a number."""
     if isinstance(value, SECRETS):
-        return secret_value(value)
+        held = secret_value(value)
+        return held.decode() if isinstance(held, bytes) else held
     if isinstance(value, float):
         return value if plain is None and not math.isfinite(value) else plain
     if isinstance(value, Pattern):
         require_no_flags(value)
     if isinstance(value, RootModel):
-        return _mended(value.root, plain)
+        return mended(value.root, plain)
     if isinstance(plain, dict):
         return _object(_members(value), plain)
     if isinstance(plain, list) and isinstance(value, (Sequence, Set, deque)) and len(value) == len(plain):
-        items = [_mended(item, made) for item, made in zip(value, plain, strict=True)]
+        items = [mended(item, made) for item, made in zip(value, plain, strict=True)]
         return in_order(items) if isinstance(value, Set) else items
     return plain
 
@@ -99,7 +117,7 @@ def _object(members: Mapping[Any, Any], plain: dict[str, Any]) -> dict[str, Any]
         if len(members) != len(plain):
             return plain
         members = dict(zip(plain, members.values(), strict=True))  # keys that are enums, UUIDs or numbers
-    return {name: _mended(members[name], made) for name, made in plain.items()}
+    return {name: mended(members[name], made) for name, made in plain.items()}
 
 
 def _require_text(keys: Iterable[Any]) -> None:

@@ -34,7 +34,8 @@ class Flows:
 
     Args:
         flow_kind, action: What to call.
-        input: A pydantic model, a dataclass, a TypedDict or plain JSON values; not given: ``{}``.
+        input: A pydantic model, a dataclass, a TypedDict or plain JSON values; not given: ``{}``. Bytes need a model
+            that declares them.
         session_id: The session to run in; an unknown id creates it, without one the run gets a session of its own.
         user_id: For whom; the client's ``user`` if not given.
         org_id: In which org; the client's ``org``, else the session's, if not given.

@@ -30,6 +30,7 @@ from flowstate_client.dumping import (
     require_no_flags,
     secret_value,
     undumpable_member,
+    unsettled_member,
 )
 
 # The server's limits (its ``state/json_limits.py``): what it would refuse is refused before it is sent.
@@ -42,7 +43,11 @@ _JSON_FORM = (
     *(datetime, date, time, timedelta, Decimal, UUID, PurePath, Pattern),
     *(*_IP, AnyUrl, Url, MultiHostUrl),
 )
-_KEYS = (*_JSON_FORM, bool, int, float, bytes)
+_KEYS = (*_JSON_FORM, bool, int, float)
+_BYTES = (
+    "bytes have no one JSON form: give their text (.decode(), or base64), or what declares them, a model "
+    "(model= of a handle of state)"
+)
 
 
 def from_json_text(text: bytes | str) -> Any:
@@ -65,8 +70,9 @@ def to_json_value(value: Any) -> Any:
     """``value`` as plain JSON types, checked.
 
     Models and dataclasses take the JSON form that they are read from (no computed fields, secrets as what they wrap),
-    dates, UUIDs, Decimals, URLs, addresses and the like pydantic's; sets are lists in one order, keys are text. Other
-    objects are refused. Bytes are UTF-8 text: for a field in base64 give the text, or a model that says so.
+    dates, UUIDs, Decimals, URLs, addresses and the like pydantic's, which every field of their type reads; sets are
+    lists in one order, keys are text. Other objects are refused, and so are bytes that no model declares: some fields
+    have them as text, others in base64.
 
     Raises:
         ValueError: naming the place and the rule.
@@ -140,8 +146,8 @@ def _convert(value: Any, path: str, depth: int) -> Any:
         return _convert(secret_value(value), path, depth)
     if isinstance(value, BaseModel) or (dataclasses.is_dataclass(value) and not isinstance(value, type)):
         return _convert(_dumped(value, path), path, depth)
-    if isinstance(value, bytes):
-        return _text(value, path)
+    if isinstance(value, (bytes, bytearray)):
+        raise _refused(path, _BYTES)
     if isinstance(value, _JSON_FORM):
         if isinstance(value, Decimal) and not value.is_finite():
             raise _refused(path, "the number is not finite")
@@ -153,11 +159,15 @@ def _convert(value: Any, path: str, depth: int) -> Any:
 
 def _dumped(value: Any, path: str) -> Any:
     try:
-        return dumped(value)
+        plain = dumped(value)
+        name = unsettled_member(value, plain)
     except ValueError:  # pydantic's own kind is one; its text may hold the value
         name = undumpable_member(value)
         path = path if name is None else f"{path}/{escape_pointer(name)}"
         raise _refused(path, f"this {type(value).__name__} has no JSON form") from None
+    if name is not None:
+        raise _refused(f"{path}/{escape_pointer(name)}", _BYTES)
+    return plain
 
 
 def _check_flags(value: Pattern[Any], path: str) -> None:
@@ -167,34 +177,20 @@ def _check_flags(value: Pattern[Any], path: str) -> None:
         raise _refused(path, str(refusal)) from None
 
 
-def _text(value: bytes, path: str) -> str:
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        raise _refused(
-            path, "the bytes are no UTF-8, which is their JSON form unless a model says another"
-        ) from None
-
-
 def _key(key: Any, path: str) -> str:
     if isinstance(key, Enum):
         key = key.value
     if isinstance(key, float):
         check_finite(key, path)
+    if isinstance(key, bytes):
+        raise _refused(path, f"a key: {_BYTES}")
     if isinstance(key, _KEYS):
-        key = _key_text(key, path)
+        key = str(next(iter(to_jsonable_python({key: None}))))
     if not isinstance(key, str):
         raise _refused(path, f"a key is {type(key).__name__}, keys must be text")
     if len(check_text(key, path).encode()) > MAX_KEY_BYTES:
         raise _refused(path, f"a key is over {MAX_KEY_BYTES} bytes")
     return str(key)
-
-
-def _key_text(key: Any, path: str) -> str:
-    try:
-        return str(next(iter(to_jsonable_python({key: None}))))
-    except ValueError:  # bytes that are no UTF-8
-        raise _refused(path, "a key has no JSON form") from None
 
 
 def _check_depth(depth: int, path: str) -> None:

@@ -13,6 +13,7 @@ from flowstate.v1 import state_service_pb2, state_service_pb2_grpc, types_pb2
 from flowstate_client.calls import Caller
 from flowstate_client.codec import Codec
 from flowstate_client.errors import ConcurrentModificationError, ConflictError, ProtocolError
+from flowstate_client.field_types import field_types
 from flowstate_client.ids import new_idempotency_key
 from flowstate_client.models import StateWrite, plain_time
 from flowstate_client.state_batch import ScopeBatch, StateBatch
@@ -73,7 +74,8 @@ class ScopeHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Generi
         await session.inc_state({"message_count": 1})
         await session.at(7).set_state({"mode": "chat"})      # only if the record is at version 7
 
-    ``model`` is what ``get`` and ``atomic_state`` read the state as, and what type checkers look fields up in.
+    ``model`` is what ``get`` and ``atomic_state`` read the state as, by whose types fields are written, and what type
+    checkers look fields up in.
 
     A write is repeated by itself, with the same idempotency key, while the server is away. For a key of your own make
     it a batch: ``async with session.batch(idempotency_key=...) as batch``. Operations raise:
@@ -99,6 +101,7 @@ class ScopeHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Generi
         self._precondition = precondition
         self._request_id = request_id
         self._codec = states.codec
+        self._types = field_types(model)
 
     def at(self, version: int, /) -> ScopeHandle[StateT_co]:
         """The same operations, on the condition that the record has this version; 0: never written."""
@@ -141,7 +144,7 @@ class ScopeHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Generi
         async def commit(mutations: Sequence[state_service_pb2.StateMutation]) -> Sequence[StateWrite]:
             return await self._states.commit(mutations, self._request_id, idempotency_key)
 
-        return ScopeBatch(self._codec, self._scope, self._precondition, commit)
+        return ScopeBatch(self._codec, self._scope, self._precondition, commit, self._types)
 
     @overload
     async def atomic_state(
@@ -169,14 +172,15 @@ class ScopeHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Generi
             What the operations raise, and what ``change`` raises.
         """
         config = self._states.caller.config
+        handle = self if model is _OF_THE_HANDLE else self._with(self._precondition, model=model)
         async with self._states.turn(self._scope):
             for attempt in range(1, config.cas_attempts + 1):
-                record: StateRecord[Any] = await self.get(model=model)
+                record: StateRecord[Any] = await handle.get()
                 fields = change(record.state)
                 if not fields:
                     return StateWrite(record.version, changed=False)
                 try:
-                    return await self.at(record.version).patch_state(fields)
+                    return await handle.at(record.version).patch_state(fields)
                 except ConflictError:
                     if attempt < config.cas_attempts:
                         await asyncio.sleep(config.backoff.pause(attempt) / 4)
@@ -190,12 +194,15 @@ class ScopeHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Generi
         return write
 
     def _with(
-        self, precondition: types_pb2.Precondition | None, request_id: str | None = None
+        self,
+        precondition: types_pb2.Precondition | None,
+        request_id: str | None = None,
+        model: Any = _OF_THE_HANDLE,
     ) -> ScopeHandle[StateT_co]:
         return ScopeHandle(
             self._states,
             self._scope,
-            model=self._model,
+            model=self._model if model is _OF_THE_HANDLE else model,
             precondition=precondition,
             request_id=self._request_id if request_id is None else request_id,
         )

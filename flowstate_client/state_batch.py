@@ -8,6 +8,7 @@ from typing import Any, Generic, Self
 
 from flowstate.v1 import state_service_pb2, types_pb2
 from flowstate_client.codec import Codec
+from flowstate_client.field_types import FieldTypes, field_types
 from flowstate_client.models import StateWrite
 from flowstate_client.state_verbs import StateOp, StateT_co, StateVerbs
 
@@ -18,11 +19,20 @@ class BatchScope(StateVerbs[None, StateT_co], Generic[StateT_co]):
     """One record's part of a batch: collects operations; ``result`` is there when the batch has been committed."""
 
     def __init__(
-        self, codec: Codec, scope: types_pb2.ScopeRef, precondition: types_pb2.Precondition | None
+        self,
+        codec: Codec,
+        scope: types_pb2.ScopeRef,
+        precondition: types_pb2.Precondition | None,
+        types: FieldTypes | None,
     ) -> None:
         self._codec = codec
+        self._types = types
         self.mutation = state_service_pb2.StateMutation(scope=scope, precondition=precondition)
         self.result: StateWrite | None = None
+
+    def write_by(self, types: FieldTypes | None) -> None:
+        """Write fields by these types from here on."""
+        self._types = types
 
     def at(self, version: int, /) -> Self:
         """The whole batch is written only if the record has this version; 0: never written."""
@@ -55,8 +65,9 @@ class ScopeBatch(BatchScope[StateT_co], Generic[StateT_co]):
         scope: types_pb2.ScopeRef,
         precondition: types_pb2.Precondition | None,
         commit: Commit,
+        types: FieldTypes | None,
     ) -> None:
-        super().__init__(codec, scope, precondition)
+        super().__init__(codec, scope, precondition, types)
         self._commit = commit
 
     async def __aenter__(self) -> Self:
@@ -90,8 +101,8 @@ class StateBatch:
     def session(
         self, session_id: str, *, flow_kind: str = "", model: type[StateT_co] | None = None
     ) -> BatchScope[StateT_co]:
-        """The state of a session; ``model`` is for type checkers, here and below."""
-        return self.scope(types_pb2.ScopeRef(session_id=session_id, flow_kind=flow_kind))
+        """The state of a session; ``model`` types what is written from here on, as that of ``States.session``."""
+        return self.scope(types_pb2.ScopeRef(session_id=session_id, flow_kind=flow_kind), model)
 
     def user(
         self,
@@ -102,7 +113,7 @@ class StateBatch:
         model: type[StateT_co] | None = None,
     ) -> BatchScope[StateT_co]:
         """The record of a user; ``flow_kind`` names the flow whose schema governs the write."""
-        return self.scope(types_pb2.ScopeRef(user_id=user_id, flow_kind=flow_kind, isolated=isolated))
+        return self.scope(types_pb2.ScopeRef(user_id=user_id, flow_kind=flow_kind, isolated=isolated), model)
 
     def org(
         self,
@@ -113,17 +124,19 @@ class StateBatch:
         model: type[StateT_co] | None = None,
     ) -> BatchScope[StateT_co]:
         """The record of an org; ``flow_kind`` names the flow whose schema governs the write."""
-        return self.scope(types_pb2.ScopeRef(org_id=org_id, flow_kind=flow_kind, isolated=isolated))
+        return self.scope(types_pb2.ScopeRef(org_id=org_id, flow_kind=flow_kind, isolated=isolated), model)
 
     def request(self, request_id: str, *, model: type[StateT_co] | None = None) -> BatchScope[StateT_co]:
         """The state of a running request."""
-        return self.scope(types_pb2.ScopeRef(request_id=request_id))
+        return self.scope(types_pb2.ScopeRef(request_id=request_id), model)
 
-    def scope(self, scope: types_pb2.ScopeRef) -> BatchScope[Any]:
+    def scope(self, scope: types_pb2.ScopeRef, model: Any = None) -> BatchScope[Any]:
         """A record by its reference; the same record gives the same part of the batch."""
         key = scope.SerializeToString(deterministic=True)
         if key not in self._scopes:
-            self._scopes[key] = BatchScope(self._codec, scope, None)
+            self._scopes[key] = BatchScope(self._codec, scope, None, None)
+        if model is not None:
+            self._scopes[key].write_by(field_types(model))
         return self._scopes[key]
 
     async def __aenter__(self) -> Self:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 from flowstate_server.errors import InternalError, ServiceError, StoreOpenError
 from flowstate_server.store_urls import MEMORY, path_of, redacted, store_from_url
+from flowstate_server.stores.blobs import BlobFolder
 from flowstate_server.stores.contract.pages import DamagedRecord
 from flowstate_server.stores.store import Store
 from flowstate_server.stores.transfer import (
@@ -35,20 +37,30 @@ async def migrate(url: str) -> None:
         pass
 
 
-async def check(url: str) -> AsyncIterator[str]:
-    """What does not fit together in the store, one line each; raises ``Unmaintained``."""
+async def check(url: str, *, blobs: Path | None = None) -> AsyncIterator[str]:
+    """What does not fit together in the store, one line each; raises ``Unmaintained``.
+
+    ``blobs`` is the folder of the profile's slot for blobs, if it has one.
+    """
     async with _opened(existing=[url]) as (store,):
         await _refuse_in_use(store)
-        async for problem in check_store(store):
+        async for problem in check_store(store, blobs=_folder(blobs)):
             yield problem
 
 
 async def copy(
-    source: str, target: str, report: Callable[[Copied], None], differs: Callable[[str], None]
+    source: str,
+    target: str,
+    report: Callable[[Copied], None],
+    differs: Callable[[str], None],
+    *,
+    source_blobs: Path | None = None,
+    target_blobs: Path | None = None,
 ) -> Copied:
     """Copy everything, going on with a copy that was interrupted, and compare; raises ``Unmaintained``.
 
-    ``report`` hears of the progress, ``differs`` of each record that is not the same in both.
+    ``report`` hears of the progress, ``differs`` of each record that is not the same in both. ``source_blobs`` and
+    ``target_blobs`` are the folders of the profiles' slots for blobs, if they have them.
     """
     if source in MEMORY:
         raise Unmaintained("memory is empty in a new process; to copy it, call copy_store where it is in use")
@@ -57,8 +69,11 @@ async def copy(
     async with _opened(existing=[source], created=[target]) as (one, other):
         await _refuse_in_use(one)
         await _refuse_in_use(other)
-        copied = await copy_store(one, other, name=_name(source), report=report)
-        async for difference in differences(one, other):
+        ours, theirs = _folder(source_blobs), None if target_blobs is None else BlobFolder(target_blobs)
+        copied = await copy_store(
+            one, other, name=_name(source), report=report, source_blobs=ours, target_blobs=theirs
+        )
+        async for difference in differences(one, other, one_blobs=ours, other_blobs=theirs):
             differs(difference)
         await _refuse_in_use(one)
         return copied
@@ -82,6 +97,13 @@ async def _opened(*, existing: Sequence[str] = (), created: Sequence[str] = ()) 
         raise Unmaintained(f"the store is damaged: {error.__cause__ or error}") from error
     except ServiceError as error:
         raise Unmaintained(str(error), retryable=True) from error
+
+
+def _folder(path: Path | None) -> BlobFolder | None:
+    """The blobs that are there. A folder that is not would be an empty one, and all of its content missing."""
+    if path is not None and not path.is_dir():
+        raise Unmaintained(f"there is no folder {path}")
+    return None if path is None else BlobFolder(path)
 
 
 async def _refuse_in_use(store: Store) -> None:

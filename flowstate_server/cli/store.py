@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
@@ -43,7 +44,12 @@ def migrate(url: Url) -> None:
 
 
 @store.command(cls=Command)
-def check(url: Url) -> None:
+def check(
+    url: Url,
+    blobs: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where its blobs are, if not in it.")
+    ] = None,
+) -> None:
     """Look whether what the store keeps fits together: logs, counters, requests, states. Exit code 1 if not.
 
     It can't find what is missing as a whole: commits that SQLite dropped from a damaged -wal file, or an older backup.
@@ -51,7 +57,7 @@ def check(url: Url) -> None:
 
     async def work() -> int:
         problems = 0
-        async for problem in maintenance.check(url):
+        async for problem in maintenance.check(url, blobs=blobs):
             problems += 1
             _say({"event": "problem", "problem": problem}, problem)
         found = f"{problems} problem{'' if problems == 1 else 's'}" if problems else "no problem"
@@ -65,13 +71,21 @@ def check(url: Url) -> None:
 def copy(
     source: Annotated[str, typer.Argument(metavar="FROM", help=FORMS)],
     target: Annotated[str, typer.Argument(metavar="TO", help="An empty one, or one with part of this copy.")],
+    from_blobs: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where the blobs of FROM are, if not in it.")
+    ] = None,
+    to_blobs: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where those of TO are to be, if not in it.")
+    ] = None,
 ) -> None:
     """Copy all that FROM keeps to TO, and compare them. Interrupted, it goes on when it is called again."""
 
     async def work() -> int:
         found: list[str] = []
         with _Progress() as progress:
-            copied = await maintenance.copy(source, target, progress.show, found.append)
+            copied = await maintenance.copy(
+                source, target, progress.show, found.append, source_blobs=from_blobs, target_blobs=to_blobs
+            )
         for difference in found[:MOST_SHOWN]:
             _say({"event": "difference", "difference": difference}, f"different: {difference}")
         event: dict[str, object] = {"event": "copied", "counts": copied.counts, "differences": len(found)}

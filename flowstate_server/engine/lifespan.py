@@ -8,7 +8,8 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 from flowstate_server.errors import LifespanError
-from flowstate_server.programs.author_code import name_of, readable
+from flowstate_server.programs.author_code import readable
+from flowstate_server.state.code_raised import name_of
 
 Lifespan = Callable[[], AbstractAsyncContextManager[object]]
 """Makes what is entered when an engine opens and left when it closes. What it yields is a dependency of blocks, a tuple

@@ -24,7 +24,10 @@ class _Judged:
 
 
 class Readings:
-    """Reads again what differs from what is stored. What is read again and again, and does not, is judged once."""
+    """Reads again what differs from what is stored. What is read again and again, and does not, is judged once.
+
+    Keep them in :meth:`Catalogue.remembered`: they hold on to the schemas of flows.
+    """
 
     def __init__(self) -> None:
         self._judged: dict[Hashable, _Judged] = {}

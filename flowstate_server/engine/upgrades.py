@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
+from functools import partial
 from typing import cast
 from weakref import WeakKeyDictionary
 
@@ -17,6 +18,7 @@ from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.author_code import called, does_work, other_work, readable
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import FlowDescription, Upgrade
+from flowstate_server.programs.stuck_calls import StuckCalls, StuckError
 from flowstate_server.programs.threads import DaemonThreads
 from flowstate_server.state.code_time import MOST_SECONDS
 from flowstate_server.state.json_pointer import Pointer
@@ -28,8 +30,11 @@ _logger = logging.getLogger(__name__)
 QUIET_SECONDS = 60.0
 _told: WeakKeyDictionary[FlowDescription, float] = WeakKeyDictionary()
 _threads = DaemonThreads("flowstate-upgrade")
+_stuck = StuckCalls()
 _TOO_SLOW = f"it took more than {MOST_SECONDS * 1000:.0f} ms: look things up in a block, not in an upgrade"
+_IMPURE = "called twice with the same fields it gave two results: it may depend on nothing else"
 
+_UpgradedBy = Callable[[FlowDescription, Upgrade, StateRecord, JsonObject], JsonObject]
 _UNKNOWN = ("", 1)
 """Stands for the writers of a record that was written before records told theirs."""
 
@@ -78,16 +83,22 @@ class RecordUpgrades:
     async def ahead(self, record: StateRecord) -> Upgraded:
         """:meth:`upgraded`, in a thread if there is code to run: the event loop does not wait for it.
 
+        Each upgrade is called twice here, and refused if it does not make the same of the same: the next look at the
+        record would show another state.
+
         Raises:
             ScopeUnavailableError: as there.
         """
         if not self.needed(record):
             return Upgraded(record, record)
+        flow = next(self._of(record))[0]
         try:
-            return await asyncio.wait_for(_threads.run(self.upgraded, record), MOST_SECONDS)
+            async with asyncio.timeout(2 * MOST_SECONDS):
+                return await _stuck.call(_threads, flow, 2 * MOST_SECONDS, partial(self._tried, record))
         except TimeoutError:
-            flow = next(self._of(record))[0]
             raise self._failed(flow, record, _TOO_SLOW) from None
+        except StuckError as stuck:
+            raise self._failed(flow, record, str(stuck)) from None
 
     def upgraded(self, record: StateRecord) -> Upgraded:
         """
@@ -96,9 +107,15 @@ class RecordUpgrades:
         """
         if not self.needed(record):
             return Upgraded(record, record)
+        return self._made(record, self._upgraded_by)
+
+    def _tried(self, record: StateRecord) -> Upgraded:
+        return self._made(record, self._upgraded_twice_by)
+
+    def _made(self, record: StateRecord, by: _UpgradedBy) -> Upgraded:
         stored = state = record.state
         for flow, upgrade in self._of(record):
-            state = self._upgraded_by(flow, upgrade, record, state)
+            state = by(flow, upgrade, record, state)
         if state is stored:
             return Upgraded(record, record)
         return Upgraded(record, _with_state(record, state), _differing(stored, state))
@@ -161,6 +178,14 @@ class RecordUpgrades:
             raise self._failed(flow, record, what, error) from error
         if time.monotonic() - began > MOST_SECONDS:
             raise self._failed(flow, record, _TOO_SLOW)
+        return after
+
+    def _upgraded_twice_by(
+        self, flow: FlowDescription, upgrade: Upgrade, record: StateRecord, state: JsonObject
+    ) -> JsonObject:
+        after, again = (self._upgraded_by(flow, upgrade, record, state) for _ in range(2))
+        if not same_json(after, again):
+            raise self._failed(flow, record, _IMPURE)
         return after
 
     def _failed(

@@ -13,12 +13,14 @@ from typing_extensions import TypeVar
 
 from flowstate_server.errors import ActionError, FlowDefinitionError, StateFieldAbsentError
 from flowstate_server.flows.names import check_name
-from flowstate_server.flows.timed_calls import StuckError, TimedCalls
+from flowstate_server.flows.timed_calls import TimedCalls
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.json_values import Json
 from flowstate_server.model.records import Failure
-from flowstate_server.programs.author_code import AT_WORK, does_work, name_of, other_work, readable, told_by
+from flowstate_server.programs.author_code import AT_WORK, does_work, other_work, readable, told_by
+from flowstate_server.programs.stuck_calls import StuckError
 from flowstate_server.schemas.pydantic.python_values import to_json
+from flowstate_server.state.code_raised import name_of
 
 StateT = TypeVar("StateT", default=Any)
 
@@ -95,8 +97,8 @@ class ClientView:
         AT_WORK.set(work)
         try:
             return to_json(await self._calls[name].call(TIME_LIMIT, view), "")
-        except StuckError:  # the log has been told of those
-            return Failure("INTERNAL", "the derived value failed: earlier calls have not come back")
+        except StuckError as error:  # the log has been told of those that are stuck
+            return Failure("INTERNAL", f"the derived value failed: {name_of(error)}")
         except BaseException as error:
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():

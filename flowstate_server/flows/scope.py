@@ -70,7 +70,10 @@ class ScopeWriter(ABC, Generic[StateT_co]):
         return await self.write(op.inc_state(_together(deltas, more)))
 
     async def push_state(self, field: str, /, *values: Any) -> StateWrite:
-        """Append to a list; a missing one starts at its schema default, else empty, and null counts as empty."""
+        """Append to a list; a missing one starts at its schema default, else empty, and null counts as empty.
+
+        The whole list is validated, with what was in it: its elements' validators have 250 ms for all of them together.
+        """
         return await self._write(op.push_state, field, values, self._schema.element_json)
 
     async def set_state_record(self, field: str, key: Hashable, value: Any, /) -> StateWrite:

@@ -37,6 +37,7 @@ from flowstate_server.errors import (
 from flowstate_server.log_context import Subject, about, current_subject
 from flowstate_server.programs.run_context import RunContext
 from flowstate_server.programs.tracebacks import without_our_frames
+from flowstate_server.state.code_raised import name_of
 
 T = TypeVar("T")
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
@@ -139,14 +140,6 @@ def contained(error: BaseException) -> Exception:
     ended = RuntimeError(f"the function raised {name_of(error)}")
     ended.__cause__ = error
     return ended
-
-
-def name_of(error: BaseException) -> str:
-    """The name of its class, whatever that is."""
-    try:
-        return str(type(error).__name__)
-    except BaseException:
-        return "an exception without a name"
 
 
 def printable(error: BaseException) -> BaseException:

@@ -117,7 +117,10 @@ def _key(key: object) -> str:
         return str.__str__(key.value)
     if isinstance(key, str):
         return str.__str__(key)
-    raise Refused(JsonInvalidError, f"a key must be a string, not {type(key).__qualname__}")
+    more = (
+        "; a field with keys of bytes takes UTF-8 alone: give their hex()" if isinstance(key, bytes) else ""
+    )
+    raise Refused(JsonInvalidError, f"a key must be a string, not {type(key).__qualname__}{more}")
 
 
 def _check_key(name: str) -> None:

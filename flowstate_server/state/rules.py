@@ -40,7 +40,7 @@ class StateRules(Protocol):
 
         Raises:
             StateValidationError: with JSON Pointers and rules, never values. Also if code took too long, see
-                ``state.code_time``.
+                ``state.code_time``, or raised what is no error, which is the cause then, see ``state.code_raised``.
             Exception: whatever an author's code raises that is not its way to refuse.
         """
         ...

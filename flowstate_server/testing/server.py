@@ -59,6 +59,11 @@ async def running_server(
         async with running_server(chat) as server, server.connect(user="u1") as client:
             assert await client.flows.call("chat", "say", {"message": "hi"}) == "hello"
 
+    The server lives in your event loop. Whatever a flow raises ends its own run, with one exception: a ``SystemExit``
+    or ``KeyboardInterrupt`` in a callback that a block hands to the loop (``call_soon``, ``add_done_callback``) comes
+    out of whatever runs the loop, ``asyncio.run`` for one, and so does stopping the loop. Only who runs it can go on
+    with it, as ``flowstate serve`` does.
+
     Args:
         flows: A flow, several, or an application (of which the flows and the lifespan are taken).
         store: A store that is not open yet, or its URL such as ``sqlite:///test.db``; a new one in memory if not given.

@@ -16,6 +16,9 @@ import asyncpg
 import pytest
 
 from flowstate_server.model.clock import Micros
+from flowstate_server.model.identity import NO_TENANT
+from flowstate_server.stores.blobs import BlobFolder, Blobs
+from flowstate_server.stores.contract.blob_writes import RequireBlob
 from flowstate_server.stores.contract.writes import RenewLease
 from flowstate_server.stores.sqlite.store import SqliteStore
 from flowstate_server.testing.server_process import server_process
@@ -174,3 +177,30 @@ def test_an_empty_file_stays_empty(tmp_path: Path) -> None:
     path.touch()
     assert run("check", f"sqlite:///{path}")[0] == 2
     assert [(file.name, file.stat().st_size) for file in tmp_path.iterdir()] == [("empty.db", 0)]
+
+
+async def test_blobs_in_a_folder_are_checked_and_copied(tmp_path: Path) -> None:
+    folder, copied, lost = (tmp_path / name for name in ("blobs", "copied", "lost"))
+    store = SqliteStore(tmp_path / "from.db")
+    await store.open()
+    blobs = Blobs(store, BlobFolder(folder))
+    blob = await blobs.begin(NO_TENANT)
+    await blobs.append(blob, 0, b"content")
+    await store.commit((await blobs.verify(blob, size=7), RequireBlob(blob)))
+    await store.close()
+    source, target = (f"sqlite:///{tmp_path / name}" for name in ("from.db", "to.db"))
+
+    assert run("check", source, "--blobs", str(folder))[0] == 0
+    code, events, _ = run("check", source)
+    assert code == 1
+    assert "if it is kept in another slot, name that" in events[0]["problem"]
+    code, _, problem = run("check", source, "--blobs", str(lost))
+    assert code == 2
+    assert f"there is no folder {lost}" in " ".join(problem.split())
+
+    code, _, problem = run("copy", source, target, "--to-blobs", str(copied))
+    assert code == 2
+    assert "if it is kept in another slot, name that" in " ".join(problem.split())
+    code, events, _ = run("copy", source, target, "--from-blobs", str(folder), "--to-blobs", str(copied))
+    assert (code, events[-1]["differences"]) == (0, 0)
+    assert run("check", target, "--blobs", str(copied))[0] == 0

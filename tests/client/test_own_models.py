@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from flowstate_client import FlowStateClient, JsonCodec, ResponseValidationError
+from flowstate_client.field_types import field_types
 from flowstate_client.proof import proven_text
 
 codec = JsonCodec()
@@ -58,6 +59,25 @@ class Holder(BaseModel):
     inside: Any = None
 
 
+class Unwritten(BaseModel):
+    """That reads base64 and writes text."""
+
+    model_config = ConfigDict(val_json_bytes="base64")
+    data: bytes
+
+
+class Tagged(BaseModel):
+    name: str
+
+
+class Secretive(Tagged):
+    keys: set[bytes] = set()
+
+
+class Team(BaseModel):
+    lead: Tagged
+
+
 CHANGED_BY_SENDING: list[tuple[Any, str]] = [
     (Excluded(b="real"), "/b"),
     (Starred(t="real"), "/t"),
@@ -65,6 +85,9 @@ CHANGED_BY_SENDING: list[tuple[Any, str]] = [
     (Renamed(f=7), "/foo"),
     ({"list": [Renamed(f=7)]}, "/list/0/foo"),
     (Holder(inside=[Excluded(b="real")]), "/inside/0/b"),
+    (Holder(inside=[b"real"]), "/inside"),
+    ({"a": Holder(inside={"b": {"real"}})}, "/a/inside"),
+    (Unwritten(data=b"real"), "/data"),
 ]
 
 
@@ -82,6 +105,12 @@ def test_f3_an_input_that_arrives_as_it_is_is_sent() -> None:
     aliased = Aliased(**{"f": 7, "pass-word": "hunter2"})  # type: ignore[arg-type]
     assert proven_text([aliased], codec) == '[{"g":7,"pass-word":"hunter2"}]'
     assert proven_text(Excluded(), codec) == '{"a":1}'
+
+
+def test_f2_of_a_subclass_what_the_type_of_the_field_has_is_sent() -> None:
+    team = Team(lead=Secretive(name="ada", keys={b"c4nary"}))
+    assert proven_text(team, codec) == '{"lead":{"name":"ada"}}'
+    assert field_types(Team).value("lead", team.lead) == {"name": "ada"}  # type: ignore[union-attr]
 
 
 class Doubled(BaseModel):

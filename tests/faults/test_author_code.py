@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flowstate_client import ActionFailed, FlowStateClient, FlowStateError, RunHandle
+from flowstate_client import ActionFailed, FlowStateClient, FlowStateError, RunHandle, SchemaViolation
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import (
     ActionError,
@@ -74,6 +74,25 @@ async def test_f1_what_a_block_raises_fails_its_request_and_nothing_else(
             assert failure.reason == "INTERNAL", kind
             assert "secret" not in str(failed.value), kind
             assert failure.error_id in caplog.text, kind
+        await served.unharmed()
+
+
+@pytest.mark.parametrize("kind", ["system exit", "keyboard interrupt", "generator exit", "cancelled"])
+async def test_a_validator_that_exits_refuses_the_write_by_its_field(
+    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    exit_ = type(KINDS[kind]()).__name__
+    async with beside("memory", tmp_path) as served:
+        armed["state validator"] = kind
+        with pytest.raises(SchemaViolation) as refused:
+            await served.client.state.session("beside").patch_state({"text": "checked"})
+        armed.clear()
+        assert [(one.field, one.reason) for one in refused.value.field_violations] == [
+            ("/text", "VALIDATOR_RAISED")
+        ]
+        assert f"its validator raised {exit_}" in str(refused.value)
+        assert "secret" not in str(refused.value)
+        assert "in throw_at" in caplog.text, "the log has the traceback"
         await served.unharmed()
 
 

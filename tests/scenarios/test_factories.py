@@ -8,15 +8,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import pytest
 from pydantic import AfterValidator, BaseModel, Field, create_model
 
 from flowstate_client import FlowStateClient, InternalError, SchemaViolation
 from flowstate_server.errors import FlowDefinitionError, StateFieldAbsentError
-from flowstate_server.flows import ClientView, Context, Flow, Org, Session, User, action, define_flow, handler
-from flowstate_server.stores.memory.store import MemoryStore
+from flowstate_server.flows import ClientView, Context, Org, Session, User, action, define_flow, handler
 from flowstate_server.testing.fixtures import StartServer
 from flowstate_server.testing.flow_tester import FlowTester, run_flow
 from flowstate_server.testing.server import running_server
@@ -354,92 +353,3 @@ def test_f6_a_factory_of_other_fields_is_refused_with_the_way_out() -> None:
 
     with pytest.raises(FlowDefinitionError, match=r"Late\.m: .*write it in the block"):
         define_flow("late", actions={"block": action(block=block)})
-
-
-class Part(BaseModel):
-    kind: Literal["part"] = "part"
-    size: int = 0
-
-
-class Numbered(Part):
-    number: str = Field(default_factory=lambda: uuid.uuid4().hex)
-
-
-class Label(BaseModel):
-    kind: Literal["label"] = "label"
-    text: str = ""
-
-
-def parts(part: Any) -> Flow:
-    """A flow whose fields have parts in them; ``part`` is what they are in this deploy."""
-    choice: Any = Annotated[part | Label, Field(discriminator="kind")]
-    state: Any = create_model(
-        "Parts",
-        n=(int, 0),
-        one=(part | None, None),
-        many=(list[part], []),
-        by_key=(dict[str, list[choice]], {}),
-        small=(list[Annotated[int, Field(le=5)]], []),
-    )
-
-    @handler(session_state=state)
-    async def write(_: None, ctx: Context) -> None:
-        by_key = {"a": [{"kind": "part", "size": 1}, {"kind": "label", "text": "x"}]}
-        await ctx.session.patch_state(one={"size": 1}, many=[{"size": 2}, {"size": 3}], by_key=by_key)
-
-    @handler(session_state=state)
-    async def read(_: None, ctx: Context) -> list[Any]:
-        seen = []
-        for _once_again in range(2):
-            now = ctx.session.state
-            seen.append([now.one.model_dump(), [part.model_dump() for part in now.many]])
-            seen[-1].append([choice.model_dump() for choice in now.by_key["a"]])
-            await ctx.session.inc_state(n=1)
-            await ctx.session.refresh()
-        assert seen[0] == seen[1]
-        return seen[0]
-
-    return define_flow("parts", actions={"write": action(block=write), "read": action(block=read)})
-
-
-async def test_f6_members_that_a_later_deploy_makes_are_stored_when_a_request_begins(
-    start_server: StartServer, durable_url: str
-) -> None:
-    async with running_server(parts(Part), store=durable_url) as old, old.connect(user="ada") as client:
-        await client.flows.call("parts", "write", None, session_id="s")
-    server = await start_server(parts(Numbered), store=durable_url)
-    async with server.connect(user="ada", plane="trusted") as client:
-        before = await client.state.session("s").get()
-        seen = [await client.flows.call("parts", "read", None, session_id="s") for _ in range(2)]
-        assert seen[0] == seen[1]
-        one, many, choices = seen[0]
-        assert len({part["number"] for part in (one, *many, choices[0])}) == 4
-        stored = await client.state.session("s").get()
-        assert stored.state["one"] == one
-        assert stored.state["many"] == many
-        assert stored.state["by_key"] == {"a": choices}
-        assert stored.version == before.version + 1 + 4, "once, and what the runs wrote"
-
-
-async def test_f6_what_does_not_fit_any_more_keeps_no_run_from_its_beginning() -> None:
-    class Old(BaseModel):
-        many: list[dict[str, Any]] = []
-        n: int = 0
-
-    class New(BaseModel):
-        many: list[Numbered] = []
-        n: int = 0
-
-    def flow_of(state: type[BaseModel]) -> Flow:
-        @handler(session_state=state)
-        async def count(_: None, ctx: Context) -> None:
-            await ctx.session.inc_state(n=1)
-
-        return define_flow("stale", actions={"count": action(block=count)})
-
-    store, stale = MemoryStore(), {"many": [{"size": "c4nary"}]}
-    async with FlowTester(flow_of(Old), store) as tester:
-        await tester.run("count", None, session_id="s", session_state=stale)
-    async with FlowTester(flow_of(New), store) as tester:
-        run = await tester.run("count", None, session_id="s")
-        assert run.session.stored == {**stale, "n": 2}

@@ -196,7 +196,7 @@ async def test_what_blocks_write_is_what_everybody_sees() -> None:
 async def test_clients_write_as_blocks_do() -> None:
     async with running_server(flow()) as server, server.connect(user="ada", plane="trusted") as client:
         session = (await client.sessions.create("values")).id
-        state = client.state.session(session)
+        state = client.state.session(session, model=State)
         ada = Account(name="ada")
         for _ in range(2):
             await state.patch_state(owner=ada, tags={"b", "a"}, email="  ADA@X.org ", data=b"abc")

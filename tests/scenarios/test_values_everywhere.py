@@ -32,10 +32,12 @@ async def both_sides(start_server: StartServer, url: str, flow: DeclaredFlow) ->
         run = await ada.flows.dispatch("declared", "play", session_id=session)
         await run.result(timeout=50)
         await check_told(run, trusted, session)
-        client = Walker(trusted.state.session(session), trusted, session, in_block=False)
-        await client.walk(flow)
+        for typed in (True, False):
+            scope = trusted.state.session(session, model=flow.model if typed else None)
+            walkers.append(Walker(scope, trusted, session, in_block=False, typed=typed))
+            await walkers[-1].walk(flow)
     await server.stop()
-    return session, sum(walker.writes for walker in [*walkers, client])
+    return session, sum(walker.writes for walker in walkers)
 
 
 async def check_told(run: Any, trusted: FlowStateClient, session: str) -> None:

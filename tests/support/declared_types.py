@@ -246,6 +246,18 @@ class Box:
     price: Annotated[Decimal, Field(ge=0)] = Decimal(0)
 
 
+@dataclasses.dataclass
+class Blob:
+    """Whose bytes are written as whoever holds it says."""
+
+    data: bytes
+
+
+@pydantic_dataclasses.dataclass(config=ConfigDict(ser_json_bytes="base64", val_json_bytes="base64"))
+class EncodedBlob:
+    data: bytes
+
+
 class Pair(NamedTuple):
     one: int
     two: dt.date

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from flowstate_server.engine.bindings import Bindings
 from flowstate_server.engine.calls.journals import (
@@ -23,10 +24,11 @@ from flowstate_server.errors import (
     Violation,
 )
 from flowstate_server.model.clock import Micros, micros
-from flowstate_server.model.documents import Document
+from flowstate_server.model.documents import Document, DocumentRange
 from flowstate_server.model.identity import Principal
 from flowstate_server.model.ids import check_id
 from flowstate_server.model.journal import (
+    COUNTER,
     JournalRecord,
     Note,
     counter_key,
@@ -52,6 +54,7 @@ from flowstate_server.stores.store import Store
 RACES = 5
 # Notes: the most that a page has by default, so that a store is asked once for a page.
 READ_AT_ONCE = 500
+PAGE_BYTES = 1 << 20
 
 
 class Journals:
@@ -83,7 +86,7 @@ class Journals:
             bound: Json = ["journal", key.tenant, key.session_id, log_id, query.newest_first]
             beyond = self._position(bound, query.page_token) if query.page_token else None
             which = journal_range(key, log_id, limit=size, newest_first=query.newest_first, beyond=beyond)
-            documents = await self._store.read_documents(which, max_bytes=self._settings.max_page_bytes)
+            documents = await _read(self._store, which, self._settings.max_page_bytes)
             # Behind the page: what a session deleted meanwhile had is shown to nobody.
             counter = counter_key(key, log_id)
             read = await self._store.read_projection(key, (), (counter,))
@@ -129,13 +132,27 @@ async def newest_entries(
     while len(documents) < limit and beyond != 1:
         left = min(limit - len(documents), READ_AT_ONCE)
         which = journal_range(session, log_id, limit=left, newest_first=True, beyond=beyond)
-        page = await store.read_documents(which)
+        page = await _read(store, which)
         if not page:
             break
         documents += page
         beyond = entry_number(page[-1].key)
     documents.reverse()
     return _records(documents)
+
+
+async def _read(store: Store, which: DocumentRange, max_bytes: int = PAGE_BYTES) -> Sequence[Document]:
+    """A page of entries, which is empty only if there is none left. A store leaves out those whose keys are damaged,
+    which may be all of a page."""
+    documents = await store.read_documents(which, max_bytes=max_bytes)
+    if documents:
+        return documents
+    counter = await store.read_documents(replace(which, kind=COUNTER, limit=1, beyond=None))
+    limit, count = which.limit, decode_count(counter[0] if counter else None)
+    while not documents and limit < count:
+        limit *= 8
+        documents = await store.read_documents(replace(which, limit=limit), max_bytes=max_bytes)
+    return documents[: which.limit]
 
 
 def _records(documents: Sequence[Document]) -> Sequence[JournalRecord]:

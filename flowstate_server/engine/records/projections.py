@@ -28,7 +28,6 @@ _logger = logging.getLogger(__name__)
 class Projections:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        self._readings = Readings()
 
     async def of(
         self, flow: HostedFlow, kind: ScopeKind, record: StateRecord, names: frozenset[str]
@@ -42,7 +41,8 @@ class Projections:
         except ScopeUnavailableError:
             return ScopeProjection(kind, record.version, {}, dict.fromkeys(names, _NOT_UPGRADED))
         tell = partial(_tell, flow.described.kind, kind)
-        reading, error_id = self._readings.of(schema, record, stored, shown.exposed, tell)
+        readings = self._catalogue.remembered((Projections, Readings), Readings)
+        reading, error_id = readings.of(schema, record, stored, shown.exposed, tell)
         state = schema.with_defaults(stored)
         if reading.values:
             state = {**state, **reading.values}

@@ -94,7 +94,6 @@ class States:
         self._bindings = bindings
         self._settings = settings
         self._rehearsals = rehearsals
-        self._readings = Readings()
 
     async def get(self, principal: Principal, targets: Sequence[ScopeTarget]) -> list[StateAnswer]:
         """The records of all targets as they are at one moment, defaults shown where a flow governs the record."""
@@ -146,7 +145,9 @@ class States:
         schema = None if scope.flow is None else scope.flow.schemas[target.kind]
         if scope.upgrades.upgrades:
             record = (await scope.upgrades.ahead(record)).record
-        return StateAnswer(target, record, schema, changed, self._readings)
+        # Kept as long as the flows: how records read to a flow that has gone is of no use.
+        readings = self._catalogue.remembered((States, Readings), Readings)
+        return StateAnswer(target, record, schema, changed, readings)
 
     async def _resolve_all(self, principal: Principal, commit: StateCommit) -> list[_Resolved]:
         """What the mutations name, each record at most once."""

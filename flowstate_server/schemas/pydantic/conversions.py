@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, cast
 
 from pydantic import BaseModel
@@ -21,6 +22,7 @@ from flowstate_server.schemas.pydantic.places import (
 )
 from flowstate_server.schemas.pydantic.python_values import OWN_JSON, to_json
 from flowstate_server.schemas.pydantic.stored_form import members_of
+from flowstate_server.state.code_raised import raise_named
 from flowstate_server.state.code_time import timed
 from flowstate_server.state.json_limits import MAX_KEY_BYTES
 from flowstate_server.state.json_pointer import format_pointer, parse_pointer
@@ -78,7 +80,7 @@ class Conversions:
         if settle is None or not isinstance(json, dict):
             return json
         problems: list[Violation] = []
-        with timed((name,), problems):
+        with timed((name,), problems), self._named(name):
             json = {settle(key): item for key, item in json.items()}
         if problems:
             raise StateValidationError(self.scope, tuple(problems))
@@ -104,11 +106,19 @@ class Conversions:
         if place.path not in self._by_code:
             return self._placed(place, value, path)
         problems: list[Violation] = []
-        with timed((self._by_code[place.path],), problems):
+        name = self._by_code[place.path]
+        with timed((name,), problems), self._named(name):
             json = self._placed(place, value, path)
         if problems:
             raise StateValidationError(self.scope, tuple(problems))
         return json
+
+    @contextmanager
+    def _named(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            raise_named(error, self.scope, (name,))
 
     def _placed(self, place: Place, value: object, path: str) -> Json:
         try:

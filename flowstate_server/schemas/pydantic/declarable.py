@@ -17,9 +17,10 @@ from flowstate_server.schemas.pydantic.core_schemas import (
     fields_of,
     walk,
 )
+from flowstate_server.schemas.pydantic.keys import lost_key
 from flowstate_server.schemas.pydantic.pydantic_1 import ADVICE, model_of_pydantic_1
 from flowstate_server.schemas.pydantic.stored_form import SECRETS
-from flowstate_server.schemas.pydantic.unions import is_no_key, like_choices
+from flowstate_server.schemas.pydantic.unions import is_no_key, like_choices, like_keys
 
 _NOT_DATA = {
     "generator": "an iterator, which can be read only once: declare a list",
@@ -69,12 +70,21 @@ def require_declarable(model: type[BaseModel], parts: ModelParts) -> None:
             raise FlowDefinitionError(
                 f"{title}.{name} has keys of type {key}, which JSON has no text for: declare a list of pairs"
             )
+        alike = like_keys(parts.fields[name], parts.definitions)
+        if alike is not None:
+            raise FlowDefinitionError(
+                f"{title}.{name} has keys of {alike[0]} and {alike[1]}, which read alike from JSON, where every key "
+                "is a text: declare one of them, or a list of pairs"
+            )
         alike = like_choices(parts.fields[name], parts.definitions)
         if alike is not None:
             raise FlowDefinitionError(
                 f"{title}.{name} holds a union of {alike[0]} and {alike[1]}, which read alike from JSON: "
                 "declare one of them, or models that differ in a Literal field"
             )
+        lost = lost_key(parts.fields[name], parts.definitions)
+        if lost is not None:
+            raise FlowDefinitionError(f"{title}.{name} {lost}")
 
 
 def _unstorable(schema: CoreSchema, definitions: Definitions) -> str | None:

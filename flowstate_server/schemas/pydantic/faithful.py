@@ -11,7 +11,7 @@ from flowstate_server.schemas.pydantic.unions import needs_proof
 def is_faithful(schema: CoreSchema, parts: ModelParts) -> bool:
     """Whether what is dumped of a value is certain to be read as that value: no function of an author's takes part in
     dumping it, nor a setting that changes how something is written, nor a union whose choices JSON may mix up."""
-    if any(key.startswith("ser_json") for key in parts.config):
+    if any(key.startswith(("ser_json", "val_json")) for key in parts.config):
         return False
     for part in walk(schema, parts.definitions):
         made_by = part.get("serialization") or {}
@@ -21,7 +21,7 @@ def is_faithful(schema: CoreSchema, parts: ModelParts) -> bool:
             return False
         if made_by.get("type", "").startswith("function-") and not _knows(made_by["function"]):
             return False
-        if any(key.startswith("ser_json") for key in part.get("config") or {}):
+        if any(key.startswith(("ser_json", "val_json")) for key in part.get("config") or {}):
             return False
     return True
 

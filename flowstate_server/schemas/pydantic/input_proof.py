@@ -73,7 +73,9 @@ def _may_differ(part: CoreSchema) -> bool:
     if made_by.get("type", "").startswith("function-") and not is_pydantics(made_by["function"]):
         return True
     config = part.get("config") or {}
-    if config.get("validate_by_alias") is False or any(key.startswith("ser_json") for key in config):
+    if config.get("validate_by_alias") is False or any(
+        key.startswith(("ser_json", "val_json")) for key in config
+    ):
         return True
     return any(
         field.get("validation_alias") != field.get("serialization_alias")

@@ -14,8 +14,9 @@ from flowstate_server.model.json_values import same_json
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.comparison import first_parting
 from flowstate_server.schemas.pydantic.field_shape import shape_of
+from flowstate_server.schemas.pydantic.merged_field import MergedField
 from flowstate_server.schemas.pydantic.model_rules import ModelRules
-from flowstate_server.schemas.pydantic.schema import MergedField, ModelSchema
+from flowstate_server.schemas.pydantic.schema import ModelSchema
 from flowstate_server.schemas.shape import Shape, canonical_shape, nullable, shape_name, unwrapped
 from flowstate_server.state.missing import MISSING
 

@@ -14,7 +14,7 @@ from flowstate_server.errors import JsonInvalidError, Violation
 from flowstate_server.model.json_values import Json, encode_json
 from flowstate_server.schemas.pydantic.core_schemas import (
     CoreSchema,
-    Definitions,
+    ModelParts,
     container_of,
     has_code,
     takes_anything,
@@ -30,7 +30,10 @@ from flowstate_server.state.json_pointer import format_pointer
 from flowstate_server.state.plain_json import Refused, plain_json
 
 _Way = Callable[[Any], Any]
-"""Raises a ``ValueError``, of which pydantic's own kinds are some, and that of bytes that are no UTF-8 another one."""
+"""Raises one of ``_NOT_ITS_VALUE``."""
+_NOT_ITS_VALUE = (ValueError, AttributeError)
+"""Of the first pydantic's own kinds are some, and that of bytes that are no UTF-8 another one. The second is of its
+looking for the members of a dataclass in another one."""
 
 
 class Place:
@@ -74,7 +77,7 @@ class Place:
             return self._anything(value, path)
         try:
             dumped = self._dump(value)
-        except ValueError:
+        except _NOT_ITS_VALUE:
             return self._as_json(value, path)
         return _finished(value, dumped, path)
 
@@ -89,11 +92,11 @@ class Place:
                     other = ordinary(value)
                     if same_value(value, other):
                         return _finished(other, self._dump(other), path)
-                except (ValueError, JsonInvalidError):
+                except (*_NOT_ITS_VALUE, JsonInvalidError):
                     pass
             try:
                 return to_json(_with_text_keys(value), path)
-            except (ValueError, JsonInvalidError):
+            except (*_NOT_ITS_VALUE, JsonInvalidError):
                 raise refusal from None
 
     def _anything(self, value: object, path: str) -> Json:
@@ -116,7 +119,7 @@ class Place:
         try:
             other = self._adopt(value)
             adopted = self._read_back(other, path) if _stands_for(value, other) else None
-        except ValueError:
+        except _NOT_ITS_VALUE:
             adopted = None
         if adopted is None:
             raise Unsettled([Violation(path, NOT_A_FIXPOINT, NO_FIXPOINT)])
@@ -128,7 +131,7 @@ class Place:
             dumped = self._dump(value)
             if not same_value(value, self._read(dumped)):
                 return None
-        except ValueError:
+        except _NOT_ITS_VALUE:
             return None
         return _finished(value, dumped, path)
 
@@ -204,7 +207,7 @@ def element_place(rules: ModelRules[Any], name: str) -> Place | None:
     if items is None:
         return None
     schema = core_schema.list_schema(cast(Any, items))
-    dump, read, adopt = _ways(schema, definitions)
+    dump, read, adopt = _ways(schema, rules.parts)
     return Place(
         lambda value: dump([value])[0],
         lambda dumped: read([dumped])[0],
@@ -234,12 +237,12 @@ def key_settler(rules: ModelRules[Any], name: str, *, by_code: bool) -> Callable
     keys = container.get("keys_schema") if container["type"] in MAPS else None
     if keys is None or has_code(keys, definitions) is not by_code:
         return None
-    dump, read, _ = _ways(core_schema.dict_schema(keys, core_schema.any_schema()), definitions)
+    dump, read, _ = _ways(core_schema.dict_schema(keys, core_schema.any_schema()), rules.parts)
 
     def settled(key: str) -> str:
         try:
             (kept,) = dump(read({key: None}))
-        except ValueError:  # no key that there could be
+        except _NOT_ITS_VALUE:  # no key that there could be
             return key
         return str(kept)
 
@@ -256,21 +259,24 @@ def _map_place(
     )
     schema = cast(CoreSchema, whole)
     return Place(
-        *_ways(whole, rules.parts.definitions),
+        *_ways(whole, rules.parts),
         path=format_pointer((name,)),
         faithful=is_faithful(schema, rules.parts),
         untyped=takes_anything(schema, rules.parts.definitions),
     )
 
 
-def _ways(schema: core_schema.CoreSchema, definitions: Definitions) -> tuple[_Way, _Way, _Way]:
-    if definitions:
-        schema = core_schema.definitions_schema(schema, cast(Any, list(definitions.values())))
-    serializer, validator = SchemaSerializer(schema), validator_of(cast(CoreSchema, schema))
+def _ways(schema: core_schema.CoreSchema, parts: ModelParts) -> tuple[_Way, _Way, _Way]:
+    # By the configuration of the model, which says how bytes are written: validators have it of an object alone.
+    config = cast(Any, parts.config)
+    schema = core_schema.typed_dict_schema({"value": core_schema.typed_dict_field(schema)}, config=config)
+    if parts.definitions:
+        schema = core_schema.definitions_schema(schema, cast(Any, list(parts.definitions.values())))
+    serializer, validator = SchemaSerializer(schema, config), validator_of(cast(CoreSchema, schema))
     return (
         lambda value: serializer.to_python(
-            value, mode="json", by_alias=False, round_trip=True, warnings="error"
-        ),
-        lambda dumped: validator.validate_json(encode_json(dumped), strict=True),
-        validator.validate_python,
+            {"value": value}, mode="json", by_alias=False, round_trip=True, warnings="error"
+        )["value"],
+        lambda dumped: validator.validate_json(encode_json({"value": dumped}), strict=True)["value"],
+        lambda value: validator.validate_python({"value": value})["value"],
     )

@@ -18,6 +18,7 @@ from flowstate_server.errors import JsonInvalidError, JsonNumberError
 from flowstate_server.model.json_values import Json
 from flowstate_server.schemas.pydantic.input_proof import require_proof
 from flowstate_server.schemas.pydantic.stored_form import SECRETS, Reveal, refuse_secret, stored_form
+from flowstate_server.schemas.pydantic.untold import untold_member
 from flowstate_server.state.json_limits import NOT_FINITE
 from flowstate_server.state.plain_json import Refused, plain_json, refuse
 
@@ -41,6 +42,7 @@ NO_BYTES = (
     'bytes are not JSON, but for UTF-8 in a field of bytes: ser_json_bytes="base64" and val_json_bytes="base64" in the '
     "config of its model let it take any"
 )
+UNTOLD = "bytes and sets are read as texts and lists where no type tells what they are: declare them"
 OWN_JSON = "__flowstate_json__"
 """The attribute by which a value brings its JSON along: a callable without arguments."""
 
@@ -97,6 +99,11 @@ def _fields_of(value: object, secret: Reveal, by_alias: bool) -> object:
             )
         except ValueError:  # pydantic's own kind is one; its text may hold the value
             raise Refused(JsonInvalidError, f"this {type(value).__qualname__} has no JSON form") from None
-        return stored_form(value, dumped, secret)
+        form = stored_form(value, dumped, secret)
+        if (untold := untold_member(value, form)) is not None:
+            refused = Refused(JsonInvalidError, UNTOLD)
+            refused.steps.append(untold)
+            raise refused
+        return form
     names = [field.name for field in dataclasses.fields(cast(Any, value))]
     return {name: getattr(value, name) for name in names}

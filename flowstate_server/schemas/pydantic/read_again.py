@@ -9,9 +9,6 @@ from typing import Any
 from flowstate_server.model.json_values import JsonObject
 from flowstate_server.schemas.pydantic.model_rules import ModelRules, looks_same
 
-_RAISED = (Exception, SystemExit, KeyboardInterrupt)
-"""What code of authors may raise that is no reason to show nothing, or to end the server."""
-
 
 def read_again(rules: ModelRules[Any], state: JsonObject, names: Sequence[str]) -> JsonObject:
     """The JSON form of what ``rules`` read of ``names`` in ``state``; where it is equal the stored value itself.
@@ -25,10 +22,10 @@ def read_again(rules: ModelRules[Any], state: JsonObject, names: Sequence[str]) 
     made: JsonObject = {}
     try:  # usually all are well, and one call costs little more than one field
         made = _made(rules, rules.typed(together, others), together) if together else {}
-    except _RAISED:
+    except BaseException:  # code of authors may raise anything, which is no reason to show nothing
         alone += together
     for name in alone:
-        with suppress(*_RAISED):
+        with suppress(BaseException):
             made |= rules.made({name: rules.read(name, state)}, {name: state[name]})
     return made
 

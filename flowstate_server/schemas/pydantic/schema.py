@@ -3,58 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from flowstate_server.errors import StateValidationError, Violation
 from flowstate_server.model.json_values import Json, JsonObject, canonical_json
-from flowstate_server.model.nearest import did_you_mean
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.known import has_objects, knower, known, lacks_made, makes_members
 from flowstate_server.schemas.pydantic.conversions import Conversions
 from flowstate_server.schemas.pydantic.discovery import merged_json_schema
-from flowstate_server.schemas.pydantic.model_rules import LeftOut, ModelRules, Unsettled
+from flowstate_server.schemas.pydantic.merged_field import MergedField
+from flowstate_server.schemas.pydantic.model_rules import ModelRules
 from flowstate_server.schemas.pydantic.nested_default import nested_default
 from flowstate_server.schemas.pydantic.read_again import read_again
 from flowstate_server.schemas.pydantic.read_only import advice_in_block, advice_in_change
 from flowstate_server.schemas.pydantic.same_form import keeps_form
 from flowstate_server.schemas.pydantic.seen_by_code import seen_by_code
 from flowstate_server.schemas.pydantic.view import MergedView, ViewMaker
-from flowstate_server.schemas.pydantic.violations import violations_of
+from flowstate_server.schemas.pydantic.write_check import WriteCheck
 from flowstate_server.schemas.reading import AS_STORED, Reading
 from flowstate_server.schemas.shape import Shape, canonical_shape
-from flowstate_server.state.code_time import timed
-from flowstate_server.state.json_pointer import Pointer, format_pointer, parse_pointer
+from flowstate_server.state.json_pointer import Pointer
 from flowstate_server.state.missing import MISSING, Missing
 
 M = TypeVar("M", bound=BaseModel)
 
 _NOTHING: Set[str] = frozenset()
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class MergedField:
-    """A field as all declarations together have it.
-
-    ``default`` names the model whose default is kept, ``drawn`` the one whose factory gives another value each time:
-    that is written once, and the field is absent until then. ``rules`` are those of every model that declares it.
-    """
-
-    shape: Shape
-    rules: tuple[ModelRules[Any], ...]
-    default: ModelRules[Any] | None
-    drawn: ModelRules[Any] | None = None
-
-    @property
-    def reader(self) -> ModelRules[Any]:
-        """The rules by which the field reads where nobody asks for one of the models."""
-        return self.default or self.rules[0]
 
 
 class ModelSchema(Conversions):
@@ -73,8 +49,7 @@ class ModelSchema(Conversions):
         self._rules = tuple(rules)
         self._fields = dict(fields or {})
         super().__init__(scope, {name: merged.rules[0] for name, merged in self._fields.items()})
-        self._flow_kind = flow_kind
-        self._left_out: set[tuple[type[BaseModel], str]] = set()
+        self._write_check = WriteCheck(scope, self._rules, self._fields, self.default, flow_kind)
         self._makers: dict[tuple[type[BaseModel], bool], ViewMaker[Any]] = {}
 
     @cached_property
@@ -209,153 +184,9 @@ class ModelSchema(Conversions):
 
         Raises:
             StateValidationError: with JSON Pointers and rules, never values.
-            Exception: whatever a validator raises that is not its way to refuse.
+            Exception: whatever a validator raises that is not its way to refuse; see ``raise_named``.
         """
-        problems = [
-            Violation(
-                format_pointer((name,)),
-                "undeclared",
-                f"is not declared by this flow{did_you_mean(name, self._fields)}",
-            )
-            for name in sorted(touched - self._fields.keys())
-        ]
-        governing = [rules for rules in self._rules if not rules.name_set.isdisjoint(touched)]
-        changed_by: dict[str, ModelRules[Any]] = {}
-        for rules in governing:
-            found = len(problems)
-            changed = self._settled(rules, state, touched, before, problems)
-            problems[found:] = [_with_maker(problem, rules, changed_by) for problem in problems[found:]]
-            if changed:
-                state = {**state, **changed}
-                changed_by.update(dict.fromkeys(changed, rules))
-        if changed_by and len(governing) > 1 and not problems:
-            self._require_agreement(governing, state, changed_by, before, problems)
-        if not problems:
-            self._check_wholes(governing, state, touched, problems)
-        if problems:
-            raise StateValidationError(self.scope, tuple(dict.fromkeys(problems)))
-        return state
-
-    def _settled(
-        self,
-        rules: ModelRules[Any],
-        state: JsonObject,
-        touched: Set[str],
-        before: JsonObject,
-        problems: list[Violation],
-    ) -> JsonObject:
-        """What ``rules`` make of the touched fields, as far as it is another thing."""
-        members = {name: state[name] for name in rules.name_set & touched if name in state}
-        others: JsonObject = {}
-        defaults: JsonObject = {}
-        if rules.siblings:
-            others = {name: state[name] for name in rules.names if name in state and name not in members}
-            shown = self._with_merged_defaults(rules, {**others, **members})
-            defaults = {name: value for name, value in shown.items() if name not in state}
-        else:
-            members = {name: value for name, value in members.items() if not rules.is_plain(name, value)}
-        if not (members or others):
-            return {}
-        coded = rules.by_code & members.keys()
-        if not coded:
-            return self._settled_part(rules, members, others, defaults, before, state, problems)
-        if rules.siblings:
-            with timed(coded, problems):
-                return self._settled_part(rules, members, others, defaults, before, state, problems)
-        changed: JsonObject = {}
-        for name in coded:  # each by itself, to know how long it takes
-            with timed((name,), problems):
-                changed |= self._settled_part(
-                    rules, {name: members.pop(name)}, {}, {}, before, state, problems
-                )
-        if members:
-            changed |= self._settled_part(rules, members, {}, {}, before, state, problems)
-        return changed
-
-    def _settled_part(
-        self,
-        rules: ModelRules[Any],
-        members: JsonObject,
-        others: JsonObject,
-        defaults: JsonObject,
-        before: JsonObject,
-        state: JsonObject,
-        problems: list[Violation],
-    ) -> JsonObject:
-        try:
-            return rules.settle(members, others, defaults, before)
-        except ValidationError as error:
-            problems += violations_of(error, state, rules.coded)
-        except Unsettled as unsettled:
-            problems += unsettled.violations
-        return {}
-
-    def _require_agreement(
-        self,
-        governing: Sequence[ModelRules[Any]],
-        state: JsonObject,
-        changed_by: Mapping[str, ModelRules[Any]],
-        before: JsonObject,
-        problems: list[Violation],
-    ) -> None:
-        """Refuse what one model makes of a field if another one would make something else of that."""
-        shared = frozenset(name for name in changed_by if len(self._fields[name].rules) > 1)
-        for rules in governing:
-            for name in self._settled(rules, state, shared, before, problems):
-                one, other = changed_by[name].model.__qualname__, rules.model.__qualname__
-                message = (
-                    f"is made into one value by {one} and into another one by {other}, which both declare it: "
-                    "give them the same validators"
-                )
-                problems.append(Violation(format_pointer((name,)), "declared_differently", message))
-
-    def _check_wholes(
-        self,
-        governing: Sequence[ModelRules[Any]],
-        state: JsonObject,
-        touched: frozenset[str],
-        problems: list[Violation],
-    ) -> None:
-        for rules in governing:
-            if not rules.whole:
-                continue
-            members = {name: state[name] for name in rules.names if name in state}
-            members = self._with_merged_defaults(rules, members)
-            absent = [name for name in rules.names if name not in members and not rules.has_default(name)]
-            if absent:
-                self._warn_of_left_out(rules, "absent", absent)
-                continue
-            with timed(rules.name_set & touched, problems):
-                try:
-                    problems += rules.check_whole(members, touched)
-                except LeftOut as left_out:
-                    self._warn_of_left_out(rules, "stale", left_out.names)
-                except ValidationError as error:
-                    problems += violations_of(error, state, rules.coded)
-                except Unsettled as unsettled:
-                    problems += unsettled.violations
-
-    def _warn_of_left_out(self, rules: ModelRules[Any], why: str, names: Iterable[str]) -> None:
-        """Once for each model: it says what authors may not expect, and would say it at every write."""
-        if (rules.model, why) not in self._left_out:
-            self._left_out.add((rules.model, why))
-            _log.warning(
-                "the model validators of %s are left out of writes to the %s state%s while a field of it is %s: %s",
-                rules.model.__qualname__,
-                self.scope,
-                f' of flow "{self._flow_kind}"' if self._flow_kind else "",
-                why,
-                ", ".join(sorted(names)),
-            )
-
-    def _with_merged_defaults(self, rules: ModelRules[Any], members: JsonObject) -> JsonObject:
-        """Add the defaults that other models have for this model's fields; its own pydantic adds."""
-        for name in rules.names:
-            if name not in members and not rules.has_default(name):
-                default = self.default(name)
-                if default is not MISSING:
-                    members[name] = default
-        return members
+        return self._write_check(state, touched, before)
 
     def view(self, model: type[M], state: JsonObject, *, in_change: bool = False) -> M:
         """``state`` as a ``model`` that can't be assigned to; see :mod:`flowstate_server.schemas.pydantic.view`.
@@ -411,14 +242,3 @@ class ModelSchema(Conversions):
                 default = [canonical_json(cast(Json, self.default(name))).decode()]
             parts[name] = [canonical_shape(merged.shape, exact=False).decode(), default]
         return hashlib.sha256(canonical_json(parts)).hexdigest()[:32]
-
-
-def _with_maker(
-    problem: Violation, rules: ModelRules[Any], changed_by: Mapping[str, ModelRules[Any]]
-) -> Violation:
-    """``problem`` that ``rules`` have with what another model has made of the value, with the names of both."""
-    maker = changed_by.get(parse_pointer(problem.path)[0]) if problem.path else None
-    if maker is None:
-        return problem
-    one, other = maker.model.__qualname__, rules.model.__qualname__
-    return replace(problem, message=f"{problem.message}, says {other} of what {one} makes of it")

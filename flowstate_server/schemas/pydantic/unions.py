@@ -19,6 +19,7 @@ from flowstate_server.schemas.pydantic.core_schemas import (
     fields_of,
     walk,
 )
+from flowstate_server.schemas.pydantic.keys import keys_in
 from flowstate_server.schemas.shape import LISTS, MAPS
 
 _SCALARS = {
@@ -41,7 +42,13 @@ def like_choices(schema: CoreSchema, definitions: Definitions) -> tuple[str, str
         for one, other in combinations(look.choices(union), 2):
             if look.alike(one, other):
                 return one.name, other.name
-    for keys in _keys(schema, definitions):
+    return None
+
+
+def like_keys(schema: CoreSchema, definitions: Definitions) -> tuple[str, str] | None:
+    """The names of two types of keys of one map in ``schema`` that read alike from the texts that JSON has for keys."""
+    look = _Look(definitions)
+    for keys in keys_in(schema, definitions):
         for one, other in combinations(look.choices(keys), 2):
             if look.alike_as_keys(one, other):
                 return one.name, other.name
@@ -51,7 +58,7 @@ def like_choices(schema: CoreSchema, definitions: Definitions) -> tuple[str, str
 def is_no_key(schema: CoreSchema, definitions: Definitions) -> str | None:
     """The name of a type of keys in ``schema`` of which JSON can make no text that is read again."""
     look = _Look(definitions)
-    choices = (choice for keys in _keys(schema, definitions) for choice in look.choices(keys))
+    choices = (choice for keys in keys_in(schema, definitions) for choice in look.choices(keys))
     return next((choice.name for choice in choices if choice.kinds & {"list", "object"}), None)
 
 
@@ -64,10 +71,6 @@ def needs_proof(union: CoreSchema, definitions: Definitions) -> bool:
 
 def _unions(schema: CoreSchema, definitions: Definitions) -> Iterator[CoreSchema]:
     return (part for part in walk(schema, definitions) if part["type"] == "union")
-
-
-def _keys(schema: CoreSchema, definitions: Definitions) -> list[CoreSchema]:
-    return [part["keys_schema"] for part in walk(schema, definitions) if part.get("keys_schema")]
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,10 @@ class _Look:
         if one.made == other.made:
             return False
         kinds = one.kinds | other.kinds
-        free = any(choice.made == "str" and not _SHORTER & choice.made_of.keys() for choice in (one, other))
+        free = any(
+            choice.made == "str" and choice.made_of["type"] == "str" and not _SHORTER & choice.made_of.keys()
+            for choice in (one, other)
+        )
         return free or {"boolean", "number"} <= kinds or self.alike(one, other)
 
     def _like_lists(self, one: _Choice, other: _Choice) -> bool:

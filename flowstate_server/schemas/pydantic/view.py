@@ -30,6 +30,7 @@ from flowstate_server.schemas.pydantic.read_again import read_again
 from flowstate_server.schemas.pydantic.read_only import SCALARS, Advice, Attempt, Guard, thawed
 from flowstate_server.schemas.pydantic.violations import violations_of
 from flowstate_server.schemas.shape import LISTS, MAPS, NUMBERS
+from flowstate_server.state.code_raised import raise_named
 from flowstate_server.state.missing import MISSING, Missing
 
 _ASSIGNMENTS = {
@@ -141,6 +142,8 @@ class ViewMaker(Generic[M]):
         except ValidationError as error:
             violations = violations_of(error, state, self.rules.coded)
             raise StateValidationError(self.scope, violations, stored=True) from None
+        except BaseException as error:
+            raise_named(error, self.scope, (name,) if self.rules.coded else (), stored=True)
 
 
 _own_dict: Callable[[Any], dict[str, Any]] = BaseModel.__dict__["__dict__"].__get__

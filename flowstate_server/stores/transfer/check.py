@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from flowstate_server.model import journal
 from flowstate_server.model.blobs import BlobHead
-from flowstate_server.model.documents import Document, OwnerKind
+from flowstate_server.model.documents import Document, Owner, OwnerKind
 from flowstate_server.model.events import EventRecord, EventType
 from flowstate_server.model.json_values import decode_json
 from flowstate_server.model.records import (
@@ -37,9 +38,9 @@ async def check_store(store: Store, *, blobs: BlobPieces | None = None) -> Async
     """What is wrong with the store, one line each, by kind and key, never by value. None: its records fit each other.
 
     Looked at: that records can be understood, the order of every log, its end and its head, requests and the sessions
-    and processes they name, turns, that states and documents are JSON, with versions, and the content of blobs: in the
-    slot for them, if given, else in the store itself. One damaged record may cause more than one line: what it would
-    have to fit is found alone.
+    and processes they name, turns, journals and their counters, that states and documents are JSON, with versions, and
+    the content of blobs: in the slot for them, if given, else in the store itself. One damaged record may cause more
+    than one line: what it would have to fit is found alone.
 
     Raises:
         TypeError: the store does not export.
@@ -67,6 +68,8 @@ async def check_store(store: Store, *, blobs: BlobPieces | None = None) -> Async
         yield f"{named(damage.key)}: {UNREADABLE}"
     for key in check.logs:
         yield f"{named(key)}: has events but no record"
+    for problem in check.journal_problems():
+        yield problem
     async for problem in blob_problems(blobs or store.pieces, check.blobs):
         yield problem
 
@@ -80,6 +83,15 @@ class _Log:
 
 
 @dataclass(slots=True)
+class _Journal:
+    """What was seen of a session's journal: entries, the number of the newest, and what its counter says."""
+
+    entries: int = 0
+    newest: int = 0
+    counted: int = 0
+
+
+@dataclass(slots=True)
 class _Check:
     """What was seen so far. Each method gives what is wrong with one more record."""
 
@@ -90,6 +102,7 @@ class _Check:
     completed: set[RequestKey] = field(default_factory=set)
     newest: dict[SessionKey, int] = field(default_factory=dict)
     blobs: list[BlobHead] = field(default_factory=list)
+    journals: dict[Owner, _Journal] = field(default_factory=dict)
 
     def process(self, record: ProcessRecord) -> Iterator[str]:
         self.processes.add(record.process)
@@ -184,10 +197,28 @@ class _Check:
             yield f"{named(document.key)}: it has no version"
         if document.present and not _is_json(document.text):
             yield f"{named(document.key)}: it is no JSON"
+        elif document.present:
+            self._note_journal(document)
         self.blobs += complete_blobs((document,))
         owner = document.key.owner
         if owner.kind is OwnerKind.SESSION and SessionKey(owner.tenant, owner.id) not in self.sessions:
             yield f"{named(document.key)}: its session is missing"
+
+    def _note_journal(self, document: Document) -> None:
+        if document.key.kind == journal.ENTRY:
+            seen = self.journals.setdefault(document.key.owner, _Journal())
+            seen.entries += 1
+            seen.newest = journal.entry_number(document.key)
+        elif document.key.kind == journal.COUNTER:
+            self.journals.setdefault(document.key.owner, _Journal()).counted = journal.decode_count(document)
+
+    def journal_problems(self) -> Iterator[str]:
+        for owner, seen in self.journals.items():
+            if not seen.entries == seen.newest == seen.counted:
+                yield (
+                    f"{named(SessionKey(owner.tenant, owner.id))}: its journal counts {seen.counted} entries, "
+                    f"there are {seen.entries}, the newest is number {seen.newest}"
+                )
 
 
 def _is_json(text: bytes) -> bool:

@@ -9,12 +9,24 @@ from pathlib import Path
 
 import pytest
 
+from flowstate_server.model.identity import NO_TENANT
+from flowstate_server.model.journal import Note
+from flowstate_server.model.scopes import SessionKey
 from flowstate_server.stores import sqlite
+from flowstate_server.stores.contract.document_writes import AppendJournal
+from flowstate_server.stores.contract.writes import CreateSession
 from flowstate_server.stores.sqlite.store import SqliteStore
 from flowstate_server.stores.transfer import check_store
 from tests.support.filled_store import fill
 
 BROKEN = {
+    "its journal counts 3 entries, there are 2, the newest is number 3": "DELETE FROM documents WHERE"
+    f" instr(key, X'{b'journal_entry'.hex()}00{b'0000000000000002'.hex()}')",
+    "its journal counts 3 entries, there are 2, the newest is number 2": "DELETE FROM documents WHERE"
+    f" instr(key, X'{b'journal_entry'.hex()}00{b'0000000000000003'.hex()}')",
+    "its journal counts 2 entries, there are 3, the newest is number 3": "UPDATE documents SET text = X'32'"
+    " WHERE text = X'33'",
+    "its journal counts 0 entries, there are 3, the newest is number 3": "DELETE FROM documents WHERE text = X'33'",
     "its log has not": "DELETE FROM events WHERE place = (SELECT max(e.place) FROM events e JOIN request_heads h"
     " ON h.request = e.request WHERE h.open = 0 AND e.sequence = h.sequence)",
     "its log has ended, it has not": "UPDATE request_heads SET status = 0, open = 1 WHERE request ="
@@ -29,12 +41,17 @@ BROKEN = {
 }
 
 
+NOTED = SessionKey(NO_TENANT, "noted")
+
+
 @pytest.mark.parametrize("problem", BROKEN)
 async def test_what_does_not_fit_is_found(problem: str, tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     store = SqliteStore(path)
     await store.open()
     await fill(store, 30)
+    notes = (Note("n1", "one"), Note("n2", "two"), Note("n3", "three"))
+    await store.commit((CreateSession(NOTED, "log", "chat", "ada"), AppendJournal(NOTED, "log", notes)))
     assert [found async for found in check_store(store)] == []
     await store.close()
     with closing(sqlite3.connect(path)) as database:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel, create_model
+from pydantic import AfterValidator, BaseModel, create_model
 
 from flowstate_server.engine.state_change import ChangeRules, state_change
 from flowstate_server.engine.upgrades import RecordUpgrades
@@ -20,8 +21,10 @@ from flowstate_server.model.payloads import StateChange
 from flowstate_server.model.records import Generations, StateRecord, state_record
 from flowstate_server.model.scopes import RequestKey, ScopeKind, request_scope, user_scope
 from flowstate_server.programs.catalogue import Catalogue
+from flowstate_server.programs.stuck_calls import MOST_STUCK
 from flowstate_server.state.operations import Operation, inc_state, patch_state, unset_state
 from flowstate_server.stores.contract.writes import Changed, NoChange
+from flowstate_server.testing.waiting import until
 
 Fields = dict[str, Any]
 Upgrade = Callable[[Fields], Fields]
@@ -275,3 +278,85 @@ def test_generations_follow_one_another() -> None:
         stored({"colour": ["red"]}, ("chat", 3)),
     ):
         assert upgraded(record, chat) == {"colour": ["red"]}
+
+
+class Changing:
+    """Upgrades that give another state each time, by how they do it."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.shared: Fields = {"log": []}
+
+    def count(self, fields: Fields) -> Fields:
+        self.calls += 1
+        return {**fields, "count": self.calls}
+
+    def drop_once(self, fields: Fields) -> Fields:
+        self.calls += 1
+        return {} if self.calls % 2 else fields
+
+    def share(self, fields: Fields) -> Fields:
+        """What it has returned once it changes later on."""
+        self.shared["log"].append("x")
+        return self.shared
+
+    def validated(self, fields: Fields) -> Fields:
+        """The same each time, of which validation makes something else."""
+        return {"seen": "a"}
+
+    def see(self, text: str) -> str:
+        self.calls += 1
+        return "b" if self.calls == 2 else text
+
+
+@pytest.mark.parametrize("how", ["count", "drop_once", "share", "validated"])
+async def test_an_upgrade_that_gives_another_state_each_time_is_refused_by_flow_and_scope(how: str) -> None:
+    changing = Changing()
+    seen = Annotated[str, AfterValidator(changing.see)]
+    fields: Fields = {"count": (int, 0), "log": (list[str], []), "seen": (seen, "")}
+    chat = flow("chat", 2, getattr(changing, how), **fields)
+    changing.calls = 0
+    upgrades = RecordUpgrades(ScopeKind.USER, [chat.described])
+    with pytest.raises(ScopeUnavailableError) as refused:
+        await upgrades.ahead(stored({"count": 0}, ("chat", 1)))
+    assert 'upgrade of flow "chat" from generation 1 to 2 failed' in str(refused.value)
+    assert "user" in str(refused.value)
+    assert "called twice" in str(refused.value)
+
+
+async def test_an_upgrade_may_change_the_fields_that_it_is_given() -> None:
+    """They are its own copy."""
+    chat = flow("chat", 2, renamed, **COLOUR)
+    record = stored({"theme": "red"}, ("chat", 1))
+    for _ in range(2):
+        found = await RecordUpgrades(ScopeKind.USER, [chat.described]).ahead(record)
+        assert (found.record.state, found.stored.state) == ({"colour": "red"}, {"theme": "red"})
+
+
+async def test_an_upgrade_that_never_ends_costs_two_threads_and_fails_at_once_until_it_does() -> None:
+    let_go, calls = threading.Event(), []
+
+    def stuck(fields: Fields) -> Fields:
+        calls.append(fields)
+        let_go.wait(20)
+        return fields
+
+    chat = flow("chat", 2, stuck, **COLOUR)
+    upgrades = RecordUpgrades(ScopeKind.USER, [chat.described])
+    record = stored({"colour": "red"}, ("chat", 1))
+    for _ in range(MOST_STUCK):
+        with pytest.raises(ScopeUnavailableError, match="took more than"):
+            await upgrades.ahead(record)
+    for _ in range(5):
+        with pytest.raises(ScopeUnavailableError, match=r'flow "chat".*earlier calls of it have not ended'):
+            await upgrades.ahead(record)
+    assert len(calls) == MOST_STUCK
+    let_go.set()
+
+    async def goes_again() -> bool:
+        try:
+            return (await upgrades.ahead(record)).record.state == {"colour": "red"}
+        except ScopeUnavailableError:
+            return False
+
+    await until(goes_again)

@@ -14,6 +14,8 @@ from flowstate_server.errors import ActionError, FlowDefinitionError
 from flowstate_server.flows import ClientView, View, client_view as module
 from flowstate_server.flows.client_view import check_exposed
 from flowstate_server.model.records import Failure
+from flowstate_server.programs.stuck_calls import MOST_STUCK
+from flowstate_server.testing.waiting import until
 
 
 class State(BaseModel):
@@ -135,6 +137,42 @@ async def test_one_that_takes_too_long_is_a_failure_and_holds_up_nobody(
     assert time.monotonic() - started < 1.5
     let_go.set()
     assert {failure.message for failure in failures} == {"the derived value failed: TimeoutError"}
+
+
+@pytest.mark.parametrize("left", ["given up", "left by its caller"])
+async def test_one_that_never_ends_costs_two_threads_and_fails_at_once_until_it_does(
+    left: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TIME_LIMIT", 0.05)
+    let_go, calls = threading.Event(), []
+
+    def stuck(view: View[State]) -> str:
+        calls.append(view)
+        let_go.wait(20)
+        return "done"
+
+    deriving = [asyncio.ensure_future(derive(stuck)) for _ in range(MOST_STUCK)]
+    await until(lambda: len(calls) == MOST_STUCK)
+    if left == "given up":
+        failures = await asyncio.gather(*deriving)
+        assert {failure.message for failure in failures} == {"the derived value failed: TimeoutError"}
+    else:
+        for each in deriving:
+            each.cancel()
+        await asyncio.wait(deriving)
+    await asyncio.sleep(0.1)  # past the limit of those that were left
+    started = time.monotonic()
+    for _ in range(20):
+        assert (await derive(stuck)).message == "the derived value failed: StuckError"
+    assert time.monotonic() - started < 0.5
+    assert len(calls) == MOST_STUCK
+    assert await derive(lambda view: "another") == "another"
+    let_go.set()
+
+    async def goes_again() -> bool:
+        return bool(await derive(stuck) == "done")
+
+    await until(goes_again)
 
 
 async def test_cancelling_the_caller_is_not_a_failure() -> None:

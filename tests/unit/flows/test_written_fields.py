@@ -3,39 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any
 
 import pytest
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, Field
 
 from flowstate_server.errors import FlowDefinitionError
 from flowstate_server.flows import Context, Session, action, define_flow, handler
-from flowstate_server.flows.block import Block
-
-Function = Callable[[None, Any], Any]
-
-
-class Profile(BaseModel):
-    name: str = ""
-
-
-class Tickets(BaseModel):
-    opened: int = 0
-    ratio: float | None = None
-    done: bool = False
-    title: str = ""
-    tags: list[str] = []
-    seen: set[int] = set()
-    tickets: dict[str, int] = {}
-    profile: Profile = Profile()
-    either: list[int] | dict[str, int] = []
-    loose: Annotated[Any, BeforeValidator(lambda value: value)] = None
-    coded: Annotated[int, BeforeValidator(lambda value: value)] = 0
-
-
-def built(function: Function) -> Block[Any, Any]:
-    return handler(name="open", session_state=Tickets, user_state=Tickets)(function)
+from tests.unit.flows.tickets import Function, Tickets, built
 
 
 def line_of(function: Function, marker: str) -> int:
@@ -204,59 +179,6 @@ def test_every_scope_is_looked_at() -> None:
         handler(org)
     with pytest.raises(FlowDefinitionError, match=r'names "tikets", .* did you mean "tickets"'):
         handler(request)
-
-
-async def increases_a_dict(_: None, ctx: Context) -> None:
-    await ctx.session.inc_state(tickets=1)
-
-
-async def increases_a_list(_: None, ctx: Context) -> None:
-    await ctx.session.inc_state({"tags": 1})
-
-
-async def increases_a_bool(_: None, ctx: Context) -> None:
-    await ctx.session.inc_state(done=1)
-
-
-async def pushes_to_an_int(_: None, ctx: Context) -> None:
-    await ctx.session.push_state("opened", 1)
-
-
-async def pushes_to_a_dict(_: None, ctx: Context) -> None:
-    await ctx.session.push_state("tickets", 1)
-
-
-async def pushes_to_a_model(_: None, ctx: Context) -> None:
-    await ctx.session.push_state("profile", 1)
-
-
-async def puts_a_record_into_an_int(_: None, ctx: Context) -> None:
-    await ctx.session.set_state_record("opened", "a", 1)
-
-
-async def deletes_a_record_of_a_list(_: None, ctx: Context) -> None:
-    await ctx.session.delete_state_record("tags", "a")
-
-
-@pytest.mark.parametrize(
-    ("function", "problem"),
-    [
-        (increases_a_dict, 'inc_state needs a number, but "tickets" of Tickets is dict[str, int]'),
-        (increases_a_list, 'inc_state needs a number, but "tags" of Tickets is list[str]'),
-        (increases_a_bool, 'inc_state needs a number, but "done" of Tickets is bool'),
-        (pushes_to_an_int, 'push_state needs a list, but "opened" of Tickets is int'),
-        (pushes_to_a_dict, 'push_state needs a list, but "tickets" of Tickets is dict[str, int]'),
-        (pushes_to_a_model, 'push_state needs a list, but "profile" of Tickets is Profile'),
-        (puts_a_record_into_an_int, 'set_state_record needs a map, but "opened" of Tickets is int'),
-        (deletes_a_record_of_a_list, 'delete_state_record needs a map, but "tags" of Tickets is list[str]'),
-    ],
-)
-def test_untyped_where_it_hurts_an_operation_that_never_fits_is_told(
-    function: Function, problem: str
-) -> None:
-    with pytest.raises(FlowDefinitionError) as refused:
-        built(function)
-    assert problem in str(refused.value)
 
 
 async def what_there_is(_: None, ctx: Context) -> None:

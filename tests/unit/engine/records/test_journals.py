@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -16,11 +19,12 @@ from flowstate_server.engine.calls.journals import (
 )
 from flowstate_server.engine.calls.sessions import NewSession
 from flowstate_server.engine.engine import Engine
+from flowstate_server.engine.records.journals import newest_entries
 from flowstate_server.errors import PageTokenInvalidError, SessionNotFoundError, StoreUnavailableError
 from flowstate_server.flows import Context, action, define_flow, handler
 from flowstate_server.flows.registry import FlowRegistry
 from flowstate_server.model.clock import Micros
-from flowstate_server.model.documents import Document, DocumentRange
+from flowstate_server.model.documents import Document, DocumentRange, encode_key
 from flowstate_server.model.identity import NO_TENANT, Principal
 from flowstate_server.model.journal import entry_key
 from flowstate_server.model.scopes import SessionKey
@@ -32,6 +36,7 @@ from flowstate_server.stores.contract.writes import (
     SessionChanged,
 )
 from flowstate_server.stores.memory.store import MemoryStore
+from flowstate_server.stores.sqlite.store import SqliteStore
 from flowstate_server.testing.store_contract.builders import take_over
 from tests.support.held_commits import replace_commit
 
@@ -43,10 +48,12 @@ KEY = SessionKey(NO_TENANT, "s")
 async def go(value: None, ctx: Context) -> None: ...
 
 
+FLOWS = FlowRegistry([define_flow("test", actions={"go": action(block=go)})])
+
+
 @pytest.fixture
 async def engine() -> AsyncIterator[Engine]:
-    flow = define_flow("test", actions={"go": action(block=go)})
-    engine = Engine(MemoryStore(), FlowRegistry([flow]))
+    engine = Engine(MemoryStore(), FLOWS)
     await engine.open()
     await engine.sessions.create(ADA, NewSession("test", "s"), "", "")
     yield engine
@@ -176,3 +183,40 @@ async def test_a_damaged_entry_takes_no_other_with_it(
     [*_, told] = [line for line in caplog.records if line.levelno >= logging.ERROR]
     assert "can't be understood" in told.getMessage()
     assert "secret" not in told.getMessage()
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+async def test_keys_that_are_damaged_end_no_page_early(tmp_path: Path, newest_first: bool) -> None:
+    """Such entries lie elsewhere, here between 15 and 16, where they fill some pages."""
+    path = tmp_path / "journal.db"
+    engine = Engine(SqliteStore(path), FLOWS)
+    await engine.open()
+    try:
+        await engine.sessions.create(ADA, NewSession("test", "s"), "", "")
+        await append(engine, *map(str, range(1, 31)))
+        record = await engine.store.get_session(KEY)
+        assert record is not None
+        with closing(sqlite3.connect(path)) as database:
+            for number in range(2, 8):
+                key = encode_key(entry_key(KEY, record.log_id, number))
+                damaged = key[:-2] + bytes((0x80 + number, 0))
+                changed = database.execute("UPDATE documents SET key = ? WHERE key = ?", (damaged, key))
+                assert changed.rowcount == 1
+            database.commit()
+        expected = [str(number) for number in range(1, 31) if not 2 <= number < 8]
+        if newest_first:
+            expected.reverse()
+        for size in (1, 2, 3, 5, 50):
+            found: list[str] = []
+            token = ""
+            while True:
+                query = JournalQuery("s", page_size=size, page_token=token, newest_first=newest_first)
+                page = await engine.journals.list(ADA, query)
+                found += [entry.note.text for entry in page.entries]
+                if not (token := page.next_page_token):
+                    break
+            assert found == expected
+        newest = await newest_entries(engine.store, KEY, record.log_id, 16)
+        assert [entry.note.text for entry in newest] == sorted(expected, key=int)[-16:]
+    finally:
+        await engine.close()

@@ -2,144 +2,40 @@
 
 from __future__ import annotations
 
-import dataclasses
-import datetime as dt
-import enum
 import math
 import re
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any
 
 import pytest
-from pydantic import (
-    AfterValidator,
-    Base64Bytes,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    SecretStr,
-    StringConstraints,
-    dataclasses as pydantic_dataclasses,
-    field_serializer,
-    field_validator,
-)
+from pydantic import AfterValidator, BaseModel, PlainSerializer, SecretStr
 
-from flowstate_server.errors import (
-    JsonInvalidError,
-    JsonNumberError,
-    StateValidationError,
-)
+from flowstate_server.errors import JsonInvalidError, JsonNumberError, StateValidationError
 from flowstate_server.model.json_values import JsonObject, encode_json
-from flowstate_server.schemas.pydantic.schema import ModelSchema
 from flowstate_server.state import operations as op
-from flowstate_server.state.apply import apply
-from flowstate_server.state.operations import Operation
 from tests.unit.schemas.pydantic.checks import schema_of
-
-
-class Public(BaseModel):
-    name: str
-
-
-class Loose(BaseModel):
-    inside: Any
-
-
-class Account(Public):
-    password_hash: str = "c4nary"
-
-
-@dataclasses.dataclass
-class Point:
-    x: int
-    tags: set[str] = dataclasses.field(default_factory=set)
-
-
-@pydantic_dataclasses.dataclass(frozen=True)
-class Spot:
-    x: float
-
-
-class Pair(NamedTuple):
-    one: int
-    two: str
-
-
-class Color(enum.Enum):
-    RED = "red"
-
-
-class Weight(BaseModel):
-    grams: int
-
-    @field_serializer("grams")
-    def with_unit(self, value: int) -> str:
-        return f"{value} g"
-
-
-class Measured(BaseModel):
-    grams: Annotated[int, BeforeValidator(lambda text: int(str(text).split()[0]))]
-
-    @field_serializer("grams")
-    def with_unit(self, value: int) -> str:
-        return f"{value} g"
-
-
-class Raw(BaseModel):
-    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
-    data: bytes
-
-
-class Everything(BaseModel):
-    n: int = 0
-    tags: set[str] = set()
-    frozen: frozenset[int] = frozenset()
-    data: bytes = b""
-    raw: Raw | None = None
-    queue: deque[Decimal] = deque()
-    pattern: re.Pattern[str] | None = None
-    point: Point | None = None
-    points: list[Point] = []
-    spots: dict[str, Spot] = {}
-    owner: Public | None = None
-    members: list[Public] = []
-    by_number: dict[int, Public] = {}
-    by_id: dict[uuid.UUID, set[str]] = {}
-    by_day: dict[dt.date, Decimal] = {}
-    moments: list[dt.datetime] = []
-    color: Color | None = None
-    pair: Pair | None = None
-    path: Path | None = None
-    nested: frozenset[frozenset[str]] = frozenset()
-    rows: tuple[int, ...] = ()
-    measured: list[Measured] = []
-    shade: Annotated[
-        Color | None,
-        PlainSerializer(lambda color: color and color.name),
-        BeforeValidator(lambda name: Color[name] if isinstance(name, str) else name),
-    ] = None
-    anything: Any = None
-    email: Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True)] = ""
-    either: Annotated[int | list[Literal["a"]], Field()] = 0  # fmt: skip
-
-
-SCHEMA = schema_of(Everything)
-DAY, MOMENT, ID = dt.date(2026, 1, 2), dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC), uuid.UUID(int=7)
-
-
-def write(state: JsonObject, operations: tuple[Operation, ...], schema: ModelSchema = SCHEMA) -> JsonObject:
-    return apply(state, operations, schema).checked(schema).state
-
-
-def patched(state: JsonObject, schema: ModelSchema = SCHEMA, **fields: Any) -> JsonObject:
-    return write(state, op.patch_state(fields, schema.fields_json), schema)
-
+from tests.unit.schemas.pydantic.everything import (
+    DAY,
+    ID,
+    MOMENT,
+    SCHEMA,
+    Account,
+    Color,
+    Everything,
+    Loose,
+    Measured,
+    Pair,
+    Point,
+    Public,
+    Raw,
+    Spot,
+    Weight,
+    patched,
+    write,
+)
 
 FIELDS: list[tuple[str, Any]] = [
     ("tags", {"b", "a"}),
@@ -352,66 +248,3 @@ def test_writing_an_equal_value_again_is_no_change() -> None:
     for name, value in FIELDS:
         assert patched(state, **{name: value}) == state
         assert encode_json(patched(state, **{name: value})) == encode_json(state)
-
-
-def test_f8_models_are_taken_as_dicts_in_containers_that_json_has_not() -> None:
-    ada = {"name": "ada", "password_hash": "c4nary"}
-    writes: list[Callable[[], tuple[Operation, ...]]] = [
-        lambda: op.patch_state({"by_number": {1: ada, 2: Account(name="bob")}}, SCHEMA.fields_json),
-        lambda: op.patch_state({"by_number": {1: ada, 2: {"name": "bob"}}}, SCHEMA.fields_json),
-        lambda: op.set_state(
-            {"by_number": {1: {"name": "ada"}, 2: ada | {"name": "bob"}}}, SCHEMA.fields_json
-        ),
-    ]
-    for write_it in writes:
-        assert write({}, write_it())["by_number"] == {"1": {"name": "ada"}, "2": {"name": "bob"}}
-    assert patched({}, by_day={DAY: "0.1"})["by_day"] == {"2026-01-02": "0.1"}
-    for wrong in (
-        {1: {"nome": "ada"}},
-        {1: {"name": 5}},
-        {"x": ada},
-        {1.5: ada},
-        {(1,): ada},
-        {1: ada, "1": ada},
-    ):
-        with pytest.raises((StateValidationError, JsonInvalidError), match="/by_number"):
-            patched({}, by_number=wrong)
-
-
-class Listed(list[Any]):
-    pass
-
-
-def test_what_is_read_of_a_sequence_is_written_back_by_the_type_of_its_elements() -> None:
-    class State(BaseModel):
-        keys: Sequence[Sequence[Base64Bytes]] = []
-        days: Sequence[dt.date] = []
-
-    schema = schema_of(State)
-    state = patched({}, schema, keys=[[b"\x00"]], days=(DAY,))
-    assert state == {"keys": [["AA=="]], "days": ["2026-01-02"]}
-    for again in (schema.view(State, state).keys, Listed([Listed([b"\x00"])]), ((b"\x00",),)):
-        try:
-            assert patched(state, schema, keys=again) == state
-        except StateValidationError as refusal:
-            assert type(again) is Listed, refusal  # noqa: PT017 - pydantic writes the elements of these by no type
-
-
-def test_dicts_stand_for_models_that_have_serializers_of_their_own() -> None:
-    class Dated(Weight):
-        day: dt.date = DAY
-
-        @field_validator("grams", mode="before")
-        @classmethod
-        def without_unit(cls, value: Any) -> Any:
-            return int(value.split()[0]) if isinstance(value, str) else value
-
-    class State(BaseModel):
-        one: Dated | None = None
-        many: list[Dated] = []
-
-    schema = schema_of(State)
-    given = {"grams": 5, "day": DAY, "ignored": {1}}
-    state = patched({}, schema, one=given, many=[given, Dated(grams=6)])
-    assert state["one"] == {"grams": "5 g", "day": "2026-01-02"}
-    assert schema.view(State, state).many == [Dated(grams=5), Dated(grams=6)]

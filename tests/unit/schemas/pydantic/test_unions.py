@@ -62,7 +62,6 @@ ALIKE = [
     UUID | str, str | dt.datetime, bytes | str, str | Path, Path | dt.date, str | ipaddress.IPv4Address, str | AnyUrl,
     str | Decimal, Word | str, dt.timedelta | dt.time, int | Number, Number | float, Base | Alike, Derived | Base,
     dict[str, str] | Base, dict[str, Any] | Base, Numbers | list[int], set[int] | list[int], frozenset[int] | set[int],
-    dict[int | str, int], dict[bool | int, int], dict[str, dict[UUID | str, int]],
     deque[int] | list[int], tuple[int, int] | list[int], Pair | list[int], list[dt.date] | list[str],
 ]  # fmt: skip
 APART = [
@@ -71,7 +70,7 @@ APART = [
     Annotated[str, Field(max_length=3)] | UUID, str | Annotated[str, AfterValidator(str.strip)], list[int] | list[str],
     list[int] | dict[str, int], tuple[int, int] | tuple[int, int, int], set[str] | None, Base | Counted, Base | Wider,
     Wider | Base, Base | Derived, Cat | Dog, Movie | Base, Movie | dict[str, int], dict[str, int] | Base, Box | Point,
-    dict[Literal["a"] | Literal["b"], int], dict[UUID | dt.date, int], dict[Name | str, int], dict[int | None, int],
+    dict[Literal["a"] | Literal["b"], int], dict[UUID | dt.date, int], dict[Name | str, int],
     Tree | list[Tree], Holding[int] | Holding[str], Any | dt.date,
 ]  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 import pytest
@@ -15,8 +16,9 @@ from pydantic import (
     model_validator,
 )
 
-from flowstate_server.errors import Violation
+from flowstate_server.errors import StateValidationError, Violation
 from flowstate_server.model.json_values import JsonObject, encode_json
+from flowstate_server.state import operations as op
 from tests.unit.schemas.pydantic.checks import check, refusal, schema_of
 
 
@@ -73,8 +75,104 @@ def test_field_validators_run_and_what_they_return_is_stored() -> None:
 
 
 def test_a_validator_that_breaks_is_no_refusal() -> None:
-    with pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError) as raised:
         check({"name": "broken"}, schema=schema_of(Named))
+    assert raised.value.__notes__ == [
+        "raised while the session state was checked, at /name, by its validator"
+    ]
+
+
+EXITS = (SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError)
+
+
+def exits(text: str, info: ValidationInfo | None = None) -> str:
+    for kind in EXITS:
+        if text == kind.__name__:
+            raise kind("a secret")
+    return text
+
+
+class Alone(BaseModel):
+    other: Annotated[str, AfterValidator(str.strip)] = ""
+    text: Annotated[str, AfterValidator(exits)] = ""
+    count: int = 0
+
+
+def made() -> str:
+    return exits(to_make["text"])
+
+
+to_make = {"text": ""}
+
+
+class Inner(BaseModel):
+    made: str = Field(default_factory=made)
+
+
+class Filled(BaseModel):
+    text: Inner | None = None
+
+
+class Keyed(BaseModel):
+    text: dict[Annotated[str, AfterValidator(exits)], int] = {}
+
+
+class Beside(BaseModel):
+    count: int = 0
+    text: Annotated[str, BeforeValidator(str)] = ""
+
+    @field_validator("text")
+    @classmethod
+    def check_it(cls, text: str, info: ValidationInfo) -> str:
+        return exits(text)
+
+
+class Whole(BaseModel):
+    text: str = ""
+    count: int = 0
+
+    @model_validator(mode="after")
+    def check_it(self) -> Whole:
+        exits(self.text)
+        return self
+
+
+@pytest.mark.parametrize("kind", EXITS)
+@pytest.mark.parametrize(
+    ("model", "whose"),
+    [
+        (Alone, "its validator"),
+        (Filled, "its default_factory"),
+        (Beside, "its validator"),
+        (Whole, "a validator of Whole"),
+    ],
+)
+def test_what_would_end_more_than_a_call_refuses_the_field_by_name(
+    model: type[BaseModel], whose: str, kind: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema = schema_of(model)
+    monkeypatch.setitem(to_make, "text", kind.__name__)
+    with pytest.raises(StateValidationError) as refused:
+        check({"text": {} if model is Filled else kind.__name__}, schema=schema)
+    message = f"can't be checked: {whose} raised {kind.__name__}"
+    assert refused.value.violations == (Violation("/text", "validator_raised", message),)
+    assert isinstance(refused.value.__cause__, kind)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", EXITS)
+def test_what_would_end_more_than_a_call_is_named_wherever_it_is_raised(kind: type[BaseException]) -> None:
+    with pytest.raises(StateValidationError, match=f"/text: can't be checked: .* raised {kind.__name__}"):
+        op.delete_state_record("text", kind.__name__, schema_of(Keyed).key_json)
+    state: JsonObject = {"text": kind.__name__, "count": 1}
+    schema = schema_of(Alone)
+    view = schema.view(Alone, state)
+    assert view.count == 1
+    with pytest.raises(
+        StateValidationError, match=f"/text: can't be checked: its validator raised {kind.__name__}"
+    ):
+        view.text  # noqa: B018 - reading is what it is about
+    assert schema.read_again(state, ("text", "count")).unreadable == {"text"}
 
 
 def test_a_model_validator_runs_when_all_fields_are_there_and_defaults_are() -> None:
