@@ -29,6 +29,9 @@
             print(item.role, item.content)
         async for event in client.sessions.events(session.id, after=view.cursor):
             print(event.type)
+        # And whenever it changes, until the session is deleted. `run.events().with_view()` has both, events and views.
+        async for view in client.sessions.watch(session.id):
+            print(view.client_data["session"])
 
         # State, for trusted callers: connect(..., plane="trusted"), or with such a token.
         await client.state.session(session.id).inc_state(message_count=1)
@@ -102,6 +105,7 @@ from flowstate_client.errors import (
     VersionMismatch,
     hides_our_frames as _hides_our_frames,
 )
+from flowstate_client.event_view import EventsWithView, Moment
 from flowstate_client.events import (
     BlockCompleted,
     BlockFailed,
@@ -155,6 +159,7 @@ from flowstate_client.snapshots import Snapshot
 from flowstate_client.state import ScopeHandle, StateRecord, States
 from flowstate_client.state_batch import BatchScope, ScopeBatch, StateBatch
 from flowstate_client.stream import EventStream
+from flowstate_client.watch import SnapshotWatch
 
 __version__ = _client_version()
 
@@ -192,6 +197,7 @@ __all__ = [
     "Event",
     "EventStream",
     "EventsCompacted",
+    "EventsWithView",
     "Failure",
     "FeatureUnavailable",
     "FieldViolation",
@@ -217,6 +223,7 @@ __all__ = [
     "Limits",
     "MetadataProvider",
     "ModelUsage",
+    "Moment",
     "MutationAtFault",
     "NewItem",
     "NotFound",
@@ -261,6 +268,7 @@ __all__ = [
     "Sessions",
     "SlowConsumer",
     "Snapshot",
+    "SnapshotWatch",
     "StateBatch",
     "StateChange",
     "StateRecord",

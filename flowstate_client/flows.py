@@ -14,8 +14,8 @@ from flowstate_client.json_profile import check_text
 from flowstate_client.models import FlowInfo, RequestStatus, RunRecord
 from flowstate_client.paging import AsyncPager, Page
 from flowstate_client.proof import proven_text
+from flowstate_client.resuming import heartbeat
 from flowstate_client.runs import ActionStream, RunHandle, output_of, wait_for_end
-from flowstate_client.stream import heartbeat
 
 T = TypeVar("T")
 

@@ -21,8 +21,9 @@ from flowstate_client.errors import (
 from flowstate_client.events import Event
 from flowstate_client.filters import event_filter
 from flowstate_client.models import Cursor, Failure, RequestStatus, RunRecord
+from flowstate_client.resuming import heartbeat
 from flowstate_client.retry import Outage
-from flowstate_client.stream import EventStream, cursor_of, heartbeat
+from flowstate_client.stream import EventStream, cursor_of
 
 T = TypeVar("T")
 

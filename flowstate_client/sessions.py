@@ -18,8 +18,9 @@ from flowstate_client.models import Cursor, Item, Scope
 from flowstate_client.paging import AsyncPager, Page
 from flowstate_client.session import Session
 from flowstate_client.session_changes import SessionChanges
-from flowstate_client.snapshots import Snapshot, read_snapshot
+from flowstate_client.snapshots import Snapshot, read_snapshot, selectors
 from flowstate_client.stream import EventStream, cursor_of
+from flowstate_client.watch import SnapshotWatch
 
 T = TypeVar("T")
 
@@ -315,3 +316,42 @@ class Sessions(SessionChanges):
             ResponseValidationError: the data does not fit ``model``.
         """
         return await read_snapshot(self._caller, session_id, model=model, names=names, timeout=timeout)
+
+    @overload
+    def watch(
+        self,
+        session_id: str,
+        *,
+        model: type[T],
+        names: Mapping[Scope, Sequence[str]] | None = ...,
+        max_outage: float | None = ...,
+    ) -> SnapshotWatch[T]: ...
+    @overload
+    def watch(
+        self,
+        session_id: str,
+        *,
+        model: Any = ...,
+        names: Mapping[Scope, Sequence[str]] | None = ...,
+        max_outage: float | None = ...,
+    ) -> SnapshotWatch[Any]: ...
+    def watch(
+        self,
+        session_id: str,
+        *,
+        model: Any = Any,
+        names: Mapping[Scope, Sequence[str]] | None = None,
+        max_outage: float | None = None,
+    ) -> SnapshotWatch[Any]:
+        """What the flow shows to clients, now and whenever it has changed, until the session is deleted.
+
+        ``async for view in client.sessions.watch(session_id, model=View)`` yields a whole :class:`Snapshot` each time,
+        whoever made the change and on whatever server; to a slow reader several changes come as one.
+
+        Args:
+            model, names: As for :meth:`snapshot`.
+            max_outage: Seconds without any connection after which it raises; ``None``: it goes on trying.
+        """
+        return SnapshotWatch(
+            self._caller, session_id, selectors=selectors(names), model=model, max_outage=max_outage
+        )

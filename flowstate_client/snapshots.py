@@ -1,4 +1,4 @@
-"""What a flow shows to clients of its state."""
+"""What a flow shows of a session, its user and its org."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import orjson
 
 from flowstate.v1 import session_service_pb2, session_service_pb2_grpc, types_pb2
 from flowstate_client.calls import Caller
+from flowstate_client.codec import Codec
 from flowstate_client.models import Cursor, Failure, Scope, plain_time
 
 T = TypeVar("T")
@@ -49,17 +50,22 @@ async def read_snapshot(
 ) -> Snapshot[Any]:
     """See :meth:`flowstate_client.Sessions.snapshot`."""
     stub = session_service_pb2_grpc.SessionServiceStub(caller.channels.unary)
-    selectors = [
-        session_service_pb2.SnapshotSelector(scope=_KINDS[Scope(scope)], names=chosen)
-        for scope, chosen in (names or {}).items()
-    ]
-    request = session_service_pb2.GetSnapshotRequest(session_id=session_id, selectors=selectors)
+    request = session_service_pb2.GetSnapshotRequest(session_id=session_id, selectors=selectors(names))
     method = "SessionService/GetSnapshot"
     response = await caller.read(method, stub.GetSnapshot, request, timeout=timeout)
+    return snapshot_of(response, caller.codec, model)
+
+
+def snapshot_of(response: session_service_pb2.GetSnapshotResponse, codec: Codec, model: Any) -> Snapshot[Any]:
+    """The snapshot of a ``flowstate.v1.GetSnapshotResponse``.
+
+    Raises:
+        ResponseValidationError: the data does not fit ``model``.
+    """
     projections = {Scope.from_proto(projection.scope): projection for projection in response.scopes}
     return Snapshot(
         session_id=response.session_id,
-        client_data=caller.codec.decode(client_data(response.scopes), model),
+        client_data=codec.decode(client_data(response.scopes), model),
         versions={scope: projection.version for scope, projection in projections.items()},
         failures={
             scope: {name: Failure.from_proto(failure) for name, failure in projection.failures.items()}
@@ -70,6 +76,16 @@ async def read_snapshot(
         cursor=Cursor.from_proto(response.cursor),
         read_time=plain_time(response, "read_time"),
     )
+
+
+def selectors(
+    names: Mapping[Scope, Sequence[str]] | None,
+) -> Sequence[session_service_pb2.SnapshotSelector]:
+    """The names to show by scope, as messages."""
+    return [
+        session_service_pb2.SnapshotSelector(scope=_KINDS[Scope(scope)], names=chosen)
+        for scope, chosen in (names or {}).items()
+    ]
 
 
 _KINDS = {

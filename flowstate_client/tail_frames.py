@@ -6,11 +6,7 @@ from flowstate.v1 import event_service_pb2, types_pb2
 from flowstate_client.errors import ProtocolError
 from flowstate_client.events import Event, Trimmed, event_from_proto
 from flowstate_client.models import Cursor, seconds
-
-# Seconds, the server's default; what a server says of itself replaces it. Three missed heartbeats mean a dead
-# connection: one may be late behind a large frame, two behind a pause of the server.
-DEFAULT_HEARTBEAT = 15.0
-SILENT_HEARTBEATS = 3
+from flowstate_client.resuming import DEFAULT_HEARTBEAT, SILENT_HEARTBEATS
 
 Frame = event_service_pb2.TailEventsResponse
 
@@ -67,7 +63,8 @@ class FrameReader:
         return events
 
     def _take_started(self, started: event_service_pb2.TailStarted, cursor: Cursor) -> None:
-        if cursor.sequence != self.position.sequence:
+        from_start = not (self.position.log_id or self.position.sequence)  # of what retention has kept
+        if cursor.sequence != self.position.sequence and not from_start:
             raise ProtocolError(f"the tail began at {cursor.sequence} instead of {self.position.sequence}")
         self.silence = (seconds(started.heartbeat_interval) or DEFAULT_HEARTBEAT) * SILENT_HEARTBEATS
 

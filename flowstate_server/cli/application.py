@@ -15,6 +15,7 @@ from flowstate_server.cli.serve import serve
 from flowstate_server.cli.state import state
 from flowstate_server.cli.store import store
 from flowstate_server.cli.tail import tail
+from flowstate_server.cli.watch import watch
 
 application = typer.Typer(
     name="flowstate",
@@ -46,5 +47,6 @@ application.command(cls=Command)(check)
 application.command(cls=Command)(call)
 application.command(cls=Command)(tail)
 application.command(cls=Command)(delete_session)
+application.command(cls=Command)(watch)
 application.add_typer(store)
 application.add_typer(state)

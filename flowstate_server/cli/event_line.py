@@ -41,44 +41,42 @@ def _style(event: Event, name: str) -> str:
 def _facts(event: Event) -> Iterable[str]:
     match event:
         case events.RequestCreated():
-            yield f"{event.flow_kind}/{event.action} in session {_quoted(event.session_id)}"
+            yield f"{event.flow_kind}/{event.action} in session {quoted(event.session_id)}"
         case events.RequestCompleted():
-            yield "(output too long for the event)" if event.output_omitted else _quoted(event.output)
+            yield "(output too long for the event)" if event.output_omitted else quoted(event.output)
         case events.RequestFailed() | events.BlockFailed():
-            yield f"{event.failure.reason}: {_quoted(event.failure.message)} {event.failure.error_id}".strip()
+            yield f"{event.failure.reason}: {quoted(event.failure.message)} {event.failure.error_id}".strip()
         case events.RequestAborted() | events.RequestInterrupted():
-            yield _quoted(event.reason)
+            yield quoted(event.reason)
         case events.ItemAdded() | events.ItemDone():
             yield " ".join(part for part in (event.item.kind, event.item.role, event.item.name) if part)
             if event.item.content is not None:
-                yield _quoted(_text_of(event.item.content))
+                yield quoted(_text_of(event.item.content))
         case events.ItemDelta():
-            yield _quoted(event.text if event.value is None else event.value)
+            yield quoted(event.text if event.value is None else event.value)
         case events.StateChange():
             yield f"{event.scope} version {event.version}"
-            yield from (f"{path}={_quoted(value)}" for path, value in event.changed.items())
+            yield from (f"{path}={quoted(value)}" for path, value in event.changed.items())
             yield from (f"{name} removed" for name in event.removed)
             yield from (f"{name} changed" for name in event.stale)
         case events.StatusUpdate():
             yield (
-                _quoted(event.text)
-                if event.progress is None
-                else f"{event.progress:.0%} {_quoted(event.text)}"
+                quoted(event.text) if event.progress is None else f"{event.progress:.0%} {quoted(event.text)}"
             )
         case events.RequestQueued():
             yield f"{event.ahead} ahead"
         case events.RouterDecided():
-            yield f"{'/'.join(event.block_path)} to {_quoted(event.route)}"
+            yield f"{'/'.join(event.block_path)} to {quoted(event.route)}"
         case events.ModelUsage():
-            yield f"{_quoted(event.model)}: {event.input_tokens} tokens in, {event.output_tokens} out"
+            yield f"{quoted(event.model)}: {event.input_tokens} tokens in, {event.output_tokens} out"
         case events.ItemRemoved():
             yield event.item_id
         case events.ResourceChange():
-            yield f"{event.scope} {_quoted(event.name)} {'deleted' if event.deleted else f'version {event.version}'}"
+            yield f"{event.scope} {quoted(event.name)} {'deleted' if event.deleted else f'version {event.version}'}"
         case events.SessionMetadataChanged():
             yield ", ".join(event.paths)
         case events.CustomEvent():
-            yield f"{_quoted(event.name)} {_quoted(event.data)}"
+            yield f"{quoted(event.name)} {quoted(event.data)}"
         case events.Trimmed():
             yield f"of the events {event.first} to {event.last} those kept for a short time only are gone"
         case _:
@@ -95,7 +93,7 @@ def _text_of(content: Any) -> Any:
     return "".join(str(part["text"]) for part in parts)
 
 
-def _quoted(value: Any) -> str:
+def quoted(value: Any) -> str:
     """As JSON, without characters that a terminal could obey: JSON escapes only a part of them."""
     text = json.dumps(value, ensure_ascii=False)
     return _CONTROLS.sub(lambda found: f"\\u{ord(found.group()):04x}", text)

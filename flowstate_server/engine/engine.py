@@ -16,6 +16,7 @@ from flowstate_server.engine.records.item_removals import ItemRemovals
 from flowstate_server.engine.records.items import Items
 from flowstate_server.engine.records.journals import Journals
 from flowstate_server.engine.records.new_sessions import NewSessions
+from flowstate_server.engine.records.projections import Projections
 from flowstate_server.engine.records.request_lists import RequestLists
 from flowstate_server.engine.records.resolved_sessions import ResolvedSessions
 from flowstate_server.engine.records.session_updates import SessionUpdates
@@ -30,6 +31,7 @@ from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.runs.sweeper import Sweeper
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.engine.store_monitor import StoreMonitor
+from flowstate_server.engine.watches.watches import Watches
 from flowstate_server.model.clock import Seconds
 from flowstate_server.observation import NOBODY, Observer, shielded
 from flowstate_server.programs.catalogue import Catalogue
@@ -87,7 +89,9 @@ class Engine:
         self.sessions = Sessions(store, bindings, new_sessions, self.settings)
         self.resolved_sessions = ResolvedSessions(store, bindings, new_sessions)
         self.session_updates = SessionUpdates(store, bindings, self.settings)
-        self.snapshots = Snapshots(store, catalogue, bindings)
+        projections = Projections(catalogue)
+        self.snapshots = Snapshots(store, catalogue, bindings, projections)
+        self.watches = Watches(store, self.snapshots, projections, bindings, self.settings)
         self.states = States(store, catalogue, bindings, self.settings, rehearsals)
         self.journals = Journals(store, bindings, self.settings)
         self.item_appends = ItemAppends(store, bindings, self.settings)

@@ -52,7 +52,7 @@ METHODS: Mapping[str, Method] = {
     "SessionService/AppendItems": _TRUSTED,
     "SessionService/RemoveItems": _TRUSTED,
     "SessionService/GetSnapshot": _OPEN,
-    "SessionService/WatchSnapshot": _OPEN_LATER,
+    "SessionService/WatchSnapshot": _OPEN,
     "StateService/GetState": _TRUSTED,
     "StateService/CommitState": _TRUSTED,
     "StateService/DeleteState": _TRUSTED,

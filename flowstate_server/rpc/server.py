@@ -84,7 +84,7 @@ class FlowStateServer:
         # What is not served yet they lack, and the envelope refuses it before anybody looks for it.
         add_FlowServiceServicer_to_server(FlowServicer(engine, self._admission), server)
         add_EventServiceServicer_to_server(EventServicer(engine), server)
-        add_SessionServiceServicer_to_server(SessionServicer(engine), server)  # type: ignore[abstract]
+        add_SessionServiceServicer_to_server(SessionServicer(engine), server)
         add_StateServiceServicer_to_server(StateServicer(engine), server)
         add_JournalServiceServicer_to_server(JournalServicer(engine), server)
         info = ServerServicer(engine, settings)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
 from flowstate.v1 import session_service_pb2 as pb
 from flowstate.v1.session_service_pb2_grpc import SessionServiceServicer
 from flowstate_server.engine.engine import Engine
@@ -27,8 +30,10 @@ from flowstate_server.rpc.codec.sessions import (
     encode_updated_session,
 )
 from flowstate_server.rpc.codec.snapshots import decode_selectors, encode_snapshot
+from flowstate_server.rpc.codec.watches import decode_watch_call
 from flowstate_server.rpc.fingerprints import fingerprint
 from flowstate_server.rpc.message_fields import check_document_reply, under
+from flowstate_server.rpc.watch_frames import watch_frames
 
 
 class SessionServicer(SessionServiceServicer):
@@ -106,3 +111,10 @@ class SessionServicer(SessionServiceServicer):
         reply = encode_snapshot(snapshot)
         check_document_reply(reply.ByteSize())
         return reply
+
+    async def WatchSnapshot(
+        self, request: pb.WatchSnapshotRequest, context: ServicerContext
+    ) -> AsyncIterator[pb.WatchSnapshotResponse]:
+        async with aclosing(watch_frames(self._engine, decode_watch_call(request))) as frames:
+            async for frame in frames:
+                yield frame

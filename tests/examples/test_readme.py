@@ -31,9 +31,22 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
 
 
-FLOW, BLOCK, SYNC, LIFESPAN, CALL, REOPEN, MEND, UPGRADE, KEPT, TEST, CONVERSATION, CONFTEST, SERVED_TEST = (
-    blocks("python")
-)
+(
+    FLOW,
+    BLOCK,
+    SYNC,
+    LIFESPAN,
+    CALL,
+    REOPEN,
+    SCREEN,
+    MEND,
+    UPGRADE,
+    KEPT,
+    TEST,
+    CONVERSATION,
+    CONFTEST,
+    SERVED_TEST,
+) = blocks("python")
 
 
 async def test_the_flow_passes_its_test(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,6 +127,17 @@ async def test_a_page_that_is_loaded_again_gets_its_conversation_back(
     assert ["one" in line for line in told[1:]] == [True, True]
     assert seen[0].type == "request.created"
     assert len([event for event in seen if event.type == "item.done"]) == 2
+
+
+async def test_a_screen_shows_events_and_what_the_flow_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, Any] = {"__name__": "my_chat"}
+    imported = "from flowstate_client import FlowStateClient\n"
+    exec(compile(FLOW + imported + SCREEN, "my_chat.py", "exec"), names)
+    async with running_server([names["chat"]]) as server, server.connect(user="ada") as client:
+        await names["screen"](client)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("request.created ")
+    assert lines[-2:] == ["request.completed 1", "{'session': {'message_count': 1}}"]
 
 
 async def test_a_block_has_what_the_lifespan_yields() -> None:

@@ -209,6 +209,11 @@ RIGHT: Mapping[str, Message] = {
         session_id="s1",
         selectors=[sessions.SnapshotSelector(scope=2, names=["count"])],  # type: ignore[arg-type]
     ),
+    "SessionService/WatchSnapshot": sessions.WatchSnapshotRequest(
+        session_id="s1",
+        selectors=[sessions.SnapshotSelector(scope=2, names=["count"])],  # type: ignore[arg-type]
+        heartbeat_interval={"seconds": 5},  # type: ignore[arg-type]
+    ),
     "StateService/GetState": states.GetStateRequest(
         scopes=[
             ScopeRef(session_id="s1", flow_kind="chat"),

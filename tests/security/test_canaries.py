@@ -126,6 +126,7 @@ def _client_calls(request_ids: Iterable[str], actions: Iterable[str]) -> list[Ca
             sessions.ListSessionsRequest(tags=["a"], metadata={"b": Value(json="1")}, include_total=True),
         ),
         ("SessionService/GetSnapshot", sessions.GetSnapshotRequest(session_id="s1")),
+        ("SessionService/WatchSnapshot", sessions.WatchSnapshotRequest(session_id="s1")),
         ("ServerService/GetServerInfo", servers.GetServerInfoRequest()),
         *_calls_of_session("s1"),
         # Of the session that the others are about only what is refused.
@@ -136,13 +137,10 @@ def _client_calls(request_ids: Iterable[str], actions: Iterable[str]) -> list[Ca
         ("SessionService/DeleteSession", sessions.DeleteSessionRequest(session_id="no", allow_missing=True)),
     ]
     for scope in range(5):
-        selector = sessions.SnapshotSelector(scope=scope)  # type: ignore[arg-type]
-        calls.append(
-            (
-                "SessionService/GetSnapshot",
-                sessions.GetSnapshotRequest(session_id="s1", selectors=[selector]),
-            )
-        )
+        selectors = [sessions.SnapshotSelector(scope=scope)]  # type: ignore[arg-type]
+        snapshot = sessions.GetSnapshotRequest(session_id="s1", selectors=selectors)
+        watch = sessions.WatchSnapshotRequest(session_id="s1", selectors=selectors)
+        calls += [("SessionService/GetSnapshot", snapshot), ("SessionService/WatchSnapshot", watch)]
     for action in actions:
         spec = _spec(action)
         calls += [
@@ -323,6 +321,9 @@ async def test_a_refused_name_of_a_snapshot_does_not_tell_whether_the_field_exis
             selector = sessions.SnapshotSelector(scope=2, names=[name])  # type: ignore[arg-type]
             request = sessions.GetSnapshotRequest(session_id="s1", selectors=[selector])
             answer = await call_raw(filled.server.channel, "SessionService/GetSnapshot", request, OWNER)
+            told.append(answer.refusal.status.SerializeToString())
+            watch = sessions.WatchSnapshotRequest(session_id="s1", selectors=[selector])
+            answer = await call_raw(filled.server.channel, "SessionService/WatchSnapshot", watch, OWNER)
             told.append(answer.refusal.status.SerializeToString())
     assert len(set(told)) == 1
 

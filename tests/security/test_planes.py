@@ -228,6 +228,7 @@ def _reading(session_id: str, request_id: str) -> list[tuple[str, Any]]:
             sessions.ListItemsRequest(session_id=session_id, request_id=request_id),
         ),
         ("FlowService/ListActionRequests", flows.ListActionRequestsRequest(session_id=session_id)),
+        ("SessionService/WatchSnapshot", sessions.WatchSnapshotRequest(session_id=session_id)),
     ]
 
 

@@ -109,6 +109,13 @@ async def _check_one(server: Hosted, tenant: str) -> None:
     assert json.loads(user.values["count"].json) == len(TENANTS), (
         "users are shared between tenants, on purpose"
     )
+    watching = await call_raw(
+        server.channel,
+        "SessionService/WatchSnapshot",
+        sessions.WatchSnapshotRequest(session_id="s1"),
+        of(tenant),
+    )
+    assert watching.replies[1].snapshot.scopes == snapshot.scopes
     scope = states.GetStateRequest(scopes=[{"session_id": "s1"}])  # type: ignore[list-item]
     state = await _reply(server, "StateService/GetState", scope, of(tenant, *TRUSTED))
     assert json.loads(state.records[0].state.json)["by_id"] == {f"tenant {tenant}": 1}

@@ -28,6 +28,7 @@ from flowstate.v1.session_service_pb2 import (
     RemoveItemsRequest,
     Session,
     UpdateSessionRequest,
+    WatchSnapshotRequest,
 )
 from flowstate.v1.state_service_pb2 import GetStateRequest
 from flowstate.v1.types_pb2 import ScopeRef, Value
@@ -68,6 +69,9 @@ def session_calls(stubs: Stubs, session_id: str, flow_kind: str = "") -> Mapping
         ),
         "SessionService/DeleteSession": lambda metadata: _answer(
             stubs.sessions.DeleteSession(DeleteSessionRequest(session_id=session_id), metadata=metadata)
+        ),
+        "SessionService/WatchSnapshot": lambda metadata: _whole_view(
+            stubs.sessions.WatchSnapshot(WatchSnapshotRequest(session_id=session_id), metadata=metadata)
         ),
         "StateService/GetState": lambda metadata: _answer(
             stubs.states.GetState(GetStateRequest(scopes=[scope]), metadata=metadata)
@@ -139,3 +143,9 @@ def action_calls(stubs: Stubs, **spec: Any) -> Mapping[str, Calling]:
 
 async def _answer(call: Any) -> Any:
     return await call
+
+
+async def _whole_view(call: Any) -> Any:
+    frames = [await call.read(), await call.read()]
+    call.cancel()
+    return frames

@@ -17,6 +17,7 @@ from flowstate_server.engine.calls.logs import (
 )
 from flowstate_server.engine.logs.access import LogAccess, log_of
 from flowstate_server.engine.logs.following import Following, topic_of
+from flowstate_server.engine.logs.heartbeats import heartbeat_interval
 from flowstate_server.engine.logs.tail_progress import TailProgress
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import (
@@ -29,7 +30,6 @@ from flowstate_server.errors import (
     SessionNotFoundError,
     StoreUnavailableError,
 )
-from flowstate_server.model.clock import Seconds
 from flowstate_server.model.events import LogHead
 from flowstate_server.model.identity import Plane, Principal
 from flowstate_server.model.scopes import LogKey, SessionKey
@@ -84,7 +84,7 @@ class Events:
         """The frames of a tail; see ``flowstate.v1.TailEventsResponse``. Ends with :class:`TailEnded`."""
         key = log_of(principal, call.request_id, call.session_id)
         check_audience(principal, call.filter.audience)
-        heartbeat = self._heartbeat(call.heartbeat)
+        heartbeat = heartbeat_interval(call.heartbeat, self._settings)
         position = max(0, call.cursor.sequence)
         with self._store.watch((topic_of(key),)) as watch:
             following = Following(watch, lambda: self._page(principal, key, position), more=_is_cut)
@@ -172,11 +172,6 @@ class Events:
         if page is None:
             raise await self._access.absent(principal, key)
         return page
-
-    def _heartbeat(self, asked: Seconds) -> Seconds:
-        if asked <= 0:
-            return self._settings.heartbeat
-        return min(max(asked, self._settings.min_heartbeat), self._settings.max_heartbeat)
 
 
 def _start(call: TailCall, head: LogHead) -> int:

@@ -241,9 +241,7 @@ class SessionServiceServicer(object):
         slow reader several changes come as one. First `started`, then the whole view, then only names
         that changed or vanished, `heartbeat` in silence, last `ended` when the session is deleted.
         Reconnect as with EventService.TailEvents, on OK without `ended` too; a new watch begins with the
-        whole view again.
-
-        Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
+        whole view again. A derived value that failed is tried again with the next change of its record.
 
         Errors: as GetSnapshot; RESOURCE_EXHAUSTED / TOO_MANY_STREAMS, SLOW_CONSUMER;
         UNAVAILABLE / SERVER_DRAINING.
