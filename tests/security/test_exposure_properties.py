@@ -27,7 +27,7 @@ from tests.support.raw_answers import Metadata, call_all, call_raw
 OWNER: Metadata = (("x-flowstate-user", "u1"), ("x-flowstate-org", "o1"))
 
 
-@settings(examples(60), phases=[Phase.generate])  # a failure tells its plan; to shrink it takes minutes
+@settings(examples(40), phases=[Phase.generate])  # a failure tells its plan; to shrink it takes minutes
 @given(plans)
 def test_nothing_unexposed_leaves_on_the_client_plane(plan: Plan) -> None:
     asyncio.run(_play(ExposingFlow(plan)))
