@@ -6,6 +6,7 @@ import logging
 
 from flowstate_server.engine.bindings import Bindings, binding_of, check_binding
 from flowstate_server.engine.calls.sessions import SessionDeletion
+from flowstate_server.engine.records.resolved_sessions import held_by
 from flowstate_server.errors import SessionNotFoundError, StoreUnavailableError
 from flowstate_server.log_context import found
 from flowstate_server.model.clock import Micros
@@ -13,6 +14,7 @@ from flowstate_server.model.identity import Principal
 from flowstate_server.model.ids import check_id
 from flowstate_server.model.scopes import SessionKey
 from flowstate_server.stores.contract.deletion_writes import DeleteSession
+from flowstate_server.stores.contract.reads import SessionLife
 from flowstate_server.stores.contract.writes import SessionChanged
 from flowstate_server.stores.store import Store
 
@@ -51,7 +53,8 @@ class Deletions:
             check_binding(principal, binding_of(record))
             found(record)
             try:
-                write = DeleteSession(key, record.log_id, deletion.precondition)
+                held = await held_by(self._store, key, record.log_id)
+                write = DeleteSession(key, record.log_id, deletion.precondition, held=held)
                 await self._store.commit((write,))
             except SessionChanged:
                 continue
@@ -61,9 +64,12 @@ class Deletions:
             return
         raise StoreUnavailableError
 
-    async def delete_idle(self, key: SessionKey, log_id: str, since: Micros) -> bool:
+    async def delete_idle(self, session: SessionLife, since: Micros) -> bool:
         """Delete this incarnation of a session if nothing has happened in it after ``since`` and no request is open;
         whether it was."""
-        result = await self._store.commit((DeleteSession(key, log_id, idle_since=since),))
+        key, log_id = session.key, session.log_id
+        # Sessions are resolved when callers make them, ephemeral ones are made by runs.
+        held = None if session.ephemeral else await held_by(self._store, key, log_id)
+        result = await self._store.commit((DeleteSession(key, log_id, idle_since=since, held=held),))
         self._bindings.forget(key)
         return result.results[0].changed

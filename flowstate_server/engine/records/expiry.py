@@ -126,9 +126,7 @@ class Expiry:
         expired: Counter[str] = Counter()
         for start in range(0, len(due), AT_ONCE):
             some = due[start : start + AT_ONCE]
-            done = await asyncio.gather(
-                *(self._deletions.delete_idle(one.key, one.log_id, since) for one, since in some)
-            )
+            done = await asyncio.gather(*(self._deletions.delete_idle(one, since) for one, since in some))
             expired.update(one.flow_kind for (one, _), deleted in zip(some, done, strict=True) if deleted)
         return expired
 

@@ -15,7 +15,9 @@ from flowstate_server.model.records import (
     StateRecord,
     removed_head,
 )
+from flowstate_server.model.resolve_keys import resolved_document
 from flowstate_server.model.scopes import session_scope
+from flowstate_server.stores.commit.resolve_writes import free_key
 from flowstate_server.stores.commit.working_set import WorkingSet, check_precondition, moved
 from flowstate_server.stores.contract.deletion_writes import DeleteSession, RemoveHistory
 from flowstate_server.stores.contract.tables import (
@@ -36,7 +38,8 @@ REASON = "the session was deleted"
 def need_deletion(write: DeleteSession, needs: Needs) -> None:
     needs.add(SESSIONS, write.key)
     needs.add(STATES, session_scope(write.key))
-    needs.update(DOCUMENTS, write.documents)
+    if write.held is not None:
+        needs.add(DOCUMENTS, resolved_document(write.held))
     needs.open_requests.add(write.key)
 
 
@@ -47,12 +50,14 @@ def delete_session(work: WorkingSet, write: DeleteSession) -> WriteResult:
     if write.incarnation and session.log_id != write.incarnation:
         raise SessionChanged
     if write.precondition is not None:
-        check_precondition("session", write.precondition, session.version, exists=True)
+        check_precondition(
+            "session", write.precondition, session.version, exists=True, incarnation=session.log_id
+        )
     aborted = work.open_requests(session.key)
     for head in aborted:
         _abort(work, head)
-    for key in write.documents:
-        work.documents.remove(key)
+    if write.held is not None:
+        free_key(work, session.key, session.log_id, write.held)
     state = work.state(session_scope(session.key))
     if state.exists:
         work.states.put(state.key, tombstone_of(work, state))

@@ -48,14 +48,19 @@ def need_release(session: SessionKey, log_id: str, held: ResolveKey | None, need
 
 
 def release(work: WorkingSet, session: SessionKey, log_id: str, held: ResolveKey | None) -> None:
-    """Free the key that the session is resolved by, ``held`` as far as is known; whoever deletes a session does so."""
+    """Let the session be resolved by no key; ``held`` is the one as far as is known."""
     document = held_document(session, log_id)
     if work.documents.get(document) is not None:
         work.documents.remove(document)
     if held is not None:
-        known = work.documents.find(resolved_document(held))
-        if known is not None and decode_resolved(known) == (session, log_id):
-            work.documents.remove(known.key)
+        free_key(work, session, log_id, held)
+
+
+def free_key(work: WorkingSet, session: SessionKey, log_id: str, key: ResolveKey) -> None:
+    """Let nobody be resolved by the key, if its document names that incarnation of the session."""
+    known = work.documents.find(resolved_document(key))
+    if known is not None and decode_resolved(known) == (session, log_id):
+        work.documents.remove(known.key)
 
 
 def _take(work: WorkingSet, write: HoldResolveKey, key: DocumentKey) -> None:

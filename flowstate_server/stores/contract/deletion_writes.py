@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from flowstate_server.model.clock import Micros
-from flowstate_server.model.documents import DocumentKey
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.records import TurnKey
+from flowstate_server.model.resolve_keys import ResolveKey
 from flowstate_server.model.scopes import RequestKey, SessionKey
 from flowstate_server.stores.contract.writes import Precondition, Write
 
@@ -16,20 +16,20 @@ class DeleteSession(Write):
 
     From then on nobody reads or writes anything of it or of its requests, and their ids are refused with
     ``RequestNotFoundError``; what is stored of them is removed by ``Sweeps.sweep_sessions``. The state's version goes
-    on if the session is made anew. ``documents`` are those of other owners by which the session was found; they go in
-    this commit.
+    on if the session is made anew. ``held`` is the key that the session was found to be resolved by: it is free from
+    then on, unless another session is resolved by it by now.
 
     ``SessionNotFoundError`` unless the session lives, :class:`SessionChanged` unless it is the ``incarnation``, if that
-    is given; ``precondition``, of the session's own version, failing: ``VersionMismatchError``. With ``idle_since``
-    nothing is refused: it is deleted only if nothing has happened in it after that time and no request is open, else
-    nothing changes. ``ids`` of the result are those of the requests that were open.
+    is given; ``precondition``, of the session's own version and its incarnation, failing: ``VersionMismatchError``.
+    With ``idle_since`` nothing is refused: it is deleted only if nothing has happened in it after that time and no
+    request is open, else nothing changes. ``ids`` of the result are those of the requests that were open.
     """
 
     key: SessionKey
     incarnation: str = ""
     precondition: Precondition | None = None
     idle_since: Micros | None = None
-    documents: tuple[DocumentKey, ...] = ()
+    held: ResolveKey | None = None
 
 
 @frozen

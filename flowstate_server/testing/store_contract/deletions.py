@@ -14,20 +14,22 @@ from flowstate_server.model.documents import (
     DocumentKey,
     DocumentRange,
     request_owner,
-    scope_owner,
     session_owner,
 )
 from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.journal import Note, journal_range
 from flowstate_server.model.records import RequestStatus
-from flowstate_server.model.scopes import RequestKey, SessionKey, request_scope, session_scope, user_scope
+from flowstate_server.model.resolve_keys import resolve_key, resolved_document
+from flowstate_server.model.scopes import RequestKey, SessionKey, request_scope, session_scope
 from flowstate_server.stores.contract.deletion_writes import DeleteSession
 from flowstate_server.stores.contract.document_writes import AppendJournal, PutDocument
 from flowstate_server.stores.contract.reads import SessionFilter
+from flowstate_server.stores.contract.resolve_writes import HoldResolveKey
 from flowstate_server.stores.contract.watch import Topic, TopicKind
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
     AtVersion,
+    Exists,
     RequestCancel,
     RequireRun,
     RequireSession,
@@ -57,7 +59,7 @@ LOG = "log-session-1"
 NEW = "another-log"
 STATE = session_scope(KEY)
 HOUR = Micros(3600 * SECOND)
-NAMED = DocumentKey(scope_owner(user_scope("ada")), "name", ("of", "session-1"))
+HELD = resolve_key(NO_TENANT, "chat", "ada", {"n": 1})
 
 
 async def _filled(store: Store, ended: int = 1) -> Scene:
@@ -78,7 +80,7 @@ async def _filled(store: Store, ended: int = 1) -> Scene:
             AppendEvents(KEY, (note("outside"), note("outside", transient=True))),
             AppendJournal(KEY, LOG, (Note("entry-1", "text"),)),
             PutDocument(DocumentKey(session_owner(KEY, LOG), "kind", ("a",)), b"1"),
-            PutDocument(NAMED, b'"session-1"'),
+            HoldResolveKey(KEY, LOG, HELD),
         )
     )
     return running
@@ -86,7 +88,7 @@ async def _filled(store: Store, ended: int = 1) -> Scene:
 
 async def _deleted(store: Store, ended: int = 1) -> Scene:
     running = await _filled(store, ended)
-    await store.commit((DeleteSession(KEY, LOG, documents=(NAMED,)),))
+    await store.commit((DeleteSession(KEY, LOG, held=HELD),))
     return running
 
 
@@ -103,7 +105,7 @@ async def check_deleted_session_is_gone_in_one_commit(harness: StoreHarness) -> 
     store = await harness.open()
     running = await _filled(store)
     before = await store.get_session(KEY)
-    result = (await store.commit((DeleteSession(KEY, LOG, documents=(NAMED,)),))).results[0]
+    result = (await store.commit((DeleteSession(KEY, LOG, held=HELD),))).results[0]
     assert (result.id, result.ids, result.changed) == ("session-1", ("running",), True)
     assert before is not None
     tombstone = await store.get_session(KEY)
@@ -120,7 +122,7 @@ async def check_deleted_session_is_gone_in_one_commit(harness: StoreHarness) -> 
     assert list(await store.read_cancelled(PROCESS)) == []
     state = await state_of(store, STATE)
     assert (state.exists, state.version, state.text) == (False, 1, b"{}")
-    assert await store.load_documents((NAMED,)) == {}
+    assert await store.load_documents((resolved_document(HELD),)) == {}
 
 
 async def check_deleted_session_takes_no_writes(harness: StoreHarness) -> None:
@@ -166,7 +168,10 @@ async def check_preconditions_of_a_deletion(harness: StoreHarness) -> None:
     with refused(SessionChanged):
         await store.commit((DeleteSession(KEY, NEW),))
     assert await store.read_projection(KEY, ()) is not None
-    await store.commit((DeleteSession(KEY, LOG, precondition=AtVersion(1)),))
+    for precondition in (AtVersion(1, NEW), Exists(True, NEW)):
+        with refused(VersionMismatchError):
+            await store.commit((DeleteSession(KEY, precondition=precondition),))
+    await store.commit((DeleteSession(KEY, LOG, precondition=AtVersion(1, LOG)),))
     with refused(SessionNotFoundError):
         await store.commit((DeleteSession(KEY, LOG),))
 

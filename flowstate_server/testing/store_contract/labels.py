@@ -12,6 +12,7 @@ from flowstate_server.model.identity import NO_TENANT, Tenant
 from flowstate_server.model.json_values import JsonObject
 from flowstate_server.model.scopes import SessionKey
 from flowstate_server.model.session_labels import labels
+from flowstate_server.stores.contract.deletion_writes import DeleteSession
 from flowstate_server.stores.contract.reads import SessionFilter, SessionPosition
 from flowstate_server.stores.contract.tables import SESSIONS
 from flowstate_server.stores.contract.writes import AppendEvents, CreateSession, UpdateSession
@@ -190,6 +191,23 @@ async def check_labels_of_a_session_made_anew(harness: StoreHarness) -> None:
     await store.commit((create,))
     for which, there in ((having("a"), 0), (having("b"), 1), (having("c", k=2), 1), (having(k=1), 0)):
         assert len(await found(store, which)) == there, which
+
+
+async def check_labels_of_deleted_sessions(harness: StoreHarness) -> None:
+    """A deleted session is in no list, whatever it was found by; neither is one that is made anew without it."""
+    store = await harness.open()
+    await store.commit((labelled("1", "a", team="red"),))
+    await store.commit((labelled("2", "a", team="red"),))
+    lists = (having("a"), having(team="red"), having("a", team="red"), ALL)
+    await store.commit((DeleteSession(SessionKey(NO_TENANT, "2")),))
+    for which in lists:
+        assert await found(store, which) == ["1"]
+    await store.commit((replace(labelled("2", "b"), log_id="anew", exclusive=True),))
+    assert [await found(store, which) for which in (*lists, having("b"))] == [["1"]] * 3 + [["2", "1"], ["2"]]
+    await store.commit((DeleteSession(SessionKey(NO_TENANT, "1")),))
+    while await store.sweep_sessions(retention=Micros(0), limit=10):
+        pass
+    assert [await found(store, which) for which in (*lists, having("b"))] == [[]] * 3 + [["2"]] * 2
 
 
 async def check_labels_of_copied_sessions(harness: StoreHarness) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from flowstate_server.errors import SessionNotFoundError
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.identity import NO_TENANT, Tenant
 from flowstate_server.model.json_values import JsonObject
 from flowstate_server.model.resolve_keys import (
@@ -16,6 +17,7 @@ from flowstate_server.model.resolve_keys import (
     resolved_document,
 )
 from flowstate_server.model.scopes import SessionKey
+from flowstate_server.stores.contract.deletion_writes import DeleteSession
 from flowstate_server.stores.contract.resolve_writes import HoldResolveKey, ResolveKeyTaken
 from flowstate_server.stores.contract.tables import SESSIONS
 from flowstate_server.stores.contract.writes import Batch, CommitResult, SessionChanged
@@ -195,6 +197,33 @@ async def check_key_of_a_dead_session_is_taken_once(harness: StoreHarness) -> No
     answers = await settled(*(store.commit(resolving(f"b{number}", stale=stale)) for number in range(5)))
     assert sum(isinstance(answer, ResolveKeyTaken) for answer in answers) == 4, answers
     assert str(await resolved(store, K1)).startswith("b")
+
+
+async def check_key_is_freed_by_a_deletion(harness: StoreHarness) -> None:
+    """A session that is deleted is resolved no more: its key makes another one, and a key of that one stays."""
+    store = await harness.open()
+    await store.commit(resolving("a"))
+    await store.commit((DeleteSession(session_key("a"), "log-a", held=K1),))
+    assert await store.load_documents((resolved_document(K1),)) == {}
+    await store.commit(resolving("b"))
+    await store.commit((replace(new_session("a", exclusive=True), log_id="anew"),))
+    assert await resolved(store, K1) == "b"
+    await store.commit((DeleteSession(session_key("a"), "anew", held=K1),))  # as who has found it so before
+    assert await resolved(store, K1) == "b"
+
+
+async def check_key_of_a_deleted_session_is_taken(harness: StoreHarness) -> None:
+    """Also where whoever deleted the session did not know that it was resolved."""
+    store = await harness.open()
+    await store.commit(resolving("a"))
+    place = resolved_document(K1)
+    stale = (await store.load_documents((place,)))[place].incarnation
+    await store.commit((DeleteSession(session_key("a"), "log-a"),))
+    while await store.sweep_sessions(retention=Micros(0), limit=10):
+        pass
+    assert await resolved(store, K1) is None
+    await store.commit(resolving("b", stale=stale))
+    assert await resolved(store, K1) == "b"
 
 
 async def check_resolved_sessions_are_kept(harness: StoreHarness) -> None:
