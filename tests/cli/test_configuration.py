@@ -38,7 +38,8 @@ def test_an_empty_variable_counts_as_absent() -> None:
 
 
 def test_the_variables_of_the_commands_are_those_of_their_options() -> None:
-    of_settings = {PREFIX + name.upper() for name in SETTINGS}  # one that a command reads, too, is a setting's
+    # One that a command reads, too, is a setting's.
+    of_settings = {PREFIX + name.upper() for name in SETTINGS}
     assert set(_variables(typer.main.get_command(application))) - of_settings == OF_THE_COMMANDS
 
 
