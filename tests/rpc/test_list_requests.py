@@ -107,6 +107,8 @@ async def test_payloads_are_left_out_unless_asked_for() -> None:
             for one in page.action_requests:
                 get = pb.GetActionRequestRequest(request_id=one.request_id)
                 whole = (await server.flows.GetActionRequest(get)).action_request
+                for record in (one, whole):
+                    record.ClearField("latest")  # the one that runs may have got on
                 if not with_payloads:
                     assert TEXT not in one.input.json + one.output.json
                     whole.ClearField("input")

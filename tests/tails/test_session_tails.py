@@ -20,6 +20,7 @@ from flowstate_server.model.scopes import SessionKey
 from flowstate_server.stores.contract.tables import SESSIONS
 from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract.builders import take_over
+from flowstate_server.testing.waiting import until
 from tests.support.frames import check_frames, is_caught_up, kinds, next_frame, read_until
 from tests.support.hosted import FAST, Hosted, hosted, play
 from tests.support.wire import TRUSTED, read_all, refused, refused_stream
@@ -217,11 +218,13 @@ async def test_it_ends_when_the_session_is_deleted(store: Store, anew: bool) -> 
         config = replace(FAST, heartbeat_interval=0.05)
         async with asyncio.timeout(20), server.client(config=config) as client:
             frames = await read_until(call, is_caught_up)
-            reading = asyncio.ensure_future(_all(client.sessions.events("s1")))
-            await asyncio.sleep(0.1)  # it must have begun; nothing tells
+            seen: list[ClientEvent] = []
+            reading = asyncio.ensure_future(_read(client.sessions.events("s1"), seen))
+            await until(lambda: seen and seen[-1].type == "request.completed")
             await _delete(server, anew=anew)
             frames += await read_all(call)
-            assert [event.type for event in await reading][-1] == "request.completed"
+            await reading
+            assert seen[-1].type == "request.completed"
         check_frames(frames, of_session=True)
         assert frames[-1].ended.reason == END_REASON_DELETED
         if not anew:
@@ -232,5 +235,6 @@ async def test_it_ends_when_the_session_is_deleted(store: Store, anew: bool) -> 
             assert (await refused(server.events.ListEvents(page))).reason is Reason.SESSION_NOT_FOUND
 
 
-async def _all(stream: EventStream) -> list[ClientEvent]:
-    return [event async for event in stream]
+async def _read(stream: EventStream, seen: list[ClientEvent]) -> None:
+    async for event in stream:
+        seen.append(event)  # noqa: PERF401 - looked at while they come
