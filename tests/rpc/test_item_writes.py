@@ -7,8 +7,9 @@ import pytest
 
 from flowstate.v1 import session_service_pb2 as pb
 from flowstate.v1.events_pb2 import Item
-from flowstate.v1.flow_service_pb2 import DispatchActionRequest
+from flowstate.v1.flow_service_pb2 import CallActionRequest, DispatchActionRequest, GetActionRequestRequest
 from flowstate.v1.types_pb2 import AUDIENCE_CLIENT, AUDIENCE_HISTORY, AUDIENCE_INTERNAL, Value
+from flowstate_server.engine.records import removal_reading
 from flowstate_server.errors import Reason
 from tests.support.served import Served, served, spec
 from tests.support.wire import TRUSTED, refused
@@ -203,3 +204,45 @@ async def test_requests_of_others_are_not_found() -> None:
                 {"request_id": request_id},
             )
         server.gate.opened.set()
+
+
+async def _run(server: Served, request_id: str) -> None:
+    call = CallActionRequest(spec=spec("say", session_id="s1", request_id=request_id))
+    await server.flows.CallAction(call)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 500])
+async def test_what_goes_along_is_found_page_by_page(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(removal_reading, "READ_AT_ONCE", at_once)
+    async with served() as server:
+        await _session(server)
+        await _run(server, "r1")
+        first = (await _append(server, item("1"), item("2"))).items
+        await _run(server, "r2")
+        second = (await _append(server, item("3"), item("4"), item("5"))).items
+        [said, said_again] = [one for one in await _listed(server) if one.kind == "message"]
+        gone = [first[0], first[1], second[1], said]
+        ids = pb.ItemIds(item_ids=[one.item_id for one in reversed(gone)])
+        removed = await _remove(server, ids=ids)
+        assert list(removed.item_ids) == [one.item_id for one in (said, *first, second[1])]
+        left = [said_again, second[0], second[2]]
+        assert await _listed(server) == left
+        turns = pb.ListItemsRequest(session_id="s1", last_turns=2)
+        assert list((await server.sessions.ListItems(turns, metadata=TRUSTED)).items) == left
+        for request_id, has_input in (("r1", False), ("r2", True)):
+            get = GetActionRequestRequest(request_id=request_id)
+            record = (await server.flows.GetActionRequest(get)).action_request
+            assert (record.HasField("input"), record.HasField("output")) == (has_input, has_input)
+        after = await _remove(server, after_item_id=first[1].item_id)
+        assert list(after.item_ids) == [one.item_id for one in left]
+        assert await _listed(server) == []
+
+
+async def test_too_many_at_once_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(removal_reading, "MOST_ITEMS", 2)
+    async with served() as server:
+        await _session(server)
+        added = (await _append(server, *[item()] * 4)).items
+        refusal = await refused(_remove(server, after_item_id=added[0].item_id))
+        assert (refusal.reason, refusal.fields) == (Reason.VALIDATION_FAILED, ["after_item_id"])
+        assert len((await _remove(server, after_item_id=added[1].item_id)).item_ids) == 2
