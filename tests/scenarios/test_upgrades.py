@@ -24,6 +24,7 @@ from flowstate_client import (
 from flowstate_server.errors import ScopeUnavailableError, StateValidationError
 from flowstate_server.flows import ClientView, Context, Flow, Session, action, define_flow, handler
 from flowstate_server.testing.fixtures import StartServer
+from flowstate_server.testing.waiting import until
 from tests.support.two_generations import Fields, New, chat, fill, upgrade
 
 
@@ -324,5 +325,13 @@ async def test_an_upgrade_that_sleeps_is_refused_by_name_and_nobody_waits_for_it
         assert served > 10
         assert longest < 5, "nobody waits for an upgrade"
         awake.set()
+
+        async def ended() -> bool:
+            with suppress(ScopeUnavailable):
+                await client.state.session(session).get()
+                return True
+            return False
+
+        await until(ended)  # the threads that wait inside it
         assert (await client.state.session(session).inc_state(count=1)).version == 2
     assert sum("more than 250 ms" in record.getMessage() for record in caplog.records) >= 1
