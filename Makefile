@@ -5,7 +5,7 @@ PIP_FLAGS ?= -qq --disable-pip-version-check
 
 # What `make test` and `make soak` hand to pytest: `make test TESTS=tests/unit PYTEST_ARGS="-x -n 0"`.
 TESTS ?= tests
-PYTEST_ARGS ?= -n 2
+PYTEST_ARGS ?= -n 3
 
 # What `make bench` and `make bench-compare` hand on: `make bench BENCH_ARGS="--rounds 1 --only call-action"`.
 BENCH_ARGS ?=

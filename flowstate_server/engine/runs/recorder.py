@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from flowstate_server.engine.runs.store_outage import LONGEST_PAUSE, once_back
 from flowstate_server.engine.settings import EngineSettings
@@ -74,6 +75,9 @@ class Recorder:
         self._due = False  # again, after the flush that is under way
         self._pause = 0.0  # over 0: the store is away
         self._closed = False
+        # Its tasks are begun amid code of authors and are not theirs: one that kept their context would keep the run,
+        # and the run it.
+        self._context = contextvars.copy_context()
         self.sequence = 0
         """The newest event of the run that the store has acknowledged."""
 
@@ -170,7 +174,7 @@ class Recorder:
         await self.settle()
         held = self.take()
         if held:
-            self._ahead = asyncio.create_task(self._append(held))
+            self._ahead = self._begun(self._append(held))
         ahead = self._ahead
         if ahead is None or ahead.done():
             return await self._commit(batch)
@@ -236,7 +240,9 @@ class Recorder:
             self._flush_soon()
         elif self._timer is None:
             pause = self._pause or self._settings.flush_after
-            self._timer = asyncio.get_running_loop().call_later(pause, self._flush_held)
+            self._timer = asyncio.get_running_loop().call_later(
+                pause, self._flush_held, context=self._context
+            )
 
     def _flush_held(self) -> None:
         # A timer is left alone by a write that takes what it was for: to stop it and start another costs more.
@@ -248,8 +254,11 @@ class Recorder:
         self._stop_timer()
         self._due = True
         if self._flushing is None or self._flushing.done():
-            self._flushing = asyncio.create_task(self._flush_while_due())
+            self._flushing = self._begun(self._flush_while_due())
         return self._flushing
+
+    def _begun(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._context.copy().run(asyncio.create_task, work)
 
     async def _flush_while_due(self) -> None:
         while self._due:
