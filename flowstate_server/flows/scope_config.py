@@ -55,6 +55,7 @@ class _ShownScopeConfig(_ScopeConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_generation()
+        self._check_keeping()
         if self.client is not None and not isinstance(self.client, ClientView):
             raise FlowDefinitionError(
                 f"{self._written()}(client=...) takes a ClientView, not {self.client!r}"
@@ -72,6 +73,9 @@ class _ShownScopeConfig(_ScopeConfig):
     @property
     def client_view(self) -> ClientView:
         return self.client or NOTHING_SHOWN
+
+    def _check_keeping(self) -> None:
+        """For a scope that is kept for some time. No further ``__post_init__``, or the warning above is of that."""
 
     def _check_generation(self) -> None:
         number: object = self.generation
@@ -134,8 +138,7 @@ class SessionScope(_ShownScopeConfig):
     ephemeral_ttl: float | timedelta | None = EPHEMERAL_TTL
     retention: Retention | None = None
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def _check_keeping(self) -> None:
         if self.retention is not None and not isinstance(self.retention, Retention):
             raise FlowDefinitionError(f"Session(retention=...) takes a Retention, not {self.retention!r}")
         object.__setattr__(self, "ttl", positive_seconds(self.ttl, "Session(ttl=...)"))
