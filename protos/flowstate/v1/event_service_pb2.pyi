@@ -72,8 +72,8 @@ class ListEventsRequest(_message.Message):
     session_id: _builtins.str
     """The log of this session, over all its requests. Its cursors are of Event.session_sequence."""
     after_sequence: _builtins.int
-    """Exclusive: the page begins behind this sequence. 0 is the start of the log. For the next page
-    pass the sequence of ListEventsResponse.cursor.
+    """Exclusive: the page begins behind this sequence. 0 is the start of the log, as far as retention has
+    left it. For the next page pass the sequence of ListEventsResponse.cursor.
     """
     page_size: _builtins.int
     """Most events to return; 0 means 50, over 500 means 500."""
