@@ -16,6 +16,7 @@ from flowstate.v1.flow_service_pb2 import (
     CancelActionRequestRequest,
     DispatchActionRequest,
     GetActionRequestRequest,
+    ListActionRequestsRequest,
     StreamActionRequest,
     WaitActionRequestRequest,
 )
@@ -25,6 +26,7 @@ from flowstate.v1.session_service_pb2 import (
     DeleteSessionRequest,
     GetSessionRequest,
     GetSnapshotRequest,
+    ListItemsRequest,
     RemoveItemsRequest,
     Session,
     UpdateSessionRequest,
@@ -49,6 +51,22 @@ def session_calls(stubs: Stubs, session_id: str, flow_kind: str = "") -> Mapping
         ),
         "SessionService/GetSnapshot": lambda metadata: _answer(
             stubs.sessions.GetSnapshot(GetSnapshotRequest(session_id=session_id), metadata=metadata)
+        ),
+        "SessionService/ListItems": lambda metadata: _answer(
+            stubs.sessions.ListItems(ListItemsRequest(session_id=session_id), metadata=metadata)
+        ),
+        "FlowService/ListActionRequests": lambda metadata: _answer(
+            stubs.flows.ListActionRequests(
+                ListActionRequestsRequest(session_id=session_id), metadata=metadata
+            )
+        ),
+        "EventService/ListEvents of a session": lambda metadata: _answer(
+            stubs.events.ListEvents(ListEventsRequest(session_id=session_id), metadata=metadata)
+        ),
+        "EventService/TailEvents of a session": lambda metadata: read_all(
+            stubs.events.TailEvents(
+                TailEventsRequest(session_id=session_id, replay_only=True), metadata=metadata
+            )
         ),
         "SessionService/AppendItems": lambda metadata: _answer(
             stubs.sessions.AppendItems(
