@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Set
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 from google.protobuf import text_format
 from google.protobuf.descriptor_pb2 import MethodOptions
@@ -24,19 +23,14 @@ from flowstate_server.stores.memory import MemoryStore
 from flowstate_server.stores.sqlite.store import SqliteStore
 from flowstate_server.stores.store import Store
 from flowstate_server.testing.server import running_server
-from tests.support.attack_calls import Call, calls, put, text_places, texts, written
+from tests.support.attack_calls import Call, Path as Place, calls, put, text_places, texts, written
 from tests.support.canaries import Canaries
 from tests.support.contract import METHODS, UNSERVED_METHODS
 from tests.support.furnished import Owner, furnish
-from tests.support.house import House, house_flows, never_existed
-from tests.support.raw_answers import Answer, Metadata, call_raw, new_request
+from tests.support.house import House, house_flows
+from tests.support.raw_answers import Answer, Metadata, call_raw
 
-ORDINARY = frozenset(
-    (
-        "flow_kind action kind role name content input data text source description title reason path paths types"
-        " names json resource key name_prefix media_type content_sha256 if_sha256 upload_id"
-    ).split()
-)
+ORDINARY = frozenset(["flow_kind", "action", "kind", "role", "name", "content", "input", "data", "text", "source", "description", "title", "reason", "path", "paths", "types", "names", "set", "merge", "equals", "value", "items", "key", "resource", "name_prefix", "media_type", "content_sha256", "if_sha256"])  # fmt: skip
 """Texts that name nobody's things. Any other text of a request must be attacked, or the walk fails."""
 
 ATTACKERS = {
@@ -58,6 +52,16 @@ PROBES = frozenset(
 )
 """The one documented exception: inside a tenant these tell that an id which the caller has chosen is taken."""
 
+_ENDS = frozenset(
+    (
+        "SessionService/DeleteSession",
+        "SessionService/RemoveItems",
+        "StateService/DeleteState",
+        "FlowService/CancelActionRequest",
+    )
+)
+"""After these a house has less."""
+
 _CREATIONS = PROBES | {"SessionService/ResolveSession"}
 _ISSUED = re.compile(r'\b((?:\w+_)?(?:id|ids|incarnation|token)): "([^"]*)"')
 _TIMES = re.compile(r"\w+_time \{[^}]*\}")
@@ -74,7 +78,11 @@ class Walk:
     victim: House
 
     def owner(self, name: str) -> Owner:
-        writer = name.replace("eve", "trusted eve").replace("ada", "trusted ada").replace("trusted trusted", "trusted")
+        writer = (
+            name.replace("eve", "trusted eve")
+            .replace("ada", "trusted ada")
+            .replace("trusted trusted", "trusted")
+        )
         return Owner(self.channel, _bearer(writer), _bearer(name))
 
     async def house(self, name: str) -> House:
@@ -129,7 +137,11 @@ async def walking(store: Store, folder: Path) -> AsyncIterator[Walk]:
     ada = _drawn(canaries, "ada")
     tokens = folder / "tokens.toml"
     entries = [("gateway of b", "b", "", "", "trusted")]
-    for tenant, name, user, org in (("a", "ada", ada.user, ada.org), ("a", "eve", "eve", "eves"), ("b", "eve", "eve", "eves")):
+    for tenant, name, user, org in (
+        ("a", "ada", ada.user, ada.org),
+        ("a", "eve", "eve", "eves"),
+        ("b", "eve", "eve", "eves"),
+    ):
         entries += [
             (f"{name} of {tenant}", tenant, user, org, "client"),
             (f"trusted {name} of {tenant}", tenant, user, org, "trusted"),
@@ -175,31 +187,40 @@ class Attack:
 def attacks(victim: Call, nobodys: Call, own: Call, also_own: Call) -> Iterator[Attack]:
     """Everything of the victim at once, then each text alone among the caller's own."""
     name, method, request = victim
+    if own is not victim and own[2] == request:
+        return  # it is the same for everybody
     yield Attack(f"{name}, all", method, request, nobodys[2], "")
     for path in texts(request):
         mine, also_mine = own[2], also_own[2]
-        if path not in set(texts(mine)):
+        if _noun(path) in ORDINARY or path not in set(texts(mine)):
             continue
-        editions = []
-        for base, source in ((mine, request), (also_mine, nobodys[2])):
-            edition = type(base)()
-            edition.CopyFrom(base)
-            put(edition, path, source)
-            editions.append(edition)
-        if editions[0] != mine:
-            yield Attack(f"{name}, {written(path)}", method, *editions, written(path))
+        with_victims, with_nobodys = _edition(mine, path, request), _edition(also_mine, path, nobodys[2])
+        if with_victims != mine:
+            yield Attack(f"{name}, {written(path)}", method, with_victims, with_nobodys, written(path))
 
 
-def _told(answer: Answer, names: Sequence[tuple[str, str]]) -> tuple[Any, ...]:
+def _edition(base: Message, path: Place, source: Message) -> Message:
+    made = type(base)()
+    made.CopyFrom(base)
+    put(made, path, source)
+    return made
+
+
+def _noun(path: Place) -> str:
+    """What a text is: of a JSON value, the name of the value."""
+    names = [step for step in path if isinstance(step, str) and step != "json"]
+    return names[-1]
+
+
+def _told(answer: Answer, names: Mapping[str, str], known: Set[str]) -> tuple[Any, ...]:
     """What a caller learns, with the names of the second edition as in the first, and without times."""
 
     def renamed(data: bytes) -> bytes:
-        for old, new in names:
-            if old != new and old:
+        for old, new in names.items():
+            if old and old != new:
                 data = data.replace(old.encode(), new.encode())
         return data
 
-    known = {new for _, new in names}
     messages = answer.messages
     if answer.method in ("FlowService/StreamAction", "EventService/TailEvents"):
         messages = messages[:1]  # how many events a frame has is chance
@@ -207,9 +228,14 @@ def _told(answer: Answer, names: Sequence[tuple[str, str]]) -> tuple[Any, ...]:
     shown = []
     for message in messages:
         text = text_format.MessageToString(kind.FromString(renamed(message)))
-        text = _ISSUED.sub(lambda found: found[0] if found[2] in known else f"{found[1]}: issued", _TIMES.sub("", text))
+        text = _ISSUED.sub(
+            lambda found: found[0] if found[2] in known else f"{found[1]}: issued", _TIMES.sub("", text)
+        )
         shown.append(text if is_read(answer.method) else _NUMBERS.sub(r"\1", text))
-    metadata = [(key, renamed(value if isinstance(value, bytes) else value.encode())) for key, value in answer.metadata]
+    metadata = [
+        (key, renamed(value if isinstance(value, bytes) else value.encode()))
+        for key, value in answer.metadata
+    ]
     details = "" if answer.error is None else answer.error.details() or ""
     return answer.code, renamed(details.encode()), shown, metadata
 
@@ -226,47 +252,59 @@ class Attacker:
 
     def __init__(self, walk: Walk, name: str) -> None:
         self.walk, self.name = walk, name
-        self.nobody = never_existed(walk.victim)
-        self.attacked: set[str] = set()
+        self.nobody = walk.victim.never_existed()
+        self.names = dict(zip(self.nobody.words, walk.victim.words, strict=True))
+        """What stands for what, of what is nobody's or the other house's."""
         self.wrong: list[str] = []
         self.probes: set[str] = set()
         self.done = 0
 
     async def attack_all(self) -> None:
         own = await self.walk.house(self.name)
-        victims = {one[0]: one for one in calls(self.walk.victim)}
-        order = sorted(victims.values(), key=lambda one: (not is_read(one[1]), one[1] in _CREATIONS))
-        for name, method, _ in order:
-            for number in range(len(list(self._attacks(name, own, own)))):
-                one, other = (own, own)
-                if not is_read(method):
-                    one, other = [await self.walk.house(self.name) for _ in range(2)]
-                attack = list(self._attacks(name, one, other))[number]
-                if not _shared_on_purpose(self.name, attack.with_victims):
-                    await self._attack(attack, one, other)
+        pair: tuple[House, House] | None = None
+        victims = calls(self.walk.victim)
+        for name, method, _ in sorted(victims, key=lambda one: (not is_read(one[1]), one[1] in _CREATIONS)):
+            done = 0
+            while True:
+                # Writes are made from two houses alike, one for each edition: both change in the same way.
+                pair = pair or (await self.walk.house(self.name), await self.walk.house(self.name))
+                houses = (own, own) if is_read(method) else pair
+                left = self._attacks(name, *houses)[done:]
+                for attack in left:
+                    done += 1
+                    if await self._attack(attack, *houses) and method in _ENDS and attack.field:
+                        pair = None
+                        break
+                else:
+                    break
 
-    def _attacks(self, name: str, own: House, other: House) -> Iterator[Attack]:
+    def _attacks(self, name: str, own: House, other: House) -> list[Attack]:
         houses = (self.walk.victim, self.nobody, own, other)
-        victim, nobody, mine, also_mine = ({one[0]: one for one in calls(house)}.get(name) for house in houses)
-        assert victim is not None and nobody is not None
+        victim, nobody, mine, also_mine = (
+            next((one for one in calls(house) if one[0] == name), None) for house in houses
+        )
+        assert victim is not None
+        assert nobody is not None
         # What cannot be a call of one's own (a gateway has no user) is only made with all names of the victim.
-        return attacks(victim, nobody, mine or victim, also_mine or nobody)
+        return list(attacks(victim, nobody, mine or victim, also_mine or nobody))
 
-    async def _attack(self, attack: Attack, own: House, other: House) -> None:
+    async def _attack(self, attack: Attack, own: House, other: House) -> bool:
+        """Whether it was not refused."""
+        if _shared_on_purpose(self.name, attack.with_victims):
+            return False
         metadata = _bearer(self.name)
         answer = await call_raw(self.walk.channel, attack.method, attack.with_victims, metadata)
         never = await call_raw(self.walk.channel, attack.method, attack.with_nobodys, metadata)
-        victim = self.walk.victim
-        here = list(zip(victim.words + own.words, victim.words + own.words, strict=True))
-        there = list(zip(self.nobody.words + other.words, victim.words + own.words, strict=True))
+        # Also the names of earlier houses: what was made with them may be found.
+        self.names.update(zip(other.words, own.words, strict=True))
         self._learns_nothing(attack, answer)
-        if _told(answer, here) != _told(never, there):
+        known = set(self.names.values())
+        if _told(answer, {}, known) != _told(never, self.names, known):
             self._differs(attack, answer, never)
-        if attack.field.endswith("idempotency_key") and answer.error is None:
-            if getattr(answer.replies[0], "replayed", False):
-                self.wrong.append(f"{attack.name}: a repeat")
-        self.attacked.add(f"{attack.method} {attack.field}")
+        if answer.error is None and getattr(answer.replies[0], "replayed", False):
+            self.wrong.append(f"{attack.name}: a repeat")
         self.done += 1
+        return answer.error is None or never.error is None
 
     def _learns_nothing(self, attack: Attack, answer: Answer) -> None:
         sent = attack.with_victims.SerializeToString()
@@ -285,6 +323,23 @@ class Attacker:
         self.wrong.append(f"{attack.method}: {attack.name}: {told[0]} but {told[1]}")
 
 
+def test_the_walk_knows_every_method_and_every_text() -> None:
+    """Who adds a method, or a field that may name somebody's things, adds it to the calls; or to what is ordinary."""
+    victim, own = (_drawn(Canaries(), name).issued(name) for name in ("ada", "eve"))
+    attacked: dict[str, set[str]] = {method: set() for method in METHODS}
+    for victims, mine in zip(calls(victim), calls(own), strict=True):
+        for one in attacks(victims, victims, mine, mine):
+            attacked[victims[1]].add(one.field)
+    assert {method for _, method, _ in calls(victim)} == set(METHODS)
+    unknown = {
+        f"{name} {place}"
+        for name, method in METHODS.items()
+        for place in text_places(method.input_type)
+        if place not in attacked[name] and _noun(tuple(place.split("."))) not in ORDINARY
+    }
+    assert unknown == set()
+
+
 @pytest.mark.parametrize("attacker", ATTACKERS)
 async def test_what_is_not_ones_own_has_never_existed(walk: Walk, attacker: str) -> None:
     before, shown = await walk.rows(), await _owners_view(walk)
@@ -298,14 +353,45 @@ async def test_what_is_not_ones_own_has_never_existed(walk: Walk, attacker: str)
         assert attack.probes == PROBES
 
 
+async def test_the_owner_may_make_every_call_of_the_walk(walk: Walk) -> None:
+    """Else nothing would be proved by the refusals; and what she reads has all that the walk looks for."""
+    owner, seen = walk.owner("ada of a"), b""
+    # First what needs the session, last what ends it.
+    for name, method, request in sorted(
+        calls(walk.victim), key=lambda one: (not is_read(one[1]), one[1] not in _CREATIONS)
+    ):
+        answer = await call_raw(walk.channel, method, request, _metadata(owner, method, request))
+        if method in UNSERVED_METHODS:
+            assert answer.refusal.reason is Reason.FEATURE_DISABLED
+        elif name == "created by id":
+            assert answer.refusal.reason is Reason.SESSION_ALREADY_EXISTS
+        elif name == "resolved by id":
+            assert answer.refusal.fields == ["session.session_id"]
+        elif name in ("state of a session", "state of a request"):
+            assert answer.refusal.fields == ["scope.owner"]
+        elif name == "deleted for sure":
+            assert answer.refusal.reason is Reason.SESSION_NOT_FOUND, "it was deleted by the call before"
+        else:
+            assert answer.error is None, (name, answer.error)
+            seen += answer.text
+            if name.endswith("with a key"):
+                assert answer.replies[0].replayed, name
+    assert walk.canaries.found(seen) == walk.canaries.places - {"ada: key"}
+
+
+def _metadata(owner: Owner, method: str, request: Message) -> Metadata:
+    """Pages are continued by whom they were begun."""
+    continued = getattr(request, "page_token", "") and not method.startswith("JournalService")
+    return owner.reader if continued else owner.writer
+
+
 async def _owners_view(walk: Walk) -> dict[str, Any]:
     """All that the victim reads."""
     owner = walk.owner("ada of a")
     view = {}
     for name, method, request in calls(walk.victim):
         if is_read(method) and method not in UNSERVED_METHODS and method != "ServerService/GetServerInfo":
-            metadata = owner.reader if getattr(request, "page_token", "") and "Journal" not in method else owner.writer
-            answer = await call_raw(walk.channel, method, request, metadata)
+            answer = await call_raw(walk.channel, method, request, _metadata(owner, method, request))
             assert answer.error is None, (name, answer.error)
             view[name] = [re.sub(r"read_time \{[^}]*\}", "", str(reply)) for reply in answer.replies]
             if method == "EventService/TailEvents":

@@ -36,14 +36,15 @@ def calls(house: House) -> Iterator[Call]:
     yield from _writes(house)
     yield from _creations(house)
     for method in sorted(UNSERVED_METHODS):
-        request = new_request(method)
-        _fill(request, house)
-        yield method, method, request
+        for owner in ("session_id", "request_id", "user_id", "org_id"):
+            request = new_request(method)
+            _fill(request, house, owner)
+            yield f"{method} of {owner}", method, request
 
 
 def spec(house: House, request_id: str, *, bare: bool = False) -> flows.ActionSpec:
     """``say`` in the house's session; ``bare`` names neither user nor org."""
-    owner = {} if bare else {"user_id": house.user, "org_id": house.org}
+    owner: dict[str, Any] = {} if bare else {"user_id": house.user, "org_id": house.org}
     said = Value(json=encode_json({"text": house.text}).decode())
     return flows.ActionSpec(
         flow_kind=KIND,
@@ -60,7 +61,7 @@ def state_texts(house: House) -> Value:
 
 
 def session(house: House, *, bare: bool = False, session_id: str = "") -> sessions.Session:
-    owner = {} if bare else {"user_id": house.user, "org_id": house.org}
+    owner: dict[str, Any] = {} if bare else {"user_id": house.user, "org_id": house.org}
     return sessions.Session(
         flow_kind=KIND,
         session_id=session_id,
@@ -202,11 +203,12 @@ def _reads(house: House) -> Iterator[Call]:
         yield f"{name} request", "FlowService/GetActionRequest", got
         wait = flows.WaitActionRequestRequest(request_id=request_id, timeout=Duration(nanos=1_000_000))
         yield f"wait for {name}", "FlowService/WaitActionRequest", wait
-    for name, log, log_id in (
+    logs: tuple[tuple[str, dict[str, Any], str], ...] = (
         ("ended", {"request_id": house.ended}, house.log),
         ("open", {"request_id": house.open}, house.open_log),
         ("session", {"session_id": house.session}, house.session_log),
-    ):
+    )
+    for name, log, log_id in logs:
         page = events.ListEventsRequest(**log, after_sequence=1)
         yield f"events of {name}", "EventService/ListEvents", page
         after = Cursor(log_id=log_id, sequence=1)
@@ -236,6 +238,14 @@ def _writes(house: House) -> Iterator[Call]:
     yield "commit for a request", commit, for_request
     tried = states.CommitStateRequest(mutations=[in_session, own], validate_only=True)
     yield "commit that is only tried", commit, tried
+    remove = "SessionService/RemoveItems"
+    ids = sessions.ItemIds(item_ids=[house.item])
+    yield (
+        "removed after",
+        remove,
+        sessions.RemoveItemsRequest(session_id=house.session, after_item_id=house.outside),
+    )
+    yield "removed by id", remove, sessions.RemoveItemsRequest(session_id=house.session, ids=ids)
     append = sessions.AppendItemsRequest(
         session_id=house.session, items=[_item(house)], request_id=house.open
     )
@@ -250,26 +260,16 @@ def _writes(house: House) -> Iterator[Call]:
         update_mask=FieldMask(paths=["title", "description", "tags", "metadata"]),
     )
     yield "all of a session", "SessionService/UpdateSession", everything
-    remove = "SessionService/RemoveItems"
-    ids = sessions.ItemIds(item_ids=[house.item])
-    yield (
-        "removed after",
-        remove,
-        sessions.RemoveItemsRequest(session_id=house.session, after_item_id=house.item),
-    )
-    yield "removed by id", remove, sessions.RemoveItemsRequest(session_id=house.session, ids=ids)
     cancel = flows.CancelActionRequestRequest(request_id=house.open, reason=house.title)
     yield "cancelled", "FlowService/CancelActionRequest", cancel
-    delete = states.DeleteStateRequest(
-        scope=ScopeRef(session_id=house.session), precondition=Precondition(exists=True), allow_missing=True
-    )
-    yield "state of a session", "StateService/DeleteState", delete
-    apart = states.DeleteStateRequest(
-        scope=ScopeRef(user_id=house.user, flow_kind=APART, isolated=True),
-        precondition=Precondition(incarnation=""),
-        allow_missing=True,
-    )
-    yield "state apart", "StateService/DeleteState", apart
+    for name, scope in (
+        ("session", ScopeRef(session_id=house.session)),
+        ("request", ScopeRef(request_id=house.open)),
+        ("user apart", ScopeRef(user_id=house.user, flow_kind=APART, isolated=True)),
+        ("org apart", ScopeRef(org_id=house.org, flow_kind=APART, isolated=True)),
+    ):
+        delete = states.DeleteStateRequest(scope=scope, allow_missing=True)
+        yield f"state of a {name}", "StateService/DeleteState", delete
     shared = states.DeleteStateRequest(
         scope=ScopeRef(user_id=house.user, flow_kind=KIND),
         precondition=Precondition(incarnation=house.of_user),
@@ -310,8 +310,8 @@ def _actions(house: House) -> Iterator[Call]:
         yield f"streamed: {name}", "FlowService/StreamAction", flows.StreamActionRequest(spec=one)
 
 
-def _fill(message: Message, house: House) -> None:
-    """Put the house's names where the message has places for them, and a word of it anywhere else."""
+def _fill(message: Message, house: House, owner: str) -> None:
+    """Put the house's names where the message has places for them, and its text anywhere else."""
     names: Mapping[str, str] = {
         "session_id": house.session,
         "request_id": house.open,
@@ -322,17 +322,21 @@ def _fill(message: Message, house: House) -> None:
         "flow_kind": KIND,
     }
     for place in message.DESCRIPTOR.fields:
-        if place.type == FieldDescriptor.TYPE_MESSAGE and not place.is_repeated:
-            _fill(getattr(message, place.name), house)
-        elif place.type == FieldDescriptor.TYPE_STRING and not place.is_repeated:
+        choice = place.containing_oneof
+        if place.is_repeated or (choice is not None and choice.name == "owner" and place.name != owner):
+            continue
+        if place.type == FieldDescriptor.TYPE_MESSAGE:
+            _fill(getattr(message, place.name), house, owner)
+        elif place.type == FieldDescriptor.TYPE_STRING:
             setattr(message, place.name, names.get(place.name, house.text))
 
 
 Path = tuple[str | int, ...]
 
 
-def text_places(kind: Descriptor, before: str = "") -> Iterator[str]:
+def text_places(kind: Descriptor | None, before: str = "") -> Iterator[str]:
     """Every text that a message of a kind can hold, as ``mutations.scope.session_id``."""
+    assert kind is not None
     for place in kind.fields:
         path = before + place.name
         if place.type == FieldDescriptor.TYPE_STRING or _is_map(place):
@@ -378,5 +382,3 @@ def written(path: Path) -> str:
 
 def _is_map(place: FieldDescriptor) -> bool:
     return place.message_type is not None and place.message_type.GetOptions().map_entry
-
-

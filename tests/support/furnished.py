@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +15,7 @@ from flowstate.v1 import (
     state_service_pb2 as states,
 )
 from flowstate.v1.types_pb2 import ScopeRef
+from flowstate_server.testing.waiting import until
 from tests.support.attack_calls import Call, keyed_calls, paged_calls, session, spec, state_texts
 from tests.support.house import APART, KIND, House
 from tests.support.raw_answers import Metadata, call_raw
@@ -37,10 +37,9 @@ class Owner:
 
 async def furnish(owner: Owner, house: House) -> House:
     """Sessions, requests that have ended and one that runs, items, state of every scope, and keys that are used."""
-    for number in range(2):
-        new = session(house, session_id=house.session if number else "")
-        got = await owner.call("SessionService/CreateSession", sessions.CreateSessionRequest(session=new))
-    incarnation = got.session.meta.incarnation
+    for session_id in ("", house.session):
+        new = sessions.CreateSessionRequest(session=session(house, session_id=session_id))
+        await owner.call("SessionService/CreateSession", new)
     for one in (spec(house, house.ended), *([spec(house, house.bare, bare=True)] if house.bound else ())):
         await owner.call("FlowService/CallAction", flows.CallActionRequest(spec=one))
     held = spec(house, house.open)
@@ -62,15 +61,17 @@ async def furnish(owner: Owner, house: House) -> House:
         get = flows.GetActionRequestRequest(request_id=request_id)
         got = await owner.call("FlowService/GetActionRequest", get, reading=True)
         logs.append(got.action_request.latest.log_id)
-    get = sessions.GetSnapshotRequest(session_id=house.session)
-    snapshot = await owner.call("SessionService/GetSnapshot", get, reading=True)
+    seen = sessions.GetSnapshotRequest(session_id=house.session)
+    snapshot = await owner.call("SessionService/GetSnapshot", seen, reading=True)
+    mine = sessions.GetSessionRequest(session_id=house.session)
+    kept = await owner.call("SessionService/GetSession", mine, reading=True)
     house = replace(
         house,
         item=listed.items[0].item_id,
         log=logs[0],
         open_log=logs[1],
         session_log=snapshot.cursor.log_id,
-        incarnation=incarnation,
+        incarnation=kept.session.meta.incarnation,
     )
     found = sessions.ResolveSessionRequest(session=session(house))
     await owner.call("SessionService/ResolveSession", found)
@@ -97,8 +98,11 @@ async def _used_keys(owner: Owner, house: House, keyed: list[Call]) -> House:
 async def _held(owner: Owner, house: House) -> None:
     """Until the open request has emitted its item, which is behind its state."""
     listing = sessions.ListItemsRequest(session_id=house.session, request_id=house.open)
-    while not (await owner.call("SessionService/ListItems", listing, reading=True)).items:
-        await asyncio.sleep(0.001)
+
+    async def emitted() -> bool:
+        return bool((await owner.call("SessionService/ListItems", listing, reading=True)).items)
+
+    await until(emitted, every=0.001)
 
 
 def _records(house: House) -> Iterator[ScopeRef]:

@@ -24,6 +24,16 @@ from flowstate_server.flows import (
 )
 
 KIND, APART = "house", "apart"
+LISTS = (
+    "flows",
+    "sessions",
+    "sessions of any org",
+    "requests",
+    "requests of a session",
+    "items",
+    "journal",
+)
+"""What is read in pages."""
 
 
 class Kept(BaseModel):
@@ -103,18 +113,21 @@ class House:
     @property
     def words(self) -> list[str]:
         """Every name and text, in an order that is the same for all houses."""
-        own = [getattr(self, one.name) for one in fields(self) if one.name not in ("tokens", "bound")]
-        return own + [self.tokens.get(name, "") for name in sorted(self.tokens)]
+        return [*self._named().values(), *(self.tokens.get(name, "") for name in sorted(self.tokens))]
 
+    def _named(self) -> dict[str, str]:
+        """The fields that are one word."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.type == "str"}
 
-def never_existed(house: House) -> House:
-    """A house of the same size that nobody has."""
-    made = {
-        one.name: _like(getattr(house, one.name))
-        for one in fields(house)
-        if one.name not in ("tokens", "bound")
-    }
-    return replace(house, **made, tokens={name: _like(token) for name, token in house.tokens.items()})
+    def never_existed(self) -> House:
+        """A house of the same size that nobody has."""
+        made: dict[str, Any] = {name: _like(word) for name, word in self._named().items()}
+        return replace(self, **made, tokens={name: _like(token) for name, token in self.tokens.items()})
+
+    def issued(self, mark: str) -> House:
+        """With something for all that a server would issue."""
+        made: dict[str, Any] = {name: word or f"{mark} {name}" for name, word in self._named().items()}
+        return replace(self, **made, tokens=dict.fromkeys(LISTS, f"{mark} token"))
 
 
 def _like(word: str) -> str:
