@@ -30,7 +30,11 @@ from tests.support.furnished import Owner, furnish
 from tests.support.house import House, house_flows
 from tests.support.raw_answers import Answer, Metadata, call_raw
 
-ORDINARY = frozenset(["flow_kind", "action", "kind", "role", "name", "content", "input", "data", "text", "source", "description", "title", "reason", "path", "paths", "types", "names", "set", "merge", "equals", "value", "items", "key", "resource", "name_prefix", "media_type", "content_sha256", "if_sha256"])  # fmt: skip
+_OF_STATE = {"set", "merge", "equals", "value", "items", "key", "path", "paths"}
+_OF_CONTENT = {"input", "content", "data", "text", "title", "description", "role", "name", "media_type"}
+_OF_KIND = {"flow_kind", "action", "kind", "types", "names", "resource", "name_prefix", "source", "reason"}
+_OF_BYTES = {"content_sha256", "if_sha256"}
+ORDINARY = _OF_STATE | _OF_CONTENT | _OF_KIND | _OF_BYTES
 """Texts that name nobody's things. Any other text of a request must be attacked, or the walk fails."""
 
 ATTACKERS = {
@@ -41,15 +45,13 @@ ATTACKERS = {
     "another user, trusted plane": "trusted eve of a",
 }
 
-TAKEN = frozenset((Reason.SESSION_ALREADY_EXISTS, Reason.REQUEST_ALREADY_EXISTS, Reason.SESSION_NOT_FOUND))
-PROBES = frozenset(
-    (
-        "SessionService/CreateSession",
-        "FlowService/DispatchAction",
-        "FlowService/CallAction",
-        "FlowService/StreamAction",
-    )
-)
+_NOT_DISPATCHED = {Reason.SESSION_NOT_FOUND, Reason.REQUEST_ALREADY_EXISTS}
+PROBES: Mapping[str, Set[Reason]] = {
+    "SessionService/CreateSession": {Reason.SESSION_ALREADY_EXISTS},
+    "FlowService/DispatchAction": _NOT_DISPATCHED,
+    "FlowService/CallAction": _NOT_DISPATCHED,
+    "FlowService/StreamAction": _NOT_DISPATCHED,
+}
 """The one documented exception: inside a tenant these tell that an id which the caller has chosen is taken."""
 
 _ENDS = frozenset(
@@ -62,7 +64,7 @@ _ENDS = frozenset(
 )
 """After these a house has less."""
 
-_CREATIONS = PROBES | {"SessionService/ResolveSession"}
+_CREATIONS = PROBES.keys() | {"SessionService/ResolveSession"}
 _ISSUED = re.compile(r'\b((?:\w+_)?(?:id|ids|incarnation|token)): "([^"]*)"')
 _TIMES = re.compile(r"\w+_time \{[^}]*\}")
 _NUMBERS = re.compile(r"\b(version|sequence|\w+_sequence): \d+")
@@ -316,7 +318,8 @@ class Attacker:
 
     def _differs(self, attack: Attack, answer: Answer, never: Answer) -> None:
         inside = self.name.endswith("of a")
-        if inside and attack.method in PROBES and answer.error is not None and answer.refusal.reason in TAKEN:
+        taken = PROBES.get(attack.method, ()) if inside else ()
+        if answer.error is not None and answer.refusal.reason in taken:
             self.probes.add(attack.method)
             return
         told = [one.refusal.reason if one.error is not None else one.replies for one in (answer, never)]
@@ -350,7 +353,7 @@ async def test_what_is_not_ones_own_has_never_existed(walk: Walk, attacker: str)
     assert before - await walk.rows() == set()
     assert await _owners_view(walk) == shown
     if attack.name.endswith("of a"):
-        assert attack.probes == PROBES
+        assert attack.probes == PROBES.keys()
 
 
 async def test_the_owner_may_make_every_call_of_the_walk(walk: Walk) -> None:
