@@ -25,14 +25,17 @@ CHECKED := $(wildcard flowstate_server flowstate_client tests benchmarks example
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test test-pydantic test-pgbouncer soak bench bench-compare check lint types format protos protos-check protos-breaking \
-	protos-baseline constraints clean
+.PHONY: help demo demo-two-flows serve test test-pydantic test-pgbouncer soak bench bench-compare check lint types format \
+	protos protos-check protos-breaking protos-baseline constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## Run the chat example against a server of its own
 	@$(PY) -m examples.chat.demo
+
+demo-two-flows: $(READY) ## Run the example of flows that share a user's record
+	@$(PY) -m examples.two_flows.demo
 
 serve: $(READY) ## Serve the chat example on 127.0.0.1:7437, kept in .flowstate/chat.db
 	@mkdir -p .flowstate

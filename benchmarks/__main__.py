@@ -14,14 +14,17 @@ import flowstate_server
 from benchmarks import event_loop, machine, table
 from benchmarks.call_action import call_action, call_action_postgres
 from benchmarks.commit_state import commit_state, commit_state_postgres
+from benchmarks.deleting import deleting, deleting_postgres
 from benchmarks.delivery import delivery
 from benchmarks.get_snapshot import get_snapshot
 from benchmarks.growing_session import growing_session
+from benchmarks.listing import listing
 from benchmarks.live_tails import live_tails
 from benchmarks.many_operations import many_operations
 from benchmarks.memory import memory
 from benchmarks.replay import replay
 from benchmarks.result import Benchmark, Figure, Options, Result
+from benchmarks.session_tail import session_tail, session_tail_postgres
 from benchmarks.space import space
 from benchmarks.typed_state import typed_commit, wide_snapshot
 
@@ -35,9 +38,14 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "call-action-postgres": call_action_postgres,
     "many-operations": many_operations,
     "growing-session": growing_session,
+    "listing": listing,
     "delivery": delivery,
     "live-tails": live_tails,
     "replay": replay,
+    "session-tail": session_tail,
+    "session-tail-postgres": session_tail_postgres,
+    "deleting": deleting,
+    "deleting-postgres": deleting_postgres,
     "space": space,
     "memory": memory,
 }

@@ -24,6 +24,15 @@
         view = await client.sessions.snapshot(session.id)
         print(view.client_data["session"])
 
+        # A conversation: what was said, and whatever comes, over all its requests.
+        async for item in client.sessions.items(session.id, last_turns=20):
+            print(item.role, item.content)
+        async for event in client.sessions.events(session.id, after=view.cursor):
+            print(event.type)
+        # And whenever it changes, until the session is deleted. `run.events().with_view()` has both, events and views.
+        async for view in client.sessions.watch(session.id):
+            print(view.client_data["session"])
+
         # State, for trusted callers: connect(..., plane="trusted"), or with such a token.
         await client.state.session(session.id).inc_state(message_count=1)
 
@@ -96,6 +105,7 @@ from flowstate_client.errors import (
     VersionMismatch,
     hides_our_frames as _hides_our_frames,
 )
+from flowstate_client.event_view import EventsWithView, Moment
 from flowstate_client.events import (
     BlockCompleted,
     BlockFailed,
@@ -124,6 +134,7 @@ from flowstate_client.events import (
     UnknownEvent,
 )
 from flowstate_client.flows import UNSET, Flows
+from flowstate_client.items import NewItem
 from flowstate_client.journal import JournalEntry, JournalNote, Journals
 from flowstate_client.metadata import MetadataProvider, Plane
 from flowstate_client.models import (
@@ -142,10 +153,13 @@ from flowstate_client.models import (
 )
 from flowstate_client.paging import AsyncPager, Page
 from flowstate_client.runs import ActionStream, RunHandle
-from flowstate_client.sessions import Session, Sessions, Snapshot
+from flowstate_client.session import ResolvedSession, Session
+from flowstate_client.sessions import Sessions
+from flowstate_client.snapshots import Snapshot
 from flowstate_client.state import ScopeHandle, StateRecord, States
 from flowstate_client.state_batch import BatchScope, ScopeBatch, StateBatch
 from flowstate_client.stream import EventStream
+from flowstate_client.watch import SnapshotWatch
 
 __version__ = _client_version()
 
@@ -183,6 +197,7 @@ __all__ = [
     "Event",
     "EventStream",
     "EventsCompacted",
+    "EventsWithView",
     "Failure",
     "FeatureUnavailable",
     "FieldViolation",
@@ -208,7 +223,9 @@ __all__ = [
     "Limits",
     "MetadataProvider",
     "ModelUsage",
+    "Moment",
     "MutationAtFault",
+    "NewItem",
     "NotFound",
     "OrgBindingMismatch",
     "OutOfRange",
@@ -228,6 +245,7 @@ __all__ = [
     "RequestQueued",
     "RequestStatus",
     "RequestTerminal",
+    "ResolvedSession",
     "ResourceChange",
     "ResourceDeleted",
     "ResourceExhausted",
@@ -250,6 +268,7 @@ __all__ = [
     "Sessions",
     "SlowConsumer",
     "Snapshot",
+    "SnapshotWatch",
     "StateBatch",
     "StateChange",
     "StateRecord",

@@ -20,6 +20,7 @@ from flowstate.v1 import (
     resource_service_pb2,
     server_service_pb2,
     session_service_pb2,
+    session_service_pb2_grpc,
     state_service_pb2,
 )
 from flowstate_client.config import ClientConfig, client_version
@@ -43,6 +44,7 @@ class TailChannel:
         self.channel = channel
         self.events = event_service_pb2_grpc.EventServiceStub(channel)
         self.flows = flow_service_pb2_grpc.FlowServiceStub(channel)
+        self.sessions = session_service_pb2_grpc.SessionServiceStub(channel)
         self.leases: WeakSet[TailLease] = WeakSet()
 
 
@@ -52,6 +54,7 @@ class TailLease:
     def __init__(self, tail_channel: TailChannel) -> None:
         self.events = tail_channel.events
         self.flows = tail_channel.flows
+        self.sessions = tail_channel.sessions
         tail_channel.leases.add(self)
 
 

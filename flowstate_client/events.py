@@ -19,7 +19,7 @@ from typing import Any
 
 from flowstate.v1 import events_pb2
 from flowstate_client.models import Cursor, Failure, Item, Scope, plain_time, plain_value, seconds
-from flowstate_client.sessions import Snapshot
+from flowstate_client.snapshots import Snapshot
 
 _NO_TIME = datetime.fromtimestamp(0, UTC)
 
@@ -29,11 +29,13 @@ class Event:
     """What all events share.
 
     Attributes:
-        sequence: Position in the request's log: 1, 2, 3, ... with holes where events are not for this caller.
+        sequence: Position in the request's log: 1, 2, 3, ... with holes where events are not for this caller; 0 outside
+            a request.
         request_id, session_id: Where it belongs.
         time: When it was emitted, by the server's clock. Order by ``sequence``.
         type: Stable dotted name, for example ``item.delta``.
-        cursor: Hand it to ``run.events(after=...)`` to go on behind this event.
+        cursor: Hand it to where the event came from, ``run.events(after=...)`` or ``client.sessions.events(id,
+            after=...)``, to go on behind it.
         event_id: The same on every read.
         session_sequence: Position in the session's log.
         block_path: Names of the blocks around it; empty on the client plane.
@@ -87,7 +89,8 @@ class TerminalEvent(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestCompleted(TerminalEvent):
-    """Ended with an output. If ``output_omitted`` it was too large for the event: use ``run.result()``."""
+    """Ended with an output. If ``output_omitted`` it was too large for the event: use ``run.result()``, which gives
+    ``None`` where it was removed with the items of its turn."""
 
     output: Any = None
     output_omitted: bool = False
@@ -267,15 +270,16 @@ class UnknownEvent(Event):
     raw: bytes = b""
 
 
-def event_from_proto(event: events_pb2.Event, log_id: str) -> Event:
-    """The typed event of a request's log; what this client does not know becomes an :class:`UnknownEvent`."""
+def event_from_proto(event: events_pb2.Event, log_id: str, *, of_session: bool = False) -> Event:
+    """The typed event of a request's or a session's log; what this client does not know becomes an
+    :class:`UnknownEvent`."""
     shared: dict[str, Any] = {
         "sequence": event.sequence,
         "request_id": event.request_id,
         "session_id": event.session_id,
         "time": event.time.ToDatetime(UTC),
         "type": event.type,
-        "cursor": Cursor(log_id, event.sequence),
+        "cursor": Cursor(log_id, event.session_sequence if of_session else event.sequence),
         "event_id": event.event_id,
         "session_sequence": event.session_sequence,
         "block_path": tuple(event.block_path),

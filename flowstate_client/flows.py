@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from typing import Any, Final, TypeVar, overload
 
 from flowstate.v1 import flow_service_pb2, flow_service_pb2_grpc, types_pb2
 from flowstate_client.calls import Caller
+from flowstate_client.filters import event_filter, status_number
 from flowstate_client.ids import new_request_id
 from flowstate_client.json_profile import check_text
-from flowstate_client.models import FlowInfo
+from flowstate_client.models import FlowInfo, RequestStatus, RunRecord
 from flowstate_client.paging import AsyncPager, Page
 from flowstate_client.proof import proven_text
+from flowstate_client.resuming import heartbeat
 from flowstate_client.runs import ActionStream, RunHandle, output_of, wait_for_end
-from flowstate_client.stream import heartbeat
 
 T = TypeVar("T")
 
@@ -92,6 +94,41 @@ class Flows:
             attached=response.attached,
             acknowledged=True,
         )
+
+    async def validate(
+        self,
+        flow_kind: str,
+        action: str,
+        input: Any = UNSET,
+        *,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        org_id: str | None = None,
+        request_id: str | None = None,
+        execution_timeout: float | None = None,
+        timeout: float | None = None,
+    ) -> RunRecord:
+        """What ``dispatch`` would store, or its error: everything is checked, nothing is stored or run.
+
+        The record has the ids that were given, others are empty. A ``request_id`` that is known gives its request as it
+        stands.
+        """
+        spec = self._spec(
+            flow_kind=flow_kind,
+            action=action,
+            input=input,
+            session_id=session_id,
+            user_id=user_id,
+            org_id=org_id,
+            request_id=request_id,
+            execution_timeout=execution_timeout,
+        )
+        if not request_id:
+            spec.request_id = ""
+        request = flow_service_pb2.DispatchActionRequest(spec=spec, validate_only=True)
+        call = self._stub.DispatchAction
+        response = await self._caller.write("FlowService/DispatchAction", call, request, timeout=timeout)
+        return RunRecord.from_proto(response.action_request)
 
     @overload
     async def call(
@@ -180,13 +217,15 @@ class Flows:
         request_id: str | None = None,
         execution_timeout: float | None = None,
         cancel_on_disconnect: bool = False,
+        types: Iterable[str] = (),
+        audience: str | None = None,
         max_outage: float | None = None,
     ) -> ActionStream:
         """Starts an action and streams its events in one round trip; what breaks off is resumed.
 
         The action starts when the first event is asked for. With ``cancel_on_disconnect`` the run is cancelled when
-        this stream breaks or is left; otherwise it goes on. ``max_outage`` as in ``run.events()``; ``stream.run`` is
-        the handle.
+        this stream breaks or is left; otherwise it goes on. ``types``, ``audience`` and ``max_outage`` as in
+        ``run.events()``; ``stream.run`` is the handle.
         """
         spec = self._spec(
             flow_kind=flow_kind,
@@ -200,6 +239,7 @@ class Flows:
         )
         start = flow_service_pb2.StreamActionRequest(
             spec=spec,
+            filter=event_filter(types, audience),
             heartbeat_interval=heartbeat(self._caller.config.heartbeat_interval),
             cancel_on_disconnect=cancel_on_disconnect,
         )
@@ -209,6 +249,49 @@ class Flows:
     def handle(self, request_id: str) -> RunHandle:
         """The run with this id, without a round trip; whether it exists shows when the handle is used."""
         return RunHandle(self._caller, request_id)
+
+    def requests(
+        self,
+        *,
+        session_id: str = "",
+        flow_kind: str = "",
+        action: str = "",
+        user_id: str = "",
+        org_id: str = "",
+        statuses: Iterable[RequestStatus] = (),
+        with_payloads: bool = False,
+        page_size: int = 0,
+        page_token: str = "",
+    ) -> AsyncPager[RunRecord]:
+        """Requests, newest first, those that the caller may see. Filters add up.
+
+        Args:
+            action: Only together with ``flow_kind``.
+            statuses: Those with any of these.
+            with_payloads: With ``input`` and ``output``, which are ``None`` otherwise.
+            page_size: 0: the server's 50; at most 500.
+        """
+        template = flow_service_pb2.ListActionRequestsRequest(
+            session_id=session_id,
+            flow_kind=flow_kind,
+            action=action,
+            user_id=user_id,
+            org_id=org_id,
+            statuses=[status_number(status) for status in statuses],
+            with_payloads=with_payloads,
+            page_size=page_size,
+        )
+
+        async def fetch(token: str) -> Page[RunRecord]:
+            request = flow_service_pb2.ListActionRequestsRequest(page_token=token)
+            request.MergeFrom(template)
+            response = await self._caller.read(
+                "FlowService/ListActionRequests", self._stub.ListActionRequests, request
+            )
+            records = [RunRecord.from_proto(one) for one in response.action_requests]
+            return Page(records, response.next_page_token)
+
+        return AsyncPager(fetch, page_token=page_token)
 
     def list(self, *, page_size: int = 0, page_token: str = "") -> AsyncPager[FlowInfo]:
         """The flows of the server, by kind."""

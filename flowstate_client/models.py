@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -353,10 +353,14 @@ class ServerInfo:
 
 @dataclass(frozen=True, slots=True)
 class StateWrite:
-    """The outcome of a write: the record's ``version`` now, and whether this write ``changed`` it."""
+    """The outcome of a write: the record's ``version`` now, and whether this write ``changed`` it.
+
+    ``incarnation`` is the record's, see ``StateRecord``; empty where the server does not tell it.
+    """
 
     version: int
     changed: bool
+    incarnation: str = field(default="", compare=False, repr=False)
 
 
 def plain_value(value: types_pb2.Value) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol, TypeVar, overload
 
 from flowstate.v1 import flow_service_pb2, flow_service_pb2_grpc
@@ -19,9 +19,11 @@ from flowstate_client.errors import (
     TimeoutError,
 )
 from flowstate_client.events import Event
+from flowstate_client.filters import event_filter
 from flowstate_client.models import Cursor, Failure, RequestStatus, RunRecord
+from flowstate_client.resuming import heartbeat
 from flowstate_client.retry import Outage
-from flowstate_client.stream import EventStream, cursor_of, heartbeat
+from flowstate_client.stream import EventStream, cursor_of
 
 T = TypeVar("T")
 
@@ -66,6 +68,8 @@ class RunHandle:
         self,
         *,
         after: Cursor | Event | int | None = None,
+        types: Iterable[str] = (),
+        audience: str | None = None,
         max_outage: float | None = None,
         replay_only: bool = False,
     ) -> EventStream:
@@ -73,6 +77,8 @@ class RunHandle:
 
         Args:
             after: A cursor, an event, or a sequence. ``None``: from the start.
+            types: Only events of these types, for example ``("item.done", "request.completed")``.
+            audience: Only events for ``"client"``, ``"internal"`` or ``"history"``; the last two on the trusted plane.
             max_outage: Seconds without any connection after which the stream raises; ``None``: it goes on trying.
             replay_only: End after what is stored now, instead of waiting for more.
         """
@@ -80,6 +86,7 @@ class RunHandle:
             self._caller,
             self.request_id,
             after=cursor_of(after),
+            filter=event_filter(types, audience),
             max_outage=max_outage,
             replay_only=replay_only,
         )
@@ -151,7 +158,10 @@ class ActionStream(EventStream):
     def __init__(
         self, caller: Caller, start: flow_service_pb2.StreamActionRequest, *, max_outage: float | None
     ) -> None:
-        super().__init__(caller, start.spec.request_id, after=Cursor(), max_outage=max_outage, start=start)
+        filter = start.filter if start.HasField("filter") else None
+        super().__init__(
+            caller, start.spec.request_id, after=Cursor(), filter=filter, max_outage=max_outage, start=start
+        )
         self.run = RunHandle(caller, start.spec.request_id, session_id=start.spec.session_id)
 
     def _request_known(self, request: flow_service_pb2.ActionRequest, attached: bool) -> None:

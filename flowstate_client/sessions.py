@@ -3,85 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, TypeVar, overload
 
-import orjson
-
-from flowstate.v1 import session_service_pb2, session_service_pb2_grpc, types_pb2
+from flowstate.v1 import session_service_pb2, session_service_pb2_grpc
 from flowstate_client.calls import Caller
+from flowstate_client.errors import ProtocolError
+from flowstate_client.events import Event
+from flowstate_client.filters import audience_number, event_filter
 from flowstate_client.ids import new_idempotency_key
-from flowstate_client.models import Cursor, Failure, Scope, plain_time, plain_value
+from flowstate_client.items import NewItem
+from flowstate_client.json_profile import check_text
+from flowstate_client.models import Cursor, Item, Scope
 from flowstate_client.paging import AsyncPager, Page
-from flowstate_client.proof import proven_text
+from flowstate_client.session import Session
+from flowstate_client.session_changes import SessionChanges
+from flowstate_client.snapshots import Snapshot, read_snapshot, selectors
+from flowstate_client.stream import EventStream, cursor_of
+from flowstate_client.watch import SnapshotWatch
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
-    """A session as it was read. ``id`` is what everything else calls its ``session_id``, ``metadata`` is a plain JSON
-    object, ``version`` counts changes of these fields."""
-
-    id: str
-    flow_kind: str
-    user_id: str
-    org_id: str
-    title: str
-    description: str
-    tags: tuple[str, ...]
-    metadata: Mapping[str, Any]
-    ephemeral: bool
-    version: int
-    create_time: datetime | None
-    update_time: datetime | None
-    last_activity_time: datetime | None
-
-    @classmethod
-    def from_proto(cls, session: session_service_pb2.Session) -> Session:
-        """The session of a ``flowstate.v1.Session``."""
-        return cls(
-            id=session.session_id,
-            flow_kind=session.flow_kind,
-            user_id=session.user_id,
-            org_id=session.org_id,
-            title=session.title,
-            description=session.description,
-            tags=tuple(session.tags),
-            metadata=plain_value(session.metadata) or {},
-            ephemeral=session.ephemeral,
-            version=session.meta.version,
-            create_time=plain_time(session.meta, "create_time"),
-            update_time=plain_time(session.meta, "update_time"),
-            last_activity_time=plain_time(session, "last_activity_time"),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot(Generic[T]):
-    """What a flow shows to clients, at one moment.
-
-    Attributes:
-        session_id: The session.
-        client_data: ``{"session": {name: value}, "user": {...}, "org": {...}}`` as the model asked for.
-        versions: The version of each scope's record; 0 if it was never written.
-        failures: Derived values that could not be computed, by scope and name.
-        active_requests: Running requests, each with the cursor behind which to follow it.
-        cursor: The end of the session's log that the view is true for.
-        read_time: When it was read.
-    """
-
-    session_id: str
-    client_data: T
-    versions: Mapping[Scope, int]
-    failures: Mapping[Scope, Mapping[str, Failure]]
-    active_requests: Mapping[str, Cursor]
-    cursor: Cursor
-    read_time: datetime | None
-
-
-class Sessions:
+class Sessions(SessionChanges):
     """``client.sessions``: conversations. To anyone but its user a session is ``SessionNotFound``."""
 
     def __init__(self, caller: Caller, *, user: str = "", org: str = "") -> None:
@@ -136,17 +80,6 @@ class Sessions:
             return await self.get(response.session.session_id)
         return Session.from_proto(response.session)
 
-    async def get(self, session_id: str, *, timeout: float | None = None) -> Session:
-        """One session.
-
-        Raises:
-            SessionNotFound: no such session for this caller.
-        """
-        request = session_service_pb2.GetSessionRequest(session_id=session_id)
-        method = "SessionService/GetSession"
-        response = await self._caller.read(method, self._stub.GetSession, request, timeout=timeout)
-        return Session.from_proto(response.session)
-
     def list(
         self,
         *,
@@ -155,6 +88,7 @@ class Sessions:
         org_id: str = "",
         metadata: Mapping[str, Any] | None = None,
         tags: Iterable[str] = (),
+        active_after: datetime | None = None,
         include_ephemeral: bool = False,
         include_total: bool = False,
         page_size: int = 0,
@@ -163,8 +97,9 @@ class Sessions:
         """Sessions, newest first. Filters add up; a filter that the server does not serve is FeatureUnavailable.
 
         Args:
-            metadata: Only sessions whose top-level metadata has these keys with equal values.
+            metadata: Only sessions whose top-level metadata has these keys with equal values; ``1`` is not ``1.0``.
             tags: Only sessions that have all of these.
+            active_after: Only sessions in which something happened after this time, which has a time zone.
             include_ephemeral: Also those made by actions that were called without a session.
             include_total: Count all matches (``Page.total_size``), which costs time.
             page_size: 0: the server's 50; at most 500.
@@ -179,6 +114,10 @@ class Sessions:
             include_total=include_total,
             page_size=page_size,
         )
+        if active_after is not None:
+            if active_after.tzinfo is None:
+                raise ValueError("active_after has no time zone")
+            template.active_after.FromDatetime(active_after)
 
         async def fetch(token: str) -> Page[Session]:
             request = session_service_pb2.ListSessionsRequest(page_token=token)
@@ -190,6 +129,154 @@ class Sessions:
             return Page([Session.from_proto(s) for s in response.sessions], response.next_page_token, total)
 
         return AsyncPager(fetch, page_token=page_token)
+
+    def items(
+        self,
+        session_id: str,
+        *,
+        request_id: str = "",
+        last_turns: int = 0,
+        audience: str | None = None,
+        newest_first: bool = False,
+        page_size: int = 0,
+        page_token: str = "",
+    ) -> AsyncPager[Item]:
+        """The conversation: the items of the session in the order in which they were completed. Removed ones are left
+        out.
+
+        Args:
+            request_id: Only those of this request.
+            last_turns: Only those of so many newest turns, turn by turn. A turn is a completed request.
+            audience: Only those for ``"client"``, ``"internal"`` or ``"history"``; the last two on the trusted plane.
+            newest_first: The other way round.
+            page_size: 0: the server's 50; at most 500.
+
+        Raises (when it is used):
+            SessionNotFound: no such session for this caller; ``RequestNotFound`` likewise.
+            ValidationFailed: ``request_id`` together with ``last_turns``.
+        """
+        template = session_service_pb2.ListItemsRequest(
+            session_id=session_id,
+            request_id=request_id,
+            last_turns=last_turns,
+            audience=audience_number(audience),
+            newest_first=newest_first,
+            page_size=page_size,
+        )
+
+        async def fetch(token: str) -> Page[Item]:
+            request = session_service_pb2.ListItemsRequest(page_token=token)
+            request.MergeFrom(template)
+            response = await self._caller.read("SessionService/ListItems", self._stub.ListItems, request)
+            return Page([Item.from_proto(item) for item in response.items], response.next_page_token)
+
+        return AsyncPager(fetch, page_token=page_token)
+
+    async def append_items(
+        self,
+        session_id: str,
+        items: Iterable[NewItem],
+        *,
+        request_id: str = "",
+        idempotency_key: str | None = None,
+        timeout: float | None = None,
+    ) -> Sequence[Item]:
+        """Adds up to 500 items in order, all or none, exactly once however often the call has to be repeated. Trusted
+        plane only.
+
+        They are one turn of the conversation; with ``request_id``, of a request that has not ended, they are items of
+        that. With an ``idempotency_key`` of your own, a second call with the same content adds nothing and gives the
+        items of the first, for 24 hours and from whatever process; of these ``create_time`` is ``None``.
+
+        Raises:
+            IdempotencyKeyReused: the key was used for other content.
+            RequestTerminal: the request has ended.
+            SessionNotFound: no such session for this caller; ``RequestNotFound`` likewise.
+            TooLarge: the content of an item, or of all of them together.
+            ValidationFailed: no item, or one that is not as :class:`NewItem` says.
+            ValueError: an item cannot be sent.
+        """
+        sent = [item.to_proto(self._caller.codec) for item in items]
+        request = session_service_pb2.AppendItemsRequest(
+            session_id=session_id,
+            items=sent,
+            request_id=request_id,
+            idempotency_key=idempotency_key or new_idempotency_key(),
+        )
+        method = "SessionService/AppendItems"
+        response = await self._caller.write(method, self._stub.AppendItems, request, timeout=timeout)
+        if len(response.items) != len(sent):
+            raise ProtocolError(f"added {len(sent)} items, got {len(response.items)}")
+        if response.replayed:  # then the answer holds no more than the ids
+            for item, stored in zip(sent, response.items, strict=True):
+                item.item_id, item.request_id = stored.item_id, request_id
+        return [Item.from_proto(item) for item in (sent if response.replayed else response.items)]
+
+    async def remove_items(
+        self,
+        session_id: str,
+        ids: Iterable[str] | None = None,
+        *,
+        newest: int | None = None,
+        after: str | None = None,
+        idempotency_key: str | None = None,
+        timeout: float | None = None,
+    ) -> Sequence[str]:
+        """Removes the content of items for good, all or none, and gives their ids. Trusted plane only.
+
+        Exactly one of ``ids``, ``newest`` (so many of the newest items) and ``after`` (all that come after the item of
+        that id) says which; those that are removed already are passed over. A turn of which no item is left does not
+        count any more, and input and output of its request are gone, too.
+
+        Raises:
+            IdempotencyKeyReused: the key was used for another call.
+            NotFound: the session has no such item.
+            PreconditionError: one of the items is of a request that has not ended.
+            SessionNotFound: no such session for this caller.
+            ValueError: not exactly one of the three is given.
+        """
+        if [ids, newest, after].count(None) != 2:
+            raise ValueError("give exactly one of ids, newest and after")
+        request = session_service_pb2.RemoveItemsRequest(
+            session_id=session_id, idempotency_key=idempotency_key or new_idempotency_key()
+        )
+        if ids is not None:
+            named = (ids,) if isinstance(ids, str) else tuple(ids)
+            request.ids.CopyFrom(session_service_pb2.ItemIds(item_ids=named))
+        elif newest is not None:
+            request.newest = newest
+        else:
+            request.after_item_id = after or ""
+        method = "SessionService/RemoveItems"
+        response = await self._caller.write(method, self._stub.RemoveItems, request, timeout=timeout)
+        return list(response.item_ids)
+
+    def events(
+        self,
+        session_id: str,
+        *,
+        after: Cursor | Event | int | None = None,
+        types: Iterable[str] = (),
+        audience: str | None = None,
+        max_outage: float | None = None,
+        replay_only: bool = False,
+    ) -> EventStream:
+        """All events of the session, over all its requests, from the start or behind ``after``, then live until it is
+        deleted.
+
+        Args:
+            after: A cursor of the session's log, such as ``snapshot.cursor``; an event that came from here; or a
+                ``session_sequence``. ``None``: from the start.
+            types, audience, max_outage, replay_only: As in ``run.events()``.
+        """
+        return EventStream(
+            self._caller,
+            session_id=check_text(session_id, "session_id"),
+            after=cursor_of(after),
+            filter=event_filter(types, audience),
+            max_outage=max_outage,
+            replay_only=replay_only,
+        )
 
     @overload
     async def snapshot(
@@ -228,47 +315,43 @@ class Sessions:
             InvalidArgument: a name that the flow does not show.
             ResponseValidationError: the data does not fit ``model``.
         """
-        selectors = [
-            session_service_pb2.SnapshotSelector(scope=_KINDS[Scope(scope)], names=chosen)
-            for scope, chosen in (names or {}).items()
-        ]
-        request = session_service_pb2.GetSnapshotRequest(session_id=session_id, selectors=selectors)
-        method = "SessionService/GetSnapshot"
-        response = await self._caller.read(method, self._stub.GetSnapshot, request, timeout=timeout)
-        projections = {Scope.from_proto(projection.scope): projection for projection in response.scopes}
-        return Snapshot(
-            session_id=response.session_id,
-            client_data=self._caller.codec.decode(client_data(response.scopes), model),
-            versions={scope: projection.version for scope, projection in projections.items()},
-            failures={
-                scope: {name: Failure.from_proto(failure) for name, failure in projection.failures.items()}
-                for scope, projection in projections.items()
-                if projection.failures
-            },
-            active_requests={r.request_id: Cursor.from_proto(r.cursor) for r in response.active_requests},
-            cursor=Cursor.from_proto(response.cursor),
-            read_time=plain_time(response, "read_time"),
+        return await read_snapshot(self._caller, session_id, model=model, names=names, timeout=timeout)
+
+    @overload
+    def watch(
+        self,
+        session_id: str,
+        *,
+        model: type[T],
+        names: Mapping[Scope, Sequence[str]] | None = ...,
+        max_outage: float | None = ...,
+    ) -> SnapshotWatch[T]: ...
+    @overload
+    def watch(
+        self,
+        session_id: str,
+        *,
+        model: Any = ...,
+        names: Mapping[Scope, Sequence[str]] | None = ...,
+        max_outage: float | None = ...,
+    ) -> SnapshotWatch[Any]: ...
+    def watch(
+        self,
+        session_id: str,
+        *,
+        model: Any = Any,
+        names: Mapping[Scope, Sequence[str]] | None = None,
+        max_outage: float | None = None,
+    ) -> SnapshotWatch[Any]:
+        """What the flow shows to clients, now and whenever it has changed, until the session is deleted.
+
+        ``async for view in client.sessions.watch(session_id, model=View)`` yields a whole :class:`Snapshot` each time,
+        whoever made the change and on whatever server; to a slow reader several changes come as one.
+
+        Args:
+            model, names: As for :meth:`snapshot`.
+            max_outage: Seconds without any connection after which it raises; ``None``: it goes on trying.
+        """
+        return SnapshotWatch(
+            self._caller, session_id, selectors=selectors(names), model=model, max_outage=max_outage
         )
-
-    def _value(self, value: Any) -> types_pb2.Value:
-        return types_pb2.Value(json=proven_text(value, self._caller.codec))
-
-
-_KINDS = {
-    Scope.SESSION: types_pb2.SCOPE_KIND_SESSION,
-    Scope.USER: types_pb2.SCOPE_KIND_USER,
-    Scope.ORG: types_pb2.SCOPE_KIND_ORG,
-}
-
-
-def client_data(projections: Iterable[session_service_pb2.ScopeProjection]) -> bytes:
-    """JSON text of ``{scope: {name: value}}``, the values as the server sent them."""
-    scopes = []
-    for projection in projections:
-        values = b",".join(_key(name) + value.json.encode() for name, value in projection.values.items())
-        scopes.append(_key(Scope.from_proto(projection.scope)) + b"{" + values + b"}")
-    return b"{" + b",".join(scopes) + b"}"
-
-
-def _key(name: str) -> bytes:
-    return orjson.dumps(str(name)) + b":"

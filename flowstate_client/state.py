@@ -16,7 +16,7 @@ from flowstate_client.errors import ConcurrentModificationError, ConflictError, 
 from flowstate_client.field_types import field_types
 from flowstate_client.ids import new_idempotency_key
 from flowstate_client.models import StateWrite, plain_time
-from flowstate_client.state_batch import ScopeBatch, StateBatch
+from flowstate_client.state_batch import ScopeBatch, Seen, StateBatch, as_seen
 from flowstate_client.state_verbs import StateOp, StateT_co, StateVerbs
 
 T = TypeVar("T")
@@ -33,15 +33,18 @@ class StateRecord(Generic[T]):
     Attributes:
         exists: Whether it exists. A record never written and one that was deleted do not.
         version: Each committed write adds 1; 0 if never written.
-        raw: The document as JSON text. Where a flow governs it (that of the session or request, or ``flow_kind``) its
-            defaults show for fields never written, also if the record does not exist; else ``{}`` if it does not.
-        schema_hash: Fingerprint of the schema of the flow that governs it; empty without one.
+        incarnation: Which making of the record this is: another one each time it is made anew after it was deleted.
+        raw: The document as JSON text. The defaults of what governs it (the flow of the session or request,
+            ``flow_kind``, else all flows that share the record) show for fields never written, also if the record does
+            not exist.
+        schema_hash: Fingerprint of the schema that governs it; empty without one.
         create_time, update_time: When it was made and last written, in UTC.
     """
 
     def __init__(self, record: state_service_pb2.StateRecord, model: Any, codec: Codec) -> None:
         self.exists = record.exists
         self.version = record.meta.version
+        self.incarnation = record.meta.incarnation
         self.raw = (record.state.json or "{}").encode()
         self.schema_hash = record.schema_hash
         self.create_time: datetime | None = plain_time(record.meta, "create_time")
@@ -103,9 +106,11 @@ class ScopeHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Generi
         self._codec = states.codec
         self._types = field_types(model)
 
-    def at(self, version: int, /) -> ScopeHandle[StateT_co]:
-        """The same operations, on the condition that the record has this version; 0: never written."""
-        return self._with(types_pb2.Precondition(version=version))
+    def at(self, seen: Seen, /) -> ScopeHandle[StateT_co]:
+        """The same operations, on the condition that the record is as it was seen: as ``get`` has read it or a write
+        has left it. Of those its incarnation has to be the same, too: what was deleted and made anew meanwhile is not
+        met. A version alone will do as well; 0: never written."""
+        return self._with(as_seen(seen))
 
     def if_exists(self, exists: bool = True, /) -> ScopeHandle[StateT_co]:
         """The same operations, on the condition that the record exists, or does not."""
@@ -124,7 +129,7 @@ class ScopeHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Generi
     async def get(self, *, model: Any = _OF_THE_HANDLE, paths: Sequence[str] = ()) -> StateRecord[Any]:
         """The newest record, read as ``model``, by default the handle's.
 
-        ``paths`` (JSON Pointers) reduces it to what lies there; no server serves that yet (``FeatureUnavailable``).
+        ``paths`` (JSON Pointers such as ``/by_id/doc-1``, at most 100) reduces it to what lies there.
         """
         request = state_service_pb2.GetStateRequest(scopes=[self._scope], paths=paths)
         response = await self._states.caller.read(
@@ -135,14 +140,33 @@ class ScopeHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Generi
         read_as = self._model if model is _OF_THE_HANDLE else model
         return StateRecord(response.records[0], read_as, self._codec)
 
-    def batch(self, *, idempotency_key: str | None = None) -> ScopeBatch[StateT_co]:
+    async def delete(self, *, allow_missing: bool = False, idempotency_key: str | None = None) -> None:
+        """Delete the record of a user or org, on the condition of ``at`` or ``if_exists``.
+
+        Its version goes on in what is made anew by a later write; requests that are running get ``SCOPE_UNAVAILABLE``
+        for it. ``allow_missing``: one that does not exist is fine. Repeated by itself like a write. Raises:
+            VersionMismatch: the condition does not hold, or there is none to delete.
+            ValidationFailed: it is the record of a session or a request.
+        """
+        request = state_service_pb2.DeleteStateRequest(
+            scope=self._scope,
+            precondition=self._precondition,
+            allow_missing=allow_missing,
+            idempotency_key=idempotency_key or new_idempotency_key(),
+        )
+        stub = self._states.stub
+        await self._states.caller.write("StateService/DeleteState", stub.DeleteState, request)
+
+    def batch(
+        self, *, idempotency_key: str | None = None, validate_only: bool = False
+    ) -> ScopeBatch[StateT_co]:
         """Collect operations in ``async with`` and commit them as one version.
 
-        ``idempotency_key`` is as in ``States.batch``.
+        The arguments are as in ``States.batch``.
         """
 
         async def commit(mutations: Sequence[state_service_pb2.StateMutation]) -> Sequence[StateWrite]:
-            return await self._states.commit(mutations, self._request_id, idempotency_key)
+            return await self._states.commit(mutations, self._request_id, idempotency_key, validate_only)
 
         return ScopeBatch(self._codec, self._scope, self._precondition, commit, self._types)
 
@@ -178,9 +202,9 @@ class ScopeHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Generi
                 record: StateRecord[Any] = await handle.get()
                 fields = change(record.state)
                 if not fields:
-                    return StateWrite(record.version, changed=False)
+                    return StateWrite(record.version, changed=False, incarnation=record.incarnation)
                 try:
-                    return await handle.at(record.version).patch_state(fields)
+                    return await handle.at(record).patch_state(fields)
                 except ConflictError:
                     if attempt < config.cas_attempts:
                         await asyncio.sleep(config.backoff.pause(attempt) / 4)
@@ -212,12 +236,11 @@ class States:
     """``client.state``: handles of records, and batches over several of them.
 
     ``flow_kind`` says through whose eyes a user or org record is addressed: a flow that isolates the scope means its
-    private record, any other the shared one. A write of a user or org record needs it, for the schema to check against
-    (``ValidationFailed`` without); a read without it reads the shared record. Sessions and requests have their flow.
+    private record, any other the shared one, and its schema judges what is written. Without it the shared record is
+    meant, as all flows that share it declare it together. ``isolated=True`` means the private record of ``flow_kind``
+    whether or not that isolates the scope at present. Sessions and requests have their flow.
 
     ``model``, a pydantic model, types the handle: see ``ScopeHandle``.
-
-    ``isolated=True`` will always mean the private record; no server serves it yet (``FeatureUnavailable``).
     """
 
     def __init__(self, caller: Caller) -> None:
@@ -240,7 +263,7 @@ class States:
         isolated: bool = False,
         model: type[StateT_co] | None = None,
     ) -> ScopeHandle[StateT_co]:
-        """The record of a user; ``flow_kind`` is needed to write it."""
+        """The record of a user."""
         ref = types_pb2.ScopeRef(user_id=user_id, flow_kind=flow_kind or "", isolated=isolated)
         return self._handle(ref, model)
 
@@ -252,7 +275,7 @@ class States:
         isolated: bool = False,
         model: type[StateT_co] | None = None,
     ) -> ScopeHandle[StateT_co]:
-        """The record of an org; ``flow_kind`` is needed to write it."""
+        """The record of an org."""
         ref = types_pb2.ScopeRef(org_id=org_id, flow_kind=flow_kind or "", isolated=isolated)
         return self._handle(ref, model)
 
@@ -263,7 +286,13 @@ class States:
     def _handle(self, ref: types_pb2.ScopeRef, model: type[StateT_co] | None) -> ScopeHandle[StateT_co]:
         return ScopeHandle(self, ref, model=Any if model is None else model)
 
-    def batch(self, *, request_id: str | None = None, idempotency_key: str | None = None) -> StateBatch:
+    def batch(
+        self,
+        *,
+        request_id: str | None = None,
+        idempotency_key: str | None = None,
+        validate_only: bool = False,
+    ) -> StateBatch:
         """Writes to several records, all or nothing.
 
         Args:
@@ -271,10 +300,11 @@ class States:
             idempotency_key: Your own, 1 to 128 bytes, for a job that may be restarted: the same batch with the same
                 key is written once within 24 hours, by whatever process, and gives the versions of the first time.
                 With other content it is ``IdempotencyKeyReused``. By default each batch has a new one.
+            validate_only: Write nothing: raise what the batch would raise, and give the results that it would give.
         """
 
         async def commit(mutations: Sequence[state_service_pb2.StateMutation]) -> Sequence[StateWrite]:
-            return await self.commit(mutations, request_id or "", idempotency_key)
+            return await self.commit(mutations, request_id or "", idempotency_key, validate_only)
 
         return StateBatch(self.codec, commit)
 
@@ -283,17 +313,22 @@ class States:
         mutations: Sequence[state_service_pb2.StateMutation],
         request_id: str,
         idempotency_key: str | None = None,
+        validate_only: bool = False,
     ) -> Sequence[StateWrite]:
         """One commit, repeated with one idempotency key as often as needed."""
         request = state_service_pb2.CommitStateRequest(
             mutations=mutations,
             idempotency_key=idempotency_key or new_idempotency_key(),
             request_id=request_id,
+            validate_only=validate_only,
         )
         response = await self.caller.write("StateService/CommitState", self.stub.CommitState, request)
         if len(response.records) != len(mutations):
             raise ProtocolError(f"wrote {len(mutations)} records, got {len(response.records)} versions")
-        return [StateWrite(record.meta.version, record.changed) for record in response.records]
+        return [
+            StateWrite(record.meta.version, record.changed, record.meta.incarnation)
+            for record in response.records
+        ]
 
     def turn(self, scope: types_pb2.ScopeRef) -> asyncio.Lock:
         """The lock of a record among the tasks of this client, forgotten when nobody waits."""

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Generic, Self
+from typing import Any, Generic, Protocol, Self
 
 from flowstate.v1 import state_service_pb2, types_pb2
 from flowstate_client.codec import Codec
 from flowstate_client.field_types import FieldTypes, field_types
 from flowstate_client.models import StateWrite
-from flowstate_client.state_verbs import StateOp, StateT_co, StateVerbs
+from flowstate_client.state_verbs import StateOp, StateT_co, StateVerbs, pointer
+
+_UNSET: Any = object()
+
+
+class Versioned(Protocol):
+    """A record that was read, or what a write has left."""
+
+    @property
+    def version(self) -> int: ...
+
+    @property
+    def incarnation(self) -> str: ...
+
+
+Seen = int | Versioned
 
 Commit = Callable[[Sequence[state_service_pb2.StateMutation]], Awaitable[Sequence[StateWrite]]]
 
@@ -34,14 +49,41 @@ class BatchScope(StateVerbs[None, StateT_co], Generic[StateT_co]):
         """Write fields by these types from here on."""
         self._types = types
 
-    def at(self, version: int, /) -> Self:
-        """The whole batch is written only if the record has this version; 0: never written."""
-        self.mutation.precondition.version = version
+    def at(self, seen: Seen, /) -> Self:
+        """The whole batch is written only if the record is as it was seen, see ``ScopeHandle.at``."""
+        self.mutation.precondition.CopyFrom(as_seen(seen))
         return self
 
     def if_exists(self, exists: bool = True, /) -> Self:
         """The whole batch is written only if the record exists, or does not."""
         self.mutation.precondition.exists = exists
+        return self
+
+    def test_state(self, *path: str, equals: Any = _UNSET, exists: bool | None = None) -> Self:
+        """The whole batch is written only if, when its turn comes among the operations, the place is as expected:
+        ``batch.test_state("by_id", "doc-1", equals=1).patch_state(...)``.
+
+        Args:
+            path: The keys that lead there.
+            equals: What it must be as JSON; a field that was never written is its default.
+            exists: Whether something must be stored there, be it ``None``, or nothing.
+
+        Raises:
+            ValueError: not just one of ``equals`` and ``exists`` is given, or ``equals`` is not JSON.
+
+        When the batch is committed: ``PreconditionError`` with the reason ``STATE_TEST_FAILED`` and the ``path`` in its
+        metadata.
+        """
+        place = "".join(map(pointer, path))
+        if (equals is _UNSET) == (exists is None):
+            raise ValueError("a test has either equals= or exists=")
+        if exists is not None:
+            self._submit([StateOp(path=place, test=state_service_pb2.TestOp(exists=exists))])
+            return self
+        if len(path) == 1:
+            equals = self._typed(place, equals, FieldTypes.value, path[0])
+        test = state_service_pb2.TestOp(equals=self._value(equals, place))
+        self._submit([StateOp(path=place, test=test)])
         return self
 
     def _submit(self, ops: Iterable[StateOp]) -> None:
@@ -80,17 +122,25 @@ class ScopeBatch(BatchScope[StateT_co], Generic[StateT_co]):
             (self.result,) = await self._commit([self.mutation])
 
 
+def as_seen(seen: Seen) -> types_pb2.Precondition:
+    """The condition that a record is still as it was seen. One that did not exist has no incarnation."""
+    if isinstance(seen, int):
+        return types_pb2.Precondition(version=seen)
+    exists = getattr(seen, "exists", True)
+    return types_pb2.Precondition(version=seen.version, incarnation=seen.incarnation if exists else "")
+
+
 class StateBatch:
     """A batch over several records, all or nothing::
 
         async with client.state.batch() as batch:
             batch.session(session_id).patch_state(mode="agent")
-            account = batch.user("u1", flow_kind="billing")
+            account = batch.user("u1", flow_kind="billing").at(record)
             account.inc_state(credits=-1)
         print(account.result.version)
 
-    Committed when the block ends, or not at all if it raises. At most 16 records and 100 operations. User and org
-    records need ``flow_kind``, see ``States``.
+    Committed when the block ends, or not at all if it raises. At most 16 records and 100 operations. How records are
+    named: see ``States``.
     """
 
     def __init__(self, codec: Codec, commit: Commit) -> None:
@@ -112,7 +162,7 @@ class StateBatch:
         isolated: bool = False,
         model: type[StateT_co] | None = None,
     ) -> BatchScope[StateT_co]:
-        """The record of a user; ``flow_kind`` names the flow whose schema governs the write."""
+        """The record of a user."""
         return self.scope(types_pb2.ScopeRef(user_id=user_id, flow_kind=flow_kind, isolated=isolated), model)
 
     def org(
@@ -123,7 +173,7 @@ class StateBatch:
         isolated: bool = False,
         model: type[StateT_co] | None = None,
     ) -> BatchScope[StateT_co]:
-        """The record of an org; ``flow_kind`` names the flow whose schema governs the write."""
+        """The record of an org."""
         return self.scope(types_pb2.ScopeRef(org_id=org_id, flow_kind=flow_kind, isolated=isolated), model)
 
     def request(self, request_id: str, *, model: type[StateT_co] | None = None) -> BatchScope[StateT_co]:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from flowstate.v1 import event_service_pb2
+from flowstate.v1 import event_service_pb2, types_pb2
 from flowstate_client.errors import ProtocolError
 from flowstate_client.events import Event, Trimmed, event_from_proto
 from flowstate_client.models import Cursor, seconds
-
-# Seconds, the server's default; what a server says of itself replaces it. Three missed heartbeats mean a dead
-# connection: one may be late behind a large frame, two behind a pause of the server.
-DEFAULT_HEARTBEAT = 15.0
-SILENT_HEARTBEATS = 3
+from flowstate_client.resuming import DEFAULT_HEARTBEAT, SILENT_HEARTBEATS
 
 Frame = event_service_pb2.TailEventsResponse
 
@@ -22,13 +18,16 @@ class FrameReader:
         position: Cursor of the last frame: where to resume.
         received: Whether any frame came at all.
         ended: Whether the tail said that it is over.
+        deleted: Whether it is over since its session was deleted.
         silence: Seconds without a frame after which the call counts as dead.
     """
 
-    def __init__(self, after: Cursor) -> None:
+    def __init__(self, after: Cursor, *, of_session: bool = False) -> None:
         self.position = after
+        self._of_session = of_session
         self.received = False
         self.ended = False
+        self.deleted = False
         self.silence = DEFAULT_HEARTBEAT * SILENT_HEARTBEATS
         self._last_sequence = after.sequence
         self._trimmed_to = 0
@@ -56,6 +55,7 @@ class FrameReader:
                 events = self._take_trimmed(frame.trimmed, cursor)
             case "ended":
                 self.ended = True
+                self.deleted = frame.ended.reason == types_pb2.END_REASON_DELETED
             case _:  # heartbeat, caught_up, or a frame of a newer server: the cursor is all there is to it
                 pass
         self.received = True
@@ -63,7 +63,8 @@ class FrameReader:
         return events
 
     def _take_started(self, started: event_service_pb2.TailStarted, cursor: Cursor) -> None:
-        if cursor.sequence != self.position.sequence:
+        from_start = not (self.position.log_id or self.position.sequence)  # of what retention has kept
+        if cursor.sequence != self.position.sequence and not from_start:
             raise ProtocolError(f"the tail began at {cursor.sequence} instead of {self.position.sequence}")
         self.silence = (seconds(started.heartbeat_interval) or DEFAULT_HEARTBEAT) * SILENT_HEARTBEATS
 
@@ -74,10 +75,11 @@ class FrameReader:
             )
         events: list[Event] = []
         for event in batch.events:
-            if not self._last_sequence < event.sequence <= cursor.sequence:
-                raise ProtocolError(f"event {event.sequence} came after {self._last_sequence}")
-            self._last_sequence = event.sequence
-            events.append(event_from_proto(event, cursor.log_id))
+            place = event.session_sequence if self._of_session else event.sequence
+            if not self._last_sequence < place <= cursor.sequence:
+                raise ProtocolError(f"event {place} came after {self._last_sequence}")
+            self._last_sequence = place
+            events.append(event_from_proto(event, cursor.log_id, of_session=self._of_session))
         return events
 
     def _take_trimmed(self, trimmed: event_service_pb2.TailTrimmed, cursor: Cursor) -> list[Event]:

@@ -90,6 +90,7 @@ def create_flowstate(
     stores: Mapping[str, StoreProfile] | None = None,
     observer: Observer = NOBODY,
     lifespan: Lifespan = nothing,
+    strict: bool = False,
 ) -> FlowState:
     """An application of ``flows``, made by ``define_flow``, or of programs of other make.
 
@@ -101,6 +102,9 @@ def create_flowstate(
     ``lifespan`` makes an async context manager, as a function under ``@asynccontextmanager`` does. It is entered when
     an engine opens, before anything is served, and left when the last run has ended; if it raises nothing is served.
     Blocks reach what it yields by its type, ``ctx.dependency(Pool)``; a tuple is several things.
+
+    Flows that share the records of users or orgs have to declare a field that both of them have in the same way; what
+    only one of them declares is told in the log, and refused if it is required and ``strict`` is set.
 
     Raises:
         CrossFlowSchemaConflictError: two flows share a user or org record and declare it differently.
@@ -119,7 +123,7 @@ def create_flowstate(
             raise TypeError(
                 f"flows must hold flows made by define_flow(...), not a value of type {type(flow).__name__}"
             )
-        catalogue.register(flow)
+        catalogue.register(flow, strict=strict)
     if not isinstance(observer, Observer):
         raise TypeError(f"observer must be an Observer, not a value of type {type(observer).__name__}")
     _check_lifespan(lifespan)

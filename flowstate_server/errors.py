@@ -13,13 +13,15 @@
     │   ├── CredentialsInvalidError, AccessDeniedError, TenantRequiredError
     │   ├── NotFoundError
     │   │   ├── FlowNotFoundError         ├── ActionNotFoundError
-    │   │   └── SessionNotFoundError      └── RequestNotFoundError
+    │   │   ├── SessionNotFoundError      ├── RequestNotFoundError
+    │   │   └── ItemNotFoundError
     │   ├── SessionAlreadyExistsError, RequestAlreadyExistsError
     │   ├── VersionMismatchError, ConcurrentModificationError
     │   ├── PreconditionError
     │   │   ├── StateTestFailedError      ├── StateTypeConflictError
     │   │   ├── ScopeUnavailableError     ├── OrgBindingMismatchError
     │   │   ├── FlowBindingMismatchError  ├── RequestTerminalError
+    │   │   ├── RequestOpenError
     │   │   └── IdempotencyKeyReusedError └── CursorLogMismatchError
     │   ├── CursorAheadError
     │   ├── RateLimitedError, TooManyStreamsError, SlowConsumerError
@@ -67,10 +69,12 @@ class Reason(StrEnum):
     ACTION_NOT_FOUND = "ACTION_NOT_FOUND"
     SESSION_NOT_FOUND = "SESSION_NOT_FOUND"
     REQUEST_NOT_FOUND = "REQUEST_NOT_FOUND"
+    ITEM_NOT_FOUND = "ITEM_NOT_FOUND"
     SESSION_ALREADY_EXISTS = "SESSION_ALREADY_EXISTS"
     REQUEST_ALREADY_EXISTS = "REQUEST_ALREADY_EXISTS"
     VERSION_MISMATCH = "VERSION_MISMATCH"
     WRITE_CONFLICT = "WRITE_CONFLICT"
+    REQUEST_OPEN = "REQUEST_OPEN"
     STATE_TEST_FAILED = "STATE_TEST_FAILED"
     STATE_TYPE_CONFLICT = "STATE_TYPE_CONFLICT"
     SCOPE_UNAVAILABLE = "SCOPE_UNAVAILABLE"
@@ -80,6 +84,7 @@ class Reason(StrEnum):
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
     CURSOR_LOG_MISMATCH = "CURSOR_LOG_MISMATCH"
     CURSOR_AHEAD = "CURSOR_AHEAD"
+    EVENTS_COMPACTED = "EVENTS_COMPACTED"
     RATE_LIMITED = "RATE_LIMITED"
     TOO_MANY_STREAMS = "TOO_MANY_STREAMS"
     SLOW_CONSUMER = "SLOW_CONSUMER"
@@ -308,6 +313,13 @@ class RequestNotFoundError(NotFoundError):
     request_id: str
 
 
+class ItemNotFoundError(NotFoundError):
+    """No item {item_id} in the session."""
+
+    reason = Reason.ITEM_NOT_FOUND
+    item_id: str
+
+
 class SessionAlreadyExistsError(ServiceError):
     """A session {session_id} exists."""
 
@@ -325,8 +337,8 @@ class RequestAlreadyExistsError(ServiceError):
 class VersionMismatchError(ServiceError):
     """The {scope} state is at version {current}, the call expects {expected}.
 
-    ``expected`` is the version asked for, or ``exists`` / ``absent``. Where a store refused a batch, ``newest`` is the
-    record as the batches beside it have left it, for whoever tries again at once.
+    ``expected`` is the version asked for, or ``exists`` / ``absent`` / ``another incarnation``. Where a store refused a
+    batch, ``newest`` is the record as the batches beside it have left it, for whoever tries again at once.
     """
 
     reason = Reason.VERSION_MISMATCH
@@ -349,6 +361,13 @@ class ConcurrentModificationError(ServiceError):
 
 class PreconditionError(ServiceError):
     """The present state forbids the call."""
+
+
+class RequestOpenError(PreconditionError):
+    """Request {request_id} has not ended yet."""
+
+    reason = Reason.REQUEST_OPEN
+    request_id: str
 
 
 class StateTestFailedError(PreconditionError):
@@ -413,6 +432,14 @@ class CursorAheadError(ServiceError):
 
     reason = Reason.CURSOR_AHEAD
     sequence: int
+    latest: int
+
+
+class EventsCompactedError(ServiceError):
+    """Events after the cursor were removed: the log can be read from {earliest} on, up to {latest}."""
+
+    reason = Reason.EVENTS_COMPACTED
+    earliest: int
     latest: int
 
 
@@ -555,7 +582,10 @@ class SchemaConflictError(FlowDefinitionError):
 class CrossFlowSchemaConflictError(FlowDefinitionError):
     """Flows "{flow_a}" and "{flow_b}" declare incompatible {scope} state schemas
     ({reason}: field "{field}": {problem}). Set isolate_{scope}_state=True on one of the flows to opt out of
-    cross-flow sharing, or reconcile the schemas.
+    cross-flow sharing, or reconcile the schemas.{elsewhere}
+
+    ``reason`` is ``incompatible-types``, ``incompatible-shape``, ``incompatible-values`` or ``incompatible-upgrades``.
+    ``elsewhere`` says where the flow is that another process serves.
     """
 
     scope: str
@@ -563,3 +593,9 @@ class CrossFlowSchemaConflictError(FlowDefinitionError):
     flow_a: str
     flow_b: str
     reason: str
+    elsewhere: str = ""
+
+    @property
+    def detail(self) -> str:
+        """How they differ: ``str vs int``."""
+        return self.problem

@@ -1,4 +1,4 @@
-"""Migrating, checking and copying stores by URL, while no server uses them."""
+"""Migrating, checking and copying stores by URL, while no server uses them; copying states also while one does."""
 
 from __future__ import annotations
 
@@ -13,14 +13,30 @@ from flowstate_server.stores.contract.pages import DamagedRecord
 from flowstate_server.stores.store import Store
 from flowstate_server.stores.transfer import (
     Copied,
+    CopiedState,
     CopyRefused,
+    Outcome,
+    Scope,
+    StateCopy,
     check_store,
+    copy_states,
     copy_store,
     differences,
     serving,
 )
 
-__all__ = ["Copied", "Unmaintained", "check", "copy", "migrate"]
+__all__ = [
+    "Copied",
+    "CopiedState",
+    "Outcome",
+    "Scope",
+    "StateCopy",
+    "Unmaintained",
+    "check",
+    "copy",
+    "copy_state",
+    "migrate",
+]
 
 
 class Unmaintained(Exception):
@@ -77,6 +93,16 @@ async def copy(
             differs(difference)
         await _refuse_in_use(one)
         return copied
+
+
+async def copy_state(url: str, what: StateCopy) -> AsyncIterator[CopiedState]:
+    """Copy records between what flows share and a flow's own, also while the store is served; raises
+    ``Unmaintained``."""
+    if url in MEMORY:
+        raise Unmaintained("memory is empty in a new process")
+    async with _opened(existing=[url]) as (store,):
+        async for copied in copy_states(store, what):
+            yield copied
 
 
 @asynccontextmanager

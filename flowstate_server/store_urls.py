@@ -22,7 +22,7 @@ _SLASHES = {
 }
 
 
-def store_from_url(url: str, *, create: bool = True) -> Store:
+def store_from_url(url: str, *, create: bool = True, update: bool = True) -> Store:
     """The store that a URL names, not yet opened.
 
     ``memory`` keeps state in this process. ``sqlite:///chat.db`` is a file beside the working directory,
@@ -34,7 +34,8 @@ def store_from_url(url: str, *, create: bool = True) -> Store:
     transaction mode) and ``listen=HOST:PORT`` (the database itself past that pooler, to listen there for other
     servers' commits).
 
-    Without ``create`` a store that is not there is not opened but refused.
+    Without ``create`` a store that is not there is not opened but refused. Without ``update`` one of an older release
+    is not brought up to date: what needs what it has not fails, and a folder is refused.
 
     Raises:
         ValueError: the URL names no store, or its driver is not installed.
@@ -48,13 +49,13 @@ def store_from_url(url: str, *, create: bool = True) -> Store:
     if scheme == "sqlite" and path is not None:
         from flowstate_server.stores.sqlite.store import SqliteStore
 
-        return SqliteStore(path, create=create)
+        return SqliteStore(path, create=create, update=update)
     if scheme == "file" and path is not None:
         from flowstate_server.stores.filesystem.store import FilesystemStore
 
-        return FilesystemStore(path, create=create)
+        return FilesystemStore(path, create=create, update=update)
     if scheme in POSTGRES and url.startswith(f"{scheme}://"):
-        return _postgres(url, create)
+        return _postgres(url, create, update)
     if url and ":" not in url:
         raise ValueError(f"no store for {url!r}: use {FORMS}; of that file: sqlite:///{url}")
     if scheme in ("sqlite", "file"):
@@ -106,7 +107,7 @@ def _folder(rest: str) -> str:
     return unquote(rest)
 
 
-def _postgres(url: str, create: bool) -> Store:
+def _postgres(url: str, create: bool, update: bool) -> Store:
     if find_spec("asyncpg") is None:
         raise ValueError(
             "the driver of Postgres is not installed; it comes with the extra 'postgres' of this package"
@@ -125,6 +126,7 @@ def _postgres(url: str, create: bool) -> Store:
     options: dict[str, Any] = {
         "serverless": _switch("serverless", own.get("serverless", "false")),
         "create": create,
+        "update": update,
     }
     if "pool" in own:
         options["pool"] = _count("pool", own["pool"])

@@ -14,17 +14,25 @@ from flowstate_server.model.records import (
     RequestHead,
     RequestRecord,
     RequestStatus,
+    SessionRecord,
     StateRecord,
     TurnRecord,
 )
 from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
+from flowstate_server.model.session_labels import session_labels
 from flowstate_server.stores.contract.pages import event_page
 from flowstate_server.stores.contract.reads import (
     EventPage,
     ListedSession,
+    ListedSessions,
+    OldestTurns,
+    Place,
     Projection,
     SessionFilter,
+    SessionLife,
     SessionPosition,
+    SessionWalk,
+    position_of,
 )
 from flowstate_server.stores.contract.tables import (
     DOCUMENTS,
@@ -60,8 +68,26 @@ def documents(snapshot: Snapshot, which: DocumentRange) -> list[Document]:
 
 def listed_sessions(
     snapshot: Snapshot, which: SessionFilter, limit: int, after: SessionPosition | None
-) -> list[ListedSession]:
+) -> ListedSessions:
     found = [
+        session
+        for session in _those(snapshot, which)
+        if after is None
+        or (session.create_time, session.key.session_id) < (after.create_time, after.session_id)
+    ]
+    found.sort(key=lambda session: (session.create_time, session.key.session_id), reverse=True)
+    heads = snapshot.of(SESSION_HEADS)
+    page = [ListedSession(own(one), heads[one.key].activity_time) for one in found[:limit]]
+    return ListedSessions(page, position_of(page[-1].record) if len(found) > limit else None)
+
+
+def count_sessions(snapshot: Snapshot, which: SessionFilter) -> int:
+    return len(_those(snapshot, which))
+
+
+def _those(snapshot: Snapshot, which: SessionFilter) -> list[SessionRecord]:
+    heads = snapshot.of(SESSION_HEADS)
+    return [
         session
         for session in snapshot.of(SESSIONS).values()
         if session.key.tenant == which.tenant
@@ -70,19 +96,46 @@ def listed_sessions(
         and which.user_id in (None, session.user_id)
         and which.org_id in (None, session.org_id)
         and (which.include_ephemeral or not session.ephemeral)
-        and (
-            after is None
-            or (session.create_time, session.key.session_id) < (after.create_time, after.session_id)
-        )
+        and session_labels(session).issuperset(which.labels)
+        and (which.active_after is None or heads[session.key].activity_time > which.active_after)
     ]
-    found.sort(key=lambda session: (session.create_time, session.key.session_id), reverse=True)
-    heads = snapshot.of(SESSION_HEADS)
-    return [ListedSession(own(one), heads[one.key].activity_time) for one in found[:limit]]
+
+
+def walk(snapshot: Snapshot, after: Place | None, limit: int) -> SessionWalk:
+    live = sorted(key for key, one in snapshot.of(SESSIONS).items() if not one.deleted)
+    found = [key for key in live if after is None or key > after][:limit]
+    sessions, heads = snapshot.of(SESSIONS), snapshot.of(SESSION_HEADS)
+    lives = [
+        SessionLife(key, one.log_id, one.flow_kind, one.ephemeral, heads[key])
+        for key in found
+        for one in (sessions[key],)
+    ]
+    return SessionWalk(lives, found[-1] if len(found) == limit else None)
+
+
+def request_of(snapshot: Snapshot, key: RequestKey) -> RequestRecord | None:
+    """The request, unless it was removed or its session, as it was then, does not live."""
+    request = snapshot.of(REQUESTS).get(key)
+    if request is None or request.head.status is RequestStatus.REMOVED:
+        return None
+    return request if _lives(snapshot, request) else None
+
+
+def removed_request(snapshot: Snapshot, key: RequestKey) -> RequestRecord | None:
+    request = snapshot.of(REQUESTS).get(key)
+    if request is None or request.head.status is not RequestStatus.REMOVED:
+        return None
+    return request if _lives(snapshot, request) else None
+
+
+def _lives(snapshot: Snapshot, request: RequestRecord) -> bool:
+    session = snapshot.of(SESSIONS).get(request.head.session)
+    return session is not None and session.log_id == request.head.session_log_id and not session.deleted
 
 
 def events_after(snapshot: Snapshot, log: LogKey, after: int, limit: int, max_bytes: int) -> EventPage | None:
     if isinstance(log, RequestKey):
-        request = snapshot.of(REQUESTS).get(log)
+        request = request_of(snapshot, log)
         if request is None:
             return None
         head = LogHead(request.head.log_id, request.head.sequence, request.head.status.ended)
@@ -98,16 +151,25 @@ def events_after(snapshot: Snapshot, log: LogKey, after: int, limit: int, max_by
     return event_page(beyond, log, head, limit, max_bytes)
 
 
+def oldest_turns(snapshot: Snapshot, session: SessionKey, log_id: str, limit: int) -> OldestTurns:
+    kept = _turns(snapshot, session, log_id)
+    return OldestTurns(tuple(kept[:limit]), len(kept))
+
+
+def _turns(snapshot: Snapshot, session: SessionKey, log_id: str) -> list[TurnRecord]:
+    kept = snapshot.of(TURNS).items()
+    found = [turn for key, turn in kept if (key.session, key.log_id) == (session, log_id)]
+    return sorted(found, key=lambda turn: turn.key.number)
+
+
 def turns(snapshot: Snapshot, session: SessionKey, log_id: str, newest: int) -> list[ItemRecord]:
-    kept = [
-        turn for key, turn in snapshot.of(TURNS).items() if (key.session, key.log_id) == (session, log_id)
-    ]
-    kept.sort(key=lambda turn: turn.key.number)
+    kept = _turns(snapshot, session, log_id)
     log = snapshot.events.get((session, log_id), ())
     return [
         item
         for turn in kept[max(0, len(kept) - newest) :]
-        for item in sorted(_items_of(turn, log), key=lambda record: record.item.index)
+        for item in sorted(items_of_turn(turn, log), key=lambda record: record.item.index)
+        if not item.item.removed
     ]
 
 
@@ -149,7 +211,7 @@ def _events_of(snapshot: Snapshot, request: RequestRecord) -> Iterable[EventReco
     return (event for event in log if event.request_id == head.key.request_id)
 
 
-def _items_of(turn: TurnRecord, log: Iterable[EventRecord]) -> Iterable[ItemRecord]:
+def items_of_turn(turn: TurnRecord, log: Iterable[EventRecord]) -> Iterable[ItemRecord]:
     key = turn.key
     for one in log:
         item = one.event.item

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from examples.custom_store import reads
+from examples.custom_store import lists, reads
 from examples.custom_store.group_storage import SnapshotStorage
 from examples.custom_store.snapshot import Snapshot, own
 from examples.custom_store.snapshot_file import SnapshotFile
@@ -20,19 +20,31 @@ from flowstate_server.model.records import (
     RequestRecord,
     SessionRecord,
     StateRecord,
+    TurnRecord,
 )
 from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.backend import MAX_DOCUMENT_BYTES, Backend, Ports, Reads
+from flowstate_server.stores.contract.lists import (
+    ItemPage,
+    ItemPosition,
+    ItemRange,
+    RequestFilter,
+    RequestPage,
+    RequestPosition,
+)
 from flowstate_server.stores.contract.pages import page_of
 from flowstate_server.stores.contract.polling import PollingWatchHub, Seen
 from flowstate_server.stores.contract.reads import (
     EventPage,
-    ListedSession,
+    ListedSessions,
+    OldestTurns,
+    Place,
     Projection,
     SessionFilter,
     SessionPosition,
+    SessionWalk,
 )
-from flowstate_server.stores.contract.tables import PROCESSES, REQUESTS, SESSIONS
+from flowstate_server.stores.contract.tables import PROCESSES, SESSIONS
 from flowstate_server.stores.store import Store
 
 POLL_SECONDS = 0.02
@@ -84,11 +96,23 @@ class SnapshotReads(Reads):
 
     async def list_sessions(
         self, which: SessionFilter, *, limit: int, after: SessionPosition | None = None
-    ) -> Sequence[ListedSession]:
+    ) -> ListedSessions:
         return reads.listed_sessions(await self._read(), which, limit, after)
 
+    async def count_sessions(self, which: SessionFilter) -> int:
+        return reads.count_sessions(await self._read(), which)
+
+    async def walk_sessions(self, *, after: Place | None, limit: int) -> SessionWalk:
+        return reads.walk(await self._read(), after, limit)
+
     async def get_request(self, key: RequestKey) -> RequestRecord | None:
-        return own((await self._read()).of(REQUESTS).get(key))
+        return own(reads.request_of(await self._read(), key))
+
+    async def get_removed_request(self, key: RequestKey) -> RequestRecord | None:
+        return reads.removed_request(await self._read(), key)
+
+    async def read_oldest_turns(self, session: SessionKey, log_id: str, *, limit: int) -> OldestTurns:
+        return reads.oldest_turns(await self._read(), session, log_id, limit)
 
     async def load_states(self, keys: Iterable[ScopeKey]) -> Mapping[ScopeKey, StateRecord]:
         return reads.states(await self._read(), keys)
@@ -106,6 +130,25 @@ class SnapshotReads(Reads):
 
     async def read_turns(self, session: SessionKey, log_id: str, *, newest: int) -> Sequence[ItemRecord]:
         return reads.turns(await self._read(), session, log_id, newest)
+
+    async def list_items(
+        self, which: ItemRange, *, limit: int, max_bytes: int, after: ItemPosition | None = None
+    ) -> ItemPage | None:
+        return lists.items(await self._read(), which, limit, max_bytes, after)
+
+    async def newest_turns(self, session: SessionKey, log_id: str, *, newest: int) -> tuple[int, int] | None:
+        numbers = lists.turn_numbers(await self._read(), session, log_id)[-newest:] if newest > 0 else []
+        return (numbers[0], numbers[-1]) if numbers else None
+
+    async def list_turns(
+        self, session: SessionKey, log_id: str, *, limit: int, before: int | None = None
+    ) -> Sequence[TurnRecord]:
+        return lists.turns_before(await self._read(), session, log_id, before, limit)
+
+    async def list_requests(
+        self, which: RequestFilter, *, limit: int, max_bytes: int, after: RequestPosition | None = None
+    ) -> RequestPage:
+        return lists.requests(await self._read(), which, limit, max_bytes, after)
 
     async def read_projection(
         self, session: SessionKey, scopes: Iterable[ScopeKey], documents: Iterable[DocumentKey] = ()

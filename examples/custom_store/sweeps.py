@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 
+from examples.custom_store.deletions import without_deleted
 from examples.custom_store.reads import time_of
 from examples.custom_store.snapshot import Snapshot, without
 from examples.custom_store.snapshot_file import SnapshotFile
@@ -30,6 +31,9 @@ class SnapshotSweeps(Sweeps):
 
     async def sweep_processes(self, *, limit: int) -> int:
         return await self._sweep(lambda snapshot: _without_processes(snapshot, limit))
+
+    async def sweep_sessions(self, *, retention: Micros, limit: int) -> int:
+        return await self._sweep(lambda snapshot: without_deleted(snapshot, retention, limit))
 
     async def _sweep(self, sweep: Callable[[Snapshot], tuple[Snapshot, int]]) -> int:
         return await asyncio.to_thread(self._swept, sweep)

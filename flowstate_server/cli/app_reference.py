@@ -14,14 +14,34 @@ from flowstate_server.cli.problem import MISUSED, give_up, place_of
 _logger = logging.getLogger(__name__)
 
 
+class NoApp(Exception):
+    """``module:attribute`` leads to no app; the text says why."""
+
+
+class BrokenApp(NoApp):
+    """Its author's code is at fault: it raises, or makes what can't be served."""
+
+
 def load_app(reference: str) -> FlowState:
+    """:func:`find_app`. Whatever is wrong ends the command."""
+    try:
+        return find_app(reference)
+    except NoApp as problem:
+        give_up(str(problem), MISUSED)
+
+
+def find_app(reference: str) -> FlowState:
     """The FlowState that ``reference`` names, or one made of the flow that it names.
 
-    What the working directory holds can be imported. Whatever is wrong ends the command.
+    What the working directory holds can be imported.
+
+    Raises:
+        NoApp: there is none.
+        BrokenApp: it can't be loaded.
     """
     module_name, _, attribute = reference.partition(":")
     if not module_name or not attribute:
-        give_up(f"{reference!r} is not module:attribute, for example my_chat:flowstate", MISUSED)
+        raise NoApp(f"{reference!r} is not module:attribute, for example my_chat:flowstate")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
@@ -33,7 +53,7 @@ def _module(name: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
-            give_up(f"there is no module {error.name} here or among the installed ones", MISUSED)
+            raise NoApp(f"there is no module {error.name} here or among the installed ones") from None
         _refuse(f"module {name} can't be loaded", error)
     except Exception as error:
         _refuse(f"module {name} can't be loaded", error)
@@ -43,7 +63,7 @@ def _attribute(module: Any, name: str, reference: str) -> Any:
     try:
         return getattr(module, name)
     except AttributeError:
-        give_up(f"{reference}: the module has no {name}", MISUSED)
+        raise NoApp(f"{reference}: the module has no {name}") from None
 
 
 def _as_app(reference: str, value: Any) -> FlowState:
@@ -57,4 +77,4 @@ def _as_app(reference: str, value: Any) -> FlowState:
 
 def _refuse(problem: str, error: Exception) -> NoReturn:
     _logger.debug("%s", problem, exc_info=error)
-    give_up(f"{problem}: {type(error).__name__}: {error}{place_of(error)}", MISUSED)
+    raise BrokenApp(f"{problem}: {type(error).__name__}: {error}{place_of(error)}") from error

@@ -16,12 +16,16 @@ _CONTROLS = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _STYLES = {"request": "bold", "item": "green", "state_change": "cyan", "block": "dim", "custom": "magenta"}
 
 
-def event_line(event: Event) -> Text:
-    """``  12 14:02:11 item.delta      "Hello "``; text from the log is quoted, so that it can't move the cursor."""
+def event_line(event: Event, of_session: bool = False) -> Text:
+    """``  12 14:02:11 item.delta      "Hello "``; text from the log is quoted, so that it can't move the cursor.
+
+    The number is the event's place in the log that is shown, by which one goes on.
+    """
     if isinstance(event, events.Trimmed):  # a notice, which has no place and time of its own
         line = Text(f"{'-':>5} {'-':<8} ", style="dim")
     else:
-        line = Text(f"{event.sequence:>5} {event.time.astimezone():%H:%M:%S} ", style="dim")
+        place = event.session_sequence if of_session else event.sequence
+        line = Text(f"{place:>5} {event.time.astimezone():%H:%M:%S} ", style="dim")
     name = event.type or type(event).__name__.lower()
     line.append(f"{name:<21} ", style=_style(event, name))
     line.append(" ".join(_facts(event)))
@@ -37,44 +41,42 @@ def _style(event: Event, name: str) -> str:
 def _facts(event: Event) -> Iterable[str]:
     match event:
         case events.RequestCreated():
-            yield f"{event.flow_kind}/{event.action} in session {_quoted(event.session_id)}"
+            yield f"{event.flow_kind}/{event.action} in session {quoted(event.session_id)}"
         case events.RequestCompleted():
-            yield "(output too long for the event)" if event.output_omitted else _quoted(event.output)
+            yield "(output too long for the event)" if event.output_omitted else quoted(event.output)
         case events.RequestFailed() | events.BlockFailed():
-            yield f"{event.failure.reason}: {_quoted(event.failure.message)} {event.failure.error_id}".strip()
+            yield f"{event.failure.reason}: {quoted(event.failure.message)} {event.failure.error_id}".strip()
         case events.RequestAborted() | events.RequestInterrupted():
-            yield _quoted(event.reason)
+            yield quoted(event.reason)
         case events.ItemAdded() | events.ItemDone():
             yield " ".join(part for part in (event.item.kind, event.item.role, event.item.name) if part)
             if event.item.content is not None:
-                yield _quoted(_text_of(event.item.content))
+                yield quoted(_text_of(event.item.content))
         case events.ItemDelta():
-            yield _quoted(event.text if event.value is None else event.value)
+            yield quoted(event.text if event.value is None else event.value)
         case events.StateChange():
             yield f"{event.scope} version {event.version}"
-            yield from (f"{path}={_quoted(value)}" for path, value in event.changed.items())
+            yield from (f"{path}={quoted(value)}" for path, value in event.changed.items())
             yield from (f"{name} removed" for name in event.removed)
             yield from (f"{name} changed" for name in event.stale)
         case events.StatusUpdate():
             yield (
-                _quoted(event.text)
-                if event.progress is None
-                else f"{event.progress:.0%} {_quoted(event.text)}"
+                quoted(event.text) if event.progress is None else f"{event.progress:.0%} {quoted(event.text)}"
             )
         case events.RequestQueued():
             yield f"{event.ahead} ahead"
         case events.RouterDecided():
-            yield f"{'/'.join(event.block_path)} to {_quoted(event.route)}"
+            yield f"{'/'.join(event.block_path)} to {quoted(event.route)}"
         case events.ModelUsage():
-            yield f"{_quoted(event.model)}: {event.input_tokens} tokens in, {event.output_tokens} out"
+            yield f"{quoted(event.model)}: {event.input_tokens} tokens in, {event.output_tokens} out"
         case events.ItemRemoved():
             yield event.item_id
         case events.ResourceChange():
-            yield f"{event.scope} {_quoted(event.name)} {'deleted' if event.deleted else f'version {event.version}'}"
+            yield f"{event.scope} {quoted(event.name)} {'deleted' if event.deleted else f'version {event.version}'}"
         case events.SessionMetadataChanged():
             yield ", ".join(event.paths)
         case events.CustomEvent():
-            yield f"{_quoted(event.name)} {_quoted(event.data)}"
+            yield f"{quoted(event.name)} {quoted(event.data)}"
         case events.Trimmed():
             yield f"of the events {event.first} to {event.last} those kept for a short time only are gone"
         case _:
@@ -91,7 +93,7 @@ def _text_of(content: Any) -> Any:
     return "".join(str(part["text"]) for part in parts)
 
 
-def _quoted(value: Any) -> str:
+def quoted(value: Any) -> str:
     """As JSON, without characters that a terminal could obey: JSON escapes only a part of them."""
     text = json.dumps(value, ensure_ascii=False)
     return _CONTROLS.sub(lambda found: f"\\u{ord(found.group()):04x}", text)

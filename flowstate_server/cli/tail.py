@@ -1,4 +1,4 @@
-"""``flowstate tail``: the events of a request, live."""
+"""``flowstate tail``: the events of a request or a session, live."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from flowstate_client import Event, FlowStateClient, FlowStateError, Trimmed
+from flowstate_client import Event, EventStream, FlowStateClient, FlowStateError, Trimmed
 from flowstate_server.cli.connection import (
     DEFAULT_SERVER,
     ORG_VARIABLE,
@@ -32,8 +32,15 @@ NOTICED = ("type", "request_id", "session_id", "first", "last", "cursor", "snaps
 
 
 def tail(
-    request_id: Annotated[str, typer.Argument(help="Id of the request.")],
+    request_id: Annotated[str, typer.Argument(help="Id of the request; not with --session.")] = "",
     server: Server = DEFAULT_SERVER,
+    session: Annotated[
+        str, typer.Option(metavar="SESSION_ID", help="Follow this session, over all its requests.")
+    ] = "",
+    types: Annotated[
+        list[str] | None,
+        typer.Option("--type", metavar="TYPE", help="Only events of this type; may be given again."),
+    ] = None,
     after: Annotated[int, typer.Option(min=0, metavar="SEQUENCE", help="Begin behind this event.")] = 0,
     user: Annotated[
         str,
@@ -50,7 +57,11 @@ def tail(
     tls: Tls = False,
     tls_ca: TlsCa = None,
 ) -> None:
-    """Follow a request until it ends: a line for each event on a terminal, lines of JSON in a pipe."""
+    """Follow a request until it ends, or a session until it is deleted: a line for each event on a terminal, lines of
+    JSON in a pipe.
+    """
+    if bool(request_id) == bool(session):
+        give_up("name a request, or a session by --session", MISUSED)
     client = connect(
         server,
         # A token that is bound to no user is refused when the call claims one.
@@ -62,8 +73,14 @@ def tail(
         tls=tls,
         tls_ca=tls_ca,
     )
+
+    def follow() -> EventStream:
+        if session:
+            return client.sessions.events(session, after=after, types=types or ())
+        return client.flows.handle(request_id).events(after=after, types=types or ())
+
     try:
-        asyncio.run(_follow(client, request_id, after, _printer(), partial(reach, tls=tls, tls_ca=tls_ca)))
+        asyncio.run(_follow(client, follow, _printer(bool(session)), partial(reach, tls=tls, tls_ca=tls_ca)))
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except ValueError as error:
@@ -74,22 +91,21 @@ def tail(
 
 async def _follow(
     client: FlowStateClient,
-    request_id: str,
-    after: int,
+    follow: Callable[[], EventStream],
     show: Callable[[Event], None],
     reach: Callable[[FlowStateClient], Coroutine[Any, Any, None]],
 ) -> None:
     async with client:
         await reach(client)
-        async with client.flows.handle(request_id).events(after=after) as events:
+        async with follow() as events:
             async for event in events:
                 show(event)
 
 
-def _printer() -> Callable[[Event], None]:
+def _printer(of_session: bool) -> Callable[[Event], None]:
     console = Console(highlight=False)
     if console.is_terminal:
-        return lambda event: console.print(event_line(event), no_wrap=True, overflow="ellipsis")
+        return lambda event: console.print(event_line(event, of_session), no_wrap=True, overflow="ellipsis")
     return lambda event: print(event_json(event), flush=True)
 
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 from flowstate_server.errors import (
     AccessDeniedError,
     FlowBindingMismatchError,
     OrgBindingMismatchError,
     RequestNotFoundError,
+    ServiceError,
     SessionNotFoundError,
     ValidationFailedError,
     Violation,
 )
 from flowstate_server.model.frozen import frozen
-from flowstate_server.model.identity import Principal
+from flowstate_server.model.identity import Plane, Principal
 from flowstate_server.model.ids import check_id
+from flowstate_server.model.items import Audience
 from flowstate_server.model.records import RequestHead, SessionRecord
 from flowstate_server.model.scopes import SessionKey
+from flowstate_server.stores.contract.writes import SessionChanged
 from flowstate_server.stores.store import Store
 
 # Sessions: more than a process has in use at once, in a few megabytes. One that was forgotten costs a read.
@@ -52,7 +56,8 @@ class Bindings:
     """Finds bindings and remembers them.
 
     A remembered one may be of a session deleted meanwhile: whoever writes on the strength of it names its ``log_id``
-    in the batch (``RequireSession``), calls :meth:`forget` on ``SessionChanged`` and tries again.
+    in the batch (``RequireSession``), calls :meth:`forget` on ``SessionChanged`` and tries again. Whoever reads looks
+    at the ``log_id`` that the read gives, or asks :meth:`require` behind it.
     """
 
     def __init__(self, store: Store) -> None:
@@ -72,14 +77,43 @@ class Bindings:
             raise SessionNotFoundError(key.session_id)
         return self.remember(binding_of(record))
 
-    async def owned(self, principal: Principal, session_id: str) -> Binding:
-        """The binding of a session that ``principal`` may touch, else ``SessionNotFoundError``."""
+    async def owned(self, principal: Principal, session_id: str, *, flow_kind: str = "") -> Binding:
+        """The binding of a session that ``principal`` may touch, else ``SessionNotFoundError``; ``flow_kind``, if
+        given, must be that of its flow (else ``FlowBindingMismatchError``)."""
         check_id("session_id", session_id)
-        binding = await self.find(SessionKey(principal.tenant, session_id))
+        key = SessionKey(principal.tenant, session_id)
+        binding = await self.passed(key, lambda found: check_binding(principal, found, flow_kind=flow_kind))
         if binding is None:
             raise SessionNotFoundError(session_id)
-        check_binding(principal, binding)
         return binding
+
+    async def passed(self, key: SessionKey, check: Callable[[Binding], None]) -> Binding | None:
+        """As :meth:`find`, of what ``check`` lets pass: nobody is refused for what is only remembered."""
+        known = self._remembered.get(key)
+        if known is not None:
+            try:
+                check(known)
+            except ServiceError:
+                self.forget(key)
+        binding = await self.find(key)
+        if binding is not None and binding is not known:
+            check(binding)
+        return binding
+
+    async def require(self, key: SessionKey, log_id: str) -> None:
+        """For whoever has read on the strength of a remembered binding, behind the read.
+
+        Raises:
+            SessionNotFoundError: the session does not live any more.
+            SessionChanged: it is another incarnation.
+        """
+        record = await self._store.get_session(key)
+        if record is None or record.deleted:
+            self.forget(key)
+            raise SessionNotFoundError(key.session_id)
+        if record.log_id != log_id:
+            self.forget(key)
+            raise SessionChanged
 
     def remember(self, binding: Binding) -> Binding:
         self._remembered[binding.key] = binding
@@ -143,3 +177,12 @@ def check_owner(principal: Principal, head: RequestHead, org_id: str) -> None:
         if principal.user:
             raise OrgBindingMismatchError(head.session.session_id)
         raise RequestNotFoundError(head.key.request_id)
+
+
+def check_audience(principal: Principal, audience: Audience | None) -> None:
+    """
+    Raises:
+        AccessDeniedError: the caller's plane does not see what is for that audience.
+    """
+    if principal.plane is Plane.CLIENT and audience not in (None, Audience.CLIENT):
+        raise AccessDeniedError("on the client plane only what is for clients can be asked for")

@@ -6,9 +6,20 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 from flowstate_server.engine.bindings import Bindings
+from flowstate_server.engine.fleet import Fleet
 from flowstate_server.engine.lifespan import Lifespan, OpenLifespan, nothing
 from flowstate_server.engine.logs.events import Events
+from flowstate_server.engine.records.deletions import Deletions
+from flowstate_server.engine.records.expiry import Expiry
+from flowstate_server.engine.records.item_appends import ItemAppends
+from flowstate_server.engine.records.item_removals import ItemRemovals
+from flowstate_server.engine.records.items import Items
 from flowstate_server.engine.records.journals import Journals
+from flowstate_server.engine.records.new_sessions import NewSessions
+from flowstate_server.engine.records.projections import Projections
+from flowstate_server.engine.records.request_lists import RequestLists
+from flowstate_server.engine.records.resolved_sessions import ResolvedSessions
+from flowstate_server.engine.records.session_updates import SessionUpdates
 from flowstate_server.engine.records.sessions import Sessions
 from flowstate_server.engine.records.snapshots import Snapshots
 from flowstate_server.engine.records.states import States
@@ -20,6 +31,7 @@ from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.runs.sweeper import Sweeper
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.engine.store_monitor import StoreMonitor
+from flowstate_server.engine.watches.watches import Watches
 from flowstate_server.model.clock import Seconds
 from flowstate_server.observation import NOBODY, Observer, shielded
 from flowstate_server.programs.catalogue import Catalogue
@@ -52,7 +64,10 @@ class Engine:
         store.tell(self.observer)
         bindings = Bindings(store)
         self.supervisor = Supervisor(store, self.settings)
-        self.sweeper = Sweeper(store, self.settings, self.supervisor)
+        self._fleet = Fleet(store, catalogue, self.settings, lambda: self.supervisor.process_id)
+        self.deletions = Deletions(store, bindings)
+        self.expiry = Expiry(store, catalogue, self.deletions)
+        self.sweeper = Sweeper(store, self.settings, self.supervisor, self.expiry.round)
         self.store_monitor = StoreMonitor(store)
         self._lifespan = OpenLifespan(lifespan)
         rehearsals = Rehearsals()
@@ -69,11 +84,20 @@ class Engine:
             rehearsals=rehearsals,
         )
         self.requests = Requests(store, self.supervisor, self.settings)
-        self.events = Events(store, catalogue, bindings, self.settings, self.observer)
-        self.sessions = Sessions(store, catalogue, bindings, self.settings, rehearsals)
-        self.snapshots = Snapshots(store, catalogue, bindings)
+        self.events = Events(store, catalogue, self.settings, self.observer)
+        new_sessions = NewSessions(catalogue, self.settings, rehearsals)
+        self.sessions = Sessions(store, bindings, new_sessions, self.settings)
+        self.resolved_sessions = ResolvedSessions(store, bindings, new_sessions)
+        self.session_updates = SessionUpdates(store, bindings, self.settings)
+        projections = Projections(catalogue)
+        self.snapshots = Snapshots(store, catalogue, bindings, projections)
+        self.watches = Watches(store, self.snapshots, projections, bindings, self.settings)
         self.states = States(store, catalogue, bindings, self.settings, rehearsals)
         self.journals = Journals(store, bindings, self.settings)
+        self.item_appends = ItemAppends(store, bindings, self.settings)
+        self.item_removals = ItemRemovals(store, bindings, self.settings)
+        self.items = Items(store, bindings, self.settings)
+        self.request_lists = RequestLists(store, bindings, self.settings)
 
     @property
     def instance_id(self) -> str:
@@ -84,17 +108,23 @@ class Engine:
         """Open the store, enter the lifespan, take the lease, and begin to sweep what dead processes left.
 
         Raises:
+            CrossFlowSchemaConflictError: another process on the store serves a flow that declares shared state
+                otherwise.
             LifespanError: the lifespan failed; all else is closed again.
         """
         async with AsyncExitStack() as opened:
             await self.store.open()
             opened.push_async_callback(self.store.close)
             await self._check()
+            await self._fleet.check()  # who would be refused is to be seen by nobody
             opened.push_async_callback(self._lifespan.close)
             self._factory.dependencies = await self._lifespan.open()
+            opened.push_async_callback(self._fleet.close)
             await self.supervisor.open()
             opened.push_async_callback(self.supervisor.close, Seconds(0.0))
             await self._check()
+            await self._fleet.join()
+            self._fleet.open()
             self.sweeper.open()
             self.store_monitor.open()
             opened.pop_all()
@@ -108,5 +138,6 @@ class Engine:
         await self.store_monitor.close()
         await self.sweeper.close()
         await self.supervisor.close(drain)
+        await self._fleet.close()
         await self._lifespan.close()
         await self.store.close()

@@ -21,7 +21,7 @@ from flowstate_server.state.apply import Applied, apply
 from flowstate_server.state.code_time import CODE_AT_WORK, MOST_SECONDS, TOO_SLOW, CodeAtWork
 from flowstate_server.state.json_pointer import format_pointer, parse_pointer
 from flowstate_server.state.missing import MISSING, Missing
-from flowstate_server.state.operations import Merge, Operation, SetValue
+from flowstate_server.state.operations import TESTS, Merge, Operation, SetValue
 
 AT_ONCE = 32
 """Validations in threads at the same time, those that take too long not counted. Chosen: more only wait for the GIL."""
@@ -131,6 +131,8 @@ def brings_all(operations: Sequence[Operation], schema: ScopeSchema) -> bool:
 def _touched(operations: Sequence[Operation], schema: ScopeSchema) -> frozenset[str]:
     touched: set[str] = set()
     for operation in operations:
+        if isinstance(operation, TESTS):
+            continue
         if operation.path:
             touched.add(operation.path[0])
         elif isinstance(operation, Merge):

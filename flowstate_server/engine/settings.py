@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flowstate_server.model.clock import Seconds
-from flowstate_server.setting import KIB, MIB, count, seconds, size, words
+from flowstate_server.setting import KIB, MIB, count, seconds, size, switch, words
 
 MIN_HEARTBEAT = Seconds(5.0)
 MAX_HEARTBEAT = Seconds(45.0)
@@ -22,6 +22,9 @@ class EngineSettings:
         600.0, "How long deltas and state changes are kept after their request ended.", zero=True
     )
     idempotency_window: Seconds = seconds(24 * 3600.0, "How long idempotency keys are remembered.")
+    tombstone_retention: Seconds = seconds(
+        24 * 3600.0, "How long the versions of what was deleted, and ids of its requests, are remembered."
+    )
 
     # Two renewals may be missed. Shorter, and a pause of a busy machine costs its runs; longer, and those of a dead
     # process are waited for.
@@ -31,6 +34,10 @@ class EngineSettings:
     # Two or three such pauses of one run are survived; what blocks for longer rarely comes back.
     hung_after: Seconds = seconds(
         60.0, "How long the event loop may be blocked before the process lets its lease expire."
+    )
+    allow_schema_conflict: bool = switch(
+        "Serve although other servers on the store serve flows that declare shared state otherwise; for a rescue.",
+        option=True,
     )
     cancel_grace: Seconds = seconds(
         5.0, "How long a cancelled block has to end before it is abandoned.", zero=True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from flowstate_server.engine.rehearsals import Rehearsed, checked
 from flowstate_server.engine.upgrades import RecordUpgrades, Upgraded
@@ -17,33 +17,67 @@ from flowstate_server.model.scopes import ScopeKey, ScopeKind, org_scope, user_s
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import FlowDescription
 from flowstate_server.schemas.scope_schema import ScopeSchema
+from flowstate_server.schemas.shared import SharedSchema
 from flowstate_server.state.apply import apply
 from flowstate_server.state.difference import Difference, difference_at
 from flowstate_server.state.json_pointer import parse_pointer
-from flowstate_server.state.operations import Operation
+from flowstate_server.state.operations import TESTS, Operation
 from flowstate_server.stores.contract.writes import NO_CHANGE, Change, Changed, NoChange
 
 
 @frozen
 class ChangeRules:
-    """What governs the changes of one scope: the flow that writes and its schema, the generations of those that share
-    the record, the size limit, and how events are marked."""
+    """What governs the changes of one scope: the flow that writes (empty: all that share the record) with its schema
+    and declarations, the generations of those that share it, the size limit, and how events are marked."""
 
-    writer: FlowDescription
+    writer: str
     schema: ScopeSchema
+    declarations: Mapping[str, str]
     upgrades: RecordUpgrades
     max_bytes: int
     transient: bool
 
     @classmethod
-    def of(cls, flow: FlowDescription, scope: ScopeKind, max_bytes: int, catalogue: Catalogue) -> ChangeRules:
+    def of(
+        cls,
+        flow: FlowDescription,
+        scope: ScopeKind,
+        max_bytes: int,
+        catalogue: Catalogue,
+        *,
+        isolated: bool = False,
+    ) -> ChangeRules:
+        """``isolated``: of the flow's private record, whether or not it works on that at present."""
+
         def make() -> ChangeRules:
-            upgrades = RecordUpgrades.of(catalogue, scope, flow)
+            upgrades = RecordUpgrades.of(catalogue, scope, flow, isolated=isolated)
+            transient = not flow.persist_state_changes
+            declarations = flow.declarations[scope]
+            return cls(flow.kind, flow.schemas[scope], declarations, upgrades, max_bytes, transient)
+
+        return catalogue.remembered((cls, scope, flow, max_bytes, isolated), make)
+
+    @classmethod
+    def of_all(cls, scope: ScopeKind, max_bytes: int, catalogue: Catalogue) -> ChangeRules:
+        """Of whoever names no flow: what all say together that share the record."""
+
+        def make() -> ChangeRules:
+            flows = catalogue.sharing(scope, None)
+            if len(flows) == 1:
+                return cls.of(flows[0], scope, max_bytes, catalogue)
+            declarations: dict[str, str] = {}
+            for flow in reversed(flows):
+                declarations |= flow.declarations[scope]
             return cls(
-                flow, flow.schemas[scope], upgrades, max_bytes, transient=not flow.persist_state_changes
+                writer="",
+                schema=SharedSchema(scope, {flow.kind: flow.schemas[scope] for flow in flows}),
+                declarations=declarations,
+                upgrades=RecordUpgrades.of(catalogue, scope, None),
+                max_bytes=max_bytes,
+                transient=not any(flow.persist_state_changes for flow in flows),
             )
 
-        return catalogue.remembered((cls, scope, flow, max_bytes), make)
+        return catalogue.remembered((cls, scope, None, max_bytes), make)
 
 
 def state_change(
@@ -69,6 +103,8 @@ def state_change(
             expected if expected is not None and expected.is_of(record) else rules.upgrades.upgraded(record)
         )
         raw = apply(today.record.state, operations, rules.schema)
+        if not raw.pointers and all(isinstance(operation, TESTS) for operation in operations):
+            return NO_CHANGE
         applied = (rehearsed and rehearsed.of(raw)) or checked(raw, rules.schema)
         told = difference_at(record.state, applied.state, applied.pointers | today.pointers)
         if told.empty:
@@ -94,7 +130,7 @@ def checked_text(record: StateRecord, state: JsonObject, rules: ChangeRules) -> 
 
 def _event(record: StateRecord, told: Difference, rules: ChangeRules, block_path: tuple[str, ...]) -> Event:
     of_request = record.key.kind is ScopeKind.REQUEST
-    declarations = rules.writer.declarations[record.key.kind]
+    declarations = rules.declarations
     payload = StateChange(
         scope=record.key.kind,
         previous_version=record.version,

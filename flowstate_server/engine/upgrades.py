@@ -36,7 +36,7 @@ _IMPURE = "called twice with the same fields it gave two results: it may depend 
 
 _UpgradedBy = Callable[[FlowDescription, Upgrade, StateRecord, JsonObject], JsonObject]
 _UNKNOWN = ("", 1)
-"""Stands for the writers of a record that was written before records told theirs."""
+"""Stands for writers who are no flow in particular, and for those of a record from before records told theirs."""
 
 
 @frozen
@@ -72,9 +72,16 @@ class RecordUpgrades:
         self._after: dict[tuple[Generations | None, str], Generations] = {}  # every write asks; there are few
 
     @classmethod
-    def of(cls, catalogue: Catalogue, scope: ScopeKind, flow: FlowDescription | None) -> RecordUpgrades:
-        """Those of the flows that share the record which ``flow`` works on; see :meth:`Catalogue.sharing`."""
-        return catalogue.remembered((cls, scope, flow), lambda: cls(scope, catalogue.sharing(scope, flow)))
+    def of(
+        cls, catalogue: Catalogue, scope: ScopeKind, flow: FlowDescription | None, *, isolated: bool = False
+    ) -> RecordUpgrades:
+        """Those of the flows that share the record which ``flow`` works on, see :meth:`Catalogue.sharing`; or of the
+        flow alone, for its ``isolated`` record."""
+
+        def make() -> RecordUpgrades:
+            return cls(scope, (flow,) if isolated and flow is not None else catalogue.sharing(scope, flow))
+
+        return catalogue.remembered((cls, scope, flow, isolated), make)
 
     def needed(self, record: StateRecord) -> bool:
         """Whether a flow has an upgrade for ``record``."""
@@ -142,8 +149,9 @@ class RecordUpgrades:
                 )
                 raise ScopeUnavailableError(self._scope.value, problem)
 
-    def written(self, record: StateRecord, writer: FlowDescription) -> Generations | None:
-        """The generations of ``record``, as it was stored, after a write of ``writer``; ``None``: as they are.
+    def written(self, record: StateRecord, writer: str) -> Generations | None:
+        """The generations of ``record``, as it was stored, after a write of the flow ``writer`` (empty: of nobody in
+        particular, who may write what any of them declares); ``None``: as they are.
 
         What is stored then is of the present generations of all flows that share it. Of those that do not write, the
         first is not noted: it would tell nothing, but that the record has several writers.
@@ -151,11 +159,12 @@ class RecordUpgrades:
         if not self._flows:
             return None
         before = record.generations if record.exists else None
-        after = self._after.get((before, writer.kind))
+        after = self._after.get((before, writer))
         if after is None:
             known = dict(before or ([_UNKNOWN] if record.exists else ()))
-            known |= {kind: number for kind, number in self._own.items() if kind == writer.kind or number > 1}
-            after = self._after[before, writer.kind] = tuple(sorted(known.items()))
+            known |= {kind: number for kind, number in self._own.items() if kind == writer or number > 1}
+            known |= {} if writer else dict([_UNKNOWN])
+            after = self._after[before, writer] = tuple(sorted(known.items()))
         return None if after == record.generations else after
 
     def _of(self, record: StateRecord) -> Iterator[tuple[FlowDescription, Upgrade]]:

@@ -35,6 +35,7 @@ from flowstate_server.model.items import Audience, ItemKind
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.history import HistoryItem, Tokens, Turns
 from flowstate_server.programs.journal import JournalEntry
+from flowstate_server.programs.keeping import Retention
 from flowstate_server.programs.run_context import ItemStream, SessionIdentity, SessionMetadata
 from flowstate_server.state.write import StateWrite
 
@@ -57,6 +58,7 @@ __all__ = [
     "JournalEntry",
     "Org",
     "Request",
+    "Retention",
     "SchemaConflictError",
     "ScopeHandle",
     "ScopeKind",

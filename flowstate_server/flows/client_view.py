@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from types import MappingProxyType
 from typing import Any, Generic
 
@@ -15,12 +13,12 @@ from typing_extensions import TypeVar
 
 from flowstate_server.errors import ActionError, FlowDefinitionError, StateFieldAbsentError
 from flowstate_server.flows.names import check_name
+from flowstate_server.flows.timed_calls import TimedCalls
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.json_values import Json
 from flowstate_server.model.records import Failure
 from flowstate_server.programs.author_code import AT_WORK, does_work, other_work, readable, told_by
-from flowstate_server.programs.stuck_calls import StuckCalls
-from flowstate_server.programs.threads import DaemonThreads
+from flowstate_server.programs.stuck_calls import StuckError
 from flowstate_server.schemas.pydantic.python_values import to_json
 from flowstate_server.state.code_raised import name_of
 
@@ -33,8 +31,6 @@ MAX_NAMES = 20
 """An error lists no more of the fields that there are."""
 
 _logger = logging.getLogger(__name__)
-_threads = DaemonThreads("flowstate-derived", limit=32)
-_stuck = StuckCalls()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +55,8 @@ class ClientView:
     Args:
         expose: names of top-level state fields, passed on as the schema reads them.
         derived: functions by name, each computing a value from a :class:`View` within one second. Sync functions run
-            in a thread. A failing one is reported to clients under its name, the other values are served.
+            in a thread. A failing one is reported to clients under its name, the other values are served. Of one that
+            does not come back at most two calls are left hanging; then it fails at once until one of them ends.
 
     Raises:
         FlowDefinitionError: a name is in both, or is empty or has control characters.
@@ -76,6 +73,7 @@ class ClientView:
                 raise FlowDefinitionError(
                     f'the derived value "{name}" needs a function, not {type(function).__name__}'
                 )
+        self._calls = {name: TimedCalls(call, "flowstate-derived") for name, call in self.derived.items()}
         if both := sorted(set(self.expose) & set(self.derived)):
             raise FlowDefinitionError(f"client names can't be exposed and derived at once: {', '.join(both)}")
 
@@ -98,8 +96,9 @@ class ClientView:
         before = AT_WORK.get()
         AT_WORK.set(work)
         try:
-            async with asyncio.timeout(TIME_LIMIT):
-                return to_json(await _call(self.derived[name], view), "")
+            return to_json(await self._calls[name].call(TIME_LIMIT, view), "")
+        except StuckError as error:  # the log has been told of those that are stuck
+            return Failure("INTERNAL", f"the derived value failed: {name_of(error)}")
         except BaseException as error:
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
@@ -145,10 +144,3 @@ def check_exposed(view: ClientView, where: str, fields: Iterable[str]) -> None:
             there_are += f" and {len(known) - MAX_NAMES} more"
         problem = f"{where} exposes fields that no schema declares: {', '.join(unknown)}"
         raise FlowDefinitionError(f"{problem} (there are {there_are})")
-
-
-async def _call(function: Derivation, view: View[Any]) -> object:
-    if inspect.iscoroutinefunction(function):
-        return await function(view)
-    value: object = await _stuck.call(_threads, id(function), TIME_LIMIT, partial(function, view))
-    return await value if inspect.isawaitable(value) else value

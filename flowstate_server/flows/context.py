@@ -126,15 +126,22 @@ class Context(ABC, Generic[SessionT_co, UserT_co, OrgT_co, RequestT_co]):
 
     @abstractmethod
     def message(
-        self, role: str = "assistant", *, name: str = "", audiences: Iterable[Audience] = SEEN_BY_ALL
+        self,
+        role: str = "assistant",
+        *,
+        name: str = "",
+        audiences: Iterable[Audience] = SEEN_BY_ALL,
+        transient: bool = False,
     ) -> AbstractAsyncContextManager[ItemStream]:
-        """Stream a message."""
+        """Stream a message. A ``transient`` one is shown while it is streamed and for some minutes after the request
+        has ended; it is never stored as an item, and is in no history and no list.
+        """
 
     @abstractmethod
     def reasoning(
-        self, *, name: str = "", audiences: Iterable[Audience] = SEEN_BY_ALL
+        self, *, name: str = "", audiences: Iterable[Audience] = SEEN_BY_ALL, transient: bool = False
     ) -> AbstractAsyncContextManager[ItemStream]:
-        """Stream reasoning."""
+        """Stream reasoning; ``transient`` as in :meth:`message`."""
 
     @abstractmethod
     async def add_item(
@@ -145,8 +152,10 @@ class Context(ABC, Generic[SessionT_co, UserT_co, OrgT_co, RequestT_co]):
         role: str = "",
         name: str = "",
         audiences: Iterable[Audience] = SEEN_BY_ALL,
+        transient: bool = False,
     ) -> HistoryItem:
         """Append a whole item. For a message ``content`` may be its text; see ``model.items.Item`` for the others.
+        ``transient`` as in :meth:`message`.
 
         Raises:
             ValidationFailedError: the content is not what the kind asks for; names the place.
@@ -183,10 +192,17 @@ class Context(ABC, Generic[SessionT_co, UserT_co, OrgT_co, RequestT_co]):
         return await self.add_item(ItemKind.ERROR, {"message": message}, name=name, audiences=audiences)
 
     async def custom(
-        self, name: str, content: Any, *, audiences: Iterable[Audience] = SEEN_BY_ALL
+        self,
+        name: str,
+        content: Any,
+        *,
+        audiences: Iterable[Audience] = SEEN_BY_ALL,
+        transient: bool = False,
     ) -> HistoryItem:
-        """Append an item of a sort of your own."""
-        return await self.add_item(ItemKind.CUSTOM, content, name=name, audiences=audiences)
+        """Append an item of a sort of your own; ``transient`` as in :meth:`message`."""
+        return await self.add_item(
+            ItemKind.CUSTOM, content, name=name, audiences=audiences, transient=transient
+        )
 
     @abstractmethod
     async def emit(

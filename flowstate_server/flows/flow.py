@@ -150,6 +150,7 @@ def define_flow(
         history_window=history_window,
         persist_state_changes=persist_state_changes,
         cas_attempts=cas_attempts,
+        keeping=session.keeping,
         generations=MappingProxyType(generations),
     )
     return Flow(

@@ -6,6 +6,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
@@ -13,6 +14,7 @@ from pydantic import BaseModel
 from flowstate_server.errors import FlowDefinitionError
 from flowstate_server.flows.client_view import NOTHING_SHOWN, ClientView, Derivation
 from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.programs.keeping import EPHEMERAL_TTL, Keeping, Retention, positive_seconds
 from flowstate_server.schemas.pydantic.pydantic_1 import no_model_class
 
 UpgradeFunction = Callable[[dict[str, Any]], Mapping[str, Any]]
@@ -53,6 +55,7 @@ class _ShownScopeConfig(_ScopeConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_generation()
+        self._check_keeping()
         if self.client is not None and not isinstance(self.client, ClientView):
             raise FlowDefinitionError(
                 f"{self._written()}(client=...) takes a ClientView, not {self.client!r}"
@@ -70,6 +73,9 @@ class _ShownScopeConfig(_ScopeConfig):
     @property
     def client_view(self) -> ClientView:
         return self.client or NOTHING_SHOWN
+
+    def _check_keeping(self) -> None:
+        """For a scope that is kept for some time. No further ``__post_init__``, or the warning above is of that."""
 
     def _check_generation(self) -> None:
         number: object = self.generation
@@ -121,9 +127,32 @@ class SessionScope(_ShownScopeConfig):
 
     A record of an older generation is upgraded wherever it is read, and stored so with its next write. One of a newer
     generation than the server's is read as far as it fits, and not written (``ScopeUnavailableError``).
+
+    ``ttl``, in seconds or a ``timedelta``, is how long after its last activity a session is deleted as by
+    ``DeleteSession`` (``None``: never), ``ephemeral_ttl`` the same of sessions that were made by a call without one;
+    never while a request is open. ``retention`` says how much of a session that lives is kept.
     """
 
     kind = ScopeKind.SESSION
+    ttl: float | timedelta | None = None
+    ephemeral_ttl: float | timedelta | None = EPHEMERAL_TTL
+    retention: Retention | None = None
+
+    def _check_keeping(self) -> None:
+        if self.retention is not None and not isinstance(self.retention, Retention):
+            raise FlowDefinitionError(f"Session(retention=...) takes a Retention, not {self.retention!r}")
+        object.__setattr__(self, "ttl", positive_seconds(self.ttl, "Session(ttl=...)"))
+        lifetime = positive_seconds(self.ephemeral_ttl, "Session(ephemeral_ttl=...)")
+        object.__setattr__(self, "ephemeral_ttl", lifetime)
+
+    @property
+    def keeping(self) -> Keeping:
+        """How long sessions, and what is in them, are kept."""
+        return Keeping(
+            positive_seconds(self.ttl, "ttl"),
+            positive_seconds(self.ephemeral_ttl, "ephemeral_ttl"),
+            self.retention,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

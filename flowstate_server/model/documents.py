@@ -154,6 +154,12 @@ def encoded_bounds(which: DocumentRange) -> tuple[bytes, bytes]:
     return low, high
 
 
+def owner_bounds(owner: Owner) -> tuple[bytes, bytes]:
+    """As :func:`encoded_bounds`, of all documents of one owner."""
+    first = _encoded(owner)
+    return first, first + b"\xff"
+
+
 def _encoded(texts: tuple[str, ...]) -> bytes:
     joined = "\x00".join(texts)
     if joined.count("\x00") == len(texts) - 1:

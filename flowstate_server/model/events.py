@@ -24,6 +24,7 @@ class EventType(Word):
     ITEM_ADDED = "item.added"
     ITEM_DELTA = "item.delta"
     ITEM_DONE = "item.done"
+    ITEM_REMOVED = "item.removed"
     STATE_CHANGE = "state_change"
     SESSION_METADATA_CHANGED = "session.metadata_changed"
     STATUS = "status"
@@ -50,7 +51,7 @@ class Event:
 
     ``payload`` is the JSON text of what events of this type say; the type's class in
     ``flowstate_server.model.payloads`` builds and reads it. ``item.done`` says nothing (``{}``): it carries its
-    ``item``, which is stored once, as a row of its own.
+    ``item``, which is stored once, as a row of its own; a transient one has no ``item`` and says it all.
 
     ``audiences`` says for whom the event is: an item event has its item's audiences.
     """

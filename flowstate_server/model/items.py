@@ -27,6 +27,12 @@ class Audience(Word):
 
 FOR_CLIENTS = frozenset((Audience.CLIENT,))
 INTERNAL = frozenset((Audience.INTERNAL,))
+_OUTSIDE = frozenset((Audience.CLIENT, Audience.HISTORY))
+
+
+def is_for(audiences: frozenset[Audience], audience: Audience) -> bool:
+    """Whether an item or event with these audiences is for ``audience``; ``INTERNAL`` gets what is for nobody else."""
+    return audiences.isdisjoint(_OUTSIDE) if audience is Audience.INTERNAL else audience in audiences
 
 
 @frozen
@@ -50,8 +56,7 @@ class Item:
 
 @frozen
 class ItemRecord:
-    """An item as reads give it. What is kept of it is appended once and never rewritten: blanking a removed one is left
-    for later, and nothing does it yet.
+    """An item as reads give it. What is kept of it is appended once, and rewritten by its removal alone.
 
     ``session_sequence`` and ``create_time`` are those of its ``item.done`` event; ``turn``, the number of its turn, is
     not kept but filled in when it is read.

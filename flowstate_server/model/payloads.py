@@ -1,17 +1,17 @@
 """What events of each type say: the only place that builds and reads their payloads.
 
-One class for each type, whose fields are the members of its JSON object. ``item.done`` has none: the event carries its
-item.
+One class for each type, whose fields are the members of its JSON object. ``item.done`` has one for transient items;
+else the event carries its item.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Any, ClassVar, Self
 
 from flowstate_server.model.clock import Micros
-from flowstate_server.model.events import EventType
+from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.items import Audience, Item, ItemKind
 from flowstate_server.model.json_values import Json, decode_json, encode_json
@@ -67,6 +67,10 @@ def _read_item(members: Members) -> Item:
         members["name"],
         frozenset(map(Audience, members["audiences"])),
     )
+
+
+def _read_whole_item(members: Members) -> Item:
+    return replace(_read_item(members), content=encode_json(members["content"]))
 
 
 def _read_versions(members: Members) -> ScopeVersions:
@@ -180,6 +184,19 @@ class ItemAdded(Payload):
 
 
 @frozen
+class ItemDone(Payload):
+    """Of a transient item, which is kept nowhere else: ``item`` is with its content."""
+
+    type = EventType.ITEM_DONE
+    readers: ClassVar[Readers] = {"item": _read_whole_item}
+    item: Item
+
+    def members(self) -> dict[str, Any]:
+        described = ItemAdded(self.item).members()["item"]
+        return {"item": {**described, "content": decode_json(self.item.content)}}
+
+
+@frozen
 class ItemDelta(Payload):
     """``index`` is that of the first delta merged into this one."""
 
@@ -191,6 +208,12 @@ class ItemDelta(Payload):
     def members(self) -> dict[str, Any]:
         # Written out, as in Custom: half the time of the loop over the fields, for every token.
         return {"item_id": self.item_id, "index": self.index, "text": self.text}
+
+
+@frozen
+class ItemRemoved(Payload):
+    type = EventType.ITEM_REMOVED
+    item_id: str
 
 
 @frozen
@@ -235,6 +258,18 @@ class Custom(Payload):
         return {"name": self.name, "data": self.data}
 
 
+def done_item(event: Event) -> Item:
+    """The item of an ``item.done``, with its content."""
+    return ItemDone.decode(event.payload).item if event.item is None else event.item
+
+
 def encode_terminal(members: Members, versions: ScopeVersions) -> bytes:
     """The text of a :class:`Terminal` with these members and versions."""
     return encode_json({**members, "scope_versions": {scope.value: n for scope, n in versions.items()}})
+
+
+def without_output(payload: bytes) -> bytes:
+    """The text of a :class:`RequestCompleted` that says no more what came out."""
+    members: Any = decode_json(payload)
+    members.pop("output", None)
+    return encode_json({**members, "output_omitted": True})

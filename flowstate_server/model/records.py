@@ -72,7 +72,11 @@ class SessionHead:
 
 
 class RequestStatus(Word):
-    """Where a request stands: open (queued, in progress, suspended) or ended."""
+    """Where a request stands: open (queued, in progress, suspended) or ended.
+
+    Of one that is ``removed``, with its session or by retention, nothing is left but its id: to readers there is no
+    such request, and for a while no other one gets the id.
+    """
 
     QUEUED = "queued"
     IN_PROGRESS = "in_progress"
@@ -81,6 +85,7 @@ class RequestStatus(Word):
     FAILED = "failed"
     ABORTED = "aborted"
     INTERRUPTED = "interrupted"
+    REMOVED = "removed"
 
     @property
     def ended(self) -> bool:
@@ -139,6 +144,17 @@ class RequestHead:
     attempt: int = 1
     sequence: int = 0
     end_time: Micros = Micros(0)
+
+
+def removed_head(head: RequestHead, time: Micros) -> RequestHead:
+    """What is left of a request that is removed: its id, from ``time`` on."""
+    return replace(
+        head,
+        status=RequestStatus.REMOVED,
+        end_time=time,
+        cancel_requested=False,
+        cancel_reason="",
+    )
 
 
 @frozen

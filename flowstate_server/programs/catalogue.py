@@ -8,45 +8,40 @@ from typing import Any, Generic, TypeVar as PlainTypeVar
 
 from typing_extensions import TypeVar
 
-from flowstate_server.errors import CrossFlowSchemaConflictError, FlowDefinitionError, FlowNotFoundError
+from flowstate_server.errors import FlowDefinitionError, FlowNotFoundError
 from flowstate_server.model.nearest import nearest_or_known
 from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.programs.agreement import Remark, agreement
+from flowstate_server.programs.declarations import SHARED_SCOPES
 from flowstate_server.programs.description import FlowDescription
 from flowstate_server.programs.program import HostedFlow
-from flowstate_server.schemas.comparison import (
-    SHAPE,
-    VALUES,
-    Discrepancy,
-    part_by_validators_alone,
-    same_shape,
-)
-from flowstate_server.schemas.scope_schema import ScopeSchema
 
 T = PlainTypeVar("T")
 FlowT_co = TypeVar("FlowT_co", bound=HostedFlow, default=HostedFlow, covariant=True)
 
-UPGRADES = "incompatible-upgrades"
 _log = logging.getLogger(__name__)
-_SHARED_SCOPES = (ScopeKind.USER, ScopeKind.ORG)
 
 
 class Catalogue(Generic[FlowT_co]):
     """Flows by kind; iterating goes in order of kind.
 
-    Flows share the records of users and orgs unless they isolate them, so whatever two flows declare there has to
-    agree. In this release it has to be the same: equal fields, and no field that only one of them declares; where only
-    functions that validate a field differ, the log has a warning. A flow that declares nothing in a scope, or isolates
-    it, agrees with every other one there.
+    Flows share the records of users and orgs unless they isolate them, so a field that two of them declare there has to
+    be the same: in type, constraints, members, element types, nested models and nullability. Each pair is compared:
+    that a third flow agrees with both says nothing. Of what may differ the log has a warning: defaults, functions that
+    validate a field, and fields of one side only, which is an error in the log if such a field is required. A flow that
+    declares nothing in a scope, or isolates it, agrees with every other one there.
     """
 
-    def __init__(self, flows: Iterable[FlowT_co] = ()) -> None:
+    def __init__(self, flows: Iterable[FlowT_co] = (), *, strict: bool = False) -> None:
         self._flows: dict[str, FlowT_co] = {}
         self._remembered: dict[Hashable, Any] = {}
         for flow in flows:
-            self.register(flow)
+            self.register(flow, strict=strict)
 
-    def register(self, flow: FlowT_co) -> None:  # type: ignore[misc]  # who is handed a catalogue only reads it
+    def register(self, flow: FlowT_co, *, strict: bool = False) -> None:  # type: ignore[misc]  # who is handed a catalogue only reads it
         """Add ``flow``. What is refused leaves no trace.
+
+        ``strict``: a required field that only one of two flows declares is refused, too.
 
         Raises:
             FlowDefinitionError: a flow of that kind is registered.
@@ -58,9 +53,14 @@ class Catalogue(Generic[FlowT_co]):
         described = flow.described
         if described.kind in self._flows:
             raise FlowDefinitionError(f'a flow of the kind "{described.kind}" is registered already')
-        for scope in _SHARED_SCOPES:
-            for other in self:
-                _check_agreement(scope, other.described, described)
+        remarks: list[Remark] = []
+        for other in self:
+            found = agreement(other.described.shared, described.shared, strict=strict)
+            if found.conflicts:
+                raise found.conflicts[0].error()
+            remarks += found.remarks
+        for remark in remarks:
+            _told(remark)
         self._flows[described.kind] = flow
         self._remembered.clear()
 
@@ -93,7 +93,7 @@ class Catalogue(Generic[FlowT_co]):
 
         ``None`` stands for any flow that does not isolate the scope.
         """
-        if flow is not None and (scope not in _SHARED_SCOPES or flow.isolates(scope)):
+        if flow is not None and (scope not in SHARED_SCOPES or flow.isolates(scope)):
             return (flow,)
         found = {
             kind: described
@@ -103,6 +103,12 @@ class Catalogue(Generic[FlowT_co]):
         if flow is not None:
             found[flow.kind] = flow
         return [found[kind] for kind in sorted(found)]
+
+    def fields_of_others(self, kind: str, scope: str) -> frozenset[str]:
+        """The fields of a scope that other flows declare and this one does not."""
+        of = ScopeKind(scope)
+        declared = {name for hosted in self for name in hosted.described.schemas[of].fields}
+        return frozenset(declared.difference(self.get(kind).described.schemas[of].fields))
 
     def remembered(self, key: Hashable, make: Callable[[], T]) -> T:
         """What ``make`` makes of the flows that are registered, made once until flows come or go: every call asks."""
@@ -125,61 +131,5 @@ class Catalogue(Generic[FlowT_co]):
         return kind in self._flows
 
 
-def _check_agreement(scope: ScopeKind, registered: FlowDescription, flow: FlowDescription) -> None:
-    if registered.isolates(scope) or flow.isolates(scope):
-        return
-    one, other = registered.schemas[scope], flow.schemas[scope]
-    if not one.fields or not other.fields:
-        return
-    found = [*_partings(scope, registered, flow), *_one_sided(one, other, (registered.kind, flow.kind))]
-    if one.hash != other.hash:
-        found += _other_defaults(one, other)
-    if all(described.generation(scope).upgrade is not None for described in (registered, flow)):
-        found += _upgraded_by_both(one, other)
-    for difference in found[:1]:
-        raise CrossFlowSchemaConflictError(
-            problem=difference.detail,
-            scope=scope,
-            field=difference.field,
-            flow_a=registered.kind,
-            flow_b=flow.kind,
-            reason=difference.reason,
-        )
-
-
-def _partings(scope: ScopeKind, registered: FlowDescription, flow: FlowDescription) -> Iterator[Discrepancy]:
-    """The fields that both declare and not alike, but for functions that validate: of those a warning tells."""
-    one, other = registered.schemas[scope], flow.schemas[scope]
-    for found in same_shape(one, other):
-        if part_by_validators_alone(one.shape(found.field), other.shape(found.field)):
-            _log.warning(
-                'flows "%s" and "%s" share the %s state field "%s" and validate it differently (%s): what one of '
-                "them writes, the other one may fail to read",
-                registered.kind,
-                flow.kind,
-                scope,
-                found.field,
-                found.detail,
-            )
-        else:
-            yield found
-
-
-def _one_sided(one: ScopeSchema, other: ScopeSchema, names: tuple[str, str]) -> Iterator[Discrepancy]:
-    for schema, counterpart, name in ((one, other, names[0]), (other, one, names[1])):
-        for field in schema.fields:
-            if not counterpart.declares(field):
-                yield Discrepancy(field, SHAPE, f'declared by flow "{name}" only')
-
-
-def _upgraded_by_both(one: ScopeSchema, other: ScopeSchema) -> Iterator[Discrepancy]:
-    """What an upgrade changes can't be seen from outside: it may change every field that its flow declares."""
-    for field in one.fields:
-        if other.declares(field):
-            yield Discrepancy(field, UPGRADES, "both flows have an upgrade, which is for one of them to have")
-
-
-def _other_defaults(one: ScopeSchema, other: ScopeSchema) -> Iterator[Discrepancy]:
-    for field in one.fields:
-        if other.declares(field) and one.default_at((field,)) != other.default_at((field,)):
-            yield Discrepancy(field, VALUES, "different defaults")
+def _told(remark: Remark) -> None:
+    _log.log(logging.ERROR if remark.loud else logging.WARNING, "%s", remark.text)

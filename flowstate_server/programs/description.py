@@ -14,6 +14,8 @@ from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import Json, JsonObject, canonical_json
 from flowstate_server.model.nearest import nearest_or_known
 from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.programs.declarations import SHARED_SCOPES, FlowDeclaration, declared_by
+from flowstate_server.programs.keeping import Keeping
 from flowstate_server.schemas.scope_schema import ScopeSchema
 from flowstate_server.schemas.shape import canonical_shape
 
@@ -74,6 +76,7 @@ class FlowDescription:
         isolated: the scopes, of user and org, of which the flow keeps a record of its own.
         history_window: completed turns that a run looks back on at most.
         persist_state_changes: keep ``state_change`` events like the others, instead of sweeping them after a while.
+        keeping: how long its sessions, and what is in them, are kept.
         cas_attempts: how often a compare-and-swap of a run tries, but for 2 s at least, before it gives up.
     """
 
@@ -86,6 +89,7 @@ class FlowDescription:
     history_window: int = 50
     persist_state_changes: bool = False
     cas_attempts: int = 8
+    keeping: Keeping = Keeping()  # noqa: RUF009 - frozen
     generations: Mapping[ScopeKind, Generation] = field(default_factory=lambda: MappingProxyType({}))
 
     def generation(self, scope: ScopeKind) -> Generation:
@@ -115,6 +119,20 @@ class FlowDescription:
             }
             for scope, schema in self.schemas.items()
         }
+
+    @cached_property
+    def shared(self) -> FlowDeclaration:
+        """What the flow declares of records that it shares with others, as plain data."""
+        scopes = {}
+        for scope in SHARED_SCOPES:
+            if self.schemas[scope].fields and not self.isolates(scope):
+                generation = self.generation(scope)
+                scopes[scope] = declared_by(
+                    self.schemas[scope],
+                    generation=generation.number,
+                    upgrades=generation.upgrade is not None,
+                )
+        return FlowDeclaration(self.kind, MappingProxyType(scopes))
 
     @cached_property
     def revision(self) -> str:

@@ -211,8 +211,10 @@ class RunContext(Protocol):
         name: str = "",
         audiences: Iterable[Audience],
         path: tuple[str, ...] = (),
+        transient: bool = False,
     ) -> HistoryItem:
-        """Append a whole item; the content of a message or of reasoning may be its text.
+        """Append a whole item; the content of a message or of reasoning may be its text. A ``transient`` one is told,
+        and never stored as an item.
 
         Raises:
             ValidationFailedError: the content is not what the kind asks for, see ``model.items.Item``.
@@ -228,6 +230,7 @@ class RunContext(Protocol):
         name: str = "",
         audiences: Iterable[Audience],
         path: tuple[str, ...] = (),
+        transient: bool = False,
     ) -> AbstractAsyncContextManager[ItemStream]:
         """Stream a message or reasoning."""
         ...

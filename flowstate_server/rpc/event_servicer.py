@@ -10,7 +10,7 @@ from flowstate.v1.event_service_pb2_grpc import EventServiceServicer
 from flowstate_server.engine.engine import Engine
 from flowstate_server.engine.records.page_token import page_size
 from flowstate_server.rpc.call_context import ServicerContext, current_call
-from flowstate_server.rpc.codec.tails import decode_log, decode_tail_call, encode_event_list
+from flowstate_server.rpc.codec.tails import decode_event_query, decode_tail_call, encode_event_list
 from flowstate_server.rpc.tail_frames import tail_frames
 
 
@@ -22,8 +22,8 @@ class EventServicer(EventServiceServicer):
         self, request: pb.ListEventsRequest, context: ServicerContext
     ) -> pb.ListEventsResponse:
         size = page_size(request.page_size, self._engine.settings)
-        principal = current_call().principal
-        listed = await self._engine.events.list(principal, decode_log(request), request.after_sequence, size)
+        query = decode_event_query(request, size)
+        listed = await self._engine.events.list(current_call().principal, query)
         return encode_event_list(listed)
 
     async def TailEvents(

@@ -7,6 +7,7 @@ from contextlib import aclosing
 
 from flowstate.v1 import flow_service_pb2 as pb
 from flowstate.v1.flow_service_pb2_grpc import FlowServiceServicer
+from flowstate_server.engine.bindings import check_audience
 from flowstate_server.engine.calls.logs import TailCall
 from flowstate_server.engine.calls.runs import Dispatched, Waited
 from flowstate_server.engine.engine import Engine
@@ -14,8 +15,15 @@ from flowstate_server.model.clock import Seconds
 from flowstate_server.model.ids import check_id
 from flowstate_server.rpc.admission import Admission
 from flowstate_server.rpc.call_context import ServicerContext, current_call
-from flowstate_server.rpc.codec.requests import Specified, decode_action_call, encode_request, set_request
-from flowstate_server.rpc.codec.tails import decode_heartbeat
+from flowstate_server.rpc.codec.requests import (
+    Specified,
+    decode_action_call,
+    decode_request_query,
+    encode_request,
+    encode_request_list,
+    set_request,
+)
+from flowstate_server.rpc.codec.tails import decode_filter, decode_heartbeat
 from flowstate_server.rpc.codec.time import decode_seconds
 from flowstate_server.rpc.disconnects import DisconnectCancel
 from flowstate_server.rpc.flow_listing import FlowListing
@@ -42,10 +50,12 @@ class FlowServicer(FlowServiceServicer):
     async def DispatchAction(
         self, request: pb.DispatchActionRequest, context: ServicerContext
     ) -> pb.DispatchActionResponse:
-        dispatched = await self._dispatch(request)
-        return pb.DispatchActionResponse(
-            action_request=encode_request(dispatched.request), attached=dispatched.attached
-        )
+        dispatched = await self._dispatch(request, validate_only=request.validate_only)
+        message = encode_request(dispatched.request)
+        if request.validate_only and not dispatched.attached:
+            message.ClearField("latest")
+            message.ClearField("meta")
+        return pb.DispatchActionResponse(action_request=message, attached=dispatched.attached)
 
     async def CallAction(
         self, request: pb.CallActionRequest, context: ServicerContext
@@ -62,6 +72,8 @@ class FlowServicer(FlowServiceServicer):
         heartbeat = Seconds(0.0)
         if request.HasField("heartbeat_interval"):
             heartbeat = decode_heartbeat(request.heartbeat_interval)
+        filter = decode_filter(request.filter)
+        check_audience(current_call().principal, filter.audience)  # before anything is stored
         call = decode_action_call(request, current_call().correlation_id)
         stream = DisconnectCancel(self._engine, current_call().principal)
         ended = False
@@ -71,7 +83,7 @@ class FlowServicer(FlowServiceServicer):
             yield pb.StreamActionResponse(
                 action_request=encode_request(dispatched.request), attached=dispatched.attached
             )
-            tail = TailCall(dispatched.request.key.request_id, heartbeat=heartbeat)
+            tail = TailCall(dispatched.request.key.request_id, heartbeat=heartbeat, filter=filter)
             async with aclosing(tail_frames(self._engine, tail)) as frames:
                 async for frame in frames:
                     ended = frame.HasField("ended")
@@ -95,6 +107,12 @@ class FlowServicer(FlowServiceServicer):
         waited = await self._wait(request.request_id, patience)
         return pb.WaitActionRequestResponse(action_request=encode_request(waited.request), done=waited.done)
 
+    async def ListActionRequests(
+        self, request: pb.ListActionRequestsRequest, context: ServicerContext
+    ) -> pb.ListActionRequestsResponse:
+        query = decode_request_query(request)
+        return encode_request_list(await self._engine.request_lists.list(current_call().principal, query))
+
     async def CancelActionRequest(
         self, request: pb.CancelActionRequestRequest, context: ServicerContext
     ) -> pb.CancelActionRequestResponse:
@@ -102,9 +120,9 @@ class FlowServicer(FlowServiceServicer):
         record = await self._engine.requests.cancel(principal, request.request_id, request.reason)
         return pb.CancelActionRequestResponse(action_request=encode_request(record))
 
-    async def _dispatch(self, request: Specified) -> Dispatched:
+    async def _dispatch(self, request: Specified, *, validate_only: bool = False) -> Dispatched:
         call = current_call()
-        action_call = decode_action_call(request, call.correlation_id)
+        action_call = decode_action_call(request, call.correlation_id, validate_only=validate_only)
         with under("spec"):
             return await self._engine.dispatcher.dispatch(call.principal, action_call)
 

@@ -82,10 +82,10 @@ class FlowStateServer:
         envelope = Envelope(self._authenticator, self._admission, settings, engine.observer)
         server = aio.server(interceptors=(envelope,), options=_channel_options(settings))
         # What is not served yet they lack, and the envelope refuses it before anybody looks for it.
-        add_FlowServiceServicer_to_server(FlowServicer(engine, self._admission), server)  # type: ignore[abstract]
+        add_FlowServiceServicer_to_server(FlowServicer(engine, self._admission), server)
         add_EventServiceServicer_to_server(EventServicer(engine), server)
-        add_SessionServiceServicer_to_server(SessionServicer(engine), server)  # type: ignore[abstract]
-        add_StateServiceServicer_to_server(StateServicer(engine), server)  # type: ignore[abstract]
+        add_SessionServiceServicer_to_server(SessionServicer(engine), server)
+        add_StateServiceServicer_to_server(StateServicer(engine), server)
         add_JournalServiceServicer_to_server(JournalServicer(engine), server)
         info = ServerServicer(engine, settings)
         add_ServerServiceServicer_to_server(info, server)

@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
 from flowstate.v1 import session_service_pb2 as pb
 from flowstate.v1.session_service_pb2_grpc import SessionServiceServicer
 from flowstate_server.engine.engine import Engine
 from flowstate_server.model.ids import check_id
 from flowstate_server.rpc.call_context import ServicerContext, current_call
+from flowstate_server.rpc.codec.items import (
+    decode_item_append,
+    decode_item_query,
+    decode_item_removal,
+    encode_item_list,
+    encode_items_appended,
+    encode_items_removed,
+)
 from flowstate_server.rpc.codec.sessions import (
     decode_new_session,
+    decode_session_deletion,
     decode_session_query,
+    decode_session_update,
     encode_created_session,
+    encode_resolved_session,
     encode_session,
+    encode_session_page,
+    encode_updated_session,
 )
 from flowstate_server.rpc.codec.snapshots import decode_selectors, encode_snapshot
+from flowstate_server.rpc.codec.watches import decode_watch_call
 from flowstate_server.rpc.fingerprints import fingerprint
 from flowstate_server.rpc.message_fields import check_document_reply, under
+from flowstate_server.rpc.watch_frames import watch_frames
 
 
 class SessionServicer(SessionServiceServicer):
@@ -43,8 +61,47 @@ class SessionServicer(SessionServiceServicer):
         self, request: pb.ListSessionsRequest, context: ServicerContext
     ) -> pb.ListSessionsResponse:
         page = await self._engine.sessions.list(current_call().principal, decode_session_query(request))
-        sessions = [encode_session(answer) for answer in page.sessions]
-        return pb.ListSessionsResponse(sessions=sessions, next_page_token=page.next_page_token)
+        return encode_session_page(page)
+
+    async def ResolveSession(
+        self, request: pb.ResolveSessionRequest, context: ServicerContext
+    ) -> pb.ResolveSessionResponse:
+        new = decode_new_session(request)
+        with under("session"):
+            resolved = await self._engine.resolved_sessions.resolve(current_call().principal, new)
+        return encode_resolved_session(resolved)
+
+    async def UpdateSession(
+        self, request: pb.UpdateSessionRequest, context: ServicerContext
+    ) -> pb.UpdateSessionResponse:
+        update = decode_session_update(request)
+        return encode_updated_session(
+            await self._engine.session_updates.update(current_call().principal, update)
+        )
+
+    async def ListItems(self, request: pb.ListItemsRequest, context: ServicerContext) -> pb.ListItemsResponse:
+        listed = await self._engine.items.list(current_call().principal, decode_item_query(request))
+        return encode_item_list(listed)
+
+    async def AppendItems(
+        self, request: pb.AppendItemsRequest, context: ServicerContext
+    ) -> pb.AppendItemsResponse:
+        append = decode_item_append(request)
+        return encode_items_appended(await self._engine.item_appends.append(current_call().principal, append))
+
+    async def RemoveItems(
+        self, request: pb.RemoveItemsRequest, context: ServicerContext
+    ) -> pb.RemoveItemsResponse:
+        removal = decode_item_removal(request)
+        return encode_items_removed(
+            await self._engine.item_removals.remove(current_call().principal, removal)
+        )
+
+    async def DeleteSession(
+        self, request: pb.DeleteSessionRequest, context: ServicerContext
+    ) -> pb.DeleteSessionResponse:
+        await self._engine.deletions.delete(current_call().principal, decode_session_deletion(request))
+        return pb.DeleteSessionResponse()
 
     async def GetSnapshot(
         self, request: pb.GetSnapshotRequest, context: ServicerContext
@@ -54,3 +111,10 @@ class SessionServicer(SessionServiceServicer):
         reply = encode_snapshot(snapshot)
         check_document_reply(reply.ByteSize())
         return reply
+
+    async def WatchSnapshot(
+        self, request: pb.WatchSnapshotRequest, context: ServicerContext
+    ) -> AsyncIterator[pb.WatchSnapshotResponse]:
+        async with aclosing(watch_frames(self._engine, decode_watch_call(request))) as frames:
+            async for frame in frames:
+                yield frame

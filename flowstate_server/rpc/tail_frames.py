@@ -18,7 +18,8 @@ async def tail_frames(engine: Engine, tail: TailCall) -> AsyncGenerator[TailEven
     """Follow a log for the current call, and keep in the call the cursor of the frame that was last given to the
     transport."""
     call = current_call()
-    call.follows = RequestKey(call.principal.tenant, tail.request_id)
+    if tail.request_id:
+        call.follows = RequestKey(call.principal.tenant, tail.request_id)
     call.sequence = tail.cursor.sequence
     followed = cast(AsyncGenerator[TailFrame, None], engine.events.follow(call.principal, tail))
     async with aclosing(followed) as frames:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from flowstate_server.schemas.scope_schema import ScopeSchema
-from flowstate_server.schemas.shape import Shape, canonical_shape, json_kind, shape_name
+from flowstate_server.schemas.shape import Shape, canonical_shape, json_kind, shape_name, type_functions
 
 TYPES = "incompatible-types"
 SHAPE = "incompatible-shape"
@@ -26,7 +25,18 @@ class Discrepancy(NamedTuple):
     detail: str
 
 
-def same_shape(one: ScopeSchema, other: ScopeSchema) -> list[Discrepancy]:
+class Shaped(Protocol):
+    """What declares fields: a schema, or what is recorded of one."""
+
+    @property
+    def fields(self) -> tuple[str, ...]: ...
+
+    def declares(self, name: str, /) -> bool: ...
+
+    def shape(self, name: str, /) -> Shape: ...
+
+
+def same_shape(one: Shaped, other: Shaped) -> list[Discrepancy]:
     """The fields that both schemas declare and not alike, one discrepancy each. Defaults of top-level fields don't
     count, nor do the names of models and enums."""
     found = []
@@ -40,7 +50,7 @@ def same_shape(one: ScopeSchema, other: ScopeSchema) -> list[Discrepancy]:
 
 def first_parting(one: Shape, other: Shape) -> tuple[str, str] | None:
     """Reason and detail of where two shapes part, or ``None`` if they are equal."""
-    if canonical_shape(one, exact=True) == canonical_shape(other, exact=True):
+    if one == other or canonical_shape(one, exact=True) == canonical_shape(other, exact=True):
         return None
     path, reason, left, right = next(_partings(one, other, ""), ("", TYPES, one, other))
     left_name, right_name = shape_name(left), shape_name(right)
@@ -56,6 +66,8 @@ def part_by_validators_alone(one: Shape, other: Shape) -> bool:
 
 def _unvalidated(shape: Shape) -> Shape:
     bare = {key: value for key, value in shape.items() if key != "validators"}
+    if of_type := type_functions(shape):
+        bare["validators"] = [f"of {token}" for token in of_type]
     for key in ("of", "keys"):
         if key in bare:
             bare[key] = _unvalidated(bare[key])
@@ -87,15 +99,25 @@ def _partings(one: Shape, other: Shape, path: str) -> Iterator[tuple[str, str, S
     if one["type"] != other["type"]:
         yield (path, TYPES, one, other)
         return
+    if type_functions(one) != type_functions(other):
+        yield (path, TYPES, one, other)
+        return
     yield from _inner_partings(one, other, path)
     for key, reason in _COMPARED:
         if canonical_shape({"": one.get(key)}, exact=True) != canonical_shape(
             {"": other.get(key)}, exact=True
         ):
             yield (path, reason, one, other)
+    yield (path, TYPES, one, other)
 
 
-_COMPARED = (("choices", TYPES), ("values", VALUES), ("constraints", VALUES), ("validators", VALUES))
+_COMPARED = (
+    ("order", SHAPE),
+    ("choices", TYPES),
+    ("values", VALUES),
+    ("constraints", VALUES),
+    ("validators", VALUES),
+)
 
 
 def _inner_partings(one: Shape, other: Shape, path: str) -> Iterator[tuple[str, str, Shape, Shape]]:
@@ -103,7 +125,7 @@ def _inner_partings(one: Shape, other: Shape, path: str) -> Iterator[tuple[str, 
         if one["fields"].keys() != other["fields"].keys():
             yield (path, SHAPE, one, other)
             return
-        for name, member in one["fields"].items():
+        for name, member in sorted(one["fields"].items()):  # in one order, whichever comes first
             counterpart = other["fields"][name]
             if member["required"] != counterpart["required"]:
                 yield (f"{path}/{name}", SHAPE, member, counterpart)

@@ -20,6 +20,9 @@ NUMBERS = frozenset(("int", "float"))
 LISTS = frozenset(("list", "set", "frozenset", "tuple", "generator", "deque"))
 MAPS = frozenset(("dict", "ordered-dict", "frozendict", "counter"))
 OBJECTS = frozenset(("model", "typed-dict", "dataclass"))
+OF_TYPES = ("class ", "pydantic.", "pydantic_extra_types.")
+"""What the names of functions begin with that make a type what it is, such as those of an IP address, an e-mail address
+or a path. All other functions are an author's: types that differ in them alone are the same type."""
 _ASIDE = {"name": str, "anchor": bool, "made": bool}
 """What is no part of the comparison; with another type it is a member of that name."""
 _MEMBER_KINDS = {"int": "number", "float": "number", "bool": "boolean", "NoneType": "null"}
@@ -36,6 +39,11 @@ def canonical_shape(shape: Shape, *, exact: bool) -> bytes:
     return canonical_json(cast(Json, _comparable(shape, exact)))
 
 
+def portable_shape(shape: Shape) -> Shape:
+    """``shape`` without what tells functions apart within this process only: they are left with their names."""
+    return cast(Shape, _portable(shape))
+
+
 def nullable(shape: Shape) -> bool:
     return bool(shape["type"] == "nullable" or shape["type"] in ("none", "any"))
 
@@ -49,6 +57,14 @@ def unwrapped(shape: Shape) -> Shape:
     return {**shape, "validators": [*shape.get("validators", []), *validators]} if validators else shape
 
 
+def _portable(node: Any, key: str = "") -> Any:
+    if isinstance(node, dict):
+        return {name: _portable(value, name) for name, value in node.items()}
+    if isinstance(node, list):
+        return [_portable(item, key) for item in node]
+    return node.split("#")[0] if key == "validators" else node
+
+
 def _comparable(node: Any, exact: bool, key: str = "") -> Any:
     if isinstance(node, dict):
         return {
@@ -59,6 +75,15 @@ def _comparable(node: Any, exact: bool, key: str = "") -> Any:
     if isinstance(node, list):
         return [_comparable(item, exact, key) for item in node]
     return node.split("#")[0] if key == "validators" and not exact else node
+
+
+def type_functions(shape: Shape) -> list[str]:
+    """The functions among the validators of ``shape`` that are a part of its type."""
+    return [
+        token.split("#")[0]
+        for token in shape.get("validators", ())
+        if token.partition(" ")[2].startswith(OF_TYPES)
+    ]
 
 
 def json_kind(shape: Shape) -> str:

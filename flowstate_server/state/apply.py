@@ -27,6 +27,8 @@ from flowstate_server.state.operations import (
     PutRecord,
     Remove,
     SetValue,
+    TestEqual,
+    TestExists,
 )
 from flowstate_server.state.rules import StateRules
 
@@ -76,7 +78,7 @@ def apply(state: JsonObject, operations: Sequence[Operation], rules: StateRules)
     Raises:
         StateTypeConflictError: not a number, list or object where the operation needs one; a sum outside int64 or not
             finite.
-        PathInvalidError: removing the root. StateTestFailedError: what must exist does not.
+        PathInvalidError: removing the root. StateTestFailedError: a test does not hold, or what must exist does not.
         JsonLimitError: the state would be nested too deep, or get a key too long.
     """
     work = _Work(state, rules)
@@ -101,6 +103,15 @@ class _Work:
         self.touched: set[Pointer] = set()
         self._rules = rules
         self._own: dict[int, Json] = {}
+
+    def test_equal(self, operation: TestEqual) -> None:
+        found = self._seen(operation.path, self._rules.default_at)
+        if found is MISSING or not same_json(found, operation.value):
+            raise StateTestFailedError(format_pointer(operation.path))
+
+    def test_exists(self, operation: TestExists) -> None:
+        if (self._seen(operation.path, _no_default) is not MISSING) != operation.exists:
+            raise StateTestFailedError(format_pointer(operation.path))
 
     def set(self, operation: SetValue) -> None:
         if operation.path:
@@ -178,6 +189,19 @@ class _Work:
             if name not in self.root or not same_json(self.root[name], value):
                 self._put((name,), value)
 
+    def _seen(self, path: Pointer, default_at: Callable[[Pointer], Json | Missing]) -> Json | Missing:
+        """The value at ``path``, null too, or its default."""
+        node: Json | Missing = self.root
+        for depth, key in enumerate(path, 1):
+            if node is None or node is MISSING:
+                node = {}
+            if type(node) is not dict:
+                _conflict(path[: depth - 1], f"{_kind(node)} has no members")
+            node = node.get(key, MISSING)
+            if node is MISSING:
+                node = default_at(path[:depth])
+        return node
+
     def _current(self, path: Pointer) -> Json | Missing:
         """The value at ``path``; where something is missing, the schema's default takes its place."""
         node: Json | Missing = self.root
@@ -240,6 +264,8 @@ class _Work:
 
 
 _APPLY: dict[type[Operation], Callable[[_Work, Any], None]] = {
+    TestEqual: _Work.test_equal,
+    TestExists: _Work.test_exists,
     SetValue: _Work.set,
     Merge: _Work.merge,
     Increment: _Work.increment,
@@ -258,6 +284,10 @@ _KINDS = {
     list: "a list",
     dict: "an object",
 }
+
+
+def _no_default(_: Pointer) -> Missing:
+    return MISSING
 
 
 def _kind(value: Json | Missing) -> str:

@@ -77,7 +77,29 @@ class DeleteRecord:
     key: str
 
 
-Operation = SetValue | Merge | Increment | Append | Remove | PutRecord | DeleteRecord
+@frozen
+class TestEqual:
+    """Refuse with ``StateTestFailedError`` unless the value at ``path`` is ``value``, as JSON: 1 and 1.0 differ. A
+    field that was never written is its default here, as it reads."""
+
+    __test__ = False  # what pytest would take for tests
+    path: Pointer
+    value: Json
+
+
+@frozen
+class TestExists:
+    """Refuse with ``StateTestFailedError`` unless something is stored at ``path``, be it null, or unless nothing is."""
+
+    __test__ = False
+    path: Pointer
+    exists: bool
+
+
+TESTS = (TestEqual, TestExists)
+"""Operations that look and don't touch."""
+
+Operation = TestEqual | TestExists | SetValue | Merge | Increment | Append | Remove | PutRecord | DeleteRecord
 
 
 def set_state(state: object, to_json: ToJson = plain_json) -> tuple[Operation, ...]:

@@ -7,12 +7,14 @@ business: an adapter is a :class:`~flowstate_server.stores.contract.backend.Back
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from functools import wraps
 from operator import attrgetter
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from flowstate_server.errors import StoreUnavailableError
+from flowstate_server.model.records import ProcessRecord
 from flowstate_server.observation import NOBODY, Observer
 from flowstate_server.stores.commit import GroupCommitter
 from flowstate_server.stores.contract.backend import (
@@ -107,16 +109,33 @@ class Store:
     time = _forwarded("reads", Reads.time)
     get_session = _forwarded("reads", Reads.get_session)
     list_sessions = _forwarded("reads", Reads.list_sessions)
+    count_sessions = _forwarded("reads", Reads.count_sessions)
+    walk_sessions = _forwarded("reads", Reads.walk_sessions)
     get_request = _forwarded("reads", Reads.get_request)
+    get_removed_request = _forwarded("reads", Reads.get_removed_request)
     load_states = _forwarded("reads", Reads.load_states)
     load_documents = _forwarded("reads", Reads.load_documents)
     read_documents = _forwarded("reads", Reads.read_documents)
     read_events = _forwarded("reads", Reads.read_events)
     read_turns = _forwarded("reads", Reads.read_turns)
+    list_items = _forwarded("reads", Reads.list_items)
+    newest_turns = _forwarded("reads", Reads.newest_turns)
+    list_turns = _forwarded("reads", Reads.list_turns)
+    list_requests = _forwarded("reads", Reads.list_requests)
+    read_oldest_turns = _forwarded("reads", Reads.read_oldest_turns)
     read_projection = _forwarded("reads", Reads.read_projection)
     read_processes = _forwarded("reads", Reads.read_processes)
     read_running = _forwarded("reads", Reads.read_running)
     read_cancelled = _forwarded("reads", Reads.read_cancelled)
+
+    async def leased(self) -> list[ProcessRecord]:
+        """The processes that hold a lease; one that was killed may be among them until that ends."""
+        now = await self.time()
+        found = [one for one in await self.read_processes() if one.expire_time > now and not one.fenced]
+        presence = self.presence
+        if presence is None:
+            return found
+        return [one for one in found if not await asyncio.to_thread(presence.known_dead, one.process)]
 
     def watch(self, topics: Iterable[Topic]) -> Watch:
         """Watch topics: a commit that changes one of them, by any process, wakes the watch after it is visible.
@@ -128,6 +147,7 @@ class Store:
     sweep_transient_events = _forwarded("sweeps", Sweeps.sweep_transient_events)
     sweep_documents = _forwarded("sweeps", Sweeps.sweep_documents)
     sweep_processes = _forwarded("sweeps", Sweeps.sweep_processes)
+    sweep_sessions = _forwarded("sweeps", Sweeps.sweep_sessions)
 
     @property
     def exports(self) -> Exports | None:

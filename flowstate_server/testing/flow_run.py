@@ -12,7 +12,7 @@ from flowstate_server.model import payloads
 from flowstate_server.model.events import EventRecord, EventType
 from flowstate_server.model.items import Audience
 from flowstate_server.model.json_values import Json, JsonObject, decode_json
-from flowstate_server.model.payloads import Payload
+from flowstate_server.model.payloads import Payload, done_item
 from flowstate_server.model.records import Failure, RequestRecord, RequestStatus
 from flowstate_server.programs.author_code import told_by
 from flowstate_server.programs.history import HistoryItem
@@ -77,13 +77,14 @@ class RunEvent:
 
     @property
     def payload(self) -> Any:
-        made = _PAYLOADS.get(self.type)
+        made = None if self.type is EventType.ITEM_DONE else _PAYLOADS.get(self.type)
         return None if made is None else made.decode(self.record.event.payload)
 
     @property
     def item(self) -> HistoryItem | None:
-        item = self.record.event.item
-        return None if item is None else HistoryItem.of(item, self.record.request_id, self.record.time)
+        if self.type is not EventType.ITEM_DONE:
+            return None
+        return HistoryItem.of(done_item(self.record.event), self.record.request_id, self.record.time)
 
     @property
     def block_path(self) -> tuple[str, ...]:
@@ -152,8 +153,9 @@ class FlowRun:
 
     @property
     def items(self) -> list[HistoryItem]:
-        """The items the run appended."""
-        return [event.item for event in self.events if event.item is not None]
+        """The items the run appended, without transient ones."""
+        done = (event for event in self.events if not event.record.event.transient)
+        return [item for event in done if (item := event.item) is not None]
 
     def event_types(self) -> list[EventType]:
         return [event.type for event in self.events]

@@ -35,7 +35,10 @@ class RecordedStates(States):
         mutations: Sequence[pb.StateMutation],
         request_id: str,
         idempotency_key: str | None = None,
+        validate_only: bool = False,
     ) -> Sequence[StateWrite]:
+        if validate_only:  # which writes nothing
+            return await super().commit(mutations, request_id, idempotency_key, validate_only)
         key = idempotency_key or new_idempotency_key()
         decoded = decode_commit(pb.CommitStateRequest(mutations=mutations, idempotency_key=key))
         parts = [

@@ -9,14 +9,32 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import delivery, growing_session, live_tails, memory, replay, space, table
+from benchmarks import (
+    deleting,
+    delivery,
+    growing_session,
+    listing,
+    live_tails,
+    memory,
+    replay,
+    session_tail,
+    space,
+    table,
+)
 from benchmarks.__main__ import BENCHMARKS, selected
 from benchmarks.result import Figure, Options
 from tests.support.postgres_server import require_postgres
 
 CHECKOUT = Path(__file__).parents[2]
 SEEN_BY_USERS = {"flowstate_server", "flowstate_server.app", "flowstate_server.flows"}
-ON_POSTGRES = {"delivery", "commit-state-postgres", "call-action-postgres"}
+ON_POSTGRES = {
+    "delivery",
+    "deleting-postgres",
+    "listing",
+    "commit-state-postgres",
+    "call-action-postgres",
+    "session-tail-postgres",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -24,9 +42,14 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name, size in (
         (growing_session, "LONG", 20),
         (delivery, "MARKS", 5),
+        (listing, "SESSIONS", 200),
+        (listing, "CALLS", 3),
+        (deleting, "EVENTS", 2_000),
+        (deleting, "WINDOW", 0.2),
         (live_tails, "EVENTS", 5),
         (memory, "CALLS", 3),
         (replay, "EVENTS", 500),
+        (session_tail, "REQUESTS", 20),
         (space, "TURNS", 5),
     ):
         assert hasattr(module, name)

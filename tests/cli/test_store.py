@@ -91,7 +91,7 @@ def test_a_damaged_database_is_called_damaged(filled: str, command: tuple[str, .
         file.write(bytes(size // 3))
     code, _, problem = run(*command[:1], filled, *command[1:])
     assert code == 2
-    assert "database disk image is malformed" in problem
+    assert "malformed" in problem  # the database disk image, or its schema, by what was hit
     assert "repeat" not in problem
 
 

@@ -45,6 +45,38 @@ def test_it_follows_a_request_to_its_end_in_lines_of_json(chat_server: str) -> N
     assert {event["request_id"] for event in events} == {"followed"}
 
 
+def test_it_follows_a_session_over_all_its_requests(chat_server: str) -> None:
+    for request_id in ("over", "all"):
+        say = ("call", "chat", "say", '{"message": "hi"}', "--request-id", request_id, "--session", "whole")
+        flowstate(*say, "--server", chat_server)
+    with started(
+        "tail", "--session", "whole", "--server", chat_server, "--type", "request.completed"
+    ) as tail:
+        assert tail.stdout is not None
+        events = [json.loads(tail.stdout.readline()) for _ in range(2)]
+        tail.send_signal(signal.SIGINT)
+        assert tail.wait(10) == 130
+    assert [(event["type"], event["request_id"]) for event in events] == [
+        ("request.completed", "over"),
+        ("request.completed", "all"),
+    ]
+    refused = flowstate("tail", "--session", "never", "--server", chat_server)
+    assert (refused.code, "SESSION_NOT_FOUND" in refused.stderr) == (4, True)
+
+
+@pytest.mark.parametrize("named", [(), ("a", "--session", "s")])
+def test_it_needs_a_request_or_a_session(chat_server: str, named: tuple[str, ...]) -> None:
+    done = flowstate("tail", *named, "--server", chat_server)
+    assert (done.code, done.stdout) == (2, "")
+    assert "name a request, or a session by --session" in done.stderr
+
+
+def test_a_line_has_the_place_in_the_log_that_is_shown() -> None:
+    event = ItemDelta(sequence=3, session_sequence=17, time=AT, type="item.delta", text="x")
+    assert str(event_line(event)).startswith("    3 ")
+    assert str(event_line(event, of_session=True)).startswith("   17 ")
+
+
 def test_it_begins_behind_a_sequence(chat_server: str) -> None:
     flowstate("call", "chat", "say", '{"message": "hello"}', "--request-id", "half", "--server", chat_server)
     whole = flowstate("tail", "half", "--server", chat_server).stdout.splitlines()

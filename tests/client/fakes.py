@@ -122,6 +122,7 @@ class FakeSessions(session_service_pb2_grpc.SessionServiceServicer):
         self.snapshot = session_service_pb2.GetSnapshotResponse()
         self.before: Callable[[Any, Context], Awaitable[None]] | None = None
         self.after_create: Callable[[Context], Awaitable[None]] | None = None
+        self.after_delete: Callable[[Any, Context], Awaitable[None]] | None = None
 
     async def _arrive(self, request: Any, context: Context) -> None:
         self.seen.append(request)
@@ -152,6 +153,16 @@ class FakeSessions(session_service_pb2_grpc.SessionServiceServicer):
             )
         return session_service_pb2.GetSessionResponse(session=self.sessions[request.session_id])
 
+    async def DeleteSession(self, request: Any, context: Any) -> session_service_pb2.DeleteSessionResponse:
+        await self._arrive(request, context)
+        if self.sessions.pop(request.session_id, None) is None and not request.allow_missing:
+            await refuse(
+                context, grpc.StatusCode.NOT_FOUND, "SESSION_NOT_FOUND", session_id=request.session_id
+            )
+        if self.after_delete is not None:
+            await self.after_delete(request, context)
+        return session_service_pb2.DeleteSessionResponse()
+
     async def ListSessions(self, request: Any, context: Any) -> session_service_pb2.ListSessionsResponse:
         await self._arrive(request, context)
         ids = sorted(self.sessions)
@@ -167,14 +178,34 @@ class FakeSessions(session_service_pb2_grpc.SessionServiceServicer):
         await self._arrive(request, context)
         return self.snapshot
 
-    async def ResolveSession(self, request: Any, context: Any) -> Any:
-        raise NotImplementedError
+    async def ResolveSession(self, request: Any, context: Any) -> session_service_pb2.ResolveSessionResponse:
+        await self._arrive(request, context)
+        wanted = request.session
+        for known in self.sessions.values():
+            if known.metadata == wanted.metadata:
+                return session_service_pb2.ResolveSessionResponse(session=known)
+        create = session_service_pb2.CreateSessionRequest(
+            session=wanted, idempotency_key=wanted.metadata.json
+        )
+        made = await self.CreateSession(create, context)
+        return session_service_pb2.ResolveSessionResponse(session=made.session, created=True)
 
-    async def UpdateSession(self, request: Any, context: Any) -> Any:
-        raise NotImplementedError
-
-    async def DeleteSession(self, request: Any, context: Any) -> Any:
-        raise NotImplementedError
+    async def UpdateSession(self, request: Any, context: Any) -> session_service_pb2.UpdateSessionResponse:
+        await self._arrive(request, context)
+        known = self.sessions[request.session.session_id]
+        if request.idempotency_key in self.by_key:
+            brief = session_service_pb2.Session(session_id=known.session_id)
+            return session_service_pb2.UpdateSessionResponse(session=brief, replayed=True)
+        if request.precondition.HasField("version") and request.precondition.version != known.meta.version:
+            await refuse(
+                context, grpc.StatusCode.ABORTED, "VERSION_MISMATCH", current=str(known.meta.version)
+            )
+        request.update_mask.MergeMessage(
+            request.session, known, replace_message_field=True, replace_repeated_field=True
+        )
+        known.meta.version += 1
+        self.by_key[request.idempotency_key] = known.session_id
+        return session_service_pb2.UpdateSessionResponse(session=known)
 
     async def ListItems(self, request: Any, context: Any) -> Any:
         raise NotImplementedError

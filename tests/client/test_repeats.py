@@ -18,6 +18,7 @@ from flowstate_client import (
     ConnectError,
     FlowStateClient,
     RateLimited,
+    SessionNotFound,
     Unavailable,
     VersionMismatch,
 )
@@ -56,6 +57,21 @@ def test_ids_sort_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
         made.append(new_request_id())
     assert made == sorted(made)
     assert re.fullmatch(r"req_[0-9a-hjkmnp-tv-z]{26}", made[0])
+
+
+async def test_a_deletion_whose_answer_was_lost_has_deleted(
+    server: FakeServer, client: FlowStateClient
+) -> None:
+    """The first attempt did it: the second finds nothing, and that is fine; a first one that finds nothing is not."""
+    session = await client.sessions.create("chat")
+    server.sessions.after_delete = failing(1, *UNAVAILABLE)
+    await client.sessions.delete(session.id, version=1)
+    first, second = server.sessions.seen[-2:]
+    assert (first.allow_missing, second.allow_missing) == (False, True)
+    assert first.precondition.version == second.precondition.version == 1
+    with pytest.raises(SessionNotFound):
+        await client.sessions.delete(session.id)
+    await client.sessions.delete(session.id, allow_missing=True)
 
 
 async def test_a_dispatch_is_repeated_with_its_id(server: FakeServer, client: FlowStateClient) -> None:

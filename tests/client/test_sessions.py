@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from pydantic import BaseModel
 
@@ -14,6 +16,7 @@ from flowstate_client import (
     Scope,
     Session,
     SessionNotFound,
+    VersionMismatch,
 )
 from tests.client.fake_tails import json_value
 from tests.client.fakes import FakeServer
@@ -63,6 +66,59 @@ async def test_list(server: FakeServer, client: FlowStateClient) -> None:
     pages: list[Page[Session]] = [page async for page in sessions.pages()]
     assert [page.total_size for page in pages] == [5, 5, 5]
     assert [page.next_page_token for page in pages] == ["2", "4", ""]
+
+
+async def test_list_by_activity(server: FakeServer, client: FlowStateClient) -> None:
+    at = datetime(2026, 11, 29, 1, 2, 3, 4567, UTC)
+    await client.sessions.list(active_after=at, tags=["a"], org_id="o").first()
+    request = server.sessions.seen[-1]
+    assert request.active_after.ToDatetime(UTC) == at
+    assert (list(request.tags), request.org_id) == (["a"], "o")
+    with pytest.raises(ValueError, match="time zone"):
+        client.sessions.list(active_after=datetime(2026, 11, 29))  # noqa: DTZ001
+    await client.sessions.list().first()
+    assert not server.sessions.seen[-1].HasField("active_after")
+
+
+async def test_update_names_what_is_given(server: FakeServer, client: FlowStateClient) -> None:
+    await client.sessions.create("chat", session_id="s", title="T", tags=["x"], metadata={"n": 1})
+    updated = await client.sessions.update("s", title="New", tags=[])
+    assert (updated.title, updated.tags, updated.metadata, updated.version) == ("New", (), {"n": 1}, 2)
+    assert list(server.sessions.seen[-1].update_mask.paths) == ["title", "tags"]
+    updated = await client.sessions.update(
+        "s", description="D", metadata={"n": 2**53 + 1, "x": 1.0}, version=2
+    )
+    assert (updated.description, updated.metadata, updated.version) == ("D", {"n": 2**53 + 1, "x": 1.0}, 3)
+    assert (await client.sessions.update("s", title="", metadata={})).metadata == {}
+    with pytest.raises(VersionMismatch) as caught:
+        await client.sessions.update("s", title="late", version=2)
+    assert caught.value.metadata["current"] == "4"
+    with pytest.raises(ValueError, match="no field"):
+        await client.sessions.update("s", version=2)
+    with pytest.raises(ValueError, match="/f"):
+        await client.sessions.update("s", metadata={"f": object()})
+
+
+async def test_an_update_with_a_key_of_its_own_is_done_once(
+    server: FakeServer, client: FlowStateClient
+) -> None:
+    await client.sessions.create("chat", session_id="s")
+    first = await client.sessions.update("s", title="one", idempotency_key="job-1")
+    await client.sessions.update("s", title="two")
+    again = await client.sessions.update("s", title="one", idempotency_key="job-1")
+    assert (first.version, again.title, again.version) == (2, "two", 3)
+
+
+async def test_resolve(server: FakeServer, client: FlowStateClient) -> None:
+    made = await client.sessions.resolve("chat", metadata={"ticker": "X"}, org_id="o1", title="T", tags=["a"])
+    assert made.created
+    assert isinstance(made, Session)
+    assert (made.user_id, made.org_id, made.title, made.metadata) == ("u1", "o1", "T", {"ticker": "X"})
+    found = await client.sessions.resolve("chat", metadata={"ticker": "X"}, title="other")
+    assert (found.id, found.title, found.created) == (made.id, "T", False)
+    assert (await client.sessions.resolve("chat", metadata={"ticker": "Y"}, user_id="u2")).user_id == "u2"
+    with pytest.raises(ValueError, match="/f"):
+        await client.sessions.resolve("chat", metadata={"f": object()})
 
 
 async def test_snapshot(server: FakeServer, client: FlowStateClient) -> None:

@@ -279,3 +279,46 @@ def test_a_record_shows_the_beginning_of_its_state(character: str) -> None:
 
     assert shown("hi") == 'StateRecord(exists=True, version=0, state={"text":"hi"})'
     assert shown(character * 1000).partition("state=")[2] == f'{{"text":"{character * 190}…)'
+
+
+async def test_tests_in_a_batch_go_with_its_operations(server: FakeServer, client: FlowStateClient) -> None:
+    async with client.state.batch() as batch:
+        user = batch.user("u1").test_state("by/id", "a~b", equals={"x": 1})
+        user.patch_state(a=1)
+        user.test_state(exists=True).test_state("a", equals=None)
+    (mutation,) = server.state.seen[-1].mutations
+    assert [(op.path, op.WhichOneof("op")) for op in mutation.ops] == [
+        ("/by~1id/a~0b", "test"),
+        ("", "merge"),
+        ("", "test"),
+        ("/a", "test"),
+    ]
+    first, _, second, third = mutation.ops
+    assert first.test.equals.json == '{"x":1}'
+    assert (second.test.WhichOneof("expect"), second.test.exists) == ("exists", True)
+    assert third.test.equals.json == "null"
+
+
+def test_a_test_has_one_expectation(client: FlowStateClient) -> None:
+    scope = client.state.batch().user("u1")
+    for wrong in ({}, {"equals": 1, "exists": True}, {"equals": math.nan}):
+        with pytest.raises(ValueError):
+            scope.test_state("a", **wrong)
+    assert not scope.mutation.ops
+
+
+async def test_conditions_name_what_was_seen(server: FakeServer, client: FlowStateClient) -> None:
+    def record(*, exists: bool) -> StateRecord[Any]:
+        wire = state_service_pb2.StateRecord(exists=exists)
+        wire.meta.version, wire.meta.incarnation = 7, "i"
+        return StateRecord(wire, Any, JsonCodec())
+
+    def condition(handle: Any) -> tuple[int, str]:
+        return handle._precondition.version, handle._precondition.incarnation
+
+    session = client.state.session("s")
+    assert condition(session.at(7)) == (7, "")
+    assert condition(session.at(record(exists=True))) == (7, "i")
+    assert condition(session.at(record(exists=False))) == (7, "")
+    assert condition(session.at(StateWrite(8, True, "j"))) == (8, "j")
+    assert client.state.batch().session("s").at(record(exists=True)).mutation.precondition.incarnation == "i"

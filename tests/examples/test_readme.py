@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import os
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from flowstate_client import ActionFailed
+from flowstate_client import ActionFailed, FlowStateClient
 from flowstate_server.flows import action, define_flow
 from flowstate_server.model.events import EventType
 from flowstate_server.rpc.token_file import read_tokens
@@ -30,7 +31,22 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
 
 
-FLOW, BLOCK, SYNC, LIFESPAN, CALL, MEND, UPGRADE, TEST, CONVERSATION, CONFTEST, SERVED_TEST = blocks("python")
+(
+    FLOW,
+    BLOCK,
+    SYNC,
+    LIFESPAN,
+    CALL,
+    REOPEN,
+    SCREEN,
+    MEND,
+    UPGRADE,
+    KEPT,
+    TEST,
+    CONVERSATION,
+    CONFTEST,
+    SERVED_TEST,
+) = blocks("python")
 
 
 async def test_the_flow_passes_its_test(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,6 +105,39 @@ async def test_a_client_mends_what_does_not_fit_any_more(tmp_path: Path) -> None
         assert await client.flows.call("news", "follow", "cocoa") == ["tea", "coffee", "cocoa"]
         await client.state.user("ada", flow_kind="news").unset_state("topics")
         assert await client.flows.call("news", "follow", "cocoa") == ["cocoa"]
+
+
+async def test_a_page_that_is_loaded_again_gets_its_conversation_back(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    names: dict[str, Any] = {"__name__": "my_chat", "FlowStateClient": FlowStateClient}
+    exec(compile(FLOW + REOPEN, "my_chat.py", "exec"), names)
+    async with running_server(names["flowstate"]) as server, server.connect(user="ada") as client:
+        await client.flows.call("chat", "say", {"message": "one"}, session_id="s1")
+        events = names["reopen"](client, "s1")
+        first = asyncio.ensure_future(anext(events))
+        await asyncio.sleep(0.1)  # it may come at any moment; this is the one in which the page is up
+        await client.flows.call("chat", "say", {"message": "two"}, session_id="s1")
+        seen = [await first]
+        while seen[-1].type != "request.completed":
+            seen.append(await anext(events))
+        await events.aclose()
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "{'session': {'message_count': 1}}"
+    assert ["one" in line for line in told[1:]] == [True, True]
+    assert seen[0].type == "request.created"
+    assert len([event for event in seen if event.type == "item.done"]) == 2
+
+
+async def test_a_screen_shows_events_and_what_the_flow_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, Any] = {"__name__": "my_chat"}
+    imported = "from flowstate_client import FlowStateClient\n"
+    exec(compile(FLOW + imported + SCREEN, "my_chat.py", "exec"), names)
+    async with running_server([names["chat"]]) as server, server.connect(user="ada") as client:
+        await names["screen"](client)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("request.created ")
+    assert lines[-2:] == ["request.completed 1", "{'session': {'message_count': 1}}"]
 
 
 async def test_a_block_has_what_the_lifespan_yields() -> None:
@@ -152,6 +201,14 @@ async def test_the_flow_can_be_served_and_called(tmp_path: Path) -> None:
             await names["main"]()
     expected = "You said: hello You said: hello \n{'session': {'message_count': 1}}\n"
     assert printed.getvalue() == expected
+
+
+def test_a_flow_says_how_long_its_sessions_are_kept() -> None:
+    names: dict[str, Any] = {}
+    exec(compile(KEPT, "my_chat.py", "exec"), names)
+    keeping = names["kept"].keeping
+    assert (keeping.ttl, keeping.ephemeral_ttl) == (90 * 86400.0, 86400.0)
+    assert (keeping.retention.max_turns, keeping.retention.seconds) == (500, 30 * 86400.0)
 
 
 def test_the_token_file_is_one(tmp_path: Path) -> None:

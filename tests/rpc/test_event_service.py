@@ -115,8 +115,8 @@ async def test_what_a_plane_may_see() -> None:
             pb.TailEventsRequest(request_id="r1", heartbeat_interval=Duration(seconds=-1)),
             Reason.VALIDATION_FAILED,
         ),
-        (pb.TailEventsRequest(session_id="s1"), Reason.FEATURE_DISABLED),
-        (pb.TailEventsRequest(request_id="r1", filter=pb.EventFilter()), Reason.FEATURE_DISABLED),
+        (pb.TailEventsRequest(session_id="never"), Reason.SESSION_NOT_FOUND),
+        (pb.TailEventsRequest(session_id=""), Reason.VALIDATION_FAILED),
     ],
 )
 async def test_tails_that_are_refused(request_: pb.TailEventsRequest, reason: Reason) -> None:

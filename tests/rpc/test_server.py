@@ -85,7 +85,7 @@ async def test_methods_to_come_are_refused_as_such(name: str, access: AccessReco
 
 async def test_a_method_to_come_still_needs_its_plane() -> None:
     async with served() as server:
-        for name in ("StateService/DeleteState", "ResourceService/PutResource"):
+        for name in ("ResourceService/PutResource", "ResourceService/DeleteResource"):
             unary: aio.UnaryUnaryMultiCallable[bytes, bytes] = server.channel.unary_unary(
                 f"/flowstate.v1.{name}"
             )

@@ -155,6 +155,7 @@ def _no_owner(mutation: pb.StateMutation) -> None:
 
 def _no_flow(mutation: pb.StateMutation) -> None:
     mutation.scope.flow_kind = ""
+    mutation.scope.isolated = True
 
 
 def _no_operation(mutation: pb.StateMutation) -> None:
@@ -286,21 +287,14 @@ async def test_an_empty_mutation_and_a_scope_named_twice() -> None:
 async def test_features_to_come_are_refused_and_nothing_is_written() -> None:
     async with served() as server:
         await _session(server)
-        tested = _increment()
-        tested.mutations[0].ops.add(path="/count").test.exists = True
-        isolated = _increment(ScopeRef(user_id="u1", flow_kind="talk", isolated=True))
-        for request, feature in (
-            (_increment(validate_only=True), "CommitStateRequest.validate_only"),
-            (tested, "StateOp.test"),
-            (isolated, "ScopeRef.isolated"),
-        ):
-            refusal = await _refused(server, request)
-            assert (refusal.reason, refusal.metadata) == (Reason.FEATURE_DISABLED, {"feature": feature})
-        paths = pb.GetStateRequest(scopes=[SESSION], paths=["/count"])
-        assert (
-            await refused(server.states.GetState(paths, metadata=TRUSTED))
-        ).reason is Reason.FEATURE_DISABLED
+        resource = _increment()
+        resource.mutations[0].resource = "artifact"
+        refusal = await _refused(server, resource)
         (record,) = await _get(server, SESSION)
+    assert (refusal.reason, refusal.metadata) == (
+        Reason.FEATURE_DISABLED,
+        {"feature": "StateMutation.resource"},
+    )
     assert record.meta.version == 1
 
 

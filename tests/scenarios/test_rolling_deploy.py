@@ -90,7 +90,7 @@ async def test_a_rolling_deploy_of_two_generations_loses_no_acknowledged_write(
             assert state["colour"] == "7"
             assert not state.keys() & {"marks", "theme"}
             user = (await client.state.user("ada").get()).state
-            assert user == {"colour": "8", "count": writers.counted}
+            assert user == {"colour": "8", "count": writers.counted, "notes": {}}
         assert all(key.startswith("old") for key in writers.refused)
         for told in writers.refusals:
             assert "newer deploy" in told
@@ -134,7 +134,7 @@ async def test_a_deploy_that_is_taken_back_reads_what_fits_and_may_not_write(
         assert blamed.value.mutation.index == 1
         assert await client.flows.call("chat", "mark", "a", session_id=session) is False
         assert (await record.get()).version == before.version
-        assert (await client.state.user("ada").get()).state == {"count": 1}
+        assert (await client.state.user("ada").get()).state == {"count": 1, "marks": {}, "theme": 0}
     await first.stop()
     again = await start_server(chat(2), store=durable_url)
     async with again.connect(user="ada", plane="trusted") as client:

@@ -38,7 +38,7 @@ async def test_a_later_deploy_upgrades_what_it_finds(start_server: StartServer, 
     async with second.connect(user="ada", plane="trusted") as client:
         record = await client.state.session(session).get()
         assert (record.state, record.version) == (upgraded, 1)
-        assert (await client.state.user("ada").get()).state == {"colour": "8"}
+        assert (await client.state.user("ada").get()).state == {"colour": "8", "count": 0, "notes": {}}
         shown = (await client.sessions.snapshot(session)).client_data["session"]
         assert shown == {**upgraded, "all": 1}
         held = client.state.session(session)
@@ -49,7 +49,7 @@ async def test_a_later_deploy_upgrades_what_it_finds(start_server: StartServer, 
         await client.state.user("ada", flow_kind="chat").atomic_state(
             lambda state: {"colour": state["colour"] + "!"}
         )
-        assert (await client.state.user("ada").get()).state == {"colour": "8!"}
+        assert (await client.state.user("ada").get()).state == {"colour": "8!", "count": 0, "notes": {}}
     await second.stop()
     third = await start_server(chat(2), store=durable_url)
     async with third.connect(user="ada", plane="trusted") as client:

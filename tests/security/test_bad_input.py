@@ -24,7 +24,7 @@ from flowstate.v1 import (
     session_service_pb2 as sessions,
     state_service_pb2 as states,
 )
-from flowstate.v1.types_pb2 import ScopeRef
+from flowstate.v1.types_pb2 import AUDIENCE_CLIENT, Precondition, ScopeRef, Value
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import Reason
 from flowstate_server.flows import (
@@ -122,10 +122,10 @@ def _mutation(**scope: str) -> states.StateMutation:
     )
 
 
-def _session() -> sessions.Session:
+def _session(session_id: str = "s2") -> sessions.Session:
     return sessions.Session(
         flow_kind="chat",
-        session_id="s2",
+        session_id=session_id,
         user_id="u1",
         org_id="o1",
         title="t",
@@ -135,6 +135,10 @@ def _session() -> sessions.Session:
     )
 
 
+def _filter() -> events.EventFilter:
+    return events.EventFilter(types=["request.completed"], audience=AUDIENCE_CLIENT)
+
+
 RIGHT: Mapping[str, Message] = {
     "FlowService/ListFlows": flows.ListFlowsRequest(page_size=1),
     "FlowService/GetFlow": flows.GetFlowRequest(flow_kind="chat"),
@@ -142,25 +146,73 @@ RIGHT: Mapping[str, Message] = {
     "FlowService/CallAction": flows.CallActionRequest(spec=_spec()),
     "FlowService/StreamAction": flows.StreamActionRequest(
         spec=_spec(),
+        filter=_filter(),
         heartbeat_interval={"seconds": 5},  # type: ignore[arg-type]
     ),
     "FlowService/GetActionRequest": flows.GetActionRequestRequest(request_id="r1"),
     "FlowService/WaitActionRequest": flows.WaitActionRequestRequest(request_id="r1", timeout={}),  # type: ignore[arg-type]
     "FlowService/CancelActionRequest": flows.CancelActionRequestRequest(request_id="r1", reason="enough"),
-    "EventService/ListEvents": events.ListEventsRequest(request_id="r1", after_sequence=1, page_size=5),
+    "FlowService/ListActionRequests": flows.ListActionRequestsRequest(
+        session_id="s1",
+        flow_kind="chat",
+        action="go",
+        user_id="u1",
+        org_id="o1",
+        statuses=[flows.ACTION_REQUEST_STATUS_COMPLETED],
+        page_size=5,
+        with_payloads=True,
+    ),
+    "EventService/ListEvents": events.ListEventsRequest(
+        session_id="s1", after_sequence=1, page_size=5, filter=_filter()
+    ),
     "EventService/TailEvents": events.TailEventsRequest(
         request_id="r1",
+        filter=_filter(),
         after={"sequence": 1},  # type: ignore[arg-type]
         heartbeat_interval={"seconds": 5},  # type: ignore[arg-type]
     ),
     "SessionService/CreateSession": sessions.CreateSessionRequest(session=_session(), idempotency_key="k"),
+    "SessionService/ResolveSession": sessions.ResolveSessionRequest(session=_session("")),
     "SessionService/GetSession": sessions.GetSessionRequest(session_id="s1"),
-    "SessionService/ListSessions": sessions.ListSessionsRequest(
-        flow_kind="chat", user_id="u1", page_size=5, include_ephemeral=True
+    "SessionService/DeleteSession": sessions.DeleteSessionRequest(
+        session_id="s1", precondition=Precondition(version=1), allow_missing=True
     ),
+    "SessionService/ListSessions": sessions.ListSessionsRequest(
+        flow_kind="chat",
+        user_id="u1",
+        org_id="o1",
+        metadata={"a": Value(json="1")},
+        tags=["t"],
+        active_after={"seconds": 1},  # type: ignore[arg-type]
+        page_size=5,
+        include_ephemeral=True,
+    ),
+    "SessionService/UpdateSession": sessions.UpdateSessionRequest(
+        session=_session("s1"),
+        update_mask={"paths": ["title", "description", "tags", "metadata"]},  # type: ignore[arg-type]
+        precondition=Precondition(version=1),
+        idempotency_key="k",
+    ),
+    "SessionService/ListItems": sessions.ListItemsRequest(
+        session_id="s1", audience=AUDIENCE_CLIENT, last_turns=2, newest_first=True, page_size=5
+    ),
+    "SessionService/AppendItems": sessions.AppendItemsRequest(
+        session_id="s1",
+        items=[
+            {"kind": "message", "role": "user", "content": {"json": '{"parts": []}'}},  # type: ignore[list-item]
+            {"kind": "custom", "name": "n", "content": {"json": "1"}, "audiences": [AUDIENCE_CLIENT]},  # type: ignore[list-item]
+        ],
+        idempotency_key="k",
+    ),
+    "SessionService/RemoveItems": sessions.RemoveItemsRequest(session_id="s1", newest=1, idempotency_key="k"),
     "SessionService/GetSnapshot": sessions.GetSnapshotRequest(
         session_id="s1",
         selectors=[sessions.SnapshotSelector(scope=2, names=["count"])],  # type: ignore[arg-type]
+    ),
+    "SessionService/WatchSnapshot": sessions.WatchSnapshotRequest(
+        session_id="s1",
+        selectors=[sessions.SnapshotSelector(scope=2, names=["count"])],  # type: ignore[arg-type]
+        heartbeat_interval={"seconds": 5},  # type: ignore[arg-type]
     ),
     "StateService/GetState": states.GetStateRequest(
         scopes=[
@@ -168,10 +220,17 @@ RIGHT: Mapping[str, Message] = {
             ScopeRef(user_id="u1", flow_kind="chat"),
             ScopeRef(org_id="o1", flow_kind="chat"),
             ScopeRef(request_id="r1", flow_kind="chat"),
-        ]
+        ],
+        paths=["/count", "/by_id/a"],
     ),
     "StateService/CommitState": states.CommitStateRequest(
         mutations=[_mutation(session_id="s1"), _mutation(user_id="u1"), _mutation(org_id="o1")],
+        idempotency_key="k",
+    ),
+    "StateService/DeleteState": states.DeleteStateRequest(
+        scope=ScopeRef(user_id="u1", flow_kind="chat"),
+        precondition={"version": 3, "incarnation": "i"},  # type: ignore[arg-type]
+        allow_missing=True,
         idempotency_key="k",
     ),
     "JournalService/AppendJournal": journals.AppendJournalRequest(

@@ -16,6 +16,7 @@ from flowstate.v1 import (
     session_service_pb2 as sessions,
     state_service_pb2 as states,
 )
+from flowstate.v1.types_pb2 import Value
 from flowstate_server.errors import Reason
 from flowstate_server.flows import ClientView, Context, Session
 from flowstate_server.model.identity import Plane
@@ -159,6 +160,12 @@ def _claiming(user: str, org: str = "") -> list[tuple[str, Any]]:
                 session=sessions.Session(flow_kind="play", user_id=user, org_id=org)
             ),
         ),
+        (
+            "SessionService/ResolveSession",
+            sessions.ResolveSessionRequest(
+                session=sessions.Session(flow_kind="play", user_id=user, org_id=org)
+            ),
+        ),
     ]
 
 
@@ -204,8 +211,24 @@ def _reading(session_id: str, request_id: str) -> list[tuple[str, Any]]:
         ("FlowService/CancelActionRequest", flows.CancelActionRequestRequest(request_id=request_id)),
         ("EventService/ListEvents", events.ListEventsRequest(request_id=request_id)),
         ("EventService/TailEvents", events.TailEventsRequest(request_id=request_id)),
+        ("EventService/ListEvents", events.ListEventsRequest(session_id=session_id)),
+        ("EventService/TailEvents", events.TailEventsRequest(session_id=session_id, replay_only=True)),
         ("SessionService/GetSession", sessions.GetSessionRequest(session_id=session_id)),
+        (
+            "SessionService/UpdateSession",
+            sessions.UpdateSessionRequest(
+                session=sessions.Session(session_id=session_id, title="seen"),
+                update_mask={"paths": ["title"]},  # type: ignore[arg-type]
+            ),
+        ),
         ("SessionService/GetSnapshot", sessions.GetSnapshotRequest(session_id=session_id)),
+        ("SessionService/ListItems", sessions.ListItemsRequest(session_id=session_id)),
+        (
+            "SessionService/ListItems",
+            sessions.ListItemsRequest(session_id=session_id, request_id=request_id),
+        ),
+        ("FlowService/ListActionRequests", flows.ListActionRequestsRequest(session_id=session_id)),
+        ("SessionService/WatchSnapshot", sessions.WatchSnapshotRequest(session_id=session_id)),
     ]
 
 
@@ -230,7 +253,7 @@ async def test_what_belongs_to_others_is_answered_like_what_never_was(
             assert await _reason(server, method, token("u1"), there) is None, method
             assert await _reason(server, method, token("gateway"), there) is None, method
         for method, request in _claiming(""):
-            if method != "SessionService/CreateSession" and who == "u2":
+            if method.startswith("FlowService/") and who == "u2":
                 request.spec.session_id = "s1"
                 assert await _reason(server, method, token(who), request) is Reason.SESSION_NOT_FOUND
 
@@ -250,7 +273,7 @@ async def test_a5_what_belongs_to_another_org_is_answered_like_what_never_was(
             expected = likewise.refusal.status.SerializeToString()
             assert raw.replace(b"s1", b"s9").replace(b"r1", b"r9") == expected, method
         for method, request in _claiming("u1"):
-            if method != "SessionService/CreateSession":
+            if method.startswith("FlowService/"):
                 request.spec.session_id = "s1"
                 assert await _reason(server, method, token(who), request) is Reason.SESSION_NOT_FOUND, method
         same = flows.DispatchActionRequest(spec=play_spec("r1", session_id="", user_id="u1"))
@@ -283,3 +306,28 @@ async def test_credentials_of_an_org_are_good_for_that_org_only(who: str, option
                     Reason.REQUEST_NOT_FOUND,
                     Reason.ACCESS_DENIED,
                 )
+
+
+@pytest.mark.parametrize("who", ["org-2", "org-2-trusted"])
+async def test_a_key_of_another_org_tells_no_more_than_that_it_is_taken(
+    who: str, options: ServerSettings
+) -> None:
+    """The metadata of a session of another org can't be resolved or taken, and its id is not told."""
+    metadata = Value(json='{"ticker": "X"}')
+    wanted = sessions.Session(flow_kind="play", user_id="u1", metadata=metadata)
+    resolve = sessions.ResolveSessionRequest(session=wanted)
+    async with _served(options) as server:
+        made = await call_raw(server.channel, "SessionService/ResolveSession", resolve, token("org-1"))
+        told = await call_raw(server.channel, "SessionService/ResolveSession", resolve, token(who))
+        assert told.refusal.reason is Reason.ORG_BINDING_MISMATCH
+        resolve.session.metadata.json = "{}"
+        own = await call_raw(server.channel, "SessionService/ResolveSession", resolve, token(who))
+        update = sessions.UpdateSessionRequest(
+            session=sessions.Session(session_id=own.replies[0].session.session_id, metadata=metadata),
+            update_mask={"paths": ["metadata"]},  # type: ignore[arg-type]
+        )
+        taken = await call_raw(server.channel, "SessionService/UpdateSession", update, token(who))
+        assert taken.refusal.reason is Reason.SESSION_ALREADY_EXISTS
+        for answer in (told, taken):
+            raw = answer.refusal.status.SerializeToString()
+            assert made.replies[0].session.session_id.encode() not in raw

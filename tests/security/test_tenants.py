@@ -43,6 +43,7 @@ async def _body(ctx: Context) -> str:
     await ctx.session.set_state_record("by_id", f"tenant {tenant}", 1)
     await ctx.user.inc_state(count=1)
     await ctx.session.set_metadata(title=f"of {tenant}")
+    await ctx.add_item("message", f"for {tenant}")
     return f"for {tenant}"
 
 
@@ -89,6 +90,17 @@ async def _check_one(server: Hosted, tenant: str) -> None:
     assert session.session.title == f"of {tenant}"
     listed = await _reply(server, "SessionService/ListSessions", sessions.ListSessionsRequest(), of(tenant))
     assert sorted(one.session_id for one in listed.sessions) == ["s1", "s2"]
+    items = await _reply(
+        server, "SessionService/ListItems", sessions.ListItemsRequest(session_id="s1"), of(tenant)
+    )
+    assert [json.loads(item.content.json)["parts"][0]["text"] for item in items.items] == [f"for {tenant}"]
+    every = flows.ListActionRequestsRequest(with_payloads=True)
+    ran = await _reply(server, "FlowService/ListActionRequests", every, of(tenant))
+    assert [json.loads(one.output.json) for one in ran.action_requests] == [f"for {tenant}"]
+    log = await _reply(
+        server, "EventService/ListEvents", events.ListEventsRequest(session_id="s1"), of(tenant)
+    )
+    assert log.events == page.events
     snapshot = await _reply(
         server, "SessionService/GetSnapshot", sessions.GetSnapshotRequest(session_id="s1"), of(tenant)
     )
@@ -97,6 +109,13 @@ async def _check_one(server: Hosted, tenant: str) -> None:
     assert json.loads(user.values["count"].json) == len(TENANTS), (
         "users are shared between tenants, on purpose"
     )
+    watching = await call_raw(
+        server.channel,
+        "SessionService/WatchSnapshot",
+        sessions.WatchSnapshotRequest(session_id="s1"),
+        of(tenant),
+    )
+    assert watching.replies[1].snapshot.scopes == snapshot.scopes
     scope = states.GetStateRequest(scopes=[{"session_id": "s1"}])  # type: ignore[list-item]
     state = await _reply(server, "StateService/GetState", scope, of(tenant, *TRUSTED))
     assert json.loads(state.records[0].state.json)["by_id"] == {f"tenant {tenant}": 1}

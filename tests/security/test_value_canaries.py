@@ -121,6 +121,7 @@ async def everything(server: RunningServer, request_id: str) -> list[Answer]:
     calls: list[tuple[str, Any]] = [
         ("SessionService/GetSession", sessions.GetSessionRequest(session_id="s1")),
         ("SessionService/GetSnapshot", sessions.GetSnapshotRequest(session_id="s1")),
+        ("SessionService/WatchSnapshot", sessions.WatchSnapshotRequest(session_id="s1")),
         ("SessionService/ListSessions", sessions.ListSessionsRequest()),
         ("FlowService/GetActionRequest", flows.GetActionRequestRequest(request_id=request_id)),
         ("EventService/ListEvents", events.ListEventsRequest(request_id=request_id)),

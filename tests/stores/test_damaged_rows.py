@@ -13,14 +13,16 @@ from flowstate_server.errors import InternalError
 from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.scopes import RequestKey, SessionKey, user_scope
 from flowstate_server.store_urls import store_from_url
+from flowstate_server.stores.contract.lists import ItemRange, RequestFilter
 from flowstate_server.stores.contract.pages import DamagedRecord
-from flowstate_server.stores.contract.reads import SessionFilter, SessionPosition
+from flowstate_server.stores.contract.reads import SessionFilter
 from flowstate_server.stores.contract.writes import AppendEvents, Batch, CommitResult
 from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract.builders import (
     PROCESS,
     events_of,
     increment,
+    item_done,
     new_session,
     note,
     open_scene,
@@ -61,7 +63,7 @@ async def test_a_session_that_is_damaged_fails_alone(
     for use in (store.get_session(BROKEN), store.read_projection(BROKEN, ())):
         with pytest.raises(DamagedRecord, match="session-3"):
             await use
-    listed = await store.list_sessions(SessionFilter(NO_TENANT), limit=SESSIONS)
+    listed = (await store.list_sessions(SessionFilter(NO_TENANT), limit=SESSIONS)).sessions
     assert len(listed) == SESSIONS - 1
     assert "session-3" in caplog.text
     pages = await _pages(store)
@@ -80,18 +82,17 @@ async def test_a_session_that_is_damaged_fails_alone(
 
 
 async def _pages(store: Store) -> list[str]:
-    """A page that is not full is the last: those that were passed over must not make one look so."""
+    """Those that were passed over must not end the list."""
     found: list[str] = []
     after = None
     while True:
         page = await store.list_sessions(
             SessionFilter(NO_TENANT, include_ephemeral=True), limit=3, after=after
         )
-        found += [one.record.key.session_id for one in page]
-        if len(page) < 3:
+        found += [one.record.key.session_id for one in page.sessions]
+        if page.next is None:
             return found
-        last = page[-1].record
-        after = SessionPosition(last.create_time, last.key.session_id)
+        after = page.next
 
 
 async def _all(store: Store, *batches: Batch) -> list[CommitResult | BaseException]:
@@ -106,6 +107,32 @@ async def test_a_request_that_is_damaged_fails_alone(damaged: Damaged) -> None:
     assert len(await store.read_running(PROCESS, limit=99)) == SESSIONS - 1
     assert len(await events_of(store, REQUEST)) == 2
     assert await store.get_request(RequestKey(NO_TENANT, "request-4")) is not None
+
+
+async def test_lists_leave_out_what_is_damaged(damaged: Damaged, caplog: pytest.LogCaptureFixture) -> None:
+    store, url = damaged
+    scene = await open_scene(store, "session-1", "request-items")
+    await scene.append(item_done("one"), item_done("two"), item_done("three"))
+    assert await execute(url, f"UPDATE requests SET scopes = {{}} WHERE request_id = '{REQUEST.request_id}'")
+    assert await execute(url, "UPDATE items SET kind = 99 WHERE length(item_id) = 5")
+    for limit in (1, 99):
+        requests: list[str] = []
+        after = None
+        while True:
+            page = await store.list_requests(
+                RequestFilter(NO_TENANT), limit=limit, max_bytes=10**6, after=after
+            )
+            requests += [one.key.request_id for one in page.requests]
+            after = page.end
+            if after is None:
+                break
+        assert len(requests) == SESSIONS
+        assert REQUEST.request_id not in requests
+    items = await store.list_items(ItemRange(scene.session, "log-session-1"), limit=9, max_bytes=10**6)
+    assert items is not None
+    assert [record.item.item_id for record in items.items] == ["one", "two"]
+    assert "request-3" in caplog.text
+    assert "session-1" in caplog.text
 
 
 async def test_an_event_that_is_damaged_fails_the_page_it_is_in(damaged: Damaged) -> None:

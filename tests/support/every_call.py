@@ -6,23 +6,38 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from flowstate.v1.event_service_pb2 import ListEventsRequest, TailEventsRequest
+from flowstate.v1.events_pb2 import Item
 from flowstate.v1.flow_service_pb2 import (
     ActionSpec,
     CallActionRequest,
     CancelActionRequestRequest,
     DispatchActionRequest,
     GetActionRequestRequest,
+    ListActionRequestsRequest,
     StreamActionRequest,
     WaitActionRequestRequest,
 )
 from flowstate.v1.journal_service_pb2 import AppendJournalRequest, JournalEntry, ListJournalRequest
-from flowstate.v1.session_service_pb2 import GetSessionRequest, GetSnapshotRequest
+from flowstate.v1.session_service_pb2 import (
+    AppendItemsRequest,
+    DeleteSessionRequest,
+    GetSessionRequest,
+    GetSnapshotRequest,
+    ListItemsRequest,
+    RemoveItemsRequest,
+    Session,
+    UpdateSessionRequest,
+    WatchSnapshotRequest,
+)
 from flowstate.v1.state_service_pb2 import GetStateRequest
 from flowstate.v1.types_pb2 import ScopeRef, Value
 from tests.support.raw_calls import Metadata, Stubs, increment, org
 from tests.support.wire import read_all
+
+NEW_ITEM = Item(kind="custom", content=Value(json="1"))
 
 Calling = Callable[[Metadata], Coroutine[Any, Any, Any]]
 
@@ -36,6 +51,45 @@ def session_calls(stubs: Stubs, session_id: str, flow_kind: str = "") -> Mapping
         ),
         "SessionService/GetSnapshot": lambda metadata: _answer(
             stubs.sessions.GetSnapshot(GetSnapshotRequest(session_id=session_id), metadata=metadata)
+        ),
+        "SessionService/ListItems": lambda metadata: _answer(
+            stubs.sessions.ListItems(ListItemsRequest(session_id=session_id), metadata=metadata)
+        ),
+        "FlowService/ListActionRequests": lambda metadata: _answer(
+            stubs.flows.ListActionRequests(
+                ListActionRequestsRequest(session_id=session_id), metadata=metadata
+            )
+        ),
+        "EventService/ListEvents of a session": lambda metadata: _answer(
+            stubs.events.ListEvents(ListEventsRequest(session_id=session_id), metadata=metadata)
+        ),
+        "EventService/TailEvents of a session": lambda metadata: read_all(
+            stubs.events.TailEvents(
+                TailEventsRequest(session_id=session_id, replay_only=True), metadata=metadata
+            )
+        ),
+        "SessionService/AppendItems": lambda metadata: _answer(
+            stubs.sessions.AppendItems(
+                AppendItemsRequest(session_id=session_id, items=[NEW_ITEM]), metadata=metadata
+            )
+        ),
+        "SessionService/RemoveItems": lambda metadata: _answer(
+            stubs.sessions.RemoveItems(RemoveItemsRequest(session_id=session_id, newest=1), metadata=metadata)
+        ),
+        "SessionService/UpdateSession": lambda metadata: _answer(
+            stubs.sessions.UpdateSession(
+                UpdateSessionRequest(
+                    session=Session(session_id=session_id, title="seen"),
+                    update_mask=FieldMask(paths=["title"]),
+                ),
+                metadata=metadata,
+            )
+        ),
+        "SessionService/DeleteSession": lambda metadata: _answer(
+            stubs.sessions.DeleteSession(DeleteSessionRequest(session_id=session_id), metadata=metadata)
+        ),
+        "SessionService/WatchSnapshot": lambda metadata: _whole_view(
+            stubs.sessions.WatchSnapshot(WatchSnapshotRequest(session_id=session_id), metadata=metadata)
         ),
         "StateService/GetState": lambda metadata: _answer(
             stubs.states.GetState(GetStateRequest(scopes=[scope]), metadata=metadata)
@@ -107,3 +161,9 @@ def action_calls(stubs: Stubs, **spec: Any) -> Mapping[str, Calling]:
 
 async def _answer(call: Any) -> Any:
     return await call
+
+
+async def _whole_view(call: Any) -> Any:
+    frames = [await call.read(), await call.read()]
+    call.cancel()
+    return frames

@@ -22,6 +22,7 @@ from flowstate_server.model.scopes import (
 from flowstate_server.stores.blobs import Blobs
 from flowstate_server.stores.contract.blob_writes import RequireBlob
 from flowstate_server.stores.contract.document_writes import PutDocument
+from flowstate_server.stores.contract.item_writes import AppendItems
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
     CreateSession,
@@ -34,6 +35,8 @@ from flowstate_server.stores.contract.writes import (
 )
 from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract.builders import ENDS, item_done, new_request, note, put
+from flowstate_server.testing.store_contract.item_appends import whole_items
+from flowstate_server.testing.store_contract.item_removals import removal
 
 PROCESS = "proc_filler"
 WINDOW = 3600 * SECOND
@@ -95,6 +98,9 @@ async def _session(store: Store, key: SessionKey, number: int, chance: random.Ra
     await store.commit((PutDocument(note_key, encode_json(VALUES[number % len(VALUES)])),))
     if number % 5 == 0:
         await store.commit((AppendEvents(key, (note("outside", transient=True), note("outside too"))),))
+    if number % 6 == 1:
+        await store.commit((AppendItems(key, created.log_id, whole_items("outside a", "outside b")),))
+        await store.commit((await removal(store, key, ["outside a"], log_id=created.log_id),))
     for request in range(number % 4):
         await _request(store, key, created.user_id, f"{key.session_id[-40:]}-{request}", chance)
 

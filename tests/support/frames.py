@@ -32,7 +32,11 @@ def events_of(frames: Sequence[Frame]) -> list[Event]:
     return [event for frame in frames for event in frame.batch.events]
 
 
-def check_frames(frames: Sequence[Frame], after: int = 0) -> list[Event]:
+def place(event: Event, of_session: bool) -> int:
+    return event.session_sequence if of_session else event.sequence
+
+
+def check_frames(frames: Sequence[Frame], after: int = 0, *, of_session: bool = False) -> list[Event]:
     """Checks the frames of one whole stream that began behind ``after`` against the protocol; gives the events."""
     names = kinds(frames)
     assert names[0] == "started"
@@ -46,14 +50,14 @@ def check_frames(frames: Sequence[Frame], after: int = 0) -> list[Event]:
     assert len({frame.cursor.log_id for frame in frames}) == 1
     assert frames[0].cursor.log_id
     for before, frame in pairwise(frames):
-        _check_frame(before, frame)
+        _check_frame(before, frame, of_session)
     events = events_of(frames)
-    sequences = [event.sequence for event in events]
+    sequences = [place(event, of_session) for event in events]
     assert sequences == sorted(set(sequences)), "events out of order or repeated"
     return events
 
 
-def _check_frame(before: Frame, frame: Frame) -> None:
+def _check_frame(before: Frame, frame: Frame, of_session: bool) -> None:
     position = before.cursor.sequence
     assert frame.cursor.sequence >= position
     match kind(frame):
@@ -62,8 +66,8 @@ def _check_frame(before: Frame, frame: Frame) -> None:
             assert batch.after_sequence == position
             assert 1 <= len(batch.events) <= MAX_EVENTS
             assert len(batch.events) == 1 or batch.ByteSize() <= MAX_BYTES + _ENVELOPE * len(batch.events)
-            assert position < batch.events[0].sequence
-            assert batch.events[-1].sequence <= frame.cursor.sequence
+            assert position < place(batch.events[0], of_session)
+            assert place(batch.events[-1], of_session) <= frame.cursor.sequence
         case "trimmed":
             assert kind(before) != "trimmed"
             assert frame.cursor.sequence == position

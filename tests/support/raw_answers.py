@@ -17,6 +17,9 @@ from tests.support.wire import Refusal, read_refusal
 
 Metadata = tuple[tuple[str, str], ...]
 
+ENDLESS = {"SessionService/WatchSnapshot": 2}
+"""Streams that stay open, and after how many messages they have told all that there is."""
+
 
 @dataclass
 class Answer:
@@ -62,18 +65,20 @@ async def call_raw(
     metadata: Metadata = (),
     timeout: float = 20.0,
 ) -> Answer:
-    """Call ``method`` (``Service/Method``) and read it to its end."""
+    """Call ``method`` (``Service/Method``) and read it to its end; one that has none, as far as it tells all."""
     raw = request if isinstance(request, bytes) else request.SerializeToString()
     path = f"/{PACKAGE}.{method}" if method in METHODS else f"/{method}"
     # On the wire a unary call is a stream of one message.
     opened = cast(Any, channel.unary_stream(path))
     call: aio.UnaryStreamCall[bytes, bytes] = opened(raw, metadata=metadata, timeout=timeout)
     answer = Answer(method)
+    enough = ENDLESS.get(method)
     try:
-        while (message := await call.read()) is not aio.EOF:
+        while len(answer.messages) != enough and (message := await call.read()) is not aio.EOF:
             answer.messages.append(cast(bytes, message))
     except aio.AioRpcError as error:
         answer.error = error
+    call.cancel()
     for pairs in (await call.initial_metadata(), await call.trailing_metadata()):
         answer.metadata += cast(Any, pairs or ())
     return answer

@@ -36,7 +36,7 @@ BROKEN = {
     " OR h.open = 0 AND h.status + 2 <> (SELECT type FROM events e WHERE e.request = h.request"
     "  AND e.sequence = h.sequence)",
     "statuses whose open bit is wrong": f"SELECT request FROM request_heads WHERE open <> (status IN {_OPEN})",
-    "item.done without item": f"SELECT place FROM events WHERE type = {ITEM_DONE} AND place NOT IN"
+    "item.done without item": f"SELECT place FROM events WHERE type = {ITEM_DONE} AND NOT transient AND place NOT IN"
     " (SELECT place FROM items)",
     "items without item.done": "SELECT i.place FROM items i LEFT JOIN events e ON e.place = i.place"
     f" AND e.request IS i.request AND e.type = {ITEM_DONE} WHERE e.place IS NULL",

@@ -7,9 +7,11 @@ from contextlib import nullcontext
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from flowstate_server.app import create_flowstate, store_from_url
-from flowstate_server.flows import Context, action, define_flow, handler
+from flowstate_server.errors import CrossFlowSchemaConflictError
+from flowstate_server.flows import Context, User, action, define_flow, handler
 from flowstate_server.profiles import blobs_of
 from flowstate_server.store_urls import redacted
 from flowstate_server.stores.blobs import BlobFolder
@@ -45,6 +47,25 @@ def test_flows_must_hold_flows() -> None:
 
 async def undecorated() -> AsyncIterator[None]:
     yield
+
+
+def test_a_required_field_of_one_flow_is_refused_only_strictly(caplog: pytest.LogCaptureFixture) -> None:
+    class Shared(BaseModel):
+        theme: str = ""
+
+    class Named(Shared):
+        name: str
+
+    flows = [
+        define_flow(kind, actions={"reset": action(block=reset)}, user=User(state=model))
+        for kind, model in (("a", Shared), ("b", Named))
+    ]
+    assert create_flowstate(flows=flows).catalogue.kinds() == ["a", "b"]
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    with pytest.raises(
+        CrossFlowSchemaConflictError, match='field "name": required, and declared by flow "b" only'
+    ):
+        create_flowstate(flows=flows, strict=True)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +172,7 @@ def test_a_postgres_url_has_parameters_of_our_own(monkeypatch: pytest.MonkeyPatc
     store_from_url("postgres://db/chat")
     store_from_url("postgresql://ann:pw@pool:6432/chat?sslmode=require&pool=3&serverless=true&listen=db:5432")
     assert made == [
-        ("postgres://db/chat", {"serverless": False, "create": True}),
+        ("postgres://db/chat", {"serverless": False, "create": True, "update": True}),
         (
             "postgresql://ann:pw@pool:6432/chat?sslmode=require",
             {
@@ -159,6 +180,7 @@ def test_a_postgres_url_has_parameters_of_our_own(monkeypatch: pytest.MonkeyPatc
                 "serverless": True,
                 "listen_dsn": "postgresql://ann:pw@db:5432/chat?sslmode=require",
                 "create": True,
+                "update": True,
             },
         ),
     ]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flowstate_server.model.clock import Seconds
-from flowstate_server.model.events import EventRecord
+from flowstate_server.model.events import Event, EventRecord
 from flowstate_server.model.frozen import frozen
+from flowstate_server.model.items import Audience, is_for
+from flowstate_server.model.word import Word
 
 
 @frozen
@@ -18,17 +20,45 @@ class LogCursor:
 
 
 @frozen
+class EventFilter:
+    """Narrows what the caller's plane may see: to events of these ``types`` (none: all), and for this ``audience``
+    (``None``: all that the plane may see)."""
+
+    types: frozenset[str] = frozenset()
+    audience: Audience | None = None
+
+    def passes(self, event: Event) -> bool:
+        if self.types and event.type.value not in self.types:
+            return False
+        return self.audience is None or is_for(event.audiences, self.audience)
+
+
+EVERYTHING = EventFilter()
+
+
+class EndReason(Word):
+    """Why a tail is over: its request has ended, its session was deleted, or it has replayed all that it was to."""
+
+    TERMINAL = "terminal"
+    DELETED = "deleted"
+    REPLAY_DONE = "replay_done"
+
+
+@frozen
 class TailCall:
-    """Which log to follow and from where: after ``cursor``, or only what is new (``latest``).
+    """Which log to follow, that of a request or of a session, and from where: after ``cursor``, or only what is new
+    (``latest``).
 
     ``heartbeat`` is in seconds (0: the default). ``replay_only`` ends after what is there.
     """
 
-    request_id: str
+    request_id: str = ""
     cursor: LogCursor = LogCursor("", 0)
     latest: bool = False
     heartbeat: Seconds = Seconds(0.0)
     replay_only: bool = False
+    filter: EventFilter = EVERYTHING
+    session_id: str = ""
 
 
 @frozen
@@ -70,14 +100,23 @@ class TailHeartbeat:
 
 @frozen
 class TailEnded:
-    """The log has ended (``terminal``), or a ``replay_only`` tail has shown what was there."""
-
     cursor: LogCursor
     final: int
-    terminal: bool
+    reason: EndReason
 
 
 TailFrame = TailStarted | TailBatch | TailTrimmed | TailCaughtUp | TailHeartbeat | TailEnded
+
+
+@frozen
+class EventQuery:
+    """Which page of which log: up to ``limit`` events after ``after``."""
+
+    request_id: str = ""
+    session_id: str = ""
+    after: int = 0
+    limit: int = 1
+    filter: EventFilter = EVERYTHING
 
 
 @frozen

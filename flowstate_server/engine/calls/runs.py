@@ -12,6 +12,7 @@ class ActionCall:
     """A call of an action with its fields as sent (empty where not sent); ``input`` is JSON text, unchecked.
 
     ``execution_timeout`` is in seconds. ``correlation_id`` names the call in logs; a repeat may have another one.
+    ``validate_only``: find out what would become of it, and store and run nothing.
     """
 
     flow_kind: str
@@ -23,11 +24,15 @@ class ActionCall:
     request_id: str = ""
     execution_timeout: Seconds | None = None
     correlation_id: str = ""
+    validate_only: bool = False
 
 
 @frozen
 class Dispatched:
-    """The stored request; ``attached`` when the call repeated an earlier one and nothing was written."""
+    """The stored request; ``attached`` when the call repeated an earlier one and nothing was written.
+
+    Of a call that was only validated the request that would be stored, with the ids that the call brought.
+    """
 
     request: RequestRecord
     attached: bool

@@ -8,9 +8,10 @@ from dataclasses import field
 from flowstate_server.engine.calls.logs import LogCursor
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.frozen import frozen
-from flowstate_server.model.json_values import Json
+from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.model.records import Failure, SessionRecord
 from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.stores.contract.writes import Precondition
 
 
 @frozen
@@ -42,12 +43,53 @@ class CreatedSession:
 
 
 @frozen
+class ResolvedSession:
+    """``created`` by the call that it answers."""
+
+    session: SessionAnswer
+    created: bool
+
+
+@frozen
+class SessionUpdate:
+    """New values of some fields of a session, by name. ``fingerprint`` is that of the message as sent."""
+
+    session_id: str
+    fields: JsonObject
+    precondition: Precondition | None = None
+    idempotency_key: str = ""
+    fingerprint: str = ""
+
+
+@frozen
+class UpdatedSession:
+    """``session`` holds the id and version only when ``replayed``."""
+
+    session: SessionAnswer
+    replayed: bool
+
+
+@frozen
+class SessionDeletion:
+    """With ``allow_missing`` a session that is not there is fine."""
+
+    session_id: str
+    precondition: Precondition | None = None
+    allow_missing: bool = False
+
+
+@frozen
 class SessionQuery:
     """Which sessions to list; empty parts do not filter. ``page_size`` as sent (0: default)."""
 
     flow_kind: str = ""
     user_id: str = ""
+    org_id: str = ""
+    tags: Sequence[str] = ()
+    metadata: JsonObject = field(default_factory=dict)
+    active_after: Micros | None = None
     include_ephemeral: bool = False
+    include_total: bool = False
     page_size: int = 0
     page_token: str = ""
 
@@ -56,6 +98,7 @@ class SessionQuery:
 class SessionPage:
     sessions: Sequence[SessionAnswer]
     next_page_token: str
+    total: int | None = None
 
 
 @frozen

@@ -6,26 +6,33 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
-from flowstate_server.engine.bindings import Bindings, check_owner
-from flowstate_server.engine.calls.logs import EventList, LogCursor, TailCall, TailFrame
+from flowstate_server.engine.bindings import check_audience
+from flowstate_server.engine.calls.logs import (
+    EndReason,
+    EventList,
+    EventQuery,
+    LogCursor,
+    TailCall,
+    TailFrame,
+)
+from flowstate_server.engine.logs.access import LogAccess, log_of
 from flowstate_server.engine.logs.following import Following, topic_of
-from flowstate_server.engine.logs.projection import EventProjector
+from flowstate_server.engine.logs.heartbeats import heartbeat_interval
 from flowstate_server.engine.logs.tail_progress import TailProgress
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import (
     CursorAheadError,
     CursorInvalidError,
     CursorLogMismatchError,
+    EventsCompactedError,
     RequestNotFoundError,
     ServiceError,
+    SessionNotFoundError,
     StoreUnavailableError,
 )
-from flowstate_server.log_context import found
-from flowstate_server.model.clock import Seconds
 from flowstate_server.model.events import LogHead
 from flowstate_server.model.identity import Plane, Principal
-from flowstate_server.model.ids import check_id
-from flowstate_server.model.scopes import RequestKey
+from flowstate_server.model.scopes import LogKey, SessionKey
 from flowstate_server.observation import OK, Observer
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.stores.contract.reads import EventPage
@@ -33,7 +40,7 @@ from flowstate_server.stores.store import Store
 
 
 class Events:
-    """Serves request logs: pages and tails.
+    """Serves the logs of requests and sessions: pages and tails.
 
     A tail holds a position, not a queue: it waits for a wake-up, reads what lies after its position and hands it over
     before it reads on. A slow reader costs one page of memory and slows nobody.
@@ -43,25 +50,30 @@ class Events:
         self,
         store: Store,
         catalogue: Catalogue,
-        bindings: Bindings,
         settings: EngineSettings,
         observer: Observer,
     ) -> None:
         self._store = store
-        self._catalogue = catalogue
-        self._bindings = bindings
+        self._access = LogAccess(store, catalogue)
         self._settings = settings
         self._observer = observer
 
-    async def list(self, principal: Principal, request_id: str, after: int, page_size: int) -> EventList:
-        """One page of what the caller's plane may see of the log after sequence ``after``."""
-        key = RequestKey(principal.tenant, check_id("request_id", request_id))
-        if after < 0:
+    async def list(self, principal: Principal, query: EventQuery) -> EventList:
+        """One page of what the caller's plane may see of the log."""
+        key = log_of(principal, query.request_id, query.session_id)
+        check_audience(principal, query.filter.audience)
+        if query.after < 0:
             raise CursorInvalidError("a sequence is not negative")
-        page = await self._page(key, after, page_size, self._settings.max_page_bytes)
-        projector = await self._projector(principal, key, page.head)
-        if after > page.head.sequence:
-            raise CursorAheadError(after, page.head.sequence)
+        page = await self._page(principal, key, query.after, query.limit, self._settings.max_page_bytes)
+        projector = await self._access.projector(principal, key, page.head, query.filter)
+        if query.after > page.head.sequence:
+            raise CursorAheadError(query.after, page.head.sequence)
+        if query.after:
+            _check_floor(query.after, page.head)
+        elif page.head.floor:
+            page = await self._page(
+                principal, key, page.head.floor, query.limit, self._settings.max_page_bytes
+            )
         return EventList(
             projector.visible(page.events),
             LogCursor(page.head.log_id, page.end),
@@ -70,19 +82,22 @@ class Events:
 
     async def follow(self, principal: Principal, call: TailCall) -> AsyncIterator[TailFrame]:
         """The frames of a tail; see ``flowstate.v1.TailEventsResponse``. Ends with :class:`TailEnded`."""
-        key = RequestKey(principal.tenant, check_id("request_id", call.request_id))
-        heartbeat = self._heartbeat(call.heartbeat)
+        key = log_of(principal, call.request_id, call.session_id)
+        check_audience(principal, call.filter.audience)
+        heartbeat = heartbeat_interval(call.heartbeat, self._settings)
         position = max(0, call.cursor.sequence)
         with self._store.watch((topic_of(key),)) as watch:
-            following = Following(watch, lambda: self._page(key, position), more=_is_cut)
+            following = Following(watch, lambda: self._page(principal, key, position), more=_is_cut)
             page = await following.next()
-            projector = await self._projector(principal, key, page.head)
-            position = _start(call, page.head)
+            projector = await self._access.projector(principal, key, page.head, call.filter)
+            asked, position = position, _start(call, page.head)
             if call.latest:
                 page = EventPage((), page.head, position)
-            progress = TailProgress(page.head.log_id, position, heartbeat)
+            elif position > asked:
+                page = await self._page(principal, key, position)
+            progress = TailProgress(key, page.head.log_id, position, heartbeat)
             with self._observed(principal.plane, progress):
-                yield progress.started(page.head.sequence)
+                yield progress.started(page.head)
                 while True:
                     for frame in progress.page(page, projector.visible(page.events)):
                         yield frame
@@ -91,25 +106,39 @@ class Events:
                         for frame in progress.caught_up():
                             yield frame
                         if page.head.ended or call.replay_only:
-                            yield progress.ended(terminal=page.head.ended)
+                            yield progress.ended(
+                                EndReason.TERMINAL if page.head.ended else EndReason.REPLAY_DONE
+                            )
                             return
                     if progress.patience <= 0:
                         yield progress.heartbeat(latest)
-                    page = await self._next_page(following, progress, page.head)
+                    next_page = await self._next_page(key, following, progress, page.head)
+                    if next_page is None:
+                        yield progress.ended(EndReason.DELETED)
+                        return
+                    page = next_page
                     if page.head.log_id != progress.log_id or page.head.sequence < position:
-                        await self._projector(principal, key, page.head)
+                        await self._access.projector(principal, key, page.head, call.filter)
                         raise _no_such_place(progress, page.head)
+                    _check_floor(position, page.head)
 
     async def _next_page(
-        self, following: Following[EventPage], progress: TailProgress, head: LogHead
-    ) -> EventPage:
-        """When there is news, at the latest when a heartbeat is due: a wake-up may be lost with what woke."""
+        self, key: LogKey, following: Following[EventPage], progress: TailProgress, head: LogHead
+    ) -> EventPage | None:
+        """When there is news, at the latest when a heartbeat is due: a wake-up may be lost with what woke.
+
+        ``None`` once the log was deleted, also where its session was made anew since.
+        """
         try:
-            return await following.next(at_latest=progress.patience)
+            page = await following.next(at_latest=progress.patience)
         except StoreUnavailableError:
             if progress.patience > 0:
                 raise
             return EventPage((), head, progress.position)
+        except (SessionNotFoundError, RequestNotFoundError):
+            return None
+        over = page.head.ended or page.head.log_id != progress.log_id
+        return None if over and isinstance(key, SessionKey) else page
 
     @contextmanager
     def _observed(self, plane: Plane, progress: TailProgress) -> Iterator[None]:
@@ -126,7 +155,12 @@ class Events:
             self._observer.tail(plane=plane.value, seconds=seconds, events=progress.events, outcome=outcome)
 
     async def _page(
-        self, key: RequestKey, after: int, limit: int | None = None, max_bytes: int | None = None
+        self,
+        principal: Principal,
+        key: LogKey,
+        after: int,
+        limit: int | None = None,
+        max_bytes: int | None = None,
     ) -> EventPage:
         settings = self._settings
         page = await self._store.read_events(
@@ -136,25 +170,8 @@ class Events:
             max_bytes=max_bytes or settings.batch_bytes,
         )
         if page is None:
-            raise RequestNotFoundError(key.request_id)
+            raise await self._access.absent(principal, key)
         return page
-
-    async def _projector(self, principal: Principal, key: RequestKey, log: LogHead) -> EventProjector:
-        """Shows the log that was read to its owner; to anyone else there is none."""
-        record = await self._store.get_request(key)
-        if record is None or record.head.log_id != log.log_id:
-            raise RequestNotFoundError(key.request_id)
-        head = record.head
-        binding = await self._bindings.find(head.session)
-        check_owner(principal, head, "" if binding is None else binding.org_id)
-        found(record)
-        flow = self._catalogue.find(binding.flow_kind) if binding is not None else None
-        return EventProjector(principal.plane, None if flow is None else flow.described)
-
-    def _heartbeat(self, asked: Seconds) -> Seconds:
-        if asked <= 0:
-            return self._settings.heartbeat
-        return min(max(asked, self._settings.min_heartbeat), self._settings.max_heartbeat)
 
 
 def _start(call: TailCall, head: LogHead) -> int:
@@ -162,11 +179,23 @@ def _start(call: TailCall, head: LogHead) -> int:
         return head.sequence
     if call.cursor.sequence < 0:
         raise CursorInvalidError("a sequence is not negative")
+    if not (call.cursor.sequence or call.cursor.log_id):
+        return head.floor  # the start is where what was kept begins
     if call.cursor.log_id and call.cursor.log_id != head.log_id:
         raise CursorLogMismatchError(head.log_id)
     if call.cursor.sequence > head.sequence:
         raise CursorAheadError(call.cursor.sequence, head.sequence)
+    _check_floor(call.cursor.sequence, head)
     return call.cursor.sequence
+
+
+def _check_floor(position: int, head: LogHead) -> None:
+    """
+    Raises:
+        EventsCompactedError: durable events after ``position`` were removed.
+    """
+    if position < head.floor:
+        raise EventsCompactedError(head.floor + 1, head.sequence)
 
 
 def _no_such_place(progress: TailProgress, head: LogHead) -> ServiceError:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from flowstate_server.model.clock import Seconds
-from flowstate_server.model.scopes import LogKey, SessionKey
+from flowstate_server.model.scopes import LogKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.watch import Topic, TopicKind, Watch
 
 T = TypeVar("T")
@@ -17,6 +17,11 @@ def topic_of(log: LogKey) -> Topic:
     """What to watch for news of a log."""
     kind = TopicKind.SESSION if isinstance(log, SessionKey) else TopicKind.REQUEST
     return Topic(kind, *log)
+
+
+def topic_of_record(scope: ScopeKey) -> Topic:
+    """What to watch for changes of a session's, user's or org's record."""
+    return Topic(TopicKind(scope.kind.value), scope.tenant, scope.id)
 
 
 class Following(Generic[T]):
@@ -33,10 +38,14 @@ class Following(Generic[T]):
         self._read = read
         self._more = more
         self._caught_up = False
+        self.woken = False
+        """Whether a wake-up has led to the last reading."""
 
     async def next(self, at_latest: Seconds | None = None) -> T:
         """The next reading, at the latest after so many seconds."""
+        self.woken = False
         if not self._caught_up or await self._woken(at_latest):
+            self.woken = True
             return await self._reading()
         try:
             return await self._reading()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from flowstate_server.engine.calls.logs import EVERYTHING, EventFilter
 from flowstate_server.model.events import EventRecord, EventType
 from flowstate_server.model.identity import Plane
 from flowstate_server.model.items import Audience
@@ -22,14 +23,18 @@ class EventProjector:
 
     The trusted plane sees everything. The client plane sees events meant for clients, without block paths, and state
     changes as the flow shows them: exposed values, the bare names of derived ones and of fields that the flow of that
-    time declared in another way, nothing else. Without a registered flow no state change is shown.
+    time declared in another way, nothing else. Without a registered flow no state change is shown. Of all this a
+    ``filter`` leaves what it passes.
     """
 
-    def __init__(self, plane: Plane, flow: FlowDescription | None) -> None:
+    def __init__(self, plane: Plane, flow: FlowDescription | None, filter: EventFilter = EVERYTHING) -> None:
         self._plane = plane
         self._flow = flow
+        self._filter = None if filter == EVERYTHING else filter
 
     def visible(self, events: Iterable[EventRecord]) -> list[EventRecord]:
+        if self._filter is not None:
+            events = [record for record in events if self._filter.passes(record.event)]
         if self._plane is Plane.TRUSTED:
             return list(events)
         return [seen for record in events if (seen := self._for_client(record)) is not None]

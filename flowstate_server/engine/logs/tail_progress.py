@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from operator import attrgetter
 
 from flowstate_server.engine.calls.logs import (
+    EndReason,
     LogCursor,
     TailBatch,
     TailCaughtUp,
@@ -16,7 +19,8 @@ from flowstate_server.engine.calls.logs import (
     TailTrimmed,
 )
 from flowstate_server.model.clock import Seconds
-from flowstate_server.model.events import EventRecord
+from flowstate_server.model.events import EventRecord, LogHead
+from flowstate_server.model.scopes import LogKey, RequestKey
 from flowstate_server.stores.contract.reads import EventPage
 
 
@@ -26,10 +30,14 @@ class TailProgress:
     ``events`` counts those that the reader was given.
     """
 
-    def __init__(self, log_id: str, position: int, heartbeat: Seconds) -> None:
+    def __init__(self, log: LogKey, log_id: str, position: int, heartbeat: Seconds) -> None:
         self.position = position
         self.events = 0
         self.log_id = log_id
+        of_request = isinstance(log, RequestKey)
+        self._place_of: Callable[[EventRecord], int] = attrgetter(
+            "sequence" if of_request else "session_sequence"
+        )
         self._shown = position
         self._gap: tuple[int, int] | None = None
         self._heartbeat = heartbeat
@@ -41,15 +49,16 @@ class TailProgress:
         """Seconds until the reader has to be given a frame, whatever goes on that it does not see."""
         return Seconds(self._due - asyncio.get_running_loop().time())
 
-    def started(self, latest: int) -> TailFrame:
-        return TailStarted(LogCursor(self.log_id, self.position), 1, latest, self._heartbeat)
+    def started(self, head: LogHead) -> TailFrame:
+        earliest = head.floor + 1 if head.sequence else 0
+        return TailStarted(LogCursor(self.log_id, self.position), earliest, head.sequence, self._heartbeat)
 
     def page(self, page: EventPage, events: Sequence[EventRecord]) -> Iterator[TailFrame]:
         """The frames for the next page, of which the reader may see ``events``.
 
         What was swept is told with the next events that it may see, so that it stands directly ahead of them.
         """
-        self._gap = _joined(self._gap, _trimmed(self.position, page))
+        self._gap = _joined(self._gap, self._trimmed(page))
         self.position = page.end
         if events:
             if self._gap is not None:
@@ -71,8 +80,16 @@ class TailProgress:
         self._due = self._next_heartbeat()
         return TailHeartbeat(LogCursor(self.log_id, self._shown), latest)
 
-    def ended(self, *, terminal: bool) -> TailFrame:
-        return TailEnded(self._moved(), self.position, terminal)
+    def ended(self, reason: EndReason) -> TailFrame:
+        return TailEnded(self._moved(), self.position, reason)
+
+    def _trimmed(self, page: EventPage) -> tuple[int, int] | None:
+        """The lowest and highest sequence that the page should have and has not: transient events swept earlier."""
+        if page.end - self.position == len(page.events):
+            return None
+        places = [self.position, *map(self._place_of, page.events), page.end + 1]
+        gaps = [(before + 1, place - 1) for before, place in pairwise(places) if place > before + 1]
+        return gaps[0][0], gaps[-1][1]
 
     def _moved(self) -> LogCursor:
         self._shown = self.position
@@ -81,25 +98,6 @@ class TailProgress:
 
     def _next_heartbeat(self) -> float:
         return asyncio.get_running_loop().time() + self._heartbeat
-
-
-def _trimmed(position: int, page: EventPage) -> tuple[int, int] | None:
-    """The lowest and highest sequence that the page should have and has not: transient events swept earlier."""
-    if page.end - position == len(page.events):
-        return None
-    gaps = _gaps(position, page.events, page.end)
-    return gaps[0][0], gaps[-1][1]
-
-
-def _gaps(position: int, events: Sequence[EventRecord], end: int) -> list[tuple[int, int]]:
-    gaps = []
-    for event in events:
-        if event.sequence > position + 1:
-            gaps.append((position + 1, event.sequence - 1))
-        position = event.sequence
-    if end > position:
-        gaps.append((position + 1, end))
-    return gaps
 
 
 def _joined(first: tuple[int, int] | None, second: tuple[int, int] | None) -> tuple[int, int] | None:

@@ -14,6 +14,8 @@ MAX_TITLE_BYTES = 1024
 MAX_DESCRIPTION_BYTES = 16 * 1024
 MAX_METADATA_BYTES = 64 * 1024
 MAX_TAGS = 64
+# Each is a row of an index, as each tag is.
+MAX_METADATA_KEYS = 256
 
 
 def check_session_fields(fields: Mapping[str, Json]) -> None:
@@ -34,6 +36,8 @@ def check_session_fields(fields: Mapping[str, Json]) -> None:
     metadata = fields.get("metadata", {})
     if not isinstance(metadata, dict):
         raise _violation("metadata", "object_type", "must be a JSON object")
+    if len(metadata) > MAX_METADATA_KEYS:
+        raise _violation("metadata", "too_many", f"must have at most {MAX_METADATA_KEYS} keys")
     if len(encode_json(metadata)) > MAX_METADATA_BYTES:
         raise _violation("metadata", "too_long", f"must be at most {MAX_METADATA_BYTES} bytes of JSON")
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from flowstate_server.engine.bindings import (
-    OTHER_USER,
-    Bindings,
-    binding_of,
-    check_binding,
-    claimed_org,
-    claimed_user,
-)
+from collections.abc import Sequence
+
+from flowstate_server.engine.bindings import OTHER_USER, Bindings, binding_of, check_binding, claimed_org
 from flowstate_server.engine.calls.sessions import (
     CreatedSession,
     NewSession,
@@ -17,10 +12,8 @@ from flowstate_server.engine.calls.sessions import (
     SessionPage,
     SessionQuery,
 )
-from flowstate_server.engine.drawn_fields import DrawnFields
+from flowstate_server.engine.records.new_sessions import NewSessions
 from flowstate_server.engine.records.page_token import PageTokens, page_size
-from flowstate_server.engine.records.session_fields import check_session_fields
-from flowstate_server.engine.rehearsals import Rehearsals
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import (
     AccessDeniedError,
@@ -32,90 +25,63 @@ from flowstate_server.errors import (
 from flowstate_server.log_context import found
 from flowstate_server.model.clock import Micros, micros
 from flowstate_server.model.identity import Principal
-from flowstate_server.model.ids import check_id, new_id, new_log_id
-from flowstate_server.model.json_values import Json, JsonObject
+from flowstate_server.model.ids import check_id
+from flowstate_server.model.json_values import Json, encode_json
 from flowstate_server.model.records import IdempotencyKey, SessionRecord
-from flowstate_server.model.scopes import ScopeKind, SessionKey, session_scope
-from flowstate_server.programs.catalogue import Catalogue
-from flowstate_server.state.json_profile import parse_json
-from flowstate_server.stores.contract.reads import SessionFilter, SessionPosition
-from flowstate_server.stores.contract.writes import CreateSession, PutIdempotencyKey, Write
+from flowstate_server.model.scopes import SessionKey
+from flowstate_server.model.session_labels import labels
+from flowstate_server.stores.contract.reads import ListedSession, SessionFilter, SessionPosition, position_of
+from flowstate_server.stores.contract.writes import PutIdempotencyKey, Write
 from flowstate_server.stores.store import Store
+
+# Each is asked of every row that a list looks through.
+MAX_LABELS = 64
 
 
 class Sessions:
     def __init__(
         self,
         store: Store,
-        catalogue: Catalogue,
         bindings: Bindings,
+        new_sessions: NewSessions,
         settings: EngineSettings,
-        rehearsals: Rehearsals,
     ) -> None:
         self._store = store
-        self._catalogue = catalogue
         self._bindings = bindings
+        self._new_sessions = new_sessions
         self._settings = settings
-        self._rehearsals = rehearsals
         self._tokens = PageTokens(settings.page_token_key)
 
     async def create(
         self, principal: Principal, new: NewSession, idempotency_key: str, fingerprint: str
     ) -> CreatedSession:
         """A new session, bound for life to its flow, user, tenant and org."""
-        hosted = self._catalogue.get(new.flow_kind)
-        user_id = claimed_user(principal, new.user_id)
-        org_id = claimed_org(principal, new.org_id)
-        check_id("session_id", new.session_id, required=False)
-        metadata = _metadata(new.metadata)
-        check_session_fields(
-            {
-                "title": new.title,
-                "description": new.description,
-                "tags": list(new.tags),
-                "metadata": metadata,
-            }
-        )
-        session = CreateSession(
-            key=SessionKey(principal.tenant, new.session_id or new_id("sess_")),
-            log_id=new_log_id(),
-            flow_kind=hosted.described.kind,
-            user_id=user_id,
-            org_id=org_id,
-            title=new.title,
-            description=new.description,
-            tags=new.tags,
-            metadata=metadata,
-            exclusive=True,
-        )
-        limit = self._settings.max_state_bytes
-        drawn = DrawnFields(hosted, self._catalogue, limit, self._rehearsals)
-        batch: list[Write] = [session, *drawn.writes({ScopeKind.SESSION: session_scope(session.key)})]
+        prepared = self._new_sessions.prepared(principal, new)
+        before: tuple[Write, ...] = ()
         if idempotency_key:
             check_id("idempotency_key", idempotency_key)
             key = IdempotencyKey(principal.tenant, principal.name, "CreateSession", idempotency_key)
-            window = micros(self._settings.idempotency_window)
-            batch.insert(0, PutIdempotencyKey(key, fingerprint, window))
-        result = await drawn.commit(self._store, batch)
-        created = result.results[batch.index(session)]
+            before = (PutIdempotencyKey(key, fingerprint, micros(self._settings.idempotency_window)),)
+        result = await prepared.commit(self._store, before=before)
+        created = result.results[len(before)]
         if created.session is None:
-            return CreatedSession(_remembered(principal, created.id, created.version), replayed=True)
+            return CreatedSession(remembered_session(principal, created.id, created.version), replayed=True)
         self._bindings.remember(binding_of(created.session))
         found(created.session)
         return CreatedSession(SessionAnswer(created.session, created.session.create_time), replayed=False)
 
     async def get(self, principal: Principal, session_id: str) -> SessionAnswer:
         key = SessionKey(principal.tenant, check_id("session_id", session_id))
-        record = await self._store.get_session(key)
-        if record is None or record.deleted:
+        read = await self._store.read_projection(key, ())
+        if read is None:
             raise SessionNotFoundError(session_id)
-        check_binding(principal, binding_of(record))
-        found(record)
-        return SessionAnswer(record, record.update_time)
+        check_binding(principal, binding_of(read.session))
+        found(read.session)
+        return SessionAnswer(read.session, read.head.activity_time)
 
     async def list(self, principal: Principal, query: SessionQuery) -> SessionPage:
         """Sessions of the caller's tenant (and user, when its credentials are bound to one), newest first."""
-        which = self._filter(principal, query)
+        which = _filter(principal, query)
         size = page_size(query.page_size, self._settings)
         bound: Json = [
             "sessions",
@@ -124,26 +90,19 @@ class Sessions:
             which.user_id,
             which.org_id,
             which.include_ephemeral,
+            [label.hex() for label in which.labels],
+            which.active_after,
         ]
         after = self._position(bound, query.page_token) if query.page_token else None
-        listed = await self._store.list_sessions(which, limit=size + 1, after=after)
-        page = listed[:size]
+        listed = await self._store.list_sessions(which, limit=size, after=after)
+        total = await self._store.count_sessions(which) if query.include_total else None
+        page = _within(listed.sessions, self._settings.max_page_bytes)
+        position = listed.next if len(page) == len(listed.sessions) else position_of(page[-1].record)
         token = ""
-        if len(listed) > size:
-            last = page[-1].record
-            token = self._tokens.make(bound, [last.create_time, last.key.session_id])
-        return SessionPage([SessionAnswer(found.record, found.activity_time) for found in page], token)
-
-    def _filter(self, principal: Principal, query: SessionQuery) -> SessionFilter:
-        if principal.user and query.user_id and query.user_id != principal.user:
-            raise AccessDeniedError(OTHER_USER)
-        return SessionFilter(
-            principal.tenant,
-            flow_kind=query.flow_kind or None,
-            user_id=query.user_id or principal.user or None,
-            org_id=principal.org or None,
-            include_ephemeral=query.include_ephemeral,
-        )
+        if position is not None:
+            token = self._tokens.make(bound, [position.create_time, position.session_id])
+        answers = [SessionAnswer(one.record, one.activity_time) for one in page]
+        return SessionPage(answers, token, total)
 
     def _position(self, bound: Json, token: str) -> SessionPosition:
         match self._tokens.read(bound, token):
@@ -152,16 +111,7 @@ class Sessions:
         raise PageTokenInvalidError
 
 
-def _metadata(text: bytes) -> JsonObject:
-    if not text:
-        return {}
-    value = parse_json(text, "session.metadata")
-    if not isinstance(value, dict):
-        raise ValidationFailedError((Violation("session.metadata", "object_type", "must be a JSON object"),))
-    return value
-
-
-def _remembered(principal: Principal, session_id: str, version: int) -> SessionAnswer:
+def remembered_session(principal: Principal, session_id: str, version: int) -> SessionAnswer:
     """What a replay tells: the id and version, nothing else."""
     record = SessionRecord(
         key=SessionKey(principal.tenant, session_id),
@@ -175,3 +125,33 @@ def _remembered(principal: Principal, session_id: str, version: int) -> SessionA
         version=version,
     )
     return SessionAnswer(record, Micros(0))
+
+
+def _filter(principal: Principal, query: SessionQuery) -> SessionFilter:
+    if principal.user and query.user_id and query.user_id != principal.user:
+        raise AccessDeniedError(OTHER_USER)
+    if len(query.tags) + len(query.metadata) > MAX_LABELS:
+        problem = f"must be at most {MAX_LABELS}, together with the keys of metadata"
+        raise ValidationFailedError((Violation("tags", "too_many", problem),))
+    for place, tag in enumerate(query.tags):
+        check_id(f"tags[{place}]", tag)
+    return SessionFilter(
+        principal.tenant,
+        flow_kind=query.flow_kind or None,
+        user_id=query.user_id or principal.user or None,
+        org_id=claimed_org(principal, query.org_id) or None,
+        include_ephemeral=query.include_ephemeral,
+        labels=tuple(sorted(labels(query.tags, query.metadata))),
+        active_after=query.active_after,
+    )
+
+
+def _within(listed: Sequence[ListedSession], max_bytes: int) -> Sequence[ListedSession]:
+    """The first sessions, as many as a page has room for, but at least one if there is any."""
+    size = 0
+    for place, one in enumerate(listed):
+        session = one.record
+        size += len(encode_json([session.title, session.description, list(session.tags), session.metadata]))
+        if place and size > max_bytes:
+            return listed[:place]
+    return listed

@@ -56,6 +56,7 @@ from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import ActionDescription, FlowDescription
 from flowstate_server.programs.program import HostedFlow, Program
 from flowstate_server.state.json_profile import parse_json
+from flowstate_server.stores.contract.tombstone_writes import Withheld, Withhold
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
     CommitResult,
@@ -63,6 +64,8 @@ from flowstate_server.stores.contract.writes import (
     CreateSession,
     RequireSession,
     SessionChanged,
+    Write,
+    WriteResult,
 )
 from flowstate_server.stores.store import Store
 
@@ -114,7 +117,8 @@ class Dispatcher:
         self._rehearsals = rehearsals
 
     async def dispatch(self, principal: Principal, call: ActionCall) -> Dispatched:
-        """Store the request and start its run, or attach to the request of an earlier, equal call.
+        """Store the request and start its run, or attach to the request of an earlier, equal call; or only find out
+        what would become of it.
 
         The caller may leave at any moment: what was begun is stored and run, or nothing is.
         """
@@ -155,17 +159,17 @@ class Dispatcher:
         for _ in range(RACES):
             binding = None
             if checked.call.session_id:
-                binding = await self._bindings.find(checked.session)
-            org_id = claimed_org(principal, checked.call.org_id)
-            if binding is not None:
-                check_binding(
-                    principal,
-                    binding,
-                    user_id=checked.user_id,
-                    org_id=checked.call.org_id,
-                    flow_kind=checked.flow.kind,
+                binding = await self._bindings.passed(
+                    checked.session,
+                    lambda found: check_binding(
+                        principal,
+                        found,
+                        user_id=checked.user_id,
+                        org_id=checked.call.org_id,
+                        flow_kind=checked.flow.kind,
+                    ),
                 )
-                org_id = binding.org_id
+            org_id = claimed_org(principal, checked.call.org_id) if binding is None else binding.org_id
             process_id = self._supervisor.process_id
             try:
                 return await self._create(checked, binding, org_id, process_id)
@@ -202,7 +206,13 @@ class Dispatcher:
         drawn = DrawnFields(checked.hosted, self._catalogue, limit, self._rehearsals)
         loaded = drawn.writes(scopes)
         own = drawn.writes({ScopeKind.REQUEST: request_scope(checked.request)}, checked.request)
-        result = await drawn.commit(self._store, (session, *loaded, created, logged, *own))
+        batch: list[Write] = [session, *loaded, created, logged, *own]
+        if checked.call.validate_only:
+            batch.append(Withhold())
+        try:
+            result = await drawn.commit(self._store, batch)
+        except Withheld as withheld:
+            return _validated(checked, withheld.result.results[1 + len(loaded)])
         if result.attached is not None:
             return await self._attached(checked, org_id)
         return self._started(checked, result, 1 + len(loaded))
@@ -234,6 +244,19 @@ class Dispatcher:
             timeout=checked.timeout,
         )
         return Dispatched(record, attached=False)
+
+
+def _validated(checked: _Checked, created: WriteResult) -> Dispatched:
+    """What would have been stored, without the ids that were made up for it."""
+    record, call = created.request, checked.call
+    if record is None:
+        raise TypeError("the store's result lacks the request")
+    head = replace(
+        record.head,
+        key=RequestKey(checked.request.tenant, call.request_id),
+        session=SessionKey(checked.session.tenant, call.session_id),
+    )
+    return Dispatched(replace(record, head=head), attached=False)
 
 
 async def _checked_input(program: Program, action: ActionDescription, call: ActionCall) -> Any:

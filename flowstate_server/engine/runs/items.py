@@ -20,7 +20,7 @@ from flowstate_server.model.ids import new_id
 from flowstate_server.model.item_content import check_content
 from flowstate_server.model.items import Audience, Item, ItemKind
 from flowstate_server.model.json_values import EMPTY_OBJECT, Json, JsonObject, encode_json
-from flowstate_server.model.payloads import ItemAdded
+from flowstate_server.model.payloads import ItemAdded, ItemDone
 from flowstate_server.model.records import RequestHead
 from flowstate_server.programs.history import HistoryItem, Tokens, Turns, select_history
 from flowstate_server.programs.run_context import ItemStream, SessionItems
@@ -65,12 +65,12 @@ class RunItems:
         """See :meth:`Recorder.once_back`."""
         return await self._recorder.once_back(operation)
 
-    def added(self, item: Item, block_path: tuple[str, ...]) -> None:
+    def added(self, item: Item, block_path: tuple[str, ...], transient: bool) -> None:
         payload = ItemAdded(item).encode()
-        self._recorder.hold(Event(EventType.ITEM_ADDED, payload, item.audiences, block_path=block_path))
+        self._recorder.hold(Event(EventType.ITEM_ADDED, payload, item.audiences, transient, block_path))
 
-    def finish(self, item: Item, content: Json, block_path: tuple[str, ...]) -> HistoryItem:
-        """Append the item's row with its ``item.done``."""
+    def finish(self, item: Item, content: Json, block_path: tuple[str, ...], transient: bool) -> HistoryItem:
+        """Append the item's row with its ``item.done``. A transient one has no row, and is in no history."""
         whole = Item(
             item_id=item.item_id,
             kind=item.kind,
@@ -80,11 +80,14 @@ class RunItems:
             name=item.name,
             audiences=item.audiences,
         )
+        payload = ItemDone(whole).encode() if transient else EMPTY_OBJECT
+        kept = None if transient else whole
         self._recorder.hold(
-            Event(EventType.ITEM_DONE, EMPTY_OBJECT, item.audiences, block_path=block_path, item=whole)
+            Event(EventType.ITEM_DONE, payload, item.audiences, transient, block_path, item=kept)
         )
         read = HistoryItem.of(whole, self._head.key.request_id, system_micros())
-        self.done.append(read)
+        if not transient:
+            self.done.append(read)
         return read
 
     def add(
@@ -96,6 +99,7 @@ class RunItems:
         name: str,
         audiences: Iterable[Audience],
         block_path: tuple[str, ...],
+        transient: bool = False,
     ) -> HistoryItem:
         """Append a whole item."""
         if isinstance(content, str) and kind in (ItemKind.MESSAGE, ItemKind.REASONING):
@@ -105,11 +109,12 @@ class RunItems:
         if size > self._settings.max_item_bytes:
             raise MessageTooLargeError("The item's content", size, self._settings.max_item_bytes)
         item = self.new(kind, role, name, audiences)
-        self.added(item, block_path)
-        return self.finish(item, content, block_path)
+        self.added(item, block_path, transient)
+        return self.finish(item, content, block_path, transient)
 
-    def stream(self, item: Item, block_path: tuple[str, ...]) -> StreamedItem:
-        return StreamedItem(self, self._recorder, item, block_path, self._settings.max_item_bytes)
+    def stream(self, item: Item, block_path: tuple[str, ...], transient: bool = False) -> StreamedItem:
+        limit = self._settings.max_item_bytes
+        return StreamedItem(self, self._recorder, item, block_path, limit, transient)
 
     def opened(self, stream: StreamedItem) -> None:
         self._open[stream.item_id] = stream
@@ -127,13 +132,20 @@ class StreamedItem(ItemStream):
     """An item in the making; ``async with`` adds it, the end of the ``with`` appends it."""
 
     def __init__(
-        self, items: RunItems, recorder: Recorder, item: Item, block_path: tuple[str, ...], limit: int
+        self,
+        items: RunItems,
+        recorder: Recorder,
+        item: Item,
+        block_path: tuple[str, ...],
+        limit: int,
+        transient: bool,
     ) -> None:
         self._items = items
         self._recorder = recorder
         self._item = item
         self._block_path = block_path
         self._limit = limit
+        self._transient = transient
         self._pieces: list[str] = []
         self._size = 0
         self._finished = False
@@ -167,10 +179,11 @@ class StreamedItem(ItemStream):
         if not self._finished:
             self._finished = True
             self._items.closed(self)
-            self._items.finish(self._item, text_content(self._item.kind, self.text), self._block_path)
+            content = text_content(self._item.kind, self.text)
+            self._items.finish(self._item, content, self._block_path, self._transient)
 
     async def __aenter__(self) -> Self:
-        self._items.added(self._item, self._block_path)
+        self._items.added(self._item, self._block_path, self._transient)
         self._items.opened(self)
         return self
 

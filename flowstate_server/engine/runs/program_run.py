@@ -109,9 +109,10 @@ class ProgramRun:
         name: str = "",
         audiences: Iterable[Audience],
         path: tuple[str, ...] = (),
+        transient: bool = False,
     ) -> HistoryItem:
         item = self._parts.items.add(
-            kind, content, role=role, name=name, audiences=audiences, block_path=path
+            kind, content, role=role, name=name, audiences=audiences, block_path=path, transient=transient
         )
         await self._recorder.room()
         return item
@@ -124,6 +125,7 @@ class ProgramRun:
         name: str = "",
         audiences: Iterable[Audience],
         path: tuple[str, ...] = (),
+        transient: bool = False,
     ) -> StreamedItem:
         items = self._parts.items
-        return items.stream(items.new(kind, role, name, audiences), path)
+        return items.stream(items.new(kind, role, name, audiences), path, transient)

@@ -101,6 +101,11 @@ class Run:
             self._stop = Stop(status, reason)
             self._woken.set_result(None)
 
+    @property
+    def ending(self) -> bool:
+        """Whether its block is over, or is being stopped."""
+        return self._woken.done()
+
     def abandon(self) -> None:
         """The request was ended elsewhere: cancel the block and write nothing more."""
         self._recorder.close()

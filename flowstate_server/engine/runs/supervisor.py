@@ -34,6 +34,8 @@ BLOCKED_SECONDS = (Seconds(0.25), Seconds(0.5))
 # To hand in the lease is a favour to the others, who would wait for it to expire; not worth waiting for a store that
 # hangs.
 FAREWELL_SECONDS = 2.0
+# Requests that are stored and whose runs are not started yet: more than are ever under way at once.
+DISPATCHES = 1000
 SHUT_DOWN = (RequestStatus.INTERRUPTED, "the server shut down")
 
 
@@ -154,6 +156,27 @@ class Supervisor:
                         run = self.find(head.key)
                         if run is not None:
                             run.stop(RequestStatus.ABORTED, head.cancel_reason)
+                    if following.woken:
+                        await self._abandon_ended(process_id)
+
+    async def _abandon_ended(self, process_id: str) -> None:
+        """Abandon runs whose requests were ended elsewhere, as those of a deleted session are."""
+        runs = [run for run in self._runs.values() if run.head.process == process_id and not run.ending]
+        if not runs:
+            return
+        limit = len(self._runs) + DISPATCHES
+        try:
+            found = await self._store.read_running(process_id, limit=limit)
+        except StoreUnavailableError:
+            return  # they find out when they write
+        except Exception:
+            _logger.exception("reading which requests have ended broke")
+            return
+        if len(found) < limit:
+            running = {record.key for record in found}
+            for run in runs:
+                if run.head.key not in running:
+                    run.abandon()
 
     async def _read_cancelled(self, process_id: str) -> Sequence[RequestHead]:
         try:

@@ -87,17 +87,29 @@ class BlockContext(Context[Any, Any, Any, Any], TracksCalls):
         return find_dependency(self._run.dependencies, asked)
 
     def message(
-        self, role: str = "assistant", *, name: str = "", audiences: Iterable[Audience] = SEEN_BY_ALL
+        self,
+        role: str = "assistant",
+        *,
+        name: str = "",
+        audiences: Iterable[Audience] = SEEN_BY_ALL,
+        transient: bool = False,
     ) -> AbstractAsyncContextManager[ItemStream]:
         stream = self._run.stream_item(
-            ItemKind.MESSAGE, role=role, name=name, audiences=audiences, path=self._path
+            ItemKind.MESSAGE,
+            role=role,
+            name=name,
+            audiences=audiences,
+            path=self._path,
+            transient=transient,
         )
         return BlockStream(stream, self.begun)
 
     def reasoning(
-        self, *, name: str = "", audiences: Iterable[Audience] = SEEN_BY_ALL
+        self, *, name: str = "", audiences: Iterable[Audience] = SEEN_BY_ALL, transient: bool = False
     ) -> AbstractAsyncContextManager[ItemStream]:
-        stream = self._run.stream_item(ItemKind.REASONING, name=name, audiences=audiences, path=self._path)
+        stream = self._run.stream_item(
+            ItemKind.REASONING, name=name, audiences=audiences, path=self._path, transient=transient
+        )
         return BlockStream(stream, self.begun)
 
     async def add_item(
@@ -108,10 +120,17 @@ class BlockContext(Context[Any, Any, Any, Any], TracksCalls):
         role: str = "",
         name: str = "",
         audiences: Iterable[Audience] = SEEN_BY_ALL,
+        transient: bool = False,
     ) -> HistoryItem:
         value = to_json(content, "/content")
         return await self._run.add_item(
-            _kind(kind), value, role=role, name=name, audiences=audiences, path=self._path
+            _kind(kind),
+            value,
+            role=role,
+            name=name,
+            audiences=audiences,
+            path=self._path,
+            transient=transient,
         )
 
     async def emit(

@@ -95,5 +95,7 @@ class LocalProgram:
             view = View(called(self._schemas[scope].merged_view, state))
         except Exception as error:
             return {name: derivation_failure(name, error) for name in names}
+        if len(names) == 1:  # needs no task of its own
+            return {names[0]: await shown.derive(names[0], view)}
         derived = await asyncio.gather(*(shown.derive(name, view) for name in names))
         return dict(zip(names, derived, strict=True))

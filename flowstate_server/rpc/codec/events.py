@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -19,9 +19,10 @@ from flowstate_server.model import payloads
 from flowstate_server.model.events import EventRecord, EventType
 from flowstate_server.model.items import Audience, Item
 from flowstate_server.rpc.codec.failures import encode_failure
+from flowstate_server.rpc.codec.items import encode_item
 from flowstate_server.rpc.codec.scopes import encode_scope_kind
-from flowstate_server.rpc.codec.time import encode_micros, encode_time, set_time
-from flowstate_server.rpc.json_values import encode_text, encode_value
+from flowstate_server.rpc.codec.time import encode_micros, set_time
+from flowstate_server.rpc.json_values import encode_value
 
 _AUDIENCE = {
     Audience.CLIENT: AUDIENCE_CLIENT,
@@ -124,28 +125,15 @@ def _item_delta(record: EventRecord) -> Message:
 
 
 def _item_done(record: EventRecord) -> Message:
-    item = record.event.item
-    if item is None:
-        raise TypeError("an item.done event without its item")
-    return pb.ItemDone(item=_encode_item(record, item))
+    return pb.ItemDone(item=_encode_item(record, payloads.done_item(record.event)))
 
 
 def _encode_item(record: EventRecord, item: Item) -> pb.Item:
-    return pb.Item(
-        item_id=item.item_id,
-        kind=item.kind.value,
-        role=item.role,
-        content=encode_text(item.content) if item.content else None,
-        audiences=_encode_audiences(item.audiences),
-        create_time=encode_time(record.time),
-        request_id=record.request_id,
-        index=item.index,
-        name=item.name,
-    )
+    return encode_item(item, record.request_id, record.time)
 
 
-def _encode_audiences(audiences: Collection[Audience]) -> list[WireAudience.ValueType]:
-    return [_AUDIENCE[audience] for audience in (Audience.CLIENT, Audience.HISTORY) if audience in audiences]
+def _item_removed(record: EventRecord) -> Message:
+    return pb.ItemRemoved(item_id=payloads.ItemRemoved.decode(record.event.payload).item_id)
 
 
 def _state_change(record: EventRecord) -> Message:
@@ -188,6 +176,7 @@ _PAYLOADS: Mapping[EventType, tuple[str, Callable[[EventRecord], Message]]] = {
     EventType.ITEM_ADDED: ("item_added", _item_added),
     EventType.ITEM_DELTA: ("item_delta", _item_delta),
     EventType.ITEM_DONE: ("item_done", _item_done),
+    EventType.ITEM_REMOVED: ("item_removed", _item_removed),
     EventType.STATE_CHANGE: ("state_change", _state_change),
     EventType.SESSION_METADATA_CHANGED: ("session_metadata_changed", _session_metadata_changed),
     EventType.STATUS: ("status_update", _status),

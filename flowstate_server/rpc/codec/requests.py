@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from flowstate.v1 import flow_service_pb2 as pb
 from flowstate.v1.types_pb2 import RecordMeta
+from flowstate_server.engine.calls.lists import RequestList, RequestQuery
 from flowstate_server.engine.calls.runs import ActionCall
 from flowstate_server.model.ids import check_id
 from flowstate_server.model.records import RequestHead, RequestRecord, RequestStatus
 from flowstate_server.rpc.codec.failures import encode_failure
 from flowstate_server.rpc.codec.time import decode_seconds, set_time
 from flowstate_server.rpc.json_values import decode_text
-from flowstate_server.rpc.message_fields import required, under
+from flowstate_server.rpc.message_fields import invalid, required, under
 
 _STATUS = {
     RequestStatus.QUEUED: pb.ACTION_REQUEST_STATUS_QUEUED,
@@ -21,11 +22,14 @@ _STATUS = {
     RequestStatus.ABORTED: pb.ACTION_REQUEST_STATUS_ABORTED,
     RequestStatus.INTERRUPTED: pb.ACTION_REQUEST_STATUS_INTERRUPTED,
 }
+_STATUSES = {wire: status for status, wire in _STATUS.items()}
 
 Specified = pb.DispatchActionRequest | pb.CallActionRequest | pb.StreamActionRequest
 
 
-def decode_action_call(request: Specified, correlation_id: str = "") -> ActionCall:
+def decode_action_call(
+    request: Specified, correlation_id: str = "", *, validate_only: bool = False
+) -> ActionCall:
     """The call of a message's ``spec``. The input stays text: it is the action that knows what it should be."""
     if not request.HasField("spec"):
         raise required("spec")
@@ -44,7 +48,35 @@ def decode_action_call(request: Specified, correlation_id: str = "") -> ActionCa
             request_id=spec.request_id,
             execution_timeout=timeout,
             correlation_id=correlation_id,
+            validate_only=validate_only,
         )
+
+
+def decode_request_query(request: pb.ListActionRequestsRequest) -> RequestQuery:
+    return RequestQuery(
+        session_id=check_id("session_id", request.session_id, required=False),
+        flow_kind=check_id("flow_kind", request.flow_kind, required=False),
+        action=check_id("action", request.action, required=False),
+        user_id=check_id("user_id", request.user_id, required=False),
+        org_id=check_id("org_id", request.org_id, required=False),
+        statuses=frozenset(_decode_status(status, place) for place, status in enumerate(request.statuses)),
+        with_payloads=request.with_payloads,
+        page_size=request.page_size,
+        page_token=request.page_token,
+    )
+
+
+def _decode_status(status: pb.ActionRequestStatus.ValueType, place: int) -> RequestStatus:
+    if status not in _STATUSES:
+        raise invalid(f"statuses[{place}]", "enum", "must be a status of requests")
+    return _STATUSES[status]
+
+
+def encode_request_list(listed: RequestList) -> pb.ListActionRequestsResponse:
+    response = pb.ListActionRequestsResponse(next_page_token=listed.next_page_token)
+    for record in listed.requests:
+        set_request(response.action_requests.add(), record)
+    return response
 
 
 def encode_request(record: RequestRecord) -> pb.ActionRequest:
@@ -62,7 +94,8 @@ def set_request(message: pb.ActionRequest, record: RequestRecord) -> None:
     message.user_id = head.user_id
     message.org_id = record.org_id
     message.status = _STATUS[head.status]
-    message.input.json = record.input.decode()
+    if record.input:  # which lists may leave out
+        message.input.json = record.input.decode()
     if record.output is not None:
         message.output.json = record.output.decode()
     if record.failure is not None:

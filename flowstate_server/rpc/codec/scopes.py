@@ -35,7 +35,7 @@ def decode_scope_ref(ref: pb.ScopeRef, path: str) -> ScopeTarget:
     with under(path):
         target = check_id(owner, getattr(ref, owner))
         flow_kind = check_id("flow_kind", ref.flow_kind, required=False)
-    return ScopeTarget(_OWNED[owner], target, flow_kind)
+    return ScopeTarget(_OWNED[owner], target, flow_kind, ref.isolated)
 
 
 def named_owner(ref: pb.ScopeRef) -> tuple[str, str]:
@@ -48,3 +48,5 @@ def set_scope_ref(ref: pb.ScopeRef, target: ScopeTarget) -> None:
     setattr(ref, _OWNERS[target.kind], target.id)
     if target.flow_kind:
         ref.flow_kind = target.flow_kind
+    if target.isolated:
+        ref.isolated = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flowstate.v1 import session_service_pb2 as pb
-from flowstate_server.engine.calls.sessions import ScopeProjection, Selector, Snapshot
+from flowstate_server.engine.calls.sessions import ActiveRequest, ScopeProjection, Selector, Snapshot
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.rpc.codec.failures import encode_failure
 from flowstate_server.rpc.codec.scopes import decode_scope_kind, encode_scope_kind
@@ -33,13 +33,14 @@ def encode_snapshot(snapshot: Snapshot) -> pb.GetSnapshotResponse:
     return pb.GetSnapshotResponse(
         session_id=snapshot.session_id,
         scopes=[_encode_projection(scope) for scope in snapshot.scopes],
-        active_requests=[
-            pb.ActiveRequest(request_id=active.request_id, cursor=encode_cursor(active.cursor))
-            for active in snapshot.active
-        ],
+        active_requests=[encode_active(active) for active in snapshot.active],
         read_time=encode_time(snapshot.time),
         cursor=encode_cursor(snapshot.cursor),
     )
+
+
+def encode_active(active: ActiveRequest) -> pb.ActiveRequest:
+    return pb.ActiveRequest(request_id=active.request_id, cursor=encode_cursor(active.cursor))
 
 
 def _encode_projection(scope: ScopeProjection) -> pb.ScopeProjection:

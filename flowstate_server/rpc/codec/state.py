@@ -16,6 +16,7 @@ from flowstate_server.engine.calls.state import (
     StateAnswer,
     StateCommit,
     StateCommitted,
+    StateDeletion,
     StateMutation,
 )
 from flowstate_server.errors import JsonNumberError, MutationAtFault, PathInvalidError, ServiceError
@@ -36,6 +37,8 @@ from flowstate_server.state.operations import (
     PutRecord,
     Remove,
     SetValue,
+    TestEqual,
+    TestExists,
 )
 
 
@@ -54,9 +57,44 @@ def decode_commit(request: pb.CommitStateRequest) -> StateCommit:
     return StateCommit(
         tuple(mutations),
         idempotency_key=request.idempotency_key,
-        fingerprint=fingerprint(request) if request.idempotency_key else "",
+        fingerprint=_fingerprint(request),
         request_id=request.request_id,
+        validate_only=request.validate_only,
     )
+
+
+def _fingerprint(request: pb.CommitStateRequest) -> str:
+    """The same whether or not it is only to be validated: the answer is that of the call itself."""
+    if not request.idempotency_key:
+        return ""
+    if request.validate_only:
+        whole = pb.CommitStateRequest()
+        whole.CopyFrom(request)
+        whole.ClearField("validate_only")
+        request = whole
+    return fingerprint(request)
+
+
+def decode_deletion(request: pb.DeleteStateRequest) -> StateDeletion:
+    return StateDeletion(
+        decode_scope_ref(request.scope, "scope"),
+        decode_precondition(request.precondition, "precondition")
+        if request.HasField("precondition")
+        else None,
+        allow_missing=request.allow_missing,
+        idempotency_key=request.idempotency_key,
+        fingerprint=fingerprint(request) if request.idempotency_key else "",
+    )
+
+
+def decode_paths(paths: Sequence[str]) -> tuple[Pointer, ...]:
+    pointers = []
+    for index, path in enumerate(paths):
+        try:
+            pointers.append(parse_pointer(path))
+        except PathInvalidError as error:
+            raise PathInvalidError(f"paths[{index}]", error.problem) from None
+    return tuple(pointers)
 
 
 def _at_fault(request: pb.CommitStateRequest, index: int) -> MutationAtFault:
@@ -68,21 +106,24 @@ def _decode_mutation(mutation: pb.StateMutation, path: str) -> StateMutation:
     return StateMutation(
         decode_scope_ref(mutation.scope, f"{path}.scope"),
         tuple([decode_operation(op, f"{path}.ops[{index}]") for index, op in enumerate(mutation.ops)]),
-        _decode_precondition(mutation.precondition, f"{path}.precondition")
+        decode_precondition(mutation.precondition, f"{path}.precondition")
         if mutation.HasField("precondition")
         else None,
     )
 
 
-def _decode_precondition(precondition: WirePrecondition, path: str) -> Precondition | None:
+def decode_precondition(precondition: WirePrecondition, path: str) -> Precondition | None:
     condition = precondition.WhichOneof("condition")
+    incarnation = precondition.incarnation
     if condition is None:
-        return None
+        return Exists(True, incarnation) if incarnation else None
     if condition == "exists":
-        return Exists(precondition.exists)
+        if incarnation and not precondition.exists:
+            raise invalid(f"{path}.incarnation", "contradiction", "must be empty where nothing is to exist")
+        return Exists(precondition.exists, incarnation)
     if precondition.version < 0:
         raise invalid(f"{path}.version", "range", "must not be negative")
-    return AtVersion(precondition.version)
+    return AtVersion(precondition.version, incarnation)
 
 
 def decode_operation(op: pb.StateOp, path: str) -> Operation:
@@ -95,6 +136,15 @@ def decode_operation(op: pb.StateOp, path: str) -> Operation:
     except PathInvalidError as error:
         raise PathInvalidError(f"{path}.path", error.problem) from None
     return _OPERATIONS[case](pointer, getattr(op, case), path)
+
+
+def _test(pointer: Pointer, op: pb.TestOp, path: str) -> Operation:
+    expect = op.WhichOneof("expect")
+    if expect is None:
+        raise required(f"{path}.test.expect")
+    if expect == "exists":
+        return TestExists(pointer, op.exists)
+    return TestEqual(pointer, decode_value(op.equals, f"{path}.test.equals"))
 
 
 def _set(pointer: Pointer, op: Any, path: str) -> Operation:
@@ -139,6 +189,7 @@ def _delete_record(pointer: Pointer, op: pb.DeleteRecordOp, path: str) -> Operat
 
 
 _OPERATIONS: Mapping[str, Callable[[Pointer, Any, str], Operation]] = {
+    "test": _test,
     "set": _set,
     "merge": _merge,
     "increment": _increment,

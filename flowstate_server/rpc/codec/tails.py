@@ -5,9 +5,18 @@ from __future__ import annotations
 from google.protobuf.duration_pb2 import Duration
 
 from flowstate.v1 import event_service_pb2 as pb
-from flowstate.v1.types_pb2 import END_REASON_REPLAY_DONE, END_REASON_TERMINAL, Cursor
+from flowstate.v1.types_pb2 import (
+    END_REASON_DELETED,
+    END_REASON_REPLAY_DONE,
+    END_REASON_TERMINAL,
+    Cursor,
+)
 from flowstate_server.engine.calls.logs import (
+    EVERYTHING,
+    EndReason,
+    EventFilter,
     EventList,
+    EventQuery,
     LogCursor,
     TailBatch,
     TailCall,
@@ -19,30 +28,58 @@ from flowstate_server.engine.calls.logs import (
     TailTrimmed,
 )
 from flowstate_server.model.clock import Seconds
+from flowstate_server.model.ids import check_id
+from flowstate_server.rpc.codec.audiences import decode_audience
 from flowstate_server.rpc.codec.events import encode_event
 from flowstate_server.rpc.codec.time import decode_seconds, encode_seconds
 from flowstate_server.rpc.message_fields import invalid
 
 _SHORTEST = Seconds(1e-3)
+_REASONS = {
+    EndReason.TERMINAL: END_REASON_TERMINAL,
+    EndReason.DELETED: END_REASON_DELETED,
+    EndReason.REPLAY_DONE: END_REASON_REPLAY_DONE,
+}
 
 
-def decode_log(request: pb.TailEventsRequest | pb.ListEventsRequest) -> str:
-    """The request whose log is asked for."""
-    if request.WhichOneof("log") is None:
-        raise invalid("log", "required", "must name a request")
-    return request.request_id
+def decode_event_query(request: pb.ListEventsRequest, limit: int) -> EventQuery:
+    _check_log(request)
+    return EventQuery(
+        request_id=request.request_id,
+        session_id=request.session_id,
+        after=request.after_sequence,
+        limit=limit,
+        filter=decode_filter(request.filter),
+    )
 
 
 def decode_tail_call(request: pb.TailEventsRequest) -> TailCall:
+    _check_log(request)
     return TailCall(
-        request_id=decode_log(request),
+        request_id=request.request_id,
+        session_id=request.session_id,
         cursor=LogCursor(request.after.log_id, request.after.sequence),
         latest=request.latest,
         heartbeat=decode_heartbeat(request.heartbeat_interval)
         if request.HasField("heartbeat_interval")
         else Seconds(0.0),
         replay_only=request.replay_only,
+        filter=decode_filter(request.filter),
     )
+
+
+def _check_log(request: pb.TailEventsRequest | pb.ListEventsRequest) -> None:
+    log = request.WhichOneof("log")
+    if log is None:
+        raise invalid("log", "required", "must name a request or a session")
+    check_id(log, getattr(request, log))
+
+
+def decode_filter(filter: pb.EventFilter) -> EventFilter:
+    """An unset one, and one that names nothing, narrow nothing."""
+    if not filter.types and not filter.audience:
+        return EVERYTHING
+    return EventFilter(frozenset(filter.types), decode_audience(filter.audience, "filter.audience"))
 
 
 def decode_heartbeat(interval: Duration) -> Seconds:
@@ -77,7 +114,7 @@ def encode_frame(frame: TailFrame) -> pb.TailEventsResponse:
             wire.heartbeat.latest_sequence = frame.latest
         case TailEnded():
             wire.ended.final_sequence = frame.final
-            wire.ended.reason = END_REASON_TERMINAL if frame.terminal else END_REASON_REPLAY_DONE
+            wire.ended.reason = _REASONS[frame.reason]
     return wire
 
 

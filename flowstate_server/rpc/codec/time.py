@@ -8,6 +8,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from flowstate_server.model.clock import SECOND, Micros, Seconds, micros
 from flowstate_server.rpc.message_fields import invalid
 
+_FIRST, _LAST = -62_135_596_800, 253_402_300_799
+
 
 def encode_time(moment: Micros) -> Timestamp | None:
     if not moment:
@@ -20,6 +22,13 @@ def set_time(timestamp: Timestamp, moment: Micros) -> None:
     """Fill a message's own timestamp, where building one to be copied costs too much."""
     timestamp.seconds, rest = divmod(moment, SECOND)
     timestamp.nanos = rest * 1_000
+
+
+def decode_time(timestamp: Timestamp, path: str) -> Micros:
+    """A time from year 1 to 9999, as protobuf has them; a part of a microsecond is dropped."""
+    if not _FIRST <= timestamp.seconds <= _LAST or not 0 <= timestamp.nanos < 1_000_000_000:
+        raise invalid(path, "range", "must be a time from year 1 to 9999")
+    return Micros(timestamp.seconds * SECOND + timestamp.nanos // 1_000)
 
 
 def encode_micros(span: Micros) -> Duration:

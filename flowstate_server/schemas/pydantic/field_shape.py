@@ -15,7 +15,7 @@ from flowstate_server.schemas.pydantic.core_schemas import (
     fields_of,
 )
 from flowstate_server.schemas.pydantic.factories import makes_anew
-from flowstate_server.schemas.shape import LISTS, MAPS, OBJECTS, Shape, canonical_shape
+from flowstate_server.schemas.shape import LISTS, MAPS, OBJECTS, OF_TYPES, Shape, canonical_shape
 
 # fmt: off
 _NO_CONSTRAINT = frozenset((
@@ -114,10 +114,11 @@ class _Reader:
         elif kind in ("named-tuple", "arguments", "arguments-v3"):
             parts = schema.get("fields") or schema.get("arguments_schema") or []
             shape["fields"] = {part["name"]: self._member_field(part, config, total=True) for part in parts}
+            shape["order"] = [part["name"] for part in parts]  # in JSON they are a list
         elif "schema" in schema:
             shape["of"] = self.read(schema["schema"], config)
         for key in ("cls", "function"):
-            if key in schema and kind != "enum":
+            if key in schema and kind not in ("enum", "named-tuple"):  # a named tuple is what its members are
                 shape.setdefault("validators", []).append(f"{kind} {_function_token(schema[key])}")
         constraints = {key: _plain(value) for key, value in schema.items() if key not in _NO_CONSTRAINT}
         if kind in _CONFIG_OF_VALUES:
@@ -223,10 +224,13 @@ def _class_name(cls: object) -> str:
 
 
 def _function_token(function: Callable[..., Any]) -> str:
-    """``module:name#identity``; equal identities mean equal code with equal closures, within one process."""
+    """``module:name#identity``; equal identities mean equal code with equal closures, within one process. One that is
+    itself a type is marked as such."""
     if isinstance(function, functools.partial):
         inner = _function_token(function.func)
         return f"{inner}({_content(function.args)},{_content(sorted(function.keywords.items()))})"
+    if isinstance(function, type):
+        return f"{OF_TYPES[0]}{function.__module__}:{function.__qualname__}#{id(function):x}"
     plain = getattr(function, "__func__", function)
     name = f"{getattr(plain, '__module__', '')}:{getattr(plain, '__qualname__', type(plain).__qualname__)}"
     code = getattr(plain, "__code__", None)

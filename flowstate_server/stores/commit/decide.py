@@ -7,11 +7,13 @@ from time import perf_counter
 from typing import NamedTuple
 
 from flowstate_server.errors import ServiceError, VersionMismatchError
+from flowstate_server.stores.commit.floors import FloorNotLoaded, Floors
 from flowstate_server.stores.commit.meanings import MEANINGS
 from flowstate_server.stores.commit.repeats import answer_repeat, remember
 from flowstate_server.stores.commit.working_documents import RangeSpent
 from flowstate_server.stores.commit.working_set import WorkingSet
 from flowstate_server.stores.contract.tables import Changes, Loaded
+from flowstate_server.stores.contract.tombstone_writes import Withheld, Withhold
 from flowstate_server.stores.contract.writes import Batch, ChangeState, CommitResult, WriteResult
 
 Answer = CommitResult | Exception
@@ -28,12 +30,19 @@ class BrokenChange(Exception):
     """What a batch called while it was decided raised what is no ``Exception``: ``SystemExit``, say."""
 
 
-def decide(batches: Sequence[Batch], loaded: Loaded, *, seconds: float = float("inf")) -> Decision:
-    """Decide the batches in order, at least one, until ``seconds`` are over.
+def decide(
+    batches: Sequence[Batch],
+    loaded: Loaded,
+    *,
+    seconds: float = float("inf"),
+    floors: Floors | None = None,
+) -> Decision:
+    """Decide the batches in order, at least one, until ``seconds`` are over or one lacks a floor, which ``floors`` tell
+    (``None``: all that there are were loaded).
 
     A refused batch leaves no trace, whatever it raised; the others go on.
     """
-    work = WorkingSet(loaded)
+    work = WorkingSet(loaded, floors)
     answers: list[Answer] = []
     deadline = perf_counter() + seconds
     for batch in batches:
@@ -44,6 +53,9 @@ def decide(batches: Sequence[Batch], loaded: Loaded, *, seconds: float = float("
             if answers:
                 break
             answer = spent
+        except FloorNotLoaded:
+            work.drop()
+            break
         except Exception as error:
             work.drop()
             answer = error
@@ -74,5 +86,7 @@ def _decide_batch(work: WorkingSet, batch: Batch) -> CommitResult:
     except ServiceError as error:
         error.refused_write = len(results)
         raise
+    if batch and type(batch[-1]) is Withhold:
+        raise Withheld(CommitResult(tuple(results[:-1]), work.time))
     remember(work, batch, results)
     return CommitResult(tuple(results), work.time)

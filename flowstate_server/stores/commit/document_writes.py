@@ -100,7 +100,13 @@ def put(work: WorkingSet, key: DocumentKey, text: bytes, *, lifetime: Micros = M
 def _check(work: WorkingSet, write: PutDocument | DeleteDocument, document: Document | None) -> None:
     version = _version(work, write.key)
     if write.precondition is not None:
-        check_precondition(write.key.kind, write.precondition, version, exists=document is not None)
+        check_precondition(
+            write.key.kind,
+            write.precondition,
+            version,
+            exists=document is not None,
+            incarnation="" if document is None else document.incarnation,
+        )
     if write.incarnation and (document is None or document.incarnation != write.incarnation):
         raise VersionMismatchError(write.key.kind, "another incarnation", version)
 

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from contextvars import Context
 from time import monotonic
 
@@ -22,14 +22,18 @@ from flowstate_server.errors import (
     StoreUnavailableError,
     UnclearCommitError,
 )
+from flowstate_server.model.documents import DocumentKey
 from flowstate_server.model.ids import new_id
-from flowstate_server.model.scopes import RequestKey
+from flowstate_server.model.scopes import RequestKey, ScopeKey
+from flowstate_server.model.tombstones import floor_key
 from flowstate_server.observation import NOBODY, OK, Observer
 from flowstate_server.stores.commit.decide import Answer, decide
+from flowstate_server.stores.commit.floors import Floors
 from flowstate_server.stores.commit.meanings import all_needs, needs_of
+from flowstate_server.stores.commit.state_writes import SHARED
 from flowstate_server.stores.contract.backend import Conflict, Group, GroupStorage
 from flowstate_server.stores.contract.pages import DamagedRecord
-from flowstate_server.stores.contract.tables import Changes, Loaded, Needs
+from flowstate_server.stores.contract.tables import DOCUMENTS, Changes, Loaded, Needs
 from flowstate_server.stores.contract.watch import Topic, WatchHub
 from flowstate_server.stores.contract.writes import (
     AtVersion,
@@ -52,6 +56,8 @@ RELOADS = 5
 """Times that a group is loaded anew because others changed what it had loaded, before its callers are refused."""
 BACK_OFF_SECONDS = 0.002
 """The most before the first of these, about a group's time; twice as much before each further one."""
+KNOWN_RECORDS = 10_000
+"""User and org records that are taken to be there, as they were written: so many people use one process at a time."""
 
 _log = logging.getLogger(__name__)
 
@@ -69,6 +75,7 @@ class GroupCommitter:
         self._queue: deque[_Waiting] = deque()
         self._urgent: deque[_Waiting] = deque()
         self._running: list[_Waiting] = []
+        self._known: set[ScopeKey] = set()
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._closed = True
@@ -87,17 +94,24 @@ class GroupCommitter:
         """See :meth:`Store.commit`."""
         if self._closed:
             raise StoreUnavailableError
-        waiting = _Waiting(batch)
+        waiting = _Waiting(batch, self._known)
         urgent = len(batch) == 1 and type(batch[0]) is RenewLease
         (self._urgent if urgent else self._queue).append(waiting)
         self._wake()
         answer = await waiting.answer
         if isinstance(answer, CommitResult):
+            if waiting.unknown:
+                self._learn(waiting.unknown)
             return answer
         try:
             raise answer
         finally:
             del answer  # or the exception's traceback holds the frame that holds the exception
+
+    def _learn(self, keys: Iterable[ScopeKey]) -> None:
+        if len(self._known) >= KNOWN_RECORDS:
+            self._known.clear()
+        self._known.update(keys)
 
     def _wake(self) -> None:
         self._arrived.set()
@@ -170,7 +184,13 @@ class GroupCommitter:
         else:
             self._hub.wake(topics)
             group.answer()
-            self._queue.extendleft(reversed(group.undecided))
+            undecided = group.undecided
+            if group.lacks_floors:
+                for one in undecided:
+                    one.need_floors(one.shared)
+                await self._commit(undecided)
+            else:
+                self._queue.extendleft(reversed(undecided))
 
     async def _replay(self, waiting: list[_Waiting]) -> None:
         for alone in waiting:
@@ -212,19 +232,33 @@ class _Waiting:
     """A batch whose caller waits. The answer is a value even if it is an exception: not every one may be set on a
     future."""
 
-    __slots__ = ("answer", "batch", "needs", "run", "swaps")
+    __slots__ = ("answer", "batch", "needs", "run", "swaps", "unknown")
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch, known: Set[ScopeKey]) -> None:
         self.batch = batch
         self.swaps = False
+        self.unknown: list[ScopeKey] = []
         self.run: RequestKey | None = None
         for write in batch:
             if type(write) is ChangeState:
                 self.swaps |= type(write.precondition) is AtVersion
+                if write.key not in known and write.key.kind in SHARED:
+                    self.unknown.append(write.key)
             elif type(write) is RequireRun:
                 self.run = write.request
         self.needs = needs_of(batch)
+        self.need_floors(self.unknown)
         self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+    def need_floors(self, keys: Iterable[ScopeKey]) -> None:
+        """Whoever may make a record anew has to know its owner's floor. The others are spared the look."""
+        for key in keys:
+            self.needs.add(DOCUMENTS, floor_key(key))
+
+    @property
+    def shared(self) -> list[ScopeKey]:
+        """The user and org records that it writes."""
+        return [write.key for write in self.batch if type(write) is ChangeState and write.key.kind in SHARED]
 
     def set(self, answer: Answer) -> None:
         if not self.answer.done():
@@ -235,6 +269,7 @@ class _Group(Group):
     def __init__(self, waiting: list[_Waiting]) -> None:
         self._waiting = waiting
         self._answers: list[Answer] = []
+        self._floors = Floors(frozenset().__contains__)
 
     @property
     def needs(self) -> Needs:
@@ -247,9 +282,20 @@ class _Group(Group):
         return len(self._waiting)
 
     def decide(self, loaded: Loaded, ready: int | None = None) -> Changes:
-        batches = [waiting.batch for waiting in self._waiting[:ready]]
-        self._answers, changes = decide(batches, loaded, seconds=GROUP_SECONDS)
+        prepared = self._waiting[:ready]
+
+        def is_loaded(key: DocumentKey) -> bool:
+            return any(key in waiting.needs.of(DOCUMENTS) for waiting in prepared)
+
+        self._floors = Floors(is_loaded)
+        batches = [waiting.batch for waiting in prepared]
+        self._answers, changes = decide(batches, loaded, seconds=GROUP_SECONDS, floors=self._floors)
         return changes
+
+    @property
+    def lacks_floors(self) -> bool:
+        """Whether the first of those who are undecided makes a record anew, and has to know its owner's floor."""
+        return self._floors.lacking
 
     @property
     def writes(self) -> int:
@@ -264,7 +310,7 @@ class _Group(Group):
         return self._waiting[len(self._answers) :]
 
     def answer(self) -> None:
-        if not self._answers:
+        if not self._answers and not self._floors.lacking:
             raise LookupError("the storage has not called Group.decide")
         for waiting, answer in zip(self._waiting, self._answers, strict=False):
             waiting.set(answer)

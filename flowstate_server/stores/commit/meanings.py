@@ -7,13 +7,17 @@ from typing import Any, NamedTuple
 
 from flowstate_server.stores.commit import (
     blob_writes,
+    deletion_writes,
     document_writes,
     import_writes,
+    item_writes,
     journal_writes,
     repeats,
     request_writes,
+    resolve_writes,
     session_writes,
     state_writes,
+    tombstone_writes,
 )
 from flowstate_server.stores.commit.working_set import WorkingSet
 from flowstate_server.stores.contract import writes
@@ -25,8 +29,12 @@ from flowstate_server.stores.contract.blob_writes import (
     ReleaseBlob,
     RequireBlob,
 )
+from flowstate_server.stores.contract.deletion_writes import DeleteSession, RemoveHistory
 from flowstate_server.stores.contract.document_writes import AppendJournal, DeleteDocument, PutDocument
+from flowstate_server.stores.contract.item_writes import AppendItems, RemoveItems
+from flowstate_server.stores.contract.resolve_writes import HoldResolveKey
 from flowstate_server.stores.contract.tables import Needs
+from flowstate_server.stores.contract.tombstone_writes import ForgetState, Withhold
 from flowstate_server.stores.contract.writes import Batch, WriteResult
 
 
@@ -41,14 +49,21 @@ MEANINGS: dict[type, Meaning] = {
     writes.CreateSession: Meaning(session_writes.need_session, session_writes.create_session),
     writes.RequireSession: Meaning(session_writes.need_session, session_writes.require_session),
     writes.UpdateSession: Meaning(session_writes.need_update, session_writes.update_session),
+    DeleteSession: Meaning(deletion_writes.need_deletion, deletion_writes.delete_session),
+    RemoveHistory: Meaning(deletion_writes.need_removal, deletion_writes.remove_history),
     writes.CreateRequest: Meaning(request_writes.need_creation, request_writes.create_request),
     writes.RequireRun: Meaning(request_writes.need_run, request_writes.require_run),
     writes.RequestCancel: Meaning(request_writes.need_request, request_writes.request_cancel),
     writes.FinishRequest: Meaning(request_writes.need_finish, request_writes.finish_request),
     writes.ChangeState: Meaning(state_writes.need_change, state_writes.change_state),
-    writes.DeleteState: Meaning(state_writes.need_deletion, state_writes.delete_state),
+    writes.DeleteState: Meaning(tombstone_writes.need_deletion, tombstone_writes.delete_state),
+    ForgetState: Meaning(tombstone_writes.need_forgotten, tombstone_writes.forget_state),
+    Withhold: Meaning(tombstone_writes.need_nothing, tombstone_writes.withhold),
     writes.AppendEvents: Meaning(session_writes.need_logs, session_writes.append_events),
+    AppendItems: Meaning(item_writes.need_items, item_writes.append_items),
+    RemoveItems: Meaning(item_writes.need_removal, item_writes.remove_items),
     AppendJournal: Meaning(journal_writes.need_journal, journal_writes.append_journal),
+    HoldResolveKey: Meaning(resolve_writes.need_resolve_key, resolve_writes.hold_resolve_key),
     PutDocument: Meaning(document_writes.need_document, document_writes.put_document),
     DeleteDocument: Meaning(document_writes.need_document, document_writes.delete_document),
     BeginBlob: Meaning(blob_writes.need_blob, blob_writes.begin_blob),

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from flowstate_server.errors import LeaseLostError, RequestAlreadyExistsError
+from flowstate_server.errors import (
+    LeaseLostError,
+    RequestAlreadyExistsError,
+    RequestNotFoundError,
+    RequestTerminalError,
+)
 from flowstate_server.model.events import Event
 from flowstate_server.model.items import FOR_CLIENTS
 from flowstate_server.model.json_values import copy_json
@@ -98,12 +103,13 @@ def need_run(write: RequireRun, needs: Needs) -> None:
 
 
 def require_run(work: WorkingSet, write: RequireRun) -> WriteResult:
+    head = work.known_request(write.request)
     if write.process is not None:
-        head = work.known_request(write.request)
         if head.process != write.process or head.status.waiting:
             raise LeaseLostError
         _require_lease(work, write.process)
-    work.open_request(write.request)
+    if head.status.ended:
+        raise RequestTerminalError(write.request.request_id)
     return WriteResult(id=write.request.request_id, changed=False)
 
 
@@ -172,10 +178,12 @@ def fence_process(work: WorkingSet, write: FenceProcess) -> WriteResult:
 
 
 def attached_to(work: WorkingSet, write: CreateRequest) -> RequestHead | None:
-    """The request that ``write`` would repeat."""
+    """The request that ``write`` would repeat; the id of one that was deleted is not used again."""
     head = work.requests.get(write.key)
     if head is None:
         return None
+    if not work.is_there(head):
+        raise RequestNotFoundError(write.key.request_id)
     if (head.user_id, head.fingerprint) != (write.user_id, write.fingerprint):
         raise RequestAlreadyExistsError(write.key.request_id)
     return head

@@ -11,7 +11,7 @@ from flowstate_server.model.items import FOR_CLIENTS
 from flowstate_server.model.json_values import JsonObject, copy_json, same_json
 from flowstate_server.model.payloads import SessionMetadataChanged
 from flowstate_server.model.records import SessionHead, SessionRecord
-from flowstate_server.stores.commit.working_set import WorkingSet
+from flowstate_server.stores.commit.working_set import WorkingSet, check_precondition
 from flowstate_server.stores.contract.tables import REQUEST_HEADS, SESSIONS, Needs
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
@@ -49,6 +49,7 @@ def create_session(work: WorkingSet, write: CreateSession) -> WriteResult:
         ephemeral=write.ephemeral,
         create_time=work.time,
         update_time=work.time,
+        version=1 if existing is None else existing.version + 1,
         metadata=copy_json(write.metadata),
         **_as_fields(fields),
     )
@@ -67,6 +68,10 @@ def require_session(work: WorkingSet, write: RequireSession) -> WriteResult:
 def update_session(work: WorkingSet, write: UpdateSession) -> WriteResult:
     session = work.live_session(write.key)
     request = None if write.request is None else work.open_request(write.request)
+    if write.precondition is not None:
+        check_precondition(
+            "session metadata", write.precondition, session.version, exists=True, incarnation=session.log_id
+        )
     changed = _changed_fields(session, write.fields)
     if not changed:
         return WriteResult(id=session.key.session_id, version=session.version, changed=False, session=session)

@@ -7,26 +7,24 @@ from flowstate_server.model.events import Event
 from flowstate_server.model.ids import new_log_id
 from flowstate_server.model.records import RequestHead, SessionRecord, StateRecord, state_record
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
+from flowstate_server.model.tombstones import floor_key
 from flowstate_server.stores.commit.working_set import WorkingSet, check_precondition
 from flowstate_server.stores.contract.tables import REQUEST_HEADS, SESSIONS, STATES, Needs
 from flowstate_server.stores.contract.writes import (
     Changed,
     ChangeState,
-    DeleteState,
     NoChange,
     Precondition,
     WriteResult,
 )
+
+SHARED = (ScopeKind.USER, ScopeKind.ORG)
 
 
 def need_change(write: ChangeState, needs: Needs) -> None:
     _need_state(write.key, needs)
     if write.request is not None:
         needs.add(REQUEST_HEADS, write.request)
-
-
-def need_deletion(write: DeleteState, needs: Needs) -> None:
-    _need_state(write.key, needs)
 
 
 def _need_state(key: ScopeKey, needs: Needs) -> None:
@@ -46,8 +44,8 @@ def change_state(work: WorkingSet, write: ChangeState) -> WriteResult:
         request = request or owner
     record = work.state(key)
     _check_incarnation(write, record, session)
-    _check_precondition(record, write.precondition)
-    change = write.change(record)
+    check_state(record, write.precondition)
+    record, change = _change(work, write, record)
     if isinstance(change, NoChange):
         return WriteResult(id=key.id, version=record.version, changed=False, state=record)
     record = _changed_record(work, record, change)
@@ -56,24 +54,18 @@ def change_state(work: WorkingSet, write: ChangeState) -> WriteResult:
     return WriteResult(id=key.id, version=record.version, state=record, head=head)
 
 
-def delete_state(work: WorkingSet, write: DeleteState) -> WriteResult:
-    key = write.key
-    if key.kind not in (ScopeKind.USER, ScopeKind.ORG):
-        raise ValueError("only user and org records are deleted by themselves")
-    record = work.state(key)
-    _check_precondition(record, write.precondition)
-    if not record.exists:
-        return WriteResult(id=key.id, version=record.version, changed=False, state=record)
-    tombstone = StateRecord(
-        key,
-        version=record.version,
-        incarnation=record.incarnation,
-        create_time=record.create_time,
-        update_time=work.time,
-        generations=record.generations,
-    )
-    work.states.put(key, tombstone)
-    return WriteResult(id=key.id, version=tombstone.version, state=tombstone)
+def _change(
+    work: WorkingSet, write: ChangeState, record: StateRecord
+) -> tuple[StateRecord, Changed | NoChange]:
+    """What the change makes, and of which record: one that is made anew begins above its owner's floor."""
+    change = write.change(record)
+    if record.version or isinstance(change, NoChange) or record.key.kind not in SHARED:
+        return record, change
+    floor = work.floor(floor_key(record.key))
+    if not floor:
+        return record, change
+    above = StateRecord(record.key, version=floor)
+    return above, write.change(above)
 
 
 def _check_incarnation(write: ChangeState, record: StateRecord, session: SessionRecord | None) -> None:
@@ -86,9 +78,15 @@ def _check_incarnation(write: ChangeState, record: StateRecord, session: Session
         raise ScopeUnavailableError(write.key.kind.value, "it was deleted")
 
 
-def _check_precondition(record: StateRecord, precondition: Precondition | None) -> None:
+def check_state(record: StateRecord, precondition: Precondition | None) -> None:
     if precondition is not None:
-        check_precondition(record.key.kind.value, precondition, record.version, exists=record.exists)
+        check_precondition(
+            record.key.kind.value,
+            precondition,
+            record.version,
+            exists=record.exists,
+            incarnation=record.incarnation,
+        )
 
 
 def _changed_record(work: WorkingSet, record: StateRecord, change: Changed) -> StateRecord:

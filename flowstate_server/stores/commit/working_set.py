@@ -14,6 +14,7 @@ from flowstate_server.errors import (
     VersionMismatchError,
 )
 from flowstate_server.model.clock import Micros
+from flowstate_server.model.documents import DocumentKey
 from flowstate_server.model.events import Event, EventRecord
 from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.records import (
@@ -26,10 +27,12 @@ from flowstate_server.model.records import (
     StateRecord,
 )
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
+from flowstate_server.model.tombstones import floor_in
+from flowstate_server.stores.commit.floors import Floors
 from flowstate_server.stores.commit.working_documents import WorkingDocuments
 from flowstate_server.stores.commit.working_table import WorkingTable, records_of
 from flowstate_server.stores.contract import tables
-from flowstate_server.stores.contract.tables import Changes, Loaded, Table
+from flowstate_server.stores.contract.tables import Changes, Cut, Loaded, Table
 from flowstate_server.stores.contract.watch import Topic, TopicKind
 from flowstate_server.stores.contract.writes import AtVersion, Precondition
 
@@ -40,8 +43,9 @@ Record = TypeVar("Record")
 class WorkingSet:
     """Works batches one after another: each ends with :meth:`keep` or :meth:`drop`."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, floors: Floors | None = None) -> None:
         self.time = loaded.time
+        self._floors = floors
         self._loaded = loaded
         self._touched: list[WorkingTable[Any, Any]] = []
         self._tables: dict[Table[Any, Any], WorkingTable[Any, Any]] = {}
@@ -60,6 +64,8 @@ class WorkingSet:
         self._state_heads: dict[ScopeKey, StateHead] = loaded.records.get(tables.STATE_HEADS, {})
         self.events: list[EventRecord] = []
         self._kept_events = 0
+        self.cuts: list[Cut] = []
+        self._kept_cuts = 0
 
     def of(self, table: Table[Key, Record]) -> WorkingTable[Key, Record]:
         return self._tables.get(table) or self._table(table, self._loaded.records.get(table, {}))
@@ -73,15 +79,26 @@ class WorkingSet:
             table.keep()
         self._touched.clear()
         self._kept_events = len(self.events)
+        self._kept_cuts = len(self.cuts)
 
     def drop(self) -> None:
         for table in self._touched:
             table.drop()
         self._touched.clear()
         del self.events[self._kept_events :]
+        del self.cuts[self._kept_cuts :]
 
     def state(self, key: ScopeKey) -> StateRecord:
         return self.states.get(key) or StateRecord(key)
+
+    def floor(self, key: DocumentKey) -> int:
+        """
+        Raises:
+            FloorNotLoaded: it was not asked for.
+        """
+        if self._floors is not None and key not in self.documents.put_so_far():
+            self._floors.require(key)
+        return floor_in(self.documents.find(key))
 
     def state_head(self, key: ScopeKey) -> StateRecord | StateHead:
         return self.states.get(key) or self._state_heads.get(key) or StateHead(key)
@@ -112,9 +129,19 @@ class WorkingSet:
             raise SessionNotFoundError(head.session.session_id)
         return session
 
+    def is_there(self, head: RequestHead) -> bool:
+        """Whether the request was neither removed nor deleted with its session."""
+        session = self.sessions.get(head.session)
+        return (
+            session is not None
+            and session.log_id == head.session_log_id
+            and not session.deleted
+            and head.status is not RequestStatus.REMOVED
+        )
+
     def known_request(self, key: RequestKey) -> RequestHead:
         head = self.requests.get(key)
-        if head is None:
+        if head is None or not self.is_there(head):
             raise RequestNotFoundError(key.request_id)
         return head
 
@@ -155,7 +182,7 @@ class WorkingSet:
 
     def changes(self) -> Changes:
         """What the kept batches have changed."""
-        changes = Changes(self.time, events=self.events, topics=list(self._topics()))
+        changes = Changes(self.time, events=self.events, cuts=self.cuts, topics=list(self._topics()))
         for table, working in self._tables.items():
             for key, record in working.changed().items():
                 if record is None:
@@ -191,13 +218,17 @@ class WorkingSet:
                     topics[Topic(TopicKind.PROCESS, NO_TENANT, head.process)] = None
         for session in self.session_heads.changed():
             topics[Topic(TopicKind.SESSION, *session)] = None
+        for session, record in self.sessions.changed().items():
+            if record is not None and record.deleted:
+                topics[Topic(TopicKind.SESSION, *session)] = None
+                topics[Topic(TopicKind.SESSION_DOCUMENTS, *session)] = None
         for key in self.states.changed():
             # A session's state may change without an event; whoever watches what the session shows wants to know.
             if key.kind is not ScopeKind.REQUEST:
                 topics[Topic(_STATE_TOPICS[key.kind], key.tenant, key.id)] = None
         topics.update(dict.fromkeys(self.documents.topics()))
-        for process, record in self.processes.changed().items():
-            if record is not None and record.fenced:
+        for process, row in self.processes.changed().items():
+            if row is not None and row.fenced:
                 topics[Topic(TopicKind.PROCESS, NO_TENANT, process)] = None
         return iter(topics)
 
@@ -243,7 +274,9 @@ def _check_text(event: Event) -> None:
         (event.item.item_id + event.item.role + event.item.name).encode()
 
 
-def check_precondition(what: str, precondition: Precondition, version: int, *, exists: bool) -> None:
+def check_precondition(
+    what: str, precondition: Precondition, version: int, *, exists: bool, incarnation: str = ""
+) -> None:
     """
     Raises:
         VersionMismatchError: it does not hold of the record called ``what``.
@@ -253,3 +286,6 @@ def check_precondition(what: str, precondition: Precondition, version: int, *, e
             raise VersionMismatchError(what, str(precondition.version), version)
     elif exists != precondition.exists:
         raise VersionMismatchError(what, "exists" if precondition.exists else "absent", version)
+    # A tombstone has the incarnation of what was deleted, which is to meet nobody who has seen that.
+    if precondition.incarnation and not (exists and incarnation == precondition.incarnation):
+        raise VersionMismatchError(what, "another incarnation", version)

@@ -23,12 +23,16 @@ from flowstate_server.model.records import (
 )
 from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.blobs import BlobPieces
+from flowstate_server.stores.contract.lists import Lists
 from flowstate_server.stores.contract.reads import (
     EventPage,
-    ListedSession,
+    ListedSessions,
+    OldestTurns,
+    Place,
     Projection,
     SessionFilter,
     SessionPosition,
+    SessionWalk,
 )
 from flowstate_server.stores.contract.tables import Changes, Loaded, Needs, Table
 from flowstate_server.stores.contract.watch import Topic, WatchHub
@@ -108,7 +112,7 @@ class GroupStorage(ABC):
         """
 
 
-class Reads(ABC):
+class Reads(Lists):
     """Typed reads, all of which the store offers as its own. A driver's exception never leaves one raw."""
 
     @abstractmethod
@@ -122,12 +126,26 @@ class Reads(ABC):
     @abstractmethod
     async def list_sessions(
         self, which: SessionFilter, *, limit: int, after: SessionPosition | None = None
-    ) -> Sequence[ListedSession]:
+    ) -> ListedSessions:
         """Live sessions by (create time, id) descending, from beyond ``after``; at most ``limit``."""
 
     @abstractmethod
+    async def count_sessions(self, which: SessionFilter) -> int:
+        """How many sessions all pages of a list have together. Takes time that grows with their number."""
+
+    @abstractmethod
+    async def walk_sessions(self, *, after: Place | None, limit: int) -> SessionWalk:
+        """Up to ``limit`` live sessions of all tenants, from beyond a place that an earlier call gave (``None``: from
+        the start). One that lives during a whole walk is met once, in any order."""
+
+    @abstractmethod
     async def get_request(self, key: RequestKey) -> RequestRecord | None:
-        """The request, input and outcome included."""
+        """The request, input and outcome included; ``None`` for one that was never made or was removed, or whose
+        session, in the incarnation it was made in, does not live."""
+
+    @abstractmethod
+    async def get_removed_request(self, key: RequestKey) -> RequestRecord | None:
+        """What is known of a request that was removed from a session which lives on; ``None`` for any other."""
 
     @abstractmethod
     async def load_states(self, keys: Iterable[ScopeKey]) -> Mapping[ScopeKey, StateRecord]:
@@ -149,14 +167,18 @@ class Reads(ABC):
         """Events of the log with a sequence (of a session's log: ``session_sequence``) over ``after``.
 
         The page ends at ``limit`` events or once their payloads and items exceed ``max_bytes``, but has at least one
-        event if there is any. ``None`` for an unknown request or session; the log of a session is that of its present
-        incarnation, which has ended if it is deleted.
+        event if there is any. ``None`` for an unknown session, and for a request that :meth:`get_request` does not
+        give; the log of a session is that of its present incarnation, which has ended if it is deleted.
         """
 
     @abstractmethod
     async def read_turns(self, session: SessionKey, log_id: str, *, newest: int) -> Sequence[ItemRecord]:
-        """The items of the ``newest`` turns, turn by turn, by index within each. Costs the same however long the
-        session is."""
+        """The items of the ``newest`` turns but for removed ones, turn by turn, by index within each. Costs the same
+        however long the session is."""
+
+    @abstractmethod
+    async def read_oldest_turns(self, session: SessionKey, log_id: str, *, limit: int) -> OldestTurns:
+        """The first ``limit`` turns of a session's incarnation, in order."""
 
     @abstractmethod
     async def read_projection(
@@ -194,6 +216,16 @@ class Sweeps(ABC):
     async def sweep_processes(self, *, limit: int) -> int:
         """Delete up to ``limit`` fenced process rows that run no request in progress; the last process of a suspended
         one may go."""
+
+    @abstractmethod
+    async def sweep_sessions(self, *, retention: Micros, limit: int) -> int:
+        """Delete about ``limit`` rows of what incarnations of sessions that are deleted, or were made anew since, have
+        left: events, items, turns, outcomes, documents, states and inputs of requests.
+
+        Of a request a head with the status ``removed`` stays, whose ``end_time`` is that of the deletion; such heads go
+        ``retention`` after it, and the tombstone of the session, with that of its state, once they are gone. Nothing of
+        a session that was made anew is touched. What a call has done stays done if it breaks off; several may run at
+        once."""
 
 
 class Exports(ABC):

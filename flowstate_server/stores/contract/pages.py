@@ -86,6 +86,20 @@ def page_of(records: Iterable[Record], limit: int, max_bytes: int) -> list[Recor
     return page
 
 
+def cut(
+    records: Iterable[Record], limit: int, max_bytes: int, size_of: Callable[[Record], int]
+) -> tuple[list[Record], bool]:
+    """As :func:`page_of`, and whether more follow."""
+    page: list[Record] = []
+    size = 0
+    for record in records:
+        size += size_of(record)
+        if page and (len(page) >= limit or size > max_bytes):
+            return page, True
+        page.append(record)
+    return page, False
+
+
 def event_page(
     records: Iterable[EventRecord], log: LogKey, head: LogHead, limit: int, max_bytes: int
 ) -> EventPage:

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import Document, DocumentKey, DocumentRange, encode_key
 from flowstate_server.model.events import EventKey, EventRecord
+from flowstate_server.model.frozen import frozen
 from flowstate_server.model.records import (
     Outcome,
     ProcessRecord,
@@ -23,6 +24,7 @@ from flowstate_server.model.records import (
     TurnKey,
     TurnRecord,
 )
+from flowstate_server.model.removals import EmptiedRequest, ItemKey, ItemRemoval
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
 from flowstate_server.stores.contract.watch import Topic
 
@@ -80,6 +82,10 @@ DOCUMENTS = Table("documents", DocumentKey, Document, place=encode_key)
 EVENTS = Table("events", EventKey, EventRecord)
 """Appended, in :attr:`Changes.events`. Keep them by session, ``session_log_id`` and ``session_sequence``: ``EventKey``
 names no incarnation, and is for exports alone, which give those of the present one."""
+ITEM_REMOVALS = Table("item_removals", ItemKey, ItemRemoval)
+"""Only ever new: the content of an item goes, and its deltas."""
+EMPTIED_REQUESTS = Table("emptied_requests", RequestKey, EmptiedRequest)
+"""Only ever new: input and output of a request go, and its terminal event gets another payload."""
 
 LOCKED = (SESSIONS, REQUEST_HEADS, STATES, PROCESSES, DOCUMENTS)
 """What is locked, table by table in this order and by key (code point order) within each, so that no two transactions
@@ -91,7 +97,7 @@ EXPORTED = (PROCESSES, SESSIONS, SESSION_HEADS, REQUESTS, EVENTS, TURNS, STATES,
 
 class Needs:
     """The records that batches read. Keys are of the tables in :data:`LOCKED`, of ``STATE_HEADS`` and, when copies are
-    imported, of ``TURNS``; never of any other.
+    imported, items removed or history, of ``TURNS``; never of any other.
 
     ``SESSIONS`` are needed with their heads, and so is the session of each of the ``REQUEST_HEADS`` that is found: a
     write may name a request alone. ``STATE_HEADS`` are needed without their documents. ``ranges`` are documents that
@@ -147,6 +153,19 @@ class Loaded:
         return self.records.setdefault(table, {})
 
 
+@frozen
+class Cut:
+    """The oldest part of a log that goes: of ``requests`` everything but their heads, which are in
+    :attr:`Changes.changed` as ``removed``; of events outside of requests, and their items, those from beyond ``after``
+    up to ``place``."""
+
+    session: SessionKey
+    log_id: str
+    after: int
+    place: int
+    requests: tuple[RequestKey, ...]
+
+
 @dataclass(slots=True)
 class Changes:
     """What a group changes, by table. New records are plain INSERTs and known ones UPDATEs, never upserts: a key that
@@ -163,6 +182,7 @@ class Changes:
     changed: dict[Table[Any, Any], list[Any]] = field(default_factory=dict)
     removed: dict[Table[Any, Any], list[Any]] = field(default_factory=dict)
     events: list[EventRecord] = field(default_factory=list)
+    cuts: list[Cut] = field(default_factory=list)
     topics: list[Topic] = field(default_factory=list)
 
     def new_of(self, table: Table[Any, Record]) -> list[Record]:
@@ -181,4 +201,4 @@ class Changes:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not (self.new or self.changed or self.removed or self.events or self.topics)
+        return not (self.new or self.changed or self.removed or self.events or self.cuts or self.topics)

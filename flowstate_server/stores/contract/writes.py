@@ -101,8 +101,8 @@ class CreateSession(Write):
     """Create the session as bound here.
 
     A live session of that id refuses the batch: with ``SessionAlreadyExistsError`` if ``exclusive``, else with
-    :class:`SessionChanged`. The tombstone of a deleted one is replaced if ``exclusive``, else it refuses the batch
-    with ``SessionNotFoundError``.
+    :class:`SessionChanged`. The tombstone of a deleted one is replaced if ``exclusive``, and its version goes on; else
+    it refuses the batch with ``SessionNotFoundError``.
     """
 
     key: SessionKey
@@ -131,13 +131,15 @@ class RequireSession(Write):
 class UpdateSession(Write):
     """Replace the named metadata fields (``title``, ``description``, ``tags``, ``metadata``) of a live session.
 
-    A change adds 1 to the session's metadata version and appends ``session.metadata_changed``, to the log of
-    ``request`` if given. Equal values change nothing.
+    ``precondition``, of the metadata's version and of the session's incarnation, failing: ``VersionMismatchError``. A
+    change adds 1 to the version and appends ``session.metadata_changed``, to the log of ``request`` if given. Equal
+    values change nothing.
     """
 
     key: SessionKey
     fields: JsonObject
     request: RequestKey | None = None
+    precondition: Precondition | None = None
 
 
 @frozen
@@ -147,7 +149,9 @@ class CreateRequest(Write):
 
     Looked at before every other write of its batch: if the request exists with the same ``user_id`` and
     ``fingerprint``, nothing of the batch is written and :attr:`CommitResult.attached` is the existing one; with
-    others, ``RequestAlreadyExistsError``. Refused with ``LeaseLostError`` if ``process`` does not hold its lease.
+    others, ``RequestAlreadyExistsError``. One that was removed, by itself or with its session, refuses the batch with
+    ``RequestNotFoundError`` for as long as it is remembered. Refused with ``LeaseLostError`` if ``process`` does not
+    hold its lease.
 
     ``load`` and ``load_documents`` name what its run starts from: it comes back, as this commit sees it, in
     :attr:`WriteResult.states` and, as far as it exists, in :attr:`WriteResult.documents`.
@@ -227,8 +231,8 @@ class AppendEvents(Write):
     """Append events, and the rows of the items that ``item.done`` events carry, to the log of ``request`` or, without
     one, of ``session`` only.
 
-    Refused with ``SessionNotFoundError`` unless the session lives, ``RequestNotFoundError`` unless the request is one
-    of it, ``RequestTerminalError`` once that has ended.
+    Refused with ``SessionNotFoundError`` unless the session lives; of a request with ``RequestNotFoundError`` unless it
+    is one of the session as it lives now, ``RequestTerminalError`` once it has ended.
     """
 
     session: SessionKey
@@ -283,17 +287,25 @@ class ChangeState(Write):
 
 @frozen
 class DeleteState(Write):
-    """Make a user or org record a tombstone, which keeps the version. No change if it does not exist."""
+    """Make a user or org record a tombstone, which keeps the version, and note that it is to be forgotten some time.
+
+    If there is none that is no change, and with ``allow_missing`` whatever the precondition.
+    """
 
     key: ScopeKey
     precondition: Precondition | None = None
+    allow_missing: bool = False
 
 
 @frozen
 class AtVersion:
-    """The record must be at exactly this version (0: never written)."""
+    """The record must be at exactly this version (0: never written).
+
+    With an ``incarnation`` it must exist and be of that as well, here and below.
+    """
 
     version: int
+    incarnation: str = ""
 
 
 @frozen
@@ -301,6 +313,7 @@ class Exists:
     """The record must exist, or must not."""
 
     exists: bool
+    incarnation: str = ""
 
 
 Precondition = AtVersion | Exists

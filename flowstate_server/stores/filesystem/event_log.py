@@ -16,6 +16,7 @@ from flowstate_server.stores.filesystem.members import Parsed, line
 from flowstate_server.stores.filesystem.names import log_path
 from flowstate_server.stores.filesystem.records import members_of, record_of
 from flowstate_server.stores.resident.damage import Incarnation
+from flowstate_server.stores.resident.removals import Rewritten
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +45,15 @@ class EventLog:
         members = {"tenant": session.tenant, "session_id": session.session_id, "log_id": self.log_id}
         return line(members | ({"swept": self.swept} if self.swept else {}))
 
+    def rewritten(self, text: bytes, events: Rewritten) -> bytes:
+        """``text``, the log's, with other events in the places of these."""
+        gone = [before.session_sequence for before, after in events if after is None]
+        others = {after.session_sequence: event_line(after) for _, after in events if after is not None}
+        header, *lines = (self.without(text, gone) if gone else text[: self.end]).splitlines(keepends=True)
+        return b"".join(
+            (header, *(others.get(_number(line, "session_sequence") or 0, line) for line in lines))
+        )
+
     def without(self, text: bytes, swept: Collection[int]) -> bytes:
         """``text``, the log's, without the events of these places. What can't be understood stays."""
         _, *lines = text[: self.end].splitlines(keepends=True)
@@ -53,11 +63,14 @@ class EventLog:
         )
 
 
+def event_line(event: EventRecord) -> bytes:
+    return line(members_of(event, without=_TOLD, brief=True))
+
+
 def event_lines(events: Iterable[EventRecord]) -> dict[Incarnation, list[bytes]]:
     lines: dict[Incarnation, list[bytes]] = {}
     for event in events:
-        text = line(members_of(event, without=_TOLD, brief=True))
-        lines.setdefault((event.session, event.session_log_id), []).append(text)
+        lines.setdefault((event.session, event.session_log_id), []).append(event_line(event))
     return lines
 
 
@@ -127,6 +140,16 @@ def _understood(log: EventLog, text: bytes) -> EventRecord | None:
     except (LookupError, TypeError, ValueError):
         pass
     return None
+
+
+def log_id_of(path: Path) -> str:
+    """Which log a file is, by its first line; empty if that can't be understood."""
+    with path.open("rb") as file:
+        text = file.readline()
+    try:
+        return str(Parsed(text)["log_id"])
+    except (LookupError, ValueError):
+        return ""
 
 
 def _number(line: bytes, name: str) -> int | None:

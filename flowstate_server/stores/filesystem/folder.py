@@ -134,6 +134,11 @@ def known_format(folder: Path, files: Files) -> int:
     return found
 
 
+def is_of_older_release(found: int) -> bool:
+    """Whether :func:`migrate` has something to do."""
+    return found <= len(MIGRATIONS)
+
+
 def migrate(folder: Path, files: Files, found: int) -> None:
     """Bring the folder from format ``found`` to the newest, forward only. Its journal has been replayed."""
     for number, migration in enumerate(MIGRATIONS[found - 1 :], start=found + 1):

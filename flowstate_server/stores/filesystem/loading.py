@@ -7,10 +7,18 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from flowstate_server.model.clock import Micros
-from flowstate_server.model.records import ProcessRecord, RequestRecord, SessionHead, SessionRecord
+from flowstate_server.model.documents import OwnerKind
+from flowstate_server.model.events import EventRecord
+from flowstate_server.model.records import (
+    ProcessRecord,
+    RequestRecord,
+    RequestStatus,
+    SessionHead,
+    SessionRecord,
+)
 from flowstate_server.model.scopes import SessionKey
 from flowstate_server.stores.contract.tables import (
     PROCESSES,
@@ -21,7 +29,7 @@ from flowstate_server.stores.contract.tables import (
     Table,
 )
 from flowstate_server.stores.filesystem import names
-from flowstate_server.stores.filesystem.event_log import EventLog, load_log
+from flowstate_server.stores.filesystem.event_log import EventLog, load_log, log_id_of
 from flowstate_server.stores.filesystem.files import Files
 from flowstate_server.stores.filesystem.journal import TEMPORARY
 from flowstate_server.stores.filesystem.kept import KEPT, as_found
@@ -83,6 +91,19 @@ class Loading:
             default=0,
         )
         self._found = Changes(Micros(0))
+        self._note_replaced()
+
+    def _note_replaced(self) -> None:
+        """Incarnations of which something is left though their session was made anew."""
+        tables = self.tables
+        owners = {
+            key.owner for key in tables.documents.keys_after(None) if key.owner.kind is OwnerKind.SESSION
+        }
+        owned = {(SessionKey(owner.tenant, owner.id), owner.incarnation) for owner in owners}
+        for session, log_id in owned | tables.incarnations():
+            present = tables.sessions.get(session)
+            if present is not None and present.log_id != log_id:
+                tables.deleted.left[session, log_id] = present.create_time
 
     def _put(self, table: Table[Any, Any], *records: Any) -> None:
         self._found.new.setdefault(table, []).extend(records)
@@ -128,9 +149,15 @@ class Loading:
         self._put(SESSION_HEADS, head)
         requests = [*self._all(REQUESTS, files)]
         sequences: dict[str, Sequences] = {}
-        for log_id in {session.log_id, *(request.head.session_log_id for request in requests)}:
+        gone = {one.head.key.request_id for one in requests if one.head.status is RequestStatus.REMOVED}
+        log_ids = {session.log_id, *(request.head.session_log_id for request in requests)}
+        known = {names.log_path(session.key, log_id).name for log_id in log_ids}
+        others = (file for file in path.parent.glob("events-*.jsonl") if file.name not in known)
+        log_ids |= {log_id for file in others if (log_id := log_id_of(file))}
+        for log_id in log_ids:
             newest = head.sequence if log_id == session.log_id else None
-            sequences[log_id] = self._load_log(session.key, log_id, newest)
+            cut = _Cut(head.floor if log_id == session.log_id else 0, gone)
+            sequences[log_id] = self._load_log(session.key, log_id, newest, cut)
         return [
             self._at_its_newest(
                 request, sequences[request.head.session_log_id].get(request.head.key.request_id)
@@ -138,17 +165,28 @@ class Loading:
             for request in requests
         ]
 
-    def _load_log(self, session: SessionKey, log_id: str, newest: int | None) -> Sequences:
-        """Events beyond ``newest`` were never committed; of an older incarnation all were."""
+    def _load_log(self, session: SessionKey, log_id: str, newest: int | None, cut: _Cut) -> Sequences:
+        """Events beyond ``newest`` were never committed; of an older incarnation all were. What was cut off was left in
+        the file by a process that did not come to write it anew."""
         log = EventLog(session, log_id)
         loaded = load_log(self._folder, self._files, log, newest)
         if log.end:
             self.logs[session, log_id] = log
         if loaded.damaged:
             self._damage.lines[session, log_id] = loaded.damaged
-        self._found.events += loaded.events
+        left = {event.session_sequence for event in loaded.events if cut.takes(event)}
+        if left:
+            path = self._folder / log.path
+            text = log.without(self._files.read(path), left)
+            temporary = path.with_name(path.name + TEMPORARY)
+            self._files.write(temporary, text)
+            self._files.sync(temporary)
+            self._files.rename(temporary, path)
+            log.end = len(text)
+        events = [event for event in loaded.events if event.session_sequence not in left]
+        self._found.events += events
         sequences: Sequences = {}
-        for event in loaded.events:
+        for event in events:
             sequences.setdefault(event.request_id, []).append(event.sequence)
         return sequences
 
@@ -168,6 +206,16 @@ class Loading:
                 f"{path} has damaged lines, and events of the request are missing"
             )
         return replace(request, head=head)
+
+
+class _Cut(NamedTuple):
+    """What was removed of a session's history: events outside of requests up to ``floor``, and ``requests``."""
+
+    floor: int
+    requests: set[str]
+
+    def takes(self, event: EventRecord) -> bool:
+        return event.request_id in self.requests if event.request_id else event.session_sequence <= self.floor
 
 
 def _expired(path: Path) -> ProcessRecord:

@@ -14,6 +14,7 @@ from flowstate_server.stores.contract.tables import DOCUMENTS, PROCESSES, STATES
 from flowstate_server.stores.contract.watch import Topic
 from flowstate_server.stores.filesystem.worker import Worker
 from flowstate_server.stores.filesystem.writer import Writer
+from flowstate_server.stores.resident.emptying import sweep, take_documents
 from flowstate_server.stores.resident.loading import load
 from flowstate_server.stores.resident.tables import ResidentPort, Tables
 
@@ -32,6 +33,7 @@ class JournaledGroups(_Port, GroupStorage):
     def _run(self, group: Group) -> list[Topic]:
         loaded = load(self._tables, group.needs, self._clock.now())
         changes = group.decide(loaded, self._ready(group))
+        take_documents(self._tables, changes)
         if not changes.empty:
             self._writer.write(changes)
         return changes.topics
@@ -60,6 +62,13 @@ class JournaledSweeps(_Port, Sweeps):
         return await self._worker.run(
             lambda: self._remove(DOCUMENTS, self._tables.documents.expired(self._clock.now(), limit))
         )
+
+    async def sweep_sessions(self, *, retention: Micros, limit: int) -> int:
+        return await self._worker.run(self._sweep_sessions, retention, limit)
+
+    def _sweep_sessions(self, retention: Micros, limit: int) -> int:
+        now = self._clock.now()
+        return sweep(self._tables, self._writer.remove, now, Micros(now - retention), limit)
 
     async def sweep_processes(self, *, limit: int) -> int:
         return await self._worker.run(lambda: self._remove(PROCESSES, self._tables.done_processes(limit)))

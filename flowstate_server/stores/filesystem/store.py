@@ -14,6 +14,7 @@ from flowstate_server.stores.filesystem.folder import (
     FolderLock,
     FolderPresence,
     check_ours,
+    is_of_older_release,
     is_store,
     known_format,
     migrate,
@@ -33,10 +34,12 @@ _log = logging.getLogger(__name__)
 
 class FilesystemStore(Store):
     """Readable files in ``folder``, for one process. ``files`` does what is done to them. Without ``create`` a store
-    that is not there is not opened."""
+    that is not there is not opened, without ``update`` one of an older release is not."""
 
-    def __init__(self, folder: Path | str, *, create: bool = True, files: Files | None = None) -> None:
-        super().__init__(FilesystemBackend(Path(folder).absolute(), create, files or Files()))
+    def __init__(
+        self, folder: Path | str, *, create: bool = True, update: bool = True, files: Files | None = None
+    ) -> None:
+        super().__init__(FilesystemBackend(Path(folder).absolute(), create, update, files or Files()))
 
 
 class FilesystemBackend(Backend):
@@ -45,10 +48,11 @@ class FilesystemBackend(Backend):
     worker: Worker
     journal: Journal
 
-    def __init__(self, folder: Path, create: bool, files: Files) -> None:
+    def __init__(self, folder: Path, create: bool, update: bool, files: Files) -> None:
         self.files = files
         self._folder = folder
         self._create = create
+        self._update = update
         self._opened = AsyncExitStack()
 
     async def open(self) -> Ports:
@@ -100,6 +104,8 @@ class FilesystemBackend(Backend):
 
     def _load(self, journal: Journal) -> Loading:
         found = known_format(self._folder, self.files)
+        if not self._update and is_of_older_release(found):
+            raise StoreOpenError(problem=f"{self._folder} is of an older release: migrate it first")
         journal.open()
         migrate(self._folder, self.files, found)
         loading = Loading(self._folder, self.files)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.records import RequestRecord
 from flowstate_server.model.scopes import RequestKey, SessionKey
+from flowstate_server.stores.contract.removals import rewritten_events
 from flowstate_server.stores.contract.tables import REQUESTS, Changes
 from flowstate_server.stores.filesystem.event_log import EventLog, event_lines
 from flowstate_server.stores.filesystem.files import Files
@@ -19,6 +22,8 @@ from flowstate_server.stores.filesystem.members import file_text
 from flowstate_server.stores.filesystem.records import members_of
 from flowstate_server.stores.resident.damage import Incarnation
 from flowstate_server.stores.resident.tables import Tables
+
+_log = logging.getLogger(__name__)
 
 
 class Writer:
@@ -46,23 +51,61 @@ class Writer:
             OSError: nothing was written.
         """
         self._check_folder()
-        appended = self._appended(changes)
+        left = self._rewritten(changes)
+        logged = self._logged(changes, left)
         operations: list[Operation] = [
-            *(Append(log.path, log.end, text) for log, text in appended),
+            *(operation for _, operation, _ in logged),
             *self._puts(changes),
-            *(
-                Remove(PATHS[table](key, self._session_of))
-                for table, keys in changes.removed.items()
-                for key in keys
-            ),
+            *self._removals(changes),
         ]
+        gone = [(cut.session, cut.log_id, self._tables.cut_events(cut)) for cut in changes.cuts]
         if operations:
             self._journal.commit(operations)
         with self._tables as tables:
             tables.apply(changes)
-        for log, text in appended:
-            log.end += len(text)
+        for log, _, end in logged:
+            log.end = end
             self._logs[log.session, log.log_id] = log
+        if left:
+            self._forget_journal()
+        for session, log_id, places in gone:
+            try:
+                self._rewrite((session, log_id), places)
+            except OSError as error:
+                _log.warning("removed events stay in their file until it is opened again: %s", error)
+
+    def remove(self, changes: Changes, log: Incarnation | None) -> None:
+        """Write changes that only remove, with a whole log if one is given; folders that are empty then go as well.
+
+        Raises:
+            OSError: nothing was written.
+        """
+        self._check_folder()
+        removals = [*self._removals(changes)]
+        if log in self._logs:
+            removals.append(Remove(self._logs[log].path))
+        operations: list[Operation] = [*self._puts(changes), *removals]
+        if operations:
+            self._journal.commit(operations)
+        with self._tables as tables:
+            tables.apply(changes)
+            if log is not None:
+                tables.drop_log(log)
+                self._logs.pop(log, None)
+        for folder in dict.fromkeys(removal.path.parent for removal in removals):
+            self._remove_empty(folder)
+
+    def _removals(self, changes: Changes) -> Iterator[Remove]:
+        for table, keys in changes.removed.items():
+            for key in keys:
+                yield Remove(PATHS[table](key, self._session_of))
+
+    def _remove_empty(self, folder: PurePosixPath) -> None:
+        """The folder, and those around it, as far as nothing is in them."""
+        with suppress(OSError):
+            while len(folder.parts) > 1:
+                self._files.remove_folder(self._folder / folder)
+                folder = folder.parent
 
     def sweep_transient_events(self, before: Micros, limit: int) -> int:
         """Writes each log that has some anew.
@@ -76,24 +119,61 @@ class Writer:
         for event in self._tables.sweepable(before, limit):
             swept.setdefault((event.session, event.session_log_id), []).append(event)
         for incarnation, events in swept.items():
-            log = replace(self._logs[incarnation])
-            text = self._files.read(self._folder / log.path)
-            text = log.without(text, {event.session_sequence for event in events})
-            self._journal.replace(log.path, text)
-            log.end = len(text)
-            self._logs[incarnation] = log
+            self._rewrite(incarnation, {event.session_sequence for event in events})
             with self._tables as tables:
                 tables.remove_events(events)
         return sum(map(len, swept.values()))
 
-    def _appended(self, changes: Changes) -> list[tuple[EventLog, bytes]]:
-        appended = []
-        for incarnation, lines in event_lines(changes.events).items():
+    def _rewrite(self, incarnation: Incarnation, without: set[int]) -> None:
+        """Write a log anew without the events of these places."""
+        if incarnation not in self._logs or not without:
+            return
+        log = replace(self._logs[incarnation])
+        text = self._files.read(self._folder / log.path)
+        text = log.without(text, without)
+        self._journal.replace(log.path, text)
+        log.end = len(text)
+        self._logs[incarnation] = log
+
+    def _logged(
+        self, changes: Changes, left: dict[Incarnation, tuple[EventLog, bytes]]
+    ) -> list[tuple[EventLog, Operation, int]]:
+        """Of each log that changes, what is done to its file, and its length after that."""
+        logged: list[tuple[EventLog, Operation, int]] = []
+        appended = {
+            incarnation: b"".join(lines) for incarnation, lines in event_lines(changes.events).items()
+        }
+        for incarnation in dict.fromkeys((*appended, *left)):
+            text = appended.get(incarnation, b"")
+            if incarnation in left:
+                log, before = left[incarnation]
+                text = before + text
+                logged.append((log, Put(log.path, text), len(text)))
+                continue
             log = self._logs.get(incarnation) or EventLog(*incarnation)
             if log.end == 0:
-                lines.insert(0, log.header)
-            appended.append((log, b"".join(lines)))
-        return appended
+                text = log.header + text
+            logged.append((log, Append(log.path, log.end, text), log.end + len(text)))
+        return logged
+
+    def _rewritten(self, changes: Changes) -> dict[Incarnation, tuple[EventLog, bytes]]:
+        """The logs that lose content, each with the text that is left of it."""
+        left: dict[Incarnation, tuple[EventLog, bytes]] = {}
+        for incarnation, places in rewritten_events(changes).items():
+            if incarnation in self._logs:
+                self._journal.settle()
+                log = replace(self._logs[incarnation])
+                text = self._files.read(self._folder / log.path)
+                events = self._tables.rewritten(incarnation, places)
+                left[incarnation] = log, log.rewritten(text, events)
+        return left
+
+    def _forget_journal(self) -> None:
+        """What was removed is in the journal still."""
+        try:
+            self._journal.checkpoint()
+        except OSError as error:
+            _log.warning("what was removed stays in the journal until that can be cut: %s", error)
 
     def _puts(self, changes: Changes) -> Iterator[Put]:
         requests = list(self._changed_requests(changes))

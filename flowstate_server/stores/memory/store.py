@@ -8,9 +8,11 @@ from flowstate_server.errors import LeaseLostError
 from flowstate_server.model.clock import ForwardClock, Micros
 from flowstate_server.model.records import ProcessRecord
 from flowstate_server.stores.contract.backend import Backend, Group, GroupStorage, LeaseRenewal, Ports, Sweeps
-from flowstate_server.stores.contract.tables import PROCESSES
+from flowstate_server.stores.contract.tables import PROCESSES, Changes
 from flowstate_server.stores.contract.watch import Topic
 from flowstate_server.stores.memory.pieces import MemoryPieces
+from flowstate_server.stores.resident.damage import Incarnation
+from flowstate_server.stores.resident.emptying import sweep, take_documents
 from flowstate_server.stores.resident.exports import ResidentExports
 from flowstate_server.stores.resident.loading import load
 from flowstate_server.stores.resident.reads import ResidentReads
@@ -52,6 +54,7 @@ class _Groups(ResidentPort, GroupStorage):
     async def run(self, group: Group) -> Iterable[Topic]:
         with self._tables as tables:
             changes = group.decide(load(tables, group.needs, self._clock.now()))
+            take_documents(tables, changes)
             tables.apply(changes)
         return changes.topics
 
@@ -67,6 +70,16 @@ class _Sweeps(ResidentPort, Sweeps):
         for key in keys:
             self._tables.documents.remove(key)
         return len(keys)
+
+    async def sweep_sessions(self, *, retention: Micros, limit: int) -> int:
+        now = self._clock.now()
+        with self._tables as tables:
+            return sweep(tables, self._write, now, Micros(now - retention), limit)
+
+    def _write(self, changes: Changes, log: Incarnation | None) -> None:
+        self._tables.apply(changes)
+        if log is not None:
+            self._tables.drop_log(log)
 
     async def sweep_processes(self, *, limit: int) -> int:
         with self._tables as tables:

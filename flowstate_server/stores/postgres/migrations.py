@@ -6,7 +6,9 @@ from typing import Any
 
 from flowstate_server.errors import StoreOpenError
 from flowstate_server.stores.postgres.connections import BEGIN, Connections
-from flowstate_server.stores.tables.migrations import migrations_after
+from flowstate_server.stores.postgres.statements import columns, unnested
+from flowstate_server.stores.tables import labels
+from flowstate_server.stores.tables.migrations import FILLED_BY_CODE, migrations_after
 
 OLDEST_POSTGRES = 15
 """The oldest one that the tests run on."""
@@ -23,8 +25,8 @@ _CREATE = (
 )
 
 
-async def migrate(connections: Connections, shown: str, *, create: bool) -> None:
-    """Create or update the schema; ``shown`` names the database in messages. Other errors are the driver's.
+async def migrate(connections: Connections, shown: str, *, create: bool, update: bool) -> None:
+    """Create the schema, or ``update`` it; ``shown`` names the database in messages. Other errors are the driver's.
 
     Raises:
         StoreOpenError: the database is not FlowState's, or newer than this version of it, or has no tables and is not
@@ -35,7 +37,7 @@ async def migrate(connections: Connections, shown: str, *, create: bool) -> None
         found = await _version(connection, shown)
         if not found and not create:
             raise StoreOpenError(problem=f"there is no store at {shown}")
-        if migrations_after(found, __package__, shown):
+        if migrations_after(found, __package__, shown) and (update or not found):
             try:
                 await connection.execute(
                     f"{BEGIN}; SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock({LOCK})",
@@ -78,4 +80,17 @@ async def _apply(connection: Any, shown: str) -> None:
         await connection.execute(_CREATE)
     for number, migration in migrations_after(found, __package__, shown):
         await connection.execute(migration, timeout=MIGRATE_SECONDS)
+        if FILLED_BY_CODE in migration:
+            await _fill_labels(connection)
         await connection.execute(f"INSERT INTO flowstate.migrations (number) VALUES ({number})")
+
+
+async def _fill_labels(connection: Any) -> None:
+    """They are digests of canonical JSON, which SQL does not know."""
+    log = 0
+    rows = unnested(1, labels.COLUMNS, "new")
+    insert = f"INSERT INTO flowstate.session_labels ({labels.COLUMNS}) SELECT * FROM {rows}"
+    while found := await connection.fetch(labels.LABELLED, log, labels.AT_ONCE, timeout=MIGRATE_SECONDS):
+        new = labels.labels_of([tuple(row) for row in found])
+        await connection.execute(insert, *columns(new, labels.WIDTH), timeout=MIGRATE_SECONDS)
+        log = found[-1][-1]

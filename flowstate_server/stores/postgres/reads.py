@@ -10,15 +10,24 @@ from flowstate_server.model.documents import Document, DocumentKey, DocumentRang
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.backend import MAX_DOCUMENT_BYTES
+from flowstate_server.stores.contract.lists import (
+    ItemPage,
+    ItemPosition,
+    ItemRange,
+    RequestFilter,
+    RequestPage,
+    RequestPosition,
+)
 from flowstate_server.stores.contract.pages import understood
 from flowstate_server.stores.contract.reads import EventPage, Projection
-from flowstate_server.stores.postgres import documents as shelf
+from flowstate_server.stores.postgres import documents as shelf, lists
 from flowstate_server.stores.postgres.connections import Connections
 from flowstate_server.stores.postgres.statements import DOCUMENT_KEYS, STATE_KEYS, TIME, page, together
 from flowstate_server.stores.postgres.store_clock import StoreClock
-from flowstate_server.stores.tables import queries, rows
+from flowstate_server.stores.tables import queries, request_lists, rows
 from flowstate_server.stores.tables.numbers import ITEM_DONE, Row
 from flowstate_server.stores.tables.reads import TableReads
+from flowstate_server.stores.tables.session_queries import SessionQueries
 
 EVENTS_FROM = (
     "LEFT JOIN flowstate.requests r ON r.request = e.request LEFT JOIN flowstate.items i"
@@ -59,7 +68,7 @@ TURNS = (
     " LEFT JOIN flowstate.requests r ON r.request = u.request CROSS JOIN LATERAL"
     " (SELECT * FROM flowstate.items WHERE request = u.request UNION ALL"
     " SELECT * FROM flowstate.items WHERE u.request IS NULL AND log = u.log"
-    " AND session_sequence BETWEEN u.first AND u.last) i"
+    " AND session_sequence BETWEEN u.first AND u.last) i WHERE NOT i.removed"
 )
 PROJECTION = together(
     (
@@ -74,6 +83,13 @@ PROJECTION = together(
 
 class PostgresReads(TableReads):
     turns = TURNS
+    # OFFSET 0 keeps the planner from reading the tables in another order, or each as a whole.
+    lists = SessionQueries(
+        hint="",
+        join=(
+            "CROSS JOIN LATERAL (SELECT * FROM flowstate.{table} WHERE log = {before}.log OFFSET 0) {letter}"
+        ),
+    )
 
     def __init__(self, connections: Connections, clock: StoreClock) -> None:
         self._connections = connections
@@ -115,6 +131,26 @@ class PostgresReads(TableReads):
         last = events[-1]
         end = last.sequence if isinstance(log, RequestKey) else last.session_sequence
         return EventPage(events, known.head, end)
+
+    async def list_items(
+        self, which: ItemRange, *, limit: int, max_bytes: int, after: ItemPosition | None = None
+    ) -> ItemPage | None:
+        query, values = lists.items_query(which, after, limit, max_bytes)
+        return lists.items_found(await self.fetch(query, *values), which)
+
+    async def list_requests(
+        self, which: RequestFilter, *, limit: int, max_bytes: int, after: RequestPosition | None = None
+    ) -> RequestPage:
+        last = None
+        scan = request_lists.scan_query(which, after)
+        if scan is not None:
+            query, values = scan
+            last = next(map(request_lists.last_of_scan, await self.fetch(query, *values)), None)
+        listed = request_lists.list_query(which, after, last)
+        query, values = lists.requests_query(listed, limit, max_bytes)
+        found = await self.fetch(query, *values)
+        more = bool(found) and found[-1][-3] > len(found)
+        return request_lists.request_page([row[:-3] for row in found], more, last)
 
     async def read_projection(
         self, session: SessionKey, scopes: Iterable[ScopeKey], documents: Iterable[DocumentKey] = ()

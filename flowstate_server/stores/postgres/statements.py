@@ -22,7 +22,7 @@ _COLUMNS = {
     "text": "tenant session_id log_id flow_kind user_id org_id request_id action process id incarnation schema_hash",
     "bytea": (
         "title description tags metadata fingerprint scopes gate trace correlation_id input cancel_reason output"
-        " failure reason generations text block_path payload item_id role name content key topics low high"
+        " failure reason generations text block_path payload item_id role name content key topics low high label"
     ),
 }
 _TYPES = {column: type_ for type_, columns in _COLUMNS.items() for column in columns.split()}

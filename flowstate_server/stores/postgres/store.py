@@ -39,7 +39,8 @@ class PostgresStore(Store):
     ``serverless``: ``dsn`` leads through a transaction pooler. Notifications are heard through ``listen_dsn`` then,
     the database's direct URL; without one, other processes' commits are found by looking, within half a second.
 
-    Without ``create`` a database that has no tables of FlowState's is not opened.
+    Without ``create`` a database that has no tables of FlowState's is not opened; without ``update`` one of an older
+    release stays as it is, and what needs the newer tables fails.
     """
 
     def __init__(
@@ -50,17 +51,26 @@ class PostgresStore(Store):
         serverless: bool = False,
         listen_dsn: str | None = None,
         create: bool = True,
+        update: bool = True,
     ) -> None:
-        super().__init__(
-            PostgresBackend(dsn, pool=pool, serverless=serverless, listen_dsn=listen_dsn, create=create)
+        backend = PostgresBackend(
+            dsn, pool=pool, serverless=serverless, listen_dsn=listen_dsn, create=create, update=update
         )
+        super().__init__(backend)
 
 
 class PostgresBackend(Backend):
     shared: ClassVar[bool] = True
 
     def __init__(
-        self, dsn: str, *, pool: int | None, serverless: bool, listen_dsn: str | None, create: bool
+        self,
+        dsn: str,
+        *,
+        pool: int | None,
+        serverless: bool,
+        listen_dsn: str | None,
+        create: bool,
+        update: bool,
     ) -> None:
         if pool is not None and pool < 1:
             raise ValueError("pool must be at least 1")
@@ -68,6 +78,7 @@ class PostgresBackend(Backend):
         self._listen_dsn = listen_dsn or (None if serverless else dsn)
         self._serverless = serverless
         self._create = create
+        self._update = update
         self._pool = pool or (SERVERLESS_POOL if serverless else POOL)
         self._clock = StoreClock()
         self._opened = AsyncExitStack()
@@ -80,7 +91,7 @@ class PostgresBackend(Backend):
                 connections = Connections(address, size=self._pool, pooled=self._serverless)
                 await connections.open()
                 opened.push_async_callback(connections.close)
-                await migrate(connections, address.shown, create=self._create)
+                await migrate(connections, address.shown, create=self._create, update=self._update)
                 poller = CommitPoller(connections, hub)
                 await poller.start()
                 opened.push_async_callback(poller.close)

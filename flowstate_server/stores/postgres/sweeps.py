@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.stores.contract.backend import Sweeps
-from flowstate_server.stores.postgres import documents
+from flowstate_server.stores.postgres import deleted_sessions, documents
 from flowstate_server.stores.postgres.connections import Connections
 from flowstate_server.stores.postgres.statements import TIME
 
@@ -61,6 +61,9 @@ class PostgresSweeps(Sweeps):
 
     async def sweep_processes(self, *, limit: int) -> int:
         return await _count(self._connections, _PROCESSES, limit)
+
+    async def sweep_sessions(self, *, retention: Micros, limit: int) -> int:
+        return await deleted_sessions.sweep(self._connections, retention, limit)
 
 
 async def trim_commits(connections: Connections, *, age: Micros, limit: int) -> int:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from flowstate_server.stores.contract.backend import Conflict
 from flowstate_server.stores.contract.tables import REQUESTS, SESSIONS, Changes, Loaded, Table
+from flowstate_server.stores.postgres.deleted_sessions import cut
 from flowstate_server.stores.postgres.loading import Absent
 from flowstate_server.stores.postgres.numbers import NumberSource
 from flowstate_server.stores.postgres.statements import KEYS, WriteTexts
@@ -53,6 +54,8 @@ class Writer:
         [(commit, transaction, appeared)] = await connection.fetch(text, *values)
         if appeared:
             raise Conflict
+        for part in changes.cuts:
+            await cut(connection, part, numbers)
         return Written(commit, token, transaction)
 
 

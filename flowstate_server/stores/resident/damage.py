@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
+from flowstate_server.model.events import EventKey, EventRecord
 from flowstate_server.model.records import TurnKey
 from flowstate_server.model.scopes import RequestKey, SessionKey
 from flowstate_server.stores.contract.pages import DamagedRecord
@@ -60,3 +61,16 @@ class Damage:
         for key in self.keys(TURNS):
             if key.number >= first:
                 self.check(TURNS, TurnKey(*incarnation, key.number))
+
+
+def up_to_damage(
+    events: Iterator[EventRecord], damaged: Mapping[int, str], session: SessionKey, after: int
+) -> Iterator[EventRecord]:
+    """The events, up to one that is damaged: whoever comes to it gets ``DamagedRecord``."""
+    place = min((place for place in damaged if place > after), default=None)
+    for event in events:
+        if place is not None and place <= event.session_sequence:
+            break
+        yield event
+    if place is not None:
+        raise DamagedRecord(EventKey(session, place), damaged[place])

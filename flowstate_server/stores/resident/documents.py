@@ -11,8 +11,10 @@ from flowstate_server.model.documents import (
     Document,
     DocumentKey,
     DocumentRange,
+    Owner,
     encode_key,
     encoded_bounds,
+    owner_bounds,
 )
 
 
@@ -46,6 +48,12 @@ class DocumentTable:
             document = self._by_key[self._keys[position]]
             if document.exists(now):
                 yield document
+
+    def owned(self, owner: Owner) -> Iterator[DocumentKey]:
+        """The keys of all documents of the owner, tombstones too; to be read before anything is changed."""
+        low, high = owner_bounds(owner)
+        for position in range(bisect_left(self._keys, low), bisect_left(self._keys, high)):
+            yield self._by_key[self._keys[position]].key
 
     def keys_after(self, key: DocumentKey | None) -> Iterator[DocumentKey]:
         start = 0 if key is None else bisect_right(self._keys, encode_key(key))

@@ -23,16 +23,23 @@ from flowstate_server.stores.contract.pages import event_page, page_of
 from flowstate_server.stores.contract.reads import (
     EventPage,
     ListedSession,
+    ListedSessions,
+    OldestTurns,
+    Place,
     Projection,
     SessionFilter,
+    SessionLife,
     SessionPosition,
+    SessionWalk,
+    position_of,
 )
-from flowstate_server.stores.contract.tables import DOCUMENTS, REQUESTS, SESSION_HEADS, SESSIONS, STATES
+from flowstate_server.stores.contract.tables import DOCUMENTS, SESSION_HEADS, SESSIONS, STATES
 from flowstate_server.stores.resident.copies import own_session
-from flowstate_server.stores.resident.tables import ResidentPort, Tables
+from flowstate_server.stores.resident.lists import ResidentLists
+from flowstate_server.stores.resident.tables import Tables
 
 
-class ResidentReads(ResidentPort, Reads):
+class ResidentReads(ResidentLists, Reads):
     async def time(self) -> Micros:
         return self._clock.now()
 
@@ -42,17 +49,44 @@ class ResidentReads(ResidentPort, Reads):
 
     async def list_sessions(
         self, which: SessionFilter, *, limit: int, after: SessionPosition | None = None
-    ) -> Sequence[ListedSession]:
+    ) -> ListedSessions:
         with self._tables as tables:
             heads = tables.session_heads
-            found = islice(tables.listed(which, after), limit)
-            return [
-                ListedSession(own_session(session), heads[session.key].activity_time) for session in found
+            found = [*islice(tables.listed(which, after), limit + 1)]
+            page = [
+                ListedSession(own_session(session), heads[session.key].activity_time)
+                for session in found[:limit]
             ]
+            more = len(found) > limit
+            return ListedSessions(page, position_of(page[-1].record) if more and page else None)
+
+    async def count_sessions(self, which: SessionFilter) -> int:
+        with self._tables as tables:
+            return sum(1 for _ in tables.listed(which, None))
+
+    async def walk_sessions(self, *, after: Place | None, limit: int) -> SessionWalk:
+        with self._tables as tables:
+            found = [*islice(tables.walked(after), limit)]
+            lives = [
+                SessionLife(one.key, one.log_id, one.flow_kind, one.ephemeral, tables.session_heads[one.key])
+                for _, one in found
+            ]
+            return SessionWalk(lives, found[-1][0] if len(found) == limit else None)
 
     async def get_request(self, key: RequestKey) -> RequestRecord | None:
         with self._tables as tables:
-            return tables.find(REQUESTS, key)
+            return tables.find_request(key)
+
+    async def get_removed_request(self, key: RequestKey) -> RequestRecord | None:
+        with self._tables as tables:
+            return tables.find_request(key, removed=True)
+
+    async def read_oldest_turns(self, session: SessionKey, log_id: str, *, limit: int) -> OldestTurns:
+        with self._tables as tables:
+            keys = tables.turns_of((session, log_id), limit)
+            return OldestTurns(
+                tuple([tables.turns[key] for key in keys]), tables.count_turns((session, log_id))
+            )
 
     async def load_states(self, keys: Iterable[ScopeKey]) -> Mapping[ScopeKey, StateRecord]:
         with self._tables as tables:
@@ -71,7 +105,7 @@ class ResidentReads(ResidentPort, Reads):
     async def read_events(self, log: LogKey, *, after: int, limit: int, max_bytes: int) -> EventPage | None:
         with self._tables as tables:
             if isinstance(log, RequestKey):
-                request = tables.find(REQUESTS, log)
+                request = tables.find_request(log)
                 if request is None:
                     return None
                 head = LogHead(request.head.log_id, request.head.sequence, request.head.status.ended)

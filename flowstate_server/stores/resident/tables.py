@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Mapping
-from heapq import heappop, heappush, merge
+from dataclasses import replace
+from heapq import heappush
 from itertools import islice
 from operator import attrgetter
 from threading import Lock
 from typing import Any, Self, TypeVar, cast
 
-from flowstate_server.model.clock import ForwardClock, Micros
-from flowstate_server.model.events import EventKey, EventRecord, EventType
+from flowstate_server.model.clock import ForwardClock
+from flowstate_server.model.events import EventRecord, EventType
 from flowstate_server.model.items import ItemRecord
 from flowstate_server.model.records import (
     ProcessRecord,
@@ -26,10 +27,11 @@ from flowstate_server.model.records import (
     whole_request,
 )
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
-from flowstate_server.stores.contract.pages import DamagedRecord
-from flowstate_server.stores.contract.reads import SessionFilter, SessionPosition
+from flowstate_server.stores.contract.reads import Place, SessionFilter, SessionPosition
+from flowstate_server.stores.contract.removals import rewritten_events, without_content
 from flowstate_server.stores.contract.tables import (
     DOCUMENTS,
+    EMPTIED_REQUESTS,
     OUTCOMES,
     PROCESSES,
     REQUEST_HEADS,
@@ -43,7 +45,11 @@ from flowstate_server.stores.contract.tables import (
 )
 from flowstate_server.stores.resident.copies import OWN
 from flowstate_server.stores.resident.damage import Damage, Incarnation
+from flowstate_server.stores.resident.deleted import Deleted
 from flowstate_server.stores.resident.documents import DocumentTable
+from flowstate_server.stores.resident.event_logs import EventLogs
+from flowstate_server.stores.resident.request_lists import RequestLists
+from flowstate_server.stores.resident.session_lists import SessionLists, fits
 
 Key = TypeVar("Key")
 Record = TypeVar("Record")
@@ -55,7 +61,7 @@ _sequence = attrgetter("sequence")
 _session_sequence = attrgetter("session_sequence")
 
 
-class Tables:
+class Tables(EventLogs):
     """Everything that is stored. :meth:`apply` and :meth:`remove_events` write, all else reads.
 
     Where threads share it, one alone writes, and it holds the tables meanwhile (``with tables:``); the others hold them
@@ -63,7 +69,7 @@ class Tables:
     """
 
     def __init__(self, damage: Damage | None = None) -> None:
-        self.damage = damage or Damage()
+        super().__init__(damage or Damage())
         self.sessions: dict[SessionKey, SessionRecord] = {}
         self.session_heads: dict[SessionKey, SessionHead] = {}
         self.requests: dict[RequestKey, RequestRecord] = {}
@@ -81,13 +87,10 @@ class Tables:
         }
         self._open: dict[Incarnation, dict[RequestKey, None]] = {}
         self.running: dict[str, dict[RequestKey, None]] = {}
-        self._listing: dict[tuple[str, str | None], list[tuple[Micros, str]]] = {}
+        self._session_lists = SessionLists()
         self._turn_numbers: dict[Incarnation, list[int]] = {}
-        self._request_events: dict[RequestKey, list[EventRecord]] = {}
-        self._session_events: dict[Incarnation, dict[int, EventRecord]] = {}
-        self._logs: dict[Incarnation, dict[RequestKey, None]] = {}
-        self._with_transient: set[RequestKey] = set()
-        self._sweepable: list[tuple[Micros, SessionKey, str, str, int]] = []
+        self.request_lists = RequestLists()
+        self.deleted = Deleted()
         self._lock = Lock()
 
     def __enter__(self) -> Self:
@@ -114,6 +117,15 @@ class Tables:
         """Those of the records that are there."""
         return {key: record for key in keys if (record := self.find(table, key)) is not None} if keys else {}
 
+    def find_request(self, key: RequestKey, *, removed: bool = False) -> RequestRecord | None:
+        """As :meth:`find`, of one whose session lives, as it was then; whether it was removed is asked for."""
+        request = self.find(REQUESTS, key)
+        if request is None or (request.head.status is RequestStatus.REMOVED) is not removed:
+            return None
+        session = self.sessions.get(request.head.session)
+        lives = session is not None and session.log_id == request.head.session_log_id and not session.deleted
+        return request if lives else None
+
     def is_present(self, session: SessionKey, log_id: str) -> bool:
         """Whether this is the session's present incarnation."""
         record = self.sessions.get(session)
@@ -122,10 +134,14 @@ class Tables:
     def apply(self, changes: Changes) -> None:
         for event in changes.events:
             self._append(event)
+        for cut in changes.cuts:
+            self._cut_off(cut)
         for session in changes.put_of(SESSIONS):
             self._put_session(session)
         for request in [*self.changed_requests(changes)]:
             self._put_request(request)
+        for incarnation, places in rewritten_events(changes).items():
+            self._rewrite(self.rewritten(incarnation, places))
         for turn in changes.put_of(TURNS):
             self._put_turn(turn)
         for document in changes.put_of(DOCUMENTS):
@@ -141,51 +157,74 @@ class Tables:
     def changed_requests(self, changes: Changes) -> Iterator[RequestRecord]:
         """The whole records of new and changed requests, as the changes leave them."""
         if not (REQUESTS in changes.new or REQUEST_HEADS in changes.changed or OUTCOMES in changes.new):
+            yield from self._emptied_requests(changes)
             return
         new = {record.key: record for record in changes.new_of(REQUESTS)}
         heads = {head.key: head for head in changes.changed_of(REQUEST_HEADS)}
         outcomes = {outcome.key: outcome for outcome in changes.new_of(OUTCOMES)}
         for key in new | heads | outcomes:
             record = new.get(key) or self.requests[key]
-            yield whole_request(record, heads.get(key, record.head), outcomes.get(key))
+            head = heads.get(key, record.head)
+            if head.status is RequestStatus.REMOVED:
+                yield replace(record, head=head, input=b"", output=None, failure=None, reason="")
+            else:
+                yield whole_request(record, head, outcomes.get(key))
+        yield from self._emptied_requests(changes)
+
+    def _emptied_requests(self, changes: Changes) -> Iterator[RequestRecord]:
+        return (without_content(self.requests[one.key]) for one in changes.new_of(EMPTIED_REQUESTS))
 
     def _remove(self, table: Table[Any, Any], key: Any) -> None:
         if table is DOCUMENTS:
             self.documents.remove(key)
-        elif self.rows[table].pop(key, None) is not None and table is TURNS:
-            self._turn_numbers[key.session, key.log_id].remove(key.number)
+            return
+        record = self.rows[table].pop(key, None)
+        if record is not None and table is TURNS:
+            numbers = self._turn_numbers[key.session, key.log_id]
+            numbers.remove(key.number)
+            if not numbers:
+                del self._turn_numbers[key.session, key.log_id]
+        elif record is not None and table is REQUESTS:
+            _discard(self._logs, (record.head.session, record.head.session_log_id), key)
 
     def _put_session(self, session: SessionRecord) -> None:
         key = session.key
         before = self.sessions.get(key)
-        if before is not None and not before.deleted:
-            for listing in self._listings(before):
-                del listing[bisect_left(listing, (before.create_time, key.session_id))]
-        if not session.deleted:
-            for listing in self._listings(session):
-                insort(listing, (session.create_time, key.session_id))
+        self._session_lists.put(session, before)
         self.sessions[key] = OWN[SESSIONS](session)
-
-    def _listings(self, session: SessionRecord) -> Iterator[list[tuple[Micros, str]]]:
-        yield self._listing.setdefault((session.key.tenant, None), [])
-        yield self._listing.setdefault((session.key.tenant, session.user_id), [])
+        if before is not None and before.log_id != session.log_id:
+            self.deleted.replaced(before, session.create_time)
+        if session.deleted:
+            self.deleted.note(session)
 
     def _put_request(self, request: RequestRecord) -> None:
         head = request.head
         known = self.requests.get(head.key)
         self.requests[head.key] = request
+        incarnation = (head.session, head.session_log_id)
+        if head.status is RequestStatus.REMOVED:
+            _discard(self._logs, incarnation, head.key)
+            self._request_events.pop(head.key, None)
+            self._with_transient.discard(head.key)
+            self.deleted.note_request(head)
+            if known is not None and known.head.status is not RequestStatus.REMOVED:
+                self.request_lists.remove(head)
+        else:
+            self._logs.setdefault(incarnation, {})[head.key] = None
+            if known is None:
+                self.request_lists.add(head)
         runs = head.status is RequestStatus.IN_PROGRESS
         if known is not None:
             if not head.status.open:
-                _discard(self._open, (head.session, head.session_log_id), head.key)
+                _discard(self._open, incarnation, head.key)
             if not runs or head.process != known.head.process:
                 _discard(self.running, known.head.process, head.key)
         if runs:
             self.running.setdefault(head.process, {})[head.key] = None
         if head.status.open:
-            self._open.setdefault((head.session, head.session_log_id), {})[head.key] = None
+            self._open.setdefault(incarnation, {})[head.key] = None
         elif (known is None or known.head.status.open) and head.key in self._with_transient:
-            place = (head.end_time, head.session, head.session_log_id, head.key.request_id, 0)
+            place = (head.end_time, *incarnation, head.key.request_id, 0)
             heappush(self._sweepable, place)
 
     def _put_turn(self, turn: TurnRecord) -> None:
@@ -193,31 +232,16 @@ class Tables:
             insort(self._turn_numbers.setdefault((turn.key.session, turn.key.log_id), []), turn.key.number)
         self.turns[turn.key] = turn
 
-    def _append(self, record: EventRecord) -> None:
-        incarnation = (record.session, record.session_log_id)
-        if not record.request_id:
-            self._session_events.setdefault(incarnation, {})[record.session_sequence] = record
-            if record.event.transient:
-                heappush(self._sweepable, (record.time, *incarnation, "", record.session_sequence))
-            return
-        key = RequestKey(record.session.tenant, record.request_id)
-        if record.event.transient:
-            self._with_transient.add(key)
-        self._request_events.setdefault(key, []).append(record)
-        self._logs.setdefault(incarnation, {})[key] = None
-
     def listed(self, which: SessionFilter, after: SessionPosition | None) -> Iterator[SessionRecord]:
         """Live sessions by (create time, id) descending."""
-        listing = self._listing.get((which.tenant, which.user_id), [])
-        end = len(listing) if after is None else bisect_left(listing, (after.create_time, after.session_id))
-        for position in range(end - 1, -1, -1):
-            session = self.sessions[SessionKey(which.tenant, listing[position][1])]
-            if (
-                (which.flow_kind is None or session.flow_kind == which.flow_kind)
-                and (which.org_id is None or session.org_id == which.org_id)
-                and (which.include_ephemeral or not session.ephemeral)
-            ):
+        for key in self._session_lists.keys(which, after):
+            session = self.sessions[key]
+            if fits(which, session, self.session_heads[key]):
                 yield session
+
+    def walked(self, after: Place | None) -> Iterator[tuple[Place, SessionRecord]]:
+        """Live sessions, each with its place, from beyond ``after``."""
+        return ((place, self.sessions[key]) for place, key in self._session_lists.walked(after))
 
     def open_requests(self, session: SessionKey) -> list[RequestHead]:
         """Those of the session's present incarnation, the oldest first."""
@@ -225,21 +249,20 @@ class Tables:
         keys = () if record is None else self._open.get((session, record.log_id), ())
         return [self.requests[key].head for key in keys]
 
-    def events_after(self, request: RequestKey, after: int) -> Iterator[EventRecord]:
-        self.damage.check_events(request)
-        events = self._request_events.get(request, [])
-        return (
-            events[position] for position in range(bisect_right(events, after, key=_sequence), len(events))
-        )
+    def requests_of(self, incarnation: Incarnation, limit: int) -> list[RequestKey]:
+        """Up to ``limit`` requests that were not removed."""
+        return [*islice((key for key in self._logs.get(incarnation, ()) if key in self.requests), limit)]
 
-    def session_events_after(self, session: SessionKey, log_id: str, after: int) -> Iterator[EventRecord]:
-        """The events, up to one that is damaged: whoever comes to it gets ``DamagedRecord``."""
-        outside = self._session_events.get((session, log_id), {}).values()
-        logs = [list(outside), *(self._request_events[key] for key in self._logs.get((session, log_id), ()))]
-        rests = (islice(log, bisect_right(log, after, key=_session_sequence), None) for log in logs)
-        found = merge(*rests, key=_session_sequence)
-        damaged = self.damage.lines.get((session, log_id))
-        return found if damaged is None else _up_to_damage(found, damaged, session, after)
+    def turns_of(self, incarnation: Incarnation, limit: int) -> list[TurnKey]:
+        """The first ``limit`` turns."""
+        return [TurnKey(*incarnation, number) for number in self._turn_numbers.get(incarnation, ())[:limit]]
+
+    def count_turns(self, incarnation: Incarnation) -> int:
+        return len(self._turn_numbers.get(incarnation, ()))
+
+    def incarnations(self) -> set[Incarnation]:
+        """All of which there is something besides the session."""
+        return {*self._logs, *self._session_events, *self._turn_numbers}
 
     def turn_items(self, session: SessionKey, log_id: str, newest: int) -> list[ItemRecord]:
         numbers = self._turn_numbers.get((session, log_id), [])
@@ -250,8 +273,21 @@ class Tables:
         items: list[ItemRecord] = []
         for number in numbers:
             events = self._turn_events(self.turns[TurnKey(session, log_id, number)])
-            items += sorted(_items(events, number), key=lambda record: record.item.index)
+            kept = [record for record in items_of(events, number) if not record.item.removed]
+            items += sorted(kept, key=lambda record: record.item.index)
         return items
+
+    def turns_between(self, session: SessionKey, log_id: str, first: int, last: int) -> list[int]:
+        """The numbers of the turns from ``first`` to ``last`` that there are."""
+        numbers = self._turn_numbers.get((session, log_id), [])
+        return numbers[bisect_left(numbers, first) : bisect_right(numbers, last)]
+
+    def newest_turns(self, session: SessionKey, log_id: str, newest: int) -> list[int]:
+        return self._turn_numbers.get((session, log_id), [])[-newest:] if newest > 0 else []
+
+    def open_everywhere(self) -> Iterator[RequestHead]:
+        """All open requests, in any order."""
+        return (self.requests[key].head for keys in self._open.values() for key in keys)
 
     def _turn_events(self, turn: TurnRecord) -> Iterator[EventRecord]:
         session, log_id, _ = turn.key
@@ -262,39 +298,6 @@ class Tables:
             if event.session_sequence > turn.last:
                 return
             yield event
-
-    def sweepable(self, before: Micros, limit: int) -> list[EventRecord]:
-        """Up to ``limit`` transient events whose retention is over."""
-        due = []
-        found: list[EventRecord] = []
-        while len(found) < limit and self._sweepable and self._sweepable[0][0] <= before:
-            place = heappop(self._sweepable)
-            events = [event for event in self._events_at(*place) if event.event.transient]
-            if events:
-                due.append(place)
-                found += events
-        for place in due:
-            heappush(self._sweepable, place)
-        return found[:limit]
-
-    def _events_at(
-        self, _: Micros, session: SessionKey, log_id: str, request_id: str, sequence: int
-    ) -> Iterable[EventRecord]:
-        if request_id:
-            return self._request_events[RequestKey(session.tenant, request_id)]
-        event = self._session_events[session, log_id].get(sequence)
-        return () if event is None else (event,)
-
-    def remove_events(self, events: Iterable[EventRecord]) -> None:
-        gone: dict[RequestKey, set[int]] = {}
-        for event in events:
-            if event.request_id:
-                gone.setdefault(RequestKey(event.session.tenant, event.request_id), set()).add(event.sequence)
-            else:
-                del self._session_events[event.session, event.session_log_id][event.session_sequence]
-        for key, sequences in gone.items():
-            kept = self._request_events[key]
-            self._request_events[key] = [event for event in kept if event.sequence not in sequences]
 
     def done_processes(self, limit: int) -> list[str]:
         """Up to ``limit`` fenced processes that run no request."""
@@ -312,7 +315,7 @@ class ResidentPort:
         self._clock = clock
 
 
-def _items(events: Iterable[EventRecord], turn: int) -> Iterator[ItemRecord]:
+def items_of(events: Iterable[EventRecord], turn: int = 0) -> Iterator[ItemRecord]:
     for record in events:
         item = record.event.item
         if item is not None and record.event.type is EventType.ITEM_DONE:
@@ -325,18 +328,6 @@ def _items(events: Iterable[EventRecord], turn: int) -> Iterator[ItemRecord]:
                 create_time=record.time,
                 turn=turn,
             )
-
-
-def _up_to_damage(
-    events: Iterator[EventRecord], damaged: Mapping[int, str], session: SessionKey, after: int
-) -> Iterator[EventRecord]:
-    place = min((place for place in damaged if place > after), default=None)
-    for event in events:
-        if place is not None and place <= event.session_sequence:
-            break
-        yield event
-    if place is not None:
-        raise DamagedRecord(EventKey(session, place), damaged[place])
 
 
 def _discard(index: dict[Key, dict[RequestKey, None]], key: Key, request: RequestKey) -> None:

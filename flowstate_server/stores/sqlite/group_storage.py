@@ -17,11 +17,11 @@ from flowstate_server.stores.sqlite.writing import write
 
 
 class SqliteGroups(GroupStorage):
-    def __init__(self, writer: Writer, poller: CommitPoller, clock: ForwardClock) -> None:
+    def __init__(self, writer: Writer, poller: CommitPoller, clock: ForwardClock, known: KnownRows) -> None:
         self._writer = writer
         self._poller = poller
         self._clock = clock
-        self._known = KnownRows()
+        self._known = known
 
     async def run(self, group: Group) -> Iterable[Topic]:
         commit, topics = await self._writer.run(_run, self._known, self._clock, group)

@@ -55,8 +55,8 @@ class KnownRows:
     """Rows, or records in which nothing can be changed: what a caller was handed does not change what is known.
     ``None`` stands for a row that is not there.
 
-    Sweeps delete none of them but processes that are fenced, which makes no difference to a group: a document that
-    expires is not kept.
+    Sweeps delete none of them but processes that are fenced, which makes no difference to a group (a document that
+    expires is not kept), and what is known of deleted sessions and removed requests, with which they forget everything.
     """
 
     def __init__(self) -> None:
@@ -86,12 +86,16 @@ class KnownRows:
         (version,) = cursor.execute("PRAGMA data_version").fetchone()
         others = not self._settled or version != self._data_version
         if others or self._bytes > MOST_BYTES or sum(map(len, self._all)) > MOST_ROWS:
-            for known in self._all:
-                known.clear()
-            self._bytes = 0
+            self.forget()
         self._data_version = version
         self._settled = False
         return others
+
+    def forget(self) -> None:
+        """Forget everything. Like all else that uses what is known, on the thread that writes."""
+        for known in self._all:
+            known.clear()
+        self._bytes = 0
 
     def settle(self) -> None:
         """The group is committed. One that is not, or not surely, makes the next one begin with nothing."""

@@ -79,7 +79,7 @@ class Loader:
     def _request(self, key: RequestKey) -> None:
         known = self._known.requests.get(key)
         if known is None:
-            row = self._cursor.execute(reads.REQUEST_HEAD, key).fetchone()
+            row = self._cursor.execute(reads.KNOWN_REQUEST_HEAD, key).fetchone()
             if row is None:
                 return
             head = understood_one(key, row, rows.request_head)

@@ -56,6 +56,16 @@ class ManyRows:
         return text
 
 
+class EachRow(ManyRows):
+    """A statement for one row, run once for each: of several columns ``IN`` compares only the first by an index."""
+
+    def run(self, cursor: sqlite3.Cursor, rows: Sequence[Row]) -> None:
+        cursor.executemany(self._text, rows)
+
+    def text(self, count: int, width: int) -> str:
+        return self._text
+
+
 def _in_parts(rows: Sequence[Row]) -> Sequence[Sequence[Row]]:
     if len(rows) <= MOST_ROWS:
         return (rows,) if rows else ()
@@ -67,10 +77,11 @@ def many_rows(write: Write) -> ManyRows:
     # OR FAIL: a group that fails is rolled back as a whole, so SQLite need not keep what a single statement would undo.
     if write.kind == "new":
         return ManyRows(f"INSERT OR FAIL INTO {write.table} ({write.columns}) VALUES {{rows}}")
+    if write.kind == "removed" and "," in write.key:
+        this = " AND ".join(f"{name} = ?" for name in write.key.split(", "))
+        return EachRow(f"DELETE FROM {write.table} WHERE {this}")
     if write.kind == "removed":
-        return ManyRows(
-            f"DELETE FROM {write.table} WHERE ({write.key}) IN (SELECT * FROM (VALUES {{rows}}) AS new)"
-        )
+        return ManyRows(f"DELETE FROM {write.table} WHERE {write.key} IN (VALUES {{rows}})")
     given = {name: f"new.column{number}" for number, name in enumerate(write.columns.split(", "), start=1)}
     same = [f"{name} = {given.pop(name)}" for name in write.key.split(", ")]
     if write.noted:

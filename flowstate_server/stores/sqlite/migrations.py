@@ -8,8 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from flowstate_server.errors import StoreOpenError
+from flowstate_server.stores.sqlite.dialect import in_sqlite
 from flowstate_server.stores.sqlite.writer import in_transaction
-from flowstate_server.stores.tables.migrations import migrations_after
+from flowstate_server.stores.tables import labels
+from flowstate_server.stores.tables.migrations import FILLED_BY_CODE, migrations_after
 
 APPLICATION_ID = 0x464C5354
 OLDEST_SQLITE = (3, 37, 0)
@@ -51,7 +53,20 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
 def _apply(cursor: sqlite3.Cursor, sql: str, number: int) -> None:
     for statement in _statements(sql):
         cursor.execute(statement)
+    if FILLED_BY_CODE in sql:
+        _fill_labels(cursor)
     cursor.execute(f"PRAGMA user_version = {number}")
+
+
+def _fill_labels(cursor: sqlite3.Cursor) -> None:
+    """They are digests of canonical JSON, which SQL does not know."""
+    log = 0
+    while found := cursor.execute(in_sqlite(labels.LABELLED), (log, labels.AT_ONCE)).fetchall():
+        places = ", ".join("?" * labels.WIDTH)
+        cursor.executemany(
+            f"INSERT INTO session_labels ({labels.COLUMNS}) VALUES ({places})", labels.labels_of(found)
+        )
+        log = found[-1][-1]
 
 
 def _statements(sql: str) -> Iterator[str]:

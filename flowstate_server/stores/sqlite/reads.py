@@ -11,21 +11,31 @@ from flowstate_server.model.documents import Document, DocumentKey, DocumentRang
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.backend import MAX_DOCUMENT_BYTES
+from flowstate_server.stores.contract.lists import (
+    ItemPage,
+    ItemPosition,
+    ItemRange,
+    RequestFilter,
+    RequestPage,
+    RequestPosition,
+)
 from flowstate_server.stores.contract.pages import event_page, understood, understood_one
 from flowstate_server.stores.contract.reads import EventPage, Projection
-from flowstate_server.stores.sqlite import documents
+from flowstate_server.stores.sqlite import documents, lists
 from flowstate_server.stores.sqlite.dialect import in_sqlite
 from flowstate_server.stores.sqlite.places import EVENT_SEQUENCE, ITEM_SEQUENCE, place_of, start_of
 from flowstate_server.stores.sqlite.reader import Reader
 from flowstate_server.stores.tables import queries, rows
 from flowstate_server.stores.tables.numbers import ITEM_DONE, Row, state_key
 from flowstate_server.stores.tables.reads import TableReads
+from flowstate_server.stores.tables.session_queries import SessionQueries
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 SESSION_WITH_HEAD = in_sqlite(queries.SESSION_WITH_HEAD)
 REQUEST_HEAD = in_sqlite(queries.REQUEST_HEAD)
+KNOWN_REQUEST_HEAD = in_sqlite(queries.KNOWN_REQUEST_HEAD)
 OPEN_IN_SESSION = in_sqlite(
     f"SELECT {rows.REQUEST_HEAD} FROM {queries.HEADS} WHERE h.open AND h.log = $1 ORDER BY h.request"
 )
@@ -44,10 +54,10 @@ _NEWEST = (
 )
 _THIS_LOG = in_sqlite(f"{queries.THIS_SESSION} AND s.log_id = $3")
 TURN_ITEMS = (
-    f"{_ITEM.format('r.request_id')} {_NEWEST} CROSS JOIN items i ON i.request = u.request"
+    f"{_ITEM.format('r.request_id')} {_NEWEST} CROSS JOIN items i ON i.request = u.request AND NOT i.removed"
     f" CROSS JOIN requests r ON r.request = u.request WHERE {_THIS_LOG}"
     f" UNION ALL {_ITEM.format('NULL')} {_NEWEST} CROSS JOIN items i"
-    f" ON i.place >= {start_of('u.log')} + u.first AND i.place <= {start_of('u.log')} + u.last"
+    f" ON i.place >= {start_of('u.log')} + u.first AND i.place <= {start_of('u.log')} + u.last AND NOT i.removed"
     f" WHERE {_THIS_LOG} AND u.request IS NULL"
 )
 NEWEST_TIME = (
@@ -67,7 +77,9 @@ def _on_snapshot(
 
 class SqliteReads(TableReads):
     turns = TURN_ITEMS
-    hint = "INDEXED BY {}"
+    lists = SessionQueries(
+        hint="INDEXED BY {}", join="JOIN flowstate.{table} {letter} ON {letter}.log = {before}.log"
+    )
 
     def __init__(self, reader: Reader, clock: ForwardClock) -> None:
         self.reader = reader
@@ -107,6 +119,16 @@ class SqliteReads(TableReads):
             between = place_of(known.number, after), place_of(known.number + 1, 0)
             found = cursor.execute(SESSION_EVENTS, (*between, limit + 1))
         return event_page(rows.events_of(log, known, found), log, known.head, limit, max_bytes)
+
+    async def list_items(
+        self, which: ItemRange, *, limit: int, max_bytes: int, after: ItemPosition | None = None
+    ) -> ItemPage | None:
+        return await self.reader.run(lists.list_items, which, after, limit, max_bytes)
+
+    async def list_requests(
+        self, which: RequestFilter, *, limit: int, max_bytes: int, after: RequestPosition | None = None
+    ) -> RequestPage:
+        return await self.reader.run(lists.list_requests, which, after, limit, max_bytes)
 
     async def read_projection(
         self, session: SessionKey, scopes: Iterable[ScopeKey], documents: Iterable[DocumentKey] = ()

@@ -20,6 +20,7 @@ from flowstate_server.stores.sqlite.connection import Connection
 from flowstate_server.stores.sqlite.database_files import DatabaseFiles
 from flowstate_server.stores.sqlite.exports import SqliteExports
 from flowstate_server.stores.sqlite.group_storage import SqliteGroups
+from flowstate_server.stores.sqlite.known_rows import KnownRows
 from flowstate_server.stores.sqlite.lease_renewal import SqliteRenewal
 from flowstate_server.stores.sqlite.migrations import check_ours, migrate
 from flowstate_server.stores.sqlite.presence import SqlitePresence
@@ -38,24 +39,28 @@ SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 
 class SqliteStore(Store):
     """``synchronous`` is SQLite's own setting: anything below ``FULL`` may lose the newest commits when the machine
-    (not merely the process) goes down. Without ``create`` a store that is not there is not opened."""
+    (not merely the process) goes down. Without ``create`` a store that is not there is not opened, without ``update``
+    one of an older release stays as it is, and what needs the newer tables fails."""
 
     backend: SqliteBackend
 
-    def __init__(self, path: Path | str, *, synchronous: str = "FULL", create: bool = True) -> None:
-        super().__init__(SqliteBackend(Path(path), synchronous, create=create))
+    def __init__(
+        self, path: Path | str, *, synchronous: str = "FULL", create: bool = True, update: bool = True
+    ) -> None:
+        super().__init__(SqliteBackend(Path(path), synchronous, create=create, update=update))
 
 
 class SqliteBackend(Backend):
     shared: ClassVar[bool] = True
 
-    def __init__(self, path: Path, synchronous: str, *, create: bool) -> None:
+    def __init__(self, path: Path, synchronous: str, *, create: bool, update: bool) -> None:
         if synchronous not in SYNCHRONOUS:
             raise ValueError(f"synchronous must be one of {', '.join(SYNCHRONOUS)}")
         self.path = path.absolute()
         self.clock = ForwardClock()
         self._pragmas = (f"synchronous = {synchronous}", JOURNAL_SIZE_LIMIT)
         self._create = create
+        self._prepare = _prepare if update else _look
         self._files = DatabaseFiles(self.path)
         self._presence = SqlitePresence(self.path, self._files) if FLOCK else None
         self._opened = AsyncExitStack()
@@ -66,7 +71,7 @@ class SqliteBackend(Backend):
                 queue = await asyncio.to_thread(self._open_queue)
                 opened.callback(queue.close)
                 connection = await self._connect(opened, *self._pragmas)
-                await connection.run(_prepare, queue, self.path)
+                await connection.run(self._prepare, queue, self.path)
                 self.writer = Writer(connection, queue, self._files)
                 self.reader = Reader(await self._connect(opened, "query_only = ON"))
                 self.clock.follow(await self.reader.run(newest_time))
@@ -80,10 +85,11 @@ class SqliteBackend(Backend):
                     opened.callback(self._presence.close)  # ahead of the files, which then may go
                     self._presence.open()
                 self._opened = opened.pop_all()
+        known = KnownRows()
         return Ports(
-            groups=SqliteGroups(self.writer, poller, self.clock),
+            groups=SqliteGroups(self.writer, poller, self.clock, known),
             reads=SqliteReads(self.reader, self.clock),
-            sweeps=SqliteSweeps(self.writer, self.clock),
+            sweeps=SqliteSweeps(self.writer, self.clock, known),
             hub=hub,
             exports=SqliteExports(self.reader),
             pieces=SqlitePieces(self.writer, self.reader),
@@ -132,6 +138,10 @@ def _telling_why(path: Path) -> Iterator[None]:
     except (OSError, sqlite3.Error, StoreUnavailableError, InternalError) as error:
         why = error.__cause__ or error
         raise StoreOpenError(problem=f"{path}: {why}") from error
+
+
+def _look(connection: sqlite3.Connection, queue: WriterQueue, path: Path) -> None:
+    check_ours(connection, path)
 
 
 def _prepare(connection: sqlite3.Connection, queue: WriterQueue, path: Path) -> None:

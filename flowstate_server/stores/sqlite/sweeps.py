@@ -6,7 +6,8 @@ import sqlite3
 
 from flowstate_server.model.clock import ForwardClock, Micros
 from flowstate_server.stores.contract.backend import Sweeps
-from flowstate_server.stores.sqlite import documents
+from flowstate_server.stores.sqlite import deleted_sessions, documents
+from flowstate_server.stores.sqlite.known_rows import KnownRows
 from flowstate_server.stores.sqlite.writer import Writer
 
 ENDED = (
@@ -32,9 +33,10 @@ COMMITS = (
 
 
 class SqliteSweeps(Sweeps):
-    def __init__(self, writer: Writer, clock: ForwardClock) -> None:
+    def __init__(self, writer: Writer, clock: ForwardClock, known: KnownRows) -> None:
         self._writer = writer
         self._clock = clock
+        self._known = known
 
     async def sweep_transient_events(self, *, retention: Micros, limit: int) -> int:
         return await self._writer.run(_transient_events, Micros(self._clock.now() - retention), limit)
@@ -44,6 +46,22 @@ class SqliteSweeps(Sweeps):
 
     async def sweep_processes(self, *, limit: int) -> int:
         return await self._writer.run(_deleted, PROCESSES, limit)
+
+    async def sweep_sessions(self, *, retention: Micros, limit: int) -> int:
+        before = Micros(self._clock.now() - retention)
+        return await self._writer.run(_sessions, self._known, before, limit)
+
+
+def _sessions(cursor: sqlite3.Cursor, known: KnownRows, before: Micros, limit: int) -> int:
+    gone = deleted_sessions.empty_sessions(cursor, limit)
+    forgotten = 0
+    if gone < limit:
+        forgotten = deleted_sessions.forget_requests(cursor, before, limit - gone)
+    if gone + forgotten < limit:
+        forgotten += deleted_sessions.forget_sessions(cursor, before, limit - gone - forgotten)
+    if forgotten:
+        known.forget()
+    return gone + forgotten
 
 
 def trim_commits(cursor: sqlite3.Cursor, *, before: Micros, limit: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from flowstate_server.stores.contract.tables import Changes, Loaded
+from flowstate_server.stores.sqlite.deleted_sessions import cut
 from flowstate_server.stores.sqlite.many_rows import many_rows
 from flowstate_server.stores.sqlite.places import place_of
 from flowstate_server.stores.tables.changes import ChangedRows, writes
@@ -28,6 +29,8 @@ def write(cursor: sqlite3.Cursor, changes: Changes, loaded: Loaded, numbers: Num
             changed.number(one.of, statement.insert(cursor, rows))
         else:
             statement.run(cursor, rows)
+    for part in changes.cuts:
+        cut(cursor, part, numbers)
     if not changes.topics:
         return 0
     cursor.execute(COMMIT, (changes.time, encode_topics(changes.topics)))

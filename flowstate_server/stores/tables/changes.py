@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from flowstate_server.model.events import EventRecord, EventType
@@ -12,6 +13,7 @@ from flowstate_server.model.scopes import RequestKey, SessionKey
 from flowstate_server.stores.contract import tables
 from flowstate_server.stores.contract.tables import Changes, Loaded, Table
 from flowstate_server.stores.tables import columns
+from flowstate_server.stores.tables.labels import COLUMNS as LABEL_COLUMNS, LabelChanges, changed_labels
 from flowstate_server.stores.tables.numbers import Row
 from flowstate_server.stores.tables.rows import Numbers
 
@@ -38,7 +40,12 @@ class ChangedRows:
         self._transient = {
             (one.session.tenant, one.request_id) for one in changes.events if one.event.transient
         }
+        self._loaded_heads = loaded.of(tables.REQUEST_HEADS)
+        if loaded.open_requests:
+            found = chain.from_iterable(loaded.open_requests.values())
+            self._loaded_heads = {head.key: head for head in found} | self._loaded_heads
         self._placed: dict[tuple[SessionKey, str, str], tuple[int, int | None]] = {}
+        self._labels: LabelChanges | None = None
 
     def by_write(self, writes: Sequence[Write]) -> Iterator[tuple[int, list[Row]]]:
         """The places of the writes that have something to do, and their rows."""
@@ -95,9 +102,17 @@ class ChangedRows:
     def changed_session_heads(self) -> Iterable[Row]:
         return [self._session_head(head) for head in self._session_heads() if not self._is_created(head)]
 
+    def removed_labels(self) -> Iterable[Row]:
+        return self._changed_labels().removed
+
+    def new_labels(self) -> Iterable[Row]:
+        return self._changed_labels().new
+
     def new_requests(self) -> Iterable[Row]:
         for record in self._new(tables.REQUESTS):
-            yield self._numbers.requests.get(record.key), *columns.REQUEST.values(record)
+            head = record.head
+            log = self._numbers.logs[head.session, head.session_log_id]
+            yield self._numbers.requests.get(record.key), log, *columns.REQUEST.values(record)
 
     def new_request_heads(self) -> Iterable[Row]:
         for record in self._changes.new_of(tables.REQUESTS):
@@ -169,6 +184,35 @@ class ChangedRows:
                 place = self._place(log, record.session_sequence)
                 yield *place, request, record.time, *columns.ITEM.values(item)
 
+    def removed_items(self) -> Iterable[Row]:
+        for item in self._changes.new_of(tables.ITEM_REMOVALS):
+            yield *self._in_log(*item.key), b"", True
+
+    def removed_deltas(self) -> Iterable[Row]:
+        for item in self._changes.new_of(tables.ITEM_REMOVALS):
+            for sequence in item.deltas:
+                yield self._in_log(item.key.session, item.key.log_id, sequence)
+
+    def emptied_inputs(self) -> Iterable[Row]:
+        for request in self._changes.new_of(tables.EMPTIED_REQUESTS):
+            yield self._numbers.requests[request.key], b""
+
+    def emptied_outputs(self) -> Iterable[Row]:
+        for request in self._changes.new_of(tables.EMPTIED_REQUESTS):
+            yield self._numbers.requests[request.key], None
+
+    def emptied_ends(self) -> Iterable[Row]:
+        for request in self._changes.new_of(tables.EMPTIED_REQUESTS):
+            yield *self._in_log(request.session, request.session_log_id, request.end), request.payload
+
+    def _in_log(self, session: SessionKey, log_id: str, sequence: int) -> Row:
+        return self._place(self._numbers.logs[session, log_id], sequence)
+
+    def _changed_labels(self) -> LabelChanges:
+        if self._labels is None:
+            self._labels = changed_labels(self._changes, self._loaded, self._numbers)
+        return self._labels
+
     def _is_created(self, record: SessionRecord | SessionHead) -> bool:
         return (record.key, record.log_id) in self._created
 
@@ -191,7 +235,7 @@ class ChangedRows:
         )
 
     def _has_only_moved(self, head: RequestHead) -> bool:
-        before = self._loaded.of(tables.REQUEST_HEADS)[head.key]
+        before = self._loaded_heads[head.key]
         return (
             before.status is head.status
             and before.cancel_requested == head.cancel_requested
@@ -265,12 +309,14 @@ def writes(place: str) -> tuple[Write, ...]:
     return (
         Write(tables.SESSIONS, "changed", "log", "replaced", rows.replaced_sessions, ordered=True),
         first(tables.SESSIONS, "new", "log", f"replaced, {columns.SESSION.names}", rows.new_sessions),
-        first(tables.REQUESTS, "new", "request", columns.REQUEST.names, rows.new_requests),
+        first(tables.REQUESTS, "new", "request", f"log, {columns.REQUEST.names}", rows.new_requests),
         first(tables.STATES, "new", "", columns.STATE.names, rows.new_states),
         Write(tables.PROCESSES, "new", "process", _PROCESS, rows.new_processes, ordered=True),
         first(tables.DOCUMENTS, "new", "", columns.DOCUMENT.names, rows.new_documents),
         # Those of rows that are locked, or that only this group knows of.
         Write(tables.SESSIONS, "changed", "log", columns.SESSION_METADATA.names, rows.changed_sessions),
+        Write(tables.SESSIONS, "removed", LABEL_COLUMNS, "", rows.removed_labels, "session_labels"),
+        Write(tables.SESSIONS, "new", LABEL_COLUMNS, "", rows.new_labels, "session_labels"),
         Write(tables.SESSION_HEADS, "new", "log", _SESSION_HEAD, rows.new_session_heads),
         Write(tables.SESSION_HEADS, "changed", "log", _SESSION_HEAD, rows.changed_session_heads),
         Write(
@@ -301,4 +347,9 @@ def writes(place: str) -> tuple[Write, ...]:
         Write(tables.DOCUMENTS, "removed", "document", "", rows.removed_documents),
         Write(tables.EVENTS, "new", place, f"request, {columns.EVENT.names}", rows.new_events),
         Write(tables.EVENTS, "new", place, f"request, time, {columns.ITEM.names}", rows.new_items, "items"),
+        Write(tables.ITEM_REMOVALS, "changed", place, "content, removed", rows.removed_items, "items"),
+        Write(tables.ITEM_REMOVALS, "removed", place, "", rows.removed_deltas, "events"),
+        Write(tables.EMPTIED_REQUESTS, "changed", "request", "input", rows.emptied_inputs, "requests"),
+        Write(tables.EMPTIED_REQUESTS, "changed", "request", "output", rows.emptied_outputs, "outcomes"),
+        Write(tables.EMPTIED_REQUESTS, "changed", place, "payload", rows.emptied_ends, "events"),
     )

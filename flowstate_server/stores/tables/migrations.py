@@ -6,6 +6,9 @@ from importlib import resources
 
 from flowstate_server.errors import StoreOpenError
 
+FILLED_BY_CODE = "-- Filled by code."
+"""The line of the migration that makes the table of labels, which SQL can't compute."""
+
 
 def migrations_of(package: str) -> list[str]:
     """The texts of an adapter's migrations, the first first."""

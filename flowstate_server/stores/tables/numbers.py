@@ -24,6 +24,7 @@ STATUS_NUMBERS = {
     RequestStatus.INTERRUPTED: 4,
     RequestStatus.QUEUED: 5,
     RequestStatus.SUSPENDED: 6,
+    RequestStatus.REMOVED: 7,
 }
 
 EVENT_NUMBERS = {
@@ -43,6 +44,7 @@ EVENT_NUMBERS = {
     EventType.SESSION_METADATA_CHANGED: 14,
     EventType.STATUS: 15,
     EventType.CUSTOM: 16,
+    EventType.ITEM_REMOVED: 17,
 }
 
 ITEM_NUMBERS = {

@@ -28,7 +28,7 @@ from flowstate_server.model.records import (
 )
 from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
 from flowstate_server.stores.contract.pages import understood, understood_one
-from flowstate_server.stores.contract.reads import SessionPosition
+from flowstate_server.stores.contract.reads import SessionLife, SessionPosition
 from flowstate_server.stores.tables import columns
 from flowstate_server.stores.tables.columns import Columns
 from flowstate_server.stores.tables.numbers import Row
@@ -77,6 +77,16 @@ def session_with_head(row: Row) -> tuple[int, SessionRecord, SessionHead]:
     return log, record, SessionHead(key, record.log_id, sequence, turns, activity_time, floor)
 
 
+SESSION_LIFE = f"s.tenant, s.session_id, s.log_id, s.flow_kind, s.ephemeral, {SESSION_HEAD}"
+
+
+def session_life(row: Row) -> SessionLife:
+    """From the columns ``SESSION_LIFE``."""
+    tenant, session_id, log_id, flow_kind, ephemeral, *counters = row
+    key = SessionKey(tenant, session_id)
+    return SessionLife(key, log_id, flow_kind, bool(ephemeral), SessionHead(key, log_id, *counters))
+
+
 REQUEST_HEAD = (
     "h.request, h.log, r.tenant, r.request_id, s.tenant, s.session_id, s.log_id, r.log_id, r.user_id, r.fingerprint, "
     "h.process, h.status, r.create_time, h.cancel_reason, h.attempt, h.sequence, h.end_time"
@@ -86,6 +96,8 @@ _CALL = "r.gate, r.timeout, r.trace, r.correlation_id"
 REQUEST = f"{REQUEST_HEAD}, {_BINDING}, r.input, {_CALL}, {columns.OUTCOME.of('o')}"
 RUNNING_REQUEST = f"{REQUEST_HEAD}, {_BINDING}, NULL, {_CALL}, NULL, NULL, NULL"
 """As ``REQUEST``, without its texts."""
+LISTED_REQUEST = f"{REQUEST_HEAD}, {_BINDING}, NULL, {_CALL}, NULL, o.failure, o.reason"
+"""As ``REQUEST``, without input and output."""
 
 _CANCEL_REASON = 7
 """Its place among the columns behind the keys."""
@@ -98,6 +110,11 @@ _REST = Columns(
 def request_key(row: Row) -> RequestKey:
     """From the columns ``REQUEST_HEAD``."""
     return RequestKey(*row[2:4])
+
+
+def request_place(row: Row) -> tuple[Any, Any]:
+    """Where in a list the request is, from the columns ``REQUEST_HEAD``: its create time and id."""
+    return row[12], row[3]
 
 
 def request_head(row: Row) -> RequestHead:

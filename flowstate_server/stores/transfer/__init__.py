@@ -1,4 +1,4 @@
-"""Moving and judging what stores keep, while nobody serves them."""
+"""Moving and judging what stores keep."""
 
 from flowstate_server.stores.transfer.check import check_store
 from flowstate_server.stores.transfer.comparison import differences
@@ -9,11 +9,17 @@ from flowstate_server.stores.transfer.copy import (
     refuse_unfinished_copy,
     serving,
 )
+from flowstate_server.stores.transfer.state_copy import CopiedState, Outcome, Scope, StateCopy, copy_states
 
 __all__ = [
     "Copied",
+    "CopiedState",
     "CopyRefused",
+    "Outcome",
+    "Scope",
+    "StateCopy",
     "check_store",
+    "copy_states",
     "copy_store",
     "differences",
     "refuse_unfinished_copy",

@@ -97,6 +97,8 @@ class _Check:
 
     processes: set[str] = field(default_factory=set)
     sessions: set[SessionKey] = field(default_factory=set)
+    deleted: set[SessionKey] = field(default_factory=set)
+    """Of which only some may be left."""
     heads: dict[SessionKey, SessionHead] = field(default_factory=dict)
     logs: dict[RequestKey, _Log] = field(default_factory=dict)
     completed: set[RequestKey] = field(default_factory=set)
@@ -110,6 +112,8 @@ class _Check:
 
     def session(self, record: SessionRecord) -> Iterator[str]:
         self.sessions.add(record.key)
+        if record.deleted:
+            self.deleted.add(record.key)
         return iter(())
 
     def session_head(self, head: SessionHead) -> Iterator[str]:
@@ -133,7 +137,8 @@ class _Check:
             yield from self._log_problems(record)
         elif record.sequence:
             yield f"event {record.session_sequence} is of a request that is not there"
-        if record.event.type is EventType.ITEM_DONE and record.event.item is None:
+        event = record.event
+        if event.type is EventType.ITEM_DONE and event.item is None and not event.transient:
             yield f"event {record.session_sequence} has lost its item"
         if not _is_json(record.event.payload):
             yield f"event {record.session_sequence} holds no JSON"
@@ -148,7 +153,7 @@ class _Check:
         log.ends += record.event.type.terminal
 
     def request(self, request: RequestRecord) -> Iterator[str]:
-        if request.head.status is RequestStatus.COMPLETED:
+        if request.head.status in (RequestStatus.COMPLETED, RequestStatus.REMOVED):
             self.completed.add(request.key)
         for problem in self._request_problems(request, self.logs.pop(request.key, _Log())):
             yield f"{named(request.key)}: {problem}"
@@ -157,6 +162,8 @@ class _Check:
         head = request.head
         if head.session not in self.sessions:
             yield "its session is missing"
+        if head.session in self.deleted or head.status is RequestStatus.REMOVED:
+            return
         if log.newest > head.sequence:
             yield f"its log goes to {log.newest}, its counter only to {head.sequence}"
         if head.status.ended:
@@ -166,7 +173,8 @@ class _Check:
             yield "its log has ended, it has not"
         elif head.process and head.process not in self.processes:
             yield "it runs on a process that is not there"
-        if not _is_json(request.input) or (request.output is not None and not _is_json(request.output)):
+        # One whose items were all removed has no input any more.
+        if any(text and not _is_json(text) for text in (request.input, request.output)):
             yield "its input or output is no JSON"
 
     def turn(self, turn: TurnRecord) -> Iterator[str]:

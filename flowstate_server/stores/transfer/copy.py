@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,7 +22,7 @@ from flowstate_server.stores.contract.writes import ImportInterrupted, ImportRec
 from flowstate_server.stores.store import Store
 from flowstate_server.stores.transfer.blobs import ELSEWHERE, copy_pieces, kept_elsewhere, piece_pages
 from flowstate_server.stores.transfer.naming import named
-from flowstate_server.stores.transfer.pages import BYTES, COPY_PLACE, pages
+from flowstate_server.stores.transfer.pages import COPY_PLACE, pages
 from flowstate_server.stores.transfer.places import decode_place, encode_place
 
 REMEMBERED = 30 * 24 * 3600 * SECOND
@@ -84,11 +83,7 @@ async def copy_store(
 async def serving(store: Store) -> list[tuple[str, int]]:
     """The server processes with a lease, and the seconds until it ends; one that was killed may be there until then."""
     now = await store.time()
-    leased = [one for one in await store.read_processes() if one.expire_time > now and not one.fenced]
-    presence = store.presence
-    if presence is not None:
-        leased = [one for one in leased if not await asyncio.to_thread(presence.known_dead, one.process)]
-    return [(one.process, ceil((one.expire_time - now) / SECOND)) for one in leased]
+    return [(one.process, ceil((one.expire_time - now) / SECOND)) for one in await store.leased()]
 
 
 async def refuse_unfinished_copy(store: Store) -> None:
@@ -140,7 +135,7 @@ class _Copy:
                 return
         looked_at: tuple[Table[Any, Any], ...] = (tables.SESSIONS, tables.STATES, tables.DOCUMENTS)
         for table in looked_at:
-            if await self._kept.export(table, after=None, limit=1, max_bytes=BYTES):
+            async for _ in pages(self._kept, table):
                 raise CopyRefused("the target is not empty, and no copy of this source was begun in it")
         await self._commit(None, ())
 

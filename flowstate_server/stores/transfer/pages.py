@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, TypeVar
 
+from flowstate_server.model.recorded_flows import OF_PROCESSES
 from flowstate_server.stores.contract.backend import Exports
 from flowstate_server.stores.contract.pages import DamagedRecord
 from flowstate_server.stores.contract.tables import DOCUMENTS, EVENTS, Table
@@ -15,7 +16,9 @@ BYTES = 1024 * 1024
 """Most records of a page, events of one, and bytes of either: a store has seconds for each, over whatever network."""
 
 COPY_PLACE = "copy_place"
-"""The kind of the documents in which copies remember how far they are. They are no part of what is copied."""
+"""The kind of the documents in which copies remember how far they are. They are no part of what is copied, as are those
+of the processes that serve a store."""
+_NOT_COPIED = OF_PROCESSES | {COPY_PLACE}
 
 Key = TypeVar("Key")
 Record = TypeVar("Record")
@@ -28,7 +31,7 @@ async def pages(
 ) -> AsyncIterator[Sequence[Record]]:
     """The records of ``table`` from beyond ``after``; no page is empty."""
     async for page in _pages(exports, table, after, on_damage):
-        kept = _without_places(page) if table is DOCUMENTS else page
+        kept = _copied(page) if table is DOCUMENTS else page
         if kept:
             yield kept
 
@@ -83,5 +86,5 @@ async def _pages(
         after = table.key_of(page[-1])
 
 
-def _without_places(page: Sequence[Any]) -> Sequence[Any]:
-    return [document for document in page if document.key.kind != COPY_PLACE]
+def _copied(page: Sequence[Any]) -> Sequence[Any]:
+    return [document for document in page if document.key.kind not in _NOT_COPIED]

@@ -21,6 +21,8 @@ from flowstate_server.state.operations import (
     PutRecord,
     Remove,
     SetValue,
+    TestEqual,
+    TestExists,
 )
 from flowstate_server.stores.contract.writes import AtVersion, Exists
 from flowstate_server.testing.history.calls import (
@@ -37,7 +39,7 @@ from flowstate_server.testing.history.calls import (
 _KINDS: Mapping[str, Callable[..., Any]] = {
     kind.__name__: kind
     for kind in (
-        *(SetValue, Merge, Increment, Append, Remove, PutRecord, DeleteRecord),
+        *(TestEqual, TestExists, SetValue, Merge, Increment, Append, Remove, PutRecord, DeleteRecord),
         *(AtVersion, Exists, Write, Delete, Read, Answer),
     )
 }

@@ -82,7 +82,7 @@ async def _spoil_and_look(store: Store, inner: list[Json], written: SessionRecor
     required = (await store.commit((RequireSession(SESSION, "log-session-1"),))).results[0].session
     got = await store.get_session(SESSION)
     projection = await store.read_projection(SESSION, ())
-    [listed] = await store.list_sessions(SessionFilter(NO_TENANT), limit=1)
+    [listed] = (await store.list_sessions(SessionFilter(NO_TENANT), limit=1)).sessions
     assert projection is not None
     assert written == required == got == projection.session == listed.record
     inner.append(2)

@@ -28,7 +28,7 @@ async def check_damaged_session_costs_itself(harness: StoreHarness) -> None:
         await store.get_session(BROKEN)
     with refused(DamagedRecord):
         await store.read_projection(BROKEN, ())
-    listed = await store.list_sessions(SessionFilter(NO_TENANT), limit=10)
+    listed = (await store.list_sessions(SessionFilter(NO_TENANT), limit=10)).sessions
     others = [session for session in SESSIONS_OF_ALL if session != BROKEN]
     assert {one.record.key for one in listed} == set(others)
     appends = [store.commit((AppendEvents(session, (note(),)),)) for session in SESSIONS_OF_ALL]

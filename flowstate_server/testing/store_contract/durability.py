@@ -114,7 +114,8 @@ async def _everything(store: Store, scenes: list[Scene]) -> list[object]:
     keys: list[ScopeKey] = [ADA, ACME, *(session_scope(scene.session) for scene in scenes)]
     found.append(dict(await store.load_states(keys)))
     found += [
-        list(await store.list_sessions(SessionFilter(Tenant(tenant)), limit=100)) for tenant in ("", "tenant")
+        list((await store.list_sessions(SessionFilter(Tenant(tenant)), limit=100)).sessions)
+        for tenant in ("", "tenant")
     ]
     found.append(list(await store.read_running(PROCESS, limit=100)))
     found.append(list(await store.read_cancelled(PROCESS)))

@@ -88,7 +88,7 @@ async def check_hostile_ids_are_kept_apart(harness: StoreHarness) -> None:
             assert (record.state, record.version) == ({"of": name}, 1)
         [request] = await store.read_running(name, limit=10)
         assert (request.key.request_id, request.head.session) == (name, key)
-        [listed] = await store.list_sessions(SessionFilter(NO_TENANT, user_id=name), limit=10)
+        [listed] = (await store.list_sessions(SessionFilter(NO_TENANT, user_id=name), limit=10)).sessions
         assert listed.record.key == key
 
 
@@ -100,7 +100,7 @@ async def check_hostile_tenants_are_kept_apart(harness: StoreHarness) -> None:
         await scene.append(note(name), item_done(name))
         await scene.finish()
     for name in HOSTILE:
-        listed = await store.list_sessions(SessionFilter(name), limit=10)
+        listed = (await store.list_sessions(SessionFilter(name), limit=10)).sessions
         assert [one.record.key for one in listed] == [SessionKey(name, "session-1")]
         [item] = await store.read_turns(SessionKey(name, "session-1"), "log-session-1", newest=5)
         assert item.item.item_id == name

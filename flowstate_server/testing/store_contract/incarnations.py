@@ -63,7 +63,7 @@ async def check_deleted_session_is_a_tombstone(harness: StoreHarness) -> None:
     tombstone = await _deleted(store)
     assert await store.get_session(KEY) == tombstone
     assert await store.read_projection(KEY, ()) is None
-    assert list(await store.list_sessions(SessionFilter(NO_TENANT), limit=10)) == []
+    assert not (await store.list_sessions(SessionFilter(NO_TENANT), limit=10)).sessions
     page = await store.read_events(KEY, after=0, limit=1, max_bytes=1 << 20)
     assert page is not None
     assert (page.head.log_id, page.head.ended) == ("log-session-1", True)
@@ -85,9 +85,8 @@ async def check_session_made_anew_has_an_empty_log(harness: StoreHarness) -> Non
     assert (projection.session.log_id, projection.session.deleted) == (NEW, False)
     assert (projection.head.log_id, projection.head.sequence, projection.head.turns) == (NEW, 0, 0)
     assert projection.active == ()
-    assert [one.record.log_id for one in await store.list_sessions(SessionFilter(NO_TENANT), limit=10)] == [
-        NEW
-    ]
+    listed = await store.list_sessions(SessionFilter(NO_TENANT), limit=10)
+    assert [one.record.log_id for one in listed.sessions] == [NEW]
     with refused(SessionAlreadyExistsError):
         await store.commit((create,))
 

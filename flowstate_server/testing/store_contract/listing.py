@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from flowstate_server.model.identity import NO_TENANT, Tenant
-from flowstate_server.stores.contract.reads import ListedSession, SessionFilter, SessionPosition
+from flowstate_server.model.scopes import SessionKey
+from flowstate_server.stores.contract.deletion_writes import DeleteSession
+from flowstate_server.stores.contract.reads import ListedSession, Place, SessionFilter, SessionPosition
 from flowstate_server.stores.contract.writes import UpdateSession
 from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract.builders import new_session, note, open_scene
@@ -18,20 +20,22 @@ def ids(listed: list[ListedSession]) -> list[str]:
     return [one.record.key.session_id for one in listed]
 
 
-def position(listed: ListedSession) -> SessionPosition:
-    return SessionPosition(listed.record.create_time, listed.record.key.session_id)
+def place(position: SessionPosition) -> tuple[int, str]:
+    return position.create_time, position.session_id
 
 
 async def every(store: Store, which: SessionFilter = ALL, *, limit: int = 100) -> list[ListedSession]:
     """All pages."""
     found: list[ListedSession] = []
+    after: SessionPosition | None = None
     while True:
-        after = position(found[-1]) if found else None
         page = await store.list_sessions(which, limit=limit, after=after)
-        assert len(page) <= limit
-        found.extend(page)
-        if len(page) < limit:
+        assert len(page.sessions) <= limit
+        found.extend(page.sessions)
+        if page.next is None:
             return found
+        assert after is None or place(page.next) < place(after), "a page that is not the last must get on"
+        after = page.next
 
 
 async def check_newest_session_first(harness: StoreHarness) -> None:
@@ -63,11 +67,13 @@ async def check_pages_stay_right_while_sessions_are_added(harness: StoreHarness)
     for number in range(7):
         await store.commit((new_session(f"old-{number}"),))
     seen: list[ListedSession] = []
+    after: SessionPosition | None = None
     while True:
-        page = await store.list_sessions(ALL, limit=2, after=position(seen[-1]) if seen else None)
-        seen.extend(page)
-        if not page:
+        page = await store.list_sessions(ALL, limit=2, after=after)
+        seen.extend(page.sessions)
+        if page.next is None:
             break
+        after = page.next
         await store.commit((new_session(f"new-{len(seen)}"),))
     assert ids(seen) == [f"old-{number}" for number in range(6, -1, -1)]
 
@@ -108,3 +114,28 @@ async def check_listed_session_is_the_record(harness: StoreHarness) -> None:
     [listed] = await every(store)
     assert listed.record == await store.get_session(scene.session)
     assert listed.activity_time == appended.time
+
+
+async def check_walk_meets_every_session_once(harness: StoreHarness) -> None:
+    """A walk meets every live session of every tenant once, in pages, though others come and go meanwhile."""
+    store = await harness.open()
+    for number in range(12):
+        await store.commit((new_session(f"session-{number}", tenant=f"tenant-{number % 3}"),))
+    await store.commit((DeleteSession(SessionKey(Tenant("tenant-1"), "session-1")),))
+    met: list[SessionKey] = []
+    place: Place | None = None
+    while not met or place is not None:
+        walk = await store.walk_sessions(after=place, limit=5)
+        met += [life.key for life in walk.sessions]
+        place = walk.next
+        for life in walk.sessions[-1:]:
+            await store.commit((DeleteSession(life.key),))
+        await store.commit((new_session(f"late-{len(met)}", tenant="tenant-0"),))
+    expected = {
+        SessionKey(Tenant(f"tenant-{number % 3}"), f"session-{number}") for number in range(12) if number != 1
+    }
+    assert len(met) == len({*met})
+    assert {key for key in met if key.session_id.startswith("session")} == expected
+    [life] = [one for one in (await store.walk_sessions(after=None, limit=100)).sessions if one.key == met[0]]
+    assert (life.log_id, life.flow_kind, life.ephemeral) == (f"log-{met[0].session_id}", "chat", False)
+    assert (life.head.key, life.head.log_id, life.head.sequence) == (met[0], life.log_id, 0)

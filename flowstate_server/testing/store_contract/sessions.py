@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from flowstate_server.errors import SessionAlreadyExistsError, SessionNotFoundError
+from flowstate_server.errors import SessionAlreadyExistsError, SessionNotFoundError, VersionMismatchError
 from flowstate_server.model.events import EventType
 from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.json_values import decode_json
 from flowstate_server.model.scopes import SessionKey, session_scope
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
+    AtVersion,
     CreateSession,
+    Exists,
+    Precondition,
     RequireSession,
     SessionChanged,
     UpdateSession,
@@ -166,6 +169,24 @@ async def check_equal_metadata_changes_nothing(harness: StoreHarness) -> None:
     projection = await store.read_projection(KEY, ())
     assert projection is not None
     assert projection.head.sequence == 1
+
+
+async def check_metadata_update_holds_to_its_precondition(harness: StoreHarness) -> None:
+    """An update whose precondition fails, of the version or the incarnation, writes nothing and says the version."""
+    store = await harness.open()
+    await store.commit((new_session(),))
+    held: tuple[Precondition, ...] = (AtVersion(1), Exists(True), AtVersion(3, "log-session-1"))
+    for version, precondition in enumerate((*held, Exists(True, "log-session-1")), start=2):
+        update = UpdateSession(KEY, {"title": f"at {version}"}, precondition=precondition)
+        assert (await store.commit((update,))).results[0].version == version
+    failing = (AtVersion(4), AtVersion(0), Exists(False), AtVersion(5, "other"), Exists(True, "other"))
+    for precondition in failing:
+        update = UpdateSession(KEY, {"title": "late"}, precondition=precondition)
+        with refused(VersionMismatchError, scope="session metadata", current=5):
+            await store.commit((update,))
+    session = await store.get_session(KEY)
+    assert session is not None
+    assert (session.title, session.version) == ("at 5", 5)
 
 
 async def check_metadata_fields_land_independently(harness: StoreHarness) -> None:

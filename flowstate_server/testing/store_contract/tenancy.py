@@ -60,7 +60,7 @@ async def check_equal_ids_of_two_tenants_are_two_things(harness: StoreHarness) -
         assert projection is not None
         assert [head.key for head in projection.active] == [scene.request]
         assert projection.head.sequence == number + 2
-        listed = await store.list_sessions(SessionFilter(tenant), limit=10)
+        listed = (await store.list_sessions(SessionFilter(tenant), limit=10)).sessions
         assert [one.record.key for one in listed] == [scene.session]
 
 

@@ -83,8 +83,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     attempt needs a new id. [request_id]
     """
     ERROR_REASON_VERSION_MISMATCH: _ErrorReason.ValueType  # 50
-    """ABORTED. A Precondition does not hold. Read, decide, try anew. [scope; expected: a version,
-    `exists` or `absent`; current: the version now]
+    """ABORTED. A Precondition does not hold. Read, decide, try anew. [scope; expected: a version, `exists`,
+    `absent` or `another incarnation`; current: the version now]
     """
     ERROR_REASON_WRITE_CONFLICT: _ErrorReason.ValueType  # 51
     """ABORTED. Lost too many races for the same record. A new attempt may succeed. [scope,
@@ -263,8 +263,8 @@ ERROR_REASON_REQUEST_ALREADY_EXISTS: ErrorReason.ValueType  # 42
 attempt needs a new id. [request_id]
 """
 ERROR_REASON_VERSION_MISMATCH: ErrorReason.ValueType  # 50
-"""ABORTED. A Precondition does not hold. Read, decide, try anew. [scope; expected: a version,
-`exists` or `absent`; current: the version now]
+"""ABORTED. A Precondition does not hold. Read, decide, try anew. [scope; expected: a version, `exists`,
+`absent` or `another incarnation`; current: the version now]
 """
 ERROR_REASON_WRITE_CONFLICT: ErrorReason.ValueType  # 51
 """ABORTED. Lost too many races for the same record. A new attempt may succeed. [scope,

@@ -23,8 +23,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class EventFilter(_message.Message):
-    """Narrows what is delivered; sequences and cursors are those of the whole log. Served by a later
-    release; until then a filter that is set is UNIMPLEMENTED / FEATURE_DISABLED.
+    """Narrows what is delivered; sequences and cursors are those of the whole log, so that one may resume with
+    another filter.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -32,12 +32,15 @@ class EventFilter(_message.Message):
     TYPES_FIELD_NUMBER: _builtins.int
     AUDIENCE_FIELD_NUMBER: _builtins.int
     audience: _types_pb2.Audience.ValueType
-    """Deliver only events for this audience. Unspecified: all that the plane may see. Other than CLIENT
-    on the client plane is PERMISSION_DENIED / ACCESS_DENIED.
+    """Deliver only events for this audience. Unspecified: all that the plane may see. An item's events are
+    for each of the item's audiences; for INTERNAL is what is for nobody else. Other than CLIENT on the
+    client plane is PERMISSION_DENIED / ACCESS_DENIED.
     """
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Event types to deliver, exactly as in Event.type. Empty: all."""
+        """Event types to deliver, exactly as in Event.type. Empty: all. Of a type that does not exist there are
+        no events.
+        """
 
     def __init__(
         self,
@@ -67,18 +70,16 @@ class ListEventsRequest(_message.Message):
     request_id: _builtins.str
     """The log of this request."""
     session_id: _builtins.str
-    """The log of this session, over all its requests. Served by a later release; until then
-    UNIMPLEMENTED / FEATURE_DISABLED.
-    """
+    """The log of this session, over all its requests. Its cursors are of Event.session_sequence."""
     after_sequence: _builtins.int
-    """Exclusive: the page begins behind this sequence. 0 is the start of the log. For the next page
-    pass the sequence of ListEventsResponse.cursor.
+    """Exclusive: the page begins behind this sequence. 0 is the start of the log, as far as retention has
+    left it. For the next page pass the sequence of ListEventsResponse.cursor.
     """
     page_size: _builtins.int
     """Most events to return; 0 means 50, over 500 means 500."""
     @_builtins.property
     def filter(self) -> Global___EventFilter:
-        """What to deliver. Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED if set."""
+        """What to deliver. Unset: all that the plane may see."""
 
     def __init__(
         self,
@@ -151,9 +152,7 @@ class TailEventsRequest(_message.Message):
     request_id: _builtins.str
     """The log of this request. The tail ends after its terminal event."""
     session_id: _builtins.str
-    """The log of this session, over all its requests. Served by a later release; until then
-    UNIMPLEMENTED / FEATURE_DISABLED.
-    """
+    """The log of this session, over all its requests. Its cursors are of Event.session_sequence."""
     latest: _builtins.bool
     """True: behind everything stored at this moment; false: at the start."""
     replay_only: _builtins.bool
@@ -164,7 +163,7 @@ class TailEventsRequest(_message.Message):
 
     @_builtins.property
     def filter(self) -> Global___EventFilter:
-        """What to deliver. Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED if set."""
+        """What to deliver. Unset: all that the plane may see."""
 
     @_builtins.property
     def heartbeat_interval(self) -> _duration_pb2.Duration:

@@ -47,8 +47,8 @@ class Event(_message.Message):
     Order is the order of commits. A state write and its event are one commit. A request has exactly
     one terminal event, committed together with its terminal status, and nothing follows it. Later
     releases add types: a reader that meets a payload it does not know still has type, sequence and
-    time, and moves on. `request.queued`, `item.removed`, `router.decided`, `model.usage` and
-    `resource_change` are of this kind: they are drawn here and will be emitted by later releases.
+    time, and moves on. `request.queued`, `router.decided`, `model.usage` and `resource_change` are of
+    this kind: they are drawn here and will be emitted by later releases.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -337,7 +337,7 @@ class RequestCompleted(_message.Message):
     SCOPE_VERSIONS_FIELD_NUMBER: _builtins.int
     output_omitted: _builtins.bool
     """True if the output is over 64 KiB and therefore not in the event: get it with
-    FlowService.GetActionRequest.
+    FlowService.GetActionRequest. True also once it is removed with the items of its turn, and not there either.
     """
     @_builtins.property
     def output(self) -> _types_pb2.Value:
@@ -679,12 +679,13 @@ class Item(_message.Message):
     """
     index: _builtins.int
     """Position among the items of its request, or of the call that added it, from 0, in the order in which
-    they were begun. Output only.
+    they were begun. Items that were added on behalf of a request have that of the run's next one and come
+    before it. Output only.
     """
     name: _builtins.str
     """Name that the flow gave it: the tool of a tool call, the sort of a `custom` item. May be empty."""
     removed: _builtins.bool
-    """True: its content was removed and is no longer stored. Output only; used by a later release."""
+    """True: its content was removed and is no longer stored. Output only."""
     @_builtins.property
     def content(self) -> _types_pb2.Value:
         """The content, up to 1 MiB, by kind: `message` `{"parts": [{"type": "text", "text": ...}]}`;

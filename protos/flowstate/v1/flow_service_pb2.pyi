@@ -562,9 +562,7 @@ class DispatchActionRequest(_message.Message):
     SPEC_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     validate_only: _builtins.bool
-    """True: check everything, store and run nothing. Served by a later release; until then
-    UNIMPLEMENTED / FEATURE_DISABLED.
-    """
+    """True: check everything, with the same errors, and store and run nothing; no id is used up."""
     @_builtins.property
     def spec(self) -> Global___ActionSpec:
         """What to run. Required."""
@@ -595,7 +593,9 @@ class DispatchActionResponse(_message.Message):
     """True: the id was known, and nothing was started by this call."""
     @_builtins.property
     def action_request(self) -> Global___ActionRequest:
-        """The request; as it stands now if attached."""
+        """The request; as it stands now if attached. If it was only to be validated, as it would be stored: with
+        the ids that the call brought, without a place in a log.
+        """
 
     def __init__(
         self,
@@ -687,7 +687,7 @@ class StreamActionRequest(_message.Message):
 
     @_builtins.property
     def filter(self) -> _event_service_pb2.EventFilter:
-        """What to deliver. Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED if set."""
+        """What to deliver. Unset: all that the plane may see."""
 
     @_builtins.property
     def heartbeat_interval(self) -> _duration_pb2.Duration:

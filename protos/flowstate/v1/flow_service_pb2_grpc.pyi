@@ -73,11 +73,12 @@ class FlowServiceStub:
     ListActionRequests: _aio.UnaryUnaryMultiCallable[_flow_service_pb2.ListActionRequestsRequest, _flow_service_pb2.ListActionRequestsResponse]
     """Lists action requests, newest first (creation time, then id), those that the caller may see; pages
     stay right while requests are added. Credentials that name a user see the requests of that user only.
+    Of deleted sessions there are none. Where hardly any request fits the filters a page may be short, or
+    empty, although others follow.
 
-    Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
-
-    Errors: NOT_FOUND / SESSION_NOT_FOUND; INVALID_ARGUMENT / PAGE_TOKEN_INVALID; PERMISSION_DENIED /
-    ACCESS_DENIED (another user or org than that of the credentials).
+    Errors: NOT_FOUND / SESSION_NOT_FOUND; INVALID_ARGUMENT / PAGE_TOKEN_INVALID, VALIDATION_FAILED
+    (`action` without `flow_kind`, a status that is none); PERMISSION_DENIED / ACCESS_DENIED (another user
+    or org than that of the credentials).
     """
     CancelActionRequest: _aio.UnaryUnaryMultiCallable[_flow_service_pb2.CancelActionRequestRequest, _flow_service_pb2.CancelActionRequestResponse]
     """Asks a run to stop; works from any server. Answers when the wish is stored: the block is cancelled
@@ -193,11 +194,12 @@ class FlowServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_flow_service_pb2.ListActionRequestsResponse]:
         """Lists action requests, newest first (creation time, then id), those that the caller may see; pages
         stay right while requests are added. Credentials that name a user see the requests of that user only.
+        Of deleted sessions there are none. Where hardly any request fits the filters a page may be short, or
+        empty, although others follow.
 
-        Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
-
-        Errors: NOT_FOUND / SESSION_NOT_FOUND; INVALID_ARGUMENT / PAGE_TOKEN_INVALID; PERMISSION_DENIED /
-        ACCESS_DENIED (another user or org than that of the credentials).
+        Errors: NOT_FOUND / SESSION_NOT_FOUND; INVALID_ARGUMENT / PAGE_TOKEN_INVALID, VALIDATION_FAILED
+        (`action` without `flow_kind`, a status that is none); PERMISSION_DENIED / ACCESS_DENIED (another user
+        or org than that of the credentials).
         """
 
     @_abc_1.abstractmethod

@@ -62,8 +62,8 @@ class Session(_message.Message):
 
     @_builtins.property
     def metadata(self) -> _types_pb2.Value:
-        """Free data, a JSON object; its top-level keys can be searched in ListSessions. Unset counts as
-        `{}`.
+        """Free data, a JSON object of at most 256 keys and 64 KiB; its top-level keys can be searched in
+        ListSessions. Unset counts as `{}`.
         """
 
     @_builtins.property
@@ -295,7 +295,7 @@ class ListSessionsRequest(_message.Message):
     user_id: _builtins.str
     """Those of this user."""
     org_id: _builtins.str
-    """Those of this org. Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED if set."""
+    """Those of this org."""
     page_size: _builtins.int
     """Most sessions to return; 0 means 50, over 500 means 500."""
     page_token: _builtins.str
@@ -303,27 +303,20 @@ class ListSessionsRequest(_message.Message):
     include_ephemeral: _builtins.bool
     """True: ephemeral sessions too."""
     include_total: _builtins.bool
-    """True: count all matches, which costs time. Served by a later release; until then
-    UNIMPLEMENTED / FEATURE_DISABLED.
-    """
+    """True: count all matches, which costs time."""
     @_builtins.property
     def metadata(self) -> _containers.MessageMap[_builtins.str, _types_pb2.Value]:
         """Those whose top-level metadata has all these keys with equal values, as canonical JSON text
-        (`1` and `1.0` differ). Served by a later release; until then
-        UNIMPLEMENTED / FEATURE_DISABLED if set.
+        (`1` and `1.0` differ). At most 64 keys and tags together.
         """
 
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Those that have all these tags. Served by a later release; until then
-        UNIMPLEMENTED / FEATURE_DISABLED if set.
-        """
+        """Those that have all these tags."""
 
     @_builtins.property
     def active_after(self) -> _timestamp_pb2.Timestamp:
-        """Those where something happened after this time. Served by a later release; until then
-        UNIMPLEMENTED / FEATURE_DISABLED if set.
-        """
+        """Those where something happened after this time."""
 
     def __init__(
         self,
@@ -516,11 +509,12 @@ class ListItemsRequest(_message.Message):
     session_id: _builtins.str
     """The session."""
     audience: _types_pb2.Audience.ValueType
-    """Only items with this audience. Unspecified: all that the plane may see."""
+    """Only items with this audience. Unspecified: all that the plane may see. INTERNAL: those with none."""
     last_turns: _builtins.int
     """Only items of this many newest turns (a turn is one completed request, or one AppendItems without a
     request), by the end of their turns, then by Item.index. 0: items of all requests, ended or not, in
-    the order in which they were completed.
+    the order in which they were completed. The newest turns are those of the first page: turns that come
+    later are not in the next ones.
     """
     newest_first: _builtins.bool
     """True: newest first."""
@@ -590,16 +584,15 @@ class AppendItemsRequest(_message.Message):
     session_id: _builtins.str
     """The session."""
     request_id: _builtins.str
-    """The running request on whose behalf you add them. Empty: none; they are a turn of their own. Ended:
-    FAILED_PRECONDITION / REQUEST_TERMINAL.
+    """The open request on whose behalf you add them. Empty: none; they are a turn of their own. Ended:
+    FAILED_PRECONDITION / REQUEST_TERMINAL. The run itself does not see them, those that come after it do.
+    All get the index of the item that the run begins next, and come before that one by their places.
     """
     idempotency_key: _builtins.str
     """Makes the call repeatable, see the head of types.proto. Empty: a repeat adds them once more."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_events_pb2.Item]:
-        """The items in order, at least one: kind, role, name, content and audiences. Output-only fields are
-        ignored.
-        """
+        """The items in order, 1 to 500: kind, role, name, content and audiences. Output-only fields are ignored."""
 
     def __init__(
         self,
@@ -659,9 +652,11 @@ class RemoveItemsRequest(_message.Message):
     session_id: _builtins.str
     """The session."""
     newest: _builtins.int
-    """This many of the newest that are there, in the order of ListItems; at least 1."""
+    """This many of the newest that are there, in the order of ListItems; 1 to 500."""
     after_item_id: _builtins.str
-    """All that come after this one in the order of ListItems; it stays itself. It may be removed already."""
+    """All that come after this one in the order of ListItems, up to 5,000; it stays itself. It may be
+    removed already.
+    """
     idempotency_key: _builtins.str
     """Makes the call repeatable, see the head of types.proto. Empty: a repeat by `newest` or
     `after_item_id` removes what is newest or after then.

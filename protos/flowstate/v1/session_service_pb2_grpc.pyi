@@ -38,8 +38,6 @@ class SessionServiceStub:
     does not; deleting it frees the metadata. Sessions made by CreateSession are found by ListSessions,
     not here.
 
-    Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
-
     Idempotent. Errors: NOT_FOUND / FLOW_NOT_FOUND; FAILED_PRECONDITION / ORG_BINDING_MISMATCH (the
     session found is bound to another org); PERMISSION_DENIED / ACCESS_DENIED (not the user or org of
     the credentials); INVALID_ARGUMENT / JSON_*.
@@ -48,7 +46,9 @@ class SessionServiceStub:
     """Reads a session. Errors: NOT_FOUND / SESSION_NOT_FOUND."""
     ListSessions: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ListSessionsRequest, _session_service_pb2.ListSessionsResponse]
     """Lists sessions, newest first (creation time, then id); pages stay right while sessions are added.
-    Credentials that name a user see the sessions of that user only.
+    Credentials that name a user see the sessions of that user only. Where filters rarely meet, a page
+    may be short or empty and yet have a `next_page_token`: for one page no more than about a thousand
+    sessions are looked through.
 
     Errors: INVALID_ARGUMENT / PAGE_TOKEN_INVALID; PERMISSION_DENIED / ACCESS_DENIED (another user or
     org than that of the credentials).
@@ -56,8 +56,6 @@ class SessionServiceStub:
     UpdateSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.UpdateSessionRequest, _session_service_pb2.UpdateSessionResponse]
     """Changes title, description, tags or metadata, the fields named in `update_mask` only; concurrent
     updates of different fields both land. State is not touched.
-
-    Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
 
     Repeats: with `idempotency_key`. Errors: NOT_FOUND / SESSION_NOT_FOUND; ALREADY_EXISTS /
     SESSION_ALREADY_EXISTS (of a resolved session: another one has this metadata); ABORTED /
@@ -68,43 +66,37 @@ class SessionServiceStub:
     too, every read says SESSION_NOT_FOUND from then on, tails and watches end with reason DELETED. Its
     request ids answer REQUEST_NOT_FOUND and are not run again for 24 h.
 
-    Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
-
     Idempotent with `allow_missing`. Errors: NOT_FOUND / SESSION_NOT_FOUND; ABORTED /
     VERSION_MISMATCH.
     """
     ListItems: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ListItemsRequest, _session_service_pb2.ListItemsResponse]
     """Lists the items of a session, from either end: all in the order in which they were completed, those
     of one request, or those of the newest turns. Those that the caller's plane may see; removed ones
-    are left out.
-
-    Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
+    are left out, and those of which a run is still streaming the text; an item that its flow never stores
+    is in no list. Pages stay right while items are added.
 
     Errors: NOT_FOUND / SESSION_NOT_FOUND, REQUEST_NOT_FOUND; PERMISSION_DENIED / ACCESS_DENIED (an
     audience other than CLIENT on the client plane); INVALID_ARGUMENT / PAGE_TOKEN_INVALID,
-    VALIDATION_FAILED (`last_turns` together with `request_id`).
+    VALIDATION_FAILED (`last_turns` together with `request_id`, or negative).
     """
     AppendItems: _aio.UnaryUnaryMultiCallable[_session_service_pb2.AppendItemsRequest, _session_service_pb2.AppendItemsResponse]
     """Adds items from outside, all of them or none. Trusted plane. On behalf of a running request they
     land in its log and are its items; else all items of one call are one turn of the session, with
     `item.added` and `item.done` in the session's log.
 
-    Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
-
     Repeats: with `idempotency_key`. Errors: NOT_FOUND / SESSION_NOT_FOUND, REQUEST_NOT_FOUND;
     FAILED_PRECONDITION / REQUEST_TERMINAL, IDEMPOTENCY_KEY_REUSED; INVALID_ARGUMENT /
     VALIDATION_FAILED (no item, a kind that is none, content that does not fit the kind), JSON_*;
-    RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE (content over 1 MiB).
+    RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE (content over 1 MiB, or over 3.5 MiB in all).
     """
     RemoveItems: _aio.UnaryUnaryMultiCallable[_session_service_pb2.RemoveItemsRequest, _session_service_pb2.RemoveItemsResponse]
     """Removes items of ended requests and of turns from outside, all of them or none. Trusted plane. In
-    one commit `item.removed` is appended for each, the content is blanked and the deltas go. A turn
-    all of whose items are removed does not count any more, and input and output of its request go too.
+    one commit `item.removed` is appended for each to the session's log (that of the request has ended),
+    the content is blanked and the deltas go. A turn all of whose items are removed does not count any
+    more. Input and output of a request all of whose items are removed go too.
     What "newest" and "after" mean is decided by one read; items that come later are untouched, and a
     run that has loaded its history keeps it. With AppendItems this is how a message is edited and
     answered again.
-
-    Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
 
     Repeats: with `idempotency_key`; by `ids` it is idempotent by itself. Errors: NOT_FOUND /
     SESSION_NOT_FOUND, ITEM_NOT_FOUND; FAILED_PRECONDITION / REQUEST_OPEN (an item of a request that
@@ -125,9 +117,7 @@ class SessionServiceStub:
     slow reader several changes come as one. First `started`, then the whole view, then only names
     that changed or vanished, `heartbeat` in silence, last `ended` when the session is deleted.
     Reconnect as with EventService.TailEvents, on OK without `ended` too; a new watch begins with the
-    whole view again.
-
-    Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
+    whole view again. A derived value that failed is tried again with the next change of its record.
 
     Errors: as GetSnapshot; RESOURCE_EXHAUSTED / TOO_MANY_STREAMS, SLOW_CONSUMER;
     UNAVAILABLE / SERVER_DRAINING.
@@ -169,8 +159,6 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         does not; deleting it frees the metadata. Sessions made by CreateSession are found by ListSessions,
         not here.
 
-        Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
-
         Idempotent. Errors: NOT_FOUND / FLOW_NOT_FOUND; FAILED_PRECONDITION / ORG_BINDING_MISMATCH (the
         session found is bound to another org); PERMISSION_DENIED / ACCESS_DENIED (not the user or org of
         the credentials); INVALID_ARGUMENT / JSON_*.
@@ -191,7 +179,9 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_session_service_pb2.ListSessionsRequest, _abc.Awaitable[_session_service_pb2.ListSessionsResponse]],
     ) -> _abc.Awaitable[_session_service_pb2.ListSessionsResponse]:
         """Lists sessions, newest first (creation time, then id); pages stay right while sessions are added.
-        Credentials that name a user see the sessions of that user only.
+        Credentials that name a user see the sessions of that user only. Where filters rarely meet, a page
+        may be short or empty and yet have a `next_page_token`: for one page no more than about a thousand
+        sessions are looked through.
 
         Errors: INVALID_ARGUMENT / PAGE_TOKEN_INVALID; PERMISSION_DENIED / ACCESS_DENIED (another user or
         org than that of the credentials).
@@ -205,8 +195,6 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_session_service_pb2.UpdateSessionResponse]:
         """Changes title, description, tags or metadata, the fields named in `update_mask` only; concurrent
         updates of different fields both land. State is not touched.
-
-        Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
 
         Repeats: with `idempotency_key`. Errors: NOT_FOUND / SESSION_NOT_FOUND; ALREADY_EXISTS /
         SESSION_ALREADY_EXISTS (of a resolved session: another one has this metadata); ABORTED /
@@ -223,8 +211,6 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         too, every read says SESSION_NOT_FOUND from then on, tails and watches end with reason DELETED. Its
         request ids answer REQUEST_NOT_FOUND and are not run again for 24 h.
 
-        Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
-
         Idempotent with `allow_missing`. Errors: NOT_FOUND / SESSION_NOT_FOUND; ABORTED /
         VERSION_MISMATCH.
         """
@@ -237,13 +223,12 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_session_service_pb2.ListItemsResponse]:
         """Lists the items of a session, from either end: all in the order in which they were completed, those
         of one request, or those of the newest turns. Those that the caller's plane may see; removed ones
-        are left out.
-
-        Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
+        are left out, and those of which a run is still streaming the text; an item that its flow never stores
+        is in no list. Pages stay right while items are added.
 
         Errors: NOT_FOUND / SESSION_NOT_FOUND, REQUEST_NOT_FOUND; PERMISSION_DENIED / ACCESS_DENIED (an
         audience other than CLIENT on the client plane); INVALID_ARGUMENT / PAGE_TOKEN_INVALID,
-        VALIDATION_FAILED (`last_turns` together with `request_id`).
+        VALIDATION_FAILED (`last_turns` together with `request_id`, or negative).
         """
 
     @_abc_1.abstractmethod
@@ -256,12 +241,10 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         land in its log and are its items; else all items of one call are one turn of the session, with
         `item.added` and `item.done` in the session's log.
 
-        Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
-
         Repeats: with `idempotency_key`. Errors: NOT_FOUND / SESSION_NOT_FOUND, REQUEST_NOT_FOUND;
         FAILED_PRECONDITION / REQUEST_TERMINAL, IDEMPOTENCY_KEY_REUSED; INVALID_ARGUMENT /
         VALIDATION_FAILED (no item, a kind that is none, content that does not fit the kind), JSON_*;
-        RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE (content over 1 MiB).
+        RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE (content over 1 MiB, or over 3.5 MiB in all).
         """
 
     @_abc_1.abstractmethod
@@ -271,13 +254,12 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_session_service_pb2.RemoveItemsRequest, _abc.Awaitable[_session_service_pb2.RemoveItemsResponse]],
     ) -> _abc.Awaitable[_session_service_pb2.RemoveItemsResponse]:
         """Removes items of ended requests and of turns from outside, all of them or none. Trusted plane. In
-        one commit `item.removed` is appended for each, the content is blanked and the deltas go. A turn
-        all of whose items are removed does not count any more, and input and output of its request go too.
+        one commit `item.removed` is appended for each to the session's log (that of the request has ended),
+        the content is blanked and the deltas go. A turn all of whose items are removed does not count any
+        more. Input and output of a request all of whose items are removed go too.
         What "newest" and "after" mean is decided by one read; items that come later are untouched, and a
         run that has loaded its history keeps it. With AppendItems this is how a message is edited and
         answered again.
-
-        Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
 
         Repeats: with `idempotency_key`; by `ids` it is idempotent by itself. Errors: NOT_FOUND /
         SESSION_NOT_FOUND, ITEM_NOT_FOUND; FAILED_PRECONDITION / REQUEST_OPEN (an item of a request that
@@ -310,9 +292,7 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         slow reader several changes come as one. First `started`, then the whole view, then only names
         that changed or vanished, `heartbeat` in silence, last `ended` when the session is deleted.
         Reconnect as with EventService.TailEvents, on OK without `ended` too; a new watch begins with the
-        whole view again.
-
-        Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
+        whole view again. A derived value that failed is tried again with the next change of its record.
 
         Errors: as GetSnapshot; RESOURCE_EXHAUSTED / TOO_MANY_STREAMS, SLOW_CONSUMER;
         UNAVAILABLE / SERVER_DRAINING.

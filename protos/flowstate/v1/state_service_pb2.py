@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from flowstate.v1 import types_pb2 as flowstate_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n flowstate/v1/state_service.proto\x12\x0c\x66lowstate.v1\x1a\x18\x66lowstate/v1/types.proto\"\xc8\x01\n\x0bStateRecord\x12%\n\x05scope\x18\x01 \x01(\x0b\x32\x16.flowstate.v1.ScopeRef\x12\"\n\x05state\x18\x02 \x01(\x0b\x32\x13.flowstate.v1.Value\x12&\n\x04meta\x18\x03 \x01(\x0b\x32\x18.flowstate.v1.RecordMeta\x12\x13\n\x0bschema_hash\x18\x04 \x01(\t\x12\x0e\n\x06\x65xists\x18\x05 \x01(\x08\x12\x0f\n\x07\x63hanged\x18\x06 \x01(\x08\x12\x10\n\x08resource\x18\x07 \x01(\t\"H\n\x0fGetStateRequest\x12&\n\x06scopes\x18\x01 \x03(\x0b\x32\x16.flowstate.v1.ScopeRef\x12\r\n\x05paths\x18\x02 \x03(\t\">\n\x10GetStateResponse\x12*\n\x07records\x18\x01 \x03(\x0b\x32\x19.flowstate.v1.StateRecord\"\xb9\x01\n\x12\x43ommitStateRequest\x12.\n\tmutations\x18\x01 \x03(\x0b\x32\x1b.flowstate.v1.StateMutation\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\x12/\n\x0creturn_state\x18\x03 \x01(\x0e\x32\x19.flowstate.v1.ReturnState\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"S\n\x13\x43ommitStateResponse\x12*\n\x07records\x18\x01 \x03(\x0b\x32\x19.flowstate.v1.StateRecord\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"\x84\x01\n\x12\x44\x65leteStateRequest\x12%\n\x05scope\x18\x01 \x01(\x0b\x32\x16.flowstate.v1.ScopeRef\x12\x30\n\x0cprecondition\x18\x02 \x01(\x0b\x32\x1a.flowstate.v1.Precondition\x12\x15\n\rallow_missing\x18\x03 \x01(\x08\"\x15\n\x13\x44\x65leteStateResponse\"\x9e\x01\n\rStateMutation\x12%\n\x05scope\x18\x01 \x01(\x0b\x32\x16.flowstate.v1.ScopeRef\x12\x30\n\x0cprecondition\x18\x02 \x01(\x0b\x32\x1a.flowstate.v1.Precondition\x12\"\n\x03ops\x18\x03 \x03(\x0b\x32\x15.flowstate.v1.StateOp\x12\x10\n\x08resource\x18\x04 \x01(\t\"\xfb\x02\n\x07StateOp\x12\x0c\n\x04path\x18\x01 \x01(\t\x12$\n\x04test\x18\x02 \x01(\x0b\x32\x14.flowstate.v1.TestOpH\x00\x12\"\n\x03set\x18\x03 \x01(\x0b\x32\x13.flowstate.v1.ValueH\x00\x12&\n\x05merge\x18\x04 \x01(\x0b\x32\x15.flowstate.v1.MergeOpH\x00\x12.\n\tincrement\x18\x05 \x01(\x0b\x32\x19.flowstate.v1.IncrementOpH\x00\x12(\n\x06\x61ppend\x18\x06 \x01(\x0b\x32\x16.flowstate.v1.AppendOpH\x00\x12(\n\x06remove\x18\x07 \x01(\x0b\x32\x16.flowstate.v1.RemoveOpH\x00\x12/\n\nput_record\x18\x08 \x01(\x0b\x32\x19.flowstate.v1.PutRecordOpH\x00\x12\x35\n\rdelete_record\x18\t \x01(\x0b\x32\x1c.flowstate.v1.DeleteRecordOpH\x00\x42\x04\n\x02op\"K\n\x06TestOp\x12%\n\x06\x65quals\x18\x01 \x01(\x0b\x32\x13.flowstate.v1.ValueH\x00\x12\x10\n\x06\x65xists\x18\x02 \x01(\x08H\x00\x42\x08\n\x06\x65xpect\"-\n\x07MergeOp\x12\"\n\x05value\x18\x01 \x01(\x0b\x32\x13.flowstate.v1.Value\"=\n\x0bIncrementOp\x12\x10\n\x06\x62y_int\x18\x01 \x01(\x12H\x00\x12\x13\n\tby_double\x18\x02 \x01(\x01H\x00\x42\x07\n\x05\x64\x65lta\".\n\x08\x41ppendOp\x12\"\n\x05items\x18\x01 \x03(\x0b\x32\x13.flowstate.v1.Value\"\x1e\n\x08RemoveOp\x12\x12\n\nmust_exist\x18\x01 \x01(\x08\">\n\x0bPutRecordOp\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\"\n\x05value\x18\x02 \x01(\x0b\x32\x13.flowstate.v1.Value\"\x1d\n\x0e\x44\x65leteRecordOp\x12\x0b\n\x03key\x18\x01 \x01(\t*B\n\x0bReturnState\x12\x1c\n\x18RETURN_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11RETURN_STATE_FULL\x10\x01\x32\x8b\x02\n\x0cStateService\x12N\n\x08GetState\x12\x1d.flowstate.v1.GetStateRequest\x1a\x1e.flowstate.v1.GetStateResponse\"\x03\x90\x02\x01\x12R\n\x0b\x43ommitState\x12 .flowstate.v1.CommitStateRequest\x1a!.flowstate.v1.CommitStateResponse\x12W\n\x0b\x44\x65leteState\x12 .flowstate.v1.DeleteStateRequest\x1a!.flowstate.v1.DeleteStateResponse\"\x03\x90\x02\x02\x42@\n\x10\x64\x65v.flowstate.v1P\x01Z*flowstate.dev/gen/flowstate/v1;flowstatev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n flowstate/v1/state_service.proto\x12\x0c\x66lowstate.v1\x1a\x18\x66lowstate/v1/types.proto\"\xc8\x01\n\x0bStateRecord\x12%\n\x05scope\x18\x01 \x01(\x0b\x32\x16.flowstate.v1.ScopeRef\x12\"\n\x05state\x18\x02 \x01(\x0b\x32\x13.flowstate.v1.Value\x12&\n\x04meta\x18\x03 \x01(\x0b\x32\x18.flowstate.v1.RecordMeta\x12\x13\n\x0bschema_hash\x18\x04 \x01(\t\x12\x0e\n\x06\x65xists\x18\x05 \x01(\x08\x12\x0f\n\x07\x63hanged\x18\x06 \x01(\x08\x12\x10\n\x08resource\x18\x07 \x01(\t\"H\n\x0fGetStateRequest\x12&\n\x06scopes\x18\x01 \x03(\x0b\x32\x16.flowstate.v1.ScopeRef\x12\r\n\x05paths\x18\x02 \x03(\t\">\n\x10GetStateResponse\x12*\n\x07records\x18\x01 \x03(\x0b\x32\x19.flowstate.v1.StateRecord\"\xb9\x01\n\x12\x43ommitStateRequest\x12.\n\tmutations\x18\x01 \x03(\x0b\x32\x1b.flowstate.v1.StateMutation\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\x12/\n\x0creturn_state\x18\x03 \x01(\x0e\x32\x19.flowstate.v1.ReturnState\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"S\n\x13\x43ommitStateResponse\x12*\n\x07records\x18\x01 \x03(\x0b\x32\x19.flowstate.v1.StateRecord\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"\x9d\x01\n\x12\x44\x65leteStateRequest\x12%\n\x05scope\x18\x01 \x01(\x0b\x32\x16.flowstate.v1.ScopeRef\x12\x30\n\x0cprecondition\x18\x02 \x01(\x0b\x32\x1a.flowstate.v1.Precondition\x12\x15\n\rallow_missing\x18\x03 \x01(\x08\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\"\'\n\x13\x44\x65leteStateResponse\x12\x10\n\x08replayed\x18\x01 \x01(\x08\"\x9e\x01\n\rStateMutation\x12%\n\x05scope\x18\x01 \x01(\x0b\x32\x16.flowstate.v1.ScopeRef\x12\x30\n\x0cprecondition\x18\x02 \x01(\x0b\x32\x1a.flowstate.v1.Precondition\x12\"\n\x03ops\x18\x03 \x03(\x0b\x32\x15.flowstate.v1.StateOp\x12\x10\n\x08resource\x18\x04 \x01(\t\"\xfb\x02\n\x07StateOp\x12\x0c\n\x04path\x18\x01 \x01(\t\x12$\n\x04test\x18\x02 \x01(\x0b\x32\x14.flowstate.v1.TestOpH\x00\x12\"\n\x03set\x18\x03 \x01(\x0b\x32\x13.flowstate.v1.ValueH\x00\x12&\n\x05merge\x18\x04 \x01(\x0b\x32\x15.flowstate.v1.MergeOpH\x00\x12.\n\tincrement\x18\x05 \x01(\x0b\x32\x19.flowstate.v1.IncrementOpH\x00\x12(\n\x06\x61ppend\x18\x06 \x01(\x0b\x32\x16.flowstate.v1.AppendOpH\x00\x12(\n\x06remove\x18\x07 \x01(\x0b\x32\x16.flowstate.v1.RemoveOpH\x00\x12/\n\nput_record\x18\x08 \x01(\x0b\x32\x19.flowstate.v1.PutRecordOpH\x00\x12\x35\n\rdelete_record\x18\t \x01(\x0b\x32\x1c.flowstate.v1.DeleteRecordOpH\x00\x42\x04\n\x02op\"K\n\x06TestOp\x12%\n\x06\x65quals\x18\x01 \x01(\x0b\x32\x13.flowstate.v1.ValueH\x00\x12\x10\n\x06\x65xists\x18\x02 \x01(\x08H\x00\x42\x08\n\x06\x65xpect\"-\n\x07MergeOp\x12\"\n\x05value\x18\x01 \x01(\x0b\x32\x13.flowstate.v1.Value\"=\n\x0bIncrementOp\x12\x10\n\x06\x62y_int\x18\x01 \x01(\x12H\x00\x12\x13\n\tby_double\x18\x02 \x01(\x01H\x00\x42\x07\n\x05\x64\x65lta\".\n\x08\x41ppendOp\x12\"\n\x05items\x18\x01 \x03(\x0b\x32\x13.flowstate.v1.Value\"\x1e\n\x08RemoveOp\x12\x12\n\nmust_exist\x18\x01 \x01(\x08\">\n\x0bPutRecordOp\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\"\n\x05value\x18\x02 \x01(\x0b\x32\x13.flowstate.v1.Value\"\x1d\n\x0e\x44\x65leteRecordOp\x12\x0b\n\x03key\x18\x01 \x01(\t*B\n\x0bReturnState\x12\x1c\n\x18RETURN_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11RETURN_STATE_FULL\x10\x01\x32\x8b\x02\n\x0cStateService\x12N\n\x08GetState\x12\x1d.flowstate.v1.GetStateRequest\x1a\x1e.flowstate.v1.GetStateResponse\"\x03\x90\x02\x01\x12R\n\x0b\x43ommitState\x12 .flowstate.v1.CommitStateRequest\x1a!.flowstate.v1.CommitStateResponse\x12W\n\x0b\x44\x65leteState\x12 .flowstate.v1.DeleteStateRequest\x1a!.flowstate.v1.DeleteStateResponse\"\x03\x90\x02\x02\x42@\n\x10\x64\x65v.flowstate.v1P\x01Z*flowstate.dev/gen/flowstate/v1;flowstatev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,8 +37,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STATESERVICE'].methods_by_name['GetState']._serialized_options = b'\220\002\001'
   _globals['_STATESERVICE'].methods_by_name['DeleteState']._loaded_options = None
   _globals['_STATESERVICE'].methods_by_name['DeleteState']._serialized_options = b'\220\002\002'
-  _globals['_RETURNSTATE']._serialized_start=1753
-  _globals['_RETURNSTATE']._serialized_end=1819
+  _globals['_RETURNSTATE']._serialized_start=1796
+  _globals['_RETURNSTATE']._serialized_end=1862
   _globals['_STATERECORD']._serialized_start=77
   _globals['_STATERECORD']._serialized_end=277
   _globals['_GETSTATEREQUEST']._serialized_start=279
@@ -50,27 +50,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COMMITSTATERESPONSE']._serialized_start=605
   _globals['_COMMITSTATERESPONSE']._serialized_end=688
   _globals['_DELETESTATEREQUEST']._serialized_start=691
-  _globals['_DELETESTATEREQUEST']._serialized_end=823
-  _globals['_DELETESTATERESPONSE']._serialized_start=825
-  _globals['_DELETESTATERESPONSE']._serialized_end=846
-  _globals['_STATEMUTATION']._serialized_start=849
-  _globals['_STATEMUTATION']._serialized_end=1007
-  _globals['_STATEOP']._serialized_start=1010
-  _globals['_STATEOP']._serialized_end=1389
-  _globals['_TESTOP']._serialized_start=1391
-  _globals['_TESTOP']._serialized_end=1466
-  _globals['_MERGEOP']._serialized_start=1468
-  _globals['_MERGEOP']._serialized_end=1513
-  _globals['_INCREMENTOP']._serialized_start=1515
-  _globals['_INCREMENTOP']._serialized_end=1576
-  _globals['_APPENDOP']._serialized_start=1578
-  _globals['_APPENDOP']._serialized_end=1624
-  _globals['_REMOVEOP']._serialized_start=1626
-  _globals['_REMOVEOP']._serialized_end=1656
-  _globals['_PUTRECORDOP']._serialized_start=1658
-  _globals['_PUTRECORDOP']._serialized_end=1720
-  _globals['_DELETERECORDOP']._serialized_start=1722
-  _globals['_DELETERECORDOP']._serialized_end=1751
-  _globals['_STATESERVICE']._serialized_start=1822
-  _globals['_STATESERVICE']._serialized_end=2089
+  _globals['_DELETESTATEREQUEST']._serialized_end=848
+  _globals['_DELETESTATERESPONSE']._serialized_start=850
+  _globals['_DELETESTATERESPONSE']._serialized_end=889
+  _globals['_STATEMUTATION']._serialized_start=892
+  _globals['_STATEMUTATION']._serialized_end=1050
+  _globals['_STATEOP']._serialized_start=1053
+  _globals['_STATEOP']._serialized_end=1432
+  _globals['_TESTOP']._serialized_start=1434
+  _globals['_TESTOP']._serialized_end=1509
+  _globals['_MERGEOP']._serialized_start=1511
+  _globals['_MERGEOP']._serialized_end=1556
+  _globals['_INCREMENTOP']._serialized_start=1558
+  _globals['_INCREMENTOP']._serialized_end=1619
+  _globals['_APPENDOP']._serialized_start=1621
+  _globals['_APPENDOP']._serialized_end=1667
+  _globals['_REMOVEOP']._serialized_start=1669
+  _globals['_REMOVEOP']._serialized_end=1699
+  _globals['_PUTRECORDOP']._serialized_start=1701
+  _globals['_PUTRECORDOP']._serialized_end=1763
+  _globals['_DELETERECORDOP']._serialized_start=1765
+  _globals['_DELETERECORDOP']._serialized_end=1794
+  _globals['_STATESERVICE']._serialized_start=1865
+  _globals['_STATESERVICE']._serialized_end=2132
 # @@protoc_insertion_point(module_scope)

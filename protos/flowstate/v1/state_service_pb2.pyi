@@ -58,8 +58,8 @@ class StateRecord(_message.Message):
     CHANGED_FIELD_NUMBER: _builtins.int
     RESOURCE_FIELD_NUMBER: _builtins.int
     schema_hash: _builtins.str
-    """Fingerprint of the schema of the flow that governs the record, as in ScopeSchema.schema_hash.
-    Empty if no flow does.
+    """Fingerprint of the schema that governs the record: of a flow as in ScopeSchema.schema_hash, or one
+    of its own where several share the record and none is named. Empty if no flow does.
     """
     exists: _builtins.bool
     """Whether the record exists."""
@@ -75,10 +75,11 @@ class StateRecord(_message.Message):
 
     @_builtins.property
     def state(self) -> _types_pb2.Value:
-        """The document, a JSON object. Where a flow governs the record (a session's or request's own flow, the
-        one that the scope names) its schema's defaults show for fields that were never written, also while
-        the record does not exist; they are not stored until written. Unset if the document was not asked
-        for, or if there is no record and no flow.
+        """The document, a JSON object. The defaults of what governs the record (a session's or request's own
+        flow, the one that the scope names, else all flows that share the record) show for fields that were
+        never written, also while the record does not exist; they are not stored until written. A default in
+        which flows differ does not show unless one is named. Unset if the document was not asked for, or if
+        there is no record and no flow that shares it.
         """
 
     @_builtins.property
@@ -118,9 +119,9 @@ class GetStateRequest(_message.Message):
 
     @_builtins.property
     def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """JSON Pointers (RFC 6901) through object keys, the same for all records: each document is reduced
-        to them, in its own shape; what is absent is left out. Empty: whole documents. Served by a later
-        release; until then UNIMPLEMENTED / FEATURE_DISABLED if set.
+        """JSON Pointers (RFC 6901) through object keys, at most 100 (Limits.max_ops_per_commit), the same for
+        all records: each document is reduced to them, in its own shape; what is absent is left out, as is what
+        lies in a list. Empty: whole documents.
         """
 
     def __init__(
@@ -184,8 +185,9 @@ class CommitStateRequest(_message.Message):
     watchers. Ended: FAILED_PRECONDITION / REQUEST_TERMINAL.
     """
     validate_only: _builtins.bool
-    """True: do everything but the commit, with the same errors and the answer that it would give.
-    Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
+    """True: do everything but the commit, with the same errors and the answer that it would give (a record
+    that it would make has no incarnation yet). Nothing is stored, `idempotency_key` is not used up; one
+    that is known answers as a replay.
     """
     @_builtins.property
     def mutations(self) -> _containers.RepeatedCompositeFieldContainer[Global___StateMutation]:
@@ -247,8 +249,13 @@ class DeleteStateRequest(_message.Message):
     SCOPE_FIELD_NUMBER: _builtins.int
     PRECONDITION_FIELD_NUMBER: _builtins.int
     ALLOW_MISSING_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     allow_missing: _builtins.bool
-    """True: a record that does not exist is fine. False: it is ABORTED / VERSION_MISMATCH."""
+    """True: a record that does not exist is fine, whatever the precondition. False: it is
+    ABORTED / VERSION_MISMATCH.
+    """
+    idempotency_key: _builtins.str
+    """Makes the call repeatable, see the head of types.proto. Empty: a repeat is a new deletion."""
     @_builtins.property
     def scope(self) -> _types_pb2.ScopeRef:
         """A user or org record; another scope is INVALID_ARGUMENT / VALIDATION_FAILED."""
@@ -263,10 +270,11 @@ class DeleteStateRequest(_message.Message):
         scope: _types_pb2.ScopeRef | None = ...,
         precondition: _types_pb2.Precondition | None = ...,
         allow_missing: _builtins.bool = ...,
+        idempotency_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["precondition", b"precondition", "scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_missing", b"allow_missing", "precondition", b"precondition", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_missing", b"allow_missing", "idempotency_key", b"idempotency_key", "precondition", b"precondition", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -278,12 +286,17 @@ class DeleteStateResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    replayed: _builtins.bool
+    """True: `idempotency_key` was known, and nothing was deleted now."""
     def __init__(
         self,
+        *,
+        replayed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["replayed", b"replayed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -306,9 +319,7 @@ class StateMutation(_message.Message):
     """
     @_builtins.property
     def scope(self) -> _types_pb2.ScopeRef:
-        """The record. For user and org scope its `flow_kind` is required in this release, else
-        INVALID_ARGUMENT / VALIDATION_FAILED: the write is checked against that flow's schema.
-        """
+        """The record, and the flow whose schema judges the write."""
 
     @_builtins.property
     def precondition(self) -> _types_pb2.Precondition:
@@ -320,8 +331,11 @@ class StateMutation(_message.Message):
     def ops(self) -> _containers.RepeatedCompositeFieldContainer[Global___StateOp]:
         """Run in order on one working copy. Afterwards the document must fit its schema, else
         INVALID_ARGUMENT / SCHEMA_VIOLATION with JSON Pointers, and fit the size limit (1 MiB), else
-        RESOURCE_EXHAUSTED / STATE_TOO_LARGE. The schema is that of ScopeRef.flow_kind; fields that other
-        flows wrote to a shared record stay, fields that the schema does not declare may not be written.
+        RESOURCE_EXHAUSTED / STATE_TOO_LARGE. The schema is that of ScopeRef.flow_kind or, if that is empty,
+        what all flows that share the record declare together: then each that declares a field must accept
+        it, and an operation that would begin with a default in which they differ is STATE_TYPE_CONFLICT.
+        Fields that other flows wrote to a shared record stay, fields that the schema does not declare may
+        not be written.
         Empty only together with a precondition: the record is checked, not written.
         """
 
@@ -366,9 +380,7 @@ class StateOp(_message.Message):
     """
     @_builtins.property
     def test(self) -> Global___TestOp:
-        """Goes on only if the place is as expected. Served by a later release; until then
-        UNIMPLEMENTED / FEATURE_DISABLED.
-        """
+        """Goes on only if the place is as expected."""
 
     @_builtins.property
     def set(self) -> _types_pb2.Value:
@@ -424,8 +436,7 @@ Global___StateOp: _TypeAlias = StateOp  # noqa: Y015
 @_typing.final
 class TestOp(_message.Message):
     """A check in the course of a commit, against the working copy. If it does not hold the whole commit
-    is FAILED_PRECONDITION / STATE_TEST_FAILED. Served by a later release; until then
-    UNIMPLEMENTED / FEATURE_DISABLED.
+    is FAILED_PRECONDITION / STATE_TEST_FAILED. A mutation of nothing but tests writes nothing.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -433,10 +444,12 @@ class TestOp(_message.Message):
     EQUALS_FIELD_NUMBER: _builtins.int
     EXISTS_FIELD_NUMBER: _builtins.int
     exists: _builtins.bool
-    """True: something is there, be it `null`. False: nothing is."""
+    """True: something is stored there, be it `null`. False: nothing is; a default is not stored."""
     @_builtins.property
     def equals(self) -> _types_pb2.Value:
-        """The value is there and equal as JSON; `1` and `1.0` differ."""
+        """The value is there and equal as JSON; `1` and `1.0` differ. A field that was never written is its
+        default here, as it reads; "" is what is stored, without defaults.
+        """
 
     def __init__(
         self,

@@ -36,8 +36,8 @@ class StateServiceStub:
     Not idempotent by itself (increment, append): set `idempotency_key` to be able to repeat it.
 
     Errors, each with nothing written and naming the mutation at fault (see ErrorReason):
-    INVALID_ARGUMENT / VALIDATION_FAILED (no mutation, a scope without an owner or named twice, a user
-    or org scope without a flow, no operation and no precondition, an operation without a case),
+    INVALID_ARGUMENT / VALIDATION_FAILED (no mutation, a scope without an owner or named twice, an
+    isolated scope without a flow, no operation and no precondition, an operation without a case),
     SCHEMA_VIOLATION, PATH_INVALID, JSON_*;
     ABORTED / VERSION_MISMATCH (precondition), WRITE_CONFLICT; FAILED_PRECONDITION /
     STATE_TYPE_CONFLICT, STATE_TEST_FAILED, SCOPE_UNAVAILABLE, REQUEST_TERMINAL,
@@ -46,15 +46,18 @@ class StateServiceStub:
     also those of ResourceService.PutResource.
     """
     DeleteState: _aio.UnaryUnaryMultiCallable[_state_service_pb2.DeleteStateRequest, _state_service_pb2.DeleteStateResponse]
-    """Deletes a user or org record with the resources of that owner. A flow's private record and its
-    resources go only if named by `ScopeRef.flow_kind`, the shared one only if not. A tombstone keeps the
-    version; a later write creates the record anew and continues from it. Requests that were dispatched
-    before get SCOPE_UNAVAILABLE for the record. Session state goes with SessionService.DeleteSession.
+    """Deletes the user or org record that the scope means, with the resources of that owner: a flow's
+    private record only if it is named, the shared one only if not. A tombstone keeps the version for
+    24 hours (a setting of the server); a later write creates the record anew and continues from it. Once
+    the tombstone is gone the record is as if never written, but for its next version, which is above
+    every one that the owner's forgotten records have had. Watchers hear of it. Requests that were
+    dispatched before get SCOPE_UNAVAILABLE for the record, a write from outside creates it anew.
+    Session state goes with SessionService.DeleteSession.
 
-    Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
-
-    Idempotent with `allow_missing`. Errors: ABORTED / VERSION_MISMATCH; NOT_FOUND / FLOW_NOT_FOUND;
-    INVALID_ARGUMENT / VALIDATION_FAILED.
+    Idempotent with `allow_missing`, which however deletes what was made anew meanwhile: name the
+    incarnation in the precondition, or set `idempotency_key`. Errors: ABORTED / VERSION_MISMATCH;
+    NOT_FOUND / FLOW_NOT_FOUND; FAILED_PRECONDITION / IDEMPOTENCY_KEY_REUSED; INVALID_ARGUMENT /
+    VALIDATION_FAILED (another scope than a user's or an org's).
     """
 
 class StateServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -91,8 +94,8 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
         Not idempotent by itself (increment, append): set `idempotency_key` to be able to repeat it.
 
         Errors, each with nothing written and naming the mutation at fault (see ErrorReason):
-        INVALID_ARGUMENT / VALIDATION_FAILED (no mutation, a scope without an owner or named twice, a user
-        or org scope without a flow, no operation and no precondition, an operation without a case),
+        INVALID_ARGUMENT / VALIDATION_FAILED (no mutation, a scope without an owner or named twice, an
+        isolated scope without a flow, no operation and no precondition, an operation without a case),
         SCHEMA_VIOLATION, PATH_INVALID, JSON_*;
         ABORTED / VERSION_MISMATCH (precondition), WRITE_CONFLICT; FAILED_PRECONDITION /
         STATE_TYPE_CONFLICT, STATE_TEST_FAILED, SCOPE_UNAVAILABLE, REQUEST_TERMINAL,
@@ -107,15 +110,18 @@ class StateServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _state_service_pb2.DeleteStateRequest,
         context: _aio.ServicerContext[_state_service_pb2.DeleteStateRequest, _abc.Awaitable[_state_service_pb2.DeleteStateResponse]],
     ) -> _abc.Awaitable[_state_service_pb2.DeleteStateResponse]:
-        """Deletes a user or org record with the resources of that owner. A flow's private record and its
-        resources go only if named by `ScopeRef.flow_kind`, the shared one only if not. A tombstone keeps the
-        version; a later write creates the record anew and continues from it. Requests that were dispatched
-        before get SCOPE_UNAVAILABLE for the record. Session state goes with SessionService.DeleteSession.
+        """Deletes the user or org record that the scope means, with the resources of that owner: a flow's
+        private record only if it is named, the shared one only if not. A tombstone keeps the version for
+        24 hours (a setting of the server); a later write creates the record anew and continues from it. Once
+        the tombstone is gone the record is as if never written, but for its next version, which is above
+        every one that the owner's forgotten records have had. Watchers hear of it. Requests that were
+        dispatched before get SCOPE_UNAVAILABLE for the record, a write from outside creates it anew.
+        Session state goes with SessionService.DeleteSession.
 
-        Served by a later release; until then UNIMPLEMENTED / FEATURE_DISABLED.
-
-        Idempotent with `allow_missing`. Errors: ABORTED / VERSION_MISMATCH; NOT_FOUND / FLOW_NOT_FOUND;
-        INVALID_ARGUMENT / VALIDATION_FAILED.
+        Idempotent with `allow_missing`, which however deletes what was made anew meanwhile: name the
+        incarnation in the precondition, or set `idempotency_key`. Errors: ABORTED / VERSION_MISMATCH;
+        NOT_FOUND / FLOW_NOT_FOUND; FAILED_PRECONDITION / IDEMPOTENCY_KEY_REUSED; INVALID_ARGUMENT /
+        VALIDATION_FAILED (another scope than a user's or an org's).
         """
 
 def add_StateServiceServicer_to_server(servicer: StateServiceServicer, server: _aio.Server) -> None: ...

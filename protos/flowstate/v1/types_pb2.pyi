@@ -224,15 +224,13 @@ class ScopeRef(_message.Message):
     """The flow through whose eyes the record is addressed; its schema governs a write. For request and
     session scope leave it empty or name the session's own flow (another one is
     FAILED_PRECONDITION / FLOW_BINDING_MISMATCH). For user and org scope: a flow that isolates the
-    scope means its private record, any other flow the shared record; empty means the shared record.
-    A write has to name a flow here (INVALID_ARGUMENT / VALIDATION_FAILED if empty); a later release
-    will check an unnamed one against the union of all flows that share the record. Unknown: NOT_FOUND
-    / FLOW_NOT_FOUND.
+    scope means its private record, any other flow the shared record; empty means the shared record, as
+    all flows that share it declare it together. Unknown: NOT_FOUND / FLOW_NOT_FOUND.
     """
     isolated: _builtins.bool
-    """True means the private user or org record of `flow_kind` whether or not that flow isolates the
-    scope at present. Served by a later release; until then true is
-    UNIMPLEMENTED / FEATURE_DISABLED.
+    """True means the private user or org record of `flow_kind`, which is then required, whether or not
+    that flow isolates the scope at present. For request and session scope it must be false
+    (INVALID_ARGUMENT / VALIDATION_FAILED).
     """
     def __init__(
         self,
@@ -272,9 +270,8 @@ class Precondition(_message.Message):
     version: _builtins.int
     """The record must have exactly this version; 0 means never written."""
     incarnation: _builtins.str
-    """The record must also be of this incarnation (RecordMeta.incarnation): a write that comes late then
-    does not reach a record that was deleted and made anew. Empty is not checked. Served by a later
-    release; until then UNIMPLEMENTED / FEATURE_DISABLED if set.
+    """The record must also exist and be of this incarnation (RecordMeta.incarnation): a write that comes
+    late then does not reach a record that was deleted or made anew. Empty is not checked.
     """
     def __init__(
         self,

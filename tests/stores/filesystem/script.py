@@ -11,9 +11,11 @@ from flowstate_server.errors import StoreOpenError, StoreUnavailableError
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import DocumentKey, scope_owner, session_owner
 from flowstate_server.model.identity import Tenant
-from flowstate_server.model.records import IdempotencyKey
+from flowstate_server.model.records import IdempotencyKey, TurnKey
+from flowstate_server.model.removals import EmptiedRequest, ItemKey, ItemRemoval
 from flowstate_server.model.scopes import RequestKey, SessionKey, org_scope, request_scope, user_scope
 from flowstate_server.stores.contract.document_writes import DeleteDocument, PutDocument
+from flowstate_server.stores.contract.item_writes import RemoveItems
 from flowstate_server.stores.contract.tables import EVENTS, EXPORTED, Table
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
@@ -26,6 +28,7 @@ from flowstate_server.stores.contract.writes import (
 )
 from flowstate_server.stores.filesystem import FilesystemStore
 from flowstate_server.testing.store_contract.builders import (
+    FOR_CLIENTS,
     LEASE,
     PROCESS,
     events_of,
@@ -47,6 +50,8 @@ ADA, ACME = user_scope("ada"), org_scope("acme")
 PLAN = DocumentKey(session_owner(SESSION, "log-sess_1"), "plan", ("2026", "Trip to Zoë"))
 NOTE = DocumentKey(scope_owner(ADA), "note", ())
 STEPS = 9
+ITEM, DELTA, END = 4, 5, 10
+"""Places in the session's log."""
 
 
 @dataclass
@@ -82,6 +87,16 @@ def batches() -> list[Batch]:
     ]
 
 
+def _removal() -> RemoveItems:
+    """Of the only item, and with it of what its request was."""
+    log_id = PLAN.owner.incarnation
+    item = ItemRemoval(
+        ItemKey(SESSION, log_id, ITEM), "item", FOR_CLIENTS, REQUEST.request_id, deltas=(DELTA,)
+    )
+    emptied = EmptiedRequest(REQUEST, SESSION, log_id, END, b"{}")
+    return RemoveItems(SESSION, log_id, (item,), 0, (TurnKey(SESSION, log_id, 1),), (emptied,))
+
+
 def _key(name: str) -> IdempotencyKey:
     return IdempotencyKey(Tenant("acme"), "p", "m", name)
 
@@ -96,8 +111,9 @@ async def live(store: FilesystemStore) -> Outcome:
             outcome.answered += 1
         await store.sweep_transient_events(retention=Micros(0), limit=100)
         await store.sweep_documents(limit=100)
-        await store.commit((increment(ADA), AppendEvents(SESSION, (note("last"),)), increment(ACME)))
-        outcome.answered += 1
+        for told, more in (("last", ()), ("removed", (_removal(),))):
+            await store.commit((*more, increment(ADA), AppendEvents(SESSION, (note(told),)), increment(ACME)))
+            outcome.answered += 1
         outcome.finished = True
     except (StoreUnavailableError, StoreOpenError) as error:
         outcome.errors.append(error)
@@ -141,15 +157,22 @@ async def check_steps(store: FilesystemStore, steps: int) -> None:
     head = request.head
     assert session.title == ("Holidays" if steps >= 8 else "")
     assert head.cancel_requested == (steps >= 6)
-    assert (head.status.ended, request.output) == ((True, b'"done"') if steps >= 7 else (False, None))
+    removed = steps >= 11
+    assert (head.status.ended, request.output) == (
+        (False, None) if steps < 7 else (True, None if removed else b'"done"')
+    )
+    assert (request.input == b"") == removed
     assert ((await store.load_states([request_scope(REQUEST)]))[request_scope(REQUEST)].version) == (
         1 if 3 <= steps < 7 else 0
     )
     kept = [1] * (steps >= 4) + [3] * (steps >= 7)
-    events = [event.sequence for event in await events_of(store, REQUEST)]
-    assert events in (kept, sorted([*kept, *[2] * (steps >= 4)]))
+    found = await events_of(store, REQUEST)
+    events = [event.sequence for event in found]
+    assert events in ([kept] if removed else [kept, sorted([*kept, *[2] * (steps >= 4)])])
+    assert [one.event.item.removed for one in found if one.event.item is not None] == [removed] * (steps >= 4)
     items = await store.read_turns(SESSION, session.log_id, newest=5)
-    assert [item.turn for item in items] == [1] * (steps >= 7)
+    assert [item.turn for item in items] == [1] * (7 <= steps < 11)
+    assert len(await store.list_turns(SESSION, session.log_id, limit=5)) == (7 <= steps < 11)
     documents = await store.load_documents([PLAN, NOTE])
     assert {key: document.text for key, document in documents.items()} == (
         ({PLAN: b'{"n": 1.50}'} if steps == 6 else {PLAN: b"{}"} if steps == 7 else {})
@@ -157,7 +180,7 @@ async def check_steps(store: FilesystemStore, steps: int) -> None:
     )
     log = await exported(store, EVENTS)
     texts = [event.event.payload for event in log if not event.request_id and not event.event.transient]
-    notes = [*map(str, range(STEPS)), "last"][:steps]
+    notes = [*map(str, range(STEPS)), "last", "removed"][:steps]
     assert [text for text in texts if b'"note"' in text] == [note(text).payload for text in notes]
     projection = await store.read_projection(SESSION, [])
     assert projection is not None

@@ -114,7 +114,7 @@ async def check_rest(store: FilesystemStore) -> None:
     assert (await state_of(store, session_scope(TWO))).state == {"n": 1}
     assert (await state_of(store, BOB)).version == 2
     await store.commit((AppendEvents(TWO, (note("more"),)),))
-    listed = await store.list_sessions(SessionFilter(NO_TENANT), limit=9)
+    listed = (await store.list_sessions(SessionFilter(NO_TENANT), limit=9)).sessions
     assert TWO in [one.record.key for one in listed]
 
 
@@ -189,11 +189,11 @@ async def test_files_that_are_damaged_while_the_store_is_open_are_not_read(tmp_p
         folder = tmp_path / "sessions/@none/session-1"
         (folder / "session.json").write_text("{")
         (folder / "requests/running-1/request.json").write_text("{")
-        listed = await store.list_sessions(SessionFilter(NO_TENANT), limit=9)
+        listed = (await store.list_sessions(SessionFilter(NO_TENANT), limit=9)).sessions
         assert {one.record.key for one in listed} == {ONE, TWO}
         assert len(await store.read_running(PROCESS, limit=9)) == 2
     async with opened(tmp_path) as store:
-        [one] = await store.list_sessions(SessionFilter(NO_TENANT), limit=9)
+        [one] = (await store.list_sessions(SessionFilter(NO_TENANT), limit=9)).sessions
         assert one.record.key == TWO
         [running] = await store.read_running(PROCESS, limit=9)
         assert running.key.request_id == "running-2"

@@ -17,7 +17,7 @@ from tests.stores.filesystem import script
 from tests.stores.filesystem.faults import FaultyFiles
 from tests.stores.filesystem.power import VolatileFiles
 
-SHARES = 3
+SHARES = 4
 """The operations are dealt out to so many tests, each of which is soon done."""
 
 

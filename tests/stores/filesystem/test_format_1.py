@@ -38,7 +38,7 @@ async def test_it_keeps_its_data_and_goes_on(folder: Path) -> None:
 
 async def test_its_records_are_read_to_the_byte(folder: Path) -> None:
     async with opened(folder) as store:
-        [listed] = await store.list_sessions(SessionFilter(Tenant("acme")), limit=10)
+        [listed] = (await store.list_sessions(SessionFilter(Tenant("acme")), limit=10)).sessions
         session = listed.record
         assert (session.key, session.title, session.version, session.create_time) == (
             SESSION,
@@ -46,7 +46,7 @@ async def test_its_records_are_read_to_the_byte(folder: Path) -> None:
             2,
             CREATED,
         )
-        [long] = await store.list_sessions(SessionFilter(NO_TENANT), limit=10)
+        [long] = (await store.list_sessions(SessionFilter(NO_TENANT), limit=10)).sessions
         assert long.record.key == LONG
         request = await request_of(store, script.REQUEST)
         assert (request.input, request.output) == (b'{"message":"hello"}', b'"done"')

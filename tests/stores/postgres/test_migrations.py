@@ -11,6 +11,7 @@ from flowstate_server.errors import StoreOpenError
 from flowstate_server.model.events import EventType
 from flowstate_server.model.records import RequestHead, RequestStatus
 from flowstate_server.model.scopes import user_scope
+from flowstate_server.stores.contract.lists import RequestFilter
 from flowstate_server.stores.postgres import PostgresStore, migrations
 from flowstate_server.stores.tables.migrations import migrations_of
 from tests.stores.postgres.make_dump import NOTES, PIECE, REQUEST, RUNNING
@@ -133,6 +134,9 @@ async def test_a_database_of_every_schema_opens_keeps_its_data_and_serves(
     [item] = await store.read_turns(batches.SESSION, "log-1", newest=5)
     assert (item.item.item_id, item.item.content) == ("item_1", b'{"parts":[]}')
     assert [head.key for head in await active(store)] == [RUNNING]
+    of_session = RequestFilter(REQUEST.tenant, session=(batches.SESSION, "log-1"))
+    listed = await store.list_requests(of_session, limit=9, max_bytes=1 << 20)
+    assert [one.key for one in listed.requests] == [RUNNING, REQUEST]
     [note] = await store.read_documents(NOTES)
     assert (note.key.name, note.text, note.version) == (("\0", "b"), b'"text"', 1)
     assert store.pieces is not None

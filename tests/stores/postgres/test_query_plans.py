@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import STORE_OWNER, DocumentKey
 from flowstate_server.model.identity import NO_TENANT, Tenant
+from flowstate_server.model.records import RequestStatus
 from flowstate_server.model.scopes import RequestKey, SessionKey, user_scope
+from flowstate_server.stores.contract.lists import ItemRange, RequestFilter, RequestPosition
 from flowstate_server.stores.contract.reads import SessionFilter, SessionPosition
 from flowstate_server.stores.contract.tables import (
     DOCUMENTS,
@@ -29,9 +32,11 @@ from flowstate_server.stores.contract.tables import (
 )
 from flowstate_server.stores.postgres import (
     blob_pieces,
+    deleted_sessions,
     documents,
     exports,
     lease_renewal,
+    lists,
     loading,
     reads,
     sweeps,
@@ -41,6 +46,8 @@ from flowstate_server.stores.postgres.connections import _PLANNING
 from flowstate_server.stores.postgres.statements import any_of
 from flowstate_server.stores.tables import queries
 from flowstate_server.stores.tables.exports import EXPORTS
+from flowstate_server.stores.tables.request_lists import list_query, scan_query
+from flowstate_server.stores.tables.session_queries import Bound, leads
 from tests.support.postgres_server import connection
 
 _names = count(1)
@@ -70,6 +77,7 @@ NEEDS.add(STATES, user_scope("u"))
 NEEDS.add(STATE_HEADS, user_scope("v"))
 NEEDS.add(PROCESSES, "p")
 NEEDS.add(DOCUMENTS, DocumentKey(STORE_OWNER, "k", ("n",)))
+ITEMS = ItemRange(SessionKey(NO_TENANT, "s"), "l")
 HOT = {
     "load": loading.load_query(NEEDS)[0],
     "load protected": loading.PROTECTED,
@@ -95,10 +103,30 @@ HOT = {
     "sweep outside": sweeps._OUTSIDE,
     "sweep documents": documents.EXPIRED,
     "trim commits": sweeps._COMMITS,
+    "walk sessions": queries.WALK,
+    "removed request": queries.REMOVED_REQUEST,
+    "oldest turns": queries.OLDEST_TURNS,
+    "deleted session": deleted_sessions.LEFT,
+    "events of a deleted session": deleted_sessions.EVENTS,
+    "turns of a deleted session": deleted_sessions.TURNS,
+    "documents of a deleted session": deleted_sessions.DOCUMENTS,
+    "open requests of a deleted session": deleted_sessions.OPEN,
+    "forget requests": deleted_sessions.REQUESTS,
+    "forget sessions": deleted_sessions.TOMBSTONES,
+    "cut a log": deleted_sessions.CUT,
     "put a piece": blob_pieces.PUT,
     "read a piece": blob_pieces.READ,
     "delete pieces": blob_pieces.DELETE,
     "list pieces": blob_pieces.LIST,
+    "newest turns": queries.NEWEST_TURNS,
+    "turns before": queries.TURNS_BEFORE,
+    "items": lists.items_query(ITEMS, None, 9, 9)[0],
+    "newest items": lists.items_query(replace(ITEMS, newest_first=True), None, 9, 9)[0],
+    "items of a request": lists.items_query(replace(ITEMS, request_id="r"), None, 9, 9)[0],
+    "items of turns": lists.items_query(replace(ITEMS, turns=(1, 2)), None, 9, 9)[0],
+    "newest items of turns": lists.items_query(replace(ITEMS, turns=(1, 2), newest_first=True), None, 9, 9)[
+        0
+    ],
 } | {f"export {table.name}": query for table, query in exports.QUERIES.items()}
 
 
@@ -120,6 +148,10 @@ PAGES = {
     "events of a session": "events_pkey",
     "events of a request": "events_by_request",
     "turns": "turns_pkey",
+    "items": "items_pkey",
+    "newest items": "items_pkey",
+    "items of turns": "turns_pkey",
+    "newest items of turns": "turns_pkey",
     "export processes": "processes_pkey",
     "export sessions": "sessions_by_id",
     "export session_heads": "sessions_by_id",
@@ -129,6 +161,12 @@ PAGES = {
     "export events": "events_pkey",
     "export turns": "turns_pkey",
     "list pieces": "blob_pieces_pkey",
+    "walk sessions": "sessions_by_id",
+    "oldest turns": "turns_pkey",
+    "deleted session": "sessions_deleted",
+    "events of a deleted session": "events_pkey",
+    "forget requests": "request_heads_removed",
+    "forget sessions": "sessions_deleted",
 }
 
 
@@ -191,8 +229,59 @@ async def test_a_page_of_events_reads_no_more_logs_than_it_needs(database: Any) 
 async def test_listing_follows_an_index_in_order(
     database: Any, which: SessionFilter, index: str, after: SessionPosition | None
 ) -> None:
-    query, values = queries.sessions_query(which, 10, after)
+    bound = Bound(leads(which)[0], 1, Micros(0))
+    query, values = reads.PostgresReads.lists.page(which, bound, 10, after)
     assert len(values) == len(set(re.findall(r"\$\d+", query)))
     steps = await plan(database, query)
     assert f"Index Scan Backward using {index}" in steps, steps
     assert "Sort" not in steps.replace("Sort Key", ""), steps
+
+
+REQUESTS = RequestFilter(Tenant("t"))
+IN_SESSION = replace(REQUESTS, session=(SessionKey(Tenant("t"), "s"), "l"))
+
+
+@pytest.mark.parametrize(
+    ("which", "index"),
+    [
+        (REQUESTS, "requests_by_time"),
+        (replace(REQUESTS, flow_kind="chat", org_id="o"), "requests_by_time"),
+        (replace(REQUESTS, user_id="u", action="a"), "requests_by_user"),
+        (IN_SESSION, "requests_by_session"),
+        (replace(IN_SESSION, user_id="u", with_payloads=True), "requests_by_session"),
+        (replace(IN_SESSION, statuses=frozenset(RequestStatus)), "requests_by_session"),
+    ],
+)
+@pytest.mark.parametrize("after", [None, RequestPosition(Micros(5), "req_5")])
+async def test_lists_of_requests_follow_an_index_in_order(
+    database: Any, which: RequestFilter, index: str, after: RequestPosition | None
+) -> None:
+    for last in (None, RequestPosition(Micros(1), "req_1")):
+        query, _ = lists.requests_query(list_query(which, after, last), 9, 9)
+        steps = await plan(database, query)
+        inside = steps[steps.index("Limit ") :]
+        assert f"using {index} on requests" in inside, steps
+        assert "Sort  (" not in inside.replace("Incremental Sort", ""), steps
+        assert "Seq Scan" not in steps, steps
+    scan = scan_query(which, after)
+    if scan is not None:
+        steps = await plan(database, scan[0])
+        assert f"Index Only Scan Backward using {index}" in steps, steps
+
+
+async def test_open_requests_are_listed_from_those_that_are_open(database: Any) -> None:
+    await database.execute(
+        "INSERT INTO flowstate.sessions SELECT 1, 1, 1, 0, 1, false, false, 't', 's', 'l', 'f', 'u', '', '', '', NULL,"
+        " NULL; INSERT INTO flowstate.requests (request, log, create_time, tenant, request_id, log_id, user_id, org_id,"
+        " fingerprint, flow_kind, action, scopes, gate, timeout, trace, correlation_id, input)"
+        " SELECT n, 1, n, 't', 'r' || n, 'l', 'u', '', '', 'f', 'a', '[]', '', 0, '', '', '{}'"
+        " FROM generate_series(1, 9999) n;"
+        " INSERT INTO flowstate.request_heads SELECT n, 1, 1, 1, 0, sign(n % 3333)::int, n % 3333 = 0, false, 'p', NULL"
+        " FROM generate_series(1, 9999) n; ANALYZE flowstate.requests, flowstate.request_heads"
+    )
+    for user_id in (None, "u"):
+        which = replace(REQUESTS, user_id=user_id, statuses=frozenset((RequestStatus.IN_PROGRESS,)))
+        query, _ = lists.requests_query(list_query(which, None, None), 9, 9)
+        steps = await plan(database, query)
+        assert "using request_heads_open on request_heads" in steps, steps
+        assert "requests_by_" not in steps, steps

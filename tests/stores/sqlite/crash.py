@@ -77,6 +77,10 @@ class _DyingDriver:
         self._death.statement(lambda: self._cursor.execute(*args))
         return self
 
+    def executemany(self, *args: Any) -> _DyingDriver:
+        self._death.statement(lambda: self._cursor.executemany(*args))
+        return self
+
     def __iter__(self) -> Iterator[Any]:
         return iter(self._cursor)
 

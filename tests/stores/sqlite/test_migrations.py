@@ -8,6 +8,7 @@ import pytest
 from flowstate_server.errors import StoreOpenError
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.contract import tables
+from flowstate_server.stores.contract.lists import RequestFilter
 from flowstate_server.stores.sqlite import SqliteStore, migrations
 from flowstate_server.stores.tables.migrations import migrations_of
 from flowstate_server.stores.transfer import check_store
@@ -84,6 +85,13 @@ async def test_a_database_of_an_earlier_schema_opens_keeps_its_data_and_serves(
         result = await store.commit((put(user_scope("gone"), {"n": 1}),))
         assert result.results[0].version == 2
         assert await store.read_running(PROCESS, limit=100)
+        requests = await store.exports.export(tables.REQUESTS, after=None, limit=1000, max_bytes=10**7)
+        for request in requests:
+            which = RequestFilter(
+                request.key.tenant, session=(request.head.session, request.head.session_log_id)
+            )
+            listed = await store.list_requests(which, limit=1000, max_bytes=10**7)
+            assert request.key in {one.key for one in listed.requests}
     finally:
         await store.close()
 

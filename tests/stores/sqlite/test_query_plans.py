@@ -2,6 +2,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -9,13 +10,18 @@ import pytest
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.identity import Tenant
+from flowstate_server.model.records import RequestStatus
+from flowstate_server.model.scopes import SessionKey
+from flowstate_server.stores.contract.lists import RequestFilter, RequestPosition
 from flowstate_server.stores.contract.reads import SessionFilter, SessionPosition
 from flowstate_server.stores.contract.tables import EVENTS, EXPORTED, Table
 from flowstate_server.stores.sqlite import (
     blob_pieces,
+    deleted_sessions,
     documents,
     exports,
     lease_renewal,
+    lists,
     loading,
     migrations,
     reads,
@@ -26,6 +32,8 @@ from flowstate_server.stores.sqlite.dialect import in_sqlite
 from flowstate_server.stores.sqlite.many_rows import MOST_ROWS, ManyRows
 from flowstate_server.stores.tables import queries
 from flowstate_server.stores.tables.exports import EXPORTS
+from flowstate_server.stores.tables.request_lists import KEY, list_query, scan_query
+from flowstate_server.stores.tables.session_queries import Bound, leads
 
 
 @pytest.fixture
@@ -58,9 +66,9 @@ def statements(*modules: ModuleType) -> dict[str, str]:
     }
 
 
-STATEMENTS = statements(blob_pieces, lease_renewal, loading, reads, sweeps, writing) | {
-    name: in_sqlite(query) for name, query in statements(queries).items()
-}
+STATEMENTS = statements(
+    blob_pieces, deleted_sessions, lease_renewal, lists, loading, reads, sweeps, writing
+) | {name: in_sqlite(query) for name, query in statements(queries).items()}
 
 SMALL = {"queries.PROCESSES", "reads.NEWEST_TIME", "sweeps.PROCESSES", "sweeps.COMMITS"}
 """They scan the processes, of which there are few, or the newest or oldest commits."""
@@ -92,9 +100,28 @@ def test_it_searches_by_index_and_sorts_nothing(database: sqlite3.Connection, na
         (reads.TURN_ITEMS, "SEARCH u USING PRIMARY KEY (log=? AND number>?)"),
         (reads.TURN_ITEMS, "SEARCH i USING INDEX items_by_request (request=?)"),
         (reads.TURN_ITEMS, "SEARCH i USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+        (lists.TURNS_DOWN, "SEARCH u USING PRIMARY KEY (log=? AND number>? AND number<?)"),
+        (
+            f"{lists.ITEMS_IN_LOG} ORDER BY i.place",
+            "SEARCH i USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+        ),
+        (
+            f"{lists.ITEMS_OF_REQUEST} ORDER BY i.place DESC",
+            "SEARCH i USING INDEX items_by_request (request=? AND rowid>? AND rowid<?)",
+        ),
+        (lists.PLACES_OF_REQUEST, "SEARCH i USING INDEX items_by_request (request=?)"),
         (reads.OPEN_IN_SESSION, "SEARCH h USING INDEX request_heads_open (log=?)"),
         (in_sqlite(queries.RUNNING), "SEARCH h USING INDEX request_heads_of_process (process=?)"),
         (in_sqlite(queries.CANCELLED), "SEARCH h USING INDEX request_heads_of_process (process=?)"),
+        (deleted_sessions.LEFT, "SEARCH sessions USING INDEX sessions_deleted (emptied=? AND delete_time>?)"),
+        (
+            deleted_sessions.TOMBSTONES,
+            "SEARCH sessions USING INDEX sessions_deleted (emptied=? AND delete_time>",
+        ),
+        (deleted_sessions.REQUESTS, "SEARCH request_heads USING INDEX request_heads_removed (end_time<?)"),
+        (deleted_sessions.EVENTS, "SEARCH events USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+        (in_sqlite(queries.WALK), "SEARCH s USING INDEX sessions_by_id ((tenant,session_id)>(?,?))"),
+        (in_sqlite(queries.OLDEST_TURNS), "SEARCH u USING PRIMARY KEY (log=?)"),
         (documents.EXPIRED, "SEARCH documents USING COVERING INDEX documents_by_expiry"),
     ],
 )
@@ -139,7 +166,7 @@ def test_all_that_write_many_rows_are_known() -> None:
     named = [one for module in modules for one in vars(module).values() if isinstance(one, ManyRows)]
     changing = [one for one in [*named, *writing.STATEMENTS] if "INSERT" not in one._text]
     assert {id(statement) for statement, _ in MANY.values()} == {id(one) for one in changing}
-    assert len(changing) == len(MANY) == 14
+    assert len(changing) == len(MANY) == 20
 
 
 @pytest.mark.parametrize("count", [1, 3, MOST_ROWS])
@@ -178,7 +205,51 @@ def test_trimming_reads_the_oldest_commits_only(database: sqlite3.Connection) ->
 def test_listing_follows_an_index_in_order(
     database: sqlite3.Connection, which: SessionFilter, index: str, after: SessionPosition | None
 ) -> None:
-    query, _ = queries.sessions_query(which, 10, after, reads.SqliteReads.hint)
+    bound = Bound(leads(which)[0], 1, Micros(0))
+    query, _ = reads.SqliteReads.lists.page(which, bound, 10, after)
     first, *others = plan(database, in_sqlite(query))
     assert index + (" AND (create_time,session_id)<(?,?))" if after else ")") in first
     assert [step.split()[:2] for step in others] == [["SEARCH", "c"]], others
+
+
+REQUESTS = RequestFilter(Tenant("t"))
+IN_SESSION = replace(REQUESTS, session=(SessionKey(Tenant("t"), "s"), "l"))
+
+
+@pytest.mark.parametrize(
+    ("which", "index"),
+    [
+        (REQUESTS, "requests_by_time (tenant=?"),
+        (replace(REQUESTS, flow_kind="chat", org_id="o"), "requests_by_time (tenant=?"),
+        (replace(REQUESTS, user_id="u", action="a"), "requests_by_user (tenant=? AND user_id=?"),
+        (IN_SESSION, "requests_by_session (log=?"),
+        (replace(IN_SESSION, user_id="u", with_payloads=True), "requests_by_session (log=?"),
+        (replace(IN_SESSION, statuses=frozenset(RequestStatus)), "requests_by_session (log=?"),
+    ],
+)
+@pytest.mark.parametrize("after", [None, RequestPosition(Micros(5), "req_5")])
+def test_lists_of_requests_follow_an_index_in_order(
+    database: sqlite3.Connection, which: RequestFilter, index: str, after: RequestPosition | None
+) -> None:
+    last = RequestPosition(Micros(1), "req_1")
+    for bound in (None, last):
+        query = list_query(which, after, bound, lists.HINT)
+        steps = plan(database, in_sqlite(f"SELECT {query.names} FROM {query.source} ORDER BY {KEY}"))
+        assert index in steps[0], steps
+        assert ("create_time<?" in steps[0]) == (after is not None), steps
+        sorts = [step for step in steps if "SCAN" in step or "B-TREE" in step]
+        # Only those of the same moment; how it is called depends on the version.
+        assert len(sorts) == 1, steps
+        assert sorts[0].endswith(("LAST TERM OF ORDER BY", "RIGHT PART OF ORDER BY")), steps
+    scan = scan_query(which, after, lists.HINT)
+    if scan is not None:
+        steps = plan(database, in_sqlite(scan[0]))
+        assert "USING COVERING INDEX" in steps[0], steps
+        assert index in steps[0], steps
+
+
+def test_open_requests_are_listed_from_those_that_are_open(database: sqlite3.Connection) -> None:
+    which = replace(REQUESTS, statuses=frozenset((RequestStatus.IN_PROGRESS,)))
+    query = list_query(which, None, None, lists.HINT)
+    steps = plan(database, in_sqlite(f"SELECT {query.names} FROM {query.source} ORDER BY {KEY}"))
+    assert steps[0] == "SCAN h USING INDEX request_heads_open"

@@ -12,8 +12,15 @@ import pytest
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.identity import NO_TENANT
+from flowstate_server.model.recorded_flows import (
+    RecordedFlow,
+    declarations_range,
+    encode_served,
+    served_key,
+)
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import user_scope
+from flowstate_server.stores.contract.document_writes import PutDocument
 from flowstate_server.stores.contract.writes import Batch, CommitResult, PutIdempotencyKey
 from flowstate_server.stores.memory import MemoryStore
 from flowstate_server.stores.memory.store import MemoryBackend
@@ -117,6 +124,23 @@ async def test_a_target_with_something_else_in_it_is_refused(tmp_path: Path, ope
     with pytest.raises(CopyRefused, match="the target is not empty"):
         await copy_store(source, target, name="source")
     assert (await state_of(target, user_scope("somebody"))).version == 1
+
+
+async def test_what_servers_record_of_their_flows_is_not_copied_and_in_no_copys_way(
+    opened: AsyncExitStack,
+) -> None:
+    source, target = MemoryStore(), MemoryStore()
+    flows = [RecordedFlow("chat", "a1"), RecordedFlow("admin", "b2")]
+    for store, flow in zip((source, target), flows, strict=True):
+        await store.open()
+        opened.push_async_callback(store.close)
+        await store.commit(
+            (PutDocument(flow.key, b"{}"), PutDocument(served_key("p"), encode_served([flow])))
+        )
+    await fill(source, 3)
+    assert (await copy_store(source, target, name="source")).done
+    assert [difference async for difference in differences(source, target)] == []
+    assert [one.key for one in await target.read_documents(declarations_range(limit=9))] == [flows[1].key]
 
 
 class Held(Store):

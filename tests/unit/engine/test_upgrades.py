@@ -169,7 +169,7 @@ def test_the_request_scope_has_no_generations() -> None:
     key = request_scope(RequestKey(Tenant(""), "r"))
     upgrades = RecordUpgrades(ScopeKind.REQUEST, [chat.described])
     record = replace(stored({"n": 1}), key=key)
-    assert upgrades.written(record, chat.described) is None
+    assert upgrades.written(record, "chat") is None
     assert upgrades.upgraded(record).record is record
 
 
@@ -278,6 +278,28 @@ def test_generations_follow_one_another() -> None:
         stored({"colour": ["red"]}, ("chat", 3)),
     ):
         assert upgraded(record, chat) == {"colour": ["red"]}
+
+
+def test_who_names_no_flow_leaves_nobody_alone_with_a_record() -> None:
+    """What a flow has written alone its upgrade may remove; what was written for all is not its own."""
+    chat, admin = flow("chat", 1, None, **COLOUR), flow("admin", 2, None, **COLOUR)
+    upgrades = RecordUpgrades.of(FlowRegistry([admin, chat]), ScopeKind.USER, None)
+    new = StateRecord(user_scope("ada"))
+    assert upgrades.written(new, "") == (("", 1), ("admin", 2))
+    assert upgrades.written(stored({}, ("chat", 1)), "") == (("", 1), ("admin", 2), ("chat", 1))
+    assert upgrades.written(stored({}, ("", 1), ("admin", 2)), "") is None
+    with pytest.raises(ScopeUnavailableError):
+        upgrades.require_writable(stored({}, ("chat", 3)))
+
+
+def test_the_private_record_of_a_flow_is_its_own_whether_or_not_it_isolates() -> None:
+    chat, admin = flow("chat", 2, drops_all, **COLOUR), flow("admin", 1, None, **COLOUR)
+    registry = FlowRegistry([admin, chat])
+    shared = RecordUpgrades.of(registry, ScopeKind.USER, chat.described)
+    private = RecordUpgrades.of(registry, ScopeKind.USER, chat.described, isolated=True)
+    newer = stored({}, ("admin", 5))
+    assert not shared.writable(newer)
+    assert private.writable(newer)
 
 
 class Changing:

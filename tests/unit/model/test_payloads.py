@@ -36,7 +36,9 @@ EVERY_TYPE: list[Payload] = [
             audiences=frozenset((Audience.HISTORY,)),
         )
     ),
+    payloads.ItemDone(Item("i", ItemKind.CUSTOM, 2, b'{"n":1.0,"b":[]}', name="draft")),
     payloads.ItemDelta("i", 3, "héllo"),
+    payloads.ItemRemoved("i"),
     payloads.StateChange(
         scope=ScopeKind.USER,
         previous_version=1,
@@ -65,7 +67,7 @@ def test_it_is_read_as_it_was_written(payload: Payload) -> None:
 
 
 def test_every_type_has_one_class() -> None:
-    assert sorted(payload.type for payload in EVERY_TYPE) == sorted(set(EventType) - {EventType.ITEM_DONE})
+    assert sorted(payload.type for payload in EVERY_TYPE) == sorted(EventType)
 
 
 def test_a_run_ends_without_knowing_the_versions() -> None:
@@ -73,3 +75,10 @@ def test_a_run_ends_without_knowing_the_versions() -> None:
     told = payloads.RequestAborted("enough", VERSIONS)
     assert told.members() == {"reason": "enough"}
     assert payloads.encode_terminal(told.members(), VERSIONS) == told.encode()
+
+
+def test_the_output_goes_out_of_an_end_and_nothing_else() -> None:
+    whole = payloads.RequestCompleted(Micros(5), {"text": "hello"}, scope_versions=VERSIONS)
+    left = payloads.RequestCompleted.decode(payloads.without_output(whole.encode()))
+    assert left == payloads.RequestCompleted(Micros(5), output_omitted=True, scope_versions=VERSIONS)
+    assert payloads.without_output(left.encode()) == left.encode()

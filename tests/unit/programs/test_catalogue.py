@@ -59,6 +59,14 @@ class Sized(Light):
     size: int = 12
 
 
+class Named(Light):
+    name: str
+
+
+class Wide(BaseModel):
+    width: int = 0
+
+
 class AlsoLight(BaseModel):
     theme: str = "light"
 
@@ -127,26 +135,72 @@ def test_flows_that_disagree_are_refused(scope: str) -> None:
         (Numbered, "theme", "incompatible-shape"),
         (Nullable, "theme", "incompatible-types"),
         (Short, "theme", "incompatible-values"),
-        (Chosen, "theme", None),
-        (Dark, "theme", "incompatible-values"),
-        (Required, "theme", "incompatible-values"),
-        (Sized, "size", "incompatible-shape"),
+        (Chosen, "theme", "incompatible-types"),
     ],
 )
-def test_every_difference_counts_in_either_order(
-    model: type[BaseModel], field: str, reason: str | None
-) -> None:
+def test_every_difference_counts_in_either_order(model: type[BaseModel], field: str, reason: str) -> None:
     for first, second in ((Light, model), (model, Light)):
         registry = Catalogue([flow("chat", user=first)])
         with pytest.raises(CrossFlowSchemaConflictError) as caught:
             registry.register(flow("admin", user=second))
-        assert (caught.value.field, caught.value.reason) == (field, reason or caught.value.reason)
+        assert (caught.value.field, caught.value.reason) == (field, reason)
 
 
-def test_a_field_of_one_side_only_is_named_with_its_flow() -> None:
+@pytest.mark.parametrize(
+    ("one", "other", "level", "told"),
+    [
+        (Light, Sized, "WARNING", 'only "admin" declares "size": the other one keeps what is there'),
+        (Sized, Light, "WARNING", 'only "chat" declares "size"'),
+        (
+            Light,
+            Named,
+            "ERROR",
+            'only "admin" declares "name", which has no default: until it writes that, reading it fails',
+        ),
+        (Light, Dark, "WARNING", 'field "theme" and give it different defaults'),
+        (Light, Required, "WARNING", 'field "theme" and give it different defaults'),
+    ],
+)
+def test_what_extends_is_told_and_not_refused(
+    one: type[BaseModel], other: type[BaseModel], level: str, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry = Catalogue([flow("chat", user=one)])
+    assert not caplog.records
+    registry.register(flow("admin", user=other))
+    (record,) = caplog.records
+    assert record.levelname == level
+    assert record.getMessage().startswith('flows "chat" and "admin" share the user state')
+    assert told in record.getMessage()
+
+
+def test_strictly_a_required_field_of_one_side_is_refused() -> None:
     registry = Catalogue([flow("chat", user=Light)])
-    with pytest.raises(CrossFlowSchemaConflictError, match='field "size": declared by flow "admin" only'):
-        registry.register(flow("admin", user=Sized))
+    with pytest.raises(CrossFlowSchemaConflictError) as caught:
+        registry.register(flow("admin", user=Named), strict=True)
+    assert (caught.value.field, caught.value.reason) == ("name", "incompatible-shape")
+    assert caught.value.detail == 'required, and declared by flow "admin" only'
+    with pytest.raises(CrossFlowSchemaConflictError):
+        Catalogue([flow("admin", user=Named), flow("chat", user=Light)], strict=True)
+    registry.register(flow("sized", user=Sized), strict=True)
+    assert registry.kinds() == ["chat", "sized"]
+
+
+def test_that_a_third_flow_agrees_with_both_says_nothing() -> None:
+    between = flow("between", user=Wide)
+    for first, second in ((Light, Numbered), (Numbered, Light)):
+        registry = Catalogue([flow("one", user=first), between])
+        with pytest.raises(CrossFlowSchemaConflictError) as caught:
+            registry.register(flow("two", user=second))
+        assert (caught.value.flow_a, caught.value.flow_b) == ("one", "two")
+        assert registry.kinds() == ["between", "one"]
+
+
+def test_what_is_refused_is_not_told_of_either(caplog: pytest.LogCaptureFixture) -> None:
+    registry = Catalogue([flow("a", user=Sized), flow("chat", user=Light, org=Light)])
+    caplog.clear()
+    with pytest.raises(CrossFlowSchemaConflictError):
+        registry.register(flow("admin", user=Dark, org=Numbered))
+    assert not caplog.records
 
 
 def test_flows_that_agree_share() -> None:

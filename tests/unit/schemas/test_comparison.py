@@ -109,6 +109,21 @@ class OtherPoint(NamedTuple):
     x: int
 
 
+class LongPoint(NamedTuple):
+    x: int
+    y: int = 0
+
+
+class Straight(NamedTuple):
+    x: int
+    y: int
+
+
+class Turned(NamedTuple):
+    y: int
+    x: int
+
+
 class Typed(TypedDict):
     size: int
 
@@ -136,6 +151,7 @@ EQUAL: list[tuple[Any, Any]] = [
     (str, str),
     (Color, SameColor),
     (Prefs, SamePrefs),
+    (Point, OtherPoint),
     (Tree, SameTree),
     (int | str, str | int),
     (Literal["a", "b"], Literal["b", "a"]),
@@ -202,7 +218,8 @@ DIFFERENT: list[tuple[Any, Any, str, str]] = [
     (DOUBLING, KEEPING, "incompatible-values", "<lambda>"),
     (list[int], set[int], "incompatible-types", "list[int] vs set[int]"),
     (int | str, int | str | bool, "incompatible-types", "vs"),
-    (Point, OtherPoint, "incompatible", "vs"),
+    (Point, LongPoint, "incompatible-shape", "vs"),
+    (Turned, Straight, "incompatible-shape", "vs"),
     (tuple[int, str], tuple[str, int], "incompatible-types", "tuple[int, str] vs tuple[str, int]"),
     (tuple[int, ...], tuple[int], "incompatible", "vs"),
     (Color, FewerColors, "incompatible-values", "Color['blue', 'red'] vs FewerColors['red']"),

@@ -28,6 +28,8 @@ from flowstate_server.state.operations import (
     PutRecord,
     Remove,
     SetValue,
+    TestEqual,
+    TestExists,
 )
 
 
@@ -248,3 +250,61 @@ def test_giving_back_another_flows_field_is_no_write_of_it() -> None:
 def test_a_map_that_was_made_is_told_as_a_whole() -> None:
     assert apply({}, op.set_state_record("by_id", "k", 1), SCHEMA).pointers >= {("by_id",)}
     assert apply({"by_id": {}}, op.set_state_record("by_id", "k", 1), SCHEMA).pointers == {("by_id", "k")}
+
+
+@pytest.mark.parametrize(
+    ("state", "test", "holds"),
+    [
+        ({"n": 1}, TestEqual(P("/n"), 1), True),
+        ({"n": 1}, TestEqual(P("/n"), 1.0), False),
+        ({"n": 1.0}, TestEqual(P("/n"), 1), False),
+        ({"n": True}, TestEqual(P("/n"), 1), False),
+        ({"bare": {"a": 1, "b": 2}}, TestEqual(P("/bare"), {"b": 2, "a": 1}), True),
+        ({"bare": [1, 2]}, TestEqual(P("/bare"), [2, 1]), False),
+        ({"by_id": {"a/b": {"x": None}}}, TestEqual(P("/by_id/a~1b/x"), None), True),
+        ({"by_id": {}}, TestEqual(P("/by_id/a/x"), None), False),
+        ({"bare": None}, TestEqual(P("/bare"), None), True),
+        ({}, TestEqual(P("/bare"), None), False),
+        ({}, TestEqual(P("/maybe"), None), True),
+        ({}, TestEqual(P("/n"), 5), True),
+        ({}, TestEqual(P("/by_id/deep/x"), 1), True),
+        ({}, TestEqual(P("/people/ada/count"), 40), True),
+        ({}, TestEqual((), {}), True),
+        ({"n": 1}, TestEqual((), {"n": 1}), True),
+        ({"n": 1}, TestEqual((), {}), False),
+        ({"n": 1}, TestExists(P("/n"), True), True),
+        ({"n": None}, TestExists(P("/n"), True), True),
+        ({}, TestExists(P("/n"), True), False),
+        ({}, TestExists(P("/n"), False), True),
+        ({}, TestExists(P("/by_id/deep"), False), True),
+        ({"bare": None}, TestExists(P("/bare/a"), False), True),
+        ({"other_flow": 1}, TestExists(P("/other_flow"), True), True),
+        ({}, TestExists((), True), True),
+    ],
+)
+def test_tests(state: JsonObject, test: Operation, holds: bool) -> None:
+    if holds:
+        applied = apply(state, [test], SCHEMA)
+        assert (applied.state, applied.fields, applied.pointers) == (state, frozenset(), frozenset())
+        return
+    with pytest.raises(StateTestFailedError) as refusal:
+        apply(state, [test], SCHEMA)
+    assert P(refusal.value.path) == test.path
+
+
+def test_tests_see_the_working_copy() -> None:
+    operations: list[Operation] = [
+        TestEqual(P("/n"), 5),
+        Increment(P("/n"), 1),
+        TestEqual(P("/n"), 6),
+        Remove(P("/n")),
+        TestExists(P("/n"), False),
+    ]
+    assert apply({"bare": 1}, operations, SCHEMA).state == {"bare": 1}
+
+
+@pytest.mark.parametrize("test", [TestEqual(P("/bare/a/b"), 1), TestExists(P("/bare/a/b"), False)])
+def test_tests_go_through_objects_alone(test: Operation) -> None:
+    with pytest.raises(StateTypeConflictError) as refusal:
+        apply({"bare": {"a": [1]}}, [test], SCHEMA)
+    assert refusal.value.path == "/bare/a"

@@ -19,6 +19,7 @@ from flowstate_server.stores.contract.pages import DamagedRecord
 from flowstate_server.stores.contract.tables import Loaded
 from flowstate_server.stores.contract.watch import Topic
 from flowstate_server.stores.contract.writes import Changed, ChangeState, CommitResult
+from flowstate_server.testing.store_contract.builders import increment
 from tests.unit.stores.fake_storage import LEASE, FakeStorage, answers, begin, if_in, once, turns, user
 
 
@@ -237,3 +238,25 @@ async def test_same_refusal_is_raised_with_its_own_type(committer: GroupCommitte
     with pytest.raises(Mine) as raised:
         await committer.commit((ChangeState(user_scope("a"), change),))
     assert raised.value is error
+
+
+async def test_a_record_that_is_gone_unexpectedly_is_made_anew_with_its_floor_known(
+    storage: FakeStorage, committer: GroupCommitter
+) -> None:
+    """What this process has written it takes to be there; the batches keep their order."""
+    [first] = await answers(begin(committer, user("a")))
+    assert isinstance(first, CommitResult)
+    results = await answers(begin(committer, user("b"), user("a"), user("c")))
+    assert all(isinstance(result, CommitResult) for result in results)
+    assert storage.groups == [["a"], ["b"], ["a", "c"]]
+
+
+async def test_a_floor_that_only_a_later_group_loads_is_not_taken_for_known(
+    storage: FakeStorage, committer: GroupCommitter
+) -> None:
+    await answers(begin(committer, user("a")))
+    storage.ready = 1
+    private = (increment(user_scope("a", isolated_flow="chat")),)
+    await answers(begin(committer, user("a"), private))
+    assert storage.sizes == [1, 2, 2, 1]
+    assert storage.groups == [["a"], [], ["a"], ["a"]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from flowstate_server.errors import (
+    RequestNotFoundError,
     SessionAlreadyExistsError,
     SessionNotFoundError,
 )
@@ -14,6 +15,7 @@ from flowstate_server.model.records import (
 from flowstate_server.model.scopes import (
     session_scope,
 )
+from flowstate_server.stores.contract.deletion_writes import DeleteSession
 from flowstate_server.stores.contract.tables import (
     SESSION_HEADS,
     SESSIONS,
@@ -21,6 +23,8 @@ from flowstate_server.stores.contract.tables import (
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
     DeleteState,
+    RequestCancel,
+    RequireRun,
     RequireSession,
     SessionChanged,
     UpdateSession,
@@ -50,18 +54,32 @@ def test_deleted_session_takes_no_writes() -> None:
     records = loaded(sessions=deleted_session())
     writes: tuple[Write, ...] = (
         AppendEvents(SESSION, (note(),)),
-        AppendEvents(SESSION, (note(),), REQUEST),
         UpdateSession(SESSION, {"title": "t"}),
         put(session_scope(SESSION), {}),
-        replace(put(ADA, {}, note()), request=REQUEST),
         new_request(SESSION, "new"),
         RequireSession(SESSION, "log"),
-        finish(REQUEST),
+        DeleteSession(SESSION),
     )
     for write in writes:
         error = refusal(write, records=records)
         assert isinstance(error, SessionNotFoundError), write
         assert error.session_id == "session-1"
+
+
+def test_request_of_a_deleted_session_is_one_that_never_was() -> None:
+    records = loaded(sessions=deleted_session())
+    writes: tuple[Write, ...] = (
+        AppendEvents(SESSION, (note(),), REQUEST),
+        replace(put(ADA, {}, note()), request=REQUEST),
+        RequestCancel(REQUEST, "why"),
+        RequireRun(REQUEST, None),
+        finish(REQUEST),
+        new_request(SESSION, REQUEST.request_id),
+    )
+    for write in writes:
+        error = refusal(write, records=records)
+        assert isinstance(error, RequestNotFoundError), write
+        assert error.request_id == REQUEST.request_id
 
 
 def test_deleted_session_is_made_anew_only_on_purpose() -> None:
@@ -70,7 +88,7 @@ def test_deleted_session_is_made_anew_only_on_purpose() -> None:
     assert isinstance(refusal(create, records=records), SessionNotFoundError)
     answers, changes = decide([(replace(create, exclusive=True),)], records)
     [session] = changes.changed_of(SESSIONS)
-    assert (session.log_id, session.version, session.deleted) == ("second", 1, False)
+    assert (session.log_id, session.version, session.deleted) == ("second", 2, False)
     assert changes.changed_of(SESSION_HEADS) == [SessionHead(SESSION, "second", 0, 0, NOW)]
     assert not changes.new_of(SESSIONS)
     assert not changes.new_of(SESSION_HEADS)
@@ -91,7 +109,7 @@ def test_request_of_an_earlier_incarnation_writes_nothing() -> None:
         replace(put(ADA, {}, note()), request=REQUEST),
         finish(REQUEST),
     ):
-        assert isinstance(refusal(write, records=records), SessionNotFoundError)
+        assert isinstance(refusal(write, records=records), RequestNotFoundError)
 
 
 def test_unknown_session_field() -> None:

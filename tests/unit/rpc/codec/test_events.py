@@ -10,7 +10,8 @@ from flowstate_server.model.clock import Micros
 from flowstate_server.model.events import Event, EventRecord, EventType
 from flowstate_server.model.identity import Tenant
 from flowstate_server.model.items import Audience, Item, ItemKind
-from flowstate_server.model.json_values import Json, encode_json
+from flowstate_server.model.json_values import Json, decode_json, encode_json
+from flowstate_server.model.payloads import ItemDone
 from flowstate_server.model.scopes import SessionKey
 from flowstate_server.rpc.codec.events import encode_event
 
@@ -54,6 +55,7 @@ PAYLOADS: list[tuple[EventType, dict[str, Json], str]] = [
         {"item_id": "i", "index": 4, "text": "héllo"},
         'item_id: "i" index: 4 text: "héllo"',
     ),
+    (EventType.ITEM_REMOVED, {"item_id": "i"}, 'item_id: "i"'),
     (
         EventType.STATE_CHANGE,
         {
@@ -149,6 +151,8 @@ def test_an_item_is_announced_without_and_done_with_its_content() -> None:
     }
     added = encode_event(_record(EventType.ITEM_ADDED, {"item": announced})).item_added.item
     done = encode_event(_record(EventType.ITEM_DONE, {}, item=item)).item_done.item
+    whole = ItemDone(item).encode()
+    assert encode_event(_record(EventType.ITEM_DONE, decode_json(whole))).item_done.item == done
     assert not added.HasField("content")
     assert done.content.json == '{"parts":[]}'
     done.ClearField("content")
@@ -163,3 +167,9 @@ def test_an_item_is_announced_without_and_done_with_its_content() -> None:
         index=2,
         name="greeting",
     )
+
+
+def test_a_removed_item_is_done_without_content() -> None:
+    item = Item("i1", ItemKind.MESSAGE, 2, b"", removed=True)
+    done = encode_event(_record(EventType.ITEM_DONE, {}, item=item)).item_done.item
+    assert (done.removed, done.HasField("content"), done.item_id) == (True, False, "i1")

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from flowstate.v1 import state_service_pb2 as pb
 from flowstate.v1.types_pb2 import Precondition, ScopeRef, Value
-from flowstate_server.engine.calls.state import ScopeTarget, StateAnswer, StateCommitted
+from flowstate_server.engine.calls.state import AtVersion, Exists, ScopeTarget, StateAnswer, StateCommitted
 from flowstate_server.errors import (
     JsonInvalidError,
     JsonLimitError,
@@ -156,19 +156,30 @@ def test_the_fingerprint_is_of_the_message_without_its_key() -> None:
 
 
 @pytest.mark.parametrize(
-    ("precondition", "text"),
+    ("precondition", "decoded"),
     [
-        (Precondition(), "None"),
-        (Precondition(version=0), "AtVersion(version=0)"),
-        (Precondition(version=7), "AtVersion(version=7)"),
-        (Precondition(exists=False), "Exists(exists=False)"),
-        (Precondition(exists=True), "Exists(exists=True)"),
+        (Precondition(), None),
+        (Precondition(version=0), AtVersion(0)),
+        (Precondition(version=7), AtVersion(7)),
+        (Precondition(exists=False), Exists(False)),
+        (Precondition(exists=True), Exists(True)),
+        (Precondition(version=7, incarnation="i"), AtVersion(7, "i")),
+        (Precondition(exists=True, incarnation="i"), Exists(True, "i")),
+        (Precondition(incarnation="i"), Exists(True, "i")),
     ],
 )
-def test_preconditions(precondition: Precondition, text: str) -> None:
+def test_preconditions(precondition: Precondition, decoded: object) -> None:
     request = _commit()
     request.mutations[0].precondition.CopyFrom(precondition)
-    assert repr(decode_commit(request).mutations[0].precondition) == text
+    assert decode_commit(request).mutations[0].precondition == decoded
+
+
+def test_nothing_that_is_absent_has_an_incarnation() -> None:
+    request = _commit()
+    request.mutations[0].precondition.CopyFrom(Precondition(exists=False, incarnation="i"))
+    with pytest.raises(ValidationFailedError) as refusal:
+        decode_commit(request)
+    assert [one.path for one in refusal.value.violations] == ["mutations[0].precondition.incarnation"]
 
 
 def test_paths_of_a_commit_name_mutation_and_operation() -> None:

@@ -1,0 +1,190 @@
+"""``flowstate check``: whether an application can be deployed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from flowstate_server import deployment
+from flowstate_server.cli.app_reference import BrokenApp, NoApp, find_app
+from flowstate_server.cli.problem import FAILED, INTERRUPTED, MISUSED, give_up
+from flowstate_server.deployment import Looked, Misfit, NotChecked, Report
+from flowstate_server.store_urls import FORMS, redacted
+
+MOST_KEYS = 5
+PROGRESS_SECONDS = 2.0
+
+
+def check(
+    app: Annotated[
+        str, typer.Argument(metavar="APP", help="module:attribute that holds a FlowState or a Flow.")
+    ],
+    store: Annotated[
+        str | None, typer.Option(envvar="FLOWSTATE_STORE", metavar="URL", help=f"Look at it, too: {FORMS}.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Look at every record, not at a sample.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Tell it as one JSON object.")] = False,
+) -> None:
+    """Check whether APP can be deployed: its flows, those of the servers on a store, and what is stored.
+
+    Nothing is served, written or migrated; a server may use the store meanwhile, but for a folder. Exit code 0: it can
+    be deployed, perhaps with warnings. 1: it would not be served, or records would not fit it any more. 2: it could not
+    be checked.
+    """
+    if every and store is None:
+        give_up("--all needs a --store to look at", MISUSED)
+    try:
+        with _quiet(), _Progress(wanted=every) as progress:
+            catalogue = find_app(app).catalogue
+            report = asyncio.run(deployment.check(catalogue, store, every=every, report=progress.show))
+    except BrokenApp as problem:
+        _tell_broken(str(problem), as_json)
+        raise typer.Exit(FAILED) from None
+    except (NoApp, NotChecked) as problem:
+        give_up(str(problem), MISUSED)
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    if as_json:
+        print(orjson.dumps(_as_json(report, catalogue.kinds(), store, every=every)).decode())
+    else:
+        _say(app, report, catalogue.kinds(), store, every=every)
+    raise typer.Exit(0 if report.deployable else FAILED)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What matters is in the report; a traceback of an upgrade may have what is stored in it."""
+    logger = logging.getLogger("flowstate_server")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _tell_broken(problem: str, as_json: bool) -> None:
+    if as_json:
+        print(orjson.dumps({"deployable": False, "problem": problem}).decode())
+    else:
+        _print(f"problem: {problem}", "Not deployable.")
+
+
+def _say(app: str, report: Report, flows: list[str], store: str | None, *, every: bool) -> None:
+    agreed, looked = report.agreed, report.looked
+    lines = [f"{app}: {_count(len(flows), 'flow')}, {', '.join(flows)}"]
+    lines += [f"conflict: {error}" for error in agreed.conflicts]
+    lines += [f"warning: {note.text}" for note in sorted(agreed.notes, key=lambda note: not note.loud)]
+    if looked is None:
+        lines.append("no store was named: what is stored, and the servers on it, were not looked at")
+    else:
+        counted = ", ".join(_count(looked.records[scope], scope) for scope in ("session", "user", "org"))
+        how = "all" if every else "a sample; --all looks at each"
+        lines.append(f"{redacted(store or '')}: looked at {counted} ({how})")
+        if looked.of_other_flows:
+            lines.append(
+                f"left out: {_count(looked.of_other_flows, 'record')} of flows that this app has not"
+            )
+        if looked.damaged:
+            told = "flowstate store check says which, when no server uses the store"
+            lines.append(f"problem: {_count(len(looked.damaged), 'record')} can't be understood; {told}")
+        lines += [_misfit_line(misfit) for _, misfit in sorted(looked.misfits.items())]
+    lines.append("Deployable." if report.deployable else "Not deployable.")
+    _print(*lines)
+
+
+def _misfit_line(misfit: Misfit) -> str:
+    place = misfit.place
+    where = f'field "{place.field}"' if place.field else "as a whole"
+    why = f"{place.rule}: {place.detail}" if place.detail else place.rule
+    shown = [f"{key.tenant}/{key.id}" if key.tenant else key.id for key in misfit.keys[:MOST_KEYS]]
+    if misfit.count > len(shown):
+        shown.append("...")
+    count = _count(misfit.count, place.scope)
+    return f'problem: flow "{place.flow}", {place.scope} state, {where} ({why}): {count}: {", ".join(shown)}'
+
+
+def _as_json(report: Report, flows: list[str], store: str | None, *, every: bool) -> dict[str, Any]:
+    agreed, looked = report.agreed, report.looked
+    told: dict[str, Any] = {
+        "deployable": report.deployable,
+        "flows": flows,
+        "conflicts": [
+            {
+                "scope": error.scope,
+                "field": error.field,
+                "flow_a": error.flow_a,
+                "flow_b": error.flow_b,
+                "reason": error.reason,
+                "detail": error.detail,
+                "message": str(error),
+            }
+            for error in agreed.conflicts
+        ],
+        "warnings": [{"message": note.text, "loud": note.loud} for note in agreed.notes],
+    }
+    if looked is not None:
+        told["store"] = {
+            "url": redacted(store or ""),
+            "all": every,
+            "looked_at": dict(looked.records),
+            "of_other_flows": looked.of_other_flows,
+            "damaged": len(looked.damaged),
+            "misfits": [
+                {
+                    **misfit.place._asdict(),
+                    "count": misfit.count,
+                    "keys": [key._asdict() for key in misfit.keys],
+                }
+                for _, misfit in sorted(looked.misfits.items())
+            ],
+        }
+    return told
+
+
+class _Progress:
+    """How far it has come, on stderr: a line that changes on a terminal, else one every few seconds."""
+
+    def __init__(self, *, wanted: bool) -> None:
+        self._wanted = wanted
+        terminal = wanted and sys.stderr.isatty()
+        self._live = Live(console=Console(stderr=True), transient=True) if terminal else None
+        self._told = time.monotonic()
+
+    def __enter__(self) -> _Progress:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def show(self, looked: Looked) -> None:
+        line = f"looked at {sum(looked.records.values()):,} records ..."
+        if self._live is not None:
+            self._live.update(Text(line))
+        elif self._wanted and time.monotonic() - self._told >= PROGRESS_SECONDS:
+            self._told = time.monotonic()
+            print(line, file=sys.stderr, flush=True)
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def _print(*lines: str) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    for line in lines:
+        console.print(Text(" ".join(line.split())))

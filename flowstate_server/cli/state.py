@@ -1,0 +1,124 @@
+"""``flowstate state``: copies what users and orgs have between shared and private records."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import Counter
+from enum import StrEnum
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+
+from flowstate_server import maintenance
+from flowstate_server.app import FlowState
+from flowstate_server.cli.app_reference import load_app
+from flowstate_server.cli.commands import Command, Group
+from flowstate_server.cli.problem import FAILED, INTERRUPTED, MISUSED, NOT_FOUND, give_up
+from flowstate_server.maintenance import CopiedState, Outcome, Scope, StateCopy, Unmaintained
+from flowstate_server.store_urls import FORMS, redacted
+
+state = typer.Typer(
+    name="state", cls=Group, no_args_is_help=True, help="Copy what users and orgs have between records."
+)
+
+
+class Side(StrEnum):
+    ISOLATED = "isolated"
+    SHARED = "shared"
+
+
+@state.callback()
+def group() -> None:
+    """A group also while it has one command."""
+
+
+@state.command(cls=Command)
+def copy(
+    app: Annotated[
+        str, typer.Argument(metavar="APP", help="module:attribute that holds a FlowState or a Flow.")
+    ],
+    store: Annotated[str, typer.Option("--store", metavar="URL", envvar="FLOWSTATE_STORE", help=FORMS)],
+    flow: Annotated[
+        str, typer.Option("--flow", metavar="KIND", help="The flow whose private record is meant.")
+    ],
+    to: Annotated[Side, typer.Option("--to", help="Where to: the flow's private record, or the shared one.")],
+    user: Annotated[str, typer.Option("--user", metavar="ID", help="The user whose state to copy.")] = "",
+    org: Annotated[str, typer.Option("--org", metavar="ID", help="The org whose state to copy.")] = "",
+    all_users: Annotated[bool, typer.Option("--all-users", help="Copy the state of every user.")] = False,
+    all_orgs: Annotated[bool, typer.Option("--all-orgs", help="Copy the state of every org.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Write fields over those of a record that is there.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what would be done, and write nothing.")
+    ] = False,
+) -> None:
+    """Copy user or org state between the record that flows share and the private one of a flow that isolates it.
+
+    Turning isolation on or off moves nothing; this does, before or after. Fields that only other flows of APP declare
+    stay behind. The source stays as it is. The store may be served meanwhile, but on the filesystem. Exit code 1 if a
+    record was there already and says something else.
+    """
+    chosen = [bool(user), bool(org), all_users, all_orgs]
+    if chosen.count(True) != 1:
+        give_up("name one of --user ID, --org ID, --all-users and --all-orgs", MISUSED)
+    scope: Scope = "user" if user or all_users else "org"
+    what = StateCopy(
+        scope=scope,
+        flow_kind=flow,
+        to_isolated=to is Side.ISOLATED,
+        id=user or org,
+        without=_fields_of_others(load_app(app), flow, scope),
+        overwrite=overwrite,
+        dry_run=dry_run,
+    )
+    try:
+        counts = asyncio.run(_copy(store, what))
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    except Unmaintained as error:
+        give_up(str(error), FAILED if error.retryable else MISUSED)
+    if counts[Outcome.REFUSED]:
+        raise typer.Exit(FAILED)
+    raise typer.Exit(NOT_FOUND if what.id and counts[Outcome.ABSENT] else 0)
+
+
+def _fields_of_others(app: FlowState, flow_kind: str, scope: Scope) -> frozenset[str]:
+    if flow_kind not in app.catalogue:
+        give_up(f"there is no flow {flow_kind!r}, only {', '.join(app.catalogue.kinds())}", MISUSED)
+    return app.catalogue.fields_of_others(flow_kind, scope)
+
+
+async def _copy(url: str, what: StateCopy) -> Counter[Outcome]:
+    counts: Counter[Outcome] = Counter()
+    async for copied in maintenance.copy_state(url, what):
+        counts[copied.outcome] += 1
+        _say({"event": copied.outcome, what.scope: copied.id, "fields": copied.fields}, _words(copied, what))
+    told = {outcome.value: counts[outcome] for outcome in Outcome}
+    done = "would be copied" if what.dry_run else "copied"
+    words = f"{told['copied']} {done}, {told['same']} the same already, {told['refused']} refused"
+    _say({"event": "done", "dry_run": what.dry_run, **told}, f"{redacted(url)}: {words}.")
+    return counts
+
+
+def _words(copied: CopiedState, what: StateCopy) -> str:
+    who = f"{what.scope} {copied.id}"
+    match copied.outcome:
+        case Outcome.COPIED:
+            return f"{who}: {', '.join(copied.fields) or 'nothing in it'}"
+        case Outcome.SAME:
+            return f"{who}: the same already"
+        case Outcome.REFUSED:
+            return f"{who}: is there already and says something else; --overwrite writes over it"
+        case Outcome.ABSENT:
+            return f"{who}: there is nothing to copy"
+
+
+def _say(event: dict[str, object], words: str) -> None:
+    if sys.stdout.isatty():
+        Console(highlight=False, soft_wrap=True).print(words, markup=False)
+    else:
+        print(orjson.dumps(event).decode(), flush=True)

@@ -1,0 +1,46 @@
+"""What has changed in a view, as lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.text import Text
+
+from flowstate_client import Failure, Scope, Snapshot
+from flowstate_server.cli.event_line import quoted
+
+
+class ViewLines:
+    """Views of one watch, one after the other."""
+
+    def __init__(self) -> None:
+        self._before: Mapping[Scope, Mapping[str, Any]] = {}
+
+    def of(self, view: Snapshot[Any]) -> Iterator[Text]:
+        """``14:02:11 session  version 3 count=1 title removed``, a line for each scope that differs from the view
+        before."""
+        now = {
+            scope: {**view.client_data.get(scope, {}), **view.failures.get(scope, {})}
+            for scope in view.versions
+        }
+        for scope, values in now.items():
+            before = self._before.get(scope, {})
+            facts = [_fact(name, value) for name, value in values.items() if before.get(name, _NEW) != value]
+            facts += [f"{name} removed" for name in before if name not in values]
+            if facts or scope not in self._before:
+                line = Text(f"{datetime.now(UTC).astimezone():%H:%M:%S} ", style="dim")
+                line.append(f"{scope:<8} ", style="cyan")
+                line.append(" ".join((f"version {view.versions[scope]}", *facts)))
+                yield line
+        self._before = now
+
+
+_NEW = object()
+
+
+def _fact(name: str, value: Any) -> str:
+    if isinstance(value, Failure):
+        return f"{name} failed: {value.reason} {quoted(value.message)} {value.error_id}".rstrip()
+    return f"{name}={quoted(value)}"

@@ -1,0 +1,123 @@
+"""Where a stored record does not fit the flows that are to read and write it: by field and rule, never by value."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+from flowstate_server.engine.upgrades import RecordUpgrades
+from flowstate_server.errors import ScopeUnavailableError, StateValidationError
+from flowstate_server.model.json_values import JsonObject
+from flowstate_server.model.records import StateRecord
+from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.programs.catalogue import Catalogue
+from flowstate_server.programs.description import FlowDescription
+from flowstate_server.programs.stuck_calls import StuckCalls, StuckError
+from flowstate_server.programs.threads import DaemonThreads
+from flowstate_server.state.code_raised import name_of
+from flowstate_server.state.code_time import MOST_SECONDS
+from flowstate_server.state.json_pointer import parse_pointer
+
+NEWER_GENERATION = "newer_generation"
+UPGRADE_FAILED = "upgrade_failed"
+TOO_SLOW = "too_slow"
+"""Beside the rules of schemas, of which a field breaks one."""
+
+_CHECK_SECONDS = 4 * MOST_SECONDS
+"""For all fields of a record, of which each may take a fourth."""
+
+_threads = DaemonThreads("flowstate-check")
+
+
+class Place(NamedTuple):
+    """Where a record does not fit: ``field`` is empty where it is the record as a whole. ``detail`` may say more."""
+
+    flow: str
+    scope: str
+    field: str
+    rule: str
+    detail: str = ""
+
+
+class Misfits:
+    """Those of the flows of one catalogue."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._upgrades: dict[tuple[ScopeKind, FlowDescription], RecordUpgrades] = {}
+        self._stuck = StuckCalls()
+
+    async def of(self, record: StateRecord, flow: FlowDescription | None) -> list[Place]:
+        """Those of a record that ``flow`` has for itself, or shares with others if it is ``None``.
+
+        Raises:
+            ValueError: the record is no JSON.
+        """
+        scope = record.key.kind
+        sharing = self._catalogue.sharing(scope, flow)
+        for one in sharing:
+            try:
+                self._alone(scope, one).require_writable(record)
+            except ScopeUnavailableError as error:
+                return [Place(one.kind, scope.value, "", NEWER_GENERATION, error.problem)]
+        try:
+            upgraded = await RecordUpgrades.of(self._catalogue, scope, flow).ahead(record)
+        except ScopeUnavailableError as error:
+            return self._failed_upgrade(record, sharing, error)
+        found: list[Place] = []
+        for one in sharing:
+            found += await self._broken_by(one, scope, upgraded.record.state)
+        return found
+
+    async def _broken_by(self, flow: FlowDescription, scope: ScopeKind, state: JsonObject) -> list[Place]:
+        schema = flow.schemas[scope]
+        present = frozenset(name for name in schema.fields if name in state)
+        check = partial(schema.check, state, present, state)
+        try:
+            if schema.seen_by_code(present):
+                async with asyncio.timeout(_CHECK_SECONDS):
+                    await self._stuck.call(_threads, (scope, flow), _CHECK_SECONDS, check)
+            else:
+                check()
+        except StateValidationError as error:
+            return [Place(flow.kind, scope.value, name, rule) for name, rule in _broken(error)]
+        except (TimeoutError, StuckError):
+            return [Place(flow.kind, scope.value, "", TOO_SLOW)]
+        except Exception as error:
+            return [Place(flow.kind, scope.value, "", f"raised {name_of(error)}")]
+        return []
+
+    def _failed_upgrade(
+        self, record: StateRecord, sharing: Sequence[FlowDescription], error: ScopeUnavailableError
+    ) -> list[Place]:
+        scope = record.key.kind
+        failed = [one.kind for one in sharing if self._alone(scope, one).needed(record)]
+        kind = next((kind for kind in failed if f'flow "{kind}"' in error.problem), "")
+        cause = error.__cause__
+        if isinstance(cause, StateValidationError):
+            return [
+                Place(kind, scope.value, name, UPGRADE_FAILED, f"it gives what breaks {rule}")
+                for name, rule in _broken(cause)
+            ]
+        # What goes on in the text of an error may name places by what is stored.
+        detail = error.problem.partition(" failed: ")[2] if cause is None else name_of(cause)
+        return [Place(kind, scope.value, "", UPGRADE_FAILED, detail)]
+
+    def _alone(self, scope: ScopeKind, flow: FlowDescription) -> RecordUpgrades:
+        """The generations and upgrade of one flow among those that share a record."""
+        if (scope, flow) not in self._upgrades:
+            self._upgrades[scope, flow] = RecordUpgrades(scope, [flow])
+        return self._upgrades[scope, flow]
+
+
+def _broken(error: StateValidationError) -> list[tuple[str, str]]:
+    """The fields, each with the first rule that it breaks."""
+    return sorted({_top(violation.path): violation.rule for violation in reversed(error.violations)}.items())
+
+
+def _top(path: str) -> str:
+    """The field: what is deeper may be a key that somebody's data brought."""
+    pointer = parse_pointer(path)
+    return pointer[0] if pointer else ""

@@ -1,0 +1,1 @@
+"""Watches of what a flow shows of a session."""

@@ -1,0 +1,9 @@
+-- Requests are listed newest first, by session, by user and by tenant. The session's number is kept with the request for
+-- that: request_heads has it too, but is rewritten too often for an index more.
+
+ALTER TABLE flowstate.requests ADD COLUMN log bigint NOT NULL DEFAULT 0;
+UPDATE flowstate.requests SET log = coalesce((SELECT h.log FROM flowstate.request_heads h WHERE h.request = requests.request), 0);
+
+CREATE INDEX requests_by_time ON flowstate.requests (tenant, create_time);
+CREATE INDEX requests_by_session ON flowstate.requests (log, create_time);
+CREATE INDEX requests_by_user ON flowstate.requests (tenant, user_id, create_time);

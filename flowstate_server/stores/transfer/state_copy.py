@@ -1,0 +1,146 @@
+"""Copying what users or orgs have between the record that flows share and the private one of a flow."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from enum import StrEnum
+from typing import Literal
+
+from flowstate_server.errors import VersionMismatchError
+from flowstate_server.model.frozen import frozen
+from flowstate_server.model.identity import NO_TENANT
+from flowstate_server.model.json_values import JsonObject, encode_json, same_json
+from flowstate_server.model.records import Generations, StateRecord
+from flowstate_server.model.scopes import ScopeKey, ScopeKind
+from flowstate_server.stores.contract.tables import STATES
+from flowstate_server.stores.contract.tombstone_writes import Withheld, Withhold
+from flowstate_server.stores.contract.writes import (
+    NO_CHANGE,
+    AtVersion,
+    Changed,
+    ChangeState,
+    NoChange,
+    Write,
+)
+from flowstate_server.stores.store import Store
+from flowstate_server.stores.transfer.copy import CopyRefused
+from flowstate_server.stores.transfer.pages import pages
+
+Scope = Literal["user", "org"]
+
+
+class Outcome(StrEnum):
+    COPIED = "copied"
+    SAME = "same"
+    REFUSED = "refused"
+    ABSENT = "absent"
+
+
+@frozen
+class StateCopy:
+    """What to copy: the record of ``id``, or of all users or orgs if that is empty, from the shared to the private one
+    of ``flow_kind`` (``to_isolated``) or the other way, ``without`` the fields that only other flows declare.
+
+    A record that is there already and says something else is left alone, or with ``overwrite`` gets the fields that the
+    other one has; its other fields stay. ``dry_run``: only find out what would become of it.
+    """
+
+    scope: Scope
+    flow_kind: str
+    to_isolated: bool
+    id: str = ""
+    without: frozenset[str] = frozenset()
+    overwrite: bool = False
+    dry_run: bool = False
+
+    def source(self, id: str) -> ScopeKey:
+        return ScopeKey(ScopeKind(self.scope), NO_TENANT, id, "" if self.to_isolated else self.flow_kind)
+
+    def target(self, id: str) -> ScopeKey:
+        return ScopeKey(ScopeKind(self.scope), NO_TENANT, id, self.flow_kind if self.to_isolated else "")
+
+
+@frozen
+class CopiedState:
+    """``fields`` are the names of what was, or would be, copied."""
+
+    id: str
+    outcome: Outcome
+    fields: tuple[str, ...] = ()
+
+
+async def copy_states(store: Store, copy: StateCopy) -> AsyncIterator[CopiedState]:
+    """Copy one record after the other, each by a commit of its own, also while the store is served.
+
+    Raises:
+        CopyRefused: the store can't tell whom it has records of.
+    """
+    if copy.id:
+        yield await _copied(store, copy, copy.id)
+        return
+    if store.exports is None:
+        raise CopyRefused("the store does not export what it keeps: name the records one by one")
+    # Before all others of the scope: nobody has an empty id.
+    async for page in pages(store.exports, STATES, after=ScopeKey(ScopeKind(copy.scope), NO_TENANT, "")):
+        for record in page:
+            if record.key.kind is not ScopeKind(copy.scope):
+                return
+            if record.exists and record.key == copy.source(record.key.id):
+                yield await _copied(store, copy, record.key.id)
+
+
+async def _copied(store: Store, copy: StateCopy, id: str) -> CopiedState:
+    while True:
+        key = copy.source(id)
+        source = (await store.load_states((key,)))[key]
+        if not source.exists:
+            return CopiedState(id, Outcome.ABSENT)
+        held = ChangeState(key, _unchanged, AtVersion(source.version, source.incarnation))
+        try:
+            return await _written(store, copy, id, source, held)
+        except _Refused as refused:
+            return refused.told
+        except VersionMismatchError:
+            continue  # somebody wrote the source just now
+
+
+async def _written(
+    store: Store, copy: StateCopy, id: str, source: StateRecord, held: ChangeState
+) -> CopiedState:
+    brought = {name: value for name, value in source.state.items() if name not in copy.without}
+    fields = tuple(sorted(brought))
+
+    def change(record: StateRecord) -> Changed | NoChange:
+        merged: JsonObject = {**record.state, **brought}
+        if record.exists and same_json(merged, record.state):
+            return NO_CHANGE
+        if record.exists and not copy.overwrite:
+            raise _Refused(CopiedState(id, Outcome.REFUSED, fields))
+        generations = _generations(source, record, copy.flow_kind)
+        return Changed(merged, encode_json(merged), (), generations, record.schema_hash or source.schema_hash)
+
+    batch: list[Write] = [held, ChangeState(copy.target(id), change)]
+    if copy.dry_run:
+        batch.append(Withhold())
+    try:
+        result = await store.commit(tuple(batch))
+    except Withheld as withheld:
+        result = withheld.result
+    return CopiedState(id, Outcome.COPIED if result.results[1].changed else Outcome.SAME, fields)
+
+
+class _Refused(Exception):
+    def __init__(self, told: CopiedState) -> None:
+        super().__init__("the record is there already")
+        self.told = told
+
+
+def _generations(source: StateRecord, target: StateRecord, flow_kind: str) -> Generations:
+    """An upgrade may be given again what it has made: the oldest that is in the record counts."""
+    known = dict(target.generations) if target.exists else {}
+    brought = dict(source.generations).get(flow_kind, 1)
+    return tuple(sorted({**known, flow_kind: min(brought, known.get(flow_kind, brought))}.items()))
+
+
+def _unchanged(_: StateRecord) -> NoChange:
+    return NO_CHANGE

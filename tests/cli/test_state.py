@@ -1,0 +1,136 @@
+"""``flowstate state copy``, as an operator uses it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowstate_client import FlowStateClient
+from flowstate_server import maintenance
+from flowstate_server.testing.server_process import server_process
+from tests.support.flows import APP, written_fields
+from tests.support.store_urls import NewStore, new_stores
+
+PRIVATE = ("--flow", "private", "--to", "isolated")
+SHARED = ("--flow", "private", "--to", "shared")
+
+
+@pytest.fixture
+async def new_store(tmp_path: Path) -> AsyncIterator[NewStore]:
+    async with new_stores(tmp_path) as make:
+        yield make
+
+
+def run(*arguments: str) -> tuple[int, list[dict[str, Any]], str]:
+    """Exit code, events on stdout, and stderr."""
+    command = [sys.executable, "-m", "flowstate_server", "state", "copy", APP, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+
+async def copied(*arguments: str) -> tuple[int, list[dict[str, Any]], str]:
+    return await asyncio.to_thread(run, *arguments)
+
+
+async def fields(client: FlowStateClient, user: str, flow_kind: str = "") -> dict[str, Any] | None:
+    record = await client.state.user(user, flow_kind=flow_kind or None).get()
+    return written_fields(record.state) if record.exists else None
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+async def test_all_users_of_a_store_that_is_served(new_store: NewStore, kind: str) -> None:
+    url = await new_store(kind)
+    async with (
+        server_process(APP, store=url) as server,
+        FlowStateClient.connect(server.target, plane="trusted") as client,
+    ):
+        for user in ("ada", "bob"):
+            await client.state.user(user).patch_state(count=1, names=[user])
+        await client.state.user("bob", flow_kind="private").patch_state(count=7)
+        await client.state.user("eve", flow_kind="private").patch_state(count=9)
+        gone = client.state.user("gone")
+        await gone.patch_state(count=3)
+        await gone.delete()
+
+        would = await copied("--store", url, *PRIVATE, "--all-users", "--dry-run")
+        assert would == (
+            1,
+            [
+                {"event": "copied", "user": "ada", "fields": ["count", "names"]},
+                {"event": "refused", "user": "bob", "fields": ["count", "names"]},
+                {"event": "done", "dry_run": True, "copied": 1, "same": 0, "refused": 1, "absent": 0},
+            ],
+            "",
+        )
+        assert await fields(client, "ada", "private") is None
+
+        code, events, _ = await copied("--store", url, *PRIVATE, "--all-users")
+        assert (code, events[-1]["copied"], events[-1]["refused"]) == (1, 1, 1)
+        assert await fields(client, "ada", "private") == {"count": 1, "names": ["ada"]}
+        assert await fields(client, "bob", "private") == {"count": 7}
+
+        code, events, _ = await copied("--store", url, *PRIVATE, "--all-users", "--overwrite")
+        assert (code, events[-1]["copied"], events[-1]["same"]) == (0, 1, 1)
+        assert await fields(client, "bob", "private") == {"count": 1, "names": ["bob"]}
+        assert await fields(client, "bob") == {"count": 1, "names": ["bob"]}
+
+        assert (await copied("--store", url, *SHARED, "--user", "eve"))[0] == 0
+        assert await fields(client, "eve") == {"count": 9}
+        await client.state.user("eve").inc_state(count=1)  # a served record goes on
+        assert await fields(client, "eve", "private") == {"count": 9}
+
+
+async def test_one_of_a_folder_that_nobody_serves(new_store: NewStore) -> None:
+    url = await new_store("file")
+    async with (
+        server_process(APP, store=url) as server,
+        FlowStateClient.connect(server.target, plane="trusted") as client,
+    ):
+        await client.state.org("acme").patch_state(motto="on")
+        code, _, problem = await copied("--store", url, *PRIVATE, "--org", "acme")
+        assert code == 2
+        assert "flowstate:" in problem
+        assert await server.terminate() == 0
+    assert (await copied("--store", url, *PRIVATE, "--org", "acme"))[0] == 0
+    again = await copied("--store", url, *PRIVATE, "--org", "acme")
+    assert again[1][0] == {"event": "same", "org": "acme", "fields": ["motto"]}
+    async with (
+        server_process(APP, store=url) as server,
+        FlowStateClient.connect(server.target, plane="trusted") as client,
+    ):
+        assert (await client.state.org("acme", flow_kind="private").get()).state["motto"] == "on"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ((*PRIVATE, "--user", "nobody"), 4, ""),
+        (PRIVATE, 2, "name one of --user ID"),
+        ((*PRIVATE, "--user", "ada", "--all-orgs"), 2, "name one of --user ID"),
+        (("--flow", "nothing", "--to", "isolated", "--all-users"), 2, "no flow 'nothing', only forgetful"),
+    ],
+)
+async def test_what_can_not_be_copied(
+    new_store: NewStore, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    url = await new_store("sqlite")
+    await maintenance.migrate(url)
+    done = await copied("--store", url, *arguments)
+    assert done[0] == code
+    assert words in done[2]
+
+
+async def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    code, events, problem = await copied(
+        "--store", f"sqlite:///{tmp_path / 'no.db'}", *PRIVATE, "--all-users"
+    )
+    assert (code, events) == (2, [])
+    assert "no.db" in problem
+    assert not (tmp_path / "no.db").exists()
