@@ -27,3 +27,9 @@ async def committer(storage: FakeStorage) -> AsyncIterator[GroupCommitter]:
 @pytest.fixture(autouse=True)
 def no_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group_committer, "BACK_OFF_SECONDS", 0.0)
+
+
+@pytest.fixture(autouse=True)
+def all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine that pauses a group is cut short, which is tried where it is meant."""
+    monkeypatch.setattr(group_committer, "GROUP_SECONDS", 60.0)
