@@ -113,6 +113,8 @@ class ServerProcess:
         stdout = self.process.stdout
         line = "" if stdout is None else await asyncio.to_thread(stdout.readline)
         if not line:
+            # Its output ends a moment before the process does, and who starts it again must not find it running.
+            await asyncio.to_thread(self.process.wait, STOP_SECONDS)
             raise AssertionError(f"the server ended without saying {event!r}:\n{self.log}")
         said: dict[str, Any] = json.loads(line)
         if said["event"] != event:
