@@ -97,7 +97,7 @@ def _gone_through(which: RequestFilter) -> tuple[list[str], list[object]]:
         values += (session.session_id, log_id)
         conditions = [f"r.log = ({_LOG})"]
     else:
-        conditions = ["r.tenant = $1"]
+        conditions = ["r.tenant = $1", "r.create_time > 0"]  # which Postgres' indexes for lists ask for
         if which.user_id is not None:
             values.append(which.user_id)
             conditions.append("r.user_id = $2")

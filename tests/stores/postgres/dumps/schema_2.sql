@@ -278,8 +278,8 @@ CREATE INDEX request_heads_open ON flowstate.request_heads USING btree (log, req
 CREATE INDEX request_heads_unswept ON flowstate.request_heads USING btree (end_time) WHERE (unswept AND (end_time > 0));
 CREATE UNIQUE INDEX requests_by_id ON flowstate.requests USING btree (tenant, request_id);
 CREATE INDEX requests_by_session ON flowstate.requests USING btree (log, create_time);
-CREATE INDEX requests_by_time ON flowstate.requests USING btree (tenant, create_time);
-CREATE INDEX requests_by_user ON flowstate.requests USING btree (tenant, user_id, create_time);
+CREATE INDEX requests_by_time ON flowstate.requests USING btree (tenant, create_time) WHERE (create_time > 0);
+CREATE INDEX requests_by_user ON flowstate.requests USING btree (tenant, user_id, create_time) WHERE (create_time > 0);
 CREATE INDEX sessions_by_flow ON flowstate.sessions USING btree (tenant, flow_kind, ephemeral, create_time, session_id) WHERE ((NOT replaced) AND (delete_time = 0));
 CREATE UNIQUE INDEX sessions_by_id ON flowstate.sessions USING btree (tenant, session_id) WHERE (NOT replaced);
 CREATE INDEX sessions_by_org ON flowstate.sessions USING btree (tenant, org_id, ephemeral, create_time, session_id) WHERE ((NOT replaced) AND (delete_time = 0) AND (org_id <> ''::text));
