@@ -16,7 +16,6 @@ context (``contextvars.copy_context().run``), as ``asyncio.to_thread`` does.
 from __future__ import annotations
 
 import logging
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -44,16 +43,16 @@ class Subject(Protocol):
         ...
 
 
-class Inquiry(ABC):
+class Inquiry:
     """Work that finds out what it is about, such as a call that names a request, whose session is known once it was
-    read."""
+    read. A :class:`Subject` as well; not of ``abc``, whose instances take long to tell and each call is asked."""
 
     __slots__ = ("subject",)
 
     subject: Subject | None
 
-    @abstractmethod
-    def log_ids(self) -> Mapping[str, str]: ...
+    def log_ids(self) -> Mapping[str, str]:
+        raise NotImplementedError
 
 
 _subject: ContextVar[Subject | None] = ContextVar("flowstate_log_subject", default=None)

@@ -71,9 +71,7 @@ class Engine:
         self.store_monitor = StoreMonitor(store)
         self._lifespan = OpenLifespan(lifespan)
         rehearsals = Rehearsals()
-        self._factory = factory = RunFactory(
-            store, catalogue, self.supervisor, self.settings, self.observer, rehearsals
-        )
+        self._factory = factory = RunFactory(store, catalogue, self.settings, self.observer, rehearsals)
         self.dispatcher = Dispatcher(
             store=store,
             catalogue=catalogue,

@@ -38,6 +38,11 @@ def new_id(prefix: str) -> str:
     return prefix + "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
 
 
+def random_id(prefix: str) -> str:
+    """``prefix`` and 80 random bits, for what is never sorted: a fraction of the time that :func:`new_id` takes."""
+    return prefix + _random_bytes().hex()
+
+
 def new_log_id() -> str:
     """A random id for one incarnation of a session or of a request's log."""
     return _random_bytes()[:8].hex()

@@ -203,6 +203,33 @@ class RequestRecord:
         }
 
 
+def moved_on(
+    record: RequestRecord,
+    head: RequestHead,
+    *,
+    output: bytes | None = None,
+    failure: Failure | None = None,
+    reason: str = "",
+) -> RequestRecord:
+    """``record`` with the head that a write has left, and what it came to. Every run does this twice, and ``replace``
+    takes three times as long."""
+    return RequestRecord(
+        head,
+        record.flow_kind,
+        record.action,
+        record.org_id,
+        record.scopes,
+        record.input,
+        record.gate,
+        record.timeout,
+        record.trace,
+        record.correlation_id,
+        output,
+        failure,
+        reason,
+    )
+
+
 @frozen
 class Outcome:
     """What a request came to: ``output`` if it completed, ``failure`` if it failed, ``reason`` if it was stopped."""

@@ -16,7 +16,7 @@ from grpc import aio
 from flowstate_server.errors import Reason
 from flowstate_server.log_context import Inquiry, Subject, enter_subject
 from flowstate_server.model.identity import Principal
-from flowstate_server.model.ids import new_id
+from flowstate_server.model.ids import random_id
 from flowstate_server.model.scopes import RequestKey
 from flowstate_server.rpc.call_metadata import CallMetadata
 from flowstate_server.rpc.named_ids import named_ids
@@ -62,7 +62,7 @@ class Call(Inquiry):
         """The caller's correlation id if it is fit for logs and trailers, else one that is made when first needed."""
         if not self._correlation_id:
             given = self.metadata.first(CORRELATION_KEY)
-            self._correlation_id = given if _CORRELATION.fullmatch(given) else new_id("call_")
+            self._correlation_id = given if _CORRELATION.fullmatch(given) else random_id("call_")
         return self._correlation_id
 
     def log_ids(self) -> Mapping[str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Mapping
+from typing import cast
 
 import grpc
 from grpc import aio
@@ -47,6 +49,23 @@ _PENDING_CALLS = 100_000
 _MINUTE_MS = 60_000
 
 
+class _ByPath:
+    """A server whose methods are found by the path of each call.
+
+    Those that are registered as well, as generated code does, each have a future on which grpc.aio waits: for every
+    call it adds a callback to all of them and takes it away again.
+    """
+
+    def __init__(self, server: aio.Server) -> None:
+        self._server = server
+
+    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        self._server.add_generic_rpc_handlers(tuple(handlers))
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, object]) -> None:
+        pass
+
+
 class FlowStateServer:
     """Serves an open engine; :meth:`stop` closes it.
 
@@ -81,15 +100,15 @@ class FlowStateServer:
         settings, engine = self._settings, self._engine
         envelope = Envelope(self._authenticator, self._admission, settings, engine.observer)
         server = aio.server(interceptors=(envelope,), options=_channel_options(settings))
+        methods = cast("aio.Server", _ByPath(server))
         # What is not served yet they lack, and the envelope refuses it before anybody looks for it.
-        add_FlowServiceServicer_to_server(FlowServicer(engine, self._admission), server)
-        add_EventServiceServicer_to_server(EventServicer(engine), server)
-        add_SessionServiceServicer_to_server(SessionServicer(engine), server)
-        add_StateServiceServicer_to_server(StateServicer(engine), server)
-        add_JournalServiceServicer_to_server(JournalServicer(engine), server)
-        info = ServerServicer(engine, settings)
-        add_ServerServiceServicer_to_server(info, server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        add_FlowServiceServicer_to_server(FlowServicer(engine, self._admission), methods)
+        add_EventServiceServicer_to_server(EventServicer(engine), methods)
+        add_SessionServiceServicer_to_server(SessionServicer(engine), methods)
+        add_StateServiceServicer_to_server(StateServicer(engine), methods)
+        add_JournalServiceServicer_to_server(JournalServicer(engine), methods)
+        add_ServerServiceServicer_to_server(ServerServicer(engine, settings), methods)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, methods)
         if settings.reflection:
             add_reflection((*SERVED_SERVICES, health.SERVICE_NAME), server)
         return server

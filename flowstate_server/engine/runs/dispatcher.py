@@ -21,6 +21,7 @@ from flowstate_server.engine.bindings import (
 from flowstate_server.engine.calls.runs import ActionCall, Dispatched
 from flowstate_server.engine.drawn_fields import DrawnFields
 from flowstate_server.engine.rehearsals import Rehearsals
+from flowstate_server.engine.runs.run import Run
 from flowstate_server.engine.runs.run_factory import RunFactory
 from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.settings import EngineSettings
@@ -44,6 +45,7 @@ from flowstate_server.model.ids import check_id, new_id, new_log_id
 from flowstate_server.model.items import FOR_CLIENTS
 from flowstate_server.model.json_values import encode_json
 from flowstate_server.model.payloads import RequestCreated, RequestInProgress
+from flowstate_server.model.records import moved_on
 from flowstate_server.model.scopes import (
     RequestKey,
     ScopeKind,
@@ -123,14 +125,35 @@ class Dispatcher:
         The caller may leave at any moment: what was begun is stored and run, or nothing is.
         """
         checked = await self._check(principal, call)
-        task = self._supervisor.spawn(self._store_and_run(principal, checked))
+        answer: asyncio.Future[Dispatched] = asyncio.get_running_loop().create_future()
+        self._supervisor.spawn(self._store_and_run(principal, checked, answer))
         try:
-            dispatched = await asyncio.shield(task)
-        except asyncio.CancelledError:
-            task.add_done_callback(_heard)
-            raise
+            dispatched = await answer
+        finally:
+            del answer  # or an exception's traceback holds the frame that holds the exception
         found(dispatched.request)
         return dispatched
+
+    async def _store_and_run(
+        self, principal: Principal, checked: _Checked, answer: asyncio.Future[Dispatched]
+    ) -> None:
+        """One task for both, which are begun for each call."""
+        try:
+            dispatched, run = await self._stored(principal, checked)
+        except asyncio.CancelledError:
+            answer.cancel()
+            raise
+        except BaseException as error:
+            if answer.done():
+                _tell_of(error)
+            else:
+                answer.set_exception(error)
+            del answer  # as above
+            return
+        if not answer.done():
+            answer.set_result(dispatched)
+        if run is not None:
+            await self._supervisor.execute(run)
 
     async def _check(self, principal: Principal, call: ActionCall) -> _Checked:
         hosted = self._catalogue.get(call.flow_kind)
@@ -155,7 +178,8 @@ class Dispatcher:
             timeout=_timeout(call, action),
         )
 
-    async def _store_and_run(self, principal: Principal, checked: _Checked) -> Dispatched:
+    async def _stored(self, principal: Principal, checked: _Checked) -> tuple[Dispatched, Run | None]:
+        """What the caller is told, and what is to run."""
         for _ in range(RACES):
             binding = None
             if checked.call.session_id:
@@ -181,7 +205,7 @@ class Dispatcher:
 
     async def _create(
         self, checked: _Checked, binding: Binding | None, org_id: str, process_id: str
-    ) -> Dispatched:
+    ) -> tuple[Dispatched, Run | None]:
         flow = checked.flow
         scopes = {ScopeKind.SESSION: session_scope(checked.session)}
         scopes |= shared_scopes(flow, checked.user_id, org_id)
@@ -212,10 +236,11 @@ class Dispatcher:
         try:
             result = await drawn.commit(self._store, batch)
         except Withheld as withheld:
-            return _validated(checked, withheld.result.results[1 + len(loaded)])
+            return _validated(checked, withheld.result.results[1 + len(loaded)]), None
         if result.attached is not None:
-            return await self._attached(checked, org_id)
-        return self._started(checked, result, 1 + len(loaded))
+            return await self._attached(checked, org_id), None
+        run = self._run_of(checked, result, 1 + len(loaded))
+        return Dispatched(run.record, attached=False), run
 
     async def _attached(self, checked: _Checked, org_id: str) -> Dispatched:
         record = await self._store.get_request(checked.request)
@@ -225,16 +250,16 @@ class Dispatcher:
             raise RequestAlreadyExistsError(checked.request.request_id)
         return Dispatched(record, attached=True)
 
-    def _started(self, checked: _Checked, result: CommitResult, place: int) -> Dispatched:
+    def _run_of(self, checked: _Checked, result: CommitResult, place: int) -> Run:
         """``place`` is that of the request among the writes."""
         session_result = result.results[0]
         request_result, logged, *own = result.results[place:]
         session, record = session_result.session, request_result.request
         if session is None or record is None or logged.head is None:
             raise TypeError("the store's result lacks the session or the request")
-        record = replace(record, head=logged.head)
+        record = moved_on(record, logged.head)
         self._bindings.remember(binding_of(session))
-        self._factory.start(
+        return self._factory.make(
             request=record,
             session=session,
             states=(*request_result.states, *(made.state for made in own if made.state is not None)),
@@ -243,7 +268,6 @@ class Dispatcher:
             value=checked.value,
             timeout=checked.timeout,
         )
-        return Dispatched(record, attached=False)
 
 
 def _validated(checked: _Checked, created: WriteResult) -> Dispatched:
@@ -266,12 +290,11 @@ async def _checked_input(program: Program, action: ActionDescription, call: Acti
         raise contained(error) from error
 
 
-def _heard(task: asyncio.Task[Dispatched]) -> None:
+def _tell_of(error: BaseException) -> None:
     """What becomes of a dispatch whose caller has left is told to nobody else."""
-    error = None if task.cancelled() else task.exception()
     if isinstance(error, ServiceError):
         _logger.info("a dispatch whose caller has left was refused: %s", error)
-    elif error is not None:
+    else:
         _logger.error("a dispatch whose caller has left failed", exc_info=error)
 
 

@@ -126,7 +126,7 @@ class Recorder:
             What the writes raise.
         """
         batch = (self._guard, *writes)
-        return await self.once_back(lambda: self._write(batch))
+        return await once_back(lambda: self._write(batch), away=self.check_open)
 
     async def last(self) -> tuple[Event, ...]:
         """What is held, after which nothing more is taken: it goes with the run's :meth:`end`."""
@@ -151,15 +151,7 @@ class Recorder:
         Raises:
             RequestTerminalError: the run has ended and the store is away; it may be closed for good.
         """
-
-        async def unless_ended() -> T:
-            try:
-                return await operation()
-            except StoreUnavailableError:
-                self.check_open()
-                raise
-
-        return await once_back(unless_ended)
+        return await once_back(operation, away=self.check_open)
 
     def check_open(self) -> None:
         """

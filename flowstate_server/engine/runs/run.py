@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import replace
 from typing import Any
 
 from flowstate_server.engine.runs.failures import (
@@ -33,7 +32,7 @@ from flowstate_server.model.payloads import (
     RequestInterrupted,
     Terminal,
 )
-from flowstate_server.model.records import Failure, RequestHead, RequestRecord, RequestStatus
+from flowstate_server.model.records import Failure, RequestHead, RequestRecord, RequestStatus, moved_on
 from flowstate_server.programs.author_code import EXITS, called, contained, told_by
 from flowstate_server.programs.program import Program
 from flowstate_server.stores.contract.writes import FinishRequest
@@ -251,12 +250,8 @@ class Run:
             except UnclearCommitError:
                 continue  # if it was done after all, the next attempt is refused
             head = result.results[-1].head or self.head
-            self.record = replace(
-                self.record,
-                head=head,
-                output=ending.output,
-                failure=ending.failure,
-                reason=ending.reason,
+            self.record = moved_on(
+                self.record, head, output=ending.output, failure=ending.failure, reason=ending.reason
             )
             return
 

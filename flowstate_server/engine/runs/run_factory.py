@@ -14,7 +14,6 @@ from flowstate_server.engine.runs.run import Run
 from flowstate_server.engine.runs.run_journal import RunJournal
 from flowstate_server.engine.runs.run_scope import KeyedLocks, RunScope
 from flowstate_server.engine.runs.run_session import RunSession
-from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.engine.state_change import ChangeRules
 from flowstate_server.model.clock import Seconds
@@ -29,27 +28,25 @@ from flowstate_server.stores.store import Store
 
 
 class RunFactory:
-    """Starts the runs of requests that the store holds in progress for this process. Nothing else starts a run."""
+    """Makes the runs of requests that the store holds in progress for this process. Nothing else makes one."""
 
     def __init__(
         self,
         store: Store,
         catalogue: Catalogue,
-        supervisor: Supervisor,
         settings: EngineSettings,
         observer: Observer,
         rehearsals: Rehearsals,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
-        self._supervisor = supervisor
         self._settings = settings
         self._observer = observer
         self.dependencies: Sequence[object] = ()  # once the engine has opened its lifespan
         self._locks: KeyedLocks[ScopeKey] = KeyedLocks()
         self._rehearsals = rehearsals
 
-    def start(
+    def make(
         self,
         *,
         request: RequestRecord,
@@ -60,7 +57,7 @@ class RunFactory:
         value: Any,
         timeout: Seconds | None,
     ) -> Run:
-        """Start the run of ``request``, made in ``session``.
+        """The run of ``request``, made in ``session``.
 
         ``states`` are those of its scopes that were loaded; another one is taken for never written until the run
         reads or writes it. ``value`` is the request's input as ``program`` takes it, ``timeout`` in seconds.
@@ -81,7 +78,7 @@ class RunFactory:
             loop=asyncio.get_running_loop(),
             dependencies=self.dependencies,
         )
-        run = Run(
+        return Run(
             record=request,
             program=program,
             value=value,
@@ -89,8 +86,6 @@ class RunFactory:
             settings=self._settings,
             timeout=timeout,
         )
-        self._supervisor.start(run)
-        return run
 
     def _scopes(
         self, request: RequestRecord, states: Iterable[StateRecord], flow: FlowDescription, recorder: Recorder

@@ -16,21 +16,25 @@ FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 2.0
 
 
-async def once_back(operation: Callable[[], Awaitable[T]]) -> T:
-    """What ``operation`` gives, which is repeated with growing pauses for as long as the store is away.
+async def once_back(operation: Callable[[], Awaitable[T]], *, away: Callable[[], None] | None = None) -> T:
+    """What ``operation`` gives, which is repeated with growing pauses for as long as the store is away and ``away``,
+    which is called whenever it is, does not raise.
 
     For the reads and writes of runs: nobody repeats a run, so that it rather waits, until it is cancelled, takes too
     long or has lost its lease.
 
     Raises:
         UnclearCommitError: it may have been done.
+        What ``away`` raises.
     """
     pause = FIRST_PAUSE
     while True:
         try:
             return await operation()
-        except UnclearCommitError:
-            raise
-        except StoreUnavailableError:
+        except StoreUnavailableError as error:
+            if away is not None:
+                away()
+            if isinstance(error, UnclearCommitError):
+                raise
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE, pause * 2)

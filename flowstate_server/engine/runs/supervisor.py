@@ -91,14 +91,16 @@ class Supervisor:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def start(self, run: Run) -> None:
+    async def execute(self, run: Run) -> None:
+        """Execute ``run``, in a task that was spawned here; from the call on it can be found."""
         if self._stopping:  # its dispatch was under way
             run.stop(*SHUT_DOWN)
         key = run.head.key
         self._runs[key] = run
-        task = self.spawn(run.main())
-        task.set_name(f"run of {key.request_id}")
-        task.add_done_callback(lambda _: self._runs.pop(key, None))
+        try:
+            await run.main()
+        finally:
+            del self._runs[key]
 
     def find(self, request: RequestKey) -> Run | None:
         """The run of a request, if this process runs it now."""
