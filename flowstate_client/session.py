@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from flowstate_client.models import plain_time, plain_value
 @dataclass(frozen=True, slots=True)
 class Session:
     """A session as it was read. ``id`` is what everything else calls its ``session_id``, ``metadata`` is a plain JSON
-    object, ``version`` counts changes of these fields."""
+    object, ``version`` counts changes of these fields, ``incarnation`` is another one each time the id is made anew."""
 
     id: str
     flow_kind: str
@@ -29,6 +29,7 @@ class Session:
     create_time: datetime | None
     update_time: datetime | None
     last_activity_time: datetime | None
+    incarnation: str = field(default="", compare=False, repr=False, kw_only=True)
 
     @classmethod
     def from_proto(cls, session: session_service_pb2.Session) -> Session:
@@ -47,6 +48,7 @@ class Session:
             create_time=plain_time(session.meta, "create_time"),
             update_time=plain_time(session.meta, "update_time"),
             last_activity_time=plain_time(session, "last_activity_time"),
+            incarnation=session.meta.incarnation,
         )
 
 

@@ -11,6 +11,7 @@ from flowstate_client.calls import Caller
 from flowstate_client.ids import new_idempotency_key
 from flowstate_client.proof import proven_text
 from flowstate_client.session import ResolvedSession, Session
+from flowstate_client.state_batch import Seen, as_seen
 
 Call = TypeVar("Call", bound=Callable[..., Any])
 
@@ -70,7 +71,7 @@ class SessionChanges:
         description: str | None = None,
         tags: Iterable[str] | None = None,
         metadata: Mapping[str, Any] | None = None,
-        version: int | None = None,
+        at: Seen | None = None,
         idempotency_key: str | None = None,
         timeout: float | None = None,
     ) -> Session:
@@ -80,13 +81,13 @@ class SessionChanges:
         once all land.
 
         Args:
-            version: Only if the session is still at this :attr:`Session.version`.
+            at: Only if the session is still as it was seen: the :class:`Session`, or its version alone.
 
         Raises:
             AlreadyExists: the session was made by :meth:`resolve`, and another one is resolved by this metadata.
             SessionNotFound: no such session for this caller.
             ValueError: no field is given, or ``metadata`` is not JSON in FlowState's profile.
-            VersionMismatch: the session is at another version.
+            VersionMismatch: the session has been changed since, or made anew.
         """
         session = session_service_pb2.Session(session_id=session_id)
         request = session_service_pb2.UpdateSessionRequest(
@@ -101,8 +102,8 @@ class SessionChanges:
         request.session.tags.extend(tags or ())
         if metadata is not None:
             request.session.metadata.CopyFrom(self._value(dict(metadata)))
-        if version is not None:
-            request.precondition.version = version
+        if at is not None:
+            request.precondition.CopyFrom(as_seen(at))
         method = "SessionService/UpdateSession"
         response = await self._caller.write(method, self._stub.UpdateSession, request, timeout=timeout)
         if response.replayed:  # then the answer holds no more than the id
@@ -113,7 +114,7 @@ class SessionChanges:
         self,
         session_id: str,
         *,
-        version: int | None = None,
+        at: Seen | None = None,
         allow_missing: bool = False,
         timeout: float | None = None,
     ) -> None:
@@ -121,17 +122,17 @@ class SessionChanges:
         more. ``create`` makes a session of that id anew, empty.
 
         Args:
-            version: Delete only if the session is at this version (:attr:`Session.version`).
+            at: Only if the session is still as it was seen: the :class:`Session`, or its version alone.
             allow_missing: A session that is not there is fine, too.
 
         Raises:
             SessionNotFound: no such session for this caller. Where the call had to be repeated a session that is gone
                 by then counts as deleted by it.
-            VersionMismatch: the session is at another version.
+            VersionMismatch: the session has been changed since, or made anew.
         """
         request = session_service_pb2.DeleteSessionRequest(session_id=session_id, allow_missing=allow_missing)
-        if version is not None:
-            request.precondition.version = version
+        if at is not None:
+            request.precondition.CopyFrom(as_seen(at))
         call = _fine_if_gone(self._stub.DeleteSession)
         await self._caller.write("SessionService/DeleteSession", call, request, timeout=timeout)
 

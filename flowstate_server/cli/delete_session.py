@@ -64,7 +64,7 @@ def delete_session(
     async def delete() -> None:
         async with client:
             await reach(client, tls=tls, tls_ca=tls_ca)
-            await client.sessions.delete(session_id, version=version, allow_missing=allow_missing)
+            await client.sessions.delete(session_id, at=version, allow_missing=allow_missing)
 
     try:
         asyncio.run(delete())

@@ -65,7 +65,7 @@ async def test_a_deletion_whose_answer_was_lost_has_deleted(
     """The first attempt did it: the second finds nothing, and that is fine; a first one that finds nothing is not."""
     session = await client.sessions.create("chat")
     server.sessions.after_delete = failing(1, *UNAVAILABLE)
-    await client.sessions.delete(session.id, version=1)
+    await client.sessions.delete(session.id, at=1)
     first, second = server.sessions.seen[-2:]
     assert (first.allow_missing, second.allow_missing) == (False, True)
     assert first.precondition.version == second.precondition.version == 1

@@ -85,16 +85,14 @@ async def test_update_names_what_is_given(server: FakeServer, client: FlowStateC
     updated = await client.sessions.update("s", title="New", tags=[])
     assert (updated.title, updated.tags, updated.metadata, updated.version) == ("New", (), {"n": 1}, 2)
     assert list(server.sessions.seen[-1].update_mask.paths) == ["title", "tags"]
-    updated = await client.sessions.update(
-        "s", description="D", metadata={"n": 2**53 + 1, "x": 1.0}, version=2
-    )
+    updated = await client.sessions.update("s", description="D", metadata={"n": 2**53 + 1, "x": 1.0}, at=2)
     assert (updated.description, updated.metadata, updated.version) == ("D", {"n": 2**53 + 1, "x": 1.0}, 3)
     assert (await client.sessions.update("s", title="", metadata={})).metadata == {}
     with pytest.raises(VersionMismatch) as caught:
-        await client.sessions.update("s", title="late", version=2)
+        await client.sessions.update("s", title="late", at=2)
     assert caught.value.metadata["current"] == "4"
     with pytest.raises(ValueError, match="no field"):
-        await client.sessions.update("s", version=2)
+        await client.sessions.update("s", at=2)
     with pytest.raises(ValueError, match="/f"):
         await client.sessions.update("s", metadata={"f": object()})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -61,9 +62,15 @@ async def test_a_session_made_anew_shows_nothing_of_the_old(
     first = await ada.sessions.create("ledger", session_id="s", title="old")
     await ada.flows.call("ledger", "talk", {"text": "hello"}, session_id="s", request_id="ended")
     await backend.journal.append("s", "old")
-    await ada.sessions.delete("s", version=first.version)
+    await ada.sessions.delete("s", at=first.version)
     second = await ada.sessions.create("ledger", session_id="s")
     assert (second.title, second.version) == ("", first.version + 1)
+    for seen in (first, replace(first, version=second.version)):
+        with pytest.raises(VersionMismatch):
+            await ada.sessions.update("s", title="lost", at=seen)
+        with pytest.raises(VersionMismatch):
+            await ada.sessions.delete("s", at=seen)
+    assert await ada.sessions.get("s") == second
     assert (await ada.sessions.snapshot("s")).client_data["session"]["count"] == 0
     assert await ada.flows.call("ledger", "talk", {"text": "again"}, session_id="s", output=list[str]) == []
     assert [note async for note in backend.journal.list("s")] == []
@@ -145,9 +152,9 @@ async def test_a_tail_of_a_deleted_session_does_not_begin(ada: FlowStateClient) 
 async def test_preconditions_and_missing_sessions(ada: FlowStateClient) -> None:
     session = await ada.sessions.create("ledger", session_id="s")
     with pytest.raises(VersionMismatch):
-        await ada.sessions.delete("s", version=session.version + 1)
+        await ada.sessions.delete("s", at=session.version + 1)
     assert (await ada.sessions.get("s")).version == session.version
-    await ada.sessions.delete("s", version=session.version)
+    await ada.sessions.delete("s", at=session.version)
     with pytest.raises(SessionNotFound):
         await ada.sessions.delete("s")
     await ada.sessions.delete("s", allow_missing=True)

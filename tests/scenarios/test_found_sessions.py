@@ -90,17 +90,17 @@ async def test_updates_of_different_fields_all_land(clients: Sequence[FlowStateC
 async def test_an_update_holds_to_its_version_and_is_done_once(clients: Sequence[FlowStateClient]) -> None:
     here, there = clients
     await here.sessions.create("desk", session_id="s")
-    first = await here.sessions.update("s", title="one", version=1, idempotency_key="k")
+    first = await here.sessions.update("s", title="one", at=1, idempotency_key="k")
     assert (first.title, first.version) == ("one", 2)
     with pytest.raises(VersionMismatch) as caught:
-        await there.sessions.update("s", title="two", version=1)
+        await there.sessions.update("s", title="two", at=1)
     assert (caught.value.metadata["current"], caught.value.metadata["expected"]) == ("2", "1")
-    again = await there.sessions.update("s", title="one", version=1, idempotency_key="k")
+    again = await there.sessions.update("s", title="one", at=1, idempotency_key="k")
     assert again == first
     with pytest.raises(SessionNotFound):
         await there.sessions.update("unknown", title="x")
     answers = await asyncio.gather(
-        *(clients[n % 2].sessions.update("s", title=f"race {n}", version=2) for n in range(10)),
+        *(clients[n % 2].sessions.update("s", title=f"race {n}", at=2) for n in range(10)),
         return_exceptions=True,
     )
     assert sum(isinstance(answer, Session) for answer in answers) == 1

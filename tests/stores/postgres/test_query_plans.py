@@ -141,13 +141,20 @@ async def test_no_table_is_read_as_a_whole(database: Any, name: str) -> None:
             assert "Index Cond" in lines[position + 1], steps
 
 
-KEY_LOOKUPS = ("load", "look again", "request", "events of a request", "items of a request", "removed request")
+KEY_LOOKUPS = (
+    "load",
+    "look again",
+    "request",
+    "events of a request",
+    "items of a request",
+    "removed request",
+)
 
 
 @pytest.mark.parametrize("name", KEY_LOOKUPS)
 async def test_a_record_is_found_by_its_whole_key(database: Any, name: str) -> None:
-    """Not by going through all that its tenant has, which is the same to Postgres as long as it knows nothing of a table:
-    plans that it makes then are kept until it has counted the rows."""
+    """Not by going through all that its tenant has, which is the same to Postgres as long as it knows nothing of a
+    table: plans that it makes then are kept until it has counted the rows."""
     steps = await plan(database, HOT[name])
     assert "using requests_by_id on requests" in steps, steps
     for line in steps.splitlines():
