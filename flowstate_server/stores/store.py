@@ -97,7 +97,7 @@ class Store:
             await self.backend.close()
 
     async def commit(self, batch: Batch) -> CommitResult:
-        """Commit all writes of ``batch`` or none, durably, and answer after that.
+        """Commit all writes of ``batch`` or none (a :class:`Savepoint` apart), durably, and answer after that.
 
         Raises the refusing write's error (see the writes), whatever a ``change`` raised, or ``StoreUnavailableError``.
         Cancelling the caller leaves the batch whole or absent.

@@ -19,6 +19,7 @@ from flowstate_server.stores.contract.writes import (
     CommitResult,
     RequestCancel,
     RequireRun,
+    Savepoint,
     WriteResult,
 )
 from flowstate_server.stores.memory import MemoryStore
@@ -64,12 +65,12 @@ class CommitLog(MemoryStore):
 
     @property
     def names(self) -> list[str]:
-        """What was committed, batch after batch, as in :func:`names_of`."""
-        return [name for names in names_of(self.committed) for name in names]
+        """What was committed, batch after batch, as in :func:`names_of`, without savepoints."""
+        return [name for names in names_of(self.committed) for name in names if name != "|"]
 
 
 def names_of(batches: Sequence[Batch]) -> list[list[str]]:
-    """What each batch holds: the payloads of its events, and "write" for a write. Its guard is left out."""
+    """What each batch holds: the payloads of its events, "|" for a savepoint, "write" for another write. No guard."""
     return [[name for write in batch for name in _names(write)] for batch in batches]
 
 
@@ -78,7 +79,7 @@ def _names(write: object) -> list[str]:
         return []
     if isinstance(write, AppendEvents):
         return [event.payload.decode() for event in write.events]
-    return ["write"]
+    return ["|"] if isinstance(write, Savepoint) else ["write"]
 
 
 def recorder(log: CommitLog, settings: EngineSettings) -> Recorder:

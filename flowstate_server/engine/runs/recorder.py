@@ -21,7 +21,15 @@ from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.items import Audience
 from flowstate_server.model.payloads import ItemDelta
 from flowstate_server.model.scopes import RequestKey, SessionKey
-from flowstate_server.stores.contract.writes import AppendEvents, Batch, CommitResult, RequireRun, Write
+from flowstate_server.stores.contract.writes import (
+    AppendEvents,
+    Batch,
+    CommitResult,
+    PartlyCommitted,
+    RequireRun,
+    Savepoint,
+    Write,
+)
 from flowstate_server.stores.store import Store
 
 T = TypeVar("T")
@@ -49,9 +57,9 @@ class PendingDelta:
 class Recorder:
     """The events of one run on their way to the store.
 
-    What it holds is committed as a batch of its own directly ahead of the run's next write, so that a refused write
-    takes no event with it; if there is none it is flushed after ``flush_after`` or at ``flush_events``. While the store
-    is away it is tried again with growing pauses.
+    What it holds is committed ahead of the run's next write, in its batch; a write that is refused takes no event with
+    it. If there is none it is flushed after ``flush_after`` or at ``flush_events``. While the store is away it is tried
+    again with growing pauses.
     """
 
     def __init__(
@@ -71,7 +79,7 @@ class Recorder:
         self._under_way = 0  # so many events are with the store, which may yet refuse them
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
-        self._ahead: asyncio.Task[None] | None = None
+        self._ahead: asyncio.Task[CommitResult | Exception] | None = None
         self._due = False  # again, after the flush that is under way
         self._pause = 0.0  # over 0: the store is away
         self._closed = False
@@ -112,26 +120,25 @@ class Recorder:
         while len(self._held) + self._under_way >= most and not self._closed:
             if self._pause:
                 await asyncio.sleep(self._pause)
-            elif self._ahead is not None and not self._ahead.done():
+            elif self._ahead is not None:
                 await asyncio.shield(self._ahead)
             else:
                 await asyncio.shield(self._flush_soon())
 
     async def write(self, *writes: Write) -> CommitResult:
-        """Commit ``writes`` as one batch of this run, directly behind what is held, once the store is there.
+        """Commit ``writes`` as one batch of this run, behind what is held, once the store is there.
 
         Raises:
             UnclearCommitError: it may have been done.
             RequestTerminalError: the run has ended.
             What the writes raise.
         """
-        batch = (self._guard, *writes)
-        return await once_back(lambda: self._write(batch), away=self.check_open)
+        return await once_back(lambda: self._write(writes), away=self.check_open)
 
     async def last(self) -> tuple[Event, ...]:
         """What is held, after which nothing more is taken: it goes with the run's :meth:`end`."""
         await self.settle()
-        if self._ahead is not None and not self._ahead.done():
+        if self._ahead is not None:
             await asyncio.shield(self._ahead)
         return self.close()
 
@@ -161,27 +168,64 @@ class Recorder:
         if self._closed:
             raise RequestTerminalError(self._request.request_id)
 
-    async def _write(self, batch: Batch) -> CommitResult:
+    async def _write(self, writes: tuple[Write, ...]) -> CommitResult:
         # Not beside a flush: if that finds no room, a smaller write may, and would overtake what was emitted before.
         await self.settle()
         held = self.take()
         if held:
-            self._ahead = self._begun(self._append(held))
+            # A task, as what is held must not get lost with a block that is cancelled meanwhile.
+            self._ahead = ahead = self._begun(self._append_ahead(held, writes))
+            ahead.add_done_callback(self._passed)
+            answer = await asyncio.shield(ahead)
+            del ahead
+            if isinstance(answer, CommitResult):
+                return answer
+            try:
+                raise answer
+            finally:
+                del answer  # or the exception's traceback holds the frame that holds the exception
+        if self._ahead is None:
+            return await self._commit((self._guard, *writes))
         ahead = self._ahead
-        if ahead is None or ahead.done():
-            return await self._commit(batch)
         try:
             await asyncio.sleep(0)  # now it is enqueued: both meet in one group, in this order
-            return await self._commit(batch)
+            return await self._commit((self._guard, *writes))
         finally:
             await asyncio.shield(ahead)
 
+    async def _append_ahead(
+        self, held: tuple[Event, ...], writes: tuple[Write, ...]
+    ) -> CommitResult | Exception:
+        """Commit ``held`` and ``writes`` as one batch; what is held alone where the writes are refused."""
+        batch = (self._guard, self.appended(held), Savepoint(), *writes)
+        try:
+            return await self._committed(held, batch)
+        except PartlyCommitted as refused:
+            self._learn(refused.result)
+            return refused.error
+        except StoreUnavailableError as error:
+            return error
+        except Exception:
+            # The one may have failed with the other, if not as a refused write: each for itself.
+            try:
+                await self._append(held)
+                return await self._commit((self._guard, *writes))
+            except Exception as error:
+                return error
+
+    def _passed(self, task: asyncio.Task[CommitResult | Exception]) -> None:
+        if self._ahead is task:
+            self._ahead = None
+
     async def _commit(self, batch: Batch) -> CommitResult:
         result = await self._store.commit(batch)
+        self._learn(result)
+        return result
+
+    def _learn(self, result: CommitResult) -> None:
         for written in result.results:
             if written.head is not None:
                 self.sequence = max(self.sequence, written.head.sequence)
-        return result
 
     async def flush(self) -> None:
         """Commit what is held now."""
@@ -210,20 +254,29 @@ class Recorder:
         return AppendEvents(self._session, events, self._request)
 
     async def _append(self, held: tuple[Event, ...]) -> None:
-        self._under_way += len(held)
         try:
-            await self._commit((self._guard, self.appended(held)))
+            await self._committed(held, (self._guard, self.appended(held)))
         except StoreUnavailableError:
-            self._held[:0] = held
-            self._pause = min(LONGEST_PAUSE, max(self._settings.flush_after, 2 * self._pause))
-            self._schedule()
-            return
+            pass  # they are held again
         except ServiceError as error:
             # The run has ended elsewhere; its next write learns the same.
             _logger.info("events of request %s were refused: %s", self._request.request_id, error)
+
+    async def _committed(self, held: tuple[Event, ...], batch: Batch) -> CommitResult:
+        """Commit a batch that has what was held, which is held again where the store is away."""
+        self._under_way += len(held)
+        pause = 0.0
+        try:
+            return await self._commit(batch)
+        except StoreUnavailableError:
+            self._held[:0] = held
+            pause = min(LONGEST_PAUSE, max(self._settings.flush_after, 2 * self._pause))
+            raise
         finally:
             self._under_way -= len(held)
-        self._pause = 0.0
+            self._pause = pause
+            if pause:
+                self._schedule()
 
     def _schedule(self) -> None:
         if self._closed:
@@ -249,7 +302,7 @@ class Recorder:
             self._flushing = self._begun(self._flush_while_due())
         return self._flushing
 
-    def _begun(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _begun(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         return self._context.copy().run(asyncio.create_task, work)
 
     async def _flush_while_due(self) -> None:

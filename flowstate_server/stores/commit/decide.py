@@ -14,7 +14,14 @@ from flowstate_server.stores.commit.working_documents import RangeSpent
 from flowstate_server.stores.commit.working_set import WorkingSet
 from flowstate_server.stores.contract.tables import Changes, Loaded
 from flowstate_server.stores.contract.tombstone_writes import Withheld, Withhold
-from flowstate_server.stores.contract.writes import Batch, ChangeState, CommitResult, WriteResult
+from flowstate_server.stores.contract.writes import (
+    Batch,
+    ChangeState,
+    CommitResult,
+    PartlyCommitted,
+    Savepoint,
+    WriteResult,
+)
 
 Answer = CommitResult | Exception
 
@@ -40,7 +47,7 @@ def decide(
     """Decide the batches in order, at least one, until ``seconds`` are over or one lacks a floor, which ``floors`` tell
     (``None``: all that there are were loaded).
 
-    A refused batch leaves no trace, whatever it raised; the others go on.
+    A refused batch leaves no trace, whatever it raised, but for what stands before a savepoint; the others go on.
     """
     work = WorkingSet(loaded, floors)
     answers: list[Answer] = []
@@ -49,30 +56,46 @@ def decide(
         try:
             answer: Answer = _decide_batch(work, batch)
         except RangeSpent as spent:
-            work.drop()
             if answers:
+                work.drop()
                 break
-            answer = spent
+            answer = _refused(work, batch, spent)
         except FloorNotLoaded:
             work.drop()
             break
         except Exception as error:
-            work.drop()
-            answer = error
+            answer = _refused(work, batch, error)
         except BaseException as error:
-            work.drop()
-            answer = BrokenChange("a change raised what is no error")
-            answer.__cause__ = error
+            broken = BrokenChange("a change raised what is no error")
+            broken.__cause__ = error
+            answer = _refused(work, batch, broken)
         else:
             work.keep()
         answers.append(answer)
         if perf_counter() >= deadline:
             break
     for batch, answer in zip(batches, answers, strict=False):
-        if isinstance(answer, VersionMismatchError) and answer.refused_write is not None:
-            write = batch[answer.refused_write]
-            answer.newest = work.state(write.key) if isinstance(write, ChangeState) else None
+        lost = answer.error if isinstance(answer, PartlyCommitted) else answer
+        if isinstance(lost, VersionMismatchError) and lost.refused_write is not None:
+            write = batch[lost.refused_write]
+            lost.newest = work.state(write.key) if isinstance(write, ChangeState) else None
     return Decision(answers, work.changes())
+
+
+def _refused(work: WorkingSet, batch: Batch, error: Exception) -> Exception:
+    """The answer of a batch that ``error`` refuses: dropped, but for what stands before a savepoint, which is decided
+    anew as a batch of its own."""
+    work.drop()
+    for place, write in enumerate(batch):
+        if type(write) is Savepoint:
+            try:
+                result = _decide_batch(work, batch[:place])
+            except BaseException:  # it was that which is refused
+                work.drop()
+            else:
+                work.keep()
+                return PartlyCommitted(result, error)
+    return error
 
 
 def _decide_batch(work: WorkingSet, batch: Batch) -> CommitResult:

@@ -45,6 +45,14 @@ class Meaning(NamedTuple):
     work: Callable[[WorkingSet, Any], WriteResult]
 
 
+def _need_nothing(write: object, needs: Needs) -> None:
+    pass
+
+
+def _do_nothing(work: WorkingSet, write: object) -> WriteResult:
+    return WriteResult()
+
+
 MEANINGS: dict[type, Meaning] = {
     writes.CreateSession: Meaning(session_writes.need_session, session_writes.create_session),
     writes.RequireSession: Meaning(session_writes.need_session, session_writes.require_session),
@@ -58,7 +66,8 @@ MEANINGS: dict[type, Meaning] = {
     writes.ChangeState: Meaning(state_writes.need_change, state_writes.change_state),
     writes.DeleteState: Meaning(tombstone_writes.need_deletion, tombstone_writes.delete_state),
     ForgetState: Meaning(tombstone_writes.need_forgotten, tombstone_writes.forget_state),
-    Withhold: Meaning(tombstone_writes.need_nothing, tombstone_writes.withhold),
+    Withhold: Meaning(_need_nothing, _do_nothing),  # `decide` minds these two
+    writes.Savepoint: Meaning(_need_nothing, _do_nothing),
     writes.AppendEvents: Meaning(session_writes.need_logs, session_writes.append_events),
     AppendItems: Meaning(item_writes.need_items, item_writes.append_items),
     RemoveItems: Meaning(item_writes.need_removal, item_writes.remove_items),

@@ -10,7 +10,7 @@ from flowstate_server.stores.commit.document_writes import put
 from flowstate_server.stores.commit.state_writes import SHARED, check_state
 from flowstate_server.stores.commit.working_set import WorkingSet
 from flowstate_server.stores.contract.tables import DOCUMENTS, STATES, Needs
-from flowstate_server.stores.contract.tombstone_writes import ForgetState, Withhold
+from flowstate_server.stores.contract.tombstone_writes import ForgetState
 from flowstate_server.stores.contract.writes import DeleteState, WriteResult
 
 
@@ -62,11 +62,3 @@ def forget_state(work: WorkingSet, write: ForgetState) -> WriteResult:
         if floor_in(work.documents.find(floor)) < deleted.version:
             put(work, floor, encode_json(deleted.version))
     return WriteResult(id=deleted.key.id, version=record.version)
-
-
-def need_nothing(write: Withhold, needs: Needs) -> None:
-    pass
-
-
-def withhold(work: WorkingSet, write: Withhold) -> WriteResult:
-    return WriteResult()

@@ -92,6 +92,22 @@ class PutIdempotencyKey(Write):
     window: Micros
 
 
+@frozen
+class Savepoint(Write):
+    """What stands before it in its batch is committed even if a write behind it is refused: then ``Store.commit``
+    raises :class:`PartlyCommitted`. One a batch, and only in batches without an idempotency key."""
+
+
+class PartlyCommitted(Exception):
+    """Of a batch with a :class:`Savepoint`: ``result`` is that of the writes before it, which were committed, ``error``
+    is why the others were refused."""
+
+    def __init__(self, result: CommitResult, error: Exception) -> None:
+        super().__init__("what stands before the savepoint was committed, the rest was refused")
+        self.result = result
+        self.error = error
+
+
 class SessionChanged(Exception):
     """The session is not the incarnation that the batch was made for. Read it again and decide anew."""
 

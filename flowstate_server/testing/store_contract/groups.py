@@ -6,7 +6,12 @@ import asyncio
 from dataclasses import replace
 from typing import Any, cast
 
-from flowstate_server.errors import RequestNotFoundError, SessionNotFoundError, VersionMismatchError
+from flowstate_server.errors import (
+    LeaseLostError,
+    RequestNotFoundError,
+    SessionNotFoundError,
+    VersionMismatchError,
+)
 from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.json_values import JsonObject
 from flowstate_server.model.records import StateRecord
@@ -15,14 +20,20 @@ from flowstate_server.stores.contract.backend import LOAD_LIMIT
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
     AtVersion,
+    Batch,
     Changed,
     ChangeState,
+    PartlyCommitted,
     RenewLease,
     RequestCancel,
+    RequireRun,
+    Savepoint,
     UpdateSession,
+    Write,
 )
 from flowstate_server.testing.store_contract.builders import (
     LEASE,
+    PROCESS,
     events_of,
     finish,
     increment,
@@ -78,6 +89,43 @@ async def check_one_bad_batch_leaves_the_others(harness: StoreHarness) -> None:
     assert len(await events_of(store, scene.request)) == len(bad) + 1
     assert (await state_of(store, ADA)).state == {"n": len(bad) + 1}
     assert await store.get_session(SessionKey(NO_TENANT, "bad")) is None
+
+
+async def check_what_stands_before_a_savepoint_is_kept(harness: StoreHarness) -> None:
+    """What stands before a savepoint is committed, in order, even if what is behind it is refused."""
+    store = await harness.open()
+    scene = await open_scene(store)
+    guard, late = RequireRun(scene.request, PROCESS), replace(increment(ADA), precondition=AtVersion(99))
+
+    def broken(record: StateRecord) -> Changed:
+        raise Broken
+
+    def emitting(text: str, *writes: Write) -> Batch:
+        return (guard, AppendEvents(scene.session, (note(text),), scene.request), Savepoint(), *writes)
+
+    first, lost, failed, last = await settled(
+        store.commit(emitting("first", increment(ADA))),
+        store.commit(emitting("second", increment(ADA), late)),
+        store.commit(emitting("third", ChangeState(ADA, broken))),
+        store.commit(emitting("fourth", increment(ADA))),
+    )
+    assert [answer.results[-1].version for answer in (first, last)] == [1, 2]
+    assert isinstance(lost, PartlyCommitted)
+    assert isinstance(failed, PartlyCommitted)
+    assert isinstance(lost.error, VersionMismatchError)
+    assert lost.error.refused_write == 4
+    assert isinstance(failed.error, Broken)
+    heads = [answer.result.results[1].head for answer in (lost, failed)]
+    assert [head.sequence for head in heads if head is not None] == [2, 3]
+    told = [record.event.payload for record in await events_of(store, scene.request)]
+    assert told == [note(text).payload for text in ("first", "second", "third", "fourth")]
+    assert (await state_of(store, ADA)).state == {"n": 2}
+    nobody = replace(guard, process="nobody")
+    (refused,) = await settled(
+        store.commit((nobody, AppendEvents(scene.session, (note(),), scene.request), Savepoint(), late))
+    )
+    assert isinstance(refused, LeaseLostError)
+    assert len(await events_of(store, scene.request)) == 4
 
 
 async def check_group_of_only_bad_batches(harness: StoreHarness) -> None:
