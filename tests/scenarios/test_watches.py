@@ -8,14 +8,31 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+from pydantic import BaseModel
+
 from flowstate_client import FlowStateClient, Scope, Snapshot, SnapshotWatch
-from flowstate_server.flows import ClientView, Context, Flow, Org, Session, View, action, define_flow, handler
+from flowstate_server.flows import (
+    ClientView,
+    Context,
+    Flow,
+    Org,
+    Session,
+    User,
+    View,
+    action,
+    define_flow,
+    handler,
+)
 from flowstate_server.testing.server_process import server_processes
 from tests.support.flows import APP
 from tests.support.hosted import Hosted, hosted
 from tests.support.watched import Board, Team
 
 WATCHERS = 500
+
+
+class Taste(BaseModel):
+    theme: str = "light"
 
 
 async def _until(views: SnapshotWatch[Any], scope: str, name: str, value: Any) -> Snapshot[Any]:
@@ -172,3 +189,42 @@ async def test_a_failure_is_not_kept_for_the_next_watcher() -> None:
             async with server.client(plane="trusted") as backend:
                 await backend.state.org("acme", flow_kind="team").inc_state(hidden=1)
             assert (await waiting).client_data["org"]["moody"] == "fine", "tried again with the next change"
+
+
+def _taste_flow(kind: str, *, isolated: bool) -> Flow:
+    @handler
+    async def nothing(value: None, ctx: Context) -> None: ...
+
+    return define_flow(
+        kind,
+        user=User(state=Taste, client=ClientView(expose=["theme"])),
+        isolate_user_state=isolated,
+        actions={"nothing": action(block=nothing)},
+    )
+
+
+async def test_a_watch_shows_its_own_flows_user_record_also_once_it_is_deleted() -> None:
+    flows = (_taste_flow("shared", isolated=False), _taste_flow("alone", isolated=True))
+    async with (
+        hosted(*flows) as server,
+        server.client() as client,
+        server.client(plane="trusted") as backend,
+    ):
+        for kind in ("shared", "alone"):
+            await client.sessions.create(kind, session_id=kind)
+        user_id = (await client.sessions.get("alone")).user_id
+        own = backend.state.user(user_id, flow_kind="alone", isolated=True)
+        common = backend.state.user(user_id, flow_kind="shared")
+        async with client.sessions.watch("shared") as shared, client.sessions.watch("alone") as alone:
+            await asyncio.gather(anext(shared), anext(alone))
+            await own.patch_state({"theme": "dark"})
+            assert (await _until(alone, "user", "theme", "dark")).versions[Scope.USER] == 1
+            await common.patch_state({"theme": "blue"})
+            view = await anext(shared)  # the first since: the other record was not its own
+            assert (view.client_data["user"], view.versions[Scope.USER]) == ({"theme": "blue"}, 1)
+            await own.delete()
+            await _until(alone, "user", "theme", "light")
+            await own.patch_state({"theme": "red"})
+            assert (await _until(alone, "user", "theme", "red")).versions[Scope.USER] == 2
+            await common.delete()
+            await _until(shared, "user", "theme", "light")
