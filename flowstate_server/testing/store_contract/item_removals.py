@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 
 from flowstate_server.errors import RequestOpenError, StoreUnavailableError, VersionMismatchError
@@ -18,6 +19,7 @@ from flowstate_server.model.removals import (
     removals_key,
 )
 from flowstate_server.model.scopes import RequestKey, SessionKey, user_scope
+from flowstate_server.stores.contract.deletion_writes import RemoveHistory
 from flowstate_server.stores.contract.item_writes import AppendItems, ItemsChanged, RemoveItems
 from flowstate_server.stores.contract.lists import ItemRange
 from flowstate_server.stores.contract.tables import EVENTS
@@ -250,6 +252,29 @@ async def check_what_is_gone_already_hinders_no_removal(harness: StoreHarness) -
     [gone, _] = [one for one in await events_of(store, scene.request) if one.event.item is not None]
     assert gone.event.item is not None
     assert gone.event.item.removed
+
+
+async def check_history_goes_beside_a_removal_of_items(harness: StoreHarness) -> None:
+    """Of a removal of items and one of the whole request at once either may come first: nothing of it is left."""
+    store = await harness.open()
+    for number, items_first in enumerate((True, False)):
+        scene = await open_scene(store, f"session-{number}", f"request-{number}")
+        log_id = f"log-session-{number}"
+        await scene.append(delta("a"))
+        await scene.append(item_done("a", 0, SECRET), item_done("b", 1, SECRET))
+        await scene.finish()
+        last = (await events_of(store, scene.request))[-1].session_sequence
+        turns = (TurnKey(scene.session, log_id, 1),)
+        items = await removal(store, scene.session, ["a"], log_id=log_id)
+        history = RemoveHistory(scene.session, log_id, last, (scene.request,), turns)
+        writes = (items, history) if items_first else (history, items)
+        await asyncio.gather(*(store.commit((write,)) for write in writes))
+        assert await store.get_request(scene.request) is None
+        left = await events_of(store, scene.session)
+        assert [one.event.type for one in left] == [EventType.ITEM_REMOVED]
+        assert await store.read_turns(scene.session, log_id, newest=9) == []
+        page = await store.list_items(ItemRange(scene.session, log_id), limit=9, max_bytes=MANY)
+        assert list(page.items) == []
 
 
 async def check_removal_is_kept(harness: StoreHarness) -> None:
