@@ -123,8 +123,6 @@ async def test_a_fenced_process_cancels_its_runs_and_serves_on_under_a_new_id(
         if learns_by == "write":
             silent.block.go.set()
             await until(lambda: _without_run(silent, "r"))
-        else:
-            assert not silent.block.cancelled.is_set()
         if learns_by != "dispatch":
             renewal.go()
             await until(lambda: _renamed(silent, before))

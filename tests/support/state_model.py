@@ -166,6 +166,8 @@ class Model:
 def _apply(op: Op, fields: dict[str, Any]) -> set[str]:
     """Do it to ``fields``; the names of those that it wrote."""
     present = fields.get(op.field, copy.deepcopy(DEFAULTS.get(op.field, ...)))
+    if present is None:  # a stored null counts as nothing
+        present = ...
     match op.verb:
         case "set" if not op.field:
             for name in fields.keys() & DECLARED:
