@@ -274,6 +274,7 @@ async def check_history_goes_beside_a_removal_of_items(harness: StoreHarness) ->
         assert [one.event.type for one in left] == [EventType.ITEM_REMOVED]
         assert await store.read_turns(scene.session, log_id, newest=9) == []
         page = await store.list_items(ItemRange(scene.session, log_id), limit=9, max_bytes=MANY)
+        assert page is not None
         assert list(page.items) == []
 
 
