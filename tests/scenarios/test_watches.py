@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from pydantic import BaseModel
-
 from flowstate_client import FlowStateClient, Scope, Snapshot, SnapshotWatch
 from flowstate_server.flows import (
     ClientView,
@@ -26,13 +24,9 @@ from flowstate_server.flows import (
 from flowstate_server.testing.server_process import server_processes
 from tests.support.flows import APP
 from tests.support.hosted import Hosted, hosted
-from tests.support.watched import Board, Team
+from tests.support.watched import Board, Taste, Team
 
 WATCHERS = 500
-
-
-class Taste(BaseModel):
-    theme: str = "light"
 
 
 async def _until(views: SnapshotWatch[Any], scope: str, name: str, value: Any) -> Snapshot[Any]:

@@ -8,6 +8,7 @@ import logging
 import secrets
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from flowstate_server.engine.bindings import (
@@ -126,7 +127,9 @@ class Dispatcher:
         """
         checked = await self._check(principal, call)
         answer: asyncio.Future[Dispatched] = asyncio.get_running_loop().create_future()
-        self._supervisor.spawn(self._store_and_run(principal, checked, answer))
+        task = self._supervisor.spawn(self._store_and_run(principal, checked, answer))
+        # Also of a task that is cancelled before it has begun the caller has to hear.
+        task.add_done_callback(partial(_over, answer))
         try:
             dispatched = await answer
         finally:
@@ -141,7 +144,6 @@ class Dispatcher:
         try:
             dispatched, run = await self._stored(principal, checked)
         except asyncio.CancelledError:
-            answer.cancel()
             raise
         except BaseException as error:
             if answer.done():
@@ -288,6 +290,10 @@ async def _checked_input(program: Program, action: ActionDescription, call: Acti
         return await program.check_input(action.name, call.input)
     except EXITS as error:  # which would end the event loop
         raise contained(error) from error
+
+
+def _over(answer: asyncio.Future[Dispatched], task: asyncio.Task[None]) -> None:
+    answer.cancel()  # without effect if it was given
 
 
 def _tell_of(error: BaseException) -> None:
