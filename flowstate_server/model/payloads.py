@@ -163,6 +163,17 @@ class BlockFailed(Payload):
 
 
 @frozen
+class ModelUsage(Payload):
+    """What one call of a language model used; ``output_tokens`` include those of its reasoning."""
+
+    type = EventType.MODEL_USAGE
+    provider: str
+    model: str
+    input_tokens: int
+    output_tokens: int
+
+
+@frozen
 class ItemAdded(Payload):
     """``item`` is without its content."""
 

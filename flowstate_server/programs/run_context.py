@@ -202,6 +202,12 @@ class RunContext(Protocol):
         """Tell the server's observer of a block that ran: ``completed``, ``failed`` or ``cancelled``."""
         ...
 
+    def observe_model_call(
+        self, *, provider: str, model: str, seconds: float, tokens_in: int, tokens_out: int, outcome: str
+    ) -> None:
+        """Tell the server's observer of a call of a language model: ``OK``, the error's class, or ``cancelled``."""
+        ...
+
     async def add_item(
         self,
         kind: ItemKind,

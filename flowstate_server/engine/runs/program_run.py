@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from flowstate_server.engine.runs.items import RunItems, StreamedItem
 from flowstate_server.engine.runs.recorder import Recorder
@@ -99,6 +100,9 @@ class ProgramRun:
             seconds=seconds,
             outcome=outcome,
         )
+
+    def observe_model_call(self, **told: Any) -> None:
+        self._parts.observer.model_call(request_id=self.request_id, **told)
 
     async def add_item(
         self,

@@ -20,8 +20,8 @@ from flowstate_server.flows.local.block_session import BlockSession
 from flowstate_server.flows.local.local_run import LocalRun
 from flowstate_server.flows.scope import ScopeHandle
 from flowstate_server.model.events import Event
-from flowstate_server.model.items import Audience, ItemKind
-from flowstate_server.model.payloads import Custom, Payload, Status
+from flowstate_server.model.items import INTERNAL, Audience, ItemKind
+from flowstate_server.model.payloads import Custom, ModelUsage, Payload, Status
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.author_code import leaves_of
 from flowstate_server.programs.history import HistoryItem
@@ -166,6 +166,20 @@ class BlockContext(Context[Any, Any, Any, Any], TracksCalls):
         except Exception as failure:
             self._failures += leaves_of(failure)
             raise
+
+    def tell_model_call(self, used: ModelUsage | None, *, seconds: float, outcome: str) -> None:
+        """What a call of a language model came to: an event that is kept, if it told what it used, and the observer."""
+        told = used or ModelUsage("", "", 0, 0)
+        self._run.observe_model_call(
+            provider=told.provider,
+            model=told.model,
+            seconds=seconds,
+            tokens_in=told.input_tokens,
+            tokens_out=told.output_tokens,
+            outcome=outcome,
+        )
+        if used is not None:
+            self._run.hold(Event(used.type, used.encode(), INTERNAL, block_path=self._path))
 
     def is_of_child(self, failure: BaseException) -> bool:
         """Whether ``failure`` came out of blocks that this one ran, which have told it."""

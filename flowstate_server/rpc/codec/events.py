@@ -115,6 +115,16 @@ def _block_failed(record: EventRecord) -> Message:
     return pb.BlockFailed(failure=encode_failure(payloads.BlockFailed.decode(record.event.payload).failure))
 
 
+def _model_usage(record: EventRecord) -> Message:
+    used = payloads.ModelUsage.decode(record.event.payload)
+    return pb.ModelUsage(
+        provider=used.provider,
+        model=used.model,
+        input_tokens=used.input_tokens,
+        output_tokens=used.output_tokens,
+    )
+
+
 def _item_added(record: EventRecord) -> Message:
     return pb.ItemAdded(item=_encode_item(record, payloads.ItemAdded.decode(record.event.payload).item))
 
@@ -173,6 +183,7 @@ _PAYLOADS: Mapping[EventType, tuple[str, Callable[[EventRecord], Message]]] = {
     EventType.BLOCK_STARTED: ("block_started", _block_started),
     EventType.BLOCK_COMPLETED: ("block_completed", _block_completed),
     EventType.BLOCK_FAILED: ("block_failed", _block_failed),
+    EventType.MODEL_USAGE: ("model_usage", _model_usage),
     EventType.ITEM_ADDED: ("item_added", _item_added),
     EventType.ITEM_DELTA: ("item_delta", _item_delta),
     EventType.ITEM_DONE: ("item_done", _item_done),

@@ -32,6 +32,8 @@ FAILURE_CODES: Mapping[str, int] = {
     "OUTPUT_INVALID": FAILED_PRECONDITION,
     "MODEL_UNAVAILABLE": UNAVAILABLE,
     "SCOPE_UNAVAILABLE": FAILED_PRECONDITION,
+    "MODEL_REFUSED": FAILED_PRECONDITION,
+    "STEPS_EXCEEDED": FAILED_PRECONDITION,
 }
 """The server's own reasons, ``flowstate.v1.FailureReason`` without its prefix, and the nearest code of each."""
 

@@ -393,17 +393,19 @@ class _FailureReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Failure
     FAILURE_REASON_ROUTE_UNKNOWN: _FailureReason.ValueType  # 10
     """FAILED_PRECONDITION. A router chose a route that it does not have. Used by a later release."""
     FAILURE_REASON_OUTPUT_INVALID: _FailureReason.ValueType  # 11
-    """FAILED_PRECONDITION. What the language model answered does not fit the schema, after one repair. Used
-    by a later release.
-    """
+    """FAILED_PRECONDITION. What the language model answered does not fit the schema, after one repair."""
     FAILURE_REASON_MODEL_UNAVAILABLE: _FailureReason.ValueType  # 12
-    """UNAVAILABLE. The language model could not be reached, or broke off. Retryable. Used by a later
-    release.
-    """
+    """UNAVAILABLE. The language model could not be reached, or broke off. Retryable."""
     FAILURE_REASON_SCOPE_UNAVAILABLE: _FailureReason.ValueType  # 13
     """FAILED_PRECONDITION. A record that it uses was deleted meanwhile, or a newer deploy of a flow has
     written it, or it can't be upgraded; Failure.error_id finds which in the server's log. Retryable: another
     server may be of the newer deploy.
+    """
+    FAILURE_REASON_MODEL_REFUSED: _FailureReason.ValueType  # 14
+    """FAILED_PRECONDITION. The language model refused to answer, or does not take what it is asked."""
+    FAILURE_REASON_STEPS_EXCEEDED: _FailureReason.ValueType  # 15
+    """FAILED_PRECONDITION. The language model asked for tools again and again, and gave no answer within
+    the steps that it has.
     """
 
 class FailureReason(_FailureReason, metaclass=_FailureReasonEnumTypeWrapper):
@@ -442,16 +444,18 @@ FAILURE_REASON_LOOP_BOUND_EXCEEDED: FailureReason.ValueType  # 9
 FAILURE_REASON_ROUTE_UNKNOWN: FailureReason.ValueType  # 10
 """FAILED_PRECONDITION. A router chose a route that it does not have. Used by a later release."""
 FAILURE_REASON_OUTPUT_INVALID: FailureReason.ValueType  # 11
-"""FAILED_PRECONDITION. What the language model answered does not fit the schema, after one repair. Used
-by a later release.
-"""
+"""FAILED_PRECONDITION. What the language model answered does not fit the schema, after one repair."""
 FAILURE_REASON_MODEL_UNAVAILABLE: FailureReason.ValueType  # 12
-"""UNAVAILABLE. The language model could not be reached, or broke off. Retryable. Used by a later
-release.
-"""
+"""UNAVAILABLE. The language model could not be reached, or broke off. Retryable."""
 FAILURE_REASON_SCOPE_UNAVAILABLE: FailureReason.ValueType  # 13
 """FAILED_PRECONDITION. A record that it uses was deleted meanwhile, or a newer deploy of a flow has
 written it, or it can't be upgraded; Failure.error_id finds which in the server's log. Retryable: another
 server may be of the newer deploy.
+"""
+FAILURE_REASON_MODEL_REFUSED: FailureReason.ValueType  # 14
+"""FAILED_PRECONDITION. The language model refused to answer, or does not take what it is asked."""
+FAILURE_REASON_STEPS_EXCEEDED: FailureReason.ValueType  # 15
+"""FAILED_PRECONDITION. The language model asked for tools again and again, and gave no answer within
+the steps that it has.
 """
 Global___FailureReason: _TypeAlias = FailureReason  # noqa: Y015

@@ -25,6 +25,7 @@ EVERY_TYPE: list[Payload] = [
     payloads.BlockStarted("handler"),
     payloads.BlockCompleted(Micros(11)),
     payloads.BlockFailed(FAILURE),
+    payloads.ModelUsage("anthropic", "opus", 1200, 30),
     payloads.ItemAdded(
         Item(
             item_id="i",

@@ -67,6 +67,7 @@ class Run:
         self.events.append(event)
 
     def observe_block(self, path: tuple[str, ...], **told: Any) -> None: ...
+    def observe_model_call(self, **told: Any) -> None: ...
 
 
 def execute(text: str, run: Run) -> Any:

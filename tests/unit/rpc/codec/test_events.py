@@ -51,6 +51,11 @@ PAYLOADS: list[tuple[EventType, dict[str, Json], str]] = [
         'error_id: "err_1" }',
     ),
     (
+        EventType.MODEL_USAGE,
+        {"provider": "anthropic", "model": "opus", "input_tokens": 1200, "output_tokens": 30},
+        'provider: "anthropic" model: "opus" input_tokens: 1200 output_tokens: 30',
+    ),
+    (
         EventType.ITEM_DELTA,
         {"item_id": "i", "index": 4, "text": "héllo"},
         'item_id: "i" index: 4 text: "héllo"',
