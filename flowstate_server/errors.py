@@ -31,6 +31,8 @@
     │   └── DeadlineBudgetExhaustedError, FeatureDisabledError, InternalError
     ├── StateFieldAbsentError             reading a field that has neither value nor default
     ├── StoreOpenError                    a store that can't be opened at all
+    ├── ModelCallError                    a language model that gave no answer
+    │   └── ModelUnavailableError, ModelRefusedError, ModelAnswerError
     ├── ActionError                       raised by flow authors, speaks to the client
     └── FlowDefinitionError               a flow that can't be built or registered
         └── SchemaConflictError, CrossFlowSchemaConflictError
@@ -567,6 +569,32 @@ class ActionError(FlowStateError):
     message: str
     details: Mapping[str, Any] = field(default_factory=dict)
     retryable: bool = False
+
+
+class ModelCallError(FlowStateError):
+    """The language model gave no answer: {problem}
+
+    ``problem`` is for the log: it may hold the provider's words, which no client is told.
+    """
+
+    problem: str
+
+
+class ModelUnavailableError(ModelCallError):
+    """The language model is not available: {problem}
+
+    ``retry_after`` is the number of seconds after which the provider wants to be asked again, if it says so.
+    """
+
+    retry_after: float | None = None
+
+
+class ModelRefusedError(ModelCallError):
+    """The language model refused the call: {problem}"""
+
+
+class ModelAnswerError(ModelCallError):
+    """The language model's answer can't be read: {problem}"""
 
 
 class FlowDefinitionError(FlowStateError):

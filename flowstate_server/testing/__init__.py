@@ -3,6 +3,7 @@
 ==================  ================================================================================================
 ``run_flow``        one action, without a server
 ``FlowTester``      several actions in one conversation, which can be stopped, without a server
+``ScriptedModel``   a language model that answers by a script
 ``server``          a server in the process of the test
 ``server_process``  servers in processes of their own, which can be killed, frozen and started again
 ``fixtures``        servers and clients for pytest, which loads them by itself
@@ -12,7 +13,7 @@
 ``history``         whether what some callers were told of the same records can be true
 ==================  ================================================================================================
 
-The first two can be had from this module, the others are modules and packages here. Faults on the way to a server are
+The first three can be had from this module, the others are modules and packages here. Faults on the way to a server are
 in ``flowstate_client.testing``.
 """
 
@@ -24,15 +25,31 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from flowstate_server.testing.flow_run import FlowRun, FlowRunFailed
     from flowstate_server.testing.flow_tester import FlowTester, StartedRun, run_flow
+    from flowstate_server.testing.scripted_model import Scripted, ScriptedModel, calls
 
-__all__ = ["FlowRun", "FlowRunFailed", "FlowTester", "StartedRun", "run_flow"]
+__all__ = [
+    "FlowRun",
+    "FlowRunFailed",
+    "FlowTester",
+    "Scripted",
+    "ScriptedModel",
+    "StartedRun",
+    "calls",
+    "run_flow",
+]
 
-_IN_FLOW_RUN = ("FlowRun", "FlowRunFailed")
+_MODULES = {
+    "FlowRun": "flow_run",
+    "FlowRunFailed": "flow_run",
+    "Scripted": "scripted_model",
+    "ScriptedModel": "scripted_model",
+    "calls": "scripted_model",
+}
 
 
 def __getattr__(name: str) -> Any:
     # Loaded when it is asked for: what tests stores and histories does without flows, and so without pydantic.
     if name in __all__:
-        module = "flow_run" if name in _IN_FLOW_RUN else "flow_tester"
+        module = _MODULES.get(name, "flow_tester")
         return getattr(importlib.import_module(f"flowstate_server.testing.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
