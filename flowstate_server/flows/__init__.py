@@ -21,6 +21,8 @@ from flowstate_server.flows.block import Block
 from flowstate_server.flows.client_view import ClientView, View
 from flowstate_server.flows.context import Context, SessionHandle
 from flowstate_server.flows.flow import Flow, define_flow
+from flowstate_server.flows.generation.prompt import Prompt
+from flowstate_server.flows.generator import Generator, generator
 from flowstate_server.flows.handler import handler
 from flowstate_server.flows.registry import FlowRegistry
 from flowstate_server.flows.scope import ScopeHandle, ScopeWriter, StateBatch
@@ -52,11 +54,13 @@ __all__ = [
     "FlowDefinitionError",
     "FlowRegistry",
     "FlowStateError",
+    "Generator",
     "HistoryItem",
     "ItemKind",
     "ItemStream",
     "JournalEntry",
     "Org",
+    "Prompt",
     "Request",
     "Retention",
     "SchemaConflictError",
@@ -82,6 +86,7 @@ __all__ = [
     "View",
     "action",
     "define_flow",
+    "generator",
     "handler",
     "sequencer",
 ]

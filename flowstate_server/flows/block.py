@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from flowstate_server.errors import FlowDefinitionError
 from flowstate_server.flows.names import check_name
 from flowstate_server.flows.value_type import ValueType
-from flowstate_server.model.json_values import Json
+from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.pydantic.merge import Declaration
 
@@ -38,7 +38,7 @@ class Block(ABC, Generic[I_contra, O_co]):
     """A named piece of a flow that turns an ``I`` into an ``O``. Immutable: one block may serve many flows at once."""
 
     kind: ClassVar[str]
-    """``"handler"`` or ``"sequencer"``."""
+    """``"handler"``, ``"sequencer"`` or ``"generator"``."""
 
     def __init__(
         self, name: str, *, input_type: Any, output_type: Any, state_models: StateModels = NO_MODELS
@@ -92,6 +92,14 @@ class Block(ABC, Generic[I_contra, O_co]):
             ValidationFailedError: JSON Pointers below ``path`` and rules, never the value.
         """
         return self._input.validate_json(text, path)
+
+    def input_schema(self) -> JsonObject:
+        """The JSON Schema of its input. Don't modify it.
+
+        Raises:
+            FlowDefinitionError: it has none.
+        """
+        return self._input.json_schema("validation")
 
     def validate_output(self, value: object, path: str = "/output") -> Any:
         """``value`` as the block promises it.

@@ -80,3 +80,26 @@ def _context_models(annotation: Any) -> Mapping[ScopeKind, type[BaseModel]]:
         for scope, model in zip(CONTEXT_SCOPES, arguments, strict=False)
         if isinstance(model, type) and issubclass(model, BaseModel) and model is not BaseModel
     }
+
+
+def read_prompt(
+    function: Callable[..., Any], name: str, local_names: Mapping[str, Any]
+) -> tuple[Any, Mapping[ScopeKind, type[BaseModel]]]:
+    """What the prompt of generator ``name`` takes, ``Any`` where it does not say, and its context's state models.
+
+    Raises:
+        FlowDefinitionError: ``function`` does not take (input, context), or an annotation is no type.
+    """
+
+    def refused(problem: str) -> FlowDefinitionError:
+        return FlowDefinitionError(f'the prompt of generator "{name}" {problem}')
+
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+        hints = typing.get_type_hints(function, localns=dict(local_names), include_extras=True)
+    except (NameError, TypeError, ValueError) as error:
+        raise refused(f"can't be read: {error}") from None
+    if len(parameters) != 2 or any(one.kind not in _POSITIONAL for one in parameters):
+        raise refused(f"must take (input, context), not ({', '.join(map(str, parameters))})")
+    given, context = (hints.get(one.name, Any) for one in parameters)
+    return given, _context_models(context)

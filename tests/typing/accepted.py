@@ -14,8 +14,10 @@ from flowstate_server.flows import (
     ClientView,
     Context,
     Flow,
+    Generator,
     HistoryItem,
     JournalEntry,
+    Prompt,
     ScopeHandle,
     Sequencer,
     Session,
@@ -25,10 +27,12 @@ from flowstate_server.flows import (
     View,
     action,
     define_flow,
+    generator,
     handler,
     sequencer,
 )
 from flowstate_server.flows.handler import AsyncHandler, SyncHandler
+from flowstate_server.testing import Scripted, ScriptedModel, calls
 
 
 class Counted(BaseModel):
@@ -195,3 +199,26 @@ async def keeps_a_journal(client: FlowStateClient) -> None:
 
 def say_of(message: str) -> Say:
     return Say(message=message)
+
+
+class Weather(BaseModel):
+    sky: str
+
+
+def instructions(say: Say, ctx: Context[Counted]) -> str:
+    return say.message
+
+
+async def whole(say: Say, ctx: Context[None, Preferences]) -> Prompt:
+    return Prompt("Be kind.", say.message)
+
+
+model = ScriptedModel(Scripted("hi", calls("length", {"input": "x"})))
+assert_type(generator("answer", prompt="Be kind."), Generator[Any, str])
+assert_type(generator("answer", prompt="Be kind.", input=Say, output=Weather), Generator[Say, Weather])
+assert_type(
+    generator("answer", prompt=instructions, tools=[length, reply], history=Turns(3)), Generator[Say, str]
+)
+assert_type(generator("answer", prompt=whole, output=Weather, model=model), Generator[Say, Weather])
+generator("answer", prompt="", model=lambda ctx: ctx.dependency(ScriptedModel), history=Tokens(100))
+action(input=Say, block=sequencer("say").tap(count).step(generator("answer", prompt=instructions)))

@@ -9,7 +9,17 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from flowstate_server.engine.settings import EngineSettings
-from flowstate_server.flows import Context, Session, Turns, View, action, define_flow, handler, sequencer
+from flowstate_server.flows import (
+    Context,
+    Session,
+    Turns,
+    View,
+    action,
+    define_flow,
+    generator,
+    handler,
+    sequencer,
+)
 from flowstate_server.model.clock import Seconds, micros
 from flowstate_server.model.scopes import SessionKey
 from flowstate_server.stores.contract.writes import RenewLease
@@ -102,3 +112,14 @@ async def exchanged(seconds: Seconds, user_id: str) -> None:
     micros(micros(seconds))  # type: ignore[arg-type]
     EngineSettings(lease=micros(seconds))  # type: ignore[arg-type]
     SessionKey(user_id, "session")  # type: ignore[arg-type]
+
+
+def instructions(say: Say, ctx: Context) -> str:
+    return say.message
+
+
+sequencer("say").step(move).step(generator("answer", prompt=instructions))  # type: ignore[arg-type]
+generator("answer", prompt=5)  # type: ignore[call-overload]
+generator("answer", prompt="", model=Say(message=""))  # type: ignore[call-overload]
+generator("answer", prompt="", history=3)  # type: ignore[call-overload]
+generator("answer", prompt="", tools=[len])  # type: ignore[list-item]
