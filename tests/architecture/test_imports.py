@@ -10,6 +10,7 @@ import pytest
 TRANSPORT = ("grpc", "google.protobuf", "flowstate.v1")
 DRIVERS = ("sqlite3", "aiosqlite", "asyncpg")
 COMMAND_LINE = ("typer", "rich", "uvloop")
+MODELS = ("pydantic_ai", "openai", "httpx2")
 AUTHORING = ("pydantic", "pydantic_core", "flowstate_server.schemas.pydantic", "flowstate_server.flows")
 
 
@@ -18,10 +19,11 @@ AUTHORING = ("pydantic", "pydantic_core", "flowstate_server.schemas.pydantic", "
     [
         ("flowstate_server", TRANSPORT + DRIVERS + COMMAND_LINE + AUTHORING),
         ("flowstate_server.settings", TRANSPORT + DRIVERS + COMMAND_LINE + AUTHORING),
-        ("flowstate_server.flows", TRANSPORT + DRIVERS + COMMAND_LINE),
+        ("flowstate_server.flows", TRANSPORT + DRIVERS + COMMAND_LINE + MODELS),
+        ("flowstate_server.language_models", TRANSPORT + DRIVERS + COMMAND_LINE + MODELS + AUTHORING),
         ("flowstate_server.state", TRANSPORT + DRIVERS + COMMAND_LINE),
         ("flowstate_server.app", TRANSPORT + DRIVERS + COMMAND_LINE),
-        ("flowstate_server.testing", TRANSPORT + DRIVERS + COMMAND_LINE),
+        ("flowstate_server.testing", TRANSPORT + DRIVERS + COMMAND_LINE + MODELS),
         ("flowstate_server.stores.commit", (*TRANSPORT, *DRIVERS, *COMMAND_LINE, "pydantic")),
         ("flowstate_server.state.apply", AUTHORING),
         ("flowstate_server.schemas.scope_schema", AUTHORING),
@@ -47,3 +49,11 @@ print(*[name for name in {AUTHORING!r} if name in sys.modules])
 """
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout.split() == []
+
+
+def test_without_its_extra_the_adapter_of_models_names_it() -> None:
+    program = (
+        "import sys; sys.modules['pydantic_ai'] = None; import flowstate_server.language_models.pydantic_ai"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "needs the extra `models`: pip install 'flowstate-grpc[models]'" in run.stderr
