@@ -17,6 +17,7 @@ from flowstate_server.flows import (
     Flow,
     Generator,
     Prompt,
+    Session,
     Tokens,
     Turns,
     action,
@@ -611,3 +612,45 @@ async def test_the_log_names_generator_and_request(caplog: pytest.LogCaptureFixt
         run = await ran(generator("answer", prompt="P"), model)
     assert f'generator "answer" of request {run.request_id}: ' in caplog.text
     assert "gone for good; attempt 2 follows in" in caplog.text
+
+
+async def test_cancelled_at_any_moment_nothing_goes_on() -> None:
+    running = 0
+
+    @handler
+    async def count(number: int, ctx: Context) -> int:
+        nonlocal running
+        running += 1
+        try:
+            for _ in range(5):
+                await asyncio.sleep(0)
+            await ctx.session.patch_state(number=number)
+        finally:
+            running -= 1
+        return number
+
+    class Number(BaseModel):
+        number: int = 0
+
+    two_calls = Scripted(
+        "I ", "count. ", calls("count", {"input": 1}, "a"), calls("count", {"input": 2}, "b")
+    )
+    block = generator("answer", prompt="P", tools=[count], history=Turns(3))
+    flow = define_flow(kind="chat", actions={"say": action(block=block)}, session=Session(state=Number))
+    statuses = set()
+    for turns in range(90):
+        model = ScriptedModel(two_calls, Scripted("Do", "ne."))
+        async with FlowTester(flow, dependencies=model) as tester:
+            started = await tester.start("say", "hi")
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            run = await started.cancel()
+            statuses.add(run.status)
+            assert (running, model.open) == (0, 0), turns
+            version = run.session.version
+            for _ in range(20):
+                await asyncio.sleep(0)
+            after = await tester.look_at(run.record)
+            assert [event.type for event in after.events] == run.event_types(), turns
+            assert after.session.version == version, turns
+    assert statuses == {"aborted", "completed"}
