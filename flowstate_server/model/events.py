@@ -21,6 +21,7 @@ class EventType(Word):
     BLOCK_STARTED = "block.started"
     BLOCK_COMPLETED = "block.completed"
     BLOCK_FAILED = "block.failed"
+    ROUTER_DECIDED = "router.decided"
     ITEM_ADDED = "item.added"
     ITEM_DELTA = "item.delta"
     ITEM_DONE = "item.done"

@@ -25,6 +25,7 @@ EVERY_TYPE: list[Payload] = [
     payloads.BlockStarted("handler"),
     payloads.BlockCompleted(Micros(11)),
     payloads.BlockFailed(FAILURE),
+    payloads.RouterDecided("refund"),
     payloads.ItemAdded(
         Item(
             item_id="i",
@@ -55,6 +56,7 @@ EVERY_TYPE: list[Payload] = [
 SPECIAL: list[Payload] = [
     payloads.RequestCompleted(Micros(0), None, scope_versions=VERSIONS),
     payloads.RequestCompleted(Micros(5), output_omitted=True, scope_versions=VERSIONS),
+    payloads.StateChange(ScopeKind.BLOCK, 0, 1, {"/a": 1}, [], [], owner_path=["plan", "search#2"]),
     payloads.Status("no progress"),
     payloads.Status("none yet", 0.0),
     payloads.Custom("bare", None),
