@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from flowstate_server.errors import (
     ActionError,
+    AmbiguousBlockNameError,
+    BlockStateUnavailableError,
     ConcurrentModificationError,
     CrossFlowSchemaConflictError,
     FlowDefinitionError,
@@ -22,7 +24,9 @@ from flowstate_server.flows.client_view import ClientView, View
 from flowstate_server.flows.context import Context, SessionHandle
 from flowstate_server.flows.flow import Flow, define_flow
 from flowstate_server.flows.handler import handler
+from flowstate_server.flows.reading import ReadingContext, ScopeReading, SessionReading
 from flowstate_server.flows.registry import FlowRegistry
+from flowstate_server.flows.router import Router, router
 from flowstate_server.flows.scope import ScopeHandle, ScopeWriter, StateBatch
 from flowstate_server.flows.scope_config import (
     OrgScope as Org,
@@ -30,7 +34,9 @@ from flowstate_server.flows.scope_config import (
     SessionScope as Session,
     UserScope as User,
 )
-from flowstate_server.flows.sequencer import Sequencer, sequencer
+from flowstate_server.flows.sequencer import Sequencer
+from flowstate_server.flows.sequencer_beginning import sequencer
+from flowstate_server.flows.steps.rescued import Rescued
 from flowstate_server.model.items import Audience, ItemKind
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.history import HistoryItem, Tokens, Turns
@@ -42,8 +48,10 @@ from flowstate_server.state.write import StateWrite
 __all__ = [
     "Action",
     "ActionError",
+    "AmbiguousBlockNameError",
     "Audience",
     "Block",
+    "BlockStateUnavailableError",
     "ClientView",
     "ConcurrentModificationError",
     "Context",
@@ -57,11 +65,15 @@ __all__ = [
     "ItemStream",
     "JournalEntry",
     "Org",
+    "ReadingContext",
     "Request",
+    "Rescued",
     "Retention",
+    "Router",
     "SchemaConflictError",
     "ScopeHandle",
     "ScopeKind",
+    "ScopeReading",
     "ScopeUnavailableError",
     "ScopeWriter",
     "Sequencer",
@@ -69,6 +81,7 @@ __all__ = [
     "SessionHandle",
     "SessionIdentity",
     "SessionMetadata",
+    "SessionReading",
     "StateBatch",
     "StateFieldAbsentError",
     "StateTooLargeError",
@@ -83,5 +96,6 @@ __all__ = [
     "action",
     "define_flow",
     "handler",
+    "router",
     "sequencer",
 ]
