@@ -26,11 +26,13 @@ from benchmarks.replay import replay
 from benchmarks.result import Benchmark, Figure, Options, Result
 from benchmarks.session_tail import session_tail, session_tail_postgres
 from benchmarks.space import space
+from benchmarks.steps import ten_steps
 from benchmarks.typed_state import typed_commit, wide_snapshot
 
 BENCHMARKS: Mapping[str, Benchmark] = {
     "commit-state": commit_state,
     "call-action": call_action,
+    "ten-steps": ten_steps,
     "get-snapshot": get_snapshot,
     "typed-commit": typed_commit,
     "wide-snapshot": wide_snapshot,

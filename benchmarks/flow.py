@@ -14,6 +14,7 @@ from benchmarks.floor import open_floor
 from flowstate_server.app import create_flowstate
 from flowstate_server.flows import (
     Audience,
+    Block,
     ClientView,
     Context,
     Flow,
@@ -22,6 +23,7 @@ from flowstate_server.flows import (
     action,
     define_flow,
     handler,
+    sequencer,
 )
 
 KIND = "bench"
@@ -102,6 +104,19 @@ async def turn(say: Say, ctx: Context[Counted]) -> str:
     return message.text
 
 
+@handler
+async def pass_on(say: Say, ctx: Context) -> Say:
+    return say
+
+
+def steps(count: int) -> Block[Say, Say]:
+    """A sequencer of trivial steps."""
+    plan = sequencer("steps").step(pass_on)
+    for _ in range(count - 1):
+        plan = plan.step(pass_on)
+    return plan
+
+
 @handler(session_state=Counted)
 async def remember(say: Say, ctx: Context[Counted]) -> str:
     """A turn that reads its session's history first."""
@@ -156,6 +171,8 @@ def bench_flow() -> Flow:
         kind=KIND,
         actions={
             "turn": action(input=Say, block=turn),
+            "one-step": action(input=Say, block=steps(1)),
+            "ten-steps": action(input=Say, block=steps(10)),
             "remember": action(input=Say, block=remember),
             "burst": action(input=Many, block=burst),
             "mark": action(input=Many, block=mark),

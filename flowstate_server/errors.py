@@ -30,6 +30,7 @@
     │   ├── ServerDrainingError, LeaseLostError
     │   └── DeadlineBudgetExhaustedError, FeatureDisabledError, InternalError
     ├── StateFieldAbsentError             reading a field that has neither value nor default
+    ├── BlockStateUnavailableError, AmbiguousBlockNameError
     ├── StoreOpenError                    a store that can't be opened at all
     ├── ModelCallError                    a language model that gave no answer
     │   └── ModelUnavailableError, ModelRefusedError, ModelAnswerError
@@ -556,6 +557,19 @@ class StateFieldAbsentError(FlowStateError):
 
     scope: str
     field: str
+
+
+class BlockStateUnavailableError(FlowStateError):
+    """{problem}"""
+
+    problem: str
+
+
+class AmbiguousBlockNameError(FlowStateError):
+    """Several blocks around {block} are named "{name}", so that the target of this name is none of them."""
+
+    block: str
+    name: str
 
 
 class ActionError(FlowStateError):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from flowstate_server.errors import (
     ActionError,
+    AmbiguousBlockNameError,
+    BlockStateUnavailableError,
     ConcurrentModificationError,
     CrossFlowSchemaConflictError,
     FlowDefinitionError,
@@ -24,7 +26,9 @@ from flowstate_server.flows.flow import Flow, define_flow
 from flowstate_server.flows.generation.prompt import Prompt
 from flowstate_server.flows.generator import Generator, generator
 from flowstate_server.flows.handler import handler
+from flowstate_server.flows.reading import ReadingContext, ScopeReading, SessionReading
 from flowstate_server.flows.registry import FlowRegistry
+from flowstate_server.flows.router import Router, router
 from flowstate_server.flows.scope import ScopeHandle, ScopeWriter, StateBatch
 from flowstate_server.flows.scope_config import (
     OrgScope as Org,
@@ -32,7 +36,9 @@ from flowstate_server.flows.scope_config import (
     SessionScope as Session,
     UserScope as User,
 )
-from flowstate_server.flows.sequencer import Sequencer, sequencer
+from flowstate_server.flows.sequencer import Sequencer
+from flowstate_server.flows.sequencer_beginning import sequencer
+from flowstate_server.flows.steps.rescued import Rescued
 from flowstate_server.model.items import Audience, ItemKind
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.history import HistoryItem, Tokens, Turns
@@ -44,8 +50,10 @@ from flowstate_server.state.write import StateWrite
 __all__ = [
     "Action",
     "ActionError",
+    "AmbiguousBlockNameError",
     "Audience",
     "Block",
+    "BlockStateUnavailableError",
     "ClientView",
     "ConcurrentModificationError",
     "Context",
@@ -61,11 +69,15 @@ __all__ = [
     "JournalEntry",
     "Org",
     "Prompt",
+    "ReadingContext",
     "Request",
+    "Rescued",
     "Retention",
+    "Router",
     "SchemaConflictError",
     "ScopeHandle",
     "ScopeKind",
+    "ScopeReading",
     "ScopeUnavailableError",
     "ScopeWriter",
     "Sequencer",
@@ -73,6 +85,7 @@ __all__ = [
     "SessionHandle",
     "SessionIdentity",
     "SessionMetadata",
+    "SessionReading",
     "StateBatch",
     "StateFieldAbsentError",
     "StateTooLargeError",
@@ -88,5 +101,6 @@ __all__ = [
     "define_flow",
     "generator",
     "handler",
+    "router",
     "sequencer",
 ]

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 
 from flowstate_server.errors import FlowDefinitionError
+from flowstate_server.flows.block_states import NO_STATES, BlockStates
 from flowstate_server.flows.names import check_name
+from flowstate_server.flows.reading import ReadingContext
 from flowstate_server.flows.value_type import ValueType
 from flowstate_server.model.json_values import Json, JsonObject
+from flowstate_server.model.payloads import Payload
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.schemas.pydantic.merge import Declaration
+from flowstate_server.schemas.pydantic.merge import Declaration, merge_declarations
+from flowstate_server.schemas.pydantic.schema import ModelSchema
 
 I = TypeVar("I")  # noqa: E741
 O = TypeVar("O")  # noqa: E741
@@ -33,27 +38,70 @@ class RunsBlocks(Protocol):
 
     async def execute(self, block: Block[I, O], value: I, /) -> O: ...
 
+    def next_name(self, name: str, /) -> str:
+        """What the next execution of ``name`` is called under this one; from the second on it carries a number."""
+        ...
+
+    def execution(self, name: str, block: Block[I, O], value: I, /) -> Coroutine[Any, Any, O]:
+        """The execution of a child that is called ``name``, to be awaited at once or made a task."""
+        ...
+
+    @property
+    def ending(self) -> bool:
+        """Whether the run is being stopped."""
+        ...
+
+    def rescued(self, failure: BaseException, /) -> None:
+        """Forget a child's failure, which goes no further."""
+        ...
+
+    def tell(self, payload: Payload, /) -> None:
+        """Append an event about this execution: for the trusted plane, and kept."""
+        ...
+
+    @property
+    def reading(self) -> ReadingContext:
+        """This context, for functions that only decide."""
+        ...
+
 
 class Block(ABC, Generic[I_contra, O_co]):
     """A named piece of a flow that turns an ``I`` into an ``O``. Immutable: one block may serve many flows at once."""
 
     kind: ClassVar[str]
-    """``"handler"``, ``"sequencer"`` or ``"generator"``."""
+    """``"handler"``, ``"sequencer"``, ``"router"`` or ``"generator"``."""
 
     def __init__(
-        self, name: str, *, input_type: Any, output_type: Any, state_models: StateModels = NO_MODELS
+        self,
+        name: str,
+        *,
+        input_type: Any,
+        output_type: Any,
+        state_models: StateModels = NO_MODELS,
+        states: BlockStates = NO_STATES,
     ) -> None:
-        self.name = check_name(f"a {self.kind}'s name", name)
-        if _PASS.search(name):
-            raise FlowDefinitionError(
-                f"a {self.kind}'s name must not end with # and a number, as {name!r} does"
-            )
+        self.name = check_block_name(f"a {self.kind}'s name", name)
         self._input = ValueType(input_type, f'the input of {self.kind} "{name}"')
         self._output = ValueType(output_type, f'the output of {self.kind} "{name}"')
         self.state_models = state_models
+        self.states = states
 
     state_models: StateModels
     """The block's own models, for its typed view of each scope; a scope it declares nothing in is missing."""
+    states: BlockStates
+    """What the block declares of states that live as long as an execution."""
+
+    @cached_property
+    def state_schema(self) -> ModelSchema | None:
+        """That of its own state.
+
+        Raises:
+            FlowDefinitionError: the model can't declare state.
+        """
+        own = self.states.own
+        if own is None:
+            return None
+        return merge_declarations(ScopeKind.BLOCK, (Declaration(own, f'{self.kind} "{self.name}"'),))
 
     @property
     def declarations(self) -> Mapping[ScopeKind, tuple[Declaration, ...]]:
@@ -66,6 +114,11 @@ class Block(ABC, Generic[I_contra, O_co]):
     def children(self) -> tuple[Block[Any, Any], ...]:
         """The blocks that this one may execute."""
         return ()
+
+    @property
+    def executions(self) -> tuple[tuple[str, Block[Any, Any]], ...]:
+        """The blocks that this one may execute, each with the name that it has in paths then."""
+        return tuple((block.name, block) for block in self.children)
 
     @property
     def input_type(self) -> Any:
@@ -131,6 +184,23 @@ class Block(ABC, Generic[I_contra, O_co]):
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name}>"
+
+
+def name_without_pass(name: str) -> str:
+    """The name of an execution without the number of its pass."""
+    return _PASS.sub("", name)
+
+
+def check_block_name(what: str, name: object) -> str:
+    """``name`` if it can be a part of a block's path.
+
+    Raises:
+        FlowDefinitionError: naming ``what`` and the rule.
+    """
+    checked = check_name(what, name)
+    if _PASS.search(checked):
+        raise FlowDefinitionError(f"{what} must not end with # and a number, as {name!r} does")
+    return checked
 
 
 def check_block(value: object, where: str) -> Block[Any, Any]:

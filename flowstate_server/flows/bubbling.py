@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from flowstate_server.flows.block import Block
-from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.model.scopes import RECORD_SCOPES, ScopeKind
 from flowstate_server.schemas.pydantic.merge import Declaration, merge_declarations
 from flowstate_server.schemas.pydantic.schema import ModelSchema
 
@@ -33,7 +33,7 @@ def merge_schemas(
     Raises:
         SchemaConflictError: two declarations of one field can't be merged.
     """
-    declared: dict[ScopeKind, list[Declaration]] = {scope: [] for scope in ScopeKind}
+    declared: dict[ScopeKind, list[Declaration]] = {scope: [] for scope in RECORD_SCOPES}
     for block in blocks:
         for scope, declarations in block.declarations.items():
             declared[scope] += declarations

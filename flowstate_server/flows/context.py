@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, TypeVar as PlainTypeVar
 
-from pydantic import BaseModel
-from typing_extensions import TypeVar
-
 from flowstate_server.flows.block import Block
+from flowstate_server.flows.reading import (
+    M,
+    OrgT_co,
+    ReadingContext,
+    RequestT_co,
+    SessionReading,
+    SessionT_co,
+    StateT_co,
+    UserT_co,
+)
 from flowstate_server.flows.scope import ScopeHandle
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.items import Audience, ItemKind
 from flowstate_server.programs.history import HistoryItem
 from flowstate_server.programs.journal import JournalEntry
-from flowstate_server.programs.run_context import ItemStream, SessionIdentity, SessionItems, SessionMetadata
+from flowstate_server.programs.run_context import ItemStream, SessionMetadata
 
-SessionT_co = TypeVar("SessionT_co", bound=BaseModel | None, default=Any, covariant=True)
-UserT_co = TypeVar("UserT_co", bound=BaseModel | None, default=Any, covariant=True)
-OrgT_co = TypeVar("OrgT_co", bound=BaseModel | None, default=Any, covariant=True)
-RequestT_co = TypeVar("RequestT_co", bound=BaseModel | None, default=Any, covariant=True)
-StateT_co = TypeVar("StateT_co", bound=BaseModel | None, default=Any, covariant=True)
 T = PlainTypeVar("T")
 I = PlainTypeVar("I")  # noqa: E741
 O = PlainTypeVar("O")  # noqa: E741
@@ -30,24 +32,8 @@ O = PlainTypeVar("O")  # noqa: E741
 SEEN_BY_ALL = (Audience.CLIENT, Audience.HISTORY)
 
 
-class SessionHandle(ScopeHandle[StateT_co], Generic[StateT_co]):
+class SessionHandle(ScopeHandle[StateT_co], SessionReading[StateT_co], Generic[StateT_co]):
     """The session of the running request."""
-
-    @property
-    @abstractmethod
-    def id(self) -> str: ...
-
-    @property
-    @abstractmethod
-    def identity(self) -> SessionIdentity: ...
-
-    @property
-    @abstractmethod
-    def metadata(self) -> SessionMetadata: ...
-
-    @property
-    @abstractmethod
-    def items(self) -> SessionItems: ...
 
     @abstractmethod
     async def set_metadata(
@@ -80,16 +66,15 @@ class SessionHandle(ScopeHandle[StateT_co], Generic[StateT_co]):
         """The newest ``limit`` notes of the session's journal, oldest first: of this run, others and your services."""
 
 
-class Context(ABC, Generic[SessionT_co, UserT_co, OrgT_co, RequestT_co]):
+class Context(
+    ReadingContext[SessionT_co, UserT_co, OrgT_co, RequestT_co],
+    Generic[SessionT_co, UserT_co, OrgT_co, RequestT_co],
+):
     """A block's view of the request it runs in, typed by the state models that the block declares, in this order.
 
     There is always a session, a user and a request, but not always an org: look whether ``ctx.org`` is ``None`` first.
     A type checker finds where that is forgotten.
     """
-
-    @property
-    @abstractmethod
-    def request_id(self) -> str: ...
 
     @property
     @abstractmethod
@@ -117,11 +102,29 @@ class Context(ABC, Generic[SessionT_co, UserT_co, OrgT_co, RequestT_co]):
         """State of this one execution: gone when the request ends."""
 
     @abstractmethod
-    def dependency(self, asked: type[T], /) -> T:
-        """What the application's lifespan yields, by its type; in a test what ``dependencies=`` gives.
+    def block_state(self, model: type[M], /) -> ScopeHandle[M]:
+        """The state of this execution of the block, which declares ``state=``: in memory, fresh each time, and gone
+        with it. The operations are those of a scope; they never conflict.
 
         Raises:
-            DependencyNotFoundError: nothing of that type is there, or several things are.
+            BlockStateUnavailableError: the block declares no such state.
+        """
+
+    @abstractmethod
+    def parent_state(self, model: type[M], /) -> ScopeHandle[M]:
+        """The state of the execution that runs this one, to read and write; the block declares ``parent_state=``.
+
+        Raises:
+            BlockStateUnavailableError: the block does not declare that, or here the one that runs it has no such state.
+        """
+
+    @abstractmethod
+    def sequencer_state(self, model: type[M], /) -> ScopeHandle[M]:
+        """The state of the nearest sequencer around this execution that has one, to read and write; the block declares
+        ``sequencer_state=``.
+
+        Raises:
+            BlockStateUnavailableError: the block does not declare that, or here there is no such state.
         """
 
     @abstractmethod

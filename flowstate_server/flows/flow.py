@@ -17,6 +17,7 @@ from flowstate_server.flows.client_view import ClientView, check_exposed
 from flowstate_server.flows.local.program import LocalProgram
 from flowstate_server.flows.names import check_name
 from flowstate_server.flows.scope_config import OrgScope, RequestScope, SessionScope, UserScope
+from flowstate_server.flows.state_places import check_block_states
 from flowstate_server.flows.upgrade import compiled_upgrade
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.description import ActionDescription, FlowDescription, Generation, ShownNames
@@ -128,6 +129,7 @@ def define_flow(
     blocks = reachable_blocks(action.block for action in actions.values())
     own_models = {config.kind: config.state for config in configs if config.state is not None}
     schemas = merge_schemas(kind, blocks, own_models)
+    check_block_states(kind, [action.block for action in actions.values()])
     generations = {
         config.kind: Generation(config.generation, compiled_upgrade(config.upgrade, schemas[config.kind]))
         for config in (session, user, org)

@@ -6,6 +6,7 @@ import inspect
 import sys
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from functools import partial
 from typing import Any, Generic, TypeVar as PlainTypeVar, overload
 
 from pydantic import BaseModel
@@ -13,6 +14,7 @@ from typing_extensions import TypeVar
 
 from flowstate_server.errors import FlowDefinitionError, ValidationFailedError
 from flowstate_server.flows.block import Block, I_contra, O_co, RunsBlocks, check_block
+from flowstate_server.flows.block_states import BlockStates, declared_states
 from flowstate_server.flows.context import Context
 from flowstate_server.flows.field_faults import require_declared
 from flowstate_server.flows.signature import read_signature
@@ -43,6 +45,7 @@ class Handler(Block[I_contra, O_co], Generic[I_contra, O_co]):
         name: str | None,
         state_models: Mapping[ScopeKind, type[BaseModel]],
         uses: Iterable[Block[Any, Any]],
+        states: Callable[[str], BlockStates],
         local_names: Mapping[str, Any],
     ) -> None:
         name = getattr(function, "__name__", "") if name is None else name
@@ -52,6 +55,7 @@ class Handler(Block[I_contra, O_co], Generic[I_contra, O_co]):
             input_type=signature.input_type,
             output_type=signature.output_type,
             state_models={**signature.context_models, **state_models},
+            states=states(f'handler "{name}"'),
         )
         for scope, model in signature.context_models.items():
             if not issubclass(declared := self.state_models[scope], model):
@@ -115,10 +119,12 @@ class HandlerDecorator(Generic[SessionT, UserT, OrgT, RequestT]):
         *,
         name: str | None = None,
         state_models: Mapping[ScopeKind, type[BaseModel]],
+        states: Callable[[str], BlockStates],
         uses: Iterable[Block[Any, Any]] = (),
     ) -> None:
         self._name = name
         self._state_models = state_models
+        self._states = states
         self._uses = tuple(uses)
 
     @overload
@@ -145,6 +151,7 @@ class HandlerDecorator(Generic[SessionT, UserT, OrgT, RequestT]):
             name=self._name,
             state_models=self._state_models,
             uses=self._uses,
+            states=self._states,
             local_names=local_names,
         )
 
@@ -166,6 +173,10 @@ def handler(
     user_state: type[UserT] | None = None,
     org_state: type[OrgT] | None = None,
     request_state: type[RequestT] | None = None,
+    state: type[BaseModel] | None = None,
+    parent_state: type[BaseModel] | None = None,
+    sequencer_state: type[BaseModel] | None = None,
+    targets: Mapping[str, type[BaseModel]] | None = None,
     name: str | None = None,
     uses: Iterable[Block[Any, Any]] = (),
 ) -> HandlerDecorator[SessionT, UserT, OrgT, RequestT]: ...
@@ -179,6 +190,10 @@ def handler(
     user_state: type[BaseModel] | None = None,
     org_state: type[BaseModel] | None = None,
     request_state: type[BaseModel] | None = None,
+    state: type[BaseModel] | None = None,
+    parent_state: type[BaseModel] | None = None,
+    sequencer_state: type[BaseModel] | None = None,
+    targets: Mapping[str, type[BaseModel]] | None = None,
     name: str | None = None,
     uses: Iterable[Block[Any, Any]] = (),
 ) -> HandlerDecorator[Any, Any, Any, Any] | Handler[Any, Any]:
@@ -193,6 +208,10 @@ def handler(
             writes in that scope. They become part of the schema of every flow that the block is used in, and the
             type of ``ctx.session.state`` and so on, if the context is annotated ``Context[...]`` with them. A
             model that only that annotation names is declared by it.
+        state: a model of the block's own state, which lives as long as one execution: ``ctx.block_state(Model)``.
+        parent_state, sequencer_state: what it uses of the state of the block that runs it, and of the nearest
+            sequencer around it that has one: ``ctx.parent_state(Model)``, ``ctx.sequencer_state(Model)``.
+        targets: the blocks whose state it reads, by name: ``ctx.target("search", Model)``.
         name: of the block, 1 to 128 bytes; by default the function's.
         uses: blocks that the function runs by ``ctx.execute``.
 
@@ -208,8 +227,15 @@ def handler(
     for scope, model in models.items():
         if model is not None and not (isinstance(model, type) and issubclass(model, BaseModel)):
             raise FlowDefinitionError(f"{scope}_state {no_model_class(model)}")
+    states = partial(
+        declared_states,
+        state=state,
+        parent_state=parent_state,
+        sequencer_state=sequencer_state,
+        targets=targets,
+    )
     declared = {scope: model for scope, model in models.items() if model is not None}
     decorator: HandlerDecorator[Any, Any, Any, Any] = HandlerDecorator(
-        name=name, state_models=declared, uses=uses
+        name=name, state_models=declared, states=states, uses=uses
     )
     return decorator if function is None else decorator.decorate(function, sys._getframe(1).f_locals)

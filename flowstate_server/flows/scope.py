@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from flowstate_server.errors import JsonInvalidError
+from flowstate_server.flows.reading import ScopeReading
 from flowstate_server.programs.threads import STILL_SECONDS, DaemonThreads
 from flowstate_server.schemas.pydantic.schema import ModelSchema
 from flowstate_server.state import operations as op
@@ -134,7 +135,7 @@ class StateBatch(Generic[StateT_co]):
         self._collect(op.unset_state(fields))
 
 
-class ScopeHandle(ScopeWriter[StateT_co], Generic[StateT_co]):
+class ScopeHandle(ScopeReading[StateT_co], ScopeWriter[StateT_co], Generic[StateT_co]):
     """A scope of the running request."""
 
     @property
@@ -150,15 +151,6 @@ class ScopeHandle(ScopeWriter[StateT_co], Generic[StateT_co]):
         Others' writes appear after the next write or :meth:`refresh`. Reading a field that has neither value nor
         default raises ``StateFieldAbsentError``; :meth:`get` gives ``None`` for it.
         """
-
-    @abstractmethod
-    def get(self, field: str, /) -> Any:
-        """The field's value, its default, or ``None``."""
-
-    @property
-    @abstractmethod
-    def version(self) -> int:
-        """The version that :attr:`state` shows; 0 for a record never written."""
 
     @abstractmethod
     async def refresh(self) -> None:

@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator, Sequence
 from types import CodeType
 from typing import Any, NamedTuple
 
-from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.model.scopes import RECORD_SCOPES, ScopeKind
 
 _OF_FIELDS = ("set_state", "patch_state", "inc_state")
 _OF_ONE_FIELD = ("get", "push_state", "set_state_record", "delete_state_record")
 _OPERATIONS = frozenset((*_OF_FIELDS, *_OF_ONE_FIELD, "unset_state", "atomic_state"))
-_SCOPES = {kind.value: kind for kind in ScopeKind}
+_SCOPES = {kind.value: kind for kind in RECORD_SCOPES}
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _NAMED = (*_FUNCTIONS, ast.ClassDef, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)
 _OWN_NAMES = (

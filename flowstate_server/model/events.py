@@ -22,6 +22,7 @@ class EventType(Word):
     BLOCK_COMPLETED = "block.completed"
     BLOCK_FAILED = "block.failed"
     MODEL_USAGE = "model.usage"
+    ROUTER_DECIDED = "router.decided"
     ITEM_ADDED = "item.added"
     ITEM_DELTA = "item.delta"
     ITEM_DONE = "item.done"

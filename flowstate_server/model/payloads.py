@@ -163,6 +163,12 @@ class BlockFailed(Payload):
 
 
 @frozen
+class RouterDecided(Payload):
+    type = EventType.ROUTER_DECIDED
+    route: str
+
+
+@frozen
 class ModelUsage(Payload):
     """What one call of a language model used; ``output_tokens`` include those of its reasoning."""
 
@@ -230,7 +236,8 @@ class ItemRemoved(Payload):
 @frozen
 class StateChange(Payload):
     """``changed`` has the new values by JSON Pointer, ``stale`` the names of fields that changed by too much to be
-    listed. ``declared`` has for each field of ``changed`` and ``removed`` how its writer declared it."""
+    listed. ``declared`` has for each field of ``changed`` and ``removed`` how its writer declared it. ``owner_path`` is
+    the execution that has the state, of scope block."""
 
     type = EventType.STATE_CHANGE
     readers: ClassVar[Readers] = {"scope": ScopeKind}
@@ -241,6 +248,19 @@ class StateChange(Payload):
     removed: Sequence[str]
     stale: Sequence[str]
     declared: Mapping[str, str] = field(default_factory=dict)
+    owner_path: Sequence[str] = ()
+
+    def members(self) -> dict[str, Any]:
+        members = {
+            "scope": self.scope,
+            "previous_version": self.previous_version,
+            "version": self.version,
+            "changed": self.changed,
+            "removed": self.removed,
+            "stale": self.stale,
+            "declared": self.declared,
+        }
+        return {**members, "owner_path": self.owner_path} if self.owner_path else members
 
 
 @frozen

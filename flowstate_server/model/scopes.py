@@ -1,4 +1,4 @@
-"""The four scopes and the keys of their records."""
+"""Scopes and the keys of their records."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ class ScopeKind(Word):
     SESSION = "session"
     USER = "user"
     ORG = "org"
+    BLOCK = "block"
+    """One execution of a block; there is no record of it."""
+
+
+RECORD_SCOPES = (ScopeKind.REQUEST, ScopeKind.SESSION, ScopeKind.USER, ScopeKind.ORG)
+"""Those that a store keeps records of."""
 
 
 class SessionKey(NamedTuple):

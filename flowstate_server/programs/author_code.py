@@ -123,6 +123,11 @@ def leaves_of(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
+def ends_run(error: BaseException) -> bool:
+    """Whether the run that ``error`` comes from has ended elsewhere or may not go on: nothing is to be made of it."""
+    return any(isinstance(leaf, _ENDED) for leaf in leaves_of(error))
+
+
 def _kind(error: BaseException) -> object:
     if isinstance(error, ActionError):
         return (ActionError, error.code)

@@ -13,7 +13,7 @@ from flowstate_server.model.clock import Seconds
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import Json, JsonObject, canonical_json
 from flowstate_server.model.nearest import nearest_or_known
-from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.model.scopes import RECORD_SCOPES, ScopeKind
 from flowstate_server.programs.declarations import SHARED_SCOPES, FlowDeclaration, declared_by
 from flowstate_server.programs.keeping import Keeping
 from flowstate_server.schemas.scope_schema import ScopeSchema
@@ -157,8 +157,8 @@ class FlowDescription:
                 scope.value: {"expose": [*sorted(names.exposed)], "derived": [*sorted(names.derived)]}
                 for scope, names in self.shown.items()
             },
-            "generations": {scope.value: self.generation(scope).number for scope in ScopeKind},
-            "isolated": [scope.value for scope in ScopeKind if self.isolates(scope)],
+            "generations": {scope.value: self.generation(scope).number for scope in RECORD_SCOPES},
+            "isolated": [scope.value for scope in RECORD_SCOPES if self.isolates(scope)],
             "persist_state_changes": self.persist_state_changes,
         }
 

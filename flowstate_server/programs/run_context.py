@@ -142,6 +142,12 @@ class RunContext(Protocol):
     def request_id(self) -> str: ...
 
     @property
+    def ending(self) -> bool:
+        """Whether the program is being stopped, or its request was ended elsewhere: what fails now is not to be mended,
+        whatever it fails by."""
+        ...
+
+    @property
     def identity(self) -> SessionIdentity: ...
 
     @property

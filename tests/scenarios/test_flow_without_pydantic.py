@@ -27,7 +27,7 @@ from flowstate_server.flows import Context, Flow, User, action, define_flow, han
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.items import Audience, ItemKind
 from flowstate_server.model.json_values import Json, JsonObject, encode_json
-from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.model.scopes import RECORD_SCOPES, ScopeKind
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import FlowDescription, Generation, ShownNames
 from flowstate_server.programs.program import HostedFlow
@@ -98,7 +98,7 @@ ACTIONS = {
 
 def game(kind: str = "game", user: dict[str, Any] = USER) -> HostedFlow:
     declared = {ScopeKind.SESSION: SESSION, ScopeKind.USER: user}
-    schemas = {scope: JsonSchema(scope, declared.get(scope, {})) for scope in ScopeKind}
+    schemas = {scope: JsonSchema(scope, declared.get(scope, {})) for scope in RECORD_SCOPES}
     described = FlowDescription(
         kind=kind,
         actions={name: act.described(name) for name, act in ACTIONS.items()},

@@ -17,6 +17,7 @@ from flowstate.v1.types_pb2 import (
     AUDIENCE_CLIENT,
     AUDIENCE_HISTORY,
     AUDIENCE_INTERNAL,
+    SCOPE_KIND_BLOCK,
     SCOPE_KIND_ORG,
     SCOPE_KIND_REQUEST,
     SCOPE_KIND_SESSION,
@@ -31,7 +32,11 @@ from flowstate_server.flows import (
     Request,
     Session,
     User,
+    action,
+    define_flow,
     handler,
+    router,
+    sequencer,
 )
 from flowstate_server.model.clock import Seconds
 from flowstate_server.stores.store import Store
@@ -363,3 +368,35 @@ async def test_what_is_swept_and_what_stays(store: Store) -> None:
         "request.completed",
     ]
     assert trusted[3].item_done.item.content.json
+
+
+class Counts(BaseModel):
+    secret_count: int = 0
+
+
+@handler(parent_state=Counts)
+async def count_up(value: Any, ctx: Context) -> str:
+    await ctx.parent_state(Counts).inc_state(secret_count=1)
+    return "counted"
+
+
+async def test_what_routers_decide_and_states_of_blocks_are_told_to_the_trusted_plane(store: Store) -> None:
+    way = router("way", {"secret-route": count_up}, choose=lambda value, ctx: "secret-route", state=Counts)
+    plan = sequencer("plan", input=object).step(way)
+    flow = define_flow("play", actions={"play": action(block=plan)}, persist_state_changes=True)
+    async with hosted(flow, store=store) as server:
+        await server.run("r1")
+        client, trusted = await _both(server)
+    kinds = ("router.", "state_change")
+    assert _rows(trusted, *kinds) == [
+        ("router.decided", AUDIENCE_INTERNAL, False),
+        ("state_change", AUDIENCE_INTERNAL, True),
+    ]
+    decided, change = [event for event in trusted if event.type.startswith(kinds)]
+    assert (decided.router_decided.route, list(decided.block_path)) == ("secret-route", ["plan", "way"])
+    assert change.state_change.scope == SCOPE_KIND_BLOCK
+    assert list(change.block_path) == ["plan", "way", "count_up"]
+    assert list(change.state_change.owner_path) == ["plan", "way"]
+    assert change.state_change.changed["/secret_count"].json == "1"
+    assert not _rows(client, *kinds)
+    assert "secret" not in str(client)

@@ -15,6 +15,7 @@ ROOT = HERE.parent.parent
 def test_checker_accepts_and_refuses_what_it_should(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     files = [str(HERE / "accepted.py"), str(HERE / "accepted_fields.py"), str(HERE / "refused.py")]
+    files += [str(HERE / "accepted_blocks.py"), str(HERE / "refused_blocks.py")]
 
     report, problems, _ = api.run(["--no-error-summary", "--cache-dir", str(tmp_path), *files])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from flowstate_server.engine.runs.items import RunItems, StreamedItem
@@ -46,13 +46,18 @@ class RunParts:
 class ProgramRun:
     """Implements ``programs.run_context.RunContext``."""
 
-    def __init__(self, parts: RunParts) -> None:
+    def __init__(self, parts: RunParts, ending: Callable[[], bool]) -> None:
         self._parts = parts
+        self._ending = ending
         self._recorder = parts.recorder
 
     @property
     def request_id(self) -> str:
         return self._parts.head.key.request_id
+
+    @property
+    def ending(self) -> bool:
+        return self._ending()
 
     @property
     def identity(self) -> SessionIdentity:

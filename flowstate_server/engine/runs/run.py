@@ -149,7 +149,9 @@ class Run:
         for scope in self._parts.scopes.values():
             await scope.prepare()
         try:
-            return await self._program.execute(self.record.action, self._value, ProgramRun(self._parts))
+            return await self._program.execute(
+                self.record.action, self._value, ProgramRun(self._parts, self._woken.done)
+            )
         except EXITS as error:
             raise contained(error) from error
 

@@ -15,9 +15,13 @@ from flowstate_server.flows.context import SEEN_BY_ALL, Context, SessionHandle
 from flowstate_server.flows.dependencies import find_dependency
 from flowstate_server.flows.local.begun_calls import Begun, TracksCalls, tracks_calls
 from flowstate_server.flows.local.block_items import BlockStream
+from flowstate_server.flows.local.block_memory import BlockMemory
+from flowstate_server.flows.local.block_reading import BlockReading, ReadScope
 from flowstate_server.flows.local.block_scope import BlockScope
 from flowstate_server.flows.local.block_session import BlockSession
 from flowstate_server.flows.local.local_run import LocalRun
+from flowstate_server.flows.local.states_around import StatesAround
+from flowstate_server.flows.reading import ReadingContext, ScopeReading
 from flowstate_server.flows.scope import ScopeHandle
 from flowstate_server.model.events import Event
 from flowstate_server.model.items import INTERNAL, Audience, ItemKind
@@ -30,6 +34,7 @@ from flowstate_server.schemas.pydantic.python_values import to_json
 from flowstate_server.schemas.pydantic.schema import ModelSchema
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 InputT = TypeVar("InputT")
 OutputT = TypeVar("OutputT")
 
@@ -38,7 +43,11 @@ class Executor(Protocol):
     """Runs a block as the execution that ``path`` names."""
 
     async def execute(
-        self, block: Block[InputT, OutputT], value: InputT, path: tuple[str, ...]
+        self,
+        block: Block[InputT, OutputT],
+        value: InputT,
+        path: tuple[str, ...],
+        parent: StatesAround | None = None,
     ) -> OutputT: ...
 
 
@@ -47,7 +56,12 @@ class BlockContext(Context[Any, Any, Any, Any], TracksCalls):
     """One block's context in a run; scopes show the state models that the block declares."""
 
     def __init__(
-        self, local: LocalRun, executor: Executor, block: Block[Any, Any], path: tuple[str, ...]
+        self,
+        local: LocalRun,
+        executor: Executor,
+        block: Block[Any, Any],
+        path: tuple[str, ...],
+        states: StatesAround,
     ) -> None:
         self.begun = Begun(local.loop)
         self.written = "ctx"
@@ -56,10 +70,13 @@ class BlockContext(Context[Any, Any, Any, Any], TracksCalls):
         self._executor = executor
         self._block = block
         self._path = path
+        self._states = states
+        self._block_scopes: dict[tuple[BlockMemory, type[BaseModel]], BlockScope[Any]] = {}
         self._passes: dict[str, int] = {}
         self._failures: list[BaseException] = []
         self._scopes: dict[ScopeKind, BlockScope[Any]] = {}
         self._session: BlockSession[Any] | None = None
+        self._reading: ReadingContext | None = None
 
     @property
     def request_id(self) -> str:
@@ -82,6 +99,19 @@ class BlockContext(Context[Any, Any, Any, Any], TracksCalls):
     @property
     def request(self) -> ScopeHandle[Any]:
         return self._scope(ScopeKind.REQUEST)
+
+    def block_state(self, model: type[M], /) -> ScopeHandle[M]:
+        return self._block_scope(self._states.own(model), model, "block_state")
+
+    def parent_state(self, model: type[M], /) -> ScopeHandle[M]:
+        return self._block_scope(self._states.of_parent(model), model, "parent_state")
+
+    def sequencer_state(self, model: type[M], /) -> ScopeHandle[M]:
+        return self._block_scope(self._states.of_sequencer(model), model, "sequencer_state")
+
+    def target(self, name: str, model: type[M], /) -> ScopeReading[M] | None:
+        memory = self._states.target(name, model)
+        return None if memory is None else ReadScope(self._block_scope(memory, model, "target"))
 
     def dependency(self, asked: type[T], /) -> T:
         return find_dependency(self._run.dependencies, asked)
@@ -161,9 +191,21 @@ class BlockContext(Context[Any, Any, Any, Any], TracksCalls):
         return asyncio.run_coroutine_threadsafe(operation, loop).result()
 
     async def execute(self, block: Block[InputT, OutputT], value: InputT, /) -> OutputT:
+        return await self._execute(self.next_name(block.name), block, value)
+
+    def next_name(self, name: str, /) -> str:
+        passes = self._passes[name] = self._passes.get(name, 0) + 1
+        return name if passes == 1 else f"{name}#{passes}"
+
+    def execution(
+        self, name: str, block: Block[InputT, OutputT], value: InputT, /
+    ) -> Coroutine[Any, Any, OutputT]:
+        return self._execute(name, block, value)
+
+    async def _execute(self, name: str, block: Block[InputT, OutputT], value: InputT) -> OutputT:
         try:
-            return await self._executor.execute(block, value, self._path_of_next(block.name))
-        except Exception as failure:
+            return await self._executor.execute(block, value, (*self._path, name), self._states)
+        except (Exception, BaseExceptionGroup) as failure:
             self._failures += leaves_of(failure)
             raise
 
@@ -181,14 +223,26 @@ class BlockContext(Context[Any, Any, Any, Any], TracksCalls):
         if used is not None:
             self._run.hold(Event(used.type, used.encode(), INTERNAL, block_path=self._path))
 
+    @property
+    def ending(self) -> bool:
+        return self._run.ending
+
+    def rescued(self, failure: BaseException, /) -> None:
+        leaves = tuple(leaves_of(failure))
+        self._failures = [known for known in self._failures if all(known is not leaf for leaf in leaves)]
+
+    def tell(self, payload: Payload, /) -> None:
+        self._run.hold(Event(payload.type, payload.encode(), INTERNAL, block_path=self._path))
+
+    @property
+    def reading(self) -> ReadingContext:
+        if self._reading is None:
+            self._reading = BlockReading(self)
+        return self._reading
+
     def is_of_child(self, failure: BaseException) -> bool:
         """Whether ``failure`` came out of blocks that this one ran, which have told it."""
         return all(any(leaf is known for known in self._failures) for leaf in leaves_of(failure))
-
-    def _path_of_next(self, name: str) -> tuple[str, ...]:
-        """Passes of a block under one parent carry a number from the second on."""
-        passes = self._passes[name] = self._passes.get(name, 0) + 1
-        return (*self._path, name if passes == 1 else f"{name}#{passes}")
 
     async def _hold(self, payload: Payload, audience: Audience, transient: bool) -> None:
         event = Event(
@@ -201,6 +255,14 @@ class BlockContext(Context[Any, Any, Any, Any], TracksCalls):
         scope = self._scopes.get(kind)
         if scope is None:
             scope = self._scopes[kind] = BlockScope(*self._scope_parts(kind))
+        return scope
+
+    def _block_scope(self, memory: BlockMemory, model: type[M], how: str) -> BlockScope[M]:
+        scope = self._block_scopes.get((memory, model))
+        if scope is None:
+            written = f"ctx.{how}({model.__name__})"
+            scope = BlockScope(memory, memory.schema, model, self._path, self.begun, written)
+            self._block_scopes[memory, model] = scope
         return scope
 
     def _scope_parts(

@@ -12,6 +12,7 @@ from flowstate_server.flows.block import Block
 from flowstate_server.flows.local.begun_calls import check_awaited
 from flowstate_server.flows.local.block_context import BlockContext
 from flowstate_server.flows.local.local_run import LocalRun
+from flowstate_server.flows.local.states_around import StatesAround
 from flowstate_server.log_context import current_subject
 from flowstate_server.model.clock import elapsed_since
 from flowstate_server.model.events import Event
@@ -29,7 +30,13 @@ class BlockExecutor:
         self._local = local
 
     @does_work
-    async def execute(self, block: Block[InputT, OutputT], value: InputT, path: tuple[str, ...]) -> OutputT:
+    async def execute(
+        self,
+        block: Block[InputT, OutputT],
+        value: InputT,
+        path: tuple[str, ...],
+        parent: StatesAround | None = None,
+    ) -> OutputT:
         """Run a block as the execution that ``path`` names. A failure is told once, by the block in which it arose.
 
         A call that the block forgot to await fails it. ``SystemExit`` and ``KeyboardInterrupt`` come out as
@@ -40,9 +47,12 @@ class BlockExecutor:
         before = AT_WORK.get()
         AT_WORK.set(work)
         started = time.monotonic()
-        context = BlockContext(self._local, self, block, path)
+        states = StatesAround(block, path, parent)
+        context = BlockContext(self._local, self, block, path, states)
         outcome = "cancelled"
         try:
+            if block.states.own is not None:
+                await states.open(self._local.run)
             output = await block.execute(block.validate_input(value), context)
             await check_awaited(context.begun, f'{block.kind} "{block.name}"')
             outcome = "completed"
@@ -60,6 +70,7 @@ class BlockExecutor:
             raise
         finally:
             AT_WORK.set(before)
+            states.end(cancelled=outcome == "cancelled")
             self._local.run.observe_block(
                 path, kind=block.kind, seconds=time.monotonic() - started, outcome=outcome
             )

@@ -35,9 +35,10 @@ class BlockScope(ScopeHandle[StateT], TracksCalls, Generic[StateT]):
         model: type[StateT],
         block_path: tuple[str, ...],
         begun: Begun,
+        written: str = "",
     ) -> None:
         self.begun = begun
-        self.written = f"ctx.{schema.scope}"
+        self.written = written or f"ctx.{schema.scope}"
         self._scope = scope
         self._schema = schema
         self._model = model

@@ -14,17 +14,15 @@ from flowstate_server.flows.action import Action
 from flowstate_server.flows.client_view import ClientView, View, derivation_failure
 from flowstate_server.flows.error_details import error_details
 from flowstate_server.flows.local.block_executor import BlockExecutor
+from flowstate_server.flows.local.drawn_values import drawn_values
 from flowstate_server.flows.local.local_run import LocalRun
 from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.model.records import Failure
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.programs.author_code import AT_WORK, called, does_work, other_work, told_by
+from flowstate_server.programs.author_code import called, does_work, other_work, told_by
 from flowstate_server.programs.run_context import RunContext
 from flowstate_server.programs.threads import STILL_SECONDS, DaemonThreads
 from flowstate_server.schemas.pydantic.schema import ModelSchema
-
-FACTORY_SECONDS = 1.0
-"""The most that a ``default_factory`` may take."""
 
 
 class LocalProgram:
@@ -63,24 +61,7 @@ class LocalProgram:
             raise ActionError(error.code, error.message, details, retryable=error.retryable) from error
 
     async def draw(self, scope: ScopeKind, names: Sequence[str], /) -> JsonObject:
-        return {name: await self._draw(scope, name) for name in names}
-
-    @does_work
-    async def _draw(self, scope: ScopeKind, name: str) -> Json:
-        work = other_work(f'the default_factory of {scope} field "{name}"')
-        before = AT_WORK.get()
-        AT_WORK.set(work)
-        try:
-            async with asyncio.timeout(FACTORY_SECONDS):
-                return await self._threads.run(self._schemas[scope].draw, name)
-        except asyncio.CancelledError:
-            raise
-        except TimeoutError as error:
-            raise RuntimeError(f"{work} has given nothing for {FACTORY_SECONDS:g} s") from error
-        except Exception as error:
-            raise RuntimeError(f"{work} failed") from error
-        finally:
-            AT_WORK.set(before)
+        return await drawn_values(self._schemas[scope], names, self._threads)
 
     @does_work
     def dump_output(self, action: str, output: Any, /) -> Json:

@@ -125,6 +125,10 @@ def _model_usage(record: EventRecord) -> Message:
     )
 
 
+def _router_decided(record: EventRecord) -> Message:
+    return pb.RouterDecided(route=payloads.RouterDecided.decode(record.event.payload).route)
+
+
 def _item_added(record: EventRecord) -> Message:
     return pb.ItemAdded(item=_encode_item(record, payloads.ItemAdded.decode(record.event.payload).item))
 
@@ -155,6 +159,7 @@ def _state_change(record: EventRecord) -> Message:
         changed={pointer: encode_value(value) for pointer, value in change.changed.items()},
         removed=change.removed,
         stale=change.stale,
+        owner_path=change.owner_path,
     )
 
 
@@ -184,6 +189,7 @@ _PAYLOADS: Mapping[EventType, tuple[str, Callable[[EventRecord], Message]]] = {
     EventType.BLOCK_COMPLETED: ("block_completed", _block_completed),
     EventType.BLOCK_FAILED: ("block_failed", _block_failed),
     EventType.MODEL_USAGE: ("model_usage", _model_usage),
+    EventType.ROUTER_DECIDED: ("router_decided", _router_decided),
     EventType.ITEM_ADDED: ("item_added", _item_added),
     EventType.ITEM_DELTA: ("item_delta", _item_delta),
     EventType.ITEM_DONE: ("item_done", _item_done),

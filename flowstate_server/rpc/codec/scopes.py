@@ -5,7 +5,7 @@ from __future__ import annotations
 from flowstate.v1 import types_pb2 as pb
 from flowstate_server.engine.calls.state import ScopeTarget
 from flowstate_server.model.ids import check_id
-from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.model.scopes import RECORD_SCOPES, ScopeKind
 from flowstate_server.rpc.message_fields import required, under
 
 _TO_WIRE = {
@@ -13,10 +13,11 @@ _TO_WIRE = {
     ScopeKind.SESSION: pb.SCOPE_KIND_SESSION,
     ScopeKind.USER: pb.SCOPE_KIND_USER,
     ScopeKind.ORG: pb.SCOPE_KIND_ORG,
+    ScopeKind.BLOCK: pb.SCOPE_KIND_BLOCK,
 }
-_OWNERS = {kind: f"{kind}_id" for kind in ScopeKind}
+_OWNERS = {kind: f"{kind}_id" for kind in RECORD_SCOPES}
 _OWNED = {owner: kind for kind, owner in _OWNERS.items()}
-_FROM_WIRE = {wire: kind for kind, wire in _TO_WIRE.items()}
+_FROM_WIRE = {_TO_WIRE[kind]: kind for kind in RECORD_SCOPES}
 
 
 def encode_scope_kind(kind: ScopeKind) -> pb.ScopeKind.ValueType:

@@ -46,6 +46,7 @@ EVENT_NUMBERS = {
     EventType.CUSTOM: 16,
     EventType.ITEM_REMOVED: 17,
     EventType.MODEL_USAGE: 21,
+    EventType.ROUTER_DECIDED: 18,
 }
 
 ITEM_NUMBERS = {

@@ -389,9 +389,9 @@ class _FailureReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Failure
     was deployed anew meanwhile. It never began. Used by a later release.
     """
     FAILURE_REASON_LOOP_BOUND_EXCEEDED: _FailureReason.ValueType  # 9
-    """FAILED_PRECONDITION. A loop went over its bound. Used by a later release."""
+    """FAILED_PRECONDITION. A loop went over its bound."""
     FAILURE_REASON_ROUTE_UNKNOWN: _FailureReason.ValueType  # 10
-    """FAILED_PRECONDITION. A router chose a route that it does not have. Used by a later release."""
+    """FAILED_PRECONDITION. A router chose a route that it does not have."""
     FAILURE_REASON_OUTPUT_INVALID: _FailureReason.ValueType  # 11
     """FAILED_PRECONDITION. What the language model answered does not fit the schema, after one repair."""
     FAILURE_REASON_MODEL_UNAVAILABLE: _FailureReason.ValueType  # 12
@@ -440,9 +440,9 @@ FAILURE_REASON_INPUT_OUTDATED: FailureReason.ValueType  # 8
 was deployed anew meanwhile. It never began. Used by a later release.
 """
 FAILURE_REASON_LOOP_BOUND_EXCEEDED: FailureReason.ValueType  # 9
-"""FAILED_PRECONDITION. A loop went over its bound. Used by a later release."""
+"""FAILED_PRECONDITION. A loop went over its bound."""
 FAILURE_REASON_ROUTE_UNKNOWN: FailureReason.ValueType  # 10
-"""FAILED_PRECONDITION. A router chose a route that it does not have. Used by a later release."""
+"""FAILED_PRECONDITION. A router chose a route that it does not have."""
 FAILURE_REASON_OUTPUT_INVALID: FailureReason.ValueType  # 11
 """FAILED_PRECONDITION. What the language model answered does not fit the schema, after one repair."""
 FAILURE_REASON_MODEL_UNAVAILABLE: FailureReason.ValueType  # 12

@@ -47,8 +47,8 @@ class Event(_message.Message):
     Order is the order of commits. A state write and its event are one commit. A request has exactly
     one terminal event, committed together with its terminal status, and nothing follows it. Later
     releases add types: a reader that meets a payload it does not know still has type, sequence and
-    time, and moves on. `request.queued`, `router.decided` and `resource_change` are of this kind: they
-    are drawn here and will be emitted by later releases.
+    time, and moves on. `request.queued` and `resource_change` are of this kind: they are drawn here and
+    will be emitted by later releases.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -904,7 +904,7 @@ class StateChange(_message.Message):
     @_builtins.property
     def owner_path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """For scope BLOCK: path of the execution that owns the state, in the form of Event.block_path, of which
-        it may be a part: a block may write the state of one around it. Else empty. Used by a later release.
+        it may be a part: a block may write the state of one around it. Else empty.
         """
 
     def __init__(

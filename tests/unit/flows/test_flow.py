@@ -23,6 +23,7 @@ from flowstate_server.flows import (
     sequencer,
 )
 from flowstate_server.flows.bubbling import reachable_blocks
+from flowstate_server.model.scopes import RECORD_SCOPES
 
 
 class Say(BaseModel):
@@ -76,9 +77,9 @@ def test_has_defaults() -> None:
 
 def test_isolates_what_it_is_told_to() -> None:
     flow = chat(isolate_org_state=True)
-    assert [scope for scope in ScopeKind if flow.isolates(scope)] == [ScopeKind.ORG]
+    assert [scope for scope in RECORD_SCOPES if flow.isolates(scope)] == [ScopeKind.ORG]
     flow = chat(isolate_user_state=True)
-    assert [scope for scope in ScopeKind if flow.isolates(scope)] == [ScopeKind.USER]
+    assert [scope for scope in RECORD_SCOPES if flow.isolates(scope)] == [ScopeKind.USER]
 
 
 def test_what_blocks_declare_bubbles_up() -> None:

@@ -26,6 +26,7 @@ EVERY_TYPE: list[Payload] = [
     payloads.BlockCompleted(Micros(11)),
     payloads.BlockFailed(FAILURE),
     payloads.ModelUsage("anthropic", "opus", 1200, 30),
+    payloads.RouterDecided("refund"),
     payloads.ItemAdded(
         Item(
             item_id="i",
@@ -56,6 +57,7 @@ EVERY_TYPE: list[Payload] = [
 SPECIAL: list[Payload] = [
     payloads.RequestCompleted(Micros(0), None, scope_versions=VERSIONS),
     payloads.RequestCompleted(Micros(5), output_omitted=True, scope_versions=VERSIONS),
+    payloads.StateChange(ScopeKind.BLOCK, 0, 1, {"/a": 1}, [], [], owner_path=["plan", "search#2"]),
     payloads.Status("no progress"),
     payloads.Status("none yet", 0.0),
     payloads.Custom("bare", None),

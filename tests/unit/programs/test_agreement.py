@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel
 from flowstate_server.errors import CrossFlowSchemaConflictError
 from flowstate_server.flows import Context, Flow, Org, User, action, define_flow, handler
 from flowstate_server.model.json_values import decode_json, encode_json
-from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.model.scopes import RECORD_SCOPES, ScopeKind
 from flowstate_server.programs.agreement import Agreement, agreement
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.declarations import declaration_hash, decode_declaration, encode_declaration
@@ -146,7 +146,9 @@ def test_recorded_declarations_tell_neither_values_of_functions_nor_addresses() 
 
 def in_another_language(**properties: dict[str, Any]) -> FlowDescription:
     """A flow whose schemas are no pydantic models."""
-    schemas = {scope: JsonSchema(scope, properties if scope is ScopeKind.USER else {}) for scope in ScopeKind}
+    schemas = {
+        scope: JsonSchema(scope, properties if scope is ScopeKind.USER else {}) for scope in RECORD_SCOPES
+    }
     return FlowDescription(kind="game", actions={}, schemas=schemas, shown={})
 
 

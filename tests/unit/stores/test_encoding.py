@@ -12,7 +12,7 @@ from flowstate_server.model.documents import DocumentKey, encode_key, flow_owner
 from flowstate_server.model.events import EventKey
 from flowstate_server.model.identity import Tenant
 from flowstate_server.model.records import TurnKey
-from flowstate_server.model.scopes import ScopeKey, ScopeKind, SessionKey
+from flowstate_server.model.scopes import RECORD_SCOPES, ScopeKey, SessionKey
 from flowstate_server.stores.contract.encoding import encode_place
 from flowstate_server.stores.contract.tables import (
     DOCUMENTS,
@@ -32,7 +32,7 @@ KEYS: dict[Table[Any, Any], list[Any]] = {
     SESSIONS: PAIRS,
     TURNS: [TurnKey(pair, log, number) for pair in PAIRS[::7] for log in TEXTS for number in NUMBERS],
     EVENTS: [EventKey(pair, number) for pair in PAIRS for number in NUMBERS],
-    STATES: [ScopeKey(kind, *pair, flow) for kind in ScopeKind for pair in PAIRS[::5] for flow in TEXTS],
+    STATES: [ScopeKey(kind, *pair, flow) for kind in RECORD_SCOPES for pair in PAIRS[::5] for flow in TEXTS],
     DOCUMENTS: [
         DocumentKey(owner, "kind", pair)
         for pair in PAIRS

@@ -50,6 +50,7 @@ PAYLOADS: list[tuple[EventType, dict[str, Json], str]] = [
         'failure { code: 13 reason: "INTERNAL" domain: "flowstate.dev" message: "the action failed" '
         'error_id: "err_1" }',
     ),
+    (EventType.ROUTER_DECIDED, {"route": "refund"}, 'route: "refund"'),
     (
         EventType.MODEL_USAGE,
         {"provider": "anthropic", "model": "opus", "input_tokens": 1200, "output_tokens": 30},
@@ -73,6 +74,20 @@ PAYLOADS: list[tuple[EventType, dict[str, Json], str]] = [
         },
         "scope: SCOPE_KIND_USER previous_version: 1 version: 2 "
         'changed { key: "/a" value { json: "1.0" } } removed: "/b" stale: "c"',
+    ),
+    (
+        EventType.STATE_CHANGE,
+        {
+            "scope": "block",
+            "previous_version": 0,
+            "version": 1,
+            "changed": {"/a": 1},
+            "removed": [],
+            "stale": [],
+            "owner_path": ["plan", "search#2"],
+        },
+        'scope: SCOPE_KIND_BLOCK version: 1 changed { key: "/a" value { json: "1" } } '
+        'owner_path: "plan" owner_path: "search#2"',
     ),
     (EventType.SESSION_METADATA_CHANGED, {"paths": ["title"], "version": 2}, 'paths: "title" version: 2'),
     (EventType.STATUS, {"text": "thinking"}, 'text: "thinking"'),

@@ -1,0 +1,1 @@
+"""The steps of sequencers: each a frozen value that knows its blocks, and how it runs."""

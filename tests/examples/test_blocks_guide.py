@@ -1,0 +1,37 @@
+"""The guide of blocks does what it says."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from flowstate_server.model.events import EventType
+from flowstate_server.testing import run_flow
+from tests.cli.flowstate_command import CHECKOUT
+
+(CODE,) = re.findall(
+    r"^```python\n(.*?)^```$", (CHECKOUT / "docs/blocks.md").read_text("utf-8"), re.DOTALL | re.MULTILINE
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "route", "output"),
+    [
+        ("hello", "greeting", "You said: hello"),
+        ("tea", "question", "the web on tea; the docs on tea!!"),
+        ("secrets", "question", "secrets!!"),
+    ],
+)
+async def test_the_desk_answers(text: str, route: str, output: str) -> None:
+    names: dict[str, Any] = {"__name__": "my_desk"}
+    exec(compile(CODE, "my_desk.py", "exec"), names)
+    run = await run_flow(names["desk"], "ask", {"text": text})
+    assert run.output == output
+    (decided,) = [event for event in run.events if event.type is EventType.ROUTER_DECIDED]
+    assert decided.payload.route == route
+    paths = ["/".join(event.block_path) for event in run.events if event.type is EventType.BLOCK_STARTED]
+    assert ("answer/research/improve#2" in paths) is (route == "question")
+    failed = ["/".join(event.block_path) for event in run.events if event.type is EventType.BLOCK_FAILED]
+    assert failed == (["answer/research/docs"] if text == "secrets" else [])
