@@ -7,12 +7,14 @@ import math
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar as PlainTypeVar, cast, overload
+from typing import Any, Generic, TypedDict, TypeVar as PlainTypeVar, cast, overload
 
-from typing_extensions import TypeVar
+from pydantic import BaseModel
+from typing_extensions import TypeVar, Unpack
 
 from flowstate_server.errors import FlowDefinitionError
 from flowstate_server.flows.block import Block, I_contra, O_co, RunsBlocks
+from flowstate_server.flows.block_states import BlockStates, declared_states
 from flowstate_server.flows.context import SEEN_BY_ALL, Context
 from flowstate_server.flows.generation.answer_items import AnswerItems, ItemAudiences
 from flowstate_server.flows.generation.conversation import as_text, conversation, user_has_spoken
@@ -64,12 +66,15 @@ class Generator(Block[I_contra, O_co], Generic[I_contra, O_co]):
         tools: Iterable[Block[Any, Any]],
         description: str,
         local_names: Mapping[str, Any],
+        states: BlockStates,
     ) -> None:
         models: Mapping[Any, Any] = {}
         if callable(options.prompt):
             of_function, models = read_prompt(options.prompt, name, local_names)
             input_type = of_function if input_type is Any else input_type
-        super().__init__(name, input_type=input_type, output_type=output_type, state_models=models)
+        super().__init__(
+            name, input_type=input_type, output_type=output_type, state_models=models, states=states
+        )
         self.description = description
         self._options = options
         self._tools = tools_of(tools, f'generator "{name}"')
@@ -109,7 +114,7 @@ class Generator(Block[I_contra, O_co], Generic[I_contra, O_co]):
             read_output=None if self._gives_text else self._read_output,
             what=what,
         )
-        tools = ToolCalls(self._tools, context, options.audiences.tools, what)
+        tools = ToolCalls(self._tools, context, ctx, options.audiences.tools, what)
         output: O_co = await carry_out(task, messages, calls, tools)
         return output
 
@@ -147,24 +152,34 @@ class Generator(Block[I_contra, O_co], Generic[I_contra, O_co]):
         return self._output.validate_json(text, "")
 
 
+class GeneratorMore(TypedDict, total=False):
+    """What :func:`generator` takes besides, as its docstring says."""
+
+    model: ModelChoice | None
+    history: Turns | Tokens | None
+    tools: Iterable[Block[Any, Any]]
+    max_steps: int
+    settings: Mapping[str, Any]
+    description: str
+    audiences: Iterable[Audience]
+    reasoning_audiences: Iterable[Audience] | None
+    tool_audiences: Iterable[Audience] | None
+    first_token_timeout: float
+    token_timeout: float
+    state: type[BaseModel] | None
+    parent_state: type[BaseModel] | None
+    sequencer_state: type[BaseModel] | None
+    targets: Mapping[str, type[BaseModel]] | None
+
+
 @overload
 def generator(
     name: str,
     *,
     prompt: str,
-    model: ModelChoice | None = None,
     input: type[InputT] = ...,
     output: type[OutputT] = ...,
-    history: Turns | Tokens | None = None,
-    tools: Iterable[Block[Any, Any]] = (),
-    max_steps: int = 8,
-    settings: Mapping[str, Any] = _NO_SETTINGS,
-    description: str = "",
-    audiences: Iterable[Audience] = SEEN_BY_ALL,
-    reasoning_audiences: Iterable[Audience] | None = None,
-    tool_audiences: Iterable[Audience] | None = None,
-    first_token_timeout: float = 120.0,
-    token_timeout: float = 60.0,
+    **more: Unpack[GeneratorMore],
 ) -> Generator[InputT, OutputT]: ...
 
 
@@ -173,18 +188,8 @@ def generator(
     name: str,
     *,
     prompt: Callable[[I, Context[Any, Any, Any, Any]], str | Prompt | Awaitable[str | Prompt]],
-    model: ModelChoice | None = None,
     output: type[OutputT] = ...,
-    history: Turns | Tokens | None = None,
-    tools: Iterable[Block[Any, Any]] = (),
-    max_steps: int = 8,
-    settings: Mapping[str, Any] = _NO_SETTINGS,
-    description: str = "",
-    audiences: Iterable[Audience] = SEEN_BY_ALL,
-    reasoning_audiences: Iterable[Audience] | None = None,
-    tool_audiences: Iterable[Audience] | None = None,
-    first_token_timeout: float = 120.0,
-    token_timeout: float = 60.0,
+    **more: Unpack[GeneratorMore],
 ) -> Generator[I, OutputT]: ...
 
 
@@ -192,9 +197,9 @@ def generator(
     name: str,
     *,
     prompt: Any,
-    model: ModelChoice | None = None,
     input: Any = Any,
     output: Any = str,
+    model: ModelChoice | None = None,
     history: Turns | Tokens | None = None,
     tools: Iterable[Block[Any, Any]] = (),
     max_steps: int = 8,
@@ -205,6 +210,10 @@ def generator(
     tool_audiences: Iterable[Audience] | None = None,
     first_token_timeout: float = 120.0,
     token_timeout: float = 60.0,
+    state: type[BaseModel] | None = None,
+    parent_state: type[BaseModel] | None = None,
+    sequencer_state: type[BaseModel] | None = None,
+    targets: Mapping[str, type[BaseModel]] | None = None,
 ) -> Generator[Any, Any]:
     """Ask a language model, with tools, and stream what it says.
 
@@ -235,6 +244,8 @@ def generator(
         description: What it does, for models that have it as a tool.
         audiences: For whom its items are; ``reasoning_audiences`` and ``tool_audiences`` say it otherwise for theirs.
         first_token_timeout, token_timeout: Seconds that the model may take for its first token, and between any two.
+        state, parent_state, sequencer_state, targets: As with ``@handler``: what the functions of ``prompt`` and ``model``
+            reach. Tools have the generator's own as their parent's.
 
     Runs fail with ``MODEL_UNAVAILABLE`` (retryable) if the model can't be reached, after three more attempts, or breaks
     off, with ``MODEL_REFUSED``, ``STEPS_EXCEEDED`` and ``OUTPUT_INVALID``; what was said until then stays as an item.
@@ -277,4 +288,11 @@ def generator(
         tools=tools,
         description=description,
         local_names=sys._getframe(1).f_locals,
+        states=declared_states(
+            where,
+            state=state,
+            parent_state=parent_state,
+            sequencer_state=sequencer_state,
+            targets=targets,
+        ),
     )

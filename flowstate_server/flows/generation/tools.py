@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from flowstate_server.errors import (
@@ -15,22 +15,20 @@ from flowstate_server.errors import (
     FlowDefinitionError,
     FlowStateError,
     InvalidArgumentError,
-    LeaseLostError,
     MessageTooLargeError,
-    RequestNotFoundError,
-    RequestTerminalError,
     ValidationFailedError,
 )
-from flowstate_server.flows.block import Block, check_block
+from flowstate_server.flows.block import Block, RunsBlocks, check_block
 from flowstate_server.flows.generation.answer_items import storable
 from flowstate_server.flows.generation.conversation import as_text, tool_name
 from flowstate_server.flows.generation.prompt import AnyContext
 from flowstate_server.flows.generation.schemas import INPUT, object_schema, wrapped_schema
+from flowstate_server.flows.steps.tasks import being_stopped, run_all
 from flowstate_server.flows.value_type import is_none
 from flowstate_server.language_models import ToolCall, ToolResult, ToolSpec
 from flowstate_server.model.items import Audience
 from flowstate_server.model.json_values import Json, encode_json
-from flowstate_server.programs.author_code import readable, told_by
+from flowstate_server.programs.author_code import ends_run, readable, told_by
 from flowstate_server.state.json_profile import parse_json
 
 _logger = logging.getLogger(__name__)
@@ -38,7 +36,6 @@ _logger = logging.getLogger(__name__)
 MOST_AT_ONCE = 4
 _MOST_VIOLATIONS = 10
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_ENDS_THE_RUN = (LeaseLostError, RequestTerminalError, RequestNotFoundError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +107,17 @@ class ToolCalls:
     """Runs the calls of one execution's model. ``what`` names that in the log."""
 
     def __init__(
-        self, tools: Mapping[str, Tool], context: AnyContext, audiences: frozenset[Audience], what: str
+        self,
+        tools: Mapping[str, Tool],
+        context: AnyContext,
+        runs: RunsBlocks,
+        audiences: frozenset[Audience],
+        what: str,
     ) -> None:
+        """``context`` and ``runs`` are one thing, as authors and as blocks see it."""
         self._tools = tools
         self._context = context
+        self._runs = runs
         self._audiences = audiences
         self._what = what
         self._used_ids: set[str] = set()
@@ -125,17 +129,8 @@ class ToolCalls:
         ``ActionError`` excepted. What ends the run comes out, and cancels the calls beside it.
         """
         item_ids = [await self._show(call) for call in calls]
-        slots = asyncio.Semaphore(MOST_AT_ONCE)
         pairs = zip(calls, item_ids, strict=True)
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._result(slots, call, item_id)) for call, item_id in pairs]
-        except BaseExceptionGroup as failures:
-            error = told_by(failures)
-            if error is failures:
-                raise
-            raise error from None
-        return [task.result() for task in tasks]
+        return await run_all([partial(self._result, call, item_id) for call, item_id in pairs], MOST_AT_ONCE)
 
     async def _show(self, call: ToolCall) -> str:
         """Add the call's item; its id is the model's own, unless that names no call or another one."""
@@ -152,15 +147,14 @@ class ToolCalls:
         self._used_ids.add(item.call_id)
         return item.call_id
 
-    async def _result(self, slots: asyncio.Semaphore, call: ToolCall, item_id: str) -> ToolResult:
+    async def _result(self, call: ToolCall, item_id: str) -> ToolResult:
         name = tool_name(call.name)
-        async with slots:
-            output, failed = await self._output(call)
-            try:
-                await self._context.tool_output(item_id, output, name=name, audiences=self._audiences)
-            except MessageTooLargeError:
-                output, failed = _failure("what the tool gave is too large"), True
-                await self._context.tool_output(item_id, output, name=name, audiences=self._audiences)
+        output, failed = await self._output(call)
+        try:
+            await self._context.tool_output(item_id, output, name=name, audiences=self._audiences)
+        except MessageTooLargeError:
+            output, failed = _failure("what the tool gave is too large"), True
+            await self._context.tool_output(item_id, output, name=name, audiences=self._audiences)
         return ToolResult(call.call_id, call.name, as_text(output), failed)
 
     async def _output(self, call: ToolCall) -> tuple[Json, bool]:
@@ -170,15 +164,16 @@ class ToolCalls:
             known = ", ".join(self._tools) or "none"
             return _failure(f"there is no such tool; there are: {known}"), True
         try:
-            value = tool.read(call.arguments)
-        except InvalidArgumentError as error:
-            return _failure(f"the arguments do not fit: {problems(error)}"), True
-        try:
+            try:
+                value = tool.read(call.arguments)
+            except InvalidArgumentError as error:
+                return _failure(f"the arguments do not fit: {problems(error)}"), True
             return tool.block.dump_output(await self._context.execute(tool.block, value)), False
         except Exception as raised:
-            told = told_by(raised)
-            if isinstance(told, _ENDS_THE_RUN):
+            if ends_run(raised) or self._runs.ending or being_stopped():
                 raise
+            self._runs.rescued(raised)
+            told = told_by(raised)
             if isinstance(told, ActionError):
                 return _failure(storable(str(told.message))), True
             _logger.error('%s: tool "%s" failed', self._what, call.name, exc_info=readable(raised))

@@ -221,7 +221,7 @@ class BlockContext(Context[Any, Any, Any, Any], TracksCalls):
             outcome=outcome,
         )
         if used is not None:
-            self._run.hold(Event(used.type, used.encode(), INTERNAL, block_path=self._path))
+            self.tell(used)
 
     @property
     def ending(self) -> bool:

@@ -654,3 +654,46 @@ async def test_cancelled_at_any_moment_nothing_goes_on() -> None:
             assert [event.type for event in after.events] == run.event_types(), turns
             assert after.session.version == version, turns
     assert statuses == {"aborted", "completed"}
+
+
+async def test_tools_reach_the_state_of_their_generator() -> None:
+    class Spent(BaseModel):
+        searches: int = 0
+
+    @handler(parent_state=Spent)
+    async def search(words: str, ctx: Context) -> str:
+        spent = ctx.parent_state(Spent)
+        if spent.state.searches == 2:
+            raise ActionError("ENOUGH", "no more searches")
+        await spent.inc_state(searches=1)
+        return words
+
+    def prompt(value: str, ctx: Context) -> str:
+        return f"{ctx.block_state(Spent).state.searches} so far"
+
+    script = [Scripted(calls("search", {"input": str(n)}, str(n))) for n in range(3)]
+    model = ScriptedModel(*script, Scripted("ok", expect="no more searches"))
+    run = await ran(generator("answer", prompt=prompt, tools=[search], state=Spent), model)
+    assert run.output == "ok"
+    assert model.requests[0].messages[0].text == "0 so far"
+
+
+async def test_a_tool_that_makes_another_error_of_its_cancellation_ends_all_the_same() -> None:
+    reached = asyncio.Event()
+
+    @handler
+    async def cling(_: None, ctx: Context) -> None:
+        reached.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ValueError("never mind") from None
+
+    model = ScriptedModel(Scripted(calls("cling")))
+    async with FlowTester(
+        flow_of(generator("answer", prompt="P", tools=[cling])), dependencies=model
+    ) as tester:
+        started = await tester.start("say", "hi")
+        await reached.wait()
+        assert (await started.cancel()).status == "aborted"
+    model.check_done()
