@@ -244,8 +244,8 @@ def generator(
         description: What it does, for models that have it as a tool.
         audiences: For whom its items are; ``reasoning_audiences`` and ``tool_audiences`` say it otherwise for theirs.
         first_token_timeout, token_timeout: Seconds that the model may take for its first token, and between any two.
-        state, parent_state, sequencer_state, targets: As with ``@handler``, for the functions of ``prompt`` and ``model``.
-            Tools have the generator's own as their parent's.
+        state, parent_state, sequencer_state, targets: As with ``@handler``, for the functions of ``prompt`` and
+            ``model``. Tools have the generator's own as their parent's.
 
     Runs fail with ``MODEL_UNAVAILABLE`` (retryable) if the model can't be reached, after three more attempts, or breaks
     off, with ``MODEL_REFUSED``, ``STEPS_EXCEEDED`` and ``OUTPUT_INVALID``; what was said until then stays as an item.
