@@ -28,7 +28,7 @@ def conversation(prompt: Prompt, history: Sequence[HistoryItem]) -> list[Message
     """The messages of a first call. Where there would be nothing but instructions, they are what the user asks: not
     every provider takes a conversation in which nobody has said anything."""
     said = list(_messages(history))
-    if prompt.message is not None:
+    if prompt.message:
         said.append(UserMessage(prompt.message))
     if not said:
         return [UserMessage(prompt.instructions)]
