@@ -51,7 +51,8 @@ class Observer:
         tokens_out: int,
         outcome: str,
     ) -> None:
-        """A generator called a language model."""
+        """A generator called a language model: ``OK``, ``cancelled``, or the class of the error. Provider and model are
+        empty, and tokens 0, where the call ended before it told them."""
 
     def commit(self, *, seconds: float, batches: int, writes: int, refused: int, outcome: str) -> None:
         """The store committed batches as one group; ``refused`` of them it told what was wrong with them. ``outcome``

@@ -256,7 +256,8 @@ def generator(
     where = f'generator "{name}"'
     if model is not None and not (isinstance(model, LanguageModel) or callable(model)):
         raise FlowDefinitionError(
-            f"the model of {where} must be a LanguageModel or a function of the context, not {type(model).__name__}"
+            f"the model of {where} must be a LanguageModel or a function of the context, not {type(model).__name__}: "
+            "flowstate_server.language_models.pydantic_ai.PydanticAIModel makes one of any model of pydantic-ai"
         )
     if not (isinstance(prompt, str) or callable(prompt)):
         raise FlowDefinitionError(
