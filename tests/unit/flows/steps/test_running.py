@@ -23,7 +23,7 @@ from flowstate_server.flows import (
     handler,
     sequencer,
 )
-from flowstate_server.model.events import EventType
+from flowstate_server.model.events import Event, EventType
 from flowstate_server.testing import FlowRun, run_flow
 from tests.unit.flows.steps.local_run import EventsOnly, executed
 
@@ -465,3 +465,24 @@ async def test_a_cancellation_by_a_neighbour_is_not_rescued_whatever_a_block_mak
             await executed(plan, 1, run)
         assert not [path for path in run.handlers if path.endswith("value_of")]
         assert [path for path in run.handlers if path.endswith("hides")], "it was running"
+
+
+async def test_blocks_that_do_nothing_wait_for_the_store_and_let_others_run() -> None:
+    waits = 0
+
+    class Crowded(EventsOnly):
+        def hold(self, event: Event) -> bool:
+            super().hold(event)
+            return len(self.events) % 10 == 0
+
+        async def room(self) -> None:
+            nonlocal waits
+            waits += 1
+            await asyncio.sleep(0)
+
+    @handler
+    async def nothing(value: int, ctx: Context) -> int:
+        return value
+
+    await executed(sequencer("plan").for_each(nothing), list(range(100)), Crowded())
+    assert waits > 5
