@@ -55,7 +55,8 @@ def _facts(event: Event) -> Iterable[str]:
         case events.ItemDelta():
             yield quoted(event.text if event.value is None else event.value)
         case events.StateChange():
-            yield f"{event.scope} version {event.version}"
+            owner = f" {'/'.join(event.owner_path)}" if event.owner_path else ""
+            yield f"{event.scope}{owner} version {event.version}"
             yield from (f"{path}={quoted(value)}" for path, value in event.changed.items())
             yield from (f"{name} removed" for name in event.removed)
             yield from (f"{name} changed" for name in event.stale)

@@ -187,6 +187,12 @@ LINES: dict[str, tuple[Event, str]] = {
         StateChange(type="state_change", scope=Scope.SESSION, version=3, changed={"/n": 1}, stale=("label",)),
         "session version 3 /n=1 label changed",
     ),
+    "state of a block": (
+        StateChange(
+            type="state_change", scope=Scope.BLOCK, version=1, changed={"/n": 1}, owner_path=("a", "b#2")
+        ),
+        "block a/b#2 version 1 /n=1",
+    ),
     "resource": (
         ResourceChange(type="resource_change", scope=Scope.USER, name="a", version=2, deleted=True),
         'user "a" deleted',

@@ -24,6 +24,7 @@ from flowstate_server.flows import (
     define_flow,
     handler,
 )
+from tests.support.hostile_steps import step_places
 
 KIND = "hostile"
 
@@ -224,6 +225,7 @@ PLACES: dict[str, Place] = {
     "sync child": _in_sync_child,
     "atomic_state of a sync child": _in_atomic_state_of_sync_child,
     "child in a task group": _in_child_in_task_group,
+    **step_places(throw),
 }
 
 

@@ -42,7 +42,7 @@ class BlockExecutor:
         A call that the block forgot to await fails it. ``SystemExit`` and ``KeyboardInterrupt`` come out as
         RuntimeError.
         """
-        self._hold(BlockStarted(block.kind), path)
+        crowded = self._hold(BlockStarted(block.kind), path)
         work = BlockWork(self._local.run, path, block.kind, current_subject())
         before = AT_WORK.get()
         AT_WORK.set(work)
@@ -51,6 +51,8 @@ class BlockExecutor:
         context = BlockContext(self._local, self, block, path, states)
         outcome = "cancelled"
         try:
+            if crowded:
+                await self._local.run.room()
             if block.states.own is not None:
                 await states.open(self._local.run)
             output = await block.execute(block.validate_input(value), context)
@@ -82,6 +84,6 @@ class BlockExecutor:
         with suppress(RequestTerminalError):  # told already, or the run is over: the block's own error counts
             self._hold(BlockFailed(failure), path, transient=False)
 
-    def _hold(self, payload: Payload, path: tuple[str, ...], *, transient: bool = True) -> None:
+    def _hold(self, payload: Payload, path: tuple[str, ...], *, transient: bool = True) -> bool:
         event = Event(payload.type, payload.encode(), INTERNAL, transient=transient, block_path=path)
-        self._local.run.hold(event)
+        return self._local.run.hold(event)

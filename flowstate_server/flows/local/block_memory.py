@@ -62,9 +62,7 @@ class BlockMemory:
         self, operations: Sequence[Operation], path: tuple[str, ...], *, at: int | None = None
     ) -> StateWrite:
         async with self._turn:
-            written = await self._write(operations, path, at)
-        await self._run.room()
-        return written
+            return await self._write(operations, path, at)
 
     async def refresh(self) -> StateRecord:
         return self.record
@@ -73,9 +71,7 @@ class BlockMemory:
         self, change: Callable[[StateRecord], Sequence[Operation]], path: tuple[str, ...]
     ) -> StateWrite:
         async with self._turn:
-            written = await self._write(change(self.record), path, None)
-        await self._run.room()
-        return written
+            return await self._write(change(self.record), path, None)
 
     async def _write(
         self, operations: Sequence[Operation], path: tuple[str, ...], at: int | None
@@ -108,8 +104,11 @@ class BlockMemory:
             stale=told.stale,
             owner_path=self._path,
         )
-        self._run.hold(Event(payload.type, payload.encode(), INTERNAL, transient=True, block_path=path))
+        event = Event(payload.type, payload.encode(), INTERNAL, transient=True, block_path=path)
+        crowded = self._run.hold(event)
         self.record = after
+        if crowded:
+            await self._run.room()
         return StateWrite(after.version, changed=True)
 
 

@@ -22,6 +22,7 @@ from flowstate_server.errors import ActionError, FlowDefinitionError, LeaseLostE
 from flowstate_server.flows.block import Block
 
 _OF_ELEMENTS = (list, set, frozenset, Iterable, Collection, Sequence, AbstractSet)
+_SAYS_NOTHING = (Awaitable, Coroutine, typing.NoReturn, typing.Never)
 _OF_NO_ELEMENTS = (str, bytes, bool, int, float, type(None))
 
 
@@ -78,7 +79,7 @@ def given_by(function: Callable[..., Any]) -> Any:
     if isinstance(function, type):
         return function
     given = _hints(function).get("return", Any)
-    return Any if typing.get_origin(given) in (Awaitable, Coroutine) else given
+    return Any if (typing.get_origin(given) or given) in _SAYS_NOTHING else given
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

@@ -63,8 +63,9 @@ class Run:
     def __init__(self) -> None:
         self.events: list[Event] = []
 
-    def hold(self, event: Event) -> None:
+    def hold(self, event: Event) -> bool:
         self.events.append(event)
+        return False
 
     def observe_block(self, path: tuple[str, ...], **told: Any) -> None: ...
     def observe_model_call(self, **told: Any) -> None: ...

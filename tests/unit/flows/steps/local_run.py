@@ -21,8 +21,9 @@ class EventsOnly:
         self.events: list[Event] = []
         self.outcomes: list[tuple[str, str]] = []
 
-    def hold(self, event: Event) -> None:
+    def hold(self, event: Event) -> bool:
         self.events.append(event)
+        return False
 
     async def room(self) -> None:
         await asyncio.sleep(0)

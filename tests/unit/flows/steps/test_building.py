@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, Union, cast
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn, Union, cast
 
 import pytest
 from pydantic import BaseModel
@@ -95,7 +95,15 @@ def test_a_function_says_what_it_gives() -> None:
     async def count(text: str) -> int:
         return len(text)
 
+    def never(text: str) -> NoReturn:
+        raise ValueError
+
+    def later(text: str) -> Awaitable[int]:
+        return count(text)
+
     assert answered.map(shout).output_type is str
+    assert answered.map(never).output_type is Any
+    assert answered.map(later).output_type is Any
     assert answered.map(count).output_type is int
     with pytest.raises(
         FlowDefinitionError, match='step 2 of sequencer "plan", map, takes str, but is given Ask'

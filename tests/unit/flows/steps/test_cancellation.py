@@ -6,8 +6,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
-from flowstate_server.flows import Block, Context, Rescued, handler, sequencer
+from flowstate_server.flows import Block, Context, Rescued, handler, router, sequencer
 from tests.unit.flows.steps.local_run import EventsOnly, executed
 
 MOST_TURNS = 200
@@ -54,6 +55,23 @@ async def decide(value: int, ctx: Any) -> bool:
     return value < 3
 
 
+async def chosen(value: int, ctx: Any) -> str:
+    await asyncio.sleep(0)
+    return "in"
+
+
+class Counted(BaseModel):
+    count: int = 0
+
+
+@handler(state=Counted, parent_state=Counted)
+async def counts(value: int, ctx: Context) -> int:
+    await ctx.block_state(Counted).inc_state(count=1)
+    await asyncio.sleep(0)
+    await ctx.parent_state(Counted).atomic_state(lambda now: {"count": now.count + 1})
+    return value
+
+
 PLANS: dict[str, Block[int, Any]] = {
     "steps": sequencer("plan").step(slow).tap(slow).step_if(decide, slow),
     "parallel": sequencer("plan").parallel(
@@ -65,6 +83,8 @@ PLANS: dict[str, Block[int, Any]] = {
     "loops": sequencer("plan").do_while(slow, decide, name="loop").step(slow).loop_back("slow", decide),
     "aside": sequencer("plan").side_chain(slow).step(slow).side_chain(slow).join().side_chain(slow),
     "timed join": sequencer("plan").side_chain(slow).join(timeout=60).tap(slow),
+    "states": sequencer("plan", state=Counted).parallel({"a": counts, "b": counts}).map(len).step(counts),
+    "router": router("way", {"in": sequencer("plan").step(slow).step(slow)}, choose=chosen),
     "rescued": sequencer("plan").step(broken).rescue((ValueError, mend)).step(slow),
     "hidden": sequencer("plan").step(hides_its_cancellation).rescue((Exception, mend)).step(slow),
     "hidden beside": sequencer("plan")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +23,7 @@ from flowstate_server.flows import (
     handler,
     sequencer,
 )
-from flowstate_server.model.events import EventType
+from flowstate_server.model.events import Event, EventType
 from flowstate_server.testing import FlowRun, run_flow
 from tests.unit.flows.steps.local_run import EventsOnly, executed
 
@@ -394,15 +396,93 @@ async def test_the_time_limit_of_an_action_is_not_rescued() -> None:
     assert ran.failure.reason == "ACTION_TIMEOUT"
 
 
-async def test_loops_leave_no_failures_behind() -> None:
-    """A failure that is rescued again and again would be kept with all its frames."""
-    plan = sequencer("plan", input=int).map(lambda n: n + 1, name="up").step(fail)
+async def test_rescued_failures_are_not_kept() -> None:
+    """Each would be kept with all its frames, for as long as the sequencer loops."""
+    raised: list[weakref.ref[Exception]] = []
+
+    class Boom(Exception):
+        pass
+
+    @handler
+    async def explode(value: int, ctx: Context) -> int:
+        boom = Boom()
+        raised.append(weakref.ref(boom))
+        raise boom
 
     @handler
     async def go_on(rescued: Rescued[int], ctx: Context) -> int:
         return rescued.value
 
-    loop = plan.rescue(("FAILED", go_on)).loop_back("up", lambda value, ctx: value < 50)
+    def kept(value: int) -> int:
+        gc.collect()
+        return sum(boom() is not None for boom in raised)
+
+    loop = sequencer("plan", input=int).map(lambda n: n + 1, name="up").step(explode).rescue((Boom, go_on))
     run = EventsOnly()
-    assert await executed(loop, 0, run) == 50
+    assert await executed(loop.loop_back("up", lambda value, ctx: value < 50).map(kept), 0, run) <= 2
     assert len(run.failed) == len(set(run.failed)) == 50
+
+
+async def test_a_loop_that_a_failure_left_counts_anew() -> None:
+    @handler
+    async def fail_at_two(value: int, ctx: Context) -> int:
+        if value % 10 == 2:
+            raise ValueError
+        return value
+
+    @handler
+    async def next_ten(rescued: Rescued[int], ctx: Context) -> int:
+        return rescued.value + 8
+
+    plan = sequencer("plan", input=int).map(lambda n: n + 1, name="up").step(fail_at_two)
+    plan = plan.loop_back("up", lambda value, ctx: True, max_iterations=1).rescue((ValueError, next_ten))
+    assert await executed(plan.loop_back("up", lambda value, ctx: value < 30), 0) == 30
+
+
+async def test_a_cancellation_by_a_neighbour_is_not_rescued_whatever_a_block_makes_of_it() -> None:
+    @handler
+    async def hides(value: int, ctx: Context) -> int:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ValueError("as if it had failed") from None
+        return value
+
+    @handler
+    async def fail_later(value: int, ctx: Context) -> int:
+        await asyncio.sleep(0.01)
+        raise ActionError("FAILED", "later")
+
+    hidden = sequencer("hidden").step(hides).rescue((ValueError, value_of))
+    deep = sequencer("deep").parallel({"in": hidden, "waits": forever}).rescue((ValueError, value_of))
+    for plan in (
+        sequencer("plan").parallel({"hidden": deep, "fails": fail_later}),
+        sequencer("plan").side_chain(deep).step(fail_later),
+        sequencer("plan").side_chain(deep).join(timeout=0.01, fail_on_error=True),
+    ):
+        run = EventsOnly()
+        with pytest.raises((ActionError, TimeoutError)):
+            await executed(plan, 1, run)
+        assert not [path for path in run.handlers if path.endswith("value_of")]
+        assert [path for path in run.handlers if path.endswith("hides")], "it was running"
+
+
+async def test_blocks_that_do_nothing_wait_for_the_store_and_let_others_run() -> None:
+    waits = 0
+
+    class Crowded(EventsOnly):
+        def hold(self, event: Event) -> bool:
+            super().hold(event)
+            return len(self.events) % 10 == 0
+
+        async def room(self) -> None:
+            nonlocal waits
+            waits += 1
+            await asyncio.sleep(0)
+
+    @handler
+    async def nothing(value: int, ctx: Context) -> int:
+        return value
+
+    await executed(sequencer("plan").for_each(nothing), list(range(100)), Crowded())
+    assert waits > 5
