@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from flowstate_server.model.events import EventType
 from flowstate_server.model.items import Audience, ItemKind
 from flowstate_server.model.records import RequestStatus
-from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.model.scopes import RECORD_SCOPES
 from flowstate_server.stores.contract.watch import TopicKind
 from flowstate_server.stores.tables import numbers
 
@@ -13,7 +15,7 @@ from flowstate_server.stores.tables import numbers
 @pytest.mark.parametrize(
     ("kinds", "numbers"),
     [
-        (ScopeKind, numbers.SCOPE_NUMBERS),
+        (RECORD_SCOPES, numbers.SCOPE_NUMBERS),
         (RequestStatus, numbers.STATUS_NUMBERS),
         (EventType, numbers.EVENT_NUMBERS),
         (ItemKind, numbers.ITEM_NUMBERS),
@@ -21,6 +23,6 @@ from flowstate_server.stores.tables import numbers
         (Audience, numbers.AUDIENCE_BITS),
     ],
 )
-def test_every_kind_has_a_number_of_its_own(kinds: type, numbers: dict[object, int]) -> None:
-    assert set(numbers) == set(kinds)  # type: ignore[call-overload]
+def test_every_kind_has_a_number_of_its_own(kinds: Iterable[object], numbers: dict[object, int]) -> None:
+    assert set(numbers) == set(kinds)
     assert len(set(numbers.values())) == len(numbers)
