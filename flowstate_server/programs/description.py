@@ -16,19 +16,24 @@ from flowstate_server.model.nearest import nearest_or_known
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.declarations import SHARED_SCOPES, FlowDeclaration, declared_by
 from flowstate_server.programs.keeping import Keeping
+from flowstate_server.programs.resources import ResourceDescription
 from flowstate_server.schemas.scope_schema import ScopeSchema
 from flowstate_server.schemas.shape import canonical_shape
 
 
 @frozen
 class ActionDescription:
-    """An action that clients can call. The schemas are JSON Schemas (draft 2020-12), ``timeout`` is in seconds."""
+    """An action that clients can call. The schemas are JSON Schemas (draft 2020-12), ``timeout`` is in seconds.
+
+    ``resources`` are the single ones that its run starts from, by scope and name: their states are loaded with it.
+    """
 
     name: str
     input_schema: JsonObject
     output_schema: JsonObject
     description: str = ""
     timeout: Seconds | None = None
+    resources: tuple[tuple[ScopeKind, str], ...] = ()
 
 
 @frozen
@@ -78,6 +83,7 @@ class FlowDescription:
         persist_state_changes: keep ``state_change`` events like the others, instead of sweeping them after a while.
         keeping: how long its sessions, and what is in them, are kept.
         cas_attempts: how often a compare-and-swap of a run tries, but for 2 s at least, before it gives up.
+        resources: that it declares; no two of one scope cover the same name.
     """
 
     kind: str
@@ -91,6 +97,7 @@ class FlowDescription:
     cas_attempts: int = 8
     keeping: Keeping = Keeping()  # noqa: RUF009 - frozen
     generations: Mapping[ScopeKind, Generation] = field(default_factory=lambda: MappingProxyType({}))
+    resources: tuple[ResourceDescription, ...] = ()
 
     def generation(self, scope: ScopeKind) -> Generation:
         return self.generations.get(scope, FIRST_GENERATION)
