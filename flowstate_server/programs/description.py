@@ -16,6 +16,7 @@ from flowstate_server.model.nearest import nearest_or_known
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.declarations import SHARED_SCOPES, FlowDeclaration, declared_by
 from flowstate_server.programs.keeping import Keeping
+from flowstate_server.programs.resource_index import ResourceIndex
 from flowstate_server.programs.resources import ResourceDescription
 from flowstate_server.schemas.scope_schema import ScopeSchema
 from flowstate_server.schemas.shape import canonical_shape
@@ -117,6 +118,10 @@ class FlowDescription:
         return scope in self.isolated
 
     @cached_property
+    def resource_index(self) -> ResourceIndex:
+        return ResourceIndex(self.resources)
+
+    @cached_property
     def declarations(self) -> Mapping[ScopeKind, Mapping[str, str]]:
         """For each field of each scope what is equal for those who declare it alike, in every process."""
         return {
@@ -167,7 +172,20 @@ class FlowDescription:
             "generations": {scope.value: self.generation(scope).number for scope in ScopeKind},
             "isolated": [scope.value for scope in ScopeKind if self.isolates(scope)],
             "persist_state_changes": self.persist_state_changes,
+            **({"resources": [_seen(one) for one in self.resources]} if self.resources else {}),
         }
+
+
+def _seen(resource: ResourceDescription) -> Json:
+    shown = resource.shown
+    return {
+        "name": resource.name,
+        "scope": resource.scope.value,
+        "schema": resource.schema.hash,
+        "shown": None
+        if shown is None
+        else [sorted(shown.exposed), shown.computed, shown.content, shown.live],
+    }
 
 
 def _settled(schema: Json) -> Json:

@@ -9,6 +9,7 @@ from flowstate_server.model.blobs import BlobKey
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.resources import ResourceRecord
 from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.programs.resource_names import covers, is_pattern
 from flowstate_server.schemas.scope_schema import ScopeSchema
 from flowstate_server.state.operations import Operation
 
@@ -44,7 +45,11 @@ class ResourceDescription:
 
     @property
     def collection(self) -> bool:
-        return "*" in self.name or "{" in self.name
+        return is_pattern(self.name)
+
+    def covers(self, name: str) -> bool:
+        """Whether it is about a resource called ``name``."""
+        return covers(self.name, name)
 
 
 @frozen

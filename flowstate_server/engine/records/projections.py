@@ -56,7 +56,7 @@ class Projections:
             del values[name]
         if wanted := [name for name in shown.derived if name in names]:
             try:
-                derived = await flow.program.derive(kind, wanted, stored)
+                derived = await flow.program.derive(kind, wanted, stored, {})
             except EXITS as error:
                 raise contained(error) from error
             for name in wanted:

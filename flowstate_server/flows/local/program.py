@@ -88,7 +88,12 @@ class LocalProgram:
         return self._actions[action].dump_output(output)
 
     async def derive(
-        self, scope: ScopeKind, names: Sequence[str], state: JsonObject, /
+        self,
+        scope: ScopeKind,
+        names: Sequence[str],
+        state: JsonObject,
+        resources: Mapping[str, JsonObject | None],
+        /,
     ) -> Mapping[str, Json | Failure]:
         shown = self._client_views[scope]
         try:
@@ -99,3 +104,6 @@ class LocalProgram:
             return {names[0]: await shown.derive(names[0], view)}
         derived = await asyncio.gather(*(shown.derive(name, view) for name in names))
         return dict(zip(names, derived, strict=True))
+
+    async def show(self, scope: ScopeKind, name: str, state: JsonObject, /) -> Json | Failure:
+        raise LookupError(f"no view is computed of {scope} resource {name!r}")
