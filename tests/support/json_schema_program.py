@@ -123,9 +123,10 @@ class JsonAction:
     input: Schema
     output: Schema
     run: Callable[[Any, RunContext], Awaitable[Json]]
+    resources: tuple[tuple[ScopeKind, str], ...] = ()
 
     def described(self, name: str) -> ActionDescription:
-        return ActionDescription(name, self.input, self.output)
+        return ActionDescription(name, self.input, self.output, resources=self.resources)
 
 
 class JsonProgram:
