@@ -95,9 +95,7 @@ async def copy(
         return copied
 
 
-async def copy_state(
-    url: str, what: StateCopy, *, blobs: Path | None = None
-) -> AsyncIterator[CopiedState]:
+async def copy_state(url: str, what: StateCopy, *, blobs: Path | None = None) -> AsyncIterator[CopiedState]:
     """Copy records, with their resources, between what flows share and a flow's own, also while the store is served;
     raises ``Unmaintained``. ``blobs`` is the folder of the profile's slot for blobs, if it has one."""
     if url in MEMORY:

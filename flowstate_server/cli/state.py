@@ -63,8 +63,8 @@ def copy(
     """Copy user or org state between the record that flows share and the private one of a flow that isolates it.
 
     Turning isolation on or off moves nothing; this does, before or after, resources included. What only other flows of
-    APP declare stays behind. The source stays as it is. The store may be served meanwhile, but on the filesystem. Exit code 1 if a
-    record was there already and says something else.
+    APP declare stays behind. The source stays as it is. The store may be served meanwhile, but on the filesystem. Exit
+    code 1 if a record was there already and says something else.
     """
     chosen = [bool(user), bool(org), all_users, all_orgs]
     if chosen.count(True) != 1:

@@ -106,8 +106,8 @@ class DocumentRange:
     """Documents of one owner and kind whose names begin with ``prefix``, by name: the first ``limit`` of them, or the
     last ones, newest name first, if ``descending``; from beyond ``beyond`` in that direction if it is given.
 
-    ``begins`` is what the part of the name behind ``prefix`` begins with. Tombstones and expired documents are not among
-    them.
+    ``begins`` is what the part of the name behind ``prefix`` begins with. Tombstones and expired documents are not
+    among them.
     """
 
     owner: Owner

@@ -15,7 +15,7 @@ from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import STORE_OWNER, Document, DocumentKey, DocumentRange, Name, ordered
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Tenant
-from flowstate_server.model.json_values import JsonObject, decode_json, encode_json
+from flowstate_server.model.json_values import Json, JsonObject, decode_json, encode_json
 from flowstate_server.model.scopes import ScopeKey, ScopeKind
 
 RESOURCE = "resource"
@@ -63,9 +63,10 @@ class ContentRecord:
 class ResourceRecord:
     """A resource at one version, or the tombstone of one (``exists`` false: neither state nor content).
 
-    ``version`` grows by 1 with each commit that changes state, content or media type, and goes on over deletes; 0: never
-    written. ``incarnation`` is a new random text for each creation. Don't modify ``state``. ``collection`` is the
-    pattern under which it was made, and counts (empty for a single one), ``number`` its place among those of its owner.
+    ``version`` grows by 1 with each commit that changes state, content or media type, or deletes it, and goes on over
+    that; 0: never written. ``incarnation`` is a new random text for each creation. Don't modify ``state``.
+    ``collection`` is the pattern under which it was made, and counts (empty for a single one), ``number`` its place
+    among those of its owner.
     """
 
     key: ResourceKey
@@ -97,9 +98,7 @@ def owner_of(key: DocumentKey) -> ResourceOwner:
     return ResourceOwner(ScopeKey(ScopeKind(kind), Tenant(tenant), id, flow_kind), incarnation)
 
 
-def resource_range(
-    owner: ResourceOwner, *, limit: int, prefix: str = "", after: str = ""
-) -> DocumentRange:
+def resource_range(owner: ResourceOwner, *, limit: int, prefix: str = "", after: str = "") -> DocumentRange:
     """By name, those whose names begin with ``prefix``, from beyond ``after``."""
     beyond = (*owner.parts, after) if after else None
     return DocumentRange(STORE_OWNER, RESOURCE, limit, owner.parts, beyond=beyond, begins=prefix)
@@ -108,7 +107,7 @@ def resource_range(
 def resource_text(record: ResourceRecord, state: bytes) -> bytes:
     """``state`` is the JSON text of the record's state, which may be long and is not made twice."""
     content = record.content
-    told = None if content is None else [*content.blob, content.size, content.sha256]
+    told: Json = None if content is None else [*content.blob, content.size, content.sha256]
     rest = encode_json([told, record.media_type, record.collection, record.number])
     return b"[%b,%b" % (state, rest[1:])
 
@@ -178,7 +177,7 @@ def counts_key(owner: ResourceOwner) -> DocumentKey:
 
 
 def counts_text(counts: ResourceCounts) -> bytes:
-    return encode_json([counts.made, counts.total, counts.collections])
+    return encode_json([counts.made, counts.total, {**counts.collections}])
 
 
 def counts_in(document: Document | None) -> ResourceCounts:
@@ -237,4 +236,6 @@ def orphaned_owner(note: DocumentKey) -> ResourceOwner:
 
 def left_behind(owner: ResourceOwner, limit: int) -> tuple[DocumentRange, ...]:
     """All that is kept of the resources of an owner, tombstones apart, which expire."""
-    return tuple([DocumentRange(STORE_OWNER, kind, limit, owner.parts) for kind in (RESOURCE, PLACE, UPLOAD, COUNTS)])
+    return tuple(
+        [DocumentRange(STORE_OWNER, kind, limit, owner.parts) for kind in (RESOURCE, PLACE, UPLOAD, COUNTS)]
+    )

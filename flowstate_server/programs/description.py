@@ -200,7 +200,7 @@ def _seen(resource: ResourceDescription) -> Json:
         "schema": resource.schema.hash,
         "shown": None
         if shown is None
-        else [sorted(shown.exposed), shown.computed, shown.content, shown.live],
+        else [[*sorted(shown.exposed)], shown.computed, shown.content, shown.live],
     }
 
 

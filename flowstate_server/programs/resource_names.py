@@ -46,7 +46,7 @@ def covers(pattern: str, name: str) -> bool:
 
 def fixed_beginning(pattern: str) -> str:
     """What all names begin with that ``pattern`` covers."""
-    fixed = []
+    fixed: list[str] = []
     for level in pattern.split("/"):
         if _is_open(level):
             return "".join([f"{one}/" for one in fixed])

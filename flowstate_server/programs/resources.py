@@ -16,9 +16,9 @@ from flowstate_server.state.operations import Operation
 
 @frozen
 class ShownResource:
-    """What clients see of a resource. Its state: the fields ``exposed``, or, where ``computed``, what the program makes of
-    it. ``content``: they may read it; ``live``: ``resource_change`` brings what they see of a change, not only its name
-    and version."""
+    """What clients see of a resource. Its state: the fields ``exposed``, or, where ``computed``, what the program makes
+    of it. ``content``: they may read it; ``live``: ``resource_change`` brings what they see of a change, not only its
+    name and version."""
 
     exposed: tuple[str, ...] = ()
     computed: bool = False

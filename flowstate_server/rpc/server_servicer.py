@@ -6,8 +6,8 @@ from importlib.metadata import version
 
 from flowstate.v1 import server_service_pb2 as pb
 from flowstate.v1.server_service_pb2_grpc import ServerServiceServicer
-from flowstate_server.engine.engine import Engine
 from flowstate_server.engine.calls.resources import MAX_INLINE_BYTES
+from flowstate_server.engine.engine import Engine
 from flowstate_server.model.blobs import MAX_BLOB_BYTES
 from flowstate_server.model.clock import Seconds
 from flowstate_server.model.ids import MAX_ID_BYTES

@@ -89,7 +89,13 @@ async def test_a_put_can_be_repeated(desk: Desk) -> None:
         ("", {}, "INVALID_ARGUMENT", Reason.VALIDATION_FAILED, "resource.name"),
         ("a\u0000b", {}, "INVALID_ARGUMENT", Reason.VALIDATION_FAILED, "resource.name"),
         ("ü" * 257, {}, "INVALID_ARGUMENT", Reason.VALIDATION_FAILED, "resource.name"),
-        ("draft", {"update_mask": {"paths": ["name"]}}, "INVALID_ARGUMENT", Reason.VALIDATION_FAILED, "update_mask.paths[0]"),
+        (
+            "draft",
+            {"update_mask": {"paths": ["name"]}},
+            "INVALID_ARGUMENT",
+            Reason.VALIDATION_FAILED,
+            "update_mask.paths[0]",
+        ),
         ("draft", {"state": [1]}, "INVALID_ARGUMENT", Reason.VALIDATION_FAILED, "resource.state"),
         ("draft", {"state": {"words": CANARY}}, "INVALID_ARGUMENT", Reason.SCHEMA_VIOLATION, "/words"),
         ("draft", {"state": {"nowhere": CANARY}}, "INVALID_ARGUMENT", Reason.SCHEMA_VIOLATION, "/nowhere"),
@@ -128,7 +134,9 @@ async def test_deleted_ones_are_not_brought_back(desk: Desk) -> None:
     assert (await refused(desk.delete(SESSION, "draft"))).reason is Reason.RESOURCE_NOT_FOUND
     await desk.delete(SESSION, "draft", allow_missing=True)
     late = Precondition(version=1, incarnation=old.incarnation)
-    assert (await refused(desk.put(SESSION, "draft", {}, precondition=late))).reason is Reason.RESOURCE_DELETED
+    assert (
+        await refused(desk.put(SESSION, "draft", {}, precondition=late))
+    ).reason is Reason.RESOURCE_DELETED
     new = (await desk.put(SESSION, "draft", {})).resource.meta
     assert new.version == old.version + 2
     assert new.incarnation != old.incarnation
@@ -163,7 +171,9 @@ async def test_lists_are_pages_by_name(desk: Desk) -> None:
         await desk.put(SESSION, name, {})
     assert await desk.names(SESSION) == sorted(names)
     assert await desk.names(SESSION, size=2) == sorted(names)
-    assert await desk.names(SESSION, "notes/0", size=3) == sorted(name for name in names if name.startswith("notes/0"))
+    assert await desk.names(SESSION, "notes/0", size=3) == sorted(
+        name for name in names if name.startswith("notes/0")
+    )
     request = pb.ListResourcesRequest(scope=SESSION, page_size=2)
     token = (await desk.resources.ListResources(request, metadata=TRUSTED)).next_page_token
     for other in (
@@ -174,7 +184,9 @@ async def test_lists_are_pages_by_name(desk: Desk) -> None:
         refusal = await refused(desk.resources.ListResources(other, metadata=TRUSTED))
         assert refusal.reason is Reason.PAGE_TOKEN_INVALID
     refusal = await refused(
-        desk.resources.ListResources(pb.ListResourcesRequest(scope=SESSION, page_token=token), metadata=CLIENT)
+        desk.resources.ListResources(
+            pb.ListResourcesRequest(scope=SESSION, page_token=token), metadata=CLIENT
+        )
     )
     assert refusal.reason is Reason.PAGE_TOKEN_INVALID
 
@@ -182,23 +194,23 @@ async def test_lists_are_pages_by_name(desk: Desk) -> None:
 async def test_content_comes_in_pieces(desk: Desk) -> None:
     content = bytes(range(256)) * 10_000
     digest = hashlib.sha256(content).hexdigest()
+    parts = [content[start : start + MIB] for start in range(0, len(content), MIB)]
     position = 0
-    while position < len(content):
-        part = content[position : position + MIB]
-        last = position + len(part) == len(content)
-        fields: dict[str, Any] = {"finish": last, "content_sha256": digest, "media_type": "x/y"} if last else {}
-        again = await desk.write(SESSION, "draft", position, part) if not last else None
-        answer = await desk.write(SESSION, "draft", position, part, **fields)
-        if again is not None:
-            assert again.received == answer.received
+    for part in parts[:-1]:
+        for _ in range(2):
+            answer = await desk.write(SESSION, "draft", position, part)
+            assert answer.received == position + len(part)
             assert not answer.HasField("resource")
-        position = answer.received
+        position += len(part)
+    last: dict[str, Any] = {"finish": True, "content_sha256": digest, "media_type": "x/y"}
+    answer = await desk.write(SESSION, "draft", position, parts[-1], **last)
     assert (answer.changed, answer.resource.content_sha256, answer.resource.meta.version) == (True, digest, 1)
     assert await desk.content(SESSION, "draft") == content
     assert await desk.content(SESSION, "draft", MIB - 1, if_sha256=digest) == content[MIB - 1 :]
     assert await desk.content(SESSION, "draft", len(content)) == b""
-    once_more = await desk.write(SESSION, "draft", position - len(part), part, **fields)
-    assert (once_more.received, once_more.changed, once_more.resource.meta.version) == (position, True, 1)
+    once_more = await desk.write(SESSION, "draft", position, parts[-1], **last)
+    assert (once_more.received, once_more.changed) == (len(content), True)
+    assert once_more.resource.meta.version == 1
     assert (await desk.get(SESSION, "draft")).content == b""
     assert (await desk.get(SESSION, "draft")).meta.version == 1
 
@@ -362,18 +374,28 @@ async def test_resources_and_states_are_committed_together(desk: Desk) -> None:
     assert read((await desk.get(SESSION, "draft")).state)["words"] == 3
     assert await desk.content(SESSION, "draft") == b"kept"
     refusal = await refused(
-        desk.commit(mutation(SESSION, "", increment("/count")), mutation(SESSION, "draft", increment("/words", -9)))
+        desk.commit(
+            mutation(SESSION, "", increment("/count")), mutation(SESSION, "draft", increment("/words", -9))
+        )
     )
     assert (refusal.reason, refusal.metadata["mutation"]) == (Reason.SCHEMA_VIOLATION, "1")
     for wrong, field in (
-        ([mutation(SESSION, "draft", increment("/words")), mutation(SESSION, "draft", increment("/words"))], "mutations[1].scope"),
+        (
+            [
+                mutation(SESSION, "draft", increment("/words")),
+                mutation(SESSION, "draft", increment("/words")),
+            ],
+            "mutations[1].scope",
+        ),
         ([mutation(ScopeRef(request_id="r"), "draft", increment("/words"))], "mutations[0].resource"),
     ):
         found = await refused(desk.commit(*wrong))
         assert found.reason in (Reason.VALIDATION_FAILED, Reason.REQUEST_NOT_FOUND)
         if found.reason is Reason.VALIDATION_FAILED:
             assert found.fields == [field]
-    assert (await refused(desk.commit(mutation(SESSION, "none", increment("/words"))))).reason is Reason.RESOURCE_NOT_FOUND
+    assert (
+        await refused(desk.commit(mutation(SESSION, "none", increment("/words"))))
+    ).reason is Reason.RESOURCE_NOT_FOUND
     assert (await desk.snapshot())[SCOPE_KIND_SESSION].version == 1
 
 
@@ -397,7 +419,14 @@ async def test_limits_and_schemas_are_told(desk: Desk) -> None:
     assert (limits.max_resource_bytes, limits.max_inline_content_bytes) == (64 * MIB, MIB)
     assert (limits.max_resources_per_owner, limits.max_resource_name_bytes) == (10_000, 512)
     shown = (await desk.flows.GetFlow(flows.GetFlowRequest(flow_kind=KIND))).flow.resources
-    assert [one.name for one in shown] == ["charter", "draft", "files/*", "limited/{topic}", "cards/*", "profile"]
+    assert [one.name for one in shown] == [
+        "charter",
+        "draft",
+        "files/*",
+        "limited/{topic}",
+        "cards/*",
+        "profile",
+    ]
     assert not any(one.HasField("state_schema") for one in shown)
     draft = shown[1]
     assert (list(draft.exposed), draft.content_exposed, draft.live) == (["log", "title", "words"], True, True)

@@ -59,6 +59,7 @@ _ENDS = frozenset(
         "SessionService/DeleteSession",
         "SessionService/RemoveItems",
         "StateService/DeleteState",
+        "ResourceService/DeleteResource",
         "FlowService/CancelActionRequest",
     )
 )

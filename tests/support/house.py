@@ -22,6 +22,10 @@ from flowstate_server.flows import (
     define_flow,
     handler,
 )
+from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.programs.program import HostedFlow
+from flowstate_server.programs.resources import ResourceDescription, ShownResource
+from tests.support.json_schema_program import JsonSchema
 
 KIND, APART = "house", "apart"
 LISTS = (
@@ -32,6 +36,8 @@ LISTS = (
     "requests of a session",
     "items",
     "journal",
+    "resources",
+    "resources of a user",
 )
 """What is read in pages."""
 
@@ -59,22 +65,35 @@ async def hold(said: Said, ctx: Context[Kept, Any, Any, Kept]) -> None:
     await asyncio.sleep(3600)
 
 
-def house_flows() -> tuple[Flow, Flow]:
+def house_flows() -> tuple[HostedFlow, HostedFlow]:
     """``house`` and ``apart``, which has user and org records of its own."""
     view: Any = ClientView(expose=["shown"], derived={"long": lambda view: view.state.hidden * 2})
     return tuple(  # type: ignore[return-value]  # of two
-        define_flow(
-            kind=kind,
-            session=Session(state=Kept, client=view),
-            user=User(state=Kept, client=view),
-            org=Org(state=Kept, client=view),
-            request=Request(state=Kept),
-            isolate_user_state=isolated,
-            isolate_org_state=isolated,
-            actions={"say": action(block=say), "hold": action(block=hold)},
+        _with_resources(
+            define_flow(
+                kind=kind,
+                session=Session(state=Kept, client=view),
+                user=User(state=Kept, client=view),
+                org=Org(state=Kept, client=view),
+                request=Request(state=Kept),
+                isolate_user_state=isolated,
+                isolate_org_state=isolated,
+                actions={"say": action(block=say), "hold": action(block=hold)},
+            )
         )
         for kind, isolated in ((KIND, False), (APART, True))
     )
+
+
+def _with_resources(flow: Flow) -> HostedFlow:
+    shown = ShownResource(("shown",), content=True, live=True)
+    fields: Any = {"shown": {"type": "string"}, "hidden": {"type": "string"}}
+    resources = tuple(
+        ResourceDescription(name, scope, JsonSchema(scope, fields), shown)
+        for scope in (ScopeKind.SESSION, ScopeKind.USER, ScopeKind.ORG)
+        for name in ("paper", "papers/*")
+    )
+    return HostedFlow(replace(flow.described, resources=resources), flow.program)
 
 
 @dataclass(frozen=True)
@@ -107,6 +126,8 @@ class House:
     incarnation: str = ""
     of_user: str = ""
     """The incarnation of the user's record."""
+    paper: str = ""
+    """That of the session's resource."""
     tokens: dict[str, str] = field(default_factory=dict)
     """Page tokens, by the name of the call that continues with them."""
 

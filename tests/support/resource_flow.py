@@ -167,7 +167,9 @@ class Desk:
         request = pb.GetResourceRequest(scope=scope, name=name, view=view)
         return (await self.resources.GetResource(request, metadata=metadata)).resource
 
-    async def names(self, scope: ScopeRef, prefix: str = "", *, size: int = 0, metadata: Any = TRUSTED) -> list[str]:
+    async def names(
+        self, scope: ScopeRef, prefix: str = "", *, size: int = 0, metadata: Any = TRUSTED
+    ) -> list[str]:
         """Those of all pages."""
         names: list[str] = []
         token = ""

@@ -24,8 +24,8 @@ class EventProjector:
 
     The trusted plane sees everything. The client plane sees events meant for clients, without block paths, and state
     changes as the flow shows them: exposed values, the bare names of derived ones and of fields that the flow of that
-    time declared in another way, nothing else; changes of resources likewise. Without a registered flow none is shown. Of all this a
-    ``filter`` leaves what it passes.
+    time declared in another way, nothing else; changes of resources likewise. Without a registered flow none is shown.
+    Of all this a ``filter`` leaves what it passes.
     """
 
     def __init__(self, plane: Plane, flow: FlowDescription | None, filter: EventFilter = EVERYTHING) -> None:
@@ -50,7 +50,9 @@ class EventProjector:
                 return None
             event = replace(event, payload=shown.encode())
         elif event.type is EventType.RESOURCE_CHANGE:
-            told = None if self._flow is None else shown_change(self._flow, ResourceChange.decode(event.payload))
+            told = (
+                None if self._flow is None else shown_change(self._flow, ResourceChange.decode(event.payload))
+            )
             if told is None:
                 return None
             event = replace(event, payload=told.encode())

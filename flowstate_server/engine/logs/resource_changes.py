@@ -64,9 +64,7 @@ def _with_fields(
     return replace(told, changed=changed, removed=removed, stale=stale)
 
 
-def _known(
-    described: ResourceDescription, shown: ShownResource, pointer: str, value: Json
-) -> Json | Missing:
+def _known(described: ResourceDescription, shown: ShownResource, pointer: str, value: Json) -> Json | Missing:
     """``value`` without what the schema does not have, ``MISSING`` if it has no such place to show."""
     name, *below = parse_pointer(pointer)
     if name not in shown.exposed or not described.schema.declares(name):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import cast
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from typing import cast
 
 from flowstate_server.errors import ResourceNotFoundError, StoreUnavailableError
 from flowstate_server.model.blobs import BlobKey

@@ -122,4 +122,3 @@ def _tell(flow_kind: str, kind: ScopeKind, unreadable: frozenset[str]) -> str:
         extra={"error_id": error_id},
     )
     return error_id
-

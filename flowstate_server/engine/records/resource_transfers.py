@@ -56,7 +56,6 @@ from flowstate_server.stores.contract.tombstone_writes import Withheld, Withhold
 from flowstate_server.stores.contract.writes import Exists, PutIdempotencyKey, RequireRun, Write, WriteResult
 from flowstate_server.stores.store import Store
 
-
 OTHER_CONTENT = "other content"
 
 
@@ -93,9 +92,7 @@ class ResourceTransfers:
             problem = f"must be 0 to {MAX_BLOB_BYTES}"
             raise ValidationFailedError((Violation("position", "range", problem),))
         session = SessionKey(principal.tenant, ref.scope.id)
-        return await settled(
-            lambda: self._write(principal, piece), lambda: self._bindings.forget(session)
-        )
+        return await settled(lambda: self._write(principal, piece), lambda: self._bindings.forget(session))
 
     async def _write(self, principal: Principal, piece: ContentPiece) -> ContentReceived:
         target = await self._targets.resolve(principal, piece.resource.scope, "scope")
@@ -146,7 +143,9 @@ class ResourceTransfers:
             return await self._upload(principal, piece, target, found)
         return keys[0], blob
 
-    def _remembering(self, principal: Principal, piece: ContentPiece, upload: DocumentKey) -> PutIdempotencyKey:
+    def _remembering(
+        self, principal: Principal, piece: ContentPiece, upload: DocumentKey
+    ) -> PutIdempotencyKey:
         """The end of an upload is remembered as other calls are, whatever becomes of the content afterwards."""
         digest = sha256(encode_json([*upload.name])).hexdigest()
         key = IdempotencyKey(principal.tenant, principal.name, "WriteContent", digest)
@@ -208,9 +207,7 @@ class ResourceTransfers:
         if call.position < 0:
             raise ValidationFailedError((Violation("position", "range", "must not be negative"),))
         session = SessionKey(principal.tenant, ref.scope.id)
-        answer = await settled(
-            lambda: self._readable(principal, ref), lambda: self._bindings.forget(session)
-        )
+        answer = await settled(lambda: self._readable(principal, ref), lambda: self._bindings.forget(session))
         scope, record, content = ref.scope.kind.value, answer.record, answer.record.content
         size = 0 if content is None else content.size
         if call.if_sha256 and call.if_sha256 != ("" if content is None else content.sha256):

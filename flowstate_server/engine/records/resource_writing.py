@@ -34,8 +34,8 @@ from flowstate_server.stores.store import Store
 
 @frozen
 class WriteTerms:
-    """On what terms a write is made: a precondition, the incarnation that it means (empty: any), on whose behalf, and by
-    which block."""
+    """On what terms a write is made: a precondition, the incarnation that it means (empty: any), on whose behalf, and
+    by which block."""
 
     precondition: Precondition | None = None
     incarnation: str = ""

@@ -97,11 +97,16 @@ class Resources:
         ref = ResourceRef(query.scope, "")
         return await self._settled(principal, ref, lambda: self._list(principal, query, full, size))
 
-    async def _list(
-        self, principal: Principal, query: ResourceQuery, full: bool, size: int
-    ) -> ResourcePage:
+    async def _list(self, principal: Principal, query: ResourceQuery, full: bool, size: int) -> ResourcePage:
         target = await self._targets.resolve(principal, query.scope, "scope")
-        bound: Json = ["resources", principal.tenant, *target.scope, query.scope.flow_kind, query.prefix, full]
+        bound: Json = [
+            "resources",
+            principal.tenant,
+            *target.scope,
+            query.scope.flow_kind,
+            query.prefix,
+            full,
+        ]
         after = self._position(bound, query.page_token) if query.page_token else ""
         found = await self._targets.owner(target)
         if not found.exists:
@@ -219,7 +224,9 @@ class Resources:
             raise PageTokenInvalidError
         return position
 
-    async def _settled(self, principal: Principal, ref: ResourceRef, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def _settled(
+        self, principal: Principal, ref: ResourceRef, attempt: Callable[[], Awaitable[T]]
+    ) -> T:
         session = SessionKey(principal.tenant, ref.scope.id)
         return await settled(attempt, lambda: self._bindings.forget(session))
 
@@ -246,7 +253,9 @@ def _shown_beginnings(target: ResourceTarget, prefix: str) -> Sequence[str]:
         for one in flow.described.resources
         if one.scope is target.scope.kind and one.shown is not None
     }
-    for begins in sorted({max(one, prefix, key=len) for one in shown if one.startswith(prefix) or prefix.startswith(one)}):
+    for begins in sorted(
+        {max(one, prefix, key=len) for one in shown if one.startswith(prefix) or prefix.startswith(one)}
+    ):
         if not any(begins.startswith(other) for other in beginnings):
             beginnings.append(begins)
     return beginnings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import field
 
 from flowstate_server.engine.records.session_view import SessionView
 from flowstate_server.errors import StoreUnavailableError
@@ -26,7 +27,6 @@ RACES = 5
 REMEMBERED = 10_000
 
 Resources = Mapping[str, ResourceRecord]
-NO_RESOURCES: Mapping[ScopeKind, Resources] = {}
 
 
 @frozen
@@ -34,7 +34,7 @@ class SessionRead:
     """``resources`` by scope and name, one that does not exist included: all that the view needs."""
 
     projection: Projection
-    resources: Mapping[ScopeKind, Resources] = NO_RESOURCES  # noqa: RUF009 - nobody changes it
+    resources: Mapping[ScopeKind, Resources] = field(default_factory=dict)
 
 
 class SessionReading:
@@ -84,9 +84,7 @@ class SessionReading:
                 owners[kind] = ResourceOwner(key, incarnation)
         return owners
 
-    def _learn(
-        self, view: SessionView, read: Projection, owners: Mapping[ScopeKind, ResourceOwner]
-    ) -> bool:
+    def _learn(self, view: SessionView, read: Projection, owners: Mapping[ScopeKind, ResourceOwner]) -> bool:
         """Whether a record is in another incarnation than it was read by."""
         moved = False
         for kind in view.resources:

@@ -18,8 +18,8 @@ SHOWN = (ScopeKind.SESSION, ScopeKind.USER, ScopeKind.ORG)
 
 @frozen
 class SessionView:
-    """``names`` by scope; ``keys`` has the record of each of these scopes that the session has, ``resources`` the single
-    resources that they are made of, where there are any."""
+    """``names`` by scope; ``keys`` has the record of each of these scopes that the session has, ``resources`` the
+    single resources that they are made of, where there are any."""
 
     binding: Binding
     flow: HostedFlow

@@ -358,7 +358,9 @@ class States:
 
 def _order(commit: StateCommit) -> list[int]:
     """The mutations as they are committed, those of resources last: a scope whose record is made has it by then."""
-    return sorted(range(len(commit.mutations)), key=lambda position: bool(commit.mutations[position].resource))
+    return sorted(
+        range(len(commit.mutations)), key=lambda position: bool(commit.mutations[position].resource)
+    )
 
 
 def _unchanged(_: StateRecord) -> NoChange:

@@ -226,7 +226,9 @@ class Dispatcher:
             scopes=tuple(scopes.values()),
             input=checked.call.input,
             load=tuple(
-                key for kind, key in scopes.items() if flow.schemas[kind].fields or _wants(checked.action, kind)
+                key
+                for kind, key in scopes.items()
+                if flow.schemas[kind].fields or _wants(checked.action, kind)
             ),
             load_documents=_resources(checked, binding) if checked.action.resources else (),
             correlation_id=checked.call.correlation_id,

@@ -19,8 +19,10 @@ from flowstate_server.stores.store import Store
 
 
 async def forget_resources(store: Store, *, grace: Micros, limit: int) -> int:
-    """Delete up to ``limit`` documents of each kind that the owner who is gone for longest has left, and let go of their
-    contents, which stay for ``grace``, in the same commit; in the end forget the owner. Returns how many documents went, 0 when nobody is left.
+    """Delete up to ``limit`` documents of each kind that the owner who is gone for longest has left.
+
+    The same commit lets go of their contents, which stay for ``grace``; in the end the owner is forgotten. Returns how
+    many documents went, 0 when nobody is left.
 
     Each step may be made twice, by several servers at once, or never: the next one finds what is left.
     """

@@ -27,8 +27,8 @@ from flowstate_server.programs.run_context import SessionIdentity, SessionItems,
 class RunParts:
     """What one request's run is made of.
 
-    ``scopes`` lacks the org's when the session has none, ``resources`` are empty unless the flow declares some; ``loop`` is the server's, ``dependencies`` are what the
-    application's lifespan yields.
+    ``scopes`` lacks the org's when the session has none, ``resources`` are empty unless the flow declares some;
+    ``loop`` is the server's, ``dependencies`` are what the application's lifespan yields.
     """
 
     head: RequestHead

@@ -76,7 +76,8 @@ class RunFactory:
         """The run of ``request``, made in ``session``.
 
         ``states`` are those of its scopes that were loaded; another one is taken for never written until the run
-        reads or writes it. ``documents`` are the resources of the session that were loaded. ``value`` is the request's input as ``program`` takes it, ``timeout`` in seconds.
+        reads or writes it. ``documents`` are the resources of the session that were loaded. ``value`` is the request's
+        input as ``program`` takes it, ``timeout`` in seconds.
         """
         head = request.head
         recorder = Recorder(self._store, head.key, head.session, head.process, self._settings)
@@ -136,7 +137,7 @@ class RunFactory:
     ) -> dict[ScopeKind, RunResources]:
         action = flow.actions.get(request.action)
         declared = () if action is None else action.resources
-        resources = {
+        resources: dict[ScopeKind, RunResources] = {
             kind: RunResources(
                 scope,
                 session,

@@ -14,7 +14,13 @@ from flowstate_server.engine.records.resource_races import PAUSE, RACES
 from flowstate_server.engine.records.resource_writing import ResourceWriting, WriteTerms
 from flowstate_server.engine.resource_change import KEPT, ResourceRules
 from flowstate_server.engine.runs.recorder import Recorder
-from flowstate_server.engine.runs.run_scope import CAS_SECONDS, FIRST_PAUSE, LONGEST_PAUSE, KeyedLocks, RunScope
+from flowstate_server.engine.runs.run_scope import (
+    CAS_SECONDS,
+    FIRST_PAUSE,
+    LONGEST_PAUSE,
+    KeyedLocks,
+    RunScope,
+)
 from flowstate_server.errors import (
     ConcurrentModificationError,
     ResourceAlreadyExistsError,
@@ -68,7 +74,7 @@ class ResourceTools:
 
 
 class RunResources:
-    """Implements ``programs.resources.ResourceAccess``. ``wanted`` are the single resources that the run starts from."""
+    """Implements ``programs.resources.ResourceAccess``. ``wanted`` are the single ones that the run starts from."""
 
     def __init__(
         self,
@@ -213,9 +219,7 @@ class RunResources:
 
         async def writes(found: FoundOwner) -> Sequence[Write]:
             free = at is None and not incarnation
-            return (
-                await self._tools.writing.deletion(found.owner, name, rules, terms, allow_missing=free),
-            )
+            return (await self._tools.writing.deletion(found.owner, name, rules, terms, allow_missing=free),)
 
         done = await self._settled(name, writes)
         self._learn(self._record(name, done))
@@ -292,7 +296,9 @@ class RunResources:
         """
         if self._kind is ScopeKind.SESSION or not found.exists:
             return
-        record = (await self._recorder.once_back(lambda: self._tools.store.load_states((self._key,))))[self._key]
+        record = (await self._recorder.once_back(lambda: self._tools.store.load_states((self._key,))))[
+            self._key
+        ]
         if not record.exists or record.incarnation != found.owner.incarnation:
             raise ScopeUnavailableError(self._kind.value, "it was deleted")
 

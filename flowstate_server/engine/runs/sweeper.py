@@ -83,8 +83,8 @@ class Sweeper:
         await self.delete_expired()
 
     async def delete_expired(self) -> None:
-        """Delete what deleted sessions, users and orgs have left, and transient events, documents, processes, tombstones
-        and content whose time is over."""
+        """Delete what deleted sessions, users and orgs have left, and transient events, documents, processes,
+        tombstones and content whose time is over."""
         retention = micros(self._settings.transient_retention)
         await _until_done(lambda: self._store.sweep_transient_events(retention=retention, limit=ROWS))
         await _until_done(lambda: self._store.sweep_documents(limit=ROWS))

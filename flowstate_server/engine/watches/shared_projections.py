@@ -37,7 +37,9 @@ def identity_of(record: StateRecord, resources: Mapping[str, ResourceRecord] = N
     seen = record.key, record.incarnation, record.version, record.exists, record.update_time
     if not resources:
         return seen
-    return seen, tuple([(one.key.name, one.incarnation, one.version, one.exists) for one in resources.values()])
+    return seen, tuple(
+        [(one.key.name, one.incarnation, one.version, one.exists) for one in resources.values()]
+    )
 
 
 class SharedProjections:

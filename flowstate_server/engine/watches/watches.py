@@ -76,7 +76,13 @@ class Watches:
             yield WatchStarted(progress.cursor, interval)
             scopes = await self._shown(view, read, progress)
             heartbeats.given()
-            yield WatchWhole(progress.cursor, call.session_id, scopes, active_requests(read.projection), read.projection.time)
+            yield WatchWhole(
+                progress.cursor,
+                call.session_id,
+                scopes,
+                active_requests(read.projection),
+                read.projection.time,
+            )
             while True:
                 await asyncio.sleep(PAUSE)
                 try:

@@ -68,7 +68,9 @@ def decode_put(request: pb.PutResourceRequest) -> ResourcePut:
         state=state,
         content=(resource.content or None) if "content" in fields else None,
         clear_content="content" in fields and not resource.content,
-        media_type=_media_type(resource.media_type, "resource.media_type") if "media_type" in fields else None,
+        media_type=_media_type(resource.media_type, "resource.media_type")
+        if "media_type" in fields
+        else None,
         precondition=_precondition(request),
         idempotency_key=request.idempotency_key,
         fingerprint=fingerprint(request) if request.idempotency_key else "",
@@ -103,7 +105,9 @@ def _decode_state(resource: pb.Resource) -> JsonObject:
 
 def _media_type(text: str, path: str) -> str:
     if len(text.encode()) > _MAX_MEDIA_TYPE or not text.isprintable():
-        raise invalid(path, "media_type", f"must be at most {_MAX_MEDIA_TYPE} bytes without control characters")
+        raise invalid(
+            path, "media_type", f"must be at most {_MAX_MEDIA_TYPE} bytes without control characters"
+        )
     return text
 
 

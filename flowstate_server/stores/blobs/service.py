@@ -7,7 +7,12 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise, takewhile
 
-from flowstate_server.errors import FeatureDisabledError, MessageTooLargeError, ValidationFailedError, Violation
+from flowstate_server.errors import (
+    FeatureDisabledError,
+    MessageTooLargeError,
+    ValidationFailedError,
+    Violation,
+)
 from flowstate_server.model.blobs import MAX_BLOB_BYTES, BlobHead, BlobKey, BlobStatus, head_key, head_of
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.frozen import frozen
@@ -41,11 +46,13 @@ class Blobs:
     """Keeps nothing of its own between two calls but what it was made of, so any server may do the next step.
 
     Neither do its calls hold more than a piece of content each. ``StoreUnavailableError`` may come from all of them,
-    and any may be repeated then. ``pieces`` is the profile's slot for blobs, ``None`` for that of the store itself; where
-    that keeps none, ``FeatureDisabledError``.
+    and any may be repeated then. ``pieces`` is the profile's slot for blobs, ``None`` for that of the store itself;
+    where that keeps none, ``FeatureDisabledError``.
     """
 
-    def __init__(self, store: Store, pieces: BlobPieces | None = None, times: BlobTimes | None = None) -> None:
+    def __init__(
+        self, store: Store, pieces: BlobPieces | None = None, times: BlobTimes | None = None
+    ) -> None:
         self._store = store
         self._slot = pieces
         self._times = times or BlobTimes()
@@ -76,7 +83,8 @@ class Blobs:
         return CompleteBlob(key, len(data), hashlib.sha256(data).hexdigest())
 
     async def copy(self, key: BlobKey) -> CompleteBlob:
-        """Upload what a complete blob holds once more, as :meth:`whole` does; raises as :meth:`open` and :meth:`read`."""
+        """Upload once more what a complete blob holds, as :meth:`whole` does; raises as :meth:`open` and
+        :meth:`read`."""
         head = await self.open(key)
         copy = await self.begin(key.tenant)
         position = 0

@@ -43,7 +43,14 @@ from flowstate_server.stores.contract.resource_writes import (
     ResourceChanged,
     ResourceMoved,
 )
-from flowstate_server.stores.contract.tables import DOCUMENTS, REQUEST_HEADS, SESSIONS, STATE_HEADS, STATES, Needs
+from flowstate_server.stores.contract.tables import (
+    DOCUMENTS,
+    REQUEST_HEADS,
+    SESSIONS,
+    STATE_HEADS,
+    STATES,
+    Needs,
+)
 from flowstate_server.stores.contract.writes import Exists, NoChange, SessionChanged, WriteResult
 
 
@@ -172,7 +179,9 @@ def _check(record: ResourceRecord, write: ChangeResource | DeleteResource) -> No
     if isinstance(precondition, Exists) and not precondition.exists and record.exists:
         raise ResourceAlreadyExistsError(scope, record.key.name)
     try:
-        check_precondition(scope, precondition, record.version, exists=record.exists, incarnation=record.incarnation)
+        check_precondition(
+            scope, precondition, record.version, exists=record.exists, incarnation=record.incarnation
+        )
     except VersionMismatchError as lost:
         lost.newest = record
         raise
@@ -224,7 +233,10 @@ def _evict(work: WorkingSet, write: ChangeResource, collected: Collected) -> tup
     if collected.oldest is None:
         raise ResourceMoved
     oldest = _stored(work, write.owner, collected.oldest.name)
-    if not oldest.exists or (oldest.number, oldest.collection) != (collected.oldest.number, collected.pattern):
+    if not oldest.exists or (oldest.number, oldest.collection) != (
+        collected.oldest.number,
+        collected.pattern,
+    ):
         raise ResourceMoved
     _bury(work, write.owner, oldest, write.remembered)
     return write.gone(oldest)
@@ -254,7 +266,6 @@ def _exchange_content(
         require_blob(work, RequireBlob(after.content.blob))
     if before.content is not None:
         note_release(work, before.content.blob)
-
 
 
 def _result(

@@ -40,8 +40,8 @@ async def check_store(store: Store, *, blobs: BlobPieces | None = None) -> Async
 
     Looked at: that records can be understood, the order of every log, its end and its head, requests and the sessions
     and processes they name, turns, journals, resources and their counters, that states and documents are JSON, with
-    versions, and the content of blobs: in the slot for them, if given, else in the store itself. One damaged record may cause more
-    than one line: what it would have to fit is found alone.
+    versions, and the content of blobs: in the slot for them, if given, else in the store itself. One damaged record
+    may cause more than one line: what it would have to fit is found alone.
 
     Raises:
         TypeError: the store does not export.

@@ -57,7 +57,9 @@ class ResourceCheck:
             seen.counted = counts_in(document)
         elif kind == PLACE:
             seen.places.add(document.key.name)
-        for record in those_understood((document,), lambda one: one.key, resource_in) if kind == RESOURCE else ():
+        for record in (
+            those_understood((document,), lambda one: one.key, resource_in) if kind == RESOURCE else ()
+        ):
             seen.resources += 1
             if record.collection:
                 seen.collections[record.collection] += 1
@@ -78,7 +80,10 @@ class ResourceCheck:
             elif head.due_time:
                 yield f"{_named(record)}: its content is due to be deleted"
         for owner, seen in self._owned.items():
-            if (seen.resources, dict(seen.collections)) != (seen.counted.total, dict(seen.counted.collections)):
+            if (seen.resources, dict(seen.collections)) != (
+                seen.counted.total,
+                dict(seen.counted.collections),
+            ):
                 yield (
                     f"{named(owner.scope)}: {seen.counted.total} resources are counted, there are {seen.resources}"
                 )

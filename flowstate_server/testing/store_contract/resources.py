@@ -130,7 +130,11 @@ async def check_resource_is_kept_as_written(harness: StoreHarness) -> None:
     record = await resource_of(store, "files/ü")
     assert record is not None
     assert (record.version, record.exists, record.state, record.content) == (1, True, state, brought)
-    assert (record.media_type, record.create_time, record.update_time) == ("text/plain", first.time, first.time)
+    assert (record.media_type, record.create_time, record.update_time) == (
+        "text/plain",
+        first.time,
+        first.time,
+    )
     assert first.results[1].document is not None
     assert resource_in(first.results[1].document) == record
     second = await store.commit((putting("files/ü", {"n": 2}, brought),))
@@ -317,7 +321,9 @@ async def check_collections_evict_their_oldest(harness: StoreHarness) -> None:
             counts = (await store.load_documents((counts_key(OWNER),))).get(counts_key(OWNER))
             full = counts_in(counts).of("files/*") >= 3
             oldest = placed(places[0]) if full and places else None
-            write = putting(f"files/{number:02}", {}, brought, collected=Collected("files/*", 3, True, oldest))
+            write = putting(
+                f"files/{number:02}", {}, brought, collected=Collected("files/*", 3, True, oldest)
+            )
             try:
                 await store.commit((complete, write))
                 return
@@ -327,14 +333,18 @@ async def check_collections_evict_their_oldest(harness: StoreHarness) -> None:
     await asyncio.gather(*map(make, range(12)))
     names = await names_of(stores[0])
     assert len(names) == 3
-    by_age = [placed(place).name for place in await stores[1].read_documents(oldest_places(OWNER, "files/*", 9))]
+    by_age = [
+        placed(place).name for place in await stores[1].read_documents(oldest_places(OWNER, "files/*", 9))
+    ]
     assert sorted(by_age) == names
     counts = counts_in((await stores[0].load_documents((counts_key(OWNER),)))[counts_key(OWNER)])
     assert (counts.made, counts.total, counts.of("files/*")) == (12, 3, 3)
     oldest = await resource_of(stores[0], by_age[0])
     assert oldest is not None
     await stores[0].commit((deletion(oldest),))
-    assert [placed(place).name for place in await stores[0].read_documents(oldest_places(OWNER, "files/*", 9))] == by_age[1:]
+    assert [
+        placed(place).name for place in await stores[0].read_documents(oldest_places(OWNER, "files/*", 9))
+    ] == by_age[1:]
     await sweep(stores[0])
     pieces = stores[0].pieces
     assert pieces is not None
@@ -377,7 +387,11 @@ async def check_resource_events_are_in_the_log(harness: StoreHarness) -> None:
     assert record is not None
     await store.commit((deletion(record, gone=lambda _: (note("gone"),)),))
     assert [event.event for event in await events_of(store, scene.request)] == [note("run")]
-    assert [event.event for event in await events_of(store, SESSION)] == [note("run"), note("session"), note("gone")]
+    assert [event.event for event in await events_of(store, SESSION)] == [
+        note("run"),
+        note("session"),
+        note("gone"),
+    ]
 
 
 async def check_resource_changes_wake_watchers(harness: StoreHarness) -> None:

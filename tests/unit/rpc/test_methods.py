@@ -12,13 +12,22 @@ from flowstate_server.rpc.event_servicer import EventServicer
 from flowstate_server.rpc.flow_servicer import FlowServicer
 from flowstate_server.rpc.journal_servicer import JournalServicer
 from flowstate_server.rpc.methods import check_method, is_probe, short_name, starts_run
+from flowstate_server.rpc.resource_servicer import ResourceServicer
 from flowstate_server.rpc.server_servicer import ServerServicer
 from flowstate_server.rpc.session_servicer import SessionServicer
 from flowstate_server.rpc.state_servicer import StateServicer
 from tests.support.contract import METHODS, SERVICES, UNSERVED_METHODS
 
 PROTOS = Path(__file__).parents[3] / "protos/flowstate/v1"
-SERVICERS = (FlowServicer, EventServicer, SessionServicer, StateServicer, JournalServicer, ServerServicer)
+SERVICERS = (
+    FlowServicer,
+    EventServicer,
+    SessionServicer,
+    StateServicer,
+    ResourceServicer,
+    JournalServicer,
+    ServerServicer,
+)
 TRUSTED_SERVICES = ("StateService", "JournalService")
 TRUSTED_METHODS = (
     "SessionService/AppendItems",
