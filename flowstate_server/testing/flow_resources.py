@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -146,10 +146,10 @@ class FlowResources:
                 return found
 
     def _declared(self, key: str | Resource[Any]) -> AnyResource:
-        if isinstance(key, DeclaredResource):
-            found = [one for one in self._flow.resources if one == key]
-        else:
-            found = [one for one in self._flow.resources if one.covers(key)]
+        known = self._flow.resources
+        found: Sequence[AnyResource] = [
+            one for one in known if (one == key if isinstance(key, DeclaredResource) else one.covers(key))
+        ]
         name = key.name if isinstance(key, DeclaredResource) else key
         if not found:
             there_are = ", ".join(one.name for one in self._flow.resources) or "none"

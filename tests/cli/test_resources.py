@@ -21,7 +21,7 @@ def planner() -> Iterator[str]:
 
 @pytest.fixture
 def session(planner: str, request: pytest.FixtureRequest) -> str:
-    name = request.node.name[:60]
+    name = str(request.node.name)[:60]
     assert (
         flowstate("call", "planner", "begin", "--session", name, "--user", "ada", "--server", planner).code
         == 0
