@@ -85,7 +85,11 @@ class ResourceRecord:
         """Whether ``content`` has the same bytes."""
         if self.content is None or content is None:
             return self.content is content
-        return (self.content.size, self.content.sha256) == (content.size, content.sha256)
+        return self.has_content(content.size, content.sha256)
+
+    def has_content(self, size: int, sha256: str) -> bool:
+        """Whether it has content of that size and checksum."""
+        return self.content is not None and (self.content.size, self.content.sha256) == (size, sha256)
 
 
 def resource_key(owner: ResourceOwner, name: str) -> DocumentKey:

@@ -21,7 +21,6 @@ def owners(house: House) -> list[ScopeRef]:
         ScopeRef(user_id=house.user, flow_kind=KIND),
         ScopeRef(org_id=house.org, flow_kind=KIND),
         ScopeRef(user_id=house.user, flow_kind=APART, isolated=True),
-        ScopeRef(org_id=house.org, flow_kind=APART, isolated=True),
     ]
 
 
@@ -44,6 +43,9 @@ def reads(house: House) -> Iterator[Call]:
         yield f"resource {number}", "ResourceService/GetResource", get
         read = pb.ReadContentRequest(scope=scope, name=SINGLE)
         yield f"content {number}", "ResourceService/ReadContent", read
+
+    of_org = ScopeRef(org_id=house.org, flow_kind=KIND)
+    yield "resources of an org", "ResourceService/ListResources", pb.ListResourcesRequest(scope=of_org)
 
 
 def lists(house: House) -> Iterator[tuple[str, str, pb.ListResourcesRequest]]:
@@ -88,6 +90,9 @@ def writes(house: House) -> Iterator[Call]:
         request_id=house.open,
     )
     yield "a piece", "ResourceService/WriteContent", piece
+    for number, scope in enumerate(owners(house)):
+        one_piece = pb.WriteContentRequest(scope=scope, name=INSTANCE, upload_id=house.key, data=b"text")
+        yield f"piece {number}", "ResourceService/WriteContent", one_piece
     delete = pb.DeleteResourceRequest(
         scope=in_session, name=SINGLE, precondition=known, request_id=house.open
     )

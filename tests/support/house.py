@@ -22,10 +22,8 @@ from flowstate_server.flows import (
     define_flow,
     handler,
 )
-from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.program import HostedFlow
-from flowstate_server.programs.resources import ResourceDescription, ShownResource
-from tests.support.json_schema_program import JsonSchema
+from tests.support.resource_flow import declaring
 
 KIND, APART = "house", "apart"
 LISTS = (
@@ -86,14 +84,8 @@ def house_flows() -> tuple[HostedFlow, HostedFlow]:
 
 
 def _with_resources(flow: Flow) -> HostedFlow:
-    shown = ShownResource(("shown",), content=True, live=True)
     fields: Any = {"shown": {"type": "string"}, "hidden": {"type": "string"}}
-    resources = tuple(
-        ResourceDescription(name, scope, JsonSchema(scope, fields), shown)
-        for scope in (ScopeKind.SESSION, ScopeKind.USER, ScopeKind.ORG)
-        for name in ("paper", "papers/*")
-    )
-    return HostedFlow(replace(flow.described, resources=resources), flow.program)
+    return declaring(flow, ("paper", "papers/*"), fields, ("shown",))
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from flowstate_server.engine.records.resource_owners import FoundOwner
 from flowstate_server.engine.records.resource_races import settled
 from flowstate_server.engine.records.resource_targets import ResourceTarget, ResourceTargets
 from flowstate_server.engine.records.resource_writing import ResourceWriting, WriteTerms
+from flowstate_server.engine.resource_change import ResourceRules
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import (
     CursorAheadError,
@@ -96,7 +97,8 @@ class ResourceTransfers:
 
     async def _write(self, principal: Principal, piece: ContentPiece) -> ContentReceived:
         target = await self._targets.resolve(principal, piece.resource.scope, "scope")
-        self._targets.rules(target, piece.resource.name)
+        rules = self._targets.rules(target, piece.resource.name)
+        request = await request_of(self._store, principal, piece.request_id)
         found = await self._targets.owner(target)
         key, blob = await self._upload(principal, piece, target, found)
         remember = self._remembering(principal, piece, key)
@@ -116,7 +118,8 @@ class ResourceTransfers:
         except ValidationFailedError:
             await self._store.commit((DeleteDocument(key),))
             raise
-        return await self._finish(principal, piece, target, found, complete, remember)
+        terms = WriteTerms(piece.precondition, request=request)
+        return await self._finish(piece, target, found, rules, terms, complete, remember)
 
     async def _upload(
         self, principal: Principal, piece: ContentPiece, target: ResourceTarget, found: FoundOwner
@@ -160,26 +163,26 @@ class ResourceTransfers:
 
     async def _finish(
         self,
-        principal: Principal,
         piece: ContentPiece,
         target: ResourceTarget,
         found: FoundOwner,
+        rules: ResourceRules,
+        terms: WriteTerms,
         complete: CompleteBlob,
         remember: PutIdempotencyKey,
     ) -> ContentReceived:
         ref = piece.resource
-        request = await request_of(self._store, principal, piece.request_id)
         content = ContentRecord(complete.key, complete.size, complete.sha256)
         change = await self._writing.change(
             found,
             ref.name,
-            self._targets.rules(target, ref.name),
+            rules,
             (),
-            WriteTerms(piece.precondition, request=request),
+            terms,
             content=content,
             media_type=piece.media_type or None,
         )
-        guards: list[Write] = [] if request is None else [RequireRun(request, None)]
+        guards: list[Write] = [] if terms.request is None else [RequireRun(terms.request, None)]
         guards += [] if target.guard is None else [target.guard]
         result = await self._store.commit((remember, *guards, complete, change))
         done = result.results[-1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from hashlib import sha256
 from typing import TypeVar
 
 from flowstate_server.engine.bindings import Bindings
@@ -48,7 +50,15 @@ from flowstate_server.model.scopes import SessionKey
 from flowstate_server.programs.resource_names import check_name, fixed_beginning
 from flowstate_server.state.operations import Operation, SetValue
 from flowstate_server.stores.contract.pages import those_understood
-from flowstate_server.stores.contract.writes import PutIdempotencyKey, RequireRun, Write
+from flowstate_server.stores.contract.resource_writes import ChangeResource
+from flowstate_server.stores.contract.tombstone_writes import Withheld, Withhold
+from flowstate_server.stores.contract.writes import (
+    Batch,
+    CommitResult,
+    PutIdempotencyKey,
+    RequireRun,
+    Write,
+)
 from flowstate_server.stores.store import Store
 
 T = TypeVar("T")
@@ -170,27 +180,47 @@ class Resources:
             batch.append(target.guard)
         terms = WriteTerms(put.precondition, request=request)
         operations: tuple[Operation, ...] = () if put.state is None else (SetValue((), put.state),)
-        content: NewContent = None if put.clear_content else KEPT
-        async with self._contents.brought(principal.tenant, put.content) as brought:
-            change = await self._writing.change(
-                found,
-                ref.name,
-                rules,
-                operations,
-                terms,
-                content=brought.content or content,
-                media_type=put.media_type,
+
+        async def change(content: NewContent) -> ChangeResource:
+            return await self._writing.change(
+                found, ref.name, rules, operations, terms, content=content, media_type=put.media_type
             )
-            result = await self._store.commit((*batch, *brought.writes, change))
-            done = result.results[-1]
-            record = ResourceRecord(ResourceKey(target.scope, ref.name), version=done.version)
-            if done.document is not None:
-                record = resource_in(done.document)
-            brought.taken = record.content == brought.content
+
+        content: NewContent = None if put.clear_content else KEPT
+        if put.content is None:
+            result = await self._store.commit((*batch, await change(content)))
+            return await self._was_put(put, target, result)
+        # What is refused, or repeated, or changes nothing, is to leave no content to sweep.
+        result = await self._tried((*batch, await change(KEPT)))
         if result.replayed:
-            return ResourceWasPut(ResourceAnswer(ref.scope, record, None), done.changed, replayed=True)
-        answer = await self._answers.answer(ref.scope, target, record, full=True)
-        return ResourceWasPut(answer, done.changed)
+            return await self._was_put(put, target, result)
+        known = _written(result)
+        digest = await asyncio.to_thread(sha256, put.content)
+        if known is not None and known.has_content(len(put.content), digest.hexdigest()):
+            result = await self._store.commit((*batch, await change(KEPT)))
+            return await self._was_put(put, target, result)
+        async with self._contents.brought(principal.tenant, put.content) as brought:
+            last = await change(brought.content)
+            result = await self._store.commit((*batch, *brought.writes, last))
+            record = _written(result)
+            brought.taken = record is not None and record.content == brought.content
+        return await self._was_put(put, target, result)
+
+    async def _tried(self, batch: Batch) -> CommitResult:
+        """What a commit of ``batch`` would have been answered, or was, if it is a repeat."""
+        try:
+            return await self._store.commit((*batch, Withhold()))
+        except Withheld as withheld:
+            return withheld.result
+
+    async def _was_put(
+        self, put: ResourcePut, target: ResourceTarget, result: CommitResult
+    ) -> ResourceWasPut:
+        scope, done, record = put.resource.scope, result.results[-1], _written(result)
+        if record is None:
+            record = ResourceRecord(ResourceKey(target.scope, put.resource.name), version=done.version)
+            return ResourceWasPut(ResourceAnswer(scope, record, None), done.changed, result.replayed)
+        return ResourceWasPut(await self._answers.answer(scope, target, record, full=True), done.changed)
 
     async def delete(self, principal: Principal, deletion: ResourceDeletion) -> None:
         """Delete a resource, also one that no flow declares any more."""
@@ -229,6 +259,12 @@ class Resources:
     ) -> T:
         session = SessionKey(principal.tenant, ref.scope.id)
         return await settled(attempt, lambda: self._bindings.forget(session))
+
+
+def _written(result: CommitResult) -> ResourceRecord | None:
+    """The resource as the last write of a batch has left it, ``None`` if that was a repeat."""
+    document = result.results[-1].document
+    return None if document is None else resource_in(document)
 
 
 def _is_full(principal: Principal, shown: Shown) -> bool:

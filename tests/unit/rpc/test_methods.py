@@ -95,7 +95,7 @@ def test_a_service_is_reported_as_soon_as_one_of_its_methods_is_served() -> None
         for name, service in SERVICES.items()
         if any(f"{name}/{method.name}" not in UNSERVED_METHODS for method in service.methods)
     }
-    assert {short_name(service) for service in methods.SERVED_SERVICES} < set(SERVICES)
+    assert {short_name(service) for service in methods.SERVED_SERVICES} <= set(SERVICES)
 
 
 def test_the_contract_puts_off_what_is_not_served() -> None:
