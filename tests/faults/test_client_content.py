@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flowstate_client import FlowStateClient
 from flowstate_client.testing import FaultProxy
-from flowstate_server.testing.server_process import server_process
+from flowstate_server.testing.server_process import ServerProcess, server_process
 from tests.support.ports import lasting_port
 
 MIB = 1024 * 1024
@@ -40,7 +40,7 @@ async def test_files_go_over_through_cuts_and_a_kill(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     digest = written(source, "content")
     where = {"store": f"sqlite:///{tmp_path / 'planner.db'}", "listen": f"127.0.0.1:{lasting_port()}"}
-    restarts: list[asyncio.Task[None]] = []
+    restarts: list[asyncio.Task[ServerProcess]] = []
     async with (
         server_process("tests.cli.resource_flow:planner", **where, lease=2.0, log_level="warning") as server,
         FaultProxy(server.target) as proxy,

@@ -57,10 +57,15 @@ def upper(state: Artifact) -> dict[str, str]:
     return {"title": state.title.upper()}
 
 
+def crack(state: Artifact) -> dict[str, str]:
+    raise KeyError(state.body)
+
+
 artifact = resource(
     "artifact", state=Artifact, client=ResourceView(exclude=["body"], content=True, live=True)
 )
 quiet = resource("quiet", state=Artifact, client=ResourceView(data=upper))
+cracked = resource("cracked", state=Artifact, client=ResourceView(data=crack))
 hidden = resource("hidden", state=Artifact)
 files = resources("files/*", state=Artifact, client=ResourceView(expose=["title"]), max_instances=3)
 recent = resources("recent/**", state=Artifact, max_instances=2, evict="oldest")
@@ -107,9 +112,9 @@ async def race(name: str, ctx: Context) -> bool:
     return True
 
 
-@handler(resources=[hidden, quiet, profile])
+@handler(resources=[hidden, quiet, cracked, profile])
 async def fill(text: str, ctx: Context) -> None:
-    for one in (hidden, quiet, profile):
+    for one in (hidden, quiet, cracked, profile):
         it = ctx.resource(one)
         await it.set_state(Artifact(title=text[:4], body=text, tags=[text]))
         await it.write(text)
@@ -264,7 +269,7 @@ async def test_clients_see_what_the_view_says_and_nothing_else(
         assert (await owned["quiet"].get(view=view)).state == {"title": secret[:4].upper()}
         assert (await owned["files/a"].get(view=view)).state == {"title": "files/a"}
         listed = [one async for one in owned.list(view=view)]
-        assert [one.name for one in listed] == ["artifact", "files/a", "quiet"]
+        assert [one.name for one in listed] == ["artifact", "cracked", "files/a", "quiet"]
         seen += [record.raw, *(one.raw for one in listed)]
     assert await owned["artifact"].read_text() == "# Plan"
     mine = screen.resources.user("ada", flow_kind="studio")
@@ -286,8 +291,10 @@ async def test_clients_see_what_the_view_says_and_nothing_else(
         "artifact": {"title": "Plan", "revision": 1, "tags": []},
         "quiet": {"title": secret[:4].upper()},
     }
+    failure = snapshot.failures["session"]["cracked"]  # type: ignore[index]
+    assert (failure.reason, failure.message) == ("INTERNAL", "the resource view failed: KeyError")
     assert snapshot.client_data["user"] == {"profile": {"title": secret[:4]}}
-    assert snapshot.resource_versions["session"] == {"artifact": 1, "quiet": 2}  # type: ignore[index]
+    assert snapshot.resource_versions["session"] == {"artifact": 1, "cracked": 2, "quiet": 2}  # type: ignore[index]
     seen.append(repr(snapshot).encode())
     async for event in screen.sessions.events("s", replay_only=True):
         seen.append(repr(event).encode())
@@ -307,7 +314,7 @@ async def test_live_changes_come_as_clients_see_them(
     assert changes[0].stale_derived == ("label",)
     run = await screen.flows.dispatch("studio", "fill", "secret", session_id="s")
     changes = [event async for event in run.events() if isinstance(event, ResourceChange)]
-    assert {one.name for one in changes} == {"quiet", "profile"}
+    assert {one.name for one in changes} == {"quiet", "cracked", "profile"}
     assert all(not one.changed and not one.removed and not one.content_changed for one in changes)
 
 
