@@ -254,7 +254,7 @@ RIGHT: Mapping[str, Message] = {
         scope=_PAPERS, name_prefix="pa", page_size=5
     ),
     "ResourceService/PutResource": resources.PutResourceRequest(
-        resource={
+        resource={  # type: ignore[arg-type]
             "scope": {"session_id": "s1", "flow_kind": "chat"},
             "name": "paper",
             "state": {"json": '{"count": 1}'},
