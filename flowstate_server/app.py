@@ -9,11 +9,12 @@ from flowstate_server.engine.engine import Engine
 from flowstate_server.engine.lifespan import Lifespan, nothing
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.observation import NOBODY, Observer
-from flowstate_server.profiles import DEFAULT, StoreProfile, primaries
+from flowstate_server.profiles import DEFAULT, StoreProfile, blob_slots, primaries
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.program import HostedFlow
 from flowstate_server.settings import Settings
 from flowstate_server.store_urls import store_from_url
+from flowstate_server.stores.contract.blobs import BlobPieces
 from flowstate_server.stores.memory.store import MemoryStore
 from flowstate_server.stores.store import Store
 from flowstate_server.stores.transfer import refuse_unfinished_copy
@@ -30,9 +31,11 @@ class FlowState:
         stores: Mapping[str, Store],
         observer: Observer = NOBODY,
         lifespan: Lifespan = nothing,
+        blobs: Mapping[str, BlobPieces] | None = None,
     ) -> None:
         self.catalogue = catalogue
         self._stores = stores
+        self._blobs = blobs or {}
         self._observer = observer
         self._lifespan = lifespan
 
@@ -74,13 +77,16 @@ class FlowState:
 
         A store that holds an unfinished copy it refuses to open, with ``StoreOpenError``.
         """
+        chosen = store or self.store
+        profile = next((name for name, kept in self._stores.items() if kept is chosen), "")
         return Engine(
-            store or self.store,
+            chosen,
             self.catalogue,
             settings,
             refuse=refuse_unfinished_copy,
             observer=self._observer,
             lifespan=lifespan or self._lifespan,
+            blobs=self._blobs.get(profile),
         )
 
 
@@ -128,7 +134,7 @@ def create_flowstate(
         raise TypeError(f"observer must be an Observer, not a value of type {type(observer).__name__}")
     _check_lifespan(lifespan)
     kept = {DEFAULT: MemoryStore()} if stores is None else primaries(stores)
-    return FlowState(catalogue, kept, observer, lifespan)
+    return FlowState(catalogue, kept, observer, lifespan, blob_slots(stores or {}))
 
 
 def _check_lifespan(lifespan: object) -> None:

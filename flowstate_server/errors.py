@@ -14,18 +14,18 @@
     │   ├── NotFoundError
     │   │   ├── FlowNotFoundError         ├── ActionNotFoundError
     │   │   ├── SessionNotFoundError      ├── RequestNotFoundError
-    │   │   └── ItemNotFoundError
-    │   ├── SessionAlreadyExistsError, RequestAlreadyExistsError
+    │   │   ├── ItemNotFoundError         └── ResourceNotFoundError
+    │   ├── SessionAlreadyExistsError, RequestAlreadyExistsError, ResourceAlreadyExistsError
     │   ├── VersionMismatchError, ConcurrentModificationError
     │   ├── PreconditionError
     │   │   ├── StateTestFailedError      ├── StateTypeConflictError
     │   │   ├── ScopeUnavailableError     ├── OrgBindingMismatchError
     │   │   ├── FlowBindingMismatchError  ├── RequestTerminalError
-    │   │   ├── RequestOpenError
+    │   │   ├── RequestOpenError          ├── ResourceDeletedError
     │   │   └── IdempotencyKeyReusedError └── CursorLogMismatchError
     │   ├── CursorAheadError
     │   ├── RateLimitedError, TooManyStreamsError, SlowConsumerError
-    │   ├── MessageTooLargeError, StateTooLargeError
+    │   ├── MessageTooLargeError, StateTooLargeError, TooManyResourcesError
     │   ├── StoreUnavailableError ─── UnclearCommitError
     │   ├── ServerDrainingError, LeaseLostError
     │   └── DeadlineBudgetExhaustedError, FeatureDisabledError, InternalError
@@ -73,7 +73,9 @@ class Reason(StrEnum):
     SESSION_NOT_FOUND = "SESSION_NOT_FOUND"
     REQUEST_NOT_FOUND = "REQUEST_NOT_FOUND"
     ITEM_NOT_FOUND = "ITEM_NOT_FOUND"
+    RESOURCE_NOT_FOUND = "RESOURCE_NOT_FOUND"
     SESSION_ALREADY_EXISTS = "SESSION_ALREADY_EXISTS"
+    RESOURCE_ALREADY_EXISTS = "RESOURCE_ALREADY_EXISTS"
     REQUEST_ALREADY_EXISTS = "REQUEST_ALREADY_EXISTS"
     VERSION_MISMATCH = "VERSION_MISMATCH"
     WRITE_CONFLICT = "WRITE_CONFLICT"
@@ -83,6 +85,7 @@ class Reason(StrEnum):
     SCOPE_UNAVAILABLE = "SCOPE_UNAVAILABLE"
     ORG_BINDING_MISMATCH = "ORG_BINDING_MISMATCH"
     FLOW_BINDING_MISMATCH = "FLOW_BINDING_MISMATCH"
+    RESOURCE_DELETED = "RESOURCE_DELETED"
     REQUEST_TERMINAL = "REQUEST_TERMINAL"
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
     CURSOR_LOG_MISMATCH = "CURSOR_LOG_MISMATCH"
@@ -93,6 +96,7 @@ class Reason(StrEnum):
     SLOW_CONSUMER = "SLOW_CONSUMER"
     MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE"
     STATE_TOO_LARGE = "STATE_TOO_LARGE"
+    TOO_MANY_RESOURCES = "TOO_MANY_RESOURCES"
     SERVER_DRAINING = "SERVER_DRAINING"
     STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
     LEASE_LOST = "LEASE_LOST"
@@ -323,6 +327,14 @@ class ItemNotFoundError(NotFoundError):
     item_id: str
 
 
+class ResourceNotFoundError(NotFoundError):
+    """No {scope} resource {name}."""
+
+    reason = Reason.RESOURCE_NOT_FOUND
+    scope: str
+    name: str
+
+
 class SessionAlreadyExistsError(ServiceError):
     """A session {session_id} exists."""
 
@@ -335,6 +347,14 @@ class RequestAlreadyExistsError(ServiceError):
 
     reason = Reason.REQUEST_ALREADY_EXISTS
     request_id: str
+
+
+class ResourceAlreadyExistsError(ServiceError):
+    """A {scope} resource {name} exists."""
+
+    reason = Reason.RESOURCE_ALREADY_EXISTS
+    scope: str
+    name: str
 
 
 class VersionMismatchError(ServiceError):
@@ -410,6 +430,14 @@ class FlowBindingMismatchError(PreconditionError):
     session_id: str
 
 
+class ResourceDeletedError(PreconditionError):
+    """The {scope} resource {name} that is meant was deleted."""
+
+    reason = Reason.RESOURCE_DELETED
+    scope: str
+    name: str
+
+
 class RequestTerminalError(PreconditionError):
     """Request {request_id} has ended."""
 
@@ -483,6 +511,14 @@ class StateTooLargeError(ServiceError):
     reason = Reason.STATE_TOO_LARGE
     scope: str
     size: int
+    limit: int
+
+
+class TooManyResourcesError(ServiceError):
+    """More than {limit} {scope} resources of one kind."""
+
+    reason = Reason.TOO_MANY_RESOURCES
+    scope: str
     limit: int
 
 

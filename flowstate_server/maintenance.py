@@ -95,13 +95,13 @@ async def copy(
         return copied
 
 
-async def copy_state(url: str, what: StateCopy) -> AsyncIterator[CopiedState]:
-    """Copy records between what flows share and a flow's own, also while the store is served; raises
-    ``Unmaintained``."""
+async def copy_state(url: str, what: StateCopy, *, blobs: Path | None = None) -> AsyncIterator[CopiedState]:
+    """Copy records, with their resources, between what flows share and a flow's own, also while the store is served;
+    raises ``Unmaintained``. ``blobs`` is the folder of the profile's slot for blobs, if it has one."""
     if url in MEMORY:
         raise Unmaintained("memory is empty in a new process")
     async with _opened(existing=[url]) as (store,):
-        async for copied in copy_states(store, what):
+        async for copied in copy_states(store, what, blobs=_folder(blobs)):
             yield copied
 
 

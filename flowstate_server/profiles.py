@@ -43,6 +43,15 @@ def blobs_of(profile: StoreProfile) -> BlobPieces | None:
     return cast(Store, profile[PRIMARY]).pieces
 
 
+def blob_slots(stores: Mapping[str, StoreProfile]) -> dict[str, BlobPieces]:
+    """What fills the slot for blobs of each profile that has one."""
+    return {
+        name: cast(BlobPieces, profile[BLOBS])
+        for name, profile in stores.items()
+        if not isinstance(profile, Store) and BLOBS in profile
+    }
+
+
 def _primary(name: str, profile: StoreProfile) -> Store:
     if isinstance(profile, Store):
         return profile

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections import Counter
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import orjson
@@ -52,31 +53,36 @@ def copy(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Write fields over those of a record that is there.")
     ] = False,
+    blobs: Annotated[
+        Path | None, typer.Option("--blobs", metavar="FOLDER", help="Where its blobs are, if not in it.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Tell what would be done, and write nothing.")
     ] = False,
 ) -> None:
     """Copy user or org state between the record that flows share and the private one of a flow that isolates it.
 
-    Turning isolation on or off moves nothing; this does, before or after. Fields that only other flows of APP declare
-    stay behind. The source stays as it is. The store may be served meanwhile, but on the filesystem. Exit code 1 if a
-    record was there already and says something else.
+    Turning isolation on or off moves nothing; this does, before or after, resources included. What only other flows of
+    APP declare stays behind. The source stays as it is. The store may be served meanwhile, but on the filesystem. Exit
+    code 1 if a record was there already and says something else.
     """
     chosen = [bool(user), bool(org), all_users, all_orgs]
     if chosen.count(True) != 1:
         give_up("name one of --user ID, --org ID, --all-users and --all-orgs", MISUSED)
     scope: Scope = "user" if user or all_users else "org"
+    flows = load_app(app)
     what = StateCopy(
         scope=scope,
         flow_kind=flow,
         to_isolated=to is Side.ISOLATED,
         id=user or org,
-        without=_fields_of_others(load_app(app), flow, scope),
+        without=_fields_of_others(flows, flow, scope),
         overwrite=overwrite,
         dry_run=dry_run,
+        resources=lambda name: flows.catalogue.declares_resource(flow, scope, name),
     )
     try:
-        counts = asyncio.run(_copy(store, what))
+        counts = asyncio.run(_copy(store, what, blobs))
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except Unmaintained as error:
@@ -92,11 +98,14 @@ def _fields_of_others(app: FlowState, flow_kind: str, scope: Scope) -> frozenset
     return app.catalogue.fields_of_others(flow_kind, scope)
 
 
-async def _copy(url: str, what: StateCopy) -> Counter[Outcome]:
+async def _copy(url: str, what: StateCopy, blobs: Path | None) -> Counter[Outcome]:
     counts: Counter[Outcome] = Counter()
-    async for copied in maintenance.copy_state(url, what):
+    async for copied in maintenance.copy_state(url, what, blobs=blobs):
         counts[copied.outcome] += 1
-        _say({"event": copied.outcome, what.scope: copied.id, "fields": copied.fields}, _words(copied, what))
+        event: dict[str, object] = {"event": copied.outcome, what.scope: copied.id, "fields": copied.fields}
+        if copied.resources or copied.refused:
+            event |= {"resources": copied.resources, "refused": copied.refused}
+        _say(event, _words(copied, what))
     told = {outcome.value: counts[outcome] for outcome in Outcome}
     done = "would be copied" if what.dry_run else "copied"
     words = f"{told['copied']} {done}, {told['same']} the same already, {told['refused']} refused"
@@ -108,11 +117,13 @@ def _words(copied: CopiedState, what: StateCopy) -> str:
     who = f"{what.scope} {copied.id}"
     match copied.outcome:
         case Outcome.COPIED:
-            return f"{who}: {', '.join(copied.fields) or 'nothing in it'}"
+            names = [*copied.fields, *[f"resource {name}" for name in copied.resources]]
+            return f"{who}: {', '.join(names) or 'nothing in it'}"
         case Outcome.SAME:
             return f"{who}: the same already"
         case Outcome.REFUSED:
-            return f"{who}: is there already and says something else; --overwrite writes over it"
+            what_is = f"resource {', '.join(copied.refused)}" if copied.refused else "it"
+            return f"{who}: {what_is} is there already and says something else; --overwrite writes over it"
         case Outcome.ABSENT:
             return f"{who}: there is nothing to copy"
 

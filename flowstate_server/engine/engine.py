@@ -9,6 +9,7 @@ from flowstate_server.engine.bindings import Bindings
 from flowstate_server.engine.fleet import Fleet
 from flowstate_server.engine.lifespan import Lifespan, OpenLifespan, nothing
 from flowstate_server.engine.logs.events import Events
+from flowstate_server.engine.records.contents import Contents
 from flowstate_server.engine.records.deletions import Deletions
 from flowstate_server.engine.records.expiry import Expiry
 from flowstate_server.engine.records.item_appends import ItemAppends
@@ -19,6 +20,12 @@ from flowstate_server.engine.records.new_sessions import NewSessions
 from flowstate_server.engine.records.projections import Projections
 from flowstate_server.engine.records.request_lists import RequestLists
 from flowstate_server.engine.records.resolved_sessions import ResolvedSessions
+from flowstate_server.engine.records.resource_answers import ResourceAnswers
+from flowstate_server.engine.records.resource_targets import ResourceTargets
+from flowstate_server.engine.records.resource_transfers import ResourceTransfers
+from flowstate_server.engine.records.resource_views import ResourceViews
+from flowstate_server.engine.records.resource_writing import ResourceWriting
+from flowstate_server.engine.records.resources import Resources
 from flowstate_server.engine.records.session_updates import SessionUpdates
 from flowstate_server.engine.records.sessions import Sessions
 from flowstate_server.engine.records.snapshots import Snapshots
@@ -32,9 +39,11 @@ from flowstate_server.engine.runs.sweeper import Sweeper
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.engine.store_monitor import StoreMonitor
 from flowstate_server.engine.watches.watches import Watches
-from flowstate_server.model.clock import Seconds
+from flowstate_server.model.clock import Seconds, micros
 from flowstate_server.observation import NOBODY, Observer, shielded
 from flowstate_server.programs.catalogue import Catalogue
+from flowstate_server.stores.blobs import Blobs, BlobTimes
+from flowstate_server.stores.contract.blobs import BlobPieces
 from flowstate_server.stores.store import Store
 
 
@@ -43,7 +52,7 @@ class Engine:
 
     ``refuse`` raises if the store is not to be served. It is asked before the engine takes its lease and after, when
     whoever looks for servers sees this one. ``lifespan`` is entered before the lease is taken, so that it may take its
-    time, and left when all runs have ended.
+    time, and left when all runs have ended. ``blobs`` keeps the content of resources, ``None``: the store itself.
     """
 
     def __init__(
@@ -55,6 +64,7 @@ class Engine:
         refuse: Callable[[Store], Awaitable[None]] | None = None,
         observer: Observer = NOBODY,
         lifespan: Lifespan = nothing,
+        blobs: BlobPieces | None = None,
     ) -> None:
         self.store = store
         self._refuse = refuse
@@ -67,11 +77,16 @@ class Engine:
         self._fleet = Fleet(store, catalogue, self.settings, lambda: self.supervisor.process_id)
         self.deletions = Deletions(store, bindings)
         self.expiry = Expiry(store, catalogue, self.deletions)
-        self.sweeper = Sweeper(store, self.settings, self.supervisor, self.expiry.round)
+        times = BlobTimes(micros(self.settings.upload_retention), micros(self.settings.content_retention))
+        self.blobs = Blobs(store, blobs, times)
+        self.sweeper = Sweeper(store, self.settings, self.supervisor, self.expiry.round, self.blobs)
         self.store_monitor = StoreMonitor(store)
         self._lifespan = OpenLifespan(lifespan)
         rehearsals = Rehearsals()
-        self._factory = factory = RunFactory(store, catalogue, self.settings, self.observer, rehearsals)
+        contents = Contents(store, self.blobs)
+        self._factory = factory = RunFactory(
+            store, catalogue, self.settings, self.observer, rehearsals, contents
+        )
         self.dispatcher = Dispatcher(
             store=store,
             catalogue=catalogue,
@@ -91,6 +106,13 @@ class Engine:
         self.snapshots = Snapshots(store, catalogue, bindings, projections)
         self.watches = Watches(store, self.snapshots, projections, bindings, self.settings)
         self.states = States(store, catalogue, bindings, self.settings, rehearsals)
+        targets = ResourceTargets(store, catalogue, bindings, self.settings)
+        writing = ResourceWriting(store, self.settings, rehearsals)
+        answers = ResourceAnswers(store, targets, ResourceViews(catalogue), self.blobs)
+        self.resources = Resources(store, bindings, self.settings, targets, writing, answers, contents)
+        self.resource_transfers = ResourceTransfers(
+            store, bindings, self.settings, targets, writing, answers, self.blobs, contents
+        )
         self.journals = Journals(store, bindings, self.settings)
         self.item_appends = ItemAppends(store, bindings, self.settings)
         self.item_removals = ItemRemovals(store, bindings, self.settings)

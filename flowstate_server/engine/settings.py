@@ -25,6 +25,13 @@ class EngineSettings:
     tombstone_retention: Seconds = seconds(
         24 * 3600.0, "How long the versions of what was deleted, and ids of its requests, are remembered."
     )
+    upload_retention: Seconds = seconds(
+        24 * 3600.0, "How long an upload may take; what is not finished by then goes."
+    )
+    content_retention: Seconds = seconds(
+        3600.0,
+        "How long replaced or deleted content stays for those who read it, and twice that until it is gone.",
+    )
 
     # Two renewals may be missed. Shorter, and a pause of a busy machine costs its runs; longer, and those of a dead
     # process are waited for.

@@ -96,24 +96,45 @@ def state_change(
     """
 
     def change(record: StateRecord) -> Changed | NoChange:
-        if not operations:  # there is only a precondition
+        made = made_state(record, operations, rules, expected=expected, rehearsed=rehearsed)
+        if made is None:
             return NO_CHANGE
-        rules.upgrades.require_writable(record)
-        today = (
-            expected if expected is not None and expected.is_of(record) else rules.upgrades.upgraded(record)
-        )
-        raw = apply(today.record.state, operations, rules.schema)
-        if not raw.pointers and all(isinstance(operation, TESTS) for operation in operations):
-            return NO_CHANGE
-        applied = (rehearsed and rehearsed.of(raw)) or checked(raw, rules.schema)
-        told = difference_at(record.state, applied.state, applied.pointers | today.pointers)
-        if told.empty:
-            return NO_CHANGE
-        text = checked_text(record, applied.state, rules)
-        events = (_event(record, told, rules, block_path),)
-        return Changed(applied.state, text, events, rules.upgrades.written(record, rules.writer))
+        events = (_event(record, made.told, rules, block_path),)
+        return Changed(made.state, made.text, events, rules.upgrades.written(record, rules.writer))
 
     return change
+
+
+@frozen
+class MadeState:
+    """What operations have made of a state: its JSON text, and what is told of the difference to what was stored."""
+
+    state: JsonObject
+    text: bytes
+    told: Difference
+
+
+def made_state(
+    record: StateRecord,
+    operations: Sequence[Operation],
+    rules: ChangeRules,
+    *,
+    expected: Upgraded | None = None,
+    rehearsed: Rehearsed | None = None,
+) -> MadeState | None:
+    """What ``operations`` make of the newest record, ``None`` if that is what is stored; see :func:`state_change`."""
+    if not operations:  # there is only a precondition
+        return None
+    rules.upgrades.require_writable(record)
+    today = expected if expected is not None and expected.is_of(record) else rules.upgrades.upgraded(record)
+    raw = apply(today.record.state, operations, rules.schema)
+    if not raw.pointers and all(isinstance(operation, TESTS) for operation in operations):
+        return None
+    applied = (rehearsed and rehearsed.of(raw)) or checked(raw, rules.schema)
+    told = difference_at(record.state, applied.state, applied.pointers | today.pointers)
+    if told.empty:
+        return None
+    return MadeState(applied.state, checked_text(record, applied.state, rules), told)
 
 
 def checked_text(record: StateRecord, state: JsonObject, rules: ChangeRules) -> bytes:

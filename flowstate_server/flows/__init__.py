@@ -10,12 +10,16 @@ from flowstate_server.errors import (
     CrossFlowSchemaConflictError,
     FlowDefinitionError,
     FlowStateError,
+    ResourceAlreadyExistsError,
+    ResourceDeletedError,
+    ResourceNotFoundError,
     SchemaConflictError,
     ScopeUnavailableError,
     StateFieldAbsentError,
     StateTooLargeError,
     StateTypeConflictError,
     StateValidationError,
+    TooManyResourcesError,
     VersionMismatchError,
 )
 from flowstate_server.flows.action import Action, action
@@ -28,6 +32,20 @@ from flowstate_server.flows.generator import Generator, generator
 from flowstate_server.flows.handler import handler
 from flowstate_server.flows.reading import ReadingContext, ScopeReading, SessionReading
 from flowstate_server.flows.registry import FlowRegistry
+from flowstate_server.flows.resource_handles import (
+    CollectionHandle,
+    ContentWriter,
+    ResourceBatch,
+    ResourceHandle,
+    ResourceWriter,
+)
+from flowstate_server.flows.resources import (
+    Resource,
+    ResourceCollection,
+    ResourceView,
+    resource,
+    resources,
+)
 from flowstate_server.flows.router import Router, router
 from flowstate_server.flows.scope import ScopeHandle, ScopeWriter, StateBatch
 from flowstate_server.flows.scope_config import (
@@ -55,7 +73,9 @@ __all__ = [
     "Block",
     "BlockStateUnavailableError",
     "ClientView",
+    "CollectionHandle",
     "ConcurrentModificationError",
+    "ContentWriter",
     "Context",
     "CrossFlowSchemaConflictError",
     "Flow",
@@ -72,6 +92,15 @@ __all__ = [
     "ReadingContext",
     "Request",
     "Rescued",
+    "Resource",
+    "ResourceAlreadyExistsError",
+    "ResourceBatch",
+    "ResourceCollection",
+    "ResourceDeletedError",
+    "ResourceHandle",
+    "ResourceNotFoundError",
+    "ResourceView",
+    "ResourceWriter",
     "Retention",
     "Router",
     "SchemaConflictError",
@@ -93,6 +122,7 @@ __all__ = [
     "StateValidationError",
     "StateWrite",
     "Tokens",
+    "TooManyResourcesError",
     "Turns",
     "User",
     "VersionMismatchError",
@@ -101,6 +131,8 @@ __all__ = [
     "define_flow",
     "generator",
     "handler",
+    "resource",
+    "resources",
     "router",
     "sequencer",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -15,6 +15,7 @@ from flowstate_server.errors import FlowDefinitionError
 from flowstate_server.flows.block_states import NO_STATES, BlockStates
 from flowstate_server.flows.names import check_name
 from flowstate_server.flows.reading import ReadingContext
+from flowstate_server.flows.resources import AnyResource, check_resources
 from flowstate_server.flows.value_type import ValueType
 from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.model.payloads import Payload
@@ -79,12 +80,14 @@ class Block(ABC, Generic[I_contra, O_co]):
         output_type: Any,
         state_models: StateModels = NO_MODELS,
         states: BlockStates = NO_STATES,
+        resources: Iterable[AnyResource] = (),
     ) -> None:
         self.name = check_block_name(f"a {self.kind}'s name", name)
         self._input = ValueType(input_type, f'the input of {self.kind} "{name}"')
         self._output = ValueType(output_type, f'the output of {self.kind} "{name}"')
         self.state_models = state_models
         self.states = states
+        self.resources = check_resources(resources, f'{self.kind} "{name}"')
 
     state_models: StateModels
     """The block's own models, for its typed view of each scope; a scope it declares nothing in is missing."""
@@ -102,6 +105,9 @@ class Block(ABC, Generic[I_contra, O_co]):
         if own is None:
             return None
         return merge_declarations(ScopeKind.BLOCK, (Declaration(own, f'{self.kind} "{self.name}"'),))
+
+    resources: tuple[AnyResource, ...]
+    """Those that the block itself uses."""
 
     @property
     def declarations(self) -> Mapping[ScopeKind, tuple[Declaration, ...]]:

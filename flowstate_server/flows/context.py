@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Generic, TypeVar as PlainTypeVar
+from typing import Any, Generic, TypeVar as PlainTypeVar, overload
+
+from pydantic import BaseModel
 
 from flowstate_server.flows.block import Block
 from flowstate_server.flows.reading import (
@@ -18,6 +20,8 @@ from flowstate_server.flows.reading import (
     StateT_co,
     UserT_co,
 )
+from flowstate_server.flows.resource_handles import CollectionHandle, ResourceHandle
+from flowstate_server.flows.resources import Resource, ResourceCollection
 from flowstate_server.flows.scope import ScopeHandle
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.items import Audience, ItemKind
@@ -25,6 +29,7 @@ from flowstate_server.programs.history import HistoryItem
 from flowstate_server.programs.journal import JournalEntry
 from flowstate_server.programs.run_context import ItemStream, SessionMetadata
 
+ResourceT = PlainTypeVar("ResourceT", bound=BaseModel)
 T = PlainTypeVar("T")
 I = PlainTypeVar("I")  # noqa: E741
 O = PlainTypeVar("O")  # noqa: E741
@@ -100,6 +105,21 @@ class Context(
     @abstractmethod
     def request(self) -> ScopeHandle[RequestT_co]:
         """State of this one execution: gone when the request ends."""
+
+    @overload
+    def resource(self, declared: Resource[ResourceT], /) -> ResourceHandle[ResourceT]: ...
+
+    @overload
+    def resource(self, declared: ResourceCollection[ResourceT], /) -> CollectionHandle[ResourceT]: ...
+
+    @abstractmethod
+    def resource(self, declared: Any, /) -> Any:
+        """A resource, or a collection, that the block declares in its ``resources=[...]``.
+
+        Raises:
+            FlowDefinitionError: it does not.
+            RuntimeError: it is the org's, and there is none.
+        """
 
     @abstractmethod
     def block_state(self, model: type[M], /) -> ScopeHandle[M]:

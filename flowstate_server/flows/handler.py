@@ -17,6 +17,7 @@ from flowstate_server.flows.block import Block, I_contra, O_co, RunsBlocks, chec
 from flowstate_server.flows.block_states import BlockStates, declared_states
 from flowstate_server.flows.context import Context
 from flowstate_server.flows.field_faults import require_declared
+from flowstate_server.flows.resources import AnyResource
 from flowstate_server.flows.signature import read_signature
 from flowstate_server.flows.written_fields import written_fields
 from flowstate_server.model.scopes import ScopeKind
@@ -46,6 +47,7 @@ class Handler(Block[I_contra, O_co], Generic[I_contra, O_co]):
         state_models: Mapping[ScopeKind, type[BaseModel]],
         uses: Iterable[Block[Any, Any]],
         states: Callable[[str], BlockStates],
+        resources: Iterable[AnyResource],
         local_names: Mapping[str, Any],
     ) -> None:
         name = getattr(function, "__name__", "") if name is None else name
@@ -56,6 +58,7 @@ class Handler(Block[I_contra, O_co], Generic[I_contra, O_co]):
             output_type=signature.output_type,
             state_models={**signature.context_models, **state_models},
             states=states(f'handler "{name}"'),
+            resources=resources,
         )
         for scope, model in signature.context_models.items():
             if not issubclass(declared := self.state_models[scope], model):
@@ -121,11 +124,13 @@ class HandlerDecorator(Generic[SessionT, UserT, OrgT, RequestT]):
         state_models: Mapping[ScopeKind, type[BaseModel]],
         states: Callable[[str], BlockStates],
         uses: Iterable[Block[Any, Any]] = (),
+        resources: Iterable[AnyResource] = (),
     ) -> None:
         self._name = name
         self._state_models = state_models
         self._states = states
         self._uses = tuple(uses)
+        self._resources = resources
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a coroutine function is a function too
@@ -152,6 +157,7 @@ class HandlerDecorator(Generic[SessionT, UserT, OrgT, RequestT]):
             state_models=self._state_models,
             uses=self._uses,
             states=self._states,
+            resources=self._resources,
             local_names=local_names,
         )
 
@@ -179,6 +185,7 @@ def handler(
     targets: Mapping[str, type[BaseModel]] | None = None,
     name: str | None = None,
     uses: Iterable[Block[Any, Any]] = (),
+    resources: Iterable[AnyResource] = (),
 ) -> HandlerDecorator[SessionT, UserT, OrgT, RequestT]: ...
 
 
@@ -196,6 +203,7 @@ def handler(
     targets: Mapping[str, type[BaseModel]] | None = None,
     name: str | None = None,
     uses: Iterable[Block[Any, Any]] = (),
+    resources: Iterable[AnyResource] = (),
 ) -> HandlerDecorator[Any, Any, Any, Any] | Handler[Any, Any]:
     """Make a block of a function ``(input, context) -> output``; bare, or with what it declares.
 
@@ -214,6 +222,7 @@ def handler(
         targets: the blocks whose state it reads, by name: ``ctx.target("search", Model)``.
         name: of the block, 1 to 128 bytes; by default the function's.
         uses: blocks that the function runs by ``ctx.execute``.
+        resources: those that the function reaches by ``ctx.resource``.
 
     Raises:
         FlowDefinitionError: the function can't be a handler; the message says why.
@@ -236,6 +245,6 @@ def handler(
     )
     declared = {scope: model for scope, model in models.items() if model is not None}
     decorator: HandlerDecorator[Any, Any, Any, Any] = HandlerDecorator(
-        name=name, state_models=declared, states=states, uses=uses
+        name=name, state_models=declared, states=states, uses=uses, resources=resources
     )
     return decorator if function is None else decorator.decorate(function, sys._getframe(1).f_locals)

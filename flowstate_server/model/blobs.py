@@ -19,6 +19,7 @@ from flowstate_server.model.json_values import EMPTY_OBJECT, JsonObject, decode_
 
 HEADS = "blob"
 DUES = "blob_due"
+RELEASED = "blob_released"
 
 MAX_BLOB_BYTES = 64 * 1024 * 1024
 """Images and documents of a conversation, not archives: a blob is moved whole when a store is copied."""
@@ -102,3 +103,17 @@ def due_of(key: DocumentKey) -> BlobDue:
 def first_due(limit: int) -> DocumentRange:
     """The notes, those of the earliest times first."""
     return DocumentRange(STORE_OWNER, DUES, limit=limit)
+
+
+def released_key(time: Micros, blob: BlobKey) -> DocumentKey:
+    """The note that nothing refers to a blob any more since a commit that did not know its head."""
+    return DocumentKey(STORE_OWNER, RELEASED, (ordered(time), *blob))
+
+
+def released_blob(key: DocumentKey) -> BlobKey:
+    return blob_key(key.name[1:])
+
+
+def first_released(limit: int) -> DocumentRange:
+    """The notes, the oldest first."""
+    return DocumentRange(STORE_OWNER, RELEASED, limit=limit)

@@ -106,7 +106,8 @@ class DocumentRange:
     """Documents of one owner and kind whose names begin with ``prefix``, by name: the first ``limit`` of them, or the
     last ones, newest name first, if ``descending``; from beyond ``beyond`` in that direction if it is given.
 
-    Tombstones and expired documents are not among them.
+    ``begins`` is what the part of the name behind ``prefix`` begins with. Tombstones and expired documents are not
+    among them.
     """
 
     owner: Owner
@@ -115,10 +116,13 @@ class DocumentRange:
     prefix: Name = ()
     descending: bool = False
     beyond: Name | None = None
+    begins: str = ""
 
     def covers(self, key: DocumentKey) -> bool:
         """Whether a document of that key would be in the range, were there no ``limit``."""
         if key.owner != self.owner or key.kind != self.kind or key.name[: len(self.prefix)] != self.prefix:
+            return False
+        if self.begins and not "".join(key.name[len(self.prefix) :][:1]).startswith(self.begins):
             return False
         if self.beyond is None:
             return True
@@ -146,7 +150,7 @@ def decode_key(encoded: bytes) -> DocumentKey:
 
 def encoded_bounds(which: DocumentRange) -> tuple[bytes, bytes]:
     """The encoded keys of the range: from the first of these on, and before the second."""
-    first = _encoded((*which.owner, which.kind, *which.prefix))
+    first = _encoded((*which.owner, which.kind, *which.prefix)) + _escaped(which.begins)
     low, high = first, first + b"\xff"
     if which.beyond is not None:
         beyond = _encoded((*which.owner, which.kind, *which.beyond))
@@ -164,7 +168,11 @@ def _encoded(texts: tuple[str, ...]) -> bytes:
     joined = "\x00".join(texts)
     if joined.count("\x00") == len(texts) - 1:
         return joined.encode() + b"\x00"
-    return b"".join([text.encode().replace(b"\x00", b"\x00\xff") + b"\x00" for text in texts])
+    return b"".join([_escaped(text) + b"\x00" for text in texts])
+
+
+def _escaped(text: str) -> bytes:
+    return text.encode().replace(b"\x00", b"\x00\xff")
 
 
 def _decoded(encoded: bytes) -> list[str]:

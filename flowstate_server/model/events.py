@@ -28,6 +28,7 @@ class EventType(Word):
     ITEM_DONE = "item.done"
     ITEM_REMOVED = "item.removed"
     STATE_CHANGE = "state_change"
+    RESOURCE_CHANGE = "resource_change"
     SESSION_METADATA_CHANGED = "session.metadata_changed"
     STATUS = "status"
     CUSTOM = "custom"

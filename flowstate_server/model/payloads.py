@@ -264,6 +264,29 @@ class StateChange(Payload):
 
 
 @frozen
+class ResourceChange(Payload):
+    """As :class:`StateChange`, of a resource: of its state the places that changed, of its content only that it did.
+
+    ``schema`` is the hash of the schema of its state by which it was written. ``stale_derived`` are names of the scope,
+    for clients alone.
+    """
+
+    type = EventType.RESOURCE_CHANGE
+    readers: ClassVar[Readers] = {"scope": ScopeKind}
+    scope: ScopeKind
+    name: str
+    previous_version: int
+    version: int
+    changed: Mapping[str, Json] = field(default_factory=dict)
+    removed: Sequence[str] = ()
+    stale: Sequence[str] = ()
+    deleted: bool = False
+    content_changed: bool = False
+    schema: str = ""
+    stale_derived: Sequence[str] = ()
+
+
+@frozen
 class SessionMetadataChanged(Payload):
     type = EventType.SESSION_METADATA_CHANGED
     paths: Sequence[str]

@@ -110,6 +110,10 @@ class Catalogue(Generic[FlowT_co]):
         declared = {name for hosted in self for name in hosted.described.schemas[of].fields}
         return frozenset(declared.difference(self.get(kind).described.schemas[of].fields))
 
+    def declares_resource(self, kind: str, scope: str, name: str) -> bool:
+        """Whether a flow declares a resource of that name."""
+        return self.get(kind).described.resource_index.find(ScopeKind(scope), name) is not None
+
     def remembered(self, key: Hashable, make: Callable[[], T]) -> T:
         """What ``make`` makes of the flows that are registered, made once until flows come or go: every call asks."""
         found: T | None = self._remembered.get(key)

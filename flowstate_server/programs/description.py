@@ -14,21 +14,32 @@ from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import Json, JsonObject, canonical_json
 from flowstate_server.model.nearest import nearest_or_known
 from flowstate_server.model.scopes import RECORD_SCOPES, ScopeKind
-from flowstate_server.programs.declarations import SHARED_SCOPES, FlowDeclaration, declared_by
+from flowstate_server.programs.declarations import (
+    SHARED_SCOPES,
+    FlowDeclaration,
+    ResourceDeclaration,
+    declared_by,
+)
 from flowstate_server.programs.keeping import Keeping
+from flowstate_server.programs.resource_index import ResourceIndex
+from flowstate_server.programs.resources import ResourceDescription
 from flowstate_server.schemas.scope_schema import ScopeSchema
 from flowstate_server.schemas.shape import canonical_shape
 
 
 @frozen
 class ActionDescription:
-    """An action that clients can call. The schemas are JSON Schemas (draft 2020-12), ``timeout`` is in seconds."""
+    """An action that clients can call. The schemas are JSON Schemas (draft 2020-12), ``timeout`` is in seconds.
+
+    ``resources`` are the single ones that its run starts from, by scope and name: their states are loaded with it.
+    """
 
     name: str
     input_schema: JsonObject
     output_schema: JsonObject
     description: str = ""
     timeout: Seconds | None = None
+    resources: tuple[tuple[ScopeKind, str], ...] = ()
 
 
 @frozen
@@ -78,6 +89,7 @@ class FlowDescription:
         persist_state_changes: keep ``state_change`` events like the others, instead of sweeping them after a while.
         keeping: how long its sessions, and what is in them, are kept.
         cas_attempts: how often a compare-and-swap of a run tries, but for 2 s at least, before it gives up.
+        resources: that it declares; no two of one scope cover the same name.
     """
 
     kind: str
@@ -91,6 +103,7 @@ class FlowDescription:
     cas_attempts: int = 8
     keeping: Keeping = Keeping()  # noqa: RUF009 - frozen
     generations: Mapping[ScopeKind, Generation] = field(default_factory=lambda: MappingProxyType({}))
+    resources: tuple[ResourceDescription, ...] = ()
 
     def generation(self, scope: ScopeKind) -> Generation:
         return self.generations.get(scope, FIRST_GENERATION)
@@ -108,6 +121,10 @@ class FlowDescription:
     def isolates(self, scope: ScopeKind) -> bool:
         """Whether the flow keeps its own record of a scope that other flows share."""
         return scope in self.isolated
+
+    @cached_property
+    def resource_index(self) -> ResourceIndex:
+        return ResourceIndex(self.resources)
 
     @cached_property
     def declarations(self) -> Mapping[ScopeKind, Mapping[str, str]]:
@@ -132,7 +149,18 @@ class FlowDescription:
                     generation=generation.number,
                     upgrades=generation.upgrade is not None,
                 )
-        return FlowDeclaration(self.kind, MappingProxyType(scopes))
+        return FlowDeclaration(
+            self.kind, MappingProxyType(scopes), MappingProxyType(self._shared_resources())
+        )
+
+    def _shared_resources(self) -> dict[ScopeKind, dict[str, ResourceDeclaration]]:
+        found: dict[ScopeKind, dict[str, ResourceDeclaration]] = {}
+        for one in self.resources:
+            if one.scope in SHARED_SCOPES and not self.isolates(one.scope):
+                state = declared_by(one.schema)
+                declared = ResourceDeclaration(state, one.max_instances, one.evicts)
+                found.setdefault(one.scope, {})[one.name] = declared
+        return found
 
     @cached_property
     def revision(self) -> str:
@@ -160,7 +188,20 @@ class FlowDescription:
             "generations": {scope.value: self.generation(scope).number for scope in RECORD_SCOPES},
             "isolated": [scope.value for scope in RECORD_SCOPES if self.isolates(scope)],
             "persist_state_changes": self.persist_state_changes,
+            **({"resources": [_seen(one) for one in self.resources]} if self.resources else {}),
         }
+
+
+def _seen(resource: ResourceDescription) -> Json:
+    shown = resource.shown
+    return {
+        "name": resource.name,
+        "scope": resource.scope.value,
+        "schema": resource.schema.hash,
+        "shown": None
+        if shown is None
+        else [[*sorted(shown.exposed)], shown.computed, shown.content, shown.live],
+    }
 
 
 def _settled(schema: Json) -> Json:

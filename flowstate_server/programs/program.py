@@ -55,11 +55,26 @@ class Program(Protocol):
         ...
 
     async def derive(
-        self, scope: ScopeKind, names: Sequence[str], state: JsonObject, /
+        self,
+        scope: ScopeKind,
+        names: Sequence[str],
+        state: JsonObject,
+        resources: Mapping[str, JsonObject | None],
+        /,
     ) -> Mapping[str, Json | Failure]:
         """The derived values ``names`` of a scope, each with its value or why there is none; never raises.
 
-        ``state`` is what is stored, without defaults. Don't modify it.
+        ``state`` is what is stored, without defaults; ``resources`` are the states of the single resources that the
+        flow declares in the scope, by name, each as stored, ``None`` where there is none. Don't modify them.
+        """
+        ...
+
+    async def show(self, scope: ScopeKind, name: str, state: JsonObject, /) -> Json | Failure:
+        """What clients see of the state of a resource whose view is ``computed``, or why there is nothing; never
+        raises.
+
+        ``name`` is the one that it is declared under: its own, or the pattern of its collection. ``state`` is what is
+        stored, without defaults. Don't modify it.
         """
         ...
 

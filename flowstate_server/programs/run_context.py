@@ -21,6 +21,7 @@ from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.history import HistoryItem, Tokens, Turns
 from flowstate_server.programs.journal import JournalEntry
+from flowstate_server.programs.resources import Resources
 from flowstate_server.state.operations import Operation
 from flowstate_server.state.write import StateWrite
 
@@ -153,6 +154,11 @@ class RunContext(Protocol):
     @property
     def scopes(self) -> Mapping[ScopeKind, ScopeAccess]:
         """All four, but for the org's where the session has none."""
+        ...
+
+    @property
+    def resources(self) -> Resources:
+        """Those of a flow that declares resources, else none."""
         ...
 
     @property

@@ -29,7 +29,7 @@ OPTIONAL_FIELDS: Mapping[str, bool] = {
     "ListSessionsRequest.include_total": True,
     "GetStateRequest.paths": True,
     "CommitStateRequest.validate_only": True,
-    "StateMutation.resource": False,
+    "StateMutation.resource": True,
     "StateOp.test": True,
     "Precondition.incarnation": True,
     "ScopeRef.isolated": True,

@@ -10,6 +10,7 @@ from flowstate_server.engine.records.page_token import PageTokens, page_size
 from flowstate_server.model.identity import Plane, Principal
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.description import FlowDescription, ShownNames
+from flowstate_server.programs.resources import ResourceDescription, ShownResource
 from flowstate_server.rpc.codec.scopes import encode_scope_kind
 from flowstate_server.rpc.json_values import encode_value
 
@@ -68,4 +69,20 @@ def _encoded(flow: FlowDescription, plane: Plane) -> pb.Flow:
             schema_hash=schema.hash,
             generation=flow.generation(scope).number,
         )
+    for resource in sorted(flow.resources, key=lambda one: (one.scope.value, one.name)):
+        if plane is Plane.TRUSTED or resource.shown is not None:
+            _add_resource(wire, resource, plane)
     return wire
+
+
+def _add_resource(wire: pb.Flow, resource: ResourceDescription, plane: Plane) -> None:
+    shown = resource.shown or ShownResource()
+    wire.resources.add(
+        name=resource.name,
+        scope=encode_scope_kind(resource.scope),
+        state_schema=encode_value(resource.schema.json_schema()) if plane is Plane.TRUSTED else None,
+        exposed=sorted(shown.exposed),
+        content_exposed=shown.content,
+        live=shown.live,
+        schema_hash=resource.schema.hash,
+    )

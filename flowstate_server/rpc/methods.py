@@ -27,8 +27,6 @@ _OPEN = Method()
 _RUNS = Method(starts_run=True)
 _TRUSTED = Method(Plane.TRUSTED)
 _PROBE = Method(plane=None)
-_OPEN_LATER = Method(served=False)
-_TRUSTED_LATER = Method(Plane.TRUSTED, served=False)
 
 METHODS: Mapping[str, Method] = {
     "FlowService/ListFlows": _OPEN,
@@ -56,12 +54,12 @@ METHODS: Mapping[str, Method] = {
     "StateService/GetState": _TRUSTED,
     "StateService/CommitState": _TRUSTED,
     "StateService/DeleteState": _TRUSTED,
-    "ResourceService/GetResource": _OPEN_LATER,
-    "ResourceService/ListResources": _OPEN_LATER,
-    "ResourceService/PutResource": _TRUSTED_LATER,
-    "ResourceService/WriteContent": _TRUSTED_LATER,
-    "ResourceService/ReadContent": _OPEN_LATER,
-    "ResourceService/DeleteResource": _TRUSTED_LATER,
+    "ResourceService/GetResource": _OPEN,
+    "ResourceService/ListResources": _OPEN,
+    "ResourceService/PutResource": _TRUSTED,
+    "ResourceService/WriteContent": _TRUSTED,
+    "ResourceService/ReadContent": _OPEN,
+    "ResourceService/DeleteResource": _TRUSTED,
     "JournalService/AppendJournal": _TRUSTED,
     "JournalService/ListJournal": _TRUSTED,
     "ServerService/GetServerInfo": _OPEN,

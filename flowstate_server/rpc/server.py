@@ -14,6 +14,7 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 from flowstate.v1.event_service_pb2_grpc import add_EventServiceServicer_to_server
 from flowstate.v1.flow_service_pb2_grpc import add_FlowServiceServicer_to_server
 from flowstate.v1.journal_service_pb2_grpc import add_JournalServiceServicer_to_server
+from flowstate.v1.resource_service_pb2_grpc import add_ResourceServiceServicer_to_server
 from flowstate.v1.server_service_pb2_grpc import add_ServerServiceServicer_to_server
 from flowstate.v1.session_service_pb2_grpc import add_SessionServiceServicer_to_server
 from flowstate.v1.state_service_pb2_grpc import add_StateServiceServicer_to_server
@@ -30,6 +31,7 @@ from flowstate_server.rpc.journal_servicer import JournalServicer
 from flowstate_server.rpc.listening import check_listening, why_not
 from flowstate_server.rpc.methods import SERVED_SERVICES
 from flowstate_server.rpc.reflection import add_reflection
+from flowstate_server.rpc.resource_servicer import ResourceServicer
 from flowstate_server.rpc.server_servicer import ServerServicer
 from flowstate_server.rpc.session_servicer import SessionServicer
 from flowstate_server.rpc.state_servicer import StateServicer
@@ -106,6 +108,7 @@ class FlowStateServer:
         add_EventServiceServicer_to_server(EventServicer(engine), methods)
         add_SessionServiceServicer_to_server(SessionServicer(engine), methods)
         add_StateServiceServicer_to_server(StateServicer(engine), methods)
+        add_ResourceServiceServicer_to_server(ResourceServicer(engine), methods)
         add_JournalServiceServicer_to_server(JournalServicer(engine), methods)
         add_ServerServiceServicer_to_server(ServerServicer(engine, settings), methods)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, methods)

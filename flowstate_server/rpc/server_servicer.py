@@ -6,9 +6,12 @@ from importlib.metadata import version
 
 from flowstate.v1 import server_service_pb2 as pb
 from flowstate.v1.server_service_pb2_grpc import ServerServiceServicer
+from flowstate_server.engine.calls.resources import MAX_INLINE_BYTES
 from flowstate_server.engine.engine import Engine
+from flowstate_server.model.blobs import MAX_BLOB_BYTES
 from flowstate_server.model.clock import Seconds
 from flowstate_server.model.ids import MAX_ID_BYTES
+from flowstate_server.model.resources import MAX_NAME_BYTES, MAX_OF_OWNER
 from flowstate_server.rpc.call_context import ServicerContext
 from flowstate_server.rpc.codec.time import encode_seconds
 from flowstate_server.rpc.features import capabilities
@@ -35,6 +38,10 @@ class ServerServicer(ServerServiceServicer):
             max_json_key_bytes=MAX_KEY_BYTES,
             max_ops_per_commit=settings.max_ops,
             max_scopes=settings.max_scopes,
+            max_resource_bytes=MAX_BLOB_BYTES,
+            max_inline_content_bytes=MAX_INLINE_BYTES,
+            max_resources_per_owner=MAX_OF_OWNER,
+            max_resource_name_bytes=MAX_NAME_BYTES,
             max_page_size=settings.max_page_size,
             max_tails_per_tenant=server.max_streams_per_tenant,
             heartbeat_interval=encode_seconds(settings.heartbeat),

@@ -23,6 +23,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flowstate_server.testing.flow_resources import ResourceAfter, ResourceBefore
     from flowstate_server.testing.flow_run import FlowRun, FlowRunFailed
     from flowstate_server.testing.flow_tester import FlowTester, StartedRun, run_flow
     from flowstate_server.testing.scripted_model import Scripted, ScriptedModel, calls
@@ -31,6 +32,8 @@ __all__ = [
     "FlowRun",
     "FlowRunFailed",
     "FlowTester",
+    "ResourceAfter",
+    "ResourceBefore",
     "Scripted",
     "ScriptedModel",
     "StartedRun",
@@ -44,6 +47,8 @@ _MODULES = {
     "Scripted": "scripted_model",
     "ScriptedModel": "scripted_model",
     "calls": "scripted_model",
+    "ResourceAfter": "flow_resources",
+    "ResourceBefore": "flow_resources",
 }
 
 

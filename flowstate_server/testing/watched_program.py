@@ -67,9 +67,17 @@ class WatchedProgram:
             raise
 
     async def derive(
-        self, scope: ScopeKind, names: Sequence[str], state: JsonObject, /
+        self,
+        scope: ScopeKind,
+        names: Sequence[str],
+        state: JsonObject,
+        resources: Mapping[str, JsonObject | None],
+        /,
     ) -> Mapping[str, Json | Failure]:
-        return await self.program.derive(scope, names, state)
+        return await self.program.derive(scope, names, state, resources)
+
+    async def show(self, scope: ScopeKind, name: str, state: JsonObject, /) -> Json | Failure:
+        return await self.program.show(scope, name, state)
 
 
 def _as_raised(error: BaseException) -> BaseException:

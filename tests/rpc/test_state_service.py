@@ -284,17 +284,15 @@ async def test_an_empty_mutation_and_a_scope_named_twice() -> None:
         assert (await _refused(server, twice)).fields == ["mutations[1].scope"]
 
 
-async def test_features_to_come_are_refused_and_nothing_is_written() -> None:
+async def test_a_resource_that_nobody_declares_is_not_written() -> None:
     async with served() as server:
         await _session(server)
         resource = _increment()
         resource.mutations[0].resource = "artifact"
         refusal = await _refused(server, resource)
         (record,) = await _get(server, SESSION)
-    assert (refusal.reason, refusal.metadata) == (
-        Reason.FEATURE_DISABLED,
-        {"feature": "StateMutation.resource"},
-    )
+    assert refusal.reason is Reason.RESOURCE_NOT_FOUND
+    assert (refusal.metadata["scope"], refusal.metadata["name"]) == ("session", "artifact")
     assert record.meta.version == 1
 
 

@@ -7,9 +7,10 @@ import re
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from hashlib import sha256
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import grpc
 import pytest
@@ -20,6 +21,7 @@ from flowstate.v1 import (
     event_service_pb2 as events,
     flow_service_pb2 as flows,
     journal_service_pb2 as journals,
+    resource_service_pb2 as resources,
     server_service_pb2 as servers,
     session_service_pb2 as sessions,
     state_service_pb2 as states,
@@ -32,12 +34,15 @@ from flowstate_server.flows import (
     Context,
     Org,
     Request,
+    ResourceView,
     Session,
     User,
     action,
     define_flow,
     handler,
+    resource,
 )
+from flowstate_server.flows.resources import ResourceScope
 from flowstate_server.model.clock import Seconds
 from flowstate_server.stores.sqlite.store import SqliteStore
 from tests.support.bad_messages import bad_messages
@@ -70,6 +75,11 @@ class Chat(BaseModel):
     secret: str = CANARY
 
 
+class Paper(BaseModel):
+    count: int
+    secret: str
+
+
 class Input(BaseModel):
     count: int = 0
 
@@ -81,6 +91,7 @@ def _flow() -> Any:
         return value.count
 
     view = ClientView(expose=["count"])
+    shown = ResourceView(expose=["count"], content=True, live=True)
     return define_flow(
         kind="chat",
         actions={"go": action(block=go)},
@@ -88,6 +99,9 @@ def _flow() -> Any:
         user=User(state=Chat, client=view),
         org=Org(state=Chat, client=view),
         request=Request(state=Chat),
+        resources=[
+            resource("paper", state=Paper, scope=scope, client=shown) for scope in get_args(ResourceScope)
+        ],
     )
 
 
@@ -138,6 +152,8 @@ def _session(session_id: str = "s2") -> sessions.Session:
 def _filter() -> events.EventFilter:
     return events.EventFilter(types=["request.completed"], audience=AUDIENCE_CLIENT)
 
+
+_PAPERS = ScopeRef(session_id="s1", flow_kind="chat")
 
 RIGHT: Mapping[str, Message] = {
     "FlowService/ListFlows": flows.ListFlowsRequest(page_size=1),
@@ -233,6 +249,36 @@ RIGHT: Mapping[str, Message] = {
         allow_missing=True,
         idempotency_key="k",
     ),
+    "ResourceService/GetResource": resources.GetResourceRequest(scope=_PAPERS, name="paper"),
+    "ResourceService/ListResources": resources.ListResourcesRequest(
+        scope=_PAPERS, name_prefix="pa", page_size=5
+    ),
+    "ResourceService/PutResource": resources.PutResourceRequest(
+        resource={  # type: ignore[arg-type]
+            "scope": {"session_id": "s1", "flow_kind": "chat"},
+            "name": "paper",
+            "state": {"json": '{"count": 1}'},
+            "content": b"text",
+            "media_type": "text/plain",
+        },
+        precondition=Precondition(exists=True),
+        update_mask={"paths": ["state", "content", "media_type"]},  # type: ignore[arg-type]
+        idempotency_key="k",
+    ),
+    "ResourceService/WriteContent": resources.WriteContentRequest(
+        scope=_PAPERS,
+        name="paper",
+        upload_id="u",
+        data=b"text",
+        finish=True,
+        content_sha256=sha256(b"text").hexdigest(),
+        media_type="text/plain",
+        precondition=Precondition(exists=True),
+    ),
+    "ResourceService/ReadContent": resources.ReadContentRequest(scope=_PAPERS, name="paper"),
+    "ResourceService/DeleteResource": resources.DeleteResourceRequest(
+        scope=_PAPERS, name="paper", precondition=Precondition(exists=True), allow_missing=True
+    ),
     "JournalService/AppendJournal": journals.AppendJournalRequest(
         session_id="s1",
         entries=[
@@ -307,7 +353,7 @@ async def _send(server: Hosted, ledger: Ledger, method: str, request: Message | 
     _check(answer, what)
     if answer.error is None:
         await _settle(server)
-    else:
+    elif method != "ResourceService/WriteContent":  # a piece is kept, whatever becomes of the upload
         assert ledger.commits == before, f"{what}: refused, but something was stored"
     return answer
 

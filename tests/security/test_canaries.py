@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from flowstate.v1 import (
     event_service_pb2 as events,
     flow_service_pb2 as flows,
     journal_service_pb2 as journals,
+    resource_service_pb2 as resources,
     server_service_pb2 as servers,
     session_service_pb2 as sessions,
     state_service_pb2 as states,
@@ -103,7 +104,47 @@ async def _filled(store: Store) -> AsyncIterator[Filled]:
                 )
             answers.append(await streaming)
             assert answers[-1].code is grpc.StatusCode.OK
+        put: list[Call] = [("ResourceService/PutResource", request) for request in _papers(vault)]
+        for answer in await call_all(server.channel, put, (*OWNER, *TRUSTED)):
+            assert answer.error is None, answer.error
         yield Filled(server, vault, answers)
+
+
+def _papers(vault: Vault) -> Iterator[resources.PutResourceRequest]:
+    canary, private = vault.canaries, vault.private
+    for scope in (ScopeRef(session_id="s1"), ScopeRef(user_id="u1", flow_kind="vault")):
+        kind = scope.WhichOneof("owner")
+        for name, shown in (
+            ("paper", private),
+            ("plan", canary),
+            (f"notes/{canary(f'{kind} note name')}", canary),
+        ):
+            what = f"{kind} {name.partition('/')[0]}"
+            state = {"shown": shown(f"{what} shown"), "hidden": canary(f"{what} hidden")}
+            resource = resources.Resource(
+                scope=scope,
+                name=name,
+                state=Value(json=json.dumps(state)),
+                content=shown(f"{what} content").encode(),
+                media_type=shown(f"{what} type"),
+            )
+            yield resources.PutResourceRequest(resource=resource)
+
+
+def _resource_calls() -> Iterator[Call]:
+    for scope in (ScopeRef(session_id="s1"), ScopeRef(user_id="u1", flow_kind="vault")):
+        for name in ("paper", "plan", "notes/none", "none"):
+            for view in range(3):
+                get = resources.GetResourceRequest(scope=scope, name=name, view=view)  # type: ignore[arg-type]
+                yield "ResourceService/GetResource", get
+            yield "ResourceService/ReadContent", resources.ReadContentRequest(scope=scope, name=name)
+            beyond = resources.ReadContentRequest(scope=scope, name=name, position=1_000, if_sha256="0")
+            yield "ResourceService/ReadContent", beyond
+        for size in (0, 1):
+            listed = resources.ListResourcesRequest(scope=scope, page_size=size)
+            yield "ResourceService/ListResources", listed
+        inside = resources.ListResourcesRequest(scope=scope, name_prefix="notes/")
+        yield "ResourceService/ListResources", inside
 
 
 def _client_calls(request_ids: Iterable[str], actions: Iterable[str]) -> list[Call]:
@@ -129,6 +170,7 @@ def _client_calls(request_ids: Iterable[str], actions: Iterable[str]) -> list[Ca
         ("SessionService/WatchSnapshot", sessions.WatchSnapshotRequest(session_id="s1")),
         ("ServerService/GetServerInfo", servers.GetServerInfoRequest()),
         *_calls_of_session("s1"),
+        *_resource_calls(),
         # Of the session that the others are about only what is refused.
         (
             "SessionService/DeleteSession",
@@ -254,8 +296,8 @@ async def test_methods_that_are_not_for_clients_or_not_served_say_nothing(store:
         ]
         rest = [call for call in rest if not call[0].startswith("FlowService/") or "List" in call[0]]
         answers = await call_all(filled.server.channel, rest, OWNER)
-    assert len(rest) > 10
-    assert {answer.refusal.reason for answer in answers} == {Reason.ACCESS_DENIED, Reason.FEATURE_DISABLED}
+    assert len(rest) >= 10
+    assert {answer.refusal.reason for answer in answers} == {Reason.ACCESS_DENIED}
     assert _leaks(filled.vault.canaries, answers) == _leaks(filled.vault.private, answers) == {}
 
 
@@ -279,6 +321,16 @@ async def test_the_trusted_plane_shows_that_the_canaries_are_there(store: Store)
             ),
         ]
         calls.append(("JournalService/ListJournal", journals.ListJournalRequest(session_id="s1")))
+        for scope in (ScopeRef(session_id="s1"), ScopeRef(user_id="u1", flow_kind="vault")):
+            listed = await call_raw(
+                filled.server.channel,
+                "ResourceService/ListResources",
+                resources.ListResourcesRequest(scope=scope),
+                (*OWNER, *TRUSTED),
+            )
+            for one in listed.replies[0].resources:
+                read = resources.ReadContentRequest(scope=scope, name=one.name)
+                calls.append(("ResourceService/ReadContent", read))
         answers = await call_all(filled.server.channel, calls, (*OWNER, *TRUSTED))
     _check_statuses(answers)
     found = set().union(*_leaks(filled.vault.canaries, answers).values())
@@ -343,6 +395,7 @@ async def test_a_snapshot_shows_what_it_should_and_names_what_failed(store: Stor
     assert len(snapshot.scopes) == len(SCOPES)
     for scope, name in zip(snapshot.scopes, SCOPES, strict=True):
         values = {key: json.loads(value.json) for key, value in scope.values.items()}
+        assert values.pop("paper", None) in (None, {"shown": filled.vault.private(f"{name}_id paper shown")})
         assert values == {"shown": filled.vault.private(f"{name} shown"), "size": 24}
         assert sorted(scope.failures) == [
             "badly_told",

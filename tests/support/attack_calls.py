@@ -21,6 +21,7 @@ from flowstate.v1 import (
 from flowstate.v1.events_pb2 import Item
 from flowstate.v1.types_pb2 import AUDIENCE_CLIENT, Cursor, Precondition, RecordMeta, ScopeRef, Value
 from flowstate_server.model.json_values import encode_json
+from tests.support import attack_resources
 from tests.support.contract import UNSERVED_METHODS
 from tests.support.house import APART, KIND, House
 from tests.support.raw_answers import new_request
@@ -142,6 +143,7 @@ def keyed_calls(house: House) -> Iterator[Call]:
         "JournalService/AppendJournal",
         journals.AppendJournalRequest(session_id=house.session, entries=[entry] * 2, idempotency_key=key),
     )
+    yield from attack_resources.keyed(house)
 
 
 def paged_calls(house: House) -> Iterator[Call]:
@@ -182,6 +184,7 @@ def _lists(house: House) -> Iterator[tuple[str, str, Any]]:
         "JournalService/ListJournal",
         journals.ListJournalRequest(session_id=house.session, page_size=1),
     )
+    yield from attack_resources.lists(house)
 
 
 def _reads(house: House) -> Iterator[Call]:
@@ -223,6 +226,7 @@ def _reads(house: House) -> Iterator[Call]:
     ]
     for number, scope in enumerate(scopes):
         yield f"state {number}", "StateService/GetState", states.GetStateRequest(scopes=[scope])
+    yield from attack_resources.reads(house)
 
 
 def _writes(house: House) -> Iterator[Call]:
@@ -238,6 +242,7 @@ def _writes(house: House) -> Iterator[Call]:
     yield "commit for a request", commit, for_request
     tried = states.CommitStateRequest(mutations=[in_session, own], validate_only=True)
     yield "commit that is only tried", commit, tried
+    yield from attack_resources.writes(house)
     remove = "SessionService/RemoveItems"
     ids = sessions.ItemIds(item_ids=[house.item])
     yield (

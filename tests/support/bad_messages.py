@@ -115,6 +115,8 @@ def _filled(part: M) -> M:
 
 
 def _bad_scalars(field: Field) -> Sequence[Any]:
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return (b"", b"\x00\xff\xfe", bytes(1024 * 1024 + 1))
     match field.cpp_type:
         case FieldDescriptor.CPPTYPE_STRING:
             return BAD_JSON if field.containing_type is Value.DESCRIPTOR else BAD_TEXTS

@@ -14,8 +14,10 @@ from flowstate.v1 import (
     session_service_pb2 as sessions,
     state_service_pb2 as states,
 )
+from flowstate.v1.resource_service_pb2 import PutResourceRequest
 from flowstate.v1.types_pb2 import ScopeRef
 from flowstate_server.testing.waiting import until
+from tests.support import attack_resources
 from tests.support.attack_calls import Call, keyed_calls, paged_calls, session, spec, state_texts
 from tests.support.house import APART, KIND, House
 from tests.support.raw_answers import Metadata, call_raw
@@ -51,6 +53,14 @@ async def furnish(owner: Owner, house: House) -> House:
         written = await owner.call("StateService/CommitState", states.CommitStateRequest(mutations=[one]))
         if scope.user_id and not scope.isolated:
             house = replace(house, of_user=written.records[0].meta.incarnation)
+    for scope in attack_resources.owners(house):
+        put = PutResourceRequest(resource=attack_resources.resource(house, scope))
+        paper = (await owner.call("ResourceService/PutResource", put)).resource
+        if scope.session_id:
+            house = replace(house, paper=paper.meta.incarnation)
+        if scope.user_id and not scope.isolated:
+            other = attack_resources.resource(house, scope, attack_resources.INSTANCE)
+            await owner.call("ResourceService/PutResource", PutResourceRequest(resource=other))
     listed = await owner.call(
         "SessionService/ListItems",
         sessions.ListItemsRequest(session_id=house.session, request_id=house.ended),

@@ -6,22 +6,26 @@ import asyncio
 import secrets
 import string
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
 from flowstate_server.flows import (
     ClientView,
     Context,
-    Flow,
     Org,
     Request,
+    ResourceView,
     Session,
     User,
     action,
     define_flow,
     handler,
+    resource,
+    resources,
 )
+from flowstate_server.flows.resources import AnyResource, ResourceScope
+from flowstate_server.programs.program import HostedFlow
 
 KIND, APART = "house", "apart"
 LISTS = (
@@ -32,8 +36,15 @@ LISTS = (
     "requests of a session",
     "items",
     "journal",
+    "resources",
+    "resources of a user",
 )
 """What is read in pages."""
+
+
+class Paper(BaseModel):
+    shown: str
+    hidden: str
 
 
 class Kept(BaseModel):
@@ -59,7 +70,7 @@ async def hold(said: Said, ctx: Context[Kept, Any, Any, Kept]) -> None:
     await asyncio.sleep(3600)
 
 
-def house_flows() -> tuple[Flow, Flow]:
+def house_flows() -> tuple[HostedFlow, HostedFlow]:
     """``house`` and ``apart``, which has user and org records of its own."""
     view: Any = ClientView(expose=["shown"], derived={"long": lambda view: view.state.hidden * 2})
     return tuple(  # type: ignore[return-value]  # of two
@@ -72,9 +83,22 @@ def house_flows() -> tuple[Flow, Flow]:
             isolate_user_state=isolated,
             isolate_org_state=isolated,
             actions={"say": action(block=say), "hold": action(block=hold)},
+            resources=_papers(),
         )
         for kind, isolated in ((KIND, False), (APART, True))
     )
+
+
+def _papers() -> list[AnyResource]:
+    shown = ResourceView(expose=["shown"], content=True, live=True)
+    return [
+        declared
+        for scope in get_args(ResourceScope)
+        for declared in (
+            resource("paper", state=Paper, scope=scope, client=shown),
+            resources("papers/*", state=Paper, scope=scope, client=shown),
+        )
+    ]
 
 
 @dataclass(frozen=True)
@@ -107,6 +131,8 @@ class House:
     incarnation: str = ""
     of_user: str = ""
     """The incarnation of the user's record."""
+    paper: str = ""
+    """That of the session's resource."""
     tokens: dict[str, str] = field(default_factory=dict)
     """Page tokens, by the name of the call that continues with them."""
 

@@ -22,6 +22,7 @@ from flowstate_server.state.json_pointer import Pointer, format_pointer
 from flowstate_server.state.missing import MISSING, Missing
 
 Schema = dict[str, Any]
+Resources = Mapping[str, JsonObject | None]
 
 _TYPES = {
     "integer": "int",
@@ -122,23 +123,29 @@ class JsonAction:
     input: Schema
     output: Schema
     run: Callable[[Any, RunContext], Awaitable[Json]]
+    resources: tuple[tuple[ScopeKind, str], ...] = ()
 
     def described(self, name: str) -> ActionDescription:
-        return ActionDescription(name, self.input, self.output)
+        return ActionDescription(name, self.input, self.output, resources=self.resources)
 
 
 class JsonProgram:
-    """Implements ``Program``. ``derived`` are functions of a scope's state, defaults shown."""
+    """Implements ``Program``. ``derived`` are functions of a scope's state, defaults shown, ``related`` of its single
+    resources, ``views`` of the state of a resource."""
 
     def __init__(
         self,
         actions: Mapping[str, JsonAction],
         schemas: Mapping[ScopeKind, JsonSchema],
         derived: Mapping[tuple[ScopeKind, str], Callable[[JsonObject], Json]],
+        related: Mapping[tuple[ScopeKind, str], Callable[[Resources], Json]] | None = None,
+        views: Mapping[tuple[ScopeKind, str], Callable[[JsonObject], Json]] | None = None,
     ) -> None:
         self._actions = actions
         self._schemas = schemas
         self._derived = derived
+        self._related = related or {}
+        self._views = views or {}
 
     async def check_input(self, action: str, text: bytes, /) -> Json:
         value = decode_json(text)
@@ -156,10 +163,23 @@ class JsonProgram:
         return cast(Json, output)
 
     async def derive(
-        self, scope: ScopeKind, names: Sequence[str], state: JsonObject, /
+        self,
+        scope: ScopeKind,
+        names: Sequence[str],
+        state: JsonObject,
+        resources: Mapping[str, JsonObject | None],
+        /,
     ) -> Mapping[str, Json | Failure]:
         shown = self._schemas[scope].with_defaults(state)
-        return {name: self._derived[scope, name](shown) for name in names}
+        return {
+            name: self._related[scope, name](resources)
+            if (scope, name) in self._related
+            else self._derived[scope, name](shown)
+            for name in names
+        }
+
+    async def show(self, scope: ScopeKind, name: str, state: JsonObject, /) -> Json | Failure:
+        return self._views[scope, name](state)
 
 
 def _require(schema: Schema, value: Json, path: str) -> None:

@@ -111,12 +111,14 @@ class Selector:
 
 @frozen
 class ScopeProjection:
-    """What clients may see of a scope: values by name, and the failures of derived ones by name."""
+    """What clients may see of a scope: values by name, the failures of those that have none, and the versions of the
+    resources among them."""
 
     scope: ScopeKind
     version: int
     values: Mapping[str, Json]
     failures: Mapping[str, Failure] = field(default_factory=dict)
+    resource_versions: Mapping[str, int] = field(default_factory=dict)
 
 
 @frozen

@@ -42,9 +42,12 @@ class ScopeTarget:
 
 @frozen
 class StateMutation:
+    """``resource`` names one of the scope, whose state is meant; empty: that of the scope itself."""
+
     target: ScopeTarget
     operations: tuple[Operation, ...]
     precondition: Precondition | None = None
+    resource: str = ""
 
 
 @frozen
@@ -84,6 +87,7 @@ class StateAnswer:
     changed: bool = False
     readings: Readings = field(default_factory=Readings, compare=False)
     paths: tuple[Pointer, ...] = ()
+    resource: str = ""
 
     @property
     def state(self) -> JsonObject:

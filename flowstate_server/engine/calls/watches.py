@@ -31,6 +31,7 @@ class ShownScope:
     values: Mapping[str, str]
     failures: Mapping[str, Failure] = field(default_factory=dict)
     removed: Sequence[str] = ()
+    resource_versions: Mapping[str, int] = field(default_factory=dict)
 
 
 @frozen

@@ -24,6 +24,11 @@ def topic_of_record(scope: ScopeKey) -> Topic:
     return Topic(TopicKind(scope.kind.value), scope.tenant, scope.id)
 
 
+def topic_of_documents(scope: ScopeKey) -> Topic:
+    """What to watch for changes of its resources."""
+    return Topic(TopicKind(f"{scope.kind.value}_documents"), scope.tenant, scope.id)
+
+
 class Following(Generic[T]):
     """Readings of what ``watch`` tells of, the first at once, each further one when there may be news.
 

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from flowstate_server.engine.calls.logs import EVERYTHING, EventFilter
+from flowstate_server.engine.logs.resource_changes import shown_change
 from flowstate_server.model.events import EventRecord, EventType
 from flowstate_server.model.identity import Plane
 from flowstate_server.model.items import Audience
 from flowstate_server.model.json_values import Json
-from flowstate_server.model.payloads import StateChange
+from flowstate_server.model.payloads import ResourceChange, StateChange
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.description import FlowDescription, ShownNames
 from flowstate_server.schemas.known import known
@@ -23,8 +24,8 @@ class EventProjector:
 
     The trusted plane sees everything. The client plane sees events meant for clients, without block paths, and state
     changes as the flow shows them: exposed values, the bare names of derived ones and of fields that the flow of that
-    time declared in another way, nothing else. Without a registered flow no state change is shown. Of all this a
-    ``filter`` leaves what it passes.
+    time declared in another way, nothing else; changes of resources likewise. Without a registered flow none is shown.
+    Of all this a ``filter`` leaves what it passes.
     """
 
     def __init__(self, plane: Plane, flow: FlowDescription | None, filter: EventFilter = EVERYTHING) -> None:
@@ -48,6 +49,13 @@ class EventProjector:
             if shown is None:
                 return None
             event = replace(event, payload=shown.encode())
+        elif event.type is EventType.RESOURCE_CHANGE:
+            told = (
+                None if self._flow is None else shown_change(self._flow, ResourceChange.decode(event.payload))
+            )
+            if told is None:
+                return None
+            event = replace(event, payload=told.encode())
         if event.block_path:
             event = replace(event, block_path=())
         return record if event is record.event else replace(record, event=event)

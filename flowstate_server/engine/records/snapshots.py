@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from flowstate_server.engine.bindings import Bindings
 from flowstate_server.engine.calls.logs import LogCursor
 from flowstate_server.engine.calls.sessions import ActiveRequest, Selector, Snapshot
-from flowstate_server.engine.records.projections import Projections
+from flowstate_server.engine.records.projections import NONE, Projections
+from flowstate_server.engine.records.session_reading import SessionRead, SessionReading
 from flowstate_server.engine.records.session_view import SessionView, session_view
 from flowstate_server.errors import SessionNotFoundError, StoreUnavailableError
 from flowstate_server.model.identity import Principal
@@ -23,7 +24,7 @@ class Snapshots:
     def __init__(
         self, store: Store, catalogue: Catalogue, bindings: Bindings, projections: Projections
     ) -> None:
-        self._store = store
+        self.reading = SessionReading(store)
         self._catalogue = catalogue
         self._bindings = bindings
         self._projections = projections
@@ -34,9 +35,12 @@ class Snapshots:
         Without selectors every scope that the flow shows something of. A derived value that fails is reported under
         its name, the others are served.
         """
-        view, read = await self.read(principal, session_id, selectors)
+        view, seen = await self.read(principal, session_id, selectors)
+        read = seen.projection
         scopes = [
-            await self._projections.of(view.flow, kind, read.states[key], view.names[kind])
+            await self._projections.of(
+                view.flow, kind, read.states[key], view.names[kind], seen.resources.get(kind, NONE)
+            )
             for kind, key in view.keys.items()
         ]
         return Snapshot(
@@ -49,7 +53,7 @@ class Snapshots:
 
     async def read(
         self, principal: Principal, session_id: str, selectors: Sequence[Selector]
-    ) -> tuple[SessionView, Projection]:
+    ) -> tuple[SessionView, SessionRead]:
         """What is asked for of a session of ``principal``, and the records.
 
         Raises:
@@ -59,11 +63,11 @@ class Snapshots:
         for _ in range(RACES):
             binding = await self._bindings.owned(principal, session_id)
             view = session_view(binding, self._catalogue.get(binding.flow_kind), selectors)
-            read = await self._store.read_projection(binding.key, view.keys.values())
+            read = await self.reading.read(view)
             if read is None:
                 self._bindings.forget(binding.key)
                 raise SessionNotFoundError(session_id)
-            if read.session.log_id == binding.log_id:
+            if read.projection.session.log_id == binding.log_id:
                 return view, read
             self._bindings.forget(binding.key)
         raise StoreUnavailableError

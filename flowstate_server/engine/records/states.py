@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from flowstate_server.engine.bindings import Bindings, check_owner
+from flowstate_server.engine.bindings import Bindings
 from flowstate_server.engine.calls.state import (
     ScopeTarget,
     StateAnswer,
@@ -16,14 +18,18 @@ from flowstate_server.engine.calls.state import (
     StateMutation,
 )
 from flowstate_server.engine.readings import Readings
+from flowstate_server.engine.records.on_behalf import request_of
+from flowstate_server.engine.records.resource_owners import FoundOwner
+from flowstate_server.engine.records.resource_targets import ResourceTargets
+from flowstate_server.engine.records.resource_writing import ResourceWriting, WriteTerms
 from flowstate_server.engine.records.state_targets import ResolvedTarget, StateTargets
 from flowstate_server.engine.rehearsals import Rehearsals, brings_all, may_take_long
+from flowstate_server.engine.resource_change import state_of
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.engine.state_change import state_change
 from flowstate_server.engine.upgrades import Upgraded
 from flowstate_server.errors import (
     MutationAtFault,
-    RequestNotFoundError,
     ScopeUnavailableError,
     ServiceError,
     StateValidationError,
@@ -31,14 +37,17 @@ from flowstate_server.errors import (
     ValidationFailedError,
     Violation,
 )
-from flowstate_server.log_context import found
 from flowstate_server.model.clock import micros
 from flowstate_server.model.identity import Principal
 from flowstate_server.model.ids import check_id
+from flowstate_server.model.json_values import encode_json
 from flowstate_server.model.records import IdempotencyKey, StateRecord
+from flowstate_server.model.resources import resource_in
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind
 from flowstate_server.programs.catalogue import Catalogue
+from flowstate_server.programs.resource_names import check_name
 from flowstate_server.state.json_pointer import Pointer
+from flowstate_server.stores.contract.resource_writes import ChangeResource, ResourceMoved
 from flowstate_server.stores.contract.tombstone_writes import Withheld, Withhold
 from flowstate_server.stores.contract.writes import (
     NO_CHANGE,
@@ -52,11 +61,15 @@ from flowstate_server.stores.contract.writes import (
     RequireSession,
     SessionChanged,
     Write,
+    WriteResult,
 )
 from flowstate_server.stores.store import Store
 
-# Attempts. Each is lost only when a session was deleted and made anew just then, so a second is hardly ever needed.
-RACES = 5
+# Attempts. Each is lost only when a session was deleted and made anew just then, so a second is hardly ever needed;
+# or to others who make resources in the same collection, of which the oldest gives way.
+RACES = 20
+# Seconds between two of the latter, at most.
+PAUSE = 0.02
 
 
 class _Placed(NamedTuple):
@@ -81,6 +94,8 @@ class States:
         self._settings = settings
         self._targets = StateTargets(store, catalogue, bindings, settings)
         self._rehearsals = rehearsals
+        self._resources = ResourceTargets(store, catalogue, bindings, settings)
+        self._writing = ResourceWriting(store, settings, rehearsals)
 
     async def get(
         self, principal: Principal, targets: Sequence[ScopeTarget], paths: tuple[Pointer, ...] = ()
@@ -114,7 +129,8 @@ class States:
         for _ in range(RACES):
             resolved = await self._resolve_all(principal, commit)
             expected = await self._expected(commit, resolved)
-            batch = await self._batch(principal, commit, resolved, expected)
+            owners = await self._owners(commit, resolved)
+            batch = await self._batch(principal, commit, resolved, expected, owners)
             try:
                 result = await self._store.commit(tuple([placed.write for placed in batch]))
             except Withheld as withheld:
@@ -127,6 +143,9 @@ class States:
                 for scope in resolved:
                     if isinstance(scope.guard, RequireSession):
                         self._bindings.forget(scope.guard.key)
+                continue
+            except ResourceMoved:
+                await asyncio.sleep(random.uniform(0, PAUSE))
                 continue
             return await self._committed(commit, resolved, result)
         raise StoreUnavailableError
@@ -153,9 +172,13 @@ class States:
     async def _committed(
         self, commit: StateCommit, resolved: Sequence[ResolvedTarget], result: CommitResult
     ) -> StateCommitted:
-        written = result.results[-len(commit.mutations) :]
+        written = dict(zip(_order(commit), result.results[-len(commit.mutations) :], strict=True))
         answers = []
-        for mutation, scope, done in zip(commit.mutations, resolved, written, strict=True):
+        for position, (mutation, scope) in enumerate(zip(commit.mutations, resolved, strict=True)):
+            done = written[position]
+            if mutation.resource:
+                answers.append(self._resource_answer(mutation, scope, done))
+                continue
             record = done.state or StateRecord(scope.key, version=done.version, exists=done.version > 0)
             if commit.validate_only and record.create_time == result.time:
                 record = replace(record, incarnation="")  # nobody will meet it again
@@ -177,6 +200,19 @@ class States:
         readings = self._catalogue.remembered((States, Readings), Readings)
         return StateAnswer(target, record, scope.schema, changed, readings, paths)
 
+    def _resource_answer(
+        self, mutation: StateMutation, scope: ResolvedTarget, done: WriteResult
+    ) -> StateAnswer:
+        record = StateRecord(scope.key, version=done.version, exists=done.version > 0)
+        if done.document is not None:
+            resource = resource_in(done.document)
+            record = replace(state_of(resource), text=encode_json(resource.state))
+        rules = self._resources.rules(self._resources.of(mutation.target, scope), mutation.resource)
+        readings = self._catalogue.remembered((States, Readings), Readings)
+        return StateAnswer(
+            mutation.target, record, rules.schema, done.changed, readings, resource=mutation.resource
+        )
+
     async def _resolve_all(self, principal: Principal, commit: StateCommit) -> list[ResolvedTarget]:
         """What the mutations name, each record at most once."""
         resolved: list[ResolvedTarget] = []
@@ -184,8 +220,12 @@ class States:
             for position, mutation in enumerate(commit.mutations):
                 path = f"mutations[{position}].scope"
                 scope = await self._targets.resolve(principal, mutation.target, path, writing=True)
-                if any(scope.key == other.key for other in resolved):
-                    raise _violation(path, "duplicate", "must name each scope once")
+                if mutation.resource:
+                    self._check_resource(mutation, scope, f"mutations[{position}].resource")
+                named = (scope.key, mutation.resource)
+                if named in [(one.key, other.resource) for one, other in zip(resolved, commit.mutations)]:  # noqa: B905
+                    what = "resource" if mutation.resource else "scope"
+                    raise _violation(path, "duplicate", f"must name each {what} once")
                 resolved.append(scope)
         except StoreUnavailableError:
             raise
@@ -194,17 +234,38 @@ class States:
             raise
         return resolved
 
+    def _check_resource(self, mutation: StateMutation, scope: ResolvedTarget, path: str) -> None:
+        if mutation.target.kind is ScopeKind.REQUEST:
+            raise _violation(path, "owner", "must be empty for the state of a request")
+        check_name(path, mutation.resource)
+        self._resources.rules(self._resources.of(mutation.target, scope), mutation.resource)
+
+    async def _owners(
+        self, commit: StateCommit, resolved: Sequence[ResolvedTarget]
+    ) -> Mapping[ScopeKey, FoundOwner]:
+        """Of the resources that are written, each once: what the batch makes of a record it makes once."""
+        owners: dict[ScopeKey, FoundOwner] = {}
+        for mutation, scope in zip(commit.mutations, resolved, strict=True):
+            if mutation.resource and scope.key not in owners:
+                owners[scope.key] = await self._resources.owner(self._resources.of(mutation.target, scope))
+        return owners
+
     async def _expected(
         self, commit: StateCommit, resolved: Sequence[ResolvedTarget]
     ) -> Mapping[ScopeKey, Upgraded]:
         """The records that may have to be upgraded, for that not to be done in the transaction."""
-        keys = [scope.key for scope in resolved if scope.rules.upgrades.upgrades]
+        of_state = [not mutation.resource for mutation in commit.mutations]
+        keys = [
+            scope.key
+            for scope, wanted in zip(resolved, of_state, strict=True)
+            if wanted and scope.rules.upgrades.upgrades
+        ]
         if not keys:
             return {}
         loaded = await self._store.load_states(keys)
         expected: dict[ScopeKey, Upgraded] = {}
         for position, scope in enumerate(resolved):
-            if scope.key in loaded:
+            if scope.key in loaded and of_state[position]:
                 try:
                     expected[scope.key] = await scope.rules.upgrades.ahead(loaded[scope.key])
                 except ScopeUnavailableError as error:
@@ -218,18 +279,27 @@ class States:
         commit: StateCommit,
         resolved: Sequence[ResolvedTarget],
         expected: Mapping[ScopeKey, Upgraded],
+        owners: Mapping[ScopeKey, FoundOwner],
     ) -> list[_Placed]:
         key = self._remembering(principal, "CommitState", commit.idempotency_key, commit.fingerprint)
         batch = [_Placed(write) for write in key]
-        request = await self._on_behalf(principal, commit.request_id) if commit.request_id else None
+        request = await request_of(self._store, principal, commit.request_id)
         if request is not None:
             batch.append(_Placed(RequireRun(request, None)))
         for position, scope in enumerate(resolved):
             if scope.guard is not None:
                 batch.append(_Placed(scope.guard, position))
-        for position, (mutation, scope) in enumerate(zip(commit.mutations, resolved, strict=True)):
+        for position in _order(commit):
+            mutation, scope = commit.mutations[position], resolved[position]
+            found = owners.get(scope.key)
+            change: ChangeState | ChangeResource
             try:
-                change = await self._change(mutation, scope, request, expected.get(scope.key))
+                if mutation.resource and found is not None:
+                    change = await self._resource_change(mutation, scope, request, found)
+                else:
+                    change = await self._change(mutation, scope, request, expected.get(scope.key))
+                    if found is not None:
+                        change = replace(change, new_incarnation=found.owner.incarnation)
             except StateValidationError as error:
                 _blame(error, commit, position)
                 raise
@@ -237,6 +307,15 @@ class States:
         if commit.validate_only:
             batch.append(_Placed(Withhold()))
         return batch
+
+    async def _resource_change(
+        self, mutation: StateMutation, scope: ResolvedTarget, request: RequestKey | None, found: FoundOwner
+    ) -> ChangeResource:
+        rules = self._resources.rules(self._resources.of(mutation.target, scope), mutation.resource)
+        terms = WriteTerms(mutation.precondition, request=request)
+        return await self._writing.change(
+            found, mutation.resource, rules, mutation.operations, terms, makes=False
+        )
 
     async def _change(
         self,
@@ -257,15 +336,6 @@ class States:
         change = state_change(mutation.operations, rules, expected=expected, rehearsed=rehearsed)
         return ChangeState(scope.key, change, mutation.precondition, request)
 
-    async def _on_behalf(self, principal: Principal, request_id: str) -> RequestKey:
-        key = RequestKey(principal.tenant, check_id("request_id", request_id))
-        record = await self._store.get_request(key)
-        if record is None:
-            raise RequestNotFoundError(request_id)
-        check_owner(principal, record.head, record.org_id)
-        found(record)
-        return key
-
     def _check(self, commit: StateCommit) -> None:
         check_id("idempotency_key", commit.idempotency_key, required=False)
         self._count_scopes(len(commit.mutations), "mutations")
@@ -284,6 +354,13 @@ class States:
     def _count_scopes(self, count: int, path: str) -> None:
         if not 1 <= count <= self._settings.max_scopes:
             raise _violation(path, "range", f"must be 1 to {self._settings.max_scopes} scopes")
+
+
+def _order(commit: StateCommit) -> list[int]:
+    """The mutations as they are committed, those of resources last: a scope whose record is made has it by then."""
+    return sorted(
+        range(len(commit.mutations)), key=lambda position: bool(commit.mutations[position].resource)
+    )
 
 
 def _unchanged(_: StateRecord) -> NoChange:

@@ -39,6 +39,7 @@ from flowstate_server.errors import (
 )
 from flowstate_server.log_context import found
 from flowstate_server.model.clock import Seconds
+from flowstate_server.model.documents import DocumentKey
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Principal
@@ -47,6 +48,7 @@ from flowstate_server.model.items import FOR_CLIENTS
 from flowstate_server.model.json_values import encode_json
 from flowstate_server.model.payloads import RequestCreated, RequestInProgress
 from flowstate_server.model.records import moved_on
+from flowstate_server.model.resources import ResourceOwner, resource_key
 from flowstate_server.model.scopes import (
     RequestKey,
     ScopeKind,
@@ -223,7 +225,12 @@ class Dispatcher:
             action=checked.action.name,
             scopes=tuple(scopes.values()),
             input=checked.call.input,
-            load=tuple(key for kind, key in scopes.items() if flow.schemas[kind].fields),
+            load=tuple(
+                key
+                for kind, key in scopes.items()
+                if flow.schemas[kind].fields or _wants(checked.action, kind)
+            ),
+            load_documents=_resources(checked, binding) if checked.action.resources else (),
             correlation_id=checked.call.correlation_id,
         )
         session = _session_write(checked, binding, org_id)
@@ -269,6 +276,7 @@ class Dispatcher:
             program=checked.hosted.program,
             value=checked.value,
             timeout=checked.timeout,
+            documents=request_result.documents,
         )
 
 
@@ -315,6 +323,20 @@ def _session_write(checked: _Checked, binding: Binding | None, org_id: str) -> C
         org_id=org_id,
         ephemeral=not checked.call.session_id,
     )
+
+
+def _wants(action: ActionDescription, kind: ScopeKind) -> bool:
+    """Whether it starts from resources of the scope, whose incarnation the run has to know."""
+    return any(where is kind for where, _ in action.resources) if action.resources else False
+
+
+def _resources(checked: _Checked, binding: Binding | None) -> tuple[DocumentKey, ...]:
+    """The resources of the session that the action starts from; a session that is made has none yet."""
+    if binding is None:
+        return ()
+    owner = ResourceOwner(session_scope(checked.session), binding.log_id)
+    names = [name for kind, name in checked.action.resources if kind is ScopeKind.SESSION]
+    return tuple([resource_key(owner, name) for name in names])
 
 
 def _first_events(checked: _Checked) -> tuple[Event, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 from flowstate_server.engine.runs.items import RunItems, StreamedItem
 from flowstate_server.engine.runs.recorder import Recorder
 from flowstate_server.engine.runs.run_journal import RunJournal
+from flowstate_server.engine.runs.run_resources import RunResources
 from flowstate_server.engine.runs.run_scope import RunScope
 from flowstate_server.engine.runs.run_session import RunSession
 from flowstate_server.model.events import Event
@@ -27,13 +28,14 @@ from flowstate_server.programs.run_context import SessionIdentity, SessionItems,
 class RunParts:
     """What one request's run is made of.
 
-    ``scopes`` lacks the org's when the session has none; ``loop`` is the server's, ``dependencies`` are what the
-    application's lifespan yields.
+    ``scopes`` lacks the org's when the session has none, ``resources`` are empty unless the flow declares some;
+    ``loop`` is the server's, ``dependencies`` are what the application's lifespan yields.
     """
 
     head: RequestHead
     flow_kind: str
     scopes: Mapping[ScopeKind, RunScope]
+    resources: Mapping[ScopeKind, RunResources]
     session: RunSession
     journal: RunJournal
     items: RunItems
@@ -66,6 +68,10 @@ class ProgramRun:
     @property
     def scopes(self) -> Mapping[ScopeKind, RunScope]:
         return self._parts.scopes
+
+    @property
+    def resources(self) -> Mapping[ScopeKind, RunResources]:
+        return self._parts.resources
 
     @property
     def dependencies(self) -> Sequence[object]:

@@ -148,6 +148,8 @@ class Run:
     async def _body(self) -> Any:
         for scope in self._parts.scopes.values():
             await scope.prepare()
+        for resources in self._parts.resources.values():
+            await resources.prepare()
         try:
             return await self._program.execute(
                 self.record.action, self._value, ProgramRun(self._parts, self._woken.done)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from flowstate_server.engine.records.contents import Contents
+from flowstate_server.engine.records.resource_writing import ResourceWriting
 from flowstate_server.engine.rehearsals import Rehearsals
 from flowstate_server.engine.runs.items import RunHistory, RunItems
 from flowstate_server.engine.runs.program_run import RunParts
 from flowstate_server.engine.runs.recorder import Recorder
 from flowstate_server.engine.runs.run import Run
 from flowstate_server.engine.runs.run_journal import RunJournal
+from flowstate_server.engine.runs.run_resources import ResourceTools, RunResources
 from flowstate_server.engine.runs.run_scope import KeyedLocks, RunScope
 from flowstate_server.engine.runs.run_session import RunSession
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.engine.state_change import ChangeRules
 from flowstate_server.model.clock import Seconds
+from flowstate_server.model.documents import Document
 from flowstate_server.model.records import RequestRecord, SessionRecord, StateRecord
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, request_scope
 from flowstate_server.observation import Observer
@@ -25,6 +29,8 @@ from flowstate_server.programs.description import FlowDescription
 from flowstate_server.programs.program import Program
 from flowstate_server.programs.run_context import SessionIdentity
 from flowstate_server.stores.store import Store
+
+_NO_RESOURCES: Mapping[ScopeKind, RunResources] = {}
 
 
 class RunFactory:
@@ -37,6 +43,7 @@ class RunFactory:
         settings: EngineSettings,
         observer: Observer,
         rehearsals: Rehearsals,
+        contents: Contents,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
@@ -45,6 +52,14 @@ class RunFactory:
         self.dependencies: Sequence[object] = ()  # once the engine has opened its lifespan
         self._locks: KeyedLocks[ScopeKey] = KeyedLocks()
         self._rehearsals = rehearsals
+        self._resource_tools = ResourceTools(
+            store=store,
+            catalogue=catalogue,
+            writing=ResourceWriting(store, settings, rehearsals),
+            contents=contents,
+            locks=KeyedLocks(),
+            max_state_bytes=settings.max_state_bytes,
+        )
 
     def make(
         self,
@@ -56,20 +71,26 @@ class RunFactory:
         program: Program,
         value: Any,
         timeout: Seconds | None,
+        documents: Iterable[Document] = (),
     ) -> Run:
         """The run of ``request``, made in ``session``.
 
         ``states`` are those of its scopes that were loaded; another one is taken for never written until the run
-        reads or writes it. ``value`` is the request's input as ``program`` takes it, ``timeout`` in seconds.
+        reads or writes it. ``documents`` are the resources of the session that were loaded. ``value`` is the request's
+        input as ``program`` takes it, ``timeout`` in seconds.
         """
         head = request.head
         recorder = Recorder(self._store, head.key, head.session, head.process, self._settings)
         items = RunItems(recorder, head, self._settings)
         history = RunHistory(self._store, head, items, flow.history_window)
+        scopes = self._scopes(request, states, flow, recorder)
         parts = RunParts(
             head=head,
             flow_kind=flow.kind,
-            scopes=self._scopes(request, states, flow, recorder),
+            scopes=scopes,
+            resources=self._resources(request, session, flow, recorder, scopes, documents)
+            if flow.resources
+            else _NO_RESOURCES,
             session=RunSession(session, _identity(session), head, recorder, history),
             journal=RunJournal(self._store, session, head, recorder, self._settings),
             items=items,
@@ -104,6 +125,33 @@ class RunFactory:
             )
             for key in (*request.scopes, request_scope(request.key))
         }
+
+    def _resources(
+        self,
+        request: RequestRecord,
+        session: SessionRecord,
+        flow: FlowDescription,
+        recorder: Recorder,
+        scopes: Mapping[ScopeKind, RunScope],
+        documents: Iterable[Document],
+    ) -> dict[ScopeKind, RunResources]:
+        action = flow.actions.get(request.action)
+        declared = () if action is None else action.resources
+        resources: dict[ScopeKind, RunResources] = {
+            kind: RunResources(
+                scope,
+                session,
+                flow,
+                request.key,
+                recorder,
+                self._resource_tools,
+                tuple([name for where, name in declared if where is kind]),
+            )
+            for kind, scope in scopes.items()
+            if kind is not ScopeKind.REQUEST
+        }
+        resources[ScopeKind.SESSION].take(documents)
+        return resources
 
 
 def _identity(session: SessionRecord) -> SessionIdentity:

@@ -87,6 +87,20 @@ class RunScope:
         self._learn(record)
 
     @property
+    def key(self) -> ScopeKey:
+        return self._stored.key
+
+    @property
+    def incarnation(self) -> str | None:
+        """That of the user's or org's record that the run works on, once it is known to be there."""
+        return self._incarnation
+
+    def note_incarnation(self, incarnation: str) -> None:
+        """The run has met a user's or org's record, or made it, by other ways than this."""
+        if self._incarnation is None:
+            self._incarnation = incarnation
+
+    @property
     def record(self) -> StateRecord:
         """
         Raises:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from flowstate_server.engine.runs.forgetting import forget_deleted
+from flowstate_server.engine.runs.orphaned_resources import forget_resources
 from flowstate_server.engine.runs.silences import Silences
 from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.settings import EngineSettings
@@ -18,6 +19,7 @@ from flowstate_server.model.clock import Micros, micros
 from flowstate_server.model.payloads import RequestInterrupted
 from flowstate_server.model.records import ProcessRecord, RequestRecord, RequestStatus
 from flowstate_server.model.scopes import RequestKey
+from flowstate_server.stores.blobs import Blobs
 from flowstate_server.stores.contract.writes import FenceProcess, FinishRequest
 from flowstate_server.stores.store import Store
 
@@ -50,9 +52,11 @@ class Sweeper:
         settings: EngineSettings,
         supervisor: Supervisor,
         expire: Callable[[], Awaitable[None]],
+        blobs: Blobs,
     ) -> None:
         self._store = store
         self._expire = expire
+        self._blobs = blobs
         self._settings = settings
         self._supervisor = supervisor
         self._silences = Silences(settings.lease)
@@ -79,8 +83,8 @@ class Sweeper:
         await self.delete_expired()
 
     async def delete_expired(self) -> None:
-        """Delete what deleted sessions have left, and transient events, documents, processes and tombstones whose time
-        is over."""
+        """Delete what deleted sessions, users and orgs have left, and transient events, documents, processes,
+        tombstones and content whose time is over."""
         retention = micros(self._settings.transient_retention)
         await _until_done(lambda: self._store.sweep_transient_events(retention=retention, limit=ROWS))
         await _until_done(lambda: self._store.sweep_documents(limit=ROWS))
@@ -88,6 +92,10 @@ class Sweeper:
         remembered = micros(self._settings.tombstone_retention)
         await _gently_until_done(lambda: self._store.sweep_sessions(retention=remembered, limit=FEW_ROWS))
         await _until_done(lambda: forget_deleted(self._store, remembered, limit=PAGE))
+        grace = micros(self._settings.content_retention)
+        await _gently_until_done(lambda: forget_resources(self._store, grace=grace, limit=FEW_ROWS))
+        if self._blobs.kept:
+            await _gently_until_done(lambda: self._blobs.sweep(limit=FEW_ROWS))
 
     async def end_orphans(self) -> None:
         """Fence processes whose lease expired while this one looked on, and end the requests of fenced ones."""

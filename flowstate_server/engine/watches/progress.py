@@ -6,6 +6,8 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 from flowstate_server.engine.calls.logs import LogCursor
 from flowstate_server.engine.calls.watches import ShownScope, WatchChange
+from flowstate_server.engine.records.projections import NONE
+from flowstate_server.engine.records.session_reading import Resources
 from flowstate_server.engine.watches.shared_projections import SharedProjection, identity_of
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import ScopeKind
@@ -19,15 +21,17 @@ class WatchProgress:
         self._records: dict[ScopeKind, Hashable] = {}
         self._digests: dict[ScopeKind, Mapping[str, bytes]] = {}
 
-    def is_new(self, kind: ScopeKind, record: StateRecord) -> bool:
+    def is_new(self, kind: ScopeKind, record: StateRecord, resources: Resources = NONE) -> bool:
         """Whether something else than this was shown of the scope."""
-        return self._records.get(kind) != identity_of(record)
+        return self._records.get(kind) != identity_of(record, resources)
 
-    def shown(self, record: StateRecord, projection: SharedProjection) -> ShownScope | None:
+    def shown(
+        self, record: StateRecord, projection: SharedProjection, resources: Resources = NONE
+    ) -> ShownScope | None:
         """What the reader has to be told of the scope, which it has been told then."""
         kind = projection.scope.scope
         before = self._digests.get(kind)
-        self._records[kind] = identity_of(record)
+        self._records[kind] = identity_of(record, resources)
         self._digests[kind] = projection.digests
         return projection.scope if before is None else _difference(before, projection)
 
@@ -52,4 +56,5 @@ def _difference(before: Mapping[str, bytes], projection: SharedProjection) -> Sh
         {name: text for name, text in scope.values.items() if name in changed},
         {name: failure for name, failure in scope.failures.items() if name in changed},
         removed,
+        {name: version for name, version in scope.resource_versions.items() if name in changed},
     )

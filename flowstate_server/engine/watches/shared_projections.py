@@ -8,10 +8,11 @@ from collections.abc import Hashable, Mapping
 from hashlib import blake2b
 
 from flowstate_server.engine.calls.watches import ShownScope
-from flowstate_server.engine.records.projections import Projections
+from flowstate_server.engine.records.projections import NONE, Projections
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import encode_json
 from flowstate_server.model.records import Failure, StateRecord
+from flowstate_server.model.resources import ResourceRecord
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.program import HostedFlow
 
@@ -31,9 +32,14 @@ class SharedProjection:
     size: int
 
 
-def identity_of(record: StateRecord) -> Hashable:
-    """Equal for the same content of the same record only."""
-    return record.key, record.incarnation, record.version, record.exists, record.update_time
+def identity_of(record: StateRecord, resources: Mapping[str, ResourceRecord] = NONE) -> Hashable:
+    """Equal for the same content of the same record, and of the same resources, only."""
+    seen = record.key, record.incarnation, record.version, record.exists, record.update_time
+    if not resources:
+        return seen
+    return seen, tuple(
+        [(one.key.name, one.incarnation, one.version, one.exists) for one in resources.values()]
+    )
 
 
 class SharedProjections:
@@ -50,31 +56,44 @@ class SharedProjections:
         self._under_way: dict[Hashable, asyncio.Task[SharedProjection]] = {}
 
     async def of(
-        self, flow: HostedFlow, kind: ScopeKind, record: StateRecord, names: frozenset[str]
+        self,
+        flow: HostedFlow,
+        kind: ScopeKind,
+        record: StateRecord,
+        names: frozenset[str],
+        resources: Mapping[str, ResourceRecord] = NONE,
     ) -> SharedProjection:
         """As :meth:`Projections.of`."""
-        key = (flow, identity_of(record), names)
+        key = (flow, identity_of(record, resources), names)
         kept = self._kept.get(key)
         if kept is not None and not kept.scope.failures:
             self._kept.move_to_end(key)
             return kept
         computing = self._under_way.get(key)
         if computing is None:
-            computing = asyncio.create_task(self._compute(key, flow, kind, record, names))
+            computing = asyncio.create_task(self._compute(key, flow, kind, record, names, resources))
             self._under_way[key] = computing
             computing.add_done_callback(lambda task: self._computed(key, task))
         return await asyncio.shield(computing)  # others wait for it, too
 
     async def _compute(
-        self, key: Hashable, flow: HostedFlow, kind: ScopeKind, record: StateRecord, names: frozenset[str]
+        self,
+        key: Hashable,
+        flow: HostedFlow,
+        kind: ScopeKind,
+        record: StateRecord,
+        names: frozenset[str],
+        resources: Mapping[str, ResourceRecord],
     ) -> SharedProjection:
         kept = self._kept.get(key)
         wanted = names if kept is None else frozenset(kept.scope.failures)
-        projection = await self._projections.of(flow, kind, record, wanted)
+        projection = await self._projections.of(flow, kind, record, wanted, resources)
         values = dict(kept.scope.values) if kept is not None else {}
         values |= {name: encode_json(value).decode() for name, value in projection.values.items()}
-        shown = ShownScope(kind, record.version, values, projection.failures)
-        digests = {name: _digest(text) for name, text in values.items()}
+        versions = dict(kept.scope.resource_versions) if kept is not None else {}
+        versions |= projection.resource_versions
+        shown = ShownScope(kind, record.version, values, projection.failures, (), versions)
+        digests = {name: _digest(f"{versions.get(name, '')}{text}") for name, text in values.items()}
         digests |= {name: _failure_digest(failure) for name, failure in projection.failures.items()}
         return SharedProjection(shown, digests, _OVERHEAD + sum(map(len, values.values())))
 

@@ -15,9 +15,10 @@ from flowstate_server.engine.calls.watches import (
     WatchStarted,
     WatchWhole,
 )
-from flowstate_server.engine.logs.following import Following, topic_of, topic_of_record
+from flowstate_server.engine.logs.following import Following, topic_of, topic_of_documents, topic_of_record
 from flowstate_server.engine.logs.heartbeats import Heartbeats, heartbeat_interval
-from flowstate_server.engine.records.projections import Projections
+from flowstate_server.engine.records.projections import NONE, Projections
+from flowstate_server.engine.records.session_reading import SessionRead
 from flowstate_server.engine.records.session_view import SessionView
 from flowstate_server.engine.records.snapshots import Snapshots, active_requests, session_cursor
 from flowstate_server.engine.settings import EngineSettings
@@ -25,7 +26,6 @@ from flowstate_server.engine.watches.progress import WatchProgress
 from flowstate_server.engine.watches.shared_projections import SharedProjections
 from flowstate_server.errors import SessionNotFoundError, StoreUnavailableError
 from flowstate_server.model.identity import Principal
-from flowstate_server.stores.contract.reads import Projection
 from flowstate_server.stores.store import Store
 
 # Seconds. The first change after a silence is shown at once, those of a burst come together: a run that streams text
@@ -61,18 +61,28 @@ class Watches:
         """
         view, _ = await self._snapshots.read(principal, call.session_id, call.selectors)
         interval = heartbeat_interval(call.heartbeat, self._settings)
-        topics = (topic_of(view.binding.key), *map(topic_of_record, view.keys.values()))
+        topics = (
+            topic_of(view.binding.key),
+            *map(topic_of_record, view.keys.values()),
+            *[topic_of_documents(view.keys[kind]) for kind in view.resources],
+        )
         with self._store.watch(dict.fromkeys(topics)) as watch:
             following = Following(watch, lambda: self._read(view))
             read = await following.next()
             if read is None:
                 raise SessionNotFoundError(call.session_id)
             heartbeats = Heartbeats(interval)
-            progress = WatchProgress(session_cursor(read))
+            progress = WatchProgress(session_cursor(read.projection))
             yield WatchStarted(progress.cursor, interval)
             scopes = await self._shown(view, read, progress)
             heartbeats.given()
-            yield WatchWhole(progress.cursor, call.session_id, scopes, active_requests(read), read.time)
+            yield WatchWhole(
+                progress.cursor,
+                call.session_id,
+                scopes,
+                active_requests(read.projection),
+                read.projection.time,
+            )
             while True:
                 await asyncio.sleep(PAUSE)
                 try:
@@ -85,33 +95,37 @@ class Watches:
                         yield WatchEnded(progress.cursor)
                         return
                     scopes = await self._shown(view, read, progress)
-                    for frame in progress.changes(scopes, session_cursor(read)):
+                    for frame in progress.changes(scopes, session_cursor(read.projection)):
                         heartbeats.given()
                         yield frame
                 if heartbeats.patience <= 0:
                     heartbeats.given()
                     yield WatchHeartbeat(progress.cursor)
 
-    async def _read(self, view: SessionView) -> Projection | None:
+    async def _read(self, view: SessionView) -> SessionRead | None:
         """The records; ``None`` once the session is deleted, even if there is another one under its id."""
         binding = view.binding
-        read = await self._store.read_projection(binding.key, view.keys.values())
-        if read is not None and read.session.log_id == binding.log_id:
+        read = await self._snapshots.reading.read(view)
+        if read is not None and read.projection.session.log_id == binding.log_id:
             return read
         self._bindings.forget(binding.key)
         return None
 
     async def _shown(
-        self, view: SessionView, read: Projection, progress: WatchProgress
+        self, view: SessionView, read: SessionRead, progress: WatchProgress
     ) -> Sequence[ShownScope]:
         """What is to be told of each scope, if anything."""
-        kinds = [kind for kind, key in view.keys.items() if progress.is_new(kind, read.states[key])]
-        records = [read.states[view.keys[kind]] for kind in kinds]
+        states = read.projection.states
+        resources = {kind: read.resources.get(kind, NONE) for kind in view.keys}
+        kinds = [
+            kind for kind, key in view.keys.items() if progress.is_new(kind, states[key], resources[kind])
+        ]
+        records = [states[view.keys[kind]] for kind in kinds]
         projections = await asyncio.gather(
             *(
-                self._shared.of(view.flow, kind, record, view.names[kind])
+                self._shared.of(view.flow, kind, record, view.names[kind], resources[kind])
                 for kind, record in zip(kinds, records, strict=True)
             )
         )
-        told = map(progress.shown, records, projections)
+        told = map(progress.shown, records, projections, [resources[kind] for kind in kinds])
         return [scope for scope in told if scope is not None]

@@ -9,19 +9,27 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel
 
-from flowstate_server.errors import RequestTerminalError, ValidationFailedError, Violation
+from flowstate_server.errors import (
+    FlowDefinitionError,
+    RequestTerminalError,
+    ValidationFailedError,
+    Violation,
+)
 from flowstate_server.flows.block import Block
 from flowstate_server.flows.context import SEEN_BY_ALL, Context, SessionHandle
 from flowstate_server.flows.dependencies import find_dependency
 from flowstate_server.flows.local.begun_calls import Begun, TracksCalls, tracks_calls
+from flowstate_server.flows.local.block_collection import BlockCollection
 from flowstate_server.flows.local.block_items import BlockStream
 from flowstate_server.flows.local.block_memory import BlockMemory
 from flowstate_server.flows.local.block_reading import BlockReading, ReadScope
+from flowstate_server.flows.local.block_resource import BlockResource, ResourcePlace
 from flowstate_server.flows.local.block_scope import BlockScope
 from flowstate_server.flows.local.block_session import BlockSession
 from flowstate_server.flows.local.local_run import LocalRun
 from flowstate_server.flows.local.states_around import StatesAround
 from flowstate_server.flows.reading import ReadingContext, ScopeReading
+from flowstate_server.flows.resources import AnyResource, Resource
 from flowstate_server.flows.scope import ScopeHandle
 from flowstate_server.model.events import Event
 from flowstate_server.model.items import INTERNAL, Audience, ItemKind
@@ -77,6 +85,7 @@ class BlockContext(Context[Any, Any, Any, Any], TracksCalls):
         self._scopes: dict[ScopeKind, BlockScope[Any]] = {}
         self._session: BlockSession[Any] | None = None
         self._reading: ReadingContext | None = None
+        self._resources: dict[AnyResource, BlockResource[Any] | BlockCollection[Any]] = {}
 
     @property
     def request_id(self) -> str:
@@ -112,6 +121,12 @@ class BlockContext(Context[Any, Any, Any, Any], TracksCalls):
     def target(self, name: str, model: type[M], /) -> ScopeReading[M] | None:
         memory = self._states.target(name, model)
         return None if memory is None else ReadScope(self._block_scope(memory, model, "target"))
+
+    def resource(self, declared: AnyResource, /) -> Any:
+        found = self._resources.get(declared)
+        if found is None:
+            found = self._resources[declared] = self._handle(declared)
+        return found
 
     def dependency(self, asked: type[T], /) -> T:
         return find_dependency(self._run.dependencies, asked)
@@ -251,6 +266,33 @@ class BlockContext(Context[Any, Any, Any, Any], TracksCalls):
             payload.type, payload.encode(), frozenset((audience,)), transient=transient, block_path=self._path
         )
         return self._run.hold(event)
+
+    def _handle(self, declared: AnyResource) -> BlockResource[Any] | BlockCollection[Any]:
+        block = f'{self._block.kind} "{self._block.name}"'
+        if declared not in self._block.resources:
+            what = getattr(declared, "written", f"a {type(declared).__name__}")
+            raise FlowDefinitionError(
+                f"{block} uses {what}, which it does not declare: add it to its resources=[...]"
+            )
+        access = self._run.resources.get(declared.scope)
+        if access is None and declared.scope is ScopeKind.ORG:
+            problem = f"{declared.written} is an org's, and the session is bound to none"
+            raise RuntimeError(f"{problem}: look whether ctx.org is None first")
+        try:
+            if access is None:
+                raise LookupError(declared.name)
+            place = ResourcePlace(declared, access, self._local.seen, self._path, self.begun)
+            if not isinstance(declared, Resource):
+                return BlockCollection(place)
+            record = access.loaded(declared.name)
+        except LookupError:
+            problem = (
+                f"{block} uses {declared.written}, and no action of the flow is known to reach the block"
+            )
+            raise FlowDefinitionError(
+                f"{problem}: name it in the uses=[...] of the handler that runs it"
+            ) from None
+        return BlockResource(place, declared.name, place.look(declared.name, record))
 
     def _scope(self, kind: ScopeKind) -> BlockScope[Any]:
         scope = self._scopes.get(kind)

@@ -163,6 +163,22 @@ def _state_change(record: EventRecord) -> Message:
     )
 
 
+def _resource_change(record: EventRecord) -> Message:
+    change = payloads.ResourceChange.decode(record.event.payload)
+    return pb.ResourceChange(
+        scope=encode_scope_kind(change.scope),
+        name=change.name,
+        version=change.version,
+        deleted=change.deleted,
+        changed={pointer: encode_value(value) for pointer, value in change.changed.items()},
+        previous_version=change.previous_version,
+        removed=change.removed,
+        stale=change.stale,
+        stale_derived=change.stale_derived,
+        content_changed=change.content_changed,
+    )
+
+
 def _session_metadata_changed(record: EventRecord) -> Message:
     change = payloads.SessionMetadataChanged.decode(record.event.payload)
     return pb.SessionMetadataChanged(paths=change.paths, version=change.version)
@@ -195,6 +211,7 @@ _PAYLOADS: Mapping[EventType, tuple[str, Callable[[EventRecord], Message]]] = {
     EventType.ITEM_DONE: ("item_done", _item_done),
     EventType.ITEM_REMOVED: ("item_removed", _item_removed),
     EventType.STATE_CHANGE: ("state_change", _state_change),
+    EventType.RESOURCE_CHANGE: ("resource_change", _resource_change),
     EventType.SESSION_METADATA_CHANGED: ("session_metadata_changed", _session_metadata_changed),
     EventType.STATUS: ("status_update", _status),
     EventType.CUSTOM: ("custom", _custom),

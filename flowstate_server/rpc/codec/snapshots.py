@@ -49,4 +49,5 @@ def _encode_projection(scope: ScopeProjection) -> pb.ScopeProjection:
         version=scope.version,
         values={name: encode_value(value) for name, value in scope.values.items()},
         failures={name: encode_failure(failure) for name, failure in scope.failures.items()},
+        resource_versions=scope.resource_versions,
     )

@@ -109,6 +109,7 @@ def _decode_mutation(mutation: pb.StateMutation, path: str) -> StateMutation:
         decode_precondition(mutation.precondition, f"{path}.precondition")
         if mutation.HasField("precondition")
         else None,
+        mutation.resource,
     )
 
 
@@ -251,3 +252,4 @@ def _fill(message: pb.StateRecord, answer: StateAnswer, text: bytes | None) -> N
     message.schema_hash = answer.schema_hash
     message.exists = record.exists
     message.changed = answer.changed
+    message.resource = answer.resource

@@ -65,4 +65,5 @@ def _encode_scope(scope: ShownScope) -> pb.ScopeProjection:
         values={name: Value(json=text) for name, text in scope.values.items()},
         failures={name: encode_failure(failure) for name, failure in scope.failures.items()},
         removed=scope.removed,
+        resource_versions=scope.resource_versions,
     )

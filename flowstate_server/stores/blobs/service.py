@@ -7,7 +7,12 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise, takewhile
 
-from flowstate_server.errors import MessageTooLargeError, ValidationFailedError, Violation
+from flowstate_server.errors import (
+    FeatureDisabledError,
+    MessageTooLargeError,
+    ValidationFailedError,
+    Violation,
+)
 from flowstate_server.model.blobs import MAX_BLOB_BYTES, BlobHead, BlobKey, BlobStatus, head_key, head_of
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.frozen import frozen
@@ -41,19 +46,52 @@ class Blobs:
     """Keeps nothing of its own between two calls but what it was made of, so any server may do the next step.
 
     Neither do its calls hold more than a piece of content each. ``StoreUnavailableError`` may come from all of them,
-    and any may be repeated then. ``pieces`` is the profile's slot for blobs, else that of the store itself.
+    and any may be repeated then. ``pieces`` is the profile's slot for blobs, ``None`` for that of the store itself;
+    where that keeps none, ``FeatureDisabledError``.
     """
 
-    def __init__(self, store: Store, pieces: BlobPieces, times: BlobTimes | None = None) -> None:
+    def __init__(
+        self, store: Store, pieces: BlobPieces | None = None, times: BlobTimes | None = None
+    ) -> None:
         self._store = store
-        self._pieces = pieces
+        self._slot = pieces
         self._times = times or BlobTimes()
+
+    @property
+    def kept(self) -> bool:
+        """Whether there is somewhere to keep content."""
+        return (self._slot or self._store.pieces) is not None
+
+    @property
+    def _pieces(self) -> BlobPieces:
+        pieces = self._slot or self._store.pieces
+        if pieces is None:
+            raise FeatureDisabledError("content on a store that keeps no blobs")
+        return pieces
 
     async def begin(self, tenant: Tenant) -> BlobKey:
         """Begin an upload."""
         key = BlobKey(tenant, new_id("blob_"))
         await self._store.commit((BeginBlob(key, lifetime=self._times.upload),))
         return key
+
+    async def whole(self, tenant: Tenant, data: bytes) -> CompleteBlob:
+        """Upload content that is at hand. What is given has to be committed as that of :meth:`verify`."""
+        key = await self.begin(tenant)
+        for start in range(0, len(data), PIECE_BYTES):
+            await self._pieces.put(PieceKey(key.id, start), data[start : start + PIECE_BYTES])
+        return CompleteBlob(key, len(data), hashlib.sha256(data).hexdigest())
+
+    async def copy(self, key: BlobKey) -> CompleteBlob:
+        """Upload once more what a complete blob holds, as :meth:`whole` does; raises as :meth:`open` and
+        :meth:`read`."""
+        head = await self.open(key)
+        copy = await self.begin(key.tenant)
+        position = 0
+        async for piece in self.read(head):
+            await self._pieces.put(PieceKey(copy.id, position), piece)
+            position += len(piece)
+        return CompleteBlob(copy, head.size, head.sha256)
 
     async def append(self, key: BlobKey, position: int, data: bytes) -> int:
         """Add content that begins at byte ``position``, and answer how many bytes are received now.
@@ -110,6 +148,15 @@ class Blobs:
         if under_way:
             await self._store.commit((DoomBlob(key, due=head.due_time, grace=self._times.doomed),))
         raise ValidationFailedError((problem,))
+
+    async def give_up(self, key: BlobKey) -> None:
+        """Let the sweep delete what nothing refers to, ahead of its time; no change to what something refers to."""
+        try:
+            head = await self._usable(key)
+        except BlobUnavailable:
+            return
+        if head.due_time:
+            await self._store.commit((DoomBlob(key, due=head.due_time, grace=self._times.doomed),))
 
     async def open(self, key: BlobKey) -> BlobHead:
         """The head of a complete blob, for :meth:`read`; raises ``BlobUnavailable`` for any other."""

@@ -13,11 +13,13 @@ from flowstate_server.model.blobs import (
     due_key,
     due_of,
     first_due,
+    first_released,
     head_key,
     head_of,
+    released_blob,
 )
 from flowstate_server.model.clock import Micros
-from flowstate_server.stores.contract.blob_writes import DoomBlob, ForgetBlob
+from flowstate_server.stores.contract.blob_writes import DoomBlob, ForgetBlob, ReleaseBlob
 from flowstate_server.stores.contract.blobs import BlobPieces
 from flowstate_server.stores.contract.document_writes import DeleteDocument
 from flowstate_server.stores.contract.pages import those_understood
@@ -31,12 +33,13 @@ PIECES = 16
 async def sweep(store: Store, pieces: BlobPieces, *, grace: Micros, limit: int) -> int:
     """See :meth:`Blobs.sweep`. Each step may be made twice, or be left half done: the next sweep finds it as due as it
     was. A note that does not hold any more is deleted, and nothing else is done."""
+    released = await _release_noted(store, grace, limit)
     now = await store.time()
     notes = await store.read_documents(first_due(limit))
     dues = list(those_understood([note.key for note in notes], lambda key: key, due_of))
     dues = [due for due in dues if due.time <= now]
     if not dues:
-        return 0
+        return released
     heads = await _heads(store, dues)
     writes: list[Write] = []
     for due in dues:
@@ -50,7 +53,16 @@ async def sweep(store: Store, pieces: BlobPieces, *, grace: Micros, limit: int) 
             writes.append(ForgetBlob(due.blob) if doomed else DoomBlob(due.blob, due=due.time, grace=grace))
     if writes:
         await store.commit(tuple(writes))
-    return sum(isinstance(write, DeleteDocument) for write in writes)
+    return released + sum(isinstance(write, DeleteDocument) for write in writes)
+
+
+async def _release_noted(store: Store, grace: Micros, limit: int) -> int:
+    notes = [note.key for note in await store.read_documents(first_released(limit))]
+    blobs = those_understood(notes, lambda key: key, released_blob)
+    writes: list[Write] = [ReleaseBlob(blob, grace) for blob in blobs]
+    if notes:
+        await store.commit((*writes, *map(DeleteDocument, notes)))
+    return len(notes)
 
 
 async def _deleted(pieces: BlobPieces, blob: BlobKey) -> bool:

@@ -14,6 +14,7 @@ from flowstate_server.model.blobs import (
     head_key,
     head_of,
     head_text,
+    released_key,
 )
 from flowstate_server.model.clock import Micros
 from flowstate_server.stores.commit.document_writes import put
@@ -88,6 +89,12 @@ def forget_blob(work: WorkingSet, write: ForgetBlob) -> WriteResult:
         return _unchanged(work, write.key)
     work.documents.remove(head_key(write.key))
     return WriteResult(id=write.key.id)
+
+
+def note_release(work: WorkingSet, key: BlobKey) -> None:
+    """:class:`ReleaseBlob` for writes that learn only from what is stored which blob they cease to refer to: the sweep
+    releases it."""
+    put(work, released_key(work.time, key), DUE_TEXT)
 
 
 def _head(work: WorkingSet, key: BlobKey) -> BlobHead | None:

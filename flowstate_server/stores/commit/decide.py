@@ -78,7 +78,8 @@ def decide(
         lost = answer.error if isinstance(answer, PartlyCommitted) else answer
         if isinstance(lost, VersionMismatchError) and lost.refused_write is not None:
             write = batch[lost.refused_write]
-            lost.newest = work.state(write.key) if isinstance(write, ChangeState) else None
+            if isinstance(write, ChangeState):
+                lost.newest = work.state(write.key)
     return Decision(answers, work.changes())
 
 

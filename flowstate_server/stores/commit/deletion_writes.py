@@ -16,7 +16,9 @@ from flowstate_server.model.records import (
     removed_head,
 )
 from flowstate_server.model.resolve_keys import resolved_document
-from flowstate_server.model.scopes import session_scope
+from flowstate_server.model.resources import ResourceOwner, counts_key
+from flowstate_server.model.scopes import SessionKey, session_scope
+from flowstate_server.stores.commit.orphans import note_orphans
 from flowstate_server.stores.commit.resolve_writes import free_key
 from flowstate_server.stores.commit.working_set import WorkingSet, check_precondition, moved
 from flowstate_server.stores.contract.deletion_writes import DeleteSession, RemoveHistory
@@ -40,6 +42,8 @@ def need_deletion(write: DeleteSession, needs: Needs) -> None:
     needs.add(STATES, session_scope(write.key))
     if write.held is not None:
         needs.add(DOCUMENTS, resolved_document(write.held))
+    if write.incarnation:
+        needs.add(DOCUMENTS, counts_key(_owner(write.key, write.incarnation)))
     needs.open_requests.add(write.key)
 
 
@@ -58,6 +62,9 @@ def delete_session(work: WorkingSet, write: DeleteSession) -> WriteResult:
         _abort(work, head)
     if write.held is not None:
         free_key(work, session.key, session.log_id, write.held)
+    owner = _owner(session.key, session.log_id)
+    if not write.incarnation or work.documents.find(counts_key(owner)) is not None:
+        note_orphans(work, owner)
     state = work.state(session_scope(session.key))
     if state.exists:
         work.states.put(state.key, tombstone_of(work, state))
@@ -71,6 +78,10 @@ def delete_session(work: WorkingSet, write: DeleteSession) -> WriteResult:
         ids=tuple([head.key.request_id for head in aborted]),
         session=tombstone,
     )
+
+
+def _owner(session: SessionKey, log_id: str) -> ResourceOwner:
+    return ResourceOwner(session_scope(session), log_id)
 
 
 def need_removal(write: RemoveHistory, needs: Needs) -> None:

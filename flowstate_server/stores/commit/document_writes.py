@@ -63,21 +63,27 @@ def delete_document(work: WorkingSet, write: DeleteDocument) -> WriteResult:
     _check(work, write, document)
     if document is None:
         return WriteResult(changed=False, version=_version(work, write.key))
-    if not write.remembered:
-        work.documents.remove(write.key)
-        return WriteResult(version=document.version)
+    tombstone = bury(work, document, write.remembered)
+    return WriteResult(version=document.version) if tombstone is None else _result(tombstone)
+
+
+def bury(work: WorkingSet, document: Document, remembered: Micros) -> Document | None:
+    """Delete a document that is there; its tombstone, unless nothing is to be remembered."""
+    if not remembered:
+        work.documents.remove(document.key)
+        return None
     tombstone = Document(
-        write.key,
+        document.key,
         document.version,
         document.incarnation,
         b"",
         create_time=document.create_time,
         update_time=work.time,
-        expire_time=Micros(work.time + write.remembered),
+        expire_time=Micros(work.time + remembered),
         present=False,
     )
-    work.documents.put(write.key, tombstone)
-    return _result(tombstone)
+    work.documents.put(document.key, tombstone)
+    return tombstone
 
 
 def put(work: WorkingSet, key: DocumentKey, text: bytes, *, lifetime: Micros = Micros(0)) -> Document:

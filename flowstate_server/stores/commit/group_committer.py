@@ -33,6 +33,7 @@ from flowstate_server.stores.commit.meanings import all_needs, needs_of
 from flowstate_server.stores.commit.state_writes import SHARED
 from flowstate_server.stores.contract.backend import Conflict, Group, GroupStorage
 from flowstate_server.stores.contract.pages import DamagedRecord
+from flowstate_server.stores.contract.resource_writes import ChangeResource
 from flowstate_server.stores.contract.tables import DOCUMENTS, Changes, Loaded, Needs
 from flowstate_server.stores.contract.watch import Topic, WatchHub
 from flowstate_server.stores.contract.writes import (
@@ -246,6 +247,8 @@ class _Waiting:
                     self.unknown.append(write.key)
             elif type(write) is RequireRun:
                 self.run = write.request
+            elif type(write) is ChangeResource:
+                self.swaps |= type(write.precondition) is AtVersion
         self.needs = needs_of(batch)
         self.need_floors(self.unknown)
         self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()

@@ -15,6 +15,7 @@ from flowstate_server.stores.commit import (
     repeats,
     request_writes,
     resolve_writes,
+    resource_writes,
     session_writes,
     state_writes,
     tombstone_writes,
@@ -33,6 +34,7 @@ from flowstate_server.stores.contract.deletion_writes import DeleteSession, Remo
 from flowstate_server.stores.contract.document_writes import AppendJournal, DeleteDocument, PutDocument
 from flowstate_server.stores.contract.item_writes import AppendItems, RemoveItems
 from flowstate_server.stores.contract.resolve_writes import HoldResolveKey
+from flowstate_server.stores.contract.resource_writes import ChangeResource, DeleteResource
 from flowstate_server.stores.contract.tables import Needs
 from flowstate_server.stores.contract.tombstone_writes import ForgetState, Withhold
 from flowstate_server.stores.contract.writes import Batch, WriteResult
@@ -73,6 +75,8 @@ MEANINGS: dict[type, Meaning] = {
     RemoveItems: Meaning(item_writes.need_removal, item_writes.remove_items),
     AppendJournal: Meaning(journal_writes.need_journal, journal_writes.append_journal),
     HoldResolveKey: Meaning(resolve_writes.need_resolve_key, resolve_writes.hold_resolve_key),
+    ChangeResource: Meaning(resource_writes.need_change, resource_writes.change_resource),
+    DeleteResource: Meaning(resource_writes.need_deletion, resource_writes.delete_resource),
     PutDocument: Meaning(document_writes.need_document, document_writes.put_document),
     DeleteDocument: Meaning(document_writes.need_document, document_writes.delete_document),
     BeginBlob: Meaning(blob_writes.need_blob, blob_writes.begin_blob),

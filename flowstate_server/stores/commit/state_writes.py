@@ -48,9 +48,9 @@ def change_state(work: WorkingSet, write: ChangeState) -> WriteResult:
     record, change = _change(work, write, record)
     if isinstance(change, NoChange):
         return WriteResult(id=key.id, version=record.version, changed=False, state=record)
-    record = _changed_record(work, record, change)
+    record = _changed_record(work, record, change, write.new_incarnation)
     work.states.put(key, record)
-    head = _log_change(work, change.events, request, session)
+    head = log_change(work, change.events, request, session)
     return WriteResult(id=key.id, version=record.version, state=record, head=head)
 
 
@@ -89,11 +89,13 @@ def check_state(record: StateRecord, precondition: Precondition | None) -> None:
         )
 
 
-def _changed_record(work: WorkingSet, record: StateRecord, change: Changed) -> StateRecord:
+def _changed_record(
+    work: WorkingSet, record: StateRecord, change: Changed, new_incarnation: str
+) -> StateRecord:
     return state_record(
         record.key,
         version=record.version + 1,
-        incarnation=record.incarnation if record.exists else new_log_id(),
+        incarnation=record.incarnation if record.exists else new_incarnation or new_log_id(),
         state=change.state,
         text=change.text,
         create_time=record.create_time if record.exists else work.time,
@@ -103,9 +105,10 @@ def _changed_record(work: WorkingSet, record: StateRecord, change: Changed) -> S
     )
 
 
-def _log_change(
+def log_change(
     work: WorkingSet, events: tuple[Event, ...], request: RequestHead | None, session: SessionRecord | None
 ) -> RequestHead | None:
+    """Append to the log of the request, else to that of the session, else nowhere."""
     if request is not None:
         return work.log_request_events(request, events)
     if session is not None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from flowstate_server.model.json_values import encode_json
 from flowstate_server.model.records import StateRecord
+from flowstate_server.model.resources import ResourceOwner
 from flowstate_server.model.tombstones import DeletedState, floor_in, floor_key
 from flowstate_server.stores.commit.deletion_writes import tombstone_of
 from flowstate_server.stores.commit.document_writes import put
+from flowstate_server.stores.commit.orphans import note_orphans
 from flowstate_server.stores.commit.state_writes import SHARED, check_state
 from flowstate_server.stores.commit.working_set import WorkingSet
 from flowstate_server.stores.contract.tables import DOCUMENTS, STATES, Needs
@@ -32,6 +34,7 @@ def delete_state(work: WorkingSet, write: DeleteState) -> WriteResult:
     tombstone = tombstone_of(work, record)
     work.states.put(key, tombstone)
     _note_deletion(work, tombstone)
+    note_orphans(work, ResourceOwner(key, tombstone.incarnation))
     return WriteResult(id=key.id, version=tombstone.version, state=tombstone)
 
 

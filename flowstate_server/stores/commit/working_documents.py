@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from flowstate_server.model.documents import Document, DocumentKey, DocumentRange, OwnerKind
+from flowstate_server.model.resources import RESOURCE, owner_of
 from flowstate_server.stores.commit.working_table import WorkingTable, records_of
 from flowstate_server.stores.contract import tables
 from flowstate_server.stores.contract.tables import Loaded
@@ -17,7 +18,8 @@ _TOPICS = {
     OwnerKind.ORG: TopicKind.ORG_DOCUMENTS,
     OwnerKind.FLOW: TopicKind.FLOW_DOCUMENTS,
 }
-"""Documents of a request change with its log; those of the store are not watched."""
+"""Documents of a request change with its log; those of the store are not watched, but for resources, with the documents
+of their owner."""
 
 
 class RangeSpent(Exception):
@@ -61,3 +63,6 @@ class WorkingDocuments(WorkingTable[DocumentKey, Document]):
         for key in self.changed():
             if key.owner.kind in _TOPICS:
                 yield Topic(_TOPICS[key.owner.kind], key.owner.tenant, key.owner.id)
+            elif key.kind == RESOURCE:
+                scope = owner_of(key).scope
+                yield Topic(_TOPICS[OwnerKind(scope.kind)], scope.tenant, scope.id)

@@ -291,7 +291,7 @@ class ChangeState(Write):
     (``SessionNotFoundError``), a request scope its request and ``request`` the one it names, in progress
     (``RequestNotFoundError``, ``RequestTerminalError``). Events go to the log of ``request``; without one those of a
     session scope go to the session's log only, those of a request scope to its request's log, those of a user or org
-    record nowhere.
+    record nowhere. A record that is made gets the ``new_incarnation``, if one is given.
     """
 
     key: ScopeKey
@@ -299,6 +299,7 @@ class ChangeState(Write):
     precondition: Precondition | None = None
     request: RequestKey | None = None
     incarnation: str | None = None
+    new_incarnation: str = ""
 
 
 @frozen

@@ -45,8 +45,9 @@ EVENT_NUMBERS = {
     EventType.STATUS: 15,
     EventType.CUSTOM: 16,
     EventType.ITEM_REMOVED: 17,
-    EventType.MODEL_USAGE: 21,
     EventType.ROUTER_DECIDED: 18,
+    EventType.RESOURCE_CHANGE: 19,
+    EventType.MODEL_USAGE: 21,
 }
 
 ITEM_NUMBERS = {

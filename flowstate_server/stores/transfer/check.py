@@ -30,6 +30,7 @@ from flowstate_server.stores.transfer.blobs import blob_problems, complete_blobs
 from flowstate_server.stores.transfer.comparison import exports_of
 from flowstate_server.stores.transfer.naming import named
 from flowstate_server.stores.transfer.pages import rows
+from flowstate_server.stores.transfer.resource_check import ResourceCheck
 
 UNREADABLE = "what is stored can't be understood"
 
@@ -38,9 +39,9 @@ async def check_store(store: Store, *, blobs: BlobPieces | None = None) -> Async
     """What is wrong with the store, one line each, by kind and key, never by value. None: its records fit each other.
 
     Looked at: that records can be understood, the order of every log, its end and its head, requests and the sessions
-    and processes they name, turns, journals and their counters, that states and documents are JSON, with versions, and
-    the content of blobs: in the slot for them, if given, else in the store itself. One damaged record may cause more
-    than one line: what it would have to fit is found alone.
+    and processes they name, turns, journals, resources and their counters, that states and documents are JSON, with
+    versions, and the content of blobs: in the slot for them, if given, else in the store itself. One damaged record
+    may cause more than one line: what it would have to fit is found alone.
 
     Raises:
         TypeError: the store does not export.
@@ -69,6 +70,8 @@ async def check_store(store: Store, *, blobs: BlobPieces | None = None) -> Async
     for key in check.logs:
         yield f"{named(key)}: has events but no record"
     for problem in check.journal_problems():
+        yield problem
+    for problem in check.resources.problems(check.blobs):
         yield problem
     async for problem in blob_problems(blobs or store.pieces, check.blobs):
         yield problem
@@ -105,6 +108,7 @@ class _Check:
     newest: dict[SessionKey, int] = field(default_factory=dict)
     blobs: list[BlobHead] = field(default_factory=list)
     journals: dict[Owner, _Journal] = field(default_factory=dict)
+    resources: ResourceCheck = field(default_factory=ResourceCheck)
 
     def process(self, record: ProcessRecord) -> Iterator[str]:
         self.processes.add(record.process)
@@ -207,6 +211,7 @@ class _Check:
             yield f"{named(document.key)}: it is no JSON"
         elif document.present:
             self._note_journal(document)
+            self.resources.note(document)
         self.blobs += complete_blobs((document,))
         owner = document.key.owner
         if owner.kind is OwnerKind.SESSION and SessionKey(owner.tenant, owner.id) not in self.sessions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from enum import StrEnum
 from typing import Literal
 
@@ -11,7 +11,10 @@ from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.json_values import JsonObject, encode_json, same_json
 from flowstate_server.model.records import Generations, StateRecord
+from flowstate_server.model.resources import ResourceOwner
 from flowstate_server.model.scopes import ScopeKey, ScopeKind
+from flowstate_server.stores.blobs import Blobs
+from flowstate_server.stores.contract.blobs import BlobPieces
 from flowstate_server.stores.contract.tables import STATES
 from flowstate_server.stores.contract.tombstone_writes import Withheld, Withhold
 from flowstate_server.stores.contract.writes import (
@@ -25,6 +28,7 @@ from flowstate_server.stores.contract.writes import (
 from flowstate_server.stores.store import Store
 from flowstate_server.stores.transfer.copy import CopyRefused
 from flowstate_server.stores.transfer.pages import pages
+from flowstate_server.stores.transfer.resource_copy import copy_resources
 
 Scope = Literal["user", "org"]
 
@@ -42,7 +46,8 @@ class StateCopy:
     of ``flow_kind`` (``to_isolated``) or the other way, ``without`` the fields that only other flows declare.
 
     A record that is there already and says something else is left alone, or with ``overwrite`` gets the fields that the
-    other one has; its other fields stay. ``dry_run``: only find out what would become of it.
+    other one has; its other fields stay. Resources go along, those whose names ``resources`` picks; one that is there
+    already and says something else is left alone, or replaced. ``dry_run``: only find out what would become of it.
     """
 
     scope: Scope
@@ -52,6 +57,7 @@ class StateCopy:
     without: frozenset[str] = frozenset()
     overwrite: bool = False
     dry_run: bool = False
+    resources: Callable[[str], bool] = lambda _: True
 
     def source(self, id: str) -> ScopeKey:
         return ScopeKey(ScopeKind(self.scope), NO_TENANT, id, "" if self.to_isolated else self.flow_kind)
@@ -62,21 +68,28 @@ class StateCopy:
 
 @frozen
 class CopiedState:
-    """``fields`` are the names of what was, or would be, copied."""
+    """``fields`` and ``resources`` are the names of what was, or would be, copied, ``refused`` those of resources that
+    were left alone."""
 
     id: str
     outcome: Outcome
     fields: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
 
 
-async def copy_states(store: Store, copy: StateCopy) -> AsyncIterator[CopiedState]:
+async def copy_states(
+    store: Store, copy: StateCopy, *, blobs: BlobPieces | None = None
+) -> AsyncIterator[CopiedState]:
     """Copy one record after the other, each by a commit of its own, also while the store is served.
+
+    ``blobs`` keeps the content of resources, ``None``: the store itself.
 
     Raises:
         CopyRefused: the store can't tell whom it has records of.
     """
     if copy.id:
-        yield await _copied(store, copy, copy.id)
+        yield await _copied(store, copy, copy.id, blobs)
         return
     if store.exports is None:
         raise CopyRefused("the store does not export what it keeps: name the records one by one")
@@ -86,10 +99,10 @@ async def copy_states(store: Store, copy: StateCopy) -> AsyncIterator[CopiedStat
             if record.key.kind is not ScopeKind(copy.scope):
                 return
             if record.exists and record.key == copy.source(record.key.id):
-                yield await _copied(store, copy, record.key.id)
+                yield await _copied(store, copy, record.key.id, blobs)
 
 
-async def _copied(store: Store, copy: StateCopy, id: str) -> CopiedState:
+async def _copied(store: Store, copy: StateCopy, id: str, blobs: BlobPieces | None) -> CopiedState:
     while True:
         key = copy.source(id)
         source = (await store.load_states((key,)))[key]
@@ -97,11 +110,25 @@ async def _copied(store: Store, copy: StateCopy, id: str) -> CopiedState:
             return CopiedState(id, Outcome.ABSENT)
         held = ChangeState(key, _unchanged, AtVersion(source.version, source.incarnation))
         try:
-            return await _written(store, copy, id, source, held)
+            told = await _written(store, copy, id, source, held)
         except _Refused as refused:
             return refused.told
         except VersionMismatchError:
             continue  # somebody wrote the source just now
+        resources = await copy_resources(
+            store,
+            Blobs(store, blobs),
+            ResourceOwner(key, source.incarnation),
+            copy.target(id),
+            wanted=copy.resources,
+            overwrite=copy.overwrite,
+            dry_run=copy.dry_run,
+        )
+        if resources.refused:
+            outcome = Outcome.REFUSED
+        else:
+            outcome = Outcome.COPIED if resources.copied else told.outcome
+        return CopiedState(id, outcome, told.fields, resources.copied, resources.refused)
 
 
 async def _written(

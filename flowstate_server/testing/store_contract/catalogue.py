@@ -40,6 +40,7 @@ from flowstate_server.testing.store_contract import (
     request_lists,
     requests,
     resolve_keys,
+    resources,
     retention,
     session_logs,
     sessions,
@@ -100,6 +101,7 @@ _SUBJECTS: tuple[ModuleType, ...] = (
     pieces,
     blob_heads,
     blobs,
+    resources,
 )
 
 

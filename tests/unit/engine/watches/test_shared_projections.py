@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
 import pytest
@@ -12,6 +12,7 @@ from flowstate_server.engine.watches import shared_projections as module
 from flowstate_server.engine.watches.shared_projections import SharedProjection, SharedProjections
 from flowstate_server.model.json_values import Json
 from flowstate_server.model.records import Failure, StateRecord
+from flowstate_server.model.resources import ResourceKey, ResourceRecord
 from flowstate_server.model.scopes import ScopeKind, user_scope
 from flowstate_server.programs.program import HostedFlow
 
@@ -30,7 +31,12 @@ class Computed:
         self._outcome = outcome
 
     async def of(
-        self, flow: HostedFlow, kind: ScopeKind, record: StateRecord, names: frozenset[str]
+        self,
+        flow: HostedFlow,
+        kind: ScopeKind,
+        record: StateRecord,
+        names: frozenset[str],
+        resources: Mapping[str, ResourceRecord],
     ) -> ScopeProjection:
         self.asked.append(names)
         outcomes = {name: await self._outcome(name) for name in sorted(names)}
@@ -43,9 +49,14 @@ def shared(outcome: Outcome) -> tuple[Computed, Callable[..., Awaitable[SharedPr
     computed = Computed(outcome)
     projections = SharedProjections(cast(Projections, computed))
 
-    def of(version: int = 1, names: frozenset[str] = NAMES, **more: Any) -> Awaitable[SharedProjection]:
+    def of(
+        version: int = 1, names: frozenset[str] = NAMES, resource: int = 0, **more: Any
+    ) -> Awaitable[SharedProjection]:
         record = StateRecord(KEY, **{"version": version, "exists": True, **more})
-        return projections.of(FLOW, ScopeKind.USER, record, names)
+        resources = (
+            {"card": ResourceRecord(ResourceKey(KEY, "card"), resource, exists=True)} if resource else {}
+        )
+        return projections.of(FLOW, ScopeKind.USER, record, names, resources)
 
     return computed, of
 
@@ -63,7 +74,7 @@ async def test_what_many_ask_for_is_computed_once() -> None:
     assert computed.asked == [NAMES]
 
 
-async def test_another_version_incarnation_time_or_selection_is_another() -> None:
+async def test_another_version_incarnation_time_selection_or_resource_is_another() -> None:
     computed, of = shared(_name)
     await of()
     for more in (
@@ -72,9 +83,12 @@ async def test_another_version_incarnation_time_or_selection_is_another() -> Non
         {"update_time": 5},
         {"exists": False},
         {"names": frozenset({"a"})},
+        {"resource": 1},
+        {"resource": 2},
     ):
         await of(**more)
-    assert len(computed.asked) == 6
+    await of(resource=2)
+    assert len(computed.asked) == 8
 
 
 async def test_failures_are_tried_again_and_what_went_well_is_not() -> None:

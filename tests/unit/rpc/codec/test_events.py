@@ -89,6 +89,25 @@ PAYLOADS: list[tuple[EventType, dict[str, Json], str]] = [
         'scope: SCOPE_KIND_BLOCK version: 1 changed { key: "/a" value { json: "1" } } '
         'owner_path: "plan" owner_path: "search#2"',
     ),
+    (
+        EventType.RESOURCE_CHANGE,
+        {
+            "scope": "session",
+            "name": "files/a",
+            "previous_version": 1,
+            "version": 2,
+            "changed": {"/a": 1.0},
+            "removed": ["/b"],
+            "stale": ["c"],
+            "deleted": True,
+            "content_changed": True,
+            "schema": "0a1b2c3d",
+            "stale_derived": ["d"],
+        },
+        'scope: SCOPE_KIND_SESSION name: "files/a" version: 2 deleted: true '
+        'changed { key: "/a" value { json: "1.0" } } previous_version: 1 removed: "/b" stale: "c" '
+        'stale_derived: "d" content_changed: true',
+    ),
     (EventType.SESSION_METADATA_CHANGED, {"paths": ["title"], "version": 2}, 'paths: "title" version: 2'),
     (EventType.STATUS, {"text": "thinking"}, 'text: "thinking"'),
     (EventType.STATUS, {"text": "half", "progress": 0.0}, 'text: "half" progress: 0'),
