@@ -23,6 +23,7 @@ from flowstate_server.flows.generation.model_calls import ModelCalls, TimeLimits
 from flowstate_server.flows.generation.prompt import AnyContext, Prompt, PromptFunction
 from flowstate_server.flows.generation.schemas import object_schema
 from flowstate_server.flows.generation.tools import ToolCalls, tools_of
+from flowstate_server.flows.resources import AnyResource
 from flowstate_server.flows.signature import read_prompt
 from flowstate_server.flows.value_type import is_none
 from flowstate_server.language_models import LanguageModel
@@ -67,13 +68,19 @@ class Generator(Block[I_contra, O_co], Generic[I_contra, O_co]):
         description: str,
         local_names: Mapping[str, Any],
         states: BlockStates,
+        resources: Iterable[AnyResource],
     ) -> None:
         models: Mapping[Any, Any] = {}
         if callable(options.prompt):
             of_function, models = read_prompt(options.prompt, name, local_names)
             input_type = of_function if input_type is Any else input_type
         super().__init__(
-            name, input_type=input_type, output_type=output_type, state_models=models, states=states
+            name,
+            input_type=input_type,
+            output_type=output_type,
+            state_models=models,
+            states=states,
+            resources=resources,
         )
         self.description = description
         self._options = options
@@ -170,6 +177,7 @@ class GeneratorMore(TypedDict, total=False):
     parent_state: type[BaseModel] | None
     sequencer_state: type[BaseModel] | None
     targets: Mapping[str, type[BaseModel]] | None
+    resources: Iterable[AnyResource]
 
 
 @overload
@@ -214,6 +222,7 @@ def generator(
     parent_state: type[BaseModel] | None = None,
     sequencer_state: type[BaseModel] | None = None,
     targets: Mapping[str, type[BaseModel]] | None = None,
+    resources: Iterable[AnyResource] = (),
 ) -> Generator[Any, Any]:
     """Ask a language model, with tools, and stream what it says.
 
@@ -244,8 +253,8 @@ def generator(
         description: What it does, for models that have it as a tool.
         audiences: For whom its items are; ``reasoning_audiences`` and ``tool_audiences`` say it otherwise for theirs.
         first_token_timeout, token_timeout: Seconds that the model may take for its first token, and between any two.
-        state, parent_state, sequencer_state, targets: As with ``@handler``, for the functions of ``prompt`` and
-            ``model``. Tools have the generator's own as their parent's.
+        state, parent_state, sequencer_state, targets, resources: As with ``@handler``, for the functions of ``prompt``
+            and ``model``. Tools have the generator's own state as their parent's.
 
     Runs fail with ``MODEL_UNAVAILABLE`` (retryable) if the model can't be reached, after three more attempts, or breaks
     off, with ``MODEL_REFUSED``, ``STEPS_EXCEEDED`` and ``OUTPUT_INVALID``; what was said until then stays as an item.
@@ -296,4 +305,5 @@ def generator(
             sequencer_state=sequencer_state,
             targets=targets,
         ),
+        resources=resources,
     )
