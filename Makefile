@@ -25,7 +25,7 @@ CHECKED := $(wildcard flowstate_server flowstate_client tests benchmarks example
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-two-flows serve test test-pydantic test-pgbouncer soak bench bench-compare check lint types format \
+.PHONY: help demo demo-assistant demo-two-flows serve test test-pydantic test-pgbouncer soak bench bench-compare check lint types format \
 	protos protos-check protos-breaking protos-baseline constraints clean
 
 help: ## List the targets
@@ -33,6 +33,9 @@ help: ## List the targets
 
 demo: $(READY) ## Run the chat example against a server of its own
 	@$(PY) -m examples.chat.demo
+
+demo-assistant: $(READY) ## Run the example of a support assistant with tools
+	@$(PY) -m examples.assistant.demo
 
 demo-two-flows: $(READY) ## Run the example of flows that share a user's record
 	@$(PY) -m examples.two_flows.demo

@@ -104,7 +104,7 @@ def main() -> int:
             return 1
         except KeyboardInterrupt:
             return 130
-    show.heading("Done. The database file is deleted again.")
+    show.heading("Done. The database file is deleted again. With a model and tools: make demo-assistant")
     return 0
 
 

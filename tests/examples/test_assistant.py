@@ -1,0 +1,65 @@
+"""The example of an assistant does what it says, with a script, with its rules, and in its demo."""
+
+from __future__ import annotations
+
+import pytest
+
+from examples.assistant import Say, Ticket, assistant
+from examples.assistant.demo import ASKED, main
+from examples.assistant.rules import ModelByRules
+from flowstate_server.language_models import AssistantMessage, LanguageModel
+from flowstate_server.testing import FlowTester, Scripted, ScriptedModel, calls
+
+
+async def test_a_conversation() -> None:
+    model = ScriptedModel(
+        Scripted(calls("order_status", {"number": 7}), expect="Where is order 7?"),
+        Scripted("It comes on Friday!", expect="arrives on Friday"),
+        Scripted(calls("open_ticket", {"order": 8, "text": "broken cup"}), expect="The cup"),
+        Scripted("Sorry! A colleague looks at it.", expect="a colleague"),
+        Scripted(calls("order_status", {"number": 99}), expect="order 99"),
+        Scripted("There is none.", expect="there is no order of that number"),
+    )
+    async with FlowTester(assistant, dependencies=model) as tester:
+        said = [
+            await tester.run("say", Say(message=message), session_id="s")
+            for message in (
+                "Be cheerful!",
+                "Where is order 7?",
+                "The cup of order 8 is broken.",
+                "And order 99?",
+            )
+        ]
+    assert [run.output for run in said] == [
+        "As you like: cheerful it is.",
+        "It comes on Friday!",
+        "Sorry! A colleague looks at it.",
+        "There is none.",
+    ]
+    assert "in a cheerful tone" in model.requests[0].messages[0].text
+    assert AssistantMessage("It comes on Friday!") in model.requests[-1].messages
+    ticket = said[2].resources["ticket"]
+    assert ticket.state_as(Ticket).problems == ["broken cup"]
+    assert ticket.text == "# Order 8\n\nbroken cup\n"
+    shown = said[2].client_data["session"]["ticket"]
+    assert shown == {"order": 8, "problems": ["broken cup"], "status": "open"}, "the note is for the staff"
+    model.check_done()
+
+
+async def test_rules_are_a_model() -> None:
+    model: LanguageModel = ModelByRules()
+    async with FlowTester(assistant, dependencies=model) as tester:
+        run = await tester.run("say", Say(message="Where is order 12?"))
+    assert run.output == "Sorry: there is no order of that number."
+    assert [item.kind for item in run.items] == ["message", "tool_call", "tool_output", "message"]
+
+
+async def test_the_demo(capsys: pytest.CaptureFixture[str]) -> None:
+    await main()
+    told = capsys.readouterr().out
+    places = [told.index(f"ada> {question}") for question in ASKED]
+    assert places == sorted(places)
+    assert "[order_status {'number': 7}]" in told
+    assert "[ticket changed: " in told
+    assert "note_to_staff" not in told
+    assert "'user': {'tone': 'cheerful'}" in told
