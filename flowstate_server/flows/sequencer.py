@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import timedelta
 from typing import Any, Generic, TypeVar, overload
 
 from flowstate_server.errors import ActionError, FlowDefinitionError, ValidationFailedError
@@ -34,6 +35,7 @@ from flowstate_server.flows.steps.run_block import RunBlock
 from flowstate_server.flows.steps.side_by_side import ForEach, Parallel
 from flowstate_server.flows.steps.step import Progress, Step, When
 from flowstate_server.flows.value_type import check_fits
+from flowstate_server.programs.keeping import positive_seconds
 
 I = TypeVar("I")  # noqa: E741
 T = TypeVar("T")
@@ -302,15 +304,18 @@ class Sequencer(Block[I_contra, O_co], Generic[I_contra, O_co]):
         self._check(block)
         return self._then(SideChain(block, name=block.name))
 
-    def join(self, *, timeout: float | None = None, fail_on_error: bool = False) -> Sequencer[I_contra, O_co]:
-        """Wait for the side chains started before; those that run for more than ``timeout`` seconds are cancelled.
+    def join(
+        self, *, timeout: float | timedelta | None = None, fail_on_error: bool = False
+    ) -> Sequencer[I_contra, O_co]:
+        """Wait for the side chains started before; those that still run after ``timeout`` are cancelled.
 
         With ``fail_on_error`` it fails as the first of them did, in the order of their starts, or with
         ``TimeoutError``.
         """
         if not any(isinstance(step, SideChain) for step in self.steps):
             raise FlowDefinitionError(f"{self._where} has no side chain before it to join")
-        return self._then(Join(timeout, fail_on_error))
+        seconds = positive_seconds(timeout, f"the timeout of {self._where}, join,")
+        return self._then(Join(seconds, fail_on_error))
 
     def check(self) -> None:
         if not self.steps:
@@ -385,6 +390,7 @@ class Sequencer(Block[I_contra, O_co], Generic[I_contra, O_co]):
     def _named(self, name: str | None, block: Block[Any, Any] | None = None) -> str:
         if name is None:
             return "" if block is None else block.name
-        if any(step.name == check_name(f"the name of {self._where}", name) for step in self.steps):
+        check_name(f"the name of {self._where}", name)
+        if any(step.name == name for step in self.steps):
             raise FlowDefinitionError(f'{self._where} is named "{name}", as an earlier step is')
         return name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any, NoReturn, Union, cast
 
 import pytest
@@ -80,6 +81,7 @@ thrown = ActionError("NO", "no")
         (answered.rescue((ValueError, mend), ("NO", mend)), str),
         (asked.step_if(always, note).tap(note), Union[Ask, None]),  # noqa: UP007
         (asked.side_chain(answer).join(timeout=1, fail_on_error=True), Ask),
+        (asked.side_chain(answer).join(timeout=timedelta(seconds=1)), Ask),
         (any_.map(lambda value: value), Any),
     ],
 )
@@ -151,6 +153,11 @@ def test_a_function_says_what_it_gives() -> None:
         (lambda: answered.rescue((ValueError, length)), "length, takes str, but is given Rescued"),
         (lambda: answered.rescue(("", mend)), "must match an exception type or the code"),
         (lambda: answered.rescue((answer, mend)), "must match an exception type or the code"),
+        (lambda: empty.tap(ask, name=""), "the name of step 1 .* must not be empty"),
+        (
+            lambda: asked.side_chain(ask).join(timeout=0),
+            "the timeout of step 3 .*, join, takes a positive number",
+        ),
         (asked.join, "step 2 .* has no side chain before it to join"),
         (lambda: asked.step(answer).step(other_answer), "step 3 .* takes"),
         (
