@@ -50,6 +50,7 @@ import sys as _sys
 from flowstate_client.client import FlowStateClient, Server
 from flowstate_client.codec import Codec, JsonCodec
 from flowstate_client.config import Backoff, ClientConfig, client_version as _client_version
+from flowstate_client.error_places import FieldViolation, MutationAtFault
 from flowstate_client.errors import (
     ActionAborted,
     ActionFailed,
@@ -60,6 +61,7 @@ from flowstate_client.errors import (
     Cancelled,
     ClientClosedError,
     ClientError,
+    ConcurrencyRejected,
     ConcurrentModificationError,
     ConflictError,
     ConnectError,
@@ -69,7 +71,6 @@ from flowstate_client.errors import (
     DeadlineExceeded,
     EventsCompacted,
     FeatureUnavailable,
-    FieldViolation,
     FlowBindingMismatch,
     FlowNotFound,
     FlowStateError,
@@ -77,13 +78,13 @@ from flowstate_client.errors import (
     InternalError,
     InvalidArgument,
     InvalidJson,
-    MutationAtFault,
     NotFound,
     OrgBindingMismatch,
     OutOfRange,
     PermissionDenied,
     PreconditionError,
     ProtocolError,
+    QueueFull,
     RateLimited,
     RequestNotFound,
     RequestTerminal,
@@ -185,6 +186,7 @@ __all__ = [
     "ClientConfig",
     "ClientError",
     "Codec",
+    "ConcurrencyRejected",
     "ConcurrentModificationError",
     "ConflictError",
     "ConnectError",
@@ -234,6 +236,7 @@ __all__ = [
     "Plane",
     "PreconditionError",
     "ProtocolError",
+    "QueueFull",
     "RateLimited",
     "RequestAborted",
     "RequestCompleted",

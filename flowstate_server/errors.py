@@ -21,11 +21,11 @@
     │   │   ├── StateTestFailedError      ├── StateTypeConflictError
     │   │   ├── ScopeUnavailableError     ├── OrgBindingMismatchError
     │   │   ├── FlowBindingMismatchError  ├── RequestTerminalError
-    │   │   ├── RequestOpenError
+    │   │   ├── RequestOpenError          ├── ConcurrencyRejectedError
     │   │   └── IdempotencyKeyReusedError └── CursorLogMismatchError
     │   ├── CursorAheadError
     │   ├── RateLimitedError, TooManyStreamsError, SlowConsumerError
-    │   ├── MessageTooLargeError, StateTooLargeError
+    │   ├── MessageTooLargeError, StateTooLargeError, QueueFullError
     │   ├── StoreUnavailableError ─── UnclearCommitError
     │   ├── ServerDrainingError, LeaseLostError
     │   └── DeadlineBudgetExhaustedError, FeatureDisabledError, InternalError
@@ -81,6 +81,7 @@ class Reason(StrEnum):
     ORG_BINDING_MISMATCH = "ORG_BINDING_MISMATCH"
     FLOW_BINDING_MISMATCH = "FLOW_BINDING_MISMATCH"
     REQUEST_TERMINAL = "REQUEST_TERMINAL"
+    CONCURRENCY_REJECTED = "CONCURRENCY_REJECTED"
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
     CURSOR_LOG_MISMATCH = "CURSOR_LOG_MISMATCH"
     CURSOR_AHEAD = "CURSOR_AHEAD"
@@ -90,6 +91,7 @@ class Reason(StrEnum):
     SLOW_CONSUMER = "SLOW_CONSUMER"
     MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE"
     STATE_TOO_LARGE = "STATE_TOO_LARGE"
+    QUEUE_FULL = "QUEUE_FULL"
     SERVER_DRAINING = "SERVER_DRAINING"
     STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
     LEASE_LOST = "LEASE_LOST"
@@ -414,6 +416,14 @@ class RequestTerminalError(PreconditionError):
     request_id: str
 
 
+class ConcurrencyRejectedError(PreconditionError):
+    """The action lets one request run at a time, and {problem}."""
+
+    reason = Reason.CONCURRENCY_REJECTED
+    problem: str
+    request_id: str = ""
+
+
 class IdempotencyKeyReusedError(PreconditionError):
     """The idempotency key was used for a different call."""
 
@@ -480,6 +490,13 @@ class StateTooLargeError(ServiceError):
     reason = Reason.STATE_TOO_LARGE
     scope: str
     size: int
+    limit: int
+
+
+class QueueFullError(ServiceError):
+    """As many requests as may, {limit}, wait for their turn."""
+
+    reason = Reason.QUEUE_FULL
     limit: int
 
 

@@ -19,6 +19,7 @@ from flowstate_server.errors import (
 from flowstate_server.flows.action import Action, action
 from flowstate_server.flows.block import Block
 from flowstate_server.flows.client_view import ClientView, View
+from flowstate_server.flows.concurrency import ConcurrencyPolicy, allow, interrupt, queue, reject
 from flowstate_server.flows.context import Context, SessionHandle
 from flowstate_server.flows.flow import Flow, define_flow
 from flowstate_server.flows.handler import handler
@@ -45,6 +46,7 @@ __all__ = [
     "Audience",
     "Block",
     "ClientView",
+    "ConcurrencyPolicy",
     "ConcurrentModificationError",
     "Context",
     "CrossFlowSchemaConflictError",
@@ -81,7 +83,11 @@ __all__ = [
     "VersionMismatchError",
     "View",
     "action",
+    "allow",
     "define_flow",
     "handler",
+    "interrupt",
+    "queue",
+    "reject",
     "sequencer",
 ]

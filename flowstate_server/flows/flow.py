@@ -14,6 +14,7 @@ from flowstate_server.flows.action import Action
 from flowstate_server.flows.block import Block
 from flowstate_server.flows.bubbling import merge_schemas, reachable_blocks
 from flowstate_server.flows.client_view import ClientView, check_exposed
+from flowstate_server.flows.concurrency import check_groups
 from flowstate_server.flows.local.program import LocalProgram
 from flowstate_server.flows.names import check_name
 from flowstate_server.flows.scope_config import OrgScope, RequestScope, SessionScope, UserScope
@@ -118,6 +119,7 @@ def define_flow(
     for name, action in actions.items():
         check_name(f'flow "{kind}": an action\'s name', name)
         _check_made(kind, f'action "{name}"', action, Action)
+    check_groups(kind, {name: action.concurrency.described for name, action in actions.items()})
     _check_count(kind, "history_window", history_window, 0)
     _check_count(kind, "cas_attempts", cas_attempts, 1)
     _check_made(kind, "session", session, SessionScope)
@@ -166,7 +168,12 @@ def define_flow(
 
 def _described(action: Action[Any, Any]) -> ActionDescription:
     return ActionDescription(
-        action.name, action.input_schema(), action.output_schema(), action.description, action.timeout
+        action.name,
+        action.input_schema(),
+        action.output_schema(),
+        action.description,
+        action.timeout,
+        action.concurrency.described,
     )
 
 

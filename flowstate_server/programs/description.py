@@ -14,6 +14,7 @@ from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import Json, JsonObject, canonical_json
 from flowstate_server.model.nearest import nearest_or_known
 from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.programs.concurrency import Concurrency
 from flowstate_server.programs.declarations import SHARED_SCOPES, FlowDeclaration, declared_by
 from flowstate_server.programs.keeping import Keeping
 from flowstate_server.schemas.scope_schema import ScopeSchema
@@ -22,13 +23,17 @@ from flowstate_server.schemas.shape import canonical_shape
 
 @frozen
 class ActionDescription:
-    """An action that clients can call. The schemas are JSON Schemas (draft 2020-12), ``timeout`` is in seconds."""
+    """An action that clients can call. The schemas are JSON Schemas (draft 2020-12), ``timeout`` is in seconds.
+
+    Without ``concurrency`` any number of its requests run at a time.
+    """
 
     name: str
     input_schema: JsonObject
     output_schema: JsonObject
     description: str = ""
     timeout: Seconds | None = None
+    concurrency: Concurrency | None = None
 
 
 @frozen
@@ -149,6 +154,7 @@ class FlowDescription:
                     "input": _settled(action.input_schema),
                     "output": _settled(action.output_schema),
                     "timeout": action.timeout,
+                    **_concurrency(action),
                 }
                 for name, action in self.actions.items()
             },
@@ -161,6 +167,14 @@ class FlowDescription:
             "isolated": [scope.value for scope in ScopeKind if self.isolates(scope)],
             "persist_state_changes": self.persist_state_changes,
         }
+
+
+def _concurrency(action: ActionDescription) -> JsonObject:
+    policy = action.concurrency
+    if policy is None:
+        return {}
+    told: list[Json] = [policy.policy.value, policy.by.value, policy.group, policy.limit, policy.timeout]
+    return {"concurrency": told}
 
 
 def _settled(schema: Json) -> Json:

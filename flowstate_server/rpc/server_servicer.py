@@ -9,6 +9,7 @@ from flowstate.v1.server_service_pb2_grpc import ServerServiceServicer
 from flowstate_server.engine.engine import Engine
 from flowstate_server.model.clock import Seconds
 from flowstate_server.model.ids import MAX_ID_BYTES
+from flowstate_server.programs.concurrency import MAX_WAITING
 from flowstate_server.rpc.call_context import ServicerContext
 from flowstate_server.rpc.codec.time import encode_seconds
 from flowstate_server.rpc.features import capabilities
@@ -35,6 +36,7 @@ class ServerServicer(ServerServiceServicer):
             max_json_key_bytes=MAX_KEY_BYTES,
             max_ops_per_commit=settings.max_ops,
             max_scopes=settings.max_scopes,
+            max_queued_requests=MAX_WAITING,
             max_page_size=settings.max_page_size,
             max_tails_per_tenant=server.max_streams_per_tenant,
             heartbeat_interval=encode_seconds(settings.heartbeat),

@@ -24,8 +24,12 @@ from flowstate_server.flows import (
     Turns,
     View,
     action,
+    allow,
     define_flow,
     handler,
+    interrupt,
+    queue,
+    reject,
     sequencer,
 )
 from flowstate_server.flows.handler import AsyncHandler, SyncHandler
@@ -195,3 +199,14 @@ async def keeps_a_journal(client: FlowStateClient) -> None:
 
 def say_of(message: str) -> Say:
     return Say(message=message)
+
+
+define_flow(
+    kind="one at a time",
+    actions={
+        "by session": action(block=count, concurrency=queue(limit=3, timeout=timedelta(minutes=1))),
+        "by user": action(input=Say, block=count, concurrency=reject(by="user")),
+        "by input": action(block=count, concurrency=interrupt(by=lambda say: say.message)),
+        "all": action(block=count, concurrency=allow()),
+    },
+)

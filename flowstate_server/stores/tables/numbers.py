@@ -45,6 +45,7 @@ EVENT_NUMBERS = {
     EventType.STATUS: 15,
     EventType.CUSTOM: 16,
     EventType.ITEM_REMOVED: 17,
+    EventType.REQUEST_QUEUED: 19,
 }
 
 ITEM_NUMBERS = {

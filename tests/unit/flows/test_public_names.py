@@ -16,6 +16,7 @@ def test_the_public_names_are_these() -> None:
         "Audience",
         "Block",
         "ClientView",
+        "ConcurrencyPolicy",
         "ConcurrentModificationError",
         "Context",
         "CrossFlowSchemaConflictError",
@@ -52,8 +53,12 @@ def test_the_public_names_are_these() -> None:
         "VersionMismatchError",
         "View",
         "action",
+        "allow",
         "define_flow",
         "handler",
+        "interrupt",
+        "queue",
+        "reject",
         "sequencer",
     ]
     for name in flows.__all__:
