@@ -55,6 +55,7 @@ from flowstate_client.client import FlowStateClient, Server
 from flowstate_client.codec import Codec, JsonCodec
 from flowstate_client.config import Backoff, ClientConfig, client_version as _client_version
 from flowstate_client.content_stream import ContentStream
+from flowstate_client.error_places import FieldViolation, MutationAtFault
 from flowstate_client.errors import (
     ActionAborted,
     ActionFailed,
@@ -65,6 +66,7 @@ from flowstate_client.errors import (
     Cancelled,
     ClientClosedError,
     ClientError,
+    ConcurrencyRejected,
     ConcurrentModificationError,
     ConflictError,
     ConnectError,
@@ -74,7 +76,6 @@ from flowstate_client.errors import (
     DeadlineExceeded,
     EventsCompacted,
     FeatureUnavailable,
-    FieldViolation,
     FlowBindingMismatch,
     FlowNotFound,
     FlowStateError,
@@ -82,13 +83,13 @@ from flowstate_client.errors import (
     InternalError,
     InvalidArgument,
     InvalidJson,
-    MutationAtFault,
     NotFound,
     OrgBindingMismatch,
     OutOfRange,
     PermissionDenied,
     PreconditionError,
     ProtocolError,
+    QueueFull,
     RateLimited,
     RequestNotFound,
     RequestTerminal,
@@ -192,6 +193,7 @@ __all__ = [
     "ClientConfig",
     "ClientError",
     "Codec",
+    "ConcurrencyRejected",
     "ConcurrentModificationError",
     "ConflictError",
     "ConnectError",
@@ -243,6 +245,7 @@ __all__ = [
     "Plane",
     "PreconditionError",
     "ProtocolError",
+    "QueueFull",
     "RateLimited",
     "RequestAborted",
     "RequestCompleted",

@@ -10,11 +10,13 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
 from grpc.aio import AioRpcError
 
+from flowstate_client.error_places import FieldViolation
 from flowstate_client.errors import (
     ActionNotFound,
     AlreadyExists,
     ApiError,
     Cancelled,
+    ConcurrencyRejected,
     ConflictError,
     ConnectError,
     CursorAhead,
@@ -23,7 +25,6 @@ from flowstate_client.errors import (
     DeadlineExceeded,
     EventsCompacted,
     FeatureUnavailable,
-    FieldViolation,
     FlowBindingMismatch,
     FlowNotFound,
     IdempotencyKeyReused,
@@ -35,6 +36,7 @@ from flowstate_client.errors import (
     OutOfRange,
     PermissionDenied,
     PreconditionError,
+    QueueFull,
     RateLimited,
     RequestNotFound,
     RequestTerminal,
@@ -114,7 +116,7 @@ REASONS: Mapping[str, type[ApiError]] = {
     "REQUEST_TERMINAL": RequestTerminal,
     "IDEMPOTENCY_KEY_REUSED": IdempotencyKeyReused,
     "CURSOR_LOG_MISMATCH": CursorLogMismatch,
-    "CONCURRENCY_REJECTED": PreconditionError,
+    "CONCURRENCY_REJECTED": ConcurrencyRejected,
     "RESOURCE_DELETED": ResourceDeleted,
     "REQUEST_OPEN": PreconditionError,
     "EVENTS_COMPACTED": EventsCompacted,
@@ -124,7 +126,7 @@ REASONS: Mapping[str, type[ApiError]] = {
     "SLOW_CONSUMER": SlowConsumer,
     "MESSAGE_TOO_LARGE": TooLarge,
     "STATE_TOO_LARGE": TooLarge,
-    "QUEUE_FULL": ResourceExhausted,
+    "QUEUE_FULL": QueueFull,
     "TOO_MANY_RESOURCES": TooManyResources,
     "SERVER_DRAINING": Unavailable,
     "STORE_UNAVAILABLE": Unavailable,

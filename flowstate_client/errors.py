@@ -16,9 +16,9 @@
     │   ├── NotFound (FlowNotFound, ActionNotFound, SessionNotFound, RequestNotFound, ResourceNotFound)
     │   ├── AlreadyExists (ResourceAlreadyExists)
     │   ├── ConflictError (VersionMismatch)
-    │   ├── PreconditionError (OrgBindingMismatch, FlowBindingMismatch, CursorLogMismatch, ...)
+    │   ├── PreconditionError (ConcurrencyRejected, OrgBindingMismatch, FlowBindingMismatch, CursorLogMismatch, ...)
     │   ├── OutOfRange (CursorAhead, EventsCompacted)
-    │   ├── ResourceExhausted (RateLimited, TooManyStreams, SlowConsumer, TooLarge, TooManyResources)
+    │   ├── ResourceExhausted (RateLimited, TooManyStreams, SlowConsumer, TooLarge, TooManyResources, QueueFull)
     │   ├── Unavailable, DeadlineExceeded, Cancelled
     │   └── FeatureUnavailable, InternalError, DataLoss
     └── ActionFailed                       the call went well, the action did not
@@ -32,11 +32,11 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from grpc import StatusCode
 
+from flowstate_client.error_places import FieldViolation, MutationAtFault
 from flowstate_client.models import Failure, RequestStatus, Scope
 
 
@@ -97,25 +97,6 @@ class ConcurrentModificationError(ClientError):
     def __init__(self, attempts: int) -> None:
         self.attempts = attempts
         super().__init__(f"gave up after {attempts} lost races")
-
-
-@dataclass(frozen=True, slots=True)
-class FieldViolation:
-    """One rule that one place of a message breaks: ``field`` is its path, ``reason`` the rule, both stable."""
-
-    field: str
-    reason: str
-    description: str
-
-
-@dataclass(frozen=True, slots=True)
-class MutationAtFault:
-    """The one of several writes that was refused: its position in the commit (in a batch: in the order in which the
-    records were first named), and whose record it names."""
-
-    index: int
-    scope: Scope
-    owner: str
 
 
 class ApiError(FlowStateError):
@@ -277,6 +258,16 @@ class RequestTerminal(PreconditionError):
     """The request has ended; nothing more can be written for it."""
 
 
+class ConcurrencyRejected(PreconditionError):
+    """The action lets one request run at a time, and another one does; or it would have waited for the very run that
+    calls. Nothing was stored."""
+
+    @property
+    def running_request_id(self) -> str:
+        """The request that has the turn; empty where this caller may not read it."""
+        return self.metadata.get("request_id", "")
+
+
 class ResourceDeleted(PreconditionError):
     """The resource was deleted since it was read; the write does not bring it back."""
 
@@ -319,6 +310,10 @@ class SlowConsumer(ResourceExhausted):
 
 class TooLarge(ResourceExhausted):
     """A message, a reply or a state document would exceed its limit."""
+
+
+class QueueFull(ResourceExhausted):
+    """As many requests as may wait for their turn. Nothing was stored."""
 
 
 class Unavailable(ApiError):
@@ -389,7 +384,8 @@ class ActionFailed(FlowStateError):
 
 
 class ActionAborted(ActionFailed):
-    """The run was cancelled, or went with its session; ``failure.message`` is the reason that was given."""
+    """The run was cancelled, went with its session, or never began, as a newer request took its turn;
+    ``failure.message`` is the reason."""
 
 
 class ActionInterrupted(ActionFailed):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import copy_context
 from typing import Literal
 
 Plane = Literal["client", "trusted"]
@@ -62,7 +63,23 @@ class CallMetadata:
         if self._provider is not None:
             pairs.update(check_metadata(await self._provider()))
         pairs.setdefault(CORRELATION_ID, correlation_id)
+        running = running_request()
+        if running:
+            pairs.update(_id("x-flowstate-request", running))
         return tuple(pairs.items())
+
+
+def running_request() -> str:
+    """The request within whose run this is called, empty outside of runs.
+
+    A server notes who is at work in a context variable, which is found by its name: this package does not know the
+    server's. With it a run that would wait for itself is refused instead of stuck.
+    """
+    for variable, value in copy_context().items():
+        if variable.name == "flowstate_at_work":
+            found = getattr(getattr(value, "run", None), "request_id", "")
+            return found if isinstance(found, str) else ""
+    return ""
 
 
 def _id(key: str, value: str) -> Mapping[str, str | bytes]:

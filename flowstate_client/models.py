@@ -237,6 +237,7 @@ class Limits:
     max_inline_content_bytes: int
     max_resources_per_owner: int
     max_resource_name_bytes: int
+    max_queued_requests: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +281,7 @@ class ServerInfo:
                 max_inline_content_bytes=limits.max_inline_content_bytes,
                 max_resources_per_owner=limits.max_resources_per_owner,
                 max_resource_name_bytes=limits.max_resource_name_bytes,
+                max_queued_requests=limits.max_queued_requests,
             ),
             capabilities=frozenset(info.capabilities),
         )

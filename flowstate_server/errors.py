@@ -22,10 +22,12 @@
     │   │   ├── ScopeUnavailableError     ├── OrgBindingMismatchError
     │   │   ├── FlowBindingMismatchError  ├── RequestTerminalError
     │   │   ├── RequestOpenError          ├── ResourceDeletedError
+    │   │   ├── ConcurrencyRejectedError
     │   │   └── IdempotencyKeyReusedError └── CursorLogMismatchError
     │   ├── CursorAheadError
     │   ├── RateLimitedError, TooManyStreamsError, SlowConsumerError
-    │   ├── MessageTooLargeError, StateTooLargeError, TooManyResourcesError
+    │   ├── MessageTooLargeError, StateTooLargeError, TooManyResourcesError,
+    │   │     QueueFullError
     │   ├── StoreUnavailableError ─── UnclearCommitError
     │   ├── ServerDrainingError, LeaseLostError
     │   └── DeadlineBudgetExhaustedError, FeatureDisabledError, InternalError
@@ -87,6 +89,7 @@ class Reason(StrEnum):
     FLOW_BINDING_MISMATCH = "FLOW_BINDING_MISMATCH"
     RESOURCE_DELETED = "RESOURCE_DELETED"
     REQUEST_TERMINAL = "REQUEST_TERMINAL"
+    CONCURRENCY_REJECTED = "CONCURRENCY_REJECTED"
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
     CURSOR_LOG_MISMATCH = "CURSOR_LOG_MISMATCH"
     CURSOR_AHEAD = "CURSOR_AHEAD"
@@ -97,6 +100,7 @@ class Reason(StrEnum):
     MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE"
     STATE_TOO_LARGE = "STATE_TOO_LARGE"
     TOO_MANY_RESOURCES = "TOO_MANY_RESOURCES"
+    QUEUE_FULL = "QUEUE_FULL"
     SERVER_DRAINING = "SERVER_DRAINING"
     STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
     LEASE_LOST = "LEASE_LOST"
@@ -445,6 +449,14 @@ class RequestTerminalError(PreconditionError):
     request_id: str
 
 
+class ConcurrencyRejectedError(PreconditionError):
+    """The action lets one request run at a time, and {problem}."""
+
+    reason = Reason.CONCURRENCY_REJECTED
+    problem: str
+    request_id: str = ""
+
+
 class IdempotencyKeyReusedError(PreconditionError):
     """The idempotency key was used for a different call."""
 
@@ -519,6 +531,13 @@ class TooManyResourcesError(ServiceError):
 
     reason = Reason.TOO_MANY_RESOURCES
     scope: str
+    limit: int
+
+
+class QueueFullError(ServiceError):
+    """As many requests as may, {limit}, wait for their turn."""
+
+    reason = Reason.QUEUE_FULL
     limit: int
 
 

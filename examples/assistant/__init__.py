@@ -27,6 +27,7 @@ from flowstate_server.flows import (
     define_flow,
     generator,
     handler,
+    queue,
     resource,
     router,
     sequencer,
@@ -126,6 +127,7 @@ assistant = define_flow(
         "say": action(
             input=Say,
             block=sequencer("say").tap(remember).step(desk),
+            concurrency=queue(),  # what a user says while an answer is on its way is answered next
             description="Say something.",
         )
     },

@@ -36,6 +36,8 @@ from flowstate_server.engine.runs.requests import Requests
 from flowstate_server.engine.runs.run_factory import RunFactory
 from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.runs.sweeper import Sweeper
+from flowstate_server.engine.runs.turns import Turns
+from flowstate_server.engine.runs.unbegun import Patience
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.engine.store_monitor import StoreMonitor
 from flowstate_server.engine.watches.watches import Watches
@@ -87,6 +89,8 @@ class Engine:
         self._factory = factory = RunFactory(
             store, catalogue, self.settings, self.observer, rehearsals, contents
         )
+        self.patience = Patience(store, self.settings)
+        self.turns = Turns(store, catalogue, self.supervisor, factory, self.settings, rehearsals)
         self.dispatcher = Dispatcher(
             store=store,
             catalogue=catalogue,
@@ -95,6 +99,7 @@ class Engine:
             factory=factory,
             settings=self.settings,
             rehearsals=rehearsals,
+            patience=self.patience,
         )
         self.requests = Requests(store, self.supervisor, self.settings)
         self.events = Events(store, catalogue, self.settings, self.observer)
@@ -147,6 +152,8 @@ class Engine:
             self._fleet.open()
             self.sweeper.open()
             self.store_monitor.open()
+            self.patience.open()
+            self.turns.open()
             opened.pop_all()
 
     async def _check(self) -> None:
@@ -155,6 +162,8 @@ class Engine:
 
     async def close(self, drain: Seconds = Seconds(0.0)) -> None:
         """Give runs ``drain`` seconds to end, end the others as interrupted, leave the lifespan and close the store."""
+        await self.turns.close()
+        await self.patience.close()
         await self.store_monitor.close()
         await self.sweeper.close()
         await self.supervisor.close(drain)

@@ -25,6 +25,7 @@ from flowstate_server.errors import (
 from flowstate_server.flows.action import Action, action
 from flowstate_server.flows.block import Block
 from flowstate_server.flows.client_view import ClientView, View
+from flowstate_server.flows.concurrency import ConcurrencyPolicy, allow, interrupt, queue, reject
 from flowstate_server.flows.context import Context, SessionHandle
 from flowstate_server.flows.flow import Flow, define_flow
 from flowstate_server.flows.generation.prompt import Prompt
@@ -74,6 +75,7 @@ __all__ = [
     "BlockStateUnavailableError",
     "ClientView",
     "CollectionHandle",
+    "ConcurrencyPolicy",
     "ConcurrentModificationError",
     "ContentWriter",
     "Context",
@@ -128,9 +130,13 @@ __all__ = [
     "VersionMismatchError",
     "View",
     "action",
+    "allow",
     "define_flow",
     "generator",
     "handler",
+    "interrupt",
+    "queue",
+    "reject",
     "resource",
     "resources",
     "router",

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar, overload
 
 from flowstate_server.errors import FlowDefinitionError
 from flowstate_server.flows.block import Block, check_block
+from flowstate_server.flows.concurrency import ConcurrencyPolicy, allow
 from flowstate_server.flows.names import check_name
 from flowstate_server.flows.value_type import ValueType, check_fits, is_none
 from flowstate_server.model.clock import Seconds
@@ -18,6 +19,7 @@ O = TypeVar("O")  # noqa: E741
 I_contra = TypeVar("I_contra", contravariant=True)
 O_co = TypeVar("O_co", covariant=True)
 _OF_THE_BLOCK: Any = object()
+ALLOW = allow()
 
 
 class Action(Generic[I_contra, O_co]):
@@ -35,6 +37,7 @@ class Action(Generic[I_contra, O_co]):
         timeout: Seconds | None = None,
         description: str = "",
         name: str = "",
+        concurrency: ConcurrencyPolicy[Any] = ALLOW,
     ) -> None:
         self.name = name
         self.block = block
@@ -42,6 +45,7 @@ class Action(Generic[I_contra, O_co]):
         self.output_type = output_type
         self.timeout = timeout
         self.description = description
+        self.concurrency = concurrency
         named = f'action "{name}"' if name else "an action"
         self._input = ValueType(input_type, f"the input of {named}")
         self._output = ValueType(output_type, f"the output of {named}")
@@ -55,6 +59,7 @@ class Action(Generic[I_contra, O_co]):
             timeout=self.timeout,
             description=self.description,
             name=check_name("an action's name", name),
+            concurrency=self.concurrency,
         )
 
     @property
@@ -111,6 +116,7 @@ def action(
     output: type[O] | None = None,
     timeout: float | timedelta | None = None,
     description: str = "",
+    concurrency: ConcurrencyPolicy[I] = ...,
 ) -> Action[I, O]: ...
 
 
@@ -121,6 +127,7 @@ def action(
     output: type[O] | None = None,
     timeout: float | timedelta | None = None,
     description: str = "",
+    concurrency: ConcurrencyPolicy[I] = ...,
 ) -> Action[I, O]: ...
 
 
@@ -131,6 +138,7 @@ def action(
     output: Any = None,
     timeout: float | timedelta | None = None,
     description: str = "",
+    concurrency: ConcurrencyPolicy[Any] = ALLOW,
 ) -> Action[Any, Any]:
     """Let clients call ``block``.
 
@@ -143,20 +151,27 @@ def action(
         output: the type that the output is written as; by default that of the block.
         timeout: seconds (or a ``timedelta``) that a run may take; then it fails with ``ACTION_TIMEOUT``.
         description: for people and models that choose among actions.
+        concurrency: what becomes of a call while another request runs: :func:`queue`, :func:`reject` or
+            :func:`interrupt`; by default any number run.
 
     Raises:
         FlowDefinitionError: ``block`` is no block, is empty or can't take the input; a type has no JSON form; the
-            timeout is not positive.
+            timeout is not positive; the concurrency is no policy.
     """
     checked = check_block(block, "an action")
     input_type = checked.input_type if input is _OF_THE_BLOCK else input
     check_fits(input_type, checked.input_type, f'block "{checked.name}"', "the action")
+    if not isinstance(concurrency, ConcurrencyPolicy):
+        raise FlowDefinitionError(
+            "an action's concurrency must be queue(...), reject(...), interrupt(...) or allow()"
+        )
     made: Action[Any, Any] = Action(
         checked,
         input_type=input_type,
         output_type=checked.output_type if output is None else output,
         timeout=_seconds(timeout),
         description=description,
+        concurrency=concurrency,
     )
     made.input_schema()
     made.output_schema()

@@ -19,6 +19,7 @@ from flowstate_server.flows.bubbling import (
     reachable_blocks,
 )
 from flowstate_server.flows.client_view import ClientView, check_exposed
+from flowstate_server.flows.concurrency import check_groups
 from flowstate_server.flows.local.program import LocalProgram
 from flowstate_server.flows.names import check_name
 from flowstate_server.flows.resources import AnyResource, Resource, check_resources
@@ -128,6 +129,7 @@ def define_flow(
     for name, action in actions.items():
         check_name(f'flow "{kind}": an action\'s name', name)
         _check_made(kind, f'action "{name}"', action, Action)
+    check_groups(kind, {name: action.concurrency.described for name, action in actions.items()})
     _check_count(kind, "history_window", history_window, 0)
     _check_count(kind, "cas_attempts", cas_attempts, 1)
     _check_made(kind, "session", session, SessionScope)
@@ -190,6 +192,7 @@ def _described(action: Action[Any, Any]) -> ActionDescription:
         action.description,
         action.timeout,
         tuple(sorted(singles)),
+        action.concurrency.described,
     )
 
 

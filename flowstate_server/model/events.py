@@ -13,6 +13,7 @@ from flowstate_server.model.word import Word
 
 class EventType(Word):
     REQUEST_CREATED = "request.created"
+    REQUEST_QUEUED = "request.queued"
     REQUEST_IN_PROGRESS = "request.in_progress"
     REQUEST_COMPLETED = "request.completed"
     REQUEST_FAILED = "request.failed"

@@ -85,6 +85,15 @@ class RequestCreated(Payload):
 
 
 @frozen
+class RequestQueued(Payload):
+    """``ahead`` are the requests before it, the running one included; ``expire_time`` is until when it waits."""
+
+    type = EventType.REQUEST_QUEUED
+    ahead: int
+    expire_time: Micros
+
+
+@frozen
 class RequestInProgress(Payload):
     type = EventType.REQUEST_IN_PROGRESS
     attempt: int

@@ -127,7 +127,7 @@ class RequestHead:
 
     ``user_id`` (the owner) and ``fingerprint`` decide whether a repeated dispatch attaches; ``process`` names the
     server process that runs it, or ran it last (empty while it is queued); ``attempt`` counts how often it was started;
-    ``sequence`` is the newest event of its log.
+    ``sequence`` is the newest event of its log; ``gate`` is the key of its concurrency policy (empty: none).
     """
 
     key: RequestKey
@@ -144,6 +144,7 @@ class RequestHead:
     attempt: int = 1
     sequence: int = 0
     end_time: Micros = Micros(0)
+    gate: str = ""
 
 
 def removed_head(head: RequestHead, time: Micros) -> RequestHead:
@@ -162,9 +163,8 @@ class RequestRecord:
     """A whole request. ``input`` and ``output`` are JSON text; ``output`` is there once it is completed.
 
     ``scopes`` are the session, user and org records it works on, as far as there are any; its terminal event names
-    their versions. ``gate`` is the key of its concurrency policy (empty: none); ``timeout``, 0 for none, bounds its
-    run; ``trace`` and ``correlation_id`` are those of the call that made it. ``reason`` is why it was aborted or
-    interrupted.
+    their versions. ``timeout``, 0 for none, bounds its run; ``trace`` and ``correlation_id`` are those of the call that
+    made it. ``reason`` is why it was aborted or interrupted.
     """
 
     head: RequestHead
@@ -173,7 +173,6 @@ class RequestRecord:
     org_id: str
     scopes: tuple[ScopeKey, ...]
     input: bytes
-    gate: str = ""
     timeout: Micros = Micros(0)
     trace: str = ""
     correlation_id: str = ""
@@ -220,7 +219,6 @@ def moved_on(
         record.org_id,
         record.scopes,
         record.input,
-        record.gate,
         record.timeout,
         record.trace,
         record.correlation_id,

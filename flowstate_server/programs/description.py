@@ -14,6 +14,7 @@ from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import Json, JsonObject, canonical_json
 from flowstate_server.model.nearest import nearest_or_known
 from flowstate_server.model.scopes import RECORD_SCOPES, ScopeKind
+from flowstate_server.programs.concurrency import Concurrency
 from flowstate_server.programs.declarations import (
     SHARED_SCOPES,
     FlowDeclaration,
@@ -32,6 +33,7 @@ class ActionDescription:
     """An action that clients can call. The schemas are JSON Schemas (draft 2020-12), ``timeout`` is in seconds.
 
     ``resources`` are the single ones that its run starts from, by scope and name: their states are loaded with it.
+    Without ``concurrency`` any number of its requests run at a time.
     """
 
     name: str
@@ -40,6 +42,7 @@ class ActionDescription:
     description: str = ""
     timeout: Seconds | None = None
     resources: tuple[tuple[ScopeKind, str], ...] = ()
+    concurrency: Concurrency | None = None
 
 
 @frozen
@@ -177,6 +180,7 @@ class FlowDescription:
                     "input": _settled(action.input_schema),
                     "output": _settled(action.output_schema),
                     "timeout": action.timeout,
+                    **_concurrency(action),
                 }
                 for name, action in self.actions.items()
             },
@@ -202,6 +206,14 @@ def _seen(resource: ResourceDescription) -> Json:
         if shown is None
         else [[*sorted(shown.exposed)], shown.computed, shown.content, shown.live],
     }
+
+
+def _concurrency(action: ActionDescription) -> JsonObject:
+    policy = action.concurrency
+    if policy is None:
+        return {}
+    told: list[Json] = [policy.policy.value, policy.by.value, policy.group, policy.limit, policy.timeout]
+    return {"concurrency": told}
 
 
 def _settled(schema: Json) -> Json:

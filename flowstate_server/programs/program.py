@@ -27,6 +27,15 @@ class Program(Protocol):
         """
         ...
 
+    async def gate_key(self, action: str, value: Any, /) -> str:
+        """What tells the gate of an input from others, ``value`` as :meth:`check_input` gave it. Only asked of actions
+        whose concurrency goes by the input.
+
+        Raises:
+            Exception: there is none; its text names the action.
+        """
+        ...
+
     async def execute(self, action: str, value: Any, run: RunContext, /) -> Any:
         """Run an action to its end and give its output. Cancelled when the run is stopped; it then has a few seconds
         to clean up.

@@ -12,8 +12,10 @@ from flowstate_server.settings import ServerSettings
 TENANT_KEY = ServerSettings().tenant_key
 USER_KEY = "x-flowstate-user"
 ORG_KEY = "x-flowstate-org"
+REQUEST_KEY = "x-flowstate-request"
+"""The running request from within which a call is made, if it is one."""
 # Ids may hold any character, metadata is ASCII; values of keys that end so are bytes, here UTF-8.
-_BINARY = {f"{key}-bin": key for key in (USER_KEY, ORG_KEY)}
+_BINARY = {f"{key}-bin": key for key in (USER_KEY, ORG_KEY, REQUEST_KEY)}
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 

@@ -15,6 +15,7 @@ from flowstate_server.model.clock import Seconds
 from flowstate_server.model.ids import check_id
 from flowstate_server.rpc.admission import Admission
 from flowstate_server.rpc.call_context import ServicerContext, current_call
+from flowstate_server.rpc.call_metadata import REQUEST_KEY
 from flowstate_server.rpc.codec.requests import (
     Specified,
     decode_action_call,
@@ -60,8 +61,10 @@ class FlowServicer(FlowServiceServicer):
     async def CallAction(
         self, request: pb.CallActionRequest, context: ServicerContext
     ) -> pb.CallActionResponse:
-        dispatched = await self._dispatch(request)
-        waited = await self._wait(dispatched.request.key.request_id, self._engine.settings.max_wait)
+        within = current_call().metadata.identifier(REQUEST_KEY)
+        dispatched = await self._dispatch(request, within=within)
+        request_id = dispatched.request.key.request_id
+        waited = await self._wait(request_id, self._engine.settings.max_wait, within)
         response = pb.CallActionResponse(attached=dispatched.attached, done=waited.done)
         set_request(response.action_request, waited.request)
         return response
@@ -74,7 +77,8 @@ class FlowServicer(FlowServiceServicer):
             heartbeat = decode_heartbeat(request.heartbeat_interval)
         filter = decode_filter(request.filter)
         check_audience(current_call().principal, filter.audience)  # before anything is stored
-        call = decode_action_call(request, current_call().correlation_id)
+        within = current_call().metadata.identifier(REQUEST_KEY)
+        call = decode_action_call(request, current_call().correlation_id, within=within)
         stream = DisconnectCancel(self._engine, current_call().principal)
         ended = False
         try:
@@ -104,7 +108,8 @@ class FlowServicer(FlowServiceServicer):
         patience = self._engine.settings.max_wait
         if request.HasField("timeout"):
             patience = min(patience, decode_seconds(request.timeout, "timeout"))
-        waited = await self._wait(request.request_id, patience)
+        within = current_call().metadata.identifier(REQUEST_KEY)
+        waited = await self._wait(request.request_id, patience, within)
         return pb.WaitActionRequestResponse(action_request=encode_request(waited.request), done=waited.done)
 
     async def ListActionRequests(
@@ -120,15 +125,20 @@ class FlowServicer(FlowServiceServicer):
         record = await self._engine.requests.cancel(principal, request.request_id, request.reason)
         return pb.CancelActionRequestResponse(action_request=encode_request(record))
 
-    async def _dispatch(self, request: Specified, *, validate_only: bool = False) -> Dispatched:
+    async def _dispatch(
+        self, request: Specified, *, validate_only: bool = False, within: str = ""
+    ) -> Dispatched:
         call = current_call()
-        action_call = decode_action_call(request, call.correlation_id, validate_only=validate_only)
+        action_call = decode_action_call(
+            request, call.correlation_id, validate_only=validate_only, within=within
+        )
         with under("spec"):
             return await self._engine.dispatcher.dispatch(call.principal, action_call)
 
-    async def _wait(self, request_id: str, patience: Seconds) -> Waited:
+    async def _wait(self, request_id: str, patience: Seconds, within: str = "") -> Waited:
         call = current_call()
         remaining = call.remaining()
         if remaining is not None:
             patience = Seconds(min(patience, remaining - ANSWER_AHEAD))
-        return await self._engine.requests.wait(call.principal, request_id, Seconds(max(patience, 0.0)))
+        patience = Seconds(max(patience, 0.0))
+        return await self._engine.requests.wait(call.principal, request_id, patience, within=within)

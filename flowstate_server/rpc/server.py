@@ -176,7 +176,8 @@ class FlowStateServer:
         At first only health says that the server goes; after ``drain_delay`` seconds, when balancers have noticed,
         new runs and streams are refused with SERVER_DRAINING, and streams end one by one, but for those that follow a
         run of this server. Calls and runs that are under way then have ``drain_grace`` seconds, and the server listens
-        as long as they take; who follows a run sees its end. Runs that are not done end as interrupted.
+        as long as they take; who follows a run sees its end. Runs that are not done end as interrupted. Queued requests
+        stay for other servers.
         """
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(drain_delay)
@@ -189,6 +190,7 @@ class FlowStateServer:
             loop.call_at(end - spread, self._admission.drain, spread - last_moment),
             loop.call_at(end - last_moment, self._admission.expire),
         )
+        await self._engine.turns.close()
         await self._engine.supervisor.settled(Seconds(drain_grace - last_moment))
         try:
             async with asyncio.timeout_at(end):

@@ -12,6 +12,7 @@ from flowstate_server.model.blobs import MAX_BLOB_BYTES
 from flowstate_server.model.clock import Seconds
 from flowstate_server.model.ids import MAX_ID_BYTES
 from flowstate_server.model.resources import MAX_NAME_BYTES, MAX_OF_OWNER
+from flowstate_server.programs.concurrency import MAX_WAITING
 from flowstate_server.rpc.call_context import ServicerContext
 from flowstate_server.rpc.codec.time import encode_seconds
 from flowstate_server.rpc.features import capabilities
@@ -42,6 +43,7 @@ class ServerServicer(ServerServiceServicer):
             max_inline_content_bytes=MAX_INLINE_BYTES,
             max_resources_per_owner=MAX_OF_OWNER,
             max_resource_name_bytes=MAX_NAME_BYTES,
+            max_queued_requests=MAX_WAITING,
             max_page_size=settings.max_page_size,
             max_tails_per_tenant=server.max_streams_per_tenant,
             heartbeat_interval=encode_seconds(settings.heartbeat),

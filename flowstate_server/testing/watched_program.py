@@ -43,6 +43,9 @@ class WatchedProgram:
     async def check_input(self, action: str, text: bytes, /) -> Any:
         return await self.program.check_input(action, text)
 
+    async def gate_key(self, action: str, value: Any, /) -> str:
+        return await self.program.gate_key(action, value)
+
     async def execute(self, action: str, value: Any, run: RunContext, /) -> Any:
         insight = self.insights[run.request_id] = Insight()
         scope = run.scopes[ScopeKind.REQUEST]

@@ -55,6 +55,7 @@ async def test_the_server_says_what_it_is() -> None:
         256,
         128,
     )
+    assert info.limits.max_queued_requests == 1000
     assert (info.limits.default_deadline.seconds, info.limits.transient_retention.seconds) == (30, 600)
     unset = {field.name for field in Limits.DESCRIPTOR.fields} - {
         field.name for field, _ in info.limits.ListFields()

@@ -152,6 +152,9 @@ class JsonProgram:
         _require(self._actions[action].input, value, "/input")
         return value
 
+    async def gate_key(self, action: str, value: Any, /) -> str:
+        raise NotImplementedError
+
     async def execute(self, action: str, value: Any, run: RunContext, /) -> Json:
         return await self._actions[action].run(value, run)
 

@@ -26,9 +26,13 @@ from flowstate_server.flows import (
     Turns,
     View,
     action,
+    allow,
     define_flow,
     generator,
     handler,
+    interrupt,
+    queue,
+    reject,
     sequencer,
 )
 from flowstate_server.flows.handler import AsyncHandler, SyncHandler
@@ -222,3 +226,12 @@ assert_type(
 assert_type(generator("answer", prompt=whole, output=Weather, model=model), Generator[Say, Weather])
 generator("answer", prompt="", model=lambda ctx: ctx.dependency(ScriptedModel), history=Tokens(100))
 action(input=Say, block=sequencer("say").tap(count).step(generator("answer", prompt=instructions)))
+define_flow(
+    kind="one at a time",
+    actions={
+        "by session": action(block=count, concurrency=queue(limit=3, timeout=timedelta(minutes=1))),
+        "by user": action(input=Say, block=count, concurrency=reject(by="user")),
+        "by input": action(block=count, concurrency=interrupt(by=lambda say: say.message)),
+        "all": action(block=count, concurrency=allow()),
+    },
+)

@@ -12,6 +12,7 @@ class ActionCall:
     """A call of an action with its fields as sent (empty where not sent); ``input`` is JSON text, unchecked.
 
     ``execution_timeout`` is in seconds. ``correlation_id`` names the call in logs; a repeat may have another one.
+    ``within`` is the running request that calls and waits for the answer, if it is one.
     ``validate_only``: find out what would become of it, and store and run nothing.
     """
 
@@ -25,6 +26,7 @@ class ActionCall:
     execution_timeout: Seconds | None = None
     correlation_id: str = ""
     validate_only: bool = False
+    within: str = ""
 
 
 @frozen

@@ -22,9 +22,12 @@ from flowstate_server.engine.bindings import (
 from flowstate_server.engine.calls.runs import ActionCall, Dispatched
 from flowstate_server.engine.drawn_fields import DrawnFields
 from flowstate_server.engine.rehearsals import Rehearsals
+from flowstate_server.engine.runs.gates import entry, gate_of, rejection
 from flowstate_server.engine.runs.run import Run
 from flowstate_server.engine.runs.run_factory import RunFactory
+from flowstate_server.engine.runs.starting_points import loaded_resources, loaded_scopes
 from flowstate_server.engine.runs.supervisor import Supervisor
+from flowstate_server.engine.runs.unbegun import Patience
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.engine.state_change import shared_scopes
 from flowstate_server.errors import (
@@ -38,8 +41,7 @@ from flowstate_server.errors import (
     Violation,
 )
 from flowstate_server.log_context import found
-from flowstate_server.model.clock import Seconds
-from flowstate_server.model.documents import DocumentKey
+from flowstate_server.model.clock import Micros, Seconds, micros
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Principal
@@ -47,8 +49,7 @@ from flowstate_server.model.ids import check_id, new_id, new_log_id
 from flowstate_server.model.items import FOR_CLIENTS
 from flowstate_server.model.json_values import encode_json
 from flowstate_server.model.payloads import RequestCreated, RequestInProgress
-from flowstate_server.model.records import moved_on
-from flowstate_server.model.resources import ResourceOwner, resource_key
+from flowstate_server.model.records import RequestRecord, RequestStatus, moved_on
 from flowstate_server.model.scopes import (
     RequestKey,
     ScopeKind,
@@ -61,6 +62,7 @@ from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import ActionDescription, FlowDescription
 from flowstate_server.programs.program import HostedFlow, Program
 from flowstate_server.state.json_profile import parse_json
+from flowstate_server.stores.contract.gate_writes import GateTaken
 from flowstate_server.stores.contract.tombstone_writes import Withheld, Withhold
 from flowstate_server.stores.contract.writes import (
     AppendEvents,
@@ -70,7 +72,6 @@ from flowstate_server.stores.contract.writes import (
     RequireSession,
     SessionChanged,
     Write,
-    WriteResult,
 )
 from flowstate_server.stores.store import Store
 
@@ -78,6 +79,8 @@ _logger = logging.getLogger(__name__)
 
 # Attempts. Each is lost only to another call about the same session or request; what that one made is then found.
 RACES = 5
+LONGEST = Micros(2**62)
+"""A longer time limit is none; stores keep integers of 64 bits."""
 _IN_PROGRESS = Event(EventType.REQUEST_IN_PROGRESS, RequestInProgress(attempt=1).encode(), FOR_CLIENTS)
 
 
@@ -94,6 +97,7 @@ class _Checked:
     request: RequestKey
     session: SessionKey
     timeout: Seconds | None
+    gate: str
 
     @property
     def flow(self) -> FlowDescription:
@@ -112,6 +116,7 @@ class Dispatcher:
         factory: RunFactory,
         settings: EngineSettings,
         rehearsals: Rehearsals,
+        patience: Patience,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
@@ -120,6 +125,7 @@ class Dispatcher:
         self._factory = factory
         self._settings = settings
         self._rehearsals = rehearsals
+        self._patience = patience
 
     async def dispatch(self, principal: Principal, call: ActionCall) -> Dispatched:
         """Store the request and start its run, or attach to the request of an earlier, equal call; or only find out
@@ -170,6 +176,7 @@ class Dispatcher:
             raise MessageTooLargeError("The input", len(call.input), self._settings.max_input_bytes)
         parse_json(call.input, "/input")
         value = await _checked_input(hosted.program, action, call)
+        session = SessionKey(principal.tenant, call.session_id or _ephemeral_id())
         return _Checked(
             call=call,
             hosted=hosted,
@@ -178,8 +185,9 @@ class Dispatcher:
             user_id=user_id,
             fingerprint=_fingerprint(call),
             request=RequestKey(principal.tenant, call.request_id or new_id("req_")),
-            session=SessionKey(principal.tenant, call.session_id or _ephemeral_id()),
+            session=session,
             timeout=_timeout(call, action),
+            gate="" if action.concurrency is None else await gate_of(hosted, action, value, session, user_id),
         )
 
     async def _stored(self, principal: Principal, checked: _Checked) -> tuple[Dispatched, Run | None]:
@@ -201,6 +209,8 @@ class Dispatcher:
             process_id = self._supervisor.process_id
             try:
                 return await self._create(checked, binding, org_id, process_id)
+            except GateTaken as taken:
+                raise await rejection(self._store, principal, taken) from None
             except SessionChanged:
                 self._bindings.forget(checked.session)
             except LeaseLostError:
@@ -225,12 +235,12 @@ class Dispatcher:
             action=checked.action.name,
             scopes=tuple(scopes.values()),
             input=checked.call.input,
-            load=tuple(
-                key
-                for kind, key in scopes.items()
-                if flow.schemas[kind].fields or _wants(checked.action, kind)
-            ),
-            load_documents=_resources(checked, binding) if checked.action.resources else (),
+            load=loaded_scopes(flow, checked.action, scopes),
+            load_documents=()
+            if binding is None  # a session that is made has none yet
+            else loaded_resources(checked.action, checked.session, binding.log_id),
+            gate=checked.gate,
+            timeout=Micros(0) if checked.timeout is None else min(micros(checked.timeout), LONGEST),
             correlation_id=checked.call.correlation_id,
         )
         session = _session_write(checked, binding, org_id)
@@ -240,16 +250,20 @@ class Dispatcher:
         loaded = drawn.writes(scopes)
         own = drawn.writes({ScopeKind.REQUEST: request_scope(checked.request)}, checked.request)
         batch: list[Write] = [session, *loaded, created, logged, *own]
+        if checked.action.concurrency is not None:
+            within = checked.call.within
+            batch.append(entry(checked.action.concurrency, checked.request, checked.gate, within))
         if checked.call.validate_only:
             batch.append(Withhold())
         try:
             result = await drawn.commit(self._store, batch)
         except Withheld as withheld:
-            return _validated(checked, withheld.result.results[1 + len(loaded)]), None
+            return _validated(checked, _stored_record(checked, withheld.result, 1 + len(loaded))), None
         if result.attached is not None:
             return await self._attached(checked, org_id), None
-        run = self._run_of(checked, result, 1 + len(loaded))
-        return Dispatched(run.record, attached=False), run
+        record = _stored_record(checked, result, 1 + len(loaded))
+        run = self._run_of(checked, record, result, 1 + len(loaded))
+        return Dispatched(record, attached=False), run
 
     async def _attached(self, checked: _Checked, org_id: str) -> Dispatched:
         record = await self._store.get_request(checked.request)
@@ -259,15 +273,20 @@ class Dispatcher:
             raise RequestAlreadyExistsError(checked.request.request_id)
         return Dispatched(record, attached=True)
 
-    def _run_of(self, checked: _Checked, result: CommitResult, place: int) -> Run:
-        """``place`` is that of the request among the writes."""
+    def _run_of(
+        self, checked: _Checked, record: RequestRecord, result: CommitResult, place: int
+    ) -> Run | None:
+        """``place`` is that of the request among the writes; ``None`` if it has to wait for its turn."""
         session_result = result.results[0]
-        request_result, logged, *own = result.results[place:]
-        session, record = session_result.session, request_result.request
-        if session is None or record is None or logged.head is None:
-            raise TypeError("the store's result lacks the session or the request")
-        record = moved_on(record, logged.head)
+        request_result, _, *own = result.results[place:]
+        session = session_result.session
+        if session is None:
+            raise TypeError("the store's result lacks the session")
         self._bindings.remember(binding_of(session))
+        if record.head.status is RequestStatus.QUEUED:
+            if checked.action.concurrency is not None:
+                self._patience.expect(checked.action.concurrency.timeout)
+            return None
         return self._factory.make(
             request=record,
             session=session,
@@ -280,11 +299,18 @@ class Dispatcher:
         )
 
 
-def _validated(checked: _Checked, created: WriteResult) -> Dispatched:
-    """What would have been stored, without the ids that were made up for it."""
-    record, call = created.request, checked.call
-    if record is None:
+def _stored_record(checked: _Checked, result: CommitResult, place: int) -> RequestRecord:
+    """The request as it was stored; its gate, if it has one, is the last of the writes."""
+    created, logged = result.results[place : place + 2]
+    head = result.results[-1].head if checked.gate else logged.head
+    if created.request is None or head is None:
         raise TypeError("the store's result lacks the request")
+    return moved_on(created.request, head)
+
+
+def _validated(checked: _Checked, record: RequestRecord) -> Dispatched:
+    """What would have been stored, without the ids that were made up for it."""
+    call = checked.call
     head = replace(
         record.head,
         key=RequestKey(checked.request.tenant, call.request_id),
@@ -325,23 +351,11 @@ def _session_write(checked: _Checked, binding: Binding | None, org_id: str) -> C
     )
 
 
-def _wants(action: ActionDescription, kind: ScopeKind) -> bool:
-    """Whether it starts from resources of the scope, whose incarnation the run has to know."""
-    return any(where is kind for where, _ in action.resources) if action.resources else False
-
-
-def _resources(checked: _Checked, binding: Binding | None) -> tuple[DocumentKey, ...]:
-    """The resources of the session that the action starts from; a session that is made has none yet."""
-    if binding is None:
-        return ()
-    owner = ResourceOwner(session_scope(checked.session), binding.log_id)
-    names = [name for kind, name in checked.action.resources if kind is ScopeKind.SESSION]
-    return tuple([resource_key(owner, name) for name in names])
-
-
 def _first_events(checked: _Checked) -> tuple[Event, ...]:
-    created = RequestCreated(checked.flow.kind, checked.action.name)
-    return (Event(EventType.REQUEST_CREATED, created.encode(), FOR_CLIENTS), _IN_PROGRESS)
+    told = RequestCreated(checked.flow.kind, checked.action.name)
+    created = Event(EventType.REQUEST_CREATED, told.encode(), FOR_CLIENTS)
+    # What comes next at a gate is told by the write that enters it.
+    return (created,) if checked.gate else (created, _IN_PROGRESS)
 
 
 def _fingerprint(call: ActionCall) -> str:

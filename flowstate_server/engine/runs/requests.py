@@ -8,6 +8,7 @@ from contextlib import suppress
 from flowstate_server.engine.bindings import check_owner
 from flowstate_server.engine.calls.runs import Waited
 from flowstate_server.engine.logs.following import Following, topic_of
+from flowstate_server.engine.runs.gates import refuse_own_gate
 from flowstate_server.engine.runs.supervisor import Supervisor
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import RequestNotFoundError, ValidationFailedError, Violation
@@ -40,8 +41,15 @@ class Requests:
         found(record)
         return record
 
-    async def wait(self, principal: Principal, request_id: str, timeout: Seconds) -> Waited:
-        """The request once it has ended, or as it is after ``timeout`` seconds."""
+    async def wait(
+        self, principal: Principal, request_id: str, timeout: Seconds, *, within: str = ""
+    ) -> Waited:
+        """The request once it has ended, or as it is after ``timeout`` seconds. ``within`` is the running request that
+        waits, if it is one.
+
+        Raises:
+            ConcurrencyRejectedError: the request waits for the end of ``within``.
+        """
         run = self._supervisor.find(RequestKey(principal.tenant, request_id))
         if run is not None:
             check_owner(principal, run.head, run.record.org_id)
@@ -53,7 +61,7 @@ class Requests:
                 return Waited(await self.get(principal, request_id), done=False)
             if run.head.status.ended:
                 return Waited(run.record, done=True)
-        return await self._wait_elsewhere(principal, request_id, timeout)
+        return await self._wait_elsewhere(principal, request_id, timeout, within)
 
     async def cancel(self, principal: Principal, request_id: str, reason: str) -> RequestRecord:
         """Ask for the request's end, wherever it runs; one that has ended is returned unchanged."""
@@ -63,17 +71,20 @@ class Requests:
         record = await self.get(principal, request_id)
         if record.head.status.ended:
             return record
-        await self._store.commit((RequestCancel(record.key, reason),))
+        await self._store.commit((RequestCancel(record.key, reason, record.scopes, record.head.gate),))
         run = self._supervisor.find(record.key)
         if run is not None:
             run.stop(RequestStatus.ABORTED, reason)
         return await self.get(principal, request_id)
 
-    async def _wait_elsewhere(self, principal: Principal, request_id: str, timeout: Seconds) -> Waited:
+    async def _wait_elsewhere(
+        self, principal: Principal, request_id: str, timeout: Seconds, within: str
+    ) -> Waited:
         topic = topic_of(RequestKey(principal.tenant, request_id))
         with self._store.watch((topic,)) as watch:
             following = Following(watch, lambda: self.get(principal, request_id))
             record = await following.next()
+            await refuse_own_gate(self._store, record.head, within)
             with suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
                     while record.head.status.open:

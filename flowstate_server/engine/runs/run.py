@@ -246,6 +246,7 @@ class Run:
             failure=ending.failure,
             reason=ending.reason,
             sequence=self._recorder.sequence,
+            gate=self.head.gate,
         )
         held = await self._recorder.last()
         while True:

@@ -97,10 +97,22 @@ class Supervisor:
             run.stop(*SHUT_DOWN)
         key = run.head.key
         self._runs[key] = run
+        if run.head.gate:
+            self.spawn(self._stop_if_cancelled(run))
         try:
             await run.main()
         finally:
             del self._runs[key]
+
+    async def _stop_if_cancelled(self, run: Run) -> None:
+        """Where requests interrupt each other, one is asked to cancel in the very group that begins it, and the wake-up
+        finds no run yet."""
+        try:
+            record = await self._store.get_request(run.head.key)
+        except ServiceError:
+            return  # looking at all that are to be cancelled, some time later, tells as well
+        if record is not None and record.head.cancel_requested:
+            run.stop(RequestStatus.ABORTED, record.head.cancel_reason)
 
     def find(self, request: RequestKey) -> Run | None:
         """The run of a request, if this process runs it now."""

@@ -148,6 +148,7 @@ class Sweeper:
             scopes=record.scopes,
             reason=told.reason,
             swept=process_id,
+            gate=record.head.gate,
         )
         with about(record):
             return await self._ended(finish, record)

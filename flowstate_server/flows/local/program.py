@@ -57,6 +57,21 @@ class LocalProgram:
             return validate()
         return await self._inputs.begin(validate, still=STILL_SECONDS)
 
+    async def gate_key(self, action: str, value: Any, /) -> str:
+        make = self._actions[action].concurrency.key
+        if make is None:
+            raise TypeError(f'the concurrency of action "{action}" does not go by its input')
+        work = f'the concurrency key of action "{action}"'
+        try:
+            key = await self._inputs.begin(partial(make, value), still=STILL_SECONDS)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            raise RuntimeError(f"{work} failed") from error
+        if not isinstance(key, str):
+            raise TypeError(f"{work} must be a string, not {type(key).__name__}")
+        return key
+
     async def execute(self, action: str, value: Any, run: RunContext, /) -> Any:
         local = LocalRun(run, self._schemas, self._state_models, asyncio.get_running_loop())
         try:

@@ -21,7 +21,7 @@ from flowstate_server.model.items import Audience, Item
 from flowstate_server.rpc.codec.failures import encode_failure
 from flowstate_server.rpc.codec.items import encode_item
 from flowstate_server.rpc.codec.scopes import encode_scope_kind
-from flowstate_server.rpc.codec.time import encode_micros, set_time
+from flowstate_server.rpc.codec.time import encode_micros, encode_time, set_time
 from flowstate_server.rpc.json_values import encode_value
 
 _AUDIENCE = {
@@ -59,6 +59,11 @@ def _widest(audiences: frozenset[Audience]) -> WireAudience.ValueType:
 def _request_created(record: EventRecord) -> Message:
     created = payloads.RequestCreated.decode(record.event.payload)
     return pb.RequestCreated(flow_kind=created.flow_kind, action=created.action)
+
+
+def _request_queued(record: EventRecord) -> Message:
+    queued = payloads.RequestQueued.decode(record.event.payload)
+    return pb.RequestQueued(ahead=queued.ahead, expire_time=encode_time(queued.expire_time))
 
 
 def _request_in_progress(record: EventRecord) -> Message:
@@ -196,6 +201,7 @@ def _custom(record: EventRecord) -> Message:
 
 _PAYLOADS: Mapping[EventType, tuple[str, Callable[[EventRecord], Message]]] = {
     EventType.REQUEST_CREATED: ("request_created", _request_created),
+    EventType.REQUEST_QUEUED: ("request_queued", _request_queued),
     EventType.REQUEST_IN_PROGRESS: ("request_in_progress", _request_in_progress),
     EventType.REQUEST_COMPLETED: ("request_completed", _request_completed),
     EventType.REQUEST_FAILED: ("request_failed", _request_failed),

@@ -28,7 +28,7 @@ Specified = pb.DispatchActionRequest | pb.CallActionRequest | pb.StreamActionReq
 
 
 def decode_action_call(
-    request: Specified, correlation_id: str = "", *, validate_only: bool = False
+    request: Specified, correlation_id: str = "", *, validate_only: bool = False, within: str = ""
 ) -> ActionCall:
     """The call of a message's ``spec``. The input stays text: it is the action that knows what it should be."""
     if not request.HasField("spec"):
@@ -49,6 +49,7 @@ def decode_action_call(
             execution_timeout=timeout,
             correlation_id=correlation_id,
             validate_only=validate_only,
+            within=within,
         )
 
 
@@ -102,7 +103,7 @@ def set_request(message: pb.ActionRequest, record: RequestRecord) -> None:
         message.failure.CopyFrom(encode_failure(record.failure))
     message.stop_reason = record.reason
     set_time(message.create_time, head.create_time)
-    if head.status is not RequestStatus.QUEUED:
+    if head.attempt and head.status is not RequestStatus.QUEUED:
         set_time(message.start_time, head.create_time)
     if head.end_time:
         set_time(message.end_time, head.end_time)

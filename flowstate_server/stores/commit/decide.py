@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 from flowstate_server.errors import ServiceError, VersionMismatchError
-from flowstate_server.stores.commit.floors import FloorNotLoaded, Floors
+from flowstate_server.stores.commit.asked import Asked, NotAsked
 from flowstate_server.stores.commit.meanings import MEANINGS
 from flowstate_server.stores.commit.repeats import answer_repeat, remember
 from flowstate_server.stores.commit.working_documents import RangeSpent
@@ -42,14 +42,14 @@ def decide(
     loaded: Loaded,
     *,
     seconds: float = float("inf"),
-    floors: Floors | None = None,
+    asked: Asked | None = None,
 ) -> Decision:
-    """Decide the batches in order, at least one, until ``seconds`` are over or one lacks a floor, which ``floors`` tell
-    (``None``: all that there are were loaded).
+    """Decide the batches in order, at least one, until ``seconds`` are over or one lacks what was not ``asked`` for
+    (``None``: all that there is was loaded).
 
     A refused batch leaves no trace, whatever it raised, but for what stands before a savepoint; the others go on.
     """
-    work = WorkingSet(loaded, floors)
+    work = WorkingSet(loaded, asked)
     answers: list[Answer] = []
     deadline = perf_counter() + seconds
     for batch in batches:
@@ -60,7 +60,7 @@ def decide(
                 work.drop()
                 break
             answer = _refused(work, batch, spent)
-        except FloorNotLoaded:
+        except NotAsked:
             work.drop()
             break
         except Exception as error:

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from flowstate_server.model.events import Event
-from flowstate_server.model.items import FOR_CLIENTS
-from flowstate_server.model.payloads import RequestAborted, encode_terminal
 from flowstate_server.model.records import (
-    Outcome,
     RequestHead,
-    RequestStatus,
     SessionRecord,
     StateRecord,
     removed_head,
@@ -18,9 +13,10 @@ from flowstate_server.model.records import (
 from flowstate_server.model.resolve_keys import resolved_document
 from flowstate_server.model.resources import ResourceOwner, counts_key
 from flowstate_server.model.scopes import SessionKey, session_scope
+from flowstate_server.stores.commit.endings import abort_request, ends_need
 from flowstate_server.stores.commit.orphans import note_orphans
 from flowstate_server.stores.commit.resolve_writes import free_key
-from flowstate_server.stores.commit.working_set import WorkingSet, check_precondition, moved
+from flowstate_server.stores.commit.working_set import WorkingSet, check_precondition
 from flowstate_server.stores.contract.deletion_writes import DeleteSession, RemoveHistory
 from flowstate_server.stores.contract.tables import (
     DOCUMENTS,
@@ -58,6 +54,7 @@ def delete_session(work: WorkingSet, write: DeleteSession) -> WriteResult:
             "session", write.precondition, session.version, exists=True, incarnation=session.log_id
         )
     aborted = work.open_requests(session.key)
+    work.require(ends_need(aborted))
     for head in aborted:
         _abort(work, head)
     if write.held is not None:
@@ -135,10 +132,5 @@ def _is_idle(work: WorkingSet, write: DeleteSession) -> bool:
 
 def _abort(work: WorkingSet, head: RequestHead) -> None:
     """Its run may be on another server, which is told as of any that is asked to cancel."""
-    told = RequestAborted(REASON)
-    head = work.log_request_events(
-        head, (Event(told.type, encode_terminal(told.members(), {}), FOR_CLIENTS),)
-    )
-    head = moved(head, head.sequence, RequestStatus.ABORTED, work.time)
+    head = abort_request(work, head, REASON)
     work.requests.put(head.key, replace(head, cancel_requested=True, cancel_reason=REASON))
-    work.outcomes.put(head.key, Outcome(head.key, reason=REASON))

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Set
 from contextvars import Context
 from time import monotonic
+from typing import Any
 
 from flowstate_server.errors import (
     FlowStateError,
@@ -22,19 +23,18 @@ from flowstate_server.errors import (
     StoreUnavailableError,
     UnclearCommitError,
 )
-from flowstate_server.model.documents import DocumentKey
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.scopes import RequestKey, ScopeKey
 from flowstate_server.model.tombstones import floor_key
 from flowstate_server.observation import NOBODY, OK, Observer
+from flowstate_server.stores.commit.asked import Asked
 from flowstate_server.stores.commit.decide import Answer, decide
-from flowstate_server.stores.commit.floors import Floors
 from flowstate_server.stores.commit.meanings import all_needs, needs_of
 from flowstate_server.stores.commit.state_writes import SHARED
 from flowstate_server.stores.contract.backend import Conflict, Group, GroupStorage
 from flowstate_server.stores.contract.pages import DamagedRecord
 from flowstate_server.stores.contract.resource_writes import ChangeResource
-from flowstate_server.stores.contract.tables import DOCUMENTS, Changes, Loaded, Needs
+from flowstate_server.stores.contract.tables import DOCUMENTS, Changes, Loaded, Needs, Table
 from flowstate_server.stores.contract.watch import Topic, WatchHub
 from flowstate_server.stores.contract.writes import (
     AtVersion,
@@ -186,7 +186,8 @@ class GroupCommitter:
             self._hub.wake(topics)
             group.answer()
             undecided = group.undecided
-            if group.lacks_floors:
+            if group.lacking is not None and undecided:
+                undecided[0].needs.merge(group.lacking)
                 for one in undecided:
                     one.need_floors(one.shared)
                 await self._commit(undecided)
@@ -272,7 +273,7 @@ class _Group(Group):
     def __init__(self, waiting: list[_Waiting]) -> None:
         self._waiting = waiting
         self._answers: list[Answer] = []
-        self._floors = Floors(frozenset().__contains__)
+        self._asked = Asked(lambda table, key: False)
 
     @property
     def needs(self) -> Needs:
@@ -287,18 +288,18 @@ class _Group(Group):
     def decide(self, loaded: Loaded, ready: int | None = None) -> Changes:
         prepared = self._waiting[:ready]
 
-        def is_loaded(key: DocumentKey) -> bool:
-            return any(key in waiting.needs.of(DOCUMENTS) for waiting in prepared)
+        def is_asked(table: Table[Any, Any], key: Any) -> bool:
+            return any(key in waiting.needs.of(table) for waiting in prepared)
 
-        self._floors = Floors(is_loaded)
+        self._asked = Asked(is_asked)
         batches = [waiting.batch for waiting in prepared]
-        self._answers, changes = decide(batches, loaded, seconds=GROUP_SECONDS, floors=self._floors)
+        self._answers, changes = decide(batches, loaded, seconds=GROUP_SECONDS, asked=self._asked)
         return changes
 
     @property
-    def lacks_floors(self) -> bool:
-        """Whether the first of those who are undecided makes a record anew, and has to know its owner's floor."""
-        return self._floors.lacking
+    def lacking(self) -> Needs | None:
+        """What the first of those who are undecided needs besides, as showed when it was decided."""
+        return self._asked.lacking
 
     @property
     def writes(self) -> int:
@@ -313,7 +314,7 @@ class _Group(Group):
         return self._waiting[len(self._answers) :]
 
     def answer(self) -> None:
-        if not self._answers and not self._floors.lacking:
+        if not self._answers and self._asked.lacking is None:
             raise LookupError("the storage has not called Group.decide")
         for waiting, answer in zip(self._waiting, self._answers, strict=False):
             waiting.set(answer)

@@ -9,9 +9,11 @@ from flowstate_server.stores.commit import (
     blob_writes,
     deletion_writes,
     document_writes,
+    gate_writes,
     import_writes,
     item_writes,
     journal_writes,
+    leases,
     repeats,
     request_writes,
     resolve_writes,
@@ -32,6 +34,7 @@ from flowstate_server.stores.contract.blob_writes import (
 )
 from flowstate_server.stores.contract.deletion_writes import DeleteSession, RemoveHistory
 from flowstate_server.stores.contract.document_writes import AppendJournal, DeleteDocument, PutDocument
+from flowstate_server.stores.contract.gate_writes import BeginRequest, EnterGate
 from flowstate_server.stores.contract.item_writes import AppendItems, RemoveItems
 from flowstate_server.stores.contract.resolve_writes import HoldResolveKey
 from flowstate_server.stores.contract.resource_writes import ChangeResource, DeleteResource
@@ -65,6 +68,8 @@ MEANINGS: dict[type, Meaning] = {
     writes.RequireRun: Meaning(request_writes.need_run, request_writes.require_run),
     writes.RequestCancel: Meaning(request_writes.need_request, request_writes.request_cancel),
     writes.FinishRequest: Meaning(request_writes.need_finish, request_writes.finish_request),
+    EnterGate: Meaning(gate_writes.need_entry, gate_writes.enter_gate),
+    BeginRequest: Meaning(gate_writes.need_beginning, gate_writes.begin_request),
     writes.ChangeState: Meaning(state_writes.need_change, state_writes.change_state),
     writes.DeleteState: Meaning(tombstone_writes.need_deletion, tombstone_writes.delete_state),
     ForgetState: Meaning(tombstone_writes.need_forgotten, tombstone_writes.forget_state),
@@ -85,8 +90,8 @@ MEANINGS: dict[type, Meaning] = {
     ReleaseBlob: Meaning(blob_writes.need_blob, blob_writes.release_blob),
     DoomBlob: Meaning(blob_writes.need_blob, blob_writes.doom_blob),
     ForgetBlob: Meaning(blob_writes.need_blob, blob_writes.forget_blob),
-    writes.RenewLease: Meaning(request_writes.need_process, request_writes.renew_lease),
-    writes.FenceProcess: Meaning(request_writes.need_process, request_writes.fence_process),
+    writes.RenewLease: Meaning(leases.need_process, leases.renew_lease),
+    writes.FenceProcess: Meaning(leases.need_process, leases.fence_process),
     writes.PutIdempotencyKey: Meaning(repeats.need_key, repeats.put_idempotency_key),
     writes.ImportRecords: Meaning(import_writes.need_imported, import_writes.import_records),
 }

@@ -1,4 +1,4 @@
-"""Requests: creation, the right to write on, cancellation, the end; and the leases of the processes that run them."""
+"""Requests: creation, the right to write on, cancellation, the end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from flowstate_server.model.payloads import ScopeVersions, encode_terminal
 from flowstate_server.model.records import (
     Failure,
     Outcome,
-    ProcessRecord,
     RequestHead,
     RequestRecord,
     RequestStatus,
@@ -25,15 +24,15 @@ from flowstate_server.model.records import (
     TurnRecord,
 )
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, request_scope
-from flowstate_server.stores.commit.working_set import WorkingSet, moved, moved_session
+from flowstate_server.stores.commit.endings import abort_request, end_request, need_gate
+from flowstate_server.stores.commit.leases import require_fenced_owner, require_lease
+from flowstate_server.stores.commit.working_set import WorkingSet, moved_session
 from flowstate_server.stores.contract import tables
 from flowstate_server.stores.contract.tables import Needs
 from flowstate_server.stores.contract.writes import (
     CreateRequest,
-    FenceProcess,
     FinishRequest,
     LogWentBack,
-    RenewLease,
     RequestCancel,
     RequireRun,
     WriteResult,
@@ -52,7 +51,7 @@ def need_creation(write: CreateRequest, needs: Needs) -> None:
 def create_request(work: WorkingSet, write: CreateRequest) -> WriteResult:
     session = work.live_session(write.session)
     if write.status is RequestStatus.IN_PROGRESS:
-        _require_lease(work, write.process)
+        require_lease(work, write.process)
     elif write.status is not RequestStatus.QUEUED or write.process:
         raise ValueError("a request begins in progress on a process, or queued on none")
     if work.requests.get(write.key) is not None:
@@ -68,6 +67,7 @@ def create_request(work: WorkingSet, write: CreateRequest) -> WriteResult:
         status=write.status,
         create_time=work.time,
         attempt=1 if write.status is RequestStatus.IN_PROGRESS else 0,
+        gate=write.gate,
     )
     record = RequestRecord(
         head,
@@ -76,7 +76,6 @@ def create_request(work: WorkingSet, write: CreateRequest) -> WriteResult:
         org_id=write.org_id,
         scopes=write.scopes,
         input=write.input,
-        gate=write.gate,
         timeout=write.timeout,
         trace=write.trace,
         correlation_id=write.correlation_id,
@@ -107,7 +106,7 @@ def require_run(work: WorkingSet, write: RequireRun) -> WriteResult:
     if write.process is not None:
         if head.process != write.process or head.status.waiting:
             raise LeaseLostError
-        _require_lease(work, write.process)
+        require_lease(work, write.process)
     if head.status.ended:
         raise RequestTerminalError(write.request.request_id)
     return WriteResult(id=write.request.request_id, changed=False)
@@ -115,6 +114,8 @@ def require_run(work: WorkingSet, write: RequireRun) -> WriteResult:
 
 def need_request(write: RequestCancel, needs: Needs) -> None:
     needs.add(tables.REQUEST_HEADS, write.request)
+    needs.update(tables.STATE_HEADS, write.scopes)
+    need_gate(write.request, write.gate, needs)
 
 
 def request_cancel(work: WorkingSet, write: RequestCancel) -> WriteResult:
@@ -122,6 +123,8 @@ def request_cancel(work: WorkingSet, write: RequestCancel) -> WriteResult:
     if head.status.ended or head.cancel_requested:
         return WriteResult(id=write.request.request_id, changed=False)
     write.reason.encode()
+    if head.status is RequestStatus.QUEUED:
+        head = abort_request(work, head, write.reason, _scope_versions(work, write.scopes))
     work.requests.put(head.key, replace(head, cancel_requested=True, cancel_reason=write.reason))
     return WriteResult(id=write.request.request_id)
 
@@ -130,6 +133,7 @@ def need_finish(write: FinishRequest, needs: Needs) -> None:
     needs.add(tables.REQUEST_HEADS, write.request)
     needs.add(tables.STATE_HEADS, request_scope(write.request))
     needs.update(tables.STATE_HEADS, write.scopes)
+    need_gate(write.request, write.gate, needs)
     if write.swept is not None:
         needs.add(tables.PROCESSES, write.swept)
 
@@ -137,44 +141,20 @@ def need_finish(write: FinishRequest, needs: Needs) -> None:
 def finish_request(work: WorkingSet, write: FinishRequest) -> WriteResult:
     head = work.open_request(write.request)
     if write.swept is not None:
-        _require_fenced_owner(work, head, write.swept)
+        require_fenced_owner(work, head, write.swept)
+    if write.unbegun and head.status is not RequestStatus.QUEUED:
+        raise LeaseLostError
     if not write.status.ended or not write.event.terminal:
         raise ValueError("a request ends with a terminal status and a terminal event")
     if write.status is RequestStatus.COMPLETED and head.sequence < write.sequence:
         raise LogWentBack(f"the log ends at {head.sequence}, the run has written {write.sequence} events")
     payload = encode_terminal(write.payload, _scope_versions(work, write.scopes))
-    head = work.log_request_events(head, (Event(write.event, payload, FOR_CLIENTS),))
+    write.reason.encode()
+    outcome = Outcome(head.key, write.output, _own_copy(write.failure), write.reason)
+    head = end_request(work, head, write.status, Event(write.event, payload, FOR_CLIENTS), outcome)
     if write.status is RequestStatus.COMPLETED:
         _count_turn(work, head)
-    head = moved(head, head.sequence, write.status, work.time)
-    work.requests.put(head.key, head)
-    write.reason.encode()
-    work.outcomes.put(head.key, Outcome(head.key, write.output, _own_copy(write.failure), write.reason))
-    work.states.remove(request_scope(head.key))
     return WriteResult(id=write.request.request_id, head=head)
-
-
-def need_process(write: RenewLease | FenceProcess, needs: Needs) -> None:
-    needs.add(tables.PROCESSES, write.process)
-
-
-def renew_lease(work: WorkingSet, write: RenewLease) -> WriteResult:
-    row = work.processes.get(write.process)
-    if row.fenced if row is not None else not write.start:
-        raise LeaseLostError
-    work.processes.put(write.process, ProcessRecord(write.process, write.lease, renew_time=work.time))
-    return WriteResult(id=write.process)
-
-
-def fence_process(work: WorkingSet, write: FenceProcess) -> WriteResult:
-    row = work.processes.get(write.process)
-    if row is None or row.fenced:
-        return WriteResult(id=write.process, changed=False)
-    alive = row.expire_time > work.time and not write.known_dead
-    if row.renew_time != write.seen or alive:
-        raise LeaseLostError
-    work.processes.put(write.process, replace(row, fenced=True))
-    return WriteResult(id=write.process)
 
 
 def attached_to(work: WorkingSet, write: CreateRequest) -> RequestHead | None:
@@ -187,18 +167,6 @@ def attached_to(work: WorkingSet, write: CreateRequest) -> RequestHead | None:
     if (head.user_id, head.fingerprint) != (write.user_id, write.fingerprint):
         raise RequestAlreadyExistsError(write.key.request_id)
     return head
-
-
-def _require_lease(work: WorkingSet, process: str) -> None:
-    row = work.processes.get(process)
-    if row is None or row.fenced:
-        raise LeaseLostError
-
-
-def _require_fenced_owner(work: WorkingSet, head: RequestHead, process: str) -> None:
-    row = work.processes.get(process)
-    if head.process != process or row is None or not row.fenced:
-        raise LeaseLostError
 
 
 def _scope_versions(work: WorkingSet, scopes: tuple[ScopeKey, ...]) -> ScopeVersions:

@@ -28,7 +28,7 @@ from flowstate_server.model.records import (
 )
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
 from flowstate_server.model.tombstones import floor_in
-from flowstate_server.stores.commit.floors import Floors
+from flowstate_server.stores.commit.asked import Asked
 from flowstate_server.stores.commit.working_documents import WorkingDocuments
 from flowstate_server.stores.commit.working_table import WorkingTable, records_of
 from flowstate_server.stores.contract import tables
@@ -43,9 +43,9 @@ Record = TypeVar("Record")
 class WorkingSet:
     """Works batches one after another: each ends with :meth:`keep` or :meth:`drop`."""
 
-    def __init__(self, loaded: Loaded, floors: Floors | None = None) -> None:
+    def __init__(self, loaded: Loaded, asked: Asked | None = None) -> None:
         self.time = loaded.time
-        self._floors = floors
+        self._asked = asked
         self._loaded = loaded
         self._touched: list[WorkingTable[Any, Any]] = []
         self._tables: dict[Table[Any, Any], WorkingTable[Any, Any]] = {}
@@ -91,13 +91,26 @@ class WorkingSet:
     def state(self, key: ScopeKey) -> StateRecord:
         return self.states.get(key) or StateRecord(key)
 
+    def require(self, keys: Iterable[tuple[Table[Any, Any], Any]]) -> None:
+        """What a write needs that could not be known before others were loaded. Heads of states are of ``STATE_HEADS``.
+
+        Raises:
+            NotAsked: some of it was not asked for. It will have been when the batch is decided again.
+        """
+        if self._asked is None:
+            return
+        for table, key in keys:
+            worked = tables.STATES if table is tables.STATE_HEADS else table
+            if key not in self.of(worked).put_so_far():
+                self._asked.require(table, key)
+        self._asked.check()
+
     def floor(self, key: DocumentKey) -> int:
         """
         Raises:
-            FloorNotLoaded: it was not asked for.
+            NotAsked: see :meth:`require`.
         """
-        if self._floors is not None and key not in self.documents.put_so_far():
-            self._floors.require(key)
+        self.require([(tables.DOCUMENTS, key)])
         return floor_in(self.documents.find(key))
 
     def state_head(self, key: ScopeKey) -> StateRecord | StateHead:
@@ -212,7 +225,7 @@ class WorkingSet:
         topics: dict[Topic, None] = {}
         for request, head in self.requests.changed().items():
             topics[Topic(TopicKind.REQUEST, *request)] = None
-            if head is not None and head.cancel_requested:
+            if head is not None and head.cancel_requested and head.process:
                 before = self.requests.loaded.get(request)
                 if before is None or not before.cancel_requested:
                     topics[Topic(TopicKind.PROCESS, NO_TENANT, head.process)] = None
@@ -259,6 +272,7 @@ def moved(
         head.attempt,
         sequence,
         end_time,
+        head.gate,
     )
 
 

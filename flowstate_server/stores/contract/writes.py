@@ -161,7 +161,7 @@ class UpdateSession(Write):
 @frozen
 class CreateRequest(Write):
     """Create a request in a session that lives or is created earlier in the batch: in progress, run by ``process``, or
-    queued, with no process.
+    queued, with no process. One that has a ``gate`` goes through it later in the batch, by ``EnterGate``.
 
     Looked at before every other write of its batch: if the request exists with the same ``user_id`` and
     ``fingerprint``, nothing of the batch is written and :attr:`CommitResult.attached` is the existing one; with
@@ -208,10 +208,15 @@ class RequireRun(Write):
 
 @frozen
 class RequestCancel(Write):
-    """Ask the process that runs the request to cancel it. No change if the request has ended or was asked before."""
+    """Ask the process that runs the request to cancel it. No change if the request has ended or was asked before.
+
+    One that is queued ends as aborted; ``scopes`` and ``gate`` are those of its record.
+    """
 
     request: RequestKey
     reason: str
+    scopes: tuple[ScopeKey, ...] = ()
+    gate: str = ""
 
 
 class LogWentBack(Exception):
@@ -227,7 +232,9 @@ class FinishRequest(Write):
     with ``LeaseLostError`` unless that process owns the request and is fenced. A run's own end goes with
     :class:`RequireRun` instead. ``scopes`` are those of the request's record; ``reason``
     tells why it was aborted or interrupted. A request does not complete unless its log has come to ``sequence``, the
-    newest event that its run was told of (else :class:`LogWentBack`).
+    newest event that its run was told of (else :class:`LogWentBack`). ``unbegun``: refused with ``LeaseLostError``
+    unless it is queued. ``gate`` is that of its record, which whatever ends a request hands to the next one: named
+    here, it need not be found out first.
     """
 
     request: RequestKey
@@ -240,6 +247,8 @@ class FinishRequest(Write):
     reason: str = ""
     swept: str | None = None
     sequence: int = 0
+    unbegun: bool = False
+    gate: str = ""
 
 
 @frozen

@@ -109,8 +109,8 @@ SESSION_HEAD = Columns("sequence turns activity_time floor")
 
 REQUEST = Columns(
     "tenant=head.key.tenant request_id=head.key.request_id log_id=head.log_id user_id=head.user_id"
-    " fingerprint=head.fingerprint create_time=head.create_time flow_kind action org_id scopes input gate timeout trace"
-    " correlation_id"
+    " fingerprint=head.fingerprint create_time=head.create_time flow_kind action org_id scopes input"
+    " gate=head.gate timeout trace correlation_id"
 )
 REQUEST_HEAD = Columns("process status open=status.open attempt sequence end_time cancel_reason")
 OUTCOME = Columns("output failure reason")

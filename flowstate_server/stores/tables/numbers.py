@@ -46,7 +46,8 @@ EVENT_NUMBERS = {
     EventType.CUSTOM: 16,
     EventType.ITEM_REMOVED: 17,
     EventType.ROUTER_DECIDED: 18,
-    EventType.RESOURCE_CHANGE: 19,
+    EventType.REQUEST_QUEUED: 19,
+    EventType.RESOURCE_CHANGE: 20,
     EventType.MODEL_USAGE: 21,
 }
 

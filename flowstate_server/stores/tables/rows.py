@@ -89,10 +89,10 @@ def session_life(row: Row) -> SessionLife:
 
 REQUEST_HEAD = (
     "h.request, h.log, r.tenant, r.request_id, s.tenant, s.session_id, s.log_id, r.log_id, r.user_id, r.fingerprint, "
-    "h.process, h.status, r.create_time, h.cancel_reason, h.attempt, h.sequence, h.end_time"
+    "h.process, h.status, r.create_time, h.cancel_reason, h.attempt, h.sequence, h.end_time, r.gate"
 )
 _BINDING = "r.flow_kind, r.action, r.org_id, r.scopes"
-_CALL = "r.gate, r.timeout, r.trace, r.correlation_id"
+_CALL = "r.timeout, r.trace, r.correlation_id"
 REQUEST = f"{REQUEST_HEAD}, {_BINDING}, r.input, {_CALL}, {columns.OUTCOME.of('o')}"
 RUNNING_REQUEST = f"{REQUEST_HEAD}, {_BINDING}, NULL, {_CALL}, NULL, NULL, NULL"
 """As ``REQUEST``, without its texts."""
@@ -102,9 +102,7 @@ LISTED_REQUEST = f"{REQUEST_HEAD}, {_BINDING}, NULL, {_CALL}, NULL, o.failure, o
 _CANCEL_REASON = 7
 """Its place among the columns behind the keys."""
 _HEAD = Columns(" ".join([name.partition(".")[2] for name in REQUEST_HEAD.split(", ")]))
-_REST = Columns(
-    "flow_kind action org_id scopes input gate timeout trace correlation_id output failure reason"
-)
+_REST = Columns("flow_kind action org_id scopes input timeout trace correlation_id output failure reason")
 
 
 def request_key(row: Row) -> RequestKey:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from flowstate_server.errors import LeaseLostError, RequestTerminalError
 from flowstate_server.model.clock import Micros
+from flowstate_server.model.gates import gate_text
 from flowstate_server.model.records import RequestRecord, RequestStatus
 from flowstate_server.stores.contract.tables import REQUESTS
 from flowstate_server.stores.contract.writes import FenceProcess, RenewLease, RequestCancel, RequireRun
@@ -25,12 +26,14 @@ from flowstate_server.testing.store_contract.builders import (
 from flowstate_server.testing.store_contract.expectations import refused
 from flowstate_server.testing.store_contract.harness import StoreHarness
 
+GATE = gate_text("chat", "say", "session", "session-1")
+
 
 async def _queued(store: Store, scene: Scene, request_id: str = "queued") -> RequestRecord:
     create = replace(
         new_request(scene.session, request_id, process=""),
         status=RequestStatus.QUEUED,
-        gate="gate",
+        gate=GATE,
         timeout=Micros(5),
         trace="trace",
         correlation_id="correlation",
@@ -54,7 +57,7 @@ async def check_queued_request_is_kept_as_created(harness: StoreHarness) -> None
     request = await _queued(store, await open_scene(store))
     head = request.head
     assert (head.status, head.process, head.attempt) == (RequestStatus.QUEUED, "", 0)
-    assert (request.gate, request.timeout) == ("gate", 5)
+    assert (head.gate, request.timeout) == (GATE, 5)
     assert (request.trace, request.correlation_id) == ("trace", "correlation")
     with refused(LeaseLostError):
         await store.commit((RequireRun(request.key, PROCESS),))

@@ -381,12 +381,10 @@ class _FailureReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Failure
     server's log.
     """
     FAILURE_REASON_QUEUE_TIMEOUT: _FailureReason.ValueType  # 7
-    """DEADLINE_EXCEEDED. It waited in the queue longer than the action allows, and never began. Used by a
-    later release.
-    """
+    """DEADLINE_EXCEEDED. It waited in the queue longer than the action allows, and never began."""
     FAILURE_REASON_INPUT_OUTDATED: _FailureReason.ValueType  # 8
     """FAILED_PRECONDITION. When its turn came, its input did not fit the action's schema any more: the flow
-    was deployed anew meanwhile. It never began. Used by a later release.
+    was deployed anew meanwhile. It never began.
     """
     FAILURE_REASON_LOOP_BOUND_EXCEEDED: _FailureReason.ValueType  # 9
     """FAILED_PRECONDITION. A loop went over its bound."""
@@ -432,12 +430,10 @@ FAILURE_REASON_INTERNAL: FailureReason.ValueType  # 6
 server's log.
 """
 FAILURE_REASON_QUEUE_TIMEOUT: FailureReason.ValueType  # 7
-"""DEADLINE_EXCEEDED. It waited in the queue longer than the action allows, and never began. Used by a
-later release.
-"""
+"""DEADLINE_EXCEEDED. It waited in the queue longer than the action allows, and never began."""
 FAILURE_REASON_INPUT_OUTDATED: FailureReason.ValueType  # 8
 """FAILED_PRECONDITION. When its turn came, its input did not fit the action's schema any more: the flow
-was deployed anew meanwhile. It never began. Used by a later release.
+was deployed anew meanwhile. It never began.
 """
 FAILURE_REASON_LOOP_BOUND_EXCEEDED: FailureReason.ValueType  # 9
 """FAILED_PRECONDITION. A loop went over its bound."""

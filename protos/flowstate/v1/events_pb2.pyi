@@ -47,8 +47,7 @@ class Event(_message.Message):
     Order is the order of commits. A state write and its event are one commit. A request has exactly
     one terminal event, committed together with its terminal status, and nothing follows it. Later
     releases add types: a reader that meets a payload it does not know still has type, sequence and
-    time, and moves on. `request.queued` and `resource_change` are of this kind: they are drawn here and
-    will be emitted by later releases.
+    time, and moves on.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

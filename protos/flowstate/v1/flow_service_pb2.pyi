@@ -33,7 +33,7 @@ class _ActionRequestStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_A
     """Never sent."""
     ACTION_REQUEST_STATUS_QUEUED: _ActionRequestStatus.ValueType  # 1
     """Stored, waits for its turn: its action lets one run at a time. Any server that has the flow may run
-    it later. Used by a later release.
+    it later.
     """
     ACTION_REQUEST_STATUS_IN_PROGRESS: _ActionRequestStatus.ValueType  # 2
     """Running."""
@@ -57,7 +57,7 @@ ACTION_REQUEST_STATUS_UNSPECIFIED: ActionRequestStatus.ValueType  # 0
 """Never sent."""
 ACTION_REQUEST_STATUS_QUEUED: ActionRequestStatus.ValueType  # 1
 """Stored, waits for its turn: its action lets one run at a time. Any server that has the flow may run
-it later. Used by a later release.
+it later.
 """
 ACTION_REQUEST_STATUS_IN_PROGRESS: ActionRequestStatus.ValueType  # 2
 """Running."""

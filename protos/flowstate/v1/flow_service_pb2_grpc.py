@@ -172,7 +172,8 @@ class FlowServiceServicer(object):
 
     def WaitActionRequest(self, request, context):
         """Waits for the end of an action request; answers like CallAction, with `done = false` when the time
-        is up. Repeat as often as needed. Errors: NOT_FOUND / REQUEST_NOT_FOUND.
+        is up. Repeat as often as needed. Errors: NOT_FOUND / REQUEST_NOT_FOUND;
+        FAILED_PRECONDITION / CONCURRENCY_REJECTED (the running request that waits is waited for).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

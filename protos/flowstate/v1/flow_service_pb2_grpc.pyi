@@ -68,7 +68,8 @@ class FlowServiceStub:
     """Reads an action request with input and output. Errors: NOT_FOUND / REQUEST_NOT_FOUND."""
     WaitActionRequest: _aio.UnaryUnaryMultiCallable[_flow_service_pb2.WaitActionRequestRequest, _flow_service_pb2.WaitActionRequestResponse]
     """Waits for the end of an action request; answers like CallAction, with `done = false` when the time
-    is up. Repeat as often as needed. Errors: NOT_FOUND / REQUEST_NOT_FOUND.
+    is up. Repeat as often as needed. Errors: NOT_FOUND / REQUEST_NOT_FOUND;
+    FAILED_PRECONDITION / CONCURRENCY_REJECTED (the running request that waits is waited for).
     """
     ListActionRequests: _aio.UnaryUnaryMultiCallable[_flow_service_pb2.ListActionRequestsRequest, _flow_service_pb2.ListActionRequestsResponse]
     """Lists action requests, newest first (creation time, then id), those that the caller may see; pages
@@ -183,7 +184,8 @@ class FlowServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_flow_service_pb2.WaitActionRequestRequest, _abc.Awaitable[_flow_service_pb2.WaitActionRequestResponse]],
     ) -> _abc.Awaitable[_flow_service_pb2.WaitActionRequestResponse]:
         """Waits for the end of an action request; answers like CallAction, with `done = false` when the time
-        is up. Repeat as often as needed. Errors: NOT_FOUND / REQUEST_NOT_FOUND.
+        is up. Repeat as often as needed. Errors: NOT_FOUND / REQUEST_NOT_FOUND;
+        FAILED_PRECONDITION / CONCURRENCY_REJECTED (the running request that waits is waited for).
         """
 
     @_abc_1.abstractmethod

@@ -108,6 +108,7 @@ class Limits(_message.Message):
     MAX_INLINE_CONTENT_BYTES_FIELD_NUMBER: _builtins.int
     MAX_RESOURCES_PER_OWNER_FIELD_NUMBER: _builtins.int
     MAX_RESOURCE_NAME_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_QUEUED_REQUESTS_FIELD_NUMBER: _builtins.int
     max_message_bytes: _builtins.int
     """Largest message, either way. Default 4 MiB. More is RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE."""
     max_state_bytes: _builtins.int
@@ -150,6 +151,10 @@ class Limits(_message.Message):
     """Most resources of one owner. Default 10,000. More is RESOURCE_EXHAUSTED / TOO_MANY_RESOURCES."""
     max_resource_name_bytes: _builtins.int
     """Longest name of a resource. Default 512 bytes."""
+    max_queued_requests: _builtins.int
+    """Most requests that may wait for their turn behind one, whatever the action allows. Default 1,000.
+    More is RESOURCE_EXHAUSTED / QUEUE_FULL.
+    """
     @_builtins.property
     def heartbeat_interval(self) -> _duration_pb2.Duration:
         """Interval of heartbeats where a stream asks for none. Default 15 s."""
@@ -201,10 +206,11 @@ class Limits(_message.Message):
         max_inline_content_bytes: _builtins.int = ...,
         max_resources_per_owner: _builtins.int = ...,
         max_resource_name_bytes: _builtins.int = ...,
+        max_queued_requests: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["default_deadline", b"default_deadline", "event_retention", b"event_retention", "heartbeat_interval", b"heartbeat_interval", "idempotency_window", b"idempotency_window", "max_wait", b"max_wait", "transient_retention", b"transient_retention"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_deadline", b"default_deadline", "event_retention", b"event_retention", "heartbeat_interval", b"heartbeat_interval", "idempotency_window", b"idempotency_window", "max_document_reply_bytes", b"max_document_reply_bytes", "max_event_output_bytes", b"max_event_output_bytes", "max_id_bytes", b"max_id_bytes", "max_inline_content_bytes", b"max_inline_content_bytes", "max_input_bytes", b"max_input_bytes", "max_item_bytes", b"max_item_bytes", "max_json_depth", b"max_json_depth", "max_json_key_bytes", b"max_json_key_bytes", "max_message_bytes", b"max_message_bytes", "max_ops_per_commit", b"max_ops_per_commit", "max_output_bytes", b"max_output_bytes", "max_page_size", b"max_page_size", "max_resource_bytes", b"max_resource_bytes", "max_resource_name_bytes", b"max_resource_name_bytes", "max_resources_per_owner", b"max_resources_per_owner", "max_scopes", b"max_scopes", "max_state_bytes", b"max_state_bytes", "max_tails_per_tenant", b"max_tails_per_tenant", "max_wait", b"max_wait", "transient_retention", b"transient_retention"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_deadline", b"default_deadline", "event_retention", b"event_retention", "heartbeat_interval", b"heartbeat_interval", "idempotency_window", b"idempotency_window", "max_document_reply_bytes", b"max_document_reply_bytes", "max_event_output_bytes", b"max_event_output_bytes", "max_id_bytes", b"max_id_bytes", "max_inline_content_bytes", b"max_inline_content_bytes", "max_input_bytes", b"max_input_bytes", "max_item_bytes", b"max_item_bytes", "max_json_depth", b"max_json_depth", "max_json_key_bytes", b"max_json_key_bytes", "max_message_bytes", b"max_message_bytes", "max_ops_per_commit", b"max_ops_per_commit", "max_output_bytes", b"max_output_bytes", "max_page_size", b"max_page_size", "max_queued_requests", b"max_queued_requests", "max_resource_bytes", b"max_resource_bytes", "max_resource_name_bytes", b"max_resource_name_bytes", "max_resources_per_owner", b"max_resources_per_owner", "max_scopes", b"max_scopes", "max_state_bytes", b"max_state_bytes", "max_tails_per_tenant", b"max_tails_per_tenant", "max_wait", b"max_wait", "transient_retention", b"transient_retention"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -12,7 +12,8 @@ carries credentials. `x-correlation-id` is taken over into logs and comes back w
 without one the server makes it. Where the server runs without credentials (loopback only),
 `x-flowstate-user`, `x-flowstate-org` and `x-flowstate-plane` (`client`, also if absent, or `trusted`)
 say who calls; ids that are not printable ASCII go as UTF-8 in `x-flowstate-user-bin` and
-`x-flowstate-org-bin`.
+`x-flowstate-org-bin`. A call made from within a running request may name it in `x-flowstate-request`
+(or `-bin`): what would wait for the end of that request is refused instead, CONCURRENCY_REJECTED.
 
 Planes. Credentials put a caller on the client plane (apps of end users) or on the trusted plane
 (your own services). Each method says the least plane that it needs; trusted callers may call all.

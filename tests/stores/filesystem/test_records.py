@@ -45,6 +45,7 @@ HEAD = RequestHead(
     attempt=3,
     sequence=4,
     end_time=Micros(5),
+    gate="gate",
 )
 ITEM = Item(
     item_id="i",
@@ -81,7 +82,6 @@ RECORDS: list[Any] = [
         org_id="acme",
         scopes=(session_scope(SESSION), org_scope("acme", isolated_flow="chat")),
         input=b'{"a": 1.50}',
-        gate="gate",
         timeout=Micros(6),
         trace="trace",
         correlation_id="id",

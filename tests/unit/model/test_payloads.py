@@ -18,6 +18,7 @@ VERSIONS = {ScopeKind.SESSION: 3, ScopeKind.USER: 0}
 EVERY_TYPE: list[Payload] = [
     payloads.RequestCreated("chat", "say"),
     payloads.RequestInProgress(2),
+    payloads.RequestQueued(3, Micros(1_500_000)),
     payloads.RequestCompleted(Micros(5), {"text": "hello"}, scope_versions=VERSIONS),
     payloads.RequestFailed(FAILURE, Micros(7), VERSIONS),
     payloads.RequestAborted("enough", VERSIONS),

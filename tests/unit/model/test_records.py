@@ -14,7 +14,7 @@ HEAD = RequestHead(
     RequestKey(NO_TENANT, "r"), SESSION, "l", "m", "u", "f", "p", RequestStatus.IN_PROGRESS, Micros(1)
 )
 RECORD = RequestRecord(
-    HEAD, "flow", "action", "org", (session_scope(SESSION),), b"{}", "gate", Micros(2), "trace", "call"
+    HEAD, "flow", "action", "org", (session_scope(SESSION),), b"{}", Micros(2), "trace", "call"
 )
 
 

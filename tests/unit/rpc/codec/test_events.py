@@ -25,6 +25,11 @@ FAILURE: Json = {
 
 PAYLOADS: list[tuple[EventType, dict[str, Json], str]] = [
     (EventType.REQUEST_CREATED, {"flow_kind": "chat", "action": "say"}, 'flow_kind: "chat" action: "say"'),
+    (
+        EventType.REQUEST_QUEUED,
+        {"ahead": 2, "expire_time": 1_500_000},
+        "ahead: 2 expire_time { seconds: 1 nanos: 500000000 }",
+    ),
     (EventType.REQUEST_IN_PROGRESS, {"attempt": 1}, "attempt: 1"),
     (
         EventType.REQUEST_COMPLETED,
