@@ -62,4 +62,5 @@ async def test_the_demo(capsys: pytest.CaptureFixture[str]) -> None:
     assert "[order_status {'number': 7}]" in told
     assert "[ticket changed: " in told
     assert "note_to_staff" not in told
+    assert told.count("[waits for ") == 3, "one at a time in a session"
     assert "'user': {'tone': 'cheerful'}" in told
