@@ -81,9 +81,9 @@ def test_the_public_names_are_these() -> None:
         "interrupt",
         "queue",
         "reject",
-        "router",
         "resource",
         "resources",
+        "router",
         "sequencer",
     ]
     for name in flows.__all__:
