@@ -152,7 +152,8 @@ class BlockContext(Context[Any, Any, Any, Any], TracksCalls):
         self, name: str, data: Any = None, *, audience: Audience = Audience.INTERNAL, transient: bool = False
     ) -> None:
         payload = Custom(_text(name, "/name"), to_json(data, "/data"))
-        await self._hold(payload, Audience(audience), transient)
+        if self._hold(payload, Audience(audience), transient):
+            await self._run.room()
 
     async def status(self, text: str, progress: float | None = None) -> None:
         text = _text(text, "/text")
@@ -160,7 +161,8 @@ class BlockContext(Context[Any, Any, Any, Any], TracksCalls):
             if not 0 <= progress <= 1:
                 raise ValidationFailedError((Violation("/progress", "range", "must be between 0 and 1"),))
             progress = float(progress)
-        await self._hold(Status(text, progress), Audience.CLIENT, transient=True)
+        if self._hold(Status(text, progress), Audience.CLIENT, transient=True):
+            await self._run.room()
 
     def run(self, operation: Coroutine[Any, Any, T], /) -> T:
         loop = self._local.loop
@@ -191,12 +193,11 @@ class BlockContext(Context[Any, Any, Any, Any], TracksCalls):
         passes = self._passes[name] = self._passes.get(name, 0) + 1
         return (*self._path, name if passes == 1 else f"{name}#{passes}")
 
-    async def _hold(self, payload: Payload, audience: Audience, transient: bool) -> None:
+    def _hold(self, payload: Payload, audience: Audience, transient: bool) -> bool:
         event = Event(
             payload.type, payload.encode(), frozenset((audience,)), transient=transient, block_path=self._path
         )
-        self._run.hold(event)
-        await self._run.room()
+        return self._run.hold(event)
 
     def _handle(self, declared: AnyResource) -> BlockResource[Any] | BlockCollection[Any]:
         block = f'{self._block.kind} "{self._block.name}"'
