@@ -106,7 +106,7 @@ async def _filled(store: Store) -> AsyncIterator[Filled]:
                 )
             answers.append(await streaming)
             assert answers[-1].code is grpc.StatusCode.OK
-        put = [("ResourceService/PutResource", request) for request in _papers(vault)]
+        put: list[Call] = [("ResourceService/PutResource", request) for request in _papers(vault)]
         for answer in await call_all(server.channel, put, (*OWNER, *TRUSTED)):
             assert answer.error is None, answer.error
         yield Filled(server, vault, answers)
