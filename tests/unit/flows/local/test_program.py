@@ -123,9 +123,9 @@ async def test_what_an_action_fails_with_leaves_the_program_as_json() -> None:
 
 
 async def test_derived_values_see_the_state_with_its_defaults_and_fail_apart() -> None:
-    derived = await program.derive(ScopeKind.SESSION, ["twice", "initial"], {})
+    derived = await program.derive(ScopeKind.SESSION, ["twice", "initial"], {}, {})
     assert derived == {
         "twice": 4,
         "initial": Failure("INTERNAL", "the derived value failed: StateFieldAbsentError"),
     }
-    assert await program.derive(ScopeKind.SESSION, ["initial"], {"name": "Ada"}) == {"initial": "A"}
+    assert await program.derive(ScopeKind.SESSION, ["initial"], {"name": "Ada"}, {}) == {"initial": "A"}
