@@ -69,7 +69,7 @@ async def test_methods_to_come_are_refused_as_such(
     name: str, access: AccessRecords, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     later = methods.METHODS[name]._replace(served=False)
-    monkeypatch.setitem(methods.METHODS, name, later)  # type: ignore[arg-type]  # it is a dict
+    monkeypatch.setitem(methods.METHODS, name, later)
     descriptor = METHODS[name]
     request = GetMessageClass(descriptor.input_type)().SerializeToString()
     path = f"/flowstate.v1.{name}"

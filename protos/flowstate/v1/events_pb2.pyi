@@ -929,8 +929,8 @@ Global___StateChange: _TypeAlias = StateChange  # noqa: Y015
 @_typing.final
 class ResourceChange(_message.Message):
     """Payload of `resource_change`: one committed write to one resource, of its state, its content or both.
-    Served by a later release, together with ResourceService. To the client plane it is told of resources
-    that the flow shows to clients; of those that it does not declare live, it says name and versions only.
+    To the client plane it is told of resources that the flow shows to clients; of those that it does not
+    declare live, it says name and versions only.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -992,8 +992,8 @@ class ResourceChange(_message.Message):
 
     @_builtins.property
     def stale(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of its state whose new value is not sent because the change is over 16 KiB. Read the resource
-        again when needed.
+        """Names of its state whose new value is not sent because the change is over 16 KiB; "" where clients see
+        a computed view of it. Read the resource again when needed.
         """
 
     @_builtins.property

@@ -107,9 +107,7 @@ class Flow(_message.Message):
 
     @_builtins.property
     def resources(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResourceSchema]:
-        """Its resources, by name; on the client plane those that it shows to clients. Used by a later release,
-        together with ResourceService.
-        """
+        """Its resources, by scope and name; on the client plane those that it shows to clients."""
 
     def __init__(
         self,

@@ -39,8 +39,6 @@ class ResourceServiceStub(object):
     oldest, as its flow declares.
 
     A scope names its owner; its `flow_kind` is the flow that declares the resource, as in StateMutation.
-
-    Served by a later release; until then every method is UNIMPLEMENTED / FEATURE_DISABLED.
     """
 
     def __init__(self, channel):
@@ -95,8 +93,6 @@ class ResourceServiceServicer(object):
     oldest, as its flow declares.
 
     A scope names its owner; its `flow_kind` is the flow that declares the resource, as in StateMutation.
-
-    Served by a later release; until then every method is UNIMPLEMENTED / FEATURE_DISABLED.
     """
 
     def GetResource(self, request, context):
@@ -223,8 +219,6 @@ class ResourceService(object):
     oldest, as its flow declares.
 
     A scope names its owner; its `flow_kind` is the flow that declares the resource, as in StateMutation.
-
-    Served by a later release; until then every method is UNIMPLEMENTED / FEATURE_DISABLED.
     """
 
     @staticmethod

@@ -26,8 +26,6 @@ class ResourceServiceStub:
     oldest, as its flow declares.
 
     A scope names its owner; its `flow_kind` is the flow that declares the resource, as in StateMutation.
-
-    Served by a later release; until then every method is UNIMPLEMENTED / FEATURE_DISABLED.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -91,8 +89,6 @@ class ResourceServiceServicer(metaclass=_abc_1.ABCMeta):
     oldest, as its flow declares.
 
     A scope names its owner; its `flow_kind` is the flow that declares the resource, as in StateMutation.
-
-    Served by a later release; until then every method is UNIMPLEMENTED / FEATURE_DISABLED.
     """
 
     @_abc_1.abstractmethod

@@ -936,9 +936,7 @@ class ScopeProjection(_message.Message):
 
     @_builtins.property
     def resource_versions(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Versions of the resources in `values`, by name. Used by a later release, together with
-        ResourceService.
-        """
+        """Versions of the resources in `values` and `failures`, by name."""
 
     def __init__(
         self,

@@ -314,8 +314,7 @@ class StateMutation(_message.Message):
     RESOURCE_FIELD_NUMBER: _builtins.int
     resource: _builtins.str
     """Name of a resource of `scope`: precondition and operations are then about its state, everything
-    else holds alike, and its content stays. Empty: the state of the scope itself. Served by a later
-    release; until then UNIMPLEMENTED / FEATURE_DISABLED if set.
+    else holds alike, and its content stays. Empty: the state of the scope itself.
     """
     @_builtins.property
     def scope(self) -> _types_pb2.ScopeRef:

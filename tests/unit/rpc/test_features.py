@@ -72,7 +72,7 @@ def unserved(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]
     """Takes a field from what is served, as a release may that can't keep its promise yet."""
 
     def take(feature: str) -> None:
-        monkeypatch.setitem(features.OPTIONAL_FIELDS, feature, False)  # type: ignore[arg-type]  # it is a dict
+        monkeypatch.setitem(features.OPTIONAL_FIELDS, feature, False)
         features._watched_in.cache_clear()
 
     yield take
