@@ -254,13 +254,13 @@ RIGHT: Mapping[str, Message] = {
         scope=_PAPERS, name_prefix="pa", page_size=5
     ),
     "ResourceService/PutResource": resources.PutResourceRequest(
-        resource={  # type: ignore[arg-type]
-            "scope": {"session_id": "s1", "flow_kind": "chat"},
-            "name": "paper",
-            "state": {"json": '{"count": 1}'},
-            "content": b"text",
-            "media_type": "text/plain",
-        },
+        resource=resources.Resource(
+            scope=_PAPERS,
+            name="paper",
+            state=Value(json='{"count": 1}'),
+            content=b"text",
+            media_type="text/plain",
+        ),
         precondition=Precondition(exists=True),
         update_mask={"paths": ["state", "content", "media_type"]},  # type: ignore[arg-type]
         idempotency_key="k",

@@ -21,6 +21,7 @@ from flowstate_server.engine.engine import Engine
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.flows import Context, Flow, action, define_flow, handler
 from flowstate_server.model.json_values import encode_json
+from flowstate_server.programs.program import HostedFlow
 from flowstate_server.rpc.server import FlowStateServer
 from flowstate_server.settings import ServerSettings
 from flowstate_server.stores.memory import MemoryStore
@@ -101,7 +102,7 @@ def play_spec(request_id: str, action: str = "play", input: Any = None, **fields
 
 @asynccontextmanager
 async def hosted(
-    *flows: Flow,
+    *flows: HostedFlow,
     store: Store | None = None,
     settings: EngineSettings | None = None,
     options: ServerSettings | None = None,
