@@ -36,6 +36,10 @@
         # State, for trusted callers: connect(..., plane="trusted"), or with such a token.
         await client.state.session(session.id).inc_state(message_count=1)
 
+        # What goes with a session: named, with a state and a content.
+        async for resource in client.resources.session(session.id).list():
+            print(resource.name, resource.size)
+
         # Notes about a session, for trusted callers.
         await client.journal.append(session.id, "paid", source="billing", data={"amount": 3})
 
@@ -50,6 +54,7 @@ import sys as _sys
 from flowstate_client.client import FlowStateClient, Server
 from flowstate_client.codec import Codec, JsonCodec
 from flowstate_client.config import Backoff, ClientConfig, client_version as _client_version
+from flowstate_client.content_stream import ContentStream
 from flowstate_client.errors import (
     ActionAborted,
     ActionFailed,
@@ -133,25 +138,27 @@ from flowstate_client.events import (
     Trimmed,
     UnknownEvent,
 )
+from flowstate_client.flow_info import ActionInfo, FlowInfo, ResourceInfo, ScopeInfo
 from flowstate_client.flows import UNSET, Flows
 from flowstate_client.items import NewItem
 from flowstate_client.journal import JournalEntry, JournalNote, Journals
 from flowstate_client.metadata import MetadataProvider, Plane
 from flowstate_client.models import (
-    ActionInfo,
     Cursor,
     Failure,
-    FlowInfo,
     Item,
     Limits,
     RequestStatus,
     RunRecord,
     Scope,
-    ScopeInfo,
     ServerInfo,
     StateWrite,
 )
 from flowstate_client.paging import AsyncPager, Page
+from flowstate_client.resource_errors import ResourceAlreadyExists, TooManyResources
+from flowstate_client.resource_handle import ResourceHandle
+from flowstate_client.resource_record import ResourceRecord
+from flowstate_client.resources import OwnedResources, Resources
 from flowstate_client.runs import ActionStream, RunHandle
 from flowstate_client.session import ResolvedSession, Session
 from flowstate_client.sessions import Sessions
@@ -188,6 +195,7 @@ __all__ = [
     "ConcurrentModificationError",
     "ConflictError",
     "ConnectError",
+    "ContentStream",
     "Cursor",
     "CursorAhead",
     "CursorLogMismatch",
@@ -229,6 +237,7 @@ __all__ = [
     "NotFound",
     "OrgBindingMismatch",
     "OutOfRange",
+    "OwnedResources",
     "Page",
     "PermissionDenied",
     "Plane",
@@ -246,10 +255,15 @@ __all__ = [
     "RequestStatus",
     "RequestTerminal",
     "ResolvedSession",
+    "ResourceAlreadyExists",
     "ResourceChange",
     "ResourceDeleted",
     "ResourceExhausted",
+    "ResourceHandle",
+    "ResourceInfo",
     "ResourceNotFound",
+    "ResourceRecord",
+    "Resources",
     "ResponseValidationError",
     "RouterDecided",
     "RunHandle",
@@ -278,6 +292,7 @@ __all__ = [
     "StatusUpdate",
     "TerminalEvent",
     "TooLarge",
+    "TooManyResources",
     "TooManyStreams",
     "Trimmed",
     "Unauthenticated",

@@ -18,6 +18,7 @@ from flowstate.v1 import (
     flow_service_pb2_grpc,
     journal_service_pb2,
     resource_service_pb2,
+    resource_service_pb2_grpc,
     server_service_pb2,
     session_service_pb2,
     session_service_pb2_grpc,
@@ -44,6 +45,7 @@ class TailChannel:
         self.channel = channel
         self.events = event_service_pb2_grpc.EventServiceStub(channel)
         self.flows = flow_service_pb2_grpc.FlowServiceStub(channel)
+        self.resources = resource_service_pb2_grpc.ResourceServiceStub(channel)
         self.sessions = session_service_pb2_grpc.SessionServiceStub(channel)
         self.leases: WeakSet[TailLease] = WeakSet()
 
@@ -54,6 +56,7 @@ class TailLease:
     def __init__(self, tail_channel: TailChannel) -> None:
         self.events = tail_channel.events
         self.flows = tail_channel.flows
+        self.resources = tail_channel.resources
         self.sessions = tail_channel.sessions
         tail_channel.leases.add(self)
 

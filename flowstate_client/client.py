@@ -19,6 +19,7 @@ from flowstate_client.flows import Flows
 from flowstate_client.journal import Journals
 from flowstate_client.metadata import CallMetadata, MetadataProvider, Plane
 from flowstate_client.models import ServerInfo
+from flowstate_client.resources import Resources
 from flowstate_client.sessions import Sessions
 from flowstate_client.state import States
 
@@ -26,8 +27,9 @@ from flowstate_client.state import States
 class FlowStateClient:
     """A client of one FlowState server or fleet, for one event loop. Make it with :meth:`connect`.
 
-    ``flows`` runs actions, ``sessions`` keeps conversations, ``state`` reads and writes records and ``journal``
-    keeps notes (both on the trusted plane, see ``plane`` of :meth:`connect`), ``server`` tells about the other end.
+    ``flows`` runs actions, ``sessions`` keeps conversations and ``resources`` what goes with them, ``state`` reads and
+    writes records and ``journal`` keeps notes (both on the trusted plane, see ``plane`` of :meth:`connect`), ``server``
+    tells about the other end.
     Outside ``async with`` they raise ``ClientClosedError``.
     """
 
@@ -152,6 +154,11 @@ class FlowStateClient:
         return self._opened.state
 
     @property
+    def resources(self) -> Resources:
+        """Resources of sessions, users and orgs."""
+        return self._opened.resources
+
+    @property
     def journal(self) -> Journals:
         """Notes about sessions; trusted plane."""
         return self._opened.journal
@@ -193,5 +200,6 @@ class _Open:
         self.flows = Flows(caller, user=user, org=org)
         self.sessions = Sessions(caller, user=user, org=org)
         self.state = States(caller)
+        self.resources = Resources(self.state)
         self.journal = Journals(caller)
         self.server = Server(caller)

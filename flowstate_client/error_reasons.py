@@ -54,6 +54,7 @@ from flowstate_client.errors import (
     VersionMismatch,
 )
 from flowstate_client.models import seconds
+from flowstate_client.resource_errors import ResourceAlreadyExists, TooManyResources
 
 DOMAIN = "flowstate.dev"
 NO_USER = "give user_id=, or connect(user=...)"
@@ -101,7 +102,7 @@ REASONS: Mapping[str, type[ApiError]] = {
     "RESOURCE_NOT_FOUND": ResourceNotFound,
     "ITEM_NOT_FOUND": NotFound,
     "SESSION_ALREADY_EXISTS": AlreadyExists,
-    "RESOURCE_ALREADY_EXISTS": AlreadyExists,
+    "RESOURCE_ALREADY_EXISTS": ResourceAlreadyExists,
     "REQUEST_ALREADY_EXISTS": AlreadyExists,
     "VERSION_MISMATCH": VersionMismatch,
     "WRITE_CONFLICT": ConflictError,
@@ -124,7 +125,7 @@ REASONS: Mapping[str, type[ApiError]] = {
     "MESSAGE_TOO_LARGE": TooLarge,
     "STATE_TOO_LARGE": TooLarge,
     "QUEUE_FULL": ResourceExhausted,
-    "TOO_MANY_RESOURCES": ResourceExhausted,
+    "TOO_MANY_RESOURCES": TooManyResources,
     "SERVER_DRAINING": Unavailable,
     "STORE_UNAVAILABLE": Unavailable,
     "LEASE_LOST": Unavailable,

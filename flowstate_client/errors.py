@@ -14,11 +14,11 @@
     │   ├── InvalidArgument (ValidationFailed, SchemaViolation, InvalidJson)
     │   ├── Unauthenticated, PermissionDenied
     │   ├── NotFound (FlowNotFound, ActionNotFound, SessionNotFound, RequestNotFound, ResourceNotFound)
-    │   ├── AlreadyExists
+    │   ├── AlreadyExists (ResourceAlreadyExists)
     │   ├── ConflictError (VersionMismatch)
     │   ├── PreconditionError (OrgBindingMismatch, FlowBindingMismatch, CursorLogMismatch, ...)
     │   ├── OutOfRange (CursorAhead, EventsCompacted)
-    │   ├── ResourceExhausted (RateLimited, TooManyStreams, SlowConsumer, TooLarge)
+    │   ├── ResourceExhausted (RateLimited, TooManyStreams, SlowConsumer, TooLarge, TooManyResources)
     │   ├── Unavailable, DeadlineExceeded, Cancelled
     │   └── FeatureUnavailable, InternalError, DataLoss
     └── ActionFailed                       the call went well, the action did not

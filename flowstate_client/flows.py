@@ -9,9 +9,10 @@ from typing import Any, Final, TypeVar, overload
 from flowstate.v1 import flow_service_pb2, flow_service_pb2_grpc, types_pb2
 from flowstate_client.calls import Caller
 from flowstate_client.filters import event_filter, status_number
+from flowstate_client.flow_info import FlowInfo
 from flowstate_client.ids import new_request_id
 from flowstate_client.json_profile import check_text
-from flowstate_client.models import FlowInfo, RequestStatus, RunRecord
+from flowstate_client.models import RequestStatus, RunRecord
 from flowstate_client.paging import AsyncPager, Page
 from flowstate_client.proof import proven_text
 from flowstate_client.resuming import heartbeat

@@ -18,6 +18,11 @@ def new_idempotency_key() -> str:
     return _new_id("idem_")
 
 
+def new_upload_id() -> str:
+    """``up_`` and 128 bits as in :func:`new_request_id`."""
+    return _new_id("up_")
+
+
 def new_correlation_id() -> str:
     """16 hexadecimal digits."""
     return secrets.token_hex(8)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -23,12 +23,14 @@ class Snapshot(Generic[T]):
 
     Attributes:
         session_id: The session.
-        client_data: ``{"session": {name: value}, "user": {...}, "org": {...}}`` as the model asked for.
+        client_data: ``{"session": {name: value}, "user": {...}, "org": {...}}`` as the model asked for; single
+            resources are among the names.
         versions: The version of each scope's record; 0 if it was never written.
         failures: Derived values that could not be computed, by scope and name.
         active_requests: Running requests, each with the cursor behind which to follow it.
         cursor: The end of the session's log that the view is true for.
         read_time: When it was read.
+        resource_versions: The versions of the resources in the data, by scope and name.
     """
 
     session_id: str
@@ -38,6 +40,7 @@ class Snapshot(Generic[T]):
     active_requests: Mapping[str, Cursor]
     cursor: Cursor
     read_time: datetime | None
+    resource_versions: Mapping[Scope, Mapping[str, int]] = field(default_factory=dict)
 
 
 async def read_snapshot(
@@ -75,6 +78,11 @@ def snapshot_of(response: session_service_pb2.GetSnapshotResponse, codec: Codec,
         active_requests={r.request_id: Cursor.from_proto(r.cursor) for r in response.active_requests},
         cursor=Cursor.from_proto(response.cursor),
         read_time=plain_time(response, "read_time"),
+        resource_versions={
+            scope: dict(projection.resource_versions)
+            for scope, projection in projections.items()
+            if projection.resource_versions
+        },
     )
 
 

@@ -12,11 +12,12 @@ from weakref import WeakValueDictionary
 from flowstate.v1 import state_service_pb2, state_service_pb2_grpc, types_pb2
 from flowstate_client.calls import Caller
 from flowstate_client.codec import Codec
-from flowstate_client.errors import ConcurrentModificationError, ConflictError, ProtocolError
+from flowstate_client.errors import ProtocolError
 from flowstate_client.field_types import field_types
 from flowstate_client.ids import new_idempotency_key
 from flowstate_client.models import StateWrite, plain_time
 from flowstate_client.state_batch import ScopeBatch, Seen, StateBatch, as_seen
+from flowstate_client.state_swap import swap
 from flowstate_client.state_verbs import StateOp, StateT_co, StateVerbs
 
 T = TypeVar("T")
@@ -195,20 +196,13 @@ class ScopeHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Generi
             ResponseValidationError: the state does not fit ``model``.
             What the operations raise, and what ``change`` raises.
         """
-        config = self._states.caller.config
         handle = self if model is _OF_THE_HANDLE else self._with(self._precondition, model=model)
+
+        async def merge(record: StateRecord[Any], fields: Mapping[str, Any]) -> StateWrite:
+            return await handle.at(record).patch_state(fields)
+
         async with self._states.turn(self._scope):
-            for attempt in range(1, config.cas_attempts + 1):
-                record: StateRecord[Any] = await handle.get()
-                fields = change(record.state)
-                if not fields:
-                    return StateWrite(record.version, changed=False, incarnation=record.incarnation)
-                try:
-                    return await handle.at(record).patch_state(fields)
-                except ConflictError:
-                    if attempt < config.cas_attempts:
-                        await asyncio.sleep(config.backoff.pause(attempt) / 4)
-        raise ConcurrentModificationError(config.cas_attempts)
+            return await swap(self._states.caller.config, handle.get, change, merge)
 
     async def _submit(self, ops: Iterable[StateOp]) -> StateWrite:
         mutation = state_service_pb2.StateMutation(
@@ -330,9 +324,9 @@ class States:
             for record in response.records
         ]
 
-    def turn(self, scope: types_pb2.ScopeRef) -> asyncio.Lock:
+    def turn(self, scope: types_pb2.ScopeRef, resource: str = "") -> asyncio.Lock:
         """The lock of a record among the tasks of this client, forgotten when nobody waits."""
-        key = scope.SerializeToString(deterministic=True)
+        key = scope.SerializeToString(deterministic=True) + resource.encode()
         lock = self._turns.get(key)
         if lock is None:
             lock = self._turns[key] = asyncio.Lock()

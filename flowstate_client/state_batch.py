@@ -39,10 +39,13 @@ class BatchScope(StateVerbs[None, StateT_co], Generic[StateT_co]):
         scope: types_pb2.ScopeRef,
         precondition: types_pb2.Precondition | None,
         types: FieldTypes | None,
+        resource: str = "",
     ) -> None:
         self._codec = codec
         self._types = types
-        self.mutation = state_service_pb2.StateMutation(scope=scope, precondition=precondition)
+        self.mutation = state_service_pb2.StateMutation(
+            scope=scope, precondition=precondition, resource=resource
+        )
         self.result: StateWrite | None = None
 
     def write_by(self, types: FieldTypes | None) -> None:
@@ -108,8 +111,9 @@ class ScopeBatch(BatchScope[StateT_co], Generic[StateT_co]):
         precondition: types_pb2.Precondition | None,
         commit: Commit,
         types: FieldTypes | None,
+        resource: str = "",
     ) -> None:
-        super().__init__(codec, scope, precondition, types)
+        super().__init__(codec, scope, precondition, types, resource)
         self._commit = commit
 
     async def __aenter__(self) -> Self:
@@ -140,19 +144,25 @@ class StateBatch:
         print(account.result.version)
 
     Committed when the block ends, or not at all if it raises. At most 16 records and 100 operations. How records are
-    named: see ``States``.
+    named: see ``States``; ``resource="artifact"`` names a resource of the owner, whose state is then meant.
     """
 
     def __init__(self, codec: Codec, commit: Commit) -> None:
         self._codec = codec
         self._commit = commit
-        self._scopes: dict[bytes, BatchScope[Any]] = {}
+        self._scopes: dict[tuple[bytes, str], BatchScope[Any]] = {}
 
     def session(
-        self, session_id: str, *, flow_kind: str = "", model: type[StateT_co] | None = None
+        self,
+        session_id: str,
+        *,
+        flow_kind: str = "",
+        resource: str = "",
+        model: type[StateT_co] | None = None,
     ) -> BatchScope[StateT_co]:
-        """The state of a session; ``model`` types what is written from here on, as that of ``States.session``."""
-        return self.scope(types_pb2.ScopeRef(session_id=session_id, flow_kind=flow_kind), model)
+        """The state of a session, or of one of its resources. ``model`` types what is written from here on, as that of
+        ``States.session``."""
+        return self.scope(types_pb2.ScopeRef(session_id=session_id, flow_kind=flow_kind), model, resource)
 
     def user(
         self,
@@ -160,10 +170,12 @@ class StateBatch:
         *,
         flow_kind: str = "",
         isolated: bool = False,
+        resource: str = "",
         model: type[StateT_co] | None = None,
     ) -> BatchScope[StateT_co]:
-        """The record of a user."""
-        return self.scope(types_pb2.ScopeRef(user_id=user_id, flow_kind=flow_kind, isolated=isolated), model)
+        """The record of a user, or the state of one of its resources."""
+        ref = types_pb2.ScopeRef(user_id=user_id, flow_kind=flow_kind, isolated=isolated)
+        return self.scope(ref, model, resource)
 
     def org(
         self,
@@ -171,20 +183,22 @@ class StateBatch:
         *,
         flow_kind: str = "",
         isolated: bool = False,
+        resource: str = "",
         model: type[StateT_co] | None = None,
     ) -> BatchScope[StateT_co]:
-        """The record of an org."""
-        return self.scope(types_pb2.ScopeRef(org_id=org_id, flow_kind=flow_kind, isolated=isolated), model)
+        """The record of an org, or the state of one of its resources."""
+        ref = types_pb2.ScopeRef(org_id=org_id, flow_kind=flow_kind, isolated=isolated)
+        return self.scope(ref, model, resource)
 
     def request(self, request_id: str, *, model: type[StateT_co] | None = None) -> BatchScope[StateT_co]:
         """The state of a running request."""
         return self.scope(types_pb2.ScopeRef(request_id=request_id), model)
 
-    def scope(self, scope: types_pb2.ScopeRef, model: Any = None) -> BatchScope[Any]:
+    def scope(self, scope: types_pb2.ScopeRef, model: Any = None, resource: str = "") -> BatchScope[Any]:
         """A record by its reference; the same record gives the same part of the batch."""
-        key = scope.SerializeToString(deterministic=True)
+        key = (scope.SerializeToString(deterministic=True), resource)
         if key not in self._scopes:
-            self._scopes[key] = BatchScope(self._codec, scope, None, None)
+            self._scopes[key] = BatchScope(self._codec, scope, None, None, resource)
         if model is not None:
             self._scopes[key].write_by(field_types(model))
         return self._scopes[key]

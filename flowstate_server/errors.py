@@ -612,7 +612,7 @@ class FlowDefinitionError(FlowStateError):
 
 
 class SchemaConflictError(FlowDefinitionError):
-    """Two declarations of one state field can't be merged: {problem}"""
+    """Two declarations of one thing can't be merged: {problem}"""
 
 
 class CrossFlowSchemaConflictError(FlowDefinitionError):

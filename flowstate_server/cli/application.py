@@ -11,6 +11,7 @@ from flowstate_server.cli.call import call
 from flowstate_server.cli.check import check
 from flowstate_server.cli.commands import Command, Group
 from flowstate_server.cli.delete_session import delete_session
+from flowstate_server.cli.resources import resources
 from flowstate_server.cli.serve import serve
 from flowstate_server.cli.state import state
 from flowstate_server.cli.store import store
@@ -50,3 +51,4 @@ application.command(cls=Command)(delete_session)
 application.command(cls=Command)(watch)
 application.add_typer(store)
 application.add_typer(state)
+application.add_typer(resources)

@@ -73,6 +73,11 @@ def _facts(event: Event) -> Iterable[str]:
             yield event.item_id
         case events.ResourceChange():
             yield f"{event.scope} {quoted(event.name)} {'deleted' if event.deleted else f'version {event.version}'}"
+            yield from (f"{path}={quoted(value)}" for path, value in event.changed.items())
+            yield from (f"{name} removed" for name in event.removed)
+            yield from (f"{name} changed" for name in (*event.stale, *event.stale_derived))
+            if event.content_changed:
+                yield "content changed"
         case events.SessionMetadataChanged():
             yield ", ".join(event.paths)
         case events.CustomEvent():

@@ -8,12 +8,16 @@ from flowstate_server.errors import (
     CrossFlowSchemaConflictError,
     FlowDefinitionError,
     FlowStateError,
+    ResourceAlreadyExistsError,
+    ResourceDeletedError,
+    ResourceNotFoundError,
     SchemaConflictError,
     ScopeUnavailableError,
     StateFieldAbsentError,
     StateTooLargeError,
     StateTypeConflictError,
     StateValidationError,
+    TooManyResourcesError,
     VersionMismatchError,
 )
 from flowstate_server.flows.action import Action, action
@@ -23,6 +27,20 @@ from flowstate_server.flows.context import Context, SessionHandle
 from flowstate_server.flows.flow import Flow, define_flow
 from flowstate_server.flows.handler import handler
 from flowstate_server.flows.registry import FlowRegistry
+from flowstate_server.flows.resource_handles import (
+    CollectionHandle,
+    ContentWriter,
+    ResourceBatch,
+    ResourceHandle,
+    ResourceWriter,
+)
+from flowstate_server.flows.resources import (
+    Resource,
+    ResourceCollection,
+    ResourceView,
+    resource,
+    resources,
+)
 from flowstate_server.flows.scope import ScopeHandle, ScopeWriter, StateBatch
 from flowstate_server.flows.scope_config import (
     OrgScope as Org,
@@ -45,7 +63,9 @@ __all__ = [
     "Audience",
     "Block",
     "ClientView",
+    "CollectionHandle",
     "ConcurrentModificationError",
+    "ContentWriter",
     "Context",
     "CrossFlowSchemaConflictError",
     "Flow",
@@ -58,6 +78,15 @@ __all__ = [
     "JournalEntry",
     "Org",
     "Request",
+    "Resource",
+    "ResourceAlreadyExistsError",
+    "ResourceBatch",
+    "ResourceCollection",
+    "ResourceDeletedError",
+    "ResourceHandle",
+    "ResourceNotFoundError",
+    "ResourceView",
+    "ResourceWriter",
     "Retention",
     "SchemaConflictError",
     "ScopeHandle",
@@ -76,6 +105,7 @@ __all__ = [
     "StateValidationError",
     "StateWrite",
     "Tokens",
+    "TooManyResourcesError",
     "Turns",
     "User",
     "VersionMismatchError",
@@ -83,5 +113,7 @@ __all__ = [
     "action",
     "define_flow",
     "handler",
+    "resource",
+    "resources",
     "sequencer",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from flowstate_server.errors import FlowDefinitionError
 from flowstate_server.flows.names import check_name
+from flowstate_server.flows.resources import AnyResource, check_resources
 from flowstate_server.flows.value_type import ValueType
 from flowstate_server.model.json_values import Json
 from flowstate_server.model.scopes import ScopeKind
@@ -41,7 +42,13 @@ class Block(ABC, Generic[I_contra, O_co]):
     """``"handler"`` or ``"sequencer"``."""
 
     def __init__(
-        self, name: str, *, input_type: Any, output_type: Any, state_models: StateModels = NO_MODELS
+        self,
+        name: str,
+        *,
+        input_type: Any,
+        output_type: Any,
+        state_models: StateModels = NO_MODELS,
+        resources: Iterable[AnyResource] = (),
     ) -> None:
         self.name = check_name(f"a {self.kind}'s name", name)
         if _PASS.search(name):
@@ -51,9 +58,13 @@ class Block(ABC, Generic[I_contra, O_co]):
         self._input = ValueType(input_type, f'the input of {self.kind} "{name}"')
         self._output = ValueType(output_type, f'the output of {self.kind} "{name}"')
         self.state_models = state_models
+        self.resources = check_resources(resources, f'{self.kind} "{name}"')
 
     state_models: StateModels
     """The block's own models, for its typed view of each scope; a scope it declares nothing in is missing."""
+
+    resources: tuple[AnyResource, ...]
+    """Those that the block itself uses."""
 
     @property
     def declarations(self) -> Mapping[ScopeKind, tuple[Declaration, ...]]:

@@ -35,10 +35,15 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class View(Generic[StateT]):
-    """All that a derived value is computed from: the scope's state, with defaults, and its resources (none yet).
+    """All that a derived value is computed from: the scope's state, with defaults, and its resources.
 
     ``state`` has the fields of the flow's merged schema; annotate a function ``View[SomeModel]`` to have those that it
-    reads type-checked.
+    reads type-checked. ``resources`` has the states of the single resources that the flow declares in the scope, by
+    name; ``None`` where there is none::
+
+        def title(view: View[Chat]) -> str:
+            artifact = view.resources["artifact"]
+            return "untitled" if artifact is None else artifact.title
     """
 
     state: StateT
@@ -85,31 +90,39 @@ class ClientView:
     def __bool__(self) -> bool:
         return bool(self.expose or self.derived)
 
-    @does_work
     async def derive(self, name: str, view: View[Any]) -> Json | Failure:
         """The derived value ``name``, or why there is none.
 
         A failure names its kind and never repeats the text of an exception, but for an ``ActionError``, whose words
         are meant for the client. The log has the traceback under the failure's ``error_id``.
         """
-        work = other_work(f'derived value "{name}"')
-        before = AT_WORK.get()
-        AT_WORK.set(work)
-        try:
-            return to_json(await self._calls[name].call(TIME_LIMIT, view), "")
-        except StuckError as error:  # the log has been told of those that are stuck
-            return Failure("INTERNAL", f"the derived value failed: {name_of(error)}")
-        except BaseException as error:
-            task = asyncio.current_task()
-            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-                raise
-            return derivation_failure(name, error)
-        finally:
-            AT_WORK.set(before)
+        return await computed(self._calls[name], f'derived value "{name}"', view)
 
 
-def derivation_failure(name: str, error: BaseException) -> Failure:
-    """What ``error`` is to those who asked for the derived value ``name``."""
+@does_work
+async def computed(calls: TimedCalls, what: str, given: object) -> Json | Failure:
+    """What a function makes of ``given`` for clients, or why there is nothing; ``what`` names it.
+
+    A failure is as of :meth:`ClientView.derive`.
+    """
+    work = other_work(what)
+    before = AT_WORK.get()
+    AT_WORK.set(work)
+    try:
+        return to_json(await calls.call(TIME_LIMIT, given), "")
+    except StuckError as error:  # the log has been told of those that are stuck
+        return Failure("INTERNAL", f"{_kind(what)} failed: {name_of(error)}")
+    except BaseException as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise
+        return derivation_failure(what, error)
+    finally:
+        AT_WORK.set(before)
+
+
+def derivation_failure(what: str, error: BaseException) -> Failure:
+    """What ``error`` is to those who asked for ``what``, such as ``derived value "label"``."""
     told = told_by(error)
     if isinstance(told, ActionError):
         try:
@@ -118,14 +131,18 @@ def derivation_failure(name: str, error: BaseException) -> Failure:
             return Failure(told.code or "ACTION_FAILED", told.message, details, retryable=told.retryable)
         except BaseException as bad:
             told = bad
-    text = f"the derived value failed: {name_of(told)}"
+    text = f"{_kind(what)} failed: {name_of(told)}"
     if isinstance(told, StateFieldAbsentError):
         return Failure("INTERNAL", text)
     error_id = new_id("err_")
-    _logger.error(
-        "derived value %r failed (%s)", name, error_id, exc_info=readable(told), extra={"error_id": error_id}
-    )
+    _logger.error("%s failed (%s)", what, error_id, exc_info=readable(told), extra={"error_id": error_id})
     return Failure("INTERNAL", text, error_id=error_id)
+
+
+def _kind(what: str) -> str:
+    """What sort of value it is, which is all that is told of it."""
+    kind, _, _ = what.partition(' "')
+    return f"the {kind}"
 
 
 NOTHING_SHOWN = ClientView()

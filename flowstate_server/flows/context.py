@@ -5,12 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Generic, TypeVar as PlainTypeVar
+from typing import Any, Generic, TypeVar as PlainTypeVar, overload
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from flowstate_server.flows.block import Block
+from flowstate_server.flows.resource_handles import CollectionHandle, ResourceHandle
+from flowstate_server.flows.resources import Resource, ResourceCollection
 from flowstate_server.flows.scope import ScopeHandle
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.items import Audience, ItemKind
@@ -23,6 +25,7 @@ UserT_co = TypeVar("UserT_co", bound=BaseModel | None, default=Any, covariant=Tr
 OrgT_co = TypeVar("OrgT_co", bound=BaseModel | None, default=Any, covariant=True)
 RequestT_co = TypeVar("RequestT_co", bound=BaseModel | None, default=Any, covariant=True)
 StateT_co = TypeVar("StateT_co", bound=BaseModel | None, default=Any, covariant=True)
+ResourceT = PlainTypeVar("ResourceT", bound=BaseModel)
 T = PlainTypeVar("T")
 I = PlainTypeVar("I")  # noqa: E741
 O = PlainTypeVar("O")  # noqa: E741
@@ -115,6 +118,21 @@ class Context(ABC, Generic[SessionT_co, UserT_co, OrgT_co, RequestT_co]):
     @abstractmethod
     def request(self) -> ScopeHandle[RequestT_co]:
         """State of this one execution: gone when the request ends."""
+
+    @overload
+    def resource(self, declared: Resource[ResourceT], /) -> ResourceHandle[ResourceT]: ...
+
+    @overload
+    def resource(self, declared: ResourceCollection[ResourceT], /) -> CollectionHandle[ResourceT]: ...
+
+    @abstractmethod
+    def resource(self, declared: Any, /) -> Any:
+        """A resource, or a collection, that the block declares in its ``resources=[...]``.
+
+        Raises:
+            FlowDefinitionError: it does not.
+            RuntimeError: it is the org's, and there is none.
+        """
 
     @abstractmethod
     def dependency(self, asked: type[T], /) -> T:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -12,10 +12,16 @@ from pydantic import BaseModel
 from flowstate_server.errors import FlowDefinitionError
 from flowstate_server.flows.action import Action
 from flowstate_server.flows.block import Block
-from flowstate_server.flows.bubbling import merge_schemas, reachable_blocks
+from flowstate_server.flows.bubbling import (
+    check_shown_names,
+    gather_resources,
+    merge_schemas,
+    reachable_blocks,
+)
 from flowstate_server.flows.client_view import ClientView, check_exposed
 from flowstate_server.flows.local.program import LocalProgram
 from flowstate_server.flows.names import check_name
+from flowstate_server.flows.resources import AnyResource, Resource, check_resources
 from flowstate_server.flows.scope_config import OrgScope, RequestScope, SessionScope, UserScope
 from flowstate_server.flows.upgrade import compiled_upgrade
 from flowstate_server.model.scopes import ScopeKind
@@ -29,8 +35,8 @@ class Flow(HostedFlow):
     """A program that a server hosts; made by :func:`define_flow`, which says what the parts mean.
 
     ``schemas`` has all four scopes, ``client_views`` those that have something to show, ``state_models`` those for
-    which the flow itself declares a model. ``blocks`` are all that its actions reach, each once. ``described`` and
-    ``program`` are what the engine knows of all this.
+    which the flow itself declares a model. ``blocks`` are all that its actions reach, each once, ``resources`` all that
+    these and the flow declare. ``described`` and ``program`` are what the engine knows of all this.
     """
 
     actions: Mapping[str, Action[Any, Any]]
@@ -38,6 +44,7 @@ class Flow(HostedFlow):
     schemas: Mapping[ScopeKind, ModelSchema]
     state_models: Mapping[ScopeKind, type[BaseModel]]
     client_views: Mapping[ScopeKind, ClientView]
+    resources: tuple[AnyResource, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -94,6 +101,7 @@ def define_flow(
     history_window: int = 50,
     persist_state_changes: bool = False,
     cas_attempts: int = 8,
+    resources: Iterable[AnyResource] = (),
 ) -> Flow:
     """Build a flow. The schema of each scope is merged from all blocks that its actions reach and its own models.
 
@@ -107,9 +115,10 @@ def define_flow(
         persist_state_changes: keep ``state_change`` events like the others, instead of sweeping them after a while.
         cas_attempts: how often ``atomic_state`` tries, but for 2 s at least, before it raises
             ``ConcurrentModificationError``.
+        resources: beyond those of its blocks, for clients and services to read and write.
 
     Raises:
-        SchemaConflictError: two declarations of one field can't be merged; it names both.
+        SchemaConflictError: two declarations of one field, or of one resource, can't be merged; it names both.
         FlowDefinitionError: anything else that can't be; the message says what.
     """
     check_name("a flow's kind", kind)
@@ -133,18 +142,19 @@ def define_flow(
         for config in (session, user, org)
         if config.generation > 1
     }
+    declared = gather_resources(kind, blocks, check_resources(resources, f'flow "{kind}"'))
     views = {config.kind: config.client_view for config in configs if config.client_view}
     for scope, view in views.items():
         check_exposed(view, f'flow "{kind}": the {scope} scope', schemas[scope].fields)
+    shown = {scope: ShownNames(view.expose, tuple(view.derived)) for scope, view in views.items()}
+    check_shown_names(kind, declared, shown)
     named = MappingProxyType({name: action.named(name) for name, action in actions.items()})
     isolated = {ScopeKind.USER: isolate_user_state, ScopeKind.ORG: isolate_org_state}
     described = FlowDescription(
         kind=kind,
         actions=MappingProxyType({name: _described(action) for name, action in named.items()}),
         schemas=MappingProxyType(schemas),
-        shown=MappingProxyType(
-            {scope: ShownNames(view.expose, tuple(view.derived)) for scope, view in views.items()}
-        ),
+        shown=MappingProxyType(shown),
         description=description,
         isolated=frozenset(scope for scope, alone in isolated.items() if alone),
         history_window=history_window,
@@ -152,21 +162,32 @@ def define_flow(
         cas_attempts=cas_attempts,
         keeping=session.keeping,
         generations=MappingProxyType(generations),
+        resources=tuple(one.described for one in declared),
     )
     return Flow(
         described=described,
-        program=LocalProgram(named, schemas, own_models, views),
+        program=LocalProgram(named, schemas, own_models, views, declared),
         actions=named,
         blocks=blocks,
         schemas=MappingProxyType(schemas),
         state_models=MappingProxyType(own_models),
         client_views=MappingProxyType(views),
+        resources=declared,
     )
 
 
 def _described(action: Action[Any, Any]) -> ActionDescription:
+    blocks = reachable_blocks((action.block,))
+    singles = {
+        (one.scope, one.name) for block in blocks for one in block.resources if isinstance(one, Resource)
+    }
     return ActionDescription(
-        action.name, action.input_schema(), action.output_schema(), action.description, action.timeout
+        action.name,
+        action.input_schema(),
+        action.output_schema(),
+        action.description,
+        action.timeout,
+        tuple(sorted(singles)),
     )
 
 

@@ -15,6 +15,7 @@ from flowstate_server.errors import FlowDefinitionError, ValidationFailedError
 from flowstate_server.flows.block import Block, I_contra, O_co, RunsBlocks, check_block
 from flowstate_server.flows.context import Context
 from flowstate_server.flows.field_faults import require_declared
+from flowstate_server.flows.resources import AnyResource
 from flowstate_server.flows.signature import read_signature
 from flowstate_server.flows.written_fields import written_fields
 from flowstate_server.model.scopes import ScopeKind
@@ -43,6 +44,7 @@ class Handler(Block[I_contra, O_co], Generic[I_contra, O_co]):
         name: str | None,
         state_models: Mapping[ScopeKind, type[BaseModel]],
         uses: Iterable[Block[Any, Any]],
+        resources: Iterable[AnyResource],
         local_names: Mapping[str, Any],
     ) -> None:
         name = getattr(function, "__name__", "") if name is None else name
@@ -52,6 +54,7 @@ class Handler(Block[I_contra, O_co], Generic[I_contra, O_co]):
             input_type=signature.input_type,
             output_type=signature.output_type,
             state_models={**signature.context_models, **state_models},
+            resources=resources,
         )
         for scope, model in signature.context_models.items():
             if not issubclass(declared := self.state_models[scope], model):
@@ -116,10 +119,12 @@ class HandlerDecorator(Generic[SessionT, UserT, OrgT, RequestT]):
         name: str | None = None,
         state_models: Mapping[ScopeKind, type[BaseModel]],
         uses: Iterable[Block[Any, Any]] = (),
+        resources: Iterable[AnyResource] = (),
     ) -> None:
         self._name = name
         self._state_models = state_models
         self._uses = tuple(uses)
+        self._resources = resources
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a coroutine function is a function too
@@ -145,6 +150,7 @@ class HandlerDecorator(Generic[SessionT, UserT, OrgT, RequestT]):
             name=self._name,
             state_models=self._state_models,
             uses=self._uses,
+            resources=self._resources,
             local_names=local_names,
         )
 
@@ -168,6 +174,7 @@ def handler(
     request_state: type[RequestT] | None = None,
     name: str | None = None,
     uses: Iterable[Block[Any, Any]] = (),
+    resources: Iterable[AnyResource] = (),
 ) -> HandlerDecorator[SessionT, UserT, OrgT, RequestT]: ...
 
 
@@ -181,6 +188,7 @@ def handler(
     request_state: type[BaseModel] | None = None,
     name: str | None = None,
     uses: Iterable[Block[Any, Any]] = (),
+    resources: Iterable[AnyResource] = (),
 ) -> HandlerDecorator[Any, Any, Any, Any] | Handler[Any, Any]:
     """Make a block of a function ``(input, context) -> output``; bare, or with what it declares.
 
@@ -195,6 +203,7 @@ def handler(
             model that only that annotation names is declared by it.
         name: of the block, 1 to 128 bytes; by default the function's.
         uses: blocks that the function runs by ``ctx.execute``.
+        resources: those that the function reaches by ``ctx.resource``.
 
     Raises:
         FlowDefinitionError: the function can't be a handler; the message says why.
@@ -210,6 +219,6 @@ def handler(
             raise FlowDefinitionError(f"{scope}_state {no_model_class(model)}")
     declared = {scope: model for scope, model in models.items() if model is not None}
     decorator: HandlerDecorator[Any, Any, Any, Any] = HandlerDecorator(
-        name=name, state_models=declared, uses=uses
+        name=name, state_models=declared, uses=uses, resources=resources
     )
     return decorator if function is None else decorator.decorate(function, sys._getframe(1).f_locals)

@@ -7,7 +7,7 @@ lose an update and never raise a conflict, whoever else writes. ``ScopeHandle.at
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, Generic
@@ -29,8 +29,8 @@ Fields = Mapping[str, Any]
 _threads = DaemonThreads("flowstate-values")
 
 
-class ScopeWriter(ABC, Generic[StateT_co]):
-    """The declarative operations on one scope; each is one commit and answers with the version it made.
+class StateWriter(ABC, Generic[StateT_co]):
+    """The declarative operations on one state; each is one commit and answers with the version it made.
 
     A place takes what its type is: sets, bytes, dates, dataclasses and models as much as their JSON form. What is
     stored is what the field's validation makes of it.
@@ -47,13 +47,13 @@ class ScopeWriter(ABC, Generic[StateT_co]):
     _schema: ModelSchema
 
     @abstractmethod
-    async def write(self, operations: Sequence[Operation], /) -> StateWrite:
+    def _commit(self, operations: Sequence[Operation], /) -> Awaitable[StateWrite]:
         """Commit ``operations`` as one version, or none of them."""
 
     async def _write(self, make: Callable[..., Sequence[Operation]], *arguments: Any) -> StateWrite:
         if self._schema.dumped_by_code:  # which may take its time
-            return await self.write(await _threads.begin(partial(make, *arguments), still=STILL_SECONDS))
-        return await self.write(make(*arguments))
+            return await self._commit(await _threads.begin(partial(make, *arguments), still=STILL_SECONDS))
+        return await self._commit(make(*arguments))
 
     async def set_state(self, state: BaseModel | Fields, /) -> StateWrite:
         """Replace the whole state (fields that only other flows declare are kept)."""
@@ -67,7 +67,7 @@ class ScopeWriter(ABC, Generic[StateT_co]):
         self, deltas: Mapping[str, int | float] | None = None, /, **more: float
     ) -> StateWrite:
         """Add to numeric fields; a missing one starts at its schema default, else 0, and null counts as 0."""
-        return await self.write(op.inc_state(_together(deltas, more)))
+        return await self._commit(op.inc_state(_together(deltas, more)))
 
     async def push_state(self, field: str, /, *values: Any) -> StateWrite:
         """Append to a list; a missing one starts at its schema default, else empty, and null counts as empty.
@@ -86,7 +86,18 @@ class ScopeWriter(ABC, Generic[StateT_co]):
 
     async def unset_state(self, *fields: str) -> StateWrite:
         """Remove top-level fields; their defaults show again."""
-        return await self.write(op.unset_state(fields))
+        return await self._commit(op.unset_state(fields))
+
+
+class ScopeWriter(StateWriter[StateT_co], Generic[StateT_co]):
+    """The operations of :class:`StateWriter` on a scope."""
+
+    @abstractmethod
+    async def write(self, operations: Sequence[Operation], /) -> StateWrite:
+        """Commit ``operations`` as one version, or none of them."""
+
+    def _commit(self, operations: Sequence[Operation], /) -> Awaitable[StateWrite]:
+        return self.write(operations)
 
 
 class StateBatch(Generic[StateT_co]):

@@ -28,7 +28,7 @@ from flowstate_server.mypy.operations import OPERATIONS
 
 # Which of their type parameters is the model.
 _HANDLES = {
-    "flowstate_server.flows.scope.ScopeWriter": 0,
+    "flowstate_server.flows.scope.StateWriter": 0,
     "flowstate_server.flows.scope.StateBatch": 0,
     "flowstate_client.state_verbs.StateVerbs": 1,
 }

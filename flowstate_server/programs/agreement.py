@@ -8,8 +8,20 @@ from flowstate_server.errors import CrossFlowSchemaConflictError
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import same_json
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.programs.declarations import DeclaredField, FlowDeclaration, ScopeDeclaration
-from flowstate_server.schemas.comparison import SHAPE, Discrepancy, part_by_validators_alone, same_shape
+from flowstate_server.programs.declarations import (
+    DeclaredField,
+    FlowDeclaration,
+    ResourceDeclaration,
+    ScopeDeclaration,
+)
+from flowstate_server.programs.name_overlap import common_name
+from flowstate_server.schemas.comparison import (
+    SHAPE,
+    VALUES,
+    Discrepancy,
+    part_by_validators_alone,
+    same_shape,
+)
 
 UPGRADES = "incompatible-upgrades"
 
@@ -72,6 +84,14 @@ def agreement(one: FlowDeclaration, other: FlowDeclaration, *, strict: bool = Fa
             pair = _Pair(scope, one.kind, other.kind, left, right)
             conflicts += pair.conflicts(strict)
             remarks += pair.remarks(strict)
+    for scope, declared in one.resources.items():
+        for left_name, left_one in declared.items():
+            for right_name, right_one in other.resources.get(scope, {}).items():
+                if (met := common_name(left_name, right_name)) is not None:
+                    names = (left_name, right_name)
+                    both = _ResourcePair(scope, one.kind, other.kind, left_one, right_one, names, met)
+                    conflicts += both.conflicts(strict)
+                    remarks += both.remarks(strict)
     return Agreement(tuple(conflicts), tuple(remarks))
 
 
@@ -82,6 +102,8 @@ class _Pair:
     flow_b: str
     one: ScopeDeclaration
     other: ScopeDeclaration
+    what: str = ""
+    """Whose state it is, if it is not the scope's own."""
 
     def conflicts(self, strict: bool) -> Iterator[Conflict]:
         for found in same_shape(self.one, self.other):
@@ -103,23 +125,27 @@ class _Pair:
         for found in same_shape(self.one, self.other):
             if self._by_validators_alone(found):
                 text = f"validate it differently ({found.detail}): what one of them writes, the other one may"
-                told = f'the {self.scope} state field "{found.field}" and {text} fail to read'
+                told = f'the {self._named} state field "{found.field}" and {text} fail to read'
                 yield self._remark(told, (found.field,))
         for name in self._of_both():
             where = _other_default(self.one.members[name], self.other.members[name])
             if where is not None:
                 what = f'"{where}" in it' if where else "it"
                 text = f"give {what} different defaults: while nothing is stored, each shows its own"
-                yield self._remark(f'the {self.scope} state field "{name}" and {text}', (name,))
+                yield self._remark(f'the {self._named} state field "{name}" and {text}', (name,))
         for owner, names in self._one_sided(required=False):
             text = f'only "{owner}" declares {_listed(names)}: the other one keeps what is there, and can\'t write it'
-            yield self._remark(f"the {self.scope} state, and {text}", names)
+            yield self._remark(f"the {self._named} state, and {text}", names)
         for owner, names in () if strict else self._one_sided(required=True):
             without = "which has no default" if len(names) == 1 else "which have no defaults"
             text = (
                 f'only "{owner}" declares {_listed(names)}, {without}: until it writes that, reading it fails'
             )
-            yield self._remark(f"the {self.scope} state, and {text}", names, loud=True)
+            yield self._remark(f"the {self._named} state, and {text}", names, loud=True)
+
+    @property
+    def _named(self) -> str:
+        return self.what or self.scope.value
 
     def _by_validators_alone(self, found: Discrepancy) -> bool:
         return part_by_validators_alone(self.one.shape(found.field), self.other.shape(found.field))
@@ -147,6 +173,54 @@ class _Pair:
     def _remark(self, text: str, names: tuple[str, ...], *, loud: bool = False) -> Remark:
         told = f'flows "{self.flow_a}" and "{self.flow_b}" share {text}'
         return Remark(self.scope, names, self.flow_a, self.flow_b, told, loud)
+
+
+@frozen
+class _ResourcePair:
+    """Declarations of two flows that cover one resource, such as ``met``."""
+
+    scope: ScopeKind
+    flow_a: str
+    flow_b: str
+    one: ResourceDeclaration
+    other: ResourceDeclaration
+    names: tuple[str, str]
+    met: str
+
+    def conflicts(self, strict: bool) -> Iterator[Conflict]:
+        first, second = sorted(self.names)
+        if first != second:
+            yield self._conflict(SHAPE, f'"{first}" and "{second}" can both be about "{self.met}"')
+            return
+        for found in self._states.conflicts(strict):
+            yield self._conflict(found.reason, f"/{found.field}{_below(found.detail)}")
+        one, other = _limits(self.one), _limits(self.other)
+        if one != other:
+            yield self._conflict(VALUES, f"{one} vs {other}")
+
+    def remarks(self, strict: bool) -> Iterator[Remark]:
+        if len(set(self.names)) == 1:
+            yield from self._states.remarks(strict)
+
+    @property
+    def _states(self) -> _Pair:
+        what = f'{self.scope} resource "{self.names[0]}"'
+        return _Pair(self.scope, self.flow_a, self.flow_b, self.one.state, self.other.state, what)
+
+    def _conflict(self, reason: str, detail: str) -> Conflict:
+        field = f"resources.{min(self.names)}"
+        return Conflict(self.scope, field, self.flow_a, self.flow_b, reason, detail)
+
+
+def _below(detail: str) -> str:
+    """``detail`` of a field, to be put behind its path."""
+    return detail if detail.startswith("/") else f": {detail}"
+
+
+def _limits(declared: ResourceDeclaration) -> str:
+    if declared.max_instances is None:
+        return "no max_instances"
+    return f"max_instances={declared.max_instances}{', evict' if declared.evicts else ''}"
 
 
 def _other_default(one: DeclaredField, other: DeclaredField) -> str | None:

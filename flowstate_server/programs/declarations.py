@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from dataclasses import field
 from typing import Any, cast
 
 from flowstate_server.model.frozen import frozen
@@ -57,14 +58,27 @@ class ScopeDeclaration:
 
 
 @frozen
+class ResourceDeclaration:
+    """A resource, or a collection, that a flow shares: its state, and how many there may be."""
+
+    state: ScopeDeclaration
+    max_instances: int | None = None
+    evicts: bool = False
+
+
+@frozen
 class FlowDeclaration:
-    """What a flow declares of records that it shares. A scope that it isolates, or declares nothing in, is absent."""
+    """What a flow declares of records that it shares. A scope that it isolates, or declares nothing in, is absent.
+
+    ``resources`` are those of shared scopes, by name.
+    """
 
     kind: str
     scopes: Mapping[ScopeKind, ScopeDeclaration]
+    resources: Mapping[ScopeKind, Mapping[str, ResourceDeclaration]] = field(default_factory=dict)
 
 
-def declared_by(schema: ScopeSchema, *, generation: int, upgrades: bool) -> ScopeDeclaration:
+def declared_by(schema: ScopeSchema, *, generation: int = 1, upgrades: bool = False) -> ScopeDeclaration:
     """What ``schema`` declares."""
     drawn = frozenset(schema.drawn)
     members = {
@@ -95,24 +109,23 @@ def _defaults(schema: ScopeSchema, place: Pointer, shape: Shape) -> Iterator[tup
 
 def encode_declaration(flow: FlowDeclaration) -> JsonObject:
     """As it is recorded. What tells functions apart within a process only is left out."""
-    return {
+    encoded: JsonObject = {
         "kind": flow.kind,
-        "scopes": {
-            scope.value: {
-                "generation": declared.generation,
-                "upgrades": declared.upgrades,
-                "fields": {
-                    name: {
-                        "shape": cast(Json, portable_shape(field.shape)),
-                        "defaults": dict(field.defaults),
-                        "drawn": field.drawn,
-                    }
-                    for name, field in declared.members.items()
-                },
-            }
-            for scope, declared in flow.scopes.items()
-        },
+        "scopes": {scope.value: _encoded(declared) for scope, declared in flow.scopes.items()},
     }
+    if flow.resources:
+        encoded["resources"] = {
+            scope.value: {
+                name: {
+                    "state": _encoded(one.state),
+                    "max_instances": one.max_instances,
+                    "evicts": one.evicts,
+                }
+                for name, one in declared.items()
+            }
+            for scope, declared in flow.resources.items()
+        }
+    return encoded
 
 
 def decode_declaration(value: Json) -> FlowDeclaration:
@@ -124,17 +137,40 @@ def decode_declaration(value: Json) -> FlowDeclaration:
     given = cast("dict[str, Any]", value)
     return FlowDeclaration(
         str(given["kind"]),
+        {ScopeKind(scope): _decoded(declared) for scope, declared in given["scopes"].items()},
         {
-            ScopeKind(scope): ScopeDeclaration(
-                {
-                    name: DeclaredField(field["shape"], field["defaults"], bool(field["drawn"]))
-                    for name, field in declared["fields"].items()
-                },
-                int(declared["generation"]),
-                bool(declared["upgrades"]),
-            )
-            for scope, declared in given["scopes"].items()
+            ScopeKind(scope): {
+                name: ResourceDeclaration(_decoded(one["state"]), one["max_instances"], bool(one["evicts"]))
+                for name, one in declared.items()
+            }
+            for scope, declared in given.get("resources", {}).items()
         },
+    )
+
+
+def _encoded(declared: ScopeDeclaration) -> JsonObject:
+    return {
+        "generation": declared.generation,
+        "upgrades": declared.upgrades,
+        "fields": {
+            name: {
+                "shape": cast(Json, portable_shape(member.shape)),
+                "defaults": dict(member.defaults),
+                "drawn": member.drawn,
+            }
+            for name, member in declared.members.items()
+        },
+    }
+
+
+def _decoded(declared: dict[str, Any]) -> ScopeDeclaration:
+    return ScopeDeclaration(
+        {
+            name: DeclaredField(member["shape"], member["defaults"], bool(member["drawn"]))
+            for name, member in declared["fields"].items()
+        },
+        int(declared["generation"]),
+        bool(declared["upgrades"]),
     )
 
 

@@ -14,7 +14,12 @@ from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import Json, JsonObject, canonical_json
 from flowstate_server.model.nearest import nearest_or_known
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.programs.declarations import SHARED_SCOPES, FlowDeclaration, declared_by
+from flowstate_server.programs.declarations import (
+    SHARED_SCOPES,
+    FlowDeclaration,
+    ResourceDeclaration,
+    declared_by,
+)
 from flowstate_server.programs.keeping import Keeping
 from flowstate_server.programs.resource_index import ResourceIndex
 from flowstate_server.programs.resources import ResourceDescription
@@ -144,7 +149,18 @@ class FlowDescription:
                     generation=generation.number,
                     upgrades=generation.upgrade is not None,
                 )
-        return FlowDeclaration(self.kind, MappingProxyType(scopes))
+        return FlowDeclaration(
+            self.kind, MappingProxyType(scopes), MappingProxyType(self._shared_resources())
+        )
+
+    def _shared_resources(self) -> dict[ScopeKind, dict[str, ResourceDeclaration]]:
+        found: dict[ScopeKind, dict[str, ResourceDeclaration]] = {}
+        for one in self.resources:
+            if one.scope in SHARED_SCOPES and not self.isolates(one.scope):
+                state = declared_by(one.schema)
+                declared = ResourceDeclaration(state, one.max_instances, one.evicts)
+                found.setdefault(one.scope, {})[one.name] = declared
+        return found
 
     @cached_property
     def revision(self) -> str:

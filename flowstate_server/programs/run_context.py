@@ -191,8 +191,9 @@ class RunContext(Protocol):
         """The newest ``limit`` notes of the session, whoever appended them, oldest first."""
         ...
 
-    def hold(self, event: Event, /) -> None:
-        """Take an event; it is committed with or before the run's next write.
+    def hold(self, event: Event, /) -> bool:
+        """Take an event; it is committed with or before the run's next write. Whether far more is held than the store
+        has taken, so that :meth:`room` is to be awaited.
 
         Raises:
             MessageTooLargeError: no tail could deliver it.
@@ -201,7 +202,7 @@ class RunContext(Protocol):
         ...
 
     async def room(self) -> None:
-        """Wait while far more is held than the store has taken. To be awaited after :meth:`hold` in a loop."""
+        """Wait while far more is held than the store has taken."""
         ...
 
     def observe_block(self, path: tuple[str, ...], *, kind: str, seconds: float, outcome: str) -> None:

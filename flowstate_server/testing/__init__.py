@@ -22,17 +22,31 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flowstate_server.testing.flow_resources import ResourceAfter, ResourceBefore
     from flowstate_server.testing.flow_run import FlowRun, FlowRunFailed
     from flowstate_server.testing.flow_tester import FlowTester, StartedRun, run_flow
 
-__all__ = ["FlowRun", "FlowRunFailed", "FlowTester", "StartedRun", "run_flow"]
+__all__ = [
+    "FlowRun",
+    "FlowRunFailed",
+    "FlowTester",
+    "ResourceAfter",
+    "ResourceBefore",
+    "StartedRun",
+    "run_flow",
+]
 
-_IN_FLOW_RUN = ("FlowRun", "FlowRunFailed")
+_MODULES = {
+    "FlowRun": "flow_run",
+    "FlowRunFailed": "flow_run",
+    "ResourceAfter": "flow_resources",
+    "ResourceBefore": "flow_resources",
+}
 
 
 def __getattr__(name: str) -> Any:
     # Loaded when it is asked for: what tests stores and histories does without flows, and so without pydantic.
     if name in __all__:
-        module = "flow_run" if name in _IN_FLOW_RUN else "flow_tester"
+        module = _MODULES.get(name, "flow_tester")
         return getattr(importlib.import_module(f"flowstate_server.testing.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

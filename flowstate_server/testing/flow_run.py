@@ -18,6 +18,7 @@ from flowstate_server.programs.author_code import told_by
 from flowstate_server.programs.history import HistoryItem
 from flowstate_server.programs.journal import JournalEntry
 from flowstate_server.schemas.pydantic.schema import ModelSchema
+from flowstate_server.testing.flow_resources import ResourceAfter
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -119,6 +120,8 @@ class FlowRun:
         client_failures: The derived values that could not be computed, as ``{"session": {name: failure}, …}``.
         events: All events of the run, also those that clients never see.
         journal: That of the session, with the notes of earlier runs.
+        resources: What there is of those that the flow declares, by name; of one name in several scopes that of the
+            session, else of the user.
     """
 
     record: RequestRecord
@@ -132,6 +135,7 @@ class FlowRun:
     client_failures: Mapping[str, Mapping[str, Failure]]
     events: Sequence[RunEvent]
     journal: Sequence[JournalEntry]
+    resources: Mapping[str, ResourceAfter]
 
     @property
     def request_id(self) -> str:

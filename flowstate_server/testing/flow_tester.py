@@ -41,6 +41,7 @@ from flowstate_server.state.operations import Operation, patch_state, set_state
 from flowstate_server.stores.contract.writes import Changed, ChangeState
 from flowstate_server.stores.memory.store import MemoryStore
 from flowstate_server.stores.store import Store
+from flowstate_server.testing.flow_resources import FlowResources, GivenResources
 from flowstate_server.testing.flow_run import FlowRun, RunEvent, ScopeAfter
 from flowstate_server.testing.watched_program import Insight, WatchedProgram
 
@@ -100,6 +101,7 @@ class FlowTester:
         self._program = WatchedProgram(flow.program)
         catalogue = Catalogue([HostedFlow(flow.described, self._program)])
         self.engine = Engine(store or MemoryStore(), catalogue, lifespan=lambda: nullcontext(dependencies))
+        self._resources = FlowResources(self.engine, flow, _TESTER)
 
     async def __aenter__(self) -> FlowTester:
         await self.engine.open()
@@ -135,6 +137,7 @@ class FlowTester:
         org_state: State | None = None,
         request_state: State | None = None,
         state_generation: int | None = None,
+        resources: GivenResources | None = None,
     ) -> StartedRun:
         """Call ``action`` and do not wait for its end.
 
@@ -146,6 +149,8 @@ class FlowTester:
             session_state, user_state, org_state, request_state: What is stored in that scope before the run.
             state_generation: The generation of the flow that stored the session's, user's and org's state. These are
                 then stored as they are given, whether or not they fit the flow of today, which upgrades them.
+            resources: By name what there is before the run: a state (a model or a dict of fields), a content (text or
+                bytes), or a :class:`ResourceBefore` with both.
 
         Raises:
             ValidationFailedError: the input or a state is not of its type; there is no run.
@@ -163,6 +168,10 @@ class FlowTester:
                 if not org_id:
                     raise ValueError("an org's state needs the org: give org_id, too")
                 await self._set_state(ScopeKind.ORG, org_id, org_state, state_generation)
+            if resources:
+                session_id = session_id or new_id("ses_")
+                await self._require_session(session_id, user_id, org_id)
+                await self._put_resources(resources, session_id, user_id, org_id)
             if request_state is not None:
                 to_json = self._flow.schemas[ScopeKind.REQUEST].fields_json
                 self._program.presets[request_id] = patch_state(request_state, to_json)
@@ -187,6 +196,15 @@ class FlowTester:
         except SessionNotFoundError:
             new = NewSession(self._flow.kind, session_id, user_id, org_id)
             await self.engine.sessions.create(_TESTER, new, "", "")
+
+    async def _put_resources(
+        self, resources: GivenResources, session_id: str, user_id: str, org_id: str
+    ) -> None:
+        owners = {ScopeKind.SESSION: session_id, ScopeKind.USER: user_id, ScopeKind.ORG: org_id}
+        for scope, given in self._resources.by_scope(resources).items():
+            if not owners[scope]:
+                raise ValueError("an org's resources need the org: give org_id, too")
+            await self._resources.put(scope, owners[scope], given)
 
     def _to_set(self, kind: ScopeKind, state: State) -> tuple[Operation, ...]:
         return set_state(state, self._flow.schemas[kind].fields_json)
@@ -235,6 +253,7 @@ class FlowTester:
             },
             events=await self._log(record.key.request_id),
             journal=await self._journal(session_id),
+            resources=await self._resources.after({key.kind: key.id for key in record.scopes}),
         )
 
     def _scope(self, record: StateRecord) -> ScopeAfter:
@@ -278,6 +297,7 @@ async def run_flow(
     org_state: State | None = None,
     request_state: State | None = None,
     state_generation: int | None = None,
+    resources: GivenResources | None = None,
     store: Store | None = None,
     dependencies: object = None,
 ) -> FlowRun:
@@ -311,4 +331,5 @@ async def run_flow(
             org_state=org_state,
             request_state=request_state,
             state_generation=state_generation,
+            resources=resources,
         )

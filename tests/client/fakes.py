@@ -16,6 +16,7 @@ from flowstate.v1 import (
     flow_service_pb2_grpc,
     journal_service_pb2,
     journal_service_pb2_grpc,
+    resource_service_pb2_grpc,
     server_service_pb2,
     server_service_pb2_grpc,
     session_service_pb2,
@@ -24,6 +25,7 @@ from flowstate.v1 import (
     state_service_pb2_grpc,
     types_pb2,
 )
+from tests.client.fake_resources import FakeResources
 from tests.client.fake_tails import Context, FakeEvents, json_value, refuse
 
 
@@ -326,6 +328,7 @@ class FakeServer:
         self.sessions = FakeSessions()
         self.state = FakeState()
         self.journal = FakeJournal()
+        self.resources = FakeResources()
         self.server = FakeServerService()
         self.port = 0
         self._grpc: grpc.aio.Server | None = None
@@ -341,6 +344,7 @@ class FakeServer:
         session_service_pb2_grpc.add_SessionServiceServicer_to_server(self.sessions, server)
         state_service_pb2_grpc.add_StateServiceServicer_to_server(self.state, server)
         journal_service_pb2_grpc.add_JournalServiceServicer_to_server(self.journal, server)
+        resource_service_pb2_grpc.add_ResourceServiceServicer_to_server(self.resources, server)
         server_service_pb2_grpc.add_ServerServiceServicer_to_server(self.server, server)
         self.port = server.add_insecure_port(f"127.0.0.1:{self.port}")
         await server.start()

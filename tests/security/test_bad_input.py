@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from hashlib import sha256
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import grpc
 import pytest
@@ -34,19 +34,21 @@ from flowstate_server.flows import (
     Context,
     Org,
     Request,
+    ResourceView,
     Session,
     User,
     action,
     define_flow,
     handler,
+    resource,
 )
+from flowstate_server.flows.resources import ResourceScope
 from flowstate_server.model.clock import Seconds
 from flowstate_server.stores.sqlite.store import SqliteStore
 from tests.support.bad_messages import bad_messages
 from tests.support.contract import METHODS, UNSERVED_METHODS
 from tests.support.hosted import Hosted, hosted
 from tests.support.raw_answers import Answer, Metadata, call_raw, new_request
-from tests.support.resource_flow import declaring
 from tests.support.wire import CANARY, TRUSTED
 
 CALLER: Metadata = (("x-tenant-id", "a"), *TRUSTED)
@@ -73,6 +75,11 @@ class Chat(BaseModel):
     secret: str = CANARY
 
 
+class Paper(BaseModel):
+    count: int
+    secret: str
+
+
 class Input(BaseModel):
     count: int = 0
 
@@ -84,16 +91,18 @@ def _flow() -> Any:
         return value.count
 
     view = ClientView(expose=["count"])
-    flow = define_flow(
+    shown = ResourceView(expose=["count"], content=True, live=True)
+    return define_flow(
         kind="chat",
         actions={"go": action(block=go)},
         session=Session(state=Chat, client=view),
         user=User(state=Chat, client=view),
         org=Org(state=Chat, client=view),
         request=Request(state=Chat),
+        resources=[
+            resource("paper", state=Paper, scope=scope, client=shown) for scope in get_args(ResourceScope)
+        ],
     )
-    fields = {"count": {"type": "integer"}, "secret": {"type": "string"}}
-    return declaring(flow, ("paper",), fields, ("count",))
 
 
 def _spec(**fields: Any) -> flows.ActionSpec:

@@ -7,7 +7,7 @@ import base64
 import json
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,6 @@ from flowstate.v1 import (
 from flowstate.v1.types_pb2 import Cursor, Precondition, ScopeRef, Value
 from flowstate_server.errors import Reason
 from flowstate_server.model.identity import Plane
-from flowstate_server.programs.program import HostedFlow
 from flowstate_server.rpc.methods import OWN_METHODS
 from flowstate_server.stores.memory import MemoryStore
 from flowstate_server.stores.sqlite.store import SqliteStore
@@ -37,7 +36,6 @@ from tests.support.canaries import Canaries
 from tests.support.contract import METHODS
 from tests.support.hosted import Hosted, hosted
 from tests.support.raw_answers import Answer, Metadata, call_all, call_raw, new_request
-from tests.support.resource_flow import declaring
 from tests.support.wire import TRUSTED
 
 OWNER: Metadata = (("x-tenant-id", "a"), ("x-flowstate-user", "u1"), ("x-flowstate-org", "o1"))
@@ -90,7 +88,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 @asynccontextmanager
 async def _filled(store: Store) -> AsyncIterator[Filled]:
     vault = Vault()
-    async with hosted(_with_papers(vault), store=store) as server:
+    async with hosted(vault.flow, store=store) as server:
         answers = []
         for action in vault.flow.actions:
             request = flows.StreamActionRequest(spec=_spec(action))
@@ -110,13 +108,6 @@ async def _filled(store: Store) -> AsyncIterator[Filled]:
         for answer in await call_all(server.channel, put, (*OWNER, *TRUSTED)):
             assert answer.error is None, answer.error
         yield Filled(server, vault, answers)
-
-
-def _with_papers(vault: Vault) -> HostedFlow:
-    fields = {"shown": {"type": "string"}, "hidden": {"type": "string"}}
-    flow = declaring(vault.flow, ("paper", "plan", "notes/*"), fields, ("shown",))
-    resources = [one if one.name == "paper" else replace(one, shown=None) for one in flow.described.resources]
-    return HostedFlow(replace(flow.described, resources=tuple(resources)), flow.program)
 
 
 def _papers(vault: Vault) -> Iterator[resources.PutResourceRequest]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
 import pytest
@@ -31,6 +31,7 @@ from flowstate_server.flows import (
     Flow,
     Org,
     Request,
+    ResourceView,
     ScopeHandle,
     Session,
     StateValidationError,
@@ -39,7 +40,10 @@ from flowstate_server.flows import (
     action,
     define_flow,
     handler,
+    resource,
+    resources,
 )
+from flowstate_server.flows.resources import AnyResource, ResourceScope
 from tests.support.canaries import Canaries
 
 CLIENT_ONLY, HISTORY_ONLY = (Audience.CLIENT,), (Audience.HISTORY,)
@@ -257,6 +261,7 @@ class Vault:
             user=User(state=self._model("user"), client=self._view("user")),
             org=Org(state=self._model("org"), client=self._view("org")),
             request=Request(state=self._model("request")),
+            resources=_papers(),
         )
 
     def _crashes(self) -> dict[str, Callable[[Context[Any, Any, Any, Any]], Any]]:
@@ -323,6 +328,25 @@ class Vault:
             return self.canaries("refused output")  # type: ignore[return-value]
 
         return bad_output
+
+
+class Paper(BaseModel):
+    shown: str
+    hidden: str
+
+
+def _papers() -> list[AnyResource]:
+    """In each scope one that clients see a part of, one that they don't see, and some of which they don't either."""
+    shown = ResourceView(expose=["shown"], content=True, live=True)
+    return [
+        declared
+        for scope in get_args(ResourceScope)
+        for declared in (
+            resource("paper", state=Paper, scope=scope, client=shown),
+            resource("plan", state=Paper, scope=scope),
+            resources("notes/*", state=Paper, scope=scope),
+        )
+    ]
 
 
 @handler

@@ -6,24 +6,26 @@ import asyncio
 import secrets
 import string
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
 from flowstate_server.flows import (
     ClientView,
     Context,
-    Flow,
     Org,
     Request,
+    ResourceView,
     Session,
     User,
     action,
     define_flow,
     handler,
+    resource,
+    resources,
 )
+from flowstate_server.flows.resources import AnyResource, ResourceScope
 from flowstate_server.programs.program import HostedFlow
-from tests.support.resource_flow import declaring
 
 KIND, APART = "house", "apart"
 LISTS = (
@@ -38,6 +40,11 @@ LISTS = (
     "resources of a user",
 )
 """What is read in pages."""
+
+
+class Paper(BaseModel):
+    shown: str
+    hidden: str
 
 
 class Kept(BaseModel):
@@ -67,25 +74,31 @@ def house_flows() -> tuple[HostedFlow, HostedFlow]:
     """``house`` and ``apart``, which has user and org records of its own."""
     view: Any = ClientView(expose=["shown"], derived={"long": lambda view: view.state.hidden * 2})
     return tuple(  # type: ignore[return-value]  # of two
-        _with_resources(
-            define_flow(
-                kind=kind,
-                session=Session(state=Kept, client=view),
-                user=User(state=Kept, client=view),
-                org=Org(state=Kept, client=view),
-                request=Request(state=Kept),
-                isolate_user_state=isolated,
-                isolate_org_state=isolated,
-                actions={"say": action(block=say), "hold": action(block=hold)},
-            )
+        define_flow(
+            kind=kind,
+            session=Session(state=Kept, client=view),
+            user=User(state=Kept, client=view),
+            org=Org(state=Kept, client=view),
+            request=Request(state=Kept),
+            isolate_user_state=isolated,
+            isolate_org_state=isolated,
+            actions={"say": action(block=say), "hold": action(block=hold)},
+            resources=_papers(),
         )
         for kind, isolated in ((KIND, False), (APART, True))
     )
 
 
-def _with_resources(flow: Flow) -> HostedFlow:
-    fields: Any = {"shown": {"type": "string"}, "hidden": {"type": "string"}}
-    return declaring(flow, ("paper", "papers/*"), fields, ("shown",))
+def _papers() -> list[AnyResource]:
+    shown = ResourceView(expose=["shown"], content=True, live=True)
+    return [
+        declared
+        for scope in get_args(ResourceScope)
+        for declared in (
+            resource("paper", state=Paper, scope=scope, client=shown),
+            resources("papers/*", state=Paper, scope=scope, client=shown),
+        )
+    ]
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from grpc import aio
@@ -114,19 +114,6 @@ def desk(
         views={(ScopeKind.USER, "profile"): initial},
     )
     return HostedFlow(described, program)
-
-
-def declaring(
-    flow: HostedFlow, names: Sequence[str], fields: Mapping[str, Any], exposed: tuple[str, ...]
-) -> HostedFlow:
-    """A flow of other make, which declares the resources in each scope that may have some, and shows them."""
-    shown = ShownResource(exposed, content=True, live=True)
-    resources = tuple(
-        ResourceDescription(name, scope, JsonSchema(scope, fields), shown)
-        for scope in (ScopeKind.SESSION, ScopeKind.USER, ScopeKind.ORG)
-        for name in names
-    )
-    return HostedFlow(replace(flow.described, resources=resources), flow.program)
 
 
 def value(state: Json) -> Value:

@@ -14,7 +14,8 @@ ROOT = HERE.parent.parent
 @pytest.mark.timeout(180)
 def test_checker_accepts_and_refuses_what_it_should(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    files = [str(HERE / "accepted.py"), str(HERE / "accepted_fields.py"), str(HERE / "refused.py")]
+    names = ("accepted", "accepted_fields", "accepted_resources", "refused", "refused_resources")
+    files = [str(HERE / f"{name}.py") for name in names]
 
     report, problems, _ = api.run(["--no-error-summary", "--cache-dir", str(tmp_path), *files])
 

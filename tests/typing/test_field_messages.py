@@ -45,7 +45,7 @@ NO_OPENEDD = '"Tickets" has no field "openedd"; did you mean "opened"?  [flowsta
 NO_TIKETS = '"Tickets" has no field "tikets"; did you mean "tickets"?  [flowstate-field]'
 
 
-def incompatible(argument: str, method: str, given: str, expected: str, owner: str = "ScopeWriter") -> str:
+def incompatible(argument: str, method: str, given: str, expected: str, owner: str = "StateWriter") -> str:
     return (
         f'Argument {argument} to "{method}" of "{owner}" has incompatible type "{given}"; '
         f'expected "{expected}"  [arg-type]'

@@ -90,8 +90,8 @@ class ProgramRun:
     async def get_journal(self, limit: int = 10) -> Sequence[JournalEntry]:
         return await self._parts.journal.newest(limit)
 
-    def hold(self, event: Event, /) -> None:
-        self._recorder.hold(event)
+    def hold(self, event: Event, /) -> bool:
+        return self._recorder.hold(event)
 
     async def room(self) -> None:
         await self._recorder.room()

@@ -89,8 +89,8 @@ class Recorder:
         self.sequence = 0
         """The newest event of the run that the store has acknowledged."""
 
-    def hold(self, event: Event) -> None:
-        """Take an event; it will be committed in the order of the calls.
+    def hold(self, event: Event) -> bool:
+        """Take an event; it will be committed in the order of the calls. Whether :meth:`room` is to be awaited now.
 
         Raises:
             MessageTooLargeError: no tail could deliver it.
@@ -102,6 +102,7 @@ class Recorder:
             raise MessageTooLargeError("The event", size, limit)
         self._held.append(event)
         self._schedule()
+        return self._crowded
 
     def hold_delta(
         self, item_id: str, index: int, text: str, audiences: frozenset[Audience], block_path: tuple[str, ...]
@@ -116,14 +117,17 @@ class Recorder:
 
     async def room(self) -> None:
         """Wait while far more is held than the store has taken: emitting is as fast as committing, not faster."""
-        most = self._settings.max_held_events
-        while len(self._held) + self._under_way >= most and not self._closed:
+        while self._crowded and not self._closed:
             if self._pause:
                 await asyncio.sleep(self._pause)
             elif self._ahead is not None:
                 await asyncio.shield(self._ahead)
             else:
                 await asyncio.shield(self._flush_soon())
+
+    @property
+    def _crowded(self) -> bool:
+        return len(self._held) + self._under_way >= self._settings.max_held_events
 
     async def write(self, *writes: Write) -> CommitResult:
         """Commit ``writes`` as one batch of this run, behind what is held, once the store is there.

@@ -9,15 +9,23 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel
 
-from flowstate_server.errors import RequestTerminalError, ValidationFailedError, Violation
+from flowstate_server.errors import (
+    FlowDefinitionError,
+    RequestTerminalError,
+    ValidationFailedError,
+    Violation,
+)
 from flowstate_server.flows.block import Block
 from flowstate_server.flows.context import SEEN_BY_ALL, Context, SessionHandle
 from flowstate_server.flows.dependencies import find_dependency
 from flowstate_server.flows.local.begun_calls import Begun, TracksCalls, tracks_calls
+from flowstate_server.flows.local.block_collection import BlockCollection
 from flowstate_server.flows.local.block_items import BlockStream
+from flowstate_server.flows.local.block_resource import BlockResource, ResourcePlace
 from flowstate_server.flows.local.block_scope import BlockScope
 from flowstate_server.flows.local.block_session import BlockSession
 from flowstate_server.flows.local.local_run import LocalRun
+from flowstate_server.flows.resources import AnyResource, Resource
 from flowstate_server.flows.scope import ScopeHandle
 from flowstate_server.model.events import Event
 from flowstate_server.model.items import Audience, ItemKind
@@ -60,6 +68,7 @@ class BlockContext(Context[Any, Any, Any, Any], TracksCalls):
         self._failures: list[BaseException] = []
         self._scopes: dict[ScopeKind, BlockScope[Any]] = {}
         self._session: BlockSession[Any] | None = None
+        self._resources: dict[AnyResource, BlockResource[Any] | BlockCollection[Any]] = {}
 
     @property
     def request_id(self) -> str:
@@ -82,6 +91,12 @@ class BlockContext(Context[Any, Any, Any, Any], TracksCalls):
     @property
     def request(self) -> ScopeHandle[Any]:
         return self._scope(ScopeKind.REQUEST)
+
+    def resource(self, declared: AnyResource, /) -> Any:
+        found = self._resources.get(declared)
+        if found is None:
+            found = self._resources[declared] = self._handle(declared)
+        return found
 
     def dependency(self, asked: type[T], /) -> T:
         return find_dependency(self._run.dependencies, asked)
@@ -137,7 +152,8 @@ class BlockContext(Context[Any, Any, Any, Any], TracksCalls):
         self, name: str, data: Any = None, *, audience: Audience = Audience.INTERNAL, transient: bool = False
     ) -> None:
         payload = Custom(_text(name, "/name"), to_json(data, "/data"))
-        await self._hold(payload, Audience(audience), transient)
+        if self._hold(payload, Audience(audience), transient):
+            await self._run.room()
 
     async def status(self, text: str, progress: float | None = None) -> None:
         text = _text(text, "/text")
@@ -145,7 +161,8 @@ class BlockContext(Context[Any, Any, Any, Any], TracksCalls):
             if not 0 <= progress <= 1:
                 raise ValidationFailedError((Violation("/progress", "range", "must be between 0 and 1"),))
             progress = float(progress)
-        await self._hold(Status(text, progress), Audience.CLIENT, transient=True)
+        if self._hold(Status(text, progress), Audience.CLIENT, transient=True):
+            await self._run.room()
 
     def run(self, operation: Coroutine[Any, Any, T], /) -> T:
         loop = self._local.loop
@@ -176,12 +193,38 @@ class BlockContext(Context[Any, Any, Any, Any], TracksCalls):
         passes = self._passes[name] = self._passes.get(name, 0) + 1
         return (*self._path, name if passes == 1 else f"{name}#{passes}")
 
-    async def _hold(self, payload: Payload, audience: Audience, transient: bool) -> None:
+    def _hold(self, payload: Payload, audience: Audience, transient: bool) -> bool:
         event = Event(
             payload.type, payload.encode(), frozenset((audience,)), transient=transient, block_path=self._path
         )
-        self._run.hold(event)
-        await self._run.room()
+        return self._run.hold(event)
+
+    def _handle(self, declared: AnyResource) -> BlockResource[Any] | BlockCollection[Any]:
+        block = f'{self._block.kind} "{self._block.name}"'
+        if declared not in self._block.resources:
+            what = getattr(declared, "written", f"a {type(declared).__name__}")
+            raise FlowDefinitionError(
+                f"{block} uses {what}, which it does not declare: add it to its resources=[...]"
+            )
+        access = self._run.resources.get(declared.scope)
+        if access is None and declared.scope is ScopeKind.ORG:
+            problem = f"{declared.written} is an org's, and the session is bound to none"
+            raise RuntimeError(f"{problem}: look whether ctx.org is None first")
+        try:
+            if access is None:
+                raise LookupError(declared.name)
+            place = ResourcePlace(declared, access, self._local.seen, self._path, self.begun)
+            if not isinstance(declared, Resource):
+                return BlockCollection(place)
+            record = access.loaded(declared.name)
+        except LookupError:
+            problem = (
+                f"{block} uses {declared.written}, and no action of the flow is known to reach the block"
+            )
+            raise FlowDefinitionError(
+                f"{problem}: name it in the uses=[...] of the handler that runs it"
+            ) from None
+        return BlockResource(place, declared.name, place.look(declared.name, record))
 
     def _scope(self, kind: ScopeKind) -> BlockScope[Any]:
         scope = self._scopes.get(kind)

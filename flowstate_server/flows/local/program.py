@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,10 +11,12 @@ from pydantic import BaseModel
 
 from flowstate_server.errors import ActionError
 from flowstate_server.flows.action import Action
-from flowstate_server.flows.client_view import ClientView, View, derivation_failure
+from flowstate_server.flows.client_view import ClientView, View, computed, derivation_failure
 from flowstate_server.flows.error_details import error_details
 from flowstate_server.flows.local.block_executor import BlockExecutor
 from flowstate_server.flows.local.local_run import LocalRun
+from flowstate_server.flows.resources import AnyResource
+from flowstate_server.flows.timed_calls import TimedCalls
 from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.model.records import Failure
 from flowstate_server.model.scopes import ScopeKind
@@ -36,11 +38,18 @@ class LocalProgram:
         schemas: Mapping[ScopeKind, ModelSchema],
         state_models: Mapping[ScopeKind, type[BaseModel]],
         client_views: Mapping[ScopeKind, ClientView],
+        resources: Iterable[AnyResource] = (),
     ) -> None:
         self._actions = actions
         self._schemas = schemas
         self._state_models = state_models
         self._client_views = client_views
+        self._resources = {(one.scope, one.name): one for one in resources}
+        self._projections = {
+            key: TimedCalls(one.client.data, "flowstate-resource-view")
+            for key, one in self._resources.items()
+            if one.client is not None and one.client.data is not None
+        }
         self._threads = DaemonThreads("flowstate-factories", limit=2)  # so many may never come back
         self._inputs = DaemonThreads("flowstate-inputs")
 
@@ -97,13 +106,30 @@ class LocalProgram:
     ) -> Mapping[str, Json | Failure]:
         shown = self._client_views[scope]
         try:
-            view = View(called(self._schemas[scope].merged_view, state))
+            view = View(
+                called(self._schemas[scope].merged_view, state),
+                {name: self._state_of(scope, name, stored) for name, stored in resources.items()},
+            )
         except Exception as error:
-            return {name: derivation_failure(name, error) for name in names}
+            return {name: derivation_failure(f'derived value "{name}"', error) for name in names}
         if len(names) == 1:  # needs no task of its own
             return {names[0]: await shown.derive(names[0], view)}
         derived = await asyncio.gather(*(shown.derive(name, view) for name in names))
         return dict(zip(names, derived, strict=True))
 
     async def show(self, scope: ScopeKind, name: str, state: JsonObject, /) -> Json | Failure:
-        raise LookupError(f"no view is computed of {scope} resource {name!r}")
+        what = f'resource view "{name}"'
+        try:
+            view = self._state_of(scope, name, state)
+        except Exception as error:
+            return derivation_failure(what, error)
+        shown = await computed(self._projections[scope, name], what, view)
+        if isinstance(shown, dict | Failure):
+            return shown
+        return derivation_failure(what, TypeError("data must give a dict of what clients see"))
+
+    def _state_of(self, scope: ScopeKind, name: str, stored: JsonObject | None) -> Any:
+        if stored is None:
+            return None
+        declared = self._resources[scope, name]
+        return called(declared.schema.view, declared.state, stored)

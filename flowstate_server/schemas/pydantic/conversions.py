@@ -10,7 +10,6 @@ from pydantic import BaseModel
 
 from flowstate_server.errors import StateValidationError, Violation
 from flowstate_server.model.json_values import Json, JsonObject
-from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.pydantic.model_rules import ModelRules, Unsettled
 from flowstate_server.schemas.pydantic.places import (
     Place,
@@ -33,7 +32,7 @@ class Conversions:
     """Each field's by the rules of the model that it is read by. There are those of fields, of an element of a list or
     set, of a map of one record, and of a map of one key to null; ``path`` of the last three is that of the field."""
 
-    def __init__(self, scope: ScopeKind, read_by: Mapping[str, ModelRules[Any]]) -> None:
+    def __init__(self, scope: str, read_by: Mapping[str, ModelRules[Any]]) -> None:
         self.scope = scope
         self._read_by = read_by
         self._by_code = {

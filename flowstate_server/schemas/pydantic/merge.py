@@ -11,7 +11,6 @@ from pydantic import BaseModel
 
 from flowstate_server.errors import FlowDefinitionError, SchemaConflictError
 from flowstate_server.model.json_values import same_json
-from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.comparison import first_parting
 from flowstate_server.schemas.pydantic.field_shape import shape_of
 from flowstate_server.schemas.pydantic.merged_field import MergedField
@@ -48,9 +47,10 @@ class _Declared:
 
 
 def merge_declarations(
-    scope: ScopeKind, declarations: Sequence[Declaration], flow_kind: str = ""
+    scope: str, declarations: Sequence[Declaration], flow_kind: str = "", *, written: str = ""
 ) -> ModelSchema:
-    """The schema of a scope of a flow.
+    """The schema of a scope of a flow, or of a resource. ``scope`` names it in errors, ``written`` is how blocks
+    write to it: ``ctx.session``, if nothing else is said.
 
     Types that are equal but for ``Optional``, defaults and constraints that only one of them adds are compatible: the
     stricter wins, and every declaring model goes on validating. The only default is kept; but a default that is null
@@ -71,7 +71,7 @@ def merge_declarations(
             shape = shape_of(rules.parts.fields[name], rules.parts.definitions, rules.parts.config)
             declared.setdefault(name, []).append(_Declared(name, declared_by, rules, shape))
     fields = {name: _merge_field(scope, found) for name, found in declared.items()}
-    return ModelSchema(scope, [rules for rules, _ in all_rules], fields, flow_kind)
+    return ModelSchema(scope, [rules for rules, _ in all_rules], fields, flow_kind, written)
 
 
 def _rules_of(model: type[BaseModel], declared_by: str) -> ModelRules[Any]:
@@ -81,7 +81,7 @@ def _rules_of(model: type[BaseModel], declared_by: str) -> ModelRules[Any]:
         raise FlowDefinitionError(f"{declared_by}: {error.problem}") from error
 
 
-def _merge_field(scope: ScopeKind, declared: list[_Declared]) -> MergedField:
+def _merge_field(scope: str, declared: list[_Declared]) -> MergedField:
     for one, other in combinations(declared, 2):
         _require_compatible(scope, one, other)
         _require_one_default(scope, one, other)
@@ -99,7 +99,7 @@ def _merge_field(scope: ScopeKind, declared: list[_Declared]) -> MergedField:
     return MergedField(shape, tuple(found.rules for found in declared), kept, drawn)
 
 
-def _require_compatible(scope: ScopeKind, one: _Declared, other: _Declared) -> None:
+def _require_compatible(scope: str, one: _Declared, other: _Declared) -> None:
     left, right = unwrapped(one.shape), unwrapped(other.shape)
     parting = first_parting(_bare(left), _bare(right))
     if parting is not None:
@@ -115,7 +115,7 @@ def _require_compatible(scope: ScopeKind, one: _Declared, other: _Declared) -> N
         )
 
 
-def _require_one_default(scope: ScopeKind, one: _Declared, other: _Declared) -> None:
+def _require_one_default(scope: str, one: _Declared, other: _Declared) -> None:
     name = one.name
     if not (one.gives_default and other.gives_default):
         return
@@ -131,7 +131,7 @@ def _require_one_default(scope: ScopeKind, one: _Declared, other: _Declared) -> 
         )
 
 
-def _conflict(scope: ScopeKind, one: _Declared, other: _Declared, what: str) -> SchemaConflictError:
+def _conflict(scope: str, one: _Declared, other: _Declared, what: str) -> SchemaConflictError:
     return SchemaConflictError(
         f'{scope} state, field "{one.name}": {one.declared_by} ({one.rules.model.__qualname__}) and '
         f"{other.declared_by} ({other.rules.model.__qualname__}) declare {what}"

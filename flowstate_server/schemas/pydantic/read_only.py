@@ -45,9 +45,8 @@ Advice = Callable[[str, Attempt], str]
 """What to do instead, given the field and what was tried on its value."""
 
 
-def advice_in_block(scope: str) -> Advice:
+def advice_in_block(writer: str) -> Advice:
     def advice(field: str, attempt: Attempt) -> str:
-        writer = f"ctx.{scope}"
         append = f"append to it with {writer}.push_state({field!r}, ...)"
         put = f"{writer}.set_state_record({field!r}, key, value)"
         patch = f"write it with {writer}.patch_state({field}=...)"
@@ -66,10 +65,10 @@ def advice_in_block(scope: str) -> Advice:
     return advice
 
 
-def advice_in_change(scope: str) -> Advice:
+def advice_in_change(writer: str) -> Advice:
     def advice(field: str, attempt: Attempt) -> str:
         return (
-            f"the state given to the function of ctx.{scope}.atomic_state is read-only, here {field!r}: "
+            f"the state given to the function of {writer}.atomic_state is read-only, here {field!r}: "
             f"return what changes, as {{{field!r}: ...}} or as state.model_copy(update={{{field!r}: ...}})"
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import cached_property
 from typing import Any, TypeVar, cast
@@ -10,7 +11,6 @@ from typing import Any, TypeVar, cast
 from pydantic import BaseModel
 
 from flowstate_server.model.json_values import Json, JsonObject, canonical_json
-from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.known import has_objects, knower, known, lacks_made, makes_members
 from flowstate_server.schemas.pydantic.conversions import Conversions
 from flowstate_server.schemas.pydantic.discovery import merged_json_schema
@@ -34,18 +34,21 @@ _NOTHING: Set[str] = frozenset()
 
 
 class ModelSchema(Conversions):
-    """What the models that declare state in one scope ask of it, together. Made by ``merge_declarations``.
+    """What the models that declare state in one scope, or of a resource, ask of it, together. Made by
+    ``merge_declarations``. ``written`` is how blocks write to it.
 
     A field without declaration is none: an empty schema declares nothing.
     """
 
     def __init__(
         self,
-        scope: ScopeKind,
+        scope: str,
         rules: Sequence[ModelRules[Any]] = (),
         fields: Mapping[str, MergedField] | None = None,
         flow_kind: str = "",
+        written: str = "",
     ) -> None:
+        self.written = written or f"ctx.{scope}"
         self._rules = tuple(rules)
         self._fields = dict(fields or {})
         super().__init__(scope, {name: merged.rules[0] for name, merged in self._fields.items()})
@@ -207,7 +210,7 @@ class ModelSchema(Conversions):
         maker = self._makers.get((model, in_change))
         if maker is None:
             rules = next((rules for rules in self._rules if rules.model is model), None)
-            advice = advice_in_change(self.scope) if in_change else advice_in_block(self.scope)
+            advice = advice_in_change(self.written) if in_change else advice_in_block(self.written)
             maker = ViewMaker(rules or ModelRules(model), self.scope, self.default, advice)
             self._makers[model, in_change] = maker
         return maker
@@ -230,7 +233,8 @@ class ModelSchema(Conversions):
     @cached_property
     def _json_schema(self) -> JsonObject:
         declarers = {name: [rules.model for rules in merged.rules] for name, merged in self._fields.items()}
-        return merged_json_schema(f"{self.scope.value.title()}State", declarers, self.default, self.required)
+        title = "".join(re.findall(r"\w+", self.scope.title())) + "State"
+        return merged_json_schema(title, declarers, self.default, self.required)
 
     @cached_property
     def hash(self) -> str:

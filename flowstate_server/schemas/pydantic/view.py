@@ -22,7 +22,6 @@ from pydantic_core import PydanticUndefined, SchemaSerializer, core_schema
 from flowstate_server.errors import StateFieldAbsentError, StateValidationError
 from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.model.nearest import did_you_mean
-from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.pydantic.absent_attribute import TellsAbsent, absent
 from flowstate_server.schemas.pydantic.field_shape import kinds_of, shape_of
 from flowstate_server.schemas.pydantic.model_rules import ModelRules
@@ -49,7 +48,7 @@ class ViewMaker(Generic[M]):
     ``advice`` says what to do instead of changing a view.
     """
 
-    def __init__(self, rules: ModelRules[M], scope: ScopeKind, default: Default, advice: Advice) -> None:
+    def __init__(self, rules: ModelRules[M], scope: str, default: Default, advice: Advice) -> None:
         self.rules = rules
         self.scope = scope
         self.advice = advice
@@ -318,7 +317,7 @@ class MergedView:
     )
     """By which pydantic writes a view wherever it finds one in an untyped value."""
 
-    def __init__(self, scope: ScopeKind, makers: Mapping[str, ViewMaker[Any]], state: JsonObject) -> None:
+    def __init__(self, scope: str, makers: Mapping[str, ViewMaker[Any]], state: JsonObject) -> None:
         for slot, value in (("_scope", scope), ("_makers", makers), ("_state", state), ("_values", {})):
             object.__setattr__(self, slot, value)
 

@@ -12,7 +12,6 @@ from pydantic import BaseModel, ValidationError
 from flowstate_server.errors import StateValidationError, Violation
 from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.model.nearest import did_you_mean
-from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.pydantic.merged_field import MergedField
 from flowstate_server.schemas.pydantic.model_rules import LeftOut, ModelRules, Unsettled
 from flowstate_server.schemas.pydantic.violations import violations_of
@@ -29,7 +28,7 @@ class WriteCheck:
 
     def __init__(
         self,
-        scope: ScopeKind,
+        scope: str,
         rules: Sequence[ModelRules[Any]],
         fields: Mapping[str, MergedField],
         default: Callable[[str], Json | Missing],

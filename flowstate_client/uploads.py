@@ -1,0 +1,127 @@
+"""Content on its way to the server, in pieces that are acknowledged one by one."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import aclosing
+from pathlib import Path
+
+from flowstate.v1 import resource_service_pb2, resource_service_pb2_grpc, types_pb2
+from flowstate_client.calls import Caller
+from flowstate_client.content_stream import Progress
+from flowstate_client.errors import ProtocolError
+from flowstate_client.ids import new_upload_id
+
+PIECE_BYTES = 1024 * 1024
+
+Source = bytes | str | os.PathLike[str] | AsyncIterable[bytes]
+"""What may be uploaded: bytes, the path of a file, or bytes that come in pieces of any length."""
+
+
+class Upload:
+    """One upload of a content to one resource; memory holds two pieces of it.
+
+    A piece is sent as often as it takes. What the server has acknowledged it has stored, so nothing of that is sent
+    again, whichever server answers next.
+    """
+
+    def __init__(
+        self,
+        caller: Caller,
+        stub: resource_service_pb2_grpc.ResourceServiceStub,
+        scope: types_pb2.ScopeRef,
+        name: str,
+        *,
+        progress: Progress | None,
+        timeout: float | None,
+    ) -> None:
+        self._caller = caller
+        self._stub = stub
+        self._progress = progress
+        self._timeout = timeout
+        self._request = resource_service_pb2.WriteContentRequest(
+            scope=scope, name=name, upload_id=new_upload_id()
+        )
+        self._hash = hashlib.sha256()
+
+    async def send(
+        self,
+        source: Source,
+        *,
+        media_type: str,
+        precondition: types_pb2.Precondition | None,
+        request_id: str,
+    ) -> resource_service_pb2.WriteContentResponse:
+        """
+        Raises:
+            OSError: the file can't be read.
+            ApiError: the server refuses.
+            ProtocolError: the server has lost what it had acknowledged.
+        """
+        total = await _size(source)
+        waiting = b""
+        async with aclosing(_pieces(source)) as pieces:
+            async for piece in pieces:
+                if waiting:
+                    await self._send(waiting, total)
+                waiting = piece
+        self._request.finish = True
+        self._hash.update(waiting)
+        self._request.content_sha256 = self._hash.hexdigest()
+        self._request.media_type = media_type
+        if precondition is not None:
+            self._request.precondition.CopyFrom(precondition)
+        self._request.request_id = request_id
+        return await self._write(waiting, total)
+
+    async def _send(self, piece: bytes, total: int | None) -> None:
+        self._hash.update(piece)
+        await self._write(piece, total)
+
+    async def _write(self, piece: bytes, total: int | None) -> resource_service_pb2.WriteContentResponse:
+        request = self._request
+        request.data = piece
+        method = "ResourceService/WriteContent"
+        response = await self._caller.write(method, self._stub.WriteContent, request, timeout=self._timeout)
+        reached = request.position + len(piece)
+        if response.received != reached:
+            raise ProtocolError(f"{reached} bytes were sent, and the server has {response.received}")
+        request.position = reached
+        if self._progress is not None:
+            self._progress(reached, total)
+        return response
+
+
+async def _size(source: Source) -> int | None:
+    if isinstance(source, bytes | bytearray | memoryview):
+        return len(source)
+    if isinstance(source, AsyncIterable):
+        return None
+    return (await asyncio.to_thread(Path(source).stat)).st_size
+
+
+async def _pieces(source: Source) -> AsyncGenerator[bytes, None]:
+    """``source`` in pieces of 1 MiB, the last one shorter."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        for start in range(0, len(source), PIECE_BYTES):
+            yield bytes(source[start : start + PIECE_BYTES])
+    elif isinstance(source, AsyncIterable):
+        waiting = bytearray()
+        async for data in source:
+            waiting += data
+            while len(waiting) >= PIECE_BYTES:
+                piece = bytes(waiting[:PIECE_BYTES])
+                del waiting[:PIECE_BYTES]
+                yield piece
+        if waiting:
+            yield bytes(waiting)
+    else:
+        file = await asyncio.to_thread(Path(source).open, "rb")
+        try:
+            while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
+                yield piece
+        finally:
+            file.close()

@@ -1,0 +1,243 @@
+"""A resource of a run, as one block sees it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Generic, NoReturn, TypeVar
+from weakref import WeakValueDictionary
+
+from pydantic import BaseModel
+
+from flowstate_server.errors import ResourceDeletedError
+from flowstate_server.flows.local.begun_calls import Begun, TracksCalls, tracks_calls
+from flowstate_server.flows.local.changed_fields import changed_by, require_function
+from flowstate_server.flows.resource_handles import (
+    Content,
+    ContentWriter,
+    ResourceBatch,
+    ResourceHandle,
+    ResourceWriter,
+    as_bytes,
+)
+from flowstate_server.flows.resources import DeclaredResource
+from flowstate_server.model.blobs import BlobKey
+from flowstate_server.model.frozen import frozen
+from flowstate_server.model.resources import ResourceRecord
+from flowstate_server.model.scopes import ScopeKind
+from flowstate_server.programs.resources import ResourceAccess, ResourceWrite, Upload
+from flowstate_server.state.operations import Operation
+from flowstate_server.state.write import StateWrite
+
+StateT = TypeVar("StateT", bound=BaseModel)
+
+
+class Seen:
+    """The newest record of a resource that the blocks of a run have seen; all that look at it share this."""
+
+    __slots__ = ("__weakref__", "record")
+
+    def __init__(self, record: ResourceRecord) -> None:
+        self.record = record
+
+    def take(self, record: ResourceRecord) -> None:
+        if record.version >= self.record.version:
+            self.record = record
+
+
+SeenResources = WeakValueDictionary[tuple[ScopeKind, str], Seen]
+
+
+@frozen
+class ResourcePlace:
+    """What the handles of one declaration in one block have in common."""
+
+    declared: DeclaredResource[Any]
+    access: ResourceAccess
+    seen: SeenResources
+    path: tuple[str, ...]
+    begun: Begun
+
+    def look(self, name: str, record: ResourceRecord) -> Seen:
+        """``record``, which was read just now, or what was seen after it."""
+        key = (self.declared.scope, name)
+        seen = self.seen.get(key)
+        if seen is None:
+            seen = self.seen[key] = Seen(record)
+        seen.take(record)
+        return seen
+
+
+@tracks_calls
+class _Writer(ResourceWriter[StateT], TracksCalls, Generic[StateT]):
+    """``version`` is what the resource has to be at; without it a write is about the incarnation that was seen."""
+
+    def __init__(
+        self, place: ResourcePlace, name: str, seen: Seen, written: str, version: int | None = None
+    ) -> None:
+        self.begun = place.begun
+        self.written = written
+        self._schema = place.declared.schema
+        self._place = place
+        self._name = name
+        self._seen = seen
+        self._version = version
+
+    async def write(self, content: Content, /, *, media_type: str | None = None) -> StateWrite:
+        return await self._save((), as_bytes(content), media_type)
+
+    async def delete(self) -> bool:
+        access = self._place.access
+        deleted = await access.delete(
+            self._name, self._place.path, at=self._version, incarnation=self._incarnation
+        )
+        self._seen.take(await access.load(self._name))
+        return deleted
+
+    def _commit(self, operations: Sequence[Operation], /) -> Awaitable[StateWrite]:
+        return self._save(operations)
+
+    async def _save(
+        self,
+        operations: Sequence[Operation],
+        content: bytes | BlobKey | None = None,
+        media_type: str | None = None,
+    ) -> StateWrite:
+        write = ResourceWrite(
+            operations, content, media_type, at=self._version, incarnation=self._incarnation
+        )
+        written = await self._place.access.write(self._name, write, self._place.path)
+        self._seen.take(written.record)
+        return StateWrite(written.record.version, written.changed)
+
+    @property
+    def _incarnation(self) -> str:
+        seen = self._seen.record
+        return seen.incarnation if self._version is None and seen.exists else ""
+
+
+@tracks_calls
+class BlockResource(_Writer[StateT], ResourceHandle[StateT], Generic[StateT]):
+    def __init__(self, place: ResourcePlace, name: str, seen: Seen) -> None:
+        super().__init__(place, name, seen, f"ctx.resource({name})")
+        self._model: type[StateT] = place.declared.state
+        self._view: StateT | None = None
+        self._viewed: ResourceRecord | None = None
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def exists(self) -> bool:
+        return self._seen.record.exists
+
+    @property
+    def version(self) -> int:
+        return self._seen.record.version
+
+    @property
+    def state(self) -> StateT:
+        record = self._seen.record
+        if self._view is None or self._viewed is not record:
+            self._view = self._schema.view(self._model, record.state)
+            self._viewed = record
+        return self._view
+
+    @state.setter
+    def state(self, value: object) -> NoReturn:
+        __tracebackhide__ = True
+        raise AttributeError(
+            f"{self.written}.state is read-only: replace it with {self.written}.set_state(...), "
+            f"change fields with {self.written}.patch_state(...)"
+        )
+
+    def get(self, field: str, /) -> Any:
+        return self.state.get(field)  # type: ignore[attr-defined]  # every view has it beside the model's fields
+
+    @property
+    def size(self) -> int:
+        content = self._seen.record.content
+        return 0 if content is None else content.size
+
+    @property
+    def sha256(self) -> str:
+        content = self._seen.record.content
+        return "" if content is None else content.sha256
+
+    @property
+    def media_type(self) -> str:
+        return self._seen.record.media_type
+
+    async def refresh(self) -> None:
+        self._seen.record = await self._place.access.load(self._name)
+
+    async def read(self) -> bytes:
+        return b"".join([piece async for piece in self.read_pieces()])
+
+    async def read_text(self) -> str:
+        return (await self.read()).decode()
+
+    def read_pieces(self, *, start: int = 0) -> AsyncIterator[bytes]:
+        return self._pieces(self._seen.record, start)
+
+    async def _pieces(self, record: ResourceRecord, start: int) -> AsyncIterator[bytes]:
+        if record.content is not None:
+            async for piece in self._place.access.read(record, start=start):
+                yield piece
+
+    def open(self, *, media_type: str | None = None) -> AbstractAsyncContextManager[ContentWriter]:
+        return self._open(media_type)
+
+    @asynccontextmanager
+    async def _open(self, media_type: str | None) -> AsyncIterator[ContentWriter]:
+        upload = await self._place.access.upload()
+        content = _BlockContent(upload, self.begun, f"{self.written}.open()")
+        yield content
+        content.result = await self._save((), await upload.finish(), media_type)
+
+    def batch(self) -> AbstractAsyncContextManager[ResourceBatch[StateT]]:
+        return self._batch()
+
+    @asynccontextmanager
+    async def _batch(self) -> AsyncIterator[ResourceBatch[StateT]]:
+        batch: ResourceBatch[StateT] = ResourceBatch(self._schema)
+        try:
+            yield batch
+        finally:
+            batch.closed = True
+        if batch.operations or batch.content is not None:
+            batch.result = await self._save(batch.operations, batch.content, batch.media_type)
+        else:
+            batch.result = StateWrite(self.version, changed=False)
+
+    def at(self, version: int, /) -> ResourceWriter[StateT]:
+        return _Writer(self._place, self._name, self._seen, f"{self.written}.at({version})", version)
+
+    async def atomic_state(self, change: Callable[[StateT], BaseModel | Mapping[str, Any]], /) -> StateWrite:
+        require_function(change)
+        meant = self._incarnation
+
+        def operations(record: ResourceRecord) -> Sequence[Operation]:
+            if meant and (not record.exists or record.incarnation != meant):
+                raise ResourceDeletedError(self._place.declared.scope, self._name)
+            return changed_by(change, self._schema, self._model, record.state)
+
+        written = await self._place.access.swap(self._name, operations, self._place.path)
+        self._seen.take(written.record)
+        return StateWrite(written.record.version, written.changed)
+
+
+@tracks_calls
+class _BlockContent(ContentWriter, TracksCalls):
+    def __init__(self, upload: Upload, begun: Begun, written: str) -> None:
+        self.begun = begun
+        self.written = written
+        self._upload = upload
+
+    @property
+    def size(self) -> int:
+        return self._upload.size
+
+    async def write(self, piece: Content, /) -> None:
+        await self._upload.append(as_bytes(piece))
