@@ -127,7 +127,8 @@ class RequestHead:
 
     ``user_id`` (the owner) and ``fingerprint`` decide whether a repeated dispatch attaches; ``process`` names the
     server process that runs it, or ran it last (empty while it is queued); ``attempt`` counts how often it was started;
-    ``sequence`` is the newest event of its log; ``gate`` is the key of its concurrency policy (empty: none).
+    ``sequence`` is the newest event of its log; ``gate`` is the key of its concurrency policy (empty: none);
+    ``start_time`` is when its run began, 0 if it has not yet or did when it was created.
     """
 
     key: RequestKey
@@ -145,6 +146,7 @@ class RequestHead:
     sequence: int = 0
     end_time: Micros = Micros(0)
     gate: str = ""
+    start_time: Micros = Micros(0)
 
 
 def removed_head(head: RequestHead, time: Micros) -> RequestHead:

@@ -132,6 +132,12 @@ async def test_dispatches_one_after_another_are_told_how_many_are_ahead(adas: li
     assert told.expire_time is not None
     assert 590 < (told.expire_time - told.time).total_seconds() < 610
     assert await runs[-1].result() == 3
+    begun_at_once, *waited = [await run.get() for run in runs]
+    assert begun_at_once.start_time == begun_at_once.create_time
+    for record, events in zip(waited, others, strict=True):
+        [event] = [event for event in events if event.type == "request.in_progress"]
+        assert record.create_time is not None
+        assert record.start_time == event.time > record.create_time
 
 
 async def test_the_newest_call_interrupts(adas: list[FlowStateClient]) -> None:

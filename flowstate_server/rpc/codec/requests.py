@@ -104,7 +104,7 @@ def set_request(message: pb.ActionRequest, record: RequestRecord) -> None:
     message.stop_reason = record.reason
     set_time(message.create_time, head.create_time)
     if head.attempt and head.status is not RequestStatus.QUEUED:
-        set_time(message.start_time, head.create_time)
+        set_time(message.start_time, head.start_time or head.create_time)
     if head.end_time:
         set_time(message.end_time, head.end_time)
     message.latest.log_id = head.log_id

@@ -90,7 +90,13 @@ def _begin(work: WorkingSet, write: BeginRequest, head: RequestHead) -> RequestH
     require_lease(work, write.process)
     work.documents.remove(turn.key)
     work.documents.remove(patience_key(write.request, write.expire_time))
-    head = replace(head, status=RequestStatus.IN_PROGRESS, process=write.process, attempt=head.attempt + 1)
+    head = replace(
+        head,
+        status=RequestStatus.IN_PROGRESS,
+        process=write.process,
+        attempt=head.attempt + 1,
+        start_time=work.time,
+    )
     work.requests.put(head.key, head)
     return _log_begin(work, head)
 

@@ -273,6 +273,7 @@ def moved(
         sequence,
         end_time,
         head.gate,
+        head.start_time,
     )
 
 

@@ -112,7 +112,7 @@ REQUEST = Columns(
     " fingerprint=head.fingerprint create_time=head.create_time flow_kind action org_id scopes input"
     " gate=head.gate timeout trace correlation_id"
 )
-REQUEST_HEAD = Columns("process status open=status.open attempt sequence end_time cancel_reason")
+REQUEST_HEAD = Columns("process status open=status.open attempt start_time sequence end_time cancel_reason")
 OUTCOME = Columns("output failure reason")
 TURN = Columns("first last")
 

@@ -89,7 +89,8 @@ def session_life(row: Row) -> SessionLife:
 
 REQUEST_HEAD = (
     "h.request, h.log, r.tenant, r.request_id, s.tenant, s.session_id, s.log_id, r.log_id, r.user_id, r.fingerprint, "
-    "h.process, h.status, r.create_time, h.cancel_reason, h.attempt, h.sequence, h.end_time, r.gate"
+    "h.process, h.status, r.create_time, h.cancel_reason, h.attempt, h.sequence, h.end_time, r.gate, "
+    "h.start_time"
 )
 _BINDING = "r.flow_kind, r.action, r.org_id, r.scopes"
 _CALL = "r.timeout, r.trace, r.correlation_id"

@@ -126,6 +126,7 @@ async def check_first_of_a_gate_begins_and_others_wait(harness: StoreHarness) ->
     assert queued is not None
     assert (entered.head.status, entered.head.attempt) == (RequestStatus.IN_PROGRESS, 1)
     assert (queued.status, queued.process, queued.attempt) == (RequestStatus.QUEUED, "", 0)
+    assert (entered.head.start_time, queued.start_time) == (0, 0)  # the first began when it was made
     assert [await head_of(store, key_of(name)) for name in "ab"] == [entered.head, queued]
     assert queued.gate == GATE
     [event] = await events_of(store, queued.key)
@@ -233,8 +234,10 @@ async def check_queued_request_begins(harness: StoreHarness) -> None:
         await store.commit((beginning(turn, "process-unknown"),))
     load = (session_scope(new_session().key), request_scope(turn.request))
     write = replace(beginning(turn, OTHER), load=load)
-    [begun] = (await store.commit((write,))).results
+    result = await store.commit((write,))
+    [begun] = result.results
     assert begun.head is not None
+    assert begun.head.start_time == result.time
     assert begun.session is not None
     assert (begun.head.status, begun.head.process, begun.head.attempt) == (
         RequestStatus.IN_PROGRESS,

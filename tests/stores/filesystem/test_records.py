@@ -46,6 +46,7 @@ HEAD = RequestHead(
     sequence=4,
     end_time=Micros(5),
     gate="gate",
+    start_time=Micros(6),
 )
 ITEM = Item(
     item_id="i",
