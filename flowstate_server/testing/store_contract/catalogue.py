@@ -40,6 +40,7 @@ from flowstate_server.testing.store_contract import (
     request_lists,
     requests,
     resolve_keys,
+    resource_limits,
     resources,
     retention,
     session_logs,
@@ -102,6 +103,7 @@ _SUBJECTS: tuple[ModuleType, ...] = (
     blob_heads,
     blobs,
     resources,
+    resource_limits,
 )
 
 
