@@ -14,6 +14,7 @@ import flowstate_server
 from benchmarks import event_loop, machine, table
 from benchmarks.call_action import call_action, call_action_postgres
 from benchmarks.commit_state import commit_state, commit_state_postgres
+from benchmarks.content import content, content_postgres
 from benchmarks.deleting import deleting, deleting_postgres
 from benchmarks.delivery import delivery
 from benchmarks.get_snapshot import get_snapshot
@@ -48,6 +49,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "session-tail-postgres": session_tail_postgres,
     "deleting": deleting,
     "deleting-postgres": deleting_postgres,
+    "content": content,
+    "content-postgres": content_postgres,
     "space": space,
     "memory": memory,
 }

@@ -27,6 +27,7 @@ from tests.support.postgres_server import PostgresServer
 
 CHECKOUT = Path(__file__).parents[1]
 START_SECONDS = 30.0
+APP = "benchmarks.flow:app"
 
 TRUSTED = (("x-tenant-id", "acme"), ("x-flowstate-user", "u1"), ("x-flowstate-plane", "trusted"))
 """The metadata of every call, the floor's too."""
@@ -34,7 +35,7 @@ TRUSTED = (("x-tenant-id", "acme"), ("x-flowstate-user", "u1"), ("x-flowstate-pl
 
 @dataclass(frozen=True)
 class Subject:
-    """``pid`` is the server's process."""
+    """``pid`` is the server's process, ``folder`` one that goes with it."""
 
     pid: int
     floor: Floor
@@ -42,6 +43,8 @@ class Subject:
     states: StateServiceStub
     sessions: SessionServiceStub
     events: EventServiceStub
+    channel: aio.Channel
+    folder: Path
 
     async def new_sessions(self, count: int, kind: str = KIND) -> list[str]:
         return [await _new_session(self.sessions, kind) for _ in range(count)]
@@ -81,28 +84,28 @@ def action_call(
 
 
 @asynccontextmanager
-async def on_sqlite() -> AsyncIterator[Subject]:
+async def on_sqlite(app: str = APP) -> AsyncIterator[Subject]:
     """A server on a SQLite database that goes with it, ``synchronous=FULL``."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        async with subject(folder, f"sqlite:///{folder / 'bench.db'}") as server:
+        async with subject(folder, f"sqlite:///{folder / 'bench.db'}", app) as server:
             yield server
 
 
 @asynccontextmanager
-async def on_postgres() -> AsyncIterator[Subject]:
+async def on_postgres(app: str = APP) -> AsyncIterator[Subject]:
     """A server on a PostgreSQL that goes with it and writes as one in production does."""
     with tempfile.TemporaryDirectory() as name, PostgresServer.run(durable=True) as postgres:
-        async with subject(Path(name), await postgres.create_database()) as server:
+        async with subject(Path(name), await postgres.create_database(), app) as server:
             yield server
 
 
 @asynccontextmanager
-async def subject(folder: Path, url: str) -> AsyncIterator[Subject]:
+async def subject(folder: Path, url: str, app: str = APP) -> AsyncIterator[Subject]:
     """A server as ``flowstate serve`` starts it, on the store of ``url``; several may share one."""
     with (folder / "server.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "flowstate_server", "serve", "benchmarks.flow:app"),
+            *(sys.executable, "-m", "flowstate_server", "serve", app),
             *("--store", url, "--listen", "127.0.0.1:0"),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
@@ -127,6 +130,8 @@ async def subject(folder: Path, url: str) -> AsyncIterator[Subject]:
                     states=StateServiceStub(channel),
                     sessions=sessions,
                     events=EventServiceStub(channel),
+                    channel=channel,
+                    folder=folder,
                 )
     finally:
         await _stop(process)

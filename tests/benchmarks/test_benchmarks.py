@@ -34,6 +34,7 @@ ON_POSTGRES = {
     "commit-state-postgres",
     "call-action-postgres",
     "session-tail-postgres",
+    "content-postgres",
 }
 
 

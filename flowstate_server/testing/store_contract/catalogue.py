@@ -42,6 +42,7 @@ from flowstate_server.testing.store_contract import (
     request_lists,
     requests,
     resolve_keys,
+    resource_limits,
     resources,
     retention,
     session_logs,
@@ -106,6 +107,7 @@ _SUBJECTS: tuple[ModuleType, ...] = (
     blob_heads,
     blobs,
     resources,
+    resource_limits,
 )
 
 
