@@ -94,6 +94,14 @@ async def running(run: RunHandle) -> None:
     await until(has_begun, what="its beginning")
 
 
+async def begins(run: RunHandle) -> None:
+    """Its block has begun."""
+    async with run.events() as events:
+        async for event in events:
+            if event.type == "custom":
+                return
+
+
 async def test_of_calls_at_once_one_runs_and_is_named_to_the_others(adas: list[FlowStateClient]) -> None:
     answers = await at_once(adas, "reject", pause=30.0)
     [run] = [answer for answer in answers if isinstance(answer, RunHandle)]
@@ -121,7 +129,7 @@ async def test_queued_calls_run_in_the_order_in_which_they_came(adas: list[FlowS
 
 
 async def test_dispatches_one_after_another_are_told_how_many_are_ahead(adas: list[FlowStateClient]) -> None:
-    runs = [await dispatched(adas[n % len(adas)], "queue", n, pause=0.1) for n in range(4)]
+    runs = [await dispatched(adas[n % len(adas)], "queue", n, pause=0.0 if n else 2.0) for n in range(4)]
     first, *others = [await soon(record_events(run)) for run in runs]
     assert [event.type for event in first][:2] == ["request.created", "request.in_progress"]
     for events in others:
@@ -157,13 +165,24 @@ async def test_the_newest_call_interrupts(adas: list[FlowStateClient]) -> None:
     assert_one_at_a_time(await session_log(adas[0]))
 
 
-async def test_a_stubborn_run_is_abandoned_for_the_newest(adas: list[FlowStateClient]) -> None:
-    """It is asked to cancel and has its grace; the newer one does not begin before it has ended."""
-    first = await dispatched(adas[0], "interrupt", 1, pause=30.0)
-    second = await dispatched(adas[-1], "interrupt", 2)
+async def test_a_run_that_ignores_its_cancellation_is_abandoned_for_the_newest(
+    adas: list[FlowStateClient],
+) -> None:
+    """The newer one begins when the grace is over, while the block of the older one still goes on."""
+    first = await dispatched(adas[0], "clinging", 1, pause=3.0)
+    await begins(first)
+    second = await dispatched(adas[-1], "clinging", 2)
+    assert await status_of(second) is RequestStatus.QUEUED
     assert await soon(second.result()) == 2
     with pytest.raises(ActionAborted, match="newer request"):
         await first.result()
+    begun_at, ended_at = (await second.get()).start_time, (await first.get()).end_time
+    assert begun_at is not None
+    assert ended_at is not None
+    assert ended_at <= begun_at
+    created = (await second.get()).create_time
+    assert created is not None
+    assert 0.4 < (begun_at - created).total_seconds() < 2.5
 
 
 async def test_a_queued_request_is_cancelled_at_once(adas: list[FlowStateClient]) -> None:
@@ -213,7 +232,7 @@ async def test_a_call_waits_for_its_turn_and_for_its_end(adas: list[FlowStateCli
     first = await dispatched(adas[0], "queue", 1, pause=0.3)
     assert await adas[-1].flows.call(KIND, "queue", {"number": 2}, session_id="s") == 2
     assert await status_of(first) is RequestStatus.COMPLETED
-    await dispatched(adas[0], "queue", 3, pause=0.3)
+    await dispatched(adas[0], "queue", 3, pause=2.0)
     stream = adas[-1].flows.stream(KIND, "queue", {"number": 4}, session_id="s")
     types = [event.type async for event in stream]
     assert types[:3] == ["request.created", "request.queued", "request.in_progress"]
@@ -221,14 +240,16 @@ async def test_a_call_waits_for_its_turn_and_for_its_end(adas: list[FlowStateCli
 
 
 async def test_who_waits_too_long_fails(adas: list[FlowStateClient], servers: list[RunningServer]) -> None:
-    first = await dispatched(adas[0], "impatient", 1, pause=1.5)
+    first = await dispatched(adas[0], "impatient", 1, pause=30.0)
     second = await dispatched(adas[-1], "impatient", 2)
     with pytest.raises(ActionFailed) as failed:
         await soon(second.result())
     assert failed.value.failure.reason == "QUEUE_TIMEOUT"
     assert (await second.get()).start_time is None
     assert await status_of(first) is RequestStatus.IN_PROGRESS
-    assert await soon(first.result()) == 1
+    await first.cancel()
+    with pytest.raises(ActionAborted):
+        await soon(first.result())
     assert await adas[-1].flows.call(KIND, "impatient", {"number": 3}, session_id="s") == 3
     store = servers[0].engine.store
     assert not await store.read_documents(patience_range(limit=10))
@@ -236,11 +257,12 @@ async def test_who_waits_too_long_fails(adas: list[FlowStateClient], servers: li
 
 
 async def test_a_full_queue_refuses(ada: FlowStateClient) -> None:
-    runs = [await dispatched(ada, "short", number, pause=0.3) for number in range(3)]
+    first, *waiting = [await dispatched(ada, "short", n, pause=0.0 if n else 30.0) for n in range(3)]
     with pytest.raises(QueueFull) as refused:
         await dispatched(ada, "short", 3)
     assert refused.value.metadata["limit"] == "2"
-    assert [await soon(run.result()) for run in runs] == [0, 1, 2]
+    await first.cancel()
+    assert [await soon(run.result()) for run in waiting] == [1, 2]
 
 
 async def test_gates_are_told_apart_by_what_the_action_says(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from pydantic import BaseModel
@@ -54,6 +56,17 @@ async def take(step: Step, ctx: Context[Steps]) -> int:
 
 
 @handler
+async def cling(step: Step, ctx: Context) -> int:
+    """Ignores every cancellation until its pause is over."""
+    await ctx.emit("begun", step.number, audience=Audience.CLIENT)
+    end = time.monotonic() + step.pause
+    while (left := end - time.monotonic()) > 0:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(left)
+    return step.number
+
+
+@handler
 async def call_inside(inner: Inner, ctx: Context) -> str:
     """Calls in its own session, through the gate that it has, and says what it was told."""
     async with FlowStateClient.connect(inner.target, user="ada") as client:
@@ -81,6 +94,7 @@ gated = define_flow(
         "queue": action(block=take, concurrency=queue()),
         "reject": action(block=take, concurrency=reject()),
         "interrupt": action(block=take, concurrency=interrupt()),
+        "clinging": action(block=cling, concurrency=interrupt()),
         "short": action(block=take, concurrency=queue(limit=2)),
         "impatient": action(block=take, concurrency=queue(timeout=0.3)),
         "of_user": action(block=take, concurrency=queue(by="user")),
