@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
-from itertools import pairwise, takewhile
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from itertools import pairwise, takewhile, zip_longest
 
 from flowstate_server.errors import (
     FeatureDisabledError,
@@ -45,7 +46,7 @@ class BlobTimes:
 class Blobs:
     """Keeps nothing of its own between two calls but what it was made of, so any server may do the next step.
 
-    Neither do its calls hold more than a piece of content each. ``StoreUnavailableError`` may come from all of them,
+    Neither do its calls hold more than two pieces of content each. ``StoreUnavailableError`` may come from all of them,
     and any may be repeated then. ``pieces`` is the profile's slot for blobs, ``None`` for that of the store itself;
     where that keeps none, ``FeatureDisabledError``.
     """
@@ -168,7 +169,7 @@ class Blobs:
     async def read(
         self, head: BlobHead, *, start: int = 0, stop: int = MAX_BLOB_BYTES
     ) -> AsyncIterator[bytes]:
-        """The bytes from ``start`` up to ``stop`` or the end, piece by piece, each read when it is asked for.
+        """The bytes from ``start`` up to ``stop`` or the end, piece by piece; while one is looked at the next is read.
 
         Raises:
             BlobUnavailable: it was doomed so long ago that its pieces are gone.
@@ -176,17 +177,37 @@ class Blobs:
         """
         keys = await self._keys(head.key)
         ends = [*(after.number for _, after in pairwise(keys)), head.size]
+        wanted = [
+            (key, end) for key, end in zip(keys, ends, strict=False) if key.number < stop and end > start
+        ]
         position = start
-        for key, end in zip(keys, ends, strict=False):
-            if key.number <= position < min(end, stop):
-                piece = await self._pieces.read(key)
-                if piece is None or len(piece) != end - key.number:
+        async with aclosing(self._ahead([key for key, _ in wanted])) as pieces:
+            for key, end in wanted:
+                piece = await anext(pieces)
+                if key.number > position or piece is None or len(piece) != end - key.number:
                     break
                 yield piece[position - key.number : stop - key.number]
                 position = end
         if position < min(stop, head.size):
             await self.open(head.key)
             raise DamagedRecord(head_key(head.key), "content is missing")
+
+    async def _ahead(self, keys: Sequence[PieceKey]) -> AsyncGenerator[bytes | None, None]:
+        """The pieces, of which the next one is on its way when one is given."""
+        reading: asyncio.Task[bytes | None] | None = None
+        try:
+            for key, following in zip_longest(keys, keys[1:]):
+                piece = await (reading or self._pieces.read(key))
+                reading = None if following is None else asyncio.create_task(self._piece(following))
+                if reading is not None:
+                    reading.add_done_callback(_heard)
+                yield piece
+        finally:
+            if reading is not None:
+                reading.cancel()
+
+    async def _piece(self, key: PieceKey) -> bytes | None:
+        return await self._pieces.read(key)
 
     async def sweep(self, *, limit: int) -> int:
         """Doom what is due, and delete what was doomed long enough ago: up to ``limit`` blobs, the longest due first.
@@ -227,3 +248,9 @@ class Blobs:
             await asyncio.to_thread(digest.update, piece)  # a millisecond in which the loop would stand still
             size += len(piece)
         return CompleteBlob(key, size, digest.hexdigest())
+
+
+def _heard(reading: asyncio.Task[bytes | None]) -> None:
+    """Nobody waits for what was read ahead in vain."""
+    if not reading.cancelled():
+        reading.exception()
