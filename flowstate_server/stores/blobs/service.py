@@ -255,12 +255,16 @@ class Blobs:
         """What was received; ``None`` if its pieces do not follow one another, as those of uploads that were cut in
         several ways at once."""
         size, digest = 0, hashlib.sha256()
-        for piece_key in await self._keys(key):
-            piece = await self._pieces.read(piece_key)
-            if piece is None or piece_key.number != size:
-                return None
-            await asyncio.to_thread(digest.update, piece)  # a millisecond in which the loop would stand still
-            size += len(piece)
+        keys = await self._keys(key)
+        async with aclosing(self._ahead(keys)) as pieces:
+            for piece_key in keys:
+                piece = await anext(pieces)
+                if piece is None or piece_key.number != size:
+                    return None
+                await asyncio.to_thread(
+                    digest.update, piece
+                )  # a millisecond in which the loop would stand still
+                size += len(piece)
         return CompleteBlob(key, size, digest.hexdigest())
 
 
