@@ -85,7 +85,7 @@ class BlockCollection(CollectionHandle[StateT], TracksCalls, Generic[StateT]):
     async def delete(self, name: str, /) -> bool:
         place = self._place
         deleted = await place.access.delete(self._checked(name), place.path)
-        if (seen := place.seen.get((place.declared.scope, name))) is not None:
+        if (seen := place.seen_of(name)) is not None:
             seen.take(await place.access.load(name))
         return deleted
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Generic, NoReturn, TypeVar
-from weakref import WeakValueDictionary
+from weakref import ReferenceType, ref
 
 from pydantic import BaseModel
 
@@ -45,7 +45,8 @@ class Seen:
             self.record = record
 
 
-SeenResources = WeakValueDictionary[tuple[ScopeKind, str], Seen]
+SeenResources = dict[tuple[ScopeKind, str], ReferenceType[Seen]]
+"""For as long as somebody looks. Every run has one, and a WeakValueDictionary takes a hundred times as long to make."""
 
 
 @frozen
@@ -60,12 +61,17 @@ class ResourcePlace:
 
     def look(self, name: str, record: ResourceRecord) -> Seen:
         """``record``, which was read just now, or what was seen after it."""
-        key = (self.declared.scope, name)
-        seen = self.seen.get(key)
+        seen = self.seen_of(name)
         if seen is None:
-            seen = self.seen[key] = Seen(record)
+            seen = Seen(record)
+            self.seen[self.declared.scope, name] = ref(seen)
         seen.take(record)
         return seen
+
+    def seen_of(self, name: str) -> Seen | None:
+        """What those who look at a resource share; ``None`` if nobody does."""
+        found = self.seen.get((self.declared.scope, name))
+        return None if found is None else found()
 
 
 @tracks_calls

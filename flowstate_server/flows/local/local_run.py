@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import field
-from weakref import WeakValueDictionary
 
 from pydantic import BaseModel
 
@@ -24,4 +23,4 @@ class LocalRun:
     schemas: Mapping[ScopeKind, ModelSchema]
     state_models: Mapping[ScopeKind, type[BaseModel]]
     loop: asyncio.AbstractEventLoop
-    seen: SeenResources = field(default_factory=WeakValueDictionary)
+    seen: SeenResources = field(default_factory=dict)
