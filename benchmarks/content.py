@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -40,7 +41,7 @@ async def content_postgres(options: Options) -> Sequence[Result]:
 async def _measured(server: Subject, options: Options, insert: Insert, where: str) -> Sequence[Result]:
     [session] = await server.new_sessions(1, KIND)
     scope, resources = ScopeRef(session_id=session), ResourceServiceStub(server.channel)
-    piece = bytes(MIB)
+    piece = random.Random(0).randbytes(MIB)  # a picture: nothing that a store could make smaller
     numbers = itertools.count()
 
     async def write() -> None:

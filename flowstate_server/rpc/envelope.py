@@ -171,8 +171,9 @@ class Envelope(aio.ServerInterceptor):
         check_fields(request)
         return request
 
-    def _encode(self, call: Call, shape: MethodShape, message: Message) -> bytes:
-        data = shape.serialize(message)
+    def _encode(self, call: Call, shape: MethodShape, message: Message | bytes) -> bytes:
+        """The reply in bytes, which a servicer may have made itself."""
+        data = message if isinstance(message, bytes) else shape.serialize(message)
         if len(data) > self._limits.max_message_bytes:
             raise MessageTooLargeError("The reply", len(data), self._limits.max_message_bytes)
         call.bytes_out += len(data)

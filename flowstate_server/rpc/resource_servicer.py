@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from typing import cast
 
 from flowstate.v1 import resource_service_pb2 as pb
 from flowstate.v1.resource_service_pb2_grpc import ResourceServiceServicer
@@ -65,7 +66,7 @@ class ResourceServicer(ResourceServiceServicer):
         async with aclosing(read) as parts:
             async for part in parts:
                 call.sequence = part.position
-                yield encode_part(part)
+                yield cast(pb.ReadContentResponse, encode_part(part))
 
     async def DeleteResource(
         self, request: pb.DeleteResourceRequest, context: ServicerContext

@@ -187,3 +187,30 @@ async def test_a_store_that_keeps_no_content_says_so(monkeypatch: pytest.MonkeyP
             await server.put(session, "draft", content=b"x")
         assert refusal.value.code().name == "UNIMPLEMENTED"
         await server.sweep()
+
+
+@pytest.mark.parametrize("evictions", [300, pytest.param(10_000, marks=pytest.mark.soak)])
+async def test_evictions_leave_the_store_no_larger(evictions: int, tmp_path: Path) -> None:
+    path = tmp_path / "flowstate.db"
+    settings = replace(QUICK, tombstone_retention=Seconds(0.001), transient_retention=Seconds(0.0))
+    async with desk_server(store=f"sqlite:///{path}", settings=settings) as server:
+        await server.session()
+        session = ScopeRef(session_id="s1")
+        sizes = []
+        for number in range(evictions):
+            await server.put(
+                session, f"files/{number}", {"tag": "t" * 1_000}, number.to_bytes(4, "big") * 5_000
+            )
+            if number % 50 == 49:
+                await server.sweep()
+                sizes.append(path.stat().st_size)
+        store = server.engine.store
+        async with asyncio.timeout(20):
+            while len(await _pieces(store)) > 3:
+                await server.sweep()
+        assert sizes[-1] < 1.2 * sizes[len(sizes) // 3], sizes
+
+
+async def _pieces(store: Store) -> list[object]:
+    assert store.pieces is not None
+    return list(await store.pieces.list(after=None, limit=100))

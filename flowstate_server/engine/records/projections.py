@@ -79,6 +79,8 @@ class Projections:
                     failures[name] = outcome
                 else:
                     values[name] = outcome
+        if not resources:
+            return ScopeProjection(kind, record.version, values, failures)
         versions = await self._add_resources(flow, kind, names, resources, values, failures)
         return ScopeProjection(kind, record.version, values, failures, versions)
 

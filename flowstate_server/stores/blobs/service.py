@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
-from itertools import pairwise, takewhile
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from itertools import pairwise, takewhile, zip_longest
 
 from flowstate_server.errors import (
     FeatureDisabledError,
@@ -30,6 +32,8 @@ from flowstate_server.stores.contract.blobs import PIECE_BYTES, BlobPieces, Piec
 from flowstate_server.stores.contract.pages import DamagedRecord, understood_one
 from flowstate_server.stores.store import Store
 
+REMEMBERED = 1_000
+"""Uploads of which it is remembered how far they have come. Any other costs the read of a piece."""
 MAX_PIECES = 1024
 """Pieces of a blob, so that its keys are one small read: at least 64 KiB each if it is as large as it may be."""
 
@@ -43,9 +47,10 @@ class BlobTimes:
 
 
 class Blobs:
-    """Keeps nothing of its own between two calls but what it was made of, so any server may do the next step.
+    """Keeps nothing of its own between two calls but what it was made of, so any server may do the next step. How far
+    uploads have come is remembered to be found faster: pieces that are there stay, so whoever is wrong does no harm.
 
-    Neither do its calls hold more than a piece of content each. ``StoreUnavailableError`` may come from all of them,
+    Neither do its calls hold more than two pieces of content each. ``StoreUnavailableError`` may come from all of them,
     and any may be repeated then. ``pieces`` is the profile's slot for blobs, ``None`` for that of the store itself;
     where that keeps none, ``FeatureDisabledError``.
     """
@@ -56,6 +61,7 @@ class Blobs:
         self._store = store
         self._slot = pieces
         self._times = times or BlobTimes()
+        self._received: OrderedDict[BlobKey, tuple[int, int]] = OrderedDict()
 
     @property
     def kept(self) -> bool:
@@ -107,20 +113,29 @@ class Blobs:
         head = await self._usable(key)
         if head.status is BlobStatus.COMPLETE:
             return head.size
-        keys = await self._keys(key)
-        received = await self._end(keys)
+        received, count = self._received.get(key, (-1, 0))
+        if position != received or not data:
+            keys = await self._keys(key)
+            received, count = await self._end(keys), len(keys)
         if position != received or not data:
             return received
         size = position + len(data)
         if size > MAX_BLOB_BYTES:
             raise MessageTooLargeError(what="the content", size=size, limit=MAX_BLOB_BYTES)
         starts = range(0, len(data), PIECE_BYTES)
-        if len(keys) + len(starts) > MAX_PIECES:
+        if count + len(starts) > MAX_PIECES:
             problem = Violation("data", "too_many_pieces", f"the content comes in over {MAX_PIECES} pieces")
             raise ValidationFailedError((problem,))
         for start in starts:
             await self._pieces.put(PieceKey(key.id, position + start), data[start : start + PIECE_BYTES])
+        self._remember(key, size, count + len(starts))
         return size
+
+    def _remember(self, key: BlobKey, received: int, pieces: int) -> None:
+        self._received[key] = received, pieces
+        self._received.move_to_end(key)
+        if len(self._received) > REMEMBERED:
+            self._received.popitem(last=False)
 
     async def received(self, key: BlobKey) -> int:
         """Bytes received so far; raises ``BlobUnavailable`` as :meth:`append`."""
@@ -168,7 +183,7 @@ class Blobs:
     async def read(
         self, head: BlobHead, *, start: int = 0, stop: int = MAX_BLOB_BYTES
     ) -> AsyncIterator[bytes]:
-        """The bytes from ``start`` up to ``stop`` or the end, piece by piece, each read when it is asked for.
+        """The bytes from ``start`` up to ``stop`` or the end, piece by piece; while one is looked at the next is read.
 
         Raises:
             BlobUnavailable: it was doomed so long ago that its pieces are gone.
@@ -176,17 +191,37 @@ class Blobs:
         """
         keys = await self._keys(head.key)
         ends = [*(after.number for _, after in pairwise(keys)), head.size]
+        wanted = [
+            (key, end) for key, end in zip(keys, ends, strict=False) if key.number < stop and end > start
+        ]
         position = start
-        for key, end in zip(keys, ends, strict=False):
-            if key.number <= position < min(end, stop):
-                piece = await self._pieces.read(key)
-                if piece is None or len(piece) != end - key.number:
+        async with aclosing(self._ahead([key for key, _ in wanted])) as pieces:
+            for key, end in wanted:
+                piece = await anext(pieces)
+                if key.number > position or piece is None or len(piece) != end - key.number:
                     break
                 yield piece[position - key.number : stop - key.number]
                 position = end
         if position < min(stop, head.size):
             await self.open(head.key)
             raise DamagedRecord(head_key(head.key), "content is missing")
+
+    async def _ahead(self, keys: Sequence[PieceKey]) -> AsyncGenerator[bytes | None, None]:
+        """The pieces, of which the next one is on its way when one is given."""
+        reading: asyncio.Task[bytes | None] | None = None
+        try:
+            for key, following in zip_longest(keys, keys[1:]):
+                piece = await (reading or self._pieces.read(key))
+                reading = None if following is None else asyncio.create_task(self._piece(following))
+                if reading is not None:
+                    reading.add_done_callback(_heard)
+                yield piece
+        finally:
+            if reading is not None:
+                reading.cancel()
+
+    async def _piece(self, key: PieceKey) -> bytes | None:
+        return await self._pieces.read(key)
 
     async def sweep(self, *, limit: int) -> int:
         """Doom what is due, and delete what was doomed long enough ago: up to ``limit`` blobs, the longest due first.
@@ -220,10 +255,20 @@ class Blobs:
         """What was received; ``None`` if its pieces do not follow one another, as those of uploads that were cut in
         several ways at once."""
         size, digest = 0, hashlib.sha256()
-        for piece_key in await self._keys(key):
-            piece = await self._pieces.read(piece_key)
-            if piece is None or piece_key.number != size:
-                return None
-            await asyncio.to_thread(digest.update, piece)  # a millisecond in which the loop would stand still
-            size += len(piece)
+        keys = await self._keys(key)
+        async with aclosing(self._ahead(keys)) as pieces:
+            for piece_key in keys:
+                piece = await anext(pieces)
+                if piece is None or piece_key.number != size:
+                    return None
+                await asyncio.to_thread(
+                    digest.update, piece
+                )  # a millisecond in which the loop would stand still
+                size += len(piece)
         return CompleteBlob(key, size, digest.hexdigest())
+
+
+def _heard(reading: asyncio.Task[bytes | None]) -> None:
+    """Nobody waits for what was read ahead in vain."""
+    if not reading.cancelled():
+        reading.exception()
