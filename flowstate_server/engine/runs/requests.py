@@ -88,5 +88,8 @@ class Requests:
             with suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
                     while record.head.status.open:
+                        run = self._supervisor.find(record.key)
+                        if run is not None:  # a queued one, begun here: what it emits needs no reading
+                            await run.ended.wait()
                         record = await following.next(at_latest=self._settings.heartbeat)
         return Waited(record, done=record.head.status.ended)
