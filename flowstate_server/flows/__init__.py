@@ -40,6 +40,7 @@ from flowstate_server.flows.resource_handles import (
     ResourceHandle,
     ResourceWriter,
 )
+from flowstate_server.flows.resource_reading import CollectionReading, ResourceReading
 from flowstate_server.flows.resources import (
     Resource,
     ResourceCollection,
@@ -75,6 +76,7 @@ __all__ = [
     "BlockStateUnavailableError",
     "ClientView",
     "CollectionHandle",
+    "CollectionReading",
     "ConcurrencyPolicy",
     "ConcurrentModificationError",
     "ContentWriter",
@@ -101,6 +103,7 @@ __all__ = [
     "ResourceDeletedError",
     "ResourceHandle",
     "ResourceNotFoundError",
+    "ResourceReading",
     "ResourceView",
     "ResourceWriter",
     "Retention",

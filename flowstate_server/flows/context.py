@@ -113,13 +113,7 @@ class Context(
     def resource(self, declared: ResourceCollection[ResourceT], /) -> CollectionHandle[ResourceT]: ...
 
     @abstractmethod
-    def resource(self, declared: Any, /) -> Any:
-        """A resource, or a collection, that the block declares in its ``resources=[...]``.
-
-        Raises:
-            FlowDefinitionError: it does not.
-            RuntimeError: it is the org's, and there is none.
-        """
+    def resource(self, declared: Any, /) -> Any: ...
 
     @abstractmethod
     def block_state(self, model: type[M], /) -> ScopeHandle[M]:

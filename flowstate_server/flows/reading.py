@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Generic, TypeVar as PlainTypeVar
+from typing import Any, Generic, TypeVar as PlainTypeVar, overload
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
+from flowstate_server.flows.resource_reading import CollectionReading, ResourceReading
+from flowstate_server.flows.resources import Resource, ResourceCollection
 from flowstate_server.programs.run_context import SessionIdentity, SessionItems, SessionMetadata
 
 StateT_co = TypeVar("StateT_co", bound=BaseModel | None, default=Any, covariant=True)
@@ -89,6 +91,21 @@ class ReadingContext(ABC, Generic[SessionT_co, UserT_co, OrgT_co, RequestT_co]):
     @abstractmethod
     def request(self) -> ScopeReading[RequestT_co]:
         """State of this one execution."""
+
+    @overload
+    def resource(self, declared: Resource[M], /) -> ResourceReading[M]: ...
+
+    @overload
+    def resource(self, declared: ResourceCollection[M], /) -> CollectionReading[M]: ...
+
+    @abstractmethod
+    def resource(self, declared: Any, /) -> Any:
+        """A resource, or a collection, that the block declares in its ``resources=[...]``.
+
+        Raises:
+            FlowDefinitionError: it does not.
+            RuntimeError: it is the org's, and there is none.
+        """
 
     @abstractmethod
     def block_state(self, model: type[M], /) -> ScopeReading[M]:

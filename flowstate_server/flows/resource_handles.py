@@ -6,12 +6,13 @@ State and content have one version. A write changes both in one commit, or neith
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic
 
 from pydantic import BaseModel
 
+from flowstate_server.flows.resource_reading import CollectionReading, ResourceReading
 from flowstate_server.flows.scope import Fields, StateBatch, StateT_co, StateWriter
 from flowstate_server.schemas.pydantic.schema import ModelSchema
 from flowstate_server.state.write import StateWrite
@@ -77,7 +78,7 @@ class ResourceBatch(StateBatch[StateT_co], Generic[StateT_co]):
         self.content, self.media_type = as_bytes(content), media_type
 
 
-class ResourceHandle(ResourceWriter[StateT_co], Generic[StateT_co]):
+class ResourceHandle(ResourceReading[StateT_co], ResourceWriter[StateT_co], Generic[StateT_co]):
     """A resource: a single one, ``ctx.resource(artifact)``, or one of a collection.
 
     ::
@@ -89,68 +90,9 @@ class ResourceHandle(ResourceWriter[StateT_co], Generic[StateT_co]):
             b.write("# Plan", media_type="text/markdown")
     """
 
-    @property
-    @abstractmethod
-    def name(self) -> str: ...
-
-    @property
-    @abstractmethod
-    def exists(self) -> bool: ...
-
-    @property
-    @abstractmethod
-    def version(self) -> int:
-        """The version that :attr:`state` shows: 0 if it was never written; it goes on over deletes."""
-
-    @property
-    @abstractmethod
-    def state(self) -> StateT_co:
-        """The state as its model, read-only, with defaults and this request's own earlier writes, like that of a scope.
-
-        Of one that does not exist the defaults. Others' writes appear after the next write or :meth:`refresh`.
-        """
-
-    @abstractmethod
-    def get(self, field: str, /) -> Any:
-        """The field's value, its default, or ``None``."""
-
-    @property
-    @abstractmethod
-    def size(self) -> int:
-        """Bytes of the content; 0 where there is none."""
-
-    @property
-    @abstractmethod
-    def sha256(self) -> str:
-        """Of the content, in lower-case hex; empty where there is none."""
-
-    @property
-    @abstractmethod
-    def media_type(self) -> str: ...
-
     @abstractmethod
     async def refresh(self) -> None:
         """Look at the newest version."""
-
-    @abstractmethod
-    async def read(self) -> bytes:
-        """The content of the version that :attr:`state` shows; empty where there is none.
-
-        Raises:
-            ResourceNotFoundError: it was replaced over an hour ago and is gone; :meth:`refresh` shows the newest.
-        """
-
-    @abstractmethod
-    async def read_text(self) -> str:
-        """:meth:`read`, as text.
-
-        Raises:
-            UnicodeDecodeError: it is no UTF-8.
-        """
-
-    @abstractmethod
-    def read_pieces(self, *, start: int = 0) -> AsyncIterator[bytes]:
-        """:meth:`read`, in pieces of at most 1 MiB from the byte ``start`` on."""
 
     @abstractmethod
     def open(self, *, media_type: str | None = None) -> AbstractAsyncContextManager[ContentWriter]:
@@ -179,7 +121,7 @@ class ResourceHandle(ResourceWriter[StateT_co], Generic[StateT_co]):
         """Read, compute, compare-and-swap of the state, as ``ScopeHandle.atomic_state``."""
 
 
-class CollectionHandle(ABC, Generic[StateT_co]):
+class CollectionHandle(CollectionReading[StateT_co], Generic[StateT_co]):
     """The resources of a collection, ``ctx.resource(files)``. Nothing of it is loaded until it is asked for.
 
     Names are whole (``"files/plan.md"``), and have to fit the collection's pattern.
@@ -233,9 +175,6 @@ class CollectionHandle(ABC, Generic[StateT_co]):
         self, prefix: str = "", *, limit: int = 50, after: str = ""
     ) -> Sequence[ResourceHandle[StateT_co]]:
         """At most ``limit`` of those whose names begin with ``prefix``, by name, beyond the name ``after``."""
-
-    @abstractmethod
-    async def count(self) -> int: ...
 
     @abstractmethod
     async def delete(self, name: str, /) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -12,6 +12,7 @@ from flowstate_server.errors import ActionError, FlowDefinitionError, Validation
 from flowstate_server.flows.block import Block, I_contra, O_co, RunsBlocks, check_block
 from flowstate_server.flows.block_states import BlockStates, declared_states
 from flowstate_server.flows.names import check_name
+from flowstate_server.flows.resources import AnyResource
 from flowstate_server.flows.steps.fitting import check_function, joined
 from flowstate_server.flows.steps.step import AnyReading, answer_of
 from flowstate_server.flows.value_type import check_fits
@@ -36,6 +37,7 @@ class Router(Block[I_contra, O_co], Generic[I_contra, O_co]):
         *,
         input_type: Any,
         states: BlockStates,
+        resources: Iterable[AnyResource] = (),
     ) -> None:
         where = f'router "{name}"'
         if not isinstance(routes, Mapping) or not routes:
@@ -52,7 +54,7 @@ class Router(Block[I_contra, O_co], Generic[I_contra, O_co]):
         for route, block in routes.items():
             check_fits(taken, block.input_type, f'route "{route}" of {where}', "the router")
         output_type = joined(*(block.output_type for block in routes.values()))
-        super().__init__(name, input_type=taken, output_type=output_type, states=states)
+        super().__init__(name, input_type=taken, output_type=output_type, states=states, resources=resources)
         self.routes = MappingProxyType(dict(routes))
         self._choose = choose
 
@@ -85,6 +87,7 @@ def router(
     parent_state: type[BaseModel] | None = None,
     sequencer_state: type[BaseModel] | None = None,
     targets: Mapping[str, type[BaseModel]] | None = None,
+    resources: Iterable[AnyResource] = (),
 ) -> Router[I, O]:
     """A block that runs the one of ``routes`` that ``choose`` names::
 
@@ -94,7 +97,7 @@ def router(
     ``router.decided`` tells what it said. A name that is none of the routes fails the router with ``ROUTE_UNKNOWN``.
 
     The router takes what its first route does; say ``input`` where another one takes less. ``state`` and the others are
-    as with ``@handler``; what it declares ``choose`` may read.
+    as with ``@handler``; what it declares ``choose`` may read, its ``resources`` too.
 
     Raises:
         FlowDefinitionError: the name can't be one, there is no route, or one takes another type.
@@ -106,4 +109,4 @@ def router(
         sequencer_state=sequencer_state,
         targets=targets,
     )
-    return Router(name, routes, choose, input_type=input, states=states)
+    return Router(name, routes, choose, input_type=input, states=states, resources=resources)

@@ -68,9 +68,12 @@ class Sequencer(Block[I_contra, O_co], Generic[I_contra, O_co]):
         entered: tuple[Any, ...] = (),
         giver: str = "the input",
         states: BlockStates = NO_STATES,
+        resources: Iterable[Any] = (),
     ) -> None:
         """``entered`` has the type that the value has ahead of each step, ``giver`` names what gave the last one."""
-        super().__init__(name, input_type=input_type, output_type=output_type, states=states)
+        super().__init__(
+            name, input_type=input_type, output_type=output_type, states=states, resources=resources
+        )
         self.steps = steps
         self._entered = entered
         self._giver = giver
@@ -375,6 +378,7 @@ class Sequencer(Block[I_contra, O_co], Generic[I_contra, O_co]):
             entered=(*self._entered, self.output_type),
             giver=giver or self._giver,
             states=self.states,
+            resources=self.resources,
         )
 
     def _check_told_apart(self, step: Step) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from pydantic import BaseModel
@@ -11,6 +11,7 @@ from flowstate_server.errors import FlowDefinitionError
 from flowstate_server.flows.block import Block, check_block
 from flowstate_server.flows.block_states import BlockStates, declared_states
 from flowstate_server.flows.names import check_name
+from flowstate_server.flows.resources import AnyResource, check_resources
 from flowstate_server.flows.sequencer import Sequencer
 from flowstate_server.flows.steps.fitting import why_empty
 from flowstate_server.flows.steps.step import When
@@ -24,9 +25,10 @@ class EmptySequencer:
     takes. What has no block (``map``, ``exit_if``, ...) can't be first, unless ``input`` is said.
     """
 
-    def __init__(self, name: str, states: BlockStates) -> None:
+    def __init__(self, name: str, states: BlockStates, resources: Iterable[AnyResource]) -> None:
         self.name = check_name("a sequencer's name", name)
         self._states = states
+        self._resources = check_resources(resources, f'sequencer "{name}"')
 
     @property
     def why_not_a_block(self) -> str:
@@ -137,7 +139,13 @@ class EmptySequencer:
         return self._taking(check_block(block, self._where).input_type)
 
     def _taking(self, input_type: Any) -> Sequencer[Any, Any]:
-        return Sequencer(self.name, input_type=input_type, output_type=input_type, states=self._states)
+        return Sequencer(
+            self.name,
+            input_type=input_type,
+            output_type=input_type,
+            states=self._states,
+            resources=self._resources,
+        )
 
 
 @overload
@@ -149,6 +157,7 @@ def sequencer(
     parent_state: type[BaseModel] | None = None,
     sequencer_state: type[BaseModel] | None = None,
     targets: Mapping[str, type[BaseModel]] | None = None,
+    resources: Iterable[AnyResource] = (),
 ) -> EmptySequencer: ...
 
 
@@ -162,6 +171,7 @@ def sequencer(
     parent_state: type[BaseModel] | None = None,
     sequencer_state: type[BaseModel] | None = None,
     targets: Mapping[str, type[BaseModel]] | None = None,
+    resources: Iterable[AnyResource] = (),
 ) -> Sequencer[T, T]: ...
 
 
@@ -174,6 +184,7 @@ def sequencer(
     parent_state: type[BaseModel] | None = None,
     sequencer_state: type[BaseModel] | None = None,
     targets: Mapping[str, type[BaseModel]] | None = None,
+    resources: Iterable[AnyResource] = (),
 ) -> EmptySequencer | Sequencer[Any, Any]:
     """Begin a sequencer: ``sequencer("say").tap(count).step(reply)``.
 
@@ -181,7 +192,8 @@ def sequencer(
     next (``sequencer("say", input=Say).tap(log_anything).step(reply)``), or where the first step has no block.
 
     ``state`` is a model of the state of one execution of the sequencer, which the blocks in it reach by
-    ``ctx.parent_state`` and ``ctx.sequencer_state``; the others are what its own functions read, as with ``@handler``.
+    ``ctx.parent_state`` and ``ctx.sequencer_state``; the others, and
+    ``resources``, are what its own functions read, as with ``@handler``.
 
     Raises:
         FlowDefinitionError: the name is empty, too long or has control characters. An empty sequencer is refused
@@ -195,5 +207,5 @@ def sequencer(
         targets=targets,
     )
     if input is ...:
-        return EmptySequencer(name, states)
-    return Sequencer(name, input_type=input, output_type=input, states=states)
+        return EmptySequencer(name, states, resources)
+    return Sequencer(name, input_type=input, output_type=input, states=states, resources=resources)

@@ -138,6 +138,7 @@ class ResourcesRun:
     """A run that has resources and nothing else; give it to ``Program.execute``."""
 
     request_id = "req_1"
+    ending = False
 
     def __init__(
         self, described: Sequence[ResourceDescription], scopes: Sequence[ScopeKind] = tuple(ScopeKind)

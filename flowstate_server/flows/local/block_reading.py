@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from flowstate_server.flows.context import Context, SessionHandle
+from flowstate_server.flows.local.reading_resources import read_only
 from flowstate_server.flows.reading import ReadingContext, ScopeReading, SessionReading
 from flowstate_server.flows.scope import ScopeHandle
 from flowstate_server.programs.run_context import SessionIdentity, SessionItems, SessionMetadata
@@ -39,6 +40,9 @@ class BlockReading(ReadingContext[Any, Any, Any, Any]):
     @property
     def request(self) -> ScopeReading[Any]:
         return ReadScope(self._context.request)
+
+    def resource(self, declared: Any, /) -> Any:
+        return read_only(self._context.resource(declared))
 
     def block_state(self, model: type[M], /) -> ScopeReading[M]:
         return ReadScope(self._context.block_state(model))

@@ -24,6 +24,7 @@ from flowstate_server.flows import (
     ClientView,
     CollectionHandle,
     Context,
+    ReadingContext,
     ResourceHandle,
     ResourceView,
     Session,
@@ -33,6 +34,7 @@ from flowstate_server.flows import (
     handler,
     resource,
     resources,
+    router,
     sequencer,
 )
 from flowstate_server.model.records import Failure
@@ -360,6 +362,68 @@ async def test_blocks_of_one_run_see_what_the_others_wrote() -> None:
     flow = define_flow("f", actions={"act": action(block=sequencer("both").tap(first).step(second))})
     given = cast(Any, ResourcesRun(flow.described.resources))
     assert await flow.program.execute("act", None, given) == "ada"
+
+
+async def test_functions_that_decide_read_what_their_block_declares() -> None:
+    seen: list[Any] = []
+
+    async def look(value: object, ctx: ReadingContext) -> bool:
+        it = ctx.resource(artifact)
+        found = await ctx.resource(files).get("files/a")
+        assert await ctx.resource(files).get_or_none("files/b") is None
+        listed = [one.name for one in await ctx.resource(files).list()]
+        seen.append(
+            (it.name, it.exists, it.version, it.state.owner, it.get("revision"), it.size, it.media_type)
+        )
+        seen.append(
+            (await it.read(), await it.read_text(), [piece async for piece in it.read_pieces(start=2)])
+        )
+        seen.append((found.state.title, found.sha256, listed, await ctx.resource(files).count()))
+        assert not hasattr(it, "patch_state")
+        assert not hasattr(found, "write")
+        assert not hasattr(ctx.resource(files), "create")
+        return True
+
+    @handler(resources=[artifact, files])
+    async def begin(value: None, ctx: Context) -> None:
+        async with ctx.resource(artifact).batch() as batch:
+            batch.patch_state(owner="ada")
+            batch.write("text", media_type="text/plain")
+        await ctx.resource(files).create("files/a", {"title": "A"})
+
+    @handler
+    async def done(value: None, ctx: Context) -> str:
+        return "done"
+
+    declared = (artifact, files)
+    rows = (
+        sequencer("rows", resources=declared).tap(begin).exit_if(lambda value, ctx: ctx.resource(logo).exists)
+    )
+    with pytest.raises(FlowDefinitionError, match='sequencer "rows" uses resource "logo"'):
+        await ran(rows, ResourcesRun([one.described for one in (*declared, logo)]))
+    both = sequencer("both", resources=declared).tap(begin).step_if(look, done)
+    assert await ran(both) == "done"
+    assert seen == [
+        ("artifact", True, 1, "ada", 0, 4, "text/plain"),
+        (b"text", "text", [b"xt"]),
+        ("A", "", ["files/a"], 1),
+    ]
+    routes = (
+        sequencer("routes")
+        .tap(begin)
+        .step(router("choose", {"yes": done}, choose=lambda value, ctx: _yes(ctx), resources=[artifact]))
+    )
+    assert await ran(routes) == "done"
+
+
+def _yes(ctx: ReadingContext) -> str:
+    return "yes" if ctx.resource(artifact).exists else "no"
+
+
+async def ran(block: Any, kept: ResourcesRun | None = None) -> Any:
+    flow = define_flow("f", actions={"act": action(block=block)})
+    given = kept or ResourcesRun(flow.described.resources)
+    return await flow.program.execute("act", None, cast(Any, given))
 
 
 def labelled(view: View[Any]) -> str:
