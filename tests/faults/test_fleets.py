@@ -35,7 +35,7 @@ RECOVERY_SECONDS = 5.0
 CHECKED = ("checked 0", "checked 1", "checked 2")
 ENDS = {RequestStatus.COMPLETED, RequestStatus.INTERRUPTED}
 LISTENERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query ILIKE 'LISTEN%'"
-DURATIONS = [20.0, pytest.param(600.0, marks=pytest.mark.soak)]
+DURATIONS = [12.0, pytest.param(600.0, marks=pytest.mark.soak)]
 
 Fault = Callable[[], Awaitable[None]]
 

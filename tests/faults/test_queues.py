@@ -33,7 +33,7 @@ LEASE = 2.0
 SETTINGS = {"lease": LEASE, "log_level": "warning"}
 PATIENT = ClientConfig(timeout=60.0, connect_timeout=5.0, backoff=Backoff(initial=0.02, maximum=0.3))
 SOAK_SECONDS = float(os.environ.get("FLOWSTATE_TEST_SOAK_SECONDS", "600"))
-DURATIONS = [10.0, pytest.param(SOAK_SECONDS, marks=pytest.mark.soak)]
+DURATIONS = [6.0, pytest.param(SOAK_SECONDS, marks=pytest.mark.soak)]
 
 
 @pytest.fixture(autouse=True)
@@ -147,9 +147,9 @@ async def test_a_server_that_drains_begins_no_more(shared_url: str) -> None:
         connect(first) as here,
         connect(second) as there,
     ):
-        keeping = await dispatched(here, "free", 9, pause=4.0, session="other")
-        held = await dispatched(here, "queue", 0, pause=1.5)
-        queued = await dispatched(here, "queue", 1, pause=8.0)
+        keeping = await dispatched(here, "free", 9, pause=2.0, session="other")
+        held = await dispatched(here, "queue", 0, pause=0.7)
+        queued = await dispatched(here, "queue", 1, pause=4.0)
         assert await in_progress(held)
         stopping = asyncio.create_task(first.terminate())
         assert await soon(there.flows.handle(keeping.request_id).result()) == 9

@@ -26,7 +26,7 @@ CLIENTS = 4
 _places = itertools.count()
 
 _QUICK = settings(
-    max_examples=120,
+    max_examples=70,
     derandomize=True,
     database=None,
     deadline=None,

@@ -149,8 +149,7 @@ async def check_interrupting_at_once_leaves_one(harness: StoreHarness) -> None:
 
 
 async def check_dying_at_a_gate_leaves_it_whole(harness: StoreHarness) -> None:
-    """A process that dies while it ends a request, or begins one, leaves both at the gate as they were, or both as they
-    are to be."""
+    """A process that dies while it ends or begins a request leaves all at the gate as it was, or as it is to be."""
     store = await harness.open()
     await prepare(store)
     for statements in range(100):
