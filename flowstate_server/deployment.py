@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from flowstate_server.engine.deploys.agreement import Agreed, compare_flows, compare_with_recorded
+from flowstate_server.engine.deploys.copied_records import CopiedRecords
 from flowstate_server.engine.deploys.stored_records import Looked, Misfit, look_at_records
 from flowstate_server.errors import ServiceError, StoreOpenError
 from flowstate_server.programs.catalogue import Catalogue
@@ -14,7 +15,7 @@ from flowstate_server.store_urls import MEMORY, redacted, store_from_url
 from flowstate_server.stores.contract.pages import DamagedRecord
 from flowstate_server.stores.store import Store
 
-__all__ = ["Agreed", "Looked", "Misfit", "NotChecked", "Report", "check"]
+__all__ = ["Agreed", "CopiedRecords", "Looked", "Misfit", "NotChecked", "Report", "check"]
 
 
 class NotChecked(Exception):

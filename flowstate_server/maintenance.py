@@ -15,6 +15,7 @@ from flowstate_server.stores.transfer import (
     Copied,
     CopiedState,
     CopyRefused,
+    Misfit,
     Outcome,
     Scope,
     StateCopy,
@@ -28,6 +29,7 @@ from flowstate_server.stores.transfer import (
 __all__ = [
     "Copied",
     "CopiedState",
+    "Misfit",
     "Outcome",
     "Scope",
     "StateCopy",

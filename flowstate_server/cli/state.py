@@ -18,7 +18,8 @@ from flowstate_server.app import FlowState
 from flowstate_server.cli.app_reference import load_app
 from flowstate_server.cli.commands import Command, Group
 from flowstate_server.cli.problem import FAILED, INTERRUPTED, MISUSED, NOT_FOUND, give_up
-from flowstate_server.maintenance import CopiedState, Outcome, Scope, StateCopy, Unmaintained
+from flowstate_server.deployment import CopiedRecords
+from flowstate_server.maintenance import CopiedState, Misfit, Outcome, Scope, StateCopy, Unmaintained
 from flowstate_server.store_urls import FORMS, redacted
 
 state = typer.Typer(
@@ -64,7 +65,8 @@ def copy(
 
     Turning isolation on or off moves nothing; this does, before or after, resources included. What only other flows of
     APP declare stays behind. The source stays as it is. The store may be served meanwhile, but on the filesystem. Exit
-    code 1 if a record was there already and says something else.
+    code 1 if a record was there already and says something else, or would not fit what the flows of APP that read it
+    there declare.
     """
     chosen = [bool(user), bool(org), all_users, all_orgs]
     if chosen.count(True) != 1:
@@ -80,6 +82,7 @@ def copy(
         overwrite=overwrite,
         dry_run=dry_run,
         resources=lambda name: flows.catalogue.declares_resource(flow, scope, name),
+        fit=CopiedRecords(flows.catalogue, flow, scope, to_isolated=to is Side.ISOLATED),
     )
     try:
         counts = asyncio.run(_copy(store, what, blobs))
@@ -105,6 +108,10 @@ async def _copy(url: str, what: StateCopy, blobs: Path | None) -> Counter[Outcom
         event: dict[str, object] = {"event": copied.outcome, what.scope: copied.id, "fields": copied.fields}
         if copied.resources or copied.refused:
             event |= {"resources": copied.resources, "refused": copied.refused}
+        if copied.misfits:
+            event["misfits"] = [
+                {"flow": one.flow, "field": one.field, "rule": one.rule} for one in copied.misfits
+            ]
         _say(event, _words(copied, what))
     told = {outcome.value: counts[outcome] for outcome in Outcome}
     done = "would be copied" if what.dry_run else "copied"
@@ -118,14 +125,21 @@ def _words(copied: CopiedState, what: StateCopy) -> str:
     match copied.outcome:
         case Outcome.COPIED:
             names = [*copied.fields, *[f"resource {name}" for name in copied.resources]]
-            return f"{who}: {', '.join(names) or 'nothing in it'}"
+            return f"{who}: {', '.join(names)}"
         case Outcome.SAME:
             return f"{who}: the same already"
+        case Outcome.REFUSED if copied.misfits:
+            return f"{who}: refused, for {'; '.join(map(_misfit, copied.misfits))}"
         case Outcome.REFUSED:
             what_is = f"resource {', '.join(copied.refused)}" if copied.refused else "it"
             return f"{who}: {what_is} is there already and says something else; --overwrite writes over it"
         case Outcome.ABSENT:
             return f"{who}: there is nothing to copy"
+
+
+def _misfit(misfit: Misfit) -> str:
+    what = f'field "{misfit.field}"' if misfit.field else "the record"
+    return f'{what} does not fit flow "{misfit.flow}" ({misfit.rule})'
 
 
 def _say(event: dict[str, object], words: str) -> None:

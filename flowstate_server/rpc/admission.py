@@ -21,6 +21,7 @@ from flowstate_server.errors import (
 )
 from flowstate_server.model.identity import Principal
 from flowstate_server.rpc.call_context import Call
+from flowstate_server.rpc.call_metadata import CallMetadata
 from flowstate_server.rpc.methods import is_probe, starts_run
 from flowstate_server.settings import ServerSettings
 
@@ -99,10 +100,10 @@ class Admission:
         for served in self._unary:
             served.expire(ServerDrainingError())
 
-    def end_streams_of(self, gone: Callable[[Principal], bool]) -> None:
+    def end_streams_of(self, gone: Callable[[CallMetadata, Principal], bool]) -> None:
         """End the streams of callers whose credentials are not valid any more."""
         for stream in self._streams:
-            if not is_probe(stream.call.method) and gone(stream.call.principal):
+            if not is_probe(stream.call.method) and gone(stream.call.metadata, stream.call.principal):
                 stream.expire(CredentialsInvalidError())
 
     def take(self, places: Places) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from flowstate_server.errors import AccessDeniedError, CredentialsInvalidError, MetadataInvalidError
@@ -79,6 +79,15 @@ class TokenAuthenticator:
         """Know these from now on, and no others."""
         self._principals = tuple(principals)
 
+    def revoked(self) -> Callable[[CallMetadata, Principal], bool]:
+        """Whether a call that came as some principal would not be that one any more, by the tokens known now."""
+        known = dict(self._principals)
+
+        def is_revoked(metadata: CallMetadata, principal: Principal) -> bool:
+            return known.get(_credentials(metadata)[1]) != principal
+
+        return is_revoked
+
     async def authenticate(self, metadata: CallMetadata, peer: str) -> Principal:
         principal = self._find(metadata)
         claims = (
@@ -93,16 +102,21 @@ class TokenAuthenticator:
         return principal
 
     def _find(self, metadata: CallMetadata) -> Principal:
-        scheme, _, token = (metadata.single("authorization") or "").partition(" ")
-        token = token.strip()
-        digest = hashlib.sha256(token.encode()).digest()
+        valid, digest = _credentials(metadata)
         found = None
         for known, principal in self._principals:
             if hmac.compare_digest(known, digest):
                 found = principal
-        if found is None or not token or scheme.lower() != "bearer":
+        if found is None or not valid:
             raise CredentialsInvalidError()
         return found
+
+
+def _credentials(metadata: CallMetadata) -> tuple[bool, bytes]:
+    """Whether there is a bearer token, and the SHA-256 of what is in its place."""
+    scheme, _, token = (metadata.single("authorization") or "").partition(" ")
+    token = token.strip()
+    return bool(token) and scheme.lower() == "bearer", hashlib.sha256(token.encode()).digest()
 
 
 def _plane(metadata: CallMetadata) -> Plane:

@@ -153,8 +153,8 @@ class FlowStateServer:
     async def reload(self) -> None:
         """Read the files of tokens and of the certificate anew: all of them, or what was read before stays.
 
-        New calls and connections go by what was read. Streams of principals that are in the token file no more end
-        UNAUTHENTICATED at once; other calls under way end as they would have.
+        New calls and connections go by what was read. Streams whose token is in the file no more, or stands for
+        somebody else there, end UNAUTHENTICATED at once; other calls under way end as they would have.
 
         Raises:
             ValueError: a file can't be read or does not fit; names it.
@@ -165,8 +165,7 @@ class FlowStateServer:
             if isinstance(self._authenticator, TokenAuthenticator) and self._principals is not None:
                 principals = await asyncio.to_thread(_read_principals, settings) or ()
                 self._authenticator.replace(principals)
-                known = {principal for _, principal in principals}
-                self._admission.end_streams_of(lambda principal: principal not in known)
+                self._admission.end_streams_of(self._authenticator.revoked())
             if self._certificates is not None and certificate is not None:
                 self._certificates.replace(certificate)
 

@@ -110,6 +110,28 @@ async def test_w8_tokens_are_read_anew_and_who_is_gone_is_cut_off(tmp_path: Path
             with pytest.raises(Unauthenticated):
                 await bob.flows.call("slow", "nap", 0.0)
             assert not stays.done()
+            # A new token under the same name: the old one is no more.
+            _write(tokens, "ada", name="shop")
+            await server.hang_up(RELOADED)
+            with pytest.raises(Unauthenticated):
+                await asyncio.wait_for(stays, 5)
+            async with _following(ada) as old:
+                tokens.write_text(tokens.read_text().replace("token of ada", "new token of ada"))
+                await server.hang_up(RELOADED)
+                with pytest.raises(Unauthenticated, match="CREDENTIALS_INVALID"):
+                    await asyncio.wait_for(old, 5)
+            _write(tokens, "ada", "eve")
+            await server.hang_up(RELOADED)
+
+
+async def test_w8_the_same_token_for_somebody_else_cuts_off(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens.toml"
+    _write(tokens, "ada", "eve")
+    with reloading("--tokens", str(tokens)) as server:
+        async with (
+            FlowStateClient.connect(server.address, token="token of ada") as ada,
+            _following(ada) as stays,
+        ):
             # The same token for somebody else is another principal.
             _write(tokens, "ada", "eve", tenant="acme")
             await server.hang_up(RELOADED)

@@ -14,11 +14,14 @@ import pytest
 
 from flowstate_client import FlowStateClient
 from flowstate_server import maintenance
+from flowstate_server.testing.server import running_server
 from flowstate_server.testing.server_process import server_process
+from tests.support import deploys
 from tests.support.flows import APP, written_fields
 from tests.support.store_urls import NewStore, new_stores
 
 PRIVATE = ("--flow", "private", "--to", "isolated")
+ASIDE = "tests.support.deploys:aside"
 SHARED = ("--flow", "private", "--to", "shared")
 
 
@@ -28,15 +31,15 @@ async def new_store(tmp_path: Path) -> AsyncIterator[NewStore]:
         yield make
 
 
-def run(*arguments: str) -> tuple[int, list[dict[str, Any]], str]:
+def run(*arguments: str, app: str = APP) -> tuple[int, list[dict[str, Any]], str]:
     """Exit code, events on stdout, and stderr."""
-    command = [sys.executable, "-m", "flowstate_server", "state", "copy", APP, *arguments]
+    command = [sys.executable, "-m", "flowstate_server", "state", "copy", app, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
 
 
-async def copied(*arguments: str) -> tuple[int, list[dict[str, Any]], str]:
-    return await asyncio.to_thread(run, *arguments)
+async def copied(*arguments: str, app: str = APP) -> tuple[int, list[dict[str, Any]], str]:
+    return await asyncio.to_thread(run, *arguments, app=app)
 
 
 async def fields(client: FlowStateClient, user: str, flow_kind: str = "") -> dict[str, Any] | None:
@@ -85,6 +88,52 @@ async def test_all_users_of_a_store_that_is_served(new_store: NewStore, kind: st
         assert await fields(client, "eve") == {"count": 9}
         await client.state.user("eve").inc_state(count=1)  # a served record goes on
         assert await fields(client, "eve", "private") == {"count": 9}
+
+
+@pytest.mark.parametrize(
+    ("to", "source", "stored", "misfit"),
+    [
+        ("isolated", "chat", {"age": "old", "theme": "dark"}, ("report", "age", "int_type")),
+        ("shared", "report", {"age": 42}, ("chat", "age", "string_type")),
+    ],
+)
+async def test_what_does_not_fit_the_flows_that_read_it_there_stays_behind(
+    new_store: NewStore, to: str, source: str, stored: dict[str, Any], misfit: tuple[str, str, str]
+) -> None:
+    url = await new_store("sqlite")
+    target = "report" if to == "isolated" else "chat"
+    async with running_server(deploys.aside, store=url) as server, server.connect(plane="trusted") as client:
+        ada, bob = (client.state.user(id, flow_kind=source) for id in ("ada", "bob"))
+        await ada.patch_state(stored)
+        await bob.patch_state(theme="light")
+        arguments = ("--store", url, "--flow", "report", "--to", to, "--all-users")
+        refused = {
+            "event": "refused",
+            "user": "ada",
+            "fields": sorted(stored),
+            "misfits": [dict(zip(("flow", "field", "rule"), misfit, strict=True))],
+        }
+        for options in ("--dry-run", "--overwrite"):
+            code, events, _ = await copied(*arguments, options, app=ASIDE)
+            assert (code, events[0], events[-1]["refused"]) == (1, refused, 1)
+            assert not (await client.state.user("ada", flow_kind=target).get()).exists
+        assert (await client.state.user("bob", flow_kind=target).get()).state["theme"] == "light"
+        card = client.resources.user("bob", flow_kind=source)["card"]
+        await card.patch_state(age=stored["age"])
+        code, events, _ = await copied(*arguments, app=ASIDE)
+        assert code == 1
+        assert events[1]["refused"] == ["card"]
+        assert events[1]["misfits"] == [{"flow": target, "field": "resources.card", "rule": misfit[2]}]
+
+
+async def test_where_there_is_nothing_to_copy_no_record_is_made(new_store: NewStore) -> None:
+    url = await new_store("sqlite")
+    async with running_server(deploys.aside, store=url) as server, server.connect(plane="trusted") as client:
+        await client.state.org("acme", flow_kind="chat").patch_state(seats=3)
+        code, events, _ = await copied(
+            "--store", url, "--flow", "report", "--to", "isolated", "--org", "acme", app=ASIDE
+        )
+        assert (code, events[0]) == (4, {"event": "absent", "org": "acme", "fields": []})
 
 
 async def test_one_of_a_folder_that_nobody_serves(new_store: NewStore) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, model_validator
 
 from flowstate_server.app import create_flowstate
-from flowstate_server.flows import Context, Flow, Org, Session, User, action, define_flow, handler
+from flowstate_server.flows import Context, Flow, Org, Session, User, action, define_flow, handler, resource
 
 CANARY = "canary-value"
 """Is stored, and must be in no report."""
@@ -83,3 +83,17 @@ extends = create_flowstate(
         define_flow("shop", actions={"act": action(block=nothing)}, user=User(state=ProfileWithName)),
     ]
 )
+
+aside = create_flowstate(
+    flows=[
+        chat(resources=[resource("card", scope="user", state=Profile)]),
+        define_flow(
+            "report",
+            actions={"act": action(block=nothing)},
+            user=User(state=ProfileNow),
+            isolate_user_state=True,
+            resources=[resource("card", scope="user", state=ProfileNow)],
+        ),
+    ]
+)
+"""A flow has users' records of its own, in which it declares things otherwise."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import FlowDescription
 from flowstate_server.programs.stuck_calls import StuckCalls, StuckError
 from flowstate_server.programs.threads import DaemonThreads
+from flowstate_server.schemas.scope_schema import ScopeSchema
 from flowstate_server.state.code_raised import name_of
 from flowstate_server.state.code_time import MOST_SECONDS
 from flowstate_server.state.json_pointer import parse_pointer
@@ -55,30 +56,54 @@ class Misfits:
         Raises:
             ValueError: the record is no JSON.
         """
+        return await self._of(record, self._catalogue.sharing(record.key.kind, flow))
+
+    async def alone(self, record: StateRecord, flow: FlowDescription) -> list[Place]:
+        """Those of the private record of ``flow``, whether or not it isolates at present."""
+        return await self._of(record, (flow,))
+
+    async def of_resource(
+        self, scope: ScopeKind, name: str, state: JsonObject, flows: Iterable[FlowDescription]
+    ) -> list[Place]:
+        """Those of the state of a resource that ``flows`` may declare."""
+        found: list[Place] = []
+        for flow in flows:
+            declared = flow.resource_index.find(scope, name)
+            if declared is not None:
+                broken = await self._broken_by(flow, scope, declared.schema, state)
+                found += [
+                    one._replace(
+                        field=f"resources.{name}", detail=f'field "{one.field}"' if one.field else ""
+                    )
+                    for one in broken
+                ]
+        return found
+
+    async def _of(self, record: StateRecord, sharing: Sequence[FlowDescription]) -> list[Place]:
         scope = record.key.kind
-        sharing = self._catalogue.sharing(scope, flow)
         for one in sharing:
             try:
                 self._alone(scope, one).require_writable(record)
             except ScopeUnavailableError as error:
                 return [Place(one.kind, scope.value, "", NEWER_GENERATION, error.problem)]
         try:
-            upgraded = await RecordUpgrades.of(self._catalogue, scope, flow).ahead(record)
+            upgraded = await RecordUpgrades(scope, sharing).ahead(record)
         except ScopeUnavailableError as error:
             return self._failed_upgrade(record, sharing, error)
         found: list[Place] = []
         for one in sharing:
-            found += await self._broken_by(one, scope, upgraded.record.state)
+            found += await self._broken_by(one, scope, one.schemas[scope], upgraded.record.state)
         return found
 
-    async def _broken_by(self, flow: FlowDescription, scope: ScopeKind, state: JsonObject) -> list[Place]:
-        schema = flow.schemas[scope]
+    async def _broken_by(
+        self, flow: FlowDescription, scope: ScopeKind, schema: ScopeSchema, state: JsonObject
+    ) -> list[Place]:
         present = frozenset(name for name in schema.fields if name in state)
         check = partial(schema.check, state, present, state)
         try:
             if schema.seen_by_code(present):
                 async with asyncio.timeout(_CHECK_SECONDS):
-                    await self._stuck.call(_threads, (scope, flow), _CHECK_SECONDS, check)
+                    await self._stuck.call(_threads, (schema, flow), _CHECK_SECONDS, check)
             else:
                 check()
         except StateValidationError as error:

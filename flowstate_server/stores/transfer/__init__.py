@@ -9,12 +9,20 @@ from flowstate_server.stores.transfer.copy import (
     refuse_unfinished_copy,
     serving,
 )
-from flowstate_server.stores.transfer.state_copy import CopiedState, Outcome, Scope, StateCopy, copy_states
+from flowstate_server.stores.transfer.state_copy import (
+    CopiedState,
+    Misfit,
+    Outcome,
+    Scope,
+    StateCopy,
+    copy_states,
+)
 
 __all__ = [
     "Copied",
     "CopiedState",
     "CopyRefused",
+    "Misfit",
     "Outcome",
     "Scope",
     "StateCopy",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
+from typing import Generic, TypeVar
 
 from flowstate_server.errors import ResourceAlreadyExistsError, VersionMismatchError
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.frozen import frozen
-from flowstate_server.model.json_values import encode_json, same_json
+from flowstate_server.model.json_values import JsonObject, encode_json, same_json
 from flowstate_server.model.resources import (
     ContentRecord,
     ResourceKey,
@@ -30,15 +31,27 @@ from flowstate_server.stores.contract.resource_writes import (
 from flowstate_server.stores.contract.writes import AtVersion, Exists, Precondition, Write
 from flowstate_server.stores.store import Store
 
+MisfitT = TypeVar("MisfitT")
+
 PAGE = 50
 
 
 @frozen
-class ResourcesCopied:
-    """Names of what was, or would be, copied, and of what was there already and says something else."""
+class ResourcesCopied(Generic[MisfitT]):
+    """Names of what was, or would be, copied, and of what was there already and says something else, or has ``misfits``
+    to tell."""
 
     copied: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+    misfits: tuple[MisfitT, ...] = ()
+
+
+async def any_resource(store: Store, owner: ResourceOwner, wanted: Callable[[str], bool]) -> bool:
+    """Whether there is one that is ``wanted``."""
+    async for record in _resources(store, owner):
+        if wanted(record.key.name):
+            return True
+    return False
 
 
 async def copy_resources(
@@ -48,10 +61,12 @@ async def copy_resources(
     target: ScopeKey,
     *,
     wanted: Callable[[str], bool],
+    misfits: Callable[[str, JsonObject], Awaitable[Sequence[MisfitT]]],
     overwrite: bool,
     dry_run: bool,
-) -> ResourcesCopied:
+) -> ResourcesCopied[MisfitT]:
     """Copy those that are ``wanted``, each by a commit of its own: a copy that was broken off goes on where it was.
+    Those that have ``misfits`` stay behind.
 
     ``target`` has a record by now, unless nothing is to be written. Contents are copied, and shared by nobody.
     """
@@ -59,6 +74,7 @@ async def copy_resources(
     owner = ResourceOwner(target, state.incarnation) if state.exists else None
     copied: list[str] = []
     refused: list[str] = []
+    unfit: list[MisfitT] = []
     async for record in _resources(store, source):
         name = record.key.name
         if not wanted(name):
@@ -70,6 +86,10 @@ async def copy_resources(
             if known.exists and not overwrite:
                 refused.append(name)
                 break
+            if found := await misfits(name, record.state):
+                refused.append(name)
+                unfit += found
+                break
             if dry_run or owner is None:
                 copied.append(name)
                 break
@@ -79,7 +99,7 @@ async def copy_resources(
                 continue  # somebody wrote it just now
             copied.append(name)
             break
-    return ResourcesCopied(tuple(copied), tuple(refused))
+    return ResourcesCopied(tuple(copied), tuple(refused), tuple(unfit))
 
 
 async def _resources(store: Store, owner: ResourceOwner) -> AsyncIterator[ResourceRecord]:

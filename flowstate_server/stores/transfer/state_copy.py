@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Protocol
 
 from flowstate_server.errors import VersionMismatchError
 from flowstate_server.model.frozen import frozen
@@ -22,13 +24,14 @@ from flowstate_server.stores.contract.writes import (
     AtVersion,
     Changed,
     ChangeState,
+    Exists,
     NoChange,
     Write,
 )
 from flowstate_server.stores.store import Store
 from flowstate_server.stores.transfer.copy import CopyRefused
 from flowstate_server.stores.transfer.pages import pages
-from flowstate_server.stores.transfer.resource_copy import copy_resources
+from flowstate_server.stores.transfer.resource_copy import any_resource, copy_resources
 
 Scope = Literal["user", "org"]
 
@@ -40,6 +43,33 @@ class Outcome(StrEnum):
     ABSENT = "absent"
 
 
+class Misfit(Protocol):
+    """What a flow does not take: ``field`` is empty where it is the record as a whole, ``rule`` is what it breaks."""
+
+    @property
+    def flow(self) -> str: ...
+    @property
+    def field(self) -> str: ...
+    @property
+    def rule(self) -> str: ...
+
+
+class Fit(Protocol):
+    """Judges what would be stored in the record that is copied to."""
+
+    async def misfits(self, record: StateRecord, /) -> Sequence[Misfit]: ...
+
+    async def misfits_of_resource(self, name: str, state: JsonObject, /) -> Sequence[Misfit]: ...
+
+
+class _FitsAlways:
+    async def misfits(self, _: StateRecord, /) -> Sequence[Misfit]:
+        return ()
+
+    async def misfits_of_resource(self, _: str, __: JsonObject, /) -> Sequence[Misfit]:
+        return ()
+
+
 @frozen
 class StateCopy:
     """What to copy: the record of ``id``, or of all users or orgs if that is empty, from the shared to the private one
@@ -47,7 +77,8 @@ class StateCopy:
 
     A record that is there already and says something else is left alone, or with ``overwrite`` gets the fields that the
     other one has; its other fields stay. Resources go along, those whose names ``resources`` picks; one that is there
-    already and says something else is left alone, or replaced. ``dry_run``: only find out what would become of it.
+    already and says something else is left alone, or replaced. What does not ``fit`` the flows that read it there is
+    left alone, too, a record as a whole. ``dry_run``: only find out what would become of it.
     """
 
     scope: Scope
@@ -58,6 +89,7 @@ class StateCopy:
     overwrite: bool = False
     dry_run: bool = False
     resources: Callable[[str], bool] = lambda _: True
+    fit: Fit = _FitsAlways()
 
     def source(self, id: str) -> ScopeKey:
         return ScopeKey(ScopeKind(self.scope), NO_TENANT, id, "" if self.to_isolated else self.flow_kind)
@@ -69,13 +101,14 @@ class StateCopy:
 @frozen
 class CopiedState:
     """``fields`` and ``resources`` are the names of what was, or would be, copied, ``refused`` those of resources that
-    were left alone."""
+    were left alone, ``misfits`` why, unless something else is there already."""
 
     id: str
     outcome: Outcome
     fields: tuple[str, ...] = ()
     resources: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+    misfits: tuple[Misfit, ...] = ()
 
 
 async def copy_states(
@@ -106,21 +139,21 @@ async def _copied(store: Store, copy: StateCopy, id: str, blobs: BlobPieces | No
     while True:
         key = copy.source(id)
         source = (await store.load_states((key,)))[key]
-        if not source.exists:
+        if not source.exists or not await _has_any(store, copy, source):
             return CopiedState(id, Outcome.ABSENT)
-        held = ChangeState(key, _unchanged, AtVersion(source.version, source.incarnation))
         try:
-            told = await _written(store, copy, id, source, held)
-        except _Refused as refused:
-            return refused.told
+            told = await _written(store, copy, id, source)
         except VersionMismatchError:
-            continue  # somebody wrote the source just now
+            continue  # somebody wrote the source or the target just now
+        if told.outcome is Outcome.REFUSED:
+            return told
         resources = await copy_resources(
             store,
             Blobs(store, blobs),
             ResourceOwner(key, source.incarnation),
             copy.target(id),
             wanted=copy.resources,
+            misfits=copy.fit.misfits_of_resource,
             overwrite=copy.overwrite,
             dry_run=copy.dry_run,
         )
@@ -128,38 +161,63 @@ async def _copied(store: Store, copy: StateCopy, id: str, blobs: BlobPieces | No
             outcome = Outcome.REFUSED
         else:
             outcome = Outcome.COPIED if resources.copied else told.outcome
-        return CopiedState(id, outcome, told.fields, resources.copied, resources.refused)
+        return CopiedState(
+            id, outcome, told.fields, resources.copied, resources.refused, tuple(resources.misfits)
+        )
 
 
-async def _written(
-    store: Store, copy: StateCopy, id: str, source: StateRecord, held: ChangeState
-) -> CopiedState:
+async def _has_any(store: Store, copy: StateCopy, source: StateRecord) -> bool:
+    if any(name not in copy.without for name in source.state):
+        return True
+    return await any_resource(store, ResourceOwner(source.key, source.incarnation), copy.resources)
+
+
+async def _written(store: Store, copy: StateCopy, id: str, source: StateRecord) -> CopiedState:
     brought = {name: value for name, value in source.state.items() if name not in copy.without}
     fields = tuple(sorted(brought))
-
-    def change(record: StateRecord) -> Changed | NoChange:
-        merged: JsonObject = {**record.state, **brought}
-        if record.exists and same_json(merged, record.state):
-            return NO_CHANGE
-        if record.exists and not copy.overwrite:
-            raise _Refused(CopiedState(id, Outcome.REFUSED, fields))
-        generations = _generations(source, record, copy.flow_kind)
-        return Changed(merged, encode_json(merged), (), generations, record.schema_hash or source.schema_hash)
-
-    batch: list[Write] = [held, ChangeState(copy.target(id), change)]
+    key = copy.target(id)
+    target = (await store.load_states((key,)))[key]
+    merged: JsonObject = {**target.state, **brought}
+    if target.exists and same_json(merged, target.state):
+        return CopiedState(id, Outcome.SAME, fields)
+    if target.exists and not copy.overwrite:
+        return CopiedState(id, Outcome.REFUSED, fields)
+    generations = _generations(source, target, copy.flow_kind)
+    schema_hash = target.schema_hash or source.schema_hash
+    misfits = await _misfits(copy, target, merged, generations, brought)
+    if misfits:
+        return CopiedState(id, Outcome.REFUSED, fields, misfits=misfits)
+    changed = Changed(merged, encode_json(merged), (), generations, schema_hash)
+    batch: list[Write] = [
+        ChangeState(source.key, _unchanged, AtVersion(source.version, source.incarnation)),
+        ChangeState(
+            key,
+            lambda _: changed,
+            AtVersion(target.version, target.incarnation) if target.exists else Exists(False),
+        ),
+    ]
     if copy.dry_run:
         batch.append(Withhold())
-    try:
-        result = await store.commit(tuple(batch))
-    except Withheld as withheld:
-        result = withheld.result
-    return CopiedState(id, Outcome.COPIED if result.results[1].changed else Outcome.SAME, fields)
+    with suppress(Withheld):
+        await store.commit(tuple(batch))
+    return CopiedState(id, Outcome.COPIED, fields)
 
 
-class _Refused(Exception):
-    def __init__(self, told: CopiedState) -> None:
-        super().__init__("the record is there already")
-        self.told = told
+async def _misfits(
+    copy: StateCopy,
+    target: StateRecord,
+    merged: JsonObject,
+    generations: Generations,
+    brought: JsonObject,
+) -> tuple[Misfit, ...]:
+    """Those that the copy would make: what the target has already is not its fault."""
+    found = await copy.fit.misfits(
+        replace(target, exists=True, text=encode_json(merged), generations=generations)
+    )
+    if not found or not target.exists:
+        return tuple(found)
+    known = await copy.fit.misfits(target)
+    return tuple(one for one in found if one.field in brought or one not in known)
 
 
 def _generations(source: StateRecord, target: StateRecord, flow_kind: str) -> Generations:
