@@ -9,7 +9,7 @@ import grpc.aio
 
 from flowstate.v1 import session_service_pb2
 from flowstate_client.calls import Caller
-from flowstate_client.channel import TailLease
+from flowstate_client.connections import TailLease
 from flowstate_client.errors import ApiError, ProtocolError, SessionNotFound
 from flowstate_client.metadata import Pairs
 from flowstate_client.models import seconds
