@@ -54,7 +54,7 @@ import sys as _sys
 from flowstate_client.client import FlowStateClient, Server
 from flowstate_client.codec import Codec, JsonCodec
 from flowstate_client.config import Backoff, ClientConfig, client_version as _client_version
-from flowstate_client.content_stream import ContentStream
+from flowstate_client.content_stream import ContentStream, Progress
 from flowstate_client.error_places import FieldViolation, MutationAtFault
 from flowstate_client.errors import (
     ActionAborted,
@@ -157,7 +157,7 @@ from flowstate_client.models import (
 )
 from flowstate_client.paging import AsyncPager, Page
 from flowstate_client.resource_errors import ResourceAlreadyExists, TooManyResources
-from flowstate_client.resource_handle import ResourceHandle
+from flowstate_client.resource_handle import ResourceHandle, ResourceView
 from flowstate_client.resource_record import ResourceRecord
 from flowstate_client.resources import OwnedResources, Resources
 from flowstate_client.runs import ActionStream, RunHandle
@@ -165,8 +165,9 @@ from flowstate_client.session import ResolvedSession, Session
 from flowstate_client.sessions import Sessions
 from flowstate_client.snapshots import Snapshot
 from flowstate_client.state import ScopeHandle, StateRecord, States
-from flowstate_client.state_batch import BatchScope, ScopeBatch, StateBatch
+from flowstate_client.state_batch import BatchScope, ScopeBatch, Seen, StateBatch
 from flowstate_client.stream import EventStream
+from flowstate_client.uploads import ContentSource
 from flowstate_client.watch import SnapshotWatch
 
 __version__ = _client_version()
@@ -197,6 +198,7 @@ __all__ = [
     "ConcurrentModificationError",
     "ConflictError",
     "ConnectError",
+    "ContentSource",
     "ContentStream",
     "Cursor",
     "CursorAhead",
@@ -244,6 +246,7 @@ __all__ = [
     "PermissionDenied",
     "Plane",
     "PreconditionError",
+    "Progress",
     "ProtocolError",
     "QueueFull",
     "RateLimited",
@@ -266,6 +269,7 @@ __all__ = [
     "ResourceInfo",
     "ResourceNotFound",
     "ResourceRecord",
+    "ResourceView",
     "Resources",
     "ResponseValidationError",
     "RouterDecided",
@@ -277,6 +281,7 @@ __all__ = [
     "ScopeHandle",
     "ScopeInfo",
     "ScopeUnavailable",
+    "Seen",
     "Server",
     "ServerInfo",
     "Session",

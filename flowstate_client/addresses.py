@@ -18,6 +18,7 @@ EXAMPLE = "127.0.0.1:7437"
 _LAST_PORT = 65_535
 _HOST_PORT = re.compile(r"(\[[^\]/\s]+\]|[^\s:/\[\],]+):(?P<port>[0-9]{1,5})")
 _OTHER_TARGET = re.compile(r"(dns|ipv4|ipv6|unix|unix-abstract|vsock|xds):\S+")
+_LISTED = re.compile(r"(?P<scheme>ipv[46]:(?:///)?)(?P<first>[^,]+),(?P<others>.+)")
 _FOREIGN_SCHEMES = frozenset(("http", "https", "grpc", "grpcs", "tcp"))
 _SCHEMES = {socket.AF_INET: "ipv4", socket.AF_INET6: "ipv6"}
 
@@ -80,6 +81,12 @@ async def joined(targets: Sequence[str]) -> str:
     raise ConnectError(
         "the targets have no address of one family, IPv4 or IPv6, in common", code=grpc.StatusCode.UNAVAILABLE
     )
+
+
+def turned(target: str) -> str:
+    """The same addresses for gRPC with the first of them as the last. What lists none stays as it is."""
+    listed = _LISTED.fullmatch(target)
+    return target if listed is None else f"{listed['scheme']}{listed['others']},{listed['first']}"
 
 
 async def _addresses(target: str) -> dict[int, str]:

@@ -14,7 +14,7 @@ from flowstate.v1 import server_service_pb2, server_service_pb2_grpc
 from flowstate_client.channel import Channels
 from flowstate_client.codec import Codec
 from flowstate_client.config import ClientConfig
-from flowstate_client.error_reasons import api_error, is_passing
+from flowstate_client.error_reasons import api_error, is_draining, is_passing
 from flowstate_client.errors import ApiError, ClientClosedError, FeatureUnavailable, RateLimited
 from flowstate_client.ids import new_correlation_id
 from flowstate_client.metadata import CORRELATION_ID, CallMetadata, Pairs
@@ -50,10 +50,13 @@ class Caller:
         *,
         timeout: float | None = None,
     ) -> Resp:
-        """A call without side effects. gRPC repeats it when the server is away, by the service config."""
-        return await self._repeated(
-            method, call, request, timeout, lambda error: isinstance(error, RateLimited)
-        )
+        """A call without side effects. gRPC repeats it when the server is away, by the service config; here are the
+        repeats that it does not know of, or makes on a connection that is to be left."""
+
+        def repeats(error: ApiError) -> bool:
+            return isinstance(error, RateLimited) or is_draining(error)
+
+        return await self._repeated(method, call, request, timeout, repeats)
 
     async def write(
         self,
@@ -85,10 +88,14 @@ class Caller:
         self.check_open()
         self.check_size(request)
         metadata = await self.metadata.build(correlation_id or new_correlation_id())
+        connection = self.channels.unary_connection
         try:
             return await call(request, timeout=max(timeout, 0.001), metadata=metadata)
-        except grpc.aio.AioRpcError as error:
-            raise await self.error_of(error, method, metadata) from None
+        except grpc.aio.AioRpcError as rpc_error:
+            error = await self.error_of(rpc_error, method, metadata)
+            if is_draining(error):
+                self.channels.leave(connection)
+            raise error from None
         except grpc.aio.UsageError:
             raise ClientClosedError("the client is closed") from None
         except asyncio.CancelledError:

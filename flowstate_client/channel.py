@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import cast
 from weakref import WeakSet
 
 import grpc
@@ -13,18 +14,16 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 
 from flowstate.v1 import (
     event_service_pb2,
-    event_service_pb2_grpc,
     flow_service_pb2,
-    flow_service_pb2_grpc,
     journal_service_pb2,
     resource_service_pb2,
-    resource_service_pb2_grpc,
     server_service_pb2,
     session_service_pb2,
-    session_service_pb2_grpc,
     state_service_pb2,
 )
+from flowstate_client.addresses import turned
 from flowstate_client.config import ClientConfig, client_version
+from flowstate_client.connections import Connection, TailConnection, TailLease, UnaryChannel
 from flowstate_client.errors import ClientClosedError
 
 _FILES: tuple[FileDescriptor, ...] = (
@@ -36,29 +35,6 @@ _FILES: tuple[FileDescriptor, ...] = (
     session_service_pb2.DESCRIPTOR,
     state_service_pb2.DESCRIPTOR,
 )
-
-
-class TailChannel:
-    """A connection for tails, and the tails that have a place on it now."""
-
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self.channel = channel
-        self.events = event_service_pb2_grpc.EventServiceStub(channel)
-        self.flows = flow_service_pb2_grpc.FlowServiceStub(channel)
-        self.resources = resource_service_pb2_grpc.ResourceServiceStub(channel)
-        self.sessions = session_service_pb2_grpc.SessionServiceStub(channel)
-        self.leases: WeakSet[TailLease] = WeakSet()
-
-
-class TailLease:
-    """A tail's place on a connection, kept over all its reconnects and given back when it is dropped."""
-
-    def __init__(self, tail_channel: TailChannel) -> None:
-        self.events = tail_channel.events
-        self.flows = tail_channel.flows
-        self.resources = tail_channel.resources
-        self.sessions = tail_channel.sessions
-        tail_channel.leases.add(self)
 
 
 class Channels:
@@ -75,35 +51,64 @@ class Channels:
         self._config = config
         self._credentials = credentials
         self._authority = authority
-        self._tail_channels: list[TailChannel] = []
+        self._tail_connections: list[TailConnection] = []
+        self._channels: WeakSet[grpc.aio.Channel] = WeakSet()  # also those of connections that were left
         self.closed = False
-        self.unary = self._open("unary")
+        self._unary = UnaryChannel(Connection(self._target, self._open("unary")))
+
+    @property
+    def unary(self) -> grpc.aio.Channel:
+        """What stubs for unary calls are made with."""
+        return cast("grpc.aio.Channel", self._unary)
+
+    @property
+    def unary_connection(self) -> Connection:
+        """What the next unary call takes."""
+        return self._unary.connection
 
     def lease_tail(self) -> TailLease:
         """A place for a tail on a connection that has one left, or on a new connection."""
         if self.closed:
             raise ClientClosedError("the client is closed")
-        for tail_channel in self._tail_channels:
-            if len(tail_channel.leases) < self._config.tails_per_connection:
-                return TailLease(tail_channel)
-        tail_channel = TailChannel(self._open(f"tails-{len(self._tail_channels)}"))
-        self._tail_channels.append(tail_channel)
-        return TailLease(tail_channel)
+        for connection in self._tail_connections:
+            if len(connection.leases) < self._config.tails_per_connection:
+                return TailLease(connection)
+        connection = TailConnection(self._target, self._open(f"tails-{len(self._tail_connections)}"))
+        self._tail_connections.append(connection)
+        return TailLease(connection)
+
+    def leave(self, connection: Connection) -> None:
+        """No call begins on ``connection`` any more, since its server goes; those that are under way there go on.
+
+        gRPC itself stays with a server for as long as that keeps the connection, which one that drains does: others
+        still follow their runs there. New connections try the address last that this one tried first.
+        """
+        if connection.left or self.closed:
+            return
+        connection.left = True
+        if connection.target == self._target:
+            self._target = turned(self._target)
+        if isinstance(connection, TailConnection):
+            self._tail_connections.remove(connection)
+        else:
+            self._unary.use(Connection(self._target, self._open("unary")))
 
     async def close(self) -> None:
         """Cancels what is under way and closes all connections."""
         self.closed = True
-        for tail_channel in self._tail_channels:
-            await tail_channel.channel.close()
-        await self.unary.close()
+        for channel in list(self._channels):
+            await channel.close()
 
     def _open(self, name: str) -> grpc.aio.Channel:
         options = [*channel_options(self._target, self._config), ("flowstate.connection", name)]
         if self._authority is not None:
             options.append(("grpc.default_authority", self._authority))
         if self._credentials is None:
-            return grpc.aio.insecure_channel(self._target, options=options)
-        return grpc.aio.secure_channel(self._target, self._credentials, options=options)
+            channel = grpc.aio.insecure_channel(self._target, options=options)
+        else:
+            channel = grpc.aio.secure_channel(self._target, self._credentials, options=options)
+        self._channels.add(channel)
+        return channel
 
 
 def channel_options(target: str, config: ClientConfig) -> list[tuple[str, str | int]]:

@@ -75,7 +75,7 @@ class FlowStateClient:
         Args:
             target: ``host:port``, ``dns:///host:port``, ``unix:path``. Or several ``host:port`` of one fleet: their
                 names are looked up when the client is opened, it connects to one of them, and goes to another when
-                that one fails. With TLS each must have a certificate for the first name.
+                that one fails or drains. With TLS each must have a certificate for the first name.
             tenant: ``None``: the no-tenant space.
             plane: For servers that run without credentials: who this client claims to be. Default: client;
                 ``state`` and ``journal`` need ``"trusted"``. A token has its plane from the server's file.

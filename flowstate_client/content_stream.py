@@ -10,7 +10,7 @@ import grpc.aio
 
 from flowstate.v1 import resource_service_pb2, types_pb2
 from flowstate_client.calls import Caller
-from flowstate_client.channel import TailLease
+from flowstate_client.connections import TailLease
 from flowstate_client.errors import ProtocolError
 from flowstate_client.metadata import Pairs
 from flowstate_client.resource_record import ResourceRecord

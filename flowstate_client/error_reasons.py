@@ -189,6 +189,11 @@ def is_broken_connection(error: ApiError) -> bool:
     )
 
 
+def is_draining(error: ApiError) -> bool:
+    """Whether the server refused since it goes, so that another one has to be asked."""
+    return error.reason == "SERVER_DRAINING"
+
+
 def is_passing(error: ApiError) -> bool:
     """Whether the same call, with the same id or key, may succeed a little later."""
     if isinstance(error, ResourceExhausted):

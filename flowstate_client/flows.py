@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar, overload
 
 from flowstate.v1 import flow_service_pb2, flow_service_pb2_grpc, types_pb2
 from flowstate_client.calls import Caller
-from flowstate_client.filters import event_filter, status_number
+from flowstate_client.filters import event_filter, status_numbers
 from flowstate_client.flow_info import FlowInfo
 from flowstate_client.ids import new_request_id
 from flowstate_client.json_profile import check_text
@@ -249,7 +249,7 @@ class Flows:
 
     def handle(self, request_id: str) -> RunHandle:
         """The run with this id, without a round trip; whether it exists shows when the handle is used."""
-        return RunHandle(self._caller, request_id)
+        return RunHandle(self._caller, check_text(request_id, "request_id"))
 
     def requests(
         self,
@@ -259,7 +259,7 @@ class Flows:
         action: str = "",
         user_id: str = "",
         org_id: str = "",
-        statuses: Iterable[RequestStatus] = (),
+        statuses: Iterable[RequestStatus | str] = (),
         with_payloads: bool = False,
         page_size: int = 0,
         page_token: str = "",
@@ -273,12 +273,12 @@ class Flows:
             page_size: 0: the server's 50; at most 500.
         """
         template = flow_service_pb2.ListActionRequestsRequest(
-            session_id=session_id,
-            flow_kind=flow_kind,
-            action=action,
-            user_id=user_id,
-            org_id=org_id,
-            statuses=[status_number(status) for status in statuses],
+            session_id=check_text(session_id, "session_id"),
+            flow_kind=check_text(flow_kind, "flow_kind"),
+            action=check_text(action, "action"),
+            user_id=check_text(user_id, "user_id"),
+            org_id=check_text(org_id, "org_id"),
+            statuses=status_numbers(statuses),
             with_payloads=with_payloads,
             page_size=page_size,
         )
@@ -310,7 +310,7 @@ class Flows:
         Raises:
             FlowNotFound: no such flow.
         """
-        request = flow_service_pb2.GetFlowRequest(flow_kind=flow_kind)
+        request = flow_service_pb2.GetFlowRequest(flow_kind=check_text(flow_kind, "flow_kind"))
         response = await self._caller.read("FlowService/GetFlow", self._stub.GetFlow, request)
         return FlowInfo.from_proto(response.flow)
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from flowstate.v1 import events_pb2
 from flowstate_client.codec import Codec
-from flowstate_client.filters import audience_number
+from flowstate_client.filters import item_audiences
+from flowstate_client.json_profile import check_text
 from flowstate_client.proof import proven_text
 
 
@@ -21,7 +22,8 @@ class NewItem:
         content: What its kind has, for example ``{"parts": [{"type": "text", "text": "Hello"}]}``; up to 1 MiB.
         role: Who speaks, for a message.
         name: The tool of a tool call, the sort of a custom item.
-        audiences: ``"client"``, ``"history"`` or both; none: the trusted plane alone.
+        audiences: ``"client"``, ``"history"`` or both, which is the default: clients see it. ``()``: the trusted plane
+            alone.
     """
 
     kind: str
@@ -39,13 +41,14 @@ class NewItem:
         """The item as a ``flowstate.v1.Item``.
 
         Raises:
-            ValueError: it can't be sent.
+            TypeError: a field has the wrong type.
+            ValueError: it can't be sent, or there is no such audience.
         """
         item = events_pb2.Item(
-            kind=self.kind,
-            role=self.role,
-            name=self.name,
-            audiences=[audience_number(audience) for audience in self.audiences],
+            kind=check_text(self.kind, "kind"),
+            role=check_text(self.role, "role"),
+            name=check_text(self.name, "name"),
+            audiences=item_audiences(self.audiences),
         )
         item.content.json = proven_text(self.content, codec)
         return item

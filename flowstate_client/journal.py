@@ -8,10 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from flowstate.v1 import journal_service_pb2, journal_service_pb2_grpc
+from flowstate_client.arguments import instances, texts
 from flowstate_client.calls import Caller
 from flowstate_client.codec import Codec
 from flowstate_client.errors import ProtocolError
 from flowstate_client.ids import new_idempotency_key
+from flowstate_client.json_profile import check_text
 from flowstate_client.models import plain_time, plain_value
 from flowstate_client.paging import AsyncPager, Page
 from flowstate_client.proof import proven_text
@@ -39,10 +41,14 @@ class JournalNote:
         """The note as a ``flowstate.v1.JournalEntry``.
 
         Raises:
+            TypeError: a field has the wrong type.
             ValueError: ``data`` cannot be sent.
         """
         entry = journal_service_pb2.JournalEntry(
-            text=self.text, source=self.source, tags=self.tags, request_id=self.request_id
+            text=check_text(self.text, "text"),
+            source=check_text(self.source, "source"),
+            tags=texts(self.tags, "tags"),
+            request_id=check_text(self.request_id, "request_id"),
         )
         if self.data is not None:
             entry.data.json = proven_text(self.data, codec)
@@ -95,7 +101,7 @@ class Journals:
         timeout: float | None = None,
     ) -> JournalEntry:
         """Appends one note, exactly once however often the call has to be repeated; see :meth:`append_all`."""
-        note = JournalNote(text, source, tuple(tags), data, request_id)
+        note = JournalNote(text, source, texts(tags, "tags"), data, request_id)
         [entry] = await self.append_all(session_id, [note], idempotency_key=idempotency_key, timeout=timeout)
         return entry
 
@@ -119,9 +125,11 @@ class Journals:
             ValidationFailed: no note, or one that is not as :class:`JournalNote` says.
             ValueError: ``data`` is not JSON in FlowState's profile.
         """
-        sent = [note.to_proto(self._caller.codec) for note in notes]
+        sent = [note.to_proto(self._caller.codec) for note in instances(notes, JournalNote, "notes")]
         request = journal_service_pb2.AppendJournalRequest(
-            session_id=session_id, entries=sent, idempotency_key=idempotency_key or new_idempotency_key()
+            session_id=check_text(session_id, "session_id"),
+            entries=sent,
+            idempotency_key=idempotency_key or new_idempotency_key(),
         )
         method = "JournalService/AppendJournal"
         response = await self._caller.write(method, self._stub.AppendJournal, request, timeout=timeout)
@@ -149,7 +157,10 @@ class Journals:
 
         async def fetch(token: str) -> Page[JournalEntry]:
             request = journal_service_pb2.ListJournalRequest(
-                session_id=session_id, newest_first=newest_first, page_size=page_size, page_token=token
+                session_id=check_text(session_id, "session_id"),
+                newest_first=newest_first,
+                page_size=page_size,
+                page_token=token,
             )
             response = await self._caller.read("JournalService/ListJournal", self._stub.ListJournal, request)
             entries = [JournalEntry.from_proto(entry) for entry in response.entries]

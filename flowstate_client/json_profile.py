@@ -106,8 +106,11 @@ def check_text(value: str, place: str) -> str:
     """``value``, if it can be written as UTF-8.
 
     Raises:
-        ValueError: naming ``place``.
+        TypeError: it is no text; naming ``place``.
+        ValueError: it can't; naming ``place``.
     """
+    if not isinstance(value, str):
+        raise TypeError(f"{place} must be text, not {type(value).__name__}")
     if not value.isascii():
         try:
             value.encode()

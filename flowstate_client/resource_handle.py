@@ -23,20 +23,31 @@ from flowstate_client.state import States
 from flowstate_client.state_batch import ScopeBatch, Seen, as_seen
 from flowstate_client.state_swap import swap
 from flowstate_client.state_verbs import StateOp, StateT_co, StateVerbs
-from flowstate_client.uploads import Source, Upload
+from flowstate_client.uploads import ContentSource, Upload
 
 T = TypeVar("T")
 
 _OF_THE_HANDLE: Any = object()
 
-VIEWS = {
+_VIEWS = {
     None: resource_service_pb2.RESOURCE_VIEW_UNSPECIFIED,
     "full": resource_service_pb2.RESOURCE_VIEW_FULL,
     "client": resource_service_pb2.RESOURCE_VIEW_CLIENT,
 }
-View = Literal["full", "client"]
+ResourceView = Literal["full", "client"]
 """How much to see of a resource: all of it (trusted plane), or what the flow shows to clients. ``None``: as much as
 this caller may see."""
+
+
+def view_number(view: ResourceView | None) -> resource_service_pb2.ResourceView.ValueType:
+    """The view on the wire.
+
+    Raises:
+        ValueError: there is no such view.
+    """
+    if view not in _VIEWS:
+        raise ValueError(f"a view is full or client, not {view!r}")
+    return _VIEWS[view]
 
 
 class ResourceHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Generic[StateT_co]):
@@ -100,14 +111,18 @@ class ResourceHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Gen
         return self._with(self._precondition, request_id)
 
     @overload
-    async def get(self, *, view: View | None = ...) -> ResourceRecord[StateT_co]: ...
+    async def get(self, *, view: ResourceView | None = ...) -> ResourceRecord[StateT_co]: ...
     @overload
-    async def get(self, *, model: type[T], view: View | None = ...) -> ResourceRecord[T]: ...
+    async def get(self, *, model: type[T], view: ResourceView | None = ...) -> ResourceRecord[T]: ...
     @overload
-    async def get(self, *, model: Any, view: View | None = ...) -> ResourceRecord[Any]: ...
-    async def get(self, *, model: Any = _OF_THE_HANDLE, view: View | None = None) -> ResourceRecord[Any]:
+    async def get(self, *, model: Any, view: ResourceView | None = ...) -> ResourceRecord[Any]: ...
+    async def get(
+        self, *, model: Any = _OF_THE_HANDLE, view: ResourceView | None = None
+    ) -> ResourceRecord[Any]:
         """The newest version, its state read as ``model``; with the content, if that has at most 1 MiB."""
-        request = resource_service_pb2.GetResourceRequest(scope=self._scope, name=self.name, view=VIEWS[view])
+        request = resource_service_pb2.GetResourceRequest(
+            scope=self._scope, name=self.name, view=view_number(view)
+        )
         method = "ResourceService/GetResource"
         response = await self._caller.read(method, self._stub.GetResource, request)
         read_as = self._model if model is _OF_THE_HANDLE else model
@@ -164,7 +179,7 @@ class ResourceHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Gen
 
     async def upload(
         self,
-        source: Source,
+        source: ContentSource,
         *,
         media_type: str = "",
         progress: Progress | None = None,

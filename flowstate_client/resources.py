@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any, TypeVar, overload
 
 from flowstate.v1 import resource_service_pb2, resource_service_pb2_grpc, types_pb2
+from flowstate_client.arguments import scope_ref
 from flowstate_client.paging import AsyncPager, Page
-from flowstate_client.resource_handle import VIEWS, ResourceHandle, View
+from flowstate_client.resource_handle import ResourceHandle, ResourceView, view_number
 from flowstate_client.resource_record import ResourceRecord
 from flowstate_client.state import States
 
@@ -37,7 +38,12 @@ class OwnedResources:
 
     @overload
     def list(
-        self, prefix: str = ..., *, view: View | None = ..., page_size: int = ..., page_token: str = ...
+        self,
+        prefix: str = ...,
+        *,
+        view: ResourceView | None = ...,
+        page_size: int = ...,
+        page_token: str = ...,
     ) -> AsyncPager[ResourceRecord[Any]]: ...
     @overload
     def list(
@@ -45,7 +51,7 @@ class OwnedResources:
         prefix: str = ...,
         *,
         model: type[T],
-        view: View | None = ...,
+        view: ResourceView | None = ...,
         page_size: int = ...,
         page_token: str = ...,
     ) -> AsyncPager[ResourceRecord[T]]: ...
@@ -54,7 +60,7 @@ class OwnedResources:
         prefix: str = "",
         *,
         model: Any = Any,
-        view: View | None = None,
+        view: ResourceView | None = None,
         page_size: int = 0,
         page_token: str = "",
     ) -> AsyncPager[ResourceRecord[Any]]:
@@ -72,7 +78,7 @@ class OwnedResources:
                 name_prefix=prefix,
                 page_size=page_size,
                 page_token=token,
-                view=VIEWS[view],
+                view=view_number(view),
             )
             method = "ResourceService/ListResources"
             response = await self._states.caller.read(method, self._stub.ListResources, request)
@@ -98,15 +104,15 @@ class Resources:
 
     def session(self, session_id: str, *, flow_kind: str = "") -> OwnedResources:
         """The resources of a session."""
-        return self._of(types_pb2.ScopeRef(session_id=session_id, flow_kind=flow_kind))
+        return self._of(scope_ref(session_id=session_id, flow_kind=flow_kind))
 
     def user(self, user_id: str, *, flow_kind: str = "", isolated: bool = False) -> OwnedResources:
         """The resources of a user."""
-        return self._of(types_pb2.ScopeRef(user_id=user_id, flow_kind=flow_kind, isolated=isolated))
+        return self._of(scope_ref(user_id=user_id, flow_kind=flow_kind, isolated=isolated))
 
     def org(self, org_id: str, *, flow_kind: str = "", isolated: bool = False) -> OwnedResources:
         """The resources of an org."""
-        return self._of(types_pb2.ScopeRef(org_id=org_id, flow_kind=flow_kind, isolated=isolated))
+        return self._of(scope_ref(org_id=org_id, flow_kind=flow_kind, isolated=isolated))
 
     def _of(self, scope: types_pb2.ScopeRef) -> OwnedResources:
         return OwnedResources(self._states, self._stub, scope)

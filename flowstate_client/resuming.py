@@ -16,8 +16,8 @@ from google.protobuf.duration_pb2 import Duration
 from grpc import StatusCode
 
 from flowstate_client.calls import Caller
-from flowstate_client.channel import TailLease
-from flowstate_client.error_reasons import is_passing
+from flowstate_client.connections import TailLease
+from flowstate_client.error_reasons import is_draining, is_passing
 from flowstate_client.errors import ApiError, ConnectError, DeadlineExceeded, SlowConsumer
 from flowstate_client.ids import new_correlation_id
 from flowstate_client.metadata import Pairs
@@ -152,6 +152,8 @@ class ResumingStream(ABC, Generic[T]):
                     return self._taken(message)
                 error = self._broken("the stream was closed before its end")
             self._hang_up()
+            if is_draining(error) and self._lease is not None:
+                self._caller.channels.leave(self._lease.connection)
             await self._pause(error)
             if self._ended:
                 return ()
@@ -168,7 +170,7 @@ class ResumingStream(ABC, Generic[T]):
     async def _dial(self) -> TailCall:
         self._caller.check_open()
         self._metadata = await self._caller.metadata.build(self._correlation_id)
-        if self._lease is None:
+        if self._lease is None or self._lease.connection.left:
             self._lease = self._caller.channels.lease_tail()
         self._answered = False
         return TailCall(self._open(self._lease, self._metadata))

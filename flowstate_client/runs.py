@@ -77,7 +77,8 @@ class RunHandle:
 
         Args:
             after: A cursor, an event, or a sequence. ``None``: from the start.
-            types: Only events of these types, for example ``("item.done", "request.completed")``.
+            types: Only events of these types, for example ``("item.done", "request.completed")``. The log is warned of
+                one that this client does not know, which only a newer server may have.
             audience: Only events for ``"client"``, ``"internal"`` or ``"history"``; the last two on the trusted plane.
             max_outage: Seconds without any connection after which the stream raises; ``None``: it goes on trying.
             replay_only: End after what is stored now, instead of waiting for more.

@@ -7,8 +7,10 @@ from dataclasses import fields
 from typing import Any, TypeVar, cast
 
 from flowstate.v1 import session_service_pb2, session_service_pb2_grpc, types_pb2
+from flowstate_client.arguments import mapping, texts
 from flowstate_client.calls import Caller
 from flowstate_client.ids import new_idempotency_key
+from flowstate_client.json_profile import check_text
 from flowstate_client.proof import proven_text
 from flowstate_client.session import ResolvedSession, Session
 from flowstate_client.state_batch import Seen, as_seen
@@ -48,13 +50,13 @@ class SessionChanges:
             ValueError: ``metadata`` is not JSON in FlowState's profile.
         """
         session = session_service_pb2.Session(
-            flow_kind=flow_kind,
-            user_id=self._user if user_id is None else user_id,
-            org_id=self._org if org_id is None else org_id,
-            title=title,
-            description=description,
-            tags=tags,
-            metadata=self._value(dict(metadata)),
+            flow_kind=check_text(flow_kind, "flow_kind"),
+            user_id=check_text(self._user if user_id is None else user_id, "user_id"),
+            org_id=check_text(self._org if org_id is None else org_id, "org_id"),
+            title=check_text(title, "title"),
+            description=check_text(description, "description"),
+            tags=texts(tags, "tags"),
+            metadata=self._value(mapping(metadata, "metadata")),
         )
         request = session_service_pb2.ResolveSessionRequest(session=session)
         method = "SessionService/ResolveSession"
@@ -89,7 +91,7 @@ class SessionChanges:
             ValueError: no field is given, or ``metadata`` is not JSON in FlowState's profile.
             VersionMismatch: the session has been changed since, or made anew.
         """
-        session = session_service_pb2.Session(session_id=session_id)
+        session = session_service_pb2.Session(session_id=check_text(session_id, "session_id"))
         request = session_service_pb2.UpdateSessionRequest(
             session=session, idempotency_key=idempotency_key or new_idempotency_key()
         )
@@ -97,11 +99,11 @@ class SessionChanges:
         request.update_mask.paths.extend(name for name, value in fields.items() if value is not None)
         if not request.update_mask.paths:
             raise ValueError("no field to change is given")
-        request.session.title = title or ""
-        request.session.description = description or ""
-        request.session.tags.extend(tags or ())
+        request.session.title = check_text(title or "", "title")
+        request.session.description = check_text(description or "", "description")
+        request.session.tags.extend(texts(tags or (), "tags"))
         if metadata is not None:
-            request.session.metadata.CopyFrom(self._value(dict(metadata)))
+            request.session.metadata.CopyFrom(self._value(mapping(metadata, "metadata")))
         if at is not None:
             request.precondition.CopyFrom(as_seen(at))
         method = "SessionService/UpdateSession"
@@ -130,7 +132,9 @@ class SessionChanges:
                 by then counts as deleted by it.
             VersionMismatch: the session has been changed since, or made anew.
         """
-        request = session_service_pb2.DeleteSessionRequest(session_id=session_id, allow_missing=allow_missing)
+        request = session_service_pb2.DeleteSessionRequest(
+            session_id=check_text(session_id, "session_id"), allow_missing=allow_missing
+        )
         if at is not None:
             request.precondition.CopyFrom(as_seen(at))
         call = _fine_if_gone(self._stub.DeleteSession)
@@ -142,7 +146,7 @@ class SessionChanges:
         Raises:
             SessionNotFound: no such session for this caller.
         """
-        request = session_service_pb2.GetSessionRequest(session_id=session_id)
+        request = session_service_pb2.GetSessionRequest(session_id=check_text(session_id, "session_id"))
         method = "SessionService/GetSession"
         response = await self._caller.read(method, self._stub.GetSession, request, timeout=timeout)
         return Session.from_proto(response.session)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, TypeVar, overload
 
 from flowstate.v1 import session_service_pb2, session_service_pb2_grpc
+from flowstate_client.arguments import instances, mapping, one_or_more, texts
 from flowstate_client.calls import Caller
 from flowstate_client.errors import ProtocolError
 from flowstate_client.events import Event
@@ -61,16 +62,16 @@ class Sessions(SessionChanges):
             ValueError: ``metadata`` is not JSON in FlowState's profile.
         """
         session = session_service_pb2.Session(
-            session_id=session_id or "",
-            flow_kind=flow_kind,
-            user_id=self._user if user_id is None else user_id,
-            org_id=self._org if org_id is None else org_id,
-            title=title,
-            description=description,
-            tags=tags,
+            session_id=check_text(session_id or "", "session_id"),
+            flow_kind=check_text(flow_kind, "flow_kind"),
+            user_id=check_text(self._user if user_id is None else user_id, "user_id"),
+            org_id=check_text(self._org if org_id is None else org_id, "org_id"),
+            title=check_text(title, "title"),
+            description=check_text(description, "description"),
+            tags=texts(tags, "tags"),
         )
         if metadata is not None:
-            session.metadata.CopyFrom(self._value(dict(metadata)))
+            session.metadata.CopyFrom(self._value(mapping(metadata, "metadata")))
         request = session_service_pb2.CreateSessionRequest(
             session=session, idempotency_key=idempotency_key or new_idempotency_key()
         )
@@ -97,6 +98,7 @@ class Sessions(SessionChanges):
         """Sessions, newest first. Filters add up; a filter that the server does not serve is FeatureUnavailable.
 
         Args:
+            flow_kind: Only sessions of this flow, be it served or not: of one that never was there are none.
             metadata: Only sessions whose top-level metadata has these keys with equal values; ``1`` is not ``1.0``.
             tags: Only sessions that have all of these.
             active_after: Only sessions in which something happened after this time, which has a time zone.
@@ -105,11 +107,11 @@ class Sessions(SessionChanges):
             page_size: 0: the server's 50; at most 500.
         """
         template = session_service_pb2.ListSessionsRequest(
-            flow_kind=flow_kind,
-            user_id=user_id,
-            org_id=org_id,
-            metadata={key: self._value(value) for key, value in (metadata or {}).items()},
-            tags=tags,
+            flow_kind=check_text(flow_kind, "flow_kind"),
+            user_id=check_text(user_id, "user_id"),
+            org_id=check_text(org_id, "org_id"),
+            metadata={key: self._value(value) for key, value in mapping(metadata or {}, "metadata").items()},
+            tags=texts(tags, "tags"),
             include_ephemeral=include_ephemeral,
             include_total=include_total,
             page_size=page_size,
@@ -156,7 +158,7 @@ class Sessions(SessionChanges):
             ValidationFailed: ``request_id`` together with ``last_turns``.
         """
         template = session_service_pb2.ListItemsRequest(
-            session_id=session_id,
+            session_id=check_text(session_id, "session_id"),
             request_id=request_id,
             last_turns=last_turns,
             audience=audience_number(audience),
@@ -196,9 +198,9 @@ class Sessions(SessionChanges):
             ValidationFailed: no item, or one that is not as :class:`NewItem` says.
             ValueError: an item cannot be sent.
         """
-        sent = [item.to_proto(self._caller.codec) for item in items]
+        sent = [item.to_proto(self._caller.codec) for item in instances(items, NewItem, "items")]
         request = session_service_pb2.AppendItemsRequest(
-            session_id=session_id,
+            session_id=check_text(session_id, "session_id"),
             items=sent,
             request_id=request_id,
             idempotency_key=idempotency_key or new_idempotency_key(),
@@ -224,9 +226,9 @@ class Sessions(SessionChanges):
     ) -> Sequence[str]:
         """Removes the content of items for good, all or none, and gives their ids. Trusted plane only.
 
-        Exactly one of ``ids``, ``newest`` (so many of the newest items) and ``after`` (all that come after the item of
-        that id) says which; those that are removed already are passed over. A turn of which no item is left does not
-        count any more, and input and output of its request are gone, too.
+        Exactly one of ``ids``, ``newest`` (so many of the newest items, 1 to 500) and ``after`` (all that come after
+        the item of that id) says which, at most 500 in one call; those that are removed already are passed over. A turn
+        of which no item is left does not count any more, and input and output of its request are gone, too.
 
         Raises:
             IdempotencyKeyReused: the key was used for another call.
@@ -238,11 +240,11 @@ class Sessions(SessionChanges):
         if [ids, newest, after].count(None) != 2:
             raise ValueError("give exactly one of ids, newest and after")
         request = session_service_pb2.RemoveItemsRequest(
-            session_id=session_id, idempotency_key=idempotency_key or new_idempotency_key()
+            session_id=check_text(session_id, "session_id"),
+            idempotency_key=idempotency_key or new_idempotency_key(),
         )
         if ids is not None:
-            named = (ids,) if isinstance(ids, str) else tuple(ids)
-            request.ids.CopyFrom(session_service_pb2.ItemIds(item_ids=named))
+            request.ids.CopyFrom(session_service_pb2.ItemIds(item_ids=one_or_more(ids, "ids")))
         elif newest is not None:
             request.newest = newest
         else:

@@ -10,8 +10,10 @@ from typing import Any, Generic, TypeVar
 import orjson
 
 from flowstate.v1 import session_service_pb2, session_service_pb2_grpc, types_pb2
+from flowstate_client.arguments import mapping, texts
 from flowstate_client.calls import Caller
 from flowstate_client.codec import Codec
+from flowstate_client.json_profile import check_text
 from flowstate_client.models import Cursor, Failure, Scope, plain_time
 
 T = TypeVar("T")
@@ -53,7 +55,9 @@ async def read_snapshot(
 ) -> Snapshot[Any]:
     """See :meth:`flowstate_client.Sessions.snapshot`."""
     stub = session_service_pb2_grpc.SessionServiceStub(caller.channels.unary)
-    request = session_service_pb2.GetSnapshotRequest(session_id=session_id, selectors=selectors(names))
+    request = session_service_pb2.GetSnapshotRequest(
+        session_id=check_text(session_id, "session_id"), selectors=selectors(names)
+    )
     method = "SessionService/GetSnapshot"
     response = await caller.read(method, stub.GetSnapshot, request, timeout=timeout)
     return snapshot_of(response, caller.codec, model)
@@ -89,11 +93,25 @@ def snapshot_of(response: session_service_pb2.GetSnapshotResponse, codec: Codec,
 def selectors(
     names: Mapping[Scope, Sequence[str]] | None,
 ) -> Sequence[session_service_pb2.SnapshotSelector]:
-    """The names to show by scope, as messages."""
+    """The names to show by scope, as messages.
+
+    Raises:
+        TypeError: it is no mapping, or not of lists of texts.
+        ValueError: it names what is no scope of a view.
+    """
     return [
-        session_service_pb2.SnapshotSelector(scope=_KINDS[Scope(scope)], names=chosen)
-        for scope, chosen in (names or {}).items()
+        session_service_pb2.SnapshotSelector(
+            scope=_kind(scope), names=texts(chosen, f"names[{str(scope)!r}]")
+        )
+        for scope, chosen in mapping(names or {}, "names").items()
     ]
+
+
+def _kind(scope: str) -> types_pb2.ScopeKind.ValueType:
+    for known, kind in _KINDS.items():
+        if known == scope:
+            return kind
+    raise ValueError(f"names are of session, user or org, not of {str(scope)!r}")
 
 
 _KINDS = {

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar, cast, overload
 from weakref import WeakValueDictionary
 
 from flowstate.v1 import state_service_pb2, state_service_pb2_grpc, types_pb2
+from flowstate_client.arguments import scope_ref, texts
 from flowstate_client.calls import Caller
 from flowstate_client.codec import Codec
 from flowstate_client.errors import ProtocolError
@@ -132,7 +133,7 @@ class ScopeHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Generi
 
         ``paths`` (JSON Pointers such as ``/by_id/doc-1``, at most 100) reduces it to what lies there.
         """
-        request = state_service_pb2.GetStateRequest(scopes=[self._scope], paths=paths)
+        request = state_service_pb2.GetStateRequest(scopes=[self._scope], paths=texts(paths, "paths"))
         response = await self._states.caller.read(
             "StateService/GetState", self._states.stub.GetState, request
         )
@@ -247,7 +248,7 @@ class States:
         self, session_id: str, *, flow_kind: str | None = None, model: type[StateT_co] | None = None
     ) -> ScopeHandle[StateT_co]:
         """The state of a session."""
-        return self._handle(types_pb2.ScopeRef(session_id=session_id, flow_kind=flow_kind or ""), model)
+        return self._handle(scope_ref(session_id=session_id, flow_kind=flow_kind), model)
 
     def user(
         self,
@@ -258,7 +259,7 @@ class States:
         model: type[StateT_co] | None = None,
     ) -> ScopeHandle[StateT_co]:
         """The record of a user."""
-        ref = types_pb2.ScopeRef(user_id=user_id, flow_kind=flow_kind or "", isolated=isolated)
+        ref = scope_ref(user_id=user_id, flow_kind=flow_kind, isolated=isolated)
         return self._handle(ref, model)
 
     def org(
@@ -270,12 +271,12 @@ class States:
         model: type[StateT_co] | None = None,
     ) -> ScopeHandle[StateT_co]:
         """The record of an org."""
-        ref = types_pb2.ScopeRef(org_id=org_id, flow_kind=flow_kind or "", isolated=isolated)
+        ref = scope_ref(org_id=org_id, flow_kind=flow_kind, isolated=isolated)
         return self._handle(ref, model)
 
     def request(self, request_id: str, *, model: type[StateT_co] | None = None) -> ScopeHandle[StateT_co]:
         """The state of a running request."""
-        return self._handle(types_pb2.ScopeRef(request_id=request_id), model)
+        return self._handle(scope_ref(request_id=request_id), model)
 
     def _handle(self, ref: types_pb2.ScopeRef, model: type[StateT_co] | None) -> ScopeHandle[StateT_co]:
         return ScopeHandle(self, ref, model=Any if model is None else model)

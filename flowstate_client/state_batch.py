@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Generic, Protocol, Self
 
 from flowstate.v1 import state_service_pb2, types_pb2
+from flowstate_client.arguments import scope_ref
 from flowstate_client.codec import Codec
 from flowstate_client.field_types import FieldTypes, field_types
 from flowstate_client.models import StateWrite
@@ -127,9 +128,16 @@ class ScopeBatch(BatchScope[StateT_co], Generic[StateT_co]):
 
 
 def as_seen(seen: Seen) -> types_pb2.Precondition:
-    """The condition that a record is still as it was seen. One that did not exist has no incarnation."""
+    """The condition that a record is still as it was seen. One that did not exist has no incarnation.
+
+    Raises:
+        TypeError: it is neither a version nor something that was read or written.
+    """
     if isinstance(seen, int):
         return types_pb2.Precondition(version=seen)
+    if not isinstance(getattr(seen, "version", None), int) or not hasattr(seen, "incarnation"):
+        given = type(seen).__name__
+        raise TypeError(f"at takes a version or what was read or written, such as a StateRecord, not {given}")
     exists = getattr(seen, "exists", True)
     return types_pb2.Precondition(version=seen.version, incarnation=seen.incarnation if exists else "")
 
@@ -162,7 +170,7 @@ class StateBatch:
     ) -> BatchScope[StateT_co]:
         """The state of a session, or of one of its resources. ``model`` types what is written from here on, as that of
         ``States.session``."""
-        return self.scope(types_pb2.ScopeRef(session_id=session_id, flow_kind=flow_kind), model, resource)
+        return self.scope(scope_ref(session_id=session_id, flow_kind=flow_kind), model, resource)
 
     def user(
         self,
@@ -174,7 +182,7 @@ class StateBatch:
         model: type[StateT_co] | None = None,
     ) -> BatchScope[StateT_co]:
         """The record of a user, or the state of one of its resources."""
-        ref = types_pb2.ScopeRef(user_id=user_id, flow_kind=flow_kind, isolated=isolated)
+        ref = scope_ref(user_id=user_id, flow_kind=flow_kind, isolated=isolated)
         return self.scope(ref, model, resource)
 
     def org(
@@ -187,12 +195,12 @@ class StateBatch:
         model: type[StateT_co] | None = None,
     ) -> BatchScope[StateT_co]:
         """The record of an org, or the state of one of its resources."""
-        ref = types_pb2.ScopeRef(org_id=org_id, flow_kind=flow_kind, isolated=isolated)
+        ref = scope_ref(org_id=org_id, flow_kind=flow_kind, isolated=isolated)
         return self.scope(ref, model, resource)
 
     def request(self, request_id: str, *, model: type[StateT_co] | None = None) -> BatchScope[StateT_co]:
         """The state of a running request."""
-        return self.scope(types_pb2.ScopeRef(request_id=request_id), model)
+        return self.scope(scope_ref(request_id=request_id), model)
 
     def scope(self, scope: types_pb2.ScopeRef, model: Any = None, resource: str = "") -> BatchScope[Any]:
         """A record by its reference; the same record gives the same part of the batch."""

@@ -11,7 +11,7 @@ import grpc.aio
 
 from flowstate.v1 import event_service_pb2, flow_service_pb2, flow_service_pb2_grpc
 from flowstate_client.calls import Caller
-from flowstate_client.channel import TailLease
+from flowstate_client.connections import TailLease
 from flowstate_client.errors import FlowStateError
 from flowstate_client.event_view import EventsWithView
 from flowstate_client.events import Event, Trimmed

@@ -17,7 +17,7 @@ from flowstate_client.ids import new_upload_id
 
 PIECE_BYTES = 1024 * 1024
 
-Source = bytes | str | os.PathLike[str] | AsyncIterable[bytes]
+ContentSource = bytes | str | os.PathLike[str] | AsyncIterable[bytes]
 """What may be uploaded: bytes, the path of a file, or bytes that come in pieces of any length."""
 
 
@@ -49,7 +49,7 @@ class Upload:
 
     async def send(
         self,
-        source: Source,
+        source: ContentSource,
         *,
         media_type: str,
         precondition: types_pb2.Precondition | None,
@@ -95,7 +95,7 @@ class Upload:
         return response
 
 
-async def _size(source: Source) -> int | None:
+async def _size(source: ContentSource) -> int | None:
     if isinstance(source, bytes | bytearray | memoryview):
         return len(source)
     if isinstance(source, AsyncIterable):
@@ -103,7 +103,7 @@ async def _size(source: Source) -> int | None:
     return (await asyncio.to_thread(Path(source).stat)).st_size
 
 
-async def _pieces(source: Source) -> AsyncGenerator[bytes, None]:
+async def _pieces(source: ContentSource) -> AsyncGenerator[bytes, None]:
     """``source`` in pieces of 1 MiB, the last one shorter."""
     if isinstance(source, bytes | bytearray | memoryview):
         for start in range(0, len(source), PIECE_BYTES):

@@ -9,8 +9,9 @@ import grpc.aio
 
 from flowstate.v1 import session_service_pb2
 from flowstate_client.calls import Caller
-from flowstate_client.channel import TailLease
+from flowstate_client.connections import TailLease
 from flowstate_client.errors import ApiError, ProtocolError, SessionNotFound
+from flowstate_client.json_profile import check_text
 from flowstate_client.metadata import Pairs
 from flowstate_client.models import seconds
 from flowstate_client.resuming import DEFAULT_HEARTBEAT, SILENT_HEARTBEATS, ResumingStream, heartbeat
@@ -49,7 +50,7 @@ class SnapshotWatch(ResumingStream[Snapshot[T]]):
         self.session_id = session_id
         self._model = model
         self._request = session_service_pb2.WatchSnapshotRequest(
-            session_id=session_id,
+            session_id=check_text(session_id, "session_id"),
             selectors=selectors,
             heartbeat_interval=heartbeat(caller.config.heartbeat_interval),
         )

@@ -50,12 +50,7 @@ from flowstate_server.flows.resources import (
 )
 from flowstate_server.flows.router import Router, router
 from flowstate_server.flows.scope import ScopeHandle, ScopeWriter, StateBatch
-from flowstate_server.flows.scope_config import (
-    OrgScope as Org,
-    RequestScope as Request,
-    SessionScope as Session,
-    UserScope as User,
-)
+from flowstate_server.flows.scope_config import Org, Request, Session, User
 from flowstate_server.flows.sequencer import Sequencer
 from flowstate_server.flows.sequencer_beginning import sequencer
 from flowstate_server.flows.steps.rescued import Rescued

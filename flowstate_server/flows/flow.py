@@ -23,7 +23,7 @@ from flowstate_server.flows.concurrency import check_groups
 from flowstate_server.flows.local.program import LocalProgram
 from flowstate_server.flows.names import check_name
 from flowstate_server.flows.resources import AnyResource, Resource, check_resources
-from flowstate_server.flows.scope_config import OrgScope, RequestScope, SessionScope, UserScope
+from flowstate_server.flows.scope_config import Org, Request, Session, User
 from flowstate_server.flows.state_places import check_block_states
 from flowstate_server.flows.upgrade import compiled_upgrade
 from flowstate_server.model.scopes import ScopeKind
@@ -93,10 +93,10 @@ def define_flow(
     kind: str,
     *,
     actions: Mapping[str, Action[Any, Any]],
-    session: SessionScope = SessionScope(),  # noqa: B008 - frozen, like those below
-    user: UserScope = UserScope(),  # noqa: B008
-    org: OrgScope = OrgScope(),  # noqa: B008
-    request: RequestScope = RequestScope(),  # noqa: B008
+    session: Session = Session(),  # noqa: B008 - frozen, like those below
+    user: User = User(),  # noqa: B008
+    org: Org = Org(),  # noqa: B008
+    request: Request = Request(),  # noqa: B008
     description: str = "",
     isolate_user_state: bool = False,
     isolate_org_state: bool = False,
@@ -132,10 +132,10 @@ def define_flow(
     check_groups(kind, {name: action.concurrency.described for name, action in actions.items()})
     _check_count(kind, "history_window", history_window, 0)
     _check_count(kind, "cas_attempts", cas_attempts, 1)
-    _check_made(kind, "session", session, SessionScope)
-    _check_made(kind, "user", user, UserScope)
-    _check_made(kind, "org", org, OrgScope)
-    _check_made(kind, "request", request, RequestScope)
+    _check_made(kind, "session", session, Session)
+    _check_made(kind, "user", user, User)
+    _check_made(kind, "org", org, Org)
+    _check_made(kind, "request", request, Request)
     configs = (request, session, user, org)
     blocks = reachable_blocks(action.block for action in actions.values())
     own_models = {config.kind: config.state for config in configs if config.state is not None}
@@ -198,8 +198,7 @@ def _described(action: Action[Any, Any]) -> ActionDescription:
 
 def _check_made(kind: str, part: str, value: object, expected: type) -> None:
     if not isinstance(value, expected):
-        # Authors know SessionScope as Session.
-        wanted, given = (one.__name__.removesuffix("Scope") for one in (expected, type(value)))
+        wanted, given = expected.__name__, type(value).__name__
         problem = f"{part} must be {wanted}(...), not {given}"
         raise FlowDefinitionError(f'flow "{kind}": {problem}')
 

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypedDict, TypeVar as PlainTypeVar, cast, overl
 from pydantic import BaseModel
 from typing_extensions import TypeVar, Unpack
 
-from flowstate_server.errors import FlowDefinitionError
+from flowstate_server.errors import FlowDefinitionError, ValidationFailedError
 from flowstate_server.flows.block import Block, I_contra, O_co, RunsBlocks
 from flowstate_server.flows.block_states import BlockStates, declared_states
 from flowstate_server.flows.context import SEEN_BY_ALL, Context
@@ -281,13 +281,17 @@ def generator(
     for seconds in (first_token_timeout, token_timeout):
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
             raise FlowDefinitionError(f"the time limits of {where} must be positive numbers of seconds")
+    try:
+        shown_to = ItemAudiences.of(audiences, reasoning_audiences, tool_audiences)
+    except ValidationFailedError as error:
+        raise FlowDefinitionError(f"{where}: {error}") from None
     options = GeneratorOptions(
         model=model,
         prompt=prompt,
         history=history,
         max_steps=max_steps,
         settings=dict(settings),
-        audiences=ItemAudiences.of(audiences, reasoning_audiences, tool_audiences),
+        audiences=shown_to,
         limits=TimeLimits(first_token_timeout, token_timeout),
     )
     return Generator(

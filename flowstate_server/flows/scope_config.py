@@ -18,7 +18,7 @@ from flowstate_server.programs.keeping import EPHEMERAL_TTL, Keeping, Retention,
 from flowstate_server.schemas.pydantic.pydantic_1 import no_model_class
 
 UpgradeFunction = Callable[[dict[str, Any]], Mapping[str, Any]]
-"""From the fields that older generations stored, as JSON, to those of this one; see :class:`SessionScope`."""
+"""From the fields that older generations stored, as JSON, to those of this one; see :class:`Session`."""
 
 MAX_GENERATION = 2**31 - 1
 
@@ -110,7 +110,7 @@ def _unfit(upgrade: object) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SessionScope(_ShownScopeConfig):
+class Session(_ShownScopeConfig):
     """The session scope of a flow: one conversation.
 
     ``state`` is a model of fields beyond those that the blocks declare; ``client`` says what clients may see (nothing,
@@ -156,22 +156,22 @@ class SessionScope(_ShownScopeConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class UserScope(_ShownScopeConfig):
-    """The user scope of a flow: a person, over all conversations. Parameters as for :class:`SessionScope`."""
+class User(_ShownScopeConfig):
+    """The user scope of a flow: a person, over all conversations. Parameters as for :class:`Session`."""
 
     kind = ScopeKind.USER
 
 
 @dataclass(frozen=True, kw_only=True)
-class OrgScope(_ShownScopeConfig):
-    """The org scope of a flow: a team. Parameters as for :class:`SessionScope`."""
+class Org(_ShownScopeConfig):
+    """The org scope of a flow: a team. Parameters as for :class:`Session`."""
 
     kind = ScopeKind.ORG
 
 
 @dataclass(frozen=True, kw_only=True)
-class RequestScope(_ScopeConfig):
+class Request(_ScopeConfig):
     """The request scope of a flow: one execution of an action, never shown to clients. ``state`` as for
-    :class:`SessionScope`."""
+    :class:`Session`."""
 
     kind = ScopeKind.REQUEST

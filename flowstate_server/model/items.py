@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from flowstate_server.errors import ValidationFailedError, Violation
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.scopes import SessionKey
@@ -28,6 +31,21 @@ class Audience(Word):
 FOR_CLIENTS = frozenset((Audience.CLIENT,))
 INTERNAL = frozenset((Audience.INTERNAL,))
 _OUTSIDE = frozenset((Audience.CLIENT, Audience.HISTORY))
+
+
+def checked_audiences(given: Iterable[Audience]) -> frozenset[Audience]:
+    """Those of an item. One alone is no list of them: as a text it is one of letters.
+
+    Raises:
+        ValidationFailedError: it is no list, or has what is no audience.
+    """
+    try:
+        if not isinstance(given, str):
+            return frozenset(map(Audience, given))
+    except (TypeError, ValueError):
+        pass
+    problem = "must be a list of client, internal and history"
+    raise ValidationFailedError((Violation("audiences", "list_type", problem),))
 
 
 def is_for(audiences: frozenset[Audience], audience: Audience) -> bool:

@@ -55,7 +55,7 @@ async def test_many_at_once_take_several_connections_and_all_go(
         opened.set()
         await asyncio.gather(*tasks)
         await log.events.wait_live(0)
-    leased = [len(c.leases) for c in client._opened.caller.channels._tail_channels]
+    leased = [len(c.leases) for c in client._opened.caller.channels._tail_connections]
     assert leased == [0, 0]
 
 

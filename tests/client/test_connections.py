@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+import grpc
 import pytest
 
 from flowstate_client import ClientConfig, ConnectError, FlowStateClient, ResourceExhausted
-from flowstate_client.addresses import joined
+from flowstate_client.addresses import joined, turned
 from flowstate_client.channel import channel_options, is_loopback, service_config
 from flowstate_client.config import client_version
 from flowstate_client.testing import FaultProxy
+from flowstate_server.testing.waiting import until
 from tests.client.conftest import FAST
+from tests.client.fake_tails import Context, Tail, refuse
 from tests.client.fakes import FakeServer
 
 
@@ -186,7 +189,84 @@ async def test_resuming_uses_the_same_channel(
             proxy.cut()
             await server.events.log.append(text)
             await anext(stream)
-        assert len(proxied._opened.caller.channels._tail_channels) == 1
+        assert len(proxied._opened.caller.channels._tail_connections) == 1
+
+
+@pytest.fixture
+async def other() -> AsyncIterator[FakeServer]:
+    fake = FakeServer()
+    await fake.start()
+    yield fake
+    await fake.stop()
+
+
+async def _drain(request: Any, context: Context) -> None:
+    await refuse(context, grpc.StatusCode.UNAVAILABLE, "SERVER_DRAINING")
+
+
+async def test_calls_leave_a_server_that_drains_at_once(server: FakeServer, other: FakeServer) -> None:
+    server.flows.before = server.sessions.before = _drain
+    async with FlowStateClient.connect(f"ipv4:{server.target},{other.target}", config=FAST) as client:
+        await client.flows.dispatch("chat", "say")
+        assert (len(server.flows.seen), len(other.flows.seen)) == (1, 1)
+        await client.sessions.create("chat", user_id="u")
+        await client.sessions.get("sess_1")
+        assert not server.sessions.seen, "all later calls go to the other one"
+        other.flows.before, server.flows.before = _drain, None
+        await client.flows.dispatch("chat", "say")
+        assert (len(server.flows.seen), len(other.flows.seen)) == (2, 2), "and back, when that one drains"
+
+
+async def test_a_read_leaves_a_server_that_drains(server: FakeServer, other: FakeServer) -> None:
+    await _with_a_session(other)
+    server.sessions.before = _drain
+    async with FlowStateClient.connect(f"ipv4:{server.target},{other.target}", config=FAST) as client:
+        assert (await client.sessions.get("sess_1")).id == "sess_1"
+
+
+async def _with_a_session(server: FakeServer) -> None:
+    async with FlowStateClient.connect(server.target, user="u") as client:
+        await client.sessions.create("chat")
+
+
+async def test_a_call_under_way_stays_where_others_leave(server: FakeServer, other: FakeServer) -> None:
+    drained = asyncio.Event()
+
+    async def first_waits(request: Any, context: Context) -> None:
+        if len(server.flows.seen) > 1:
+            await _drain(request, context)
+        await drained.wait()
+
+    server.flows.before = first_waits
+    await server.events.log.append("a")
+    async with FlowStateClient.connect(f"ipv4:{server.target},{other.target}", config=FAST) as client:
+        stays, follows = client.flows.handle("req_1").events(), client.flows.handle("req_1").events()
+        await anext(stays)
+        first = asyncio.create_task(client.flows.dispatch("chat", "say", request_id="first"))
+        await until(lambda: server.flows.seen)
+        await client.flows.dispatch("chat", "say", request_id="second")
+        drained.set()
+        await first
+        assert [request.spec.request_id for request in other.flows.seen] == ["second"]
+
+        async def drains(request: Any, context: Any) -> AsyncIterator[Tail]:
+            await _drain(request, context)
+            yield server.events.started(0)
+
+        server.events.serve = drains
+        await other.events.log.append("a")
+        assert (await anext(follows)).sequence == 1
+        await server.events.log.append("b")
+        assert (await anext(stays)).sequence == 2
+        await stays.aclose()
+        await follows.aclose()
+
+
+def test_targets_are_turned() -> None:
+    assert turned("ipv4:a:1,b:2,c:3") == "ipv4:b:2,c:3,a:1"
+    assert turned("ipv6:///[::1]:1,[::2]:2") == "ipv6:///[::2]:2,[::1]:1"
+    for one in ("ipv4:a:1", "dns:///host:1", "host:1", "unix:a,b"):
+        assert turned(one) == one
 
 
 async def echo(proxy: FaultProxy) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

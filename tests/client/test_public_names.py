@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import builtins
 import inspect
+import re
+import sys
 import types
+import typing
 
 import pytest
 
 import flowstate_client
 import flowstate_client.testing
 
-UNDOCUMENTED = {"Plane", "MetadataProvider", "UNSET"}  # aliases and a constant, which cannot hold one
+UNDOCUMENTED = {
+    "ContentSource",
+    "Plane",
+    "MetadataProvider",
+    "Progress",
+    "ResourceView",
+    "Seen",
+    "UNSET",
+}  # aliases and a constant, which cannot hold one
 
 
 SHADOWS = {"TimeoutError"}
@@ -30,6 +41,19 @@ def test_all_names_what_is_imported() -> None:
     }
     assert public == {*flowstate_client.__all__, *SHADOWS}
     assert len(flowstate_client.__all__) == len(set(flowstate_client.__all__))
+
+
+def test_what_public_methods_take_can_be_imported() -> None:
+    aliases = set()
+    for cls in filter(inspect.isclass, vars(flowstate_client).values()):
+        for name, function in inspect.getmembers(cls, inspect.isfunction):
+            if name.startswith("_") or not function.__module__.startswith("flowstate_client"):
+                continue
+            for annotation in function.__annotations__.values():
+                for word in re.findall(r"\w+", annotation):
+                    if typing.get_origin(vars(sys.modules[function.__module__]).get(word)) is not None:
+                        aliases.add(word)
+    assert {"Seen", "Progress"} <= aliases <= set(flowstate_client.__all__)
 
 
 @pytest.mark.parametrize("package", [flowstate_client, flowstate_client.testing])

@@ -32,7 +32,7 @@ FOR_EVER = 600.0
 
 @dataclass
 class Pair:
-    """Two servers on one store. ``client`` knows both: it goes to the second once the first is gone."""
+    """Two servers on one store. ``client`` knows both: it goes to the second once the first goes."""
 
     leaving: ServerProcess
     staying: ServerProcess
@@ -40,8 +40,8 @@ class Pair:
 
 
 @asynccontextmanager
-async def pair(path: Path) -> AsyncIterator[Pair]:
-    settings = {"store": f"sqlite:///{path}", "cancel_grace": 0.5, "drain_grace": GRACE, "log_level": "debug"}
+async def pair(path: Path, grace: float = GRACE) -> AsyncIterator[Pair]:
+    settings = {"store": f"sqlite:///{path}", "cancel_grace": 0.5, "drain_grace": grace, "log_level": "debug"}
     async with server_processes(2, APP, **settings) as (leaving, staying):
         target = f"ipv4:{leaving.target},{staying.target}"
         async with FlowStateClient.connect(target, user="u") as client:
@@ -92,6 +92,37 @@ async def test_a_drain_under_load(path: Path) -> None:
         with opened(path) as database:
             assert_whole(database)
             assert not unfinished(database)
+
+
+async def test_streams_and_runs_go_to_another_server_as_soon_as_theirs_drains(path: Path) -> None:
+    async with (
+        pair(path, FOR_EVER) as servers,
+        FlowStateClient.connect(servers.staying.target, plane="trusted") as backend,
+    ):
+        client, leaving = servers.client, servers.leaving
+        # Keeps the server, which listens all the time.
+        under_way = await begun(client, "nap", {"seconds": FOR_EVER})
+        followed_run = asyncio.create_task(record_events(under_way))
+        async with (
+            client.sessions.watch("s") as views,
+            client.sessions.events("s", types="request.created") as starts,
+        ):
+            assert (await soon(anext(views))).client_data["user"] == {"count": 0}
+            assert (await soon(anext(starts))).request_id == under_way.request_id
+            stopping = asyncio.create_task(leaving.terminate())
+            assert await leaving.told("stopping")
+            await until(lambda: "EventService/TailEvents UNAVAILABLE SERVER_DRAINING" in leaving.log)
+            await until(lambda: "SessionService/WatchSnapshot UNAVAILABLE SERVER_DRAINING" in leaving.log)
+            assert await soon(client.flows.call(KIND, "nap", {}, session_id="s")) == "rested"
+            assert (await soon(anext(starts))).request_id != under_way.request_id
+            await backend.state.user("u", flow_kind=KIND).inc_state(count=1)
+            assert (await soon(anext(views))).client_data["user"] == {"count": 1}
+            assert not stopping.done(), "all of it while the first server was still there"
+            await under_way.cancel()
+            assert await soon(stopping) == 0
+        assert (await soon(followed_run))[-1].type == "request.aborted"
+        for method in ("SessionService/WatchSnapshot", "FlowService/CallAction", "EventService/TailEvents"):
+            assert leaving.log.count(f"{method} UNAVAILABLE SERVER_DRAINING") == 1, method
 
 
 async def _refusals(flows: FlowServiceStub) -> set[Reason]:

@@ -17,7 +17,7 @@ from flowstate_client import (
 )
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import MessageTooLargeError, ValidationFailedError
-from flowstate_server.flows import ActionError, Context
+from flowstate_server.flows import ActionError, Audience, Context
 from flowstate_server.model.events import EventType
 from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.scopes import RequestKey
@@ -136,6 +136,7 @@ async def test_a_block_is_told_what_is_wrong() -> None:
     wrong: list[Any] = []
 
     async def body(ctx: Context[Any, Any, Any, Any]) -> None:
+        context: Any = ctx
         session: Any = ctx.session
         for call in (
             session.append_journal(1),
@@ -145,7 +146,11 @@ async def test_a_block_is_told_what_is_wrong() -> None:
             session.append_journal("a", source=1),
             session.append_journal("a", tags=["a", 1]),
             session.append_journal("a", tags=["a", "\x00"]),
+            session.append_journal("a", tags="urgent"),
+            session.set_metadata(tags="urgent"),
             session.get_journal(-1),
+            context.add_item("custom", 1, audiences=Audience.CLIENT),
+            context.add_item("custom", 1, audiences=["cleint"]),
         ):
             with pytest.raises(ValidationFailedError) as refused:
                 await call
@@ -158,7 +163,10 @@ async def test_a_block_is_told_what_is_wrong() -> None:
 
     run = await run_flow(play(body), "play")
     assert run.failure is None
-    assert wrong == ["text", "text", "text", "source", "source", "tags[1]", "tags[1]", "limit"]
+    assert wrong == [
+        *("text", "text", "text", "source", "source", "tags[1]", "tags[1]", "tags", "session.tags", "limit"),
+        *("audiences", "audiences"),
+    ]
     assert [len(entry.text) for entry in run.journal] == [1024 * 1024 - 1]
 
 

@@ -16,6 +16,7 @@ from flowstate_server.app import create_flowstate
 from flowstate_server.errors import ServiceError
 from flowstate_server.flows import (
     Audience,
+    ClientView,
     Context,
     ItemKind,
     Session,
@@ -129,7 +130,7 @@ def _write_down(witness: Witness, what: str) -> None:
 faults = define_flow(
     kind=KIND,
     session=Session(state=Counted),
-    user=User(state=Balance),
+    user=User(state=Balance, client=ClientView(expose=["count"])),
     actions={
         "work": action(block=work),
         "persist": action(block=persist),

@@ -28,6 +28,8 @@ def checked_note(new: NewNote, path: str, max_bytes: int) -> Note:
         raise _violation(f"{place}text", "control_character", "must hold no U+0000 and no lone surrogate")
     check_id(f"{place}source", new.source, required=False)
     check_id(f"{place}request_id", new.request_id, required=False)
+    if isinstance(new.tags, str):
+        raise _violation(f"{place}tags", "list_type", "must be a list of tags")
     if len(new.tags) > MAX_TAGS:
         raise _violation(f"{place}tags", "too_many", f"must be at most {MAX_TAGS} tags")
     for position, tag in enumerate(new.tags):

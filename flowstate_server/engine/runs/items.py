@@ -18,7 +18,7 @@ from flowstate_server.model.clock import system_micros
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.item_content import check_content
-from flowstate_server.model.items import Audience, Item, ItemKind
+from flowstate_server.model.items import Audience, Item, ItemKind, checked_audiences
 from flowstate_server.model.json_values import EMPTY_OBJECT, Json, JsonObject, encode_json
 from flowstate_server.model.payloads import ItemAdded, ItemDone
 from flowstate_server.model.records import RequestHead
@@ -56,7 +56,7 @@ class RunItems:
             content=b"",
             role=role,
             name=name,
-            audiences=frozenset(audiences),
+            audiences=checked_audiences(audiences),
         )
         self._next += 1
         return item

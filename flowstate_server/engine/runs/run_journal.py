@@ -39,7 +39,8 @@ class RunJournal:
         new = NewNote(
             text=text,
             source=source,
-            tags=tuple(tags),
+            # A text is left one, to be refused, rather than made a list of letters.
+            tags=tags if isinstance(tags, str) else tuple(tags),
             data=None if data is None else encode_json(data),
             request_id=self._head.key.request_id,
         )

@@ -9,7 +9,7 @@ from typing import Self
 
 from flowstate_server.flows.generation.prompt import AnyContext
 from flowstate_server.model.frozen import frozen
-from flowstate_server.model.items import Audience, ItemKind
+from flowstate_server.model.items import Audience, ItemKind, checked_audiences
 from flowstate_server.programs.run_context import ItemStream
 from flowstate_server.state.json_limits import is_text
 
@@ -30,10 +30,8 @@ class ItemAudiences:
         tools: Iterable[Audience] | None,
     ) -> ItemAudiences:
         """Those of reasoning and tools are those of messages where they are not given."""
-        of_all = frozenset(map(Audience, messages))
-        others = (
-            of_all if given is None else frozenset(map(Audience, given)) for given in (reasoning, tools)
-        )
+        of_all = checked_audiences(messages)
+        others = (of_all if given is None else checked_audiences(given) for given in (reasoning, tools))
         return cls(of_all, *others)
 
 

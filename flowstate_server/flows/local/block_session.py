@@ -67,7 +67,8 @@ class BlockSession(BlockScope[StateT], SessionHandle[StateT], Generic[StateT]):
         given = {
             "title": title,
             "description": description,
-            "tags": None if tags is None else list(tags),
+            # A text is left one, to be refused, rather than made a list of letters.
+            "tags": tags if tags is None or isinstance(tags, str) else list(tags),
             "metadata": metadata,
         }
         return await self._run.set_metadata(

@@ -237,6 +237,8 @@ async def test_text_without_a_utf8_form_is_kept_as_well_as_it_can_be() -> None:
             r'the prompt of generator "g" must take \(input, context\), not \(value\)',
         ),
         ({"history": 5}, 'the history of generator "g" must be Turns'),
+        ({"audiences": Audience.CLIENT}, 'generator "g": audiences: must be a list of client, internal'),
+        ({"tool_audiences": ["cleint"]}, 'generator "g": audiences: must be a list of client, internal'),
         ({"max_steps": 0}, 'max_steps of generator "g"'),
         ({"max_steps": True}, 'max_steps of generator "g"'),
         ({"token_timeout": 0}, 'the time limits of generator "g"'),

@@ -5,9 +5,6 @@ import sys
 
 from flowstate_server import flows
 
-# Short in a flow; inside, beside sessions and requests themselves, they are called SessionScope and so on.
-SCOPES = ("Org", "Request", "Session", "User")
-
 
 def test_the_public_names_are_these() -> None:
     assert sorted(flows.__all__) == [
@@ -89,7 +86,7 @@ def test_the_public_names_are_these() -> None:
         "sequencer",
     ]
     for name in flows.__all__:
-        assert getattr(flows, name).__name__ in (name, f"{name}Scope" if name in SCOPES else name)
+        assert getattr(flows, name).__name__ == name
 
 
 def test_importing_them_loads_neither_grpc_nor_a_driver() -> None:
