@@ -30,7 +30,7 @@ async def write(value: None, ctx: Context) -> None:
     it.state = Artifact()  # type: ignore[misc]
     await it.patch_state(titel="Plan")  # type: ignore[flowstate-field]
     await it.inc_state(title=1)  # type: ignore[flowstate-field]
-    await it.at(1).patch_state(revision="a")  # type: ignore[arg-type]
+    await it.at(1).patch_state(revision="a")  # type: ignore[arg-type]  # of the plugin alone
     await it.write(5)  # type: ignore[arg-type]
     await it.create("a")  # type: ignore[attr-defined]
     async with it.batch() as batch:
