@@ -10,6 +10,7 @@ from flowstate_server.model.records import (
     StateRecord,
     removed_head,
 )
+from flowstate_server.model.removals import decode_removals, removals_key
 from flowstate_server.model.resolve_keys import resolved_document
 from flowstate_server.model.resources import ResourceOwner, counts_key
 from flowstate_server.model.scopes import SessionKey, session_scope
@@ -85,6 +86,8 @@ def need_removal(write: RemoveHistory, needs: Needs) -> None:
     needs.add(SESSIONS, write.key)
     needs.update(REQUEST_HEADS, write.requests)
     needs.update(TURNS, write.turns)
+    if write.removals is not None:
+        needs.add(DOCUMENTS, removals_key(write.key, write.incarnation))
 
 
 def remove_history(work: WorkingSet, write: RemoveHistory) -> WriteResult:
@@ -92,6 +95,8 @@ def remove_history(work: WorkingSet, write: RemoveHistory) -> WriteResult:
     if session is None or session.deleted or session.log_id != write.incarnation:
         return WriteResult(id=write.key.session_id, changed=False)
     head = work.session_head(session)
+    if head.floor != write.floor or not _are_removed(work, write):
+        return WriteResult(id=write.key.session_id, changed=False)
     if write.place > head.sequence:
         raise ValueError("a log can't be cut beyond its end")
     heads = [work.requests.get(key) for key in write.requests]
@@ -108,6 +113,12 @@ def remove_history(work: WorkingSet, write: RemoveHistory) -> WriteResult:
     work.cuts.append(Cut(session.key, session.log_id, head.floor, write.place, keys))
     work.session_heads.put(session.key, replace(head, floor=max(head.floor, write.place)))
     return WriteResult(id=session.key.session_id, ids=tuple([key.request_id for key in keys]))
+
+
+def _are_removed(work: WorkingSet, write: RemoveHistory) -> bool:
+    """Whether items were removed as often as the write says, and no more turns with them."""
+    counter = removals_key(write.key, write.incarnation)
+    return write.removals in (None, decode_removals(work.documents.find(counter)))
 
 
 def tombstone_of(work: WorkingSet, state: StateRecord) -> StateRecord:

@@ -39,12 +39,16 @@ class RemoveHistory(Write):
     ``requests`` are those that ended there, ``turns`` the turns: they go whole, with events, items, inputs and
     outcomes, and so do events outside of requests up to there. The floor of the session's log rises to ``place``. Ids
     of the requests are remembered as those of a deleted session are. What is gone already is passed over; requests that
-    are open, or of another incarnation, are left alone; nothing changes unless the session lives in this
-    ``incarnation``.
+    are open, or of another incarnation, are left alone.
+
+    Nothing changes unless what it was made on is so still: the session lives in this ``incarnation``, the ``floor`` of
+    its log is where it was and, for whoever has counted turns, items of it have been removed ``removals`` times.
     """
 
     key: SessionKey
     incarnation: str
+    floor: int
     place: int
     requests: tuple[RequestKey, ...]
     turns: tuple[TurnKey, ...]
+    removals: int | None = None

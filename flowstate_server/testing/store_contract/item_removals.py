@@ -266,7 +266,7 @@ async def check_history_goes_beside_a_removal_of_items(harness: StoreHarness) ->
         last = (await events_of(store, scene.request))[-1].session_sequence
         turns = (TurnKey(scene.session, log_id, 1),)
         items = await removal(store, scene.session, ["a"], log_id=log_id)
-        history = RemoveHistory(scene.session, log_id, last, (scene.request,), turns)
+        history = RemoveHistory(scene.session, log_id, 0, last, (scene.request,), turns)
         writes = (items, history) if items_first else (history, items)
         await asyncio.gather(*(store.commit((write,)) for write in writes))
         assert await store.get_request(scene.request) is None

@@ -77,7 +77,7 @@ async def check_dying_in_a_removal_leaves_history_whole_or_gone(harness: StoreHa
         ended = [RequestKey(NO_TENANT, f"ended-{statements}-{number}") for number in range(2)]
         turns = tuple([TurnKey(key, log_id, number) for number in (1, 2)])
         harness.crash_after(store, statements)
-        [answer] = await settled(store.commit((RemoveHistory(key, log_id, 6, tuple(ended), turns),)))
+        [answer] = await settled(store.commit((RemoveHistory(key, log_id, 0, 6, tuple(ended), turns),)))
         store = await harness.reopen(store)
         projection = await store.read_projection(key, ())
         assert projection is not None

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from flowstate_server.errors import RequestNotFoundError
 from flowstate_server.model.clock import SECOND, Micros
 from flowstate_server.model.documents import DocumentKey, DocumentRange, request_owner
 from flowstate_server.model.identity import NO_TENANT
+from flowstate_server.model.items import FOR_CLIENTS
 from flowstate_server.model.records import RequestStatus, TurnKey, TurnRecord
+from flowstate_server.model.removals import ItemKey, ItemRemoval
 from flowstate_server.model.scopes import RequestKey, SessionKey
 from flowstate_server.stores.contract.deletion_writes import RemoveHistory
 from flowstate_server.stores.contract.document_writes import PutDocument
+from flowstate_server.stores.contract.item_writes import RemoveItems
 from flowstate_server.stores.contract.tables import EVENTS, REQUESTS, TURNS, Table
 from flowstate_server.stores.contract.writes import AppendEvents, RequestCancel
 from flowstate_server.stores.store import Store
@@ -51,9 +55,9 @@ async def _history(store: Store) -> Scene:
     return running
 
 
-def _removal(place: int, *requests: RequestKey) -> RemoveHistory:
+def _removal(place: int, *requests: RequestKey, floor: int = 0) -> RemoveHistory:
     turns = tuple([TurnKey(KEY, LOG, number) for number in range(1, len(requests) + 1)])
-    return RemoveHistory(KEY, LOG, place, requests, turns)
+    return RemoveHistory(KEY, LOG, floor, place, requests, turns)
 
 
 async def check_removed_requests_are_gone_whole(harness: StoreHarness) -> None:
@@ -92,17 +96,37 @@ async def check_removal_leaves_alone_what_is_open_or_gone(harness: StoreHarness)
     await open_scene(store, "session-2", "elsewhere")
     other = RequestKey(NO_TENANT, "elsewhere")
     await store.commit((_removal(5, FIRST),))
-    again = RemoveHistory(KEY, LOG, 5, (FIRST, running.request, other, RequestKey(NO_TENANT, "never")), ())
+    again = RemoveHistory(KEY, LOG, 5, 5, (FIRST, running.request, other, RequestKey(NO_TENANT, "never")), ())
     assert not (await store.commit((again,))).results[0].changed
-    assert not (await store.commit((RemoveHistory(KEY, "other", 12, (THIRD,), ()),))).results[0].changed
+    assert not (await store.commit((RemoveHistory(KEY, "other", 5, 12, (THIRD,), ()),))).results[0].changed
     assert (await head_of(store, running.request)).status.open
     assert (await head_of(store, other)).status.open
     assert len(await events_of(store, THIRD)) == 3
-    lower = await store.commit((_removal(3),))
+    lower = await store.commit((_removal(3, floor=5),))
     assert not lower.results[0].changed
     projection = await store.read_projection(KEY, ())
     assert projection is not None
     assert projection.head.floor == 5
+
+
+async def check_removal_planned_on_what_is_no_more_changes_nothing(harness: StoreHarness) -> None:
+    """A removal names the floor and how often items were removed when it was planned; if either has moved since, it
+    changes nothing."""
+    store = await harness.open()
+    await _history(store)
+    planned = replace(_removal(8, FIRST, SECOND_ONE), removals=0)
+    await store.commit((_removal(5, FIRST),))
+    assert not (await store.commit((planned,))).results[0].changed
+    item = next(event for event in await events_of(store, THIRD) if event.event.item is not None)
+    gone = ItemRemoval(ItemKey(KEY, LOG, item.session_sequence), "of request-2", FOR_CLIENTS, "request-2")
+    removal = RemoveItems(KEY, LOG, (gone,), seen=0, turns=(TurnKey(KEY, LOG, 3),))
+    await store.commit((removal,))
+    planned = replace(_removal(8, SECOND_ONE, floor=5), turns=(TurnKey(KEY, LOG, 2),), removals=0)
+    assert not (await store.commit((planned,))).results[0].changed
+    assert len(await events_of(store, SECOND_ONE)) == 3
+    assert (await store.read_oldest_turns(KEY, LOG, limit=5)).count == 1
+    assert (await store.commit((replace(planned, removals=1),))).results[0].changed
+    assert (await store.read_oldest_turns(KEY, LOG, limit=5)).count == 0
 
 
 async def check_id_of_a_removed_request_is_remembered(harness: StoreHarness) -> None:
@@ -172,7 +196,7 @@ async def check_removed_turn_from_outside_takes_its_items(harness: StoreHarness)
     )
     every = (FIRST, SECOND_ONE, THIRD)
     keys = tuple([TurnKey(KEY, LOG, number) for number in range(1, 5)])
-    assert (await store.commit((RemoveHistory(KEY, LOG, 14, every, keys),))).results[0].changed
+    assert (await store.commit((RemoveHistory(KEY, LOG, 0, 14, every, keys),))).results[0].changed
     assert [one.item.item_id for one in await store.read_turns(KEY, LOG, newest=10)] == ["c"]
     assert [event.session_sequence for event in await events_of(store, KEY)] == [2, 15, 16]
     oldest = await store.read_oldest_turns(KEY, LOG, limit=5)

@@ -44,7 +44,7 @@ async def source(tmp_path: Path) -> AsyncIterator[Store]:
             await scene.finish()
     first = RequestKey(NO_TENANT, "living-0")
     await store.commit(
-        (RemoveHistory(LIVING, "log-living", 3, (first,), (TurnKey(LIVING, "log-living", 1),)),)
+        (RemoveHistory(LIVING, "log-living", 0, 3, (first,), (TurnKey(LIVING, "log-living", 1),)),)
     )
     await store.commit((DeleteSession(DELETED),))
     await store.sweep_sessions(retention=HOUR, limit=4)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
@@ -11,9 +13,12 @@ from flowstate_server.engine.records import history_removal
 from flowstate_server.engine.records.history_removal import HistoryRemoval
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.identity import NO_TENANT
+from flowstate_server.model.items import FOR_CLIENTS
 from flowstate_server.model.records import RequestStatus, TurnKey, TurnRecord
+from flowstate_server.model.removals import ItemKey, ItemRemoval
 from flowstate_server.model.scopes import RequestKey, SessionKey
 from flowstate_server.programs.keeping import Retention
+from flowstate_server.stores.contract.item_writes import RemoveItems
 from flowstate_server.stores.contract.tables import SESSION_HEADS, TURNS
 from flowstate_server.stores.contract.writes import AppendEvents
 from flowstate_server.stores.memory import MemoryStore
@@ -116,7 +121,96 @@ async def test_all_that_ended_is_too_old(seed: int) -> None:
     await _is_cut_at(store, history, sequence)
 
 
-async def _remove(store: Store, rule: Retention) -> int:
+class _Meanwhile:
+    """A store in which something happens once, between the read called ``behind`` and the next."""
+
+    def __init__(self, store: Store, behind: str, happens: Callable[[], Awaitable[object]]) -> None:
+        self._store = store
+        self._behind = behind
+        self._happens: Callable[[], Awaitable[object]] | None = happens
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+        return self._read(method) if name == self._behind else method
+
+    def _read(self, method: Any) -> Any:
+        async def read(*args: Any, **kwargs: Any) -> Any:
+            result = await method(*args, **kwargs)
+            if self._happens is not None:
+                happens, self._happens = self._happens, None
+                await happens()
+            return result
+
+        return read
+
+
+@pytest.mark.parametrize("behind", ["load_documents", "read_oldest_turns", "read_events"])
+@pytest.mark.parametrize("rule", [Retention(max_turns=5), Retention(max_turns=5, max_age=3600)])
+async def test_two_servers_remove_no_more_than_one(behind: str, rule: Retention) -> None:
+    store = await _turns(9)
+    other = _Meanwhile(store, behind, lambda: _remove(store, rule))
+    await _remove(other, rule)
+    assert await _kept(store) == [f"request-{number}" for number in range(4, 9)]
+
+
+@pytest.mark.parametrize("behind", ["load_documents", "read_oldest_turns", "read_events"])
+async def test_turns_that_lose_their_items_meanwhile_are_counted_no_more(behind: str) -> None:
+    store = await _turns(9)
+    await _remove(_Meanwhile(store, behind, lambda: _empty_turn(store, 9)), Retention(max_turns=5))
+    await _remove(store, Retention(max_turns=5))
+    assert await _kept(store) == [f"request-{number}" for number in range(3, 8)]
+
+
+async def test_turns_that_come_meanwhile_are_not_taken_for_none() -> None:
+    store = await _turns(3)
+
+    async def another() -> None:
+        scene = await open_scene(store, request_id="request-3")
+        await scene.append(item_done("item-3"))
+        await scene.finish()
+
+    await _remove(_Meanwhile(store, "read_oldest_turns", another), Retention(max_age=1e-6))
+    assert await _kept(store) == ["request-3"]
+    await _remove(store, Retention(max_age=1e-6))
+    assert (await store.read_oldest_turns(KEY, LOG, limit=9)).count == 0
+
+
+async def test_requests_that_failed_go_with_the_turn_that_ends_after_them() -> None:
+    store = await _turns(1)
+    for number in range(10):
+        scene = await open_scene(store, request_id=f"failed-{number}")
+        await scene.finish(RequestStatus.FAILED)
+    for number in (1, 2):
+        scene = await open_scene(store, request_id=f"request-{number}")
+        await scene.finish()
+    assert await _remove(store, Retention(max_turns=1)) == 12
+    assert await _kept(store) == ["request-2"]
+
+
+async def _turns(count: int) -> Store:
+    store = MemoryStore()
+    await store.open()
+    for number in range(count):
+        scene = await open_scene(store, request_id=f"request-{number}")
+        await scene.append(note(), item_done(f"item-{number}"))
+        await scene.finish()
+    return store
+
+
+async def _kept(store: Store) -> list[str]:
+    """The requests of the turns that are left, all of which are there whole."""
+    turns = (await store.read_oldest_turns(KEY, LOG, limit=100)).turns
+    for turn in turns:
+        assert await store.get_request(RequestKey(NO_TENANT, turn.request_id)) is not None
+    return [turn.request_id for turn in turns]
+
+
+async def _empty_turn(store: Store, number: int) -> None:
+    item = ItemRemoval(ItemKey(KEY, LOG, 3 * number - 1), f"item-{number - 1}", FOR_CLIENTS)
+    await store.commit((RemoveItems(KEY, LOG, (item,), 0, (TurnKey(KEY, LOG, number),)),))
+
+
+async def _remove(store: Any, rule: Retention) -> int:
     [life] = (await store.walk_sessions(after=None, limit=10)).sessions
     return await HistoryRemoval(store).remove(life, rule, Micros(await store.time() + 1_000_000))
 
