@@ -98,7 +98,7 @@ class ResourceTransfers:
     async def _write(self, principal: Principal, piece: ContentPiece) -> ContentReceived:
         target = await self._targets.resolve(principal, piece.resource.scope, "scope")
         rules = self._targets.rules(target, piece.resource.name)
-        request = await request_of(self._store, principal, piece.request_id)
+        request = await request_of(self._store, principal, piece.request_id, target.scope, "scope")
         found = await self._targets.owner(target)
         key, blob = await self._upload(principal, piece, target, found)
         remember = self._remembering(principal, piece, key)
