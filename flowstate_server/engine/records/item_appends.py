@@ -105,7 +105,7 @@ class ItemAppends:
         check_id("idempotency_key", append.idempotency_key, required=False)
         if not append.idempotency_key:
             return ()
-        key = IdempotencyKey(principal.tenant, principal.name, "AppendItems", append.idempotency_key)
+        key = IdempotencyKey(principal.tenant, principal.key, "AppendItems", append.idempotency_key)
         return (PutIdempotencyKey(key, append.fingerprint, micros(self._settings.idempotency_window)),)
 
     async def _next_index(self, request: RequestKey) -> int:

@@ -172,7 +172,7 @@ class Resources:
         request = await request_of(self._store, principal, put.request_id, target.scope, "resource.scope")
         batch: list[Write] = []
         if put.idempotency_key:
-            key = IdempotencyKey(principal.tenant, principal.name, "PutResource", put.idempotency_key)
+            key = IdempotencyKey(principal.tenant, principal.key, "PutResource", put.idempotency_key)
             batch.append(PutIdempotencyKey(key, put.fingerprint, micros(self._settings.idempotency_window)))
         if request is not None:
             batch.append(RequireRun(request, None))

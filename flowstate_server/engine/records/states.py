@@ -166,7 +166,7 @@ class States:
     def _remembering(self, principal: Principal, method: str, key: str, fingerprint: str) -> list[Write]:
         if not key:
             return []
-        remembered = IdempotencyKey(principal.tenant, principal.name, method, key)
+        remembered = IdempotencyKey(principal.tenant, principal.key, method, key)
         return [PutIdempotencyKey(remembered, fingerprint, micros(self._settings.idempotency_window))]
 
     async def _committed(

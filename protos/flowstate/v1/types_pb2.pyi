@@ -32,8 +32,8 @@ Errors. Every error that the server raises carries a google.rpc.ErrorInfo; see E
 
 Repeats. Every mutation can be repeated safely: by request id (ActionSpec.request_id), by
 `idempotency_key`, or because it is idempotent by nature. An idempotency key is 1 to 128 bytes,
-counts per tenant, caller and method and is remembered for 24 hours
-(Limits.idempotency_window). The same key with the same content answers `replayed = true` with the
+counts per tenant, caller (its user, org, plane and credentials) and method and is remembered for 24
+hours (Limits.idempotency_window). The same key with the same content answers `replayed = true` with the
 ids, versions and `changed` of the first time, documents left empty; with other content it is
 FAILED_PRECONDITION / IDEMPOTENCY_KEY_REUSED. Refused calls are not remembered.
 
