@@ -343,7 +343,9 @@ class Failure(_message.Message):
     domain: _builtins.str
     """Who defined `reason`: `flowstate.dev` for the names of FailureReason, empty for a flow's own."""
     message: _builtins.str
-    """For people. Text that the flow wrote; "the action failed" for INTERNAL."""
+    """For people. Text that the flow wrote; "the action failed" for INTERNAL. Once all items of the request
+    were removed it says so, and there are no details.
+    """
     error_id: _builtins.str
     """For INTERNAL: the id under which the server's log has the cause. Quote it in a report."""
     retryable: _builtins.bool
