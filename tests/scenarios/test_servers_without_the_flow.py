@@ -10,7 +10,14 @@ from typing import Any, NamedTuple
 import pytest
 from pydantic import BaseModel
 
-from flowstate_client import FlowNotFound, FlowStateClient, StateChange, Trimmed
+from flowstate_client import (
+    ActionNotFound,
+    FlowNotFound,
+    FlowStateClient,
+    StateChange,
+    Trimmed,
+    ValidationFailed,
+)
 from flowstate_server.app import create_flowstate
 from flowstate_server.flows import ClientView, Context, Session, action, define_flow, handler
 from flowstate_server.testing.fixtures import StartServer
@@ -29,11 +36,16 @@ async def bump(by: int, ctx: Context[Count]) -> int:
     return by
 
 
-def _flow(kind: str) -> Any:
+@handler(session_state=Count)
+async def renamed(by: str, ctx: Context[Count]) -> str:
+    return by
+
+
+def _flow(kind: str, name: str = "bump", block: Any = bump) -> Any:
     shown = ClientView(expose=["n"])
     return define_flow(
         kind=kind,
-        actions={"bump": action(block=bump)},
+        actions={name: action(block=block)},
         session=Session(state=Count, client=shown),
     )
 
@@ -112,3 +124,17 @@ async def test_a_repeat_attaches_also_where_there_is_no_such_flow(deploy: Deploy
     for other in ({"by": 2}, {"request_id": "r2"}):
         with pytest.raises(FlowNotFound):
             await call(deploy.there, **other)
+
+
+@pytest.mark.parametrize("name", ["bump", "renamed"])
+async def test_a_repeat_attaches_also_where_the_action_is_another(
+    start_server: StartServer, shared_url: str, name: str
+) -> None:
+    """It takes other inputs there, or is not there at all."""
+    old = await start_server(create_flowstate(flows=[_flow("count")]), store=shared_url)
+    new = await start_server(create_flowstate(flows=[_flow("count", name, renamed)]), store=shared_url)
+    async with old.connect(user="ada") as here, new.connect(user="ada") as there:
+        for client in (here, there):
+            assert await client.flows.call("count", "bump", 1, session_id="s", request_id="r1") == 1
+        with pytest.raises((ValidationFailed, ActionNotFound)):
+            await there.flows.call("count", "bump", 1, session_id="s", request_id="r2")
