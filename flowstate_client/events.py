@@ -250,12 +250,13 @@ class CustomEvent(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trimmed(Event):
-    """Transient events were swept before this reader came: the lowest is ``first``, the highest ``last``.
+    """Events are missing: the lowest is ``first``, the highest ``last``. Transient ones were swept before this reader
+    came; or they are changes of state or resources, and the server does not have the flow, as during a deploy.
 
     Not an event of the log: it comes ahead of the first batch that lacks some, which may begin with older events, and
-    has no sequence, time or event id; ``session_id`` is empty if it could not be found out. Durable events are all
-    there, but changes of state may be among those that are not: ``snapshot`` is what the flow shows of the session
-    now, fetched when this was first found out (``None`` if that failed; take one yourself).
+    has no sequence, time or event id; ``session_id`` is empty if it could not be found out. All other events are there:
+    ``snapshot`` is what the flow shows of the session with what is missing in it (``None`` if that failed; take one
+    yourself).
     """
 
     first: int = 0

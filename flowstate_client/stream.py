@@ -158,12 +158,14 @@ class EventStream(ResumingStream[Event]):
     async def _completed(self, value: Event) -> Event:
         if not isinstance(value, Trimmed):
             return value
-        snapshot = await self._present()
+        snapshot = await self._present(value)
         return replace(value, request_id=self.request_id, session_id=self._session_id, snapshot=snapshot)
 
-    async def _present(self) -> Snapshot[Any] | None:
-        """What the flow shows of the session: what was swept, was swept before this is read."""
-        if self._snapshot is None:
+    async def _present(self, gap: Trimmed) -> Snapshot[Any] | None:
+        """What the flow shows of the session, with all that is missing at ``gap`` in it."""
+        known = self._snapshot  # that of a request's log has cursors of the session's
+        if not (known is not None and self._of_session and known.cursor.sequence >= gap.last):
+            self._snapshot = None
             try:
                 session_id = await self._find_session()
                 self._snapshot = await read_snapshot(self._caller, session_id)

@@ -425,6 +425,10 @@ class OrgBindingMismatchError(PreconditionError):
 
     reason = Reason.ORG_BINDING_MISMATCH
     session_id: str
+    """Empty for whoever has named the session by other means, and may not learn its id."""
+
+    def __str__(self) -> str:
+        return super().__str__() if self.session_id else "The session is bound to another org."
 
 
 class FlowBindingMismatchError(PreconditionError):

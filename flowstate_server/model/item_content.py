@@ -31,7 +31,7 @@ def _object(value: Json, path: str, members: Mapping[str, _Check]) -> Iterator[V
             yield from check(value[name], f"{path}/{name}")
         else:
             yield Violation(f"{path}/{name}", "required", "is missing")
-    for name in value.keys() - members.keys():
+    for name in sorted(value.keys() - members.keys()):  # the same in every process
         place = name.replace("~", "~0").replace("/", "~1")
         known = " and ".join(members)
         yield Violation(f"{path}/{place}", "extra_forbidden", f"is no member here; those are {known}")

@@ -331,6 +331,29 @@ def encode_terminal(members: Members, versions: ScopeVersions) -> bytes:
     return encode_json({**members, "scope_versions": {scope.value: n for scope, n in versions.items()}})
 
 
+REMOVED_TEXT = "removed with the items of the request"
+"""The message of a failure whose own has gone."""
+
+
+def without_text(failure: Failure) -> Failure:
+    """The failure without what it says for people; that may repeat anything."""
+    return replace(failure, message=REMOVED_TEXT, details={})
+
+
+def without_failure_text(payload: bytes) -> bytes:
+    """The text of a :class:`RequestFailed` or :class:`BlockFailed` that tells no more than the code."""
+    members: Any = decode_json(payload)
+    members["failure"] = {**members["failure"], "message": REMOVED_TEXT, "details": {}}
+    return encode_json(members)
+
+
+def without_name(payload: bytes) -> bytes:
+    """The text of an :class:`ItemAdded` whose item was removed."""
+    members: Any = decode_json(payload)
+    members["item"] = {**members["item"], "name": ""}
+    return encode_json(members)
+
+
 def without_output(payload: bytes) -> bytes:
     """The text of a :class:`RequestCompleted` that says no more what came out."""
     members: Any = decode_json(payload)

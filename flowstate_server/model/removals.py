@@ -13,6 +13,7 @@ from flowstate_server.model.events import EventRecord
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.items import Audience
 from flowstate_server.model.json_values import decode_json, encode_json
+from flowstate_server.model.records import Failure
 from flowstate_server.model.scopes import RequestKey, SessionKey
 
 REMOVALS = "item_removals"
@@ -27,22 +28,30 @@ class ItemKey(NamedTuple):
     session_sequence: int
 
 
+Retold = tuple[tuple[int, bytes], ...]
+"""Events by their places in the log of their session, each with the payload that it has from now on."""
+
+
 @frozen
 class ItemRemoval:
-    """An item whose content goes, and with it its ``deltas``: the places of its ``item.delta`` events."""
+    """An item whose content and name go, and with it its ``deltas``: the places of its ``item.delta`` events.
+    ``retold`` are the other events that have said something of it."""
 
     key: ItemKey
     item_id: str
     audiences: frozenset[Audience]
     request_id: str = ""
     deltas: tuple[int, ...] = ()
+    retold: Retold = ()
 
 
 @frozen
 class EmptiedRequest:
     """An ended request whose last item was removed: its input and output go too.
 
-    ``end`` is the place of its terminal event in the log of its session, ``payload`` what that says from now on.
+    ``end`` is the place of its terminal event in the log of its session, ``payload`` what that says from now on;
+    ``retold`` are other events that have said something of what goes. ``failure`` is what is left of its failure, if it
+    has failed.
     """
 
     key: RequestKey
@@ -50,6 +59,8 @@ class EmptiedRequest:
     session_log_id: str
     end: int
     payload: bytes
+    failure: Failure | None = None
+    retold: Retold = ()
 
 
 def removals_key(session: SessionKey, log_id: str) -> DocumentKey:
@@ -67,7 +78,7 @@ def decode_removals(document: Document | None) -> int:
 
 
 def blanked(record: EventRecord, payload: bytes) -> EventRecord:
-    """The event with another payload, and its item, if it has one, without content."""
+    """The event with another payload, and its item, if it has one, without content and name."""
     event = record.event
-    item = None if event.item is None else replace(event.item, content=b"", removed=True)
+    item = None if event.item is None else replace(event.item, content=b"", name="", removed=True)
     return replace(record, event=replace(event, payload=payload, item=item))

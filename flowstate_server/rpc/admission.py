@@ -69,7 +69,7 @@ class Admission:
         places: Places = {
             ("streams",): self._limits.max_streams,
             ("tenant", tenant): self._limits.max_streams_per_tenant,
-            ("principal", tenant, call.principal.name): self._limits.max_streams_per_principal,
+            ("principal", tenant, call.principal.key): self._limits.max_streams_per_principal,
         }
         return _Served(self, places, self._streams, call)
 

@@ -1,7 +1,8 @@
 """The file of bearer tokens, TOML or JSON (by its suffix), read at the start and on SIGHUP::
 
     [[tokens]]
-    name = "shop backend"           # tells principals apart in logs and idempotency keys; default: from the token
+    name = "shop backend"           # for logs; entries that are the same in all but the token are one caller (whose
+                                    # idempotency keys are its own) only if they share it; default: from the token
     sha256 = "9f86d081884c7d65..."  # SHA-256 of the token in hex (printf %s "$TOKEN" | sha256sum); or ...
     token = "plain text"            # ... the token itself (8 characters or more), where the file is as safe as it
     tenant = "acme"                 # default: the no-tenant space

@@ -12,7 +12,7 @@ from flowstate.v1.types_pb2 import (
 )
 from flowstate_server.errors import Reason
 from tests.support.served import Served, served, spec
-from tests.support.wire import refused
+from tests.support.wire import TRUSTED, refused
 
 
 def _new(**fields: object) -> pb.CreateSessionRequest:
@@ -148,3 +148,16 @@ async def test_selectors_that_are_refused(selectors: list[pb.SnapshotSelector], 
         await _create(server, session_id="s1")
         request = pb.GetSnapshotRequest(session_id="s1", selectors=selectors)
         assert (await refused(server.sessions.GetSnapshot(request))).fields == [path]
+
+
+async def test_a_refusal_that_may_name_no_session_is_a_sentence_without_one() -> None:
+    async with served() as server:
+
+        async def resolve(org: str) -> None:
+            session = pb.Session(flow_kind="talk", user_id="u1", org_id=org, metadata=Value(json='{"n":1}'))
+            await server.sessions.ResolveSession(pb.ResolveSessionRequest(session=session), metadata=TRUSTED)
+
+        await resolve("o1")
+        refusal = await refused(resolve("o2"))
+    assert (refusal.reason, refusal.metadata["session_id"]) == (Reason.ORG_BINDING_MISMATCH, "")
+    assert refusal.message == "The session is bound to another org."

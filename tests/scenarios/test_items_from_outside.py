@@ -210,6 +210,25 @@ async def test_a_failed_request_can_be_emptied(start_server: StartServer, store_
         assert await recalled(client) == ["one", "you said one"]
 
 
+async def test_what_a_failure_says_goes_with_the_items(
+    start_server: StartServer, store_url: str, flow: Flow
+) -> None:
+    server = await start_server(flow, store=store_url)
+    async with server.connect(plane="trusted", user="ada") as client:
+        await client.sessions.create("remembering", session_id="s")
+        run = await client.flows.dispatch("remembering", "refuse", {"text": "canary"}, session_id="s")
+        with pytest.raises(ActionFailed):
+            await run.result()
+        assert len(await client.sessions.remove_items("s", newest=1)) == 1
+        with pytest.raises(ActionFailed) as left:
+            await run.result()
+        failure = left.value.failure
+        told = (failure.reason, failure.message, failure.details)
+        assert told == ("REFUSED", "removed with the items of the request", None)
+        assert "canary" not in str([event async for event in run.events()])
+        assert "canary" not in str(await session_events(client))
+
+
 async def test_a_repeat_adds_and_removes_once(start_server: StartServer, store_url: str, flow: Flow) -> None:
     server = await start_server(flow, store=store_url)
     async with server.connect(plane="trusted", user="ada") as client:

@@ -13,7 +13,7 @@ import pytest
 from flowstate.v1.event_service_pb2 import ListEventsRequest, TailEventsRequest
 from flowstate.v1.flow_service_pb2 import GetActionRequestRequest, ListActionRequestsRequest
 from flowstate.v1.session_service_pb2 import GetSnapshotRequest, ListItemsRequest
-from flowstate_client import FlowStateClient, NewItem
+from flowstate_client import ActionFailed, FlowStateClient, NewItem
 from flowstate_server.store_urls import store_from_url
 from flowstate_server.stores.contract.tables import EXPORTED, Table
 from flowstate_server.stores.memory import MemoryStore
@@ -28,7 +28,7 @@ from tests.support.wire import read_all
 
 __all__ = ["start_server"]
 
-GONE = {"asked", "added", "half of a turn"}
+GONE = {"asked", "added", "half of a turn", "refused", "named"}
 LEFT = {"kept", "the other half"}
 
 
@@ -80,6 +80,12 @@ async def _converse(client: FlowStateClient, canaries: Canaries) -> list[str]:
         run = await client.flows.dispatch("remembering", "say", {"text": canaries(place)}, session_id="s")
         await run.result()
         requests.append(run.request_id)
+    run = await client.flows.dispatch("remembering", "refuse", {"text": canaries("refused")}, session_id="s")
+    with pytest.raises(ActionFailed):
+        await run.result()
+    requests.append(run.request_id)
+    named = [NewItem("custom", canaries("named"), name=canaries("named"))]
+    await client.sessions.append_items("s", named)
     for places in (("half of a turn", "the other half"), ("added",)):
         items = [NewItem.message("user", canaries(place)) for place in places]
         await client.sessions.append_items("s", items)
@@ -92,7 +98,7 @@ async def _remove(client: FlowStateClient, canaries: Canaries) -> None:
         async for item in client.sessions.items("s")
         if canaries.found(str(item.content).encode()) & GONE
     ]
-    assert len(gone) == 4
+    assert len(gone) == 6
     assert await client.sessions.remove_items("s", gone) == gone
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 
-from flowstate_server.flows import Context, Flow, action, define_flow, handler
+from flowstate_server.flows import ActionError, Context, Flow, action, define_flow, handler
 
 
 class Say(BaseModel):
@@ -24,7 +24,7 @@ class Held:
 
 def remembering(held: Held, *, window: int = 20) -> Flow:
     """Actions: ``say`` answers, ``recall`` gives back what it reads, ``hold`` waits between two items, ``fail``
-    fails."""
+    fails, ``refuse`` fails in words of its own."""
 
     @handler
     async def say(said: Say, ctx: Context) -> str:
@@ -56,6 +56,11 @@ def remembering(held: Held, *, window: int = 20) -> Flow:
         await ctx.add_item("message", said.text, role="user")
         raise RuntimeError
 
+    @handler
+    async def refuse(said: Say, ctx: Context) -> None:
+        await ctx.add_item("custom", said.text, name=said.text)
+        raise ActionError("REFUSED", said.text, {said.text: said.text})
+
     return define_flow(
         kind="remembering",
         history_window=window,
@@ -64,5 +69,6 @@ def remembering(held: Held, *, window: int = 20) -> Flow:
             "recall": action(block=recall),
             "hold": action(block=hold),
             "fail": action(block=fail),
+            "refuse": action(block=refuse),
         },
     )

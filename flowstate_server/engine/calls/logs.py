@@ -80,7 +80,8 @@ class TailBatch:
 
 @frozen
 class TailTrimmed:
-    """Transient events between ``first`` and ``last`` were swept before the caller came; the cursor has not moved."""
+    """Of the events between ``first`` and ``last`` the caller misses some: transient ones swept before it came, changes
+    that can't be shown here. The cursor has not moved."""
 
     cursor: LogCursor
     first: int

@@ -99,7 +99,8 @@ class Events:
             with self._observed(principal.plane, progress):
                 yield progress.started(page.head)
                 while True:
-                    for frame in progress.page(page, projector.visible(page.events)):
+                    shown, unknown = projector.visible(page.events), projector.unknown(page.events)
+                    for frame in progress.page(page, shown, unknown):
                         yield frame
                     position, latest = progress.position, page.head.sequence
                     if position == latest:

@@ -18,14 +18,16 @@ from flowstate_server.schemas.known import known
 from flowstate_server.state.json_pointer import parse_pointer
 from flowstate_server.state.missing import MISSING, Missing
 
+_PROJECTED = (EventType.STATE_CHANGE, EventType.RESOURCE_CHANGE)
+
 
 class EventProjector:
     """Shows events of one flow as one plane may see them.
 
     The trusted plane sees everything. The client plane sees events meant for clients, without block paths, and state
     changes as the flow shows them: exposed values, the bare names of derived ones and of fields that the flow of that
-    time declared in another way, nothing else; changes of resources likewise. Without a registered flow none is shown.
-    Of all this a ``filter`` leaves what it passes.
+    time declared in another way, nothing else; changes of resources likewise. Without a registered flow none is shown,
+    and nobody can tell which would be: those are ``unknown``. Of all this a ``filter`` leaves what it passes.
     """
 
     def __init__(self, plane: Plane, flow: FlowDescription | None, filter: EventFilter = EVERYTHING) -> None:
@@ -39,6 +41,21 @@ class EventProjector:
         if self._plane is Plane.TRUSTED:
             return list(events)
         return [seen for record in events if (seen := self._for_client(record)) is not None]
+
+    def unknown(self, events: Iterable[EventRecord]) -> list[EventRecord]:
+        """Of those that :meth:`visible` leaves out, the changes of which a server with the flow might show something.
+
+        They must not pass in silence: whoever shows a state by its changes would not learn that it is old.
+        """
+        if self._plane is Plane.TRUSTED or self._flow is not None:
+            return []
+        return [
+            record
+            for record in events
+            if record.event.type in _PROJECTED
+            and Audience.CLIENT in record.event.audiences
+            and (self._filter is None or self._filter.passes(record.event))
+        ]
 
     def _for_client(self, record: EventRecord) -> EventRecord | None:
         event = record.event

@@ -53,17 +53,21 @@ class TailProgress:
         earliest = head.floor + 1 if head.sequence else 0
         return TailStarted(LogCursor(self.log_id, self.position), earliest, head.sequence, self._heartbeat)
 
-    def page(self, page: EventPage, events: Sequence[EventRecord]) -> Iterator[TailFrame]:
-        """The frames for the next page, of which the reader may see ``events``.
+    def page(
+        self, page: EventPage, events: Sequence[EventRecord], unknown: Sequence[EventRecord] = ()
+    ) -> Iterator[TailFrame]:
+        """The frames for the next page, of which the reader may see ``events``, and of which it can't be told here
+        whether it may see what is ``unknown``.
 
-        What was swept is told with the next events that it may see, so that it stands directly ahead of them.
+        What is missing is told with the next events that it may see, so that it stands directly ahead of them; at the
+        end of the log by itself.
         """
-        self._gap = _joined(self._gap, self._trimmed(page))
+        self._gap = _joined(_joined(self._gap, self._trimmed(page)), self._range(unknown))
         self.position = page.end
+        if self._gap is not None and (events or self.position == page.head.sequence):
+            yield TailTrimmed(LogCursor(self.log_id, self._shown), *self._gap)
+            self._gap = None
         if events:
-            if self._gap is not None:
-                yield TailTrimmed(LogCursor(self.log_id, self._shown), *self._gap)
-                self._gap = None
             self.events += len(events)
             before = self._shown
             yield TailBatch(self._moved(), events, before)
@@ -91,6 +95,9 @@ class TailProgress:
         gaps = [(before + 1, place - 1) for before, place in pairwise(places) if place > before + 1]
         return gaps[0][0], gaps[-1][1]
 
+    def _range(self, events: Sequence[EventRecord]) -> tuple[int, int] | None:
+        return (self._place_of(events[0]), self._place_of(events[-1])) if events else None
+
     def _moved(self) -> LogCursor:
         self._shown = self.position
         self._due = self._next_heartbeat()
@@ -103,4 +110,4 @@ class TailProgress:
 def _joined(first: tuple[int, int] | None, second: tuple[int, int] | None) -> tuple[int, int] | None:
     if first is None or second is None:
         return first or second
-    return first[0], second[1]
+    return min(first[0], second[0]), max(first[1], second[1])

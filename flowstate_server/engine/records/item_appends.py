@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from flowstate_server.engine.bindings import Bindings
 from flowstate_server.engine.calls.items import ItemAppend, ItemsAppended, NewItem
@@ -30,6 +30,8 @@ from flowstate_server.stores.store import Store
 
 # Attempts. Each is lost only when the session was deleted and made anew just then, so a second is hardly ever needed.
 RACES = 5
+# Read of the end of a request's log at first. More than one item, for the case that some were begun at that moment.
+LAST_EVENTS = 64
 MAX_CONTENT_BYTES = 3_584 * 1024
 """Of all items of a call: the answer has them all, and some room below the message limit."""
 
@@ -105,35 +107,42 @@ class ItemAppends:
         check_id("idempotency_key", append.idempotency_key, required=False)
         if not append.idempotency_key:
             return ()
-        key = IdempotencyKey(principal.tenant, principal.name, "AppendItems", append.idempotency_key)
+        key = IdempotencyKey(principal.tenant, principal.key, "AppendItems", append.idempotency_key)
         return (PutIdempotencyKey(key, append.fingerprint, micros(self._settings.idempotency_window)),)
 
     async def _next_index(self, request: RequestKey) -> int:
         """The index of the item that the run begins next, as far as its log tells.
 
         The run counts for itself, and is not told of items from outside. With this index they come after all that were
-        begun before and, by their places, before the one that gets it.
+        begun before and, by their places, before the one that gets it. The newest item of the log tells it, one of the
+        run by its own index, one from outside by that which it was given: of a long log only the end is read.
         """
-        begun: list[tuple[int, bool]] = []
-        position = 0
+        first = await self._store.read_events(request, after=0, limit=1, max_bytes=0)
+        if first is None:
+            raise RequestNotFoundError(request.request_id)
+        end, count = first.head.sequence, LAST_EVENTS
         while True:
+            start = max(0, end - count)
+            indexes = [index async for index in self._next_indexes(request, start, end)]
+            if indexes or not start:
+                return max(indexes, default=0)
+            end, count = start, count * 4
+
+    async def _next_indexes(self, request: RequestKey, start: int, end: int) -> AsyncIterator[int]:
+        """What each item that was begun between these places of the log says of the index that comes next."""
+        settings = self._settings
+        while start < end:
+            limit = min(end - start, settings.batch_events)
             page = await self._store.read_events(
-                request,
-                after=position,
-                limit=self._settings.batch_events,
-                max_bytes=self._settings.max_page_bytes,
+                request, after=start, limit=limit, max_bytes=settings.max_page_bytes
             )
             if page is None:
                 raise RequestNotFoundError(request.request_id)
             for record in page.events:
                 if record.event.type is EventType.ITEM_ADDED:
-                    added = ItemAdded.decode(record.event.payload)
-                    begun.append((added.item.index, bool(record.event.block_path)))
-            if page.end >= page.head.sequence:
-                break
-            position = page.end
-        in_blocks = [index for index, in_block in begun if in_block]
-        return max(in_blocks or [index for index, _ in begun], default=-1) + 1
+                    index = ItemAdded.decode(record.event.payload).item.index
+                    yield index + 1 if record.event.block_path else index
+            start = page.end
 
 
 def _at(items: Sequence[Item], index: int) -> Sequence[Item]:

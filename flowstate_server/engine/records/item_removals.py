@@ -82,7 +82,7 @@ class ItemRemovals:
     def _key(self, principal: Principal, call: ItemRemovalCall) -> IdempotencyKey | None:
         if not call.idempotency_key:
             return None
-        return IdempotencyKey(principal.tenant, principal.name, "RemoveItems", call.idempotency_key)
+        return IdempotencyKey(principal.tenant, principal.key, "RemoveItems", call.idempotency_key)
 
 
 def _check_count(path: str, count: int, most: int) -> None:

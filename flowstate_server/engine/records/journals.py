@@ -113,7 +113,7 @@ class Journals:
         check_id("idempotency_key", append.idempotency_key, required=False)
         if not append.idempotency_key:
             return ()
-        key = IdempotencyKey(principal.tenant, principal.name, "AppendJournal", append.idempotency_key)
+        key = IdempotencyKey(principal.tenant, principal.key, "AppendJournal", append.idempotency_key)
         return (PutIdempotencyKey(key, append.fingerprint, micros(self._settings.idempotency_window)),)
 
     def _position(self, bound: Json, token: str) -> int:

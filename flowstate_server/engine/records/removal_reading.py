@@ -12,12 +12,20 @@ from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import ItemNotFoundError, RequestOpenError, ValidationFailedError, Violation
 from flowstate_server.model.events import EventRecord, EventType
 from flowstate_server.model.items import ItemRecord
-from flowstate_server.model.payloads import ItemDelta, without_output
+from flowstate_server.model.payloads import (
+    ItemAdded,
+    ItemDelta,
+    without_failure_text,
+    without_name,
+    without_output,
+    without_text,
+)
 from flowstate_server.model.records import RequestRecord, RequestStatus, TurnKey
 from flowstate_server.model.removals import (
     EmptiedRequest,
     ItemKey,
     ItemRemoval,
+    Retold,
     decode_removals,
     removals_key,
 )
@@ -34,11 +42,20 @@ READ_AT_ONCE = 500
 
 @dataclass(slots=True)
 class _Found:
-    """What goes besides the items: deltas by item, turns, requests of which nothing is left."""
+    """What goes besides the items: deltas and names by item, turns, requests of which nothing is left."""
 
     deltas: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    named: defaultdict[str, list[tuple[int, bytes]]] = field(default_factory=lambda: defaultdict(list))
     turns: list[TurnKey] = field(default_factory=list)
     emptied: list[EmptiedRequest] = field(default_factory=list)
+
+    def note_name(self, record: EventRecord, items: Collection[str]) -> None:
+        """Note where one of ``items`` is named, if it is in this event."""
+        if record.event.type is not EventType.ITEM_ADDED:
+            return
+        item = ItemAdded.decode(record.event.payload).item
+        if item.name and item.item_id in items:
+            self.named[item.item_id].append((record.session_sequence, without_name(record.event.payload)))
 
 
 class RemovalReading:
@@ -74,6 +91,7 @@ class RemovalReading:
                 record.item.audiences,
                 record.request_id,
                 tuple(found.deltas[record.item.item_id]),
+                tuple(found.named[record.item.item_id]),
             )
             for record in records
         ]
@@ -153,12 +171,16 @@ class RemovalReading:
             request = await self._ended(request_id)
             if request is None:  # it is just going as a whole
                 continue
-            end = await self._read_log(request, {record.item.item_id for record in items}, found)
+            failed: list[tuple[int, bytes]] = []
+            end = await self._read_log(request, {record.item.item_id for record in items}, found, failed)
             which = ItemRange(self._binding.key, self._binding.log_id, request_id=request_id)
             if await self._are_all(which, items):
-                found.emptied.append(_emptied(request, end))
+                found.emptied.append(_emptied(request, end, tuple(failed)))
                 if request.head.status is RequestStatus.COMPLETED:
                     completed.add(request_id)
+        for record in outside:
+            if record.item.name:
+                await self._find_name(record, found)
         if completed or outside:
             await self._find_turns(completed, outside, found)
         return found
@@ -169,8 +191,25 @@ class RemovalReading:
             raise RequestOpenError(request_id)
         return request
 
-    async def _read_log(self, request: RequestRecord, items: Collection[str], found: _Found) -> EventRecord:
-        """The event that ends the request; deltas of ``items`` are noted in ``found``."""
+    async def _find_name(self, record: ItemRecord, found: _Found) -> None:
+        """Where an item from outside was begun: its two events were written one behind the other."""
+        page = await self._store.read_events(
+            self._binding.key, after=record.session_sequence - 2, limit=1, max_bytes=0
+        )
+        if page is None:
+            raise SessionChanged
+        for event in page.events:
+            found.note_name(event, {record.item.item_id})
+
+    async def _read_log(
+        self,
+        request: RequestRecord,
+        items: Collection[str],
+        found: _Found,
+        failed: list[tuple[int, bytes]],
+    ) -> EventRecord:
+        """The event that ends the request; what goes of ``items`` is noted in ``found``, blocks that have ``failed``
+        there."""
         position = 0
         while True:
             page = await self._store.read_events(
@@ -186,6 +225,10 @@ class RemovalReading:
                     item_id = ItemDelta.decode(record.event.payload).item_id
                     if item_id in items:
                         found.deltas[item_id].append(record.session_sequence)
+                elif record.event.type is EventType.BLOCK_FAILED:
+                    failed.append((record.session_sequence, without_failure_text(record.event.payload)))
+                else:
+                    found.note_name(record, items)
             if page.end >= page.head.sequence:
                 return page.events[-1]
             position = page.end
@@ -230,9 +273,14 @@ class RemovalReading:
             before = turns[-1].key.number
 
 
-def _emptied(request: RequestRecord, end: EventRecord) -> EmptiedRequest:
-    head = request.head
+def _emptied(request: RequestRecord, end: EventRecord, failed: Retold) -> EmptiedRequest:
+    head, failure = request.head, request.failure
     payload = end.event.payload
     if end.event.type is EventType.REQUEST_COMPLETED:
         payload = without_output(payload)
-    return EmptiedRequest(head.key, head.session, head.session_log_id, end.session_sequence, payload)
+    elif end.event.type is EventType.REQUEST_FAILED:
+        payload = without_failure_text(payload)
+    left = None if failure is None else without_text(failure)
+    return EmptiedRequest(
+        head.key, head.session, head.session_log_id, end.session_sequence, payload, left, failed
+    )

@@ -98,7 +98,7 @@ class ResourceTransfers:
     async def _write(self, principal: Principal, piece: ContentPiece) -> ContentReceived:
         target = await self._targets.resolve(principal, piece.resource.scope, "scope")
         rules = self._targets.rules(target, piece.resource.name)
-        request = await request_of(self._store, principal, piece.request_id)
+        request = await request_of(self._store, principal, piece.request_id, target.scope, "scope")
         found = await self._targets.owner(target)
         key, blob = await self._upload(principal, piece, target, found)
         remember = self._remembering(principal, piece, key)
@@ -131,7 +131,7 @@ class ResourceTransfers:
         if found.exists and target.guard is None:
             owners.append(nobody)
         name, upload_id = piece.resource.name, piece.upload_id
-        keys = [upload_key(owner, name, principal.name, upload_id) for owner in owners]
+        keys = [upload_key(owner, name, principal.key, upload_id) for owner in owners]
         documents = await self._store.load_documents(keys)
         for key in keys:
             if key in documents:
@@ -151,7 +151,7 @@ class ResourceTransfers:
     ) -> PutIdempotencyKey:
         """The end of an upload is remembered as other calls are, whatever becomes of the content afterwards."""
         digest = sha256(encode_json([*upload.name])).hexdigest()
-        key = IdempotencyKey(principal.tenant, principal.name, "WriteContent", digest)
+        key = IdempotencyKey(principal.tenant, principal.key, "WriteContent", digest)
         fingerprint = f"{piece.position + len(piece.data)} {piece.media_type}"
         return PutIdempotencyKey(key, fingerprint, self._lifetime)
 

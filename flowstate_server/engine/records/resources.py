@@ -169,10 +169,10 @@ class Resources:
         target = await self._targets.resolve(principal, ref.scope, "resource.scope")
         rules = self._targets.rules(target, ref.name)
         found = await self._targets.owner(target)
-        request = await request_of(self._store, principal, put.request_id)
+        request = await request_of(self._store, principal, put.request_id, target.scope, "resource.scope")
         batch: list[Write] = []
         if put.idempotency_key:
-            key = IdempotencyKey(principal.tenant, principal.name, "PutResource", put.idempotency_key)
+            key = IdempotencyKey(principal.tenant, principal.key, "PutResource", put.idempotency_key)
             batch.append(PutIdempotencyKey(key, put.fingerprint, micros(self._settings.idempotency_window)))
         if request is not None:
             batch.append(RequireRun(request, None))
@@ -230,7 +230,7 @@ class Resources:
     async def _delete(self, principal: Principal, deletion: ResourceDeletion) -> None:
         ref = deletion.resource
         target = await self._targets.resolve(principal, ref.scope, "scope")
-        request = await request_of(self._store, principal, deletion.request_id)
+        request = await request_of(self._store, principal, deletion.request_id, target.scope, "scope")
         found = await self._targets.owner(target)
         if found.exists:
             rules = None if target.declared(ref.name) is None else self._targets.rules(target, ref.name)

@@ -68,7 +68,7 @@ class SessionUpdates:
         check_id("idempotency_key", update.idempotency_key, required=False)
         if not update.idempotency_key:
             return ()
-        key = IdempotencyKey(principal.tenant, principal.name, "UpdateSession", update.idempotency_key)
+        key = IdempotencyKey(principal.tenant, principal.key, "UpdateSession", update.idempotency_key)
         return (PutIdempotencyKey(key, update.fingerprint, micros(self._settings.idempotency_window)),)
 
     async def _move(self, binding: Binding, fields: JsonObject, stale: str) -> HoldResolveKey | None:

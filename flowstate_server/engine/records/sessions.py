@@ -60,7 +60,7 @@ class Sessions:
         before: tuple[Write, ...] = ()
         if idempotency_key:
             check_id("idempotency_key", idempotency_key)
-            key = IdempotencyKey(principal.tenant, principal.name, "CreateSession", idempotency_key)
+            key = IdempotencyKey(principal.tenant, principal.key, "CreateSession", idempotency_key)
             before = (PutIdempotencyKey(key, fingerprint, micros(self._settings.idempotency_window)),)
         result = await prepared.commit(self._store, before=before)
         created = result.results[len(before)]

@@ -18,7 +18,7 @@ from flowstate_server.engine.calls.state import (
     StateMutation,
 )
 from flowstate_server.engine.readings import Readings
-from flowstate_server.engine.records.on_behalf import request_of
+from flowstate_server.engine.records.on_behalf import acting_request, check_scope
 from flowstate_server.engine.records.resource_owners import FoundOwner
 from flowstate_server.engine.records.resource_targets import ResourceTargets
 from flowstate_server.engine.records.resource_writing import ResourceWriting, WriteTerms
@@ -166,7 +166,7 @@ class States:
     def _remembering(self, principal: Principal, method: str, key: str, fingerprint: str) -> list[Write]:
         if not key:
             return []
-        remembered = IdempotencyKey(principal.tenant, principal.name, method, key)
+        remembered = IdempotencyKey(principal.tenant, principal.key, method, key)
         return [PutIdempotencyKey(remembered, fingerprint, micros(self._settings.idempotency_window))]
 
     async def _committed(
@@ -283,7 +283,7 @@ class States:
     ) -> list[_Placed]:
         key = self._remembering(principal, "CommitState", commit.idempotency_key, commit.fingerprint)
         batch = [_Placed(write) for write in key]
-        request = await request_of(self._store, principal, commit.request_id)
+        request = await self._request(principal, commit, resolved)
         if request is not None:
             batch.append(_Placed(RequireRun(request, None)))
         for position, scope in enumerate(resolved):
@@ -307,6 +307,21 @@ class States:
         if commit.validate_only:
             batch.append(_Placed(Withhold()))
         return batch
+
+    async def _request(
+        self, principal: Principal, commit: StateCommit, resolved: Sequence[ResolvedTarget]
+    ) -> RequestKey | None:
+        """The one on whose behalf all mutations are made, if one is named."""
+        request = await acting_request(self._store, principal, commit.request_id)
+        if request is None:
+            return None
+        for position, scope in enumerate(resolved):
+            try:
+                check_scope(request, scope.key, f"mutations[{position}].scope")
+            except ValidationFailedError as error:
+                _blame(error, commit, position)
+                raise
+        return request.head.key
 
     async def _resource_change(
         self, mutation: StateMutation, scope: ResolvedTarget, request: RequestKey | None, found: FoundOwner

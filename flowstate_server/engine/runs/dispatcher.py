@@ -133,7 +133,15 @@ class Dispatcher:
 
         The caller may leave at any moment: what was begun is stored and run, or nothing is.
         """
-        checked = await self._check(principal, call)
+        try:
+            checked = await self._check(principal, call)
+        except ServiceError:
+            # By the flow as it is here: the server that took the call first may have it otherwise.
+            repeated = await self._repeated(principal, call)
+            if repeated is None:
+                raise
+            found(repeated.request)
+            return repeated
         answer: asyncio.Future[Dispatched] = asyncio.get_running_loop().create_future()
         task = self._supervisor.spawn(self._store_and_run(principal, checked, answer))
         # Also of a task that is cancelled before it has begun the caller has to hear.
@@ -189,6 +197,20 @@ class Dispatcher:
             timeout=_timeout(call, action),
             gate="" if action.concurrency is None else await gate_of(hosted, action, value, session, user_id),
         )
+
+    async def _repeated(self, principal: Principal, call: ActionCall) -> Dispatched | None:
+        """The request of an earlier, equal call of this caller's, if there is one."""
+        try:
+            check_id("request_id", call.request_id)
+            user_id, org_id = claimed_user(principal, call.user_id), claimed_org(principal, call.org_id)
+        except ServiceError:
+            return None
+        record = await self._store.get_request(RequestKey(principal.tenant, call.request_id))
+        if record is None or (org_id and org_id != record.org_id):
+            return None
+        if (record.head.user_id, record.head.fingerprint) != (user_id, _fingerprint(call)):
+            return None
+        return Dispatched(record, attached=True)
 
     async def _stored(self, principal: Principal, checked: _Checked) -> tuple[Dispatched, Run | None]:
         """What the caller is told, and what is to run."""

@@ -83,9 +83,9 @@ EVENTS = Table("events", EventKey, EventRecord)
 """Appended, in :attr:`Changes.events`. Keep them by session, ``session_log_id`` and ``session_sequence``: ``EventKey``
 names no incarnation, and is for exports alone, which give those of the present one."""
 ITEM_REMOVALS = Table("item_removals", ItemKey, ItemRemoval)
-"""Only ever new: the content of an item goes, and its deltas."""
+"""Only ever new: content and name of an item go, and its deltas; events that tell of it get other payloads."""
 EMPTIED_REQUESTS = Table("emptied_requests", RequestKey, EmptiedRequest)
-"""Only ever new: input and output of a request go, and its terminal event gets another payload."""
+"""Only ever new: input and output of a request go, its failure is another, and so are payloads of its events."""
 
 LOCKED = (SESSIONS, REQUEST_HEADS, STATES, PROCESSES, DOCUMENTS)
 """What is locked, table by table in this order and by key (code point order) within each, so that no two transactions

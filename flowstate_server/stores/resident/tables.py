@@ -172,7 +172,7 @@ class Tables(EventLogs):
         yield from self._emptied_requests(changes)
 
     def _emptied_requests(self, changes: Changes) -> Iterator[RequestRecord]:
-        return (without_content(self.requests[one.key]) for one in changes.new_of(EMPTIED_REQUESTS))
+        return (without_content(self.requests[one.key], one) for one in changes.new_of(EMPTIED_REQUESTS))
 
     def _remove(self, table: Table[Any, Any], key: Any) -> None:
         if table is DOCUMENTS:

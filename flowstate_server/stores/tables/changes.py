@@ -14,7 +14,7 @@ from flowstate_server.stores.contract import tables
 from flowstate_server.stores.contract.tables import Changes, Loaded, Table
 from flowstate_server.stores.tables import columns
 from flowstate_server.stores.tables.labels import COLUMNS as LABEL_COLUMNS, LabelChanges, changed_labels
-from flowstate_server.stores.tables.numbers import Row
+from flowstate_server.stores.tables.numbers import Row, encode_failure
 from flowstate_server.stores.tables.rows import Numbers
 
 Record = TypeVar("Record")
@@ -186,7 +186,12 @@ class ChangedRows:
 
     def removed_items(self) -> Iterable[Row]:
         for item in self._changes.new_of(tables.ITEM_REMOVALS):
-            yield *self._in_log(*item.key), b"", True
+            yield *self._in_log(*item.key), b"", b"", True
+
+    def retold_items(self) -> Iterable[Row]:
+        for item in self._changes.new_of(tables.ITEM_REMOVALS):
+            for sequence, payload in item.retold:
+                yield *self._in_log(item.key.session, item.key.log_id, sequence), payload
 
     def removed_deltas(self) -> Iterable[Row]:
         for item in self._changes.new_of(tables.ITEM_REMOVALS):
@@ -199,11 +204,13 @@ class ChangedRows:
 
     def emptied_outputs(self) -> Iterable[Row]:
         for request in self._changes.new_of(tables.EMPTIED_REQUESTS):
-            yield self._numbers.requests[request.key], None
+            failure = None if request.failure is None else encode_failure(request.failure)
+            yield self._numbers.requests[request.key], None, failure
 
-    def emptied_ends(self) -> Iterable[Row]:
+    def retold_requests(self) -> Iterable[Row]:
         for request in self._changes.new_of(tables.EMPTIED_REQUESTS):
-            yield *self._in_log(request.session, request.session_log_id, request.end), request.payload
+            for sequence, payload in (*request.retold, (request.end, request.payload)):
+                yield *self._in_log(request.session, request.session_log_id, sequence), payload
 
     def _in_log(self, session: SessionKey, log_id: str, sequence: int) -> Row:
         return self._place(self._numbers.logs[session, log_id], sequence)
@@ -347,9 +354,12 @@ def writes(place: str) -> tuple[Write, ...]:
         Write(tables.DOCUMENTS, "removed", "document", "", rows.removed_documents),
         Write(tables.EVENTS, "new", place, f"request, {columns.EVENT.names}", rows.new_events),
         Write(tables.EVENTS, "new", place, f"request, time, {columns.ITEM.names}", rows.new_items, "items"),
-        Write(tables.ITEM_REMOVALS, "changed", place, "content, removed", rows.removed_items, "items"),
+        Write(tables.ITEM_REMOVALS, "changed", place, "content, name, removed", rows.removed_items, "items"),
+        Write(tables.ITEM_REMOVALS, "changed", place, "payload", rows.retold_items, "events"),
         Write(tables.ITEM_REMOVALS, "removed", place, "", rows.removed_deltas, "events"),
         Write(tables.EMPTIED_REQUESTS, "changed", "request", "input", rows.emptied_inputs, "requests"),
-        Write(tables.EMPTIED_REQUESTS, "changed", "request", "output", rows.emptied_outputs, "outcomes"),
-        Write(tables.EMPTIED_REQUESTS, "changed", place, "payload", rows.emptied_ends, "events"),
+        Write(
+            tables.EMPTIED_REQUESTS, "changed", "request", "output, failure", rows.emptied_outputs, "outcomes"
+        ),
+        Write(tables.EMPTIED_REQUESTS, "changed", place, "payload", rows.retold_requests, "events"),
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from dataclasses import replace
 
 from flowstate_server.errors import RequestOpenError, StoreUnavailableError, VersionMismatchError
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.events import Event, EventRecord, EventType
 from flowstate_server.model.items import Item, ItemKind
-from flowstate_server.model.payloads import ItemDelta, ItemRemoved
-from flowstate_server.model.records import RequestStatus, TurnKey
+from flowstate_server.model.payloads import ItemAdded, ItemDelta, ItemRemoved
+from flowstate_server.model.records import Failure, RequestStatus, TurnKey
 from flowstate_server.model.removals import (
     EmptiedRequest,
     ItemKey,
@@ -29,6 +30,7 @@ from flowstate_server.testing.store_contract.builders import (
     FOR_CLIENTS,
     Scene,
     events_of,
+    finish,
     head_of,
     incrementing,
     item_done,
@@ -186,6 +188,40 @@ async def check_failed_request_is_emptied_too(harness: StoreHarness) -> None:
     request = await request_of(store, scene.request)
     assert (request.input, request.output, request.head.status) == (b"", None, RequestStatus.FAILED)
     assert (await events_of(store, scene.request))[-1].event == end.event
+
+
+async def check_what_tells_of_the_removed_is_told_anew(harness: StoreHarness) -> None:
+    """The item's name, events that a removal names, and what is said of the request's failure; nothing else."""
+    store = await harness.open()
+    scene = await open_scene(store)
+    item = Item("a", ItemKind.CUSTOM, 0, SECRET, name="secret")
+    added = Event(EventType.ITEM_ADDED, ItemAdded(item).encode(), item.audiences)
+    done = Event(EventType.ITEM_DONE, b"{}", item.audiences, item=item)
+    await scene.append(added, done, note("secret"), note("kept"))
+    failure = Failure("CODE", "secret", {"secret": 1}, retryable=True)
+    await scene.commit(replace(finish(scene.request, status=RequestStatus.FAILED), failure=failure))
+    before = await events_of(store, scene.session)
+    places = {record.event.type: record.session_sequence for record in before}
+    told = next(one for one in before if one.event.type is EventType.CUSTOM).session_sequence
+    nameless = ItemAdded(replace(item, name="")).encode()
+    write = await removal(store, scene.session, ["a"])
+    [named] = write.items
+    named = replace(named, retold=((places[EventType.ITEM_ADDED], nameless),))
+    left = replace(failure, message="gone", details={})
+    gone = EmptiedRequest(
+        scene.request, scene.session, LOG, before[-1].session_sequence, EMPTIED, left, ((told, b"{}"),)
+    )
+    await store.commit((replace(write, items=(named,), emptied=(gone,)),))
+    assert (await request_of(store, scene.request)).failure == left
+    events = await events_of(store, scene.session)
+    for log in (events, await events_of(store, scene.request)):
+        by_place = {record.session_sequence: record.event for record in log}
+        assert by_place[places[EventType.ITEM_ADDED]].payload == nameless
+        assert by_place[places[EventType.ITEM_DONE]].item == replace(item, name="", content=b"", removed=True)
+        assert by_place[told].payload == b"{}"
+        assert by_place[before[-1].session_sequence].payload == EMPTIED
+    kept = [record for record in before if record.event == note("kept")]
+    assert [record for record in events if record.event == note("kept")] == kept
 
 
 async def check_turn_from_outside_is_removed(harness: StoreHarness) -> None:

@@ -115,7 +115,9 @@ class ListEventsResponse(_message.Message):
     """
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_events_pb2.Event]:
-        """The events, oldest first. May be empty although the log goes on, where none is for the caller."""
+        """The events, oldest first. May be empty although the log goes on, where none is for the caller. On the
+        client plane a server that does not have the session's flow leaves out changes of state and resources.
+        """
 
     @_builtins.property
     def cursor(self) -> _types_pb2.Cursor:
@@ -228,7 +230,7 @@ class TailEventsResponse(_message.Message):
 
     @_builtins.property
     def trimmed(self) -> Global___TailTrimmed:
-        """Some transient events are gone; directly ahead of the batch concerned."""
+        """Some events are missing; directly ahead of the batch concerned, if there is one."""
 
     @_builtins.property
     def caught_up(self) -> Global___TailCaughtUp:
@@ -321,9 +323,11 @@ Global___EventBatch: _TypeAlias = EventBatch  # noqa: Y015
 
 @_typing.final
 class TailTrimmed(_message.Message):
-    """Transient events in the range of the following batch were swept before this tail could read them.
-    Durable events are all there. What you show of state may be out of date: take a snapshot. The
-    frame's cursor does not move.
+    """Events in the range of the following batch, or ahead of the log's end, are missing: transient ones were
+    swept before this tail could read them; or, on the client plane, this server does not have the session's
+    flow, as happens during a deploy, and can't tell what of a change of state or of a resource it shows. All
+    other events are there. What you show of state may be out of date: take a snapshot (a server without the
+    flow refuses: NOT_FOUND / FLOW_NOT_FOUND, ask again). The frame's cursor does not move.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -331,9 +335,9 @@ class TailTrimmed(_message.Message):
     FIRST_FIELD_NUMBER: _builtins.int
     LAST_FIELD_NUMBER: _builtins.int
     first: _builtins.int
-    """Lowest swept sequence."""
+    """Lowest missing sequence."""
     last: _builtins.int
-    """Highest swept sequence. Not every sequence between the two need be gone."""
+    """Highest missing sequence. Not every sequence between the two need be missing."""
     def __init__(
         self,
         *,

@@ -33,8 +33,8 @@ class EventServiceStub:
     Every frame carries the cursor from which to resume after it. In order: `started` at once;
     `batch` whenever there is something, up to 256 events or 256 KiB; `caught_up` once, when
     everything stored at that moment is through; `heartbeat` when no other frame was sent for the
-    interval; `trimmed`, at most one ahead of a batch, if transient events in the batch's range were
-    swept; last `ended`, then status OK. A request's tail ends after the terminal event, a session's
+    interval; `trimmed`, at most one ahead of a batch or at the end of what is stored, if events in the
+    range were swept or can't be shown here; last `ended`, then status OK. A request's tail ends after the terminal event, a session's
     when the session is deleted.
 
     Resume by calling again with the cursor of the last frame received (`after`), with a pause that
@@ -80,8 +80,8 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         Every frame carries the cursor from which to resume after it. In order: `started` at once;
         `batch` whenever there is something, up to 256 events or 256 KiB; `caught_up` once, when
         everything stored at that moment is through; `heartbeat` when no other frame was sent for the
-        interval; `trimmed`, at most one ahead of a batch, if transient events in the batch's range were
-        swept; last `ended`, then status OK. A request's tail ends after the terminal event, a session's
+        interval; `trimmed`, at most one ahead of a batch or at the end of what is stored, if events in the
+        range were swept or can't be shown here; last `ended`, then status OK. A request's tail ends after the terminal event, a session's
         when the session is deleted.
 
         Resume by calling again with the cursor of the last frame received (`after`), with a pause that

@@ -208,8 +208,9 @@ class SessionServiceServicer(object):
     def RemoveItems(self, request, context):
         """Removes items of ended requests and of turns from outside, all of them or none. Trusted plane. In
         one commit `item.removed` is appended for each to the session's log (that of the request has ended),
-        the content is blanked and the deltas go. A turn all of whose items are removed does not count any
-        more. Input and output of a request all of whose items are removed go too.
+        content and name are blanked and the deltas go. A turn all of whose items are removed does not count
+        any more. Input and output of a request all of whose items are removed go too, and what a failure
+        says for people: message and details, of the request and its blocks; `reason` and code stay.
         What "newest" and "after" mean is decided by one read; items that come later are untouched, and a
         run that has loaded its history keeps it. With AppendItems this is how a message is edited and
         answered again.

@@ -182,7 +182,9 @@ class CommitStateRequest(_message.Message):
     request_id: _builtins.str
     """The running request on whose behalf you write, so that the change lands in its log. Empty: none;
     a change of session state then goes to the session's log, one of a user or org record only wakes
-    watchers. Ended: FAILED_PRECONDITION / REQUEST_TERMINAL.
+    watchers. Ended: FAILED_PRECONDITION / REQUEST_TERMINAL. A record that is not one of the request's
+    own (its state, its session's, and its user's and org's as its flow keeps them, isolated or shared):
+    INVALID_ARGUMENT / VALIDATION_FAILED, naming the mutation.
     """
     validate_only: _builtins.bool
     """True: do everything but the commit, with the same errors and the answer that it would give (a record

@@ -32,8 +32,8 @@ Errors. Every error that the server raises carries a google.rpc.ErrorInfo; see E
 
 Repeats. Every mutation can be repeated safely: by request id (ActionSpec.request_id), by
 `idempotency_key`, or because it is idempotent by nature. An idempotency key is 1 to 128 bytes,
-counts per tenant, caller and method and is remembered for 24 hours
-(Limits.idempotency_window). The same key with the same content answers `replayed = true` with the
+counts per tenant, caller (its user, org, plane and credentials) and method and is remembered for 24
+hours (Limits.idempotency_window). The same key with the same content answers `replayed = true` with the
 ids, versions and `changed` of the first time, documents left empty; with other content it is
 FAILED_PRECONDITION / IDEMPOTENCY_KEY_REUSED. Refused calls are not remembered.
 
@@ -343,7 +343,9 @@ class Failure(_message.Message):
     domain: _builtins.str
     """Who defined `reason`: `flowstate.dev` for the names of FailureReason, empty for a flow's own."""
     message: _builtins.str
-    """For people. Text that the flow wrote; "the action failed" for INTERNAL."""
+    """For people. Text that the flow wrote; "the action failed" for INTERNAL. Once all items of the request
+    were removed it says so, and there are no details.
+    """
     error_id: _builtins.str
     """For INTERNAL: the id under which the server's log has the cause. Quote it in a report."""
     retryable: _builtins.bool

@@ -51,3 +51,9 @@ def test_w10_other_content_is_refused_with_the_place(kind: ItemKind, content: An
         check_content(kind, content)
     assert sorted(violation.path for violation in refused.value.violations) == places
     assert "canary" not in str(refused.value)
+
+
+def test_violations_have_an_order() -> None:
+    with pytest.raises(ValidationFailedError) as refused:
+        check_content(ItemKind.ERROR, dict.fromkeys("hbfgaced"))
+    assert [violation.path[-1] for violation in refused.value.violations[1:]] == list("abcdefgh")
