@@ -98,7 +98,7 @@ def after(before: Snapshot, changes: Changes) -> Snapshot:
         ended = requests[outcome.key]
         requests[outcome.key] = whole_request(ended, ended.head, own(outcome))
     for emptied in changes.new_of(EMPTIED_REQUESTS):
-        requests[emptied.key] = without_content(requests[emptied.key])
+        requests[emptied.key] = without_content(requests[emptied.key], emptied)
     return replace(
         before,
         commit=before.commit + 1,

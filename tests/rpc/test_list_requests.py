@@ -201,7 +201,7 @@ async def test_the_client_lists_requests() -> None:
         newest = await client.flows.requests(session_id="s1", with_payloads=True).first()
         assert newest is not None
         assert (newest.status, newest.input) == (RequestStatus.IN_PROGRESS, {})
-        failed = await client.flows.requests(statuses=["failed"]).first()  # type: ignore[list-item]
+        failed = await client.flows.requests(statuses=["failed"]).first()
         assert failed is not None
         assert failed.failure is not None
         assert (failed.failure.reason, failed.input, failed.output) == ("NO", None, None)
