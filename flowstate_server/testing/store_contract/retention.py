@@ -110,8 +110,7 @@ async def check_removal_leaves_alone_what_is_open_or_gone(harness: StoreHarness)
 
 
 async def check_removal_planned_on_what_is_no_more_changes_nothing(harness: StoreHarness) -> None:
-    """A removal names the floor and how often items were removed when it was planned; if either has moved since, it
-    changes nothing."""
+    """A removal that was planned on another floor, or before further items were removed, changes nothing."""
     store = await harness.open()
     await _history(store)
     planned = replace(_removal(8, FIRST, SECOND_ONE), removals=0)
