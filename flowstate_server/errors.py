@@ -340,10 +340,21 @@ class ResourceNotFoundError(NotFoundError):
 
 
 class SessionAlreadyExistsError(ServiceError):
-    """A session {session_id} exists."""
+    """A session {session_id} exists.
+
+    ``resolved``: it is in the way since it is the one that is resolved by the metadata that was given. It may have no
+    id here, for those who may not know it.
+    """
 
     reason = Reason.SESSION_ALREADY_EXISTS
     session_id: str
+    resolved: bool = False
+
+    def __str__(self) -> str:
+        if self.resolved:
+            which = f": {self.session_id}" if self.session_id else ""
+            return f"Another session is resolved by this metadata{which}."
+        return super().__str__()
 
 
 class RequestAlreadyExistsError(ServiceError):
@@ -362,20 +373,33 @@ class ResourceAlreadyExistsError(ServiceError):
 
 
 class VersionMismatchError(ServiceError):
-    """The {scope} state is at version {current}, the call expects {expected}.
+    """The {record} is at version {current}, the call expects {expected}.
 
-    ``expected`` is the version asked for, or ``exists`` / ``absent`` / ``another incarnation``. Where a store refused a
-    batch, ``newest`` is the record as the batches beside it have left it, for whoever tries again at once.
+    ``expected`` is the version asked for, or ``exists`` / ``absent`` / ``another incarnation``. ``record`` is what it
+    is called, by default the state of the scope. Where a store refused a batch, ``newest`` is the record as the batches
+    beside it have left it, for whoever tries again at once.
     """
 
     reason = Reason.VERSION_MISMATCH
     scope: str
     expected: str
     current: int
+    record: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.record = self.record or f"{self.scope} state"
         self.newest: object = None
+
+    def __str__(self) -> str:
+        match self.expected:
+            case "exists":
+                return f"There is no {self.record}, and the call expects one."
+            case "absent":
+                return f"The {self.record} exists, at version {self.current}, and the call expects none."
+            case "another incarnation":
+                return f"The {self.record} that the call expects was deleted; the newest version is {self.current}."
+        return super().__str__()
 
 
 class ConcurrentModificationError(ServiceError):
@@ -488,6 +512,11 @@ class EventsCompactedError(ServiceError):
     reason = Reason.EVENTS_COMPACTED
     earliest: int
     latest: int
+
+    def __str__(self) -> str:
+        if self.earliest > self.latest:
+            return f"All events of the log, up to {self.latest}, were removed."
+        return super().__str__()
 
 
 class RateLimitedError(ServiceError):
@@ -686,7 +715,8 @@ class CrossFlowSchemaConflictError(FlowDefinitionError):
     cross-flow sharing, or reconcile the schemas.{elsewhere}
 
     ``reason`` is ``incompatible-types``, ``incompatible-shape``, ``incompatible-values`` or ``incompatible-upgrades``.
-    ``elsewhere`` says where the flow is that another process serves.
+    ``elsewhere`` says where the flow is that another process serves, or where the field is declared. ``others`` are
+    the conflicts that were found with this one.
     """
 
     scope: str
@@ -695,6 +725,19 @@ class CrossFlowSchemaConflictError(FlowDefinitionError):
     flow_b: str
     reason: str
     elsewhere: str = ""
+    others: tuple[CrossFlowSchemaConflictError, ...] = ()
+
+    def __str__(self) -> str:
+        if not self.others:
+            return super().__str__()
+        return f"{super().__str__()} There is more: {'; '.join(one.brief for one in self.others)}."
+
+    @property
+    def brief(self) -> str:
+        return (
+            f'{self.scope} field "{self.field}" of "{self.flow_a}" and "{self.flow_b}"'
+            f" ({self.reason}: {self.problem})"
+        )
 
     @property
     def detail(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import re
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,6 +13,9 @@ from flowstate_server.app import FlowState, create_flowstate
 from flowstate_server.cli.problem import MISUSED, give_up, place_of
 
 _logger = logging.getLogger(__name__)
+
+_LINE = re.compile(r"\.py:\d+: ")
+"""What an error has that names a line by itself."""
 
 
 class NoApp(Exception):
@@ -77,4 +81,5 @@ def _as_app(reference: str, value: Any) -> FlowState:
 
 def _refuse(problem: str, error: Exception) -> NoReturn:
     _logger.debug("%s", problem, exc_info=error)
-    raise BrokenApp(f"{problem}: {type(error).__name__}: {error}{place_of(error)}") from error
+    place = "" if _LINE.search(str(error)) else place_of(error)  # its own is the better one
+    raise BrokenApp(f"{problem}: {type(error).__name__}: {error}{place}") from error

@@ -41,7 +41,14 @@ def tail(
         list[str] | None,
         typer.Option("--type", metavar="TYPE", help="Only events of this type; may be given again."),
     ] = None,
-    after: Annotated[int, typer.Option(min=0, metavar="SEQUENCE", help="Begin behind this event.")] = 0,
+    after: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="SEQUENCE",
+            help="Begin behind the event of this number: the first of its line, in JSON its cursor.sequence.",
+        ),
+    ] = 0,
     user: Annotated[
         str,
         typer.Option(

@@ -6,17 +6,13 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from flowstate_server.engine.foreign_flows import (
-    ForeignConflict,
-    compared,
-    served_elsewhere,
-    shared_flows,
-)
+from flowstate_server.engine.foreign_flows import compared, served_elsewhere, shared_flows
 from flowstate_server.engine.settings import EngineSettings
-from flowstate_server.errors import ServiceError, StoreUnavailableError
+from flowstate_server.errors import CrossFlowSchemaConflictError, ServiceError, StoreUnavailableError
 from flowstate_server.model.clock import SECOND, Micros
 from flowstate_server.model.json_values import encode_json
 from flowstate_server.model.recorded_flows import encode_served, served_key
+from flowstate_server.programs.agreement import together
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.declarations import encode_declaration
 from flowstate_server.stores.contract.document_writes import DeleteDocument, PutDocument
@@ -58,11 +54,11 @@ class Fleet:
             CrossFlowSchemaConflictError: a flow of another process shares a record with one of this process and
                 declares it otherwise, and the settings don't allow that.
         """
-        conflict = await self._first_conflict()
+        conflict = await self._conflict()
         if conflict is not None:
             if not self._settings.allow_schema_conflict:
-                raise conflict.error()
-            self._tell(logging.ERROR, f"served all the same, as it was allowed: {conflict.error()}")
+                raise conflict
+            self._tell(logging.ERROR, f"served all the same, as it was allowed: {conflict}")
 
     async def join(self) -> None:
         """Record what this process serves, and :meth:`check`. The process holds its lease."""
@@ -95,14 +91,14 @@ class Fleet:
             try:
                 await self._record()
                 # A process that was taken for dead may find another one in its place, too late to refuse to serve.
-                conflict = await self._first_conflict()
+                conflict = await self._conflict()
             except StoreUnavailableError:
                 continue
             except Exception:
                 _logger.exception("what this process serves could not be confirmed; it is tried again later")
             else:
                 if conflict is not None:
-                    self._tell(logging.ERROR, f"{conflict.error()} This process serves on.")
+                    self._tell(logging.ERROR, f"{conflict} This process serves on.")
             due = loop.time() + CONFIRMED_EVERY
 
     @property
@@ -122,14 +118,14 @@ class Fleet:
             await self._store.commit((*puts, served, *gone))
             self._recorded = process
 
-    async def _first_conflict(self) -> ForeignConflict | None:
+    async def _conflict(self) -> CrossFlowSchemaConflictError | None:
         """What keeps this process from serving beside the others, if something does; else the rest is told, once."""
         if not shared_flows(self._catalogue):
             return None
         foreign = await served_elsewhere(self._store, self._catalogue, process=self._process_id())
         found = compared(self._catalogue, foreign)
         if found.conflicts:
-            return found.conflicts[0]
+            return together([one.error() for one in found.conflicts])
         for note in found.notes:
             self._tell(logging.ERROR if note.loud else logging.WARNING, note.text)
         return None

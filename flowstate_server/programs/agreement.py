@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from flowstate_server.errors import CrossFlowSchemaConflictError
 from flowstate_server.model.frozen import frozen
@@ -72,6 +72,13 @@ class Agreement:
 
     conflicts: tuple[Conflict, ...]
     remarks: tuple[Remark, ...]
+
+
+def together(conflicts: Sequence[CrossFlowSchemaConflictError]) -> CrossFlowSchemaConflictError:
+    """The first of them, which tells the others as well."""
+    first, *others = conflicts
+    first.others = tuple(others)
+    return first
 
 
 def agreement(one: FlowDeclaration, other: FlowDeclaration, *, strict: bool = False) -> Agreement:

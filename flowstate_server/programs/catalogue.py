@@ -8,10 +8,10 @@ from typing import Any, Generic, TypeVar as PlainTypeVar
 
 from typing_extensions import TypeVar
 
-from flowstate_server.errors import FlowDefinitionError, FlowNotFoundError
+from flowstate_server.errors import CrossFlowSchemaConflictError, FlowDefinitionError, FlowNotFoundError
 from flowstate_server.model.nearest import nearest_or_known
 from flowstate_server.model.scopes import ScopeKind
-from flowstate_server.programs.agreement import Remark, agreement
+from flowstate_server.programs.agreement import Conflict, Remark, agreement, together
 from flowstate_server.programs.declarations import SHARED_SCOPES
 from flowstate_server.programs.description import FlowDescription
 from flowstate_server.programs.program import HostedFlow
@@ -53,12 +53,16 @@ class Catalogue(Generic[FlowT_co]):
         described = flow.described
         if described.kind in self._flows:
             raise FlowDefinitionError(f'a flow of the kind "{described.kind}" is registered already')
+        conflicts: list[CrossFlowSchemaConflictError] = []
         remarks: list[Remark] = []
         for other in self:
             found = agreement(other.described.shared, described.shared, strict=strict)
-            if found.conflicts:
-                raise found.conflicts[0].error()
+            conflicts += [
+                one.error(_declared_in(one, (other.described, described))) for one in found.conflicts
+            ]
             remarks += found.remarks
+        if conflicts:
+            raise together(conflicts)
         for remark in remarks:
             _told(remark)
         self._flows[described.kind] = flow
@@ -137,3 +141,14 @@ class Catalogue(Generic[FlowT_co]):
 
 def _told(remark: Remark) -> None:
     _log.log(logging.ERROR if remark.loud else logging.WARNING, "%s", remark.text)
+
+
+def _declared_in(conflict: Conflict, flows: Iterable[FlowDescription]) -> str:
+    """The models that declare the field, if that is known."""
+    schemas = {flow.kind: flow.schemas[conflict.scope] for flow in flows}
+    named = [
+        f'"{kind}" declares it in {", ".join(models)}'
+        for kind in (conflict.flow_a, conflict.flow_b)
+        if (models := schemas[kind].declared_in(conflict.field))
+    ]
+    return f"{'; '.join(named)}." if named else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from flowstate_server.model.json_values import JsonObject
@@ -55,6 +55,10 @@ class ScopeSchema(StateRules, Protocol):
 
     def shape(self, name: str, /) -> Shape:
         """The shape of a declared field, by which flows that share a record are compared."""
+        ...
+
+    def declared_in(self, name: str, /) -> Sequence[str]:
+        """Where a field is declared, in words for its author; nothing if it is not, or if that is not known."""
         ...
 
     def json_schema(self) -> JsonObject:

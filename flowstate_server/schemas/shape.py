@@ -6,6 +6,7 @@ different make have in common, so they name types as Python does: ``{"type": "li
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from flowstate_server.model.json_values import Json, canonical_json
@@ -103,6 +104,23 @@ def json_kind(shape: Shape) -> str:
     if kind in ("any", "union", "tagged-union", "recursive", "chain", "decimal"):
         return kind
     return _JSON_KINDS.get(kind, "string")
+
+
+def declared_otherwise(shape: Shape, below: Sequence[str], kind: str) -> str:
+    """The name of the shape of a place in ``shape``, if it can't hold a JSON value that is a ``kind``: a number, a list
+    or an object. Empty if it can, or if the shape does not tell."""
+    for key in below:
+        shape = unwrapped(shape)
+        inner = shape["fields"].get(key) if "fields" in shape else shape.get("of")
+        if inner is None or shape["type"] not in MAPS | OBJECTS:
+            return ""
+        shape = inner
+    found = json_kind(shape)
+    known = {"string", "number", "boolean", "list", "map", "object", "decimal", "null"}
+    return shape_name(shape) if found in known - _HOLDS[kind] else ""
+
+
+_HOLDS = {"number": {"number"}, "list": {"list"}, "object": {"map", "object"}}
 
 
 def shape_name(shape: Shape) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import cached_property
 
@@ -68,6 +68,9 @@ class SharedSchema:
             raise StateTypeConflictError(format_pointer(pointer[:1]), problem)
         return next(iter(self._defaults(pointer)), MISSING)
 
+    def declared_otherwise(self, pointer: Pointer, kind: str, /) -> str:
+        return self._first(pointer[0]).declared_otherwise(pointer, kind) if self.declares(pointer[0]) else ""
+
     def with_defaults(self, state: JsonObject, /) -> JsonObject:
         shown = dict(state)
         for kind, schema in self._schemas.items():
@@ -115,6 +118,9 @@ class SharedSchema:
 
     def shape(self, name: str, /) -> Shape:
         return self._first(name).shape(name)
+
+    def declared_in(self, name: str, /) -> Sequence[str]:
+        return [place for schema in self._schemas.values() for place in schema.declared_in(name)]
 
     def json_schema(self) -> JsonObject:
         return {"allOf": [schema.json_schema() for schema in self._schemas.values()]}

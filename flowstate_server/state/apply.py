@@ -36,7 +36,6 @@ __all__ = ["Applied", "Difference", "apply", "difference"]
 
 
 MEND = ", or upgrade= it if an older deploy stored it so"
-NO_MEMBERS = f"has no members: set it to an object first{MEND}"
 
 _Container = TypeVar("_Container", dict[str, Json], list[Json])
 
@@ -137,7 +136,7 @@ class _Work:
         if stored is MISSING:
             stored = 0
         if type(stored) is not int and type(stored) is not float:
-            _conflict(path, f"{_kind(stored)} can't be incremented: set it to a number first{MEND}")
+            self._other_type(path, f"{_kind(stored)} can't be incremented", "number")
         total = stored + by
         if type(total) is int:
             if not MIN_INT <= total <= MAX_INT:
@@ -152,7 +151,7 @@ class _Work:
         if stored is MISSING:
             stored = []
         if type(stored) is not list:
-            _conflict(path, f"{_kind(stored)} can't be appended to: set it to a list first{MEND}")
+            self._other_type(path, f"{_kind(stored)} can't be appended to", "list")
         for value in operation.values:
             _check_depth(value, MAX_DEPTH - len(path) - 1, path)
         if id(stored) in self._own:
@@ -207,7 +206,7 @@ class _Work:
         node: Json | Missing = self.root
         for depth, key in enumerate(path, 1):
             if type(node) is not dict:
-                _conflict(path[: depth - 1], f"{_kind(node)} {NO_MEMBERS}")
+                self._no_members(path[: depth - 1], node)
             node = node.get(key, MISSING)
             if node is MISSING:
                 node = self._rules.default_at(path[:depth])
@@ -230,7 +229,7 @@ class _Work:
                 if child is MISSING or child is None:
                     child = {}
             if type(child) is not dict:
-                _conflict(path[:depth], f"{_kind(child)} {NO_MEMBERS}")
+                self._no_members(path[:depth], child)
             if id(child) not in self._own:
                 child = node[key] = self._mine(dict(child))
             node = child
@@ -251,12 +250,22 @@ class _Work:
         if parent is MISSING:
             return False
         if type(parent) is not dict:
-            _conflict(path[:-1], f"{_kind(parent)} {NO_MEMBERS}")
+            self._no_members(path[:-1], parent)
         if path[-1] not in parent:
             return False
         del self._object(path[:-1])[path[-1]]
         self.touched.add(path)
         return True
+
+    def _no_members(self, path: Pointer, node: Json | Missing) -> NoReturn:
+        self._other_type(path, f"{_kind(node)} has no members", "object")
+
+    def _other_type(self, path: Pointer, problem: str, kind: str) -> NoReturn:
+        declared = self._rules.declared_otherwise(path, kind) if path else ""
+        if declared:
+            _conflict(path, f"{problem}: it is declared {declared}")
+        article = "an" if kind == "object" else "a"
+        _conflict(path, f"{problem}: set it to {article} {kind} first{MEND}")
 
     def _mine(self, container: _Container) -> _Container:
         self._own[id(container)] = container

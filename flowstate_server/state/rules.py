@@ -24,6 +24,11 @@ class StateRules(Protocol):
         """The default of any place as JSON, ``MISSING`` if it has none. Don't modify it."""
         ...
 
+    def declared_otherwise(self, pointer: Pointer, kind: str, /) -> str:
+        """How a place is declared that can't hold a ``kind`` ("number", "list" or "object") in JSON; empty if it can,
+        or if that is not known. Asked where an operation has failed."""
+        ...
+
     def record_key(self, name: str, key: str, /) -> str:
         """The key under which the top-level map ``name`` holds what is put under ``key``: that of the normal form."""
         ...
@@ -58,6 +63,9 @@ class _NoRules:
 
     def default_at(self, pointer: Pointer, /) -> Missing:
         return MISSING
+
+    def declared_otherwise(self, pointer: Pointer, kind: str, /) -> str:
+        return ""
 
     def record_key(self, name: str, key: str, /) -> str:
         return key

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from flowstate_server.app import FlowState
 from flowstate_server.cli import check as module
+from flowstate_server.cli.app_reference import BrokenApp, find_app
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.store_urls import store_from_url
 from flowstate_server.stores.contract.writes import ChangeState
@@ -91,11 +93,37 @@ async def test_what_can_not_be_built_is_told_with_its_place() -> None:
         "problem: module tests.support.broken_app can't be loaded: CrossFlowSchemaConflictError"
     )
     assert 'Flows "chat" and "admin" declare incompatible user state schemas' in done.stdout
+    assert '"admin" declares it in tests.support.deploys.Themed.' in done.stdout
     assert "(tests/support/broken_app.py, line 8)" in done.stdout
     told = await asyncio.to_thread(completed, "check", "tests.support.broken_app:flowstate", "--json")
     assert told.code == 1
     assert json.loads(told.stdout)["deployable"] is False
     assert "incompatible user state schemas" in json.loads(told.stdout)["problem"]
+
+
+MISSPELLED = """\
+from pydantic import BaseModel
+from flowstate_server.flows import Context, handler
+
+
+class Tone(BaseModel):
+    tone: str = ""
+
+
+@handler(user_state=Tone)
+async def set_tone(tone: str, ctx: Context[None, Tone]) -> None:
+    await ctx.user.patch_state(tonne=tone)
+"""
+
+
+def test_a_line_that_an_error_names_is_the_only_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "misspelled.py").write_text(MISSPELLED)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])  # it adds the working directory
+    with pytest.raises(BrokenApp) as broken:
+        find_app("misspelled:flowstate")
+    assert 'misspelled.py:11: ctx.user.patch_state names "tonne"' in str(broken.value)
+    assert "line 9" not in str(broken.value)
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,7 @@ async def test_a_caller_moves_the_key_and_a_flow_does_not(clients: Sequence[Flow
             await there.sessions.update(session.id, metadata=taken, title="lost")
         holder = other if session is made else made
         assert caught.value.metadata["session_id"] == holder.id
+        assert f"Another session is resolved by this metadata: {holder.id}" in str(caught.value)
         assert (await there.sessions.get(session.id)).title == ""
     await there.sessions.update(other.id, metadata=three, idempotency_key="k")
     await there.sessions.update(made.id, metadata=one)

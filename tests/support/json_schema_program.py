@@ -64,6 +64,12 @@ class JsonSchema:
             schema = schema.get("properties", {}).get(key) or {}
         return cast(Json, schema["default"]) if "default" in schema else MISSING
 
+    def declared_in(self, name: str, /) -> Sequence[str]:
+        return ()
+
+    def declared_otherwise(self, pointer: Pointer, kind: str, /) -> str:
+        return ""
+
     def read_again(self, state: JsonObject, names: Iterable[str], /) -> Reading:
         return AS_STORED
 

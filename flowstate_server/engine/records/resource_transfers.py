@@ -214,7 +214,7 @@ class ResourceTransfers:
         scope, record, content = ref.scope.kind.value, answer.record, answer.record.content
         size = 0 if content is None else content.size
         if call.if_sha256 and call.if_sha256 != ("" if content is None else content.sha256):
-            raise VersionMismatchError(scope, OTHER_CONTENT, record.version)
+            raise VersionMismatchError(scope, OTHER_CONTENT, record.version, f"{scope} resource")
         if call.position > size:
             raise CursorAheadError(call.position, size)
         position, resource = call.position, answer
@@ -225,7 +225,9 @@ class ResourceTransfers:
                         yield ContentPart(position, data, resource if position == call.position else None)
                         position += len(data)
             except ResourceNotFoundError:
-                raise VersionMismatchError(scope, OTHER_CONTENT, record.version) from None
+                raise VersionMismatchError(
+                    scope, OTHER_CONTENT, record.version, f"{scope} resource"
+                ) from None
         else:
             yield ContentPart(position, b"", resource)
 

@@ -90,5 +90,5 @@ class SessionUpdates:
         document, holder = await holder_of(self._store, move.key)
         if holder is not None:
             shown = principal.org in ("", holder.record.org_id)
-            raise SessionAlreadyExistsError(holder.record.key.session_id if shown else "")
+            raise SessionAlreadyExistsError(holder.record.key.session_id if shown else "", resolved=True)
         return "" if document is None else document.incarnation

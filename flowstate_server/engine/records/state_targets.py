@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowstate_server.engine.bindings import Bindings, check_owner
+from flowstate_server.engine.bindings import OTHER_ORG, OTHER_USER, Bindings, check_owner
 from flowstate_server.engine.calls.state import ScopeTarget
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.engine.state_change import ChangeRules
@@ -93,7 +93,7 @@ class StateTargets:
         of_user = target.kind is ScopeKind.USER
         bound = principal.user if of_user else principal.org
         if bound and target.id != bound:
-            raise AccessDeniedError(f"the credentials are bound to another {target.kind.value}")
+            raise AccessDeniedError(OTHER_USER if of_user else OTHER_ORG)
         scope = user_scope if of_user else org_scope
         if not target.flow_kind:
             if target.isolated:

@@ -24,7 +24,7 @@ from flowstate_server.schemas.pydantic.seen_by_code import seen_by_code
 from flowstate_server.schemas.pydantic.view import MergedView, ViewMaker
 from flowstate_server.schemas.pydantic.write_check import WriteCheck
 from flowstate_server.schemas.reading import AS_STORED, Reading
-from flowstate_server.schemas.shape import Shape, canonical_shape
+from flowstate_server.schemas.shape import Shape, canonical_shape, declared_otherwise
 from flowstate_server.state.json_pointer import Pointer
 from flowstate_server.state.missing import MISSING, Missing
 
@@ -74,6 +74,11 @@ class ModelSchema(Conversions):
     def shape(self, name: str) -> Shape:
         return self._fields[name].shape
 
+    def declared_in(self, name: str) -> Sequence[str]:
+        merged = self._fields.get(name)
+        rules = () if merged is None else merged.rules
+        return [f"{one.model.__module__}.{one.model.__qualname__}" for one in rules]
+
     def default(self, name: str) -> Json | Missing:
         """The default of a field in JSON form, ``MISSING`` if it has none. Don't modify it."""
         merged = self._fields.get(name)
@@ -85,6 +90,10 @@ class ModelSchema(Conversions):
             return self.default(pointer[0])
         merged = self._fields.get(pointer[0])
         return MISSING if merged is None else nested_default(merged.rules[0].model, pointer)
+
+    def declared_otherwise(self, pointer: Pointer, kind: str) -> str:
+        merged = self._fields.get(pointer[0])
+        return "" if merged is None else declared_otherwise(merged.shape, pointer[1:], kind)
 
     @cached_property
     def drawn(self) -> tuple[str, ...]:

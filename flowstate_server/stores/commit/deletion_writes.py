@@ -52,7 +52,12 @@ def delete_session(work: WorkingSet, write: DeleteSession) -> WriteResult:
         raise SessionChanged
     if write.precondition is not None:
         check_precondition(
-            "session", write.precondition, session.version, exists=True, incarnation=session.log_id
+            "session",
+            write.precondition,
+            session.version,
+            exists=True,
+            incarnation=session.log_id,
+            called="session",
         )
     aborted = work.open_requests(session.key)
     work.require(ends_need(aborted))

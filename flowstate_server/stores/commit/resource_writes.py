@@ -180,7 +180,12 @@ def _check(record: ResourceRecord, write: ChangeResource | DeleteResource) -> No
         raise ResourceAlreadyExistsError(scope, record.key.name)
     try:
         check_precondition(
-            scope, precondition, record.version, exists=record.exists, incarnation=record.incarnation
+            scope,
+            precondition,
+            record.version,
+            exists=record.exists,
+            incarnation=record.incarnation,
+            called=f"{scope} resource",
         )
     except VersionMismatchError as lost:
         lost.newest = record

@@ -70,7 +70,12 @@ def update_session(work: WorkingSet, write: UpdateSession) -> WriteResult:
     request = None if write.request is None else work.open_request(write.request)
     if write.precondition is not None:
         check_precondition(
-            "session metadata", write.precondition, session.version, exists=True, incarnation=session.log_id
+            "session metadata",
+            write.precondition,
+            session.version,
+            exists=True,
+            incarnation=session.log_id,
+            called="session metadata",
         )
     changed = _changed_fields(session, write.fields)
     if not changed:

@@ -290,17 +290,23 @@ def _check_text(event: Event) -> None:
 
 
 def check_precondition(
-    what: str, precondition: Precondition, version: int, *, exists: bool, incarnation: str = ""
+    what: str,
+    precondition: Precondition,
+    version: int,
+    *,
+    exists: bool,
+    incarnation: str = "",
+    called: str = "",
 ) -> None:
     """
     Raises:
-        VersionMismatchError: it does not hold of the record called ``what``.
+        VersionMismatchError: it does not hold of the record of scope ``what``, ``called`` so if it is not its state.
     """
     if isinstance(precondition, AtVersion):
         if version != precondition.version:
-            raise VersionMismatchError(what, str(precondition.version), version)
+            raise VersionMismatchError(what, str(precondition.version), version, called)
     elif exists != precondition.exists:
-        raise VersionMismatchError(what, "exists" if precondition.exists else "absent", version)
+        raise VersionMismatchError(what, "exists" if precondition.exists else "absent", version, called)
     # A tombstone has the incarnation of what was deleted, which is to meet nobody who has seen that.
     if precondition.incarnation and not (exists and incarnation == precondition.incarnation):
-        raise VersionMismatchError(what, "another incarnation", version)
+        raise VersionMismatchError(what, "another incarnation", version, called)

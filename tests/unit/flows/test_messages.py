@@ -13,9 +13,19 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from flowstate_server import errors
-from flowstate_server.errors import FlowDefinitionError, FlowStateError, StateValidationError, Violation
+from flowstate_server.errors import (
+    FlowDefinitionError,
+    FlowStateError,
+    StateTypeConflictError,
+    StateValidationError,
+    Violation,
+)
 from flowstate_server.flows import Context, Session, action, define_flow, handler
+from flowstate_server.model.json_values import JsonObject
+from flowstate_server.state.apply import apply
+from flowstate_server.state.operations import Append, Increment, Operation, PutRecord
 from flowstate_server.testing.flow_tester import run_flow
+from tests.unit.schemas.pydantic.checks import schema_of
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of Pythons that pydantic 1 is not for
@@ -66,15 +76,33 @@ async def test_u2_a_stored_null_counts_as_a_default_that_is_null_does() -> None:
     [
         (lambda s: s.inc_state(price=Decimal("0.1")), "/price: .*not Decimal: .*atomic_state"),
         (lambda s: s.inc_state(n="1"), "/n: .*not str"),
-        (lambda s: s.inc_state(name=1), "/name: a string can't be incremented: set it to a number first"),
+        (lambda s: s.inc_state(name=1), "/name: a string can't be incremented: it is declared str[.]$"),
         (lambda s: s.inc_state([1]), "must be a dict of fields, or fields as keywords, not list"),
-        (lambda s: s.push_state("name", 1), "/name: a string can't be appended to: set it to a list first"),
-        (lambda s: s.set_state_record("name", "k", 1), "/name: a string has no members: set it to an object"),
+        (lambda s: s.push_state("name", 1), "/name: a string can't be appended to: it is declared str[.]$"),
+        (
+            lambda s: s.set_state_record("name", "k", 1),
+            "/name: a string has no members: it is declared str[.]$",
+        ),
         (lambda s: s.patch_state(State()), "must be a dict of fields, or fields as keywords, not State"),
     ],
 )
 async def test_u2_conflicts_name_the_way_out(change: Callable[[Any], Any], message: str) -> None:
     assert re.match(message, await told(change))
+
+
+@pytest.mark.parametrize(
+    ("operation", "message"),
+    [
+        (Increment(("maybe",), 1), "/maybe: a string can't be incremented: set it to a number first"),
+        (Append(("some",), (1,)), "/some: a string can't be appended to: set it to a list first"),
+        (PutRecord(("by_key",), "k", 1), "/by_key: a string has no members: set it to an object first"),
+        (Increment(("by_key", "k"), 1), "/by_key: a string has no members: set it to an object first"),
+    ],
+)
+def test_u2_what_another_deploy_stored_can_be_mended(operation: Operation, message: str) -> None:
+    stored: JsonObject = {"maybe": "1", "some": "1", "by_key": "1"}
+    with pytest.raises(StateTypeConflictError, match=message):
+        apply(stored, [operation], schema_of(State))
 
 
 @pytest.mark.parametrize(

@@ -123,10 +123,25 @@ def test_flows_that_disagree_are_refused(scope: str) -> None:
     assert str(error) == (
         f'Flows "chat" and "admin" declare incompatible {scope} state schemas '
         f'(incompatible-shape: field "theme": str vs int). Set isolate_{scope}_state=True on one of the flows to opt '
-        f"out of cross-flow sharing, or reconcile the schemas."
+        f"out of cross-flow sharing, or reconcile the schemas. "
+        f'"chat" declares it in {__name__}.Light; "admin" declares it in {__name__}.Numbered.'
     )
     assert (error.scope, error.field, error.flow_a, error.flow_b) == (scope, "theme", "chat", "admin")
     assert (error.reason, error.problem) == ("incompatible-shape", "str vs int")
+
+
+def test_all_that_is_in_the_way_is_told_at_once() -> None:
+    registry = Catalogue([flow("chat", user=Light), flow("desk", user=Light, org=Light)])
+    with pytest.raises(CrossFlowSchemaConflictError) as caught:
+        registry.register(flow("admin", user=Numbered, org=Nullable))
+    assert [(other.flow_a, other.scope) for other in caught.value.others] == [
+        ("desk", "user"),
+        ("desk", "org"),
+    ]
+    assert str(caught.value).endswith(
+        'Numbered. There is more: user field "theme" of "desk" and "admin" (incompatible-shape: str vs int); '
+        'org field "theme" of "desk" and "admin" (incompatible-types: str vs str | None).'
+    )
 
 
 @pytest.mark.parametrize(

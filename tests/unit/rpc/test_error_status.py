@@ -26,6 +26,7 @@ from flowstate_server.rpc.status_details import MAX_BYTES, encode_status, status
 PROTO = Path(__file__).parents[3] / "protos/flowstate/v1/errors.proto"
 
 FIELDS: dict[str, object] = {
+    "earliest": 1,
     "violations": (Violation("spec.user_id", "required", "must not be empty"),),
     "attempts": 8,
     "current": 7,
