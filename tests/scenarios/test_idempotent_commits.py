@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 
+from flowstate.v1 import session_service_pb2 as sessions
+from flowstate.v1.events_pb2 import Item
+from flowstate.v1.journal_service_pb2 import AppendJournalRequest, JournalEntry
+from flowstate.v1.types_pb2 import Value
 from flowstate_client import FlowStateClient
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import Reason
 from flowstate_server.model.clock import Seconds
+from flowstate_server.model.json_values import encode_json
 from flowstate_server.testing.fixtures import StartServer
 from flowstate_server.testing.server import RunningServer
 from tests.support.fleets import Pair
@@ -122,3 +129,42 @@ async def test_a_key_is_forgotten_after_its_window(start_server: StartServer, st
 async def test_without_a_key_a_repeat_is_a_new_write(stubs: Stubs) -> None:
     versions = [outcome(await stubs.commit(increment(user("ada")))) for _ in range(2)]
     assert versions == [[(1, True)], [(2, True)]]
+
+
+async def test_keys_are_forgotten_with_their_session(pair: Pair) -> None:
+    """In a session made anew, for whomever, repeats of old calls are written, also by a server that knows the old one;
+    while there is none they are refused."""
+    text = encode_json({"parts": [{"type": "text", "text": "hello"}]}).decode()
+    items = [Item(kind="message", role="user", content=Value(json=text))]
+    notes = [JournalEntry(text="noted")]
+    titled = sessions.Session(session_id="s", title="titled")
+    mask = FieldMask(paths=["title"])
+
+    async def calls(stubs: Stubs) -> list[bool]:
+        append = sessions.AppendItemsRequest(session_id="s", items=items, idempotency_key="k")
+        note = AppendJournalRequest(session_id="s", entries=notes, idempotency_key="k")
+        update = sessions.UpdateSessionRequest(session=titled, update_mask=mask, idempotency_key="k")
+        remove = sessions.RemoveItemsRequest(session_id="s", newest=1, idempotency_key="k")
+        answers: list[Any] = [
+            await stubs.commit(increment(session("s")), key="k"),
+            await stubs.sessions.AppendItems(append, metadata=TRUSTED),
+            await stubs.journals.AppendJournal(note, metadata=TRUSTED),
+            await stubs.sessions.UpdateSession(update, metadata=TRUSTED),
+            await stubs.sessions.RemoveItems(remove, metadata=TRUSTED),
+        ]
+        return [answer.replayed for answer in answers]
+
+    async with stubs_of(pair.server_0.target) as one, stubs_of(pair.server_1.target) as two:
+        await pair.backend_0.sessions.create("ledger", session_id="s", user_id="bob")
+        assert await calls(one) == [False] * 5
+        assert await calls(two) == [True] * 5
+        await pair.backend_0.sessions.delete("s")
+        assert (await refused(calls(two))).reason is Reason.SESSION_NOT_FOUND
+        await pair.backend_0.sessions.create("ledger", session_id="s", user_id="ada")
+        assert await calls(two) == [False] * 5
+        assert await calls(one) == [True] * 5
+    backend = pair.backend_1
+    made = await backend.sessions.get("s")
+    assert (made.user_id, made.title) == ("ada", "titled")
+    record = await backend.state.session("s").get()
+    assert (record.state["count"], len([note async for note in backend.journal.list("s")])) == (1, 1)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from flowstate_server.errors import ServiceError, VersionMismatchError
 from flowstate_server.stores.commit.asked import Asked, NotAsked
-from flowstate_server.stores.commit.meanings import MEANINGS
+from flowstate_server.stores.commit.meanings import MEANINGS, needs_of
 from flowstate_server.stores.commit.repeats import answer_repeat, remember
 from flowstate_server.stores.commit.working_documents import RangeSpent
 from flowstate_server.stores.commit.working_set import WorkingSet
@@ -112,5 +112,5 @@ def _decide_batch(work: WorkingSet, batch: Batch) -> CommitResult:
         raise
     if batch and type(batch[-1]) is Withhold:
         raise Withheld(CommitResult(tuple(results[:-1]), work.time))
-    remember(work, batch, results)
+    remember(work, batch, results, needs_of)
     return CommitResult(tuple(results), work.time)

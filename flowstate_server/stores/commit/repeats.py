@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 from flowstate_server.errors import IdempotencyKeyReusedError
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import Document
+from flowstate_server.model.identity import Tenant
 from flowstate_server.model.json_values import Json, decode_json, encode_json
+from flowstate_server.model.scopes import ScopeKey, ScopeKind, SessionKey, session_scope
 from flowstate_server.stores.commit.request_writes import attached_to
+from flowstate_server.stores.commit.state_writes import SHARED
 from flowstate_server.stores.commit.working_set import WorkingSet
-from flowstate_server.stores.contract.tables import DOCUMENTS, Needs
+from flowstate_server.stores.contract.tables import DOCUMENTS, SESSIONS, STATE_HEADS, STATES, Needs
 from flowstate_server.stores.contract.writes import (
     Batch,
     CommitResult,
@@ -44,7 +47,9 @@ def put_idempotency_key(work: WorkingSet, write: PutIdempotencyKey) -> WriteResu
     return WriteResult()
 
 
-def remember(work: WorkingSet, batch: Batch, results: Sequence[WriteResult]) -> None:
+def remember(
+    work: WorkingSet, batch: Batch, results: Sequence[WriteResult], needs_of: Callable[[Batch], Needs]
+) -> None:
     for write in batch:
         if type(write) is PutIdempotencyKey and write.window > 0:
             reply: list[Json] = [
@@ -56,7 +61,7 @@ def remember(work: WorkingSet, batch: Batch, results: Sequence[WriteResult]) -> 
                 key,
                 version=1 if known is None else known.version + 1,
                 incarnation="",  # nobody asks for it, and to draw one takes as long as all the rest
-                text=encode_json([write.fingerprint, reply]),
+                text=encode_json([write.fingerprint, reply, _belongs_to(work, needs_of(batch))]),
                 create_time=work.time,
                 update_time=work.time,
                 expire_time=Micros(work.time + write.window),
@@ -68,10 +73,41 @@ def _replay(work: WorkingSet, write: PutIdempotencyKey) -> tuple[WriteResult, ..
     remembered = work.documents.find(write.key.document)
     if remembered is None:
         return None
-    fingerprint, reply = cast("tuple[str, list[list[object]]]", decode_json(remembered.text))
+    fingerprint, reply, *belongs_to = cast("list[Any]", decode_json(remembered.text))
+    if belongs_to and not _is_there(work, belongs_to[0]):
+        return None
     if fingerprint != write.fingerprint:
         raise IdempotencyKeyReusedError
-    return tuple([_result(*cast("tuple[str, int, bool]", one)) for one in reply])
+    return tuple([_result(*one) for one in reply])
+
+
+def _belongs_to(work: WorkingSet, needs: Needs) -> Json:
+    """The sessions that a batch has written in, or if in none the records of users and orgs: by key and incarnation."""
+    sessions = [work.sessions.get(key) for key in sorted(needs.of(SESSIONS))]
+    there = [(session_scope(one.key), one.log_id) for one in sessions if one is not None and not one.deleted]
+    if not there:
+        keys = {key for key in (*needs.of(STATES), *needs.of(STATE_HEADS)) if key.kind in SHARED}
+        heads = [work.state_head(key) for key in sorted(keys)]
+        there = [(head.key, head.incarnation) for head in heads if head.exists]
+    return [[key.kind.value, key.tenant, key.id, key.flow_kind, incarnation] for key, incarnation in there]
+
+
+def _is_there(work: WorkingSet, written: list[list[str]]) -> bool:
+    """Whether the sessions live in the incarnations that they had, and of the records one was not made anew."""
+    known = [
+        (ScopeKey(ScopeKind(kind), Tenant(tenant), id, flow_kind), incarnation)
+        for kind, tenant, id, flow_kind, incarnation in written
+    ]
+    sessions = [(SessionKey(key.tenant, key.id), log_id) for key, log_id in known if key.kind not in SHARED]
+    records = [(key, incarnation) for key, incarnation in known if key.kind in SHARED]
+    work.require([(SESSIONS, key) for key, _ in sessions])
+    work.require([(STATE_HEADS, key) for key, _ in records if work.states.get(key) is None])
+    for session, log_id in sessions:
+        record = work.sessions.get(session)
+        if record is None or record.deleted or record.log_id != log_id:
+            return False
+    heads = [(work.state_head(key), incarnation) for key, incarnation in records]
+    return not heads or any(not head.exists or head.incarnation == one for head, one in heads)
 
 
 def _result(id: str, version: int, changed: bool, *ids: str) -> WriteResult:

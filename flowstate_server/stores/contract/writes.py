@@ -85,6 +85,9 @@ class PutIdempotencyKey(Write):
     Looked at before every other write of its batch: a remembered key with the same fingerprint writes nothing and
     gives the remembered results (:attr:`CommitResult.replayed`), with another one it refuses the batch with
     ``IdempotencyKeyReusedError``. A refused batch is not remembered.
+
+    A key is forgotten with the sessions that its batch named: once one of them was deleted, made anew or not, it counts
+    as never used. If it named none, so it is once all user and org records that it wrote were deleted and made anew.
     """
 
     key: IdempotencyKey

@@ -4,13 +4,37 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from flowstate_server.errors import IdempotencyKeyReusedError, VersionMismatchError
+from flowstate_server.errors import (
+    IdempotencyKeyReusedError,
+    SessionNotFoundError,
+    VersionMismatchError,
+)
 from flowstate_server.model.clock import SECOND, Micros
 from flowstate_server.model.identity import NO_TENANT, Tenant
+from flowstate_server.model.journal import Note
 from flowstate_server.model.records import IdempotencyKey
-from flowstate_server.model.scopes import SessionKey, user_scope
-from flowstate_server.stores.contract.writes import AtVersion, PutIdempotencyKey, UpdateSession
-from flowstate_server.testing.store_contract.builders import increment, new_session, state_of
+from flowstate_server.model.scopes import SessionKey, session_scope, user_scope
+from flowstate_server.stores.contract.deletion_writes import DeleteSession
+from flowstate_server.stores.contract.document_writes import AppendJournal
+from flowstate_server.stores.contract.item_writes import AppendItems
+from flowstate_server.stores.contract.writes import (
+    AtVersion,
+    CreateSession,
+    DeleteState,
+    PutIdempotencyKey,
+    RequireSession,
+    SessionChanged,
+    UpdateSession,
+    Write,
+)
+from flowstate_server.testing.store_contract.builders import (
+    events_of,
+    increment,
+    item_done,
+    new_session,
+    note,
+    state_of,
+)
 from flowstate_server.testing.store_contract.expectations import refused, settled
 from flowstate_server.testing.store_contract.harness import StoreHarness
 
@@ -126,3 +150,75 @@ async def check_sweep_leaves_a_key_that_was_put_again(harness: StoreHarness) -> 
     await store.commit((increment(ADA), PUT))
     assert await store.sweep_documents(limit=3) == 0
     assert (await store.commit((increment(ADA), PUT))).replayed
+
+
+async def check_key_is_forgotten_with_the_session_it_wrote_in(harness: StoreHarness) -> None:
+    """A repeat writes in a session made anew, and is refused like any other write while there is none."""
+    store, other = await harness.open(), await harness.open()
+    create = replace(new_session(), exclusive=True)
+    first = (PUT, RequireSession(create.key, create.log_id), *_writes(create))
+    await store.commit((create,))
+    await store.commit(first)
+    assert (await other.commit(first)).replayed
+    await store.commit((DeleteSession(create.key),))
+    for one in (store, other):
+        with refused(SessionNotFoundError):
+            await one.commit(first)
+    anew = replace(create, log_id="anew")
+    await store.commit((anew,))
+    for one in (store, other):
+        with refused(SessionChanged):
+            await one.commit(first)
+    again = (PUT, RequireSession(anew.key, anew.log_id), *_writes(anew))
+    written = await other.commit(again)
+    assert (written.replayed, [result.changed for result in written.results[2:]]) == (False, [True] * 4)
+    assert (await store.commit(again)).replayed
+    assert (await state_of(store, session_scope(create.key))).state == {"n": 1}
+    assert len(await events_of(store, create.key)) == 3
+    last = await store.commit((replace(PUT, window=Micros(0)),))
+    assert last.replayed
+    await store.commit((DeleteSession(create.key),))
+    assert not (await other.commit((replace(PUT, window=Micros(0)),))).replayed
+
+
+async def check_key_of_a_creation_is_forgotten_with_its_session(harness: StoreHarness) -> None:
+    """Whoever repeats a creation, which may draw another id, is given a session that lives."""
+    store = await harness.open()
+    drawn = [replace(new_session(f"drawn-{number}"), exclusive=True) for number in range(3)]
+    await store.commit((PUT, drawn[0]))
+    again = await store.commit((PUT, drawn[1]))
+    assert (again.replayed, again.results[1].id) == (True, "drawn-0")
+    await store.commit((DeleteSession(drawn[0].key),))
+    assert not (await store.commit((PUT, drawn[2]))).replayed
+    again = await store.commit((PUT, drawn[1]))
+    assert (again.replayed, again.results[1].id) == (True, "drawn-2")
+
+
+async def check_key_is_forgotten_with_records_made_anew(harness: StoreHarness) -> None:
+    """A repeat writes in a record that was made anew; it brings none back, and deletes none that came later."""
+    store = await harness.open()
+    write, delete = (PUT, increment(ADA)), (replace(PUT, key=replace(KEY, key="delete")), DeleteState(ADA))
+    await store.commit(write)
+    await store.commit(delete)
+    assert (await store.commit(write)).replayed
+    assert not (await state_of(store, ADA)).exists
+    await store.commit((increment(ADA),))
+    assert (await store.commit(delete)).replayed
+    assert not (await store.commit(write)).replayed
+    assert (await store.commit(write)).replayed
+    assert (await state_of(store, ADA)).state == {"n": 2}
+    both = (replace(PUT, key=replace(KEY, key="both")), increment(ADA), increment(user_scope("bob")))
+    await store.commit(both)
+    await store.commit((DeleteState(ADA),))
+    await store.commit((increment(ADA),))
+    assert (await store.commit(both)).replayed
+
+
+def _writes(session: CreateSession) -> tuple[Write, ...]:
+    key, log_id = session.key, session.log_id
+    return (
+        UpdateSession(key, {"title": "new"}),
+        AppendItems(key, log_id, (note(), item_done("a"))),
+        AppendJournal(key, log_id, (Note("note-1", "text"),)),
+        increment(session_scope(key)),
+    )
