@@ -131,9 +131,13 @@ def _changed_record(
 def log_change(
     work: WorkingSet, events: tuple[Event, ...], request: RequestHead | None, session: SessionRecord | None
 ) -> RequestHead | None:
-    """Append to the log of the request, else to that of the session, else nowhere."""
+    """Append to the log of the request, else to that of the session, else nowhere. ``session`` is the one that has
+    changed: by a request of another one, too."""
+    head = None
     if request is not None:
-        return work.log_request_events(request, events)
-    if session is not None:
+        head = work.log_request_events(request, events)
+    elif session is not None:
         work.log_events(session, events)
-    return None
+    if session is not None:
+        work.note_activity(session)
+    return head

@@ -140,10 +140,11 @@ class CreateSession(Write):
 @frozen
 class RequireSession(Write):
     """Refuse with ``SessionNotFoundError`` unless the session lives, with :class:`SessionChanged` unless it is the
-    incarnation ``log_id``."""
+    incarnation ``log_id``. With ``active`` something has happened in it, of which nothing else tells."""
 
     key: SessionKey
     log_id: str
+    active: bool = False
 
 
 @frozen
