@@ -130,7 +130,8 @@ class Session(_ShownScopeConfig):
 
     ``ttl``, in seconds or a ``timedelta``, is how long after its last activity a session is deleted as by
     ``DeleteSession`` (``None``: never), ``ephemeral_ttl`` the same of sessions that were made by a call without one;
-    never while a request is open. ``retention`` says how much of a session that lives is kept.
+    never while a request is open. Whatever is written in a session is activity, and that ``ResolveSession`` finds it;
+    reading is not. ``retention`` says how much of a session that lives is kept.
     """
 
     kind = ScopeKind.SESSION

@@ -21,6 +21,7 @@ from flowstate_server.model.scopes import ScopeKey, ScopeKind
 
 FLOOR = "version_floor"
 DELETED = "deleted_state"
+LAST_DELETION = "last_deletion"
 
 
 def floor_key(scope: ScopeKey) -> DocumentKey:
@@ -30,6 +31,15 @@ def floor_key(scope: ScopeKey) -> DocumentKey:
 
 def floor_in(document: Document | None) -> int:
     return 0 if document is None else cast(int, decode_json(document.text))
+
+
+def last_deletion_key(scope: ScopeKey) -> DocumentKey:
+    """Of a record: the version at which it was deleted last, for as long as its tombstone would be kept."""
+    return DocumentKey(scope_owner(scope), LAST_DELETION, ("states",))
+
+
+def last_deletion_in(document: Document | None) -> int:
+    return floor_in(document)
 
 
 @frozen

@@ -136,6 +136,52 @@ async def test_requests_in_progress_lose_a_deleted_record(start_server: StartSer
         assert (await user.get()).state["count"] == 1
 
 
+@pytest.mark.parametrize("refreshes", [False, True])
+async def test_requests_dispatched_without_a_record_bring_none_back(
+    start_server: StartServer, store_url: str, refreshes: bool
+) -> None:
+    """They write in what others have made meanwhile, but not once that was deleted, made anew or not."""
+    waiting: set[str] = set()
+    released = asyncio.Event()
+
+    @handler(user_state=Counted)
+    async def count_late(name: str, ctx: Context[Any, Counted]) -> int:
+        waiting.add(name)
+        await released.wait()
+        if refreshes:
+            await ctx.user.refresh()
+        first = await ctx.user.inc_state(count=1)
+        return first.version + (await ctx.user.inc_state(count=1)).version
+
+    flow = define_flow(
+        kind="counting", user=User(state=Counted), actions={"count_late": action(block=count_late)}
+    )
+    names = ["never", "tombstone", "made", "deleted", "anew"]
+    server = await start_server(create_flowstate(flows=[flow]), store=store_url)
+    async with server.connect(plane="trusted") as client:
+        users = {name: client.state.user(name) for name in names}
+        await users["tombstone"].inc_state(count=1)
+        await users["tombstone"].delete()
+        runs = {
+            name: await client.flows.dispatch("counting", "count_late", name, user_id=name) for name in names
+        }
+        await until(lambda: waiting == set(names))
+        for name in ("made", "deleted", "anew"):
+            await users[name].inc_state(count=10)
+        for name in ("deleted", "anew"):
+            await users[name].delete()
+        await users["anew"].inc_state(count=100)
+        released.set()
+        sums = [await runs[name].result(timeout=10.0) for name in ("never", "tombstone", "made")]
+        assert sums == [1 + 2, 2 + 3, 2 + 3]
+        for name in ("deleted", "anew"):
+            with pytest.raises(ActionFailed) as failed:
+                await runs[name].result(timeout=10.0)
+            assert failed.value.failure.reason == "SCOPE_UNAVAILABLE"
+        assert not (await users["deleted"].get()).exists
+        assert (await users["anew"].get()).state["count"] == 100
+
+
 async def test_deletions_under_load_lose_nothing_of_what_is_made_anew(fleet: Fleet) -> None:
     """Each acknowledged write is in the record that it was made in; no version comes twice."""
     written: list[StateWrite] = []

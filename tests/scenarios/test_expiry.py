@@ -70,6 +70,31 @@ async def test_idle_sessions_go_and_others_stay(
     assert "'lasting'" not in caplog.text
 
 
+async def test_sessions_that_are_only_noted_in_or_found_stay(
+    start_server: StartServer, store_url: str
+) -> None:
+    server = await start_server([_flow("short", ttl=0.5)], store=store_url, settings=SETTINGS)
+    async with server.connect(plane="trusted") as backend:
+        for session_id in ("idle", "noted"):
+            await backend.sessions.create("short", session_id=session_id, user_id="ada")
+        found = await backend.sessions.resolve("short", user_id="ada", metadata={"a": 1})
+
+        async def gone() -> bool:
+            await backend.journal.append("noted", "text")
+            again = await backend.sessions.resolve("short", user_id="ada", metadata={"a": 1})
+            assert again.id == found.id
+            return await _is_gone(backend, "idle")
+
+        await until(gone, every=0.05)
+        await until(gone, every=0.05)
+        for session_id in ("noted", found.id):
+            assert not await _is_gone(backend, session_id), session_id
+        noted, before = (await backend.sessions.get(found.id)).last_activity_time, found.last_activity_time
+        assert noted is not None
+        assert before is not None
+        assert noted > before
+
+
 async def test_sessions_of_flows_that_are_not_served_stay(start_server: StartServer, store_url: str) -> None:
     short, other = _flow("short", ttl=0.2), _flow("other", ttl=0.2)
     server = await start_server([short, other], store=store_url, settings=EngineSettings())

@@ -225,6 +225,35 @@ async def test_a_run_does_not_write_for_a_user_who_was_deleted(store_url: str) -
         assert await server.names(USER) == ["cards/b"]
 
 
+@pytest.mark.parametrize("anew", [False, True])
+async def test_a_run_brings_back_no_user_who_came_and_was_deleted(store_url: str, anew: bool) -> None:
+    """A run from before the user had anything writes beside others, until what they have made is deleted."""
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def go(value: Any, run: RunContext) -> Json:
+        access = of(run, ScopeKind.USER)
+        assert not (await access.load("cards/a")).exists
+        reached.set()
+        await go_on.wait()
+        with pytest.raises(ScopeUnavailableError):
+            await access.write("cards/a", ResourceWrite(content=b"x"), ())
+        with pytest.raises(ScopeUnavailableError):
+            await access.delete("cards/b", ())
+        return None
+
+    async with running(store_url, go) as server:
+        call = asyncio.create_task(server.call("go"))
+        await reached.wait()
+        await server.put(USER, "cards/b", {})
+        request = states.DeleteStateRequest(scope=USER)
+        await server.states.DeleteState(request, metadata=TRUSTED)
+        if anew:
+            await server.put(USER, "cards/b", {})
+        go_on.set()
+        await call
+        assert await server.names(USER) == ["cards/b"] * anew
+
+
 async def test_snapshots_and_watches_show_single_resources(store_url: str) -> None:
     async with desk_server(store=store_url) as server:
         await server.session()

@@ -9,12 +9,14 @@ from flowstate_server.engine.records.session_fields import check_session_fields
 from flowstate_server.engine.rehearsals import Rehearsals
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import ValidationFailedError, Violation
+from flowstate_server.model.clock import Seconds
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Principal
 from flowstate_server.model.ids import check_id, new_id, new_log_id
 from flowstate_server.model.json_values import JsonObject
 from flowstate_server.model.scopes import ScopeKind, SessionKey, session_scope
 from flowstate_server.programs.catalogue import Catalogue
+from flowstate_server.programs.keeping import Keeping
 from flowstate_server.state.json_profile import parse_json
 from flowstate_server.stores.contract.writes import CommitResult, CreateSession, Write
 from flowstate_server.stores.store import Store
@@ -26,6 +28,11 @@ class PreparedSession:
 
     creation: CreateSession
     drawn: DrawnFields
+    keeping: Keeping
+
+    def lifetime(self, *, ephemeral: bool) -> Seconds | None:
+        """How long after its last activity such a session is deleted."""
+        return self.keeping.lifetime(ephemeral=ephemeral)
 
     async def commit(
         self, store: Store, *, before: tuple[Write, ...] = (), after: tuple[Write, ...] = ()
@@ -72,7 +79,8 @@ class NewSessions:
             exclusive=True,
         )
         limit = self._settings.max_state_bytes
-        return PreparedSession(creation, DrawnFields(hosted, self._catalogue, limit, self._rehearsals))
+        drawn = DrawnFields(hosted, self._catalogue, limit, self._rehearsals)
+        return PreparedSession(creation, drawn, hosted.described.keeping)
 
 
 def _metadata(text: bytes) -> JsonObject:

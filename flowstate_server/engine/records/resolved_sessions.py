@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from flowstate_server.engine.bindings import Bindings, binding_of
 from flowstate_server.engine.calls.sessions import NewSession, ResolvedSession, SessionAnswer
-from flowstate_server.engine.records.new_sessions import NewSessions
+from flowstate_server.engine.records.new_sessions import NewSessions, PreparedSession
 from flowstate_server.errors import (
     OrgBindingMismatchError,
+    SessionNotFoundError,
     StoreUnavailableError,
     ValidationFailedError,
     Violation,
 )
 from flowstate_server.log_context import found
+from flowstate_server.model.clock import micros
 from flowstate_server.model.documents import Document
 from flowstate_server.model.identity import Principal
 from flowstate_server.model.json_values import JsonObject
@@ -25,12 +27,15 @@ from flowstate_server.model.resolve_keys import (
     resolved_document,
 )
 from flowstate_server.model.scopes import SessionKey
+from flowstate_server.stores.contract.reads import Projection
 from flowstate_server.stores.contract.resolve_writes import HoldResolveKey, ResolveKeyTaken
-from flowstate_server.stores.contract.writes import CreateSession
+from flowstate_server.stores.contract.writes import CreateSession, RequireSession, SessionChanged
 from flowstate_server.stores.store import Store
 
 # Attempts. One is lost only to whoever resolves, moves or deletes the same session at that moment, and finds it next.
 RACES = 10
+# How often at most it is noted in the lifetime of a session that it is found.
+PARTS_OF_LIFETIME = 20
 
 
 class ResolvedSessions:
@@ -49,9 +54,12 @@ class ResolvedSessions:
         for _ in range(RACES):
             document, holder = await holder_of(self._store, key)
             if holder is not None:
-                _check_org(principal, creation, holder.record)
-                found(holder.record)
-                return ResolvedSession(holder, created=False)
+                _check_org(principal, creation, holder.session)
+                found(holder.session)
+                try:
+                    return ResolvedSession(await self._used(holder, prepared), created=False)
+                except (SessionChanged, SessionNotFoundError):
+                    continue
             stale = "" if document is None else document.incarnation
             hold = HoldResolveKey(creation.key, creation.log_id, key, stale=stale)
             try:
@@ -65,9 +73,24 @@ class ResolvedSessions:
             return ResolvedSession(SessionAnswer(created, created.create_time), created=True)
         raise StoreUnavailableError
 
+    async def _used(self, holder: Projection, prepared: PreparedSession) -> SessionAnswer:
+        """That a session is found is activity in it. So that not every call writes, it is noted no more often than is
+        needed for the session not to be deleted as idle.
 
-async def holder_of(store: Store, key: ResolveKey) -> tuple[Document | None, SessionAnswer | None]:
-    """The key's document, and the session that it names, if that lives and is resolved by the key."""
+        Raises:
+            SessionChanged, SessionNotFoundError: it was deleted just now.
+        """
+        session, lifetime = holder.session, prepared.lifetime(ephemeral=holder.session.ephemeral)
+        time = holder.head.activity_time
+        if lifetime is not None and holder.time - time > micros(lifetime) // PARTS_OF_LIFETIME:
+            time = (
+                await self._store.commit((RequireSession(session.key, session.log_id, active=True),))
+            ).time
+        return SessionAnswer(session, time)
+
+
+async def holder_of(store: Store, key: ResolveKey) -> tuple[Document | None, Projection | None]:
+    """The key's document, and what it names, if that session lives and is resolved by the key."""
     place = resolved_document(key)
     document = (await store.load_documents((place,))).get(place)
     if document is None:
@@ -77,7 +100,7 @@ async def holder_of(store: Store, key: ResolveKey) -> tuple[Document | None, Ses
     read = await store.read_projection(session, (), (held,))
     if read is None or read.session.log_id != log_id or decode_held(read.documents.get(held)) != key:
         return document, None
-    return document, SessionAnswer(read.session, read.head.activity_time)
+    return document, read
 
 
 async def held_by(store: Store, session: SessionKey, log_id: str) -> ResolveKey | None:

@@ -14,10 +14,11 @@ from flowstate_server.stores.store import Store
 @frozen
 class FoundOwner:
     """``founds`` are the generations of the record that the first write makes, where the user or org has none yet:
-    nothing is there to be read."""
+    nothing is there to be read. ``absent_at`` is the version at which a run has known it to be absent."""
 
     owner: ResourceOwner
     founds: Generations | None = None
+    absent_at: int | None = None
 
     @property
     def exists(self) -> bool:
@@ -29,9 +30,9 @@ async def find_owner(store: Store, scope: ScopeKey, rules: ChangeRules) -> Found
     return owner_in((await store.load_states((scope,)))[scope], rules)
 
 
-def owner_in(record: StateRecord, rules: ChangeRules) -> FoundOwner:
+def owner_in(record: StateRecord, rules: ChangeRules, absent_at: int | None = None) -> FoundOwner:
     """The owner whose state record was read."""
     if record.exists:
         return FoundOwner(ResourceOwner(record.key, record.incarnation))
     founds = rules.upgrades.written(record, rules.writer) or ()
-    return FoundOwner(ResourceOwner(record.key, new_log_id()), founds)
+    return FoundOwner(ResourceOwner(record.key, new_log_id()), founds, absent_at)

@@ -99,6 +99,7 @@ class ResourceWriting:
             collected=await self._collected(found, name, rules),
             gone=rules.gone(terms.path),
             founds=found.founds,
+            absent_at=found.absent_at,
         )
 
     async def deletion(

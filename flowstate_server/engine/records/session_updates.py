@@ -89,6 +89,6 @@ class SessionUpdates:
         assert move.key is not None
         document, holder = await holder_of(self._store, move.key)
         if holder is not None:
-            shown = principal.org in ("", holder.record.org_id)
-            raise SessionAlreadyExistsError(holder.record.key.session_id if shown else "", resolved=True)
+            shown = principal.org in ("", holder.session.org_id)
+            raise SessionAlreadyExistsError(holder.session.key.session_id if shown else "", resolved=True)
         return "" if document is None else document.incarnation

@@ -122,6 +122,7 @@ class RunFactory:
                 locks=self._locks,
                 cas_attempts=flow.cas_attempts,
                 rehearsals=self._rehearsals,
+                loaded=key in loaded,
             )
             for key in (*request.scopes, request_scope(request.key))
         }

@@ -214,7 +214,7 @@ class RunResources:
     ) -> bool:
         rules = self._rules(name)
         terms = WriteTerms(None if at is None else AtVersion(at), incarnation, self._request, path)
-        if not (await self._owner()).exists and at is None and not incarnation:
+        if not (await self._owner(writing=True)).exists and at is None and not incarnation:
             return False
 
         async def writes(found: FoundOwner) -> Sequence[Write]:
@@ -260,24 +260,23 @@ class RunResources:
             self._seen[name] = record
         return record
 
-    async def _owner(self) -> FoundOwner:
+    async def _owner(self, *, writing: bool = False) -> FoundOwner:
         if self._kind is ScopeKind.SESSION:
             return FoundOwner(ResourceOwner(self._key, self._session.log_id))
         known = self._scope.incarnation
         if known is not None:
             return FoundOwner(ResourceOwner(self._key, known))
         loaded = await self._recorder.once_back(lambda: self._tools.store.load_states((self._key,)))
-        found = owner_in(loaded[self._key], self._scope.rules)
-        if found.exists:
-            self._scope.note_incarnation(found.owner.incarnation)
-        return found
+        if writing or self._scope.absent_at is None:
+            await self._scope.meet(loaded[self._key])
+        return owner_in(loaded[self._key], self._scope.rules, self._scope.absent_at)
 
     async def _settled(
         self, name: str, writes: Callable[[FoundOwner], Awaitable[Sequence[Write]]]
     ) -> WriteResult:
         """Commit ``writes``, made anew as long as what they go by is moved by others."""
         for number in range(RACES):
-            found = await self._owner()
+            found = await self._owner(writing=True)
             try:
                 result = await self._recorder.write(*await writes(found))
             except ResourceMoved:

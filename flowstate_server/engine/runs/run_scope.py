@@ -20,6 +20,7 @@ from flowstate_server.errors import (
 )
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind
+from flowstate_server.model.tombstones import last_deletion_in, last_deletion_key
 from flowstate_server.state.operations import Operation
 from flowstate_server.state.write import StateWrite
 from flowstate_server.stores.contract.writes import AtVersion, ChangeState
@@ -59,7 +60,7 @@ class RunScope:
     """One scope of one run: the newest record that the run has seen, and its way to the store.
 
     The run notes the incarnation of a record that existed when it was dispatched: once that is deleted, its writes
-    are refused. A record that did not exist may be created by whoever comes first.
+    are refused. A record that did not exist may be created by whoever comes first, until one is deleted.
     """
 
     def __init__(
@@ -72,11 +73,16 @@ class RunScope:
         locks: KeyedLocks[ScopeKey],
         cas_attempts: int,
         rehearsals: Rehearsals,
+        *,
+        loaded: bool = True,
     ) -> None:
+        """``loaded``: whether the record is that of the dispatch, present or absent."""
         self.rules = rules
         self._stored = record
         self._today: Upgraded | ScopeUnavailableError | None = None
-        self._incarnation: str | None = None
+        self._shared = record.key.kind in (ScopeKind.USER, ScopeKind.ORG)
+        self._incarnation = record.incarnation if self._shared and record.exists else None
+        self._absent_at = record.version if self._shared and loaded and not record.exists else None
         self._request = request
         self._recorder = recorder
         self._store = store
@@ -84,7 +90,6 @@ class RunScope:
         self._cas_attempts = cas_attempts
         self._rehearsals = rehearsals
         self._rehearsing = asyncio.Lock()
-        self._learn(record)
 
     @property
     def key(self) -> ScopeKey:
@@ -94,6 +99,28 @@ class RunScope:
     def incarnation(self) -> str | None:
         """That of the user's or org's record that the run works on, once it is known to be there."""
         return self._incarnation
+
+    @property
+    def absent_at(self) -> int | None:
+        """The version of a user or org of whom there was no record when the run was dispatched; 0, or a tombstone's."""
+        return self._absent_at
+
+    async def meet(self, record: StateRecord) -> None:
+        """The run is about to write by what it has read of a user's or org's record by other ways than this.
+
+        Raises:
+            ScopeUnavailableError: there was none when the run was dispatched, and one was deleted since.
+        """
+        if self._absent_at is not None:
+            last = record.version
+            if record.exists:
+                place = last_deletion_key(record.key)
+                documents = await self._recorder.once_back(lambda: self._store.load_documents((place,)))
+                last = last_deletion_in(documents.get(place))
+            if last > self._absent_at:
+                raise ScopeUnavailableError(record.key.kind.value, "it was deleted")
+        if record.exists:
+            self.note_incarnation(record.incarnation)
 
     def note_incarnation(self, incarnation: str) -> None:
         """The run has met a user's or org's record, or made it, by other ways than this."""
@@ -122,12 +149,19 @@ class RunScope:
         rehearsed = await self._rehearsed(operations)
         change = state_change(operations, self.rules, path, expected=self._upgraded(), rehearsed=rehearsed)
         precondition = None if at is None else AtVersion(at)
+        incarnation, absent_at = self._incarnation, 0
+        if incarnation is None and self._absent_at is not None:
+            incarnation, absent_at = "", self._absent_at
         result = await self._recorder.write(
-            ChangeState(self._stored.key, change, precondition, self._request, self._incarnation)
+            ChangeState(
+                self._stored.key, change, precondition, self._request, incarnation, absent_at=absent_at
+            )
         )
         written = result.results[-1]
         if written.state is not None:
             self._learn(written.state)
+            if self._shared and written.state.exists:
+                self.note_incarnation(written.state.incarnation)
         return StateWrite(written.version, written.changed)
 
     async def _rehearsed(self, operations: Sequence[Operation]) -> Rehearsed | None:
@@ -187,6 +221,3 @@ class RunScope:
         if record.version >= self._stored.version and record is not self._stored:
             self._stored = record
             self._today = None
-        shared = record.key.kind in (ScopeKind.USER, ScopeKind.ORG)
-        if shared and record.exists and self._incarnation is None:
-            self._incarnation = record.incarnation

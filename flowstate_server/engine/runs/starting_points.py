@@ -13,8 +13,8 @@ from flowstate_server.programs.description import ActionDescription, FlowDescrip
 def loaded_scopes(
     flow: FlowDescription, action: ActionDescription, scopes: Mapping[ScopeKind, ScopeKey]
 ) -> tuple[ScopeKey, ...]:
-    """Those of ``scopes`` in which the flow has fields, or the action resources: their incarnation has to be known."""
-    of_resources = {kind for kind, _ in action.resources}
+    """Those of ``scopes`` in which the flow has fields or resources: their incarnation has to be known."""
+    of_resources = {kind for kind, _ in action.resources} | {one.scope for one in flow.resources}
     return tuple([key for kind, key in scopes.items() if flow.schemas[kind].fields or kind in of_resources])
 
 

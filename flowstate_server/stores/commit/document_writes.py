@@ -43,6 +43,11 @@ def require_owner(work: WorkingSet, owner: Owner) -> None:
             raise ScopeUnavailableError(owner.kind.value, "it was deleted")
 
 
+def _note_activity(work: WorkingSet, owner: Owner) -> None:
+    if owner.kind is OwnerKind.SESSION:
+        work.note_activity(work.live_session(SessionKey(owner.tenant, owner.id)))
+
+
 def put_document(work: WorkingSet, write: PutDocument) -> WriteResult:
     require_owner(work, write.key.owner)
     document = work.documents.find(write.key)
@@ -54,6 +59,7 @@ def put_document(work: WorkingSet, write: PutDocument) -> WriteResult:
         and document.text == write.text
     ):
         return _unchanged(document)
+    _note_activity(work, write.key.owner)
     return _result(put(work, write.key, write.text, lifetime=write.lifetime))
 
 
@@ -63,6 +69,7 @@ def delete_document(work: WorkingSet, write: DeleteDocument) -> WriteResult:
     _check(work, write, document)
     if document is None:
         return WriteResult(changed=False, version=_version(work, write.key))
+    _note_activity(work, write.key.owner)
     tombstone = bury(work, document, write.remembered)
     return WriteResult(version=document.version) if tombstone is None else _result(tombstone)
 

@@ -27,6 +27,7 @@ def append_journal(work: WorkingSet, write: AppendJournal) -> WriteResult:
         entries.append(put(work, key, encode_note(note)))
     if entries:
         put(work, counter, encode_count(number))
+        work.note_activity(work.live_session(write.session))
     return WriteResult(
         id=write.session.session_id,
         version=number,

@@ -32,7 +32,7 @@ from flowstate_server.model.scopes import ScopeKind, SessionKey
 from flowstate_server.model.tombstones import floor_key
 from flowstate_server.stores.commit.blob_writes import note_release, require_blob
 from flowstate_server.stores.commit.document_writes import bury, put
-from flowstate_server.stores.commit.state_writes import log_change
+from flowstate_server.stores.commit.state_writes import log_change, require_undeleted
 from flowstate_server.stores.commit.working_set import WorkingSet, check_precondition
 from flowstate_server.stores.contract.blob_writes import BlobUnavailable, RequireBlob
 from flowstate_server.stores.contract.pages import understood_one
@@ -149,6 +149,8 @@ def _found(work: WorkingSet, write: ChangeResource) -> None:
     record = work.state(key)
     if record.exists:
         return
+    if write.absent_at is not None:
+        require_undeleted(key, record.version, write.absent_at)
     made = state_record(
         key,
         version=(record.version or work.floor(floor_key(key))) + 1,

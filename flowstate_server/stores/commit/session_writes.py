@@ -62,6 +62,8 @@ def require_session(work: WorkingSet, write: RequireSession) -> WriteResult:
     session = work.live_session(write.key)
     if session.log_id != write.log_id:
         raise SessionChanged
+    if write.active:
+        work.note_activity(session)
     return WriteResult(id=write.key.session_id, version=session.version, changed=False, session=session)
 
 
@@ -88,6 +90,7 @@ def update_session(work: WorkingSet, write: UpdateSession) -> WriteResult:
         work.log_events(session, (event,))
     else:
         work.log_request_events(request, (event,))
+        work.note_activity(session)
     return WriteResult(id=session.key.session_id, version=session.version, session=session)
 
 

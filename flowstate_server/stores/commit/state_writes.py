@@ -7,9 +7,9 @@ from flowstate_server.model.events import Event
 from flowstate_server.model.ids import new_log_id
 from flowstate_server.model.records import RequestHead, SessionRecord, StateRecord, state_record
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
-from flowstate_server.model.tombstones import floor_key
+from flowstate_server.model.tombstones import floor_key, last_deletion_in, last_deletion_key
 from flowstate_server.stores.commit.working_set import WorkingSet, check_precondition
-from flowstate_server.stores.contract.tables import REQUEST_HEADS, SESSIONS, STATES, Needs
+from flowstate_server.stores.contract.tables import DOCUMENTS, REQUEST_HEADS, SESSIONS, STATES, Needs
 from flowstate_server.stores.contract.writes import (
     Changed,
     ChangeState,
@@ -43,7 +43,7 @@ def change_state(work: WorkingSet, write: ChangeState) -> WriteResult:
         owner = work.open_request(RequestKey(key.tenant, key.id))
         request = request or owner
     record = work.state(key)
-    _check_incarnation(write, record, session)
+    _check_incarnation(work, write, record, session)
     check_state(record, write.precondition)
     record, change = _change(work, write, record)
     if isinstance(change, NoChange):
@@ -68,14 +68,37 @@ def _change(
     return above, write.change(above)
 
 
-def _check_incarnation(write: ChangeState, record: StateRecord, session: SessionRecord | None) -> None:
-    if not write.incarnation:
+def _check_incarnation(
+    work: WorkingSet, write: ChangeState, record: StateRecord, session: SessionRecord | None
+) -> None:
+    if write.incarnation is None:
         return
-    if session is not None:
+    if not write.incarnation:
+        if write.key.kind in SHARED:
+            require_undeleted(write.key, _last_deletion(work, record), write.absent_at)
+    elif session is not None:
         if session.log_id != write.incarnation:
             raise ScopeUnavailableError(write.key.kind.value, "the session was made anew")
     elif not record.exists or record.incarnation != write.incarnation:
         raise ScopeUnavailableError(write.key.kind.value, "it was deleted")
+
+
+def require_undeleted(key: ScopeKey, last_deletion: int, absent_at: int) -> None:
+    """
+    Raises:
+        ScopeUnavailableError: the record that was absent at that version came and was deleted since.
+    """
+    if last_deletion > absent_at:
+        raise ScopeUnavailableError(key.kind.value, "it was deleted")
+
+
+def _last_deletion(work: WorkingSet, record: StateRecord) -> int:
+    """The version at which the record was deleted last, as far as is known."""
+    if not record.exists:
+        return record.version
+    key = last_deletion_key(record.key)
+    work.require([(DOCUMENTS, key)])
+    return last_deletion_in(work.documents.find(key))
 
 
 def check_state(record: StateRecord, precondition: Precondition | None) -> None:
@@ -108,9 +131,13 @@ def _changed_record(
 def log_change(
     work: WorkingSet, events: tuple[Event, ...], request: RequestHead | None, session: SessionRecord | None
 ) -> RequestHead | None:
-    """Append to the log of the request, else to that of the session, else nowhere."""
+    """Append to the log of the request, else to that of the session, else nowhere. ``session`` is the one that has
+    changed: by a request of another one, too."""
+    head = None
     if request is not None:
-        return work.log_request_events(request, events)
-    if session is not None:
+        head = work.log_request_events(request, events)
+    elif session is not None:
         work.log_events(session, events)
-    return None
+    if session is not None:
+        work.note_activity(session)
+    return head

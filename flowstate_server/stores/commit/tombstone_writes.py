@@ -5,7 +5,13 @@ from __future__ import annotations
 from flowstate_server.model.json_values import encode_json
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.resources import ResourceOwner
-from flowstate_server.model.tombstones import DeletedState, floor_in, floor_key
+from flowstate_server.model.tombstones import (
+    DeletedState,
+    floor_in,
+    floor_key,
+    last_deletion_in,
+    last_deletion_key,
+)
 from flowstate_server.stores.commit.deletion_writes import tombstone_of
 from flowstate_server.stores.commit.document_writes import put
 from flowstate_server.stores.commit.orphans import note_orphans
@@ -19,7 +25,7 @@ from flowstate_server.stores.contract.writes import DeleteState, WriteResult
 def need_deletion(write: DeleteState, needs: Needs) -> None:
     needs.add(STATES, write.key)
     if write.key.kind in SHARED:
-        needs.add(DOCUMENTS, floor_key(write.key))
+        needs.update(DOCUMENTS, (floor_key(write.key), last_deletion_key(write.key)))
 
 
 def delete_state(work: WorkingSet, write: DeleteState) -> WriteResult:
@@ -46,11 +52,13 @@ def _note_deletion(work: WorkingSet, tombstone: StateRecord) -> None:
         put(work, floor, encode_json(0))
     deleted = DeletedState(tombstone.key, tombstone.version, tombstone.incarnation, work.time)
     put(work, deleted.document, deleted.text)
+    put(work, last_deletion_key(tombstone.key), encode_json(tombstone.version))
 
 
 def need_forgotten(write: ForgetState, needs: Needs) -> None:
     needs.add(STATES, write.deleted.key)
-    needs.update(DOCUMENTS, (write.deleted.document, floor_key(write.deleted.key)))
+    key = write.deleted.key
+    needs.update(DOCUMENTS, (write.deleted.document, floor_key(key), last_deletion_key(key)))
 
 
 def forget_state(work: WorkingSet, write: ForgetState) -> WriteResult:
@@ -58,6 +66,9 @@ def forget_state(work: WorkingSet, write: ForgetState) -> WriteResult:
     if work.documents.find(deleted.document) is None:
         return WriteResult(id=deleted.key.id, changed=False)
     work.documents.remove(deleted.document)
+    last = work.documents.find(last_deletion_key(deleted.key))
+    if last is not None and last_deletion_in(last) <= deleted.version:
+        work.documents.remove(last.key)
     record = work.state(deleted.key)
     if not record.exists and (record.version, record.incarnation) == (deleted.version, deleted.incarnation):
         work.states.remove(deleted.key)

@@ -135,6 +135,13 @@ class WorkingSet:
             raise LookupError("the store has loaded a session without its head")
         return head
 
+    def note_activity(self, session: SessionRecord) -> None:
+        """Something has happened in the session, whether its log tells of it or not."""
+        head = self.session_head(session)
+        if head.activity_time < self.time:
+            moved = moved_session(head, head.sequence, head.turns, self.time)
+            self.session_heads.put(session.key, moved)
+
     def session_of(self, head: RequestHead) -> SessionRecord:
         """The session that the request was made in, if it lives and was not made anew since."""
         session = self.live_session(head.session)

@@ -20,7 +20,7 @@ class SessionFilter:
     """Which sessions of one tenant to list; a part left ``None`` does not filter (an empty ``org_id`` means: none).
 
     ``labels`` are those of ``model.session_labels`` that a session must have, all of them, each named once;
-    ``active_after`` leaves out where nothing happened after that time.
+    ``active_after`` leaves out where nothing happened after that time: nothing was written in the session.
     """
 
     tenant: Tenant

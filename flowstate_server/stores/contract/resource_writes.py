@@ -56,7 +56,8 @@ class ChangeResource(Write):
 
     The owner must be there in the incarnation named: else ``SessionNotFoundError`` or ``SessionChanged`` of a session,
     :class:`ResourceMoved` of a user or org. With ``founds`` there is no record of that user or org yet: it is made with
-    this incarnation and these generations, unless the batch has done so, at version 1, without an event.
+    this incarnation and these generations, unless the batch has done so, at version 1, without an event;
+    ``ScopeUnavailableError`` if one was deleted since it was absent at version ``absent_at``, where that is given.
 
     ``incarnation``, if given, must be that of the resource, else ``ResourceDeletedError``. ``precondition`` failing:
     ``VersionMismatchError``; ``ResourceAlreadyExistsError`` where it was to be absent. A new one beyond what the
@@ -78,6 +79,7 @@ class ChangeResource(Write):
     collected: Collected | None = None
     gone: Gone = lambda _: ()
     founds: Generations | None = None
+    absent_at: int | None = None
 
 
 @frozen

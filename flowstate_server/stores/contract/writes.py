@@ -140,10 +140,11 @@ class CreateSession(Write):
 @frozen
 class RequireSession(Write):
     """Refuse with ``SessionNotFoundError`` unless the session lives, with :class:`SessionChanged` unless it is the
-    incarnation ``log_id``."""
+    incarnation ``log_id``. With ``active`` something has happened in it, of which nothing else tells."""
 
     key: SessionKey
     log_id: str
+    active: bool = False
 
 
 @frozen
@@ -298,8 +299,9 @@ class ChangeState(Write):
     """Replace a state by what ``change`` makes of the newest record; each change adds exactly 1 to the version.
 
     ``precondition`` failing: ``VersionMismatchError``. ``incarnation``, if given, must be that of the record, for a
-    session scope the session's ``log_id`` (else ``ScopeUnavailableError``); ``""``, noted when there was no record,
-    is met by any, so that racing creators agree on one. A session scope needs its live session
+    session scope the session's ``log_id`` (else ``ScopeUnavailableError``); ``""``, noted when there was no record of
+    a user or org but perhaps a tombstone, of version ``absent_at``, is met by any, so that racing creators agree on
+    one, unless one was deleted since and that is not forgotten yet. A session scope needs its live session
     (``SessionNotFoundError``), a request scope its request and ``request`` the one it names, in progress
     (``RequestNotFoundError``, ``RequestTerminalError``). Events go to the log of ``request``; without one those of a
     session scope go to the session's log only, those of a request scope to its request's log, those of a user or org
@@ -312,6 +314,7 @@ class ChangeState(Write):
     request: RequestKey | None = None
     incarnation: str | None = None
     new_incarnation: str = ""
+    absent_at: int = 0
 
 
 @frozen

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from types import ModuleType
 
 from flowstate_server.testing.store_contract import (
+    activity,
     aliasing,
     blob_heads,
     blobs,
@@ -73,6 +74,7 @@ _SUBJECTS: tuple[ModuleType, ...] = (
     journals,
     logs,
     session_logs,
+    activity,
     open_requests,
     gates,
     gate_endings,

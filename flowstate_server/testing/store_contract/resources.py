@@ -8,6 +8,7 @@ from dataclasses import replace
 from flowstate_server.errors import (
     ResourceAlreadyExistsError,
     ResourceDeletedError,
+    ScopeUnavailableError,
     SessionNotFoundError,
     VersionMismatchError,
 )
@@ -217,6 +218,13 @@ async def check_first_resource_makes_its_owner(harness: StoreHarness) -> None:
     await one.commit((anew, putting("a", {}, owner=theirs, founds=())))
     assert (await state_of(one, theirs.scope)).version == 1
     assert await names_of(one, theirs) == ["a"]
+    await one.commit((DeleteState(USER),))
+    again = putting("a", {}, owner=ResourceOwner(USER, "anew"), founds=(), absent_at=1)
+    with refused(ScopeUnavailableError, scope="user"):
+        await other.commit((again,))
+    assert not (await state_of(other, USER)).exists
+    await other.commit((replace(again, absent_at=2),))
+    assert (await state_of(one, USER)).version == 3
 
 
 async def check_resources_need_their_owner(harness: StoreHarness) -> None:

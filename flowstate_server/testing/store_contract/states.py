@@ -168,6 +168,34 @@ async def check_tombstone_continues_the_version(harness: StoreHarness) -> None:
     assert (await state_of(store, ADA)).version == 4
 
 
+async def check_absent_record_is_made_unless_it_was_deleted_since(harness: StoreHarness) -> None:
+    """Whoever noted that there was no record makes one, or writes in that of others, but in none that came after a
+    deletion, and brings none back."""
+    store = await harness.open()
+    early = increment(ADA, incarnation="")
+    await store.commit((early,))
+    await store.commit((early,))
+    await store.commit((DeleteState(ADA),))
+    with refused(ScopeUnavailableError, scope="user"):
+        await store.commit((early,))
+    later = replace(early, absent_at=2)
+    await store.commit((increment(ADA),))
+    with refused(ScopeUnavailableError, scope="user"):
+        await store.commit((early,))
+    await store.commit((later,))
+    store = await harness.reopen(store)
+    with refused(ScopeUnavailableError, scope="user"):
+        await store.commit((early,))
+    await store.commit((DeleteState(ADA),))
+    with refused(ScopeUnavailableError, scope="user"):
+        await store.commit((later,))
+    await store.commit((replace(early, absent_at=4),))
+    assert (await state_of(store, ADA)).version == 5
+    own = user_scope("ada", isolated_flow="chat")
+    await store.commit((increment(own, incarnation=""), increment(own, incarnation="")))
+    assert (await state_of(store, own)).version == 2
+
+
 async def check_delete_has_preconditions(harness: StoreHarness) -> None:
     """A delete is refused like a write if its precondition does not hold."""
     store = await harness.open()

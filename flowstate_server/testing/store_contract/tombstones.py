@@ -10,7 +10,7 @@ from flowstate_server.model.clock import SECOND, Micros
 from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.records import IdempotencyKey
 from flowstate_server.model.scopes import org_scope, user_scope
-from flowstate_server.model.tombstones import DeletedState, deleted_state, deleted_states
+from flowstate_server.model.tombstones import DeletedState, deleted_state, deleted_states, last_deletion_key
 from flowstate_server.stores.contract.tombstone_writes import ForgetState, Withheld, Withhold
 from flowstate_server.stores.contract.writes import (
     AtVersion,
@@ -102,10 +102,12 @@ async def check_what_was_made_anew_is_not_forgotten(harness: StoreHarness) -> No
     await store.commit((ForgetState(old),))
     assert (await state_of(store, ADA)).state == {"n": 1}
     assert await _deleted(store) == []
+    assert not await store.load_documents((last_deletion_key(ADA),))
     await store.commit((DeleteState(ADA),))
     await store.commit((ForgetState(old),))
     tombstone = await state_of(store, ADA)
     assert (tombstone.version, tombstone.exists) == (2, False)
+    assert await store.load_documents((last_deletion_key(ADA),))
     await _forget_all(store)
     assert (await state_of(store, ADA)).version == 0
 
