@@ -210,7 +210,7 @@ async def test_made_anew_under_load_loses_nothing_of_the_new(fleet: Fleet) -> No
     await asyncio.gather(*writers)
     state = (await clients[0].state.session("s").get()).state
     of_the_last = [began for began, ended in acknowledged if began == ended == life]
-    assert len(of_the_last) > 10
+    assert len(of_the_last) > 3
     kept = state["by_key"]
     assert len([key for key in kept if key.startswith(f"{life}:")]) >= len(of_the_last)
     assert state["count"] == 0

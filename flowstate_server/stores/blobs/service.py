@@ -161,6 +161,7 @@ class Blobs:
         else:
             return complete
         if under_way:
+            await self._usable(key)  # or it was swept while its pieces were looked at
             await self._store.commit((DoomBlob(key, due=head.due_time, grace=self._times.doomed),))
         raise ValidationFailedError((problem,))
 

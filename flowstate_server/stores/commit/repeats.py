@@ -10,11 +10,10 @@ from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import Document
 from flowstate_server.model.identity import Tenant
 from flowstate_server.model.json_values import Json, decode_json, encode_json
-from flowstate_server.model.scopes import ScopeKey, ScopeKind, SessionKey, session_scope
+from flowstate_server.model.scopes import SessionKey
 from flowstate_server.stores.commit.request_writes import attached_to
-from flowstate_server.stores.commit.state_writes import SHARED
 from flowstate_server.stores.commit.working_set import WorkingSet
-from flowstate_server.stores.contract.tables import DOCUMENTS, SESSIONS, STATE_HEADS, STATES, Needs
+from flowstate_server.stores.contract.tables import DOCUMENTS, SESSIONS, Needs
 from flowstate_server.stores.contract.writes import (
     Batch,
     CommitResult,
@@ -82,32 +81,17 @@ def _replay(work: WorkingSet, write: PutIdempotencyKey) -> tuple[WriteResult, ..
 
 
 def _belongs_to(work: WorkingSet, needs: Needs) -> Json:
-    """The sessions that a batch has written in, or if in none the records of users and orgs: by key and incarnation."""
+    """The sessions that a batch has written in, by key and incarnation."""
     sessions = [work.sessions.get(key) for key in sorted(needs.of(SESSIONS))]
-    there = [(session_scope(one.key), one.log_id) for one in sessions if one is not None and not one.deleted]
-    if not there:
-        keys = {key for key in (*needs.of(STATES), *needs.of(STATE_HEADS)) if key.kind in SHARED}
-        heads = [work.state_head(key) for key in sorted(keys)]
-        there = [(head.key, head.incarnation) for head in heads if head.exists]
-    return [[key.kind.value, key.tenant, key.id, key.flow_kind, incarnation] for key, incarnation in there]
+    return [[*one.key, one.log_id] for one in sessions if one is not None and not one.deleted]
 
 
 def _is_there(work: WorkingSet, written: list[list[str]]) -> bool:
-    """Whether the sessions live in the incarnations that they had, and of the records one was not made anew."""
-    known = [
-        (ScopeKey(ScopeKind(kind), Tenant(tenant), id, flow_kind), incarnation)
-        for kind, tenant, id, flow_kind, incarnation in written
-    ]
-    sessions = [(SessionKey(key.tenant, key.id), log_id) for key, log_id in known if key.kind not in SHARED]
-    records = [(key, incarnation) for key, incarnation in known if key.kind in SHARED]
-    work.require([(SESSIONS, key) for key, _ in sessions])
-    work.require([(STATE_HEADS, key) for key, _ in records if work.states.get(key) is None])
-    for session, log_id in sessions:
-        record = work.sessions.get(session)
-        if record is None or record.deleted or record.log_id != log_id:
-            return False
-    heads = [(work.state_head(key), incarnation) for key, incarnation in records]
-    return not heads or any(not head.exists or head.incarnation == one for head, one in heads)
+    """Whether the sessions live in the incarnations that they had."""
+    known = [(SessionKey(Tenant(tenant), id), log_id) for tenant, id, log_id in written]
+    work.require([(SESSIONS, key) for key, _ in known])
+    sessions = [(work.sessions.get(key), log_id) for key, log_id in known]
+    return all(one is not None and not one.deleted and one.log_id == log_id for one, log_id in sessions)
 
 
 def _result(id: str, version: int, changed: bool, *ids: str) -> WriteResult:

@@ -87,7 +87,7 @@ class PutIdempotencyKey(Write):
     ``IdempotencyKeyReusedError``. A refused batch is not remembered.
 
     A key is forgotten with the sessions that its batch named: once one of them was deleted, made anew or not, it counts
-    as never used. If it named none, so it is once all user and org records that it wrote were deleted and made anew.
+    as never used. User and org records may be deleted and made anew: a repeat is one all the same, and writes nothing.
     """
 
     key: IdempotencyKey

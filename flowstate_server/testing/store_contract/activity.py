@@ -26,8 +26,7 @@ from flowstate_server.testing.store_contract.harness import StoreHarness
 
 
 async def check_whatever_is_written_in_a_session_is_activity(harness: StoreHarness) -> None:
-    """Its activity time moves with each change, whether or not a log tells of it and by whose request it was; with
-    nothing else."""
+    """A session's activity time moves with each change, told by a log or not, by whosever request, and only then."""
     store = await harness.open()
     scene, other = await open_scene(store), await open_scene(store, "session-2", "request-2")
     key, log_id = scene.session, "log-session-1"

@@ -169,8 +169,7 @@ async def check_tombstone_continues_the_version(harness: StoreHarness) -> None:
 
 
 async def check_absent_record_is_made_unless_it_was_deleted_since(harness: StoreHarness) -> None:
-    """Whoever noted that there was no record makes one, or writes in that of others, but in none that came after a
-    deletion, and brings none back."""
+    """Who noted that there is no record makes one or writes in that of others, but in none made after a deletion."""
     store = await harness.open()
     early = increment(ADA, incarnation="")
     await store.commit((early,))

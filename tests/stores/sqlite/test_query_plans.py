@@ -166,7 +166,7 @@ def test_all_that_write_many_rows_are_known() -> None:
     named = [one for module in modules for one in vars(module).values() if isinstance(one, ManyRows)]
     changing = [one for one in [*named, *writing.STATEMENTS] if "INSERT" not in one._text]
     assert {id(statement) for statement, _ in MANY.values()} == {id(one) for one in changing}
-    assert len(changing) == len(MANY) == 20
+    assert len(changing) == len(MANY) == 21
 
 
 @pytest.mark.parametrize("count", [1, 3, MOST_ROWS])
