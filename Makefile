@@ -10,6 +10,9 @@ PYTEST_ARGS ?= -n 3
 # What `make bench` and `make bench-compare` hand on: `make bench BENCH_ARGS="--rounds 1 --only call-action"`.
 BENCH_ARGS ?=
 
+# The tests import and start the server hundreds of times: without its compiled modules each time costs twice as much.
+unexport PYTHONDONTWRITEBYTECODE
+
 VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python

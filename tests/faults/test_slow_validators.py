@@ -35,6 +35,7 @@ ENOUGH = 5.0
 """Within which everything is answered that does not wait for the validator."""
 
 awake = threading.Event()
+awake.set()  # building a flow calls the factories
 
 
 @pytest.fixture(autouse=True)
