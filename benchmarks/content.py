@@ -46,28 +46,29 @@ async def _measured(server: Subject, options: Options, insert: Insert, where: st
 
     async def write() -> None:
         number = next(numbers)
+        first = number.to_bytes(8, "big") + piece[8:]  # or it would be the content that is there already
         for position in range(PIECES):
             request = WriteContentRequest(
                 scope=scope,
                 name="files/written",
                 upload_id=f"upload-{number}",
                 position=position * MIB,
-                data=number.to_bytes(8, "big") + piece[8:],
+                data=piece if position else first,
                 finish=position == PIECES - 1,
             )
             await resources.WriteContent(request, metadata=TRUSTED)
 
-    bare = server.floor.unary(MIB + 100, 100)
+    bare = server.floor.sending(piece + bytes(100), 100)
 
     async def write_bare() -> None:
         for _ in range(PIECES):
             await bare()
             await insert(piece)
 
-    frames = server.floor.frames(PIECES, MIB + 20)
+    pieces = server.floor.pieces(PIECES, MIB + 20)
 
     async def read_bare() -> None:
-        async for _ in frames():
+        async for _ in pieces():
             pass
 
     async def read() -> None:

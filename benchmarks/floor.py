@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import random
 import struct
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from functools import cache
 from typing import Any, cast
 
@@ -41,8 +42,8 @@ async def _serve(port: asyncio.Future[int]) -> None:
 
 
 class FloorHandler(grpc.GenericRpcHandler):
-    """``/floor/bytes/N`` answers with N bytes, ``/floor/frames/COUNT/N`` with a stream, ``/floor/cpu`` with the CPU
-    seconds that this process has used."""
+    """``/floor/bytes/N`` answers with N bytes, ``/floor/frames/COUNT/N`` with a stream, ``/floor/pieces/COUNT/N`` with
+    one of which each frame has memory of its own, ``/floor/cpu`` with the CPU seconds that this process has used."""
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
         return _handler(handler_call_details.method)
@@ -54,7 +55,13 @@ def _handler(path: str) -> grpc.RpcMethodHandler[Any, Any]:
         case ["bytes", size]:
             return _unary(bytes(int(size)))
         case ["frames", count, size]:
-            return _stream(int(count), bytes(int(size)))
+            return _stream([bytes(int(size))] * int(count))
+        case [
+            "pieces",
+            count,
+            size,
+        ]:  # zeros would all be the same page, which is in the processor's cache for good
+            return _stream([random.randbytes(int(size)) for _ in range(int(count))])
         case ["cpu"]:
             return grpc.unary_unary_rpc_method_handler(_cpu_used)
     raise ValueError(f"the floor has no {path}")
@@ -67,9 +74,9 @@ def _unary(reply: bytes) -> grpc.RpcMethodHandler[Any, Any]:
     return grpc.unary_unary_rpc_method_handler(cast(Any, answer))
 
 
-def _stream(count: int, frame: bytes) -> grpc.RpcMethodHandler[Any, Any]:
+def _stream(frames: Sequence[bytes]) -> grpc.RpcMethodHandler[Any, Any]:
     async def answer(request: bytes, context: Any) -> AsyncIterator[bytes]:
-        for _ in range(count):
+        for frame in frames:
             yield frame
 
     return grpc.unary_stream_rpc_method_handler(cast(Any, answer))
@@ -88,9 +95,16 @@ class Floor:
 
     def unary(self, request_size: int, reply_size: int) -> Any:
         """A call without arguments that sends and gets that many bytes."""
+        return self.sending(bytes(request_size), reply_size)
+
+    def sending(self, request: bytes, reply_size: int) -> Any:
+        """As :meth:`unary`, of a request that is given."""
         method = cast(Any, self._channel.unary_unary(f"/floor/bytes/{reply_size}"))
-        request = bytes(request_size)
         return lambda: method(request, metadata=self._metadata)
+
+    def pieces(self, count: int, size: int) -> Any:
+        method = cast(Any, self._channel.unary_stream(f"/floor/pieces/{count}/{size}"))
+        return lambda: method(b"", metadata=self._metadata)
 
     def frames(self, count: int, size: int) -> Any:
         method = cast(Any, self._channel.unary_stream(f"/floor/frames/{count}/{size}"))
