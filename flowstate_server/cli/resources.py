@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
-from rich.console import Console
 
 from flowstate_client import UNSET, FlowStateClient, OwnedResources, ResourceRecord
 from flowstate_server.cli.commands import Command, Group
@@ -19,6 +17,7 @@ from flowstate_server.cli.connection import ORG_VARIABLE, USER_VARIABLE, Connect
 from flowstate_server.cli.event_line import quoted
 from flowstate_server.cli.option_groups import with_option_groups
 from flowstate_server.cli.problem import FAILED, MISUSED, give_up
+from flowstate_server.cli.telling import say
 
 resources = typer.Typer(
     name="resources", cls=Group, no_args_is_help=True, help="Read and write the resources of an owner."
@@ -146,7 +145,7 @@ def put(
             write = await owned[name].put(state=value, content=given, media_type=media_type or None)
         told = {"name": name, "version": write.version, "changed": write.changed}
         words = f"{quoted(name)} version {write.version}{'' if write.changed else ', as it was'}"
-        _say(told, words)
+        say(told, words)
 
     owner.run(connection, work)
 
@@ -197,11 +196,4 @@ def _print(record: ResourceRecord[Any], *, whole: bool = False) -> None:
     }
     words = [quoted(record.name), f"version {record.version}", f"{record.size} bytes"]
     words += [quoted(record.media_type)] if record.media_type else []
-    _say(told, "  ".join([*words, quoted(record.state)] if whole else words))
-
-
-def _say(told: dict[str, Any], words: str) -> None:
-    if sys.stdout.isatty():
-        Console(highlight=False, soft_wrap=True).print(words, markup=False)
-    else:
-        print(orjson.dumps(told).decode(), flush=True)
+    say(told, "  ".join([*words, quoted(record.state)] if whole else words))
