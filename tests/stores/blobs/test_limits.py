@@ -67,6 +67,8 @@ async def test_content_may_have_so_many_bytes_and_no_more(store: MemoryStore, pi
     with pytest.raises(MessageTooLargeError):
         await blobs.append(key, MAX_BLOB_BYTES, b"x")
     assert (await blobs.verify(key, size=MAX_BLOB_BYTES)).size == MAX_BLOB_BYTES
+    with pytest.raises(MessageTooLargeError, match="the limit is 67108864"):
+        await blobs.whole(key.tenant, most + b"x")
 
 
 async def test_content_may_come_in_so_many_pieces_and_no_more(store: MemoryStore, pieces: Counted) -> None:
