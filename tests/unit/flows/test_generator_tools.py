@@ -28,7 +28,7 @@ from flowstate_server.testing import (
     calls,
     run_flow,
 )
-from tests.support.generating import flow_of, forecast, look_up, ran, today
+from tests.support.generating import flow_of, forecast, kinds, look_up, ran, today
 
 
 async def test_tools_are_blocks() -> None:
@@ -266,4 +266,17 @@ async def test_a_tool_that_makes_another_error_of_its_cancellation_ends_all_the_
         started = await tester.start("say", "hi")
         await reached.wait()
         assert (await started.cancel()).status == "aborted"
+    model.check_done()
+
+
+@pytest.mark.parametrize("long", ["arguments", "id"])
+async def test_a_call_too_large_to_be_kept_goes_back_to_the_model(long: str) -> None:
+    words = "x" * 2_000_000
+    call = (
+        calls("look_up", {"input": words}) if long == "arguments" else calls("look_up", {"input": "a"}, words)
+    )
+    model = ScriptedModel(Scripted(call), Scripted("ok", expect="the call is too large"))
+    run = await ran(generator("answer", prompt="P", tools=[look_up]), model)
+    assert run.output == "ok"
+    assert kinds(run) == [("tool_call", "look_up"), ("tool_output", "look_up"), ("message", "ok")]
     model.check_done()
