@@ -140,8 +140,8 @@ class ResourceAccess(Protocol):
 
     async def delete(
         self, name: str, path: tuple[str, ...], *, at: int | None = None, incarnation: str = ""
-    ) -> bool:
-        """Make it a tombstone; whether there was one."""
+    ) -> ResourceWritten:
+        """Make it a tombstone, which is the record given back; not ``changed``: there was none."""
         ...
 
     async def upload(self) -> Upload:

@@ -82,7 +82,12 @@ class Blobs:
         return key
 
     async def whole(self, tenant: Tenant, data: bytes) -> CompleteBlob:
-        """Upload content that is at hand. What is given has to be committed as that of :meth:`verify`."""
+        """Upload content that is at hand. What is given has to be committed as that of :meth:`verify`.
+
+        Raises:
+            MessageTooLargeError: as :meth:`append`.
+        """
+        _check_size(len(data))
         key = await self.begin(tenant)
         for start in range(0, len(data), PIECE_BYTES):
             await self._pieces.put(PieceKey(key.id, start), data[start : start + PIECE_BYTES])
@@ -120,8 +125,7 @@ class Blobs:
         if position != received or not data:
             return received
         size = position + len(data)
-        if size > MAX_BLOB_BYTES:
-            raise MessageTooLargeError(what="the content", size=size, limit=MAX_BLOB_BYTES)
+        _check_size(size)
         starts = range(0, len(data), PIECE_BYTES)
         if count + len(starts) > MAX_PIECES:
             problem = Violation("data", "too_many_pieces", f"the content comes in over {MAX_PIECES} pieces")
@@ -267,6 +271,11 @@ class Blobs:
                 )  # a millisecond in which the loop would stand still
                 size += len(piece)
         return CompleteBlob(key, size, digest.hexdigest())
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_BLOB_BYTES:
+        raise MessageTooLargeError(what="the content", size=size, limit=MAX_BLOB_BYTES)
 
 
 def _heard(reading: asyncio.Task[bytes | None]) -> None:
