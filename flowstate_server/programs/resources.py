@@ -56,7 +56,8 @@ class ResourceDescription:
 class ResourceWrite:
     """One write of one resource: all of it in one commit, or nothing.
 
-    ``content``: bytes, or a finished upload; ``None`` keeps what is there. ``media_type`` ``None`` keeps it.
+    ``content``: bytes, or a finished upload, which is for one resource only; ``None`` keeps what is there.
+    ``media_type`` ``None`` keeps it.
     Preconditions, each ``None`` or empty if it need not hold: ``exists``, ``at`` a version (0: never written), of an
     ``incarnation``.
     """

@@ -183,7 +183,9 @@ class RunResources:
                 record = self._learn(self._record(name, done))
                 brought.taken = record.content == brought.content
         except BlobUnavailable:
-            problem = Violation("content", "unavailable", "the upload is not finished, or over its time")
+            problem = Violation(
+                "content", "unavailable", "the upload is not finished, over its time, or in use"
+            )
             raise ValidationFailedError((problem,)) from None
         return ResourceWritten(record, done.changed)
 
