@@ -120,7 +120,6 @@ class ToolCalls:
         self._runs = runs
         self._audiences = audiences
         self._what = what
-        self._used_ids: set[str] = set()
 
     async def run(self, calls: Sequence[ToolCall]) -> list[ToolResult]:
         """What comes of the calls of one answer, in their order. Each becomes an item, and its output another.
@@ -133,10 +132,11 @@ class ToolCalls:
         return await run_all([partial(self._result, call, *item) for call, item in pairs], MOST_AT_ONCE)
 
     async def _show(self, call: ToolCall) -> tuple[str, bool]:
-        """Add the call's item; its id is the model's own, unless that names no call or another one. Whether the call is
-        small enough to be an item, without which nobody could tell what was asked for."""
+        """Add the call's item; its id is the model's own, unless that names no call or another one of the run, such as
+        one of a generator beside this. Whether the call is small enough to be an item, without which nobody could tell
+        what was asked for."""
         call_id = storable(call.call_id)
-        if call_id in self._used_ids:
+        if not self._runs.claim_call_id(call_id):
             call_id = ""
         try:
             arguments = parsed(call.arguments)
@@ -148,7 +148,6 @@ class ToolCalls:
         except MessageTooLargeError:
             fits = False
             item = await self._context.tool_call(name, None, audiences=self._audiences)
-        self._used_ids.add(item.call_id)
         return item.call_id, fits
 
     async def _result(self, call: ToolCall, item_id: str, fits: bool) -> ToolResult:
