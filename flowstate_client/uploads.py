@@ -95,11 +95,23 @@ class Upload:
         return response
 
 
+def as_bytes(given: object, place: str) -> bytes:
+    """
+    Raises:
+        TypeError: it is no bytes; naming ``place``.
+    """
+    if not isinstance(given, bytes | bytearray | memoryview):
+        raise TypeError(f"{place} must be bytes, not {type(given).__name__}")
+    return bytes(given)
+
+
 async def _size(source: ContentSource) -> int | None:
     if isinstance(source, bytes | bytearray | memoryview):
         return len(source)
     if isinstance(source, AsyncIterable):
         return None
+    if not isinstance(source, str | os.PathLike):
+        raise TypeError(f"source takes bytes, a path or an async iterator, not {type(source).__name__}")
     return (await asyncio.to_thread(Path(source).stat)).st_size
 
 
@@ -111,7 +123,7 @@ async def _pieces(source: ContentSource) -> AsyncGenerator[bytes, None]:
     elif isinstance(source, AsyncIterable):
         waiting = bytearray()
         async for data in source:
-            waiting += data
+            waiting += as_bytes(data, "a piece of the source")
             while len(waiting) >= PIECE_BYTES:
                 piece = bytes(waiting[:PIECE_BYTES])
                 del waiting[:PIECE_BYTES]

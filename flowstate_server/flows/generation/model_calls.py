@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Callable
@@ -44,6 +45,8 @@ FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 60.0
 _MOST_TOLD = 2000
 """Characters of a provider's words in a line of the log: some send a whole page."""
+_LONGEST_NAME = 200
+_MOST_TOKENS = 2**63 - 1
 
 
 @frozen
@@ -153,6 +156,10 @@ class ModelCalls:
                             raise ModelRefusedError("it ended its answer as refused")
                         answer.native = part.native
                         return
+                    case _:
+                        raise TypeError(
+                            f"a language model gave a {type(part).__name__} as a part of its answer"
+                        )
                 if answer.begun:
                     limit = self._limits.token
 
@@ -171,7 +178,7 @@ def pause_after(error: ModelCallError, attempt: int) -> float | None:
         return None
     pause: float = FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1.0)
     wanted = error.retry_after if isinstance(error, ModelUnavailableError) else None
-    if wanted is None:
+    if wanted is None or math.isnan(wanted):
         return pause
     return None if wanted > LONGEST_PAUSE else max(wanted, pause)
 
@@ -185,11 +192,19 @@ def told_to_clients(error: ModelCallError) -> ActionError:
 
 def _as_event(usage: Usage) -> ModelUsage:
     return ModelUsage(
-        storable(usage.provider),
-        storable(usage.model),
-        max(0, usage.input_tokens),
-        max(0, usage.output_tokens),
+        _name(usage.provider), _name(usage.model), _tokens(usage.input_tokens), _tokens(usage.output_tokens)
     )
+
+
+def _name(given: object) -> str:
+    return storable("" if given is None else str(given)[:_LONGEST_NAME])
+
+
+def _tokens(given: object) -> int:
+    """A number that every tail can carry. Not all endpoints count as they should, and no answer is lost by that."""
+    if not isinstance(given, int | float) or math.isnan(given):
+        return 0
+    return int(min(max(0, given), _MOST_TOKENS))
 
 
 async def _next(parts: AsyncIterator[AnswerPart], seconds: float) -> AnswerPart:

@@ -86,8 +86,8 @@ class BlockCollection(CollectionHandle[StateT], TracksCalls, Generic[StateT]):
         place = self._place
         deleted = await place.access.delete(self._checked(name), place.path)
         if (seen := place.seen_of(name)) is not None:
-            seen.take(await place.access.load(name))
-        return deleted
+            seen.take(deleted.record)
+        return deleted.changed
 
     async def _find(self, name: str) -> BlockResource[StateT] | None:
         record = await self._place.access.load(name)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+import math
+from typing import Any, cast
 
 import pytest
 from pydantic import BaseModel
@@ -27,6 +28,7 @@ from flowstate_server.language_models import (
     Usage,
 )
 from flowstate_server.model.events import EventType
+from flowstate_server.model.payloads import ModelUsage
 from flowstate_server.testing import (
     FlowTester,
     Scripted,
@@ -169,3 +171,44 @@ async def test_cancelled_at_any_moment_nothing_goes_on() -> None:
             assert [event.type for event in after.events] == run.event_types(), turns
             assert after.session.version == version, turns
     assert statuses == {"aborted", "completed"}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (-5, 0),
+        (0, 0),
+        (7, 7),
+        (2**63 - 1, 2**63 - 1),
+        (2**63, 2**63 - 1),
+        (2**70, 2**63 - 1),
+        (1.5, 1),
+        (math.nan, 0),
+        (math.inf, 2**63 - 1),
+        (True, 1),
+        (None, 0),
+        ("7", 0),
+    ],
+)
+async def test_odd_counts_of_tokens_lose_no_answer_and_break_no_tail(given: Any, told: int) -> None:
+    model = ScriptedModel(Scripted("hello", Usage("p" * 1000, cast(str, None), given, given)))
+    run = await ran(generator("answer", prompt="P"), model)
+    assert run.output == "hello"
+    used = next(event.payload for event in run.events if event.type is EventType.MODEL_USAGE)
+    assert isinstance(used, ModelUsage)
+    assert (used.provider, used.model) == ("p" * 200, "")
+    assert (used.input_tokens, used.output_tokens) == (told, told)
+    assert type(used.input_tokens) is int
+
+
+@pytest.mark.parametrize("part", ["hello", None, 5])
+async def test_what_is_no_part_of_an_answer_is_the_model_s_mistake(part: Any) -> None:
+    class Odd:
+        async def stream_answer(self, request: Any, /) -> Any:
+            yield part
+            yield Ended()
+
+    run = await run_flow(flow_of(generator("answer", prompt="P", model=Odd())), "say", "hi", check=False)
+    assert run.failure is not None
+    assert run.failure.reason == "INTERNAL"
+    assert str(run.exception) == f"a language model gave a {type(part).__name__} as a part of its answer"
