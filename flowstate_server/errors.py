@@ -37,6 +37,7 @@
     ├── ModelCallError                    a language model that gave no answer
     │   └── ModelUnavailableError, ModelRefusedError, ModelAnswerError
     ├── ActionError                       raised by flow authors, speaks to the client
+    │   └── ExplainedActionError          ours, with a word for the author alone
     └── FlowDefinitionError               a flow that can't be built or registered
         └── SchemaConflictError, CrossFlowSchemaConflictError
 
@@ -671,6 +672,15 @@ class ActionError(FlowStateError):
     message: str
     details: Mapping[str, Any] = field(default_factory=dict)
     retryable: bool = False
+
+
+class ExplainedActionError(ActionError):
+    """{message}: {explanation}
+
+    ``explanation`` is for the author of the flow, in tests and in the log: clients get ``message`` alone.
+    """
+
+    explanation: str = ""
 
 
 class ModelCallError(FlowStateError):
