@@ -33,6 +33,7 @@
     │   └── DeadlineBudgetExhaustedError, FeatureDisabledError, InternalError
     ├── StateFieldAbsentError             reading a field that has neither value nor default
     ├── BlockStateUnavailableError, AmbiguousBlockNameError
+    ├── UpgradeResultError                an upgrade that gives no fields
     ├── StoreOpenError                    a store that can't be opened at all
     ├── ModelCallError                    a language model that gave no answer
     │   └── ModelUnavailableError, ModelRefusedError, ModelAnswerError
@@ -659,6 +660,12 @@ class AmbiguousBlockNameError(FlowStateError):
 
     block: str
     name: str
+
+
+class UpgradeResultError(FlowStateError):
+    """it returned {returned}, not a dict of fields"""
+
+    returned: str
 
 
 class ActionError(FlowStateError):
