@@ -46,6 +46,14 @@ class Seen:
         if record.version >= self.record.version:
             self.record = record
 
+    def take_deleted(self, before: ResourceRecord, newest: ResourceRecord) -> None:
+        """What is there after the run itself has deleted it, while it saw ``before``. Where nothing is, that has no
+        version to be compared by."""
+        if newest.exists:
+            self.take(newest)
+        elif self.record.incarnation == before.incarnation:
+            self.record = newest
+
 
 SeenResources = dict[tuple[ScopeKind, str], ReferenceType[Seen]]
 """For as long as somebody looks. Every run has one, and a WeakValueDictionary takes a hundred times as long to make."""
@@ -95,11 +103,11 @@ class _Writer(ResourceWriter[StateT], TracksCalls, Generic[StateT]):
         return await self._save((), as_bytes(content), media_type)
 
     async def delete(self) -> bool:
-        access = self._place.access
+        access, before = self._place.access, self._seen.record
         deleted = await access.delete(
             self._name, self._place.path, at=self._version, incarnation=self._incarnation
         )
-        self._seen.take(deleted.record)
+        self._seen.take_deleted(before, deleted.record)
         return deleted.changed
 
     def _commit(self, operations: Sequence[Operation], /) -> Awaitable[StateWrite]:
