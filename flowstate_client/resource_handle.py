@@ -193,11 +193,13 @@ class ResourceHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Gen
         Args:
             source: bytes, a path, or an asynchronous iterator of bytes.
             media_type: what it is; empty: what it was.
-            progress: called with the bytes sent, and how many it will be, after each piece.
+            progress: called with the bytes sent, and how many it will be (``None`` for an iterator, which does not
+                tell), after each piece.
             timeout: of each piece, with all its repeats; by default ``ClientConfig.timeout``.
 
         Raises:
             OSError: the file cannot be read.
+            TypeError: ``source`` is none of these.
         """
         upload = Upload(self._caller, self._stub, self._scope, self.name, progress=progress, timeout=timeout)
         response = await upload.send(

@@ -58,6 +58,7 @@ class Upload:
         """
         Raises:
             OSError: the file can't be read.
+            TypeError: it is none of what may be uploaded.
             ApiError: the server refuses.
             ProtocolError: the server has lost what it had acknowledged.
         """
@@ -95,12 +96,23 @@ class Upload:
         return response
 
 
+_FORMS = "bytes, the path of a file, or an asynchronous iterator of bytes"
+
+
 async def _size(source: ContentSource) -> int | None:
     if isinstance(source, bytes | bytearray | memoryview):
         return len(source)
     if isinstance(source, AsyncIterable):
         return None
-    return (await asyncio.to_thread(Path(source).stat)).st_size
+    if not isinstance(source, str | os.PathLike):
+        raise TypeError(f"a content is {_FORMS}, not {type(source).__name__}")
+    try:
+        return (await asyncio.to_thread(Path(source).stat)).st_size
+    except OSError as error:
+        if not isinstance(source, str):
+            raise
+        problem = f"{error.strerror}; a text is taken for the path of a file: a content is {_FORMS}"
+        raise OSError(error.errno, problem, source) from None
 
 
 async def _pieces(source: ContentSource) -> AsyncGenerator[bytes, None]:
@@ -111,6 +123,8 @@ async def _pieces(source: ContentSource) -> AsyncGenerator[bytes, None]:
     elif isinstance(source, AsyncIterable):
         waiting = bytearray()
         async for data in source:
+            if not isinstance(data, bytes | bytearray | memoryview):
+                raise TypeError(f"a piece of a content is bytes, not {type(data).__name__}")
             waiting += data
             while len(waiting) >= PIECE_BYTES:
                 piece = bytes(waiting[:PIECE_BYTES])

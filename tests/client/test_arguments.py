@@ -171,6 +171,6 @@ def test_the_log_is_warned_of_a_type_of_event_that_is_not_known(caplog: pytest.L
     assert list(found.types) == ["item.dne", "zzz"], "a newer server may have them"
     assert caplog.messages == [
         "no event type 'item.dne' is known to this client; did you mean 'item.done'?",
-        "no event type 'zzz' is known to this client",
+        "no event type 'zzz' is known to this client; a flow's own events are of the type 'custom'",
     ]
     assert set(EVENT_TYPES) == set(EventType)
