@@ -252,14 +252,16 @@ async def test_the_log_is_told_once_that_a_server_is_waited_for(
                 await asyncio.wait_for(call, 20)
             told = [record for record in caplog.records if record.levelname == "WARNING"]
             assert [record.name for record in told] == ["flowstate_client"]
-            assert told[0].getMessage().startswith(f"waiting for the server at {target}, which has not answered")
+            assert (
+                told[0].getMessage().startswith(f"waiting for the server at {target}, which has not answered")
+            )
 
 
 def test_waiting_is_told_once_a_minute_and_of_nothing_else(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr(waiting.time, "monotonic", lambda: now)
+    monkeypatch.setattr("flowstate_client.waiting.time.monotonic", lambda: now)
     absent, told = ConnectError("refused"), waiting.Waiting("a:1")
     told.notice(absent, 2.9)
     told.notice(Unavailable("the store is away"), 60.0)

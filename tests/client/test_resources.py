@@ -323,7 +323,9 @@ async def test_what_is_no_content_is_refused_with_what_is_one(owned: OwnedResour
             await owned["a"].upload(given)
     with pytest.raises(TypeError, match="a piece of a content is bytes, not str"):
         await owned["a"].upload(texts())
-    with pytest.raises(FileNotFoundError, match=f"a text is taken for the path of a file: a content is {forms}"):
+    with pytest.raises(
+        FileNotFoundError, match=f"a text is taken for the path of a file: a content is {forms}"
+    ):
         await owned["a"].upload("some text")
     with pytest.raises(OSError, match=forms):
         await owned["a"].upload("some text " * 1000)
