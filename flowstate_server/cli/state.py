@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
-from rich.console import Console
 
 from flowstate_server import maintenance
 from flowstate_server.app import FlowState
 from flowstate_server.cli.app_reference import load_app
 from flowstate_server.cli.commands import Command, Group
 from flowstate_server.cli.problem import FAILED, INTERRUPTED, MISUSED, NOT_FOUND, give_up
+from flowstate_server.cli.telling import say
 from flowstate_server.deployment import CopiedRecords
 from flowstate_server.maintenance import CopiedState, Misfit, Outcome, Scope, StateCopy, Unmaintained
 from flowstate_server.store_urls import FORMS, redacted
@@ -112,11 +110,11 @@ async def _copy(url: str, what: StateCopy, blobs: Path | None) -> Counter[Outcom
             event["misfits"] = [
                 {"flow": one.flow, "field": one.field, "rule": one.rule} for one in copied.misfits
             ]
-        _say(event, _words(copied, what))
+        say(event, _words(copied, what))
     told = {outcome.value: counts[outcome] for outcome in Outcome}
     done = "would be copied" if what.dry_run else "copied"
     words = f"{told['copied']} {done}, {told['same']} the same already, {told['refused']} refused"
-    _say({"event": "done", "dry_run": what.dry_run, **told}, f"{redacted(url)}: {words}.")
+    say({"event": "done", "dry_run": what.dry_run, **told}, f"{redacted(url)}: {words}.")
     return counts
 
 
@@ -140,10 +138,3 @@ def _words(copied: CopiedState, what: StateCopy) -> str:
 def _misfit(misfit: Misfit) -> str:
     what = f'field "{misfit.field}"' if misfit.field else "the record"
     return f'{what} does not fit flow "{misfit.flow}" ({misfit.rule})'
-
-
-def _say(event: dict[str, object], words: str) -> None:
-    if sys.stdout.isatty():
-        Console(highlight=False, soft_wrap=True).print(words, markup=False)
-    else:
-        print(orjson.dumps(event).decode(), flush=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, TypeVar
 from weakref import ReferenceType, ref
 
 from pydantic import BaseModel
@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from flowstate_server.errors import ResourceDeletedError
 from flowstate_server.flows.local.begun_calls import Begun, TracksCalls, tracks_calls
 from flowstate_server.flows.local.changed_fields import changed_by, require_function
+from flowstate_server.flows.local.shown_state import ShownState
 from flowstate_server.flows.resource_handles import (
     Content,
     ContentWriter,
@@ -123,12 +124,11 @@ class _Writer(ResourceWriter[StateT], TracksCalls, Generic[StateT]):
 
 
 @tracks_calls
-class BlockResource(_Writer[StateT], ResourceHandle[StateT], Generic[StateT]):
+class BlockResource(ShownState[StateT], _Writer[StateT], ResourceHandle[StateT], Generic[StateT]):
     def __init__(self, place: ResourcePlace, name: str, seen: Seen) -> None:
         super().__init__(place, name, seen, f"ctx.resource({name})")
-        self._model: type[StateT] = place.declared.state
-        self._view: StateT | None = None
-        self._viewed: ResourceRecord | None = None
+        self._source = seen
+        self._model = place.declared.state
 
     @property
     def name(self) -> str:
@@ -137,29 +137,6 @@ class BlockResource(_Writer[StateT], ResourceHandle[StateT], Generic[StateT]):
     @property
     def exists(self) -> bool:
         return self._seen.record.exists
-
-    @property
-    def version(self) -> int:
-        return self._seen.record.version
-
-    @property
-    def state(self) -> StateT:
-        record = self._seen.record
-        if self._view is None or self._viewed is not record:
-            self._view = self._schema.view(self._model, record.state)
-            self._viewed = record
-        return self._view
-
-    @state.setter
-    def state(self, value: object) -> NoReturn:
-        __tracebackhide__ = True
-        raise AttributeError(
-            f"{self.written}.state is read-only: replace it with {self.written}.set_state(...), "
-            f"change fields with {self.written}.patch_state(...)"
-        )
-
-    def get(self, field: str, /) -> Any:
-        return self.state.get(field)  # type: ignore[attr-defined]  # every view has it beside the model's fields
 
     @property
     def size(self) -> int:
