@@ -27,8 +27,8 @@ class Counted(BlobPieces):
         self.reads = 0
         self.stuck: set[str] = set()
 
-    async def put(self, key: PieceKey, piece: bytes) -> None:
-        await self._pieces.put(key, piece)
+    async def put(self, key: PieceKey, piece: bytes) -> bool:
+        return await self._pieces.put(key, piece)
 
     async def read(self, key: PieceKey) -> bytes | None:
         self.reads += 1
