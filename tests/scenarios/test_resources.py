@@ -188,12 +188,11 @@ async def test_uploads_of_a_run(store_url: str) -> None:
             await upload.append(data[start : start + 777_777])
         assert upload.size == len(data)
         record = (await access.write("draft", ResourceWrite(content=await upload.finish()), ())).record
-        reading = access.read(record)
-        first = await anext(reading)
+        first = await anext(reading := access.read(record))
         await access.write("draft", ResourceWrite(content=b"other"), ())
         rest = b"".join([piece async for piece in reading])
         assert first + rest == data
-        assert max(len(first), 0) <= PIECE
+        assert len(first) <= PIECE
         return record.content.size if record.content else None
 
     async with running(store_url, go) as server:
@@ -205,10 +204,13 @@ async def test_a_run_does_not_write_for_a_user_who_was_deleted(store_url: str) -
     reached, go_on = asyncio.Event(), asyncio.Event()
 
     async def go(_: Any, run: RunContext) -> Json:
-        access = of(run, ScopeKind.USER)
+        access, cards = of(run, ScopeKind.USER), described("cards/*")
         await access.write("profile", ResourceWrite(patch_state({"name": "Ada"})), ())
+        await access.write("cards/b", ResourceWrite(content=b"x"), ())
         reached.set()
         await go_on.wait()
+        read = ((await access.load("profile")).exists, await access.list(cards), await access.count(cards))
+        assert read == (False, [], 0)
         with pytest.raises(ScopeUnavailableError):
             await access.write("cards/a", ResourceWrite(content=b"x"), ())
         with pytest.raises(ScopeUnavailableError):
@@ -218,8 +220,7 @@ async def test_a_run_does_not_write_for_a_user_who_was_deleted(store_url: str) -
     async with running(store_url, go) as server:
         call = asyncio.create_task(server.call("go"))
         await reached.wait()
-        request = states.DeleteStateRequest(scope=USER)
-        await server.states.DeleteState(request, metadata=TRUSTED)
+        await server.states.DeleteState(states.DeleteStateRequest(scope=USER), metadata=TRUSTED)
         go_on.set()
         await call
         assert await server.names(USER) == []
@@ -247,8 +248,7 @@ async def test_a_run_brings_back_no_user_who_came_and_was_deleted(store_url: str
         call = asyncio.create_task(server.call("go"))
         await reached.wait()
         await server.put(USER, "cards/b", {})
-        request = states.DeleteStateRequest(scope=USER)
-        await server.states.DeleteState(request, metadata=TRUSTED)
+        await server.states.DeleteState(states.DeleteStateRequest(scope=USER), metadata=TRUSTED)
         if anew:
             await server.put(USER, "cards/b", {})
         go_on.set()

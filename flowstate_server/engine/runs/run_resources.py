@@ -33,7 +33,8 @@ from flowstate_server.errors import (
 )
 from flowstate_server.model.documents import Document
 from flowstate_server.model.frozen import frozen
-from flowstate_server.model.records import SessionRecord
+from flowstate_server.model.ids import new_log_id
+from flowstate_server.model.records import SessionRecord, StateRecord
 from flowstate_server.model.resources import (
     ResourceKey,
     ResourceOwner,
@@ -119,7 +120,7 @@ class RunResources:
 
     async def load(self, name: str, /) -> ResourceRecord:
         self._rules(name)
-        owner = await self._owner()
+        owner = await self._owner_now()
         if not owner.exists:
             return self._learn(self._absent(name))
         found = await self._recorder.once_back(lambda: self._tools.writing.load(owner.owner, (name,)))
@@ -129,7 +130,7 @@ class RunResources:
         self, description: ResourceDescription, prefix: str = "", *, limit: int = 50, after: str = ""
     ) -> Sequence[ResourceRecord]:
         found: list[ResourceRecord] = []
-        owner, fixed = await self._owner(), fixed_beginning(description.name)
+        owner, fixed = await self._owner_now(), fixed_beginning(description.name)
         if not owner.exists or not (fixed.startswith(prefix) or prefix.startswith(fixed)):
             return found
         begins = max(fixed, prefix, key=len)
@@ -146,7 +147,7 @@ class RunResources:
     async def count(self, description: ResourceDescription) -> int:
         if not description.collection:
             return int((await self.load(description.name)).exists)
-        owner = await self._owner()
+        owner = await self._owner_now()
         key = counts_key(owner.owner)
         found = await self._recorder.once_back(lambda: self._tools.store.load_documents((key,)))
         return counts_in(found.get(key)).of(description.name)
@@ -269,10 +270,24 @@ class RunResources:
         known = self._scope.incarnation
         if known is not None:
             return FoundOwner(ResourceOwner(self._key, known))
-        loaded = await self._recorder.once_back(lambda: self._tools.store.load_states((self._key,)))
+        record = await self._owning_record()
         if writing or self._scope.absent_at is None:
-            await self._scope.meet(loaded[self._key])
-        return owner_in(loaded[self._key], self._scope.rules, self._scope.absent_at)
+            await self._scope.meet(record)
+        return owner_in(record, self._scope.rules, self._scope.absent_at)
+
+    async def _owner_now(self) -> FoundOwner:
+        """For those who read: nothing is there of a user or org who was deleted since the run met them."""
+        owner = await self._owner()
+        if self._kind is ScopeKind.SESSION or self._scope.incarnation is None:
+            return owner
+        record = await self._owning_record()
+        if record.exists and record.incarnation == owner.owner.incarnation:
+            return owner
+        return FoundOwner(ResourceOwner(self._key, new_log_id()), founds=())
+
+    async def _owning_record(self) -> StateRecord:
+        loaded = await self._recorder.once_back(lambda: self._tools.store.load_states((self._key,)))
+        return loaded[self._key]
 
     async def _settled(
         self, name: str, writes: Callable[[FoundOwner], Awaitable[Sequence[Write]]]
@@ -298,9 +313,7 @@ class RunResources:
         """
         if self._kind is ScopeKind.SESSION or not found.exists:
             return
-        record = (await self._recorder.once_back(lambda: self._tools.store.load_states((self._key,))))[
-            self._key
-        ]
+        record = await self._owning_record()
         if not record.exists or record.incarnation != found.owner.incarnation:
             raise ScopeUnavailableError(self._kind.value, "it was deleted")
 
