@@ -18,7 +18,13 @@ from flowstate_server.errors import (
 )
 from flowstate_server.flows.rescued import Rescued
 from flowstate_server.model.json_values import Json, JsonObject
-from flowstate_server.schemas.pydantic.core_schemas import CoreSchema, has_code, has_factory, is_plain_model
+from flowstate_server.schemas.pydantic.core_schemas import (
+    CoreSchema,
+    classes_in,
+    has_code,
+    has_factory,
+    is_plain_model,
+)
 from flowstate_server.schemas.pydantic.discovery import CanonicalJsonSchema
 from flowstate_server.schemas.pydantic.json_mode import validator_of
 from flowstate_server.schemas.pydantic.pydantic_1 import ADVICE, model_of_pydantic_1
@@ -45,6 +51,7 @@ class ValueType:
         schema = cast(CoreSchema, self._adapter.core_schema)
         self._validator = validator_of(schema)
         self._has_code = has_code(schema, {})
+        self._classes = classes_in(schema, {})
         self.calls_code = self._has_code or has_factory(schema, {})
 
     def validate(self, value: object, path: str) -> Any:
@@ -112,7 +119,7 @@ class ValueType:
             coded.update(
                 line["loc"][0] for line in error.errors(include_url=False, include_input=False) if line["loc"]
             )
-        found = violations_of(error, cast(Any, value), coded)
+        found = violations_of(error, cast(Any, value), coded, self._classes, whole=self._has_code)
         return ValidationFailedError(tuple(replace(one, path=path + one.path) for one in found))
 
 
