@@ -334,11 +334,15 @@ class ItemNotFoundError(NotFoundError):
 
 
 class ResourceNotFoundError(NotFoundError):
-    """No {scope} resource {name}."""
+    """No {scope} resource {name}{hint}
+
+    ``hint`` ends the sentence: that nobody declares one of that name, and which there are.
+    """
 
     reason = Reason.RESOURCE_NOT_FOUND
     scope: str
     name: str
+    hint: str = "."
 
 
 class SessionAlreadyExistsError(ServiceError):
