@@ -7,11 +7,15 @@ from flowstate_server.errors.reasons import Reason
 
 
 class ResourceNotFoundError(NotFoundError):
-    """No {scope} resource {name}."""
+    """No {scope} resource {name}{hint}
+
+    ``hint`` ends the sentence: that nobody declares one of that name, and which there are.
+    """
 
     reason = Reason.RESOURCE_NOT_FOUND
     scope: str
     name: str
+    hint: str = "."
 
 
 class ResourceAlreadyExistsError(ServiceError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pydantic import BaseModel
@@ -14,11 +14,16 @@ from flowstate_server.flows import (
     Context,
     ReadingContext,
     handler,
+    resource,
+    resources,
     sequencer,
 )
 from flowstate_server.model.events import Event, EventType
 from tests.unit.flows.steps.local_run import EventsOnly, executed
 from tests.unit.flows.steps.plain_blocks import Counted, count, double, fail, forever, run_of, value_of
+
+plan = resource("plan")
+plans = resources("plans/*")
 
 
 async def test_elements_are_numbered_in_their_order_whoever_ends_first() -> None:
@@ -221,6 +226,39 @@ async def test_functions_read_the_request_and_can_not_write() -> None:
         ("user", None, 0, 0),
         (ran.request_id, "given", ""),
     ]
+
+
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [
+        (lambda ctx: ctx.session.inc_state(count=1), "inc_state"),
+        (lambda ctx: ctx.session.set_metadata(title="t"), "set_metadata"),
+        (lambda ctx: ctx.user.patch_state(count=1), "patch_state"),
+        (lambda ctx: ctx.emit("late"), "emit"),
+        (lambda ctx: ctx.resource(plan).write("text"), "write"),
+        (lambda ctx: ctx.resource(plans).create("plans/a"), "create"),
+    ],
+)
+async def test_a_function_that_writes_is_told_that_it_reads(write: Callable[[Any], Any], name: str) -> None:
+    steps = sequencer("plan", resources=[plan, plans]).step(double).exit_if(lambda value, ctx: write(ctx))
+    ran = await run_of(steps, 1, check=False)
+    told = f"there is no {name} here, where state is only for reading: do it in a handler"
+    assert str(ran.exception) == told
+
+
+async def test_what_there_is_nowhere_is_no_attribute() -> None:
+    ran = await run_of(
+        sequencer("plan").step(double).exit_if(lambda value, ctx: cast(Any, ctx).session.inc_stat),
+        1,
+        check=False,
+    )
+    assert str(ran.exception) == "'_ReadSession' object has no attribute 'inc_stat'"
+
+
+@pytest.mark.parametrize(("value", "output"), [(1, 2), (5, 5)])
+async def test_a_branch_may_be_first(value: int, output: int) -> None:
+    small = sequencer("plan").branch((lambda value, ctx: value < 3, double))
+    assert (await run_of(small, value)).output == output
 
 
 async def test_a_function_that_forgets_to_await_fails_its_sequencer() -> None:
