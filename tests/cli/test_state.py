@@ -66,7 +66,7 @@ async def test_all_users_of_a_store_that_is_served(new_store: NewStore, kind: st
         assert would == (
             1,
             [
-                {"event": "copied", "user": "ada", "fields": ["count", "names"]},
+                {"event": "would_copy", "user": "ada", "fields": ["count", "names"]},
                 {"event": "refused", "user": "bob", "fields": ["count", "names"]},
                 {"event": "done", "dry_run": True, "copied": 1, "same": 0, "refused": 1, "absent": 0},
             ],
