@@ -16,6 +16,7 @@ from flowstate_client.errors import ResourceNotFound, VersionMismatch
 from flowstate_client.field_types import field_types
 from flowstate_client.flows import UNSET
 from flowstate_client.ids import new_idempotency_key
+from flowstate_client.json_profile import check_text
 from flowstate_client.models import StateWrite
 from flowstate_client.proof import proven_text
 from flowstate_client.resource_record import AbsentResource, ResourceRecord
@@ -23,7 +24,7 @@ from flowstate_client.state import States
 from flowstate_client.state_batch import ScopeBatch, Seen, as_seen
 from flowstate_client.state_swap import swap
 from flowstate_client.state_verbs import StateOp, StateT_co, StateVerbs
-from flowstate_client.uploads import ContentSource, Upload
+from flowstate_client.uploads import ContentSource, Upload, as_bytes
 
 T = TypeVar("T")
 
@@ -85,7 +86,7 @@ class ResourceHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Gen
         precondition: types_pb2.Precondition | None = None,
         request_id: str = "",
     ) -> None:
-        self.name = name
+        self.name = check_text(name, "name")
         self._states = states
         self._caller = states.caller
         self._stub = stub
@@ -161,10 +162,12 @@ class ResourceHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Gen
             request.resource.state.json = proven_text(given, self._codec)
             request.update_mask.paths.append("state")
         if content is not None:
-            request.resource.content = content.encode() if isinstance(content, str) else content
+            if isinstance(content, str):
+                content = check_text(content, "content").encode()
+            request.resource.content = as_bytes(content, "content")
             request.update_mask.paths.append("content")
         if media_type is not None:
-            request.resource.media_type = media_type
+            request.resource.media_type = check_text(media_type, "media_type")
             request.update_mask.paths.append("media_type")
         method = "ResourceService/PutResource"
         response = await self._caller.write(method, self._stub.PutResource, request)
@@ -209,7 +212,7 @@ class ResourceHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Gen
         upload = Upload(self._caller, self._stub, self._scope, self.name, progress=progress, timeout=timeout)
         response = await upload.send(
             source,
-            media_type=media_type,
+            media_type=check_text(media_type, "media_type"),
             precondition=self._precondition,
             request_id=self._request_id,
         )

@@ -99,6 +99,16 @@ class Upload:
 _FORMS = "bytes, the path of a file, or an asynchronous iterator of bytes"
 
 
+def as_bytes(given: object, place: str) -> bytes:
+    """
+    Raises:
+        TypeError: it is no bytes; naming ``place``.
+    """
+    if not isinstance(given, bytes | bytearray | memoryview):
+        raise TypeError(f"{place} must be bytes, not {type(given).__name__}")
+    return bytes(given)
+
+
 async def _size(source: ContentSource) -> int | None:
     if isinstance(source, bytes | bytearray | memoryview):
         return len(source)
@@ -123,9 +133,7 @@ async def _pieces(source: ContentSource) -> AsyncGenerator[bytes, None]:
     elif isinstance(source, AsyncIterable):
         waiting = bytearray()
         async for data in source:
-            if not isinstance(data, bytes | bytearray | memoryview):
-                raise TypeError(f"a piece of a content is bytes, not {type(data).__name__}")
-            waiting += data
+            waiting += as_bytes(data, "a piece of a content")
             while len(waiting) >= PIECE_BYTES:
                 piece = bytes(waiting[:PIECE_BYTES])
                 del waiting[:PIECE_BYTES]

@@ -33,11 +33,13 @@
     │   └── DeadlineBudgetExhaustedError, FeatureDisabledError, InternalError
     ├── StateFieldAbsentError             reading a field that has neither value nor default
     ├── BlockStateUnavailableError, AmbiguousBlockNameError, DependencyNotFoundError
+    ├── UpgradeResultError                an upgrade that gives no fields
     ├── LifespanError                     an application that can't be started
     ├── StoreOpenError                    a store that can't be opened at all
     ├── ModelCallError                    a language model that gave no answer
     │   └── ModelUnavailableError, ModelRefusedError, ModelAnswerError
     ├── ActionError                       raised by flow authors, speaks to the client
+    │   └── ExplainedActionError          ours, with a word for the author alone
     └── FlowDefinitionError               a flow that can't be built or registered
         └── SchemaConflictError, CrossFlowSchemaConflictError
 
@@ -73,9 +75,11 @@ from flowstate_server.errors.flows import (
     AmbiguousBlockNameError,
     CrossFlowSchemaConflictError,
     DependencyNotFoundError,
+    ExplainedActionError,
     FlowDefinitionError,
     FlowNotFoundError,
     SchemaConflictError,
+    UpgradeResultError,
 )
 from flowstate_server.errors.kinds import (
     FlowStateError,
@@ -169,6 +173,7 @@ __all__ = [
     "DeadlineBudgetExhaustedError",
     "DependencyNotFoundError",
     "EventsCompactedError",
+    "ExplainedActionError",
     "FeatureDisabledError",
     "FlowBindingMismatchError",
     "FlowDefinitionError",
@@ -224,6 +229,7 @@ __all__ = [
     "TooManyResourcesError",
     "TooManyStreamsError",
     "UnclearCommitError",
+    "UpgradeResultError",
     "ValidationFailedError",
     "VersionMismatchError",
     "Violation",

@@ -60,6 +60,21 @@ class ActionError(FlowStateError):
     retryable: bool = False
 
 
+class ExplainedActionError(ActionError):
+    """{message}: {explanation}
+
+    ``explanation`` is for the author of the flow, in tests and in the log: clients get ``message`` alone.
+    """
+
+    explanation: str = ""
+
+
+class UpgradeResultError(FlowStateError):
+    """it returned {returned}, not a dict of fields"""
+
+    returned: str
+
+
 class FlowDefinitionError(FlowStateError):
     """{problem}"""
 

@@ -21,7 +21,7 @@ class CursorLogMismatchError(PreconditionError):
 
 
 class CursorAheadError(ServiceError):
-    """The cursor {sequence} lies beyond the log's newest event {latest}."""
+    """The cursor {sequence} lies beyond the end, which is {latest}."""
 
     reason = Reason.CURSOR_AHEAD
     sequence: int

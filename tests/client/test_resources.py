@@ -321,7 +321,7 @@ async def test_what_is_no_content_is_refused_with_what_is_one(owned: OwnedResour
     for given in ([b"a"], iter([b"a"]), None, 1):
         with pytest.raises(TypeError, match=f"{forms}, not {type(given).__name__}"):
             await owned["a"].upload(given)
-    with pytest.raises(TypeError, match="a piece of a content is bytes, not str"):
+    with pytest.raises(TypeError, match="a piece of a content must be bytes, not str"):
         await owned["a"].upload(texts())
     with pytest.raises(
         FileNotFoundError, match=f"a text is taken for the path of a file: a content is {forms}"

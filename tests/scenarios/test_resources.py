@@ -127,8 +127,9 @@ async def test_preconditions_of_a_run(store_url: str) -> None:
             await access.write("draft", ResourceWrite(inc_state({"words": 1}), at=7), ())
         with pytest.raises(VersionMismatchError):
             await access.delete("draft", (), at=7)
-        assert await access.delete("draft", (), at=1, incarnation=first.incarnation)
-        assert not await access.delete("draft", ())
+        deleted = await access.delete("draft", (), at=1, incarnation=first.incarnation)
+        assert (deleted.changed, deleted.record.exists, deleted.record.version) == (True, False, 2)
+        assert not (await access.delete("draft", ())).changed
         with pytest.raises(ResourceDeletedError):
             await access.write("draft", ResourceWrite(content=b"x", incarnation=first.incarnation), ())
         with pytest.raises(ResourceNotFoundError):

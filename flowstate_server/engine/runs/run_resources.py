@@ -46,7 +46,7 @@ from flowstate_server.model.resources import (
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import FlowDescription
-from flowstate_server.programs.resource_names import check_name, fixed_beginning
+from flowstate_server.programs.resource_names import check_media_type, check_name, fixed_beginning
 from flowstate_server.programs.resources import ResourceDescription, ResourceWrite, ResourceWritten
 from flowstate_server.state.operations import Operation
 from flowstate_server.stores.contract.blob_writes import BlobUnavailable
@@ -152,6 +152,8 @@ class RunResources:
         return counts_in(found.get(key)).of(description.name)
 
     async def write(self, name: str, write: ResourceWrite, path: tuple[str, ...]) -> ResourceWritten:
+        if write.media_type is not None:
+            check_media_type("media_type", write.media_type)
         makes = not write.operations or write.content is not None or write.exists is False
         return await self._write(name, write, path, makes=makes)
 
@@ -181,7 +183,9 @@ class RunResources:
                 record = self._learn(self._record(name, done))
                 brought.taken = record.content == brought.content
         except BlobUnavailable:
-            problem = Violation("content", "unavailable", "the upload is not finished, or over its time")
+            problem = Violation(
+                "content", "unavailable", "the upload is not finished, over its time, or in use"
+            )
             raise ValidationFailedError((problem,)) from None
         return ResourceWritten(record, done.changed)
 
@@ -211,19 +215,18 @@ class RunResources:
 
     async def delete(
         self, name: str, path: tuple[str, ...], *, at: int | None = None, incarnation: str = ""
-    ) -> bool:
+    ) -> ResourceWritten:
         rules = self._rules(name)
         terms = WriteTerms(None if at is None else AtVersion(at), incarnation, self._request, path)
         if not (await self._owner(writing=True)).exists and at is None and not incarnation:
-            return False
+            return ResourceWritten(self._absent(name), changed=False)
 
         async def writes(found: FoundOwner) -> Sequence[Write]:
             free = at is None and not incarnation
             return (await self._tools.writing.deletion(found.owner, name, rules, terms, allow_missing=free),)
 
         done = await self._settled(name, writes)
-        self._learn(self._record(name, done))
-        return done.changed
+        return ResourceWritten(self._learn(self._record(name, done)), done.changed)
 
     async def upload(self) -> ContentUpload:
         tenant = self._request.tenant

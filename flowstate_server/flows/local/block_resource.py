@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Generic, TypeVar
@@ -9,7 +10,7 @@ from weakref import ReferenceType, ref
 
 from pydantic import BaseModel
 
-from flowstate_server.errors import ResourceDeletedError
+from flowstate_server.errors import ResourceDeletedError, ValidationFailedError, Violation
 from flowstate_server.flows.local.begun_calls import Begun, TracksCalls, tracks_calls
 from flowstate_server.flows.local.changed_fields import changed_by, require_function
 from flowstate_server.flows.local.shown_state import ShownState
@@ -44,6 +45,14 @@ class Seen:
     def take(self, record: ResourceRecord) -> None:
         if record.version >= self.record.version:
             self.record = record
+
+    def take_deleted(self, before: ResourceRecord, newest: ResourceRecord) -> None:
+        """What is there after the run itself has deleted it, while it saw ``before``. Where nothing is, that has no
+        version to be compared by."""
+        if newest.exists:
+            self.take(newest)
+        elif self.record.incarnation == before.incarnation:
+            self.record = newest
 
 
 SeenResources = dict[tuple[ScopeKind, str], ReferenceType[Seen]]
@@ -94,12 +103,12 @@ class _Writer(ResourceWriter[StateT], TracksCalls, Generic[StateT]):
         return await self._save((), as_bytes(content), media_type)
 
     async def delete(self) -> bool:
-        access = self._place.access
+        access, before = self._place.access, self._seen.record
         deleted = await access.delete(
             self._name, self._place.path, at=self._version, incarnation=self._incarnation
         )
-        self._seen.take(await access.load(self._name))
-        return deleted
+        self._seen.take_deleted(before, deleted.record)
+        return deleted.changed
 
     def _commit(self, operations: Sequence[Operation], /) -> Awaitable[StateWrite]:
         return self._save(operations)
@@ -165,6 +174,8 @@ class BlockResource(ShownState[StateT], _Writer[StateT], ResourceHandle[StateT],
         return self._pieces(self._seen.record, start)
 
     async def _pieces(self, record: ResourceRecord, start: int) -> AsyncIterator[bytes]:
+        if start < 0:
+            raise ValidationFailedError((Violation("/start", "range", "must not be negative"),))
         if record.content is not None:
             async for piece in self._place.access.read(record, start=start):
                 yield piece
@@ -176,7 +187,11 @@ class BlockResource(ShownState[StateT], _Writer[StateT], ResourceHandle[StateT],
     async def _open(self, media_type: str | None) -> AsyncIterator[ContentWriter]:
         upload = await self._place.access.upload()
         content = _BlockContent(upload, self.begun, f"{self.written}.open()")
-        yield content
+        try:
+            yield content
+            await content.check()
+        finally:
+            content.closed = True
         content.result = await self._save((), await upload.finish(), media_type)
 
     def batch(self) -> AbstractAsyncContextManager[ResourceBatch[StateT]]:
@@ -217,10 +232,34 @@ class _BlockContent(ContentWriter, TracksCalls):
         self.begun = begun
         self.written = written
         self._upload = upload
+        self._turn = asyncio.Lock()
+        self._whole = True
+        self.closed = False
 
     @property
     def size(self) -> int:
         return self._upload.size
 
     async def write(self, piece: Content, /) -> None:
-        await self._upload.append(as_bytes(piece))
+        data = as_bytes(piece)
+        async with self._turn:
+            if self.closed:
+                raise RuntimeError("the content is finished: what is to be in it belongs into the `with`")
+            self._check_whole()
+            self._whole = False
+            await self._upload.append(data)
+            self._whole = True
+
+    async def check(self) -> None:
+        """Wait for what is on its way.
+
+        Raises:
+            RuntimeError: a piece is not there whole.
+        """
+        async with self._turn:
+            self._check_whole()
+
+    def _check_whole(self) -> None:
+        """Of a piece that was cancelled, or refused by the store, nobody knows how much is there."""
+        if not self._whole:
+            raise RuntimeError("a piece of the content was not written whole, so that none of it is kept")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, cast
 
@@ -17,12 +19,11 @@ from flowstate_server.errors import (
     ValidationFailedError,
     VersionMismatchError,
 )
-from flowstate_server.flows import (
-    Context,
-)
+from flowstate_server.flows import Context, ResourceHandle, action, define_flow, handler
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.resources import ResourceWrite
 from flowstate_server.state.operations import set_state
+from flowstate_server.testing import run_flow
 from tests.support.kept_resources import ResourcesRun
 from tests.unit.flows.local.resource_blocks import Artifact, artifact, charter, files, kept, logo, run
 
@@ -225,6 +226,66 @@ async def test_what_the_run_deleted_itself_it_may_write_anew() -> None:
         assert one.exists
 
     await run(work)
+
+
+Deletion = Callable[[Context, ResourceHandle[Artifact]], Awaitable[bool]]
+
+
+@pytest.mark.parametrize(
+    ("name", "delete"),
+    [
+        ("artifact", lambda ctx, it: it.delete()),
+        ("artifact", lambda ctx, it: it.at(it.version).delete()),
+        ("artifact", lambda ctx, it: ctx.resource(artifact).delete()),
+        ("files/a", lambda ctx, it: it.delete()),
+        ("files/a", lambda ctx, it: it.at(it.version).delete()),
+        ("files/a", lambda ctx, it: ctx.resource(files).delete("files/a")),
+    ],
+)
+async def test_handles_see_what_the_run_deleted_itself(name: str, delete: Deletion) -> None:
+    def handle(ctx: Context) -> Awaitable[ResourceHandle[Artifact]]:
+        async def single() -> ResourceHandle[Artifact]:
+            return ctx.resource(artifact)
+
+        return single() if name == "artifact" else ctx.resource(files).get_or_create(name)
+
+    def shown(it: ResourceHandle[Artifact]) -> tuple[object, ...]:
+        return (it.exists, it.state.title, it.size, it.media_type)
+
+    @handler(resources=[artifact, files])
+    async def act(value: None, ctx: Context) -> None:
+        it = await handle(ctx)
+        await it.patch_state(title="Plan")
+        await it.write("text", media_type="text/plain")
+        assert await delete(ctx, it)
+        seen = shown(it)
+        assert (it.exists, it.state.title, it.size, await it.read()) == (False, "untitled", 0, b"")
+        await it.refresh()
+        assert shown(it) == seen
+        assert not await it.delete()
+        await it.patch_state(revision=1)
+        assert (it.exists, it.state.title, it.state.revision, it.size) == (True, "untitled", 1, 0)
+        assert (await handle(ctx)).state.revision == 1
+
+    await run_flow(define_flow("f", actions={"act": action(block=act)}), "act", None)
+
+
+async def test_what_was_made_anew_meanwhile_is_what_a_handle_sees() -> None:
+    @handler(resources=[files])
+    async def act(value: None, ctx: Context) -> None:
+        them = ctx.resource(files)
+        it = await them.create("files/a", {"title": "old"})
+
+        async def anew() -> None:
+            while True:
+                with suppress(ResourceAlreadyExistsError):
+                    await them.create("files/a", {"title": "new"})
+                    return
+
+        await asyncio.gather(it.delete(), anew())
+        assert (it.exists, it.state.title) == (True, "new")
+
+    await run_flow(define_flow("f", actions={"act": action(block=act)}), "act", None)
 
 
 async def test_what_a_block_does_not_declare_is_refused_by_name() -> None:
