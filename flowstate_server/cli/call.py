@@ -13,18 +13,18 @@ import typer
 from rich.console import Console
 
 from flowstate_client import FlowStateClient, FlowStateError, RunHandle, SessionNotFound
-from flowstate_client.error_reasons import NO_USER
 from flowstate_server.cli.connection import ORG_VARIABLE, USER_VARIABLE, Connection, Trusted
 from flowstate_server.cli.option_groups import with_option_groups
-from flowstate_server.cli.problem import MISUSED, give_up
+from flowstate_server.cli.problem import MISUSED, give_up, words_of
 
 # Patience for the request to be stored, which is no part of the wait for its end. Chosen.
 DISPATCH_SECONDS = 10.0
 
-# The server does not tell a session of somebody else from one that was deleted. One that never was is made.
-_NOT_YOURS = "; a session of that id may be another user's, see --user: choose another id, or none"
-
-_NO_USER = "give --user: the token stands for no user, or the server asks for no tokens"
+# The server does not tell a session of somebody else from one that was deleted, and must not. Others it makes.
+_NOT_YOURS = (
+    "; a session of that id may be another user's, see --user: choose another id, or none;"
+    " or it was deleted: sessions.create makes it anew"
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,9 @@ def call(
     ] = "",
     user: Annotated[
         str,
-        typer.Option(envvar=USER_VARIABLE, help="The user; without a token, you by your login name."),
+        typer.Option(
+            envvar=USER_VARIABLE, help="The user; if not given, and without a token, you by your login name."
+        ),
     ] = "",
     org: Annotated[str, typer.Option(envvar=ORG_VARIABLE, help="The org.")] = "",
     request_id: Annotated[
@@ -83,7 +85,7 @@ def call(
 
     def told(error: FlowStateError) -> str:
         hint = _NOT_YOURS if session and isinstance(error, SessionNotFound) else ""
-        return str(error).replace(NO_USER, _NO_USER) + hint
+        return words_of(error) + hint
 
     _print(connection.run(work, told))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import ssl
 from collections.abc import Callable, Coroutine
@@ -15,7 +16,15 @@ import typer
 
 from flowstate_client import ConnectError, FlowStateClient, FlowStateError
 from flowstate_client.addresses import EXAMPLE, check_address
-from flowstate_server.cli.problem import INTERRUPTED, MISUSED, UNREACHABLE, code_of, give_up
+from flowstate_server.cli.problem import (
+    INTERRUPTED,
+    MISUSED,
+    UNREACHABLE,
+    Warnings,
+    code_of,
+    give_up,
+    words_of,
+)
 
 T = TypeVar("T")
 
@@ -41,10 +50,16 @@ Trusted = Annotated[
 ]
 OnlyOfUser = Annotated[
     str,
-    typer.Option(envvar=USER_VARIABLE, help="Only if it is this user's session; a token decides by itself."),
+    typer.Option(
+        envvar=USER_VARIABLE,
+        help="Only if it is this user's session, else anybody's; a token decides by itself.",
+    ),
 ]
 OnlyOfOrg = Annotated[
-    str, typer.Option(envvar=ORG_VARIABLE, help="Only if it is in this org; a token decides by itself.")
+    str,
+    typer.Option(
+        envvar=ORG_VARIABLE, help="Only if it is in this org, else in any; a token decides by itself."
+    ),
 ]
 
 
@@ -82,12 +97,14 @@ class Connection:
     def run(
         self,
         work: Callable[[FlowStateClient], Coroutine[Any, Any, T]],
-        told: Callable[[FlowStateError], str] = str,
+        told: Callable[[FlowStateError], str] = words_of,
     ) -> T:
         """What ``work`` gives, with a client that has reached the server; if that fails, the end of the command, with
         what ``told`` says of it.
         """
         client = self._client()
+        logger = logging.getLogger("flowstate_client")
+        logger.addHandler(warnings := Warnings(logging.WARNING))
         try:
             return asyncio.run(self._run(client, work))
         except KeyboardInterrupt:
@@ -96,6 +113,8 @@ class Connection:
             give_up(str(error), MISUSED)
         except FlowStateError as error:
             give_up(told(error), code_of(error))
+        finally:
+            logger.removeHandler(warnings)
 
     async def _run(
         self, client: FlowStateClient, work: Callable[[FlowStateClient], Coroutine[Any, Any, T]]

@@ -29,10 +29,18 @@ Name = Annotated[str, typer.Argument(help="Name of the resource.")]
 @dataclass(frozen=True)
 class _Connection(Connection):
     user: Annotated[
-        str, typer.Option(envvar=USER_VARIABLE, help="Who asks, as a user; a token decides by itself.")
+        str,
+        typer.Option(
+            envvar=USER_VARIABLE,
+            help="Who asks, as a user; else one who may ask for all of them. A token decides by itself.",
+        ),
     ] = ""
     org: Annotated[
-        str, typer.Option(envvar=ORG_VARIABLE, help="Who asks, as an org; a token decides by itself.")
+        str,
+        typer.Option(
+            envvar=ORG_VARIABLE,
+            help="Who asks, as an org; else one who may ask for all of them. A token decides by itself.",
+        ),
     ] = ""
     trusted: Trusted = False
 
@@ -118,7 +126,11 @@ def get(
 def put(
     name: Name,
     state: Annotated[
-        str, typer.Option(metavar="JSON|-", help="The whole state; - reads it from stdin.")
+        str,
+        typer.Option(
+            metavar="JSON|-",
+            help="The whole state, in place of the one that is there; - reads it from stdin.",
+        ),
     ] = "",
     content: Annotated[
         str, typer.Option(metavar="FILE|-", help="The content, from a file or from stdin.")
@@ -128,9 +140,9 @@ def put(
     owner: _Owner,
     connection: _Connection,
 ) -> None:
-    """Create a resource, or write what is given of it, and print its version.
+    """Create a resource, or replace its whole state, its content, or both, and print its version. Needs --trusted.
 
-    State and content together, up to 1 MiB, are one commit; content alone may have 64 MiB.
+    What is not given stays. State and content together, up to 1 MiB, are one commit; content alone may have 64 MiB.
     """
     if state == content == "-":
         give_up("only one of --state and --content can be read from stdin", MISUSED)
@@ -161,7 +173,7 @@ def delete(
     owner: _Owner,
     connection: _Connection,
 ) -> None:
-    """Delete a resource."""
+    """Delete a resource. Needs --trusted."""
 
     async def work(owned: OwnedResources) -> None:
         await owned[name].delete(allow_missing=allow_missing)

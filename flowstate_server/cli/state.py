@@ -103,7 +103,9 @@ async def _copy(url: str, what: StateCopy, blobs: Path | None) -> Counter[Outcom
     counts: Counter[Outcome] = Counter()
     async for copied in maintenance.copy_state(url, what, blobs=blobs):
         counts[copied.outcome] += 1
-        event: dict[str, object] = {"event": copied.outcome, what.scope: copied.id, "fields": copied.fields}
+        would = what.dry_run and copied.outcome is Outcome.COPIED
+        outcome = "would_copy" if would else copied.outcome
+        event: dict[str, object] = {"event": outcome, what.scope: copied.id, "fields": copied.fields}
         if copied.resources or copied.refused:
             event |= {"resources": copied.resources, "refused": copied.refused}
         if copied.misfits:
@@ -123,7 +125,7 @@ def _words(copied: CopiedState, what: StateCopy) -> str:
     match copied.outcome:
         case Outcome.COPIED:
             names = [*copied.fields, *[f"resource {name}" for name in copied.resources]]
-            return f"{who}: {', '.join(names)}"
+            return f"{who}: {'would copy ' if what.dry_run else ''}{', '.join(names)}"
         case Outcome.SAME:
             return f"{who}: the same already"
         case Outcome.REFUSED if copied.misfits:

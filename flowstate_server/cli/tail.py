@@ -24,7 +24,8 @@ class _Connection(Connection):
     user: Annotated[
         str,
         typer.Option(
-            envvar=USER_VARIABLE, help="Only if it is this user's request; a token decides by itself."
+            envvar=USER_VARIABLE,
+            help="Only if it is this user's request, else anybody's; a token decides by itself.",
         ),
     ] = ""
     org: OnlyOfOrg = ""
