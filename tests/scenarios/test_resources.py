@@ -367,10 +367,9 @@ async def test_replaced_content_and_uploads_that_end_nowhere_are_swept(store_url
 
 async def test_content_that_is_held_by_nobody_is_not_lost_to_a_sweep(store_url: str) -> None:
     """Uploads that are finished while everything that is due goes at once: whatever is answered can be read."""
-    soon_due = replace(QUICK, upload_retention=Seconds(0.3))
+    chance, soon_due = random.Random(7), replace(QUICK, upload_retention=Seconds(0.3))
     async with desk_server(store=store_url, settings=soon_due) as server:
         await server.session()
-        chance = random.Random(7)
 
         async def write(number: int) -> None:
             name = f"notes/{number % 4}"
