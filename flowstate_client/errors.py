@@ -285,7 +285,7 @@ class OutOfRange(ApiError):
 
 
 class CursorAhead(OutOfRange):
-    """The cursor lies beyond the end of the log."""
+    """The cursor, or the place in a content, lies beyond the end."""
 
 
 class EventsCompacted(OutOfRange):

@@ -16,6 +16,7 @@ from flowstate_client.errors import ResourceNotFound, VersionMismatch
 from flowstate_client.field_types import field_types
 from flowstate_client.flows import UNSET
 from flowstate_client.ids import new_idempotency_key
+from flowstate_client.json_profile import check_text
 from flowstate_client.models import StateWrite
 from flowstate_client.proof import proven_text
 from flowstate_client.resource_record import AbsentResource, ResourceRecord
@@ -23,7 +24,7 @@ from flowstate_client.state import States
 from flowstate_client.state_batch import ScopeBatch, Seen, as_seen
 from flowstate_client.state_swap import swap
 from flowstate_client.state_verbs import StateOp, StateT_co, StateVerbs
-from flowstate_client.uploads import ContentSource, Upload
+from flowstate_client.uploads import ContentSource, Upload, as_bytes
 
 T = TypeVar("T")
 
@@ -85,7 +86,7 @@ class ResourceHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Gen
         precondition: types_pb2.Precondition | None = None,
         request_id: str = "",
     ) -> None:
-        self.name = name
+        self.name = check_text(name, "name")
         self._states = states
         self._caller = states.caller
         self._stub = stub
@@ -114,6 +115,11 @@ class ResourceHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Gen
     async def get(self, *, view: ResourceView | None = ...) -> ResourceRecord[StateT_co]: ...
     @overload
     async def get(self, *, model: type[T], view: ResourceView | None = ...) -> ResourceRecord[T]: ...
+    # As of RunHandle.result.
+    @overload
+    async def get(  # type: ignore[overload-cannot-match]
+        self, *, model: type[object], view: ResourceView | None = ...
+    ) -> ResourceRecord[object]: ...
     @overload
     async def get(self, *, model: Any, view: ResourceView | None = ...) -> ResourceRecord[Any]: ...
     async def get(
@@ -156,10 +162,12 @@ class ResourceHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Gen
             request.resource.state.json = proven_text(given, self._codec)
             request.update_mask.paths.append("state")
         if content is not None:
-            request.resource.content = content.encode() if isinstance(content, str) else content
+            if isinstance(content, str):
+                content = check_text(content, "content").encode()
+            request.resource.content = as_bytes(content, "content")
             request.update_mask.paths.append("content")
         if media_type is not None:
-            request.resource.media_type = media_type
+            request.resource.media_type = check_text(media_type, "media_type")
             request.update_mask.paths.append("media_type")
         method = "ResourceService/PutResource"
         response = await self._caller.write(method, self._stub.PutResource, request)
@@ -193,16 +201,18 @@ class ResourceHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Gen
         Args:
             source: bytes, a path, or an asynchronous iterator of bytes.
             media_type: what it is; empty: what it was.
-            progress: called with the bytes sent, and how many it will be, after each piece.
+            progress: called with the bytes sent, and how many it will be (``None`` for an iterator, which does not
+                tell), after each piece.
             timeout: of each piece, with all its repeats; by default ``ClientConfig.timeout``.
 
         Raises:
             OSError: the file cannot be read.
+            TypeError: ``source`` is none of these.
         """
         upload = Upload(self._caller, self._stub, self._scope, self.name, progress=progress, timeout=timeout)
         response = await upload.send(
             source,
-            media_type=media_type,
+            media_type=check_text(media_type, "media_type"),
             precondition=self._precondition,
             request_id=self._request_id,
         )

@@ -58,6 +58,7 @@ class Upload:
         """
         Raises:
             OSError: the file can't be read.
+            TypeError: it is none of what may be uploaded.
             ApiError: the server refuses.
             ProtocolError: the server has lost what it had acknowledged.
         """
@@ -95,12 +96,33 @@ class Upload:
         return response
 
 
+_FORMS = "bytes, the path of a file, or an asynchronous iterator of bytes"
+
+
+def as_bytes(given: object, place: str) -> bytes:
+    """
+    Raises:
+        TypeError: it is no bytes; naming ``place``.
+    """
+    if not isinstance(given, bytes | bytearray | memoryview):
+        raise TypeError(f"{place} must be bytes, not {type(given).__name__}")
+    return bytes(given)
+
+
 async def _size(source: ContentSource) -> int | None:
     if isinstance(source, bytes | bytearray | memoryview):
         return len(source)
     if isinstance(source, AsyncIterable):
         return None
-    return (await asyncio.to_thread(Path(source).stat)).st_size
+    if not isinstance(source, str | os.PathLike):
+        raise TypeError(f"a content is {_FORMS}, not {type(source).__name__}")
+    try:
+        return (await asyncio.to_thread(Path(source).stat)).st_size
+    except OSError as error:
+        if not isinstance(source, str):
+            raise
+        problem = f"{error.strerror}; a text is taken for the path of a file: a content is {_FORMS}"
+        raise OSError(error.errno, problem, source) from None
 
 
 async def _pieces(source: ContentSource) -> AsyncGenerator[bytes, None]:
@@ -111,7 +133,7 @@ async def _pieces(source: ContentSource) -> AsyncGenerator[bytes, None]:
     elif isinstance(source, AsyncIterable):
         waiting = bytearray()
         async for data in source:
-            waiting += data
+            waiting += as_bytes(data, "a piece of a content")
             while len(waiting) >= PIECE_BYTES:
                 piece = bytes(waiting[:PIECE_BYTES])
                 del waiting[:PIECE_BYTES]

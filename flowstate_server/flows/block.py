@@ -60,6 +60,10 @@ class RunsBlocks(Protocol):
         """Append an event about this execution: for the trusted plane, and kept."""
         ...
 
+    def claim_call_id(self, call_id: str, /) -> bool:
+        """Have the id for a tool call, unless another call of the run has it."""
+        ...
+
     @property
     def reading(self) -> ReadingContext:
         """This context, for functions that only decide."""

@@ -57,10 +57,11 @@ class ContentWriter(ABC):
 
     @abstractmethod
     async def write(self, piece: Content, /) -> None:
-        """Append a piece, of any length.
+        """Append a piece, of any length. Those that are written at once come in the order of their calls.
 
         Raises:
             MessageTooLargeError: the content would have over 64 MiB.
+            RuntimeError: the content is finished, or a piece before was cancelled or refused amid.
         """
 
 

@@ -54,11 +54,9 @@ class Gate:
     holder: str
     waiting: tuple[Waiting, ...] = ()
 
-    def waits(self, request_id: str) -> bool:
-        return any(one.request_id == request_id for one in self.waiting)
-
-    def without(self, request_id: str) -> Gate:
-        return Gate(self.holder, tuple([one for one in self.waiting if one.request_id != request_id]))
+    def without(self, *request_ids: str) -> Gate:
+        gone = frozenset(request_ids)
+        return Gate(self.holder, tuple([one for one in self.waiting if one.request_id not in gone]))
 
 
 @frozen

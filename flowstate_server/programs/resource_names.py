@@ -8,6 +8,7 @@ from functools import lru_cache
 from flowstate_server.errors import ValidationFailedError, Violation
 from flowstate_server.model.resources import MAX_NAME_BYTES
 
+MAX_MEDIA_TYPE_BYTES = 255
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _NAMED = re.compile(r"\{[^{}/]*\}")
 
@@ -28,6 +29,18 @@ def check_name(field: str, name: str) -> str:
         problem = f"must be at most {MAX_NAME_BYTES} bytes of UTF-8"
         raise ValidationFailedError((Violation(field, "too_long", problem),))
     return name
+
+
+def check_media_type(field: str, given: object) -> str:
+    """``given`` if it is a text of at most 255 bytes without control characters.
+
+    Raises:
+        ValidationFailedError: naming ``field``, never what was given.
+    """
+    if isinstance(given, str) and given.isprintable() and len(given.encode()) <= MAX_MEDIA_TYPE_BYTES:
+        return given
+    problem = f"must be a text of at most {MAX_MEDIA_TYPE_BYTES} bytes without control characters"
+    raise ValidationFailedError((Violation(field, "media_type", problem),))
 
 
 def is_pattern(name: str) -> bool:

@@ -56,7 +56,8 @@ class ResourceDescription:
 class ResourceWrite:
     """One write of one resource: all of it in one commit, or nothing.
 
-    ``content``: bytes, or a finished upload; ``None`` keeps what is there. ``media_type`` ``None`` keeps it.
+    ``content``: bytes, or a finished upload, which is for one resource only; ``None`` keeps what is there.
+    ``media_type`` ``None`` keeps it.
     Preconditions, each ``None`` or empty if it need not hold: ``exists``, ``at`` a version (0: never written), of an
     ``incarnation``.
     """
@@ -140,8 +141,8 @@ class ResourceAccess(Protocol):
 
     async def delete(
         self, name: str, path: tuple[str, ...], *, at: int | None = None, incarnation: str = ""
-    ) -> bool:
-        """Make it a tombstone; whether there was one."""
+    ) -> ResourceWritten:
+        """Make it a tombstone, which is the record given back; not ``changed``: there was none."""
         ...
 
     async def upload(self) -> Upload:

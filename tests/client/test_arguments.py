@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -18,6 +18,11 @@ from flowstate_server.model.events import EventType
 from tests.client.fakes import FakeServer
 
 Call = Callable[[Any], Any]
+
+
+async def _texts() -> AsyncIterator[str]:
+    yield "text"
+
 
 MISTAKES: dict[str, tuple[Call, str]] = {
     "create tag": (
@@ -90,6 +95,26 @@ MISTAKES: dict[str, tuple[Call, str]] = {
     "state paths": (lambda c: c.state.user("u").get(paths="/a"), "paths takes a list of texts, not one text"),
     "state unset": (lambda c: c.state.user("u").unset_state(["a"]), "a field name must be text, not list"),
     "resources": (lambda c: c.resources.user(5), "user_id must be text, not int"),
+    "resource": (lambda c: c.resources.user("u")[5], "name must be text, not int"),
+    "resource named": (lambda c: c.resources.user("u").named(None), "name must be text, not NoneType"),
+    "resource list": (lambda c: c.resources.user("u").list(5), "prefix must be text, not int"),
+    "put media type": (
+        lambda c: c.resources.user("u")["r"].put(media_type=5),
+        "media_type must be text, not int",
+    ),
+    "put content": (lambda c: c.resources.user("u")["r"].put(content=5), "content must be bytes, not int"),
+    "upload media type": (
+        lambda c: c.resources.user("u")["r"].upload(b"x", media_type=5),
+        "media_type must be text, not int",
+    ),
+    "upload": (
+        lambda c: c.resources.user("u")["r"].upload([b"x"]),
+        "a content is bytes, the path of a file, or an asynchronous iterator of bytes, not list",
+    ),
+    "upload pieces": (
+        lambda c: c.resources.user("u")["r"].upload(_texts()),
+        "a piece of a content must be bytes, not str",
+    ),
     "resource at": (lambda c: c.resources.user("u")["r"].at("7"), "at takes a version or what was read"),
 }
 
@@ -171,6 +196,6 @@ def test_the_log_is_warned_of_a_type_of_event_that_is_not_known(caplog: pytest.L
     assert list(found.types) == ["item.dne", "zzz"], "a newer server may have them"
     assert caplog.messages == [
         "no event type 'item.dne' is known to this client; did you mean 'item.done'?",
-        "no event type 'zzz' is known to this client",
+        "no event type 'zzz' is known to this client; a flow's own events are of the type 'custom'",
     ]
     assert set(EVENT_TYPES) == set(EventType)

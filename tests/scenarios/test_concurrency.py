@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -254,6 +255,17 @@ async def test_who_waits_too_long_fails(adas: list[FlowStateClient], servers: li
     store = servers[0].engine.store
     assert not await store.read_documents(patience_range(limit=10))
     assert not await store.read_documents(turns_of(KIND, limit=10))
+
+
+async def test_who_may_wait_for_ever_waits(ada: FlowStateClient) -> None:
+    """However long an author says, until when one waits is a time that can be stored and shown."""
+    first = await dispatched(ada, "patient", 1, pause=30.0)
+    second = await dispatched(ada, "patient", 2)
+    await first.cancel()
+    assert await soon(second.result()) == 2
+    [queued] = [event for event in await record_events(second) if isinstance(event, RequestQueued)]
+    assert queued.expire_time is not None
+    assert queued.expire_time - queued.time == timedelta(days=36500)
 
 
 async def test_a_full_queue_refuses(ada: FlowStateClient) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -126,8 +127,9 @@ async def test_preconditions_of_a_run(store_url: str) -> None:
             await access.write("draft", ResourceWrite(inc_state({"words": 1}), at=7), ())
         with pytest.raises(VersionMismatchError):
             await access.delete("draft", (), at=7)
-        assert await access.delete("draft", (), at=1, incarnation=first.incarnation)
-        assert not await access.delete("draft", ())
+        deleted = await access.delete("draft", (), at=1, incarnation=first.incarnation)
+        assert (deleted.changed, deleted.record.exists, deleted.record.version) == (True, False, 2)
+        assert not (await access.delete("draft", ())).changed
         with pytest.raises(ResourceDeletedError):
             await access.write("draft", ResourceWrite(content=b"x", incarnation=first.incarnation), ())
         with pytest.raises(ResourceNotFoundError):
@@ -186,12 +188,11 @@ async def test_uploads_of_a_run(store_url: str) -> None:
             await upload.append(data[start : start + 777_777])
         assert upload.size == len(data)
         record = (await access.write("draft", ResourceWrite(content=await upload.finish()), ())).record
-        reading = access.read(record)
-        first = await anext(reading)
+        first = await anext(reading := access.read(record))
         await access.write("draft", ResourceWrite(content=b"other"), ())
         rest = b"".join([piece async for piece in reading])
         assert first + rest == data
-        assert max(len(first), 0) <= PIECE
+        assert len(first) <= PIECE
         return record.content.size if record.content else None
 
     async with running(store_url, go) as server:
@@ -203,10 +204,13 @@ async def test_a_run_does_not_write_for_a_user_who_was_deleted(store_url: str) -
     reached, go_on = asyncio.Event(), asyncio.Event()
 
     async def go(_: Any, run: RunContext) -> Json:
-        access = of(run, ScopeKind.USER)
+        access, cards = of(run, ScopeKind.USER), described("cards/*")
         await access.write("profile", ResourceWrite(patch_state({"name": "Ada"})), ())
+        await access.write("cards/b", ResourceWrite(content=b"x"), ())
         reached.set()
         await go_on.wait()
+        read = ((await access.load("profile")).exists, await access.list(cards), await access.count(cards))
+        assert read == (False, [], 0)
         with pytest.raises(ScopeUnavailableError):
             await access.write("cards/a", ResourceWrite(content=b"x"), ())
         with pytest.raises(ScopeUnavailableError):
@@ -216,8 +220,7 @@ async def test_a_run_does_not_write_for_a_user_who_was_deleted(store_url: str) -
     async with running(store_url, go) as server:
         call = asyncio.create_task(server.call("go"))
         await reached.wait()
-        request = states.DeleteStateRequest(scope=USER)
-        await server.states.DeleteState(request, metadata=TRUSTED)
+        await server.states.DeleteState(states.DeleteStateRequest(scope=USER), metadata=TRUSTED)
         go_on.set()
         await call
         assert await server.names(USER) == []
@@ -245,8 +248,7 @@ async def test_a_run_brings_back_no_user_who_came_and_was_deleted(store_url: str
         call = asyncio.create_task(server.call("go"))
         await reached.wait()
         await server.put(USER, "cards/b", {})
-        request = states.DeleteStateRequest(scope=USER)
-        await server.states.DeleteState(request, metadata=TRUSTED)
+        await server.states.DeleteState(states.DeleteStateRequest(scope=USER), metadata=TRUSTED)
         if anew:
             await server.put(USER, "cards/b", {})
         go_on.set()
@@ -365,25 +367,20 @@ async def test_replaced_content_and_uploads_that_end_nowhere_are_swept(store_url
 
 async def test_content_that_is_held_by_nobody_is_not_lost_to_a_sweep(store_url: str) -> None:
     """Uploads that are finished while everything that is due goes at once: whatever is answered can be read."""
-    async with desk_server(
-        store=store_url, settings=replace(QUICK, upload_retention=Seconds(0.05))
-    ) as server:
+    chance, soon_due = random.Random(7), replace(QUICK, upload_retention=Seconds(0.3))
+    async with desk_server(store=store_url, settings=soon_due) as server:
         await server.session()
-        few = asyncio.Semaphore(4)  # more at once take longer than an upload may on a slow disk
 
         async def write(number: int) -> None:
             name = f"notes/{number % 4}"
             while True:
-                answer = await server.write(SESSION, name, 0, b"a" * 100, upload=f"u{number}")
+                await server.write(SESSION, name, 0, b"a" * 100, upload=f"u{number}")
+                await asyncio.sleep(chance.uniform(0.1, 0.35))  # to about the moment at which it is due
                 answer = await server.write(
                     SESSION, name, 100, b"%d" % number, upload=f"u{number}", finish=True
                 )
                 if answer.HasField("resource"):
                     return
-
-        async def write_among_few(number: int) -> None:
-            async with few:
-                await write(number)
 
         async def sweep() -> None:
             while True:
@@ -391,7 +388,7 @@ async def test_content_that_is_held_by_nobody_is_not_lost_to_a_sweep(store_url: 
                 await asyncio.sleep(0.001)  # the store in memory never waits
 
         sweeping = asyncio.create_task(sweep())
-        await asyncio.gather(*map(write_among_few, range(24)))
+        await asyncio.gather(*map(write, range(16)))
         for name in await server.names(SESSION):
             assert (await server.content(SESSION, name)).startswith(b"a" * 100)
         sweeping.cancel()

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 from pydantic import BaseModel
@@ -97,6 +98,7 @@ gated = define_flow(
         "clinging": action(block=cling, concurrency=interrupt()),
         "short": action(block=take, concurrency=queue(limit=2)),
         "impatient": action(block=take, concurrency=queue(timeout=0.3)),
+        "patient": action(block=take, concurrency=queue(timeout=timedelta.max)),
         "of_user": action(block=take, concurrency=queue(by="user")),
         "of_number": action(block=take, concurrency=reject(by=lambda step: str(step.number))),
         "long_key": action(block=take, concurrency=reject(by=lambda step: "é\0" * 10_000)),

@@ -84,13 +84,13 @@ class KeptResources:
 
     async def delete(
         self, name: str, path: tuple[str, ...], *, at: int | None = None, incarnation: str = ""
-    ) -> bool:
+    ) -> ResourceWritten:
         before = self._record(name)
         if incarnation and before.incarnation != incarnation:
             raise ResourceDeletedError(self.scope.kind, name)
         if before.exists:
             self.records[name] = ResourceRecord(before.key, before.version + 1, before.incarnation)
-        return before.exists
+        return ResourceWritten(self._record(name), before.exists)
 
     async def upload(self) -> _KeptUpload:
         self.calls.append("upload")

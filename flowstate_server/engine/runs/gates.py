@@ -7,7 +7,7 @@ from typing import Any
 
 from flowstate_server.engine.bindings import check_owner
 from flowstate_server.errors import ConcurrencyRejectedError, ServiceError
-from flowstate_server.model.clock import micros
+from flowstate_server.model.clock import SECOND, Micros, micros
 from flowstate_server.model.gates import decode_gate, gate_key, gate_text
 from flowstate_server.model.identity import Principal
 from flowstate_server.model.ids import MAX_ID_BYTES
@@ -20,6 +20,8 @@ from flowstate_server.programs.program import HostedFlow
 from flowstate_server.stores.contract.gate_writes import EnterGate, GateTaken
 from flowstate_server.stores.store import Store
 
+LONGEST_WAIT = Micros(100 * 365 * 24 * 3600 * SECOND)
+"""A longer wait is as good as none with an end: the time of that has to be one that can be stored and shown."""
 OWN_GATE = "this one would wait for itself: the request that called for it has the turn"
 
 
@@ -42,7 +44,8 @@ async def gate_of(
 
 
 def entry(policy: Concurrency, request: RequestKey, gate: str, within: str) -> EnterGate:
-    return EnterGate(request, gate, policy.policy, micros(policy.timeout), policy.limit, within)
+    patience = min(micros(policy.timeout), LONGEST_WAIT)
+    return EnterGate(request, gate, policy.policy, patience, policy.limit, within)
 
 
 async def rejection(store: Store, principal: Principal, taken: GateTaken) -> ConcurrencyRejectedError:

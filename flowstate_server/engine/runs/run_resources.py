@@ -33,7 +33,8 @@ from flowstate_server.errors import (
 )
 from flowstate_server.model.documents import Document
 from flowstate_server.model.frozen import frozen
-from flowstate_server.model.records import SessionRecord
+from flowstate_server.model.ids import new_log_id
+from flowstate_server.model.records import SessionRecord, StateRecord
 from flowstate_server.model.resources import (
     ResourceKey,
     ResourceOwner,
@@ -46,7 +47,7 @@ from flowstate_server.model.resources import (
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import FlowDescription
-from flowstate_server.programs.resource_names import check_name, fixed_beginning
+from flowstate_server.programs.resource_names import check_media_type, check_name, fixed_beginning
 from flowstate_server.programs.resources import ResourceDescription, ResourceWrite, ResourceWritten
 from flowstate_server.state.operations import Operation
 from flowstate_server.stores.contract.blob_writes import BlobUnavailable
@@ -119,7 +120,7 @@ class RunResources:
 
     async def load(self, name: str, /) -> ResourceRecord:
         self._rules(name)
-        owner = await self._owner()
+        owner = await self._owner_now()
         if not owner.exists:
             return self._learn(self._absent(name))
         found = await self._recorder.once_back(lambda: self._tools.writing.load(owner.owner, (name,)))
@@ -129,7 +130,7 @@ class RunResources:
         self, description: ResourceDescription, prefix: str = "", *, limit: int = 50, after: str = ""
     ) -> Sequence[ResourceRecord]:
         found: list[ResourceRecord] = []
-        owner, fixed = await self._owner(), fixed_beginning(description.name)
+        owner, fixed = await self._owner_now(), fixed_beginning(description.name)
         if not owner.exists or not (fixed.startswith(prefix) or prefix.startswith(fixed)):
             return found
         begins = max(fixed, prefix, key=len)
@@ -146,12 +147,14 @@ class RunResources:
     async def count(self, description: ResourceDescription) -> int:
         if not description.collection:
             return int((await self.load(description.name)).exists)
-        owner = await self._owner()
+        owner = await self._owner_now()
         key = counts_key(owner.owner)
         found = await self._recorder.once_back(lambda: self._tools.store.load_documents((key,)))
         return counts_in(found.get(key)).of(description.name)
 
     async def write(self, name: str, write: ResourceWrite, path: tuple[str, ...]) -> ResourceWritten:
+        if write.media_type is not None:
+            check_media_type("media_type", write.media_type)
         makes = not write.operations or write.content is not None or write.exists is False
         return await self._write(name, write, path, makes=makes)
 
@@ -181,7 +184,9 @@ class RunResources:
                 record = self._learn(self._record(name, done))
                 brought.taken = record.content == brought.content
         except BlobUnavailable:
-            problem = Violation("content", "unavailable", "the upload is not finished, or over its time")
+            problem = Violation(
+                "content", "unavailable", "the upload is not finished, over its time, or in use"
+            )
             raise ValidationFailedError((problem,)) from None
         return ResourceWritten(record, done.changed)
 
@@ -211,19 +216,18 @@ class RunResources:
 
     async def delete(
         self, name: str, path: tuple[str, ...], *, at: int | None = None, incarnation: str = ""
-    ) -> bool:
+    ) -> ResourceWritten:
         rules = self._rules(name)
         terms = WriteTerms(None if at is None else AtVersion(at), incarnation, self._request, path)
         if not (await self._owner(writing=True)).exists and at is None and not incarnation:
-            return False
+            return ResourceWritten(self._absent(name), changed=False)
 
         async def writes(found: FoundOwner) -> Sequence[Write]:
             free = at is None and not incarnation
             return (await self._tools.writing.deletion(found.owner, name, rules, terms, allow_missing=free),)
 
         done = await self._settled(name, writes)
-        self._learn(self._record(name, done))
-        return done.changed
+        return ResourceWritten(self._learn(self._record(name, done)), done.changed)
 
     async def upload(self) -> ContentUpload:
         tenant = self._request.tenant
@@ -266,10 +270,24 @@ class RunResources:
         known = self._scope.incarnation
         if known is not None:
             return FoundOwner(ResourceOwner(self._key, known))
-        loaded = await self._recorder.once_back(lambda: self._tools.store.load_states((self._key,)))
+        record = await self._owning_record()
         if writing or self._scope.absent_at is None:
-            await self._scope.meet(loaded[self._key])
-        return owner_in(loaded[self._key], self._scope.rules, self._scope.absent_at)
+            await self._scope.meet(record)
+        return owner_in(record, self._scope.rules, self._scope.absent_at)
+
+    async def _owner_now(self) -> FoundOwner:
+        """For those who read: nothing is there of a user or org who was deleted since the run met them."""
+        owner = await self._owner()
+        if self._kind is ScopeKind.SESSION or self._scope.incarnation is None:
+            return owner
+        record = await self._owning_record()
+        if record.exists and record.incarnation == owner.owner.incarnation:
+            return owner
+        return FoundOwner(ResourceOwner(self._key, new_log_id()), founds=())
+
+    async def _owning_record(self) -> StateRecord:
+        loaded = await self._recorder.once_back(lambda: self._tools.store.load_states((self._key,)))
+        return loaded[self._key]
 
     async def _settled(
         self, name: str, writes: Callable[[FoundOwner], Awaitable[Sequence[Write]]]
@@ -295,9 +313,7 @@ class RunResources:
         """
         if self._kind is ScopeKind.SESSION or not found.exists:
             return
-        record = (await self._recorder.once_back(lambda: self._tools.store.load_states((self._key,))))[
-            self._key
-        ]
+        record = await self._owning_record()
         if not record.exists or record.incarnation != found.owner.incarnation:
             raise ScopeUnavailableError(self._kind.value, "it was deleted")
 

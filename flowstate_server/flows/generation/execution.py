@@ -76,7 +76,7 @@ async def carry_out(task: Task, messages: list[Message], calls: ModelCalls, tool
         try:
             return task.read_output(_json_of(answer))
         except InvalidArgumentError as error:
-            problem = problems(error)
+            problem = problems(error).rstrip(".")
             _logger.warning("%s: the model's answer does not fit: %s", task.what, problem)
             if repaired:
                 raise ActionError(

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Never, Protocol
 
 from flowstate_server.errors import (
     ActionError,
+    ExplainedActionError,
     ModelCallError,
     ModelRefusedError,
     ModelUnavailableError,
@@ -44,6 +46,8 @@ FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 60.0
 _MOST_TOLD = 2000
 """Characters of a provider's words in a line of the log: some send a whole page."""
+_LONGEST_NAME = 200
+_MOST_TOKENS = 2**63 - 1
 
 
 @frozen
@@ -106,6 +110,8 @@ class ModelCalls:
                 return answer
             except ModelCallError as error:
                 pause = None if answer.begun else pause_after(error, attempt)
+                if pause is not None and getattr(self._model, "without_pauses", False):
+                    pause = 0.0
                 self._log(error, attempt, pause)
                 if pause is None:
                     raise told_to_clients(error) from error
@@ -132,7 +138,7 @@ class ModelCalls:
 
     async def _read_parts(self, request: ModelRequest, answer: Answer) -> None:
         limit = self._limits.first_token
-        async with _closing(self._model.stream_answer(request)) as parts, self._items() as items:
+        async with _closing(_begun(self._model, request)) as parts, self._items() as items:
             while True:
                 part = await _next(parts, limit)
                 match part:
@@ -153,6 +159,8 @@ class ModelCalls:
                             raise ModelRefusedError("it ended its answer as refused")
                         answer.native = part.native
                         return
+                    case _:
+                        _refuse(part, self._model)
                 if answer.begun:
                     limit = self._limits.token
 
@@ -171,24 +179,57 @@ def pause_after(error: ModelCallError, attempt: int) -> float | None:
         return None
     pause: float = FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1.0)
     wanted = error.retry_after if isinstance(error, ModelUnavailableError) else None
-    if wanted is None:
+    if wanted is None or math.isnan(wanted):
         return pause
     return None if wanted > LONGEST_PAUSE else max(wanted, pause)
 
 
 def told_to_clients(error: ModelCallError) -> ActionError:
-    """What clients are told: nothing of the provider's words."""
+    """What clients are told: nothing of the provider's words, which are for the author alone."""
+    told = " ".join(error.problem.split())[:_MOST_TOLD]
     if isinstance(error, ModelRefusedError):
-        return ActionError(MODEL_REFUSED, "the language model refused to answer")
-    return ActionError(MODEL_UNAVAILABLE, "the language model is not available", retryable=True)
+        return ExplainedActionError(MODEL_REFUSED, "the language model refused to answer", explanation=told)
+    return ExplainedActionError(
+        MODEL_UNAVAILABLE, "the language model is not available", retryable=True, explanation=told
+    )
 
 
 def _as_event(usage: Usage) -> ModelUsage:
     return ModelUsage(
-        storable(usage.provider),
-        storable(usage.model),
-        max(0, usage.input_tokens),
-        max(0, usage.output_tokens),
+        _name(usage.provider), _name(usage.model), _tokens(usage.input_tokens), _tokens(usage.output_tokens)
+    )
+
+
+def _name(given: object) -> str:
+    return storable("" if given is None else str(given)[:_LONGEST_NAME])
+
+
+def _tokens(given: object) -> int:
+    """A number that every tail can carry. Not all endpoints count as they should, and no answer is lost by that."""
+    if not isinstance(given, int | float) or math.isnan(given):
+        return 0
+    return int(min(max(0, given), _MOST_TOKENS))
+
+
+def _begun(model: LanguageModel, request: ModelRequest) -> AsyncIterator[AnswerPart]:
+    __tracebackhide__ = True
+    parts: object = model.stream_answer(request)
+    if isinstance(parts, AsyncIterator):
+        return parts
+    if isinstance(parts, Coroutine):
+        parts.close()
+    raise TypeError(
+        f"stream_answer of {type(model).__name__} must be an async generator, which yields the parts of the answer; "
+        f"it gave {type(parts).__name__}"
+    )
+
+
+def _refuse(part: object, model: LanguageModel) -> Never:
+    __tracebackhide__ = True
+    hint = "; a text is to be a TextDelta" if isinstance(part, str) else ""
+    raise TypeError(
+        f"{type(model).__name__} gave {type(part).__name__} as a part of its answer: "
+        f"parts are TextDelta, ThoughtDelta, ToolCall, Usage and Ended{hint}"
     )
 
 
@@ -199,7 +240,9 @@ async def _next(parts: AsyncIterator[AnswerPart], seconds: float) -> AnswerPart:
     except TimeoutError as error:
         raise ModelUnavailableError(f"nothing came for {seconds:g} s") from error
     except StopAsyncIteration:
-        raise ModelUnavailableError("the answer broke off: it did not say how it ended") from None
+        raise ModelUnavailableError(
+            "the answer broke off: it did not say how it ended, as `yield Ended()` does"
+        ) from None
 
 
 @asynccontextmanager

@@ -120,7 +120,6 @@ class ToolCalls:
         self._runs = runs
         self._audiences = audiences
         self._what = what
-        self._used_ids: set[str] = set()
 
     async def run(self, calls: Sequence[ToolCall]) -> list[ToolResult]:
         """What comes of the calls of one answer, in their order. Each becomes an item, and its output another.
@@ -128,28 +127,32 @@ class ToolCalls:
         What is wrong with a call, and how a tool fails, is told to the model in words of ours, those of an
         ``ActionError`` excepted. What ends the run comes out, and cancels the calls beside it.
         """
-        item_ids = [await self._show(call) for call in calls]
-        pairs = zip(calls, item_ids, strict=True)
-        return await run_all([partial(self._result, call, item_id) for call, item_id in pairs], MOST_AT_ONCE)
+        shown = [await self._show(call) for call in calls]
+        pairs = zip(calls, shown, strict=True)
+        return await run_all([partial(self._result, call, *item) for call, item in pairs], MOST_AT_ONCE)
 
-    async def _show(self, call: ToolCall) -> str:
-        """Add the call's item; its id is the model's own, unless that names no call or another one."""
+    async def _show(self, call: ToolCall) -> tuple[str, bool]:
+        """Add the call's item; its id is the model's own, unless that names no call or another one of the run, such as
+        one of a generator beside this. Whether the call is small enough to be an item, without which nobody could tell
+        what was asked for."""
         call_id = storable(call.call_id)
-        if call_id in self._used_ids:
+        if not self._runs.claim_call_id(call_id):
             call_id = ""
         try:
             arguments = parsed(call.arguments)
         except InvalidArgumentError:
             arguments = storable(call.arguments)
-        item = await self._context.tool_call(
-            tool_name(call.name), arguments, call_id=call_id, audiences=self._audiences
-        )
-        self._used_ids.add(item.call_id)
-        return item.call_id
+        name, fits = tool_name(call.name), True
+        try:
+            item = await self._context.tool_call(name, arguments, call_id=call_id, audiences=self._audiences)
+        except MessageTooLargeError:
+            fits = False
+            item = await self._context.tool_call(name, None, audiences=self._audiences)
+        return item.call_id, fits
 
-    async def _result(self, call: ToolCall, item_id: str) -> ToolResult:
+    async def _result(self, call: ToolCall, item_id: str, fits: bool) -> ToolResult:
         name = tool_name(call.name)
-        output, failed = await self._output(call)
+        output, failed = await self._output(call) if fits else (_failure("the call is too large"), True)
         try:
             await self._context.tool_output(item_id, output, name=name, audiences=self._audiences)
         except MessageTooLargeError:

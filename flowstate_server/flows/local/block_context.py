@@ -253,6 +253,13 @@ class BlockContext(Context[Any, Any, Any, Any], TracksCalls):
     def tell(self, payload: Payload, /) -> None:
         self._run.hold(Event(payload.type, payload.encode(), INTERNAL, block_path=self._path))
 
+    def claim_call_id(self, call_id: str, /) -> bool:
+        claimed = self._local.call_ids
+        if call_id in claimed:
+            return False
+        claimed.add(call_id)
+        return True
+
     @property
     def reading(self) -> ReadingContext:
         if self._reading is None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, TypeVar
 from weakref import ReferenceType, ref
 
 from pydantic import BaseModel
 
-from flowstate_server.errors import ResourceDeletedError
+from flowstate_server.errors import ResourceDeletedError, ValidationFailedError, Violation
 from flowstate_server.flows.local.begun_calls import Begun, TracksCalls, tracks_calls
 from flowstate_server.flows.local.changed_fields import changed_by, require_function
+from flowstate_server.flows.local.shown_state import ShownState
 from flowstate_server.flows.resource_handles import (
     Content,
     ContentWriter,
@@ -43,6 +45,14 @@ class Seen:
     def take(self, record: ResourceRecord) -> None:
         if record.version >= self.record.version:
             self.record = record
+
+    def take_deleted(self, before: ResourceRecord, newest: ResourceRecord) -> None:
+        """What is there after the run itself has deleted it, while it saw ``before``. Where nothing is, that has no
+        version to be compared by."""
+        if newest.exists:
+            self.take(newest)
+        elif self.record.incarnation == before.incarnation:
+            self.record = newest
 
 
 SeenResources = dict[tuple[ScopeKind, str], ReferenceType[Seen]]
@@ -93,12 +103,12 @@ class _Writer(ResourceWriter[StateT], TracksCalls, Generic[StateT]):
         return await self._save((), as_bytes(content), media_type)
 
     async def delete(self) -> bool:
-        access = self._place.access
+        access, before = self._place.access, self._seen.record
         deleted = await access.delete(
             self._name, self._place.path, at=self._version, incarnation=self._incarnation
         )
-        self._seen.take(await access.load(self._name))
-        return deleted
+        self._seen.take_deleted(before, deleted.record)
+        return deleted.changed
 
     def _commit(self, operations: Sequence[Operation], /) -> Awaitable[StateWrite]:
         return self._save(operations)
@@ -123,12 +133,11 @@ class _Writer(ResourceWriter[StateT], TracksCalls, Generic[StateT]):
 
 
 @tracks_calls
-class BlockResource(_Writer[StateT], ResourceHandle[StateT], Generic[StateT]):
+class BlockResource(ShownState[StateT], _Writer[StateT], ResourceHandle[StateT], Generic[StateT]):
     def __init__(self, place: ResourcePlace, name: str, seen: Seen) -> None:
         super().__init__(place, name, seen, f"ctx.resource({name})")
-        self._model: type[StateT] = place.declared.state
-        self._view: StateT | None = None
-        self._viewed: ResourceRecord | None = None
+        self._source = seen
+        self._model = place.declared.state
 
     @property
     def name(self) -> str:
@@ -137,29 +146,6 @@ class BlockResource(_Writer[StateT], ResourceHandle[StateT], Generic[StateT]):
     @property
     def exists(self) -> bool:
         return self._seen.record.exists
-
-    @property
-    def version(self) -> int:
-        return self._seen.record.version
-
-    @property
-    def state(self) -> StateT:
-        record = self._seen.record
-        if self._view is None or self._viewed is not record:
-            self._view = self._schema.view(self._model, record.state)
-            self._viewed = record
-        return self._view
-
-    @state.setter
-    def state(self, value: object) -> NoReturn:
-        __tracebackhide__ = True
-        raise AttributeError(
-            f"{self.written}.state is read-only: replace it with {self.written}.set_state(...), "
-            f"change fields with {self.written}.patch_state(...)"
-        )
-
-    def get(self, field: str, /) -> Any:
-        return self.state.get(field)  # type: ignore[attr-defined]  # every view has it beside the model's fields
 
     @property
     def size(self) -> int:
@@ -188,6 +174,8 @@ class BlockResource(_Writer[StateT], ResourceHandle[StateT], Generic[StateT]):
         return self._pieces(self._seen.record, start)
 
     async def _pieces(self, record: ResourceRecord, start: int) -> AsyncIterator[bytes]:
+        if start < 0:
+            raise ValidationFailedError((Violation("/start", "range", "must not be negative"),))
         if record.content is not None:
             async for piece in self._place.access.read(record, start=start):
                 yield piece
@@ -199,7 +187,11 @@ class BlockResource(_Writer[StateT], ResourceHandle[StateT], Generic[StateT]):
     async def _open(self, media_type: str | None) -> AsyncIterator[ContentWriter]:
         upload = await self._place.access.upload()
         content = _BlockContent(upload, self.begun, f"{self.written}.open()")
-        yield content
+        try:
+            yield content
+            await content.check()
+        finally:
+            content.closed = True
         content.result = await self._save((), await upload.finish(), media_type)
 
     def batch(self) -> AbstractAsyncContextManager[ResourceBatch[StateT]]:
@@ -240,10 +232,34 @@ class _BlockContent(ContentWriter, TracksCalls):
         self.begun = begun
         self.written = written
         self._upload = upload
+        self._turn = asyncio.Lock()
+        self._whole = True
+        self.closed = False
 
     @property
     def size(self) -> int:
         return self._upload.size
 
     async def write(self, piece: Content, /) -> None:
-        await self._upload.append(as_bytes(piece))
+        data = as_bytes(piece)
+        async with self._turn:
+            if self.closed:
+                raise RuntimeError("the content is finished: what is to be in it belongs into the `with`")
+            self._check_whole()
+            self._whole = False
+            await self._upload.append(data)
+            self._whole = True
+
+    async def check(self) -> None:
+        """Wait for what is on its way.
+
+        Raises:
+            RuntimeError: a piece is not there whole.
+        """
+        async with self._turn:
+            self._check_whole()
+
+    def _check_whole(self) -> None:
+        """Of a piece that was cancelled, or refused by the store, nobody knows how much is there."""
+        if not self._whole:
+            raise RuntimeError("a piece of the content was not written whole, so that none of it is kept")

@@ -17,10 +17,12 @@ from flowstate_server.schemas.pydantic.schema import ModelSchema
 
 @frozen
 class LocalRun:
-    """``state_models`` are the flow's own, ``loop`` is the server's, ``seen`` the resources that blocks look at."""
+    """``state_models`` are the flow's own, ``loop`` is the server's, ``seen`` the resources that blocks look at,
+    ``call_ids`` those of the tool calls of models."""
 
     run: RunContext
     schemas: Mapping[ScopeKind, ModelSchema]
     state_models: Mapping[ScopeKind, type[BaseModel]]
     loop: asyncio.AbstractEventLoop
     seen: SeenResources = field(default_factory=dict)
+    call_ids: set[str] = field(default_factory=set)

@@ -20,6 +20,7 @@ from flowstate_server.engine.calls.resources import (
 )
 from flowstate_server.engine.calls.state import Precondition
 from flowstate_server.model.json_values import JsonObject
+from flowstate_server.programs.resource_names import check_media_type
 from flowstate_server.rpc.codec.scopes import decode_scope_ref, set_scope_ref
 from flowstate_server.rpc.codec.state import decode_precondition
 from flowstate_server.rpc.codec.time import set_time
@@ -33,7 +34,6 @@ _VIEWS = {
     pb.RESOURCE_VIEW_CLIENT: Shown.CLIENT,
 }
 _FIELDS = ("state", "content", "media_type")
-_MAX_MEDIA_TYPE = 255
 _LENGTH_DELIMITED = 2
 _DATA = bytes([pb.ReadContentResponse.DATA_FIELD_NUMBER << 3 | _LENGTH_DELIMITED])
 
@@ -70,7 +70,7 @@ def decode_put(request: pb.PutResourceRequest) -> ResourcePut:
         state=state,
         content=(resource.content or None) if "content" in fields else None,
         clear_content="content" in fields and not resource.content,
-        media_type=_media_type(resource.media_type, "resource.media_type")
+        media_type=check_media_type("resource.media_type", resource.media_type)
         if "media_type" in fields
         else None,
         precondition=_precondition(request),
@@ -105,14 +105,6 @@ def _decode_state(resource: pb.Resource) -> JsonObject:
     return state
 
 
-def _media_type(text: str, path: str) -> str:
-    if len(text.encode()) > _MAX_MEDIA_TYPE or not text.isprintable():
-        raise invalid(
-            path, "media_type", f"must be at most {_MAX_MEDIA_TYPE} bytes without control characters"
-        )
-    return text
-
-
 def _precondition(
     request: pb.PutResourceRequest | pb.WriteContentRequest | pb.DeleteResourceRequest,
 ) -> Precondition | None:
@@ -130,7 +122,7 @@ def decode_piece(request: pb.WriteContentRequest) -> ContentPiece:
         data=request.data,
         finish=request.finish,
         sha256=request.content_sha256,
-        media_type=_media_type(request.media_type, "media_type"),
+        media_type=check_media_type("media_type", request.media_type),
         precondition=_precondition(request),
         request_id=request.request_id,
     )

@@ -103,7 +103,7 @@ class Blobs:
         """Upload content that is at hand. What is given has to be committed as that of :meth:`verify`.
 
         Raises:
-            MessageTooLargeError: it has over :data:`MAX_BLOB_BYTES`.
+            MessageTooLargeError: as :meth:`append`.
         """
         _check_size(len(data))
         key = await self.begin(tenant)
@@ -312,12 +312,12 @@ class Blobs:
         return CompleteBlob(key, size, digest.hexdigest())
 
 
+def _check_size(size: int) -> None:
+    if size > MAX_BLOB_BYTES:
+        raise MessageTooLargeError(what="the content", size=size, limit=MAX_BLOB_BYTES)
+
+
 def _heard(reading: asyncio.Task[bytes | None]) -> None:
     """Nobody waits for what was read ahead in vain."""
     if not reading.cancelled():
         reading.exception()
-
-
-def _check_size(size: int) -> None:
-    if size > MAX_BLOB_BYTES:
-        raise MessageTooLargeError(what="the content", size=size, limit=MAX_BLOB_BYTES)

@@ -68,6 +68,18 @@ def require_blob(work: WorkingSet, write: RequireBlob) -> WriteResult:
     return _put(work, replace(head, due_time=Micros(0))) if head.due_time else _unchanged(work, write.key)
 
 
+def adopt_blob(work: WorkingSet, key: BlobKey) -> None:
+    """:class:`RequireBlob` for the first to refer to it: what goes with one thing must not be needed by another.
+
+    Raises:
+        BlobUnavailable: it is not complete, or something refers to it.
+    """
+    head = _head(work, key)
+    if head is None or head.status is not BlobStatus.COMPLETE or not head.due_time:
+        raise BlobUnavailable(key)
+    _put(work, replace(head, due_time=Micros(0)))
+
+
 def release_blob(work: WorkingSet, write: ReleaseBlob) -> WriteResult:
     head = _head(work, write.key)
     due_time = work.time + write.grace

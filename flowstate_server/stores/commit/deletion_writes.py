@@ -14,7 +14,7 @@ from flowstate_server.model.removals import decode_removals, removals_key
 from flowstate_server.model.resolve_keys import resolved_document
 from flowstate_server.model.resources import ResourceOwner, counts_key
 from flowstate_server.model.scopes import SessionKey, session_scope
-from flowstate_server.stores.commit.endings import abort_request, ends_need
+from flowstate_server.stores.commit.endings import abort_request, ends_need, leave_queues
 from flowstate_server.stores.commit.orphans import note_orphans
 from flowstate_server.stores.commit.resolve_writes import free_key
 from flowstate_server.stores.commit.working_set import WorkingSet, check_precondition
@@ -61,6 +61,7 @@ def delete_session(work: WorkingSet, write: DeleteSession) -> WriteResult:
         )
     aborted = work.open_requests(session.key)
     work.require(ends_need(aborted))
+    leave_queues(work, aborted)
     for head in aborted:
         _abort(work, head)
     if write.held is not None:

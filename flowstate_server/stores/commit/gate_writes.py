@@ -21,7 +21,13 @@ from flowstate_server.model.payloads import RequestInProgress, RequestQueued
 from flowstate_server.model.records import RequestHead, RequestStatus
 from flowstate_server.model.scopes import RequestKey
 from flowstate_server.stores.commit.document_writes import put
-from flowstate_server.stores.commit.endings import abort_request, ends_need, gate_of, put_gate
+from flowstate_server.stores.commit.endings import (
+    abort_request,
+    ends_need,
+    gate_of,
+    leave_queues,
+    put_gate,
+)
 from flowstate_server.stores.commit.leases import require_lease
 from flowstate_server.stores.commit.working_set import WorkingSet
 from flowstate_server.stores.contract import tables
@@ -126,6 +132,7 @@ def _make_way(work: WorkingSet, write: EnterGate, gate: Gate) -> Gate | None:
     work.require((tables.REQUEST_HEADS, key) for key in keys)
     heads = [head for head in map(work.requests.get, keys) if head is not None and head.status.open]
     work.require(ends_need(heads))
+    leave_queues(work, heads)
     for head in heads:
         if head.status is RequestStatus.QUEUED:
             abort_request(work, head, REASON)

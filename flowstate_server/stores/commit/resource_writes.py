@@ -30,11 +30,11 @@ from flowstate_server.model.resources import (
 )
 from flowstate_server.model.scopes import ScopeKind, SessionKey
 from flowstate_server.model.tombstones import floor_key
-from flowstate_server.stores.commit.blob_writes import note_release, require_blob
+from flowstate_server.stores.commit.blob_writes import adopt_blob, note_release
 from flowstate_server.stores.commit.document_writes import bury, put
 from flowstate_server.stores.commit.state_writes import log_change, require_undeleted
 from flowstate_server.stores.commit.working_set import WorkingSet, check_precondition
-from flowstate_server.stores.contract.blob_writes import BlobUnavailable, RequireBlob
+from flowstate_server.stores.contract.blob_writes import BlobUnavailable
 from flowstate_server.stores.contract.pages import understood_one
 from flowstate_server.stores.contract.resource_writes import (
     ChangeResource,
@@ -270,7 +270,7 @@ def _exchange_content(
     if after.content is not None:
         if after.content.blob != write.blob:
             raise BlobUnavailable(after.content.blob)
-        require_blob(work, RequireBlob(after.content.blob))
+        adopt_blob(work, after.content.blob)
     if before.content is not None:
         note_release(work, before.content.blob)
 

@@ -64,8 +64,8 @@ class ChangeResource(Write):
     ``collected`` or the owner may have: ``TooManyResourcesError``.
 
     Content that ``change`` refers to anew must be in ``blob``, which is refused with ``BlobUnavailable`` unless it is
-    complete; what is not referred to any more is released. Events go where those of ``ChangeState`` go; tombstones are
-    ``remembered`` for that long.
+    complete and nothing refers to it; what is not referred to any more is released. Events go where those of
+    ``ChangeState`` go; tombstones are ``remembered`` for that long.
     """
 
     owner: ResourceOwner

@@ -36,6 +36,7 @@ from flowstate_server.testing.store_contract.gates import (
     prepare,
     turns,
     types_of,
+    who_is_timed,
     whose_turn,
 )
 from flowstate_server.testing.store_contract.harness import StoreHarness
@@ -66,7 +67,7 @@ async def check_gate_goes_on_however_a_request_ends(harness: StoreHarness) -> No
     await end(store, "e", gate="")
     assert await whose_turn(store) == ["f"]
     await store.commit((DeleteSession(new_session().key),))
-    assert (await gate_of(store), await turns(store)) == (None, [])
+    assert (await gate_of(store), await turns(store), await who_is_timed(store)) == (None, [], [])
 
 
 async def check_queued_request_is_cancelled_in_that_commit(harness: StoreHarness) -> None:
@@ -85,7 +86,7 @@ async def check_queued_request_is_cancelled_in_that_commit(harness: StoreHarness
     assert await types_of(store, "c") == [EventType.REQUEST_QUEUED, EventType.REQUEST_ABORTED]
     gate = await gate_of(store)
     assert gate is not None
-    assert [one.request_id for one in gate.waiting] == ["b", "d"]
+    assert [one.request_id for one in gate.waiting] == await who_is_timed(store) == ["b", "d"]
     again = await store.commit((RequestCancel(record.key, "again"),))
     assert not again.results[0].changed
     await store.commit((RequestCancel(key_of("a"), "stop"),))  # which runs: it is asked
@@ -124,11 +125,11 @@ async def check_newest_request_interrupts(harness: StoreHarness) -> None:
     assert [head.key for head in await store.read_cancelled(PROCESS)] == [key_of("a")]
     assert await types_of(store, "b") == [EventType.REQUEST_QUEUED, EventType.REQUEST_ABORTED]
     await end(store, "a")
-    assert await whose_turn(store) == ["d"]
+    assert await whose_turn(store) == await who_is_timed(store) == ["d"]
     await come(store, "e", policy=Policy.INTERRUPT)  # in the place of one that nobody has begun
     assert (await head_of(store, key_of("d"))).status is RequestStatus.ABORTED
     assert (await head_of(store, key_of("e"))).status is RequestStatus.IN_PROGRESS
-    assert (await gate_of(store), await turns(store)) == (Gate("e"), [])
+    assert (await gate_of(store), await turns(store), await who_is_timed(store)) == (Gate("e"), [], [])
 
 
 async def check_interrupting_at_once_leaves_one(harness: StoreHarness) -> None:

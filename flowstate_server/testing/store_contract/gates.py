@@ -18,7 +18,9 @@ from flowstate_server.model.gates import (
     decode_turn,
     gate_key,
     gate_text,
+    patience_range,
     turns_of,
+    waiting_until,
 )
 from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.payloads import RequestInProgress, RequestQueued
@@ -93,6 +95,12 @@ async def turns(store: Store) -> list[Turn]:
 
 async def whose_turn(store: Store) -> list[str]:
     return [turn.request.request_id for turn in await turns(store)]
+
+
+async def who_is_timed(store: Store) -> list[str]:
+    """Of whom the store knows until when they wait."""
+    found = await store.read_documents(patience_range(limit=100))
+    return sorted(waiting_until(one.key).request.request_id for one in found)
 
 
 async def begin(store: Store, request_id: str, process: str = PROCESS) -> CommitResult:

@@ -28,7 +28,7 @@ from flowstate_server.model.resources import (
     resource_range,
 )
 from flowstate_server.model.scopes import ScopeKey, session_scope, user_scope
-from flowstate_server.stores.contract.blob_writes import CompleteBlob
+from flowstate_server.stores.contract.blob_writes import BlobUnavailable, CompleteBlob
 from flowstate_server.stores.contract.deletion_writes import DeleteSession
 from flowstate_server.stores.contract.resource_writes import (
     ChangeResource,
@@ -139,6 +139,8 @@ async def check_resource_is_kept_as_written(harness: StoreHarness) -> None:
     assert (again.version, again.state, again.content) == (2, {"n": 2}, brought)
     assert (again.incarnation, again.create_time) == (record.incarnation, first.time)
     assert again.update_time == second.time
+    with refused(BlobUnavailable):  # or it would go with the one and be missing in the other
+        await store.commit((putting("files/copy", {}, brought),))
     assert await content(blobs_of(store), brought.blob) == b"content"
 
 

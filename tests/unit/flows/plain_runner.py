@@ -34,6 +34,9 @@ class PlainRunner:
 
     def rescued(self, failure: BaseException, /) -> None: ...
 
+    def claim_call_id(self, call_id: str, /) -> bool:
+        return True
+
     def tell(self, payload: Payload, /) -> None:
         self.told.append(payload)
 

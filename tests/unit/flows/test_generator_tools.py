@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, cast
 
 import pytest
 from pydantic import BaseModel
@@ -12,10 +14,14 @@ from flowstate_server.flows import (
     Context,
     generator,
     handler,
+    sequencer,
 )
 from flowstate_server.language_models import (
+    AnswerPart,
     AssistantMessage,
     Ended,
+    ModelRequest,
+    TextDelta,
     ToolCall,
     ToolResult,
 )
@@ -28,7 +34,7 @@ from flowstate_server.testing import (
     calls,
     run_flow,
 )
-from tests.support.generating import flow_of, forecast, look_up, ran, today
+from tests.support.generating import flow_of, forecast, kinds, look_up, ran, today
 
 
 async def test_tools_are_blocks() -> None:
@@ -267,3 +273,58 @@ async def test_a_tool_that_makes_another_error_of_its_cancellation_ends_all_the_
         await reached.wait()
         assert (await started.cancel()).status == "aborted"
     model.check_done()
+
+
+@pytest.mark.parametrize("long", ["arguments", "id"])
+async def test_a_call_too_large_to_be_kept_goes_back_to_the_model(long: str) -> None:
+    words = "x" * 2_000_000
+    call = (
+        calls("look_up", {"input": words}) if long == "arguments" else calls("look_up", {"input": "a"}, words)
+    )
+    model = ScriptedModel(Scripted(call), Scripted("ok", expect="the call is too large"))
+    run = await ran(generator("answer", prompt="P", tools=[look_up]), model)
+    assert run.output == "ok"
+    assert kinds(run) == [("tool_call", "look_up"), ("tool_output", "look_up"), ("message", "ok")]
+    model.check_done()
+
+
+class Asking:
+    """A model that calls one tool, always by the same id, as some endpoints do."""
+
+    def __init__(self, question: str) -> None:
+        self._question = question
+
+    async def stream_answer(self, request: ModelRequest, /) -> AsyncIterator[AnswerPart]:
+        results = [message for message in request.messages if isinstance(message, ToolResult)]
+        if results:
+            assert [(one.call_id, one.text) for one in results] == [("call_0", f"{self._question}!")]
+            yield TextDelta(results[0].text)
+        else:
+            yield ToolCall("call_0", "reply", f'{{"input": "{self._question}"}}')
+        yield Ended()
+
+
+async def test_calls_of_generators_side_by_side_are_told_apart() -> None:
+    last = asyncio.Event()
+
+    @handler
+    async def reply(question: str, ctx: Context) -> str:
+        if question == "first":
+            await last.wait()
+        else:
+            last.set()
+        return f"{question}!"
+
+    first, second = (
+        generator(name, prompt="P", input=str, tools=[reply], model=Asking(name))
+        for name in ("first", "second")
+    )
+    both = sequencer("both", input=str).parallel({"first": first, "second": second})
+    run = await run_flow(flow_of(both), "say", "hi")
+    assert run.output == {"first": "first!", "second": "second!"}
+    asked, told = (
+        {item.call_id: cast(Any, item.content) for item in run.items if item.kind is kind}
+        for kind in (ItemKind.TOOL_CALL, ItemKind.TOOL_OUTPUT)
+    )
+    pairs = [(one["arguments"], told[call_id]["output"]) for call_id, one in asked.items()]
+    assert pairs == [({"input": "first"}, "first!"), ({"input": "second"}, "second!")]

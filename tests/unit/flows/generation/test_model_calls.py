@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from flowstate_server.errors import (
@@ -44,3 +46,10 @@ def test_clients_are_told_nothing_of_the_provider_s_words(error: ModelCallError)
     told = told_to_clients(error)
     assert "canary" not in repr((told.code, told.message, told.details))
     assert told.retryable is not isinstance(error, ModelRefusedError)
+
+
+def test_a_wait_that_is_no_number_is_none() -> None:
+    pause = pause_after(ModelUnavailableError("busy", math.nan), 0)
+    assert pause is not None
+    assert 0.25 <= pause <= 0.5
+    assert pause_after(ModelUnavailableError("busy", math.inf), 0) is None
