@@ -65,8 +65,9 @@ test-pydantic: $(PYDANTIC_VENVS)/lowest/.ready $(PYDANTIC_VENVS)/newest/.ready #
 test-pgbouncer: $(READY) ## Run the scenarios on Postgres behind PgBouncer, which must be installed
 	FLOWSTATE_TEST_PGBOUNCER=1 $(BIN)/pytest $(PYTEST_ARGS) tests/scenarios tests/tails -k postgres
 
+# Two at a time: most of their minutes are spent under load that one core carries.
 soak: $(READY) ## Run the tests that take minutes
-	$(BIN)/pytest -n 0 -m soak --timeout 0 $(TESTS)
+	$(BIN)/pytest -n 2 --maxschedchunk 1 -m soak --timeout 0 $(TESTS)
 
 bench: $(READY) ## Run the benchmarks (BENCH_ARGS=options)
 	@$(PY) -m benchmarks $(BENCH_ARGS)

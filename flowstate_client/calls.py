@@ -158,4 +158,5 @@ class Caller:
             timeout=self.config.timeout if timeout is None else timeout,
             backoff=self.config.backoff,
             passing=lambda error: is_passing(error) and repeats(error),
+            noticed=self.channels.waiting.notice,
         )

@@ -25,6 +25,7 @@ from flowstate_client.addresses import turned
 from flowstate_client.config import ClientConfig, client_version
 from flowstate_client.connections import Connection, TailConnection, TailLease, UnaryChannel
 from flowstate_client.errors import ClientClosedError
+from flowstate_client.waiting import Waiting
 
 _FILES: tuple[FileDescriptor, ...] = (
     event_service_pb2.DESCRIPTOR,
@@ -54,6 +55,7 @@ class Channels:
         self._tail_connections: list[TailConnection] = []
         self._channels: WeakSet[grpc.aio.Channel] = WeakSet()  # also those of connections that were left
         self.closed = False
+        self.waiting = Waiting(target)
         self._unary = UnaryChannel(Connection(self._target, self._open("unary")))
 
     @property

@@ -62,6 +62,11 @@ DOMAIN = "flowstate.dev"
 NO_USER = "give user_id=, or connect(user=...)"
 """The hint where neither the call nor the credentials say for whom it is."""
 
+NEEDS_TRUSTED = 'connect(..., plane="trusted"), or with a token of that plane'
+"""The hint where the call is for the trusted plane."""
+NO_TOKEN = "give connect(token=...)"
+"""The hint where the server knows callers by tokens."""
+
 _USERS = frozenset(("spec.user_id", "session.user_id"))
 
 CODES: Mapping[StatusCode, type[ApiError]] = {
@@ -174,8 +179,17 @@ def api_error(error: AioRpcError, *, method: str, correlation_id: str) -> ApiErr
         retry_after=retry_after,
         correlation_id=correlation_id,
         method=method,
-        hint=NO_USER if any(v.field in _USERS and v.reason == "REQUIRED" for v in violations) else "",
+        hint=_hint(reason, error.details() or "", violations),
     )
+
+
+def _hint(reason: str, message: str, violations: Iterable[FieldViolation]) -> str:
+    if reason == "CREDENTIALS_INVALID":
+        return NO_TOKEN
+    # Other things that are denied are so on both planes; only the text tells them apart.
+    if reason == "ACCESS_DENIED" and "needs the trusted plane" in message:
+        return NEEDS_TRUSTED
+    return NO_USER if any(v.field in _USERS and v.reason == "REQUIRED" for v in violations) else ""
 
 
 def is_broken_connection(error: ApiError) -> bool:

@@ -41,7 +41,9 @@ def event_filter(types: Iterable[str], audience: str | None) -> event_service_pb
     for name in named:
         if name not in EVENT_TYPES:
             close = get_close_matches(name, EVENT_TYPES, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = (
+                f"; did you mean {close[0]!r}?" if close else "; a flow's own events are of the type 'custom'"
+            )
             _logger.warning("no event type %r is known to this client%s", name, hint)
     if not named and audience is None:
         return None

@@ -146,6 +146,22 @@ class Flows:
         execution_timeout: float | None = ...,
         timeout: float | None = ...,
     ) -> T: ...
+    # As of RunHandle.result.
+    @overload
+    async def call(  # type: ignore[overload-cannot-match]
+        self,
+        flow_kind: str,
+        action: str,
+        input: Any = ...,
+        *,
+        output: type[object],
+        session_id: str | None = ...,
+        user_id: str | None = ...,
+        org_id: str | None = ...,
+        request_id: str | None = ...,
+        execution_timeout: float | None = ...,
+        timeout: float | None = ...,
+    ) -> object: ...
     @overload
     async def call(
         self,

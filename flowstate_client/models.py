@@ -143,6 +143,22 @@ class Item:
     create_time: datetime | None
     removed: bool = False
 
+    @property
+    def text(self) -> str:
+        """The joined text of a message or of reasoning; empty for the other kinds."""
+        if not isinstance(self.content, dict):
+            return ""
+        if self.kind == "reasoning":
+            return _string(self.content.get("text"))
+        parts = self.content.get("parts")
+        if self.kind != "message" or not isinstance(parts, list):
+            return ""
+        return "".join(
+            _string(part.get("text"))
+            for part in parts
+            if isinstance(part, dict) and part.get("type") == "text"
+        )
+
     @classmethod
     def from_proto(cls, item: events_pb2.Item) -> Item:
         """The item of a ``flowstate.v1.Item``."""
@@ -297,6 +313,10 @@ class StateWrite:
     version: int
     changed: bool
     incarnation: str = field(default="", compare=False, repr=False)
+
+
+def _string(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def plain_value(value: types_pb2.Value) -> Any:

@@ -115,6 +115,11 @@ class ResourceHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Gen
     async def get(self, *, view: ResourceView | None = ...) -> ResourceRecord[StateT_co]: ...
     @overload
     async def get(self, *, model: type[T], view: ResourceView | None = ...) -> ResourceRecord[T]: ...
+    # As of RunHandle.result.
+    @overload
+    async def get(  # type: ignore[overload-cannot-match]
+        self, *, model: type[object], view: ResourceView | None = ...
+    ) -> ResourceRecord[object]: ...
     @overload
     async def get(self, *, model: Any, view: ResourceView | None = ...) -> ResourceRecord[Any]: ...
     async def get(
@@ -196,11 +201,13 @@ class ResourceHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Gen
         Args:
             source: bytes, a path, or an asynchronous iterator of bytes.
             media_type: what it is; empty: what it was.
-            progress: called with the bytes sent, and how many it will be, after each piece.
+            progress: called with the bytes sent, and how many it will be (``None`` for an iterator, which does not
+                tell), after each piece.
             timeout: of each piece, with all its repeats; by default ``ClientConfig.timeout``.
 
         Raises:
             OSError: the file cannot be read.
+            TypeError: ``source`` is none of these.
         """
         upload = Upload(self._caller, self._stub, self._scope, self.name, progress=progress, timeout=timeout)
         response = await upload.send(

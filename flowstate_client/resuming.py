@@ -180,6 +180,7 @@ class ResumingStream(ABC, Generic[T]):
         pause = self._outage.failed(retry_after=error.retry_after) if resumes else None
         if pause is None:
             raise error
+        self._caller.channels.waiting.notice(error, self._outage.seconds)
         _logger.info("the stream of %s broke off, resumes in %.2f s: %s", self._subject, pause, error)
         await asyncio.sleep(pause)
 

@@ -34,6 +34,11 @@ class Outage:
         if self._up_since is None:
             self._up_since = time.monotonic()
 
+    @property
+    def seconds(self) -> float:
+        """How long the failures have gone on."""
+        return 0.0 if self._began is None else time.monotonic() - self._began
+
     def failed(self, *, retry_after: float | None = None) -> float | None:
         """Seconds to pause before the next attempt; ``None``: give up. Honours what the server asks for."""
         now = time.monotonic()
@@ -58,8 +63,10 @@ async def repeat(
     timeout: float,
     backoff: Backoff,
     passing: Callable[[ApiError], bool] = is_passing,
+    noticed: Callable[[ApiError, float], None] = lambda error, seconds: None,
 ) -> T:
-    """``attempt(seconds left)``, repeated while its error is ``passing`` and time is left.
+    """``attempt(seconds left)``, repeated while its error is ``passing`` and time is left. ``noticed`` is told of each
+    error that another attempt follows, and for how long they have come.
 
     Raises:
         ApiError: that of the last attempt; of the one before, where only the time for the last was too short.
@@ -83,4 +90,5 @@ async def repeat(
                 raise
             # Never past the middle of what is left, so that the last attempt has time to succeed.
             pause = max(min(pause, left / 2), error.retry_after or 0.0)
+            noticed(error, outage.seconds)
         await asyncio.sleep(pause)

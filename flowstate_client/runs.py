@@ -77,8 +77,9 @@ class RunHandle:
 
         Args:
             after: A cursor, an event, or a sequence. ``None``: from the start.
-            types: Only events of these types, for example ``("item.done", "request.completed")``. The log is warned of
-                one that this client does not know, which only a newer server may have.
+            types: Only events of these types, for example ``("item.done", "request.completed")``. What a flow emits
+                under names of its own is of the type ``custom``. The log is warned of a type that this client does not
+                know, which only a newer server may have.
             audience: Only events for ``"client"``, ``"internal"`` or ``"history"``; the last two on the trusted plane.
             max_outage: Seconds without any connection after which the stream raises; ``None``: it goes on trying.
             replay_only: End after what is stored now, instead of waiting for more.
@@ -94,6 +95,11 @@ class RunHandle:
 
     @overload
     async def result(self, output: type[T], *, timeout: float | None = None) -> T: ...
+    # Where the type that is expected lets the one above not fit, mypy goes on to the next: to Any it would be silent.
+    @overload
+    async def result(  # type: ignore[overload-cannot-match]
+        self, output: type[object], *, timeout: float | None = None
+    ) -> object: ...
     @overload
     async def result(self, output: Any = Any, *, timeout: float | None = None) -> Any: ...
     async def result(self, output: Any = Any, *, timeout: float | None = None) -> Any:
@@ -220,6 +226,7 @@ async def wait_for_end(
             pause = outage.failed(retry_after=error.retry_after)
             if pause is None:
                 raise
+            caller.channels.waiting.notice(error, outage.seconds)
             if deadline is not None:
                 pause = min(pause, max(0.0, deadline - time.monotonic()))
             await asyncio.sleep(pause)

@@ -289,6 +289,16 @@ class Sessions(SessionChanges):
         names: Mapping[Scope, Sequence[str]] | None = ...,
         timeout: float | None = ...,
     ) -> Snapshot[T]: ...
+    # As of RunHandle.result.
+    @overload
+    async def snapshot(  # type: ignore[overload-cannot-match]
+        self,
+        session_id: str,
+        *,
+        model: type[object],
+        names: Mapping[Scope, Sequence[str]] | None = ...,
+        timeout: float | None = ...,
+    ) -> Snapshot[object]: ...
     @overload
     async def snapshot(
         self,
@@ -328,6 +338,16 @@ class Sessions(SessionChanges):
         names: Mapping[Scope, Sequence[str]] | None = ...,
         max_outage: float | None = ...,
     ) -> SnapshotWatch[T]: ...
+    # As of RunHandle.result.
+    @overload
+    def watch(  # type: ignore[overload-cannot-match]
+        self,
+        session_id: str,
+        *,
+        model: type[object],
+        names: Mapping[Scope, Sequence[str]] | None = ...,
+        max_outage: float | None = ...,
+    ) -> SnapshotWatch[object]: ...
     @overload
     def watch(
         self,

@@ -122,10 +122,11 @@ _KINDS = {
 
 
 def client_data(projections: Iterable[session_service_pb2.ScopeProjection]) -> bytes:
-    """JSON text of ``{scope: {name: value}}``, the values as the server sent them."""
+    """JSON text of ``{scope: {name: value}}``, by name, the values as the server sent them."""
     scopes = []
     for projection in projections:
-        values = b",".join(_key(name) + value.json.encode() for name, value in projection.values.items())
+        shown = sorted(projection.values.items())  # a map on the wire has no order
+        values = b",".join(_key(name) + value.json.encode() for name, value in shown)
         scopes.append(_key(Scope.from_proto(projection.scope)) + b"{" + values + b"}")
     return b"{" + b",".join(scopes) + b"}"
 

@@ -58,6 +58,7 @@ class Upload:
         """
         Raises:
             OSError: the file can't be read.
+            TypeError: it is none of what may be uploaded.
             ApiError: the server refuses.
             ProtocolError: the server has lost what it had acknowledged.
         """
@@ -95,6 +96,9 @@ class Upload:
         return response
 
 
+_FORMS = "bytes, the path of a file, or an asynchronous iterator of bytes"
+
+
 def as_bytes(given: object, place: str) -> bytes:
     """
     Raises:
@@ -111,8 +115,14 @@ async def _size(source: ContentSource) -> int | None:
     if isinstance(source, AsyncIterable):
         return None
     if not isinstance(source, str | os.PathLike):
-        raise TypeError(f"source takes bytes, a path or an async iterator, not {type(source).__name__}")
-    return (await asyncio.to_thread(Path(source).stat)).st_size
+        raise TypeError(f"a content is {_FORMS}, not {type(source).__name__}")
+    try:
+        return (await asyncio.to_thread(Path(source).stat)).st_size
+    except OSError as error:
+        if not isinstance(source, str):
+            raise
+        problem = f"{error.strerror}; a text is taken for the path of a file: a content is {_FORMS}"
+        raise OSError(error.errno, problem, source) from None
 
 
 async def _pieces(source: ContentSource) -> AsyncGenerator[bytes, None]:
@@ -123,7 +133,7 @@ async def _pieces(source: ContentSource) -> AsyncGenerator[bytes, None]:
     elif isinstance(source, AsyncIterable):
         waiting = bytearray()
         async for data in source:
-            waiting += as_bytes(data, "a piece of the source")
+            waiting += as_bytes(data, "a piece of a content")
             while len(waiting) >= PIECE_BYTES:
                 piece = bytes(waiting[:PIECE_BYTES])
                 del waiting[:PIECE_BYTES]

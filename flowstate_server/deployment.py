@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from flowstate_server.engine.deploys.agreement import Agreed, compare_flows, compare_with_recorded
 from flowstate_server.engine.deploys.copied_records import CopiedRecords
 from flowstate_server.engine.deploys.stored_records import Looked, Misfit, look_at_records
+from flowstate_server.engine.foreign_flows import Note
 from flowstate_server.errors import ServiceError, StoreOpenError
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.store_urls import MEMORY, redacted, store_from_url
@@ -28,6 +29,12 @@ class Report:
 
     agreed: Agreed
     looked: Looked | None = None
+
+    @property
+    def notes(self) -> list[Note]:
+        """What should be known, the louder first."""
+        found = [*self.agreed.notes, *(self.looked.notes if self.looked else ())]
+        return sorted(found, key=lambda note: not note.loud)
 
     @property
     def deployable(self) -> bool:

@@ -24,7 +24,7 @@ class Announcement:
         self._settings = settings
         self._store = _store_name(app, settings)
         self._created = created
-        self._persistent = self._store not in ("MemoryStore", *MEMORY)
+        self._persistent = self._store not in MEMORY
         self._console = Console(highlight=False, soft_wrap=True)
 
     def listening(self, port: int) -> None:
@@ -98,4 +98,5 @@ def is_to_be_created(settings: Settings) -> bool:
 def _store_name(app: FlowState, settings: Settings) -> str:
     if settings.store is not None:
         return redacted(settings.store)
-    return type(app.store_of(settings.profile)).__name__
+    kind = type(app.store_of(settings.profile)).__name__
+    return MEMORY[0] if kind == "MemoryStore" else kind

@@ -2,57 +2,51 @@
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 import json
 import sys
-from collections.abc import Callable, Coroutine
-from functools import partial
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import orjson
 import typer
 from rich.console import Console
 
-from flowstate_client import Flows, FlowStateClient, FlowStateError, RunHandle, SessionNotFound
-from flowstate_client.error_reasons import NO_USER
-from flowstate_server.cli.connection import (
-    DEFAULT_SERVER,
-    ORG_VARIABLE,
-    USER_VARIABLE,
-    Server,
-    Tenant,
-    Tls,
-    TlsCa,
-    Token,
-    Trusted,
-    connect,
-    reach,
-)
-from flowstate_server.cli.problem import INTERRUPTED, MISUSED, code_of, give_up
+from flowstate_client import FlowStateClient, FlowStateError, RunHandle, SessionNotFound
+from flowstate_server.cli.connection import ORG_VARIABLE, USER_VARIABLE, Connection, Trusted
+from flowstate_server.cli.option_groups import with_option_groups
+from flowstate_server.cli.problem import MISUSED, give_up, words_of
 
 # Patience for the request to be stored, which is no part of the wait for its end. Chosen.
 DISPATCH_SECONDS = 10.0
 
-# The server does not tell a session of somebody else from one that was deleted. One that never was is made.
-_NOT_YOURS = "; a session of that id may be another user's, see --user: choose another id, or none"
+# The server does not tell a session of somebody else from one that was deleted, and must not. Others it makes.
+_NOT_YOURS = (
+    "; a session of that id may be another user's, see --user: choose another id, or none;"
+    " or it was deleted: sessions.create makes it anew"
+)
 
-_NO_USER = "give --user: the token stands for no user, or the server asks for no tokens"
+
+@dataclass(frozen=True)
+class _Connection(Connection):
+    trusted: Trusted = False
 
 
+@with_option_groups
 def call(
     flow: Annotated[str, typer.Argument(help="Kind of the flow.")],
     action: Annotated[str, typer.Argument(help="Name of the action.")],
     input: Annotated[
         str, typer.Argument(metavar="[INPUT_JSON|-]", help="The input; - reads it from stdin.")
     ] = "{}",
-    server: Server = DEFAULT_SERVER,
     session: Annotated[
         str, typer.Option(help="The session; a new id makes a new one, none an ephemeral one.")
     ] = "",
     user: Annotated[
         str,
-        typer.Option(envvar=USER_VARIABLE, help="The user; without a token, you by your login name."),
+        typer.Option(
+            envvar=USER_VARIABLE, help="The user; if not given, and without a token, you by your login name."
+        ),
     ] = "",
     org: Annotated[str, typer.Option(envvar=ORG_VARIABLE, help="The org.")] = "",
     request_id: Annotated[
@@ -64,56 +58,36 @@ def call(
             min=0, metavar="SECONDS", help="How long to wait; the run goes on after that. 0: not at all."
         ),
     ] = 60.0,
-    tenant: Tenant = "",
-    token: Token = "",
-    trusted: Trusted = False,
-    tls: Tls = False,
-    tls_ca: TlsCa = None,
+    *,
+    connection: _Connection,
 ) -> None:
     """Run an action and print its output: pretty on a terminal, one line of JSON in a pipe.
 
     Its request and session are told on stderr as soon as it has been dispatched.
     """
     value = _parsed(sys.stdin.read() if input == "-" else input)
-    client = connect(server, tenant=tenant, token=token, trusted=trusted, tls=tls, tls_ca=tls_ca)
 
-    def start(flows: Flows) -> Coroutine[Any, Any, RunHandle]:
-        return flows.dispatch(
+    async def work(client: FlowStateClient) -> Any:
+        run = await client.flows.dispatch(
             flow,
             action,
             value,
             session_id=session or None,
-            user_id=user or ("" if token else _login_name()),
+            user_id=user or ("" if connection.token else _login_name()),
             org_id=org or None,
             request_id=request_id or None,
             timeout=max(timeout, DISPATCH_SECONDS),
         )
-
-    try:
-        output = asyncio.run(_run(client, start, timeout, partial(reach, tls=tls, tls_ca=tls_ca)))
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
-    except ValueError as error:
-        give_up(str(error), MISUSED)
-    except FlowStateError as error:
-        hint = _NOT_YOURS if session and isinstance(error, SessionNotFound) else ""
-        give_up(str(error).replace(NO_USER, _NO_USER) + hint, code_of(error))
-    _print(output)
-
-
-async def _run(
-    client: FlowStateClient,
-    start: Callable[[Flows], Coroutine[Any, Any, RunHandle]],
-    timeout: float,
-    reach: Callable[[FlowStateClient], Coroutine[Any, Any, None]],
-) -> Any:
-    async with client:
-        await reach(client)
-        run = await start(client.flows)
         _announce(run)
         if not timeout:
             raise typer.Exit
         return await run.result(timeout=timeout)
+
+    def told(error: FlowStateError) -> str:
+        hint = _NOT_YOURS if session and isinstance(error, SessionNotFound) else ""
+        return words_of(error) + hint
+
+    _print(connection.run(work, told))
 
 
 def _announce(run: RunHandle) -> None:

@@ -85,7 +85,7 @@ def _say(app: str, report: Report, flows: list[str], store: str | None, *, every
     agreed, looked = report.agreed, report.looked
     lines = [f"{app}: {_count(len(flows), 'flow')}, {', '.join(flows)}"]
     lines += [f"conflict: {error}" for error in agreed.conflicts]
-    lines += [f"warning: {note.text}" for note in sorted(agreed.notes, key=lambda note: not note.loud)]
+    lines += [f"warning: {note.text}" for note in report.notes]
     if looked is None:
         lines.append("no store was named: what is stored, and the servers on it, were not looked at")
     else:
@@ -132,7 +132,7 @@ def _as_json(report: Report, flows: list[str], store: str | None, *, every: bool
             }
             for error in agreed.conflicts
         ],
-        "warnings": [{"message": note.text, "loud": note.loud} for note in agreed.notes],
+        "warnings": [{"message": note.text, "loud": note.loud} for note in report.notes],
     }
     if looked is not None:
         told["store"] = {

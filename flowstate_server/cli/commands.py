@@ -1,10 +1,15 @@
-"""Commands as typer makes them, but for their help: a switch is shown as one, not as an option with a ``<bool>``."""
+"""Commands as typer makes them, but for their help: a switch is shown as one, not as an option with a ``<bool>``, and
+a mistyped command gets those alone that it is like."""
 
 from __future__ import annotations
 
+from difflib import SequenceMatcher
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
+
+# How alike two names have to be. Typer takes 0.6, by which `sessions` would be meant for `delete-session`.
+_ALIKE = 0.7
 
 
 class Command(TyperCommand):
@@ -13,8 +18,16 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        self.suggest_commands = any(_may_mean(args[0], name) for name in self.commands)
+        return super().resolve_command(ctx, args)
+
     def get_params(self, ctx: Any) -> list[Any]:
         return _shown(super().get_params(ctx))
+
+
+def _may_mean(typed: str, name: str) -> bool:
+    return name.startswith(typed) or SequenceMatcher(None, name, typed).ratio() >= _ALIKE
 
 
 def _shown(parameters: list[Any]) -> list[Any]:

@@ -1,21 +1,33 @@
-"""The options by which commands reach a server, and the client made of them."""
+"""The options by which commands reach a server, and the call that is made with them."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import ssl
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import grpc
 import typer
 
 from flowstate_client import ConnectError, FlowStateClient, FlowStateError
 from flowstate_client.addresses import EXAMPLE, check_address
-from flowstate_server.cli.problem import MISUSED, UNREACHABLE, give_up
+from flowstate_server.cli.problem import (
+    INTERRUPTED,
+    MISUSED,
+    UNREACHABLE,
+    Warnings,
+    code_of,
+    give_up,
+    words_of,
+)
 
-DEFAULT_SERVER = EXAMPLE
+T = TypeVar("T")
+
 USER_VARIABLE = "FLOWSTATE_USER"
 ORG_VARIABLE = "FLOWSTATE_ORG"
 # Patience of somebody at a terminal: long enough for a handshake across continents, short enough not to look stuck.
@@ -32,56 +44,105 @@ _TLS_PROBLEMS = {
 # OpenSSL's numbers: an issuer that is not known, or a certificate that signs itself.
 _UNTRUSTED = frozenset((18, 19, 20, 21))
 
-Server = Annotated[
-    str, typer.Option("--server", "-s", envvar="FLOWSTATE_SERVER", metavar="HOST:PORT", help="The server.")
-]
-Tenant = Annotated[
-    str, typer.Option(envvar="FLOWSTATE_TENANT", help="The tenant, if the server has several.")
-]
-Token = Annotated[str, typer.Option(envvar="FLOWSTATE_TOKEN", help="The bearer token.", show_envvar=True)]
 Trusted = Annotated[
     bool,
     typer.Option("--trusted", help="Call on the trusted plane (where the server asks for no tokens)."),
 ]
-Tls = Annotated[bool, typer.Option("--tls", envvar="FLOWSTATE_TLS", help="Encrypt the connection.")]
-TlsCa = Annotated[
-    Path | None,
+OnlyOfUser = Annotated[
+    str,
     typer.Option(
-        envvar="FLOWSTATE_TLS_CA", metavar="FILE", help="Certificates to trust (PEM); turns encryption on."
+        envvar=USER_VARIABLE,
+        help="Only if it is this user's session, else anybody's; a token decides by itself.",
+    ),
+]
+OnlyOfOrg = Annotated[
+    str,
+    typer.Option(
+        envvar=ORG_VARIABLE, help="Only if it is in this org, else in any; a token decides by itself."
     ),
 ]
 
 
-def connect(
-    server: str,
-    *,
-    tenant: str,
-    token: str,
-    trusted: bool,
-    tls: bool,
-    tls_ca: Path | None,
-    user: str = "",
-    org: str = "",
-) -> FlowStateClient:
-    """A client, not yet opened; to be followed by ``reach`` when it is."""
-    try:
-        check_address(server, "--server")
-    except ValueError as error:
-        give_up(str(error), MISUSED)
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC tells of each failed TLS handshake on stderr
-    try:
-        return FlowStateClient.connect(
-            server,
-            tenant=tenant or None,
-            user=user or None,
-            org=org or None,
-            token=token or None,
-            plane="trusted" if trusted else None,
-            tls=tls,
-            credentials=_trusting(tls_ca) if tls_ca else None,
-        )
-    except ValueError as error:
-        give_up(str(error), MISUSED)
+@dataclass(frozen=True)
+class Connection:
+    """The options by which a command reaches a server. Each command declares anew, in words of its own, which of
+    ``user``, ``org`` and ``trusted`` it has for an option.
+    """
+
+    server: Annotated[
+        str,
+        typer.Option("--server", "-s", envvar="FLOWSTATE_SERVER", metavar="HOST:PORT", help="The server."),
+    ] = EXAMPLE
+    user: str = field(default="", init=False)
+    org: str = field(default="", init=False)
+    tenant: Annotated[
+        str, typer.Option(envvar="FLOWSTATE_TENANT", help="The tenant, if the server has several.")
+    ] = ""
+    token: Annotated[
+        str, typer.Option(envvar="FLOWSTATE_TOKEN", help="The bearer token.", show_envvar=True)
+    ] = ""
+    trusted: bool = field(default=False, init=False)
+    tls: Annotated[bool, typer.Option("--tls", envvar="FLOWSTATE_TLS", help="Encrypt the connection.")] = (
+        False
+    )
+    tls_ca: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="FLOWSTATE_TLS_CA",
+            metavar="FILE",
+            help="Certificates to trust (PEM); turns encryption on.",
+        ),
+    ] = None
+
+    def run(
+        self,
+        work: Callable[[FlowStateClient], Coroutine[Any, Any, T]],
+        told: Callable[[FlowStateError], str] = words_of,
+    ) -> T:
+        """What ``work`` gives, with a client that has reached the server; if that fails, the end of the command, with
+        what ``told`` says of it.
+        """
+        client = self._client()
+        logger = logging.getLogger("flowstate_client")
+        logger.addHandler(warnings := Warnings(logging.WARNING))
+        try:
+            return asyncio.run(self._run(client, work))
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+        except ValueError as error:
+            give_up(str(error), MISUSED)
+        except FlowStateError as error:
+            give_up(told(error), code_of(error))
+        finally:
+            logger.removeHandler(warnings)
+
+    async def _run(
+        self, client: FlowStateClient, work: Callable[[FlowStateClient], Coroutine[Any, Any, T]]
+    ) -> T:
+        async with client:
+            await reach(client, tls=self.tls, tls_ca=self.tls_ca)
+            return await work(client)
+
+    def _client(self) -> FlowStateClient:
+        try:
+            check_address(self.server, "--server")
+        except ValueError as error:
+            give_up(str(error), MISUSED)
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC tells of each failed TLS handshake on stderr
+        try:
+            return FlowStateClient.connect(
+                self.server,
+                tenant=self.tenant or None,
+                # A token that is bound to no user is refused when the call claims one.
+                user=None if self.token else self.user or None,
+                org=None if self.token else self.org or None,
+                token=self.token or None,
+                plane="trusted" if self.trusted else None,
+                tls=self.tls,
+                credentials=_trusting(self.tls_ca) if self.tls_ca else None,
+            )
+        except ValueError as error:
+            give_up(str(error), MISUSED)
 
 
 async def reach(client: FlowStateClient, *, tls: bool = False, tls_ca: Path | None = None) -> None:

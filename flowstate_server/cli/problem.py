@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,6 +18,7 @@ from flowstate_client import (
     TimeoutError,
     Unavailable,
 )
+from flowstate_client.error_reasons import NEEDS_TRUSTED, NO_TOKEN, NO_USER
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -43,11 +45,37 @@ def code_of(error: FlowStateError) -> int:
     return next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)
 
 
+_HINTS = {
+    NO_USER: "give --user: the token stands for no user, or the server asks for no tokens",
+    NO_TOKEN: "give --token or FLOWSTATE_TOKEN",
+    NEEDS_TRUSTED: "give --trusted, or the token of a service where the server asks for tokens",
+}
+
+
+def words_of(error: FlowStateError) -> str:
+    """What the client says of ``error``, with options of the command line where it names arguments in Python."""
+    text = str(error)
+    for hint, words in _HINTS.items():
+        text = text.replace(hint, words)
+    return text
+
+
 def give_up(problem: str, code: int) -> NoReturn:
     """End the command with one line on stderr."""
-    line = Text(f"flowstate: {' '.join(problem.split())}", style="red")
-    Console(stderr=True, highlight=False, soft_wrap=True).print(line)
+    _tell(problem, "red")
     raise typer.Exit(code)
+
+
+class Warnings(logging.Handler):
+    """What the client warns of, each as one line on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _tell(record.getMessage(), "yellow")
+
+
+def _tell(problem: str, style: str) -> None:
+    line = Text(f"flowstate: {' '.join(problem.split())}", style=style)
+    Console(stderr=True, highlight=False, soft_wrap=True).print(line)
 
 
 def place_of(error: BaseException) -> str:

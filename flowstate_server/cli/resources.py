@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable
@@ -10,116 +9,80 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
-from rich.console import Console
 
-from flowstate_client import UNSET, FlowStateClient, FlowStateError, OwnedResources, ResourceRecord
+from flowstate_client import UNSET, FlowStateClient, OwnedResources, ResourceRecord
 from flowstate_server.cli.commands import Command, Group
-from flowstate_server.cli.connection import (
-    DEFAULT_SERVER,
-    ORG_VARIABLE,
-    USER_VARIABLE,
-    Server,
-    Tenant,
-    Tls,
-    TlsCa,
-    Token,
-    Trusted,
-    connect,
-    reach,
-)
+from flowstate_server.cli.connection import ORG_VARIABLE, USER_VARIABLE, Connection, Trusted
 from flowstate_server.cli.event_line import quoted
-from flowstate_server.cli.problem import FAILED, INTERRUPTED, MISUSED, code_of, give_up
+from flowstate_server.cli.option_groups import with_option_groups
+from flowstate_server.cli.problem import FAILED, MISUSED, give_up
+from flowstate_server.cli.telling import say
 
 resources = typer.Typer(
     name="resources", cls=Group, no_args_is_help=True, help="Read and write the resources of an owner."
 )
 
 Name = Annotated[str, typer.Argument(help="Name of the resource.")]
-Session = Annotated[str, typer.Option(metavar="ID", help="Whose they are: a session's,")]
-OfUser = Annotated[str, typer.Option(metavar="ID", help="a user's,")]
-OfOrg = Annotated[str, typer.Option(metavar="ID", help="or an org's.")]
-FlowKind = Annotated[
-    str, typer.Option("--flow", metavar="KIND", help="The flow that declares it, of a user's or an org's.")
-]
-User = Annotated[
-    str, typer.Option(envvar=USER_VARIABLE, help="Who asks, as a user; a token decides by itself.")
-]
-Org = Annotated[
-    str, typer.Option(envvar=ORG_VARIABLE, help="Who asks, as an org; a token decides by itself.")
-]
 
 
 @dataclass(frozen=True)
-class _Call:
-    """What all commands need: an owner, and a server."""
+class _Connection(Connection):
+    user: Annotated[
+        str,
+        typer.Option(
+            envvar=USER_VARIABLE,
+            help="Who asks, as a user; else one who may ask for all of them. A token decides by itself.",
+        ),
+    ] = ""
+    org: Annotated[
+        str,
+        typer.Option(
+            envvar=ORG_VARIABLE,
+            help="Who asks, as an org; else one who may ask for all of them. A token decides by itself.",
+        ),
+    ] = ""
+    trusted: Trusted = False
 
-    session: str
-    of_user: str
-    of_org: str
-    flow: str
-    server: str
-    user: str
-    org: str
-    tenant: str
-    token: str
-    trusted: bool
-    tls: bool
-    tls_ca: Path | None
 
-    def run(self, work: Callable[[OwnedResources], Awaitable[None]]) -> None:
+@dataclass(frozen=True)
+class _Owner:
+    session: Annotated[str, typer.Option(metavar="ID", help="Whose they are: a session's,")] = ""
+    of_user: Annotated[str, typer.Option(metavar="ID", help="a user's,")] = ""
+    of_org: Annotated[str, typer.Option(metavar="ID", help="or an org's.")] = ""
+    flow: Annotated[
+        str,
+        typer.Option("--flow", metavar="KIND", help="The flow that declares it, of a user's or an org's."),
+    ] = ""
+
+    def run(self, connection: Connection, work: Callable[[OwnedResources], Awaitable[None]]) -> None:
         if [bool(self.session), bool(self.of_user), bool(self.of_org)].count(True) != 1:
             give_up("name one owner, by --session ID, --of-user ID or --of-org ID", MISUSED)
-        client = connect(
-            self.server,
-            # A token that is bound to no user is refused when the call claims one.
-            user="" if self.token else self.user,
-            org="" if self.token else self.org,
-            tenant=self.tenant,
-            token=self.token,
-            trusted=self.trusted,
-            tls=self.tls,
-            tls_ca=self.tls_ca,
-        )
+
+        async def on_resources(client: FlowStateClient) -> None:
+            await work(self._resources(client))
+
         try:
-            asyncio.run(self._run(client, work))
-        except KeyboardInterrupt:
-            raise typer.Exit(INTERRUPTED) from None
-        except ValueError as error:
-            give_up(str(error), MISUSED)
+            connection.run(on_resources)
         except OSError as error:
             give_up(f"{error.filename}: {error.strerror}" if error.filename else str(error), FAILED)
-        except FlowStateError as error:
-            give_up(str(error), code_of(error))
 
-    async def _run(self, client: FlowStateClient, work: Callable[[OwnedResources], Awaitable[None]]) -> None:
-        async with client:
-            await reach(client, tls=self.tls, tls_ca=self.tls_ca)
-            if self.session:
-                owned = client.resources.session(self.session, flow_kind=self.flow)
-            elif self.of_user:
-                owned = client.resources.user(self.of_user, flow_kind=self.flow)
-            else:
-                owned = client.resources.org(self.of_org, flow_kind=self.flow)
-            await work(owned)
+    def _resources(self, client: FlowStateClient) -> OwnedResources:
+        if self.session:
+            return client.resources.session(self.session, flow_kind=self.flow)
+        elif self.of_user:
+            return client.resources.user(self.of_user, flow_kind=self.flow)
+        else:
+            return client.resources.org(self.of_org, flow_kind=self.flow)
 
 
 @resources.command("list", cls=Command)
+@with_option_groups
 def list_(
     prefix: Annotated[str, typer.Argument(help="Only names that begin so.")] = "",
-    session: Session = "",
-    of_user: OfUser = "",
-    of_org: OfOrg = "",
-    flow: FlowKind = "",
-    server: Server = DEFAULT_SERVER,
-    user: User = "",
-    org: Org = "",
-    tenant: Tenant = "",
-    token: Token = "",
-    trusted: Trusted = False,
-    tls: Tls = False,
-    tls_ca: TlsCa = None,
+    *,
+    owner: _Owner,
+    connection: _Connection,
 ) -> None:
     """List resources: a line for each on a terminal, lines of JSON in a pipe."""
 
@@ -127,28 +90,20 @@ def list_(
         async for record in owned.list(prefix):
             _print(record)
 
-    _Call(session, of_user, of_org, flow, server, user, org, tenant, token, trusted, tls, tls_ca).run(work)
+    owner.run(connection, work)
 
 
 @resources.command(cls=Command)
+@with_option_groups
 def get(
     name: Name,
     content: Annotated[
         str,
         typer.Option(metavar="FILE|-", help="Write the content to this file, or to stdout, instead."),
     ] = "",
-    session: Session = "",
-    of_user: OfUser = "",
-    of_org: OfOrg = "",
-    flow: FlowKind = "",
-    server: Server = DEFAULT_SERVER,
-    user: User = "",
-    org: Org = "",
-    tenant: Tenant = "",
-    token: Token = "",
-    trusted: Trusted = False,
-    tls: Tls = False,
-    tls_ca: TlsCa = None,
+    *,
+    owner: _Owner,
+    connection: _Connection,
 ) -> None:
     """Print a resource without its content, or write its content to a file."""
 
@@ -163,35 +118,31 @@ def get(
                     sys.stdout.buffer.write(piece)
             sys.stdout.buffer.flush()
 
-    _Call(session, of_user, of_org, flow, server, user, org, tenant, token, trusted, tls, tls_ca).run(work)
+    owner.run(connection, work)
 
 
 @resources.command(cls=Command)
+@with_option_groups
 def put(
     name: Name,
     state: Annotated[
-        str, typer.Option(metavar="JSON|-", help="The whole state; - reads it from stdin.")
+        str,
+        typer.Option(
+            metavar="JSON|-",
+            help="The whole state, in place of the one that is there; - reads it from stdin.",
+        ),
     ] = "",
     content: Annotated[
         str, typer.Option(metavar="FILE|-", help="The content, from a file or from stdin.")
     ] = "",
     media_type: Annotated[str, typer.Option(metavar="TYPE", help="What the content is.")] = "",
-    session: Session = "",
-    of_user: OfUser = "",
-    of_org: OfOrg = "",
-    flow: FlowKind = "",
-    server: Server = DEFAULT_SERVER,
-    user: User = "",
-    org: Org = "",
-    tenant: Tenant = "",
-    token: Token = "",
-    trusted: Trusted = False,
-    tls: Tls = False,
-    tls_ca: TlsCa = None,
+    *,
+    owner: _Owner,
+    connection: _Connection,
 ) -> None:
-    """Create a resource, or write what is given of it, and print its version.
+    """Create a resource, or replace its whole state, its content, or both, and print its version. Needs --trusted.
 
-    State and content together, up to 1 MiB, are one commit; content alone may have 64 MiB.
+    What is not given stays. State and content together, up to 1 MiB, are one commit; content alone may have 64 MiB.
     """
     if state == content == "-":
         give_up("only one of --state and --content can be read from stdin", MISUSED)
@@ -206,36 +157,28 @@ def put(
             write = await owned[name].put(state=value, content=given, media_type=media_type or None)
         told = {"name": name, "version": write.version, "changed": write.changed}
         words = f"{quoted(name)} version {write.version}{'' if write.changed else ', as it was'}"
-        _say(told, words)
+        say(told, words)
 
-    _Call(session, of_user, of_org, flow, server, user, org, tenant, token, trusted, tls, tls_ca).run(work)
+    owner.run(connection, work)
 
 
 @resources.command(cls=Command)
+@with_option_groups
 def delete(
     name: Name,
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="One that is not there is fine.")
     ] = False,
-    session: Session = "",
-    of_user: OfUser = "",
-    of_org: OfOrg = "",
-    flow: FlowKind = "",
-    server: Server = DEFAULT_SERVER,
-    user: User = "",
-    org: Org = "",
-    tenant: Tenant = "",
-    token: Token = "",
-    trusted: Trusted = False,
-    tls: Tls = False,
-    tls_ca: TlsCa = None,
+    *,
+    owner: _Owner,
+    connection: _Connection,
 ) -> None:
-    """Delete a resource."""
+    """Delete a resource. Needs --trusted."""
 
     async def work(owned: OwnedResources) -> None:
         await owned[name].delete(allow_missing=allow_missing)
 
-    _Call(session, of_user, of_org, flow, server, user, org, tenant, token, trusted, tls, tls_ca).run(work)
+    owner.run(connection, work)
 
 
 def _read(content: str) -> bytes:
@@ -265,11 +208,4 @@ def _print(record: ResourceRecord[Any], *, whole: bool = False) -> None:
     }
     words = [quoted(record.name), f"version {record.version}", f"{record.size} bytes"]
     words += [quoted(record.media_type)] if record.media_type else []
-    _say(told, "  ".join([*words, quoted(record.state)] if whole else words))
-
-
-def _say(told: dict[str, Any], words: str) -> None:
-    if sys.stdout.isatty():
-        Console(highlight=False, soft_wrap=True).print(words, markup=False)
-    else:
-        print(orjson.dumps(told).decode(), flush=True)
+    say(told, "  ".join([*words, quoted(record.state)] if whole else words))

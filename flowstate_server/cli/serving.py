@@ -13,6 +13,7 @@ from typing import Any
 
 from flowstate_server.app import FlowState
 from flowstate_server.cli.announcement import Announcement, is_to_be_created
+from flowstate_server.cli.freed_memory import keep_freed_memory
 from flowstate_server.cli.problem import FAILED, MISUSED, give_up, place_of
 from flowstate_server.cli.process_end import HARD_STOPPED, LAST_MOMENT_SECONDS, ProcessEnd, StopSignals
 from flowstate_server.cli.reloading import Hangups
@@ -94,6 +95,7 @@ async def _serve_until_stopped(name: str, app: FlowState, settings: Settings, en
         hangups.reload_by(server.reload)
         announcement = Announcement(name, app, settings, created=created)
         _settle_garbage_collector()
+        keep_freed_memory()
         announcement.listening(port)
         await signals.asked.wait()
         announcement.stopping()

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
-from rich.console import Console
 
 from flowstate_server import maintenance
 from flowstate_server.app import FlowState
 from flowstate_server.cli.app_reference import load_app
 from flowstate_server.cli.commands import Command, Group
 from flowstate_server.cli.problem import FAILED, INTERRUPTED, MISUSED, NOT_FOUND, give_up
+from flowstate_server.cli.telling import say
 from flowstate_server.deployment import CopiedRecords
 from flowstate_server.maintenance import CopiedState, Misfit, Outcome, Scope, StateCopy, Unmaintained
 from flowstate_server.store_urls import FORMS, redacted
@@ -105,18 +103,20 @@ async def _copy(url: str, what: StateCopy, blobs: Path | None) -> Counter[Outcom
     counts: Counter[Outcome] = Counter()
     async for copied in maintenance.copy_state(url, what, blobs=blobs):
         counts[copied.outcome] += 1
-        event: dict[str, object] = {"event": copied.outcome, what.scope: copied.id, "fields": copied.fields}
+        would = what.dry_run and copied.outcome is Outcome.COPIED
+        outcome = "would_copy" if would else copied.outcome
+        event: dict[str, object] = {"event": outcome, what.scope: copied.id, "fields": copied.fields}
         if copied.resources or copied.refused:
             event |= {"resources": copied.resources, "refused": copied.refused}
         if copied.misfits:
             event["misfits"] = [
                 {"flow": one.flow, "field": one.field, "rule": one.rule} for one in copied.misfits
             ]
-        _say(event, _words(copied, what))
+        say(event, _words(copied, what))
     told = {outcome.value: counts[outcome] for outcome in Outcome}
     done = "would be copied" if what.dry_run else "copied"
     words = f"{told['copied']} {done}, {told['same']} the same already, {told['refused']} refused"
-    _say({"event": "done", "dry_run": what.dry_run, **told}, f"{redacted(url)}: {words}.")
+    say({"event": "done", "dry_run": what.dry_run, **told}, f"{redacted(url)}: {words}.")
     return counts
 
 
@@ -125,7 +125,7 @@ def _words(copied: CopiedState, what: StateCopy) -> str:
     match copied.outcome:
         case Outcome.COPIED:
             names = [*copied.fields, *[f"resource {name}" for name in copied.resources]]
-            return f"{who}: {', '.join(names)}"
+            return f"{who}: {'would copy ' if what.dry_run else ''}{', '.join(names)}"
         case Outcome.SAME:
             return f"{who}: the same already"
         case Outcome.REFUSED if copied.misfits:
@@ -140,10 +140,3 @@ def _words(copied: CopiedState, what: StateCopy) -> str:
 def _misfit(misfit: Misfit) -> str:
     what = f'field "{misfit.field}"' if misfit.field else "the record"
     return f'{what} does not fit flow "{misfit.flow}" ({misfit.rule})'
-
-
-def _say(event: dict[str, object], words: str) -> None:
-    if sys.stdout.isatty():
-        Console(highlight=False, soft_wrap=True).print(words, markup=False)
-    else:
-        print(orjson.dumps(event).decode(), flush=True)

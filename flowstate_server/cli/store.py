@@ -8,7 +8,6 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
 from rich.console import Console
 from rich.live import Live
@@ -17,6 +16,7 @@ from rich.text import Text
 from flowstate_server import maintenance
 from flowstate_server.cli.commands import Command, Group
 from flowstate_server.cli.problem import FAILED, INTERRUPTED, MISUSED, give_up
+from flowstate_server.cli.telling import say
 from flowstate_server.maintenance import Copied, Unmaintained
 from flowstate_server.store_urls import FORMS, redacted
 
@@ -37,7 +37,7 @@ def migrate(url: Url) -> None:
 
     async def work() -> int:
         await maintenance.migrate(url)
-        _say({"event": "migrated", "store": redacted(url)}, f"{redacted(url)} is up to date.")
+        say({"event": "migrated", "store": redacted(url)}, f"{redacted(url)} is up to date.")
         return 0
 
     _run(work())
@@ -59,9 +59,9 @@ def check(
         problems = 0
         async for problem in maintenance.check(url, blobs=blobs):
             problems += 1
-            _say({"event": "problem", "problem": problem}, problem)
+            say({"event": "problem", "problem": problem}, problem)
         found = f"{problems} problem{'' if problems == 1 else 's'}" if problems else "no problem"
-        _say({"event": "checked", "problems": problems}, f"{redacted(url)}: {found}.")
+        say({"event": "checked", "problems": problems}, f"{redacted(url)}: {found}.")
         return FAILED if problems else 0
 
     _run(work())
@@ -87,13 +87,13 @@ def copy(
                 source, target, progress.show, found.append, source_blobs=from_blobs, target_blobs=to_blobs
             )
         for difference in found[:MOST_SHOWN]:
-            _say({"event": "difference", "difference": difference}, f"different: {difference}")
+            say({"event": "difference", "difference": difference}, f"different: {difference}")
         event: dict[str, object] = {"event": "copied", "counts": copied.counts, "differences": len(found)}
         outcome = "compared, no difference"
         if found:
             event["problem"] = STALE
             outcome = f"{len(found)} differences: {STALE}"
-        _say(event, f"Copied {_counted(copied)}; {outcome}.")
+        say(event, f"Copied {_counted(copied)}; {outcome}.")
         return FAILED if found else 0
 
     _run(work())
@@ -128,16 +128,9 @@ class _Progress:
         if self._live is not None:
             self._live.update(Text(f"Copied {_counted(copied)} ..."))
         else:
-            _say({"event": "copying", "counts": copied.counts}, "")
+            say({"event": "copying", "counts": copied.counts}, "")
 
 
 def _counted(copied: Copied) -> str:
     counts = [f"{count:,} {name.replace('_', ' ')}" for name, count in copied.counts.items()]
     return ", ".join(counts) or "nothing"
-
-
-def _say(event: dict[str, object], words: str) -> None:
-    if sys.stdout.isatty():
-        Console(highlight=False, soft_wrap=True).print(words, markup=False)
-    else:
-        print(orjson.dumps(event).decode(), flush=True)

@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import orjson
 import typer
 from rich.console import Console
 
-from flowstate_client import Event, EventStream, FlowStateClient, FlowStateError, Trimmed
-from flowstate_server.cli.connection import (
-    DEFAULT_SERVER,
-    ORG_VARIABLE,
-    USER_VARIABLE,
-    Server,
-    Tenant,
-    Tls,
-    TlsCa,
-    Token,
-    Trusted,
-    connect,
-    reach,
-)
+from flowstate_client import Event, EventStream, FlowStateClient, Trimmed
+from flowstate_server.cli.connection import USER_VARIABLE, Connection, OnlyOfOrg, Trusted
 from flowstate_server.cli.event_line import event_line
-from flowstate_server.cli.problem import INTERRUPTED, MISUSED, code_of, give_up
+from flowstate_server.cli.option_groups import with_option_groups
+from flowstate_server.cli.problem import MISUSED, give_up
 
 NOTICED = ("type", "request_id", "session_id", "first", "last", "cursor", "snapshot")
 
 
+@dataclass(frozen=True)
+class _Connection(Connection):
+    user: Annotated[
+        str,
+        typer.Option(
+            envvar=USER_VARIABLE,
+            help="Only if it is this user's request, else anybody's; a token decides by itself.",
+        ),
+    ] = ""
+    org: OnlyOfOrg = ""
+    trusted: Trusted = False
+
+
+@with_option_groups
 def tail(
     request_id: Annotated[str, typer.Argument(help="Id of the request; not with --session.")] = "",
-    server: Server = DEFAULT_SERVER,
     session: Annotated[
         str, typer.Option(metavar="SESSION_ID", help="Follow this session, over all its requests.")
     ] = "",
@@ -49,64 +50,27 @@ def tail(
             help="Begin behind the event of this number: the first of its line, in JSON its cursor.sequence.",
         ),
     ] = 0,
-    user: Annotated[
-        str,
-        typer.Option(
-            envvar=USER_VARIABLE, help="Only if it is this user's request; a token decides by itself."
-        ),
-    ] = "",
-    org: Annotated[
-        str, typer.Option(envvar=ORG_VARIABLE, help="Only if it is in this org; a token decides by itself.")
-    ] = "",
-    tenant: Tenant = "",
-    token: Token = "",
-    trusted: Trusted = False,
-    tls: Tls = False,
-    tls_ca: TlsCa = None,
+    *,
+    connection: _Connection,
 ) -> None:
     """Follow a request until it ends, or a session until it is deleted: a line for each event on a terminal, lines of
     JSON in a pipe.
     """
     if bool(request_id) == bool(session):
         give_up("name a request, or a session by --session", MISUSED)
-    client = connect(
-        server,
-        # A token that is bound to no user is refused when the call claims one.
-        user="" if token else user,
-        org="" if token else org,
-        tenant=tenant,
-        token=token,
-        trusted=trusted,
-        tls=tls,
-        tls_ca=tls_ca,
-    )
+    show = _printer(bool(session))
 
-    def follow() -> EventStream:
+    def follow(client: FlowStateClient) -> EventStream:
         if session:
             return client.sessions.events(session, after=after, types=types or ())
         return client.flows.handle(request_id).events(after=after, types=types or ())
 
-    try:
-        asyncio.run(_follow(client, follow, _printer(bool(session)), partial(reach, tls=tls, tls_ca=tls_ca)))
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
-    except ValueError as error:
-        give_up(str(error), MISUSED)
-    except FlowStateError as error:
-        give_up(str(error), code_of(error))
-
-
-async def _follow(
-    client: FlowStateClient,
-    follow: Callable[[], EventStream],
-    show: Callable[[Event], None],
-    reach: Callable[[FlowStateClient], Coroutine[Any, Any, None]],
-) -> None:
-    async with client:
-        await reach(client)
-        async with follow() as events:
+    async def work(client: FlowStateClient) -> None:
+        async with follow(client) as events:
             async for event in events:
                 show(event)
+
+    connection.run(work)
 
 
 def _printer(of_session: bool) -> Callable[[Event], None]:

@@ -2,82 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import orjson
 import typer
 from rich.console import Console
 
-from flowstate_client import FlowStateClient, FlowStateError, Snapshot
-from flowstate_server.cli.connection import (
-    DEFAULT_SERVER,
-    ORG_VARIABLE,
-    USER_VARIABLE,
-    Server,
-    Tenant,
-    Tls,
-    TlsCa,
-    Token,
-    connect,
-    reach,
-)
-from flowstate_server.cli.problem import INTERRUPTED, MISUSED, code_of, give_up
+from flowstate_client import FlowStateClient, Snapshot
+from flowstate_server.cli.connection import Connection, OnlyOfOrg, OnlyOfUser
+from flowstate_server.cli.option_groups import with_option_groups
 from flowstate_server.cli.view_lines import ViewLines
 
 
+@dataclass(frozen=True)
+class _Connection(Connection):  # on neither plane: a watch shows the same on both
+    user: OnlyOfUser = ""
+    org: OnlyOfOrg = ""
+
+
+@with_option_groups
 def watch(
-    session_id: Annotated[str, typer.Argument(help="Id of the session.")],
-    server: Server = DEFAULT_SERVER,
-    user: Annotated[
-        str,
-        typer.Option(
-            envvar=USER_VARIABLE, help="Only if it is this user's session; a token decides by itself."
-        ),
-    ] = "",
-    org: Annotated[
-        str, typer.Option(envvar=ORG_VARIABLE, help="Only if it is in this org; a token decides by itself.")
-    ] = "",
-    tenant: Tenant = "",
-    token: Token = "",
-    tls: Tls = False,
-    tls_ca: TlsCa = None,
+    session_id: Annotated[str, typer.Argument(help="Id of the session.")], *, connection: _Connection
 ) -> None:
     """Watch what clients see of a session until it is deleted: what changed on a terminal, whole views in a pipe."""
-    client = connect(
-        server,
-        # A token that is bound to no user is refused when the call claims one.
-        user="" if token else user,
-        org="" if token else org,
-        tenant=tenant,
-        token=token,
-        trusted=False,  # a watch shows the same on both planes
-        tls=tls,
-        tls_ca=tls_ca,
-    )
-    try:
-        asyncio.run(_watch(client, session_id, _printer(), partial(reach, tls=tls, tls_ca=tls_ca)))
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
-    except ValueError as error:
-        give_up(str(error), MISUSED)
-    except FlowStateError as error:
-        give_up(str(error), code_of(error))
+    show = _printer()
 
-
-async def _watch(
-    client: FlowStateClient,
-    session_id: str,
-    show: Callable[[Snapshot[Any]], None],
-    reach: Callable[[FlowStateClient], Coroutine[Any, Any, None]],
-) -> None:
-    async with client:
-        await reach(client)
+    async def work(client: FlowStateClient) -> None:
         async with client.sessions.watch(session_id) as views:
             async for view in views:
                 show(view)
+
+    connection.run(work)
 
 
 def _printer() -> Callable[[Snapshot[Any]], None]:

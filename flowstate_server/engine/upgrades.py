@@ -10,7 +10,7 @@ from functools import partial
 from typing import cast
 from weakref import WeakKeyDictionary
 
-from flowstate_server.errors import InvalidArgumentError, ScopeUnavailableError
+from flowstate_server.errors import InvalidArgumentError, ScopeUnavailableError, UpgradeResultError
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import JsonObject, copy_json, encode_json, same_json
 from flowstate_server.model.records import Generations, StateRecord, state_record
@@ -182,7 +182,7 @@ class RecordUpgrades:
         except Exception as error:
             # Text of an author's exception may hold what is stored.
             what = type(error).__name__
-            if isinstance(error, InvalidArgumentError):
+            if isinstance(error, InvalidArgumentError | UpgradeResultError):
                 what = str(error).removesuffix(".")  # more is said around it
             raise self._failed(flow, record, what, error) from error
         if time.monotonic() - began > MOST_SECONDS:

@@ -33,6 +33,7 @@ from flowstate_server.flows.generator import Generator, generator
 from flowstate_server.flows.handler import handler
 from flowstate_server.flows.reading import ReadingContext, ScopeReading, SessionReading
 from flowstate_server.flows.registry import FlowRegistry
+from flowstate_server.flows.rescued import Rescued
 from flowstate_server.flows.resource_handles import (
     CollectionHandle,
     ContentWriter,
@@ -53,7 +54,6 @@ from flowstate_server.flows.scope import ScopeHandle, ScopeWriter, StateBatch
 from flowstate_server.flows.scope_config import Org, Request, Session, User
 from flowstate_server.flows.sequencer import Sequencer
 from flowstate_server.flows.sequencer_beginning import sequencer
-from flowstate_server.flows.steps.rescued import Rescued
 from flowstate_server.model.items import Audience, ItemKind
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.history import HistoryItem, Tokens, Turns

@@ -26,7 +26,7 @@ _CERTAIN = NUMBERS | LISTS | MAPS | OBJECTS | {"str", "bool", "date", "datetime"
 def require_declared(
     block: str, models: Mapping[ScopeKind, type[BaseModel]], written: Iterable[WrittenField]
 ) -> None:
-    """Refuse what can't be written by the model that the block declares in the scope.
+    """Refuse what can't be written by the model that the block declares in the scope, or the resource has.
 
     A scope without one is not judged, for then the fields are others'.
 
@@ -34,16 +34,23 @@ def require_declared(
         FlowDefinitionError: with the block, the line, the operation, the field and the model.
     """
     for one in written:
-        model = models.get(one.scope)
+        target = one.target
+        if isinstance(target, ScopeKind):
+            model, handle = models.get(target), f"ctx.{target}"
+        else:
+            model, handle = target.state, f"ctx.resource({target.name})"
         # a model that is not complete yet may still get fields; merging it tells if it never is
-        problem = _fault(one, model) if model is not None and model.__pydantic_complete__ else None
+        whole = model is not None and (model is BaseModel or model.__pydantic_complete__)
+        problem = _fault(one, model) if model is not None and whole else None
         if problem is not None:
-            place = f"{one.file}:{one.line}: ctx.{one.scope}.{one.operation}"
+            place = f"{one.file}:{one.line}: {handle}.{one.operation}"
             raise FlowDefinitionError(f'handler "{block}", {place} {problem}')
 
 
 def _fault(written: WrittenField, model: type[BaseModel]) -> str | None:
     field, title = written.field, model.__qualname__
+    if model is BaseModel:
+        return f'names "{field}", but the resource is declared without a state=...'
     if field not in model.model_fields:
         hint = did_you_mean(field, model.model_fields) or "; a block declares the fields that it uses"
         return f'names "{field}", but {title} has no such field{hint}'

@@ -29,6 +29,7 @@ from flowstate_server.flows.value_type import is_none
 from flowstate_server.language_models import LanguageModel
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.items import Audience
+from flowstate_server.model.json_values import JsonObject
 from flowstate_server.programs.history import HistoryItem, Tokens, Turns
 
 I = PlainTypeVar("I")  # noqa: E741
@@ -89,7 +90,7 @@ class Generator(Block[I_contra, O_co], Generic[I_contra, O_co]):
         self._output_schema = (
             None if self._gives_text else object_schema(self._output.json_schema("validation"))
         )
-        if not self._gives_text and self._output_schema is None:
+        if not self._gives_text and not _has_fields(self._output_schema):
             raise FlowDefinitionError(
                 f'the output of generator "{name}" must be str or a model with fields, not {output_type!r}'
             )
@@ -157,6 +158,11 @@ class Generator(Block[I_contra, O_co], Generic[I_contra, O_co]):
 
     def _read_output(self, text: bytes) -> Any:
         return self._output.validate_json(text, "")
+
+
+def _has_fields(schema: JsonObject | None) -> bool:
+    """Whether an answer of that schema can say anything: a dict has no fields of its own, and takes any."""
+    return schema is not None and bool(schema.get("properties") or schema.get("additionalProperties"))
 
 
 class GeneratorMore(TypedDict, total=False):
@@ -243,7 +249,8 @@ def generator(
             among what the application's lifespan yields.
         input: What the block takes, if ``prompt`` is a text; of a function its annotation says it.
         output: ``str``, or a model with fields that the answer has to fit: asked for as JSON, validated, and once asked
-            for anew if it does not fit. Its text is then no item: whoever wants it seen adds one.
+            for anew if it does not fit. Its text is then no item: whoever wants it seen adds one. A text that a limit
+            of tokens has cut (``max_tokens`` of ``settings``) is an output like any other.
         history: How much of the session's history the model sees, with all of the running request; ``None``: nothing.
         tools: Blocks that the model may call, by their names of 1 to 64 letters, digits, ``_`` and ``-``. A block that
             takes no object is given its input as the member ``input`` of one. A function's docstring is its

@@ -82,9 +82,8 @@ class Handler(Block[I_contra, O_co], Generic[I_contra, O_co]):
         try:
             result: O_co = self.validate_output(output)
         except ValidationFailedError as error:
-            raise TypeError(
-                f'handler "{self.name}" did not return what it is annotated with: {error}'
-            ) from None
+            did = "returned None, not" if output is None else "did not return"
+            raise TypeError(f'handler "{self.name}" {did} what it is annotated with: {error}') from None
         return result
 
     @abstractmethod

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from flowstate_server.errors import ActionError, FlowDefinitionError, ValidationFailedError
+from flowstate_server.errors import ExplainedActionError, FlowDefinitionError, ValidationFailedError
 from flowstate_server.flows.block import Block, I_contra, O_co, RunsBlocks, check_block
 from flowstate_server.flows.block_states import BlockStates, declared_states
 from flowstate_server.flows.names import check_name
@@ -21,7 +22,10 @@ from flowstate_server.model.payloads import RouterDecided
 I = TypeVar("I")  # noqa: E741
 O = TypeVar("O")  # noqa: E741
 
+_logger = logging.getLogger(__name__)
+
 ROUTE_UNKNOWN = "ROUTE_UNKNOWN"
+_LONGEST_SHOWN = 60
 
 
 class Router(Block[I_contra, O_co], Generic[I_contra, O_co]):
@@ -66,7 +70,7 @@ class Router(Block[I_contra, O_co], Generic[I_contra, O_co]):
         route = await answer_of(self._choose, value, ctx.reading)
         block = self.routes.get(route) if isinstance(route, str) else None
         if block is None:
-            raise ActionError(ROUTE_UNKNOWN, "a router chose a route that it does not have")
+            raise self._unknown(route)
         ctx.tell(RouterDecided(route))
         output = await ctx.execution(ctx.next_name(block.name), block, value)
         try:
@@ -74,6 +78,21 @@ class Router(Block[I_contra, O_co], Generic[I_contra, O_co]):
         except ValidationFailedError as error:
             raise TypeError(f'router "{self.name}" did not end with what it gives: {error}') from None
         return result
+
+    def _unknown(self, route: object) -> ExplainedActionError:
+        there_are = ", ".join(self.routes)
+        explanation = f'router "{self.name}" chose {_named(route)}; there are: {there_are}'
+        _logger.error("%s", explanation)
+        return ExplainedActionError(
+            ROUTE_UNKNOWN, "a router chose a route that it does not have", explanation=explanation
+        )
+
+
+def _named(route: object) -> str:
+    """Short: what a function gives by mistake may be a whole text."""
+    if not isinstance(route, str):
+        return f"a value of type {type(route).__name__}"
+    return f'"{route}"' if len(route) <= _LONGEST_SHOWN else f'"{route[:_LONGEST_SHOWN]}…"'
 
 
 def router(

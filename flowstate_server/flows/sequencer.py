@@ -10,6 +10,7 @@ from flowstate_server.errors import ActionError, FlowDefinitionError, Validation
 from flowstate_server.flows.block import Block, I_contra, O_co, RunsBlocks, check_block, check_block_name
 from flowstate_server.flows.block_states import NO_STATES, BlockStates
 from flowstate_server.flows.names import check_name
+from flowstate_server.flows.rescued import Rescued
 from flowstate_server.flows.steps.aside import Join, SideChain
 from flowstate_server.flows.steps.branch import Branch
 from flowstate_server.flows.steps.endings import ExitIf, ThrowIf
@@ -30,7 +31,6 @@ from flowstate_server.flows.steps.fitting import (
 from flowstate_server.flows.steps.loops import Loop, LoopBack
 from flowstate_server.flows.steps.map_value import MapValue
 from flowstate_server.flows.steps.rescue import Match, Rescue
-from flowstate_server.flows.steps.rescued import Rescued
 from flowstate_server.flows.steps.run_block import RunBlock
 from flowstate_server.flows.steps.side_by_side import ForEach, Parallel
 from flowstate_server.flows.steps.step import Progress, Step, When
@@ -123,9 +123,8 @@ class Sequencer(Block[I_contra, O_co], Generic[I_contra, O_co]):
 
     def map(self, function: Callable[[O_co], Any], /, *, name: str | None = None) -> Sequencer[I_contra, Any]:
         """Go on with what a pure function makes of the value, sync or async; it runs on the event loop."""
-        where = f"{self._where}, map,"
-        check_function(function, f"what {where} takes", "(value)")
-        check_fits(self.output_type, taken_by(function), where, self._giver)
+        check_function(function, f"what map gets in {self._where}", "(value)")
+        check_fits(self.output_type, taken_by(function), f"{self._where}, map,", self._giver)
         return self._then(MapValue(function, name=self._named(name)), given_by(function), "map")
 
     @overload

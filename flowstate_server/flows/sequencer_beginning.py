@@ -13,7 +13,7 @@ from flowstate_server.flows.block_states import BlockStates, declared_states
 from flowstate_server.flows.names import check_name
 from flowstate_server.flows.resources import AnyResource, check_resources
 from flowstate_server.flows.sequencer import Sequencer
-from flowstate_server.flows.steps.fitting import why_empty
+from flowstate_server.flows.steps.fitting import check_pairs, why_empty
 from flowstate_server.flows.steps.step import When
 
 T = TypeVar("T")
@@ -94,6 +94,27 @@ class EmptySequencer:
         element: Any = check_block(block, self._where).input_type
         begun: Sequencer[list[T], list[T]] = self._taking(list[element])
         return begun.for_each(block, max_concurrency=max_concurrency, name=name)
+
+    @overload
+    def branch(self, *ways: tuple[When[T], Block[T, U]], name: str | None = None) -> Sequencer[T, T | U]: ...
+
+    @overload
+    def branch(
+        self, *ways: tuple[When[T], Block[T, U]], otherwise: Block[T, U], name: str | None = None
+    ) -> Sequencer[T, U]: ...
+
+    def branch(
+        self,
+        *ways: tuple[When[T], Block[T, Any]],
+        otherwise: Block[T, Any] | None = None,
+        name: str | None = None,
+    ) -> Sequencer[T, Any]:
+        """Begin with the block of the first of ``ways`` that holds, else ``otherwise``; without that go on with what
+        was put in. What is taken is what the first block takes."""
+        check_pairs(ways, self._where, "(when, block)")
+        begun: Any = self._begin(ways[0][1])
+        made: Sequencer[T, Any] = begun.branch(*ways, otherwise=otherwise, name=name)
+        return made
 
     def do_while(
         self,

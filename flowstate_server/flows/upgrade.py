@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import cast
 
-from flowstate_server.errors import JsonInvalidError
+from flowstate_server.errors import UpgradeResultError
 from flowstate_server.flows.scope_config import UpgradeFunction
 from flowstate_server.model.json_values import Json, JsonObject, copy_json, same_json
 from flowstate_server.programs.description import Upgrade
@@ -19,12 +19,13 @@ def compiled_upgrade(function: UpgradeFunction | None, schema: ModelSchema) -> U
         return None
 
     def upgrade(fields: JsonObject) -> JsonObject:
+        __tracebackhide__ = True
         given: object = function(copy_json(fields))
         if inspect.iscoroutine(given):
             given.close()
         if not isinstance(given, Mapping):
             kind = "None" if given is None else type(given).__name__
-            raise JsonInvalidError("what it returns", f"must be a dict of fields, not {kind}")
+            raise UpgradeResultError(kind)
         # What it passes on is not judged: a field that does not fit any more fails alone, when it is read.
         kept = {name: fields[name] for name in given if name in fields and _same(fields[name], given[name])}
         made = {name: value for name, value in given.items() if name not in kept}

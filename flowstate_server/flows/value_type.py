@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import replace
-from typing import Any, Literal, cast
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
@@ -15,8 +16,15 @@ from flowstate_server.errors import (
     JsonInvalidError,
     ValidationFailedError,
 )
+from flowstate_server.flows.rescued import Rescued
 from flowstate_server.model.json_values import Json, JsonObject
-from flowstate_server.schemas.pydantic.core_schemas import CoreSchema, has_code, has_factory, is_plain_model
+from flowstate_server.schemas.pydantic.core_schemas import (
+    CoreSchema,
+    classes_in,
+    has_code,
+    has_factory,
+    is_plain_model,
+)
 from flowstate_server.schemas.pydantic.discovery import CanonicalJsonSchema
 from flowstate_server.schemas.pydantic.json_mode import validator_of
 from flowstate_server.schemas.pydantic.pydantic_1 import ADVICE, model_of_pydantic_1
@@ -43,6 +51,7 @@ class ValueType:
         schema = cast(CoreSchema, self._adapter.core_schema)
         self._validator = validator_of(schema)
         self._has_code = has_code(schema, {})
+        self._classes = classes_in(schema, {})
         self.calls_code = self._has_code or has_factory(schema, {})
 
     def validate(self, value: object, path: str) -> Any:
@@ -110,12 +119,13 @@ class ValueType:
             coded.update(
                 line["loc"][0] for line in error.errors(include_url=False, include_input=False) if line["loc"]
             )
-        found = violations_of(error, cast(Any, value), coded)
+        found = violations_of(error, cast(Any, value), coded, self._classes, whole=self._has_code)
         return ValidationFailedError(tuple(replace(one, path=path + one.path) for one in found))
 
 
 def check_fits(given: Any, taken: Any, where: str, giver: str) -> None:
-    """Refuse what goes wrong at run time: a model, nothing or a scalar where another of them is taken.
+    """Refuse what goes wrong at run time: a model, nothing or a scalar where another of them is taken, and anything but
+    a failure where one is.
 
     Anything else, a union or ``Any`` for one, is left to validation.
 
@@ -123,6 +133,9 @@ def check_fits(given: Any, taken: Any, where: str, giver: str) -> None:
         FlowDefinitionError: naming ``where`` and ``giver``, and both types.
     """
     given, taken = _of_none(given), _of_none(taken)
+    if _is_rescued(taken) and not _may_be_rescued(given):
+        problem = "takes Rescued, which .rescue(...) alone gives, but is given"
+        raise FlowDefinitionError(f"{where} {problem} {_name(given)} by {giver}")
     if given is taken or not (_is_model(given) or given in _SCALARS):
         return
     if _is_model(taken):
@@ -144,8 +157,25 @@ def _of_none(annotation: Any) -> Any:
     return type(None) if annotation is None else annotation
 
 
-def _name(annotation: type) -> str:
-    return "None" if annotation is type(None) else annotation.__name__
+def _name(annotation: Any) -> str:
+    return "None" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))
+
+
+def _is_rescued(annotation: Any) -> bool:
+    return (get_origin(annotation) or annotation) is Rescued
+
+
+def _may_be_rescued(given: Any) -> bool:
+    """Whether a value of that type may be a failure, for all that it says."""
+    origin = get_origin(given) or given
+    if origin in (Union, UnionType):
+        return any(_may_be_rescued(one) for one in get_args(given))
+    if origin is Annotated:
+        return _may_be_rescued(get_args(given)[0])
+    try:
+        return given is Any or not inspect.isclass(origin) or issubclass(Rescued, origin)
+    except TypeError:  # a protocol, for one
+        return True
 
 
 def _is_model(annotation: Any) -> bool:

@@ -1,8 +1,8 @@
 """The fields that a handler names in operations on state, read from its source.
 
 So a misspelled name is found when the block is built, and not when a user meets it. Only what is certain is told: names
-that are written out, in calls on ``ctx.session`` and its like, on what ``at`` and ``batch`` give for it, and on
-variables that stand for one of these and nothing else.
+that are written out, in calls on ``ctx.session`` and its like, on a resource that is declared outside the handler, on
+what ``at`` and ``batch`` give for it, and on variables that stand for one of these and nothing else.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ import ast
 import inspect
 import linecache
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import CodeType
 from typing import Any, NamedTuple
 
+from flowstate_server.flows.resources import AnyResource, Resource, ResourceCollection
 from flowstate_server.model.scopes import RECORD_SCOPES, ScopeKind
 
 _OF_FIELDS = ("set_state", "patch_state", "inc_state")
 _OF_ONE_FIELD = ("get", "push_state", "set_state_record", "delete_state_record")
 _OPERATIONS = frozenset((*_OF_FIELDS, *_OF_ONE_FIELD, "unset_state", "atomic_state"))
+_OF_A_COLLECTION = ("get", "get_or_none", "create", "get_or_create")
 _SCOPES = {kind.value: kind for kind in RECORD_SCOPES}
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _NAMED = (*_FUNCTIONS, ast.ClassDef, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)
@@ -34,10 +36,14 @@ _OWN_NAMES = (
 )
 
 
+Target = ScopeKind | AnyResource
+"""What is written: a scope, a single resource, or one of a collection."""
+
+
 class WrittenField(NamedTuple):
     """A field that an operation names; ``line`` is that of the file."""
 
-    scope: ScopeKind
+    target: Target
     operation: str
     field: str
     file: str
@@ -47,7 +53,8 @@ class WrittenField(NamedTuple):
 def written_fields(function: Callable[..., Any]) -> Sequence[WrittenField]:
     """The fields that ``function(input, context)`` writes by name; none where there is no source."""
     try:
-        code = getattr(inspect.unwrap(function), "__code__", None)
+        inner = inspect.unwrap(function)
+        code = getattr(inner, "__code__", None)
     except ValueError:  # it wraps itself
         return ()
     if not isinstance(code, CodeType) or not _names_operations(code):
@@ -58,9 +65,20 @@ def written_fields(function: Callable[..., Any]) -> Sequence[WrittenField]:
     definition, before = found
     context = code.co_varnames[code.co_argcount - 1]
     return tuple(
-        WrittenField(scope, operation, field, code.co_filename, place.lineno + before)
-        for scope, operation, field, place in _Names(definition, context).written()
+        WrittenField(target, operation, field, code.co_filename, place.lineno + before)
+        for target, operation, field, place in _Names(definition, context, _outside(inner, code)).written()
     )
+
+
+def _outside(function: Any, code: CodeType) -> Mapping[str, object]:
+    """What names stand for that the function does not bind itself."""
+    found: dict[str, object] = dict(getattr(function, "__globals__", {}))
+    for name, cell in zip(code.co_freevars, getattr(function, "__closure__", None) or (), strict=False):
+        try:
+            found[name] = cell.cell_contents
+        except ValueError:  # it has none yet
+            found.pop(name, None)
+    return found
 
 
 def _names_operations(code: CodeType) -> bool:
@@ -96,7 +114,8 @@ def _last_line(code: CodeType) -> int:
 class _Names:
     """What the names in a function stand for."""
 
-    def __init__(self, function: ast.AST, context: str) -> None:
+    def __init__(self, function: ast.AST, context: str, outside: Mapping[str, object]) -> None:
+        self._outside = outside
         self._nodes = list(ast.walk(function))
         self._context = context
         self._bound = Counter(name for node in self._nodes for name in _bound_by(node))
@@ -105,32 +124,61 @@ class _Names:
             for target, value in _given_names(node):
                 self._meaning.setdefault(target.id, []).append(value)
 
-    def written(self) -> Iterator[tuple[ScopeKind, str, str, ast.expr]]:
+    def written(self) -> Iterator[tuple[Target, str, str, ast.expr]]:
         if self._bound[self._context] != 1:
             return
         for node in self._nodes:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 operation = node.func.attr
-                if operation in _OPERATIONS and (scope := self._scope(node.func.value)) is not None:
+                if operation in _OPERATIONS and (target := self._target(node.func.value)) is not None:
                     for field, place in _fields(operation, node):
-                        yield scope, operation, field, place
+                        yield target, operation, field, place
 
-    def _scope(self, handle: ast.expr, made_by: str = "at", steps: int = 4) -> ScopeKind | None:
-        """The scope of a handle: ``ctx.session``, ``ctx.session.at(...)``, or a name for one."""
+    def _target(self, handle: ast.expr, made_by: str = "at", steps: int = 4) -> Target | None:
+        """What a handle is of: ``ctx.session``, ``ctx.resource(plan)``, ``ctx.session.at(...)``, or a name for one."""
         if steps == 0:
             return None
         if isinstance(handle, ast.Name):
             meanings = self._meaning.get(handle.id, ())
-            scopes = {self._scope(meaning, "batch", steps - 1) for meaning in meanings}
-            whole = len(meanings) == self._bound[handle.id] and len(scopes) == 1
-            return scopes.pop() if whole else None
+            targets = {self._target(meaning, "batch", steps - 1) for meaning in meanings}
+            whole = len(meanings) == self._bound[handle.id] and len(targets) == 1
+            return targets.pop() if whole else None
+        if isinstance(handle, ast.Await):
+            return self._of_collection(handle.value)
         if isinstance(handle, ast.Call):
+            declared = self._declared(handle)
+            if declared is not None:
+                return declared if isinstance(declared, Resource) else None
             made = handle.func
             if not isinstance(made, ast.Attribute) or made.attr not in ("at", made_by):
                 return None
-            return self._scope(made.value, "at", steps - 1)
+            return self._target(made.value, "at", steps - 1)
         if isinstance(handle, ast.Attribute) and isinstance(handle.value, ast.Name):
             return _SCOPES.get(handle.attr) if handle.value.id == self._context else None
+        return None
+
+    def _of_collection(self, call: ast.expr) -> AnyResource | None:
+        """The collection of ``files.get(...)``, awaited, where ``files`` is a handle of one or a name for that."""
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
+            return None
+        handle = call.func.value
+        if isinstance(handle, ast.Name):
+            meanings = self._meaning.get(handle.id, ())
+            if len(meanings) != 1 or self._bound[handle.id] != 1:
+                return None
+            handle = meanings[0]
+        declared = self._declared(handle)
+        collection = isinstance(declared, ResourceCollection)
+        return declared if collection and call.func.attr in _OF_A_COLLECTION else None
+
+    def _declared(self, call: ast.expr) -> AnyResource | None:
+        """What ``plan`` is in ``ctx.resource(plan)``, if that is a name from outside."""
+        match call:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id=context), attr="resource"), args=[ast.Name(id=name)]
+            ) if context == self._context and not self._bound[name]:
+                found = self._outside.get(name)
+                return found if isinstance(found, Resource | ResourceCollection) else None
         return None
 
 

@@ -111,7 +111,8 @@ class EndReason(StrEnum):
     DONE = "done"
     """It is whole; it may ask for tools."""
     LENGTH = "length"
-    """It was cut off by a limit of tokens."""
+    """It was cut off by a limit of tokens. A generator takes what came for the answer: a text that is cut is its
+    output."""
     REFUSED = "refused"
     """A filter or the model itself let no more of it out."""
 
@@ -136,7 +137,8 @@ class LanguageModel(Protocol):
     """A language model. One serves many runs at once."""
 
     def stream_answer(self, request: ModelRequest, /) -> AsyncIterator[AnswerPart]:
-        """Call the model, and give its answer part by part as it comes; to be written as an async generator.
+        """Call the model, and give its answer part by part as it comes; to be written as an async generator. Its last
+        part is an :class:`Ended`; what is no part fails the run.
 
         A tool call is given whole, with empty deltas while it comes in pieces. Nothing is tried again here: who asks
         decides that by the kind of error. When the generator is closed or cancelled it closes its connection at once.

@@ -72,7 +72,7 @@ class Event:
 class LogHead:
     """Where a log stands: its newest sequence, and whether nothing follows. ``log_id`` is its incarnation.
 
-    Up to ``floor`` durable events were removed for good (nothing does so yet; of a request's log it is 0); what is
+    Up to ``floor`` durable events were removed for good (of a request's log it is 0); what is
     missing beyond was transient.
     """
 

@@ -8,8 +8,9 @@
 In ``ctx.session.patch_state(opened=5)`` the model that types ``ctx.session`` has to have a field ``opened``, and ``5``
 has to be of its type, or in its JSON form; likewise with the other operations, in batches and with ``at``. Only names
 that are written out are looked at, in the function of ``atomic_state`` where it returns them: that is a lambda, or a
-function of the same file. A handle without a model, or of ``BaseModel``, is not checked. A wrong name is an
-error ``[flowstate-field]``, and so is an operation that can't work on the field; a wrong value has mypy's own codes.
+function of the same file; the values of what it returns are checked in the dict of a lambda alone. A handle without a
+model, or of ``BaseModel``, is not checked. A wrong name is an error ``[flowstate-field]``, and so is an operation that
+can't work on the field; a wrong value has mypy's own codes.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from mypy.nodes import (
     ARG_NAMED,
@@ -13,11 +13,11 @@ from mypy.nodes import (
     Expression,
     RefExpr,
 )
-from mypy.types import CallableType, Type, UnionType
+from mypy.types import CallableType, Type, UnionType, get_proper_type
 
 from flowstate_server.mypy.calls import Call
-from flowstate_server.mypy.models import Kind, choices, elements_of, is_whole, mapping_of
-from flowstate_server.mypy.returned import returned_fields
+from flowstate_server.mypy.models import Kind, any_type, choices, elements_of, is_whole, mapping_of
+from flowstate_server.mypy.returned import dicts_returned, returned_fields
 
 _Place = Callable[[str | None, Expression, Expression], Type]
 """The type of what is given for a field: of its name, where that stands, and what is given."""
@@ -81,7 +81,12 @@ def _atomic(call: Call) -> CallableType:
     file = getattr(call.context.api, "tree", None)
     for name, place in returned_fields(call.positional(0), file, call.text):
         call.field(name, place)
-    return call.signature
+    change = get_proper_type(call.signature.arg_types[0])
+    returned = dicts_returned(call.positional(0))
+    fields = _fields_taken(call, returned) if returned else None
+    if fields is None or not isinstance(change, CallableType):
+        return call.signature
+    return _replaced(call.signature, {0: change.copy_modified(ret_type=fields)})
 
 
 OPERATIONS: dict[str, Callable[[Call], CallableType]] = {
@@ -138,6 +143,21 @@ def _fields_of_dict(call: Call, given: DictExpr, place: _Place) -> Type | None:
             items[name] = place(name, key, value)
     plain = len(items) == len(given.items)
     return call.taken.fields(items) if plain else None
+
+
+def _fields_taken(call: Call, written: Iterable[DictExpr]) -> Type | None:
+    """The type of what is one of these dicts; ``None`` if not all of their keys are known.
+
+    What their values are is not asked: in a function the checker has not come to them yet.
+    """
+    items: dict[str, Type] = {}
+    for key, _ in (item for given in written for item in given.items):
+        name = None if key is None else call.text(key)
+        if name is None:
+            return None
+        kind = call.fields.get(name)
+        items[name] = any_type() if kind is None else call.taken.value(kind)
+    return call.taken.fields(items)
 
 
 def _first_field(call: Call, *needed: Kind) -> Type | None:

@@ -51,6 +51,23 @@ def returned_fields(change: Expression | None, file: object, text: Text) -> Iter
         yield from _fields(given, function.arg_names[0], text)
 
 
+def dicts_returned(change: Expression | None) -> Sequence[DictExpr]:
+    """The dicts of which a lambda returns one; none if it may return something else."""
+    if not isinstance(change, LambdaExpr):
+        return ()
+    found: list[DictExpr] = []
+    left = list(_returns(change.body))
+    while left:
+        given = left.pop()
+        if isinstance(given, ConditionalExpr):
+            left += [given.if_expr, given.else_expr]
+        elif isinstance(given, DictExpr):
+            found.append(given)
+        else:
+            return ()
+    return found
+
+
 def _literal(expression: Expression) -> str | None:
     # The types of another function's names may not be known yet.
     return expression.value if isinstance(expression, StrExpr) else None

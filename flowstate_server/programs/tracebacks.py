@@ -35,6 +35,19 @@ def without_our_frames(error: BaseException, *, brief: bool = False) -> None:
             left += one.exceptions
 
 
+def line_of_author(error: BaseException) -> str:
+    """The innermost line of the author's own code that ``error`` came through, as ``file, line n``; empty if none."""
+    entries = list(_entries(error.__traceback__))
+    ours = _which_are_ours([entry.tb_frame for entry in entries])
+    theirs = [entry for entry, is_ours in zip(entries, ours, strict=True) if not is_ours]
+    own = [entry for entry in theirs if not _is_of_others(entry.tb_frame)]
+    if not theirs:
+        return ""
+    entry = (own or theirs)[-1]
+    path = os.path.relpath(entry.tb_frame.f_code.co_filename)
+    return f"{path}, line {entry.tb_lineno}"
+
+
 def _of_author(error: BaseException, brief: bool) -> TracebackType | None:
     entries = list(_entries(error.__traceback__))
     ours = _which_are_ours([entry.tb_frame for entry in entries])
@@ -72,6 +85,10 @@ def _is_standard(frame: FrameType) -> bool:
     path = frame.f_code.co_filename
     installed = any(folder in path for folder in _INSTALLED)
     return path.startswith("<frozen ") or (path.startswith(_STANDARD_LIBRARY) and not installed)
+
+
+def _is_of_others(frame: FrameType) -> bool:
+    return _is_standard(frame) or any(folder in frame.f_code.co_filename for folder in _INSTALLED)
 
 
 def _is_hidden(frame: FrameType) -> bool:

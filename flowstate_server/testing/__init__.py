@@ -4,7 +4,7 @@
 ``run_flow``        one action, without a server
 ``FlowTester``      several actions in one conversation, which can be stopped, without a server
 ``ScriptedModel``   a language model that answers by a script
-``server``          a server in the process of the test
+``running_server``  a server in the process of the test, a ``RunningServer``
 ``server_process``  servers in processes of their own, which can be killed, frozen and started again
 ``fixtures``        servers and clients for pytest, which loads them by itself
 ``waiting``         waiting for what happens, rather than for time to pass
@@ -13,20 +13,27 @@
 ``history``         whether what some callers were told of the same records can be true
 ==================  ================================================================================================
 
-The first three can be had from this module, the others are modules and packages here. Faults on the way to a server are
+The first four can be had from this module, and ``StartServer``, the type of the fixture; the others are modules and
+packages here. Faults on the way to a server are
 in ``flowstate_client.testing``.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
+# What gRPC would print of each connection that a test cuts off; it looks only once, when it is imported.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
 if TYPE_CHECKING:
+    from flowstate_server.testing.fixtures import StartServer
     from flowstate_server.testing.flow_resources import ResourceAfter, ResourceBefore
     from flowstate_server.testing.flow_run import FlowRun, FlowRunFailed
     from flowstate_server.testing.flow_tester import FlowTester, StartedRun, run_flow
     from flowstate_server.testing.scripted_model import Scripted, ScriptedModel, calls
+    from flowstate_server.testing.server import RunningServer, running_server
 
 __all__ = [
     "FlowRun",
@@ -34,11 +41,14 @@ __all__ = [
     "FlowTester",
     "ResourceAfter",
     "ResourceBefore",
+    "RunningServer",
     "Scripted",
     "ScriptedModel",
+    "StartServer",
     "StartedRun",
     "calls",
     "run_flow",
+    "running_server",
 ]
 
 _MODULES = {
@@ -49,6 +59,9 @@ _MODULES = {
     "calls": "scripted_model",
     "ResourceAfter": "flow_resources",
     "ResourceBefore": "flow_resources",
+    "RunningServer": "server",
+    "StartServer": "fixtures",
+    "running_server": "server",
 }
 
 

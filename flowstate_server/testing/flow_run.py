@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from flowstate_server.errors import ExplainedActionError
 from flowstate_server.model import payloads
 from flowstate_server.model.events import EventRecord, EventType
 from flowstate_server.model.items import Audience
@@ -180,7 +181,9 @@ class FlowRun:
         if self.failure is None:
             return f"{what}: {self.status}{f', {self.record.reason}' if self.record.reason else ''}"
         if self.exception is None or not self.failure.error_id:
-            return f"{what} failed{where}: {self.failure.reason}: {self.failure.message}"
+            explained = isinstance(self.exception, ExplainedActionError)
+            said = self.exception if explained else self.failure.message
+            return f"{what} failed{where}: {self.failure.reason}: {said}"
         told = told_by(self.exception)
         return f"{what} failed{where}: {type(told).__name__}: {_text(told)}"
 

@@ -21,6 +21,9 @@ from flowstate_server.programs.history import quarter_of_characters
 
 ScriptPart = str | AnswerPart | ModelCallError | asyncio.Event
 Expectation = str | Callable[[ModelRequest], object]
+_PARTS = (
+    "must be a text, TextDelta, ThoughtDelta, ToolCall, Usage, Ended, an asyncio.Event or a ModelCallError"
+)
 
 
 class Scripted:
@@ -28,11 +31,19 @@ class Scripted:
 
     Args:
         parts: What is answered, in order. A text is a piece of it. An ``asyncio.Event`` stalls the answer until it is
-            set, a :class:`ModelCallError` is raised. Usage and a good end are added where there are none.
+            set, a :class:`ModelCallError` is raised: as the first part it fails the call before the model has said
+            anything, and the generator makes three more, each an entry of the script, without the pauses that it makes
+            otherwise. Usage and a good end are added where there are none.
         expect: What the last message has to have in it, or a function of the request that gives something true.
+
+    Raises:
+        TypeError: one of the parts is none of these.
     """
 
     def __init__(self, *parts: ScriptPart, expect: Expectation = "") -> None:
+        for number, part in enumerate(parts, start=1):
+            if not isinstance(part, ScriptPart):
+                raise TypeError(f"part {number} of Scripted {_PARTS}, not {type(part).__name__}{_hint(part)}")
         self.parts = parts
         self.expect = expect
 
@@ -65,7 +76,15 @@ class ScriptedModel:
     :meth:`check_done`.
     """
 
+    without_pauses = True
+    """What is tried again is so at once: a test need not wait."""
+
     def __init__(self, *script: Scripted | str) -> None:
+        for number, one in enumerate(script, start=1):
+            if not isinstance(one, Scripted | str):
+                raise TypeError(
+                    f"entry {number} of the script must be a Scripted or a text, not {type(one).__name__}"
+                )
         self._script = [Scripted(one) if isinstance(one, str) else one for one in script]
         self._faults: list[str] = []
         self._called = asyncio.Condition()
@@ -75,6 +94,7 @@ class ScriptedModel:
         """So many answers are under way."""
 
     async def stream_answer(self, request: ModelRequest, /) -> AsyncIterator[AnswerPart]:
+        __tracebackhide__ = True
         self.requests.append(request)
         scripted = self._next(request)
         self.open += 1
@@ -101,12 +121,14 @@ class ScriptedModel:
         Raises:
             AssertionError: the script is not at its end, or was not kept to.
         """
+        __tracebackhide__ = True
         if self._faults:
             raise AssertionError(self._faults[0])
         if len(self.requests) < len(self._script):
             raise AssertionError(f"the script has {len(self._script)} calls, but {len(self.requests)} came")
 
     def _next(self, request: ModelRequest) -> Scripted:
+        __tracebackhide__ = True
         number = len(self.requests)
         if number > len(self._script):
             raise self._fault(f"call {number} is not in the script, which has {len(self._script)}", request)
@@ -125,6 +147,11 @@ def _holds(expect: Expectation, request: ModelRequest) -> bool:
     if callable(expect):
         return bool(expect(request))
     return expect in request.messages[-1].text
+
+
+def _hint(part: object) -> str:
+    failing = isinstance(part, BaseException) or (isinstance(part, type) and issubclass(part, BaseException))
+    return "; to fail, give a ModelCallError such as ModelUnavailableError('busy')" if failing else ""
 
 
 async def _played(scripted: Scripted, request: ModelRequest) -> AsyncIterator[AnswerPart]:

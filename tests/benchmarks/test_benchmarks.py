@@ -41,12 +41,15 @@ ON_POSTGRES = {
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name, size in (
+        (growing_session, "SESSIONS", 2),
         (growing_session, "LONG", 20),
+        (growing_session, "MEASURED", 3),
         (delivery, "MARKS", 5),
         (listing, "SESSIONS", 200),
         (listing, "CALLS", 3),
         (deleting, "EVENTS", 2_000),
         (deleting, "WINDOW", 0.2),
+        (live_tails, "TAILS", 10),
         (live_tails, "EVENTS", 5),
         (memory, "CALLS", 3),
         (replay, "EVENTS", 500),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 
 from flowstate_client import FlowStateClient, RequestNotFound, RequestStatus, RunHandle
@@ -43,6 +44,16 @@ def test_a_session_of_somebody_else_is_not_told_from_none(chat_server: str) -> N
     done = flowstate(*say, "--user", "bob")
     assert done.code == 4
     assert "may be another user's, see --user" in done.stderr
+    assert "or it was deleted: sessions.create makes it anew" in done.stderr
+    assert flowstate("delete-session", "adas", "--user", "ada", "--server", chat_server).code == 0
+    gone = flowstate(*say, "--user", "ada")
+    assert (gone.code, _without_id(gone.stderr)) == (4, _without_id(done.stderr)), (
+        "nobody learns which it was"
+    )
+
+
+def _without_id(told: str) -> str:
+    return re.sub(r"correlation id \S+\)", "", told)
 
 
 def test_the_same_request_id_runs_once(slow_server: str) -> None:

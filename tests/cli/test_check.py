@@ -184,6 +184,72 @@ async def test_what_fits_or_is_upgraded_can_be_deployed(filled: str) -> None:
     assert told["store"]["of_other_flows"] == 1, "the shared record stays where it is"
 
 
+def line_of(text: str) -> int:
+    source = Path(deploys.__file__).read_text().splitlines()
+    return next(number for number, line in enumerate(source, start=1) if text in line)
+
+
+async def test_an_upgrade_that_returns_nothing_is_told_so(filled: str) -> None:
+    code, told = await checked("forgotten", filled)
+    assert code == 1
+    assert [(one["field"], one["rule"], one["detail"]) for one in told["store"]["misfits"]] == [
+        ("", "upgrade_failed", "it returned None, not a dict of fields")
+    ]
+
+
+async def test_stored_fields_that_no_flow_declares_are_warned_of(filled: str) -> None:
+    code, told = await checked("renamed", filled)
+    text = '"theme" is stored in 1 record and declared by no flow; renamed? see upgrade= of User(...)'
+    assert (code, told["deployable"], told["store"]["misfits"]) == (0, True, [])
+    assert told["warnings"] == [{"message": f"user state: {text}", "loud": True}]
+    done = await check("renamed", filled)
+    assert (done.code, done.stderr) == (0, "")
+    assert f"warning: user state: {text}" in done.stdout.splitlines()
+    assert done.stdout.endswith("Deployable.\n")
+    code, told = await checked("less", filled)
+    assert code == 0
+    assert [warning["message"].partition(" and ")[0] for warning in told["warnings"]] == [
+        f'session state of flow "chat": "{name}" is stored in {2 * number} records'
+        for name, number in (("high", 1), ("low", 1), ("mode", SESSIONS - 1), ("notes", 1))
+    ]
+
+
+@pytest.mark.parametrize("app", ["same", "renamed_with_upgrade"])
+async def test_fields_that_are_declared_or_upgraded_are_not_warned_of(filled: str, app: str) -> None:
+    assert (await checked(app, filled))[1]["warnings"] == []
+
+
+async def test_fields_of_other_services_in_shared_records_are_theirs(new_store: NewStore) -> None:
+    url = await new_store("sqlite")
+    await fill(url, deploys.served)
+    async with running_server(deploys.shop, store=url) as server:
+        async with server.connect(user="ada", plane="trusted") as client:
+            await client.state.user("ada", flow_kind="shop").patch_state(name="Ada")
+    for app in ("same", "extends"):
+        _, told = await checked(app, url)
+        assert [one for one in told["warnings"] if "declared by no flow" in one["message"]] == []
+
+
+async def test_fields_without_default_that_no_record_has_are_warned_of(filled: str) -> None:
+    code, told = await checked("required", filled)
+    assert (code, told["deployable"], told["store"]["misfits"]) == (0, True, [])
+    assert [(one["message"], one["loud"]) for one in told["warnings"]] == [
+        (
+            f'flow "chat", user state: "{name}" has no default and the 1 record looked at lacks it; reading it fails '
+            "until it is written: give it a default, or an upgrade that makes it",
+            True,
+        )
+        for name in ("email", "phone")
+    ]
+    store = store_from_url(filled)
+    await store.open()
+    await store.commit((put(user_scope("bob"), {"email": deploys.CANARY}),))
+    await store.close()
+    _, told = await checked("required", filled)
+    (phone,) = told["warnings"]
+    assert '"phone" has no default and none of the 2 records looked at has it' in phone["message"]
+
+
 async def test_an_upgrade_that_fails_is_told_by_its_flow(filled: str) -> None:
     store = store_from_url(filled)
     await store.open()
@@ -197,7 +263,7 @@ async def test_an_upgrade_that_fails_is_told_by_its_flow(filled: str) -> None:
             "scope": "user",
             "field": "",
             "rule": "upgrade_failed",
-            "detail": "ValueError",
+            "detail": f"ValueError in tests/support/deploys.py, line {line_of('int(fields[')}",
             "count": 1,
             "keys": [{"tenant": "", "id": "bob"}],
         }

@@ -60,6 +60,20 @@ def test_a_trusted_certificate(tls_server: str) -> None:
     assert flowstate(*COMMANDS["call"], "--server", server, "--tls-ca", str(CERTIFICATE)).code == 0
 
 
+def test_a_token_that_is_missing_is_asked_for(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens.toml"
+    tokens.write_text('[[tokens]]\ntoken = "of-nobody"\n')
+    command = ("serve", "tests.cli.slow_flow:slow", "--listen", "127.0.0.1:0", "--tokens", str(tokens))
+    with started(*command) as process:
+        server = str(told(process, "listening")["address"])
+        for name, arguments in COMMANDS.items():
+            done = flowstate(*arguments, "--server", server)
+            assert (done.code, done.stdout) == (1, ""), name
+            assert "CREDENTIALS_INVALID" in done.stderr
+            assert "give --token or FLOWSTATE_TOKEN" in done.stderr
+            assert "connect(" not in done.stderr
+
+
 ADDRESSES = {
     "http://127.0.0.1:7437/": "give 127.0.0.1:7437 without http://",
     "localhost": "must be host:port",

@@ -40,8 +40,21 @@ def test_it_tells_its_version() -> None:
     assert (done.code, done.stdout, done.stderr) == (0, f"flowstate {version('flowstate-grpc')}\n", "")
 
 
-def test_an_unknown_command_is_misuse() -> None:
-    assert flowstate("sevre").code == 2
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("sevre", "serve"),
+        ("delete", "delete-session"),
+        ("resource", "resources"),
+        ("sessions", ""),
+        ("x", ""),
+    ],
+)
+def test_an_unknown_command_is_misuse(typed: str, meant: str) -> None:
+    done = flowstate(typed)
+    assert (done.code, done.stdout) == (2, "")
+    assert f"No such command '{typed}'" in done.stderr
+    assert (f"Did you mean '{meant}'" in done.stderr) if meant else ("Did you mean" not in done.stderr)
 
 
 def test_it_tells_its_version_by_a_short_option_and_in_python() -> None:

@@ -108,3 +108,5 @@ def test_writing_takes_a_trusted_caller(planner: str, session: str) -> None:
     done = resources(planner, "put", "plan", "--content", "-", "--session", session, trusted=False, input="x")
     assert done.code == 1
     assert "ACCESS_DENIED" in done.stderr
+    assert "give --trusted" in done.stderr
+    assert "connect(" not in done.stderr

@@ -59,6 +59,7 @@ def test_a_store_that_keeps_nothing_is_told_as_such(store: tuple[str, ...]) -> N
     with started("serve", SLOW, *LOCALLY, *store) as process:
         listening = told(process, "listening")
         assert (listening["created"], listening["persistent"]) == (False, False)
+        assert listening["store"] == "memory"
 
 
 def test_settings_come_from_the_environment_and_options_win(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ import pytest
 
 from flowstate_client import FlowStateClient
 from flowstate_server import maintenance
+from flowstate_server.cli.state import _words
+from flowstate_server.maintenance import CopiedState, Outcome, StateCopy
 from flowstate_server.testing.server import running_server
 from flowstate_server.testing.server_process import server_process
 from tests.support import deploys
@@ -66,7 +68,7 @@ async def test_all_users_of_a_store_that_is_served(new_store: NewStore, kind: st
         assert would == (
             1,
             [
-                {"event": "copied", "user": "ada", "fields": ["count", "names"]},
+                {"event": "would_copy", "user": "ada", "fields": ["count", "names"]},
                 {"event": "refused", "user": "bob", "fields": ["count", "names"]},
                 {"event": "done", "dry_run": True, "copied": 1, "same": 0, "refused": 1, "absent": 0},
             ],
@@ -183,3 +185,11 @@ async def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     assert (code, events) == (2, [])
     assert "no.db" in problem
     assert not (tmp_path / "no.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("dry_run", "words"), [(True, "user ada: would copy count"), (False, "user ada: count")]
+)
+def test_people_are_told_what_would_be_copied(dry_run: bool, words: str) -> None:
+    what = StateCopy(scope="user", flow_kind="chat", to_isolated=True, dry_run=dry_run)
+    assert _words(CopiedState("ada", Outcome.COPIED, ("count",)), what) == words

@@ -152,6 +152,15 @@ def test_swept_events_are_noticed_with_what_has_a_meaning() -> None:
     assert 0 < notice["first"] <= notice["last"]
 
 
+def test_a_type_that_is_not_known_is_warned_of_in_one_line(slow_server: str) -> None:
+    flowstate("call", "slow", "nap", "0.0", "--request-id", "typed", "--server", slow_server)
+    done = flowstate("tail", "typed", "--server", slow_server, "--type", "itm.done")
+    assert (done.code, done.stdout) == (0, "")
+    assert done.stderr.splitlines() == [
+        "flowstate: no event type 'itm.done' is known to this client; did you mean 'item.done'?"
+    ]
+
+
 def test_an_unknown_request_is_a_failure(slow_server: str) -> None:
     done = flowstate("tail", "nobody", "--server", slow_server)
     assert done.code == 4

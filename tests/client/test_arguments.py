@@ -109,11 +109,11 @@ MISTAKES: dict[str, tuple[Call, str]] = {
     ),
     "upload": (
         lambda c: c.resources.user("u")["r"].upload([b"x"]),
-        "source takes bytes, a path or an async iterator, not list",
+        "a content is bytes, the path of a file, or an asynchronous iterator of bytes, not list",
     ),
     "upload pieces": (
         lambda c: c.resources.user("u")["r"].upload(_texts()),
-        "a piece of the source must be bytes, not str",
+        "a piece of a content must be bytes, not str",
     ),
     "resource at": (lambda c: c.resources.user("u")["r"].at("7"), "at takes a version or what was read"),
 }
@@ -196,6 +196,6 @@ def test_the_log_is_warned_of_a_type_of_event_that_is_not_known(caplog: pytest.L
     assert list(found.types) == ["item.dne", "zzz"], "a newer server may have them"
     assert caplog.messages == [
         "no event type 'item.dne' is known to this client; did you mean 'item.done'?",
-        "no event type 'zzz' is known to this client",
+        "no event type 'zzz' is known to this client; a flow's own events are of the type 'custom'",
     ]
     assert set(EVENT_TYPES) == set(EventType)

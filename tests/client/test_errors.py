@@ -29,18 +29,22 @@ from flowstate_client import (
     InternalError,
     InvalidArgument,
     NotFound,
+    PermissionDenied,
     PreconditionError,
     ResourceExhausted,
     ResponseValidationError,
     SchemaViolation,
     SessionNotFound,
+    Unauthenticated,
     Unavailable,
     ValidationFailed,
     VersionMismatch,
 )
 from flowstate_client.error_reasons import CODES, REASONS
+from flowstate_server.testing.server import running_server
 from tests.client.fake_tails import refuse
 from tests.client.fakes import FakeServer
+from tests.support.flows import make_app
 
 
 def test_every_reason_of_the_contract_has_a_class() -> None:
@@ -106,6 +110,26 @@ async def test_who_is_missing_can_be_given_where_it_is_said(
     with pytest.raises(ValidationFailed) as other:
         await client.sessions.create("chat")
     assert not other.value.hint
+
+
+async def test_what_is_for_the_trusted_plane_says_how_to_get_there(
+    server: FakeServer, client: FlowStateClient
+) -> None:
+    await arrange(server, grpc.StatusCode.UNAUTHENTICATED, "CREDENTIALS_INVALID", "no valid credentials")
+    with pytest.raises(Unauthenticated, match=r"give connect\(token=\.\.\.\)"):
+        await client.sessions.create("chat")
+    denied = (grpc.StatusCode.PERMISSION_DENIED, "ACCESS_DENIED")
+    await arrange(server, *denied, "it belongs to another user")
+    with pytest.raises(PermissionDenied) as other:
+        await client.sessions.create("chat")
+    assert not other.value.hint
+    async with running_server(make_app()) as real, real.connect() as caller:
+        with pytest.raises(PermissionDenied) as refused:
+            await caller.state.user("ada").get()
+        assert refused.value.hint.startswith('connect(..., plane="trusted")')
+        with pytest.raises(PermissionDenied) as whole:
+            await caller.resources.user("ada")["a"].get(view="full")
+        assert whole.value.hint == refused.value.hint
 
 
 @pytest.mark.parametrize(

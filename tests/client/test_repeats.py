@@ -21,6 +21,7 @@ from flowstate_client import (
     SessionNotFound,
     Unavailable,
     VersionMismatch,
+    waiting,
 )
 from flowstate_client.channel import read_methods
 from flowstate_client.config import Backoff
@@ -31,6 +32,7 @@ from flowstate_server.testing.waiting import until
 from tests.client.conftest import FAST
 from tests.client.fake_tails import refuse
 from tests.client.fakes import FakeServer
+from tests.support.ports import lasting_port
 
 
 def failing(times: int, *refusal: Any, **more: Any) -> Callable[[Any, Any], Awaitable[None]]:
@@ -225,6 +227,51 @@ def test_the_pauses_of_an_outage() -> None:
     outage.over()
     assert (outage.failed() or 0) <= 1.0, "a healthy time begins anew"
     assert Outage(backoff, budget=5.0).failed(retry_after=6.0) is None
+
+
+async def test_the_log_is_told_once_that_a_server_is_waited_for(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "_UNNOTICED", 0.1)
+    target = f"127.0.0.1:{lasting_port()}"
+    async with FlowStateClient.connect(target, user="u1", config=FAST) as client:
+
+        async def follow() -> None:
+            async for _ in client.flows.handle("r").events(max_outage=0.5):
+                raise AssertionError
+
+        calls = [
+            client.sessions.create("chat", session_id="s"),
+            client.flows.call("chat", "say", timeout=0.5),
+            follow(),
+        ]
+        for call in calls:
+            caplog.clear()
+            client._opened.caller.channels.waiting._told = None
+            with pytest.raises(ConnectError):
+                await asyncio.wait_for(call, 20)
+            told = [record for record in caplog.records if record.levelname == "WARNING"]
+            assert [record.name for record in told] == ["flowstate_client"]
+            assert (
+                told[0].getMessage().startswith(f"waiting for the server at {target}, which has not answered")
+            )
+
+
+def test_waiting_is_told_once_a_minute_and_of_nothing_else(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("flowstate_client.waiting.time.monotonic", lambda: now)
+    absent, told = ConnectError("refused"), waiting.Waiting("a:1")
+    told.notice(absent, 2.9)
+    told.notice(Unavailable("the store is away"), 60.0)
+    assert not caplog.messages
+    for _ in range(3):
+        told.notice(absent, 3.0)
+    assert caplog.messages == ["waiting for the server at a:1, which has not answered for 3 s"]
+    now += 61
+    told.notice(absent, 64.0)
+    assert len(caplog.messages) == 2
 
 
 async def test_cancelling_a_call_is_a_cancellation(server: FakeServer, client: FlowStateClient) -> None:

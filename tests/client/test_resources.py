@@ -310,3 +310,38 @@ async def test_errors(
     for kind in expected:
         with pytest.raises(kind):
             await owned["a"].put(content="")
+
+
+async def test_what_is_no_content_is_refused_with_what_is_one(owned: OwnedResources) -> None:
+    async def texts() -> AsyncIterator[Any]:
+        yield "text"
+
+    forms = "bytes, the path of a file, or an asynchronous iterator of bytes"
+    given: Any
+    for given in ([b"a"], iter([b"a"]), None, 1):
+        with pytest.raises(TypeError, match=f"{forms}, not {type(given).__name__}"):
+            await owned["a"].upload(given)
+    with pytest.raises(TypeError, match="a piece of a content must be bytes, not str"):
+        await owned["a"].upload(texts())
+    with pytest.raises(
+        FileNotFoundError, match=f"a text is taken for the path of a file: a content is {forms}"
+    ):
+        await owned["a"].upload("some text")
+    with pytest.raises(OSError, match=forms):
+        await owned["a"].upload("some text " * 1000)
+    with pytest.raises(FileNotFoundError) as caught:
+        await owned["a"].upload(Path("nowhere.png"))
+    assert "text" not in str(caught.value)
+
+
+async def test_who_watches_an_upload_is_told_how_much_it_will_be_where_that_is_known(
+    server: FakeServer, owned: OwnedResources
+) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"ab"
+        yield b"c"
+
+    told: list[tuple[int, int | None]] = []
+    await owned["a"].upload(b"abc", progress=lambda done, total: told.append((done, total)))
+    await owned["a"].upload(pieces(), progress=lambda done, total: told.append((done, total)))
+    assert told == [(3, 3), (3, None)]

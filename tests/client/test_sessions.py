@@ -147,7 +147,9 @@ async def test_snapshot(server: FakeServer, client: FlowStateClient) -> None:
         (types_pb2.SCOPE_KIND_SESSION, ["label"]),
         (types_pb2.SCOPE_KIND_USER, []),
     ]
+    assert list(view.client_data.model_dump()) == ["session", "user", "org"]
     plain = await client.sessions.snapshot("s")
+    assert list(plain.client_data["session"]) == ["label", "message_count"], "by name, each time"
     assert plain.client_data["session"]["message_count"] == 3
     with pytest.raises(ResponseValidationError):
         await client.sessions.snapshot("s", model=int)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from examples.assistant import Say, Ticket, assistant
+from examples.assistant import Say, Ticket, assistant, flowstate
 from examples.assistant.demo import ASKED, main
 from examples.assistant.rules import ModelByRules
 from flowstate_server.language_models import AssistantMessage, LanguageModel
 from flowstate_server.testing import FlowTester, Scripted, ScriptedModel, calls
+from flowstate_server.testing.server import running_server
+from tests.support.openai_endpoint import openai_endpoint, text, tool_piece, whole
 
 
 async def test_a_conversation() -> None:
@@ -52,6 +54,18 @@ async def test_rules_are_a_model() -> None:
         run = await tester.run("say", Say(message="Where is order 12?"))
     assert run.output == "Sorry: there is no order of that number."
     assert [item.kind for item in run.items] == ["message", "tool_call", "tool_output", "message"]
+
+
+async def test_three_settings_name_a_model_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    call = tool_piece(0, '{"number": 7}', call_id="c1", name="order_status")
+    async with openai_endpoint(whole(call, finish="tool_calls"), whole(text("On Friday."))) as endpoint:
+        for name, value in (("URL", endpoint.url), ("NAME", "play-1"), ("KEY", "no secret")):
+            monkeypatch.setenv(f"MODEL_{name}", value)
+        async with running_server(flowstate) as server, server.connect(user="ada") as client:
+            answer = await client.flows.call("assistant", "say", {"message": "Where is order 7?"})
+    assert answer == "On Friday."
+    assert [request["model"] for request in endpoint.requests] == ["play-1", "play-1"]
+    assert "arrives on Friday" in str(endpoint.requests[1]["messages"])
 
 
 async def test_the_demo(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from flowstate_server.flows import action, define_flow
 from flowstate_server.model.events import EventType
 from flowstate_server.testing import run_flow
 from tests.cli.flowstate_command import CHECKOUT
 
-(CODE,) = re.findall(
+CODE, SEARCH = re.findall(
     r"^```python\n(.*?)^```$", (CHECKOUT / "docs/blocks.md").read_text("utf-8"), re.DOTALL | re.MULTILINE
 )
 
@@ -35,3 +36,14 @@ async def test_the_desk_answers(text: str, route: str, output: str) -> None:
     assert ("answer/research/improve#2" in paths) is (route == "question")
     failed = ["/".join(event.block_path) for event in run.events if event.type is EventType.BLOCK_FAILED]
     assert failed == (["answer/research/docs"] if text == "secrets" else [])
+
+
+@pytest.mark.parametrize(("text", "output"), [("tea", "the docs on tea"), ("nothing", "the web on nothing")])
+async def test_a_handler_runs_blocks(text: str, output: str) -> None:
+    names: dict[str, Any] = {"__name__": "my_desk"}
+    exec(compile(CODE + SEARCH, "my_desk.py", "exec"), names)
+    flow = define_flow(kind="search", actions={"search": action(block=names["search"])})
+    run = await run_flow(flow, "search", {"text": text})
+    assert run.output == output
+    paths = ["/".join(event.block_path) for event in run.events if event.type is EventType.BLOCK_STARTED]
+    assert paths[:2] == ["search", "search/search_docs"]

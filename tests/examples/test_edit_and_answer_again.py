@@ -23,7 +23,7 @@ async def test_the_last_message_is_edited_and_answered_again() -> None:
         answer = await edit_and_answer_again(client, session.id, "Where were we?")
         after = [item async for item in client.sessions.items(session.id)]
         assert after[:4] == before[:4]
-        assert [item.content["parts"][0]["text"] for item in after[4:]] == ["Where were we?", answer]
+        assert [item.text for item in after[4:]] == ["Where were we?", answer]
         assert "How are you?" in answer
         assert "scret" not in answer
         turns = [item async for item in client.sessions.items(session.id, last_turns=2)]

@@ -20,8 +20,7 @@ from flowstate_server.flows import action, define_flow
 from flowstate_server.model.events import EventType
 from flowstate_server.rpc.token_file import read_tokens
 from flowstate_server.settings import PREFIX, SETTINGS, Settings
-from flowstate_server.testing import run_flow
-from flowstate_server.testing.server import running_server
+from flowstate_server.testing import run_flow, running_server
 from tests.cli.flowstate_command import CHECKOUT, started, told
 
 TEXT = (CHECKOUT / "README.md").read_text("utf-8")
@@ -132,7 +131,7 @@ async def test_a_page_that_is_loaded_again_gets_its_conversation_back(
 async def test_a_screen_shows_events_and_what_the_flow_shows(capsys: pytest.CaptureFixture[str]) -> None:
     names: dict[str, Any] = {"__name__": "my_chat"}
     imported = "from flowstate_client import FlowStateClient\n"
-    exec(compile(FLOW + imported + SCREEN, "my_chat.py", "exec"), names)
+    exec(compile(FLOW + imported + SCREEN, "my_chat.py", "exec", dont_inherit=True), names)
     async with running_server([names["chat"]]) as server, server.connect(user="ada") as client:
         await names["screen"](client)
     lines = capsys.readouterr().out.splitlines()

@@ -162,7 +162,9 @@ async def _one_history(target: str, chance: random.Random) -> AsyncIterator[None
         for recorder in recorders:
             group.create_task(_record(target, recorder, chance, over))
         yield
-        await until(lambda: sum(len(recorder.history.answered) for recorder in recorders) > 100, what="enough calls")
+        await until(
+            lambda: sum(len(recorder.history.answered) for recorder in recorders) > 100, what="enough calls"
+        )
         over.set()
     history = History.merged([recorder.history for recorder in recorders])
     require_history(history, lambda key: fault_flows.faults.schemas[ScopeKind.USER])

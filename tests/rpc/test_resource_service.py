@@ -120,6 +120,37 @@ async def test_puts_are_refused(
     assert await desk.names(SESSION) == []
 
 
+async def test_a_trusted_caller_is_told_what_is_declared(desk: Desk) -> None:
+    said = 'No session resource drafft: flow desk declares no such resource; did you mean "draft"?'
+    for call in (
+        desk.put(SESSION, "drafft", {}),
+        desk.write(SESSION, "drafft", 0, b"x"),
+        desk.commit(mutation(SESSION, "drafft", increment("/words"))),
+        desk.get(SESSION, "drafft"),
+        desk.content(SESSION, "drafft"),
+        desk.delete(SESSION, "drafft"),
+    ):
+        refusal = await refused(call)
+        assert refusal.reason is Reason.RESOURCE_NOT_FOUND
+        assert refusal.message.endswith(said)
+        assert (refusal.metadata["scope"], refusal.metadata["name"]) == ("session", "drafft")
+    listed = (await refused(desk.put(SESSION, "zzzz", {}))).message
+    assert listed.startswith(
+        'No session resource zzzz: flow desk declares no such resource; there are "draft", '
+    )
+    shared = await refused(desk.put(ScopeRef(user_id="ada"), "zzzz", {}))
+    assert shared.message.endswith(': flow desk declares no such resource; there are "cards/*", "profile".')
+    assert (await refused(desk.get(SESSION, "draft"))).message == "No session resource draft."
+
+
+async def test_a_client_is_told_the_same_of_what_is_hidden_and_of_what_nobody_declares(desk: Desk) -> None:
+    await desk.put(SESSION, "plan", {})
+    for name in ("plan", "plam", "nothing"):
+        for call in (desk.get, desk.content):
+            told = (await refused(call(SESSION, name, metadata=CLIENT))).message
+            assert told == f"No session resource {name}."
+
+
 async def test_existing_ones_are_not_created(desk: Desk) -> None:
     await desk.put(SESSION, "draft", {})
     refusal = await refused(desk.put(SESSION, "draft", {}, precondition=Precondition(exists=False)))

@@ -189,7 +189,7 @@ async def test_a_store_that_keeps_no_content_says_so(monkeypatch: pytest.MonkeyP
         await server.sweep()
 
 
-@pytest.mark.parametrize("evictions", [300, pytest.param(10_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("evictions", [150, pytest.param(10_000, marks=pytest.mark.soak)])
 async def test_evictions_leave_the_store_no_larger(evictions: int, tmp_path: Path) -> None:
     path = tmp_path / "flowstate.db"
     settings = replace(QUICK, tombstone_retention=Seconds(0.001), transient_retention=Seconds(0.0))
@@ -201,7 +201,7 @@ async def test_evictions_leave_the_store_no_larger(evictions: int, tmp_path: Pat
             await server.put(
                 session, f"files/{number}", {"tag": "t" * 1_000}, number.to_bytes(4, "big") * 5_000
             )
-            if number % 50 == 49:
+            if number % 25 == 24:
                 await server.sweep()
                 sizes.append(path.stat().st_size)
         store = server.engine.store

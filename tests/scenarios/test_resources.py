@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -366,15 +367,15 @@ async def test_replaced_content_and_uploads_that_end_nowhere_are_swept(store_url
 
 async def test_content_that_is_held_by_nobody_is_not_lost_to_a_sweep(store_url: str) -> None:
     """Uploads that are finished while everything that is due goes at once: whatever is answered can be read."""
-    async with desk_server(
-        store=store_url, settings=replace(QUICK, upload_retention=Seconds(0.05))
-    ) as server:
+    chance, soon_due = random.Random(7), replace(QUICK, upload_retention=Seconds(0.3))
+    async with desk_server(store=store_url, settings=soon_due) as server:
         await server.session()
 
         async def write(number: int) -> None:
             name = f"notes/{number % 4}"
             while True:
-                answer = await server.write(SESSION, name, 0, b"a" * 100, upload=f"u{number}")
+                await server.write(SESSION, name, 0, b"a" * 100, upload=f"u{number}")
+                await asyncio.sleep(chance.uniform(0.1, 0.35))  # to about the moment at which it is due
                 answer = await server.write(
                     SESSION, name, 100, b"%d" % number, upload=f"u{number}", finish=True
                 )
@@ -387,7 +388,7 @@ async def test_content_that_is_held_by_nobody_is_not_lost_to_a_sweep(store_url: 
                 await asyncio.sleep(0.001)  # the store in memory never waits
 
         sweeping = asyncio.create_task(sweep())
-        await asyncio.gather(*map(write, range(24)))
+        await asyncio.gather(*map(write, range(16)))
         for name in await server.names(SESSION):
             assert (await server.content(SESSION, name)).startswith(b"a" * 100)
         sweeping.cancel()

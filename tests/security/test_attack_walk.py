@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Set
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,22 +13,17 @@ from google.protobuf import text_format
 from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from grpc import aio
 
-from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import Reason
-from flowstate_server.model.clock import Seconds
-from flowstate_server.model.json_values import encode_json
-from flowstate_server.stores.contract.tables import EXPORTED, Table
 from flowstate_server.stores.memory import MemoryStore
 from flowstate_server.stores.sqlite.store import SqliteStore
 from flowstate_server.stores.store import Store
-from flowstate_server.testing.server import running_server
+from tests.security.walked_house import Walk, bearer_of, drawn_house, walking
 from tests.support.attack_calls import Call, Path as Place, calls, put, text_places, texts, written
 from tests.support.canaries import Canaries
 from tests.support.contract import METHODS, UNSERVED_METHODS
-from tests.support.furnished import Owner, furnish
-from tests.support.house import House, house_flows
+from tests.support.furnished import Owner
+from tests.support.house import House
 from tests.support.raw_answers import Answer, Metadata, call_raw
 
 _OF_STATE = {"set", "merge", "equals", "value", "items", "key", "path", "paths"}
@@ -71,99 +65,6 @@ _CREATIONS = PROBES.keys() | {"SessionService/ResolveSession"}
 _ISSUED = re.compile(r'\b((?:\w+_)?(?:id|ids|incarnation|token|sha256)): "([^"]*)"')
 _TIMES = re.compile(r"\w+_time \{[^}]*\}")
 _NUMBERS = re.compile(r"\b(version|sequence|\w+_sequence): \d+")
-
-
-@dataclass
-class Walk:
-    """A server with the victim's house, and the owners by the name of their token."""
-
-    store: Store
-    channel: aio.Channel
-    canaries: Canaries
-    victim: House
-
-    def owner(self, name: str) -> Owner:
-        writer = (
-            name.replace("eve", "trusted eve")
-            .replace("ada", "trusted ada")
-            .replace("trusted trusted", "trusted")
-        )
-        return Owner(self.channel, _bearer(writer), _bearer(name))
-
-    async def house(self, name: str) -> House:
-        """A new house of an attacker, that has its own names but for user and org."""
-        gateway = name.startswith("gateway")
-        drawn = _drawn(Canaries(), name, user="" if gateway else "eve", bound=not gateway)
-        return await furnish(self.owner(name), drawn)
-
-    async def rows(self) -> set[str]:
-        """Everything stored but the leases."""
-        exports = self.store.exports
-        assert exports is not None
-        rows: set[str] = set()
-        tables: tuple[Table[Any, Any], ...] = EXPORTED
-        for table in tables:
-            after = None
-            while page := await exports.export(table, after=after, limit=1000, max_bytes=1 << 30):
-                rows.update(repr(row) for row in page if type(row).__name__ != "ProcessRecord")
-                after = table.key_of(page[-1])
-        return rows
-
-
-def _bearer(name: str) -> Metadata:
-    return (("authorization", f"Bearer token of {name}"), ("x-correlation-id", "c"))
-
-
-def _drawn(canaries: Canaries, whose: str, *, user: str = "", bound: bool = True) -> House:
-    def word(place: str) -> str:
-        return canaries(f"{whose}: {place}")
-
-    tag = word("tag")
-    return House(
-        user=user or word("user"),
-        org=f"{user}s" if user else word("org"),
-        session=word("session"),
-        ended=word("ended request"),
-        bare=word("bare request"),
-        open=word("open request"),
-        key=word("key"),
-        tag=tag,
-        title=word("title"),
-        metadata=encode_json({"of": tag}).decode(),
-        text=word("text"),
-        hidden=word("hidden text"),
-        bound=bound,
-    )
-
-
-@asynccontextmanager
-async def walking(store: Store, folder: Path) -> AsyncIterator[Walk]:
-    canaries = Canaries()
-    ada = _drawn(canaries, "ada")
-    tokens = folder / "tokens.toml"
-    entries = [("gateway of b", "b", "", "", "trusted")]
-    for tenant, name, user, org in (
-        ("a", "ada", ada.user, ada.org),
-        ("a", "eve", "eve", "eves"),
-        ("b", "eve", "eve", "eves"),
-    ):
-        entries += [
-            (f"{name} of {tenant}", tenant, user, org, "client"),
-            (f"trusted {name} of {tenant}", tenant, user, org, "trusted"),
-        ]
-    tokens.write_text(
-        "\n".join(
-            f'[[tokens]]\nname = "{name}"\ntoken = "token of {name}"\ntenant = "{tenant}"\nuser = "{user}"\n'
-            f'org = "{org}"\nplane = "{plane}"\n'
-            for name, tenant, user, org, plane in entries
-        )
-    )
-    settings = EngineSettings(lease=Seconds(100_000.0))  # nothing is swept meanwhile
-    async with running_server(house_flows(), store=store, settings=settings, tokens=tokens) as server:
-        async with aio.insecure_channel(server.target) as channel:
-            walk = Walk(store, channel, canaries, ada)
-            walk.victim = await furnish(walk.owner("ada of a"), ada)
-            yield walk
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -298,7 +199,7 @@ class Attacker:
         """Whether it was not refused."""
         if _shared_on_purpose(self.name, attack.with_victims):
             return False
-        metadata = _bearer(self.name)
+        metadata = bearer_of(self.name)
         answer = await call_raw(self.walk.channel, attack.method, attack.with_victims, metadata)
         never = await call_raw(self.walk.channel, attack.method, attack.with_nobodys, metadata)
         # Also the names of earlier houses: what was made with them may be found.
@@ -332,7 +233,7 @@ class Attacker:
 
 def test_the_walk_knows_every_method_and_every_text() -> None:
     """Who adds a method, or a field that may name somebody's things, adds it to the calls; or to what is ordinary."""
-    victim, own = (_drawn(Canaries(), name).issued(name) for name in ("ada", "eve"))
+    victim, own = (drawn_house(Canaries(), name).issued(name) for name in ("ada", "eve"))
     attacked: dict[str, set[str]] = {method: set() for method in METHODS}
     for victims, mine in zip(calls(victim), calls(own), strict=True):
         for one in attacks(victims, victims, mine, mine):

@@ -5,26 +5,23 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
 from google.protobuf.message import Message
 
 from flowstate.v1 import (
-    event_service_pb2 as events,
     flow_service_pb2 as flows,
     journal_service_pb2 as journals,
     resource_service_pb2 as resources,
-    server_service_pb2 as servers,
     session_service_pb2 as sessions,
     state_service_pb2 as states,
 )
-from flowstate.v1.types_pb2 import Cursor, Precondition, ScopeRef, Value
+from flowstate.v1.types_pb2 import ScopeRef
 from flowstate_server.errors import Reason
 from flowstate_server.model.identity import Plane
 from flowstate_server.rpc.methods import OWN_METHODS
@@ -32,13 +29,13 @@ from flowstate_server.stores.memory import MemoryStore
 from flowstate_server.stores.sqlite.store import SqliteStore
 from flowstate_server.stores.store import Store
 from tests.security.vault import SCOPES, Vault
+from tests.security.vault_calls import OWNER, Call, action_spec, client_calls, papers
 from tests.support.canaries import Canaries
 from tests.support.contract import METHODS
 from tests.support.hosted import Hosted, hosted
 from tests.support.raw_answers import Answer, Metadata, call_all, call_raw, new_request
 from tests.support.wire import TRUSTED
 
-OWNER: Metadata = (("x-tenant-id", "a"), ("x-flowstate-user", "u1"), ("x-flowstate-org", "o1"))
 GATEWAY: Metadata = (("x-tenant-id", "a"),)
 STRANGERS: Mapping[str, Metadata] = {
     "another user": (("x-tenant-id", "a"), ("x-flowstate-user", "u2")),
@@ -47,8 +44,6 @@ STRANGERS: Mapping[str, Metadata] = {
     "no tenant": (("x-flowstate-user", "u4"),),
 }
 RUNS = ("fill", "told", "sync", "bad_output", "late", "strict")
-
-Call = tuple[str, Message]
 
 
 @dataclass
@@ -64,22 +59,6 @@ class Filled:
         return [f"r-{name}" for name in self.vault.flow.actions]
 
 
-def _spec(action: str, **fields: object) -> flows.ActionSpec:
-    made = flows.ActionSpec(
-        **{  # type: ignore[arg-type]
-            "flow_kind": "vault",
-            "action": action,
-            "session_id": "s1",
-            "user_id": "u1",
-            "org_id": "o1",
-            "request_id": f"r-{action}",
-            **fields,
-        }
-    )
-    made.input.json = "{}"
-    return made
-
-
 @pytest.fixture(params=["memory", "sqlite"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     return MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "vault.db")
@@ -91,7 +70,7 @@ async def _filled(store: Store) -> AsyncIterator[Filled]:
     async with hosted(vault.flow, store=store) as server:
         answers = []
         for action in vault.flow.actions:
-            request = flows.StreamActionRequest(spec=_spec(action))
+            request = flows.StreamActionRequest(spec=action_spec(action))
             vault.waiting.clear()
             streaming = asyncio.ensure_future(
                 call_raw(server.channel, "FlowService/StreamAction", request, OWNER)
@@ -104,148 +83,10 @@ async def _filled(store: Store) -> AsyncIterator[Filled]:
                 )
             answers.append(await streaming)
             assert answers[-1].code is grpc.StatusCode.OK
-        put: list[Call] = [("ResourceService/PutResource", request) for request in _papers(vault)]
+        put: list[Call] = [("ResourceService/PutResource", request) for request in papers(vault)]
         for answer in await call_all(server.channel, put, (*OWNER, *TRUSTED)):
             assert answer.error is None, answer.error
         yield Filled(server, vault, answers)
-
-
-def _papers(vault: Vault) -> Iterator[resources.PutResourceRequest]:
-    canary, private = vault.canaries, vault.private
-    for scope in (ScopeRef(session_id="s1"), ScopeRef(user_id="u1", flow_kind="vault")):
-        kind = scope.WhichOneof("owner")
-        for name, shown in (
-            ("paper", private),
-            ("plan", canary),
-            (f"notes/{canary(f'{kind} note name')}", canary),
-        ):
-            what = f"{kind} {name.partition('/')[0]}"
-            state = {"shown": shown(f"{what} shown"), "hidden": canary(f"{what} hidden")}
-            resource = resources.Resource(
-                scope=scope,
-                name=name,
-                state=Value(json=json.dumps(state)),
-                content=shown(f"{what} content").encode(),
-                media_type=shown(f"{what} type"),
-            )
-            yield resources.PutResourceRequest(resource=resource)
-
-
-def _resource_calls() -> Iterator[Call]:
-    for scope in (ScopeRef(session_id="s1"), ScopeRef(user_id="u1", flow_kind="vault")):
-        for name in ("paper", "plan", "notes/none", "none"):
-            for view in range(3):
-                get = resources.GetResourceRequest(scope=scope, name=name, view=view)  # type: ignore[arg-type]
-                yield "ResourceService/GetResource", get
-            yield "ResourceService/ReadContent", resources.ReadContentRequest(scope=scope, name=name)
-            beyond = resources.ReadContentRequest(scope=scope, name=name, position=1_000, if_sha256="0")
-            yield "ResourceService/ReadContent", beyond
-        for size in (0, 1):
-            listed = resources.ListResourcesRequest(scope=scope, page_size=size)
-            yield "ResourceService/ListResources", listed
-        inside = resources.ListResourcesRequest(scope=scope, name_prefix="notes/")
-        yield "ResourceService/ListResources", inside
-
-
-def _client_calls(request_ids: Iterable[str], actions: Iterable[str]) -> list[Call]:
-    """Every method that a client may call, on everything that there is."""
-    calls: list[Call] = [
-        ("FlowService/ListFlows", flows.ListFlowsRequest()),
-        ("FlowService/GetFlow", flows.GetFlowRequest(flow_kind="vault")),
-        ("SessionService/CreateSession", sessions.CreateSessionRequest(session=_session("s1"))),
-        ("SessionService/CreateSession", sessions.CreateSessionRequest(session=_session(""))),
-        ("SessionService/ResolveSession", sessions.ResolveSessionRequest(session=_session(""))),
-        ("SessionService/ResolveSession", sessions.ResolveSessionRequest(session=_session("s1"))),
-        ("SessionService/UpdateSession", _update("title")),
-        ("SessionService/UpdateSession", _update("metadata", precondition=Precondition(version=99))),
-        ("SessionService/UpdateSession", _update("state")),
-        ("SessionService/GetSession", sessions.GetSessionRequest(session_id="s1")),
-        ("SessionService/ListSessions", sessions.ListSessionsRequest(include_ephemeral=True)),
-        ("SessionService/ListSessions", sessions.ListSessionsRequest(flow_kind="vault", user_id="u1")),
-        (
-            "SessionService/ListSessions",
-            sessions.ListSessionsRequest(tags=["a"], metadata={"b": Value(json="1")}, include_total=True),
-        ),
-        ("SessionService/GetSnapshot", sessions.GetSnapshotRequest(session_id="s1")),
-        ("SessionService/WatchSnapshot", sessions.WatchSnapshotRequest(session_id="s1")),
-        ("ServerService/GetServerInfo", servers.GetServerInfoRequest()),
-        *_calls_of_session("s1"),
-        *_resource_calls(),
-        # Of the session that the others are about only what is refused.
-        (
-            "SessionService/DeleteSession",
-            sessions.DeleteSessionRequest(session_id="s1", precondition=Precondition(version=2**40)),
-        ),
-        ("SessionService/DeleteSession", sessions.DeleteSessionRequest(session_id="no", allow_missing=True)),
-    ]
-    for scope in range(5):
-        selectors = [sessions.SnapshotSelector(scope=scope)]  # type: ignore[arg-type]
-        snapshot = sessions.GetSnapshotRequest(session_id="s1", selectors=selectors)
-        watch = sessions.WatchSnapshotRequest(session_id="s1", selectors=selectors)
-        calls += [("SessionService/GetSnapshot", snapshot), ("SessionService/WatchSnapshot", watch)]
-    for action in actions:
-        spec = _spec(action)
-        calls += [
-            ("FlowService/DispatchAction", flows.DispatchActionRequest(spec=spec)),
-            ("FlowService/CallAction", flows.CallActionRequest(spec=spec)),
-            ("FlowService/StreamAction", flows.StreamActionRequest(spec=spec)),
-        ]
-    for request_id in request_ids:
-        calls += _calls_of_request(request_id)
-    return calls
-
-
-def _update(path: str, **fields: Any) -> sessions.UpdateSessionRequest:
-    return sessions.UpdateSessionRequest(session=_session("s1"), update_mask={"paths": [path]}, **fields)  # type: ignore[arg-type]
-
-
-def _session(session_id: str) -> sessions.Session:
-    return sessions.Session(flow_kind="vault", session_id=session_id, user_id="u1")
-
-
-def _calls_of_session(session_id: str) -> list[Call]:
-    """Its conversation, from either end, and whatever a filter could bring to light."""
-    tail, page, items = events.TailEventsRequest, events.ListEventsRequest, sessions.ListItemsRequest
-    lists = flows.ListActionRequestsRequest
-    narrow = events.EventFilter(types=["state_change", "custom", "block.failed"])
-    calls: list[Call] = [
-        ("FlowService/ListActionRequests", lists(with_payloads=True, page_size=500)),
-        ("FlowService/ListActionRequests", lists(session_id=session_id, with_payloads=True)),
-        ("FlowService/ListActionRequests", lists(flow_kind="vault", action="fill", with_payloads=True)),
-        ("SessionService/ListItems", items(session_id=session_id, page_size=500)),
-        ("SessionService/ListItems", items(session_id=session_id, newest_first=True, page_size=3)),
-        ("SessionService/ListItems", items(session_id=session_id, last_turns=9)),
-        ("SessionService/ListItems", items(session_id=session_id, request_id="r-fill")),
-        ("EventService/ListEvents", page(session_id=session_id, page_size=500)),
-        ("EventService/ListEvents", page(session_id=session_id, after_sequence=9, filter=narrow)),
-        ("EventService/TailEvents", tail(session_id=session_id, replay_only=True)),
-        ("EventService/TailEvents", tail(session_id=session_id, replay_only=True, filter=narrow)),
-    ]
-    for audience in range(5):
-        filter = events.EventFilter(audience=audience)  # type: ignore[arg-type]
-        calls += [
-            ("SessionService/ListItems", items(session_id=session_id, audience=audience)),  # type: ignore[arg-type]
-            ("EventService/ListEvents", page(session_id=session_id, filter=filter)),
-            ("EventService/TailEvents", tail(session_id=session_id, replay_only=True, filter=filter)),
-        ]
-    return calls
-
-
-def _calls_of_request(request_id: str) -> list[Call]:
-    tail, page = events.TailEventsRequest, events.ListEventsRequest
-    return [
-        ("FlowService/GetActionRequest", flows.GetActionRequestRequest(request_id=request_id)),
-        ("FlowService/WaitActionRequest", flows.WaitActionRequestRequest(request_id=request_id)),
-        ("FlowService/CancelActionRequest", flows.CancelActionRequestRequest(request_id=request_id)),
-        ("EventService/ListEvents", page(request_id=request_id, page_size=500)),
-        ("EventService/ListEvents", page(request_id=request_id, page_size=1, after_sequence=5)),
-        ("EventService/ListEvents", page(request_id=request_id, after_sequence=2**40)),
-        ("EventService/TailEvents", tail(request_id=request_id)),
-        ("EventService/TailEvents", tail(request_id=request_id, after=Cursor(sequence=3))),
-        ("EventService/TailEvents", tail(request_id=request_id, after=Cursor(log_id="x"))),
-        ("EventService/TailEvents", tail(request_id=request_id, latest=True)),
-        ("EventService/TailEvents", tail(request_id=request_id, replay_only=True)),
-    ]
 
 
 def _leaks(canaries: Canaries, answers: Iterable[Answer]) -> dict[str, set[str]]:
@@ -265,7 +106,7 @@ def _check_statuses(answers: Iterable[Answer]) -> None:
 
 async def test_the_owner_on_the_client_plane_gets_no_canary(store: Store) -> None:
     async with _filled(store) as filled:
-        calls = _client_calls(filled.request_ids, filled.vault.flow.actions)
+        calls = client_calls(filled.request_ids, filled.vault.flow.actions)
         # All are called at once, and one of them changes what this shows.
         first: list[Call] = [("SessionService/GetSession", sessions.GetSessionRequest(session_id="s1"))]
         answers = [*filled.answers, *await call_all(filled.server.channel, first, OWNER)]
@@ -283,7 +124,7 @@ async def test_every_method_that_clients_may_call_is_called(store: Store) -> Non
         info = await call_raw(server.channel, "ServerService/GetServerInfo")
     served = set(info.replies[0].capabilities) & set(METHODS)
     for_clients = {method for method in served if OWN_METHODS[method].plane is Plane.CLIENT}
-    called = {method for method, _ in _client_calls(["r1"], ["fill"])}
+    called = {method for method, _ in client_calls(["r1"], ["fill"])}
     assert called == for_clients, "a method is served that this file does not call, or the other way round"
 
 
@@ -292,7 +133,7 @@ async def test_methods_that_are_not_for_clients_or_not_served_say_nothing(store:
         rest = [
             (method, _owned(new_request(method)))
             for method in METHODS
-            if method not in dict(_client_calls([], ["fill"])) and not method.startswith("EventService")
+            if method not in dict(client_calls([], ["fill"])) and not method.startswith("EventService")
         ]
         rest = [call for call in rest if not call[0].startswith("FlowService/") or "List" in call[0]]
         answers = await call_all(filled.server.channel, rest, OWNER)
@@ -311,7 +152,7 @@ def _owned(request: Message) -> Message:
 async def test_the_trusted_plane_shows_that_the_canaries_are_there(store: Store) -> None:
     """Otherwise a search that finds nothing would prove nothing."""
     async with _filled(store) as filled:
-        calls = _client_calls(filled.request_ids, [])
+        calls = client_calls(filled.request_ids, [])
         scopes = [ScopeRef(session_id="s1"), ScopeRef(user_id="u1"), ScopeRef(org_id="o1")]
         calls += [
             ("StateService/GetState", states.GetStateRequest(scopes=scopes)),
@@ -347,9 +188,9 @@ def _is_only_text(place: str) -> bool:
 @pytest.mark.parametrize("who", STRANGERS)
 async def test_others_get_nothing_at_all(store: Store, who: str) -> None:
     async with _filled(store) as filled:
-        calls = _client_calls(filled.request_ids, [])
+        calls = client_calls(filled.request_ids, [])
         for request_id in ("r-fill", "r-nothing", "r-new", ""):
-            spec = _spec("nothing", request_id=request_id, user_id="", org_id="")
+            spec = action_spec("nothing", request_id=request_id, user_id="", org_id="")
             calls += [
                 ("FlowService/DispatchAction", flows.DispatchActionRequest(spec=spec)),
                 ("FlowService/CallAction", flows.CallActionRequest(spec=spec)),
@@ -357,7 +198,7 @@ async def test_others_get_nothing_at_all(store: Store, who: str) -> None:
             ]
         answers = await call_all(filled.server.channel, calls, STRANGERS[who])
         trusted = await call_all(filled.server.channel, calls, (*STRANGERS[who], *TRUSTED))
-        owner = await call_all(filled.server.channel, _client_calls(["r-fill"], []), OWNER)
+        owner = await call_all(filled.server.channel, client_calls(["r-fill"], []), OWNER)
     described = [
         answer for answer in trusted if answer.method in ("FlowService/ListFlows", "FlowService/GetFlow")
     ]
@@ -426,7 +267,7 @@ async def test_errors_that_nobody_expected_tell_no_text(
         with monkeypatch.context() as patched:
             for name in (*reads, "commit"):
                 patched.setattr(store, name, broken)
-            calls = _client_calls(filled.request_ids, ["fill"])
+            calls = client_calls(filled.request_ids, ["fill"])
             answers = await call_all(filled.server.channel, calls, OWNER)
     internal = [answer for answer in answers if answer.code is grpc.StatusCode.INTERNAL]
     assert len({answer.method for answer in internal}) >= 10

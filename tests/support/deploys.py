@@ -55,6 +55,16 @@ class ProfileWithName(Profile):
     name: str
 
 
+class Renamed(BaseModel):
+    colour: str = "light"
+    age: str = "0"
+
+
+class ProfileAndEmail(Profile):
+    email: str
+    phone: str | None
+
+
 class Themed(BaseModel):
     theme: int = 0
 
@@ -62,6 +72,16 @@ class Themed(BaseModel):
 def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
     if isinstance(fields.get("age"), str):
         fields["age"] = int(fields["age"])
+    return fields
+
+
+def forgetful(fields: dict[str, Any]) -> Any:
+    fields["age"] = 0
+
+
+def rename(fields: dict[str, Any]) -> dict[str, Any]:
+    if "theme" in fields:
+        fields["colour"] = fields.pop("theme")
     return fields
 
 
@@ -74,15 +94,16 @@ served = create_flowstate(flows=[chat()])
 same = create_flowstate(flows=[chat()])
 changed = create_flowstate(flows=[chat(ModeNow, User(state=ProfileNow))])
 upgraded = create_flowstate(flows=[chat(user=User(state=ProfileNow, generation=2, upgrade=upgrade))])
+forgotten = create_flowstate(flows=[chat(user=User(state=ProfileNow, generation=2, upgrade=forgetful))])
+renamed = create_flowstate(flows=[chat(user=User(state=Renamed))])
+renamed_with_upgrade = create_flowstate(flows=[chat(user=User(state=Renamed, generation=2, upgrade=rename))])
+required = create_flowstate(flows=[chat(user=User(state=ProfileAndEmail))])
+less = create_flowstate(flows=[chat(session=Seats)])
 isolated = create_flowstate(flows=[chat(user=User(state=ProfileNow), isolate_user_state=True)])
 neighbour = define_flow("admin", actions={"act": action(block=nothing)}, user=User(state=Themed))
 other = define_flow("other", actions={"act": action(block=nothing)})
-extends = create_flowstate(
-    flows=[
-        chat(),
-        define_flow("shop", actions={"act": action(block=nothing)}, user=User(state=ProfileWithName)),
-    ]
-)
+shop = define_flow("shop", actions={"act": action(block=nothing)}, user=User(state=ProfileWithName))
+extends = create_flowstate(flows=[chat(), shop])
 
 aside = create_flowstate(
     flows=[

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -17,14 +16,12 @@ from flowstate.v1.types_pb2 import (
     AUDIENCE_CLIENT,
     AUDIENCE_HISTORY,
     AUDIENCE_INTERNAL,
-    SCOPE_KIND_BLOCK,
     SCOPE_KIND_ORG,
     SCOPE_KIND_REQUEST,
     SCOPE_KIND_SESSION,
     SCOPE_KIND_USER,
 )
 from flowstate_server.flows import (
-    ActionError,
     Audience,
     ClientView,
     Context,
@@ -32,17 +29,13 @@ from flowstate_server.flows import (
     Request,
     Session,
     User,
-    action,
-    define_flow,
-    handler,
-    router,
-    sequencer,
 )
 from flowstate_server.model.clock import Seconds
 from flowstate_server.stores.store import Store
 from tests.support.frames import check_frames
-from tests.support.hosted import Hosted, hosted, play
+from tests.support.hosted import hosted, play
 from tests.support.wire import TRUSTED, read_all
+from tests.tails.seen_events import Row, both, rows
 
 
 class Chat(BaseModel):
@@ -60,9 +53,6 @@ class Work(BaseModel):
     steps: int = 0
 
 
-Row = tuple[str, int, bool]
-"""Type, audience and whether transient."""
-
 SHOWN: dict[str, Any] = {
     "session": Session(
         state=Chat,
@@ -74,28 +64,6 @@ SHOWN: dict[str, Any] = {
 }
 
 
-async def _both(server: Hosted, request_id: str = "r1") -> tuple[list[Event], list[Event]]:
-    request = TailEventsRequest(request_id=request_id)
-    client = check_frames(await read_all(server.events.TailEvents(request)))
-    trusted = check_frames(await read_all(server.events.TailEvents(request, metadata=TRUSTED)))
-    shown = {event.sequence for event in client}
-    assert [event.sequence for event in trusted] == list(range(1, len(trusted) + 1)), "a hole in the log"
-    assert not any(event.block_path for event in client)
-    for event in trusted:
-        if event.sequence in shown:
-            continue
-        assert event.audience != AUDIENCE_CLIENT or event.type == "state_change"
-    return client, trusted
-
-
-def _rows(events: Sequence[Event], *kinds: str) -> list[Row]:
-    return [
-        (event.type, event.audience, event.transient)
-        for event in events
-        if not kinds or event.type.startswith(kinds)
-    ]
-
-
 async def test_the_life_of_a_request(store: Store) -> None:
     async def body(ctx: Context) -> str:
         await ctx.status("soon", 0.5)
@@ -103,14 +71,14 @@ async def test_the_life_of_a_request(store: Store) -> None:
 
     async with hosted(play(body), store=store) as server:
         await server.run("r1", session_id="s1", org_id="o1")
-        client, trusted = await _both(server)
-    assert _rows(client) == [
+        client, trusted = await both(server)
+    assert rows(client) == [
         ("request.created", AUDIENCE_CLIENT, False),
         ("request.in_progress", AUDIENCE_CLIENT, False),
         ("status", AUDIENCE_CLIENT, True),
         ("request.completed", AUDIENCE_CLIENT, False),
     ]
-    assert _rows(trusted) == [
+    assert rows(trusted) == [
         ("request.created", AUDIENCE_CLIENT, False),
         ("request.in_progress", AUDIENCE_CLIENT, False),
         ("block.started", AUDIENCE_INTERNAL, True),
@@ -135,40 +103,6 @@ async def test_the_life_of_a_request(store: Store) -> None:
         assert event.session_sequence == event.sequence
 
 
-async def test_a_block_that_fails_is_told_to_the_trusted_plane(store: Store) -> None:
-    @handler
-    async def inner(value: Any, ctx: Context) -> None:
-        raise ValueError("inside")
-
-    async def body(ctx: Context) -> None:
-        try:
-            await ctx.execute(inner, None)
-        except ValueError:
-            await ctx.emit("caught")
-        raise ActionError("TOLD", "to clients")
-
-    async with hosted(play(body), store=store) as server:
-        await server.run("r1")
-        client, trusted = await _both(server)
-    assert _rows(trusted, "block.") == [
-        ("block.started", AUDIENCE_INTERNAL, True),
-        ("block.started", AUDIENCE_INTERNAL, True),
-        ("block.failed", AUDIENCE_INTERNAL, False),
-        ("block.failed", AUDIENCE_INTERNAL, False),
-    ]
-    inside, outside = [event for event in trusted if event.type == "block.failed"]
-    assert list(inside.block_path) == ["play_block", "inner"]
-    assert list(outside.block_path) == ["play_block"]
-    assert "inside" not in str(trusted)
-    assert inside.block_failed.failure.reason
-    assert _rows(client) == [
-        ("request.created", AUDIENCE_CLIENT, False),
-        ("request.in_progress", AUDIENCE_CLIENT, False),
-        ("request.failed", AUDIENCE_CLIENT, False),
-    ]
-    assert client[-1].request_failed.failure.reason == "TOLD"
-
-
 async def test_items_are_for_their_audiences(store: Store) -> None:
     client_only, history_only = (Audience.CLIENT,), (Audience.HISTORY,)
 
@@ -180,7 +114,7 @@ async def test_items_are_for_their_audiences(store: Store) -> None:
 
     async with hosted(play(body), store=store) as server:
         await server.run("r1")
-        client, trusted = await _both(server)
+        client, trusted = await both(server)
 
     def of(audience: int) -> list[Row]:
         return [
@@ -191,8 +125,8 @@ async def test_items_are_for_their_audiences(store: Store) -> None:
             ("item.done", audience, False),
         ]
 
-    assert _rows(client, "item.") == of(AUDIENCE_CLIENT) * 2
-    assert _rows(trusted, "item.") == [
+    assert rows(client, "item.") == of(AUDIENCE_CLIENT) * 2
+    assert rows(trusted, "item.") == [
         *of(AUDIENCE_CLIENT),
         *of(AUDIENCE_CLIENT),
         *of(AUDIENCE_HISTORY),
@@ -217,12 +151,12 @@ async def test_custom_events_are_for_whom_the_flow_says(store: Store) -> None:
 
     async with hosted(play(body), store=store) as server:
         await server.run("r1")
-        client, trusted = await _both(server)
-    assert _rows(client, "custom") == [
+        client, trusted = await both(server)
+    assert rows(client, "custom") == [
         ("custom", AUDIENCE_CLIENT, False),
         ("custom", AUDIENCE_CLIENT, True),
     ]
-    assert _rows(trusted, "custom") == [
+    assert rows(trusted, "custom") == [
         ("custom", AUDIENCE_INTERNAL, False),
         *[("custom", audience, transient) for audience in _wire_audiences() for transient in (False, True)],
     ]
@@ -259,8 +193,8 @@ async def test_state_changes_are_projected(store: Store, kept: bool) -> None:
     flow = play(_writes, persist_state_changes=kept, **SHOWN)
     async with hosted(flow, store=store) as server:
         await server.run("r1", org_id="o1")
-        client, trusted = await _both(server)
-    assert _rows(trusted, "state_change") == [("state_change", AUDIENCE_CLIENT, not kept)] * 9 + [
+        client, trusted = await both(server)
+    assert rows(trusted, "state_change") == [("state_change", AUDIENCE_CLIENT, not kept)] * 9 + [
         ("state_change", AUDIENCE_INTERNAL, True)
     ]
     assert [_told(event) for event in client if event.type == "state_change"] == [
@@ -297,8 +231,8 @@ async def test_the_metadata_of_the_session(store: Store) -> None:
 
     async with hosted(play(body), store=store) as server:
         await server.run("r1")
-        client, _ = await _both(server)
-    assert _rows(client, "session.") == [("session.metadata_changed", AUDIENCE_CLIENT, False)]
+        client, _ = await both(server)
+    assert rows(client, "session.") == [("session.metadata_changed", AUDIENCE_CLIENT, False)]
     (changed,) = [event.session_metadata_changed for event in client if event.type.startswith("session.")]
     assert (sorted(changed.paths), changed.version) == (["metadata", "tags", "title"], 2)
 
@@ -322,10 +256,10 @@ async def test_other_ends_of_a_request(store: Store) -> None:
         await server.dispatch("late", execution_timeout={"nanos": 20_000_000})
         await server.run("large", "large")
         await server.run("crash", "crash")
-        ends = {name: await _both(server, name) for name in ("aborted", "late", "large", "crash")}
+        ends = {name: await both(server, name) for name in ("aborted", "late", "large", "crash")}
     last = {name: client[-1] for name, (client, _) in ends.items()}
     assert {name: trusted[-1] for name, (_, trusted) in ends.items()} == last
-    assert _rows(list(last.values())) == [
+    assert rows(list(last.values())) == [
         ("request.aborted", AUDIENCE_CLIENT, False),
         ("request.failed", AUDIENCE_CLIENT, False),
         ("request.completed", AUDIENCE_CLIENT, False),
@@ -368,35 +302,3 @@ async def test_what_is_swept_and_what_stays(store: Store) -> None:
         "request.completed",
     ]
     assert trusted[3].item_done.item.content.json
-
-
-class Counts(BaseModel):
-    secret_count: int = 0
-
-
-@handler(parent_state=Counts)
-async def count_up(value: Any, ctx: Context) -> str:
-    await ctx.parent_state(Counts).inc_state(secret_count=1)
-    return "counted"
-
-
-async def test_what_routers_decide_and_states_of_blocks_are_told_to_the_trusted_plane(store: Store) -> None:
-    way = router("way", {"secret-route": count_up}, choose=lambda value, ctx: "secret-route", state=Counts)
-    plan = sequencer("plan", input=object).step(way)
-    flow = define_flow("play", actions={"play": action(block=plan)}, persist_state_changes=True)
-    async with hosted(flow, store=store) as server:
-        await server.run("r1")
-        client, trusted = await _both(server)
-    kinds = ("router.", "state_change")
-    assert _rows(trusted, *kinds) == [
-        ("router.decided", AUDIENCE_INTERNAL, False),
-        ("state_change", AUDIENCE_INTERNAL, True),
-    ]
-    decided, change = [event for event in trusted if event.type.startswith(kinds)]
-    assert (decided.router_decided.route, list(decided.block_path)) == ("secret-route", ["plan", "way"])
-    assert change.state_change.scope == SCOPE_KIND_BLOCK
-    assert list(change.block_path) == ["plan", "way", "count_up"]
-    assert list(change.state_change.owner_path) == ["plan", "way"]
-    assert change.state_change.changed["/secret_count"].json == "1"
-    assert not _rows(client, *kinds)
-    assert "secret" not in str(client)

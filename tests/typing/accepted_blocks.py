@@ -118,6 +118,8 @@ assert_type(asked.step(search).rescue((ValueError, mend), ("NO", mend)), Sequenc
 assert_type(asked.step(search).rescue((ValueError, mend_ask)), Sequencer[Ask, str | int])
 assert_type(sequencer("plan").step_if(often, refine), Sequencer[Ask, Ask])
 assert_type(sequencer("plan").do_until(refine, often), Sequencer[Ask, Ask])
+assert_type(sequencer("plan").branch((often, search)), Sequencer[Ask, Ask | str])
+assert_type(sequencer("plan").branch((often, search), (later, search), otherwise=search), Sequencer[Ask, str])
 assert_type(sequencer("plan").parallel({"a": search, "b": search}), Sequencer[Ask, dict[str, str]])
 assert_type(sequencer("plan", input=Ask, state=Counted).exit_if(often).step(search), Sequencer[Ask, str])
 assert_type(sequencer("plan", state=Counted).step(search), Sequencer[Ask, str])

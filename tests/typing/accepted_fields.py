@@ -121,6 +121,22 @@ async def operations(ctx: Context[Tickets], key: UUID, profile: Profile, texts: 
     session.get("opened")
 
 
+async def returned(
+    session: ScopeHandle[Tickets], client: FlowStateClient, fields: dict[str, Any], text: str, points: float
+) -> None:
+    await session.atomic_state(lambda state: {"ratio": max(state.ratio, points), "tags": [*state.tags, "a"]})
+    await session.atomic_state(lambda state: {"mode": "chat", "profile": {"name": "a"}, "best": None})
+    await session.atomic_state(lambda state: {OPENED: 1} if state.tags else {"state": "closed", "seen": [1]})
+    await session.atomic_state(lambda state: {**fields, "opened": 1})
+    await session.atomic_state(lambda state: {text: 1, "opened": 1})
+    await session.atomic_state(lambda state: fields if state.tags else {"opened": 1})
+    await session.atomic_state(lambda state: state if text else state.model_copy(update={"opened": 1}))
+    await session.atomic_state(lambda state: {})
+    await session.atomic_state(lambda state: {"best": min(state.seen), "untyped": object()})
+    await client.state.session("s", model=Tickets).atomic_state(lambda state: {"price": "1.5"})
+    await client.state.session("s").atomic_state(lambda state: {"anything": state["anything"]})
+
+
 async def models(
     page: ScopeHandle[Page[int]],
     text: ScopeHandle[PageOfText],

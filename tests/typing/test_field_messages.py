@@ -56,6 +56,13 @@ def needs(method: str, kind: str, field: str, given: str) -> str:
     return f'"{method}" needs {kind}, but "{field}" of "Tickets" is "{given}"  [flowstate-field]'
 
 
+def item(given: str, field: str, expected: str) -> str:
+    return (
+        f'Incompatible types (expression has type "{given}", TypedDict item "{field}" has type "{expected}")  '
+        "[typeddict-item]"
+    )
+
+
 WRONG = {
     "await s.patch_state(openedd=1)": NO_OPENEDD,
     'await s.patch_state({"openedd": 1})': NO_OPENEDD,
@@ -77,6 +84,15 @@ WRONG = {
     "await s.atomic_state(lambda state: dict(openedd=1))": NO_OPENEDD,
     'await s.atomic_state(lambda state: {"opened": 1} if text else {"openedd": 1})': NO_OPENEDD,
     'await s.atomic_state(lambda state: state.model_copy(update={"openedd": 1}))': NO_OPENEDD,
+    'await s.atomic_state(lambda state: {"opened": text, "title": text})': item("str", "opened", "int"),
+    'await s.atomic_state(lambda state: {"opened": state.title})': item("str", "opened", "int"),
+    'await s.atomic_state(lambda state: {"title": "a"} if fields else {"opened": text})': item(
+        "str", "opened", "int"
+    ),
+    'await s.atomic_state(lambda state: {"tags": [*state.tags, 1]})': (
+        'List item 1 has incompatible type "int"; expected "str"  [list-item]'
+    ),
+    'await outside.atomic_state(lambda state: {"opened": text})': item("str", "opened", "int"),
     "await outside.patch_state(openedd=1)": NO_OPENEDD,
     "await outside.at(3).inc_state(openedd=1)": NO_OPENEDD,
     "await outside.if_exists().patch_state(openedd=1)": NO_OPENEDD,
@@ -102,9 +118,7 @@ WRONG = {
     'await s.patch_state(state="shut")': incompatible(
         '"state"', "patch_state", "Literal['shut']", "Literal['open', 'closed']"
     ),
-    'await s.patch_state({"opened": text})': (
-        'Incompatible types (expression has type "str", TypedDict item "opened" has type "int")  [typeddict-item]'
-    ),
+    'await s.patch_state({"opened": text})': item("str", "opened", "int"),
     "await s.patch_state(tags=[1])": 'List item 0 has incompatible type "int"; expected "str"  [list-item]',
     "await s.patch_state(tags=text)": 'a value of type "str" is no "list[str]"  [flowstate-field]',
     "await s.inc_state(opened=0.5)": incompatible('"opened"', "inc_state", "float", "int"),

@@ -8,7 +8,7 @@ from functools import partial
 from typing import NamedTuple
 
 from flowstate_server.engine.upgrades import RecordUpgrades
-from flowstate_server.errors import ScopeUnavailableError, StateValidationError
+from flowstate_server.errors import ScopeUnavailableError, StateValidationError, UpgradeResultError
 from flowstate_server.model.json_values import JsonObject
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import ScopeKind
@@ -16,6 +16,7 @@ from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import FlowDescription
 from flowstate_server.programs.stuck_calls import StuckCalls, StuckError
 from flowstate_server.programs.threads import DaemonThreads
+from flowstate_server.programs.tracebacks import line_of_author
 from flowstate_server.schemas.scope_schema import ScopeSchema
 from flowstate_server.state.code_raised import name_of
 from flowstate_server.state.code_time import MOST_SECONDS
@@ -42,6 +43,13 @@ class Place(NamedTuple):
     detail: str = ""
 
 
+class Judged(NamedTuple):
+    """Where a record does not fit, and as what it would be read; ``None`` where it could not be."""
+
+    places: list[Place]
+    record: StateRecord | None = None
+
+
 class Misfits:
     """Those of the flows of one catalogue."""
 
@@ -56,11 +64,11 @@ class Misfits:
         Raises:
             ValueError: the record is no JSON.
         """
-        return await self._of(record, self._catalogue.sharing(record.key.kind, flow))
+        return (await self.judged(record, self._catalogue.sharing(record.key.kind, flow))).places
 
     async def alone(self, record: StateRecord, flow: FlowDescription) -> list[Place]:
         """Those of the private record of ``flow``, whether or not it isolates at present."""
-        return await self._of(record, (flow,))
+        return (await self.judged(record, (flow,))).places
 
     async def of_resource(
         self, scope: ScopeKind, name: str, state: JsonObject, flows: Iterable[FlowDescription]
@@ -79,21 +87,26 @@ class Misfits:
                 ]
         return found
 
-    async def _of(self, record: StateRecord, sharing: Sequence[FlowDescription]) -> list[Place]:
+    async def judged(self, record: StateRecord, sharing: Sequence[FlowDescription]) -> Judged:
+        """A record of the flows ``sharing``.
+
+        Raises:
+            ValueError: the record is no JSON.
+        """
         scope = record.key.kind
         for one in sharing:
             try:
                 self._alone(scope, one).require_writable(record)
             except ScopeUnavailableError as error:
-                return [Place(one.kind, scope.value, "", NEWER_GENERATION, error.problem)]
+                return Judged([Place(one.kind, scope.value, "", NEWER_GENERATION, error.problem)])
         try:
             upgraded = await RecordUpgrades(scope, sharing).ahead(record)
         except ScopeUnavailableError as error:
-            return self._failed_upgrade(record, sharing, error)
+            return Judged(self._failed_upgrade(record, sharing, error))
         found: list[Place] = []
         for one in sharing:
             found += await self._broken_by(one, scope, one.schemas[scope], upgraded.record.state)
-        return found
+        return Judged(found, upgraded.record)
 
     async def _broken_by(
         self, flow: FlowDescription, scope: ScopeKind, schema: ScopeSchema, state: JsonObject
@@ -127,7 +140,10 @@ class Misfits:
                 for name, rule in _broken(cause)
             ]
         # What goes on in the text of an error may name places by what is stored.
-        detail = error.problem.partition(" failed: ")[2] if cause is None else name_of(cause)
+        if cause is None or isinstance(cause, UpgradeResultError):
+            detail = error.problem.partition(" failed: ")[2]
+        else:
+            detail = _raised(cause)
         return [Place(kind, scope.value, "", UPGRADE_FAILED, detail)]
 
     def _alone(self, scope: ScopeKind, flow: FlowDescription) -> RecordUpgrades:
@@ -135,6 +151,11 @@ class Misfits:
         if (scope, flow) not in self._upgrades:
             self._upgrades[scope, flow] = RecordUpgrades(scope, [flow])
         return self._upgrades[scope, flow]
+
+
+def _raised(error: BaseException) -> str:
+    line = line_of_author(error)
+    return f"{name_of(error)} in {line}" if line else name_of(error)
 
 
 def _broken(error: StateValidationError) -> list[tuple[str, str]]:

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from flowstate_server.engine.deploys.fields import StoredFields
 from flowstate_server.engine.deploys.misfits import Misfits, Place
 from flowstate_server.engine.deploys.samples import SAMPLE, TENANTS, Walk, tenants_of_sessions
+from flowstate_server.engine.foreign_flows import Note, recorded
 from flowstate_server.errors import StoreUnavailableError
 from flowstate_server.model.identity import NO_TENANT, Tenant
 from flowstate_server.model.records import SessionRecord, StateRecord
@@ -50,12 +52,13 @@ class Misfit:
 @dataclass(slots=True)
 class Looked:
     """What was seen so far: records by scope, those that don't fit, those of flows that are not deployed, and the keys
-    of those that can't be understood."""
+    of those that can't be understood. ``notes`` are what should be known besides, when all was looked at."""
 
     records: Counter[str] = field(default_factory=Counter)
     misfits: dict[Place, Misfit] = field(default_factory=dict)
     of_other_flows: int = 0
     damaged: set[Any] = field(default_factory=set)
+    notes: list[Note] = field(default_factory=list)
 
     def add(self, place: Place, record: ScopeKey) -> None:
         misfit = self.misfits.setdefault(place, Misfit(place))
@@ -77,7 +80,7 @@ async def look_at_records(
     exports = store.exports
     if exports is None:
         raise TypeError("the store does not export what it keeps")
-    look = _Look(catalogue)
+    look = _Look(catalogue, StoredFields(await recorded(store), catalogue))
     async for sessions in _sessions(exports, look, every=every):
         await look.at_sessions(store, sessions)
         report(look.looked)
@@ -93,6 +96,7 @@ async def look_at_records(
         async for records in walk.all() if every else walk.sample(SAMPLE):
             await look.at_shared(records)
             report(look.looked)
+    look.looked.notes = look.fields.notes()
     return look.looked
 
 
@@ -119,9 +123,10 @@ async def _sessions(exports: Exports, look: _Look, *, every: bool) -> AsyncItera
 
 
 class _Look:
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, fields: StoredFields) -> None:
         self._catalogue = catalogue
         self._misfits = Misfits(catalogue)
+        self.fields = fields
         self.looked = Looked()
 
     def damaged(self, damage: DamagedRecord) -> None:
@@ -154,17 +159,20 @@ class _Look:
         for record, flow_kind in records:
             scope = record.key.kind
             flow = self._flow(scope, flow_kind)
-            if (flow_kind and flow is None) or not self._catalogue.sharing(scope, flow):
+            sharing = self._catalogue.sharing(scope, flow)
+            if (flow_kind and flow is None) or not sharing:
                 self.looked.of_other_flows += 1
                 continue
             self.looked.records[scope.value] += 1
             try:
-                places = await self._misfits.of(record, flow)
+                judged = await self._misfits.judged(record, sharing)
             except ValueError:  # it is no JSON
                 self.looked.damaged.add(record.key)
                 continue
-            for place in places:
+            for place in judged.places:
                 self.looked.add(place, record.key)
+            if judged.record is not None:
+                self.fields.see(judged.record, sharing, alone="" if flow is None else flow.kind)
 
     def _flow(self, scope: ScopeKind, flow_kind: str) -> FlowDescription | None:
         hosted = self._catalogue.find(flow_kind) if flow_kind else None

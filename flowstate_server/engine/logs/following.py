@@ -67,6 +67,9 @@ class Following(Generic[T]):
     async def _woken(self, seconds: Seconds | None) -> bool:
         if seconds is not None and seconds <= 0:
             return False
+        if self._watch.is_woken:  # under load it is, and a timeout costs as much as an event
+            await self._watch.wait()
+            return True
         try:
             async with asyncio.timeout(seconds):
                 await self._watch.wait()

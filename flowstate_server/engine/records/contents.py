@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from flowstate_server.model.blobs import BlobKey
 from flowstate_server.model.identity import Tenant
 from flowstate_server.model.resources import ContentRecord, ResourceRecord
 from flowstate_server.stores.blobs import Blobs
-from flowstate_server.stores.contract.blob_writes import BlobUnavailable, CompleteBlob
+from flowstate_server.stores.contract.blob_writes import BlobUnavailable
 from flowstate_server.stores.contract.blobs import PIECE_BYTES
 from flowstate_server.stores.contract.writes import Write
 from flowstate_server.stores.store import Store
@@ -97,7 +96,6 @@ class ContentUpload:
         self._key = key
         self._stored = 0
         self._pending = bytearray()
-        self._digest = hashlib.sha256()
 
     @property
     def size(self) -> int:
@@ -115,11 +113,10 @@ class ContentUpload:
     async def finish(self) -> BlobKey:
         if self._pending:
             await self._store_pending()
-        await self._store.commit((CompleteBlob(self._key, self._stored, self._digest.hexdigest()),))
+        await self._store.commit((await self._blobs.verify(self._key, size=self._stored),))
         return self._key
 
     async def _store_pending(self) -> None:
         piece = bytes(self._pending)
         self._stored = await self._blobs.append(self._key, self._stored, piece)
-        await asyncio.to_thread(self._digest.update, piece)
         self._pending.clear()

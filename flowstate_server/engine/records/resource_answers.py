@@ -36,7 +36,7 @@ class ResourceAnswers:
         elif target.guard is not None:
             await self._targets.require(target, (await self._targets.owner(target)).owner)
         if record is None:
-            raise ResourceNotFoundError(target.scope.kind.value, name)
+            raise target.missing(name) if full else ResourceNotFoundError(target.scope.kind.value, name)
         return record
 
     async def _read(self, target: ResourceTarget, name: str) -> ResourceRecord | None:

@@ -13,6 +13,7 @@ from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import ResourceNotFoundError, ValidationFailedError, Violation
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Principal
+from flowstate_server.model.nearest import nearest_or_known
 from flowstate_server.model.resources import ResourceOwner
 from flowstate_server.model.scopes import ScopeKey, ScopeKind
 from flowstate_server.programs.catalogue import Catalogue
@@ -48,6 +49,16 @@ class ResourceTarget:
             if described is not None and (described.shown is not None or not shown):
                 return flow, described
         return None
+
+    def missing(self, name: str) -> ResourceNotFoundError:
+        """That there is none, said to the trusted plane, which is told whether anybody declares it."""
+        kind = self.scope.kind
+        if self.declared(name) is not None:
+            return ResourceNotFoundError(kind.value, name)
+        known = [one.name for flow in self.flows for one in flow.described.resources if one.scope is kind]
+        who = f"flow {self.flows[0].described.kind}" if len(self.flows) == 1 else "no flow"
+        says = "declares no such resource" if len(self.flows) == 1 else "declares such a resource"
+        return ResourceNotFoundError(kind.value, name, f": {who} {says}{nearest_or_known(name, known)}")
 
 
 class ResourceTargets:
@@ -85,7 +96,7 @@ class ResourceTargets:
         """
         declared = target.declared(name)
         if declared is None:
-            raise ResourceNotFoundError(target.scope.kind.value, name)
+            raise target.missing(name)
         flow, described = declared
         return ResourceRules.of(flow.described, described, self._max_bytes, self._catalogue)
 

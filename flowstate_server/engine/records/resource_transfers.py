@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from hashlib import sha256
@@ -31,9 +32,10 @@ from flowstate_server.errors import (
     VersionMismatchError,
     Violation,
 )
-from flowstate_server.model.blobs import MAX_BLOB_BYTES, BlobKey
+from flowstate_server.model.blobs import MAX_BLOB_BYTES, BlobKey, head_key
 from flowstate_server.model.clock import Micros, micros
-from flowstate_server.model.documents import DocumentKey
+from flowstate_server.model.documents import Document, DocumentKey
+from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Plane, Principal
 from flowstate_server.model.ids import check_id
 from flowstate_server.model.json_values import encode_json
@@ -58,6 +60,17 @@ from flowstate_server.stores.contract.writes import Exists, PutIdempotencyKey, R
 from flowstate_server.stores.store import Store
 
 OTHER_CONTENT = "other content"
+REMEMBERED = 1_000
+"""Uploads of which it is remembered where they go, so that one read tells whether they still may."""
+
+
+@frozen
+class _Upload:
+    """``head`` is the blob's, if it was read along."""
+
+    key: DocumentKey
+    blob: BlobKey
+    head: Document | None
 
 
 class ResourceTransfers:
@@ -80,6 +93,7 @@ class ResourceTransfers:
         self._answers = answers
         self._blobs = blobs
         self._contents = contents
+        self._uploads: OrderedDict[DocumentKey, BlobKey] = OrderedDict()
 
     async def write(self, principal: Principal, piece: ContentPiece) -> ContentReceived:
         """Keep a piece that begins where the received content ends; with the last one make it visible, all at once.
@@ -100,30 +114,30 @@ class ResourceTransfers:
         rules = self._targets.rules(target, piece.resource.name)
         request = await request_of(self._store, principal, piece.request_id, target.scope, "scope")
         found = await self._targets.owner(target)
-        key, blob = await self._upload(principal, piece, target, found)
-        remember = self._remembering(principal, piece, key)
+        upload = await self._upload(principal, piece, target, found)
+        remember = self._remembering(principal, piece, upload.key)
         try:
-            received = await self._blobs.append(blob, piece.position, piece.data)
+            received = await self._blobs.append(upload.blob, piece.position, piece.data, head=upload.head)
         except BlobUnavailable:  # over its time, given up, or finished and replaced since
             repeat = await self._repeated(remember) if piece.finish else None
             if repeat is not None:
                 return self._replayed(piece, target, repeat)
-            await self._store.commit((DeleteDocument(key),))
+            await self._store.commit((DeleteDocument(upload.key),))
             return ContentReceived(0)
         size = piece.position + len(piece.data)
         if not piece.finish or received != size:
             return ContentReceived(received)
         try:
-            complete = await self._blobs.verify(blob, size=size, sha256=piece.sha256)
+            complete = await self._blobs.verify(upload.blob, size=size, sha256=piece.sha256)
         except ValidationFailedError:
-            await self._store.commit((DeleteDocument(key),))
+            await self._store.commit((DeleteDocument(upload.key),))
             raise
         terms = WriteTerms(piece.precondition, request=request)
         return await self._finish(piece, target, found, rules, terms, complete, remember)
 
     async def _upload(
         self, principal: Principal, piece: ContentPiece, target: ResourceTarget, found: FoundOwner
-    ) -> tuple[DocumentKey, BlobKey]:
+    ) -> _Upload:
         """Where the upload goes; its first piece begins it. One that began before there was a record of the user or org
         is known by no incarnation."""
         nobody = ResourceOwner(target.scope, "")
@@ -132,19 +146,27 @@ class ResourceTransfers:
             owners.append(nobody)
         name, upload_id = piece.resource.name, piece.upload_id
         keys = [upload_key(owner, name, principal.key, upload_id) for owner in owners]
-        documents = await self._store.load_documents(keys)
+        heads = [head_key(self._uploads[key]) for key in keys if key in self._uploads]
+        documents = await self._store.load_documents((*keys, *heads))
         for key in keys:
             if key in documents:
-                return key, uploading(documents[key])
-        blob = await self._blobs.begin(principal.tenant)
+                blob = self._remember(key, uploading(documents[key]))
+                return _Upload(key, blob, documents.get(head_key(blob)))
+        begin = self._blobs.beginning(principal.tenant)
         guards: list[Write] = [] if target.guard is None else [target.guard]
-        put = PutDocument(keys[0], upload_text(blob), Exists(False), lifetime=self._lifetime)
+        put = PutDocument(keys[0], upload_text(begin.key), Exists(False), lifetime=self._lifetime)
         try:
-            await self._store.commit((*guards, put))
+            begun = await self._store.commit((*guards, begin, put))
         except VersionMismatchError:  # its first piece came twice at once
-            await self._blobs.give_up(blob)
             return await self._upload(principal, piece, target, found)
-        return keys[0], blob
+        return _Upload(keys[0], self._remember(keys[0], begin.key), begun.results[-2].document)
+
+    def _remember(self, upload: DocumentKey, blob: BlobKey) -> BlobKey:
+        self._uploads[upload] = blob
+        self._uploads.move_to_end(upload)
+        if len(self._uploads) > REMEMBERED:
+            self._uploads.popitem(last=False)
+        return blob
 
     def _remembering(
         self, principal: Principal, piece: ContentPiece, upload: DocumentKey

@@ -32,7 +32,6 @@ from flowstate_server.errors import (
     AccessDeniedError,
     MessageTooLargeError,
     PageTokenInvalidError,
-    ResourceNotFoundError,
 )
 from flowstate_server.model.clock import micros
 from flowstate_server.model.identity import Plane, Principal
@@ -246,7 +245,7 @@ class Resources:
             if result.results[-1].changed:
                 return
         if not deletion.allow_missing:
-            raise ResourceNotFoundError(target.scope.kind.value, ref.name)
+            raise target.missing(ref.name)
 
     def _position(self, bound: Json, token: str) -> str:
         position = self._tokens.read(bound, token)

@@ -100,8 +100,10 @@ class Recorder:
         size, limit = len(event.payload), self._settings.max_item_bytes
         if size > limit:
             raise MessageTooLargeError("The event", size, limit)
-        self._held.append(event)
-        self._schedule()
+        held = self._held
+        held.append(event)
+        if self._timer is None or len(held) >= self._settings.flush_events:
+            self._schedule()
         return self._crowded
 
     def hold_delta(

@@ -7,13 +7,14 @@ import logging
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Never, Protocol
 
 from flowstate_server.errors import (
     ActionError,
+    ExplainedActionError,
     ModelCallError,
     ModelRefusedError,
     ModelUnavailableError,
@@ -109,6 +110,8 @@ class ModelCalls:
                 return answer
             except ModelCallError as error:
                 pause = None if answer.begun else pause_after(error, attempt)
+                if pause is not None and getattr(self._model, "without_pauses", False):
+                    pause = 0.0
                 self._log(error, attempt, pause)
                 if pause is None:
                     raise told_to_clients(error) from error
@@ -135,7 +138,7 @@ class ModelCalls:
 
     async def _read_parts(self, request: ModelRequest, answer: Answer) -> None:
         limit = self._limits.first_token
-        async with _closing(self._model.stream_answer(request)) as parts, self._items() as items:
+        async with _closing(_begun(self._model, request)) as parts, self._items() as items:
             while True:
                 part = await _next(parts, limit)
                 match part:
@@ -157,9 +160,7 @@ class ModelCalls:
                         answer.native = part.native
                         return
                     case _:
-                        raise TypeError(
-                            f"a language model gave a {type(part).__name__} as a part of its answer"
-                        )
+                        _refuse(part, self._model)
                 if answer.begun:
                     limit = self._limits.token
 
@@ -184,10 +185,13 @@ def pause_after(error: ModelCallError, attempt: int) -> float | None:
 
 
 def told_to_clients(error: ModelCallError) -> ActionError:
-    """What clients are told: nothing of the provider's words."""
+    """What clients are told: nothing of the provider's words, which are for the author alone."""
+    told = " ".join(error.problem.split())[:_MOST_TOLD]
     if isinstance(error, ModelRefusedError):
-        return ActionError(MODEL_REFUSED, "the language model refused to answer")
-    return ActionError(MODEL_UNAVAILABLE, "the language model is not available", retryable=True)
+        return ExplainedActionError(MODEL_REFUSED, "the language model refused to answer", explanation=told)
+    return ExplainedActionError(
+        MODEL_UNAVAILABLE, "the language model is not available", retryable=True, explanation=told
+    )
 
 
 def _as_event(usage: Usage) -> ModelUsage:
@@ -207,6 +211,28 @@ def _tokens(given: object) -> int:
     return int(min(max(0, given), _MOST_TOKENS))
 
 
+def _begun(model: LanguageModel, request: ModelRequest) -> AsyncIterator[AnswerPart]:
+    __tracebackhide__ = True
+    parts: object = model.stream_answer(request)
+    if isinstance(parts, AsyncIterator):
+        return parts
+    if isinstance(parts, Coroutine):
+        parts.close()
+    raise TypeError(
+        f"stream_answer of {type(model).__name__} must be an async generator, which yields the parts of the answer; "
+        f"it gave {type(parts).__name__}"
+    )
+
+
+def _refuse(part: object, model: LanguageModel) -> Never:
+    __tracebackhide__ = True
+    hint = "; a text is to be a TextDelta" if isinstance(part, str) else ""
+    raise TypeError(
+        f"{type(model).__name__} gave {type(part).__name__} as a part of its answer: "
+        f"parts are TextDelta, ThoughtDelta, ToolCall, Usage and Ended{hint}"
+    )
+
+
 async def _next(parts: AsyncIterator[AnswerPart], seconds: float) -> AnswerPart:
     try:
         async with asyncio.timeout(seconds):
@@ -214,7 +240,9 @@ async def _next(parts: AsyncIterator[AnswerPart], seconds: float) -> AnswerPart:
     except TimeoutError as error:
         raise ModelUnavailableError(f"nothing came for {seconds:g} s") from error
     except StopAsyncIteration:
-        raise ModelUnavailableError("the answer broke off: it did not say how it ended") from None
+        raise ModelUnavailableError(
+            "the answer broke off: it did not say how it ended, as `yield Ended()` does"
+        ) from None
 
 
 @asynccontextmanager

@@ -84,9 +84,11 @@ class BlockCollection(CollectionHandle[StateT], TracksCalls, Generic[StateT]):
 
     async def delete(self, name: str, /) -> bool:
         place = self._place
-        deleted = await place.access.delete(self._checked(name), place.path)
-        if (seen := place.seen_of(name)) is not None:
-            seen.take(deleted.record)
+        seen = place.seen_of(self._checked(name))
+        before = None if seen is None else seen.record
+        deleted = await place.access.delete(name, place.path)
+        if seen is not None and before is not None:
+            seen.take_deleted(before, deleted.record)
         return deleted.changed
 
     async def _find(self, name: str) -> BlockResource[StateT] | None:

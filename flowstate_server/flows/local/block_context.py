@@ -32,7 +32,7 @@ from flowstate_server.flows.reading import ReadingContext, ScopeReading
 from flowstate_server.flows.resources import AnyResource, Resource
 from flowstate_server.flows.scope import ScopeHandle
 from flowstate_server.model.events import Event
-from flowstate_server.model.items import INTERNAL, Audience, ItemKind
+from flowstate_server.model.items import FOR_CLIENTS, INTERNAL, Audience, ItemKind
 from flowstate_server.model.payloads import Custom, ModelUsage, Payload, Status
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.author_code import leaves_of
@@ -45,6 +45,8 @@ T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 InputT = TypeVar("InputT")
 OutputT = TypeVar("OutputT")
+
+_ONLY = {audience: frozenset((audience,)) for audience in Audience}
 
 
 class Executor(Protocol):
@@ -182,7 +184,7 @@ class BlockContext(Context[Any, Any, Any, Any], TracksCalls):
         self, name: str, data: Any = None, *, audience: Audience = Audience.INTERNAL, transient: bool = False
     ) -> None:
         payload = Custom(_text(name, "/name"), to_json(data, "/data"))
-        if self._hold(payload, Audience(audience), transient):
+        if self._hold(payload, _ONLY.get(audience) or _ONLY[Audience(audience)], transient):
             await self._run.room()
 
     async def status(self, text: str, progress: float | None = None) -> None:
@@ -191,7 +193,7 @@ class BlockContext(Context[Any, Any, Any, Any], TracksCalls):
             if not 0 <= progress <= 1:
                 raise ValidationFailedError((Violation("/progress", "range", "must be between 0 and 1"),))
             progress = float(progress)
-        if self._hold(Status(text, progress), Audience.CLIENT, transient=True):
+        if self._hold(Status(text, progress), FOR_CLIENTS, transient=True):
             await self._run.room()
 
     def run(self, operation: Coroutine[Any, Any, T], /) -> T:
@@ -268,10 +270,8 @@ class BlockContext(Context[Any, Any, Any, Any], TracksCalls):
         """Whether ``failure`` came out of blocks that this one ran, which have told it."""
         return all(any(leaf is known for known in self._failures) for leaf in leaves_of(failure))
 
-    def _hold(self, payload: Payload, audience: Audience, transient: bool) -> bool:
-        event = Event(
-            payload.type, payload.encode(), frozenset((audience,)), transient=transient, block_path=self._path
-        )
+    def _hold(self, payload: Payload, audiences: frozenset[Audience], transient: bool) -> bool:
+        event = Event(payload.type, payload.encode(), audiences, transient=transient, block_path=self._path)
         return self._run.hold(event)
 
     def _handle(self, declared: AnyResource) -> BlockResource[Any] | BlockCollection[Any]:

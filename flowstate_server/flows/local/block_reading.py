@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from flowstate_server.flows.context import Context, SessionHandle
+from flowstate_server.flows.local.only_reading import OnlyReading
 from flowstate_server.flows.local.reading_resources import read_only
 from flowstate_server.flows.reading import ReadingContext, ScopeReading, SessionReading
 from flowstate_server.flows.scope import ScopeHandle
@@ -16,7 +17,9 @@ T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
 
-class BlockReading(ReadingContext[Any, Any, Any, Any]):
+class BlockReading(OnlyReading, ReadingContext[Any, Any, Any, Any]):
+    writes = Context
+
     def __init__(self, context: Context[Any, Any, Any, Any]) -> None:
         self._context = context
 
@@ -60,7 +63,9 @@ class BlockReading(ReadingContext[Any, Any, Any, Any]):
         return self._context.dependency(asked)
 
 
-class ReadScope(ScopeReading[Any]):
+class ReadScope(OnlyReading, ScopeReading[Any]):
+    writes = ScopeHandle
+
     def __init__(self, scope: ScopeHandle[Any]) -> None:
         self._scope = scope
 
@@ -77,6 +82,8 @@ class ReadScope(ScopeReading[Any]):
 
 
 class _ReadSession(ReadScope, SessionReading[Any]):
+    writes = SessionHandle
+
     def __init__(self, session: SessionHandle[Any]) -> None:
         super().__init__(session)
         self._session = session

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, TypeVar
 from weakref import ReferenceType, ref
 
 from pydantic import BaseModel
@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from flowstate_server.errors import ResourceDeletedError, ValidationFailedError, Violation
 from flowstate_server.flows.local.begun_calls import Begun, TracksCalls, tracks_calls
 from flowstate_server.flows.local.changed_fields import changed_by, require_function
+from flowstate_server.flows.local.shown_state import ShownState
 from flowstate_server.flows.resource_handles import (
     Content,
     ContentWriter,
@@ -44,6 +45,14 @@ class Seen:
     def take(self, record: ResourceRecord) -> None:
         if record.version >= self.record.version:
             self.record = record
+
+    def take_deleted(self, before: ResourceRecord, newest: ResourceRecord) -> None:
+        """What is there after the run itself has deleted it, while it saw ``before``. Where nothing is, that has no
+        version to be compared by."""
+        if newest.exists:
+            self.take(newest)
+        elif self.record.incarnation == before.incarnation:
+            self.record = newest
 
 
 SeenResources = dict[tuple[ScopeKind, str], ReferenceType[Seen]]
@@ -94,11 +103,11 @@ class _Writer(ResourceWriter[StateT], TracksCalls, Generic[StateT]):
         return await self._save((), as_bytes(content), media_type)
 
     async def delete(self) -> bool:
-        access = self._place.access
+        access, before = self._place.access, self._seen.record
         deleted = await access.delete(
             self._name, self._place.path, at=self._version, incarnation=self._incarnation
         )
-        self._seen.take(deleted.record)
+        self._seen.take_deleted(before, deleted.record)
         return deleted.changed
 
     def _commit(self, operations: Sequence[Operation], /) -> Awaitable[StateWrite]:
@@ -124,12 +133,11 @@ class _Writer(ResourceWriter[StateT], TracksCalls, Generic[StateT]):
 
 
 @tracks_calls
-class BlockResource(_Writer[StateT], ResourceHandle[StateT], Generic[StateT]):
+class BlockResource(ShownState[StateT], _Writer[StateT], ResourceHandle[StateT], Generic[StateT]):
     def __init__(self, place: ResourcePlace, name: str, seen: Seen) -> None:
         super().__init__(place, name, seen, f"ctx.resource({name})")
-        self._model: type[StateT] = place.declared.state
-        self._view: StateT | None = None
-        self._viewed: ResourceRecord | None = None
+        self._source = seen
+        self._model = place.declared.state
 
     @property
     def name(self) -> str:
@@ -138,29 +146,6 @@ class BlockResource(_Writer[StateT], ResourceHandle[StateT], Generic[StateT]):
     @property
     def exists(self) -> bool:
         return self._seen.record.exists
-
-    @property
-    def version(self) -> int:
-        return self._seen.record.version
-
-    @property
-    def state(self) -> StateT:
-        record = self._seen.record
-        if self._view is None or self._viewed is not record:
-            self._view = self._schema.view(self._model, record.state)
-            self._viewed = record
-        return self._view
-
-    @state.setter
-    def state(self, value: object) -> NoReturn:
-        __tracebackhide__ = True
-        raise AttributeError(
-            f"{self.written}.state is read-only: replace it with {self.written}.set_state(...), "
-            f"change fields with {self.written}.patch_state(...)"
-        )
-
-    def get(self, field: str, /) -> Any:
-        return self.state.get(field)  # type: ignore[attr-defined]  # every view has it beside the model's fields
 
     @property
     def size(self) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Generic, NoReturn
+from typing import Any, Generic
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from flowstate_server.flows.local.begun_calls import Begun, TracksCalls, tracks_calls
 from flowstate_server.flows.local.changed_fields import changed_by, require_function
+from flowstate_server.flows.local.shown_state import ShownState
 from flowstate_server.flows.scope import ScopeHandle, ScopeWriter, StateBatch
 from flowstate_server.model.records import StateRecord
 from flowstate_server.programs.run_context import ScopeAccess
@@ -22,7 +23,7 @@ StateT = TypeVar("StateT", bound=BaseModel, default=Any)
 
 
 @tracks_calls
-class BlockScope(ScopeHandle[StateT], TracksCalls, Generic[StateT]):
+class BlockScope(ShownState[StateT], ScopeHandle[StateT], Generic[StateT]):
     def __init__(
         self,
         scope: ScopeAccess,
@@ -34,35 +35,10 @@ class BlockScope(ScopeHandle[StateT], TracksCalls, Generic[StateT]):
     ) -> None:
         self.begun = begun
         self.written = written or schema.written
-        self._scope = scope
+        self._scope = self._source = scope
         self._schema = schema
         self._model = model
         self._block_path = block_path
-        self._view: StateT | None = None
-        self._viewed: StateRecord | None = None
-
-    @property
-    def state(self) -> StateT:
-        record = self._scope.record
-        if self._view is None or self._viewed is not record:
-            self._view = self._schema.view(self._model, record.state)
-            self._viewed = record
-        return self._view
-
-    @state.setter
-    def state(self, value: object) -> NoReturn:
-        __tracebackhide__ = True
-        raise AttributeError(
-            f"{self.written}.state is read-only: replace it with {self.written}.set_state(...), "
-            f"change fields with {self.written}.patch_state(...)"
-        )
-
-    def get(self, field: str, /) -> Any:
-        return self.state.get(field)  # type: ignore[attr-defined]  # every view has it beside the model's fields
-
-    @property
-    def version(self) -> int:
-        return self._scope.record.version
 
     async def write(self, operations: Sequence[Operation], /) -> StateWrite:
         return await self._scope.write(operations, self._block_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from flowstate_server.flows.local.only_reading import OnlyReading
 from flowstate_server.flows.resource_handles import CollectionHandle, ResourceHandle
 from flowstate_server.flows.resource_reading import CollectionReading, ResourceReading
 
@@ -15,7 +16,9 @@ def read_only(
     return _ReadCollection(handle) if isinstance(handle, CollectionHandle) else _ReadResource(handle)
 
 
-class _ReadResource(ResourceReading[Any]):
+class _ReadResource(OnlyReading, ResourceReading[Any]):
+    writes = ResourceHandle
+
     def __init__(self, handle: ResourceHandle[Any]) -> None:
         self._handle = handle
 
@@ -60,7 +63,9 @@ class _ReadResource(ResourceReading[Any]):
         return self._handle.read_pieces(start=start)
 
 
-class _ReadCollection(CollectionReading[Any]):
+class _ReadCollection(OnlyReading, CollectionReading[Any]):
+    writes = CollectionHandle
+
     def __init__(self, handle: CollectionHandle[Any]) -> None:
         self._handle = handle
 

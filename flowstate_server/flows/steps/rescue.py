@@ -7,7 +7,7 @@ from typing import Any
 
 from flowstate_server.errors import ActionError
 from flowstate_server.flows.block import Block
-from flowstate_server.flows.steps.rescued import failure_in
+from flowstate_server.flows.rescued import failure_in
 from flowstate_server.flows.steps.step import Progress, Step
 
 Match = type[Exception] | str

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from flowstate_server.errors import ActionError
 from flowstate_server.flows.block import Block, RunsBlocks
 from flowstate_server.flows.reading import ReadingContext
-from flowstate_server.flows.steps.rescued import Rescued, failure_in, may_be_rescued
+from flowstate_server.flows.rescued import Rescued, failure_in, may_be_rescued
 from flowstate_server.flows.steps.side_chains import SideChains
 from flowstate_server.flows.steps.tasks import being_stopped
 from flowstate_server.programs.author_code import EXITS, contained

@@ -100,6 +100,12 @@ def has_code(schema: CoreSchema, definitions: Definitions) -> bool:
     return any(_is_code(part) for part in walk(schema, definitions))
 
 
+def classes_in(schema: CoreSchema, definitions: Definitions) -> frozenset[str]:
+    """The names of the classes in it."""
+    classes = (part.get("cls") for part in walk(schema, definitions))
+    return frozenset(one.__name__ for one in classes if isinstance(one, type))
+
+
 def _is_code(part: CoreSchema) -> bool:
     hook = part.get("post_init")
     own_hook = hook is True or (isinstance(hook, str) and hook != "init_private_attributes")

@@ -14,6 +14,7 @@ from flowstate_server.model.json_values import Json, JsonObject, encode_json, sa
 from flowstate_server.schemas.pydantic.aged import only_aged
 from flowstate_server.schemas.pydantic.core_schemas import (
     CoreSchema,
+    classes_in,
     for_reading,
     has_code,
     has_factory,
@@ -126,6 +127,11 @@ class ModelRules(Generic[M]):
             return varies(info, as_json)
         except FactoryRaised as raised:
             raise FlowDefinitionError(f"{self.model.__qualname__}.{name}: {raised}") from raised.__cause__
+
+    @cached_property
+    def classes(self) -> frozenset[str]:
+        """The names of the classes in it."""
+        return classes_in(cast(CoreSchema, self.model.__pydantic_core_schema__), self.parts.definitions)
 
     @cached_property
     def _validate_whole(self) -> Callable[..., Any]:

@@ -139,7 +139,7 @@ class ViewMaker(Generic[M]):
         try:
             return self.rules.read(name, state)
         except ValidationError as error:
-            violations = violations_of(error, state, self.rules.coded)
+            violations = violations_of(error, state, self.rules.coded, self.rules.classes)
             raise StateValidationError(self.scope, violations, stored=True) from None
         except BaseException as error:
             raise_named(error, self.scope, (name,) if self.rules.coded else (), stored=True)

@@ -32,18 +32,21 @@ _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _PRINTABLE = (str, int, float, Decimal, date, time, timedelta)
 
 
-def violations_of(error: ValidationError, document: Json, coded: Set[str]) -> tuple[Violation, ...]:
+def violations_of(
+    error: ValidationError, document: Json, coded: Set[str], classes: Set[str], *, whole: bool = True
+) -> tuple[Violation, ...]:
     """The violations in ``error``, which refused ``document``.
 
-    ``coded`` are the top-level members that Python code validates: that code may raise any of pydantic's errors with
-    any text in it, so of those only the fixed words are taken.
+    ``coded`` are the top-level members that Python code validates, ``whole`` says whether it validates the whole, too:
+    that code may raise any of pydantic's errors with any text in it, so of those only the fixed words are taken, and
+    names of ``classes``, which are the schema's.
     """
     found: dict[tuple[str, str], Violation] = {}
     for line in error.errors(include_url=False, include_input=False):
         location = line["loc"]
-        by_code = not location or location[0] in coded
+        by_code = location[0] in coded if location else whole
         path = format_pointer(_place(document, location, line["type"] == "missing" and not by_code))
-        rule, message = _rule(line["type"], line["msg"], line.get("ctx"), by_code)
+        rule, message = _rule(line["type"], line["msg"], line.get("ctx"), classes if by_code else None)
         found.setdefault((path, rule), Violation(path, rule, message))
         if len(found) == MAX_VIOLATIONS:
             break
@@ -69,18 +72,25 @@ def _place(document: Json, location: Sequence[str | int], missing: bool) -> tupl
     return tuple(steps)
 
 
-def _rule(kind: str, message: str, context: dict[str, Any] | None, by_code: bool) -> tuple[str, str]:
-    """Rule and message. Pydantic's own message is a template filled from ``context``, fine if that is the schema's."""
+def _rule(kind: str, message: str, context: dict[str, Any] | None, known: Set[str] | None) -> tuple[str, str]:
+    """Rule and message. Pydantic's own message is a template filled from ``context``, fine if that is the schema's.
+    Where code has filled it, ``known`` are the names of classes that may stand in it."""
     if kind in _AUTHORS:
         return kind, "refused by a validator"
     try:
         template = PydanticKnownError(cast(Any, kind), context).message_template
     except (KeyError, TypeError, ValueError):
         return "custom_error", "refused by a validator"
-    context = {} if context is None or by_code else context
-    if not by_code and context.keys() <= _STATIC_CONTEXT:
+    context = context or {}
+    if known is not None:
+        context = {name: value for name, value in context.items() if _names_class(name, value, known)}
+    elif context.keys() <= _STATIC_CONTEXT:
         return kind, message
     return kind, _PLACEHOLDER.sub(lambda match: _word(match[1], context), _OF_INPUT.sub("", template))
+
+
+def _names_class(name: str, value: object, known: Set[str]) -> bool:
+    return name in ("class", "class_name") and type(value) is str and value in known
 
 
 def _word(name: str, context: dict[str, Any]) -> str:

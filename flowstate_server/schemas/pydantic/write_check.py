@@ -116,7 +116,7 @@ class WriteCheck:
         try:
             return rules.settle(members, others, defaults, before)
         except ValidationError as error:
-            problems += violations_of(error, state, rules.coded)
+            problems += violations_of(error, state, rules.coded, rules.classes)
         except Unsettled as unsettled:
             problems += unsettled.violations
         except BaseException as error:
@@ -170,7 +170,7 @@ class WriteCheck:
                 except LeftOut as left_out:
                     self._warn_of_left_out(rules, "stale", left_out.names)
                 except ValidationError as error:
-                    problems += violations_of(error, state, rules.coded)
+                    problems += violations_of(error, state, rules.coded, rules.classes)
                 except Unsettled as unsettled:
                     problems += unsettled.violations
                 except BaseException as error:

@@ -39,8 +39,8 @@ class BlobFolder(BlobPieces):
         self._root = Path(path)
         self._disk: int | None = None
 
-    async def put(self, key: PieceKey, piece: bytes) -> None:
-        await _run(self._put, self._path(key), piece)
+    async def put(self, key: PieceKey, piece: bytes) -> bool:
+        return await _run(self._put, self._path(key), piece)
 
     async def read(self, key: PieceKey) -> bytes | None:
         return await _run(self._read, self._path(key))
@@ -74,15 +74,16 @@ class BlobFolder(BlobPieces):
                 f"{self._root} is on another disk than before: mount it again, or restart the server"
             )
 
-    def _put(self, path: Path, piece: bytes) -> None:
+    def _put(self, path: Path, piece: bytes) -> bool:
         self._check()
+        named = False
         if not path.parent.exists():
             _make(path.parent)
         if not path.exists():
             beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
             try:
                 _write(beside, piece)
-                _name(beside, path)
+                named = _name(beside, path)
             finally:
                 beside.unlink(missing_ok=True)
         # Also for what is there already: whoever has put it may have died before its names were safe.
@@ -91,6 +92,7 @@ class BlobFolder(BlobPieces):
         with suppress(PermissionError):
             _sync(self._root.parent)
         self._check()
+        return named
 
     def _delete(self, folder: Path, limit: int) -> int:
         self._check()
@@ -147,14 +149,16 @@ def _write(path: Path, piece: bytes) -> None:
         _sync_file(file.fileno())
 
 
-def _name(beside: Path, path: Path) -> None:
-    """Give what was written its name, which the first of several at once gets."""
+def _name(beside: Path, path: Path) -> bool:
+    """Give what was written its name, which the first of several at once gets; whether it is certain that it did."""
     try:
         path.hardlink_to(beside)
     except FileExistsError:
-        pass
+        return False
     except OSError:  # there are file systems without links
         beside.replace(path)
+        return False
+    return True
 
 
 def _read(path: Path) -> bytes | None:

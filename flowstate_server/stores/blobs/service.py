@@ -17,6 +17,7 @@ from flowstate_server.errors import (
 )
 from flowstate_server.model.blobs import MAX_BLOB_BYTES, BlobHead, BlobKey, BlobStatus, head_key, head_of
 from flowstate_server.model.clock import Micros
+from flowstate_server.model.documents import Document
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Tenant
 from flowstate_server.model.ids import new_id
@@ -33,9 +34,22 @@ from flowstate_server.stores.contract.pages import DamagedRecord, understood_one
 from flowstate_server.stores.store import Store
 
 REMEMBERED = 1_000
-"""Uploads of which it is remembered how far they have come. Any other costs the read of a piece."""
+"""Uploads of which it is remembered how far they have come. Any other costs the read of a piece, and of all in the
+end."""
+LISTED = 80
+"""Keys of a page: those of content in whole pieces, and no more of other blobs' than need be."""
 MAX_PIECES = 1024
 """Pieces of a blob, so that its keys are one small read: at least 64 KiB each if it is as large as it may be."""
+
+
+@frozen
+class _Progress:
+    """So many pieces follow one another up to ``size``. ``digest`` is that of what they hold, ``None`` unless all of
+    them were put from here; it is never changed."""
+
+    size: int
+    pieces: int
+    digest: hashlib._Hash | None
 
 
 @frozen
@@ -61,7 +75,7 @@ class Blobs:
         self._store = store
         self._slot = pieces
         self._times = times or BlobTimes()
-        self._received: OrderedDict[BlobKey, tuple[int, int]] = OrderedDict()
+        self._progress: OrderedDict[BlobKey, _Progress] = OrderedDict()
 
     @property
     def kept(self) -> bool:
@@ -77,9 +91,13 @@ class Blobs:
 
     async def begin(self, tenant: Tenant) -> BlobKey:
         """Begin an upload."""
-        key = BlobKey(tenant, new_id("blob_"))
-        await self._store.commit((BeginBlob(key, lifetime=self._times.upload),))
-        return key
+        write = self.beginning(tenant)
+        await self._store.commit((write,))
+        return write.key
+
+    def beginning(self, tenant: Tenant) -> BeginBlob:
+        """The write that begins an upload, for whoever has more to commit with it."""
+        return BeginBlob(BlobKey(tenant, new_id("blob_")), lifetime=self._times.upload)
 
     async def whole(self, tenant: Tenant, data: bytes) -> CompleteBlob:
         """Upload content that is at hand. What is given has to be committed as that of :meth:`verify`.
@@ -104,42 +122,64 @@ class Blobs:
             position += len(piece)
         return CompleteBlob(copy, head.size, head.sha256)
 
-    async def append(self, key: BlobKey, position: int, data: bytes) -> int:
+    async def append(self, key: BlobKey, position: int, data: bytes, *, head: Document | None = None) -> int:
         """Add content that begins at byte ``position``, and answer how many bytes are received now.
 
         Content that begins elsewhere than where the received ends is not kept: the answer says where to go on, after a
-        repeat as well. What is complete is received as a whole.
+        repeat as well. What is complete is received as a whole. ``head`` is for whoever has just read it.
 
         Raises:
             BlobUnavailable: the upload is unknown, given up or over its time.
             MessageTooLargeError: the content would have over :data:`MAX_BLOB_BYTES`.
             ValidationFailedError: it came in over :data:`MAX_PIECES` pieces.
         """
-        head = await self._usable(key)
-        if head.status is BlobStatus.COMPLETE:
-            return head.size
-        received, count = self._received.get(key, (-1, 0))
-        if position != received or not data:
-            keys = await self._keys(key)
-            received, count = await self._end(keys), len(keys)
-        if position != received or not data:
-            return received
+        found = await self._usable(key, head)
+        if found.status is BlobStatus.COMPLETE:
+            return found.size
+        progress = self._progress.get(key)
+        if progress is None or progress.size != position or not data:
+            progress = await self._look(key)
+        if progress.size != position or not data:
+            return progress.size
         size = position + len(data)
         _check_size(size)
         starts = range(0, len(data), PIECE_BYTES)
-        if count + len(starts) > MAX_PIECES:
+        if progress.pieces + len(starts) > MAX_PIECES:
             problem = Violation("data", "too_many_pieces", f"the content comes in over {MAX_PIECES} pieces")
             raise ValidationFailedError((problem,))
         for start in starts:
-            await self._pieces.put(PieceKey(key.id, position + start), data[start : start + PIECE_BYTES])
-        self._remember(key, size, count + len(starts))
+            further = await self._put(key, progress, data[start : start + PIECE_BYTES])
+            if further is None:
+                return (await self._look(key)).size
+            progress = self._remember(key, further)
         return size
 
-    def _remember(self, key: BlobKey, received: int, pieces: int) -> None:
-        self._received[key] = received, pieces
-        self._received.move_to_end(key)
-        if len(self._received) > REMEMBERED:
-            self._received.popitem(last=False)
+    async def _put(self, key: BlobKey, progress: _Progress, piece: bytes) -> _Progress | None:
+        """``None`` if another piece may be there: that stays."""
+        put = self._pieces.put(PieceKey(key.id, progress.size), piece)
+        digest = None if progress.digest is None else progress.digest.copy()
+        if digest is None:
+            kept = await put
+        else:  # on a thread: it takes a millisecond in which the loop would stand still
+            kept, _ = await asyncio.gather(put, asyncio.to_thread(digest.update, piece))
+        return _Progress(progress.size + len(piece), progress.pieces + 1, digest) if kept else None
+
+    async def _look(self, key: BlobKey) -> _Progress:
+        """How far an upload has come. Only its pieces tell: a commit for each would cost as much as the piece, and
+        could still not be the same as keeping it."""
+        keys = await self._keys(key)
+        size = 0 if not keys else keys[-1].number + len(await self._pieces.read(keys[-1]) or b"")
+        known = self._progress.get(key)
+        if known is not None and (known.size, known.pieces) == (size, len(keys)):
+            return known
+        return self._remember(key, _Progress(size, len(keys), None if keys else hashlib.sha256()))
+
+    def _remember(self, key: BlobKey, progress: _Progress) -> _Progress:
+        self._progress[key] = progress
+        self._progress.move_to_end(key)
+        if len(self._progress) > REMEMBERED:
+            self._progress.popitem(last=False)
+        return progress
 
     async def received(self, key: BlobKey) -> int:
         """Bytes received so far; raises ``BlobUnavailable`` as :meth:`append`."""
@@ -235,8 +275,9 @@ class Blobs:
         """
         return await sweep(self._store, self._pieces, grace=self._times.doomed, limit=limit)
 
-    async def _usable(self, key: BlobKey) -> BlobHead:
-        document = (await self._store.load_documents((head_key(key),))).get(head_key(key))
+    async def _usable(self, key: BlobKey, document: Document | None = None) -> BlobHead:
+        if document is None:
+            document = (await self._store.load_documents((head_key(key),))).get(head_key(key))
         if document is None:
             raise BlobUnavailable(key)
         head = understood_one(document.key, document, head_of)
@@ -245,30 +286,28 @@ class Blobs:
         return head
 
     async def _keys(self, key: BlobKey) -> Sequence[PieceKey]:
-        found = await self._pieces.list(after=PieceKey(key.id, -1), limit=MAX_PIECES)
-        return list(takewhile(lambda piece: piece.blob == key.id, found))
-
-    async def _end(self, keys: Sequence[PieceKey]) -> int:
-        """Where the last piece ends. Only pieces tell how far an upload has come: a commit for each would cost as much
-        as the piece, and could still not be the same as keeping it."""
-        if not keys:
-            return 0
-        last = await self._pieces.read(keys[-1])
-        return keys[-1].number + len(last or b"")
+        keys: list[PieceKey] = []
+        while True:
+            after = keys[-1] if keys else PieceKey(key.id, -1)
+            page = await self._pieces.list(after=after, limit=LISTED)
+            keys += takewhile(lambda piece: piece.blob == key.id, page)
+            if len(page) < LISTED or page[-1].blob != key.id:
+                return keys
 
     async def _measured(self, key: BlobKey) -> CompleteBlob | None:
         """What was received; ``None`` if its pieces do not follow one another, as those of uploads that were cut in
-        several ways at once."""
-        size, digest = 0, hashlib.sha256()
+        several ways at once. It is read unless all of it came this way."""
         keys = await self._keys(key)
+        known = self._progress.get(key)
+        if known is not None and known.digest is not None and known.pieces == len(keys):
+            return CompleteBlob(key, known.size, known.digest.hexdigest())
+        size, digest = 0, hashlib.sha256()
         async with aclosing(self._ahead(keys)) as pieces:
             for piece_key in keys:
                 piece = await anext(pieces)
                 if piece is None or piece_key.number != size:
                     return None
-                await asyncio.to_thread(
-                    digest.update, piece
-                )  # a millisecond in which the loop would stand still
+                await asyncio.to_thread(digest.update, piece)
                 size += len(piece)
         return CompleteBlob(key, size, digest.hexdigest())
 

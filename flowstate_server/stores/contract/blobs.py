@@ -27,9 +27,10 @@ class BlobPieces(ABC):
     """Keeps the pieces of blobs."""
 
     @abstractmethod
-    async def put(self, key: PieceKey, piece: bytes) -> None:
+    async def put(self, key: PieceKey, piece: bytes) -> bool:
         """Keep a piece durably. One that is there already stays as it is, whatever comes: uploads are repeated, on any
-        server, and a call that was given up may still arrive."""
+        server, and a call that was given up may still arrive. Returns whether it is certain that there was none: then
+        nobody has to read what was put."""
 
     @abstractmethod
     async def read(self, key: PieceKey) -> bytes | None:

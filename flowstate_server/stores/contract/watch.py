@@ -44,6 +44,11 @@ class Watch:
         self._topics = topics
         self._woken = asyncio.Event()
 
+    @property
+    def is_woken(self) -> bool:
+        """Whether :meth:`wait` would return at once."""
+        return self._woken.is_set()
+
     async def wait(self) -> None:
         await self._woken.wait()
         self._woken.clear()

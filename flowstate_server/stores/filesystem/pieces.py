@@ -22,8 +22,8 @@ class FolderPieces(BlobPieces):
         self._files = files
         self._worker = worker
 
-    async def put(self, key: PieceKey, piece: bytes) -> None:
-        await self._worker.run(self._put, self._path(key), piece)
+    async def put(self, key: PieceKey, piece: bytes) -> bool:
+        return await self._worker.run(self._put, self._path(key), piece)
 
     async def read(self, key: PieceKey) -> bytes | None:
         return await self._worker.run(self._read, self._path(key))
@@ -34,15 +34,16 @@ class FolderPieces(BlobPieces):
     async def list(self, *, after: PieceKey | None, limit: int) -> Sequence[PieceKey]:
         return await self._worker.run(lambda: list(islice(self._keys(after), limit)))
 
-    def _put(self, path: Path, piece: bytes) -> None:
+    def _put(self, path: Path, piece: bytes) -> bool:
         self._make_folders(path.parent)
         if path.exists():
-            return
+            return False
         temporary = path.with_name(path.name + TEMPORARY)
         self._files.write(temporary, piece)
         self._files.sync(temporary)
         self._files.rename(temporary, path)
         self._files.sync_folder(path.parent)
+        return True
 
     def _make_folders(self, folder: Path) -> None:
         if not folder.exists() and self._folder.exists():  # else the whole store was taken away

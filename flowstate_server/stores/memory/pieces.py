@@ -13,8 +13,11 @@ class MemoryPieces(BlobPieces):
     def __init__(self) -> None:
         self._pieces: dict[PieceKey, bytes] = {}
 
-    async def put(self, key: PieceKey, piece: bytes) -> None:
-        self._pieces.setdefault(key, bytes(piece))
+    async def put(self, key: PieceKey, piece: bytes) -> bool:
+        if key in self._pieces:
+            return False
+        self._pieces[key] = bytes(piece)
+        return True
 
     async def read(self, key: PieceKey) -> bytes | None:
         return self._pieces.get(key)

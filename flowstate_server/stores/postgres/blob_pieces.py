@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from flowstate_server.stores.contract.blobs import BlobPieces, PieceKey
 from flowstate_server.stores.postgres.connections import Connections
 
-PUT = "INSERT INTO flowstate.blob_pieces (blob, number, piece) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
+PUT = "INSERT INTO flowstate.blob_pieces (blob, number, piece) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING 1"
 READ = "SELECT piece FROM flowstate.blob_pieces WHERE blob = $1 AND number = $2"
 DELETE = (
     "WITH gone AS (DELETE FROM flowstate.blob_pieces WHERE blob = $1 AND number = ANY (ARRAY"
@@ -23,8 +23,8 @@ class PostgresBlobPieces(BlobPieces):
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
-    async def put(self, key: PieceKey, piece: bytes) -> None:
-        await self._connections.fetch(PUT, *key, piece)
+    async def put(self, key: PieceKey, piece: bytes) -> bool:
+        return bool(await self._connections.fetch(PUT, *key, piece))
 
     async def read(self, key: PieceKey) -> bytes | None:
         for (piece,) in await self._connections.fetch(READ, *key):

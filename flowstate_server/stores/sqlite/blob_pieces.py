@@ -22,8 +22,8 @@ class SqlitePieces(BlobPieces):
         self._writer = writer
         self._reader = reader
 
-    async def put(self, key: PieceKey, piece: bytes) -> None:
-        await self._writer.run(_changed, PUT, *key, piece)
+    async def put(self, key: PieceKey, piece: bytes) -> bool:
+        return await self._writer.run(_changed, PUT, *key, piece) > 0
 
     async def read(self, key: PieceKey) -> bytes | None:
         return await self._reader.run(_read, key)

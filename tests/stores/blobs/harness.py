@@ -95,8 +95,8 @@ class _DyingPieces(BlobPieces):
         self._pieces = pieces
         self._death = death
 
-    async def put(self, key: PieceKey, piece: bytes) -> None:
-        await self._death.around(lambda: self._pieces.put(key, piece), StoreUnavailableError)
+    async def put(self, key: PieceKey, piece: bytes) -> bool:
+        return await self._death.around(lambda: self._pieces.put(key, piece), StoreUnavailableError)
 
     async def read(self, key: PieceKey) -> bytes | None:
         self._death.step()

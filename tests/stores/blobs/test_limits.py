@@ -27,8 +27,8 @@ class Counted(BlobPieces):
         self.reads = 0
         self.stuck: set[str] = set()
 
-    async def put(self, key: PieceKey, piece: bytes) -> None:
-        await self._pieces.put(key, piece)
+    async def put(self, key: PieceKey, piece: bytes) -> bool:
+        return await self._pieces.put(key, piece)
 
     async def read(self, key: PieceKey) -> bytes | None:
         self.reads += 1
@@ -67,6 +67,8 @@ async def test_content_may_have_so_many_bytes_and_no_more(store: MemoryStore, pi
     with pytest.raises(MessageTooLargeError):
         await blobs.append(key, MAX_BLOB_BYTES, b"x")
     assert (await blobs.verify(key, size=MAX_BLOB_BYTES)).size == MAX_BLOB_BYTES
+    with pytest.raises(MessageTooLargeError, match="the limit is 67108864"):
+        await blobs.whole(key.tenant, most + b"x")
 
 
 async def test_content_may_come_in_so_many_pieces_and_no_more(store: MemoryStore, pieces: Counted) -> None:

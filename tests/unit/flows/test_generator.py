@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import pytest
+from pydantic import BaseModel
 
 from flowstate_server.errors import FlowDefinitionError
 from flowstate_server.flows import (
@@ -38,6 +39,14 @@ from flowstate_server.testing import (
     run_flow,
 )
 from tests.support.generating import Say, Tone, Weather, flow_of, forecast, kinds, look_up, ran, today
+
+
+class Nothing(BaseModel):
+    pass
+
+
+class Anything(BaseModel, extra="allow"):
+    pass
 
 
 @pytest.fixture(autouse=True)
@@ -247,6 +256,10 @@ async def test_text_without_a_utf8_form_is_kept_as_well_as_it_can_be() -> None:
             {"output": int},
             "the output of generator \"g\" must be str or a model with fields, not <class 'int'>",
         ),
+        (
+            {"output": Nothing},
+            'the output of generator "g" must be str or a model with fields, not .*Nothing',
+        ),
         ({"output": list[Weather]}, 'the output of generator "g" must be str or a model'),
         ({"tools": [len]}, 'generator "g" has a tool, which needs a block, not the function len'),
         ({"tools": [today, today]}, 'generator "g" has two tools of the name "today"'),
@@ -260,6 +273,11 @@ async def test_text_without_a_utf8_form_is_kept_as_well_as_it_can_be() -> None:
 def test_what_can_not_work_is_refused(options: dict[str, Any], problem: str) -> None:
     with pytest.raises(FlowDefinitionError, match=problem):
         generator("g", **{"prompt": "P", **options})
+
+
+@pytest.mark.parametrize("output", [Weather, dict[str, int], Anything])
+def test_what_an_output_may_be(output: Any) -> None:
+    assert generator("g", prompt="P", output=output).output_type == output
 
 
 def test_what_it_is() -> None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from flowstate_server.errors import ModelRefusedError, ModelUnavailableError
 from flowstate_server.flows import (
+    ActionError,
     Context,
     Session,
     Turns,
@@ -24,12 +25,14 @@ from flowstate_server.flows.generation import model_calls
 from flowstate_server.language_models import (
     Ended,
     EndReason,
+    TextDelta,
     ThoughtDelta,
     Usage,
 )
 from flowstate_server.model.events import EventType
 from flowstate_server.model.payloads import ModelUsage
 from flowstate_server.testing import (
+    FlowRunFailed,
     FlowTester,
     Scripted,
     ScriptedModel,
@@ -85,6 +88,10 @@ async def test_an_answer_without_an_end_has_broken_off() -> None:
     assert run.failure is not None
     assert run.failure.reason == "MODEL_UNAVAILABLE"
     assert [event.type for event in run.events].count(EventType.MODEL_USAGE) == 4
+    assert isinstance(run.exception, ActionError)
+    assert run.exception.message == run.failure.message == "the language model is not available"
+    assert "it did not say how it ended, as `yield Ended()` does" in str(run.exception)
+    assert "yield Ended()" in run.described()
 
 
 @pytest.mark.parametrize("parts", [(ModelRefusedError("canary"),), (Ended(EndReason.REFUSED),)])
@@ -95,6 +102,74 @@ async def test_a_refusal(parts: tuple[Any, ...]) -> None:
     assert (run.failure.reason, run.failure.retryable) == ("MODEL_REFUSED", False)
     assert "canary" not in run.failure.message
     model.check_done()
+
+
+class Wrong:
+    """A model whose answer is a text, then something that is no part of one."""
+
+    def __init__(self, part: Any) -> None:
+        self.part = part
+
+    async def stream_answer(self, request: Any, /) -> Any:
+        yield TextDelta("a")
+        yield self.part
+        yield Ended()
+
+
+@pytest.mark.parametrize("part", [ValueError("boom"), 17, None, b"x", {"text": "x"}, "canary", TextDelta])
+async def test_what_is_no_part_of_an_answer_fails_the_run(
+    part: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    block = generator("answer", prompt="P", model=Wrong(part))
+    run = await run_flow(flow_of(block), "say", "hi", check=False)
+    assert run.failure is not None
+    assert (run.failure.reason, run.failure.retryable) == ("INTERNAL", False)
+    assert isinstance(run.exception, TypeError)
+    gave = f"Wrong gave {type(part).__name__} as a part of its answer: parts are TextDelta, ThoughtDelta, "
+    assert str(run.exception).startswith(gave)
+    assert ("a text is to be a TextDelta" in str(run.exception)) is (part == "canary")
+    assert "canary" not in caplog.text
+    assert "flowstate_server/" not in caplog.text
+    assert run.exception.__traceback__ is None
+
+
+async def test_a_model_that_streams_nothing_is_told_how_to() -> None:
+    class Whole:
+        async def stream_answer(self, request: Any, /) -> Any:
+            return "the answer"
+
+    whole: Any = Whole()
+    block = generator("answer", prompt="P", model=whole)
+    with pytest.raises(
+        FlowRunFailed, match=r"stream_answer of Whole must be an async generator.*gave coroutine"
+    ):
+        await run_flow(flow_of(block), "say", "hi")
+
+
+async def test_a_scripted_model_is_asked_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_calls, "FIRST_PAUSE", 3600.0)
+    model = ScriptedModel(*[Scripted(ModelUnavailableError("busy", 30.0))] * 3, "hello")
+    run = await ran(generator("answer", prompt="P"), model)
+    assert run.output == "hello"
+
+
+async def test_a_script_that_is_not_kept_to_shows_no_frame_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(FlowRunFailed, match="call 1 is not in the script") as failed:
+        await ran(generator("answer", prompt="P"), ScriptedModel())
+    assert failed.value.__cause__ is not None
+    assert failed.value.__cause__.__traceback__ is None
+    assert "call 1 is not in the script" in caplog.text
+    assert "flowstate_server/" not in caplog.text
+
+
+async def test_of_an_expectation_that_fails_its_own_frame_is_shown(caplog: pytest.LogCaptureFixture) -> None:
+    def expect(request: Any) -> bool:
+        raise LookupError("nothing of that kind")
+
+    with pytest.raises(FlowRunFailed, match="nothing of that kind"):
+        await ran(generator("answer", prompt="P"), ScriptedModel(Scripted("a", expect=expect)))
+    assert "in expect" in caplog.text
+    assert "flowstate_server/" not in caplog.text
 
 
 async def test_an_answer_that_is_too_long_is_as_long_as_it_came() -> None:
@@ -211,4 +286,6 @@ async def test_what_is_no_part_of_an_answer_is_the_model_s_mistake(part: Any) ->
     run = await run_flow(flow_of(generator("answer", prompt="P", model=Odd())), "say", "hi", check=False)
     assert run.failure is not None
     assert run.failure.reason == "INTERNAL"
-    assert str(run.exception) == f"a language model gave a {type(part).__name__} as a part of its answer"
+    assert str(run.exception).startswith(
+        f"Odd gave {type(part).__name__} as a part of its answer: parts are "
+    )

@@ -4,10 +4,12 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator, model_validator
+from pydantic_core import PydanticKnownError
 
 from flowstate_server.errors import FlowDefinitionError, ValidationFailedError
 from flowstate_server.flows import Context, ScopeKind, handler
@@ -193,6 +195,76 @@ async def test_an_output_that_does_not_fit_is_an_error_without_the_value() -> No
         with pytest.raises(TypeError, match="did not return what it is annotated with") as caught:
             await run(block, "x")
         assert "secret" not in str(caught.value)
+
+
+class Plan(BaseModel):
+    title: str
+
+
+class CheckedPlan(BaseModel):
+    title: str
+
+    @field_validator("title")
+    @classmethod
+    def check_title(cls, title: str) -> str:
+        return title
+
+
+class Unmade(BaseModel):
+    """Code of an author may raise errors of pydantic with any text in them."""
+
+    title: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def refuse(cls, given: Any) -> Any:
+        raise PydanticKnownError("model_type", {"class_name": "secret"})
+
+
+@dataclass
+class Point:
+    x: int
+
+
+class Connection:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("annotation", "told"),
+    [
+        (Plan, "Input should be a valid dictionary or instance of Plan"),
+        (CheckedPlan, "Input should be a valid dictionary or instance of CheckedPlan"),
+        (Point, "Input should be a dictionary or an instance of Point"),
+        (Connection, "Input should be an instance of Connection"),
+        (Unmade, "Input should be a valid dictionary or instance of …"),
+        (str, "Input should be a valid string"),
+        (list[Plan], "Input should be a valid list"),
+    ],
+)
+@pytest.mark.parametrize("given", [None, 5.5])
+async def test_an_output_that_does_not_fit_is_told_with_the_class(
+    annotation: Any, told: str, given: object
+) -> None:
+    async def forgets(value: str, ctx: Context) -> Any:
+        return given
+
+    forgets.__annotations__["return"] = annotation
+    did = "returned None, not" if given is None else "did not return"
+    with pytest.raises(TypeError) as caught:
+        await run(handler(forgets), "x")
+    assert str(caught.value).startswith(f'handler "forgets" {did} what it is annotated with: ')
+    assert f"/output: {told}" in str(caught.value)
+
+
+async def test_classes_inside_an_output_are_named() -> None:
+    @handler
+    async def plans(value: str, ctx: Context) -> list[CheckedPlan]:
+        return cast("list[CheckedPlan]", ["secret"])
+
+    with pytest.raises(TypeError, match=r"/output/0: .* instance of CheckedPlan") as caught:
+        await run(plans, "x")
+    assert "secret" not in str(caught.value)
 
 
 async def test_input_between_blocks_passes_as_it_is_or_is_made_by_pydantic() -> None:

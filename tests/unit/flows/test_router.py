@@ -69,14 +69,30 @@ def test_is_a_block_that_says_what_it_takes_and_gives() -> None:
     assert dict(answer.routes) == {"long": long_answer, "short": short_answer}
 
 
-@pytest.mark.parametrize("route", ["other", "", None, 5, ["long"]])
-async def test_a_route_that_it_does_not_have_fails_it(route: Any) -> None:
-    lost = router("answer", {"long": long_answer}, choose=lambda ask, ctx: route)
+@pytest.mark.parametrize(
+    ("route", "chose"),
+    [
+        ("other", '"other"'),
+        ("", '""'),
+        ("x" * 100, f'"{"x" * 60}…"'),
+        (None, "a value of type NoneType"),
+        (5, "a value of type int"),
+        (["long"], "a value of type list"),
+    ],
+    ids=str,
+)
+async def test_a_route_that_it_does_not_have_fails_it(
+    route: Any, chose: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    lost = router("answer", {"long": long_answer, "brief": short_answer}, choose=lambda ask, ctx: route)
     run = EventsOnly()
     with pytest.raises(ActionError) as failed:
         await executed(lost, Ask(topic="tea"), run)
     assert failed.value.code == "ROUTE_UNKNOWN"
     assert failed.value.message == "a router chose a route that it does not have"
+    explanation = f'router "answer" chose {chose}; there are: long, brief'
+    assert str(failed.value.__cause__) == f"a router chose a route that it does not have: {explanation}"
+    assert explanation in caplog.text
     assert run.failed == ["answer"]
 
 
@@ -129,3 +145,17 @@ async def counts(number: int, ctx: Context) -> int:
 def test_refuses_what_cannot_run(routes: Any, choose: Any, problem: str) -> None:
     with pytest.raises(FlowDefinitionError, match=problem):
         router("answer", routes, choose=choose)
+
+
+async def test_a_test_is_told_which_routes_there_are() -> None:
+    lost = router("answer", {"long": long_answer}, choose=lambda ask, ctx: "b")
+    run = await run_flow(
+        define_flow("test", actions={"go": action(block=lost)}), "go", {"topic": ""}, check=False
+    )
+    assert run.failure is not None
+    assert run.failure.message == "a router chose a route that it does not have"
+    assert str(run.exception).endswith(': router "answer" chose "b"; there are: long')
+    assert (
+        'ROUTE_UNKNOWN: a router chose a route that it does not have: router "answer" chose "b"'
+        in run.described()
+    )

@@ -200,9 +200,7 @@ async def test_what_an_upgrade_does_not_give_is_removed() -> None:
 async def test_what_an_upgrade_returns_is_said_in_one_sentence() -> None:
     with pytest.raises(FlowRunFailed) as failed:
         await old(flow_of(look, cast(Any, lambda fields: None)), {"visits": 1})
-    assert str(failed.value.__cause__).endswith(
-        "failed: what it returns: must be a dict of fields, not None."
-    )
+    assert str(failed.value.__cause__).endswith("failed: it returned None, not a dict of fields.")
 
 
 async def test_a_field_that_an_upgrade_passes_on_is_not_judged() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -8,6 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from flowstate.v1 import events_pb2, types_pb2
+from flowstate_client import Item as ClientItem
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.items import Audience, Item, ItemKind
 from flowstate_server.model.json_values import Json, encode_json
@@ -80,6 +83,8 @@ def test_shows_an_item_parsed() -> None:
 )
 def test_joins_the_text_of_messages_and_reasoning(kind: ItemKind, content: Json, text: str) -> None:
     assert item("req_1", kind, content).text == text
+    told = events_pb2.Item(kind=kind.value, content=types_pb2.Value(json=json.dumps(content)))
+    assert ClientItem.from_proto(told).text == text, "the client reads it as blocks do"
 
 
 def test_only_tools_have_a_call_id() -> None:

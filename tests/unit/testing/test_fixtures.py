@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from flowstate_server.testing import RunningServer, StartServer, fixtures, running_server, server
+
 ROOT = Path(__file__).parents[3]
 FLOW = """
 from flowstate_server.flows import Context, action, define_flow, handler
@@ -142,3 +144,17 @@ def test_a_run_without_them_loads_nothing(tmp_path: Path, installed: Path) -> No
 def test_an_app_that_is_missing_is_asked_for(tmp_path: Path, installed: Path) -> None:
     shown = pytest_of(tmp_path / "p", installed, test_forgotten=FORGOTTEN)
     assert "define it in conftest.py" in shown, shown
+
+
+def test_what_is_annotated_comes_from_one_module() -> None:
+    assert (RunningServer, running_server) == (server.RunningServer, server.running_server)
+    assert StartServer is fixtures.StartServer
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, "NONE"), ({"GRPC_VERBOSITY": "INFO"}, "INFO")])
+def test_grpc_is_quiet_unless_somebody_wants_to_hear_it(given: dict[str, str], expected: str) -> None:
+    program = "import flowstate_server.testing.fixtures, os; print(os.environ['GRPC_VERBOSITY'])"
+    kept = {name: value for name, value in os.environ.items() if name != "GRPC_VERBOSITY"}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=kept | given, capture_output=True, text=True, timeout=50, check=True)
+    assert done.stdout.strip() == expected

@@ -65,11 +65,22 @@ def test_unanswered_calls_may_have_happened_or_not(seed: int) -> None:
     require_history(made_up(300, 40, seed=seed, unknown=0.02).history)
 
 
+@pytest.mark.soak
 def test_a_hundred_thousand_calls_take_seconds() -> None:
     history = made_up(100_000, 2_000, seed=1).history
     began = process_time()
     require_history(history)
     assert process_time() - began < 10
+
+
+def test_four_times_as_many_calls_take_about_four_times_as_long() -> None:
+    def seconds(calls: int) -> float:
+        history = made_up(calls, calls // 50, seed=1).history
+        began = process_time()
+        require_history(history)
+        return process_time() - began
+
+    assert seconds(16_000) < 10 * seconds(4_000)  # compared each with each they would take sixteen times
 
 
 def test_a_record_may_be_deleted_and_made_anew() -> None:

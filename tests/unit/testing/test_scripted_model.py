@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from flowstate_server.language_models import (
     ModelRequest,
     ModelUnavailableError,
     TextDelta,
+    ThoughtDelta,
     ToolCall,
     Usage,
     UserMessage,
@@ -77,6 +79,33 @@ async def test_a_script_that_is_not_at_its_end() -> None:
     await answer(model)
     with pytest.raises(AssertionError, match="the script has 2 calls, but 1 came"):
         model.check_done()
+
+
+@pytest.mark.parametrize("part", [17, None, b"x", {"text": "x"}, ["x"], TextDelta])
+def test_a_part_that_is_none_is_refused(part: Any) -> None:
+    with pytest.raises(
+        TypeError, match=rf"^part 2 of Scripted must be a text, .*, not {type(part).__name__}$"
+    ):
+        Scripted("a", part, "b")
+
+
+@pytest.mark.parametrize("part", [ValueError("boom"), ValueError, ModelUnavailableError])
+def test_an_error_that_no_model_raises_is_refused_with_what_to_give(part: Any) -> None:
+    with pytest.raises(TypeError, match="; to fail, give a ModelCallError such as Model"):
+        Scripted(part)
+
+
+@pytest.mark.parametrize("entry", [ModelUnavailableError("gone"), TextDelta("x"), None])
+def test_an_entry_that_is_none_is_refused(entry: Any) -> None:
+    with pytest.raises(TypeError, match=r"^entry 2 of the script must be a Scripted or a text, not "):
+        ScriptedModel("one", entry)
+
+
+async def test_every_part_that_there_is() -> None:
+    going_on = asyncio.Event()
+    going_on.set()
+    given: list[AnswerPart] = [TextDelta("a"), ThoughtDelta("b"), calls("c"), Usage("p", "m", 1, 1), Ended()]
+    assert await answer(ScriptedModel(Scripted("x", going_on, *given))) == [TextDelta("x"), *given]
 
 
 async def test_it_fails_and_stalls_as_the_script_says() -> None:

@@ -11,7 +11,16 @@ import pytest
 from pydantic import BaseModel
 
 from flowstate_server.errors import FlowDefinitionError, LeaseLostError, RequestTerminalError
-from flowstate_server.flows import ActionError, Context, ReadingContext, Rescued, action, handler, sequencer
+from flowstate_server.flows import (
+    ActionError,
+    Context,
+    ReadingContext,
+    Rescued,
+    action,
+    handler,
+    router,
+    sequencer,
+)
 
 
 class Ask(BaseModel):
@@ -56,6 +65,11 @@ def always(value: Any, ctx: ReadingContext) -> bool:
     return True
 
 
+def chosen(value: Any, ctx: ReadingContext) -> str:
+    return "a"
+
+
+mending: Any = mend
 any_: Any = sequencer("plan", input=Ask)
 asked: Any = sequencer("plan").step(ask)
 answered: Any = asked.step(answer)
@@ -76,6 +90,8 @@ thrown = ActionError("NO", "no")
         (sequencer("plan").for_each(answer), list[str]),
         (asked.branch((always, answer)), Union[str, Ask]),  # noqa: UP007
         (asked.branch((always, answer), otherwise=answer), str),
+        (sequencer("plan").branch((always, answer)), Union[str, Ask]),  # noqa: UP007
+        (sequencer("plan").branch((always, answer), otherwise=answer), str),
         (sequencer("plan").do_while(ask, always).do_until(ask, always), Ask),
         (asked.loop_back("ask", always).exit_if(always).throw_if(always, thrown), Ask),
         (answered.rescue((ValueError, mend), ("NO", mend)), str),
@@ -88,6 +104,15 @@ thrown = ActionError("NO", "no")
 def test_says_what_it_gives(built: Any, gives: Any) -> None:
     assert built.output_type == gives
     assert built.input_type in (Ask, list[Ask])
+
+
+def test_a_failure_may_be_given_where_nothing_says_otherwise() -> None:
+    answered.rescue((ValueError, sequencer("worse").tap(note).step(mend)))
+    answered.rescue((ValueError, router("r", {"a": mend}, choose=chosen)))
+    asked.map(lambda value: value).step(mend)
+    either: Any = Ask | Rescued[Ask]
+    sequencer("plan", input=either).step(mend)
+    router("r", {"a": mend}, choose=chosen, input=Any)
 
 
 def test_a_function_says_what_it_gives() -> None:
@@ -120,7 +145,39 @@ def test_a_function_says_what_it_gives() -> None:
         (lambda: asked.tap_if(always, length), "length, takes str, but is given Ask"),
         (lambda: asked.step_if(None, answer), "when in step 2 .* must be a function of \\(value, context\\)"),
         (lambda: asked.exit_if(lambda value: True), "when in step 2 .* of \\(value, context\\), not of"),
-        (lambda: asked.map(lambda: 1), "map, takes must be a function of \\(value\\), not of"),
+        (
+            lambda: asked.map(lambda: 1),
+            "what map gets in step 2 .* must be a function of \\(value\\), not of",
+        ),
+        (
+            lambda: asked.step(mend),
+            'step 2 .* mend, takes Rescued, which .rescue.* but is given Ask by "ask"',
+        ),
+        (lambda: asked.tap_if(always, mend), "mend, takes Rescued, .* but is given Ask"),
+        (lambda: asked.parallel({"a": mend}), "mend, takes Rescued, .* but is given Ask"),
+        (lambda: asked.branch((always, answer), otherwise=mend), "mend, takes Rescued, .* but is given Ask"),
+        (lambda: asked.side_chain(mend), "mend, takes Rescued, .* but is given Ask"),
+        (lambda: asked.do_while(mend, always), "mend, takes Rescued, .* but is given Ask"),
+        (lambda: each.for_each(mend), "mend, takes Rescued, .* but is given str"),
+        (lambda: each.step(mend), "mend, takes Rescued, .* but is given list"),
+        (lambda: asked.step_if(always, answer).step(mend), "mend, takes Rescued, .* but is given"),
+        (
+            lambda: action(input=Ask, block=mending),
+            'block "mend" takes Rescued, .* but is given Ask by the action',
+        ),
+        (lambda: action(input=list[str], block=mending), "takes Rescued, .* but is given list"),
+        (
+            lambda: router("r", {"a": answer, "b": mending}, choose=chosen),
+            'route "b" of router "r" takes Rescued, .* but is given Ask by the router',
+        ),
+        (
+            lambda: asked.step(router("r", {"a": mend}, choose=chosen)),
+            "r, takes Rescued, .* but is given Ask",
+        ),
+        (empty.branch, "step 1 .* needs at least one \\(when, block\\)"),
+        (lambda: empty.branch(answer), "step 1 .* needs at least one \\(when, block\\), each as a tuple"),
+        (lambda: empty.branch((always, len)), "step 1 .* needs a block, not the function len"),
+        (lambda: empty.branch((always, answer), (always, length)), "length, takes str, but is given Ask"),
         (lambda: asked.parallel({}), "step 2 .* needs at least one block to run, as a dict by name"),
         (lambda: sequencer("plan").parallel({}), "step 1 .* needs at least one block"),
         (lambda: asked.parallel({"a": answer, "b": length}), "length, takes str, but is given Ask"),

@@ -3,66 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pydantic import BaseModel
 
-from flowstate_server.errors import LeaseLostError, RequestTerminalError
 from flowstate_server.flows import (
     ActionError,
-    Block,
     Context,
     ReadingContext,
-    Rescued,
-    action,
-    define_flow,
     handler,
+    resource,
+    resources,
     sequencer,
 )
 from flowstate_server.model.events import Event, EventType
-from flowstate_server.testing import FlowRun, run_flow
 from tests.unit.flows.steps.local_run import EventsOnly, executed
+from tests.unit.flows.steps.plain_blocks import Counted, count, double, fail, forever, run_of, value_of
 
-
-class Counted(BaseModel):
-    count: int = 0
-
-
-@handler
-async def double(value: int, ctx: Context) -> int:
-    await asyncio.sleep(0)
-    return value * 2
-
-
-@handler
-async def fail(value: int, ctx: Context) -> int:
-    await asyncio.sleep(0)
-    raise ActionError("FAILED", f"at {value}")
-
-
-@handler
-async def forever(value: int, ctx: Context) -> int:
-    await asyncio.Event().wait()
-    return value
-
-
-@handler
-async def value_of(rescued: Rescued[Any], ctx: Context) -> Any:
-    return [type(rescued.error).__name__, rescued.value]
-
-
-@handler(session_state=Counted)
-async def count(value: int, ctx: Context[Counted]) -> int:
-    await ctx.session.inc_state(count=1)
-    return value
-
-
-async def run_of(block: Block[Any, Any], value: Any, **options: Any) -> FlowRun:
-    return await run_flow(define_flow("test", actions={"go": action(block=block)}), "go", value, **options)
+plan = resource("plan")
+plans = resources("plans/*")
 
 
 async def test_elements_are_numbered_in_their_order_whoever_ends_first() -> None:
@@ -187,68 +148,6 @@ async def test_what_is_thrown_is_a_new_error_each_time() -> None:
         await executed(wrong.throw_if(lambda value, ctx: True, lambda value: ValueError()), 1)
 
 
-async def test_a_rescue_goes_by_the_first_match_and_gets_the_value_of_the_failed_step() -> None:
-    plan = sequencer("plan").step(double).step(fail).step(double)
-    rescued = plan.rescue((KeyError, value_of), ("FAILED", value_of), (Exception, value_of))
-    run = EventsOnly()
-    assert await executed(rescued, 4, run) == ["ActionError", 8]
-    assert run.handlers == ["plan/double", "plan/fail", "plan/value_of"]
-    assert run.failed == ["plan/fail"], "once, although it is rescued"
-    assert run.outcomes[-1] == ("plan", "completed")
-    with pytest.raises(ActionError):
-        await executed(plan.rescue((KeyError, value_of), ("OTHER", value_of)), 4)
-    run = EventsOnly()
-    assert await executed(sequencer("plan").step(double).rescue((Exception, value_of)), 4, run) == 8
-    assert run.handlers == ["plan/double"]
-
-
-async def test_a_later_rescue_has_what_an_earlier_one_failed_by() -> None:
-    @handler
-    async def worse(rescued: Rescued[Any], ctx: Context) -> Any:
-        raise ValueError from rescued.error
-
-    @handler
-    async def again(rescued: Rescued[Any], ctx: Context) -> Any:
-        raise rescued.error
-
-    plan: Any = sequencer("plan").step(fail).rescue(("FAILED", worse)).rescue((ValueError, value_of))
-    run = EventsOnly()
-    assert await executed(plan, 4, run) == ["ValueError", 4]
-    assert run.failed == ["plan/fail", "plan/worse"]
-    run = EventsOnly()
-    with pytest.raises(ActionError):
-        await executed(sequencer("plan").step(fail).rescue(("FAILED", again)), 4, run)
-    assert run.failed == ["plan/fail", "plan/again"]
-
-
-async def test_a_group_is_rescued_as_the_one_error_in_it() -> None:
-    @handler
-    async def several(value: int, ctx: Context) -> int:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(ctx.execute(fail, 1))
-            group.create_task(ctx.execute(fail, 2))
-        return 0
-
-    plan = sequencer("plan").step(several).rescue(("FAILED", value_of))
-    assert await executed(plan, 4) == ["ActionError", 4]
-
-
-@pytest.mark.parametrize("error", [LeaseLostError(), RequestTerminalError("r")])
-async def test_what_ends_the_run_is_not_rescued(error: Exception) -> None:
-    @handler
-    async def ended(value: int, ctx: Context) -> int:
-        await asyncio.sleep(0)
-        raise error
-
-    for plan in (
-        sequencer("plan").step(ended).rescue((Exception, value_of)),
-        sequencer("plan").parallel({"a": forever, "b": ended}).rescue((Exception, value_of)),
-        sequencer("plan").side_chain(ended).step(double),
-    ):
-        with pytest.raises(type(error)):
-            await executed(plan, 1)
-
-
 @pytest.mark.parametrize("exit_", [SystemExit, KeyboardInterrupt])
 async def test_a_function_that_exits_fails_its_sequencer_and_nothing_else(exit_: type[BaseException]) -> None:
     def leave(*_: Any) -> bool:
@@ -271,48 +170,6 @@ async def test_a_function_that_exits_fails_its_sequencer_and_nothing_else(exit_:
             "RuntimeError",
             2,
         ]
-
-
-async def test_side_chains_are_awaited_at_the_end_and_their_failures_go_no_further() -> None:
-    run = EventsOnly()
-    plan = (
-        sequencer("plan").side_chain(fail).side_chain(double).exit_if(lambda value, ctx: True).step(forever)
-    )
-    assert await executed(plan, 3, run) == 3
-    assert run.failed == ["plan/fail"]
-    assert sorted(run.outcomes) == [
-        ("plan", "completed"),
-        ("plan/double", "completed"),
-        ("plan/fail", "failed"),
-    ]
-
-
-async def test_a_join_fails_as_the_first_side_chain_if_it_is_to() -> None:
-    plan = sequencer("plan").side_chain(double).side_chain(fail).join(fail_on_error=True)
-    run = EventsOnly()
-    with pytest.raises(ActionError, match="at 3"):
-        await executed(plan.step(double), 3, run)
-    assert run.failed == ["plan/fail"], "told once"
-    assert await executed(plan.rescue(("FAILED", value_of)), 3) == ["ActionError", 3]
-
-
-async def test_a_join_cancels_what_takes_too_long() -> None:
-    plan = sequencer("plan").side_chain(forever).side_chain(double)
-    run = EventsOnly()
-    assert await executed(plan.join(timeout=0.01).step(double), 3, run) == 6
-    assert ("plan/forever", "cancelled") in run.outcomes
-    late: Any = plan.join(timeout=0.01, fail_on_error=True)
-    with pytest.raises(TimeoutError, match=r"1 side chains were not done after 0\.01 s"):
-        await executed(late, 3)
-    assert await executed(late.rescue((TimeoutError, value_of)), 3) == ["TimeoutError", 3]
-
-
-async def test_side_chains_end_with_a_sequencer_that_fails() -> None:
-    run = EventsOnly()
-    with pytest.raises(ActionError):
-        await executed(sequencer("plan").side_chain(forever).step(fail), 1, run)
-    assert ("plan/forever", "cancelled") in run.outcomes
-    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_what_it_gives_is_checked_on_every_way_out() -> None:
@@ -371,6 +228,39 @@ async def test_functions_read_the_request_and_can_not_write() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [
+        (lambda ctx: ctx.session.inc_state(count=1), "inc_state"),
+        (lambda ctx: ctx.session.set_metadata(title="t"), "set_metadata"),
+        (lambda ctx: ctx.user.patch_state(count=1), "patch_state"),
+        (lambda ctx: ctx.emit("late"), "emit"),
+        (lambda ctx: ctx.resource(plan).write("text"), "write"),
+        (lambda ctx: ctx.resource(plans).create("plans/a"), "create"),
+    ],
+)
+async def test_a_function_that_writes_is_told_that_it_reads(write: Callable[[Any], Any], name: str) -> None:
+    steps = sequencer("plan", resources=[plan, plans]).step(double).exit_if(lambda value, ctx: write(ctx))
+    ran = await run_of(steps, 1, check=False)
+    told = f"there is no {name} here, where state is only for reading: do it in a handler"
+    assert str(ran.exception) == told
+
+
+async def test_what_there_is_nowhere_is_no_attribute() -> None:
+    ran = await run_of(
+        sequencer("plan").step(double).exit_if(lambda value, ctx: cast(Any, ctx).session.inc_stat),
+        1,
+        check=False,
+    )
+    assert str(ran.exception) == "'_ReadSession' object has no attribute 'inc_stat'"
+
+
+@pytest.mark.parametrize(("value", "output"), [(1, 2), (5, 5)])
+async def test_a_branch_may_be_first(value: int, output: int) -> None:
+    small = sequencer("plan").branch((lambda value, ctx: value < 3, double))
+    assert (await run_of(small, value)).output == output
+
+
 async def test_a_function_that_forgets_to_await_fails_its_sequencer() -> None:
     def forgets(value: int, ctx: ReadingContext) -> bool:
         ctx.session.items.all()  # type: ignore[unused-coroutine]
@@ -378,93 +268,6 @@ async def test_a_function_that_forgets_to_await_fails_its_sequencer() -> None:
 
     ran = await run_of(sequencer("plan").step(double).exit_if(forgets), 1, check=False)
     assert "never awaited ctx.session.items.all(...)" in str(ran.exception)
-
-
-async def test_what_is_rescued_is_told_to_the_trusted_plane_once_in_a_run_that_completes() -> None:
-    ran = await run_of(sequencer("plan").step(fail).rescue(("FAILED", value_of)), 3)
-    assert ran.output == ["ActionError", 3]
-    assert [event.block_path for event in ran.events if event.type is EventType.BLOCK_FAILED] == [
-        ("plan", "fail")
-    ]
-
-
-async def test_the_time_limit_of_an_action_is_not_rescued() -> None:
-    plan = sequencer("plan").step(forever).rescue((Exception, value_of))
-    flow = define_flow("test", actions={"go": action(block=plan, timeout=0.05)})
-    ran = await run_flow(flow, "go", 1, check=False)
-    assert ran.failure is not None
-    assert ran.failure.reason == "ACTION_TIMEOUT"
-
-
-async def test_rescued_failures_are_not_kept() -> None:
-    """Each would be kept with all its frames, for as long as the sequencer loops."""
-    raised: list[weakref.ref[Exception]] = []
-
-    class Boom(Exception):
-        pass
-
-    @handler
-    async def explode(value: int, ctx: Context) -> int:
-        boom = Boom()
-        raised.append(weakref.ref(boom))
-        raise boom
-
-    @handler
-    async def go_on(rescued: Rescued[int], ctx: Context) -> int:
-        return rescued.value
-
-    def kept(value: int) -> int:
-        gc.collect()
-        return sum(boom() is not None for boom in raised)
-
-    loop = sequencer("plan", input=int).map(lambda n: n + 1, name="up").step(explode).rescue((Boom, go_on))
-    run = EventsOnly()
-    assert await executed(loop.loop_back("up", lambda value, ctx: value < 50).map(kept), 0, run) <= 2
-    assert len(run.failed) == len(set(run.failed)) == 50
-
-
-async def test_a_loop_that_a_failure_left_counts_anew() -> None:
-    @handler
-    async def fail_at_two(value: int, ctx: Context) -> int:
-        if value % 10 == 2:
-            raise ValueError
-        return value
-
-    @handler
-    async def next_ten(rescued: Rescued[int], ctx: Context) -> int:
-        return rescued.value + 8
-
-    plan = sequencer("plan", input=int).map(lambda n: n + 1, name="up").step(fail_at_two)
-    plan = plan.loop_back("up", lambda value, ctx: True, max_iterations=1).rescue((ValueError, next_ten))
-    assert await executed(plan.loop_back("up", lambda value, ctx: value < 30), 0) == 30
-
-
-async def test_a_cancellation_by_a_neighbour_is_not_rescued_whatever_a_block_makes_of_it() -> None:
-    @handler
-    async def hides(value: int, ctx: Context) -> int:
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            raise ValueError("as if it had failed") from None
-        return value
-
-    @handler
-    async def fail_later(value: int, ctx: Context) -> int:
-        await asyncio.sleep(0.01)
-        raise ActionError("FAILED", "later")
-
-    hidden = sequencer("hidden").step(hides).rescue((ValueError, value_of))
-    deep = sequencer("deep").parallel({"in": hidden, "waits": forever}).rescue((ValueError, value_of))
-    for plan in (
-        sequencer("plan").parallel({"hidden": deep, "fails": fail_later}),
-        sequencer("plan").side_chain(deep).step(fail_later),
-        sequencer("plan").side_chain(deep).join(timeout=0.01, fail_on_error=True),
-    ):
-        run = EventsOnly()
-        with pytest.raises((ActionError, TimeoutError)):
-            await executed(plan, 1, run)
-        assert not [path for path in run.handlers if path.endswith("value_of")]
-        assert [path for path in run.handlers if path.endswith("hides")], "it was running"
 
 
 async def test_blocks_that_do_nothing_wait_for_the_store_and_let_others_run() -> None:

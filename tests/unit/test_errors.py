@@ -1,11 +1,15 @@
-"""What errors say in the cases where a template would say nonsense."""
+"""What errors say in the cases where a template would say nonsense, and where they are had from."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from flowstate_server import errors
 from flowstate_server.errors import (
     EventsCompactedError,
+    FlowStateError,
     ServiceError,
     SessionAlreadyExistsError,
     VersionMismatchError,
@@ -51,3 +55,22 @@ from flowstate_server.errors import (
 )
 def test_what_it_says(error: ServiceError, text: str) -> None:
     assert str(error) == text
+
+
+def below(kind: type[FlowStateError]) -> Iterator[type[FlowStateError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from below(child)
+
+
+def test_the_package_has_every_error_that_says_it_is_from_there() -> None:
+    ours = {kind for kind in below(FlowStateError) if kind.__module__ == "flowstate_server.errors"}
+    assert {getattr(errors, kind.__name__, None) for kind in ours} == ours
+    assert {kind.__name__ for kind in ours} <= set(errors.__all__)
+
+
+def test_an_error_of_somebody_else_keeps_its_module() -> None:
+    class TheirError(FlowStateError):
+        """Theirs."""
+
+    assert TheirError.__module__ == __name__

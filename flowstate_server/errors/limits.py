@@ -1,0 +1,53 @@
+"""How much may be asked for, kept and left waiting."""
+
+from __future__ import annotations
+
+from flowstate_server.errors.kinds import ServiceError
+from flowstate_server.errors.reasons import Reason
+
+
+class RateLimitedError(ServiceError):
+    """More than {limit} calls at once."""
+
+    reason = Reason.RATE_LIMITED
+    limit: int
+
+
+class TooManyStreamsError(ServiceError):
+    """More than {limit} open streams."""
+
+    reason = Reason.TOO_MANY_STREAMS
+    limit: int
+
+
+class MessageTooLargeError(ServiceError):
+    """{what} has {size} bytes; the limit is {limit}."""
+
+    reason = Reason.MESSAGE_TOO_LARGE
+    what: str
+    size: int
+    limit: int
+
+
+class StateTooLargeError(ServiceError):
+    """The {scope} state would have {size} bytes; the limit is {limit}."""
+
+    reason = Reason.STATE_TOO_LARGE
+    scope: str
+    size: int
+    limit: int
+
+
+class TooManyResourcesError(ServiceError):
+    """More than {limit} {scope} resources of one kind."""
+
+    reason = Reason.TOO_MANY_RESOURCES
+    scope: str
+    limit: int
+
+
+class QueueFullError(ServiceError):
+    """As many requests as may, {limit}, wait for their turn."""
+
+    reason = Reason.QUEUE_FULL
+    limit: int
