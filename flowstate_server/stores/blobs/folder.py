@@ -31,17 +31,19 @@ class BlobFolder(BlobPieces):
     """For the slot ``blobs`` of a store profile. The folder is made when the first piece comes.
 
     Processes of several machines may share it where the file system keeps what ``fsync`` and ``rename`` promise. What
-    it holds beside whole pieces, a process has left when it died; it goes with the blob.
+    it holds beside whole pieces, a process has left when it died; it goes with the blob. Once there, a folder that is
+    missing, or on another disk, takes and gives nothing until it is back.
     """
 
     def __init__(self, path: str | Path) -> None:
         self._root = Path(path)
+        self._disk: int | None = None
 
     async def put(self, key: PieceKey, piece: bytes) -> bool:
         return await _run(self._put, self._path(key), piece)
 
     async def read(self, key: PieceKey) -> bytes | None:
-        return await _run(_read, self._path(key))
+        return await _run(self._read, self._path(key))
 
     async def delete(self, blob: str, *, limit: int) -> int:
         return await _run(self._delete, self._folder(blob), limit)
@@ -49,7 +51,31 @@ class BlobFolder(BlobPieces):
     async def list(self, *, after: PieceKey | None, limit: int) -> Sequence[PieceKey]:
         return await _run(lambda: [*islice(self._keys(after), limit)])
 
+    def _read(self, path: Path) -> bytes | None:
+        self._check()
+        return _read(path)
+
+    def _check(self) -> None:
+        """
+        Raises:
+            OSError: the folder was moved away, or its disk is not mounted any more. A new one in its place would take
+                pieces that are gone when the old one is back.
+        """
+        try:
+            disk = self._root.stat().st_dev
+        except FileNotFoundError:
+            if self._disk is None:
+                return
+            raise
+        if self._disk is None:  # not by its inode, which some file systems number anew
+            self._disk = disk
+        elif disk != self._disk:
+            raise OSError(
+                f"{self._root} is on another disk than before: mount it again, or restart the server"
+            )
+
     def _put(self, path: Path, piece: bytes) -> bool:
+        self._check()
         named = False
         if not path.parent.exists():
             _make(path.parent)
@@ -65,9 +91,11 @@ class BlobFolder(BlobPieces):
         _sync(self._root)
         with suppress(PermissionError):
             _sync(self._root.parent)
+        self._check()
         return named
 
     def _delete(self, folder: Path, limit: int) -> int:
+        self._check()
         pieces = _pieces(folder)
         for name in pieces[:limit]:
             (folder / name).unlink(missing_ok=True)
@@ -81,6 +109,7 @@ class BlobFolder(BlobPieces):
         return len(pieces[:limit])
 
     def _keys(self, after: PieceKey | None) -> Iterator[PieceKey]:
+        self._check()
         first = "" if after is None else after.blob
         for blob in sorted(name for name in _names(self._root) if name >= first and _BLOB.fullmatch(name)):
             for name in _pieces(self._root / blob):

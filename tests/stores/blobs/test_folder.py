@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -138,3 +140,49 @@ async def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
     blobs = BlobFolder(tmp_path / "file")
     with pytest.raises(StoreUnavailableError):
         await blobs.put(KEY, b"x")
+
+
+async def test_nothing_is_put_or_read_while_the_folder_is_away(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where its disk is not mounted: what was put elsewhere would be gone when it is back."""
+    root = tmp_path / "blobs"
+    blobs = BlobFolder(root)
+    assert await blobs.read(KEY) is None
+    assert await blobs.list(after=None, limit=10) == []
+    await blobs.put(KEY, b"piece")
+    root.rename(tmp_path / "away")
+    for call in (
+        lambda: blobs.put(PieceKey("blob_2", 0), b"lost"),
+        lambda: blobs.read(KEY),
+        lambda: blobs.list(after=None, limit=10),
+        lambda: blobs.delete("blob_1", limit=10),
+    ):
+        with pytest.raises(StoreUnavailableError):
+            await call()
+    assert not root.exists()
+    assert str(root) in caplog.text
+    (tmp_path / "away").rename(root)
+    assert await blobs.read(KEY) == b"piece"
+    await blobs.put(PieceKey("blob_2", 0), b"kept")
+    assert len(await blobs.list(after=None, limit=10)) == 2
+
+
+async def test_nothing_is_put_on_another_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "blobs"
+    blobs = BlobFolder(root)
+    await blobs.put(KEY, b"piece")
+    real = Path.stat
+
+    def elsewhere(path: Path, **terms: Any) -> Any:
+        found = real(path, **terms)
+        return SimpleNamespace(st_dev=found.st_dev + 1, st_mode=found.st_mode)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", elsewhere)
+        with pytest.raises(StoreUnavailableError):
+            await blobs.put(PieceKey("blob_2", 0), b"lost")
+        with pytest.raises(StoreUnavailableError):
+            await blobs.read(KEY)
+    assert files_in(root) == ["blob_1/00000000"]
+    assert await blobs.read(KEY) == b"piece"
