@@ -39,15 +39,20 @@ class StateTooLargeError(ServiceError):
 
 
 class TooManyResourcesError(ServiceError):
-    """More than {limit} {scope} resources of one kind."""
+    """More than {limit} {scope} resources {of_what}.
+
+    ``of_what``: ``of one owner``, or the collection, quoted.
+    """
 
     reason = Reason.TOO_MANY_RESOURCES
     scope: str
     limit: int
+    of_what: str
 
 
 class QueueFullError(ServiceError):
-    """As many requests as may, {limit}, wait for their turn."""
+    """The queue is full: {waiting} waiting, the limit is {limit}."""
 
     reason = Reason.QUEUE_FULL
+    waiting: int
     limit: int

@@ -199,7 +199,10 @@ def _described(action: Action[Any, Any]) -> ActionDescription:
 def _check_made(kind: str, part: str, value: object, expected: type) -> None:
     if not isinstance(value, expected):
         wanted, given = expected.__name__, type(value).__name__
-        problem = f"{part} must be {wanted}(...), not {given}"
+        hint = (
+            f": write action(block={value.name})" if isinstance(value, Block) and expected is Action else ""
+        )
+        problem = f"{part} must be {wanted}(...), not {given}{hint}"
         raise FlowDefinitionError(f'flow "{kind}": {problem}')
 
 

@@ -22,6 +22,7 @@ from flowstate_server.flows.resource_handles import Content, as_bytes
 from flowstate_server.flows.resources import AnyResource, DeclaredResource, Resource
 from flowstate_server.model.identity import Principal
 from flowstate_server.model.json_values import JsonObject
+from flowstate_server.model.nearest import nearest_or_known
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.schemas.pydantic.schema import ModelSchema
 
@@ -104,6 +105,7 @@ class FlowResources:
         return found
 
     async def put(self, scope: ScopeKind, owner: str, given: Mapping[str, Given]) -> None:
+        __tracebackhide__ = True
         target = ScopeTarget(scope, owner, self._flow.kind)
         for name, value in given.items():
             before = _before(value)
@@ -146,14 +148,15 @@ class FlowResources:
                 return found
 
     def _declared(self, key: str | Resource[Any]) -> AnyResource:
+        __tracebackhide__ = True
         known = self._flow.resources
         found: Sequence[AnyResource] = [
             one for one in known if (one == key if isinstance(key, DeclaredResource) else one.covers(key))
         ]
         name = key.name if isinstance(key, DeclaredResource) else key
         if not found:
-            there_are = ", ".join(one.name for one in self._flow.resources) or "none"
-            raise ValueError(f'flow "{self._flow.kind}" declares no resource {name} (there are {there_are})')
+            which = nearest_or_known(name, [one.name for one in known])
+            raise ValueError(f'flow "{self._flow.kind}" declares no resource {name}{which}')
         if len(found) > 1:
             raise ValueError(
                 f'flow "{self._flow.kind}" declares {name} in several scopes: give the declaration'

@@ -200,6 +200,7 @@ class FlowTester:
     async def _put_resources(
         self, resources: GivenResources, session_id: str, user_id: str, org_id: str
     ) -> None:
+        __tracebackhide__ = True
         owners = {ScopeKind.SESSION: session_id, ScopeKind.USER: user_id, ScopeKind.ORG: org_id}
         for scope, given in self._resources.by_scope(resources).items():
             if not owners[scope]:

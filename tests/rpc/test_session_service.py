@@ -147,7 +147,10 @@ async def test_selectors_that_are_refused(selectors: list[pb.SnapshotSelector], 
     async with served() as server:
         await _create(server, session_id="s1")
         request = pb.GetSnapshotRequest(session_id="s1", selectors=selectors)
-        assert (await refused(server.sessions.GetSnapshot(request))).fields == [path]
+        refusal = await refused(server.sessions.GetSnapshot(request))
+    assert refusal.fields == [path]
+    if ".names[" in path:
+        assert refusal.message.endswith(f'"{selectors[-1].names[-1]}" is not shown to clients')
 
 
 async def test_a_refusal_that_may_name_no_session_is_a_sentence_without_one() -> None:

@@ -273,6 +273,7 @@ async def test_a_full_queue_refuses(ada: FlowStateClient) -> None:
     with pytest.raises(QueueFull) as refused:
         await dispatched(ada, "short", 3)
     assert refused.value.metadata["limit"] == "2"
+    assert refused.value.message == "The queue is full: 2 waiting, the limit is 2."
     await first.cancel()
     assert [await soon(run.result()) for run in waiting] == [1, 2]
 

@@ -151,7 +151,9 @@ async def test_collections_of_a_run(store_url: str) -> None:
         await access.write("notes/a/b", ResourceWrite(), ())
         for number in range(2):
             await access.write(f"limited/{number}", ResourceWrite(), ())
-        with pytest.raises(TooManyResourcesError):
+        with pytest.raises(
+            TooManyResourcesError, match=r'^More than 2 session resources "limited/\{topic\}"\.$'
+        ):
             await access.write("limited/2", ResourceWrite(), ())
         names = [record.key.name for record in await access.list(files)]
         assert names == ["files/6", "files/7", "files/8"]

@@ -59,7 +59,9 @@ def _selected(flow: FlowDescription, selectors: Sequence[Selector]) -> dict[Scop
         known = offered.get(selector.scope, frozenset())
         for index, name in enumerate(selector.names):
             if name not in known:
-                raise _violation(f"{path}.names[{index}]", "unknown_name", "is not shown to clients")
+                raise _violation(
+                    f"{path}.names[{index}]", "unknown_name", f'"{name}" is not shown to clients'
+                )
         if known:
             selected[selector.scope] = frozenset(selector.names) or known
     return selected

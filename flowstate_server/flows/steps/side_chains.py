@@ -48,7 +48,8 @@ class SideChains:
                     del failure, failures, helpers  # or its traceback holds the frame that holds it
             self._ctx.rescued(failure)
         if late and fail_on_error:
-            raise TimeoutError(f"{len(late)} side chains were not done after {timeout:g} s")
+            chains = "1 side chain was" if len(late) == 1 else f"{len(late)} side chains were"
+            raise TimeoutError(f"{chains} not done after {timeout:g} s")
 
     async def stop(self) -> None:
         """Cancel all that were started and wait for their end."""

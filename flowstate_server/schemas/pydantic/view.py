@@ -343,7 +343,9 @@ class MergedView:
 
     def __getitem__(self, name: object) -> NoReturn:
         __tracebackhide__ = True
-        raise TypeError("a view of state is no dict: read its fields as attributes")
+        raise TypeError(
+            "a view of state is no dict: read its fields as attributes; in a test state_as(Model).model_dump() is one"
+        )
 
     def __setitem__(self, name: object, value: object) -> NoReturn:
         __tracebackhide__ = True

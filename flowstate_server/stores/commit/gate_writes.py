@@ -114,7 +114,7 @@ def _log_begin(work: WorkingSet, head: RequestHead) -> RequestHead:
 
 def _wait(work: WorkingSet, write: EnterGate, head: RequestHead, gate: Gate) -> RequestHead:
     if len(gate.waiting) >= write.limit:
-        raise QueueFullError(limit=write.limit)
+        raise QueueFullError(waiting=len(gate.waiting), limit=write.limit)
     last = Waiting(head.key.request_id, Micros(work.time + write.patience))
     waiting = (*gate.waiting, last)
     put_gate(work, head.key.tenant, write.gate, Gate(gate.holder, waiting))

@@ -217,7 +217,7 @@ def _made(
         told = _evict(work, write, collected)
         counts = counts_in(work.documents.find(counts_key(write.owner)))
     elif counts.total >= MAX_OF_OWNER:
-        raise TooManyResourcesError(record.key.scope.kind.value, MAX_OF_OWNER)
+        raise TooManyResourcesError(record.key.scope.kind.value, MAX_OF_OWNER, "of one owner")
     counts = counts.moved(collected.pattern, 1)
     put(work, counts_key(write.owner), counts_text(counts))
     if collected.pattern:
@@ -236,7 +236,8 @@ def _made(
 
 def _evict(work: WorkingSet, write: ChangeResource, collected: Collected) -> tuple[Event, ...]:
     if not collected.evicts:
-        raise TooManyResourcesError(write.owner.scope.kind.value, collected.most or 0)
+        scope, of_what = write.owner.scope.kind.value, f'"{collected.pattern}"'
+        raise TooManyResourcesError(scope, collected.most or 0, of_what)
     if collected.oldest is None:
         raise ResourceMoved
     oldest = _stored(work, write.owner, collected.oldest.name)

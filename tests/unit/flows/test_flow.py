@@ -179,7 +179,11 @@ def test_the_revision_is_the_same_in_another_process() -> None:
         ({"actions": {}}, 'flow "chat" needs at least one action'),
         ({"actions": {"": SAY}}, 'flow "chat": an action\'s name must not be empty'),
         ({"actions": {"a\nb": SAY}}, 'flow "chat": an action\'s name must hold no control character'),
-        ({"actions": {"say": reply}}, r'flow "chat": action "say" must be Action\(...\), not AsyncHandler'),
+        (
+            {"actions": {"say": reply}},
+            r'flow "chat": action "say" must be Action\(...\), not AsyncHandler: write action\(block=',
+        ),
+        ({"actions": {"say": 5}}, r'flow "chat": action "say" must be Action\(...\), not int$'),
         ({"history_window": -1}, 'flow "chat": history_window must be a whole number of at least 0'),
         ({"cas_attempts": 0}, 'flow "chat": cas_attempts must be a whole number of at least 1'),
         ({"cas_attempts": True}, 'flow "chat": cas_attempts must be a whole number'),

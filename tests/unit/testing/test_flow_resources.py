@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 import pytest
 from pydantic import BaseModel
 
@@ -81,11 +83,14 @@ async def test_content_that_is_long_is_none() -> None:
 
 async def test_what_can_not_be_given() -> None:
     for given, problem in (
-        ({"other": ""}, r"declares no resource other .there are charter, "),
+        ({"zzz": ""}, r'declares no resource zzz; there are "charter", '),
+        ({"plam": ""}, r'declares no resource plam; did you mean "plan"\?'),
         ({"plan": ""}, "declares plan in several scopes: give the declaration"),
         ({charter: ""}, "an org's resources need the org: give org_id, too"),
     ):
-        with pytest.raises(ValueError, match=problem):
+        with pytest.raises(ValueError, match=problem) as refused:
             await run_flow(flow, "step", "", resources=given)
+        _, *hidden = traceback.walk_tb(refused.value.__traceback__)
+        assert all(frame.f_locals.get("__tracebackhide__") for frame, _ in hidden)
     with pytest.raises(StateValidationError):
         await run_flow(flow, "step", "", resources={plan: {"steps": "many"}})

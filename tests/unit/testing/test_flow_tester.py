@@ -324,6 +324,13 @@ async def test_a_state_is_read_as_a_model_that_the_flow_knows() -> None:
         run.session.state_as(Stranger)
 
 
+async def test_a_state_says_how_to_get_a_dict() -> None:
+    run = await run_flow(desk, "go", **PRESET)
+    with pytest.raises(TypeError, match=r"is no dict: .* state_as\(Model\)\.model_dump\(\)"):
+        dict(run.session.state)
+    assert run.session.state_as(Tickets).model_dump()["opened"] == 5
+
+
 @pytest.mark.parametrize(
     "shown", [repr, lambda run: repr(run.session), lambda run: max(map(repr, run.events), key=len)]
 )

@@ -44,7 +44,7 @@ async def test_a_join_cancels_what_takes_too_long() -> None:
     assert await executed(plan.join(timeout=0.01).step(double), 3, run) == 6
     assert ("plan/forever", "cancelled") in run.outcomes
     late: Any = plan.join(timeout=0.01, fail_on_error=True)
-    with pytest.raises(TimeoutError, match=r"1 side chains were not done after 0\.01 s"):
+    with pytest.raises(TimeoutError, match=r"^1 side chain was not done after 0\.01 s"):
         await executed(late, 3)
     assert await executed(late.rescue((TimeoutError, value_of)), 3) == ["TimeoutError", 3]
 
