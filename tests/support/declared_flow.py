@@ -109,6 +109,7 @@ class Walker:
             assert {**stored, field.name: 0} == {**before, field.name: 0}
             if field.name not in stored:
                 assert not value  # nothing was pushed
+                await self.scope.set_state(before)  # without the field no model can be made of the state
                 continue
             read = await self._read(field, value)
             assert same(read, value), (field.declared.title, read, value)
