@@ -32,8 +32,9 @@ async def both_sides(start_server: StartServer, url: str, flow: DeclaredFlow) ->
         run = await ada.flows.dispatch("declared", "play", session_id=session)
         await run.result(timeout=50)
         await check_told(run, trusted, session)
+        model = flow.model_of((await trusted.state.session(session).get()).state)
         for typed in (True, False):
-            scope = trusted.state.session(session, model=flow.model if typed else None)
+            scope = trusted.state.session(session, model=model if typed else None)
             walkers.append(Walker(scope, trusted, session, in_block=False, typed=typed))
             await walkers[-1].walk(flow)
     await server.stop()

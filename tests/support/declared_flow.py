@@ -10,7 +10,7 @@ import asyncio
 import copy
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Container, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -43,7 +43,14 @@ class DeclaredFlow:
 
     @cached_property
     def model(self) -> Any:
-        kinds: dict[str, Any] = {field.name: (field.declared.annotation, ...) for field in self.fields}
+        return self.model_of({field.name for field in self.fields})
+
+    def model_of(self, stored: Container[str]) -> Any:
+        """The model of a state that has these: a field of which every value was refused is one that may be absent."""
+        kinds: dict[str, Any] = {
+            field.name: (field.declared.annotation, ... if field.name in stored else None)
+            for field in self.fields
+        }
         return create_model("State", **kinds, n=(int, 0))
 
     def flow(self, body: Body) -> Flow:
