@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from flowstate_client.computed_fields import without_computed
 from flowstate_client.errors import ResponseValidationError
 from flowstate_client.json_profile import from_json_text, to_json_value
+from flowstate_client.strict_models import read_strictly
 
 
 class Codec(Protocol):
@@ -63,7 +64,7 @@ def _read(adapter: TypeAdapter[Any], text: bytes) -> Any:
     except ValidationError as refusal:
         shorter = without_computed(text, adapter, refusal)
         if shorter is None:
-            raise
+            return read_strictly(text, adapter, refusal)
     return adapter.validate_json(shorter)
 
 

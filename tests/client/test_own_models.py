@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
 
 import pytest
 from pydantic import (
     AliasChoices,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -176,3 +179,44 @@ def test_f8_a_pattern_with_flags_is_refused_by_name() -> None:
         codec.encode({"a": Filter(pattern=re.compile("a", re.IGNORECASE))})
     plain = re.compile("(?i)a")
     assert codec.encode([plain, Filter(pattern=plain)]) == b'["(?i)a",{"pattern":"(?i)a"}]'
+
+
+class Appointment(BaseModel):
+    model_config = ConfigDict(strict=True)
+    when: datetime
+    seats: tuple[int, str] = (1, "")
+    by_number: dict[int, UUID] = {}
+    data: bytes = b""
+
+
+Looked = Annotated[Appointment, BeforeValidator(lambda value: value)]
+"""From the function on, pydantic forgets that it reads JSON."""
+
+
+def test_a_strict_model_behind_a_function_is_read_as_without_it() -> None:
+    appointment = Appointment(
+        when=datetime(2026, 11, 29, tzinfo=UTC), seats=(2, "ab"), by_number={3: UUID(int=7)}, data=b"x"
+    )
+    for value, expected in (
+        (appointment, Looked),
+        ([appointment], list[Looked]),
+        ({"a": [appointment]}, dict[str, list[Looked]]),
+    ):
+        assert codec.decode(TypeAdapter(expected).dump_json(value), expected) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"when":"tomorrow","data":"x"}',
+        b'{"when":"2026-11-29T00:00:00Z","seats":["2",""]}',
+        b'{"when":"2026-11-29T00:00:00Z","seats":[2.0,""]}',
+        b'{"when":"2026-11-29T00:00:00Z","data":1}',
+        b'{"when":1}',
+        b'{"data":"x"}',
+    ],
+)
+def test_a_strict_model_behind_a_function_refuses_what_it_refuses_without_it(text: bytes) -> None:
+    for expected in (Appointment, Looked, list[Looked]):
+        with pytest.raises(ResponseValidationError, match=r"when|seats|data"):
+            codec.decode(b"[%b]" % text if expected == list[Looked] else text, expected)
