@@ -62,6 +62,7 @@ class ResourceRules:
                     upgrades=RecordUpgrades(described.scope, ()),
                     max_bytes=max_bytes,
                     transient=not flow.persist_state_changes,
+                    resource=described.name,
                 ),
             )
 

@@ -28,7 +28,8 @@ from flowstate_server.stores.contract.writes import NO_CHANGE, Change, Changed, 
 @frozen
 class ChangeRules:
     """What governs the changes of one scope: the flow that writes (empty: all that share the record) with its schema
-    and declarations, the generations of those that share it, the size limit, and how events are marked."""
+    and declarations, the generations of those that share it, the size limit, how events are marked, and the name under
+    which a resource of it is declared, if this is about one."""
 
     writer: str
     schema: ScopeSchema
@@ -36,6 +37,7 @@ class ChangeRules:
     upgrades: RecordUpgrades
     max_bytes: int
     transient: bool
+    resource: str = ""
 
     @classmethod
     def of(
@@ -145,7 +147,7 @@ def checked_text(record: StateRecord, state: JsonObject, rules: ChangeRules) -> 
     """
     text = encode_json(state)
     if len(text) > rules.max_bytes:
-        raise StateTooLargeError(record.key.kind, len(text), rules.max_bytes)
+        raise StateTooLargeError(record.key.kind, len(text), rules.max_bytes, rules.resource)
     return text
 
 

@@ -30,12 +30,21 @@ class MessageTooLargeError(ServiceError):
 
 
 class StateTooLargeError(ServiceError):
-    """The {scope} state would have {size} bytes; the limit is {limit}."""
+    """The state of the {scope} would have {size} bytes; the limit is {limit}.
+
+    ``resource``: the name or pattern under which one of the scope's resources is declared; empty for the state of the
+    scope itself.
+    """
 
     reason = Reason.STATE_TOO_LARGE
     scope: str
     size: int
     limit: int
+    resource: str = ""
+
+    def __str__(self) -> str:
+        named = f'the {self.scope} resource "{self.resource}"' if self.resource else f"the {self.scope}"
+        return f"The state of {named} would have {self.size} bytes; the limit is {self.limit}."
 
 
 class TooManyResourcesError(ServiceError):

@@ -17,6 +17,7 @@ from flowstate_server.flows.resources import AnyResource
 from flowstate_server.flows.steps.fitting import check_function, joined
 from flowstate_server.flows.steps.step import AnyReading, answer_of
 from flowstate_server.flows.value_type import check_fits
+from flowstate_server.model.nearest import did_you_mean
 from flowstate_server.model.payloads import RouterDecided
 
 I = TypeVar("I")  # noqa: E741
@@ -25,7 +26,6 @@ O = TypeVar("O")  # noqa: E741
 _logger = logging.getLogger(__name__)
 
 ROUTE_UNKNOWN = "ROUTE_UNKNOWN"
-_LONGEST_SHOWN = 60
 
 
 class Router(Block[I_contra, O_co], Generic[I_contra, O_co]):
@@ -81,18 +81,17 @@ class Router(Block[I_contra, O_co], Generic[I_contra, O_co]):
 
     def _unknown(self, route: object) -> ExplainedActionError:
         there_are = ", ".join(self.routes)
-        explanation = f'router "{self.name}" chose {_named(route)}; there are: {there_are}'
+        explanation = f'router "{self.name}" chose {self._told(route)}; there are: {there_are}'
         _logger.error("%s", explanation)
         return ExplainedActionError(
             ROUTE_UNKNOWN, "a router chose a route that it does not have", explanation=explanation
         )
 
-
-def _named(route: object) -> str:
-    """Short: what a function gives by mistake may be a whole text."""
-    if not isinstance(route, str):
-        return f"a value of type {type(route).__name__}"
-    return f'"{route}"' if len(route) <= _LONGEST_SHOWN else f'"{route[:_LONGEST_SHOWN]}…"'
+    def _told(self, route: object) -> str:
+        """Without the value, which may be what a user wrote: this is logged."""
+        if not isinstance(route, str):
+            return f"a value of type {type(route).__name__}"
+        return f"a text of length {len(route)}{did_you_mean(route, self.routes)}"
 
 
 def router(

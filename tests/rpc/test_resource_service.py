@@ -120,6 +120,11 @@ async def test_puts_are_refused(
     assert await desk.names(SESSION) == []
 
 
+async def test_a_state_that_is_too_large_is_told_with_the_resource_that_it_is_of(desk: Desk) -> None:
+    told = (await refused(desk.put(SESSION, "draft", {"title": "x" * MIB}))).message
+    assert told.startswith('The state of the session resource "draft" would have ')
+
+
 async def test_a_trusted_caller_is_told_what_is_declared(desk: Desk) -> None:
     said = 'No session resource drafft: flow desk declares no such resource; did you mean "draft"?'
     for call in (

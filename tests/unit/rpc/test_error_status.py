@@ -114,7 +114,7 @@ def test_the_mutation_at_fault_stays_short() -> None:
     error = StateTooLargeError("user", 2, 1)
     error.mutation = MutationAtFault(1, "user", "ü" * 70_000)
     assert status_message(error).startswith("mutations[1] (user ü")
-    assert status_message(error).endswith("...): The user state would have 2 bytes; the limit is 1.")
+    assert status_message(error).endswith("...): The state of the user would have 2 bytes; the limit is 1.")
     assert len(encode_status(error)) <= MAX_BYTES
 
 
