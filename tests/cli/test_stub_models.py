@@ -1,0 +1,141 @@
+"""JSON Schemas that no Python flow has, as a server in another language may tell them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flowstate_server.cli.stub.layout import docstring
+from flowstate_server.cli.stub.models import Models
+from flowstate_server.cli.stub.names import class_name, identifier, untaken
+
+POINT = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "annotation"),
+    [
+        (True, "Any"),
+        ({}, "Any"),
+        (None, "Any"),
+        ({"not": {"type": "string"}}, "Any"),
+        ({"type": ["string", "null"]}, "str | None"),
+        ({"type": "frobnicate"}, "Any"),
+        ({"enum": ["a", "a", None]}, 'Literal["a"] | None'),
+        ({"const": None}, "None"),
+        ({"allOf": [{"type": "integer"}]}, "int"),
+        ({"oneOf": [{"type": "null"}, {"type": "string"}, {"type": "null"}]}, "str | None"),
+        ({"type": "array"}, "list[Any]"),
+        ({"type": "array", "prefixItems": [], "minItems": 0, "maxItems": 0}, "tuple[()]"),
+        ({"type": "object"}, "dict[str, Any]"),
+        ({"type": "object", "properties": {}}, "dict[str, Any]"),
+        ({"type": "object", "patternProperties": {"^a": {"type": "integer"}}}, "dict[str, int]"),
+        ({"type": "string", "format": "date-time"}, "dt.datetime"),
+        ({"type": "string", "format": "hostname"}, "str"),
+        ({"$ref": "#/definitions/a~1b", "definitions": {"a/b": {"type": "number"}}}, "float"),
+        ({"type": "array", "items": POINT}, "list[Point]"),
+    ],
+)
+def test_annotations(schema: Any, annotation: str) -> None:
+    made = Models(()).annotation(schema, role="point")
+    assert (made.text, made.remarks) == (annotation, [])
+
+
+@pytest.mark.parametrize(
+    ("schema", "annotation", "remark"),
+    [
+        ({"$ref": "https://example.org/x"}, "Any", 'any JSON: a reference to "https://example.org/x"'),
+        ({"$ref": "#/properties/x"}, "Any", 'any JSON: a reference to "#/properties/x"'),
+        ({"allOf": [{"type": "integer"}, {"minimum": 1}]}, "Any", "any JSON: allOf of several schemas"),
+        (
+            {"enum": [1.5]},
+            "Any",
+            "any JSON: a choice of what is neither text, whole numbers, booleans nor null",
+        ),
+        (
+            {"type": "array", "prefixItems": [{"type": "integer"}]},
+            "list[Any]",
+            "a list that only begins as its schema says",
+        ),
+        (
+            {"$ref": "#/$defs/J", "$defs": {"J": {"type": "array", "items": {"$ref": "#/$defs/J"}}}},
+            "list[Any]",
+            "any JSON: a type that refers to itself",
+        ),
+    ],
+)
+def test_what_cannot_be_said_is_any_json_and_why(schema: Any, annotation: str, remark: str) -> None:
+    made = Models(()).annotation(schema, role="x")
+    assert (made.text, made.remarks) == (annotation, [remark])
+
+
+def test_equal_models_are_one_and_others_have_names_of_their_own() -> None:
+    models = Models({"PointFlow"})
+    other = {**POINT, "properties": {"x": {"type": "string"}}}
+    titled = [{**schema, "title": "Point"} for schema in (POINT, POINT, other, {**other, "required": []})]
+    assert [models.annotation(schema, role="move output").text for schema in titled] == [
+        "Point",
+        "Point",
+        "PointMoveOutput",
+        "Point2",
+    ]
+
+
+def test_a_model_that_refers_to_itself() -> None:
+    models = Models(())
+    node = {"type": "object", "properties": {"next": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}}
+    assert models.annotation(node, role="node").text == "Node"
+    assert "    next: Node | None = None" in models.lines
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("message", "message"),
+        ("class", "class_"),
+        ("da-shed", "da_shed"),
+        ("1st", "n_1st"),
+        ("_x", "x"),
+        ("__", "unnamed"),
+        ("", "unnamed"),
+        ("größe", "größe"),
+        ("a b\nc", "a_b_c"),
+    ],
+)
+def test_identifiers(text: str, name: str) -> None:
+    assert identifier(text) == name
+    assert name.isidentifier()
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Say", "Say"),
+        ("chat", "Chat"),
+        ("odd-flow 1", "OddFlow1"),
+        ("Box[int]", "BoxInt"),
+        ("None", "None_"),
+        ("", "Model"),
+        ("3d", "n_3d"),
+    ],
+)
+def test_names_of_classes(text: str, name: str) -> None:
+    assert class_name(text) == name
+
+
+def test_names_that_are_taken() -> None:
+    assert untaken("a", ()) == "a"
+    assert untaken("a", {"a"}, "_") == "a_"
+    assert untaken("a", {"a", "a_", "a2"}, "_") == "a3"
+
+
+@pytest.mark.parametrize(
+    "text", ['"', '""""', "\\", "\\\\", 'ends with \\"', "a\x00b", "  two\n\n    lines\\\n", "\u2028x"]
+)
+def test_any_text_can_be_a_docstring(text: str) -> None:
+    source = "\n".join(["class A:", *docstring("    ", text), "    pass"])
+    names: dict[str, Any] = {}
+    exec(compile(source, "a.py", "exec"), names)
+    said = " ".join((names["A"].__doc__ or "").split())
+    assert said == " ".join(text.replace("\x00", " ").split())
