@@ -1,6 +1,6 @@
 """A server in another environment, and a client of it in this one, which has the base dependencies alone.
 
-``FLOOR_SERVER_PYTHON``, which `make test-floor` sets, names the Python of the server; without it there are no tests here.
+``FLOOR_SERVER_PYTHON``, that `make test-floor` sets, names the Python of the server; without it no test is here.
 """
 
 from __future__ import annotations
