@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import Any
 
 import pytest
+from hypothesis import given, settings, strategies as st
 
+from flowstate_client import ActionInfo, FlowInfo, FlowStateClient, Scope, ScopeInfo
+from flowstate_client.typed_flow import StubModel, TypedFlow
 from flowstate_server.cli.stub.layout import docstring
 from flowstate_server.cli.stub.models import Models
+from flowstate_server.cli.stub.module import stub_of
 from flowstate_server.cli.stub.names import class_name, identifier, untaken
 
 POINT = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}
@@ -101,6 +107,8 @@ def test_a_model_that_refers_to_itself() -> None:
         ("", "unnamed"),
         ("größe", "größe"),
         ("a b\nc", "a_b_c"),
+        ("¼", "n_1_4"),
+        ("ﬁ", "fi"),
     ],
 )
 def test_identifiers(text: str, name: str) -> None:
@@ -139,3 +147,108 @@ def test_any_text_can_be_a_docstring(text: str) -> None:
     exec(compile(source, "a.py", "exec"), names)
     said = " ".join((names["A"].__doc__ or "").split())
     assert said == " ".join(text.replace("\x00", " ").split())
+
+
+_names = st.one_of(
+    st.sampled_from(
+        [
+            "x",
+            "class",
+            "copy",
+            "model_dump",
+            "list",
+            "dt",
+            "Any",
+            "str",
+            "_a",
+            "a-b",
+            "a_b",
+            "1",
+            "",
+            "StubModel",
+            "é",
+        ]
+    ),
+    st.text(max_size=4),
+)
+_values = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=5))
+_leaves: st.SearchStrategy[Any] = st.one_of(
+    st.builds(dict),
+    st.booleans(),
+    st.sampled_from(["string", "integer", "number", "boolean", "null", "array", "object"]).map(
+        lambda kind: {"type": kind}
+    ),
+    st.sampled_from(["date-time", "date", "uuid", "duration"]).map(
+        lambda form: {"type": "string", "format": form, "default": "x"}
+    ),
+    st.builds(lambda members: {"enum": members}, st.lists(_values, max_size=3)),
+    st.sampled_from(["#", "#/$defs/a", "#/$defs/b", "elsewhere"]).map(lambda place: {"$ref": place}),
+)
+
+
+def _around(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    several = st.lists(inner, max_size=3)
+    return st.one_of(
+        st.builds(
+            lambda items, text: {"type": "array", "items": items, "description": text}, inner, st.text()
+        ),
+        st.builds(lambda all_: {"prefixItems": all_, "minItems": len(all_), "maxItems": len(all_)}, several),
+        st.builds(lambda word, any_: {word: any_}, st.sampled_from(["anyOf", "oneOf", "allOf"]), several),
+        st.builds(
+            lambda fields, required, title, text, more: {
+                "type": "object",
+                "properties": fields,
+                "required": [name for name in fields if required],
+                "title": title,
+                "description": text,
+                "additionalProperties": more,
+            },
+            st.dictionaries(_names, inner, max_size=4),
+            st.booleans(),
+            st.one_of(_names, st.none()),
+            st.text(max_size=8),
+            st.one_of(st.booleans(), inner),
+        ),
+        st.builds(
+            lambda schema, default: {**schema, "default": default},
+            inner.filter(lambda schema: isinstance(schema, dict)),
+            _values,
+        ),
+    )
+
+
+_schemas = st.recursive(_leaves, _around, max_leaves=8)
+_documents = st.builds(
+    lambda schema, a, b: {**schema, "$defs": {"a": a, "b": b}} if isinstance(schema, dict) else schema,
+    *(_schemas, _schemas, _schemas),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    _names.filter(bool),
+    _names.filter(bool),
+    _documents,
+    _documents,
+    st.dictionaries(_names, _schemas, max_size=3),
+)
+def test_any_schema_makes_a_module_that_can_be_imported(
+    kind: str, action: str, taken: Any, given_back: Any, fields: dict[str, Any]
+) -> None:
+    state = {"type": "object", "properties": fields}
+    scope = ScopeInfo(Scope.SESSION, state, tuple(fields), ("derived",), "", 1)
+    actions = (ActionInfo(action, "\\", taken, given_back),)
+    flow = FlowInfo(kind, kind, actions, (scope,), False, False, "", ())
+    source = stub_of([flow], f"flowstate client-stub {kind}")
+    module = ModuleType("made_stub")
+    sys.modules["made_stub"] = module
+    try:
+        exec(compile(source, "made_stub.py", "exec", dont_inherit=True), vars(module))
+        own = [one for one in vars(module).values() if getattr(one, "__module__", "") == "made_stub"]
+        [flow_class] = [one for one in own if issubclass(one, TypedFlow)]
+        flow_class(FlowStateClient.__new__(FlowStateClient))
+        for model in own:
+            if issubclass(model, StubModel):
+                model.model_rebuild()
+    finally:
+        del sys.modules["made_stub"]

@@ -63,14 +63,11 @@ async def test_an_action_is_called(client: FlowStateClient, session_id: str) -> 
 
 async def test_a_run_is_followed(client: FlowStateClient, session_id: str) -> None:
     run = await client.flows.dispatch("chat", "say", {"message": "hi"}, session_id=session_id)
-    types, text = [], ""
-    async for event, seen in run.events().with_view(View):
-        types.append(event.type)
-        text += event.text if isinstance(event, ItemDelta) else ""
-        last = seen
-    assert (types[0], types[-1]) == ("request.created", "request.completed")
+    moments = [moment async for moment in run.events().with_view(View)]
+    assert [moments[0][0].type, moments[-1][0].type] == ["request.created", "request.completed"]
+    text = "".join(event.text for event, _ in moments if isinstance(event, ItemDelta))
     assert await run.result(str) == text
-    assert last.client_data.session.message_count == 1
+    assert moments[-1][1].client_data.session.message_count == 1
     async with client.flows.stream("chat", "say", Say(message="hi"), session_id=session_id) as stream:
         assert [event.type async for event in stream][-1] == "request.completed"
     assert (await stream.run.get()).status.value == "completed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import unicodedata
 from collections.abc import Collection
 
 
@@ -17,7 +18,8 @@ def class_name(text: str) -> str:
 
 def identifier(text: str) -> str:
     """``text`` as a name that a member can have: no keyword, and with nothing but a letter in front."""
-    name = re.sub(r"\W", "_", text).lstrip("_")
+    normal = unicodedata.normalize("NFKC", text)  # as Python reads names
+    name = "".join(one if f"n{one}".isidentifier() else "_" for one in normal).lstrip("_")
     if not name.isidentifier():
         name = f"n_{name}".rstrip("_") if name else "unnamed"
     return f"{name}_" if keyword.iskeyword(name) else name
