@@ -88,6 +88,13 @@ def test_equal_models_are_one_and_others_have_names_of_their_own() -> None:
     ]
 
 
+def test_a_field_has_not_the_name_of_a_class_that_its_model_uses() -> None:
+    models = Models(())
+    fields = {"Point": {"type": "integer", "default": 1}, "at": POINT | {"title": "Point"}}
+    models.annotation({"type": "object", "properties": fields}, role="move")
+    assert "    Point_: int = Field(" in models.lines
+
+
 def test_a_model_that_refers_to_itself() -> None:
     models = Models(())
     node = {"type": "object", "properties": {"next": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}}
@@ -224,7 +231,7 @@ _documents = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     _names.filter(bool),
     _names.filter(bool),

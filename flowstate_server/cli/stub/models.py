@@ -4,41 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from flowstate_client.typed_flow import StubModel
+from flowstate_server.cli.stub.annotations import (
+    FORMATS,
+    NATIVE,
+    USED,
+    Annotation,
+    any_json,
+    comments,
+    default_value,
+    literals,
+    union,
+    unknown_default,
+)
 from flowstate_server.cli.stub.layout import docstring, literal, statement
 from flowstate_server.cli.stub.names import class_name, identifier, untaken
 
 Schema = Any
 """A JSON Schema as plain values; a server in another language may give any."""
-
-NATIVE = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
-FORMATS = {
-    "date-time": "dt.datetime",
-    "date": "dt.date",
-    "time": "dt.time",
-    "duration": "dt.timedelta",
-    "uuid": "UUID",
-}
-USED = {*NATIVE.values(), *FORMATS.values(), "list", "dict", "tuple", "dt", "Any", "Literal"}
-"""Names that annotations use: a field of that name would stand in their way."""
-
-_LITERAL = (str, bool, int, type(None))
-
-
-@dataclass
-class Annotated:
-    """An annotation, and why it says less than its schema where it does."""
-
-    text: str
-    remarks: list[str] = field(default_factory=list)
-
-    def or_none(self) -> str:
-        if self.text == "Any" or self.text.endswith("None"):
-            return self.text
-        return f"{self.text} | None"
 
 
 class Models:
@@ -55,7 +40,7 @@ class Models:
         self._taken.add(made)
         return made
 
-    def annotation(self, schema: Schema, *, role: str) -> Annotated:
+    def annotation(self, schema: Schema, *, role: str) -> Annotation:
         """The type of a whole document. ``role`` tells models of one title apart, and names those without any."""
         return _Document(self, schema, role).annotated(schema)
 
@@ -66,11 +51,13 @@ class Models:
         the model that was made of it) and what a comment says of them."""
         within = _Document(self, document, role)
         lines: list[str] = []
-        shown = list(shown)
-        taken = {wanted for wanted, _, _ in shown}
-        for wanted, schema, remark in shown:
-            of = Annotated(schema) if isinstance(schema, str) else within.annotated(schema)
-            lines += _comments([*of.remarks, *([remark] if remark else [])])
+        members = [
+            (wanted, Annotation(schema) if isinstance(schema, str) else within.annotated(schema), remark)
+            for wanted, schema, remark in shown
+        ]
+        taken = {wanted for wanted, _, _ in members}
+        for wanted, of, remark in members:
+            lines += comments([*of.remarks, *([remark] if remark else [])])
             lines += statement("    ", *self.member(wanted, of.or_none(), "None", taken))
         made = self.new_name(name)
         self.add(made, doc, lines)
@@ -126,62 +113,62 @@ class _Document:
                     self._definitions[f"#/{word}/{_escaped(name)}"] = schema
         self._within: list[str] = []
 
-    def annotated(self, schema: Schema, hint: str = "") -> Annotated:
+    def annotated(self, schema: Schema, hint: str = "") -> Annotation:
         if not isinstance(schema, dict) or not schema:
-            return Annotated("Any")
+            return Annotation("Any")
         if "$ref" in schema:
             return self._referred(schema["$ref"])
         if "const" in schema or "enum" in schema:
-            return _literals(schema["enum"] if "enum" in schema else [schema["const"]])
+            return literals(schema["enum"] if "enum" in schema else [schema["const"]])
         for word in ("anyOf", "oneOf"):
             if isinstance(schema.get(word), list):
-                return _union(self.annotated(one, hint) for one in schema[word])
+                return union(self.annotated(one, hint) for one in schema[word])
         if isinstance(schema.get("allOf"), list):
             whole = schema["allOf"]
-            return self.annotated(whole[0], hint) if len(whole) == 1 else _any("allOf of several schemas")
+            return self.annotated(whole[0], hint) if len(whole) == 1 else any_json("allOf of several schemas")
         kind = schema.get("type")
         if isinstance(kind, list):
-            return _union(self.annotated({**schema, "type": one}, hint) for one in kind)
+            return union(self.annotated({**schema, "type": one}, hint) for one in kind)
         if kind == "object" or "properties" in schema:
             return self._object(schema, hint)
         if kind == "array" or "items" in schema or "prefixItems" in schema:
             return self._array(schema, hint)
         if kind == "string":
-            return Annotated(FORMATS.get(schema.get("format", ""), "str"))
-        return Annotated(NATIVE[kind]) if kind in NATIVE else Annotated("Any")
+            return Annotation(FORMATS.get(schema.get("format", ""), "str"))
+        return Annotation(NATIVE[kind]) if kind in NATIVE else Annotation("Any")
 
-    def _referred(self, reference: Schema) -> Annotated:
+    def _referred(self, reference: Schema) -> Annotation:
         if not isinstance(reference, str) or reference not in self._definitions:
-            return _any(f"a reference to {json.dumps(reference)}")
+            return any_json(f"a reference to {json.dumps(reference)}")
         target = self._definitions[reference]
         hint = reference.rsplit("/", 1)[-1].replace("~1", "/").replace("~0", "~")
         if reference in self._within and not _is_model(target):
-            return _any("a type that refers to itself")
+            return any_json("a type that refers to itself")
         self._within.append(reference)
         try:
             return self.annotated(target, "" if hint == "#" else hint)
         finally:
             self._within.pop()
 
-    def _array(self, schema: Mapping[str, Any], hint: str) -> Annotated:
+    def _array(self, schema: Mapping[str, Any], hint: str) -> Annotation:
         members = schema.get("prefixItems")
         if isinstance(members, list):
             if schema.get("minItems") == len(members) == schema.get("maxItems"):
                 each = [self.annotated(one, hint) for one in members]
                 inside = ", ".join(one.text for one in each) or "()"
-                return Annotated(f"tuple[{inside}]", [text for one in each for text in one.remarks])
-            return Annotated("list[Any]", ["a list that only begins as its schema says"])
+                return Annotation(f"tuple[{inside}]", [text for one in each for text in one.remarks])
+            return Annotation("list[Any]", ["a list that only begins as its schema says"])
         item = self.annotated(schema.get("items"), hint)
-        return Annotated(f"list[{item.text}]", item.remarks)
+        return Annotation(f"list[{item.text}]", item.remarks)
 
-    def _object(self, schema: Mapping[str, Any], hint: str) -> Annotated:
+    def _object(self, schema: Mapping[str, Any], hint: str) -> Annotation:
         if _is_model(schema):
-            return Annotated(self._model(schema, hint))
+            return Annotation(self._model(schema, hint))
         others = [*schema.get("patternProperties", {}).values()]
         if isinstance(schema.get("additionalProperties"), dict):
             others.append(schema["additionalProperties"])
-        value = _union(self.annotated(one, hint) for one in others) if others else Annotated("Any")
-        return Annotated(f"dict[str, {value.text}]", value.remarks)
+        value = union(self.annotated(one, hint) for one in others) if others else Annotation("Any")
+        return Annotation(f"dict[str, {value.text}]", value.remarks)
 
     def _model(self, schema: Mapping[str, Any], hint: str) -> str:
         title = schema.get("title")
@@ -203,15 +190,17 @@ class _Document:
         required = schema.get("required", [])
         lines: list[str] = []
         taken = {*schema["properties"]}
+        # First all annotations, then the fields, whose names may not be those of classes that they use.
+        annotations = {name: self.annotated(inner, name) for name, inner in schema["properties"].items()}
         for wanted, inner in schema["properties"].items():
-            of = self.annotated(inner, wanted)
+            of = annotations[wanted]
             value = ""
             if wanted not in required:
-                value = _default(inner, of.text)
+                value = default_value(inner, of.text)
                 if not value:
-                    of = Annotated(of.or_none(), [*of.remarks, _unknown_default(inner)])
+                    of = Annotation(of.or_none(), [*of.remarks, unknown_default(inner)])
                     value = "None"
-            lines += _comments(of.remarks)
+            lines += comments(of.remarks)
             lines += statement("    ", *self._models.member(wanted, of.text, value, taken))
             lines += docstring("    ", _text(inner, "description"))
         return lines
@@ -245,59 +234,6 @@ def _references(schema: Schema) -> Iterable[str]:
     elif isinstance(schema, list):
         for value in schema:
             yield from _references(value)
-
-
-def _literals(members: Schema) -> Annotated:
-    if not isinstance(members, list) or not all(isinstance(one, _LITERAL) for one in members):
-        return _any("a choice of what is neither text, whole numbers, booleans nor null")
-    told = ", ".join(dict.fromkeys(literal(one) for one in members if one is not None))
-    null = [Annotated("None")] if None in members else []
-    return _union([*([Annotated(f"Literal[{told}]")] if told else []), *null])
-
-
-def _union(members: Iterable[Annotated]) -> Annotated:
-    each = list(members)
-    texts = list(dict.fromkeys(one.text for one in each))
-    remarks = list(dict.fromkeys(text for one in each for text in one.remarks))
-    if "Any" in texts or not texts:
-        return Annotated("Any", remarks)
-    if "None" in texts:  # where a reader looks for it
-        texts = [*(text for text in texts if text != "None"), "None"]
-    return Annotated(" | ".join(texts), remarks)
-
-
-def _any(reason: str) -> Annotated:
-    return Annotated("Any", [f"any JSON: {reason}"])
-
-
-def _default(schema: Schema, annotation: str) -> str:
-    """The default as source text, where the annotation takes it as it is in JSON; empty otherwise."""
-    if not isinstance(schema, dict) or "default" not in schema:
-        return ""
-    value = schema["default"]
-    if value is None:
-        return "None" if annotation == "Any" or annotation.endswith("None") else ""
-    if value == [] and annotation.startswith("list["):
-        return "[]"
-    if value == {} and annotation.startswith("dict["):
-        return "{}"
-    if annotation.startswith("Literal["):
-        return literal(value) if isinstance(value, _LITERAL) else ""
-    members = annotation.split(" | ")
-    if type(value) is int and "int" not in members and "float" in members:
-        return literal(value)
-    return literal(value) if type(value).__name__ in members else ""
-
-
-def _unknown_default(schema: Schema) -> str:
-    if isinstance(schema, dict) and "default" in schema:
-        told = json.dumps(schema["default"], ensure_ascii=False)
-        return f"not given: {told if len(told) <= 60 else 'the default of the server'}"
-    return "not given: the server makes one"
-
-
-def _comments(remarks: Iterable[str]) -> list[str]:
-    return [f"    # {' '.join(remark.split())}" for remark in dict.fromkeys(remarks)]
 
 
 def _text(schema: Schema, member: str) -> str:
