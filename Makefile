@@ -23,12 +23,13 @@ PROTOS_BIN := $(PROTOS_VENV)/bin
 PROTOS_READY := $(PROTOS_VENV)/.ready
 
 PYDANTIC_VENVS := .venvs-pydantic
+FLOOR_VENVS := .venvs-floor
 
 CHECKED := $(wildcard flowstate_server flowstate_client tests benchmarks examples)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-assistant demo-two-flows serve test test-pydantic test-pgbouncer soak bench bench-compare check lint types format \
+.PHONY: help demo demo-assistant demo-two-flows serve test test-pydantic test-floor test-wheel test-pgbouncer soak bench bench-compare check lint types format \
 	protos protos-check protos-breaking protos-baseline constraints clean
 
 help: ## List the targets
@@ -61,6 +62,24 @@ test-pydantic: $(PYDANTIC_VENVS)/lowest/.ready $(PYDANTIC_VENVS)/newest/.ready #
 		$(PYDANTIC_VENVS)/$$end/bin/python -c "import pydantic; print('pydantic', pydantic.VERSION)" && \
 		$(PYDANTIC_VENVS)/$$end/bin/pytest $(PYTEST_ARGS) $(PYDANTIC_TESTS) || exit; \
 	done
+
+# Both ends of what the client claims to work with, each on a Python and in an environment of its own that has the base
+# dependencies alone. The server is that of .venv, since its extra asks for a newer grpcio. Of the client's tests those
+# that need no server's code.
+PYTHON_FLOOR ?= python3.11
+PYTHON_NEWEST ?= python3.13
+BASE_LOWEST := $(shell sed -n '/^dependencies = /,/^]/s/^ *"\([a-z_-]*\)>=\([0-9.]*\),.*/\1==\2/p' pyproject.toml)
+FLOOR_TESTS ?= tests/floor $(shell grep -LE 'flowstate_server|tests.support.hosted|client.test_repeats' tests/client/test_*.py)
+
+test-floor: $(READY) $(FLOOR_VENVS)/lowest/.ready $(FLOOR_VENVS)/newest/.ready ## Run the client's tests on the lowest and the newest of what it needs
+	@for end in lowest newest; do \
+		$(FLOOR_VENVS)/$$end/bin/python -c "import sys; from importlib.metadata import version as of; \
+			print('Python', sys.version.split()[0], *(f'{name} {of(name)}' for name in ('grpcio', 'protobuf', 'pydantic')))" && \
+		FLOOR_SERVER_PYTHON=$(abspath $(PY)) $(FLOOR_VENVS)/$$end/bin/python -m pytest $(FLOOR_TESTS) || exit; \
+	done
+
+test-wheel: $(READY) ## Build the wheel and call the README's flow where nothing else is installed
+	TEST_WHEEL=1 $(BIN)/pytest -n 0 tests/packaging
 
 test-pgbouncer: $(READY) ## Run the scenarios on Postgres behind PgBouncer, which must be installed
 	FLOWSTATE_TEST_PGBOUNCER=1 $(BIN)/pytest $(PYTEST_ARGS) tests/scenarios tests/tails -k postgres
@@ -111,6 +130,15 @@ $(PYDANTIC_VENVS)/%/.ready: pyproject.toml constraints.txt
 		-e '.[server,postgres,dev]' $(if $(filter lowest,$*),pydantic==$(PYDANTIC_LOWEST))
 	@touch $@
 
+$(FLOOR_VENVS)/%/.ready: pyproject.toml constraints.txt
+	@mkdir -p $(FLOOR_VENVS)
+	@$(if $(filter lowest,$*),$(PYTHON_FLOOR),$(PYTHON_NEWEST)) -m venv --clear $(FLOOR_VENVS)/$*
+	@echo "Installing into $(FLOOR_VENVS)/$* ..."
+	@grep -E '^(pytest|hypothesis)' constraints.txt > $(FLOOR_VENVS)/$*/constraints.txt
+	@$(FLOOR_VENVS)/$*/bin/python -m pip install $(PIP_FLAGS) -c $(FLOOR_VENVS)/$*/constraints.txt \
+		-e . pytest pytest-asyncio pytest-timeout hypothesis $(if $(filter lowest,$*),$(BASE_LOWEST))
+	@touch $@
+
 $(PROTOS_READY): protos/constraints.txt
 	@test -f $@ || $(PYTHON) -m venv --clear $(PROTOS_VENV)
 	@echo "Installing into $(PROTOS_VENV) ..."
@@ -124,13 +152,16 @@ constraints: ## Pin what pyproject.toml resolves to today
 	@touch $(READY)
 
 # Writes what every .proto generates to "$fresh". The typed stubs are those of grpc.aio alone. Services live in files named
-# *_service.proto; for the others the gRPC plugins write modules with nothing in them, which are dropped.
+# *_service.proto; for the others the gRPC plugins write modules with nothing in them, which are dropped. The descriptor set,
+# with comments and imports, is for those who read the contract without a compiler; the wheel has it beside the .proto files.
 
 GENERATE := fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \
 	PATH="$(abspath $(PROTOS_BIN)):$$PATH" python -m grpc_tools.protoc -I protos \
 	--python_out="$$fresh" --grpc_python_out="$$fresh" \
 	--mypy_out=quiet:"$$fresh" --mypy_grpc_out=quiet,only_async:"$$fresh" \
+	--descriptor_set_out="$$fresh/flowstate.binpb" --include_imports --include_source_info \
 	$$(find protos/flowstate -name '*.proto' | LC_ALL=C sort) && \
+	mv "$$fresh/flowstate.binpb" "$$fresh/flowstate/" && \
 	find "$$fresh" -name '*_pb2_grpc.py*' ! -name '*_service_pb2_grpc.py*' -exec rm {} +
 
 protos: $(PROTOS_READY) ## Generate the code of protos/flowstate/v1
@@ -153,5 +184,5 @@ protos-baseline: $(READY) ## Renew the baseline, in a commit that says why
 	$(BIN)/buf build --exclude-source-info -o $(BASELINE)
 
 clean: ## Remove environments, caches and builds (not .flowstate, which holds data)
-	rm -rf $(VENV) $(PROTOS_VENV) $(PYDANTIC_VENVS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PROTOS_VENV) $(PYDANTIC_VENVS) $(FLOOR_VENVS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

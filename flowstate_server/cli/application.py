@@ -9,6 +9,7 @@ import typer
 from flowstate_client.config import client_version
 from flowstate_server.cli.call import call
 from flowstate_server.cli.check import check
+from flowstate_server.cli.client_stub import client_stub
 from flowstate_server.cli.commands import Command, Group
 from flowstate_server.cli.delete_session import delete_session
 from flowstate_server.cli.resources import resources
@@ -49,6 +50,7 @@ application.command(cls=Command)(call)
 application.command(cls=Command)(tail)
 application.command(cls=Command)(delete_session)
 application.command(cls=Command)(watch)
+application.command(cls=Command)(client_stub)
 application.add_typer(store)
 application.add_typer(state)
 application.add_typer(resources)

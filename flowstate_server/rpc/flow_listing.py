@@ -41,6 +41,11 @@ class FlowListing:
         return reply
 
 
+def whole(flow: FlowDescription) -> pb.Flow:
+    """Everything that there is to know of a flow."""
+    return _encoded(flow, Plane.TRUSTED)
+
+
 def _encoded(flow: FlowDescription, plane: Plane) -> pb.Flow:
     """A flow as ``plane`` may know it; state schemas are for the trusted plane only."""
     wire = pb.Flow(

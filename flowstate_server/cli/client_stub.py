@@ -1,0 +1,29 @@
+"""``flowstate client-stub``: a typed client of an application's flows, as Python source."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import Annotated
+
+import typer
+
+from flowstate_client.flow_info import FlowInfo
+from flowstate_server.cli.app_reference import load_app
+from flowstate_server.cli.stub.module import stub_of
+from flowstate_server.rpc.flow_listing import whole
+
+
+def client_stub(
+    app: Annotated[
+        str, typer.Argument(metavar="APP", help="module:attribute that holds a FlowState or a Flow.")
+    ],
+) -> None:
+    """Write a typed Python client of APP's flows to stdout: flowstate client-stub my_chat:flowstate > client.py
+
+    It needs flowstate_client and nothing of APP: a class for each flow, its actions as methods, and pydantic models of
+    what they take and give and of what clients see. Equal flows give equal text, so that it can be committed and
+    compared.
+    """
+    flows = [FlowInfo.from_proto(whole(flow.described)) for flow in load_app(app).catalogue]
+    sys.stdout.write(stub_of(flows, f"flowstate client-stub {shlex.quote(app)}"))
