@@ -87,7 +87,8 @@ class Call {
     signal?.throwIfAborted();
     const [metadata, correlationId] = await this.metadata();
     const request = this.method.requestType.fromPartial(partial);
-    const call = this.connection.streams.makeServerStreamRequest(this.path, this.encode, this.decode, request, metadata);
+    const { streams } = this.connection;
+    const call = streams.makeServerStreamRequest(this.path, this.encode, this.decode, request, metadata);
     const cancel = () => call.cancel();
     signal?.addEventListener("abort", cancel);
     call.on("error", () => {}); // the loop below sees it; one that comes after the loop concerns nobody
@@ -112,7 +113,8 @@ class Call {
         else reject(new ApiError(this.path, error, correlationId));
       };
       const { calls } = this.connection;
-      const call = calls.makeUnaryRequest(this.path, this.encode, this.decode, request, metadata, { deadline }, answered);
+      const { path, encode, decode } = this;
+      const call = calls.makeUnaryRequest(path, encode, decode, request, metadata, { deadline }, answered);
       const cancel = () => call.cancel();
       signal?.addEventListener("abort", cancel);
     });

@@ -55,7 +55,7 @@ export class FlowState {
     this.server = service(ServerServiceDefinition, this.connection);
   }
 
-  /** Waits for the end of an action, however long it takes. Choose `requestId`, so that a repeat attaches to the run. */
+  /** Waits for the end of an action, however long it takes; a repeat with its `requestId` attaches to the run. */
   async call(spec: DeepPartial<ActionSpec> & { requestId: string }, options: CallOptions = {}): Promise<ActionRequest> {
     for (;;) {
       const { actionRequest, done } = await this.flows.callAction({ spec }, { timeout: 60_000, ...options });

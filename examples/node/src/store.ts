@@ -1,6 +1,6 @@
 /**
- * A session for a user interface: `subscribe` and `getSnapshot` are what React's `useSyncExternalStore` asks for, and what
- * a `readable` of Svelte or a `shallowRef` of Vue is made from in as many lines.
+ * A session for a user interface: `subscribe` and `getSnapshot` are what React's `useSyncExternalStore` asks for. A
+ * `readable` of Svelte or a `shallowRef` of Vue is made from them in as few lines.
  */
 import type { FlowState } from "./client.js";
 import { ApiError } from "./errors.js";
@@ -11,7 +11,7 @@ import { fromValue } from "./values.js";
 import { NOTHING, type Shown, shownBy, watch } from "./watch.js";
 
 export interface SessionView {
-  /** `connecting` at first and during an outage; `ended` when the session was deleted; `failed` for good, with `error`. */
+  /** `connecting` at first and in an outage; `ended` once the session is deleted; `failed` for good, with `error`. */
   readonly status: "connecting" | "live" | "ended" | "failed";
   readonly error?: unknown;
   readonly shown: Shown;

@@ -19,8 +19,9 @@ export async function upload(
   for (let position = 0; ; ) {
     const data = Buffer.from(content.subarray(position, position + pieceBytes));
     const finish = position + data.length === content.length;
-    const piece = { ...to, uploadId, position: BigInt(position), data, finish, contentSha256: finish ? contentSha256 : "" };
-    const { received, resource } = await flowstate.resources.writeContent(piece);
+    const piece = { ...to, uploadId, position: BigInt(position), data, finish };
+    const whole = finish ? { contentSha256 } : {};
+    const { received, resource } = await flowstate.resources.writeContent({ ...piece, ...whole });
     if (resource !== undefined) return resource.meta?.version ?? 0n; // all that a repeat of the last piece tells
     // A piece at the wrong place stores nothing and is told how far the content has come.
     if (Number(received) === position) throw new ProtocolError(`the upload stands still at ${position}`);

@@ -11,7 +11,7 @@ import { Audience, type DeepPartial, type ScopeRef } from "../gen/flowstate/v1/t
 import { upload } from "../upload.js";
 import { fromValue, toValue } from "../values.js";
 import { shownBy } from "../watch.js";
-import { connected, Proxy, session } from "./server.js";
+import { connected, FaultProxy, session } from "./server.js";
 
 const ada = connected();
 const trusted = connected({ plane: "trusted" });
@@ -106,7 +106,8 @@ test("services commit state, and clients may not", async () => {
   const { records } = await trusted.state.commitState(commit);
   assert.deepEqual(records.map(({ meta, changed }) => [meta?.version, changed]), [[1n, true]]);
   assert.equal((await trusted.state.commitState(commit)).replayed, true);
-  assert.deepEqual(shownBy(await ada.sessions.getSnapshot({ sessionId })).session, { count: 41, largest: 0, share: 0.5 });
+  const { session: shown } = shownBy(await ada.sessions.getSnapshot({ sessionId }));
+  assert.deepEqual(shown, { count: 41, largest: 0, share: 0.5 });
 
   const stale = { scope: scope(sessionId), precondition: { condition: { $case: "version", value: 0n } } } as const;
   const error = await refusal(trusted.state.commitState({ mutations: [stale] }));
@@ -127,7 +128,7 @@ test("services add items", async () => {
 });
 
 test("a content is uploaded in pieces through a cut of the connection, and read back", async (context) => {
-  const proxy = await Proxy.open("tcp");
+  const proxy = await FaultProxy.open("tcp");
   const shaky = connected({ plane: "trusted" }, proxy.target);
   context.after(() => (shaky.close(), proxy.close()));
   const content = Buffer.alloc(300_000, "0123456789");
@@ -143,12 +144,13 @@ test("a content is uploaded in pieces through a cut of the connection, and read 
   assert.deepEqual([resource?.contentSize, resource?.mediaType], [300_000n, "text/plain"]);
 
   const pieces: Buffer[] = [];
-  for await (const { data } of ada.resources.readContent({ scope: to.scope, name: to.name })) pieces.push(Buffer.from(data));
+  const from = { scope: to.scope, name: to.name };
+  for await (const { data } of ada.resources.readContent(from)) pieces.push(Buffer.from(data));
   assert.ok(Buffer.concat(pieces).equals(content));
 });
 
 test("a call whose connection is cut is made again", async (context) => {
-  const proxy = await Proxy.open("tcp");
+  const proxy = await FaultProxy.open("tcp");
   const shaky = connected({}, proxy.target);
   context.after(() => (shaky.close(), proxy.close()));
   const running = shaky.call(spec(await session(ada), "speak", { words: 20, pause: 0.03 }));

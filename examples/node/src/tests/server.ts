@@ -18,7 +18,7 @@ export function connected(options: ConnectOptions = {}, target = TARGET): FlowSt
   return new FlowState(target, { user: "ada", ...options });
 }
 
-export class Proxy {
+export class FaultProxy {
   private constructor(
     private readonly control: Socket,
     private readonly lines: Interface,
@@ -26,13 +26,13 @@ export class Proxy {
   ) {}
 
   /** `tcp` passes bytes on and may cut and stall connections, `grpc` ends streams with OK before their end. */
-  static async open(kind: "tcp" | "grpc"): Promise<Proxy> {
+  static async open(kind: "tcp" | "grpc"): Promise<FaultProxy> {
     const [host, port] = given("FLOWSTATE_FAULTS").split(":");
     const control = connect(Number(port), host);
     const lines = createInterface(control);
     control.write(`${kind}\n`);
     const [target] = await once(lines, "line");
-    return new Proxy(control, lines, String(target));
+    return new FaultProxy(control, lines, String(target));
   }
 
   async do(command: "cut" | "stall" | "heal" | `${"cut_after" | "end_streams_after"} ${number}`): Promise<void> {

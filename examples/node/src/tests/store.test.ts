@@ -4,7 +4,7 @@ import { after, test } from "node:test";
 
 import { SessionStore, type SessionView } from "../store.js";
 import { toValue } from "../values.js";
-import { connected, Proxy, session } from "./server.js";
+import { connected, FaultProxy, session } from "./server.js";
 
 const ada = connected();
 after(() => ada.close());
@@ -50,7 +50,7 @@ test("a view is the same object until something changes, and shows a message as 
 });
 
 test("what was said before is there, a cut shows, and it goes on by itself", async (context) => {
-  const proxy = await Proxy.open("tcp");
+  const proxy = await FaultProxy.open("tcp");
   const shaky = connected({}, proxy.target);
   context.after(() => (shaky.close(), proxy.close()));
   const sessionId = await session(ada);
