@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,27 +41,25 @@ class Language:
 
 
 def main() -> int:
-    failed: list[str] = []
-    for language in LANGUAGES:
-        if missing := language.missing():
-            tell(f"{language.name}: not run, there is no {missing}")
-            if language.required_in_ci and os.environ.get("CI", "") not in ("", "0", "false"):
-                failed.append(language.name)
-            continue
-        began = time.monotonic()
-        try:
-            language.build()
-            built = time.monotonic()
-            code = asyncio.run(tested(language))
-        except (subprocess.CalledProcessError, TimeoutError) as error:
-            tell(f"{language.name}: FAILED, {error or f'it took over {TIME_LIMIT:.0f} s'}")
-            failed.append(language.name)
-            continue
-        times = f"built in {built - began:.0f} s, run in {time.monotonic() - built:.0f} s"
-        tell(f"{language.name}: {'passed' if code == 0 else f'FAILED ({code})'}, {times}")
-        if code != 0:
-            failed.append(language.name)
-    return 1 if failed else 0
+    return 0 if all([passes(language) for language in LANGUAGES]) else 1
+
+
+def passes(language: Language) -> bool:
+    """Builds and tests it, if what it needs is there; whether all is well."""
+    if missing := language.missing():
+        tell(f"{language.name}: not run, there is no {missing}")
+        return not (language.required_in_ci and os.environ.get("CI", "") not in ("", "0", "false"))
+    began = time.monotonic()
+    try:
+        language.build()
+        built = time.monotonic()
+        code = asyncio.run(tested(language))
+    except subprocess.CalledProcessError as error:
+        tell(f"{language.name}: FAILED, {error}")
+        return False
+    times = f"built in {built - began:.0f} s, run in {time.monotonic() - built:.0f} s"
+    tell(f"{language.name}: {'passed' if code == 0 else f'FAILED with {code}'}, {times}")
+    return code == 0
 
 
 async def tested(language: Language) -> int:
@@ -79,11 +77,16 @@ async def tested(language: Language) -> int:
             )
             try:
                 async with asyncio.timeout(TIME_LIMIT):
-                    return await process.wait()
+                    await process.wait()
+            except TimeoutError:
+                tell(f"{language.name} took over {TIME_LIMIT:.0f} s")
             finally:
                 if process.returncode is None:
                     os.killpg(process.pid, signal.SIGKILL)  # npm starts others
                     await process.wait()
+            if process.returncode != 0:
+                tell(f"The server's log:\n{server.log[-4000:]}")
+            return process.returncode or 0
 
 
 def node_missing() -> str | None:
@@ -130,11 +133,14 @@ def run(*command: str, folder: Path) -> None:
 
 
 def tell(line: str) -> None:
-    print(line, flush=True)
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 LANGUAGES = (
-    Language("Node", node_missing, build_node, ("npm", "run", "--silent", "test:built"), NODE, required_in_ci=True),
+    Language(
+        "Node", node_missing, build_node, ("npm", "run", "--silent", "test:built"), NODE, required_in_ci=True
+    ),
     Language("C++", cpp_missing, build_cpp, ("build/smoke",), CPP),
 )
 
