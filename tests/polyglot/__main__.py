@@ -41,7 +41,8 @@ class Language:
 
 
 def main() -> int:
-    return 0 if all([passes(language) for language in LANGUAGES]) else 1
+    failed = [language.name for language in LANGUAGES if not passes(language)]
+    return 1 if failed else 0
 
 
 def passes(language: Language) -> bool:

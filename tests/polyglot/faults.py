@@ -16,8 +16,8 @@ async def faults(upstream: str) -> AsyncIterator[str]:
     """Where to connect to for a proxy before ``upstream``, that lives as long as this connection.
 
     The first line names the kind, ``tcp`` or ``grpc``, and is answered with the proxy's target. Each further line is a
-    method of the proxy with whole numbers (``cut``, ``end_streams_after 3``), answered with ``None`` when it is done, or
-    an attribute (``accepted``, ``open``), answered with its value.
+    method of the proxy with whole numbers (``cut``, ``end_streams_after 3``), answered with ``None`` when it is done,
+    or an attribute (``accepted``, ``open``), answered with its value.
     """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
