@@ -1,4 +1,4 @@
-/** `npm run call -- FLOW ACTION [INPUT [SESSION]]` calls an action for Ada and prints what it says, as it says it. */
+/** `npm run call -- FLOW ACTION [INPUT [SESSION]]` calls an action for Ada and prints what it says, else its output. */
 import { randomUUID } from "node:crypto";
 
 import { FlowState } from "./client.js";
@@ -15,12 +15,14 @@ const requestId = randomUUID();
 try {
   const spec = { flowKind, action, sessionId, userId: "ada", requestId };
   await flowstate.flows.dispatchAction({ spec: { ...spec, input: { encoding: { $case: "json", value: input } } } });
+  let spoken = false;
   for await (const told of tail(flowstate, { $case: "requestId", value: requestId })) {
     const payload = told.kind === "event" ? told.event.payload : undefined;
     if (payload?.$case === "itemDelta" && payload.value.delta?.$case === "text") {
       process.stdout.write(payload.value.delta.value);
+      spoken = true;
     } else if (payload?.$case === "requestCompleted") {
-      console.log(`\n${payload.value.output?.encoding?.value}`);
+      console.log(spoken ? "" : payload.value.output?.encoding?.value);
     } else if (payload?.$case === "requestFailed") {
       throw new Error(`${payload.value.failure?.reason}: ${payload.value.failure?.message}`);
     }

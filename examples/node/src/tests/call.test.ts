@@ -18,7 +18,9 @@ function call(...words: string[]): Promise<{ code: number; said: string; complai
 
 test("an action is called from the command line", async () => {
   const { code, said } = await call("probe", "speak", '{"words": 2}');
-  assert.deepEqual([code, said], [0, 'word-0 word-1 \n"word-0 word-1 "\n']);
+  assert.deepEqual([code, said], [0, "word-0 word-1 \n"]);
+  const silent = await call("probe", "keep", '{"number": 9223372036854775807}');
+  assert.deepEqual([silent.code, silent.said], [0, '{"number":9223372036854775807}\n']);
 });
 
 test("it says what failed and what was refused", async () => {
