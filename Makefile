@@ -29,7 +29,7 @@ CHECKED := $(wildcard flowstate_server flowstate_client tests benchmarks example
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-assistant demo-two-flows serve test test-pydantic test-floor test-wheel test-pgbouncer soak bench bench-compare check lint types format \
+.PHONY: help demo demo-assistant demo-two-flows serve test test-pydantic test-floor test-wheel test-pgbouncer test-polyglot soak bench bench-compare check lint types format \
 	protos protos-check protos-breaking protos-baseline constraints clean
 
 help: ## List the targets
@@ -83,6 +83,9 @@ test-wheel: $(READY) ## Build the wheel and call the README's flow where nothing
 
 test-pgbouncer: $(READY) ## Run the scenarios on Postgres behind PgBouncer, which must be installed
 	FLOWSTATE_TEST_PGBOUNCER=1 $(BIN)/pytest $(PYTEST_ARGS) tests/scenarios tests/tails -k postgres
+
+test-polyglot: $(READY) ## Run the clients in TypeScript and C++ against a server; names what they lack
+	@$(PY) -m tests.polyglot
 
 # Two at a time: most of their minutes are spent under load that one core carries.
 soak: $(READY) ## Run the tests that take minutes
@@ -185,4 +188,5 @@ protos-baseline: $(READY) ## Renew the baseline, in a commit that says why
 
 clean: ## Remove environments, caches and builds (not .flowstate, which holds data)
 	rm -rf $(VENV) $(PROTOS_VENV) $(PYDANTIC_VENVS) $(FLOOR_VENVS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf examples/node/node_modules examples/node/dist examples/node/src/gen examples/cpp/build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
