@@ -33,7 +33,7 @@ CHECKED := $(wildcard flowstate_server flowstate_client tests benchmarks example
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo demo-assistant demo-two-flows serve test test-pydantic test-pgbouncer soak bench bench-compare check lint types format \
-	docs docs-picture protos protos-check protos-breaking protos-baseline constraints clean
+	docs docs-pictures protos protos-check protos-breaking protos-baseline constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -107,8 +107,9 @@ docs: $(READY) $(DOCS_READY) ## Build the documents as a site in site/, and fail
 	@! grep -rlE '<(script|link|img)[^>]+(src|href)="?https?://' --include='*.html' site \
 	|| { echo "These pages load something from the web." >&2; exit 1; }
 
-docs-picture: $(READY) ## Draw the picture of the demo anew
+docs-pictures: $(READY) ## Draw the pictures of the documents anew: the demo as it runs, and the walks
 	@$(PY) -m documents.demo_picture
+	@$(PY) -m documents.walk_pictures
 
 # The stamp is written last: a set-up that was interrupted is begun anew, from nothing; an update is tried again.
 

@@ -37,7 +37,7 @@ class Contract:
 
     @classmethod
     def of(cls, files: Sequence[FileDescriptorProto]) -> Contract:
-        pages = {}
+        pages: dict[str, str] = {}
         for file in files:
             names = [message.name for message in file.message_type] + [enum.name for enum in file.enum_type]
             pages |= {f".{PACKAGE}.{name}": page_name(file) for name in names}

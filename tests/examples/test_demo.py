@@ -37,7 +37,7 @@ def test_the_demo_goes_on_with_its_conversation_in_a_second_server(tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
     picture = " ".join(words_of(PICTURE.read_text("utf-8")))
     assert without_what_differs(picture) == without_what_differs(" ".join(done.stdout.split())), (
-        "the picture in the README is another one: `make docs-picture`"
+        "the picture in the README is another one: `make docs-pictures`"
     )
 
 

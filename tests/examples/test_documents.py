@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import typer.main
 
+from documents.walk_pictures import DISPATCH, PICTURES, TAIL, Walk, drawing
 from flowstate_server.cli.application import application
 from tests.support.pages import CHECKOUT, DOCUMENTS, Page, commands
 
@@ -102,3 +103,8 @@ def test_links_out_of_the_site_lead_to_files(path: Path) -> None:
 def test_examples_that_are_named_are_there(path: Path) -> None:
     for named in re.findall(r"`((?:examples|flowstate_server|protos|tests)/[\w./*-]+?)`", Page(path).text):
         assert list(CHECKOUT.glob(named)), named
+
+
+@pytest.mark.parametrize("walk", [DISPATCH, TAIL], ids=lambda walk: walk.name)
+def test_the_drawings_are_those_of_their_walks(walk: Walk) -> None:
+    assert (PICTURES / f"{walk.name}.svg").read_text("utf-8") == drawing(walk), "`make docs-pictures`"
