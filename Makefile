@@ -97,12 +97,18 @@ format: $(READY) ## Format protos and code, and mend what the linter can
 	$(BIN)/ruff check --fix-only --quiet
 	$(BIN)/ruff format
 
-# The pages of the contract come from its comments, the rest of the reference from docstrings. Strict: a link that leads
-# nowhere fails. The site loads nothing from the web, so that it can be read without a network.
+# The pages of the contract come from its comments, those of stores are their READMEs, the rest of the reference comes from
+# docstrings. Strict: a link that leads nowhere fails. The site loads nothing from the web, so that it can be read without a network.
+DESCRIBED_STORES := memory filesystem sqlite postgres blobs contract
+
 docs: $(READY) $(DOCS_READY) ## Build the documents as a site in site/, and fail where a link leads nowhere
 	@mkdir -p build
 	@$(BIN)/buf build --as-file-descriptor-set -o build/contract.binpb
 	@$(PY) -m documents.contract_pages build/contract.binpb docs/reference/contract
+	@mkdir -p docs/reference/adapters
+	@for store in $(DESCRIBED_STORES); do \
+		cp "flowstate_server/stores/$$store/README.md" "docs/reference/adapters/$$store.md" || exit; \
+	done
 	@NO_COLOR=1 $(DOCS_BIN)/zensical build --strict --clean
 	@! grep -rlE '<(script|link|img)[^>]+(src|href)="?https?://' --include='*.html' site \
 	|| { echo "These pages load something from the web." >&2; exit 1; }
@@ -177,5 +183,5 @@ protos-baseline: $(READY) ## Renew the baseline, in a commit that says why
 	$(BIN)/buf build --exclude-source-info -o $(BASELINE)
 
 clean: ## Remove environments, caches and builds (not .flowstate, which holds data)
-	rm -rf $(VENV) $(PROTOS_VENV) $(DOCS_VENV) $(PYDANTIC_VENVS) build dist site docs/reference/contract .cache *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PROTOS_VENV) $(DOCS_VENV) $(PYDANTIC_VENVS) build dist site docs/reference/contract docs/reference/adapters .cache *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
