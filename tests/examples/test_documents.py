@@ -6,6 +6,8 @@ import ast
 import re
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import groupby, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ TESTS = {path: path.read_text("utf-8") for path in sorted((CHECKOUT / "tests").r
 MAKEFILE = (CHECKOUT / "Makefile").read_text("utf-8")
 TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
 # Commands of others, which are written here for people to run.
-FOREIGN = {"pip", "python", "protoc", "grpcurl", "source", "npm", "node", "cd"}
+FOREIGN = {"pip", "python", "protoc", "grpcurl", "source", "npm", "node", "cd", "export", "jq", "xargs"}
 
 
 def leaves(entry: Any) -> Iterator[str]:
@@ -48,7 +50,7 @@ def test_each_page_is_in_the_navigation_once() -> None:
 def test_its_code_is_run_by_a_test(path: Path) -> None:
     page = Page(path)
     languages = {block.language for block in page.all_blocks()} - {"text"}
-    naming = [text for text in TESTS.values() if str(path) in text or f'/ "{path.name}"' in text]
+    naming = [text for text in TESTS.values() if str(path) in text or f'"{path.name}"' in text]
     assert naming or not languages
     for text in naming:
         if f'Page("{path}")' in text:
@@ -78,22 +80,30 @@ def test_what_is_taken_from_a_page_is_used(path: Path) -> None:
 def test_its_commands_are_commands(path: Path) -> None:
     for block in Page(path).blocks("console"):
         for command in commands(block):
-            name, *arguments = command.words
-            if name == "flowstate":
-                parsed(arguments)
-            elif name == "make":
-                assert arguments[0] in TARGETS
-            else:
-                assert name in FOREIGN, command.line
+            for name, *arguments in piped(command.words):
+                if name == "flowstate":
+                    parsed(arguments)
+                elif name == "make":
+                    assert arguments[0] in TARGETS
+                else:
+                    assert name in FOREIGN, command.line
+
+
+def piped(words: list[str]) -> Iterator[list[str]]:
+    """The commands of a pipe, without what is redirected."""
+    for piped, part in groupby(words, lambda word: word == "|"):
+        if not piped:
+            yield list(takewhile(lambda word: word not in {">", "<", "&"}, part))
 
 
 def parsed(arguments: list[str]) -> None:
     """As the command line reads them, without running anything."""
     group: Any = typer.main.get_command(application)
     context = group.make_context("flowstate", list(arguments))
-    while hasattr(group, "resolve_command"):
-        _, group, rest = group.resolve_command(context, [*context._protected_args, *context.args])
-        context = group.make_context(group.name, rest, parent=context)
+    with suppress(typer.Exit):  # of --help, which shows and exits
+        while hasattr(group, "resolve_command"):
+            _, group, rest = group.resolve_command(context, [*context._protected_args, *context.args])
+            context = group.make_context(group.name, rest, parent=context)
 
 
 @pytest.mark.parametrize("path", [Path("README.md"), Path("CONTRIBUTING.md"), Path("CHANGELOG.md")], ids=str)
