@@ -35,7 +35,7 @@ def test_what_it_serves_is_called_from_the_shell_and_from_python(
 
         main = names_of(CLIENT.replace("127.0.0.1:7437", address))["main"]
         asyncio.run(main())
-        assert capsys.readouterr().out == "You said: again{'session': {'message_count': 2}}\n"
+        assert capsys.readouterr().out == "You said: again\n{'session': {'message_count': 2}}\n"
 
 
 @pytest.mark.skipif(
