@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import typer.main
 
+from documents.docstring_markdown import markdown
 from documents.walk_pictures import DISPATCH, PICTURES, TAIL, Walk, drawing
 from flowstate_server.cli.application import application
 from tests.support.pages import CHECKOUT, DOCUMENTS, Page, commands
@@ -121,3 +122,31 @@ def test_examples_that_are_named_are_there(path: Path) -> None:
 @pytest.mark.parametrize("walk", [DISPATCH, TAIL], ids=lambda walk: walk.name)
 def test_the_drawings_are_those_of_their_walks(walk: Walk) -> None:
     assert (PICTURES / f"{walk.name}.svg").read_text("utf-8") == drawing(walk), "`make docs-pictures`"
+
+
+def test_docstrings_become_markdown() -> None:
+    docstring = """\
+Say :class:`~a.B` like this::
+
+    code
+
+=====  =====
+``x``  of x,
+       too
+``y``  of y
+=====  =====
+end
+"""
+    assert (
+        markdown(docstring)
+        == """\
+Say `a.B` like this:
+
+    code
+
+|  |  |
+| --- | --- |
+| ``x`` | of x, too |
+| ``y`` | of y |
+end"""
+    )
