@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -30,7 +29,7 @@ def test_what_it_serves_is_called_from_the_shell_and_from_python(
         address = told(process, "listening")["address"]
         call, watch, tail = commands(CALL)
         done = flowstate(*call.words[1:], FLOWSTATE_SERVER=address)
-        assert json.loads(done.stdout) == call.printed.strip() == "You said: hello"
+        assert done.stdout == call.printed == '"You said: hello"\n'
         assert (watch.words[1], tail.words[1]) == ("watch", "tail")
 
         main = names_of(CLIENT.replace("127.0.0.1:7437", address))["main"]
