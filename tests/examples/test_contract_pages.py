@@ -27,12 +27,9 @@ def test_each_method_message_enum_and_field_is_told(tmp_path: Path) -> None:
     text = "".join(pages.values())
     anchors = re.findall(r"^## .* \{ #(\w+) \}$", text, re.MULTILINE)
     for file in ours:
-        named = [
-            *file.message_type,
-            *file.enum_type,
-            *(method for it in file.service for method in it.method),
-        ]
-        assert {element.name.lower() for element in named} <= set(anchors)
+        named = {message.name for message in file.message_type} | {enum.name for enum in file.enum_type}
+        named |= {method.name for service in file.service for method in service.method}
+        assert {name.lower() for name in named} <= set(anchors)
         for message in file.message_type:
             assert {field.name for field in message.field} <= set(
                 re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
