@@ -1,4 +1,4 @@
-# Everything here runs in environments of its own (.venv, .venv-protos), built from the package index when first needed.
+# Everything here runs in environments of its own (.venv, .venv-protos, .venv-docs), built from the package index when first needed.
 
 PYTHON ?= python3
 PIP_FLAGS ?= -qq --disable-pip-version-check
@@ -22,15 +22,19 @@ PROTOS_VENV := .venv-protos
 PROTOS_BIN := $(PROTOS_VENV)/bin
 PROTOS_READY := $(PROTOS_VENV)/.ready
 
+DOCS_VENV := .venv-docs
+DOCS_BIN := $(DOCS_VENV)/bin
+DOCS_READY := $(DOCS_VENV)/.ready
+
 PYDANTIC_VENVS := .venvs-pydantic
 FLOOR_VENVS := .venvs-floor
 
-CHECKED := $(wildcard flowstate_server flowstate_client tests benchmarks examples)
+CHECKED := $(wildcard flowstate_server flowstate_client tests benchmarks examples documents)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo demo-assistant demo-two-flows serve test test-pydantic test-floor test-wheel test-pgbouncer test-polyglot soak bench bench-compare check lint types format \
-	protos protos-check protos-breaking protos-baseline constraints clean
+	docs docs-pictures protos protos-check protos-breaking protos-baseline constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -98,7 +102,7 @@ bench-compare: $(READY) ## Run the benchmarks on another checkout and this one i
 	@test -n "$(BASE)" || { echo "Name the checkout to compare with: make bench-compare BASE=path" >&2; exit 2; }
 	@$(PY) -m benchmarks.compare "$(BASE)" . $(BENCH_ARGS)
 
-check: protos-check protos-breaking lint types ## Everything CI checks besides the tests
+check: protos-check protos-breaking lint types docs ## Everything CI checks besides the tests
 
 lint: $(READY) ## Style of protos and code, and the walls between the modules
 	$(BIN)/buf lint
@@ -114,6 +118,26 @@ format: $(READY) ## Format protos and code, and mend what the linter can
 	$(BIN)/buf format -w
 	$(BIN)/ruff check --fix-only --quiet
 	$(BIN)/ruff format
+
+# The pages of the contract come from its comments, those of stores are their READMEs, the rest of the reference comes from
+# docstrings. Strict: a link that leads nowhere fails. The site loads nothing from the web, so that it can be read without a network.
+DESCRIBED_STORES := memory filesystem sqlite postgres blobs contract
+
+docs: $(READY) $(DOCS_READY) ## Build the documents as a site in site/, and fail where a link leads nowhere
+	@mkdir -p build
+	@$(BIN)/buf build --as-file-descriptor-set -o build/contract.binpb
+	@$(PY) -m documents.contract_pages build/contract.binpb docs/reference/contract
+	@mkdir -p docs/reference/adapters
+	@for store in $(DESCRIBED_STORES); do \
+		cp "flowstate_server/stores/$$store/README.md" "docs/reference/adapters/$$store.md" || exit; \
+	done
+	@NO_COLOR=1 $(DOCS_BIN)/zensical build --strict --clean
+	@! grep -rlE '<(script|link|img)[^>]+(src|href)="?https?://' --include='*.html' site \
+	|| { echo "These pages load something from the web." >&2; exit 1; }
+
+docs-pictures: $(READY) ## Draw the pictures of the documents anew: the demo as it runs, and the walks
+	@$(PY) -m documents.demo_picture
+	@$(PY) -m documents.walk_pictures
 
 # The stamp is written last: a set-up that was interrupted is begun anew, from nothing; an update is tried again.
 
@@ -146,6 +170,12 @@ $(PROTOS_READY): protos/constraints.txt
 	@test -f $@ || $(PYTHON) -m venv --clear $(PROTOS_VENV)
 	@echo "Installing into $(PROTOS_VENV) ..."
 	@$(PROTOS_BIN)/python -m pip install $(PIP_FLAGS) -c protos/constraints.txt grpcio-tools mypy-protobuf
+	@touch $@
+
+$(DOCS_READY): pyproject.toml documents/constraints.txt
+	@test -f $@ || $(PYTHON) -m venv --clear $(DOCS_VENV)
+	@echo "Installing into $(DOCS_VENV) ..."
+	@$(DOCS_BIN)/python -m pip install $(PIP_FLAGS) -c documents/constraints.txt -e '.[docs]'
 	@touch $@
 
 constraints: ## Pin what pyproject.toml resolves to today
@@ -187,6 +217,6 @@ protos-baseline: $(READY) ## Renew the baseline, in a commit that says why
 	$(BIN)/buf build --exclude-source-info -o $(BASELINE)
 
 clean: ## Remove environments, caches and builds (not .flowstate, which holds data)
-	rm -rf $(VENV) $(PROTOS_VENV) $(PYDANTIC_VENVS) $(FLOOR_VENVS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	rm -rf examples/node/node_modules examples/node/dist examples/node/src/gen examples/cpp/build
+	rm -rf $(VENV) $(PROTOS_VENV) $(DOCS_VENV) $(PYDANTIC_VENVS) $(FLOOR_VENVS) build dist site docs/reference/contract docs/reference/adapters .cache *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

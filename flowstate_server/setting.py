@@ -1,8 +1,8 @@
 """How one setting is declared: its default, its unit and bounds, what it is, and how it is read from text.
 
 A field of a dataclass whose value comes from a function of this module is a setting: environment variables, options of
-``flowstate serve`` and the engine's settings derive from it, and a test holds the README's table to it. Only the
-standard library is imported here, for the engine declares settings too.
+``flowstate serve`` and the engine's settings derive from it, and a test holds the table of the documents to it. Only
+the standard library is imported here, for the engine declares settings too.
 """
 
 from __future__ import annotations

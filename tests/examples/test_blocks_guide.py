@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any
-
 import pytest
 
 from flowstate_server.flows import action, define_flow
 from flowstate_server.model.events import EventType
 from flowstate_server.testing import run_flow
-from tests.cli.flowstate_command import CHECKOUT
+from tests.support.pages import Page, names_of
 
-CODE, SEARCH = re.findall(
-    r"^```python\n(.*?)^```$", (CHECKOUT / "docs/blocks.md").read_text("utf-8"), re.DOTALL | re.MULTILINE
-)
+CODE, SEARCH = Page("docs/guides/blocks.md").blocks("python")
 
 
 @pytest.mark.parametrize(
@@ -26,8 +21,7 @@ CODE, SEARCH = re.findall(
     ],
 )
 async def test_the_desk_answers(text: str, route: str, output: str) -> None:
-    names: dict[str, Any] = {"__name__": "my_desk"}
-    exec(compile(CODE, "my_desk.py", "exec"), names)
+    names = names_of(CODE)
     run = await run_flow(names["desk"], "ask", {"text": text})
     assert run.output == output
     (decided,) = [event for event in run.events if event.type is EventType.ROUTER_DECIDED]
@@ -40,8 +34,7 @@ async def test_the_desk_answers(text: str, route: str, output: str) -> None:
 
 @pytest.mark.parametrize(("text", "output"), [("tea", "the docs on tea"), ("nothing", "the web on nothing")])
 async def test_a_handler_runs_blocks(text: str, output: str) -> None:
-    names: dict[str, Any] = {"__name__": "my_desk"}
-    exec(compile(CODE + SEARCH, "my_desk.py", "exec"), names)
+    names = names_of(CODE, SEARCH)
     flow = define_flow(kind="search", actions={"search": action(block=names["search"])})
     run = await run_flow(flow, "search", {"text": text})
     assert run.output == output

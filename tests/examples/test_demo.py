@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from documents.demo_picture import PICTURE, words_of
 from flowstate_server.testing.child_signals import with_default_signals
 
 CHECKOUT = Path(__file__).parents[2]
@@ -34,6 +35,19 @@ def test_the_demo_goes_on_with_its_conversation_in_a_second_server(tmp_path: Pat
     assert streamed is not None
     assert int(streamed.group(1)) > 1
     assert list(tmp_path.iterdir()) == []
+    picture = " ".join(words_of(PICTURE.read_text("utf-8")))
+    assert without_what_differs(picture) == without_what_differs(" ".join(done.stdout.split())), (
+        "the picture in the README is another one: `make docs-pictures`"
+    )
+
+
+def without_what_differs(shown: str) -> str:
+    """Processes, ports, folders, ids, and into how many pieces the answer was streamed."""
+    return re.sub(
+        r"process \d+|127\.0\.0\.1:\d+|flowstate-demo-\w+|sess_\w+|item\.delta x\d+|/\S*?(?=/flowstate-demo)",
+        "",
+        shown,
+    )
 
 
 def test_in_trouble_the_demo_shows_the_log_of_the_server(tmp_path: Path) -> None:

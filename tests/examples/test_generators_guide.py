@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
 
 from flowstate_server.language_models import Ended, EndReason, LanguageModel, ModelUnavailableError
 from flowstate_server.testing import Scripted, ScriptedModel, calls, run_flow
-from tests.cli.flowstate_command import CHECKOUT
+from tests.support.pages import Page, names_of
 
-TEXT = (CHECKOUT / "docs/generators.md").read_text("utf-8")
-FLOW, TEST, FAILING, SERVED, OWN, SORTING = re.findall(
-    r"^```python\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE
-)
-
-
-def names_of(*code: str) -> dict[str, Any]:
-    names: dict[str, Any] = {"__name__": "my_support"}
-    exec(compile("".join(code), "my_support.py", "exec", dont_inherit=True), names)
-    return names
+PAGE = Page("docs/guides/generators.md")
+FLOW, TEST, FAILING, SERVED, OWN, SORTING = PAGE.blocks("python")
 
 
 async def test_the_flow_passes_its_test() -> None:
@@ -83,6 +74,6 @@ async def test_the_lifespan_yields_a_model(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_failures_are_those_of_the_contract() -> None:
     from flowstate_server.rpc.codec.failures import FAILURE_CODES
 
-    told = re.findall(r"^\| `([A-Z_]+)` \|", TEXT, re.MULTILINE)
+    told = re.findall(r"^\| `([A-Z_]+)` \|", PAGE.text, re.MULTILINE)
     assert len(told) == 4
     assert set(told) <= set(FAILURE_CODES)

@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-import re
-import sys
-import types
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from flowstate_client import ResourceNotFound
 from flowstate_server.testing.server import running_server
-from tests.cli.flowstate_command import CHECKOUT
+from tests.support.pages import Page, names_of
 
-TEXT = (CHECKOUT / "docs" / "resources.md").read_text("utf-8")
-FLOW, CLIENT, TEST = re.findall(r"^```python\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
-
-
-def guide(monkeypatch: pytest.MonkeyPatch, *parts: str) -> dict[str, Any]:
-    module = types.ModuleType("my_planner")
-    monkeypatch.setitem(sys.modules, "my_planner", module)
-    names = vars(module)
-    for part in parts:
-        exec(compile(part, "my_planner.py", "exec"), names)
-    return names
+FLOW, CLIENT, TEST = Page("docs/guides/resources.md").blocks("python")
 
 
-async def test_the_flow_passes_its_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    await guide(monkeypatch, FLOW, TEST)["test_the_plan_grows"]()
+async def test_the_flow_passes_its_test() -> None:
+    await names_of(FLOW, TEST)["test_the_plan_grows"]()
 
 
-async def test_services_and_clients_reach_them(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    names = guide(monkeypatch, FLOW, CLIENT)
+async def test_services_and_clients_reach_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = names_of(FLOW, CLIENT)
     picture = tmp_path / "picture.png"
     picture.write_bytes(b"\x89PNG" * 500_000)
     async with running_server(names["flowstate"]) as server:

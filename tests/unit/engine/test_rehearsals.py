@@ -166,7 +166,7 @@ async def test_code_that_takes_too_long_is_refused_by_field_while_it_goes_on() -
 
 
 async def test_a_push_validates_all_of_the_list() -> None:
-    """As the README says: what older deploys have stored in it may not fit, and the limit holds for all together."""
+    """What older deploys have stored in it may not fit, and the limit holds for all together."""
     pauses.extend([0.1] * 4)
     with pytest.raises(StateValidationError) as refused:
         await Rehearsals().of(op.push_state("notes", ["d"]), SCHEMA, record(notes=["a", "b", "c"]))
