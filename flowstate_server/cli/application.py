@@ -10,9 +10,9 @@ from flowstate_client.config import client_version
 from flowstate_server.cli.call import call
 from flowstate_server.cli.check import check
 from flowstate_server.cli.commands import Command, Group
-from flowstate_server.cli.delete_session import delete_session
 from flowstate_server.cli.resources import resources
 from flowstate_server.cli.serve import serve
+from flowstate_server.cli.sessions import sessions
 from flowstate_server.cli.state import state
 from flowstate_server.cli.store import store
 from flowstate_server.cli.tail import tail
@@ -47,8 +47,8 @@ application.command(cls=Command)(serve)
 application.command(cls=Command)(check)
 application.command(cls=Command)(call)
 application.command(cls=Command)(tail)
-application.command(cls=Command)(delete_session)
 application.command(cls=Command)(watch)
+application.add_typer(sessions)
 application.add_typer(store)
 application.add_typer(state)
 application.add_typer(resources)
