@@ -120,15 +120,17 @@ class Connection:
         self,
         work: Callable[[FlowStateClient], Coroutine[Any, Any, T]],
         told: Callable[[FlowStateError], str] = words_of,
+        *,
+        patience: float | None = None,
     ) -> T:
-        """What ``work`` gives, with a client that has reached the server; if that fails, the end of the command, with
-        what ``told`` says of it.
+        """What ``work`` gives, with a client that has reached the server within ``patience`` seconds, by default
+        ``REACH_SECONDS``; if that fails, the end of the command, with what ``told`` says of it.
         """
         client = self._client()
         logger = logging.getLogger("flowstate_client")
         logger.addHandler(warnings := Warnings(logging.WARNING))
         try:
-            return asyncio.run(self._run(client, work))
+            return asyncio.run(self._run(client, work, patience))
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
         except ValueError as error:
@@ -139,11 +141,22 @@ class Connection:
             logger.removeHandler(warnings)
 
     async def _run(
-        self, client: FlowStateClient, work: Callable[[FlowStateClient], Coroutine[Any, Any, T]]
+        self,
+        client: FlowStateClient,
+        work: Callable[[FlowStateClient], Coroutine[Any, Any, T]],
+        patience: float | None,
     ) -> T:
         async with client:
-            await reach(client, tls=self.tls, tls_ca=self.tls_ca)
+            await reach(client, tls=self.tls, tls_ca=self.tls_ca, patience=patience)
             return await work(client)
+
+    def channel(self) -> grpc.aio.Channel:
+        """A connection for what is no service of FlowState. To be made within ``work`` of ``run``."""
+        if self.tls_ca is not None:
+            return grpc.aio.secure_channel(self.server, _trusting(self.tls_ca))
+        if self.tls:
+            return grpc.aio.secure_channel(self.server, grpc.ssl_channel_credentials())
+        return grpc.aio.insecure_channel(self.server)
 
     def _client(self) -> FlowStateClient:
         try:
@@ -167,10 +180,12 @@ class Connection:
             give_up(str(error), MISUSED)
 
 
-async def reach(client: FlowStateClient, *, tls: bool = False, tls_ca: Path | None = None) -> None:
+async def reach(
+    client: FlowStateClient, *, tls: bool = False, tls_ca: Path | None = None, patience: float | None = None
+) -> None:
     """Connect, or end the command soon: calls wait for a server that is away as long as they have time."""
     try:
-        await client.ready(REACH_SECONDS)
+        await client.ready(REACH_SECONDS if patience is None else patience)
     except ConnectError:
         hint = await _certificate_problem(client.target, tls_ca) if tls or tls_ca else ""
         hint = hint or await _tls_hint(client)
