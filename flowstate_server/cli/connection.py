@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 import grpc
 import typer
 
-from flowstate_client import ConnectError, FlowStateClient, FlowStateError
+from flowstate_client import ConnectError, FlowStateClient, FlowStateError, Plane
 from flowstate_client.addresses import EXAMPLE, check_address
 from flowstate_server.cli.problem import (
     INTERRUPTED,
@@ -150,6 +150,11 @@ class Connection:
             await reach(client, tls=self.tls, tls_ca=self.tls_ca, patience=patience)
             return await work(client)
 
+    @property
+    def plane(self) -> Plane | None:
+        """The plane to claim, where the server asks for no tokens."""
+        return "trusted" if self.trusted else None
+
     def channel(self) -> grpc.aio.Channel:
         """A connection for what is no service of FlowState. To be made within ``work`` of ``run``."""
         if self.tls_ca is not None:
@@ -172,7 +177,7 @@ class Connection:
                 user=None if self.token else self.user or None,
                 org=None if self.token else self.org or None,
                 token=self.token or None,
-                plane="trusted" if self.trusted else None,
+                plane=self.plane,
                 tls=self.tls,
                 credentials=_trusting(self.tls_ca) if self.tls_ca else None,
             )

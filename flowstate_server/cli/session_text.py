@@ -13,9 +13,9 @@ from flowstate_server.cli.terminal_text import plain, short_time
 
 COLUMNS = (
     Column("SESSION"),
-    Column("FLOW"),
-    Column("USER"),
-    Column("ORG"),
+    Column("FLOW", "cut"),
+    Column("USER", "cut"),
+    Column("ORG", "cut"),
     Column("ACTIVE"),
     Column("TITLE", "cut"),
 )
