@@ -86,10 +86,12 @@ def compare(name: str, text: str) -> None:
         path.write_text(seen)
         return
     golden = path.read_text() if path.exists() else ""
-    diff = difflib.unified_diff(
-        golden.splitlines(), seen.splitlines(), f"golden/{path.name}", "seen", lineterm=""
-    )
-    assert seen == golden, "\n".join([f"{UPDATE}=1 writes the file anew", *diff])
+    assert seen == golden, f"{UPDATE}=1 writes golden/{path.name} anew\n{difference(golden, seen)}"
+
+
+def difference(told: str, seen: str) -> str:
+    """Between what a file says and what was seen, in lines."""
+    return "\n".join(difflib.unified_diff(told.splitlines(), seen.splitlines(), "told", "seen", lineterm=""))
 
 
 def without_varying(text: str) -> str:
