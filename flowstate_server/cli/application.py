@@ -1,4 +1,5 @@
-"""All commands."""
+"""All commands, of which only the one that is used is loaded: completion answers at once, and no command waits for the
+libraries of another."""
 
 from __future__ import annotations
 
@@ -6,21 +7,36 @@ from typing import Annotated
 
 import typer
 
-from flowstate_client.config import client_version
-from flowstate_server.cli.call import call
-from flowstate_server.cli.check import check
-from flowstate_server.cli.commands import Command, Group
-from flowstate_server.cli.delete_session import delete_session
-from flowstate_server.cli.resources import resources
-from flowstate_server.cli.serve import serve
-from flowstate_server.cli.state import state
-from flowstate_server.cli.store import store
-from flowstate_server.cli.tail import tail
-from flowstate_server.cli.watch import watch
+from flowstate_server.cli.lazy_commands import LazyCommand, LazyGroup
+
+
+class _Commands(LazyGroup):
+    lazy_commands = (
+        LazyCommand("serve", "flowstate_server.cli.serve:serve", "Serve the flows of an app."),
+        LazyCommand("check", "flowstate_server.cli.check:check", "Check ahead of a deploy whether it can be made."),
+        LazyCommand("call", "flowstate_server.cli.call:call", "Run an action and print its output."),
+        LazyCommand("tail", "flowstate_server.cli.tail:tail", "Follow a request or a session, live."),
+        LazyCommand(
+            "delete-session", "flowstate_server.cli.delete_session:delete_session", "Delete a session."
+        ),
+        LazyCommand("watch", "flowstate_server.cli.watch:watch", "Watch what clients see of a session."),
+        LazyCommand(
+            "store", "flowstate_server.cli.store:store", "Migrate, check and copy stores that no server uses."
+        ),
+        LazyCommand(
+            "state", "flowstate_server.cli.state:state", "Copy what users and orgs have between records."
+        ),
+        LazyCommand(
+            "resources",
+            "flowstate_server.cli.resources:resources",
+            "Read and write the resources of an owner.",
+        ),
+    )
+
 
 application = typer.Typer(
     name="flowstate",
-    cls=Group,
+    cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -29,6 +45,8 @@ application = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from flowstate_client.config import client_version
+
         typer.echo(f"flowstate {client_version()}")
         raise typer.Exit
 
@@ -41,14 +59,3 @@ def options(
     ] = False,
 ) -> None:
     """Keep the state of AI applications."""
-
-
-application.command(cls=Command)(serve)
-application.command(cls=Command)(check)
-application.command(cls=Command)(call)
-application.command(cls=Command)(tail)
-application.command(cls=Command)(delete_session)
-application.command(cls=Command)(watch)
-application.add_typer(store)
-application.add_typer(state)
-application.add_typer(resources)

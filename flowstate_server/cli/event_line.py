@@ -28,7 +28,7 @@ def event_line(event: Event, of_session: bool = False) -> Text:
         line = Text(f"{place:>5} {event.time.astimezone():%H:%M:%S} ", style="dim")
     name = event.type or type(event).__name__.lower()
     line.append(f"{name:<21} ", style=_style(event, name))
-    line.append(" ".join(_facts(event)))
+    line.append(" ".join(facts(event)))
     return line
 
 
@@ -38,7 +38,8 @@ def _style(event: Event, name: str) -> str:
     return _STYLES.get(name, _STYLES.get(name.partition(".")[0], ""))
 
 
-def _facts(event: Event) -> Iterable[str]:
+def facts(event: Event) -> Iterable[str]:
+    """What ``event`` says, without its type, place and time."""
     match event:
         case events.RequestCreated():
             yield f"{event.flow_kind}/{event.action} in session {quoted(event.session_id)}"

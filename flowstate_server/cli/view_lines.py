@@ -10,6 +10,7 @@ from rich.text import Text
 
 from flowstate_client import Failure, Scope, Snapshot
 from flowstate_server.cli.event_line import quoted
+from flowstate_server.cli.live_view import values_of
 
 
 class ViewLines:
@@ -21,10 +22,7 @@ class ViewLines:
     def of(self, view: Snapshot[Any]) -> Iterator[Text]:
         """``14:02:11 session  version 3 count=1 title removed``, a line for each scope that differs from the view
         before."""
-        now = {
-            scope: {**view.client_data.get(scope, {}), **view.failures.get(scope, {})}
-            for scope in view.versions
-        }
+        now = values_of(view)
         for scope, values in now.items():
             before = self._before.get(scope, {})
             facts = [_fact(name, value) for name, value in values.items() if before.get(name, _NEW) != value]
