@@ -13,13 +13,15 @@ from flowstate_server.cli.lazy_commands import LazyCommand, LazyGroup
 class _Commands(LazyGroup):
     lazy_commands = (
         LazyCommand("serve", "flowstate_server.cli.serve:serve", "Serve the flows of an app."),
-        LazyCommand("check", "flowstate_server.cli.check:check", "Check ahead of a deploy whether it can be made."),
+        LazyCommand(
+            "check", "flowstate_server.cli.check:check", "Check ahead of a deploy whether it can be made."
+        ),
         LazyCommand("call", "flowstate_server.cli.call:call", "Run an action and print its output."),
         LazyCommand("tail", "flowstate_server.cli.tail:tail", "Follow a request or a session, live."),
-        LazyCommand(
-            "delete-session", "flowstate_server.cli.delete_session:delete_session", "Delete a session."
-        ),
         LazyCommand("watch", "flowstate_server.cli.watch:watch", "Watch what clients see of a session."),
+        LazyCommand(
+            "sessions", "flowstate_server.cli.sessions:sessions", "Find, make, change and delete sessions."
+        ),
         LazyCommand(
             "store", "flowstate_server.cli.store:store", "Migrate, check and copy stores that no server uses."
         ),

@@ -10,7 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from flowstate_server.cli.help_examples import show_examples
 
-# How alike two names have to be. Typer takes 0.6, by which `sessions` would be meant for `delete-session`.
+# How alike two names have to be. Typer takes 0.6, by which `sessions` would be meant by `version`.
 _ALIKE = 0.7
 
 

@@ -44,9 +44,16 @@ _TLS_PROBLEMS = {
 # OpenSSL's numbers: an issuer that is not known, or a certificate that signs itself.
 _UNTRUSTED = frozenset((18, 19, 20, 21))
 
+PANEL = "Connection"
+"""Where the help shows the options that say how to reach the server, behind those of the command."""
+
 Trusted = Annotated[
     bool,
-    typer.Option("--trusted", help="Call on the trusted plane (where the server asks for no tokens)."),
+    typer.Option(
+        "--trusted",
+        help="Call on the trusted plane (where the server asks for no tokens).",
+        rich_help_panel=PANEL,
+    ),
 ]
 OnlyOfUser = Annotated[
     str,
@@ -71,26 +78,41 @@ class Connection:
 
     server: Annotated[
         str,
-        typer.Option("--server", "-s", envvar="FLOWSTATE_SERVER", metavar="HOST:PORT", help="The server."),
+        typer.Option(
+            "--server",
+            "-s",
+            envvar="FLOWSTATE_SERVER",
+            metavar="HOST:PORT",
+            help="The server.",
+            rich_help_panel=PANEL,
+        ),
     ] = EXAMPLE
     user: str = field(default="", init=False)
     org: str = field(default="", init=False)
     tenant: Annotated[
-        str, typer.Option(envvar="FLOWSTATE_TENANT", help="The tenant, if the server has several.")
+        str,
+        typer.Option(
+            envvar="FLOWSTATE_TENANT", help="The tenant, if the server has several.", rich_help_panel=PANEL
+        ),
     ] = ""
     token: Annotated[
-        str, typer.Option(envvar="FLOWSTATE_TOKEN", help="The bearer token.", show_envvar=True)
+        str,
+        typer.Option(
+            envvar="FLOWSTATE_TOKEN", help="The bearer token.", show_envvar=True, rich_help_panel=PANEL
+        ),
     ] = ""
     trusted: bool = field(default=False, init=False)
-    tls: Annotated[bool, typer.Option("--tls", envvar="FLOWSTATE_TLS", help="Encrypt the connection.")] = (
-        False
-    )
+    tls: Annotated[
+        bool,
+        typer.Option("--tls", envvar="FLOWSTATE_TLS", help="Encrypt the connection.", rich_help_panel=PANEL),
+    ] = False
     tls_ca: Annotated[
         Path | None,
         typer.Option(
             envvar="FLOWSTATE_TLS_CA",
             metavar="FILE",
             help="Certificates to trust (PEM); turns encryption on.",
+            rich_help_panel=PANEL,
         ),
     ] = None
 

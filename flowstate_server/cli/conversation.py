@@ -11,7 +11,8 @@ from rich.text import Text
 from flowstate_client import Item, events
 from flowstate_client.events import Event
 from flowstate_server.cli.event_line import facts, quoted
-from flowstate_server.cli.spoken_text import SpokenText, visible
+from flowstate_server.cli.spoken_text import SpokenText
+from flowstate_server.cli.terminal_text import plain
 
 INDENT = 11
 _SPOKEN = ("message", "reasoning")
@@ -105,7 +106,7 @@ class Conversation:
     def note(self, text: str) -> None:
         """One quiet line, cut where the terminal ends."""
         self._make_room()
-        line = Text(" " * INDENT + visible(text).replace("\n", " "), style="dim")
+        line = Text(" " * INDENT + plain(text), style="dim")
         self._console.print(line, no_wrap=True, overflow="ellipsis")
 
     def _say(self, text: str, style: str) -> None:
@@ -161,7 +162,7 @@ class Conversation:
 
     def _line_of(self, item: Item) -> SpokenText:
         speaker = item.kind if item.kind == "reasoning" else item.role or item.kind
-        label = visible(f"{speaker} ({item.name})" if item.name else speaker)
+        label = plain(f"{speaker} ({item.name})" if item.name else speaker)
         style = "dim" if item.kind == "reasoning" else ""
         label_style = _LABELS.get(speaker, "bold")
         return SpokenText(self._console, label, INDENT, label_style=label_style, style=style)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from flowstate_client import Failure, Scope, Snapshot
 from flowstate_server.cli.event_line import quoted
-from flowstate_server.cli.spoken_text import visible
+from flowstate_server.cli.terminal_text import plain
 
 _NEW = object()
 
@@ -46,11 +46,11 @@ def values_of(view: Snapshot[Any]) -> dict[Scope, dict[str, Any]]:
 
 
 def _headline(view: Snapshot[Any]) -> Text:
-    line = Text(f"session {visible(view.session_id)}", style="bold", no_wrap=True, overflow="ellipsis")
+    line = Text(f"session {plain(view.session_id)}", style="bold", no_wrap=True, overflow="ellipsis")
     if view.read_time is not None:
         line.append(f"  {view.read_time.astimezone():%H:%M:%S}", style="dim not bold")
     for request_id in view.active_requests:
-        line.append(f"  {visible(request_id)} runs", style="green not bold")
+        line.append(f"  {plain(request_id)} runs", style="green not bold")
     return line
 
 
@@ -68,7 +68,7 @@ def _table(
         heads = _heads(scope, view.versions[scope])
         for name, value in shown.items():
             changed = known is not None and known.get(name, _NEW) != value
-            table.add_row(next(heads), Text(visible(name)), _cell(value, changed=changed))
+            table.add_row(next(heads), Text(plain(name)), _cell(value, changed=changed))
         if not shown:
             table.add_row(next(heads), Text("nothing", style="dim"))
     return table

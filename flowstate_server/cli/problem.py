@@ -66,6 +66,11 @@ def give_up(problem: str, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
+def note(words: str) -> None:
+    """One line on stderr that ends nothing."""
+    _tell(words, "yellow")
+
+
 class Warnings(logging.Handler):
     """What the client warns of, each as one line on stderr."""
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from rich.cells import cell_len
 from rich.console import Console
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+from flowstate_server.cli.terminal_text import plain_lines
+
 _WORDS = re.compile(r"\n|[^\S\n]+|\S+")
 _TAB = "    "
 
@@ -35,7 +36,7 @@ class SpokenText:
 
     def write(self, text: str) -> None:
         """Show ``text`` behind what was shown before."""
-        words = [*_words(self._held + visible(text))]
+        words = [*_words(self._held + plain_lines(text.replace("\r", "").replace("\t", _TAB)))]
         # One that does not fit into a line is cut anyway.
         grows = bool(words) and not words[-1].isspace() and cell_len(words[-1]) < self._room
         self._held = words.pop() if grows else ""
@@ -71,7 +72,9 @@ class SpokenText:
         label, self._label = self._label, ""
         if label:
             room = self._indent - cell_len(label)
-            self._console.out(label + " " * room, end="" if room > 0 else "\n", style=self._label_style, highlight=False)
+            self._console.out(
+                label + " " * room, end="" if room > 0 else "\n", style=self._label_style, highlight=False
+            )
             self._column = self._indent if room > 0 else 0
 
     def _laid_out(self, words: list[str]) -> Iterator[str]:
@@ -95,12 +98,6 @@ class SpokenText:
         yield self._space + word
         self._column += cell_len(self._space + word)
         self._space = ""
-
-
-def visible(text: str) -> str:
-    """Without characters that a terminal could obey, but for line breaks; tabs as blanks."""
-    text = text.replace("\r", "").replace("\t", _TAB)
-    return _CONTROLS.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
 def _words(text: str) -> Iterator[str]:
