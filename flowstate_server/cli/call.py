@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
+import asyncio
 import json
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -12,13 +14,18 @@ import orjson
 import typer
 from rich.console import Console
 
-from flowstate_client import FlowStateClient, FlowStateError, RunHandle, SessionNotFound
+from flowstate_client import FlowStateClient, FlowStateError, RunHandle, SessionNotFound, TerminalEvent
 from flowstate_server.cli.connection import ORG_VARIABLE, USER_VARIABLE, Connection, Trusted
+from flowstate_server.cli.conversation import Conversation
+from flowstate_server.cli.login_name import login_name
 from flowstate_server.cli.option_groups import with_option_groups
 from flowstate_server.cli.problem import MISUSED, give_up, words_of
+from flowstate_server.cli.telling import say
 
 # Patience for the request to be stored, which is no part of the wait for its end. Chosen.
 DISPATCH_SECONDS = 10.0
+# Patience for the last events to be shown once the output is there: they were stored before it. Chosen.
+LAST_EVENTS_SECONDS = 1.0
 
 # The server does not tell a session of somebody else from one that was deleted, and must not. Others it makes.
 _NOT_YOURS = (
@@ -58,12 +65,16 @@ def call(
             min=0, metavar="SECONDS", help="How long to wait; the run goes on after that. 0: not at all."
         ),
     ] = 60.0,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Do not wait: print the id of the request, by which to tail it.")
+    ] = False,
     *,
     connection: _Connection,
 ) -> None:
     """Run an action and print its output: pretty on a terminal, one line of JSON in a pipe.
 
-    Its request and session are told on stderr as soon as it has been dispatched.
+    On a terminal what it says is shown while it runs. Its request and session are told on stderr as soon as it has been
+    dispatched, with --detach on stdout.
     """
     value = _parsed(sys.stdin.read() if input == "-" else input)
 
@@ -73,15 +84,19 @@ def call(
             action,
             value,
             session_id=session or None,
-            user_id=user or ("" if connection.token else _login_name()),
+            user_id=user or ("" if connection.token else login_name()),
             org_id=org or None,
             request_id=request_id or None,
             timeout=max(timeout, DISPATCH_SECONDS),
         )
+        if detach:
+            _print_dispatched(run)
+            raise typer.Exit
         _announce(run)
         if not timeout:
             raise typer.Exit
-        return await run.result(timeout=timeout)
+        async with _shown_meanwhile(run):
+            return await run.result(timeout=timeout)
 
     def told(error: FlowStateError) -> str:
         hint = _NOT_YOURS if session and isinstance(error, SessionNotFound) else ""
@@ -90,14 +105,51 @@ def call(
     _print(connection.run(work, told))
 
 
+def _print_dispatched(run: RunHandle) -> None:
+    """What a script reads the id from."""
+    words = f"request {run.request_id} in session {run.session_id}; follow it with: flowstate tail {run.request_id}"
+    say(_dispatched(run), words)
+
+
 def _announce(run: RunHandle) -> None:
     """What to tail, and the session to go on with: on stderr, in words or as a line of JSON."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     if console.is_terminal:
         console.print(f"request {run.request_id} in session {run.session_id}", style="dim", markup=False)
     else:
-        event = {"event": "dispatched", "request_id": run.request_id, "session_id": run.session_id}
-        print(orjson.dumps(event).decode(), file=sys.stderr, flush=True)
+        print(orjson.dumps(_dispatched(run)).decode(), file=sys.stderr, flush=True)
+
+
+def _dispatched(run: RunHandle) -> dict[str, str]:
+    return {"event": "dispatched", "request_id": run.request_id, "session_id": run.session_id}
+
+
+@asynccontextmanager
+async def _shown_meanwhile(run: RunHandle) -> AsyncIterator[None]:
+    """Show on stderr what the run says, where somebody looks on. The call does not fail with it."""
+    console = Console(stderr=True, highlight=False)
+    if not (console.is_terminal and sys.stdout.isatty()):
+        yield
+        return
+    conversation = Conversation(console, request_id=run.request_id)
+    showing = asyncio.create_task(_show(run, conversation))
+    task = asyncio.current_task()
+    try:
+        yield
+    finally:
+        if task is None or not task.cancelling():  # by Ctrl-C
+            await asyncio.wait((showing,), timeout=LAST_EVENTS_SECONDS)
+        showing.cancel()
+        await asyncio.wait((showing,))
+        conversation.close()
+
+
+async def _show(run: RunHandle, conversation: Conversation) -> None:
+    with suppress(FlowStateError):
+        async with run.events() as events:
+            async for event in events:
+                if not isinstance(event, TerminalEvent):  # its end is told by the output, or the error
+                    conversation.show(event)
 
 
 def _print(output: Any) -> None:
@@ -114,10 +166,3 @@ def _parsed(text: str) -> Any:
     except ValueError as error:
         hint = f"; a text is written '{json.dumps(text)}'" if text.isalnum() else ""
         give_up(f"the input is not JSON: {error}{hint}", MISUSED)
-
-
-def _login_name() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "cli"

@@ -61,11 +61,12 @@ class Conversation:
     One item speaks at a time. What others say meanwhile is shown when it has ended, and goes on from there.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, request_id: str = "") -> None:
+        """``request_id``: one that was told already, and needs no line that says whose events follow."""
         self._console = console
         self._speeches: dict[str, _Speech] = {}
         self._speaking: _Speech | None = None
-        self._request_id = ""
+        self._request_id = request_id
         self._last_said = ""
 
     def show(self, event: Event) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console, Group
@@ -47,10 +48,7 @@ def values_of(view: Snapshot[Any]) -> dict[Scope, dict[str, Any]]:
 
 def _headline(view: Snapshot[Any]) -> Text:
     line = Text(f"session {plain(view.session_id)}", style="bold", no_wrap=True, overflow="ellipsis")
-    if view.read_time is not None:
-        line.append(f"  {view.read_time.astimezone():%H:%M:%S}", style="dim not bold")
-    for request_id in view.active_requests:
-        line.append(f"  {plain(request_id)} runs", style="green not bold")
+    line.append(f"  {datetime.now(UTC).astimezone():%H:%M:%S}", style="dim not bold")
     return line
 
 
@@ -75,7 +73,7 @@ def _table(
 
 
 def _heads(scope: Scope, version: int) -> Iterator[Text]:
-    yield Text(f"{scope} {version}")
+    yield Text.assemble(str(scope), (f" v{version}", "dim"))
     while True:
         yield Text("")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 from typing import NoReturn
 
@@ -86,13 +87,11 @@ def _tell(problem: str, style: str) -> None:
 def place_of(error: BaseException) -> str:
     """Where in the author's own files ``error`` came up, as `` (file, line n)``; empty if not in one."""
     place, trace = "", error.__traceback__
+    roots = (Path.cwd(), Path(sys.path[0]).absolute())  # the second may be the folder of the app
     while trace is not None:
         path = Path(trace.tb_frame.f_code.co_filename)
-        if (
-            path.is_relative_to(Path.cwd())
-            and not path.is_relative_to(_PACKAGE)
-            and "site-packages" not in path.parts
-        ):
-            place = f" ({path.relative_to(Path.cwd())}, line {trace.tb_lineno})"
+        root = next((root for root in roots if path.is_relative_to(root)), None)
+        if root is not None and not path.is_relative_to(_PACKAGE) and "site-packages" not in path.parts:
+            place = f" ({path.relative_to(root)}, line {trace.tb_lineno})"
         trace = trace.tb_next
     return place

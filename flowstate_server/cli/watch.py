@@ -39,7 +39,8 @@ def watch(
     What has just changed stands out. Ctrl-C ends it.
     """
     console = Console(highlight=False)
-    display = LiveView(console) if console.is_terminal and not raw else None
+    redraws = console.is_terminal and not console.is_dumb_terminal and not raw
+    display = LiveView(console) if redraws else None
     show = display.show if display else _printer(console)
 
     async def work(client: FlowStateClient) -> None:
