@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from flowstate_client import UNSET, FlowStateClient, OwnedResources, ResourceRecord
+from flowstate_client import UNSET, FlowStateClient, OwnedResources, ResourceHandle, ResourceRecord
 from flowstate_server.cli.commands import Command, Group
 from flowstate_server.cli.connection import ORG_VARIABLE, USER_VARIABLE, Connection, Trusted
 from flowstate_server.cli.event_line import quoted
 from flowstate_server.cli.option_groups import with_option_groups
 from flowstate_server.cli.problem import FAILED, MISUSED, give_up
-from flowstate_server.cli.telling import say
+from flowstate_server.cli.progress import BytesBar
+from flowstate_server.cli.telling import on_terminal, say
 
 resources = typer.Typer(
     name="resources", cls=Group, no_args_is_help=True, help="Read and write the resources of an owner."
@@ -111,12 +113,10 @@ def get(
         if not content:
             _print(await owned[name].get(), whole=True)
         elif content != "-":
-            await owned[name].download(content)
+            with BytesBar(name) as bar:
+                await owned[name].download(content, progress=bar.show)
         else:
-            async with owned[name].read_pieces() as pieces:
-                async for piece in pieces:
-                    sys.stdout.buffer.write(piece)
-            sys.stdout.buffer.flush()
+            await _to_stdout(owned[name])
 
     owner.run(connection, work)
 
@@ -152,7 +152,8 @@ def put(
     async def work(owned: OwnedResources) -> None:
         if content and value is UNSET:
             source = sys.stdin.buffer.read() if content == "-" else Path(content)
-            write = await owned[name].upload(source, media_type=media_type)
+            with BytesBar(name) as bar:
+                write = await owned[name].upload(source, media_type=media_type, progress=bar.show)
         else:
             write = await owned[name].put(state=value, content=given, media_type=media_type or None)
         told = {"name": name, "version": write.version, "changed": write.changed}
@@ -179,6 +180,15 @@ def delete(
         await owned[name].delete(allow_missing=allow_missing)
 
     owner.run(connection, work)
+
+
+async def _to_stdout(resource: ResourceHandle[Any]) -> None:
+    # On a terminal the content itself shows how far it is.
+    with nullcontext() if on_terminal() else BytesBar(resource.name) as bar:
+        async with resource.read_pieces(progress=bar.show if bar else None) as pieces:
+            async for piece in pieces:
+                sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
 
 
 def _read(content: str) -> bytes:
