@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
 from rich.console import Console
 
-from flowstate_client import FlowStateClient, FlowStateError, RunHandle, SessionNotFound, TerminalEvent
 from flowstate_server.cli.connection import ORG_VARIABLE, USER_VARIABLE, Connection, Trusted
-from flowstate_server.cli.conversation import Conversation
 from flowstate_server.cli.login_name import login_name
 from flowstate_server.cli.option_groups import with_option_groups
-from flowstate_server.cli.problem import MISUSED, give_up, words_of
+from flowstate_server.cli.problem import MISUSED, give_up
 from flowstate_server.cli.telling import say
+
+if TYPE_CHECKING:
+    from flowstate_client import FlowStateClient, FlowStateError, RunHandle
 
 # Patience for the request to be stored, which is no part of the wait for its end. Chosen.
 DISPATCH_SECONDS = 10.0
-# Patience for the last events to be shown once the output is there: they were stored before it. Chosen.
-LAST_EVENTS_SECONDS = 1.0
-
 # The server does not tell a session of somebody else from one that was deleted, and must not. Others it makes.
 _NOT_YOURS = (
     "; a session of that id may be another user's, see --user: choose another id, or none;"
@@ -76,6 +71,10 @@ def call(
     On a terminal what it says is shown while it runs. Its request and session are told on stderr as soon as it has been
     dispatched, with --detach on stdout.
     """
+    from flowstate_client import SessionNotFound
+    from flowstate_server.cli.client_problem import words_of
+    from flowstate_server.cli.shown_run import shown_meanwhile
+
     value = _parsed(sys.stdin.read() if input == "-" else input)
 
     async def work(client: FlowStateClient) -> Any:
@@ -95,7 +94,7 @@ def call(
         _announce(run)
         if not timeout:
             raise typer.Exit
-        async with _shown_meanwhile(run):
+        async with shown_meanwhile(run):
             return await run.result(timeout=timeout)
 
     def told(error: FlowStateError) -> str:
@@ -122,34 +121,6 @@ def _announce(run: RunHandle) -> None:
 
 def _dispatched(run: RunHandle) -> dict[str, str]:
     return {"event": "dispatched", "request_id": run.request_id, "session_id": run.session_id}
-
-
-@asynccontextmanager
-async def _shown_meanwhile(run: RunHandle) -> AsyncIterator[None]:
-    """Show on stderr what the run says, where somebody looks on. The call does not fail with it."""
-    console = Console(stderr=True, highlight=False)
-    if not (console.is_terminal and sys.stdout.isatty()):
-        yield
-        return
-    conversation = Conversation(console, request_id=run.request_id)
-    showing = asyncio.create_task(_show(run, conversation))
-    task = asyncio.current_task()
-    try:
-        yield
-    finally:
-        if task is None or not task.cancelling():  # by Ctrl-C
-            await asyncio.wait((showing,), timeout=LAST_EVENTS_SECONDS)
-        showing.cancel()
-        await asyncio.wait((showing,))
-        conversation.close()
-
-
-async def _show(run: RunHandle, conversation: Conversation) -> None:
-    with suppress(FlowStateError):
-        async with run.events() as events:
-            async for event in events:
-                if not isinstance(event, TerminalEvent):  # its end is told by the output, or the error
-                    conversation.show(event)
 
 
 def _print(output: Any) -> None:

@@ -10,9 +10,9 @@ from rich.text import Text
 
 from flowstate_client import Item, events
 from flowstate_client.events import Event
-from flowstate_server.cli.event_line import facts, quoted
+from flowstate_server.cli.event_line import facts
 from flowstate_server.cli.spoken_text import SpokenText
-from flowstate_server.cli.terminal_text import plain
+from flowstate_server.cli.terminal_text import plain, quoted
 
 INDENT = 11
 _SPOKEN = ("message", "reasoning")

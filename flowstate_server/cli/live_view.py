@@ -12,8 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flowstate_client import Failure, Scope, Snapshot
-from flowstate_server.cli.event_line import quoted
-from flowstate_server.cli.terminal_text import plain
+from flowstate_server.cli.terminal_text import plain, quoted
 
 _NEW = object()
 

@@ -11,16 +11,6 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from flowstate_client import (
-    DeadlineExceeded,
-    FlowStateError,
-    NotFound,
-    RateLimited,
-    TimeoutError,
-    Unavailable,
-)
-from flowstate_client.error_reasons import NEEDS_TRUSTED, NO_TOKEN, NO_USER
-
 _PACKAGE = Path(__file__).parents[1]
 
 FAILED = 1
@@ -31,34 +21,6 @@ TIMED_OUT = 5
 INTERRUPTED = 130
 """Exit codes: it went wrong; it was asked for wrongly, and another attempt is as vain; no server, or one that is busy;
 there is no such thing; the time was over, and what was begun goes on; ended by Ctrl-C."""
-
-_CODES: tuple[tuple[type[FlowStateError], int], ...] = (
-    (TimeoutError, TIMED_OUT),
-    (DeadlineExceeded, TIMED_OUT),
-    (NotFound, NOT_FOUND),
-    (Unavailable, UNREACHABLE),
-    (RateLimited, UNREACHABLE),
-)
-
-
-def code_of(error: FlowStateError) -> int:
-    """The exit code of a command that ``error`` ended."""
-    return next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)
-
-
-_HINTS = {
-    NO_USER: "give --user: the token stands for no user, or the server asks for no tokens",
-    NO_TOKEN: "give --token or FLOWSTATE_TOKEN",
-    NEEDS_TRUSTED: "give --trusted, or the token of a service where the server asks for tokens",
-}
-
-
-def words_of(error: FlowStateError) -> str:
-    """What the client says of ``error``, with options of the command line where it names arguments in Python."""
-    text = str(error)
-    for hint, words in _HINTS.items():
-        text = text.replace(hint, words)
-    return text
 
 
 def give_up(problem: str, code: int) -> NoReturn:

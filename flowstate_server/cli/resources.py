@@ -8,18 +8,20 @@ from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flowstate_client import UNSET, FlowStateClient, OwnedResources, ResourceHandle, ResourceRecord
 from flowstate_server.cli.commands import Command, Group
 from flowstate_server.cli.connection import ORG_VARIABLE, USER_VARIABLE, Connection, Trusted
-from flowstate_server.cli.event_line import quoted
 from flowstate_server.cli.option_groups import with_option_groups
 from flowstate_server.cli.problem import FAILED, MISUSED, give_up
 from flowstate_server.cli.progress import BytesBar
 from flowstate_server.cli.telling import on_terminal, say
+from flowstate_server.cli.terminal_text import quoted
+
+if TYPE_CHECKING:
+    from flowstate_client import FlowStateClient, OwnedResources, ResourceHandle, ResourceRecord
 
 resources = typer.Typer(
     name="resources", cls=Group, no_args_is_help=True, help="Read and write the resources of an owner."
@@ -144,6 +146,8 @@ def put(
 
     What is not given stays. State and content together, up to 1 MiB, are one commit; content alone may have 64 MiB.
     """
+    from flowstate_client import UNSET
+
     if state == content == "-":
         give_up("only one of --state and --content can be read from stdin", MISUSED)
     value = _parsed(sys.stdin.read() if state == "-" else state) if state else UNSET

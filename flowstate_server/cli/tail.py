@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import orjson
 import typer
 from rich.console import Console
 
-from flowstate_client import Event, EventStream, FlowStateClient, Trimmed
 from flowstate_server.cli.connection import USER_VARIABLE, Connection, OnlyOfOrg, Trusted
-from flowstate_server.cli.conversation import Conversation
-from flowstate_server.cli.event_line import event_line
 from flowstate_server.cli.option_groups import with_option_groups
 from flowstate_server.cli.problem import MISUSED, give_up
 
-NOTICED = ("type", "request_id", "session_id", "first", "last", "cursor", "snapshot")
+if TYPE_CHECKING:
+    from flowstate_client import EventStream, FlowStateClient
 
 
 @dataclass(frozen=True)
@@ -65,9 +61,12 @@ def tail(
     """
     if bool(request_id) == bool(session):
         give_up("name a request, or a session by --session", MISUSED)
+    from flowstate_server.cli.conversation import Conversation
+    from flowstate_server.cli.event_line import event_printer
+
     console = Console(highlight=False)
     conversation = Conversation(console) if console.is_terminal and not raw else None
-    show = conversation.show if conversation else _printer(console, bool(session))
+    show = conversation.show if conversation else event_printer(console, of_session=bool(session))
 
     def follow(client: FlowStateClient) -> EventStream:
         if session:
@@ -86,21 +85,3 @@ def tail(
             conversation.note("the session was deleted")
 
     connection.run(work)
-
-
-def _printer(console: Console, of_session: bool) -> Callable[[Event], None]:
-    if console.is_terminal:
-        return lambda event: console.print(event_line(event, of_session), no_wrap=True, overflow="ellipsis")
-    return lambda event: print(event_json(event), flush=True)
-
-
-def event_json(event: Event) -> str:
-    """Every field of ``event`` as one line of JSON; of a notice those that mean something."""
-    value: Any = event
-    if isinstance(event, Trimmed):
-        value = {name: getattr(event, name) for name in NOTICED if getattr(event, name)}
-    return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
-
-
-def _plain(value: Any) -> Any:
-    return value.hex() if isinstance(value, bytes) else dict(value)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import orjson
 import typer
 from rich.console import Console
 
-from flowstate_client import FlowStateClient, Snapshot
 from flowstate_server.cli.connection import Connection, OnlyOfOrg, OnlyOfUser
-from flowstate_server.cli.live_view import LiveView
 from flowstate_server.cli.option_groups import with_option_groups
-from flowstate_server.cli.view_lines import ViewLines
+
+if TYPE_CHECKING:
+    from flowstate_client import FlowStateClient
 
 
 @dataclass(frozen=True)
@@ -38,10 +36,13 @@ def watch(
 
     What has just changed stands out. Ctrl-C ends it.
     """
+    from flowstate_server.cli.live_view import LiveView
+    from flowstate_server.cli.view_lines import view_printer
+
     console = Console(highlight=False)
     redraws = console.is_terminal and not console.is_dumb_terminal and not raw
     display = LiveView(console) if redraws else None
-    show = display.show if display else _printer(console)
+    show = display.show if display else view_printer(console)
 
     async def work(client: FlowStateClient) -> None:
         with display or nullcontext():
@@ -52,20 +53,3 @@ def watch(
             console.print("the session was deleted", style="dim")
 
     connection.run(work)
-
-
-def _printer(console: Console) -> Callable[[Snapshot[Any]], None]:
-    if not console.is_terminal:
-        return lambda view: print(view_json(view), flush=True)
-    lines = ViewLines()
-
-    def show(view: Snapshot[Any]) -> None:
-        for line in lines.of(view):
-            console.print(line, no_wrap=True, overflow="ellipsis")
-
-    return show
-
-
-def view_json(view: Snapshot[Any]) -> str:
-    """The view as one line of JSON."""
-    return orjson.dumps(view, option=orjson.OPT_NON_STR_KEYS).decode()
