@@ -7,31 +7,109 @@ from typing import Annotated
 
 import typer
 
+from flowstate_server.cli.help_examples import examples
 from flowstate_server.cli.lazy_commands import LazyCommand, LazyGroup
 
 
 class _Commands(LazyGroup):
     lazy_commands = (
-        LazyCommand("serve", "flowstate_server.cli.serve:serve", "Serve the flows of an app."),
+        LazyCommand(
+            "serve",
+            "flowstate_server.cli.serve:serve",
+            "Serve the flows of an app.",
+            examples(
+                "flowstate serve my_chat:flowstate --store sqlite:///chat.db",
+                "flowstate serve my_chat:flowstate --app-dir src --reload",
+            ),
+        ),
         LazyCommand(
             "check", "flowstate_server.cli.check:check", "Check ahead of a deploy whether it can be made."
         ),
-        LazyCommand("call", "flowstate_server.cli.call:call", "Run an action and print its output."),
-        LazyCommand("tail", "flowstate_server.cli.tail:tail", "Follow a request or a session, live."),
-        LazyCommand("watch", "flowstate_server.cli.watch:watch", "Watch what clients see of a session."),
+        LazyCommand(
+            "call",
+            "flowstate_server.cli.call:call",
+            "Run an action and print its output.",
+            examples(
+                'flowstate call chat say \'{"message": "hello"}\' --session s1',
+                "flowstate call chat say - < input.json",
+                'flowstate call chat say \'{"message": "hello"}\' --detach | jq -r .request_id',
+            ),
+        ),
+        LazyCommand(
+            "tail",
+            "flowstate_server.cli.tail:tail",
+            "Follow a request or a session, live.",
+            examples(
+                "flowstate tail REQUEST_ID",
+                "flowstate tail --session SESSION_ID",
+                "flowstate tail REQUEST_ID | jq -r 'select(.type == \"item.delta\").text'",
+            ),
+        ),
+        LazyCommand(
+            "watch",
+            "flowstate_server.cli.watch:watch",
+            "Watch what clients see of a session.",
+            examples("flowstate watch SESSION_ID", "flowstate watch SESSION_ID | jq .client_data.session"),
+        ),
+        LazyCommand(
+            "snapshot",
+            "flowstate_server.cli.snapshot:snapshot",
+            "Show what clients see of a session.",
+            examples(
+                "flowstate snapshot SESSION_ID",
+                "flowstate snapshot SESSION_ID session.title user | jq .client_data",
+            ),
+        ),
+        LazyCommand(
+            "items",
+            "flowstate_server.cli.items:items",
+            "List what was said in a session.",
+            examples(
+                "flowstate items SESSION_ID --last-turns 3",
+                "flowstate items SESSION_ID --limit 0 | jq -r '.content.parts[]?.text'",
+            ),
+        ),
         LazyCommand(
             "sessions", "flowstate_server.cli.sessions:sessions", "Find, make, change and delete sessions."
         ),
         LazyCommand(
-            "store", "flowstate_server.cli.store:store", "Migrate, check and copy stores that no server uses."
+            "requests", "flowstate_server.cli.requests:requests", "See what ran and what runs, and stop it."
         ),
         LazyCommand(
-            "state", "flowstate_server.cli.state:state", "Copy what users and orgs have between records."
+            "state",
+            "flowstate_server.cli.state:state",
+            "Read and write state of sessions, users and orgs, and copy it between records.",
         ),
         LazyCommand(
             "resources",
             "flowstate_server.cli.resources:resources",
             "Read and write the resources of an owner.",
+        ),
+        LazyCommand(
+            "journal", "flowstate_server.cli.journal:journal", "Read and write notes about a session."
+        ),
+        LazyCommand(
+            "flows",
+            "flowstate_server.cli.flows:flows",
+            "List the flows of the server; of one its actions.",
+            examples(
+                "flowstate flows", "flowstate flows chat", "flowstate flows chat | jq '.actions[].name'"
+            ),
+        ),
+        LazyCommand(
+            "info",
+            "flowstate_server.cli.info:info",
+            "Show the server's version, its limits, and what it serves.",
+            examples("flowstate info", "flowstate info | jq .limits.max_state_bytes"),
+        ),
+        LazyCommand(
+            "health",
+            "flowstate_server.cli.health:health",
+            "Tell whether the server takes calls.",
+            examples("flowstate health", "flowstate health --wait 30 && flowstate call chat say '{}'"),
+        ),
+        LazyCommand(
+            "store", "flowstate_server.cli.store:store", "Migrate, check and copy stores that no server uses."
         ),
     )
 

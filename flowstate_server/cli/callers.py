@@ -27,6 +27,30 @@ class OfOneSession(Connection):
 
 
 @dataclass(frozen=True)
+class OfOneRequest(Connection):
+    """To a request that is named by its id."""
+
+    user: Annotated[
+        str,
+        typer.Option(
+            envvar=USER_VARIABLE,
+            metavar="ID",
+            help="Only if it is this user's request, else anybody's; a token decides by itself.",
+        ),
+    ] = ""
+    org: OnlyOfOrg = ""
+    trusted: Trusted = False
+
+
+@dataclass(frozen=True)
+class SeenByClients(Connection):
+    """To what is the same on both planes, of a session that is named by its id."""
+
+    user: OnlyOfUser = ""
+    org: OnlyOfOrg = ""
+
+
+@dataclass(frozen=True)
 class OfMany(Connection):
     """To a list, of which ``user`` and ``org`` are filters, too."""
 

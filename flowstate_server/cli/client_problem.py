@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from flowstate_client import (
+    ActionNotFound,
     DeadlineExceeded,
+    FlowNotFound,
     FlowStateError,
     NotFound,
     RateLimited,
+    RequestNotFound,
+    SessionNotFound,
     TimeoutError,
     Unavailable,
 )
@@ -34,9 +38,17 @@ _HINTS = {
 }
 
 
+_WAYS_OUT: tuple[tuple[type[FlowStateError], str], ...] = (
+    (FlowNotFound, "; flowstate flows lists them"),
+    (ActionNotFound, "; flowstate flows KIND lists them"),
+    (SessionNotFound, "; flowstate sessions list shows yours, with --ephemeral all of them"),
+    (RequestNotFound, "; flowstate requests list shows yours"),
+)
+
+
 def words_of(error: FlowStateError) -> str:
     """What the client says of ``error``, with options of the command line where it names arguments in Python."""
     text = str(error)
     for hint, words in _HINTS.items():
         text = text.replace(hint, words)
-    return text
+    return text + next((way for kind, way in _WAYS_OUT if isinstance(error, kind)), "")

@@ -12,12 +12,17 @@ import typer
 from flowstate_server.settings import Settings
 
 if TYPE_CHECKING:
+    import grpc.aio
+
     from flowstate_client import FlowStateClient, FlowStateError
 
 T = TypeVar("T")
 
 USER_VARIABLE = "FLOWSTATE_USER"
 ORG_VARIABLE = "FLOWSTATE_ORG"
+# Patience of somebody at a terminal: long enough for a handshake across continents, short enough not to look stuck.
+# Chosen.
+REACH_SECONDS = 3.0
 PANEL = "Connection"
 """Where the help shows the options that say how to reach the server, behind those of the command."""
 
@@ -94,10 +99,19 @@ class Connection:
         self,
         work: Callable[[FlowStateClient], Coroutine[Any, Any, T]],
         told: Callable[[FlowStateError], str] | None = None,
+        *,
+        patience: float | None = None,
     ) -> T:
-        """What ``work`` gives, with a client that has reached the server; if that fails, the end of the command, with
-        what ``told`` says of it, by default the client's words.
+        """What ``work`` gives, with a client that has reached the server within ``patience`` seconds, by default
+        ``REACH_SECONDS``; if that fails, the end of the command, with what ``told`` says of it, by default the client's
+        words.
         """
         from flowstate_server.cli.reaching import run_with_client
 
-        return run_with_client(self, work, told)
+        return run_with_client(self, work, told, patience=REACH_SECONDS if patience is None else patience)
+
+    def channel(self) -> grpc.aio.Channel:
+        """A connection for what is no service of FlowState. To be made within ``work`` of ``run``."""
+        from flowstate_server.cli.reaching import channel_to
+
+        return channel_to(self)

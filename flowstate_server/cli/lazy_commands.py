@@ -11,17 +11,17 @@ import typer
 from typer.main import get_group
 
 from flowstate_server.cli.commands import Command, Group
-from flowstate_server.cli.help_examples import examples_of
 
 
 @dataclass(frozen=True)
 class LazyCommand:
     """``reference`` is the ``module:attribute`` of a function, or of a ``Typer`` with commands of its own; ``help`` is
-    what the list of commands says of it."""
+    what the list of commands says of it, ``examples`` what the help of a function ends with."""
 
     name: str
     reference: str
     help: str
+    examples: str | None = None
 
     def load(self) -> Any:
         """The command itself."""
@@ -32,7 +32,7 @@ class LazyCommand:
         if isinstance(found, typer.Typer):
             parent.add_typer(found)
         else:
-            parent.command(self.name, cls=Command, epilog=examples_of(found))(found)
+            parent.command(self.name, cls=Command, epilog=self.examples)(found)
         return get_group(parent).commands[self.name]
 
 

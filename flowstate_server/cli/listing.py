@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any, TypeVar
 
@@ -35,29 +35,37 @@ async def show_list(
     columns: Sequence[Column],
     row: Callable[[T], Sequence[str]],
     told: Callable[[T], Any] = lambda one: one,
+    turned: bool = False,
 ) -> None:
-    """List what the pager has, as ``row`` says on a terminal and ``told`` in a pipe."""
-    rows = []
+    """List what the pager has, as ``row`` says on a terminal and ``told`` in a pipe. ``turned``: the other way round,
+    once ``limit`` are there."""
+    kept: list[T] = []
     count = 0
     more = False
+    keeps = turned or on_terminal()
     async with aclosing(_each(pager)) as each:
         async for one in each:
             if limit and count == limit:
                 more = True
                 break
             count += 1
-            if on_terminal():
-                rows.append(row(one))
+            if keeps:
+                kept.append(one)
             else:
                 say_json(told(one))
-    if rows:
-        show_table(columns, rows)
+    if turned:
+        kept.reverse()
+    if not on_terminal():
+        for one in kept:
+            say_json(told(one))
+    elif kept:
+        show_table(columns, map(row, kept))
     if more:
         note(f"there are more than these {limit}; --limit 0 lists all")
     elif on_terminal() and not count:
         note("there are none")
 
 
-async def _each(pager: AsyncPager[T]) -> AsyncIterator[T]:
+async def _each(pager: AsyncPager[T]) -> AsyncGenerator[T, None]:
     async for one in pager:
         yield one

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import grpc
+import grpc.aio
 import typer
 
 from flowstate_client import ConnectError, FlowStateClient, FlowStateError
@@ -44,9 +44,7 @@ class Options(Protocol):
 
 Work = Callable[[FlowStateClient], Coroutine[Any, Any, T]]
 
-# Patience of somebody at a terminal: long enough for a handshake across continents, short enough not to look stuck.
-# Chosen.
-REACH_SECONDS = 3.0
+# Patience for the reason why there is no connection. Chosen.
 REASON_SECONDS = 2.0
 
 _TLS_PROBLEMS = {
@@ -60,14 +58,14 @@ _UNTRUSTED = frozenset((18, 19, 20, 21))
 
 
 def run_with_client(
-    options: Options, work: Work[T], told: Callable[[FlowStateError], str] | None = None
+    options: Options, work: Work[T], told: Callable[[FlowStateError], str] | None, *, patience: float
 ) -> T:
     """See ``Connection.run``."""
     client = _client(options)
     logger = logging.getLogger("flowstate_client")
     logger.addHandler(warnings := Warnings(logging.WARNING))
     try:
-        return asyncio.run(_run(options, client, work))
+        return asyncio.run(_run(options, client, work, patience))
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except ValueError as error:
@@ -78,9 +76,9 @@ def run_with_client(
         logger.removeHandler(warnings)
 
 
-async def _run(options: Options, client: FlowStateClient, work: Work[T]) -> T:
+async def _run(options: Options, client: FlowStateClient, work: Work[T], patience: float) -> T:
     async with client:
-        await reach(client, tls=options.tls, tls_ca=options.tls_ca)
+        await reach(client, patience=patience, tls=options.tls, tls_ca=options.tls_ca)
         return await work(client)
 
 
@@ -106,10 +104,21 @@ def _client(options: Options) -> FlowStateClient:
         give_up(str(error), MISUSED)
 
 
-async def reach(client: FlowStateClient, *, tls: bool = False, tls_ca: Path | None = None) -> None:
+def channel_to(options: Options) -> grpc.aio.Channel:
+    """See ``Connection.channel``."""
+    if options.tls_ca is not None:
+        return grpc.aio.secure_channel(options.server, _trusting(options.tls_ca))
+    if options.tls:
+        return grpc.aio.secure_channel(options.server, grpc.ssl_channel_credentials())
+    return grpc.aio.insecure_channel(options.server)
+
+
+async def reach(
+    client: FlowStateClient, *, patience: float, tls: bool = False, tls_ca: Path | None = None
+) -> None:
     """Connect, or end the command soon: calls wait for a server that is away as long as they have time."""
     try:
-        await client.ready(REACH_SECONDS)
+        await client.ready(patience)
     except ConnectError:
         hint = await _certificate_problem(client.target, tls_ca) if tls or tls_ca else ""
         hint = hint or await _tls_hint(client)

@@ -16,7 +16,7 @@ COLUMNS = (
     Column("USER"),
     Column("ORG"),
     Column("ACTIVE"),
-    Column("TITLE", elastic=True),
+    Column("TITLE", "cut"),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -12,11 +13,11 @@ from rich.text import Text
 
 @dataclass(frozen=True)
 class Column:
-    """Of a table: text in an ``elastic`` column is cut where the terminal is too narrow, in the others it is whole,
-    on several lines if need be."""
+    """Of a table. Where the terminal is too narrow text is ``cut``, or goes on beneath itself (``wrap``); columns that
+    are to be ``whole`` become narrower only when no other can."""
 
     name: str
-    elastic: bool = False
+    fit: Literal["whole", "cut", "wrap"] = "whole"
 
 
 def show_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
@@ -25,7 +26,7 @@ def show_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None
     shown = [place for place in range(len(columns)) if any(row[place] for row in filled)]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in (columns[place] for place in shown):
-        table.add_column(column.name, no_wrap=not column.elastic, overflow="fold")
+        table.add_column(column.name, no_wrap=column.fit == "whole", overflow="fold")
     for row in filled:
         table.add_row(*(_cell(row[place], columns[place]) for place in shown))
     _print(table)
@@ -43,7 +44,7 @@ def show_record(facts: Iterable[tuple[str, str]]) -> None:
 
 
 def _cell(text: str, column: Column) -> Text:
-    if column.elastic:
+    if column.fit == "cut":
         return Text(text, no_wrap=True, overflow="ellipsis")
     return Text(text, no_wrap=False, overflow="fold")
 

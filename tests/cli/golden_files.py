@@ -59,6 +59,10 @@ class Transcript:
         self._add(arguments, " | cat", done)
         return done
 
+    def unseen(self, *arguments: str) -> Done:
+        """Run a command that the transcript does not have."""
+        return flowstate(*arguments, **self._environment)
+
     def _add(self, arguments: tuple[str, ...], pipe: str, done: Done) -> None:
         self._lines.append(f"$ {shlex.join(('flowstate', *arguments))}{pipe}")
         self._lines += done.stdout.splitlines()

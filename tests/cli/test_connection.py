@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flowstate_server.cli import reaching
+from flowstate_server.cli import connection
 from tests.cli.flowstate_command import CHECKOUT, flowstate, started, told
 
 COMMANDS = {"call": ("call", "chat", "say", '{"message": "hello"}'), "tail": ("tail", "nobody")}
@@ -15,7 +15,7 @@ KEY = CHECKOUT / "tests/support/tls/localhost.key.pem"
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reaching, "REACH_SECONDS", 0.3)
+    monkeypatch.setattr(connection, "REACH_SECONDS", 0.3)
 
 
 @pytest.fixture(scope="module")
