@@ -16,15 +16,13 @@ class _Commands(LazyGroup):
         LazyCommand(
             "serve",
             "flowstate_server.cli.serve:serve",
-            "Serve the flows of an app.",
+            "Serve the flows of APP until SIGTERM or Ctrl-C.",
             examples(
                 "flowstate serve my_chat:flowstate --store sqlite:///chat.db",
                 "flowstate serve my_chat:flowstate --app-dir src --reload",
             ),
         ),
-        LazyCommand(
-            "check", "flowstate_server.cli.check:check", "Check ahead of a deploy whether it can be made."
-        ),
+        LazyCommand("check", "flowstate_server.cli.check:check", "Check whether APP can be deployed."),
         LazyCommand(
             "call",
             "flowstate_server.cli.call:call",
@@ -38,7 +36,7 @@ class _Commands(LazyGroup):
         LazyCommand(
             "tail",
             "flowstate_server.cli.tail:tail",
-            "Follow a request or a session, live.",
+            "Follow a request until it ends, or a session until it is deleted.",
             examples(
                 "flowstate tail REQUEST_ID",
                 "flowstate tail --session SESSION_ID",
