@@ -19,7 +19,7 @@ class _Commands(LazyGroup):
             "Serve the flows of APP until SIGTERM or Ctrl-C.",
             examples(
                 "flowstate serve my_chat:flowstate --store sqlite:///chat.db",
-                "flowstate serve my_chat:flowstate --app-dir src --reload",
+                "flowstate serve my_chat:flowstate --reload",
             ),
         ),
         LazyCommand("check", "flowstate_server.cli.check:check", "Check whether APP can be deployed."),
@@ -29,7 +29,7 @@ class _Commands(LazyGroup):
             "Run an action and print its output.",
             examples(
                 'flowstate call chat say \'{"message": "hello"}\' --session s1',
-                "flowstate call chat say - < input.json",
+                "cat input.json | flowstate call chat say -",
                 'flowstate call chat say \'{"message": "hello"}\' --detach | jq -r .request_id',
             ),
         ),

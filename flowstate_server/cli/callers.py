@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
+from flowstate_client import Plane
 from flowstate_server.cli.connection import (
     ORG_VARIABLE,
     USER_VARIABLE,
@@ -79,9 +80,14 @@ class ForSomebody(Connection):
 
 @dataclass(frozen=True)
 class AsTrusted(Connection):
-    """To what only trusted callers may use: there is no other way to call it, so nobody has to say so."""
+    """To what only trusted callers may use: there is no other way to call it, so nobody has to say ``--trusted``, and
+    everybody may."""
 
-    trusted: bool = field(default=True, init=False)
+    trusted: Annotated[bool, typer.Option("--trusted", hidden=True)] = False
+
+    @property
+    def plane(self) -> Plane | None:
+        return None if self.token and not self.trusted else "trusted"
 
 
 @dataclass(frozen=True)

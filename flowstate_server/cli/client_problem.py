@@ -39,10 +39,10 @@ _HINTS = {
 
 
 _WAYS_OUT: tuple[tuple[type[FlowStateError], str], ...] = (
-    (FlowNotFound, "; flowstate flows lists them"),
-    (ActionNotFound, "; flowstate flows KIND lists them"),
-    (SessionNotFound, "; flowstate sessions list shows yours, with --ephemeral all of them"),
-    (RequestNotFound, "; flowstate requests list shows yours"),
+    (FlowNotFound, "; see flowstate flows"),
+    (ActionNotFound, "; see flowstate flows FLOW"),
+    (SessionNotFound, "; see flowstate sessions list"),
+    (RequestNotFound, "; see flowstate requests list"),
 )
 
 

@@ -14,7 +14,7 @@ from flowstate_server.settings import Settings
 if TYPE_CHECKING:
     import grpc.aio
 
-    from flowstate_client import FlowStateClient, FlowStateError
+    from flowstate_client import FlowStateClient, FlowStateError, Plane
 
 T = TypeVar("T")
 
@@ -109,6 +109,11 @@ class Connection:
         from flowstate_server.cli.reaching import run_with_client
 
         return run_with_client(self, work, told, patience=REACH_SECONDS if patience is None else patience)
+
+    @property
+    def plane(self) -> Plane | None:
+        """The plane to claim, where the server asks for no tokens."""
+        return "trusted" if self.trusted else None
 
     def channel(self) -> grpc.aio.Channel:
         """A connection for what is no service of FlowState. To be made within ``work`` of ``run``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 
 from flowstate_client import FlowStateClient, ServerInfo
@@ -50,17 +50,26 @@ def _facts(target: str, told: ServerInfo) -> Iterator[tuple[str, str]]:
         yield f"  {field.name}", _amount(field.name, getattr(told.limits, field.name))
     yield " ", " "
     yield "serves", " "
-    served: defaultdict[str, list[str]] = defaultdict(list)
-    for name in sorted(told.capabilities):
-        owner, _, member = name.replace("/", ".").partition(".")
-        served[owner].append(member)
-    for owner, members in served.items():
+    yield from _grouped(told.capabilities, "/")
+    yield " ", " "
+    yield "and fields", " "
+    yield from _grouped(told.capabilities, ".")
+
+
+def _grouped(capabilities: Iterable[str], separator: str) -> Iterator[tuple[str, str]]:
+    """Those with that separator, by what is left of it."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for name in sorted(capabilities):
+        owner, _, member = name.partition(separator)
+        if member:
+            found[owner].append(member)
+    for owner, members in found.items():
         yield f"  {plain(owner)}", plain(", ".join(members))
 
 
 def _amount(name: str, value: float) -> str:
     if not value:
-        return "none"
+        return "no limit"
     if name in _SECONDS:
         hours = value / 3600
         return f"{hours:g} h" if hours >= 1 else f"{value:g} s"

@@ -34,7 +34,7 @@ SessionId = Annotated[str, typer.Argument(metavar="SESSION_ID", help="Id of the 
     cls=Command,
     epilog=examples(
         "flowstate journal list SESSION_ID",
-        "flowstate journal list SESSION_ID --limit 0 | jq 'select(.source == \"billing\")'",
+        "flowstate journal list SESSION_ID --limit 0 | jq -r .text",
     ),
 )
 @with_option_groups

@@ -54,3 +54,8 @@ class LazyGroup(Group):
             if one.name == args[0]:
                 self.commands[one.name] = one.load()
         return super().resolve_command(ctx, args)
+
+    def load_all(self) -> None:
+        """Have every command in ``commands`` itself, for who walks them."""
+        for one in self.lazy_commands:
+            self.commands[one.name] = one.load()

@@ -61,7 +61,7 @@ async def show_list(
     elif kept:
         show_table(columns, map(row, kept))
     if more:
-        note(f"there are more than these {limit}; --limit 0 lists all")
+        note(f"there are more than {limit}; --limit 0 lists all of them")
     elif on_terminal() and not count:
         note("there are none")
 

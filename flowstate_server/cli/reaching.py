@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 import grpc.aio
 import typer
 
-from flowstate_client import ConnectError, FlowStateClient, FlowStateError
+from flowstate_client import ConnectError, FlowStateClient, FlowStateError, Plane
 from flowstate_client.addresses import check_address
 from flowstate_server.cli.client_problem import code_of, words_of
 from flowstate_server.cli.problem import INTERRUPTED, MISUSED, UNREACHABLE, Warnings, give_up
@@ -35,7 +35,7 @@ class Options(Protocol):
     @property
     def token(self) -> str: ...
     @property
-    def trusted(self) -> bool: ...
+    def plane(self) -> Plane | None: ...
     @property
     def tls(self) -> bool: ...
     @property
@@ -96,7 +96,7 @@ def _client(options: Options) -> FlowStateClient:
             user=None if options.token else options.user or None,
             org=None if options.token else options.org or None,
             token=options.token or None,
-            plane="trusted" if options.trusted else None,
+            plane=options.plane,
             tls=options.tls,
             credentials=_trusting(options.tls_ca) if options.tls_ca else None,
         )

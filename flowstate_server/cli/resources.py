@@ -14,6 +14,7 @@ import typer
 
 from flowstate_server.cli.commands import Command, Group
 from flowstate_server.cli.connection import ORG_VARIABLE, USER_VARIABLE, Connection, Trusted
+from flowstate_server.cli.help_examples import examples
 from flowstate_server.cli.option_groups import with_option_groups
 from flowstate_server.cli.problem import FAILED, MISUSED, give_up
 from flowstate_server.cli.progress import BytesBar
@@ -80,7 +81,14 @@ class _Owner:
             return client.resources.org(self.of_org, flow_kind=self.flow)
 
 
-@resources.command("list", cls=Command)
+@resources.command(
+    "list",
+    cls=Command,
+    epilog=examples(
+        "flowstate resources list --session SESSION_ID",
+        "flowstate resources list files/ --of-user ada --flow chat | jq -r .name",
+    ),
+)
 @with_option_groups
 def list_(
     prefix: Annotated[str, typer.Argument(help="Only names that begin so.")] = "",
@@ -97,7 +105,13 @@ def list_(
     owner.run(connection, work)
 
 
-@resources.command(cls=Command)
+@resources.command(
+    cls=Command,
+    epilog=examples(
+        "flowstate resources get plan --session SESSION_ID",
+        "flowstate resources get report.pdf --session SESSION_ID --content report.pdf",
+    ),
+)
 @with_option_groups
 def get(
     name: Name,
@@ -123,7 +137,14 @@ def get(
     owner.run(connection, work)
 
 
-@resources.command(cls=Command)
+@resources.command(
+    cls=Command,
+    epilog=examples(
+        'flowstate resources put plan --session SESSION_ID --trusted --state \'{"title": "Lisbon"}\'',
+        "flowstate resources put report.pdf --of-user ada --trusted \\",
+        "  --content report.pdf --media-type application/pdf",
+    ),
+)
 @with_option_groups
 def put(
     name: Name,
@@ -167,7 +188,12 @@ def put(
     owner.run(connection, work)
 
 
-@resources.command(cls=Command)
+@resources.command(
+    cls=Command,
+    epilog=examples(
+        "flowstate resources delete plan --session SESSION_ID --trusted",
+    ),
+)
 @with_option_groups
 def delete(
     name: Name,

@@ -12,9 +12,9 @@ from flowstate_server.cli.terminal_text import plain, quoted, short_time
 
 COLUMNS = (
     Column("SESSION"),
-    Column("FLOW"),
-    Column("USER"),
-    Column("ORG"),
+    Column("FLOW", "cut"),
+    Column("USER", "cut"),
+    Column("ORG", "cut"),
     Column("ACTIVE"),
     Column("TITLE", "cut"),
 )

@@ -106,7 +106,7 @@ sessions.command(
     cls=Command,
     epilog=examples(
         "flowstate sessions create chat --user ada --title 'Summer'",
-        "session=$(flowstate sessions create chat | jq -r .session_id)",
+        "flowstate sessions create chat --metadata '{\"ticket\": 7}' | jq -r .session_id",
     ),
 )(create)
 sessions.command(

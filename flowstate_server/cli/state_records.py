@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flowstate_client import FlowStateClient, ScopeHandle, StateWrite
+from flowstate_client import FlowStateClient, ScopeHandle, StateRecord, StateWrite
 from flowstate_server.cli.asking import Yes, ask
 from flowstate_server.cli.callers import AsTrusted
 from flowstate_server.cli.json_argument import json_object
@@ -100,16 +100,14 @@ def get(
     async def work(client: FlowStateClient) -> None:
         record = await eyes.record(client, owner, id).get(paths=paths or ())
         if on_terminal():
-            written = f", written {short_time(record.update_time)}" if record.exists else ""
-            standing = f"version {record.version}{written}" if record.exists else "does not exist"
-            if record.version and not record.exists:
-                standing = f"was deleted at version {record.version}"
-            show_record([(owner, plain(id)), ("version", standing), ("state", json_lines(record.state))])
+            show_record(
+                [(owner, plain(id)), ("version", _standing(record)), ("state", json_lines(record.state))]
+            )
         else:
             say_json(
                 {
                     "scope": owner,
-                    "id": id,
+                    f"{owner}_id": id,
                     "exists": record.exists,
                     "version": record.version,
                     "state": record.state,
@@ -201,6 +199,12 @@ def delete(
     connection.run(work)
 
 
+def _standing(record: StateRecord[Any]) -> str:
+    if record.exists:
+        return f"{record.version}, written {short_time(record.update_time)}"
+    return f"{record.version}, deleted" if record.version else "0, never written"
+
+
 def _at(record: ScopeHandle[Any], version: int | None) -> ScopeHandle[Any]:
     return record if version is None else record.at(version)
 
@@ -218,4 +222,4 @@ def _delta(given: str) -> tuple[str, float]:
 
 def _tell(owner: str, id: str, write: StateWrite) -> None:
     words = f"{owner} {plain(id)}: version {write.version}{'' if write.changed else ', as it was'}"
-    say({"scope": owner, "id": id, "version": write.version, "changed": write.changed}, words)
+    say({"scope": owner, f"{owner}_id": id, "version": write.version, "changed": write.changed}, words)

@@ -11,6 +11,7 @@ import typer
 
 from flowstate_server import maintenance
 from flowstate_server.cli.commands import Command, Group
+from flowstate_server.cli.help_examples import examples
 from flowstate_server.cli.problem import FAILED, INTERRUPTED, MISUSED, give_up
 from flowstate_server.cli.progress import CountBar
 from flowstate_server.cli.telling import on_terminal, say
@@ -28,7 +29,13 @@ store = typer.Typer(
 )
 
 
-@store.command(cls=Command)
+@store.command(
+    cls=Command,
+    epilog=examples(
+        "flowstate store migrate sqlite:///chat.db",
+        "flowstate store migrate postgres://me@db/flowstate",
+    ),
+)
 def migrate(url: Url) -> None:
     """Create the store of URL, or bring it up to date; opening it for a server does the same."""
 
@@ -40,7 +47,13 @@ def migrate(url: Url) -> None:
     _run(work())
 
 
-@store.command(cls=Command)
+@store.command(
+    cls=Command,
+    epilog=examples(
+        "flowstate store check sqlite:///chat.db",
+        "flowstate store check sqlite:///chat.db | jq -r .problem",
+    ),
+)
 def check(
     url: Url,
     blobs: Annotated[
@@ -69,7 +82,10 @@ def check(
     _run(work())
 
 
-@store.command(cls=Command)
+@store.command(
+    cls=Command,
+    epilog=examples("flowstate store copy sqlite:///chat.db postgres://me@db/flowstate"),
+)
 def copy(
     source: Annotated[str, typer.Argument(metavar="FROM", help=FORMS)],
     target: Annotated[str, typer.Argument(metavar="TO", help="An empty one, or one with part of this copy.")],

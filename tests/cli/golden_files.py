@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import os
 import pty
@@ -134,6 +135,7 @@ def _pty(typed: str) -> Iterator[list[str]]:
 
 def _read(master: int, shown: list[str], typed: str) -> None:
     """Until the other side is closed. Answers the first question."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
     while True:
         try:
             piece = os.read(master, 4096)
@@ -141,7 +143,7 @@ def _read(master: int, shown: list[str], typed: str) -> None:
             return
         if not piece:
             return
-        shown.append(piece.decode(errors="replace"))
+        shown.append(decoder.decode(piece))
         if typed and "".join(shown).endswith(("]: ", "? ")):
             os.write(master, typed.encode())
             typed = ""

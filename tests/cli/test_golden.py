@@ -21,12 +21,9 @@ def desk_server() -> Iterator[str]:
 
 
 @pytest.fixture
-def seen(desk_server: str, request: pytest.FixtureRequest) -> Iterator[Transcript]:
-    """A transcript of commands in a tenant of this test's own; compared with the file of its name."""
-    name = request.node.name.removeprefix("test_")
-    transcript = Transcript(FLOWSTATE_SERVER=desk_server, FLOWSTATE_TENANT=name)
-    yield transcript
-    transcript.compare(name)
+def seen(desk_server: str, request: pytest.FixtureRequest) -> Transcript:
+    """A transcript of commands in a tenant of this test's own."""
+    return Transcript(FLOWSTATE_SERVER=desk_server, FLOWSTATE_TENANT=str(request.node.name))
 
 
 def ask(seen: Transcript, session: str, user: str, *options: str) -> str:
@@ -79,6 +76,7 @@ def test_sessions(seen: Transcript) -> None:
     seen.terminal("sessions", "delete", "winter", typed="y\n")
     seen.pipe("sessions", "delete", "winter")
     seen.pipe("sessions", "delete", "winter", "--allow-missing")
+    seen.compare("sessions")
 
 
 def test_sessions_refused(seen: Transcript) -> None:
@@ -93,6 +91,7 @@ def test_sessions_refused(seen: Transcript) -> None:
     seen.unseen("sessions", "create", "desk", "--user", "ada", "--id", "mine")
     assert seen.pipe("sessions", "update", "mine", "--title", "x", "--at", "7").code == 1
     assert seen.pipe("sessions", "show", "mine", "--user", "eve").code == 4
+    seen.compare("sessions_refused")
 
 
 def test_items(seen: Transcript) -> None:
@@ -104,6 +103,7 @@ def test_items(seen: Transcript) -> None:
     assert seen.pipe("items", "nowhere").code == 4
     assert seen.pipe("items", "talk", "--audience", "internal").code == 1
     assert seen.pipe("items", "talk", "--request", request_id, "--last-turns", "1").code == 2
+    seen.compare("items")
 
 
 def test_snapshot(seen: Transcript) -> None:
@@ -114,6 +114,7 @@ def test_snapshot(seen: Transcript) -> None:
     assert seen.pipe("snapshot", "nowhere").code == 4
     assert seen.pipe("snapshot", "shown", "session.nothing").code == 1
     assert seen.pipe("snapshot", "shown", "asked").code == 2
+    seen.compare("snapshot")
 
 
 def test_state(seen: Transcript) -> None:
@@ -134,6 +135,7 @@ def test_state(seen: Transcript) -> None:
     seen.terminal("state", "get", "user", "kim")
     assert seen.pipe("state", "delete", "user", "kim").code == 1
     assert seen.pipe("state", "delete", "user", "kim", "--allow-missing").code == 0
+    seen.compare("state")
 
 
 def test_state_refused(seen: Transcript) -> None:
@@ -148,7 +150,8 @@ def test_state_refused(seen: Transcript) -> None:
     assert seen.pipe("state", "get", "session", "s", "--flow", "desk").code == 2
     assert seen.pipe("state", "get", "user", "lee", "--isolated").code == 2
     assert seen.pipe("state", "get", "user", "lee", "--flow", "nothing").code == 4
-    assert seen.pipe("state", "get", "team", "lee").code == 2
+    assert seen.unseen("state", "get", "team", "lee").code == 2
+    seen.compare("state_refused")
 
 
 def test_journal(seen: Transcript) -> None:
@@ -163,6 +166,7 @@ def test_journal(seen: Transcript) -> None:
     assert seen.pipe("journal", "list", "nowhere").code == 4
     assert seen.pipe("journal", "append", "noted", "x", "--data", "{").code == 2
     assert seen.pipe("journal", "append", "noted", "-", "--data", "-").code == 2
+    seen.compare("journal")
 
 
 def test_requests(seen: Transcript) -> None:
@@ -185,24 +189,30 @@ def test_requests(seen: Transcript) -> None:
     assert seen.pipe("requests", "show", "nowhere").code == 4
     assert seen.pipe("requests", "cancel", "nowhere").code == 4
     assert seen.pipe("requests", "list", "--action", "wait").code == 2
-    assert seen.pipe("requests", "list", "--status", "done").code == 2
+    assert seen.unseen("requests", "list", "--status", "done").code == 2
+    seen.compare("requests")
 
 
 def test_flows(seen: Transcript) -> None:
     seen.terminal("flows")
-    seen.pipe("flows", "--limit", "1")
+    assert json.loads(seen.unseen("flows", "--limit", "1").stdout)["flow_kind"] == "desk"
     seen.terminal("flows", "desk")
     seen.terminal("flows", "diary", "--trusted")
     seen.pipe("flows", "diary")
     assert seen.pipe("flows", "nothing").code == 4
+    seen.compare("flows")
 
 
 def test_info(seen: Transcript) -> None:
     seen.terminal("info")
-    seen.pipe("info")
+    told = json.loads(seen.unseen("info").stdout)
+    assert told["limits"]["heartbeat_interval"] == 15.0
+    assert "SessionService/ListSessions" in told["capabilities"]
+    seen.compare("info")
 
 
 def test_health(seen: Transcript) -> None:
     seen.terminal("health")
     seen.pipe("health", "--service", "flowstate.v1.FlowService", "--wait", "5")
     assert seen.pipe("health", "--service", "nothing").code == 4
+    seen.compare("health")
