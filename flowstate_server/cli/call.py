@@ -106,8 +106,8 @@ def call(
 
 def _print_dispatched(run: RunHandle) -> None:
     """What a script reads the id from."""
-    words = f"request {run.request_id} in session {run.session_id}; follow it with: flowstate tail {run.request_id}"
-    say(_dispatched(run), words)
+    words = f"request {run.request_id} in session {run.session_id}"
+    say(_dispatched(run), f"{words}\nFollow it with: flowstate tail {run.request_id}")
 
 
 def _announce(run: RunHandle) -> None:

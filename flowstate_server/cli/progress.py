@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Self
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -29,13 +31,20 @@ class _Bar:
             *(text, *columns),
             console=console,
             transient=True,
-            disable=not console.is_terminal,
+            disable=not console.is_terminal or console.is_dumb_terminal,
             redirect_stdout=on_terminal(),  # to where the bar is, that is stderr: what is piped stays in its pipe
         )
-        self._task = self._progress.add_task(plain(description), total=None, visible=False)
+        self._task = self._progress.add_task(plain(description), total=None)
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+
+    def _show(self, **fields: Any) -> None:
+        self._progress.start()
+        self._progress.update(self._task, **fields)
 
 
 class CountBar(_Bar):
@@ -44,13 +53,9 @@ class CountBar(_Bar):
     def __init__(self) -> None:
         super().__init__("", BarColumn(bar_width=12), TimeElapsedColumn())
 
-    def __enter__(self) -> CountBar:
-        self._progress.start()
-        return self
-
     def show(self, words: str) -> None:
         """Say ``words`` beside the bar."""
-        self._progress.update(self._task, description=words, visible=True)
+        self._show(description=words)
 
 
 class BytesBar(_Bar):
@@ -60,11 +65,7 @@ class BytesBar(_Bar):
         columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
         super().__init__(description, *columns)
 
-    def __enter__(self) -> BytesBar:
-        self._progress.start()
-        return self
-
     def show(self, done: int, total: int | None) -> None:
         """As the client tells it: ``done`` bytes of ``total``, where that is known."""
         if total is None or total > LARGE_BYTES:
-            self._progress.update(self._task, completed=done, total=total, visible=True)
+            self._show(completed=done, total=total)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.filesize import decimal
 
 from flowstate_server.cli.commands import Command, Group
 from flowstate_server.cli.connection import ORG_VARIABLE, USER_VARIABLE, Connection, Trusted
@@ -18,8 +19,9 @@ from flowstate_server.cli.help_examples import examples
 from flowstate_server.cli.option_groups import with_option_groups
 from flowstate_server.cli.problem import FAILED, MISUSED, give_up
 from flowstate_server.cli.progress import BytesBar
-from flowstate_server.cli.telling import on_terminal, say
-from flowstate_server.cli.terminal_text import quoted
+from flowstate_server.cli.tables import Column, show_record, show_table
+from flowstate_server.cli.telling import on_terminal, say, say_json
+from flowstate_server.cli.terminal_text import json_lines, plain, quoted
 
 if TYPE_CHECKING:
     from flowstate_client import FlowStateClient, OwnedResources, ResourceHandle, ResourceRecord
@@ -28,6 +30,7 @@ resources = typer.Typer(
     name="resources", cls=Group, no_args_is_help=True, help="Read and write the resources of an owner."
 )
 
+COLUMNS = (Column("NAME", elastic=True), Column("VERSION"), Column("CONTENT"), Column("TYPE"))
 Name = Annotated[str, typer.Argument(help="Name of the resource.")]
 
 
@@ -96,11 +99,18 @@ def list_(
     owner: _Owner,
     connection: _Connection,
 ) -> None:
-    """List resources: a line for each on a terminal, lines of JSON in a pipe."""
+    """List resources: a table on a terminal, lines of JSON in a pipe."""
 
     async def work(owned: OwnedResources) -> None:
-        async for record in owned.list(prefix):
-            _print(record)
+        if not on_terminal():
+            async for record in owned.list(prefix):
+                say_json(_told(record))
+            return
+        rows = [
+            (plain(record.name), str(record.version), decimal(record.size), plain(record.media_type))
+            async for record in owned.list(prefix)
+        ]
+        show_table(COLUMNS, rows)
 
     owner.run(connection, work)
 
@@ -127,7 +137,7 @@ def get(
 
     async def work(owned: OwnedResources) -> None:
         if not content:
-            _print(await owned[name].get(), whole=True)
+            _print(await owned[name].get())
         elif content != "-":
             with BytesBar(name) as bar:
                 await owned[name].download(content, progress=bar.show)
@@ -140,7 +150,7 @@ def get(
 @resources.command(
     cls=Command,
     epilog=examples(
-        'flowstate resources put plan --session SESSION_ID --trusted --state \'{"title": "Lisbon"}\'',
+        'flowstate resources put plan --session s1 --trusted --state \'{"title": "Trip"}\'',
         "flowstate resources put report.pdf --of-user ada --trusted \\",
         "  --content report.pdf --media-type application/pdf",
     ),
@@ -237,15 +247,15 @@ def _parsed(text: str) -> Any:
         give_up(f"the state is not JSON: {error}", MISUSED)
 
 
-def _print(record: ResourceRecord[Any], *, whole: bool = False) -> None:
-    told = {
-        "name": record.name,
-        "version": record.version,
-        "size": record.size,
-        "media_type": record.media_type,
-        "sha256": record.sha256,
-        "state": record.state,
-    }
-    words = [quoted(record.name), f"version {record.version}", f"{record.size} bytes"]
-    words += [quoted(record.media_type)] if record.media_type else []
-    say(told, "  ".join([*words, quoted(record.state)] if whole else words))
+def _print(record: ResourceRecord[Any]) -> None:
+    if not on_terminal():
+        say_json(_told(record))
+        return
+    content = f"{decimal(record.size)} {plain(record.media_type)}".rstrip()
+    facts = (("name", plain(record.name)), ("version", str(record.version)), ("content", content))
+    show_record([*facts, ("sha256", record.sha256), ("state", json_lines(record.state))])
+
+
+def _told(record: ResourceRecord[Any]) -> dict[str, Any]:
+    names = ("name", "version", "size", "media_type", "sha256", "state")
+    return {name: getattr(record, name) for name in names}
