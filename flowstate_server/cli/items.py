@@ -9,12 +9,12 @@ import typer
 
 from flowstate_client import FlowStateClient, FlowStateError, Item, PermissionDenied
 from flowstate_server.cli.callers import OfOneSession
-from flowstate_server.cli.event_line import quoted
+from flowstate_server.cli.client_problem import words_of
 from flowstate_server.cli.listing import DEFAULT_LIMIT, page_size, show_list
 from flowstate_server.cli.option_groups import with_option_groups
-from flowstate_server.cli.problem import MISUSED, give_up, words_of
+from flowstate_server.cli.problem import MISUSED, give_up
 from flowstate_server.cli.tables import Column
-from flowstate_server.cli.terminal_text import plain, plain_lines, short_time
+from flowstate_server.cli.terminal_text import plain, plain_lines, quoted, short_time
 
 _COLUMNS = (Column("TIME"), Column("WHO"), Column("WHAT", "wrap"))
 

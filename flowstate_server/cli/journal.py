@@ -11,7 +11,6 @@ import typer
 from flowstate_client import FlowStateClient, JournalEntry
 from flowstate_server.cli.callers import AsTrusted
 from flowstate_server.cli.commands import Command, Group
-from flowstate_server.cli.event_line import quoted
 from flowstate_server.cli.help_examples import examples
 from flowstate_server.cli.json_argument import json_argument
 from flowstate_server.cli.listing import DEFAULT_LIMIT, page_size, show_list
@@ -19,7 +18,7 @@ from flowstate_server.cli.option_groups import with_option_groups
 from flowstate_server.cli.problem import MISUSED, give_up
 from flowstate_server.cli.tables import Column
 from flowstate_server.cli.telling import say
-from flowstate_server.cli.terminal_text import plain, plain_lines, short_time
+from flowstate_server.cli.terminal_text import plain, plain_lines, quoted, short_time
 
 journal = typer.Typer(
     name="journal", cls=Group, no_args_is_help=True, help="Read and write notes about a session."

@@ -1,0 +1,171 @@
+"""Completion in real shells: what ``flowstate --show-completion`` prints, and a key that somebody presses."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from flowstate_server.cli.application import application
+from flowstate_server.cli.lazy_commands import LazyGroup
+from flowstate_server.testing.child_signals import with_default_signals
+from tests.cli.flowstate_command import CHECKOUT
+
+SHELLS = {
+    "bash": ("--norc", "--noprofile", "-i"),
+    "zsh": ("-f", "-i"),
+}
+READY = "ready-to-complete"
+SECONDS = 40.0
+
+
+def command(folder: Path) -> Path:
+    """A folder with the command ``flowstate`` of this checkout in it."""
+    script = folder / "bin" / "flowstate"
+    script.parent.mkdir()
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m flowstate_server "$@"\n')
+    script.chmod(0o755)
+    return script.parent
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_key_completes_commands_and_options(shell: str, tmp_path: Path) -> None:
+    program = shutil.which(shell)
+    if program is None:
+        pytest.skip(f"{shell} is not installed")
+    with typing(program, *SHELLS[shell], folder=command(tmp_path)) as terminal:
+        if shell == "zsh":
+            terminal.type("autoload -U compinit; compinit -u -D\n")
+        terminal.type('eval "$(flowstate --show-completion)"; PS1="> "; echo ready-to-"complete"\n')
+        terminal.wait_for(READY)
+        terminal.type("flowstate wat\t")
+        terminal.wait_for("watch ")
+        terminal.type("--tena\t")
+        terminal.wait_for("--tenant ")
+        terminal.type("\x15flowstate sessions reso\t")  # Ctrl-U empties the line
+        terminal.wait_for("resolve ")
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        (("",), {"serve", "call", "tail", "watch", "store", "resources", "sessions"}),
+        (("store", "c"), {"check", "copy"}),
+        (("tail", "--"), {"--session", "--raw", "--after", "--server"}),
+        (("serve", "--re"), {"--reload"}),
+        (("serve", "chat:app", "--log-format", ""), {"json", "text"}),
+    ],
+    ids=" ".join,
+)
+def test_what_is_offered(typed: tuple[str, ...], offered: set[str]) -> None:
+    assert offered <= {*complete(*typed)[0]}
+
+
+@pytest.mark.parametrize(
+    ("typed", "unneeded"),
+    [
+        (("ta",), {"grpc", "flowstate_client", "flowstate_server.engine.engine"}),
+        (("tail", "--ses"), {"grpc", "flowstate_client", "flowstate_server.engine.engine"}),
+        (("call", "--det"), {"grpc", "flowstate_client"}),
+        (("watch", "--ra"), {"grpc", "flowstate_client"}),
+        (("resources", "put", "--sta"), {"grpc", "flowstate_client"}),
+        (("serve", "--rel"), {"grpc", "flowstate_server.engine.engine"}),
+    ],
+    ids=" ".join,
+)
+def test_nobody_waits_for_libraries_that_completion_does_not_need(
+    typed: tuple[str, ...], unneeded: set[str]
+) -> None:
+    offered, loaded = complete(*typed)
+    assert len(offered) == 1
+    assert not unneeded & loaded
+
+
+def complete(*typed: str) -> tuple[list[str], set[str]]:
+    """What a shell is given for the last word of ``typed``, and the modules that were loaded for it."""
+    program = (
+        "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr));"
+        "from flowstate_server.__main__ import main; main()"
+    )
+    words = " ".join(("flowstate", *typed))
+    environment = {
+        **os.environ,
+        "_FLOWSTATE_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(typed)),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=CHECKOUT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    return done.stdout.split(), set(done.stderr.split())
+
+
+class Terminal:
+    """What a shell shows, and a keyboard for it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._shown = ""
+
+    def type(self, keys: str) -> None:
+        self._shown = ""
+        os.write(self._descriptor, keys.encode())
+
+    def wait_for(self, text: str) -> None:
+        """Read until the shell shows ``text``."""
+        end = time.monotonic() + SECONDS
+        while text not in self._shown:
+            readable, _, _ = select.select([self._descriptor], [], [], max(end - time.monotonic(), 0.0))
+            if not readable:
+                raise AssertionError(f"{text!r} does not come: {self._shown!r}")
+            self._shown += os.read(self._descriptor, 4096).decode(errors="replace")
+
+
+@contextmanager
+def typing(*shell: str, folder: Path) -> Iterator[Terminal]:
+    """A shell on a terminal of its own, with the commands of ``folder`` ahead of others."""
+    parent, child = pty.openpty()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("FLOWSTATE_")}
+    process = subprocess.Popen(
+        with_default_signals(*shell),
+        env={**kept, "PATH": f"{folder}:{os.environ['PATH']}", "TERM": "dumb", "PYTHONPATH": _import_path()},
+        cwd=CHECKOUT,
+        stdin=child,
+        stdout=child,
+        stderr=child,
+        start_new_session=True,
+    )
+    os.close(child)
+    try:
+        yield Terminal(parent)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(parent)
+
+
+def _import_path() -> str:
+    return os.pathsep.join(path for path in sys.path if path)
+
+
+def test_the_list_of_commands_says_what_they_say_themselves() -> None:
+    group = get_command(application)
+    assert isinstance(group, LazyGroup)
+    for one in group.lazy_commands:
+        assert " ".join((one.load().help or "").split()).startswith(one.help.rstrip(".")), one.name
