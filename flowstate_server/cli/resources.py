@@ -30,7 +30,7 @@ resources = typer.Typer(
     name="resources", cls=Group, no_args_is_help=True, help="Read and write the resources of an owner."
 )
 
-COLUMNS = (Column("NAME", elastic=True), Column("VERSION"), Column("CONTENT"), Column("TYPE"))
+_COLUMNS = (Column("NAME", "wrap"), Column("VERSION"), Column("CONTENT"), Column("TYPE"))
 Name = Annotated[str, typer.Argument(help="Name of the resource.")]
 
 
@@ -110,7 +110,7 @@ def list_(
             (plain(record.name), str(record.version), decimal(record.size), plain(record.media_type))
             async for record in owned.list(prefix)
         ]
-        show_table(COLUMNS, rows)
+        show_table(_COLUMNS, rows)
 
     owner.run(connection, work)
 
