@@ -119,11 +119,8 @@ def cancel(
     async def work(client: FlowStateClient) -> None:
         for request_id in request_ids:
             record = await client.flows.handle(request_id).cancel(reason)
-            if on_terminal():
-                asked = "" if record.status.ended else ", asked to stop"
-                say({}, f"request {plain(record.request_id)}: {record.status}{asked}")
-            else:
-                say_json(record)
+            asked = "" if record.status.ended else ", asked to stop"
+            say(record, f"request {plain(record.request_id)}: {record.status}{asked}")
 
     connection.run(work)
 

@@ -19,8 +19,10 @@ COMMAND.load_all()
 
 
 def commands(group: Any = COMMAND, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for name, command in group.commands.items():
-        if hasattr(command, "commands"):
+    context = group.make_context("flowstate", [], resilient_parsing=True)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if hasattr(command, "list_commands"):
             yield from commands(command, (*path, name))
         else:
             yield (*path, name), command
@@ -40,10 +42,9 @@ def typed_lines() -> Iterator[tuple[str, ...]]:
 
 @pytest.mark.parametrize("words", list(typed_lines()), ids=" ".join)
 def test_they_are_what_the_command_takes(words: tuple[str, ...]) -> None:
-    parser, given = COMMAND, list(words)
-    while hasattr(parser, "commands"):
-        parser = parser.commands[given.pop(0)]
-    parser.make_context("flowstate", given)
+    found = dict(commands())
+    path = next(words[:length] for length in (1, 2) if words[:length] in found)
+    found[path].make_context("flowstate", list(words[len(path) :]))
 
 
 OF_A_SERVER = [path for path, command in commands() if command.epilog]
