@@ -1,4 +1,4 @@
-"""What a flow shows of a session, as a table that follows it."""
+"""What a flow shows of a session, drawn anew where it was when it changes."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from flowstate_client import Failure, Scope, Snapshot
 from flowstate_server.cli.terminal_text import plain, quoted
 
+# Columns for names, beside which values begin. Chosen.
+WIDEST_NAME = 30
 _NEW = object()
 
 
@@ -34,7 +36,7 @@ class LiveView:
     def show(self, view: Snapshot[Any]) -> None:
         """Draw ``view`` over the one before."""
         values = values_of(view)
-        self._live.update(Group(_headline(view), _table(view, values, self._before)), refresh=True)
+        self._live.update(Group(_headline(view), *_lines(view, values, self._before)), refresh=True)
         self._before = values
 
 
@@ -51,30 +53,31 @@ def _headline(view: Snapshot[Any]) -> Text:
     return line
 
 
-def _table(
+def _lines(
     view: Snapshot[Any],
     values: Mapping[Scope, Mapping[str, Any]],
     before: Mapping[Scope, Mapping[str, Any]] | None,
-) -> Table:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="cyan", no_wrap=True)
-    table.add_column(no_wrap=True, overflow="ellipsis")
-    table.add_column(no_wrap=True, overflow="ellipsis")
+) -> Iterator[Text]:
+    """A line for each name, under each other what belongs together; one that is too long is cut."""
+    heads = {scope: f"{scope} v{version}" for scope, version in view.versions.items()}
+    head_width = max(map(len, heads.values()), default=0)
+    names = [plain(name) for shown in values.values() for name in shown]
+    name_width = min(max(map(cell_len, names), default=0), WIDEST_NAME)
     for scope, shown in values.items():
         known = None if before is None else before.get(scope, {})
-        heads = _heads(scope, view.versions[scope])
-        for name, value in shown.items():
-            changed = known is not None and known.get(name, _NEW) != value
-            table.add_row(next(heads), Text(plain(name)), _cell(value, changed=changed))
+        head = heads[scope]
         if not shown:
-            table.add_row(next(heads), Text("nothing", style="dim"))
-    return table
+            yield _line((f"{head:<{head_width}}  ", "cyan"), ("nothing", "dim"))
+        for name, value in shown.items():
+            label = plain(name)
+            label += " " * max(name_width - cell_len(label), 0)
+            changed = known is not None and known.get(name, _NEW) != value
+            yield _line((f"{head:<{head_width}}  ", "cyan"), f"{label}  ", _cell(value, changed=changed))
+            head = ""
 
 
-def _heads(scope: Scope, version: int) -> Iterator[Text]:
-    yield Text.assemble(str(scope), (f" v{version}", "dim"))
-    while True:
-        yield Text("")
+def _line(*parts: str | Text | tuple[str, str]) -> Text:
+    return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
 
 
 def _cell(value: Any, *, changed: bool) -> Text:

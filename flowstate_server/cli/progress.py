@@ -43,8 +43,8 @@ class _Bar:
         self._progress.stop()
 
     def _show(self, **fields: Any) -> None:
-        self._progress.start()
         self._progress.update(self._task, **fields)
+        self._progress.start()
 
 
 class CountBar(_Bar):

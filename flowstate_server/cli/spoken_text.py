@@ -36,10 +36,8 @@ class SpokenText:
 
     def write(self, text: str) -> None:
         """Show ``text`` behind what was shown before."""
-        words = [*_words(self._held + plain_lines(text.replace("\r", "").replace("\t", _TAB)))]
-        # One that does not fit into a line is cut anyway.
-        grows = bool(words) and not words[-1].isspace() and cell_len(words[-1]) < self._room
-        self._held = words.pop() if grows else ""
+        words = self._words(self._held + plain_lines(text.replace("\r", "").replace("\t", _TAB)))
+        self._held = words.pop() if words and not words[-1].isspace() else ""
         self._put(words)
 
     def pause(self) -> None:
@@ -50,15 +48,28 @@ class SpokenText:
 
     def end(self) -> None:
         """Show what was held back, and end the line."""
-        self._put([*_words(self._held)])
+        self._put([self._held] if self._held else [])
         self._put_label()
         self._held = self._space = ""
         if self._column:
             self._console.out("", highlight=False)
 
-    @property
-    def _room(self) -> int:
-        return max(self._console.width - self._indent, 1)
+    def _words(self, text: str) -> list[str]:
+        """Words, blanks and line breaks. A line may be broken beside each character of double width, and within a word
+        that is longer than it."""
+        room = max(self._console.width - self._indent, 1)
+        words = []
+        for run in _WORDS.findall(text):
+            word, width = "", 0
+            for character in run:
+                cells = cell_len(character)
+                if word and (cells > 1 or width > 1 == len(word) or width + cells > room):
+                    words.append(word)
+                    word, width = "", 0
+                word += character
+                width += cells
+            words.append(word)
+        return words
 
     def _put(self, words: list[str]) -> None:
         if any(not word.isspace() for word in words):
@@ -98,17 +109,3 @@ class SpokenText:
         yield self._space + word
         self._column += cell_len(self._space + word)
         self._space = ""
-
-
-def _words(text: str) -> Iterator[str]:
-    """Words, blanks and line breaks. A line may be broken beside each character of double width."""
-    for run in _WORDS.findall(text):
-        word = ""
-        for character in run:
-            if cell_len(character) > 1:
-                yield from (part for part in (word, character) if part)
-                word = ""
-            else:
-                word += character
-        if word:
-            yield word

@@ -70,7 +70,7 @@ def check(
         with CountBar() as bar:
 
             def report(table: str, records: int) -> None:
-                bar.show(f"Checked {records:,} {table.replace('_', ' ')} ...")
+                bar.show(f"Checked {records:,} {table.replace('_', ' ')}")
 
             async for problem in maintenance.check(url, blobs=blobs, report=report):
                 problems += 1
@@ -103,8 +103,8 @@ def copy(
         with CountBar() as bar:
 
             def report(copied: Copied) -> None:
-                doing = "comparing" if copied.done else ""
-                bar.show(f"Copied {_counted(copied)} ... {doing}".rstrip())
+                now = "comparing" if copied.done else next(reversed(copied.counts), "")
+                bar.show(f"Copied {sum(copied.counts.values()):,} records, now: {now.replace('_', ' ')}")
                 if not on_terminal():
                     say({"event": "copying", "counts": copied.counts}, "")
 

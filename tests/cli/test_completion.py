@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import os
-import pty
-import select
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,15 +13,14 @@ from typer.main import get_command
 
 from flowstate_server.cli.application import application
 from flowstate_server.cli.lazy_commands import LazyGroup
-from flowstate_server.testing.child_signals import with_default_signals
 from tests.cli.flowstate_command import CHECKOUT
+from tests.cli.shell_terminal import typing
 
 SHELLS = {
     "bash": ("--norc", "--noprofile", "-i"),
     "zsh": ("-f", "-i"),
 }
 READY = "ready-to-complete"
-SECONDS = 40.0
 
 
 def command(folder: Path) -> Path:
@@ -114,54 +108,6 @@ def complete(*typed: str) -> tuple[list[str], set[str]]:
         check=False,
     )
     return done.stdout.split(), set(done.stderr.split())
-
-
-class Terminal:
-    """What a shell shows, and a keyboard for it."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._shown = ""
-
-    def type(self, keys: str) -> None:
-        self._shown = ""
-        os.write(self._descriptor, keys.encode())
-
-    def wait_for(self, text: str) -> None:
-        """Read until the shell shows ``text``."""
-        end = time.monotonic() + SECONDS
-        while text not in self._shown:
-            readable, _, _ = select.select([self._descriptor], [], [], max(end - time.monotonic(), 0.0))
-            if not readable:
-                raise AssertionError(f"{text!r} does not come: {self._shown!r}")
-            self._shown += os.read(self._descriptor, 4096).decode(errors="replace")
-
-
-@contextmanager
-def typing(*shell: str, folder: Path) -> Iterator[Terminal]:
-    """A shell on a terminal of its own, with the commands of ``folder`` ahead of others."""
-    parent, child = pty.openpty()
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("FLOWSTATE_")}
-    process = subprocess.Popen(
-        with_default_signals(*shell),
-        env={**kept, "PATH": f"{folder}:{os.environ['PATH']}", "TERM": "dumb", "PYTHONPATH": _import_path()},
-        cwd=CHECKOUT,
-        stdin=child,
-        stdout=child,
-        stderr=child,
-        start_new_session=True,
-    )
-    os.close(child)
-    try:
-        yield Terminal(parent)
-    finally:
-        process.kill()
-        process.wait()
-        os.close(parent)
-
-
-def _import_path() -> str:
-    return os.pathsep.join(path for path in sys.path if path)
 
 
 def test_the_list_of_commands_says_what_they_say_themselves() -> None:
