@@ -19,9 +19,9 @@ def client_stub(
         str, typer.Argument(metavar="APP", help="module:attribute that holds a FlowState or a Flow.")
     ],
 ) -> None:
-    """Write a typed Python client of APP's flows to stdout: flowstate client-stub my_chat:flowstate > client.py
+    """Write a typed Python client of APP's flows.
 
-    It needs flowstate_client and nothing of APP: a class for each flow, its actions as methods, and pydantic models of
+    What comes on stdout needs flowstate_client and nothing of APP: a class for each flow, its actions as methods, and pydantic models of
     what they take and give and of what clients see. Equal flows give equal text, so that it can be committed and
     compared.
     """
