@@ -12,7 +12,7 @@ import typer
 from flowstate_server.cli.application import application
 from tests.cli.golden_files import COLUMNS, on_terminal
 
-_OF_THE_SHELL = ("|", "&&", "#")
+_OF_THE_SHELL = ("|", "&&", "#", ">")
 
 COMMAND: Any = typer.main.get_command(application)
 COMMAND.load_all()
