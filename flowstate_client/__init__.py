@@ -51,7 +51,7 @@ need is in :mod:`flowstate_client.testing`.
 
 import sys as _sys
 
-from flowstate_client.client import FlowStateClient, Server
+from flowstate_client.client import FlowStateClient
 from flowstate_client.codec import Codec, JsonCodec
 from flowstate_client.config import Backoff, ClientConfig, client_version as _client_version
 from flowstate_client.content_stream import ContentStream, Progress
@@ -161,6 +161,7 @@ from flowstate_client.resource_handle import ResourceHandle, ResourceView
 from flowstate_client.resource_record import ResourceRecord
 from flowstate_client.resources import OwnedResources, Resources
 from flowstate_client.runs import ActionStream, RunHandle
+from flowstate_client.server import Server
 from flowstate_client.session import ResolvedSession, Session
 from flowstate_client.sessions import Sessions
 from flowstate_client.snapshots import Snapshot

@@ -18,8 +18,8 @@ from flowstate_client.errors import ClientClosedError, ConnectError
 from flowstate_client.flows import Flows
 from flowstate_client.journal import Journals
 from flowstate_client.metadata import CallMetadata, MetadataProvider, Plane
-from flowstate_client.models import ServerInfo
 from flowstate_client.resources import Resources
+from flowstate_client.server import Server
 from flowstate_client.sessions import Sessions
 from flowstate_client.state import States
 
@@ -175,21 +175,6 @@ class FlowStateClient:
                 "use the client inside `async with FlowStateClient.connect(...) as client:`"
             )
         return self._open
-
-
-class Server:
-    """``client.server``: what answers at the other end."""
-
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
-
-    async def info(self, *, refresh: bool = False) -> ServerInfo:
-        """Version, limits and capabilities; asked for once a client, again with ``refresh``."""
-        return await self._caller.server_info(refresh=refresh)
-
-    async def supports(self, capability: str) -> bool:
-        """Whether the server serves a method (``StateService/CommitState``) or a field (``StateOp.test``)."""
-        return capability in (await self.info()).capabilities
 
 
 class _Open:

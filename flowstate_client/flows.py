@@ -6,6 +6,8 @@ import enum
 from collections.abc import Iterable
 from typing import Any, Final, TypeVar, overload
 
+from typing_extensions import TypeForm
+
 from flowstate.v1 import flow_service_pb2, flow_service_pb2_grpc, types_pb2
 from flowstate_client.calls import Caller
 from flowstate_client.filters import event_filter, status_numbers
@@ -138,7 +140,7 @@ class Flows:
         action: str,
         input: Any = ...,
         *,
-        output: type[T],
+        output: TypeForm[T],
         session_id: str | None = ...,
         user_id: str | None = ...,
         org_id: str | None = ...,
@@ -154,7 +156,7 @@ class Flows:
         action: str,
         input: Any = ...,
         *,
-        output: type[object],
+        output: TypeForm[object],
         session_id: str | None = ...,
         user_id: str | None = ...,
         org_id: str | None = ...,

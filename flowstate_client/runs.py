@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol, TypeVar, overload
 
+from typing_extensions import TypeForm
+
 from flowstate.v1 import flow_service_pb2, flow_service_pb2_grpc
 from flowstate_client.calls import Caller
 from flowstate_client.error_reasons import is_passing
@@ -94,11 +96,11 @@ class RunHandle:
         )
 
     @overload
-    async def result(self, output: type[T], *, timeout: float | None = None) -> T: ...
+    async def result(self, output: TypeForm[T], *, timeout: float | None = None) -> T: ...
     # Where the type that is expected lets the one above not fit, mypy goes on to the next: to Any it would be silent.
     @overload
     async def result(  # type: ignore[overload-cannot-match]
-        self, output: type[object], *, timeout: float | None = None
+        self, output: TypeForm[object], *, timeout: float | None = None
     ) -> object: ...
     @overload
     async def result(self, output: Any = Any, *, timeout: float | None = None) -> Any: ...
