@@ -55,6 +55,7 @@ from flowstate_client.client import FlowStateClient
 from flowstate_client.codec import Codec, JsonCodec
 from flowstate_client.config import Backoff, ClientConfig, client_version as _client_version
 from flowstate_client.content_stream import ContentStream, Progress
+from flowstate_client.correlation import FinishedCall, OnCall, correlation_id
 from flowstate_client.error_places import FieldViolation, MutationAtFault
 from flowstate_client.errors import (
     ActionAborted,
@@ -214,6 +215,7 @@ __all__ = [
     "Failure",
     "FeatureUnavailable",
     "FieldViolation",
+    "FinishedCall",
     "FlowBindingMismatch",
     "FlowInfo",
     "FlowNotFound",
@@ -240,6 +242,7 @@ __all__ = [
     "MutationAtFault",
     "NewItem",
     "NotFound",
+    "OnCall",
     "OrgBindingMismatch",
     "OutOfRange",
     "OwnedResources",
@@ -309,6 +312,7 @@ __all__ = [
     "UnknownEvent",
     "ValidationFailed",
     "VersionMismatch",
+    "correlation_id",
 ]
 
 for _name, _module in list(_sys.modules.items()):

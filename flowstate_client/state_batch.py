@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Generic, Protocol, Self
 
 from flowstate.v1 import state_service_pb2, types_pb2
-from flowstate_client.arguments import scope_ref
+from flowstate_client.arguments import number, scope_ref
 from flowstate_client.codec import Codec
 from flowstate_client.field_types import FieldTypes, field_types
 from flowstate_client.models import StateWrite
@@ -134,7 +134,7 @@ def as_seen(seen: Seen) -> types_pb2.Precondition:
         TypeError: it is neither a version nor something that was read or written.
     """
     if isinstance(seen, int):
-        return types_pb2.Precondition(version=seen)
+        return types_pb2.Precondition(version=number(seen, "the version", most=2**63 - 1))
     if not isinstance(getattr(seen, "version", None), int) or not hasattr(seen, "incarnation"):
         given = type(seen).__name__
         raise TypeError(f"at takes a version or what was read or written, such as a StateRecord, not {given}")

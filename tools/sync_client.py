@@ -29,6 +29,7 @@ CLASSES: Mapping[str, Sequence[str]] = {
     "runs": ["RunHandle", "ActionStream"],
     "server": ["Server"],
     "session_changes": ["SessionChanges"],
+    "session_items": ["SessionItems"],
     "sessions": ["Sessions"],
     "state": ["ScopeHandle", "States"],
     "stream": ["EventStream"],
@@ -152,7 +153,9 @@ class Module:
         parameters = _type_parameters(node)
         kept = [*_bases(node), *([f"Generic[{parameters}]"] if _is_generic(node) else [])]
         wrapped = f"asynchronous.{node.name}" + (f"[{parameters}]" if parameters else "")
-        inherits = {"Stream", "EventStream", "SessionChanges"} & {base.partition("[")[0] for base in kept}
+        inherits = {"Stream", "EventStream", "SessionChanges", "SessionItems"} & {
+            base.partition("[")[0] for base in kept
+        }
         lines = [
             f"class {node.name}" + (f"({', '.join(kept)})" if kept else "") + ":",
             _indented(f'"""{_plain(ast.get_docstring(node) or "")}"""', 1),

@@ -61,5 +61,5 @@ __all__ = [
 ]
 
 for _name, _module in list(_sys.modules.items()):
-    if _name.startswith(f"{__name__}."):
+    if f"{_name}.".startswith(f"{__name__}."):
         vars(_module)["__tracebackhide__"] = _hides_our_frames

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import inspect
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -11,6 +13,7 @@ import grpc
 from flowstate_client import client as asynchronous
 from flowstate_client.codec import Codec
 from flowstate_client.config import ClientConfig
+from flowstate_client.correlation import OnCall
 from flowstate_client.metadata import MetadataProvider, Plane
 from flowstate_client.sync.flows import Flows
 from flowstate_client.sync.journal import Journals
@@ -54,11 +57,13 @@ class FlowStateClient:
         tls: bool = False,
         credentials: grpc.ChannelCredentials | None = None,
         metadata: MetadataProvider | None = None,
+        on_call: OnCall | None = None,
         config: ClientConfig | None = None,
         codec: Codec | None = None,
     ) -> FlowStateClient:
         """A client, to be used as ``with FlowStateClient.connect(...) as client`` or as it is. Connects when first
-        needed. The arguments are those of the asynchronous client.
+        needed. The arguments are those of the asynchronous client; a ``metadata`` that is no asynchronous function is
+        called in a thread, and ``on_call`` in that of the client.
 
         Raises:
             TypeError: a target is not text.
@@ -74,7 +79,8 @@ class FlowStateClient:
                 token=token,
                 tls=tls,
                 credentials=credentials,
-                metadata=metadata,
+                metadata=None if metadata is None else _in_a_thread(metadata),
+                on_call=on_call,
                 config=config,
                 codec=codec,
             )
@@ -136,3 +142,13 @@ class FlowStateClient:
     def _opened(self) -> asynchronous.FlowStateClient:
         self._thread.open()
         return self._client
+
+
+def _in_a_thread(provider: MetadataProvider) -> MetadataProvider:
+    """The provider, which may block, without holding up what the client does meanwhile."""
+
+    async def provide() -> Mapping[str, str]:
+        told = await asyncio.to_thread(provider)
+        return await told if inspect.isawaitable(told) else told
+
+    return provide

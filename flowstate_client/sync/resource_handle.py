@@ -99,7 +99,7 @@ class ResourceHandle(StateVerbs[StateWrite, StateT_co], Generic[StateT_co]):
         Repeated by itself, with the same idempotency key; give your own for a job that may be restarted.
 
         Raises:
-            ValueError: ``state`` cannot be sent.
+            ValueError: ``state`` cannot be sent, or ``content`` is too large.
         """
         return self._thread.run(
             self._resource_handle.put(

@@ -13,6 +13,7 @@ from flowstate_client import runs as asynchronous
 from flowstate_client.events import Event
 from flowstate_client.models import Cursor, RunRecord
 from flowstate_client.sync.loop_thread import LoopThread
+from flowstate_client.sync.paging import Pager
 from flowstate_client.sync.stream import EventStream
 
 T = TypeVar("T")
@@ -70,6 +71,28 @@ class RunHandle:
             self._thread,
             self._run_handle.events(
                 after=after, types=types, audience=audience, max_outage=max_outage, replay_only=replay_only
+            ),
+        )
+
+    def list_events(
+        self,
+        *,
+        types: Iterable[str] = (),
+        audience: str | None = None,
+        page_size: int = 0,
+        page_token: str = "",
+    ) -> Pager[Event]:
+        """The events that are stored now, in pages, without waiting for more; swept ones are left out in silence.
+
+        ``types`` and ``audience`` as of :meth:`events`.
+
+        Args:
+            page_size: 0: the server's 50; at most 500.
+        """
+        return Pager(
+            self._thread,
+            self._run_handle.list_events(
+                types=types, audience=audience, page_size=page_size, page_token=page_token
             ),
         )
 
