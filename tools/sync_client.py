@@ -59,6 +59,9 @@ ATTRIBUTES: Mapping[str, Mapping[str, str]] = {
 """Public attributes that are set when an object is made, which the source does not tell from others."""
 
 BASES = {"EventsWithView": "Stream[Moment[T]]"}
+HOLDERS = {"Stream", "EventStream", "SessionChanges", "SessionItems"}
+"""The bases that hold the thread."""
+
 INTERNAL = {"States": {"commit", "turn"}}
 SPECIAL = {"__getitem__", "__repr__", "_submit"}
 
