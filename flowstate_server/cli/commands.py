@@ -1,5 +1,5 @@
-"""Commands as typer makes them, but for their help: a switch is shown as one, not as an option with a ``<bool>``, and
-a mistyped command gets those alone that it is like."""
+"""Commands as typer makes them, but for their help: a switch is shown as one, not as an option with a ``<bool>``, their
+epilog is lines of examples, and a mistyped command gets those alone that it is like."""
 
 from __future__ import annotations
 
@@ -8,11 +8,20 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
-# How alike two names have to be. Typer takes 0.6, by which `sessions` would be meant for `delete-session`.
+from flowstate_server.cli.help_examples import show_examples
+
+# How alike two names have to be. Typer takes 0.6, by which `sessions` would be meant by `version`.
 _ALIKE = 0.7
 
 
 class Command(TyperCommand):
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        lines, self.epilog = self.epilog, None
+        super().format_help(ctx, formatter)
+        self.epilog = lines
+        if lines:
+            show_examples(lines)
+
     def get_params(self, ctx: Any) -> list[Any]:
         return _shown(super().get_params(ctx))
 

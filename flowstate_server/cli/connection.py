@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 import grpc
 import typer
 
-from flowstate_client import ConnectError, FlowStateClient, FlowStateError
+from flowstate_client import ConnectError, FlowStateClient, FlowStateError, Plane
 from flowstate_client.addresses import EXAMPLE, check_address
 from flowstate_server.cli.problem import (
     INTERRUPTED,
@@ -44,9 +44,16 @@ _TLS_PROBLEMS = {
 # OpenSSL's numbers: an issuer that is not known, or a certificate that signs itself.
 _UNTRUSTED = frozenset((18, 19, 20, 21))
 
+PANEL = "Connection"
+"""Where the help shows the options that say how to reach the server, behind those of the command."""
+
 Trusted = Annotated[
     bool,
-    typer.Option("--trusted", help="Call on the trusted plane (where the server asks for no tokens)."),
+    typer.Option(
+        "--trusted",
+        help="Call on the trusted plane (where the server asks for no tokens).",
+        rich_help_panel=PANEL,
+    ),
 ]
 OnlyOfUser = Annotated[
     str,
@@ -71,26 +78,41 @@ class Connection:
 
     server: Annotated[
         str,
-        typer.Option("--server", "-s", envvar="FLOWSTATE_SERVER", metavar="HOST:PORT", help="The server."),
+        typer.Option(
+            "--server",
+            "-s",
+            envvar="FLOWSTATE_SERVER",
+            metavar="HOST:PORT",
+            help="The server.",
+            rich_help_panel=PANEL,
+        ),
     ] = EXAMPLE
     user: str = field(default="", init=False)
     org: str = field(default="", init=False)
     tenant: Annotated[
-        str, typer.Option(envvar="FLOWSTATE_TENANT", help="The tenant, if the server has several.")
+        str,
+        typer.Option(
+            envvar="FLOWSTATE_TENANT", help="The tenant, if the server has several.", rich_help_panel=PANEL
+        ),
     ] = ""
     token: Annotated[
-        str, typer.Option(envvar="FLOWSTATE_TOKEN", help="The bearer token.", show_envvar=True)
+        str,
+        typer.Option(
+            envvar="FLOWSTATE_TOKEN", help="The bearer token.", show_envvar=True, rich_help_panel=PANEL
+        ),
     ] = ""
     trusted: bool = field(default=False, init=False)
-    tls: Annotated[bool, typer.Option("--tls", envvar="FLOWSTATE_TLS", help="Encrypt the connection.")] = (
-        False
-    )
+    tls: Annotated[
+        bool,
+        typer.Option("--tls", envvar="FLOWSTATE_TLS", help="Encrypt the connection.", rich_help_panel=PANEL),
+    ] = False
     tls_ca: Annotated[
         Path | None,
         typer.Option(
             envvar="FLOWSTATE_TLS_CA",
             metavar="FILE",
             help="Certificates to trust (PEM); turns encryption on.",
+            rich_help_panel=PANEL,
         ),
     ] = None
 
@@ -98,15 +120,17 @@ class Connection:
         self,
         work: Callable[[FlowStateClient], Coroutine[Any, Any, T]],
         told: Callable[[FlowStateError], str] = words_of,
+        *,
+        patience: float | None = None,
     ) -> T:
-        """What ``work`` gives, with a client that has reached the server; if that fails, the end of the command, with
-        what ``told`` says of it.
+        """What ``work`` gives, with a client that has reached the server within ``patience`` seconds, by default
+        ``REACH_SECONDS``; if that fails, the end of the command, with what ``told`` says of it.
         """
         client = self._client()
         logger = logging.getLogger("flowstate_client")
         logger.addHandler(warnings := Warnings(logging.WARNING))
         try:
-            return asyncio.run(self._run(client, work))
+            return asyncio.run(self._run(client, work, patience))
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
         except ValueError as error:
@@ -117,11 +141,27 @@ class Connection:
             logger.removeHandler(warnings)
 
     async def _run(
-        self, client: FlowStateClient, work: Callable[[FlowStateClient], Coroutine[Any, Any, T]]
+        self,
+        client: FlowStateClient,
+        work: Callable[[FlowStateClient], Coroutine[Any, Any, T]],
+        patience: float | None,
     ) -> T:
         async with client:
-            await reach(client, tls=self.tls, tls_ca=self.tls_ca)
+            await reach(client, tls=self.tls, tls_ca=self.tls_ca, patience=patience)
             return await work(client)
+
+    @property
+    def plane(self) -> Plane | None:
+        """The plane to claim, where the server asks for no tokens."""
+        return "trusted" if self.trusted else None
+
+    def channel(self) -> grpc.aio.Channel:
+        """A connection for what is no service of FlowState. To be made within ``work`` of ``run``."""
+        if self.tls_ca is not None:
+            return grpc.aio.secure_channel(self.server, _trusting(self.tls_ca))
+        if self.tls:
+            return grpc.aio.secure_channel(self.server, grpc.ssl_channel_credentials())
+        return grpc.aio.insecure_channel(self.server)
 
     def _client(self) -> FlowStateClient:
         try:
@@ -137,7 +177,7 @@ class Connection:
                 user=None if self.token else self.user or None,
                 org=None if self.token else self.org or None,
                 token=self.token or None,
-                plane="trusted" if self.trusted else None,
+                plane=self.plane,
                 tls=self.tls,
                 credentials=_trusting(self.tls_ca) if self.tls_ca else None,
             )
@@ -145,10 +185,12 @@ class Connection:
             give_up(str(error), MISUSED)
 
 
-async def reach(client: FlowStateClient, *, tls: bool = False, tls_ca: Path | None = None) -> None:
+async def reach(
+    client: FlowStateClient, *, tls: bool = False, tls_ca: Path | None = None, patience: float | None = None
+) -> None:
     """Connect, or end the command soon: calls wait for a server that is away as long as they have time."""
     try:
-        await client.ready(REACH_SECONDS)
+        await client.ready(REACH_SECONDS if patience is None else patience)
     except ConnectError:
         hint = await _certificate_problem(client.target, tls_ca) if tls or tls_ca else ""
         hint = hint or await _tls_hint(client)

@@ -11,10 +11,14 @@ from rich.console import Console
 from rich.text import Text
 
 from flowstate_client import (
+    ActionNotFound,
     DeadlineExceeded,
+    FlowNotFound,
     FlowStateError,
     NotFound,
     RateLimited,
+    RequestNotFound,
+    SessionNotFound,
     TimeoutError,
     Unavailable,
 )
@@ -52,18 +56,31 @@ _HINTS = {
 }
 
 
+_WAYS_OUT: tuple[tuple[type[FlowStateError], str], ...] = (
+    (FlowNotFound, "; see flowstate flows"),
+    (ActionNotFound, "; see flowstate flows FLOW"),
+    (SessionNotFound, "; see flowstate sessions list"),
+    (RequestNotFound, "; see flowstate requests list"),
+)
+
+
 def words_of(error: FlowStateError) -> str:
     """What the client says of ``error``, with options of the command line where it names arguments in Python."""
     text = str(error)
     for hint, words in _HINTS.items():
         text = text.replace(hint, words)
-    return text
+    return text + next((way for kind, way in _WAYS_OUT if isinstance(error, kind)), "")
 
 
 def give_up(problem: str, code: int) -> NoReturn:
     """End the command with one line on stderr."""
     _tell(problem, "red")
     raise typer.Exit(code)
+
+
+def note(words: str) -> None:
+    """One line on stderr that ends nothing."""
+    _tell(words, "yellow")
 
 
 class Warnings(logging.Handler):

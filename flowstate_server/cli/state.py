@@ -1,4 +1,4 @@
-"""``flowstate state``: copies what users and orgs have between shared and private records."""
+"""``flowstate state``: reads and writes records; copies what users and orgs have between shared and private ones."""
 
 from __future__ import annotations
 
@@ -14,14 +14,19 @@ from flowstate_server import maintenance
 from flowstate_server.app import FlowState
 from flowstate_server.cli.app_reference import load_app
 from flowstate_server.cli.commands import Command, Group
+from flowstate_server.cli.help_examples import examples
 from flowstate_server.cli.problem import FAILED, INTERRUPTED, MISUSED, NOT_FOUND, give_up
+from flowstate_server.cli.state_records import delete, get, inc, patch
 from flowstate_server.cli.telling import say
 from flowstate_server.deployment import CopiedRecords
 from flowstate_server.maintenance import CopiedState, Misfit, Outcome, Scope, StateCopy, Unmaintained
 from flowstate_server.store_urls import FORMS, redacted
 
 state = typer.Typer(
-    name="state", cls=Group, no_args_is_help=True, help="Copy what users and orgs have between records."
+    name="state",
+    cls=Group,
+    no_args_is_help=True,
+    help="Read and write state of sessions, users and orgs, and copy it between records.",
 )
 
 
@@ -30,12 +35,34 @@ class Side(StrEnum):
     SHARED = "shared"
 
 
-@state.callback()
-def group() -> None:
-    """A group also while it has one command."""
+state.command(
+    cls=Command,
+    epilog=examples(
+        "flowstate state get user ada",
+        "flowstate state get session SESSION_ID --path /by_id/doc-1 | jq .state",
+    ),
+)(get)
+state.command(
+    cls=Command,
+    epilog=examples(
+        'flowstate state patch session SESSION_ID \'{"mode": "agent"}\' --at 7',
+        "jq -n '{seats: 3}' | flowstate state patch org acme - --flow billing",
+    ),
+)(patch)
+state.command(cls=Command, epilog=examples("flowstate state inc user ada visits=1 credit=-2.5"))(inc)
+state.command(
+    cls=Command,
+    epilog=examples("flowstate state delete user ada", "flowstate state delete org acme --flow billing"),
+)(delete)
 
 
-@state.command(cls=Command)
+@state.command(
+    cls=Command,
+    epilog=examples(
+        "flowstate state copy my_app:app --store sqlite:///chat.db --flow billing \\",
+        "    --to isolated --all-users --dry-run",
+    ),
+)
 def copy(
     app: Annotated[
         str, typer.Argument(metavar="APP", help="module:attribute that holds a FlowState or a Flow.")

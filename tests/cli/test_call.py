@@ -45,7 +45,7 @@ def test_a_session_of_somebody_else_is_not_told_from_none(chat_server: str) -> N
     assert done.code == 4
     assert "may be another user's, see --user" in done.stderr
     assert "or it was deleted: sessions.create makes it anew" in done.stderr
-    assert flowstate("delete-session", "adas", "--user", "ada", "--server", chat_server).code == 0
+    assert flowstate("sessions", "delete", "adas", "--user", "ada", "--server", chat_server).code == 0
     gone = flowstate(*say, "--user", "ada")
     assert (gone.code, _without_id(gone.stderr)) == (4, _without_id(done.stderr)), (
         "nobody learns which it was"

@@ -44,9 +44,9 @@ def test_it_tells_its_version() -> None:
     ("typed", "meant"),
     [
         ("sevre", "serve"),
-        ("delete", "delete-session"),
+        ("session", "sessions"),
         ("resource", "resources"),
-        ("sessions", ""),
+        ("delete-session", ""),
         ("x", ""),
     ],
 )

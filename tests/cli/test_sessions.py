@@ -8,20 +8,20 @@ SAY = ("call", "chat", "say", '{"message": "hello"}')
 def test_it_deletes_a_session(chat_server: str) -> None:
     at = ("--server", chat_server)
     assert flowstate(*SAY, "--session", "gone", "--request-id", "of-gone", *at).code == 0
-    done = flowstate("delete-session", "gone", *at)
+    done = flowstate("sessions", "delete", "gone", *at)
     assert (done.code, done.stdout) == (0, "")
     assert "REQUEST_NOT_FOUND" in flowstate("tail", "of-gone", *at).stderr
-    again = flowstate("delete-session", "gone", *at)
+    again = flowstate("sessions", "delete", "gone", *at)
     assert again.code != 0
     assert "SESSION_NOT_FOUND" in again.stderr
-    assert flowstate("delete-session", "gone", "--allow-missing", *at).code == 0
+    assert flowstate("sessions", "delete", "gone", "--allow-missing", *at).code == 0
 
 
 def test_it_deletes_what_it_was_told_and_no_other(chat_server: str) -> None:
     at = ("--server", chat_server)
     assert flowstate(*SAY, "--session", "kept", "--user", "ada", *at).code == 0
-    for options in (("--version", "7"), ("--user", "eve"), ("--tenant", "other")):
-        refused = flowstate("delete-session", "kept", *options, *at)
+    for options in (("--at", "7"), ("--user", "eve"), ("--tenant", "other")):
+        refused = flowstate("sessions", "delete", "kept", *options, *at)
         assert refused.code != 0
         assert "Traceback" not in refused.stderr
-    assert flowstate("delete-session", "kept", "--version", "1", "--user", "ada", *at).code == 0
+    assert flowstate("sessions", "delete", "kept", "--at", "1", "--user", "ada", *at).code == 0
