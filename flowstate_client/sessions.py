@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar, overload
 
+from typing_extensions import TypeForm
+
 from flowstate.v1 import session_service_pb2, session_service_pb2_grpc
 from flowstate_client.arguments import (
     bounded,
@@ -185,11 +187,11 @@ class Sessions(SessionItems):
         )
 
     @overload
-    async def snapshot(
+    async def snapshot(  # pyright: ignore[reportOverlappingOverload]
         self,
         session_id: str,
         *,
-        model: type[T],
+        model: TypeForm[T],
         names: Mapping[Scope, Sequence[str]] | None = ...,
         timeout: float | None = ...,
     ) -> Snapshot[T]: ...
@@ -199,7 +201,7 @@ class Sessions(SessionItems):
         self,
         session_id: str,
         *,
-        model: type[object],
+        model: TypeForm[object],
         names: Mapping[Scope, Sequence[str]] | None = ...,
         timeout: float | None = ...,
     ) -> Snapshot[object]: ...
@@ -234,11 +236,11 @@ class Sessions(SessionItems):
         return await read_snapshot(self._caller, session_id, model=model, names=names, timeout=timeout)
 
     @overload
-    def watch(
+    def watch(  # pyright: ignore[reportOverlappingOverload]
         self,
         session_id: str,
         *,
-        model: type[T],
+        model: TypeForm[T],
         names: Mapping[Scope, Sequence[str]] | None = ...,
         max_outage: float | None = ...,
     ) -> SnapshotWatch[T]: ...
@@ -248,7 +250,7 @@ class Sessions(SessionItems):
         self,
         session_id: str,
         *,
-        model: type[object],
+        model: TypeForm[object],
         names: Mapping[Scope, Sequence[str]] | None = ...,
         max_outage: float | None = ...,
     ) -> SnapshotWatch[object]: ...

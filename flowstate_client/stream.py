@@ -9,6 +9,7 @@ from typing import Any, TypeVar, overload
 
 import grpc.aio
 from google.protobuf.message import Message
+from typing_extensions import TypeForm
 
 from flowstate.v1 import event_service_pb2, flow_service_pb2, flow_service_pb2_grpc
 from flowstate_client.calls import Caller
@@ -79,13 +80,13 @@ class EventStream(ResumingStream[Event]):
         return event
 
     @overload
-    def with_view(
-        self, model: type[T], *, names: Mapping[Scope, Sequence[str]] | None = ...
+    def with_view(  # pyright: ignore[reportOverlappingOverload]
+        self, model: TypeForm[T], *, names: Mapping[Scope, Sequence[str]] | None = ...
     ) -> EventsWithView[T]: ...
     # As of RunHandle.result.
     @overload
     def with_view(  # type: ignore[overload-cannot-match]
-        self, model: type[object], *, names: Mapping[Scope, Sequence[str]] | None = ...
+        self, model: TypeForm[object], *, names: Mapping[Scope, Sequence[str]] | None = ...
     ) -> EventsWithView[object]: ...
     @overload
     def with_view(

@@ -187,9 +187,9 @@ class Module:
         returned = _annotation(method.returns)
         parameters = ", ".join(_parameters(method.args))
         first = self.lines[method.lineno - 1]
-        ignored = re.search(r"#\s*type: ignore\[.*?\]", first)
+        ignored = re.search(r"# (type|pyright): ignore\[.*?\]", first)
         lines = [f"    @{name}" for name in decorators]
-        if ignored:
+        if ignored and ignored[1] == "type":
             comment = self.lines[method.decorator_list[0].lineno - 2].strip()
             lines.insert(0, f"    {comment}" if comment.startswith("#") else "")
         lines.append(f"    def {method.name}({ignored.group() if ignored else ''}")

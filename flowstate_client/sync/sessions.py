@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar, overload
 
+from typing_extensions import TypeForm
+
 from flowstate_client import sessions as asynchronous
 from flowstate_client.events import Event
 from flowstate_client.models import Cursor, Scope
@@ -159,11 +161,11 @@ class Sessions(SessionItems):
         )
 
     @overload
-    def snapshot(
+    def snapshot(  # pyright: ignore[reportOverlappingOverload]
         self,
         session_id: str,
         *,
-        model: type[T],
+        model: TypeForm[T],
         names: Mapping[Scope, Sequence[str]] | None = ...,
         timeout: float | None = ...,
     ) -> Snapshot[T]: ...
@@ -173,7 +175,7 @@ class Sessions(SessionItems):
         self,
         session_id: str,
         *,
-        model: type[object],
+        model: TypeForm[object],
         names: Mapping[Scope, Sequence[str]] | None = ...,
         timeout: float | None = ...,
     ) -> Snapshot[object]: ...
@@ -210,11 +212,11 @@ class Sessions(SessionItems):
         )
 
     @overload
-    def watch(
+    def watch(  # pyright: ignore[reportOverlappingOverload]
         self,
         session_id: str,
         *,
-        model: type[T],
+        model: TypeForm[T],
         names: Mapping[Scope, Sequence[str]] | None = ...,
         max_outage: float | None = ...,
     ) -> SnapshotWatch[T]: ...
@@ -224,7 +226,7 @@ class Sessions(SessionItems):
         self,
         session_id: str,
         *,
-        model: type[object],
+        model: TypeForm[object],
         names: Mapping[Scope, Sequence[str]] | None = ...,
         max_outage: float | None = ...,
     ) -> SnapshotWatch[object]: ...

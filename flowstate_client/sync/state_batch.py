@@ -23,7 +23,7 @@ class ScopeBatch(BatchScope[StateT_co], Generic[StateT_co]):
     """
 
     def __init__(self, thread: LoopThread, batch: asynchronous.ScopeBatch[StateT_co]) -> None:
-        self.__dict__.update(vars(batch))  # the same mutation, which is collected here and committed there
+        vars(self).update(vars(batch))  # the same mutation, which is collected here and committed there
         self._thread = thread
         self._batch = batch
 
@@ -51,7 +51,7 @@ class StateBatch(BatchedRecords):
     """
 
     def __init__(self, thread: LoopThread, batch: asynchronous.StateBatch) -> None:
-        self.__dict__.update(vars(batch))  # the same records, which are collected here and committed there
+        vars(self).update(vars(batch))  # the same records, which are collected here and committed there
         self._thread = thread
         self._batch = batch
 

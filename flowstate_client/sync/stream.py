@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, overload
 
+from typing_extensions import TypeForm
+
 from flowstate_client import stream as asynchronous
 from flowstate_client.events import Event
 from flowstate_client.models import Cursor, Scope
@@ -52,13 +54,13 @@ class EventStream(Stream[Event]):
         return self._event_stream.cursor
 
     @overload
-    def with_view(
-        self, model: type[T], *, names: Mapping[Scope, Sequence[str]] | None = ...
+    def with_view(  # pyright: ignore[reportOverlappingOverload]
+        self, model: TypeForm[T], *, names: Mapping[Scope, Sequence[str]] | None = ...
     ) -> EventsWithView[T]: ...
     # As of RunHandle.result.
     @overload
     def with_view(  # type: ignore[overload-cannot-match]
-        self, model: type[object], *, names: Mapping[Scope, Sequence[str]] | None = ...
+        self, model: TypeForm[object], *, names: Mapping[Scope, Sequence[str]] | None = ...
     ) -> EventsWithView[object]: ...
     @overload
     def with_view(

@@ -47,6 +47,8 @@ async def reads_more(client: FlowStateClient) -> None:
     assert_type(await client.flows.call("chat", "say", {"a": 1}), Any)
     assert_type(await client.sessions.snapshot("s", model=Answer), Snapshot[Answer])
     assert_type(await client.sessions.snapshot("s"), Snapshot[Any])
+    assert_type(await client.sessions.snapshot("s", model=dict[str, int]), Snapshot[dict[str, int]])
+    assert_type(await client.state.user("ada").get(model=Answer | None), StateRecord[Answer | None])
     assert_type(await client.state.user("ada").get(model=Answer), StateRecord[Answer])
     async for view in client.sessions.watch("s", model=Answer):
         assert_type(view, Snapshot[Answer])
