@@ -34,7 +34,7 @@ CHECKED := $(wildcard flowstate_server flowstate_client tests benchmarks example
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo demo-assistant demo-two-flows serve test test-pydantic test-floor test-wheel test-pgbouncer test-polyglot soak bench bench-compare check lint types format \
-	docs docs-pictures protos protos-check protos-breaking protos-baseline constraints clean
+	docs docs-pictures protos protos-check protos-breaking protos-baseline sync-client sync-client-check constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -102,7 +102,7 @@ bench-compare: $(READY) ## Run the benchmarks on another checkout and this one i
 	@test -n "$(BASE)" || { echo "Name the checkout to compare with: make bench-compare BASE=path" >&2; exit 2; }
 	@$(PY) -m benchmarks.compare "$(BASE)" . $(BENCH_ARGS)
 
-check: protos-check protos-breaking lint types docs ## Everything CI checks besides the tests
+check: protos-check protos-breaking sync-client-check lint types docs ## Everything CI checks besides the tests
 
 lint: $(READY) ## Style of protos and code, and the walls between the modules
 	$(BIN)/buf lint
@@ -215,6 +215,12 @@ protos-breaking: $(READY) ## Fail where the protos break what the baseline prote
 
 protos-baseline: $(READY) ## Renew the baseline, in a commit that says why
 	$(BIN)/buf build --exclude-source-info -o $(BASELINE)
+
+sync-client: $(READY) ## Generate the synchronous Python client from the asynchronous one
+	@$(PY) -m tools.sync_client
+
+sync-client-check: $(READY) ## Fail where the synchronous client is not what the asynchronous one says
+	@$(PY) -m tools.sync_client --check
 
 clean: ## Remove environments, caches and builds (not .flowstate, which holds data)
 	rm -rf examples/node/node_modules examples/node/dist examples/node/src/gen examples/cpp/build

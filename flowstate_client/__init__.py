@@ -51,10 +51,11 @@ need is in :mod:`flowstate_client.testing`.
 
 import sys as _sys
 
-from flowstate_client.client import FlowStateClient, Server
+from flowstate_client.client import FlowStateClient
 from flowstate_client.codec import Codec, JsonCodec
 from flowstate_client.config import Backoff, ClientConfig, client_version as _client_version
 from flowstate_client.content_stream import ContentStream, Progress
+from flowstate_client.correlation import FinishedCall, OnCall, correlation_id
 from flowstate_client.error_places import FieldViolation, MutationAtFault
 from flowstate_client.errors import (
     ActionAborted,
@@ -161,6 +162,7 @@ from flowstate_client.resource_handle import ResourceHandle, ResourceView
 from flowstate_client.resource_record import ResourceRecord
 from flowstate_client.resources import OwnedResources, Resources
 from flowstate_client.runs import ActionStream, RunHandle
+from flowstate_client.server import Server
 from flowstate_client.session import ResolvedSession, Session
 from flowstate_client.sessions import Sessions
 from flowstate_client.snapshots import Snapshot
@@ -213,6 +215,7 @@ __all__ = [
     "Failure",
     "FeatureUnavailable",
     "FieldViolation",
+    "FinishedCall",
     "FlowBindingMismatch",
     "FlowInfo",
     "FlowNotFound",
@@ -239,6 +242,7 @@ __all__ = [
     "MutationAtFault",
     "NewItem",
     "NotFound",
+    "OnCall",
     "OrgBindingMismatch",
     "OutOfRange",
     "OwnedResources",
@@ -308,6 +312,7 @@ __all__ = [
     "UnknownEvent",
     "ValidationFailed",
     "VersionMismatch",
+    "correlation_id",
 ]
 
 for _name, _module in list(_sys.modules.items()):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
+import logging
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -11,18 +14,29 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from flowstate.v1 import server_service_pb2, server_service_pb2_grpc
+from flowstate_client.arguments import seconds
+from flowstate_client.capabilities import optional_fields
 from flowstate_client.channel import Channels
 from flowstate_client.codec import Codec
 from flowstate_client.config import ClientConfig
+from flowstate_client.correlation import FinishedCall, OnCall, present_correlation_id
 from flowstate_client.error_reasons import api_error, is_draining, is_passing
-from flowstate_client.errors import ApiError, ClientClosedError, FeatureUnavailable, RateLimited
-from flowstate_client.ids import new_correlation_id
+from flowstate_client.errors import (
+    ApiError,
+    ClientClosedError,
+    FeatureUnavailable,
+    RateLimited,
+    TimeoutError,
+    Unauthenticated,
+)
 from flowstate_client.metadata import CORRELATION_ID, CallMetadata, Pairs
 from flowstate_client.models import ServerInfo
 from flowstate_client.retry import repeat
 
 Req = TypeVar("Req", bound=Message)
 Resp = TypeVar("Resp", bound=Message)
+
+_logger = logging.getLogger("flowstate_client")
 
 _SERVER_INFO = "ServerService/GetServerInfo"
 # Seconds. What is only asked to explain an error better must not keep the error waiting. Chosen.
@@ -33,12 +47,18 @@ class Caller:
     """Makes the calls of one client. ``method`` is always ``Service/Method``, for errors."""
 
     def __init__(
-        self, channels: Channels, metadata: CallMetadata, config: ClientConfig, codec: Codec
+        self,
+        channels: Channels,
+        metadata: CallMetadata,
+        config: ClientConfig,
+        codec: Codec,
+        on_call: OnCall | None = None,
     ) -> None:
         self.channels = channels
         self.metadata = metadata
         self.config = config
         self.codec = codec
+        self.on_call = on_call
         self._server_stub = server_service_pb2_grpc.ServerServiceStub(channels.unary)
         self._server_info: ServerInfo | None = None
 
@@ -78,21 +98,48 @@ class Caller:
         timeout: float,
         correlation_id: str = "",
     ) -> Resp:
-        """The call, once.
+        """The call, once; and again at once where a provider has other credentials than those that were refused.
 
         Raises:
             ApiError: it ended with a status other than OK.
             ClientClosedError: the client was closed, before or meanwhile.
+            FeatureUnavailable: the server would ignore a part of the message.
+            TimeoutError: the provider of metadata has not answered in time.
             ValueError: the message is too large to send.
         """
         self.check_open()
         self.check_size(request)
-        metadata = await self.metadata.build(correlation_id or new_correlation_id())
-        connection = self.channels.unary_connection
+        await self.require_served(method, request)
+        correlation_id = correlation_id or present_correlation_id()
+        deadline = time.monotonic() + timeout
+        metadata = await self.metadata_of(correlation_id, timeout)
         try:
-            return await call(request, timeout=max(timeout, 0.001), metadata=metadata)
+            return await self._once(method, call, request, timeout, metadata)
+        except Unauthenticated:
+            renewed = await self.metadata_of(correlation_id, deadline - time.monotonic())
+            if renewed == metadata:
+                raise
+        return await self._once(method, call, request, deadline - time.monotonic(), renewed)
+
+    async def _once(
+        self,
+        method: str,
+        call: grpc.aio.UnaryUnaryMultiCallable[Req, Resp],
+        request: Req,
+        timeout: float,
+        metadata: Pairs,
+    ) -> Resp:
+        connection = self.channels.unary_connection
+        began = time.monotonic()
+        error: ApiError | None = None
+        code = grpc.StatusCode.CANCELLED
+        try:
+            response = await call(request, timeout=max(timeout, 0.001), metadata=metadata)
+            code = grpc.StatusCode.OK
+            return response
         except grpc.aio.AioRpcError as rpc_error:
             error = await self.error_of(rpc_error, method, metadata)
+            code = error.code
             if is_draining(error):
                 self.channels.leave(connection)
             raise error from None
@@ -101,6 +148,41 @@ class Caller:
         except asyncio.CancelledError:
             self.raise_if_closed()
             raise
+        finally:
+            self.tell(method, metadata, code, began, error)
+
+    async def metadata_of(self, correlation_id: str, timeout: float) -> Pairs:
+        """The metadata of one attempt.
+
+        Raises:
+            TimeoutError: the caller's provider has not said its part in time.
+            What that raises, and ``ValueError`` for what cannot be sent.
+        """
+        limit = asyncio.timeout(timeout if self.metadata.asks else None)
+        try:
+            async with limit:
+                return await self.metadata.build(correlation_id)
+        except builtins.TimeoutError:
+            if not limit.expired():
+                raise
+        raise TimeoutError(f"the provider of metadata has not answered within {timeout:.3g} s")
+
+    def tell(
+        self,
+        method: str,
+        metadata: Pairs,
+        code: grpc.StatusCode,
+        began: float,
+        error: ApiError | None = None,
+    ) -> None:
+        """Tells ``on_call`` of a call that is over."""
+        if self.on_call is None:
+            return
+        correlation_id = str(dict(metadata).get(CORRELATION_ID, ""))
+        try:
+            self.on_call(FinishedCall(method, correlation_id, code, time.monotonic() - began, error))
+        except Exception:
+            _logger.exception("on_call has failed for %s", method)
 
     async def error_of(self, error: grpc.aio.AioRpcError, method: str, metadata: Pairs) -> ApiError:
         """The error to raise for what gRPC raised; asks for the server's version where it lacks a feature."""
@@ -120,6 +202,28 @@ class Caller:
             response = await self.read(_SERVER_INFO, call, request, timeout=timeout)
             self._server_info = ServerInfo.from_proto(response)
         return self._server_info
+
+    async def require_served(self, method: str, request: Message) -> None:
+        """Refuses a message with a field that the server does not know, and would ignore. Asks it once for what it
+        serves, at the first message with a field that not every release has.
+
+        Raises:
+            FeatureUnavailable: the server does not serve it.
+            ApiError: the server could not be asked.
+        """
+        if not (features := optional_fields(request)):
+            return
+        info = await self.server_info()
+        for feature in features:
+            if feature not in info.capabilities:
+                error = FeatureUnavailable(
+                    f"{feature} is not served",
+                    code=grpc.StatusCode.UNIMPLEMENTED,
+                    method=method,
+                    metadata={"feature": feature},
+                )
+                error.server_version = info.version
+                raise error
 
     def check_size(self, request: Message) -> None:
         """Refuses, as a ``ValueError``, a message over the limit."""
@@ -148,14 +252,14 @@ class Caller:
         timeout: float | None,
         repeats: Callable[[ApiError], bool],
     ) -> Resp:
-        correlation_id = new_correlation_id()
+        correlation_id = present_correlation_id()
 
         async def attempt(left: float) -> Resp:
             return await self.attempt(method, call, request, timeout=left, correlation_id=correlation_id)
 
         return await repeat(
             attempt,
-            timeout=self.config.timeout if timeout is None else timeout,
+            timeout=self.config.timeout if seconds(timeout, "timeout") is None else timeout or 0.0,
             backoff=self.config.backoff,
             passing=lambda error: is_passing(error) and repeats(error),
             noticed=self.channels.waiting.notice,

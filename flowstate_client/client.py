@@ -14,12 +14,13 @@ from flowstate_client.calls import Caller
 from flowstate_client.channel import Channels
 from flowstate_client.codec import Codec, JsonCodec
 from flowstate_client.config import ClientConfig
+from flowstate_client.correlation import OnCall
 from flowstate_client.errors import ClientClosedError, ConnectError
 from flowstate_client.flows import Flows
 from flowstate_client.journal import Journals
 from flowstate_client.metadata import CallMetadata, MetadataProvider, Plane
-from flowstate_client.models import ServerInfo
 from flowstate_client.resources import Resources
+from flowstate_client.server import Server
 from flowstate_client.sessions import Sessions
 from flowstate_client.state import States
 
@@ -41,6 +42,7 @@ class FlowStateClient:
         credentials: grpc.ChannelCredentials | None,
         config: ClientConfig,
         codec: Codec,
+        on_call: OnCall | None,
         user: str,
         org: str,
     ) -> None:
@@ -50,6 +52,7 @@ class FlowStateClient:
         self._metadata = metadata
         self._credentials = credentials
         self._codec = codec
+        self._on_call = on_call
         self._user = user
         self._org = org
         self._open: _Open | None = None
@@ -67,6 +70,7 @@ class FlowStateClient:
         tls: bool = False,
         credentials: grpc.ChannelCredentials | None = None,
         metadata: MetadataProvider | None = None,
+        on_call: OnCall | None = None,
         config: ClientConfig | None = None,
         codec: Codec | None = None,
     ) -> FlowStateClient:
@@ -83,7 +87,11 @@ class FlowStateClient:
             token: Bearer token. Sent in clear unless the connection is secured.
             tls: Secure the connection with the system's certificates.
             credentials: Secure it with these (``grpc.ssl_channel_credentials(...)``).
-            metadata: Asked before every attempt of a call for more metadata; for tokens that expire, for traces.
+            metadata: A function, asynchronous or not, that is asked before every attempt of a call for more metadata,
+                such as ``{"authorization": "Bearer ..."}``; for tokens that expire, for traces. Where the server takes
+                the caller for nobody it is asked once more, and the call is made again if it says something else.
+            on_call: Told of each call when it is over: its method, its correlation id, how it ended and how long it
+                took. For logs and metrics; it must be quick.
             config: Times, retries, connections.
             codec: Another way between Python values and JSON.
 
@@ -101,6 +109,7 @@ class FlowStateClient:
             credentials=credentials,
             config=config or ClientConfig(),
             codec=codec or JsonCodec(),
+            on_call=on_call,
             user=user or "",
             org=org or "",
         )
@@ -110,7 +119,7 @@ class FlowStateClient:
             raise ClientClosedError("the client is open already; make another one")
         authority = self._targets[0] if len(self._targets) > 1 else None
         channels = Channels(await joined(self._targets), self.config, self._credentials, authority)
-        caller = Caller(channels, self._metadata, self.config, self._codec)
+        caller = Caller(channels, self._metadata, self.config, self._codec, self._on_call)
         self._open = _Open(caller, self._user, self._org)
         return self
 
@@ -175,21 +184,6 @@ class FlowStateClient:
                 "use the client inside `async with FlowStateClient.connect(...) as client:`"
             )
         return self._open
-
-
-class Server:
-    """``client.server``: what answers at the other end."""
-
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
-
-    async def info(self, *, refresh: bool = False) -> ServerInfo:
-        """Version, limits and capabilities; asked for once a client, again with ``refresh``."""
-        return await self._caller.server_info(refresh=refresh)
-
-    async def supports(self, capability: str) -> bool:
-        """Whether the server serves a method (``StateService/CommitState``) or a field (``StateOp.test``)."""
-        return capability in (await self.info()).capabilities
 
 
 class _Open:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc.aio
+from google.protobuf.message import Message
 
 from flowstate.v1 import resource_service_pb2, types_pb2
 from flowstate_client.calls import Caller
 from flowstate_client.connections import TailLease
 from flowstate_client.errors import ProtocolError
-from flowstate_client.metadata import Pairs
 from flowstate_client.resource_record import ResourceRecord
 from flowstate_client.resuming import DEFAULT_HEARTBEAT, SILENT_HEARTBEATS, ResumingStream
 
@@ -64,14 +64,14 @@ class ContentStream(ResumingStream[bytes]):
             self._progress(self.position, None if self.resource is None else self.resource.size)
         return piece
 
-    def _open(self, lease: TailLease, metadata: Pairs) -> grpc.aio.UnaryStreamCall[Any, Any]:
+    def _open(self, lease: TailLease) -> tuple[Callable[..., grpc.aio.UnaryStreamCall[Any, Any]], Message]:
         request = resource_service_pb2.ReadContentRequest(
             scope=self._scope,
             name=self._name,
             position=self._received,
             if_sha256=self.resource.sha256 if self.resource is not None else "",
         )
-        return lease.resources.ReadContent(request, metadata=metadata)
+        return lease.resources.ReadContent, request
 
     def _take(self, message: resource_service_pb2.ReadContentResponse) -> Sequence[bytes]:
         if message.HasField("resource"):

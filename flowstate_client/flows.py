@@ -6,12 +6,15 @@ import enum
 from collections.abc import Iterable
 from typing import Any, Final, TypeVar, overload
 
+from typing_extensions import TypeForm
+
 from flowstate.v1 import flow_service_pb2, flow_service_pb2_grpc, types_pb2
+from flowstate_client.arguments import identifier, number, optional_id, seconds
 from flowstate_client.calls import Caller
+from flowstate_client.correlation import present_correlation_id
 from flowstate_client.filters import event_filter, status_numbers
 from flowstate_client.flow_info import FlowInfo
 from flowstate_client.ids import new_request_id
-from flowstate_client.json_profile import check_text
 from flowstate_client.models import RequestStatus, RunRecord
 from flowstate_client.paging import AsyncPager, Page
 from flowstate_client.proof import proven_text
@@ -138,7 +141,7 @@ class Flows:
         action: str,
         input: Any = ...,
         *,
-        output: type[T],
+        output: TypeForm[T],
         session_id: str | None = ...,
         user_id: str | None = ...,
         org_id: str | None = ...,
@@ -154,7 +157,7 @@ class Flows:
         action: str,
         input: Any = ...,
         *,
-        output: type[object],
+        output: TypeForm[object],
         session_id: str | None = ...,
         user_id: str | None = ...,
         org_id: str | None = ...,
@@ -213,11 +216,14 @@ class Flows:
             execution_timeout=execution_timeout,
         )
         request = flow_service_pb2.CallActionRequest(spec=spec)
+        correlation_id = present_correlation_id()
 
-        async def wait(seconds: float) -> flow_service_pb2.CallActionResponse:
+        async def wait(limit: float) -> flow_service_pb2.CallActionResponse:
             # The server answers a moment before the deadline of the call, or after its own limit.
             method = "FlowService/CallAction"
-            return await self._caller.attempt(method, self._stub.CallAction, request, timeout=seconds + 0.25)
+            return await self._caller.attempt(
+                method, self._stub.CallAction, request, timeout=limit + 0.25, correlation_id=correlation_id
+            )
 
         ended = await wait_for_end(self._caller, wait, spec.request_id, timeout)
         return output_of(self._caller, ended, output)
@@ -265,7 +271,7 @@ class Flows:
 
     def handle(self, request_id: str) -> RunHandle:
         """The run with this id, without a round trip; whether it exists shows when the handle is used."""
-        return RunHandle(self._caller, check_text(request_id, "request_id"))
+        return RunHandle(self._caller, identifier(request_id, "request_id"))
 
     def requests(
         self,
@@ -289,14 +295,14 @@ class Flows:
             page_size: 0: the server's 50; at most 500.
         """
         template = flow_service_pb2.ListActionRequestsRequest(
-            session_id=check_text(session_id, "session_id"),
-            flow_kind=check_text(flow_kind, "flow_kind"),
-            action=check_text(action, "action"),
-            user_id=check_text(user_id, "user_id"),
-            org_id=check_text(org_id, "org_id"),
+            session_id=optional_id(session_id, "session_id"),
+            flow_kind=optional_id(flow_kind, "flow_kind"),
+            action=optional_id(action, "action"),
+            user_id=optional_id(user_id, "user_id"),
+            org_id=optional_id(org_id, "org_id"),
             statuses=status_numbers(statuses),
             with_payloads=with_payloads,
-            page_size=page_size,
+            page_size=number(page_size, "page_size"),
         )
 
         async def fetch(token: str) -> Page[RunRecord]:
@@ -312,6 +318,7 @@ class Flows:
 
     def list(self, *, page_size: int = 0, page_token: str = "") -> AsyncPager[FlowInfo]:
         """The flows of the server, by kind."""
+        number(page_size, "page_size")
 
         async def fetch(token: str) -> Page[FlowInfo]:
             request = flow_service_pb2.ListFlowsRequest(page_size=page_size, page_token=token)
@@ -326,7 +333,7 @@ class Flows:
         Raises:
             FlowNotFound: no such flow.
         """
-        request = flow_service_pb2.GetFlowRequest(flow_kind=check_text(flow_kind, "flow_kind"))
+        request = flow_service_pb2.GetFlowRequest(flow_kind=identifier(flow_kind, "flow_kind"))
         response = await self._caller.read("FlowService/GetFlow", self._stub.GetFlow, request)
         return FlowInfo.from_proto(response.flow)
 
@@ -343,13 +350,13 @@ class Flows:
         execution_timeout: float | None,
     ) -> flow_service_pb2.ActionSpec:
         spec = flow_service_pb2.ActionSpec(
-            flow_kind=check_text(flow_kind, "flow_kind"),
-            action=check_text(action, "action"),
-            session_id=check_text(session_id or "", "session_id"),
-            user_id=check_text(self._user if user_id is None else user_id, "user_id"),
-            org_id=check_text(self._org if org_id is None else org_id, "org_id"),
-            request_id=check_text(request_id or new_request_id(), "request_id"),
-            execution_timeout=heartbeat(execution_timeout),
+            flow_kind=identifier(flow_kind, "flow_kind"),
+            action=identifier(action, "action"),
+            session_id=optional_id(session_id, "session_id"),
+            user_id=optional_id(self._user if user_id is None else user_id, "user_id"),
+            org_id=optional_id(self._org if org_id is None else org_id, "org_id"),
+            request_id=optional_id(request_id, "request_id") or new_request_id(),
+            execution_timeout=heartbeat(seconds(execution_timeout, "execution_timeout", positive=True)),
         )
         if input is not UNSET:
             spec.input.CopyFrom(types_pb2.Value(json=proven_text(input, self._caller.codec)))

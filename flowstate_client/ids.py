@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 import time
 
+from flowstate_client.arguments import optional_id
+
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
@@ -16,6 +18,15 @@ def new_request_id() -> str:
 def new_idempotency_key() -> str:
     """``idem_`` and 128 bits as in :func:`new_request_id`."""
     return _new_id("idem_")
+
+
+def idempotency_key_of(given: str | None) -> str:
+    """The caller's key, or a new one where none is given.
+
+    Raises:
+        ValueError: it is no id.
+    """
+    return optional_id(given, "idempotency_key") or new_idempotency_key()
 
 
 def new_upload_id() -> str:

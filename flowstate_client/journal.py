@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from flowstate.v1 import journal_service_pb2, journal_service_pb2_grpc
-from flowstate_client.arguments import instances, texts
+from flowstate_client.arguments import identifier, instances, labels, number, optional_id, texts
 from flowstate_client.calls import Caller
 from flowstate_client.codec import Codec
 from flowstate_client.errors import ProtocolError
-from flowstate_client.ids import new_idempotency_key
+from flowstate_client.ids import idempotency_key_of
 from flowstate_client.json_profile import check_text
 from flowstate_client.models import plain_time, plain_value
 from flowstate_client.paging import AsyncPager, Page
@@ -42,13 +42,13 @@ class JournalNote:
 
         Raises:
             TypeError: a field has the wrong type.
-            ValueError: ``data`` cannot be sent.
+            ValueError: a field is not as said above, or ``data`` cannot be sent.
         """
         entry = journal_service_pb2.JournalEntry(
-            text=check_text(self.text, "text"),
-            source=check_text(self.source, "source"),
-            tags=texts(self.tags, "tags"),
-            request_id=check_text(self.request_id, "request_id"),
+            text=_note(self.text),
+            source=optional_id(self.source, "source"),
+            tags=labels(self.tags, "tags"),
+            request_id=optional_id(self.request_id, "request_id"),
         )
         if self.data is not None:
             entry.data.json = proven_text(self.data, codec)
@@ -127,9 +127,9 @@ class Journals:
         """
         sent = [note.to_proto(self._caller.codec) for note in instances(notes, JournalNote, "notes")]
         request = journal_service_pb2.AppendJournalRequest(
-            session_id=check_text(session_id, "session_id"),
+            session_id=identifier(session_id, "session_id"),
             entries=sent,
-            idempotency_key=idempotency_key or new_idempotency_key(),
+            idempotency_key=idempotency_key_of(idempotency_key),
         )
         method = "JournalService/AppendJournal"
         response = await self._caller.write(method, self._stub.AppendJournal, request, timeout=timeout)
@@ -154,10 +154,12 @@ class Journals:
         Args:
             page_size: 0: the server's 50; at most 500.
         """
+        identifier(session_id, "session_id")
+        number(page_size, "page_size")
 
         async def fetch(token: str) -> Page[JournalEntry]:
             request = journal_service_pb2.ListJournalRequest(
-                session_id=check_text(session_id, "session_id"),
+                session_id=session_id,
                 newest_first=newest_first,
                 page_size=page_size,
                 page_token=token,
@@ -167,3 +169,9 @@ class Journals:
             return Page(entries, response.next_page_token)
 
         return AsyncPager(fetch, page_token=page_token)
+
+
+def _note(text: str) -> str:
+    if "\0" in check_text(text, "text"):
+        raise ValueError("text must have no U+0000")
+    return text

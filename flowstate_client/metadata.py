@@ -7,9 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextvars import copy_context
 from typing import Literal
 
+from flowstate_client.arguments import identifier
+
 Plane = Literal["client", "trusted"]
-MetadataProvider = Callable[[], Awaitable[Mapping[str, str]]]
-"""Asked before every attempt of every call; for tokens that expire, traces and the like."""
+MetadataProvider = Callable[[], Mapping[str, str] | Awaitable[Mapping[str, str]]]
+"""Asked before every attempt of every call; for tokens that expire, traces and the like. A function, or an asynchronous
+one. Asked once more where the server takes the caller for nobody: if it says something else by then, the call is made
+again. What it raises the call raises."""
 
 CORRELATION_ID = "x-correlation-id"
 
@@ -18,7 +22,6 @@ Pairs = tuple[tuple[str, str | bytes], ...]
 
 _KEY = re.compile(r"[0-9a-z_.-]+")
 _VALUE = re.compile(r"[\x20-\x7e]+")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -53,15 +56,21 @@ class CallMetadata:
                 self._fixed.update(_id(key, value))
         self._provider = provider
 
+    @property
+    def asks(self) -> bool:
+        """Whether a provider of the caller's has a say."""
+        return self._provider is not None
+
     async def build(self, correlation_id: str) -> Pairs:
         """Metadata of one attempt.
 
         Raises:
-            ValueError: the provider gave something that cannot be sent.
+            TypeError, ValueError: the provider gave something that cannot be sent.
         """
         pairs = dict(self._fixed)
         if self._provider is not None:
-            pairs.update(check_metadata(await self._provider()))
+            told = self._provider()
+            pairs.update(check_metadata(await told if isinstance(told, Awaitable) else told))
         pairs.setdefault(CORRELATION_ID, correlation_id)
         running = running_request()
         if running:
@@ -84,8 +93,7 @@ def running_request() -> str:
 
 def _id(key: str, value: str) -> Mapping[str, str | bytes]:
     """An id under ``key``, or as UTF-8 under its binary twin if gRPC would not take it as it is."""
-    if not isinstance(value, str) or not value or _CONTROL.search(value):
-        raise ValueError(f"{key.rpartition('-')[2]} must be text without control characters, not empty")
+    identifier(value, key.rpartition("-")[2])
     if _VALUE.fullmatch(value) and value == value.strip():
         return {key: value}
     return {f"{key}-bin": value.encode()}
@@ -95,8 +103,11 @@ def check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
     """``metadata``, if gRPC can send it: lower-case keys, values of printable ASCII, not empty.
 
     Raises:
+        TypeError: it is no mapping.
         ValueError: naming the key, never the value.
     """
+    if not isinstance(metadata, Mapping):
+        raise TypeError(f"metadata must be a mapping, not {type(metadata).__name__}")
     for key, value in metadata.items():
         if not isinstance(key, str) or not _KEY.fullmatch(key):
             raise ValueError(

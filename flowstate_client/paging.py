@@ -24,6 +24,7 @@ class AsyncPager(Generic[T]):
         async for session in client.sessions.list(user_id="u1"): ...
         async for page in client.sessions.list(user_id="u1").pages(): ...
         newest = await client.sessions.list(user_id="u1").first()
+        page = await client.sessions.list(user_id="u1").page(token_from_the_browser)
 
     Iterating raises ``ApiError``, for example ``InvalidArgument`` for a token of another query.
     """
@@ -43,18 +44,24 @@ class AsyncPager(Generic[T]):
         """The pages; one may be empty although more follow."""
         token = self._first_token
         while True:
-            page = await self._fetch(token)
-            self.next_page_token = token = page.next_page_token
+            page = await self.page(token)
             yield page
+            token = page.next_page_token
             if not token:
                 return
 
+    async def page(self, page_token: str = "") -> Page[T]:
+        """One page: that of ``page_token``, which another page had as its ``next_page_token``; else the first."""
+        page = await self._fetch(page_token or self._first_token)
+        self.next_page_token = page.next_page_token
+        return page
+
     async def first(self) -> T | None:
         """The first item, or ``None``."""
-        token = self._first_token
+        token = ""
         while True:
-            page = await self._fetch(token)
-            self.next_page_token = token = page.next_page_token
+            page = await self.page(token)
+            token = page.next_page_token
             if page.items:
                 return page.items[0]
             if not token:

@@ -10,12 +10,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, overload
 
+from typing_extensions import TypeForm
+
 from flowstate.v1 import resource_service_pb2, resource_service_pb2_grpc, state_service_pb2, types_pb2
+from flowstate_client.arguments import identifier, number
 from flowstate_client.content_stream import ContentStream, Progress
 from flowstate_client.errors import ResourceNotFound, VersionMismatch
 from flowstate_client.field_types import field_types
 from flowstate_client.flows import UNSET
-from flowstate_client.ids import new_idempotency_key
+from flowstate_client.ids import idempotency_key_of
 from flowstate_client.json_profile import check_text
 from flowstate_client.models import StateWrite
 from flowstate_client.proof import proven_text
@@ -27,6 +30,9 @@ from flowstate_client.state_verbs import StateOp, StateT_co, StateVerbs
 from flowstate_client.uploads import ContentSource, Upload, as_bytes
 
 T = TypeVar("T")
+
+MAX_NAME_BYTES = 512
+MAX_INLINE_BYTES = 1024 * 1024
 
 _OF_THE_HANDLE: Any = object()
 
@@ -86,7 +92,7 @@ class ResourceHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Gen
         precondition: types_pb2.Precondition | None = None,
         request_id: str = "",
     ) -> None:
-        self.name = check_text(name, "name")
+        self.name = identifier(name, "name", MAX_NAME_BYTES)
         self._states = states
         self._caller = states.caller
         self._stub = stub
@@ -109,16 +115,18 @@ class ResourceHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Gen
 
     def on_behalf_of(self, request_id: str, /) -> ResourceHandle[StateT_co]:
         """The same, with the change in the log of this running request."""
-        return self._with(self._precondition, request_id)
+        return self._with(self._precondition, identifier(request_id, "request_id"))
 
     @overload
     async def get(self, *, view: ResourceView | None = ...) -> ResourceRecord[StateT_co]: ...
     @overload
-    async def get(self, *, model: type[T], view: ResourceView | None = ...) -> ResourceRecord[T]: ...
+    async def get(  # pyright: ignore[reportOverlappingOverload]
+        self, *, model: TypeForm[T], view: ResourceView | None = ...
+    ) -> ResourceRecord[T]: ...
     # As of RunHandle.result.
     @overload
     async def get(  # type: ignore[overload-cannot-match]
-        self, *, model: type[object], view: ResourceView | None = ...
+        self, *, model: TypeForm[object], view: ResourceView | None = ...
     ) -> ResourceRecord[object]: ...
     @overload
     async def get(self, *, model: Any, view: ResourceView | None = ...) -> ResourceRecord[Any]: ...
@@ -148,11 +156,11 @@ class ResourceHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Gen
         Repeated by itself, with the same idempotency key; give your own for a job that may be restarted.
 
         Raises:
-            ValueError: ``state`` cannot be sent.
+            ValueError: ``state`` cannot be sent, or ``content`` is too large.
         """
         request = resource_service_pb2.PutResourceRequest(
             precondition=self._precondition,
-            idempotency_key=idempotency_key or new_idempotency_key(),
+            idempotency_key=idempotency_key_of(idempotency_key),
             request_id=self._request_id,
         )
         request.resource.scope.CopyFrom(self._scope)
@@ -165,6 +173,9 @@ class ResourceHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Gen
             if isinstance(content, str):
                 content = check_text(content, "content").encode()
             request.resource.content = as_bytes(content, "content")
+            if len(request.resource.content) > MAX_INLINE_BYTES:
+                size = len(request.resource.content)
+                raise ValueError(f"content has {size} bytes, at most {MAX_INLINE_BYTES}; upload() takes more")
             request.update_mask.paths.append("content")
         if media_type is not None:
             request.resource.media_type = check_text(media_type, "media_type")
@@ -223,6 +234,7 @@ class ResourceHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Gen
         self, *, start: int = 0, progress: Progress | None = None, max_outage: float | None = None
     ) -> ContentStream:
         """The content of one version, in pieces, from the byte ``start`` on; see :class:`ContentStream`."""
+        start = number(start, "start", most=2**63 - 1)
         return ContentStream(
             self._caller, self._scope, self.name, start=start, progress=progress, max_outage=max_outage
         )
@@ -290,6 +302,8 @@ class ResourceHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Gen
     ) -> ScopeBatch[StateT_co]:
         """Collect operations on the state in ``async with`` and commit them as one version; the arguments are as in
         ``States.batch``, which can have resources in it, too."""
+
+        idempotency_key = idempotency_key_of(idempotency_key)
 
         async def commit(mutations: Sequence[state_service_pb2.StateMutation]) -> Sequence[StateWrite]:
             return await self._states.commit(mutations, self._request_id, idempotency_key, validate_only)

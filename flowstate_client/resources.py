@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any, TypeVar, overload
 
 from flowstate.v1 import resource_service_pb2, resource_service_pb2_grpc, types_pb2
-from flowstate_client.arguments import scope_ref
-from flowstate_client.json_profile import check_text
+from flowstate_client.arguments import bounded, number, scope_ref
 from flowstate_client.paging import AsyncPager, Page
-from flowstate_client.resource_handle import ResourceHandle, ResourceView, view_number
+from flowstate_client.resource_handle import MAX_NAME_BYTES, ResourceHandle, ResourceView, view_number
 from flowstate_client.resource_record import ResourceRecord
 from flowstate_client.state import States
 
@@ -72,8 +71,8 @@ class OwnedResources:
             view: how much of them to see.
             page_size: 0: the server's 50; at most 500.
         """
-
-        check_text(prefix, "prefix")
+        bounded(prefix, "prefix", MAX_NAME_BYTES)
+        number(page_size, "page_size")
 
         async def fetch(token: str) -> Page[ResourceRecord[Any]]:
             request = resource_service_pb2.ListResourcesRequest(

@@ -5,21 +5,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 import grpc.aio
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from grpc import StatusCode
 
+from flowstate_client.arguments import seconds
 from flowstate_client.calls import Caller
 from flowstate_client.connections import TailLease
+from flowstate_client.correlation import present_correlation_id
 from flowstate_client.error_reasons import is_draining, is_passing
-from flowstate_client.errors import ApiError, ConnectError, DeadlineExceeded, SlowConsumer
-from flowstate_client.ids import new_correlation_id
+from flowstate_client.errors import (
+    ApiError,
+    ConnectError,
+    DeadlineExceeded,
+    SlowConsumer,
+    Unauthenticated,
+)
 from flowstate_client.metadata import Pairs
 from flowstate_client.retry import Outage
 from flowstate_client.tail_call import SilenceError, TailCall
@@ -46,13 +55,16 @@ class ResumingStream(ABC, Generic[T]):
 
     def __init__(self, caller: Caller, *, max_outage: float | None) -> None:
         self._caller = caller
-        self._max_outage = max_outage
+        self._max_outage = seconds(max_outage, "max_outage")
         self._waiting: deque[T] = deque()
         self._lease: TailLease | None = None
         self._call: TailCall | None = None
         self._answered = False  # whether the present call has delivered anything
         self._metadata: Pairs = ()
-        self._correlation_id = new_correlation_id()
+        self._called = ""
+        self._began = 0.0
+        self._renewed = False  # whether the caller's provider was asked for other credentials
+        self._correlation_id = present_correlation_id()
         self._closed = False
         self._busy = False
         config = caller.config
@@ -60,8 +72,8 @@ class ResumingStream(ABC, Generic[T]):
         self._outage = Outage(config.backoff, budget=first_budget, healthy_after=config.healthy_after)
 
     @abstractmethod
-    def _open(self, lease: TailLease, metadata: Pairs) -> grpc.aio.UnaryStreamCall[Any, Any]:
-        """The call, from where the last one broke off."""
+    def _open(self, lease: TailLease) -> tuple[Callable[..., grpc.aio.UnaryStreamCall[Any, Any]], Message]:
+        """The method to call and the request, from where the last call broke off."""
 
     @abstractmethod
     def _take(self, message: Any) -> Sequence[T] | None:
@@ -151,7 +163,7 @@ class ResumingStream(ABC, Generic[T]):
                 if message is not None:
                     return self._taken(message)
                 error = self._broken("the stream was closed before its end")
-            self._hang_up()
+            self._hang_up(error.code, error)
             if is_draining(error) and self._lease is not None:
                 self._caller.channels.leave(self._lease.connection)
             await self._pause(error)
@@ -159,7 +171,7 @@ class ResumingStream(ABC, Generic[T]):
                 return ()
 
     def _taken(self, message: Any) -> Sequence[T]:
-        self._answered = True
+        self._answered, self._renewed = True, False
         values = self._take(message)
         if values is None:
             return ()
@@ -169,13 +181,22 @@ class ResumingStream(ABC, Generic[T]):
 
     async def _dial(self) -> TailCall:
         self._caller.check_open()
-        self._metadata = await self._caller.metadata.build(self._correlation_id)
         if self._lease is None or self._lease.connection.left:
             self._lease = self._caller.channels.lease_tail()
+        call, request = self._open(self._lease)
+        self._called = self._method
+        await self._caller.require_served(self._called, request)
+        self._metadata = await self._caller.metadata_of(self._correlation_id, self._caller.config.timeout)
         self._answered = False
-        return TailCall(self._open(self._lease, self._metadata))
+        self._began = time.monotonic()
+        return TailCall(call(request, metadata=self._metadata))
 
     async def _pause(self, error: ApiError) -> None:
+        if isinstance(error, Unauthenticated) and not self._renewed:
+            self._renewed = True
+            timeout = self._caller.config.timeout
+            if await self._caller.metadata_of(self._correlation_id, timeout) != self._metadata:
+                return
         resumes = is_passing(error) or isinstance(error, (SlowConsumer, DeadlineExceeded))
         pause = self._outage.failed(retry_after=error.retry_after) if resumes else None
         if pause is None:
@@ -189,12 +210,14 @@ class ResumingStream(ABC, Generic[T]):
         if self._call is not None:
             with contextlib.suppress(grpc.aio.AioRpcError, SilenceError):
                 await self._call.read(1.0)
+            self._hang_up(StatusCode.OK)
         self._close()
 
-    def _hang_up(self) -> None:
+    def _hang_up(self, code: StatusCode = StatusCode.CANCELLED, error: ApiError | None = None) -> None:
         if self._call is not None:
             self._call.cancel()
             self._call = None
+            self._caller.tell(self._called, self._metadata, code, self._began, error)
 
     def _close(self) -> None:
         self._closed = True

@@ -7,8 +7,12 @@ import time
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol, TypeVar, overload
 
+from typing_extensions import TypeForm
+
 from flowstate.v1 import flow_service_pb2, flow_service_pb2_grpc
+from flowstate_client.arguments import bounded, seconds
 from flowstate_client.calls import Caller
+from flowstate_client.correlation import present_correlation_id
 from flowstate_client.error_reasons import is_passing
 from flowstate_client.errors import (
     ActionAborted,
@@ -18,9 +22,11 @@ from flowstate_client.errors import (
     DeadlineExceeded,
     TimeoutError,
 )
+from flowstate_client.event_pages import event_pages
 from flowstate_client.events import Event
 from flowstate_client.filters import event_filter
 from flowstate_client.models import Cursor, Failure, RequestStatus, RunRecord
+from flowstate_client.paging import AsyncPager
 from flowstate_client.resuming import heartbeat
 from flowstate_client.retry import Outage
 from flowstate_client.stream import EventStream, cursor_of
@@ -29,6 +35,7 @@ T = TypeVar("T")
 
 MAX_WAIT = 50.0
 """Seconds that one call waits at most; the server does not wait longer either."""
+MAX_REASON_BYTES = 1024
 # Seconds beyond the wait itself, for the way there and back, so that the server answers before the deadline does.
 # Chosen.
 _MARGIN = 5.0
@@ -93,12 +100,36 @@ class RunHandle:
             replay_only=replay_only,
         )
 
+    def list_events(
+        self,
+        *,
+        types: Iterable[str] = (),
+        audience: str | None = None,
+        page_size: int = 0,
+        page_token: str = "",
+    ) -> AsyncPager[Event]:
+        """The events that are stored now, in pages, without waiting for more; swept ones are left out in silence.
+
+        ``types`` and ``audience`` as of :meth:`events`.
+
+        Args:
+            page_size: 0: the server's 50; at most 500.
+        """
+        return event_pages(
+            self._caller,
+            request_id=self.request_id,
+            types=types,
+            audience=audience,
+            page_size=page_size,
+            page_token=page_token,
+        )
+
     @overload
-    async def result(self, output: type[T], *, timeout: float | None = None) -> T: ...
+    async def result(self, output: TypeForm[T], *, timeout: float | None = None) -> T: ...
     # Where the type that is expected lets the one above not fit, mypy goes on to the next: to Any it would be silent.
     @overload
     async def result(  # type: ignore[overload-cannot-match]
-        self, output: type[object], *, timeout: float | None = None
+        self, output: TypeForm[object], *, timeout: float | None = None
     ) -> object: ...
     @overload
     async def result(self, output: Any = Any, *, timeout: float | None = None) -> Any: ...
@@ -112,14 +143,19 @@ class RunHandle:
             ResponseValidationError: the output does not fit.
             RequestNotFound: no such request for this caller.
         """
+        correlation_id = present_correlation_id()
 
-        async def wait(seconds: float) -> flow_service_pb2.WaitActionRequestResponse:
+        async def wait(limit: float) -> flow_service_pb2.WaitActionRequestResponse:
             request = flow_service_pb2.WaitActionRequestRequest(
-                request_id=self.request_id, timeout=heartbeat(seconds)
+                request_id=self.request_id, timeout=heartbeat(limit)
             )
             method = "FlowService/WaitActionRequest"
             return await self._caller.attempt(
-                method, self._stub.WaitActionRequest, request, timeout=seconds + _MARGIN
+                method,
+                self._stub.WaitActionRequest,
+                request,
+                timeout=limit + _MARGIN,
+                correlation_id=correlation_id,
             )
 
         ended = await wait_for_end(
@@ -149,7 +185,9 @@ class RunHandle:
         Raises:
             RequestNotFound: no such request for this caller.
         """
-        request = flow_service_pb2.CancelActionRequestRequest(request_id=self.request_id, reason=reason)
+        request = flow_service_pb2.CancelActionRequestRequest(
+            request_id=self.request_id, reason=bounded(reason, "reason", MAX_REASON_BYTES)
+        )
         response = await self._caller.write(
             "FlowService/CancelActionRequest", self._stub.CancelActionRequest, request, timeout=timeout
         )
@@ -205,7 +243,7 @@ async def wait_for_end(
         TimeoutError: ``timeout`` seconds are over, and a server has said that there is such a request.
         ApiError: they are over and none has, by ``acknowledged`` or in an answer: why not.
     """
-    deadline = None if timeout is None else time.monotonic() + timeout
+    deadline = None if seconds(timeout, "timeout") is None else time.monotonic() + (timeout or 0.0)
     outage = Outage(caller.config.backoff, budget=caller.config.timeout)
     before: ApiError | None = None
     while True:

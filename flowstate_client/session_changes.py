@@ -7,13 +7,15 @@ from dataclasses import fields
 from typing import Any, TypeVar, cast
 
 from flowstate.v1 import session_service_pb2, session_service_pb2_grpc, types_pb2
-from flowstate_client.arguments import mapping, texts
+from flowstate_client.arguments import bounded, identifier, labels, mapping, optional_id
 from flowstate_client.calls import Caller
-from flowstate_client.ids import new_idempotency_key
-from flowstate_client.json_profile import check_text
+from flowstate_client.ids import idempotency_key_of
 from flowstate_client.proof import proven_text
 from flowstate_client.session import ResolvedSession, Session
 from flowstate_client.state_batch import Seen, as_seen
+
+MAX_TITLE_BYTES = 1024
+MAX_DESCRIPTION_BYTES = 16 * 1024
 
 Call = TypeVar("Call", bound=Callable[..., Any])
 
@@ -50,12 +52,12 @@ class SessionChanges:
             ValueError: ``metadata`` is not JSON in FlowState's profile.
         """
         session = session_service_pb2.Session(
-            flow_kind=check_text(flow_kind, "flow_kind"),
-            user_id=check_text(self._user if user_id is None else user_id, "user_id"),
-            org_id=check_text(self._org if org_id is None else org_id, "org_id"),
-            title=check_text(title, "title"),
-            description=check_text(description, "description"),
-            tags=texts(tags, "tags"),
+            flow_kind=identifier(flow_kind, "flow_kind"),
+            user_id=optional_id(self._user if user_id is None else user_id, "user_id"),
+            org_id=optional_id(self._org if org_id is None else org_id, "org_id"),
+            title=bounded(title, "title", MAX_TITLE_BYTES),
+            description=bounded(description, "description", MAX_DESCRIPTION_BYTES),
+            tags=labels(tags, "tags"),
             metadata=self._value(mapping(metadata, "metadata")),
         )
         request = session_service_pb2.ResolveSessionRequest(session=session)
@@ -91,17 +93,17 @@ class SessionChanges:
             ValueError: no field is given, or ``metadata`` is not JSON in FlowState's profile.
             VersionMismatch: the session has been changed since, or made anew.
         """
-        session = session_service_pb2.Session(session_id=check_text(session_id, "session_id"))
+        session = session_service_pb2.Session(session_id=identifier(session_id, "session_id"))
         request = session_service_pb2.UpdateSessionRequest(
-            session=session, idempotency_key=idempotency_key or new_idempotency_key()
+            session=session, idempotency_key=idempotency_key_of(idempotency_key)
         )
         fields = {"title": title, "description": description, "tags": tags, "metadata": metadata}
         request.update_mask.paths.extend(name for name, value in fields.items() if value is not None)
         if not request.update_mask.paths:
             raise ValueError("no field to change is given")
-        request.session.title = check_text(title or "", "title")
-        request.session.description = check_text(description or "", "description")
-        request.session.tags.extend(texts(tags or (), "tags"))
+        request.session.title = bounded(title or "", "title", MAX_TITLE_BYTES)
+        request.session.description = bounded(description or "", "description", MAX_DESCRIPTION_BYTES)
+        request.session.tags.extend(labels(tags or (), "tags"))
         if metadata is not None:
             request.session.metadata.CopyFrom(self._value(mapping(metadata, "metadata")))
         if at is not None:
@@ -133,7 +135,7 @@ class SessionChanges:
             VersionMismatch: the session has been changed since, or made anew.
         """
         request = session_service_pb2.DeleteSessionRequest(
-            session_id=check_text(session_id, "session_id"), allow_missing=allow_missing
+            session_id=identifier(session_id, "session_id"), allow_missing=allow_missing
         )
         if at is not None:
             request.precondition.CopyFrom(as_seen(at))
@@ -146,7 +148,7 @@ class SessionChanges:
         Raises:
             SessionNotFound: no such session for this caller.
         """
-        request = session_service_pb2.GetSessionRequest(session_id=check_text(session_id, "session_id"))
+        request = session_service_pb2.GetSessionRequest(session_id=identifier(session_id, "session_id"))
         method = "SessionService/GetSession"
         response = await self._caller.read(method, self._stub.GetSession, request, timeout=timeout)
         return Session.from_proto(response.session)

@@ -6,19 +6,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar, overload
 
+from typing_extensions import TypeForm
+
 from flowstate.v1 import session_service_pb2, session_service_pb2_grpc
-from flowstate_client.arguments import instances, mapping, one_or_more, texts
+from flowstate_client.arguments import (
+    bounded,
+    identifier,
+    labels,
+    mapping,
+    number,
+    optional_id,
+)
 from flowstate_client.calls import Caller
-from flowstate_client.errors import ProtocolError
+from flowstate_client.event_pages import event_pages
 from flowstate_client.events import Event
-from flowstate_client.filters import audience_number, event_filter
-from flowstate_client.ids import new_idempotency_key
-from flowstate_client.items import NewItem
-from flowstate_client.json_profile import check_text
-from flowstate_client.models import Cursor, Item, Scope
+from flowstate_client.filters import event_filter
+from flowstate_client.ids import idempotency_key_of
+from flowstate_client.models import Cursor, Scope
 from flowstate_client.paging import AsyncPager, Page
 from flowstate_client.session import Session
-from flowstate_client.session_changes import SessionChanges
+from flowstate_client.session_changes import MAX_DESCRIPTION_BYTES, MAX_TITLE_BYTES
+from flowstate_client.session_items import SessionItems
 from flowstate_client.snapshots import Snapshot, read_snapshot, selectors
 from flowstate_client.stream import EventStream, cursor_of
 from flowstate_client.watch import SnapshotWatch
@@ -26,7 +34,7 @@ from flowstate_client.watch import SnapshotWatch
 T = TypeVar("T")
 
 
-class Sessions(SessionChanges):
+class Sessions(SessionItems):
     """``client.sessions``: conversations. To anyone but its user a session is ``SessionNotFound``."""
 
     def __init__(self, caller: Caller, *, user: str = "", org: str = "") -> None:
@@ -62,18 +70,18 @@ class Sessions(SessionChanges):
             ValueError: ``metadata`` is not JSON in FlowState's profile.
         """
         session = session_service_pb2.Session(
-            session_id=check_text(session_id or "", "session_id"),
-            flow_kind=check_text(flow_kind, "flow_kind"),
-            user_id=check_text(self._user if user_id is None else user_id, "user_id"),
-            org_id=check_text(self._org if org_id is None else org_id, "org_id"),
-            title=check_text(title, "title"),
-            description=check_text(description, "description"),
-            tags=texts(tags, "tags"),
+            session_id=optional_id(session_id, "session_id"),
+            flow_kind=identifier(flow_kind, "flow_kind"),
+            user_id=optional_id(self._user if user_id is None else user_id, "user_id"),
+            org_id=optional_id(self._org if org_id is None else org_id, "org_id"),
+            title=bounded(title, "title", MAX_TITLE_BYTES),
+            description=bounded(description, "description", MAX_DESCRIPTION_BYTES),
+            tags=labels(tags, "tags"),
         )
         if metadata is not None:
             session.metadata.CopyFrom(self._value(mapping(metadata, "metadata")))
         request = session_service_pb2.CreateSessionRequest(
-            session=session, idempotency_key=idempotency_key or new_idempotency_key()
+            session=session, idempotency_key=idempotency_key_of(idempotency_key)
         )
         method = "SessionService/CreateSession"
         response = await self._caller.write(method, self._stub.CreateSession, request, timeout=timeout)
@@ -107,14 +115,14 @@ class Sessions(SessionChanges):
             page_size: 0: the server's 50; at most 500.
         """
         template = session_service_pb2.ListSessionsRequest(
-            flow_kind=check_text(flow_kind, "flow_kind"),
-            user_id=check_text(user_id, "user_id"),
-            org_id=check_text(org_id, "org_id"),
+            flow_kind=optional_id(flow_kind, "flow_kind"),
+            user_id=optional_id(user_id, "user_id"),
+            org_id=optional_id(org_id, "org_id"),
             metadata={key: self._value(value) for key, value in mapping(metadata or {}, "metadata").items()},
-            tags=texts(tags, "tags"),
+            tags=labels(tags, "tags"),
             include_ephemeral=include_ephemeral,
             include_total=include_total,
-            page_size=page_size,
+            page_size=number(page_size, "page_size"),
         )
         if active_after is not None:
             if active_after.tzinfo is None:
@@ -131,127 +139,6 @@ class Sessions(SessionChanges):
             return Page([Session.from_proto(s) for s in response.sessions], response.next_page_token, total)
 
         return AsyncPager(fetch, page_token=page_token)
-
-    def items(
-        self,
-        session_id: str,
-        *,
-        request_id: str = "",
-        last_turns: int = 0,
-        audience: str | None = None,
-        newest_first: bool = False,
-        page_size: int = 0,
-        page_token: str = "",
-    ) -> AsyncPager[Item]:
-        """The conversation: the items of the session in the order in which they were completed. Removed ones are left
-        out.
-
-        Args:
-            request_id: Only those of this request.
-            last_turns: Only those of so many newest turns, turn by turn. A turn is a completed request.
-            audience: Only those for ``"client"``, ``"internal"`` or ``"history"``; the last two on the trusted plane.
-            newest_first: The other way round.
-            page_size: 0: the server's 50; at most 500.
-
-        Raises (when it is used):
-            SessionNotFound: no such session for this caller; ``RequestNotFound`` likewise.
-            ValidationFailed: ``request_id`` together with ``last_turns``.
-        """
-        template = session_service_pb2.ListItemsRequest(
-            session_id=check_text(session_id, "session_id"),
-            request_id=request_id,
-            last_turns=last_turns,
-            audience=audience_number(audience),
-            newest_first=newest_first,
-            page_size=page_size,
-        )
-
-        async def fetch(token: str) -> Page[Item]:
-            request = session_service_pb2.ListItemsRequest(page_token=token)
-            request.MergeFrom(template)
-            response = await self._caller.read("SessionService/ListItems", self._stub.ListItems, request)
-            return Page([Item.from_proto(item) for item in response.items], response.next_page_token)
-
-        return AsyncPager(fetch, page_token=page_token)
-
-    async def append_items(
-        self,
-        session_id: str,
-        items: Iterable[NewItem],
-        *,
-        request_id: str = "",
-        idempotency_key: str | None = None,
-        timeout: float | None = None,
-    ) -> Sequence[Item]:
-        """Adds up to 500 items in order, all or none, exactly once however often the call has to be repeated. Trusted
-        plane only.
-
-        They are one turn of the conversation; with ``request_id``, of a request that has not ended, they are items of
-        that. With an ``idempotency_key`` of your own, a second call with the same content adds nothing and gives the
-        items of the first, for 24 hours and from whatever process; of these ``create_time`` is ``None``.
-
-        Raises:
-            IdempotencyKeyReused: the key was used for other content.
-            RequestTerminal: the request has ended.
-            SessionNotFound: no such session for this caller; ``RequestNotFound`` likewise.
-            TooLarge: the content of an item, or of all of them together.
-            ValidationFailed: no item, or one that is not as :class:`NewItem` says.
-            ValueError: an item cannot be sent.
-        """
-        sent = [item.to_proto(self._caller.codec) for item in instances(items, NewItem, "items")]
-        request = session_service_pb2.AppendItemsRequest(
-            session_id=check_text(session_id, "session_id"),
-            items=sent,
-            request_id=request_id,
-            idempotency_key=idempotency_key or new_idempotency_key(),
-        )
-        method = "SessionService/AppendItems"
-        response = await self._caller.write(method, self._stub.AppendItems, request, timeout=timeout)
-        if len(response.items) != len(sent):
-            raise ProtocolError(f"added {len(sent)} items, got {len(response.items)}")
-        if response.replayed:  # then the answer holds no more than the ids
-            for item, stored in zip(sent, response.items, strict=True):
-                item.item_id, item.request_id = stored.item_id, request_id
-        return [Item.from_proto(item) for item in (sent if response.replayed else response.items)]
-
-    async def remove_items(
-        self,
-        session_id: str,
-        ids: Iterable[str] | None = None,
-        *,
-        newest: int | None = None,
-        after: str | None = None,
-        idempotency_key: str | None = None,
-        timeout: float | None = None,
-    ) -> Sequence[str]:
-        """Removes the content of items for good, all or none, and gives their ids. Trusted plane only.
-
-        Exactly one of ``ids``, ``newest`` (so many of the newest items, 1 to 500) and ``after`` (all that come after
-        the item of that id) says which, at most 500 in one call; those that are removed already are passed over. A turn
-        of which no item is left does not count any more, and input and output of its request are gone, too.
-
-        Raises:
-            IdempotencyKeyReused: the key was used for another call.
-            NotFound: the session has no such item.
-            PreconditionError: one of the items is of a request that has not ended.
-            SessionNotFound: no such session for this caller.
-            ValueError: not exactly one of the three is given.
-        """
-        if [ids, newest, after].count(None) != 2:
-            raise ValueError("give exactly one of ids, newest and after")
-        request = session_service_pb2.RemoveItemsRequest(
-            session_id=check_text(session_id, "session_id"),
-            idempotency_key=idempotency_key or new_idempotency_key(),
-        )
-        if ids is not None:
-            request.ids.CopyFrom(session_service_pb2.ItemIds(item_ids=one_or_more(ids, "ids")))
-        elif newest is not None:
-            request.newest = newest
-        else:
-            request.after_item_id = after or ""
-        method = "SessionService/RemoveItems"
-        response = await self._caller.write(method, self._stub.RemoveItems, request, timeout=timeout)
-        return list(response.item_ids)
 
     def events(
         self,
@@ -273,19 +160,38 @@ class Sessions(SessionChanges):
         """
         return EventStream(
             self._caller,
-            session_id=check_text(session_id, "session_id"),
+            session_id=identifier(session_id, "session_id"),
             after=cursor_of(after),
             filter=event_filter(types, audience),
             max_outage=max_outage,
             replay_only=replay_only,
         )
 
-    @overload
-    async def snapshot(
+    def list_events(
         self,
         session_id: str,
         *,
-        model: type[T],
+        types: Iterable[str] = (),
+        audience: str | None = None,
+        page_size: int = 0,
+        page_token: str = "",
+    ) -> AsyncPager[Event]:
+        """The events of the session that are stored now, over all its requests, in pages; see ``run.list_events``."""
+        return event_pages(
+            self._caller,
+            session_id=identifier(session_id, "session_id"),
+            types=types,
+            audience=audience,
+            page_size=page_size,
+            page_token=page_token,
+        )
+
+    @overload
+    async def snapshot(  # pyright: ignore[reportOverlappingOverload]
+        self,
+        session_id: str,
+        *,
+        model: TypeForm[T],
         names: Mapping[Scope, Sequence[str]] | None = ...,
         timeout: float | None = ...,
     ) -> Snapshot[T]: ...
@@ -295,7 +201,7 @@ class Sessions(SessionChanges):
         self,
         session_id: str,
         *,
-        model: type[object],
+        model: TypeForm[object],
         names: Mapping[Scope, Sequence[str]] | None = ...,
         timeout: float | None = ...,
     ) -> Snapshot[object]: ...
@@ -330,11 +236,11 @@ class Sessions(SessionChanges):
         return await read_snapshot(self._caller, session_id, model=model, names=names, timeout=timeout)
 
     @overload
-    def watch(
+    def watch(  # pyright: ignore[reportOverlappingOverload]
         self,
         session_id: str,
         *,
-        model: type[T],
+        model: TypeForm[T],
         names: Mapping[Scope, Sequence[str]] | None = ...,
         max_outage: float | None = ...,
     ) -> SnapshotWatch[T]: ...
@@ -344,7 +250,7 @@ class Sessions(SessionChanges):
         self,
         session_id: str,
         *,
-        model: type[object],
+        model: TypeForm[object],
         names: Mapping[Scope, Sequence[str]] | None = ...,
         max_outage: float | None = ...,
     ) -> SnapshotWatch[object]: ...

@@ -10,10 +10,9 @@ from typing import Any, Generic, TypeVar
 import orjson
 
 from flowstate.v1 import session_service_pb2, session_service_pb2_grpc, types_pb2
-from flowstate_client.arguments import mapping, texts
+from flowstate_client.arguments import identifier, mapping, texts
 from flowstate_client.calls import Caller
 from flowstate_client.codec import Codec
-from flowstate_client.json_profile import check_text
 from flowstate_client.models import Cursor, Failure, Scope, plain_time
 
 T = TypeVar("T")
@@ -56,7 +55,7 @@ async def read_snapshot(
     """See :meth:`flowstate_client.Sessions.snapshot`."""
     stub = session_service_pb2_grpc.SessionServiceStub(caller.channels.unary)
     request = session_service_pb2.GetSnapshotRequest(
-        session_id=check_text(session_id, "session_id"), selectors=selectors(names)
+        session_id=identifier(session_id, "session_id"), selectors=selectors(names)
     )
     method = "SessionService/GetSnapshot"
     response = await caller.read(method, stub.GetSnapshot, request, timeout=timeout)

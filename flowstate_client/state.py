@@ -9,13 +9,15 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar, cast, overload
 from weakref import WeakValueDictionary
 
+from typing_extensions import TypeForm
+
 from flowstate.v1 import state_service_pb2, state_service_pb2_grpc, types_pb2
-from flowstate_client.arguments import scope_ref, texts
+from flowstate_client.arguments import identifier, optional_id, pointers, scope_ref
 from flowstate_client.calls import Caller
 from flowstate_client.codec import Codec
 from flowstate_client.errors import ProtocolError
 from flowstate_client.field_types import field_types
-from flowstate_client.ids import new_idempotency_key
+from flowstate_client.ids import idempotency_key_of
 from flowstate_client.models import StateWrite, plain_time
 from flowstate_client.state_batch import ScopeBatch, Seen, StateBatch, as_seen
 from flowstate_client.state_swap import swap
@@ -120,16 +122,18 @@ class ScopeHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Generi
 
     def on_behalf_of(self, request_id: str, /) -> ScopeHandle[StateT_co]:
         """The same operations, with the change in the log of this running request."""
-        return self._with(self._precondition, request_id)
+        return self._with(self._precondition, identifier(request_id, "request_id"))
 
     @overload
     async def get(self, *, paths: Sequence[str] = ...) -> StateRecord[StateT_co]: ...
     @overload
-    async def get(self, *, model: type[T], paths: Sequence[str] = ...) -> StateRecord[T]: ...
+    async def get(  # pyright: ignore[reportOverlappingOverload]
+        self, *, model: TypeForm[T], paths: Sequence[str] = ...
+    ) -> StateRecord[T]: ...
     # As of RunHandle.result.
     @overload
     async def get(  # type: ignore[overload-cannot-match]
-        self, *, model: type[object], paths: Sequence[str] = ...
+        self, *, model: TypeForm[object], paths: Sequence[str] = ...
     ) -> StateRecord[object]: ...
     @overload
     async def get(self, *, model: Any, paths: Sequence[str] = ...) -> StateRecord[Any]: ...
@@ -138,7 +142,7 @@ class ScopeHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Generi
 
         ``paths`` (JSON Pointers such as ``/by_id/doc-1``, at most 100) reduces it to what lies there.
         """
-        request = state_service_pb2.GetStateRequest(scopes=[self._scope], paths=texts(paths, "paths"))
+        request = state_service_pb2.GetStateRequest(scopes=[self._scope], paths=pointers(paths, "paths"))
         response = await self._states.caller.read(
             "StateService/GetState", self._states.stub.GetState, request
         )
@@ -159,7 +163,7 @@ class ScopeHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Generi
             scope=self._scope,
             precondition=self._precondition,
             allow_missing=allow_missing,
-            idempotency_key=idempotency_key or new_idempotency_key(),
+            idempotency_key=idempotency_key_of(idempotency_key),
         )
         stub = self._states.stub
         await self._states.caller.write("StateService/DeleteState", stub.DeleteState, request)
@@ -171,6 +175,8 @@ class ScopeHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Generi
 
         The arguments are as in ``States.batch``.
         """
+
+        idempotency_key = idempotency_key_of(idempotency_key)
 
         async def commit(mutations: Sequence[state_service_pb2.StateMutation]) -> Sequence[StateWrite]:
             return await self._states.commit(mutations, self._request_id, idempotency_key, validate_only)
@@ -303,8 +309,11 @@ class States:
             validate_only: Write nothing: raise what the batch would raise, and give the results that it would give.
         """
 
+        idempotency_key = idempotency_key_of(idempotency_key)
+        on_behalf_of = optional_id(request_id, "request_id")
+
         async def commit(mutations: Sequence[state_service_pb2.StateMutation]) -> Sequence[StateWrite]:
-            return await self.commit(mutations, request_id or "", idempotency_key, validate_only)
+            return await self.commit(mutations, on_behalf_of, idempotency_key, validate_only)
 
         return StateBatch(self.codec, commit)
 
@@ -318,7 +327,7 @@ class States:
         """One commit, repeated with one idempotency key as often as needed."""
         request = state_service_pb2.CommitStateRequest(
             mutations=mutations,
-            idempotency_key=idempotency_key or new_idempotency_key(),
+            idempotency_key=idempotency_key_of(idempotency_key),
             request_id=request_id,
             validate_only=validate_only,
         )

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Generic, Protocol, Self
 
 from flowstate.v1 import state_service_pb2, types_pb2
-from flowstate_client.arguments import scope_ref
+from flowstate_client.arguments import number, scope_ref
 from flowstate_client.codec import Codec
 from flowstate_client.field_types import FieldTypes, field_types
 from flowstate_client.models import StateWrite
@@ -134,7 +134,7 @@ def as_seen(seen: Seen) -> types_pb2.Precondition:
         TypeError: it is neither a version nor something that was read or written.
     """
     if isinstance(seen, int):
-        return types_pb2.Precondition(version=seen)
+        return types_pb2.Precondition(version=number(seen, "the version", most=2**63 - 1))
     if not isinstance(getattr(seen, "version", None), int) or not hasattr(seen, "incarnation"):
         given = type(seen).__name__
         raise TypeError(f"at takes a version or what was read or written, such as a StateRecord, not {given}")
@@ -142,22 +142,11 @@ def as_seen(seen: Seen) -> types_pb2.Precondition:
     return types_pb2.Precondition(version=seen.version, incarnation=seen.incarnation if exists else "")
 
 
-class StateBatch:
-    """A batch over several records, all or nothing::
+class BatchedRecords:
+    """The records of a batch over several: their parts of it, by name."""
 
-        async with client.state.batch() as batch:
-            batch.session(session_id).patch_state(mode="agent")
-            account = batch.user("u1", flow_kind="billing").at(record)
-            account.inc_state(credits=-1)
-        print(account.result.version)
-
-    Committed when the block ends, or not at all if it raises. At most 16 records and 100 operations. How records are
-    named: see ``States``; ``resource="artifact"`` names a resource of the owner, whose state is then meant.
-    """
-
-    def __init__(self, codec: Codec, commit: Commit) -> None:
+    def __init__(self, codec: Codec) -> None:
         self._codec = codec
-        self._commit = commit
         self._scopes: dict[tuple[bytes, str], BatchScope[Any]] = {}
 
     def session(
@@ -211,17 +200,38 @@ class StateBatch:
             self._scopes[key].write_by(field_types(model))
         return self._scopes[key]
 
+    def _written(self) -> Sequence[BatchScope[Any]]:
+        return [
+            part
+            for part in self._scopes.values()
+            if part.mutation.ops or part.mutation.HasField("precondition")
+        ]
+
+
+class StateBatch(BatchedRecords):
+    """A batch over several records, all or nothing::
+
+        async with client.state.batch() as batch:
+            batch.session(session_id).patch_state(mode="agent")
+            account = batch.user("u1", flow_kind="billing").at(record)
+            account.inc_state(credits=-1)
+        print(account.result.version)
+
+    Committed when the block ends, or not at all if it raises. At most 16 records and 100 operations. How records are
+    named: see ``States``; ``resource="artifact"`` names a resource of the owner, whose state is then meant.
+    """
+
+    def __init__(self, codec: Codec, commit: Commit) -> None:
+        super().__init__(codec)
+        self._commit = commit
+
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        parts = [
-            part
-            for part in self._scopes.values()
-            if part.mutation.ops or part.mutation.HasField("precondition")
-        ]
+        parts = self._written()
         if kind is None and parts:
             for part, write in zip(parts, await self._commit([part.mutation for part in parts]), strict=True):
                 part.result = write

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar, overload
 
 import grpc.aio
+from google.protobuf.message import Message
+from typing_extensions import TypeForm
 
 from flowstate.v1 import event_service_pb2, flow_service_pb2, flow_service_pb2_grpc
 from flowstate_client.calls import Caller
@@ -15,7 +17,6 @@ from flowstate_client.connections import TailLease
 from flowstate_client.errors import FlowStateError
 from flowstate_client.event_view import EventsWithView
 from flowstate_client.events import Event, Trimmed
-from flowstate_client.metadata import Pairs
 from flowstate_client.models import Cursor, Scope
 from flowstate_client.resuming import ResumingStream, heartbeat
 from flowstate_client.snapshots import Snapshot, read_snapshot
@@ -79,13 +80,13 @@ class EventStream(ResumingStream[Event]):
         return event
 
     @overload
-    def with_view(
-        self, model: type[T], *, names: Mapping[Scope, Sequence[str]] | None = ...
+    def with_view(  # pyright: ignore[reportOverlappingOverload]
+        self, model: TypeForm[T], *, names: Mapping[Scope, Sequence[str]] | None = ...
     ) -> EventsWithView[T]: ...
     # As of RunHandle.result.
     @overload
     def with_view(  # type: ignore[overload-cannot-match]
-        self, model: type[object], *, names: Mapping[Scope, Sequence[str]] | None = ...
+        self, model: TypeForm[object], *, names: Mapping[Scope, Sequence[str]] | None = ...
     ) -> EventsWithView[object]: ...
     @overload
     def with_view(
@@ -119,10 +120,10 @@ class EventStream(ResumingStream[Event]):
     def _request_known(self, request: flow_service_pb2.ActionRequest, attached: bool) -> None:
         """The first answer of a StreamAction has come."""
 
-    def _open(self, lease: TailLease, metadata: Pairs) -> grpc.aio.UnaryStreamCall[Any, Any]:
+    def _open(self, lease: TailLease) -> tuple[Callable[..., grpc.aio.UnaryStreamCall[Any, Any]], Message]:
         if self._start is not None and not self._frames.received:
             self._caller.check_size(self._start)
-            return lease.flows.StreamAction(self._start, metadata=metadata)
+            return lease.flows.StreamAction, self._start
         request = event_service_pb2.TailEventsRequest(
             filter=self._filter,
             after=self._frames.position.to_proto(),
@@ -133,7 +134,7 @@ class EventStream(ResumingStream[Event]):
             request.session_id = self._session_id
         else:
             request.request_id = self.request_id
-        return lease.events.TailEvents(request, metadata=metadata)
+        return lease.events.TailEvents, request
 
     def _take(self, message: Any) -> Sequence[Event] | None:
         if isinstance(message, flow_service_pb2.StreamActionResponse):

@@ -16,6 +16,7 @@ from flowstate_client.errors import ProtocolError
 from flowstate_client.ids import new_upload_id
 
 PIECE_BYTES = 1024 * 1024
+MAX_CONTENT_BYTES = 64 * 1024 * 1024
 
 ContentSource = bytes | str | os.PathLike[str] | AsyncIterable[bytes]
 """What may be uploaded: bytes, the path of a file, or bytes that come in pieces of any length."""
@@ -59,10 +60,12 @@ class Upload:
         Raises:
             OSError: the file can't be read.
             TypeError: it is none of what may be uploaded.
+            ValueError: it is too large.
             ApiError: the server refuses.
             ProtocolError: the server has lost what it had acknowledged.
         """
         total = await _size(source)
+        _check_size(total or 0)
         waiting = b""
         async with aclosing(_pieces(source)) as pieces:
             async for piece in pieces:
@@ -79,6 +82,7 @@ class Upload:
         return await self._write(waiting, total)
 
     async def _send(self, piece: bytes, total: int | None) -> None:
+        _check_size(self._request.position + len(piece))
         self._hash.update(piece)
         await self._write(piece, total)
 
@@ -94,6 +98,11 @@ class Upload:
         if self._progress is not None:
             self._progress(reached, total)
         return response
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_CONTENT_BYTES:
+        raise ValueError(f"the content has {size} bytes or more, at most {MAX_CONTENT_BYTES}")
 
 
 _FORMS = "bytes, the path of a file, or an asynchronous iterator of bytes"

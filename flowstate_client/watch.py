@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import grpc.aio
+from google.protobuf.message import Message
 
 from flowstate.v1 import session_service_pb2
+from flowstate_client.arguments import identifier
 from flowstate_client.calls import Caller
 from flowstate_client.connections import TailLease
 from flowstate_client.errors import ApiError, ProtocolError, SessionNotFound
-from flowstate_client.json_profile import check_text
-from flowstate_client.metadata import Pairs
 from flowstate_client.models import seconds
 from flowstate_client.resuming import DEFAULT_HEARTBEAT, SILENT_HEARTBEATS, ResumingStream, heartbeat
 from flowstate_client.snapshots import Snapshot, snapshot_of
@@ -50,7 +50,7 @@ class SnapshotWatch(ResumingStream[Snapshot[T]]):
         self.session_id = session_id
         self._model = model
         self._request = session_service_pb2.WatchSnapshotRequest(
-            session_id=check_text(session_id, "session_id"),
+            session_id=identifier(session_id, "session_id"),
             selectors=selectors,
             heartbeat_interval=heartbeat(caller.config.heartbeat_interval),
         )
@@ -58,8 +58,8 @@ class SnapshotWatch(ResumingStream[Snapshot[T]]):
         self._is_over = False
         self._silent = DEFAULT_HEARTBEAT * SILENT_HEARTBEATS
 
-    def _open(self, lease: TailLease, metadata: Pairs) -> grpc.aio.UnaryStreamCall[Any, Any]:
-        return lease.sessions.WatchSnapshot(self._request, metadata=metadata)
+    def _open(self, lease: TailLease) -> tuple[Callable[..., grpc.aio.UnaryStreamCall[Any, Any]], Message]:
+        return lease.sessions.WatchSnapshot, self._request
 
     def _take(self, message: Frame) -> Sequence[Snapshot[T]]:
         match message.WhichOneof("frame"):

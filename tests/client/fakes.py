@@ -25,6 +25,7 @@ from flowstate.v1 import (
     state_service_pb2_grpc,
     types_pb2,
 )
+from flowstate_client.capabilities import OPTIONAL_FIELDS
 from tests.client.fake_resources import FakeResources
 from tests.client.fake_tails import Context, FakeEvents, json_value, refuse
 
@@ -310,12 +311,13 @@ def _key(scope: types_pb2.ScopeRef) -> str:
 class FakeServerService(server_service_pb2_grpc.ServerServiceServicer):
     def __init__(self) -> None:
         self.calls = 0
+        self.capabilities = ["StateService/CommitState", *sorted(OPTIONAL_FIELDS)]
 
     async def GetServerInfo(self, request: Any, context: Any) -> server_service_pb2.GetServerInfoResponse:
         self.calls += 1
         limits = server_service_pb2.Limits(max_message_bytes=4 << 20)
         return server_service_pb2.GetServerInfoResponse(
-            version="0.9.0", instance_id="one", limits=limits, capabilities=["StateService/CommitState"]
+            version="0.9.0", instance_id="one", limits=limits, capabilities=self.capabilities
         )
 
 

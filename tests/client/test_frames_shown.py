@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 import flowstate_client
+import flowstate_client.sync
 from flowstate_client import ActionFailed, Failure
 from flowstate_client.errors import hides_our_frames
 
@@ -90,7 +91,11 @@ def test_pytest_shows_the_tests_line_and_the_error(tmp_path: Path) -> None:
 
 
 def test_every_module_of_the_client_hides_its_frames() -> None:
-    names = [f"flowstate_client.{found.name}" for found in pkgutil.iter_modules(flowstate_client.__path__)]
+    names = [
+        f"{package.__name__}.{found.name}"
+        for package in (flowstate_client, flowstate_client.sync)
+        for found in pkgutil.iter_modules(package.__path__)
+    ]
     modules = {name: sys.modules[name] for name in names if name != "flowstate_client.testing"}
     assert all(vars(module)["__tracebackhide__"] is hides_our_frames for module in modules.values())
 

@@ -18,6 +18,7 @@ UNDOCUMENTED = {
     "ContentSource",
     "Plane",
     "MetadataProvider",
+    "OnCall",
     "Progress",
     "ResourceView",
     "Seen",

@@ -33,18 +33,22 @@ async def reads_results(run: RunHandle, anything: Any, one_of: type[int] | type[
     wider: Answer = await run.result(LongAnswer)
     several: Sequence[Answer] = await run.result(list[LongAnswer])
     loose: list[Any] = await run.result(list[int])
-    # What is no class has no type here, and goes where it is taken.
-    perhaps: int | None = await run.result(int | None)
-    word: str = await run.result(Literal["yes", "no"])
-    noted: str = await run.result(Annotated[str, "a note"])
-    return number, wider, several, loose, perhaps, word, noted
+    # What is no class is typed, too.
+    assert_type(await run.result(Answer | None), Answer | None)
+    assert_type(await run.result(Literal["yes", "no"]), Literal["yes", "no"])
+    assert_type(await run.result(Annotated[str, "a note"]), str)
+    perhaps: int | str | None = await run.result(int | None)
+    return number, wider, several, loose, perhaps
 
 
 async def reads_more(client: FlowStateClient) -> None:
     assert_type(await client.flows.call("chat", "say", output=Answer), Answer)
+    assert_type(await client.flows.call("chat", "say", output=Answer | None), Answer | None)
     assert_type(await client.flows.call("chat", "say", {"a": 1}), Any)
     assert_type(await client.sessions.snapshot("s", model=Answer), Snapshot[Answer])
     assert_type(await client.sessions.snapshot("s"), Snapshot[Any])
+    assert_type(await client.sessions.snapshot("s", model=dict[str, int]), Snapshot[dict[str, int]])
+    assert_type(await client.state.user("ada").get(model=Answer | None), StateRecord[Answer | None])
     assert_type(await client.state.user("ada").get(model=Answer), StateRecord[Answer])
     async for view in client.sessions.watch("s", model=Answer):
         assert_type(view, Snapshot[Answer])

@@ -33,7 +33,8 @@ async def takes_results_for_something_else(run: RunHandle, client: FlowStateClie
     words: list[str] = await run.result(list[int])  # type: ignore[assignment]
     question: Question = await client.flows.call("chat", "say", output=Answer)  # type: ignore[assignment]
     length(await run.result(int))  # type: ignore[arg-type]
-    return word, words, question
+    answer: Answer = await run.result(Answer | None)  # type: ignore[assignment]
+    return word, words, question, answer
 
 
 async def takes_views_for_something_else(

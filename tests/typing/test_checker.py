@@ -27,33 +27,40 @@ def test_mypy_accepts_and_refuses_what_it_should(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.timeout(180)
 def test_pyright_does_so_too_but_for_what_the_plugin_of_mypy_finds(tmp_path: Path) -> None:
-    config = {
-        "include": [str(file) for file in FILES],
-        "extraPaths": [str(ROOT), str(ROOT / "protos")],
-        "typeCheckingMode": "standard",
-        "enableTypeIgnoreComments": False,
-    }
-    (tmp_path / "pyrightconfig.json").write_text(json.dumps(config))
-
-    told = subprocess.run(
-        [
-            *(sys.executable, "-m", "basedpyright", "--outputjson"),
-            *("--project", str(tmp_path), "--pythonpath", sys.executable),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout
-
-    refused = {
-        _place(error) for error in json.loads(told)["generalDiagnostics"] if error["severity"] == "error"
-    }
+    refused = _refused_by_pyright(tmp_path, include=[*map(str, FILES)], enableTypeIgnoreComments=False)
     assert refused == {
         (file.name, number)
         for file in FILES
         for number, line in enumerate(file.read_text("utf-8").splitlines(), 1)
         if "# type: ignore[" in line and not line.endswith(OF_THE_PLUGIN)
     }
+
+
+@pytest.mark.timeout(180)
+def test_pyright_finds_nothing_in_the_client(tmp_path: Path) -> None:
+    assert _refused_by_pyright(tmp_path, include=[str(ROOT / "flowstate_client")]) == set()
+
+
+def _refused_by_pyright(folder: Path, **settings: object) -> set[tuple[str, int]]:
+    """The files and lines with errors."""
+    config = {
+        "extraPaths": [str(ROOT), str(ROOT / "protos")],
+        "typeCheckingMode": "standard",
+        **settings,
+    }
+    (folder / "pyrightconfig.json").write_text(json.dumps(config))
+    told = subprocess.run(
+        [
+            *(sys.executable, "-m", "basedpyright", "--outputjson"),
+            *("--project", str(folder), "--pythonpath", sys.executable),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+    report = json.loads(told)
+    assert report["summary"]["filesAnalyzed"] > 0
+    return {_place(error) for error in report["generalDiagnostics"] if error["severity"] == "error"}
 
 
 def _place(error: dict[str, object]) -> tuple[str, int]:
