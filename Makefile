@@ -29,7 +29,7 @@ DOCS_READY := $(DOCS_VENV)/.ready
 PYDANTIC_VENVS := .venvs-pydantic
 FLOOR_VENVS := .venvs-floor
 
-CHECKED := $(wildcard flowstate_server flowstate_client tests benchmarks examples documents)
+CHECKED := $(wildcard flowstate_server flowstate_client tests benchmarks examples .ci/documents .ci/codegen)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -172,10 +172,10 @@ $(PROTOS_READY): protos/constraints.txt
 	@$(PROTOS_BIN)/python -m pip install $(PIP_FLAGS) -c protos/constraints.txt grpcio-tools mypy-protobuf
 	@touch $@
 
-$(DOCS_READY): pyproject.toml documents/constraints.txt
+$(DOCS_READY): pyproject.toml .ci/documents/constraints.txt
 	@test -f $@ || $(PYTHON) -m venv --clear $(DOCS_VENV)
 	@echo "Installing into $(DOCS_VENV) ..."
-	@$(DOCS_BIN)/python -m pip install $(PIP_FLAGS) -c documents/constraints.txt -e '.[docs]'
+	@$(DOCS_BIN)/python -m pip install $(PIP_FLAGS) -c .ci/documents/constraints.txt -e '.[docs]'
 	@touch $@
 
 constraints: ## Pin what pyproject.toml resolves to today
@@ -217,10 +217,10 @@ protos-baseline: $(READY) ## Renew the baseline, in a commit that says why
 	$(BIN)/buf build --exclude-source-info -o $(BASELINE)
 
 sync-client: $(READY) ## Generate the synchronous Python client from the asynchronous one
-	@$(PY) -m tools.sync_client
+	@$(PY) -m codegen.sync_client
 
 sync-client-check: $(READY) ## Fail where the synchronous client is not what the asynchronous one says
-	@$(PY) -m tools.sync_client --check
+	@$(PY) -m codegen.sync_client --check
 
 clean: ## Remove environments, caches and builds (not .flowstate, which holds data)
 	rm -rf examples/node/node_modules examples/node/dist examples/node/src/gen examples/cpp/build

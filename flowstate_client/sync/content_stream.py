@@ -1,6 +1,6 @@
 """The content of a resource as it comes from the server."""
 
-# Written by tools/sync_client.py from flowstate_client/content_stream.py: `make sync-client`.
+# Written by .ci/codegen/sync_client.py from flowstate_client/content_stream.py: `make sync-client`.
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The events of a run together with what its flow shows: all that a screen needs."""
 
-# Written by tools/sync_client.py from flowstate_client/event_view.py: `make sync-client`.
+# Written by .ci/codegen/sync_client.py from flowstate_client/event_view.py: `make sync-client`.
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Flows, and starting their actions."""
 
-# Written by tools/sync_client.py from flowstate_client/flows.py: `make sync-client`.
+# Written by .ci/codegen/sync_client.py from flowstate_client/flows.py: `make sync-client`.
 
 from __future__ import annotations
 

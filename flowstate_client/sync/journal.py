@@ -1,6 +1,6 @@
 """Journals: append-only notes about a session. Trusted plane only."""
 
-# Written by tools/sync_client.py from flowstate_client/journal.py: `make sync-client`.
+# Written by .ci/codegen/sync_client.py from flowstate_client/journal.py: `make sync-client`.
 
 from __future__ import annotations
 

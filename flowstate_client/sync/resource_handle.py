@@ -1,6 +1,6 @@
 """One resource: its state and its content."""
 
-# Written by tools/sync_client.py from flowstate_client/resource_handle.py: `make sync-client`.
+# Written by .ci/codegen/sync_client.py from flowstate_client/resource_handle.py: `make sync-client`.
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Resources of sessions, users and orgs."""
 
-# Written by tools/sync_client.py from flowstate_client/resources.py: `make sync-client`.
+# Written by .ci/codegen/sync_client.py from flowstate_client/resources.py: `make sync-client`.
 
 from __future__ import annotations
 

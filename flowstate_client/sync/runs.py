@@ -1,6 +1,6 @@
 """A run: one request that a flow's action executes."""
 
-# Written by tools/sync_client.py from flowstate_client/runs.py: `make sync-client`.
+# Written by .ci/codegen/sync_client.py from flowstate_client/runs.py: `make sync-client`.
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What answers at the other end."""
 
-# Written by tools/sync_client.py from flowstate_client/server.py: `make sync-client`.
+# Written by .ci/codegen/sync_client.py from flowstate_client/server.py: `make sync-client`.
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Calls that change a session, or make one where there is none."""
 
-# Written by tools/sync_client.py from flowstate_client/session_changes.py: `make sync-client`.
+# Written by .ci/codegen/sync_client.py from flowstate_client/session_changes.py: `make sync-client`.
 
 from __future__ import annotations
 

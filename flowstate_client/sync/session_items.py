@@ -1,6 +1,6 @@
 """The items of a session: what was said."""
 
-# Written by tools/sync_client.py from flowstate_client/session_items.py: `make sync-client`.
+# Written by .ci/codegen/sync_client.py from flowstate_client/session_items.py: `make sync-client`.
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Sessions, and the view of state that their flow shows."""
 
-# Written by tools/sync_client.py from flowstate_client/sessions.py: `make sync-client`.
+# Written by .ci/codegen/sync_client.py from flowstate_client/sessions.py: `make sync-client`.
 
 from __future__ import annotations
 

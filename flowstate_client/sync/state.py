@@ -1,6 +1,6 @@
 """State documents, read and written directly. Trusted plane only."""
 
-# Written by tools/sync_client.py from flowstate_client/state.py: `make sync-client`.
+# Written by .ci/codegen/sync_client.py from flowstate_client/state.py: `make sync-client`.
 
 from __future__ import annotations
 

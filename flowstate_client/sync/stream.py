@@ -1,6 +1,6 @@
 """A tail that resumes by itself."""
 
-# Written by tools/sync_client.py from flowstate_client/stream.py: `make sync-client`.
+# Written by .ci/codegen/sync_client.py from flowstate_client/stream.py: `make sync-client`.
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A watch that resumes by itself."""
 
-# Written by tools/sync_client.py from flowstate_client/watch.py: `make sync-client`.
+# Written by .ci/codegen/sync_client.py from flowstate_client/watch.py: `make sync-client`.
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Writes the synchronous client, ``flowstate_client/sync``, from the source of the asynchronous one.
 
-``python -m tools.sync_client`` writes it, ``--check`` fails where it would write something else. Each public method is
+``python -m codegen.sync_client`` writes it, ``--check`` fails where it would write something else. Each public method is
 written with the same name, parameters and types, overloads included; it hands the call to the asynchronous object on
 the client's thread. What has no counterpart of that kind is written by hand, in the files that are not listed here.
 """
@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "flowstate_client"
 SYNC = CLIENT / "sync"
 
@@ -118,9 +118,7 @@ class Module:
         head = "\n".join(variables)
         imports = self._imports(_names(code) | _names(ast.parse(head)))
         about = _plain(ast.get_docstring(self.tree) or "")
-        origin = (
-            f"# Written by tools/sync_client.py from flowstate_client/{self.name}.py: `make sync-client`."
-        )
+        origin = f"# Written by .ci/codegen/sync_client.py from flowstate_client/{self.name}.py: `make sync-client`."
         return "\n\n".join(
             [f'"""{about}"""', origin, "from __future__ import annotations", imports, head, body]
         )

@@ -17,7 +17,7 @@ from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.text import Text
 
-PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "demo.svg"
+PICTURE = Path(__file__).parents[2] / "docs" / "pictures" / "demo.svg"
 WIDTH = 104
 # Rich's own names fonts on the web, which a page without a network, or within <img>, does not get.
 WITHOUT_WEB_FONTS = re.sub(
