@@ -29,7 +29,7 @@ def test_the_shell_commands_are_those_of_this_page() -> None:
         "tail",
         "tail",
         "watch",
-        "delete-session",
+        "sessions",
     ]
 
 
