@@ -1,8 +1,8 @@
 """Writes the synchronous client, ``flowstate_client/sync``, from the source of the asynchronous one.
 
-``python -m codegen.sync_client`` writes it, ``--check`` fails where it would write something else. Each public method is
-written with the same name, parameters and types, overloads included; it hands the call to the asynchronous object on
-the client's thread. What has no counterpart of that kind is written by hand, in the files that are not listed here.
+``python -m codegen.sync_client`` writes it, ``--check`` fails where it would write something else. Each public method
+is written with the same name, parameters and types, overloads included; it hands the call to the asynchronous object
+on the client's thread. What has no counterpart of that kind is written by hand, in the files that are not listed here.
 """
 
 from __future__ import annotations

@@ -21,9 +21,9 @@ def client_stub(
 ) -> None:
     """Write a typed Python client of APP's flows.
 
-    What comes on stdout needs flowstate_client and nothing of APP: a class for each flow, its actions as methods, and pydantic models of
-    what they take and give and of what clients see. Equal flows give equal text, so that it can be committed and
-    compared.
+    What comes on stdout needs flowstate_client and nothing of APP: a class for each flow, its actions as methods, and
+    pydantic models of what they take and give and of what clients see. Equal flows give equal text, so that it can be
+    committed and compared.
     """
     flows = [FlowInfo.from_proto(whole(flow.described)) for flow in load_app(app).catalogue]
     sys.stdout.write(stub_of(flows, f"flowstate client-stub {shlex.quote(app)}"))
