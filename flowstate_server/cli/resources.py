@@ -150,7 +150,7 @@ def get(
 @resources.command(
     cls=Command,
     epilog=examples(
-        'flowstate resources put plan --session s1 --trusted --state \'{"days": 3}\'',
+        "flowstate resources put plan --session s1 --trusted --state '{\"days\": 3}'",
         "flowstate resources put report.pdf --of-user ada --trusted \\",
         "  --content report.pdf --media-type application/pdf",
     ),
