@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.filesize import decimal
 
+from flowstate_server.cli.asking import Yes, ask
 from flowstate_server.cli.commands import Command, Group
 from flowstate_server.cli.connection import ORG_VARIABLE, USER_VARIABLE, Connection, Trusted
 from flowstate_server.cli.help_examples import examples
+from flowstate_server.cli.listing import DEFAULT_LIMIT, Limit, page_size, show_list
 from flowstate_server.cli.option_groups import with_option_groups
 from flowstate_server.cli.problem import FAILED, MISUSED, give_up
 from flowstate_server.cli.progress import BytesBar
-from flowstate_server.cli.tables import Column, show_record, show_table
+from flowstate_server.cli.tables import Column, show_record
 from flowstate_server.cli.telling import on_terminal, say, say_json
 from flowstate_server.cli.terminal_text import json_lines, plain, quoted
 
@@ -95,22 +97,16 @@ class _Owner:
 @with_option_groups
 def list_(
     prefix: Annotated[str, typer.Argument(help="Only names that begin so.")] = "",
+    limit: Limit = DEFAULT_LIMIT,
     *,
     owner: _Owner,
     connection: _Connection,
 ) -> None:
-    """List resources: a table on a terminal, lines of JSON in a pipe."""
+    """List resources by name."""
 
     async def work(owned: OwnedResources) -> None:
-        if not on_terminal():
-            async for record in owned.list(prefix):
-                say_json(_told(record))
-            return
-        rows = [
-            (plain(record.name), str(record.version), decimal(record.size), plain(record.media_type))
-            async for record in owned.list(prefix)
-        ]
-        show_table(_COLUMNS, rows)
+        found = owned.list(prefix, page_size=page_size(limit))
+        await show_list(found, limit, columns=_COLUMNS, row=_row, told=_told)
 
     owner.run(connection, work)
 
@@ -210,11 +206,13 @@ def delete(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="One that is not there is fine.")
     ] = False,
+    yes: Yes = False,
     *,
     owner: _Owner,
     connection: _Connection,
 ) -> None:
     """Delete a resource. Needs --trusted."""
+    ask(f"Delete resource {plain(name)} with its content?", yes=yes)
 
     async def work(owned: OwnedResources) -> None:
         await owned[name].delete(allow_missing=allow_missing)
@@ -229,6 +227,10 @@ async def _to_stdout(resource: ResourceHandle[Any]) -> None:
             async for piece in pieces:
                 sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
+
+
+def _row(record: ResourceRecord[Any]) -> tuple[str, ...]:
+    return (plain(record.name), str(record.version), decimal(record.size), plain(record.media_type))
 
 
 def _read(content: str) -> bytes:

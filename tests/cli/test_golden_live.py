@@ -74,7 +74,8 @@ def test_resources(seen: Transcript, tmp_path: Path, monkeypatch: pytest.MonkeyP
     seen.terminal("resources", "get", "plan", "--session", "s", "--content", "-")
     refused = seen.terminal("resources", "put", "plan", "--session", "s", "--content", "hat.txt")
     assert refused.code == 1
-    seen.terminal("resources", "delete", "plan", "--session", "s", "--trusted")
+    seen.terminal("resources", "delete", "plan", "--session", "s", "--trusted", typed="n\n")
+    seen.terminal("resources", "delete", "plan", "--session", "s", "--trusted", "--yes")
     assert seen.pipe("resources", "get", "plan", "--session", "s").code == 4
 
 
