@@ -147,7 +147,7 @@ CONVERSATIONS: dict[str, tuple[list[Event], list[str]]] = {
         [HEAD, '           aborted: "enough"'],
     ),
     "two requests of a session": (
-        [ends("Hi."), replace(ends("Ho."), item=item("o", "Ho.", request_id="q"))],
+        [ends("Hi."), ItemDone(item=item("o", "Ho.", request_id="q"), request_id="q")],
         [HEAD, "assistant  Hi.", "           request q", "assistant  Ho."],
     ),
     "events that are gone": (

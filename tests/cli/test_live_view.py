@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from flowstate_client import Cursor, Failure, Scope, Snapshot
@@ -28,13 +29,15 @@ def view(values: dict[str, Any], version: int, failures: dict[str, Failure] | No
     )
 
 
-def test_each_view_is_drawn_over_the_one_before() -> None:
-    console = Console(width=80, height=25, force_terminal=True, color_system="standard", record=False)
+def test_each_view_is_drawn_over_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", TERM)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    console = Console(width=80, height=25, force_terminal=True, color_system="standard")
     failed = Failure("INTERNAL", "the derived value failed", error_id="err_1")
     with console.capture() as capture, LiveView(console) as live:
         live.show(view({"count": 1, "title": "a\x1b[2J", "gone": True}, 1))
         live.show(view({"count": 2, "title": "long " * 20}, 2, {"label": failed}))
-    compare("live_view", capture.get().replace("\x1b", "␛"))
+    compare("live_view", capture.get().replace("\x1b", "␛").replace("\r", "␍"))
 
 
 def test_watch_follows_on_a_terminal_and_the_last_view_stays(chat_server: str) -> None:
