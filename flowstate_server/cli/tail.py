@@ -79,7 +79,7 @@ def tail(
             with shown_in(conversation) if conversation else nullcontext():
                 async for event in events:
                     show(event)
-        if conversation and events.deleted:
-            conversation.note("the session was deleted")
+        if console.is_terminal and events.deleted:
+            console.print("the session was deleted", style="dim")
 
     connection.run(work)

@@ -221,9 +221,9 @@ def test_a_tail_on_a_terminal_shows_words_as_they_come_and_ends_with_ctrl_c(slow
 def test_a_warning_in_the_middle_has_a_line_of_its_own() -> None:
     with started("serve", "tests.cli.slow_flow:slow", "--listen", "127.0.0.1:0") as server:
         address = str(told(server, "listening")["address"])
-        call = ("call", "slow", "murmur", '"word by word"', "--request-id", "murmured", "--detach")
+        call = ("call", "slow", "murmur", '"word by word"', "--session", "s", "--detach")
         assert flowstate(*call, "--server", address).code == 0
-        command = (sys.executable, "-m", "flowstate_server", "tail", "murmured", "--server", address)
+        command = (sys.executable, "-m", "flowstate_server", "tail", "--session", "s", "--server", address)
         with typing(*command) as terminal:
             terminal.wait_for("assistant  word by word")
             server.kill()

@@ -54,11 +54,13 @@ def test_watch_follows_on_a_terminal_and_the_last_view_stays(chat_server: str) -
         assert "Traceback" not in terminal.shown
 
 
-def test_watch_has_lines_on_a_terminal_that_cannot_be_drawn_on(chat_server: str) -> None:
+def test_watch_has_lines_where_nothing_can_be_drawn_and_ends_with_the_session(chat_server: str) -> None:
     say = ("call", "chat", "say", '{"message": "hello"}', "--session", "lines", "--user", "ada")
     assert flowstate(*say, "--server", chat_server).code == 0
     command = (sys.executable, "-m", "flowstate_server", "watch", "lines", "--server", chat_server)
     with typing(*command, "--user", "ada") as terminal:
         terminal.wait_for('session  version 1 label="Chat" message_count=1')
-        terminal.type("\x03")
-        assert terminal.wait_for_end() == 130
+        delete = ("sessions", "delete", "lines", "--user", "ada", "--server", chat_server)
+        assert flowstate(*delete).code == 0
+        assert terminal.wait_for_end() == 0
+        assert terminal.shown.endswith("the session was deleted\r\n")
