@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,6 +102,11 @@ class Conversation:
                 self._head(event.request_id)
                 self.note(_news(event))
 
+    def make_room(self) -> None:
+        """Leave the line that is being written to somebody else, such as a warning; what is said goes on below."""
+        if self._speaking is not None and self._speaking.line is not None:
+            self._speaking.line.pause()
+
     def close(self) -> None:
         """End the line that is being written, if there is one."""
         if self._speaking is not None:
@@ -106,20 +114,16 @@ class Conversation:
 
     def note(self, text: str) -> None:
         """One quiet line, cut where the terminal ends."""
-        self._make_room()
+        self.make_room()
         line = Text(" " * INDENT + plain(text), style="dim")
         self._console.print(line, no_wrap=True, overflow="ellipsis")
 
     def _say(self, text: str, style: str) -> None:
         """A whole text, over as many lines as it takes."""
-        self._make_room()
+        self.make_room()
         line = SpokenText(self._console, "", INDENT, style=style)
         line.write(text)
         line.end()
-
-    def _make_room(self) -> None:
-        if self._speaking is not None and self._speaking.line is not None:
-            self._speaking.line.pause()
 
     def _head(self, request_id: str, more: str = "") -> None:
         """Say whose events follow, where it is another request than before."""
@@ -204,3 +208,21 @@ def _said_in(item: Item) -> str:
         str(part["text"]) if isinstance(part, dict) and part.get("type") == "text" else quoted(part)
         for part in parts
     )
+
+
+@contextmanager
+def shown_in(conversation: Conversation) -> Iterator[None]:
+    """While this lasts, what the client warns of on stderr, most often the same terminal, gets lines of its own; at its
+    end the last line is ended."""
+
+    def make_room(record: logging.LogRecord) -> bool:
+        conversation.make_room()
+        return True
+
+    logger = logging.getLogger("flowstate_client")
+    logger.addFilter(make_room)
+    try:
+        yield
+    finally:
+        logger.removeFilter(make_room)
+        conversation.close()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from flowstate_client import AsyncPager
 from flowstate_server.cli.problem import note
 from flowstate_server.cli.tables import Column, show_table
 from flowstate_server.cli.telling import on_terminal, say_json
+
+if TYPE_CHECKING:
+    from flowstate_client import AsyncPager
 
 T = TypeVar("T")
 

@@ -66,14 +66,14 @@ class _Restarts:
             server = self._start()
             changed = self._wait_for_change(server)
             if changed:
+                note(f"{self._named(changed)} changed; the server starts again")
                 server.terminate()
             code = server.wait()
             if not changed and not self._stopped.is_set():
                 note(f"the server has ended with exit code {code}; a change of a file starts it again")
-                changed = self._wait_for_change()
+                self._wait_for_change()
             if self._stopped.is_set():
                 return code if code >= 0 else 128 - code
-            note(f"{self._named(changed)} changed; the server starts again")
 
     def _start(self) -> subprocess.Popen[bytes]:
         environment = {**os.environ, _PIPE: str(self._read)}

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from rich.console import Console
 
 from flowstate_client import FlowStateError, RunHandle, TerminalEvent
-from flowstate_server.cli.conversation import Conversation
+from flowstate_server.cli.conversation import Conversation, shown_in
 
 # Patience for the last events to be shown once the output is there: they were stored before it. Chosen.
 LAST_EVENTS_SECONDS = 1.0
@@ -26,14 +26,14 @@ async def shown_meanwhile(run: RunHandle) -> AsyncIterator[None]:
     conversation = Conversation(console, request_id=run.request_id)
     showing = asyncio.create_task(_show(run, conversation))
     task = asyncio.current_task()
-    try:
-        yield
-    finally:
-        if task is None or not task.cancelling():  # by Ctrl-C
-            await asyncio.wait((showing,), timeout=LAST_EVENTS_SECONDS)
-        showing.cancel()
-        await asyncio.wait((showing,))
-        conversation.close()
+    with shown_in(conversation):
+        try:
+            yield
+        finally:
+            if task is None or not task.cancelling():  # by Ctrl-C
+                await asyncio.wait((showing,), timeout=LAST_EVENTS_SECONDS)
+            showing.cancel()
+            await asyncio.wait((showing,))
 
 
 async def _show(run: RunHandle, conversation: Conversation) -> None:

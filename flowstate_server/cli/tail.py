@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,7 +62,7 @@ def tail(
     """
     if bool(request_id) == bool(session):
         give_up("name a request, or a session by --session", MISUSED)
-    from flowstate_server.cli.conversation import Conversation
+    from flowstate_server.cli.conversation import Conversation, shown_in
     from flowstate_server.cli.event_line import event_printer
 
     console = Console(highlight=False)
@@ -75,13 +76,10 @@ def tail(
 
     async def work(client: FlowStateClient) -> None:
         async with follow(client) as events:
-            try:
+            with shown_in(conversation) if conversation else nullcontext():
                 async for event in events:
                     show(event)
-            finally:
-                if conversation:
-                    conversation.close()
-        if conversation and events.deleted:
-            conversation.note("the session was deleted")
+        if console.is_terminal and events.deleted:
+            console.print("the session was deleted", style="dim")
 
     connection.run(work)

@@ -49,7 +49,7 @@ def watch(
             async with client.sessions.watch(session_id) as views:
                 async for view in views:
                     show(view)
-        if display:
+        if console.is_terminal:
             console.print("the session was deleted", style="dim")
 
     connection.run(work)

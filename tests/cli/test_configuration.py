@@ -38,9 +38,11 @@ def test_an_empty_variable_counts_as_absent() -> None:
 
 
 def test_the_variables_of_the_commands_are_those_of_their_options() -> None:
+    command: Any = typer.main.get_command(application)
+    command.load_all()
     # One that a command reads, too, is a setting's.
     of_settings = {PREFIX + name.upper() for name in SETTINGS}
-    assert set(_variables(typer.main.get_command(application))) - of_settings == OF_THE_COMMANDS
+    assert set(_variables(command)) - of_settings == OF_THE_COMMANDS
 
 
 def _variables(command: Any) -> Iterator[str]:

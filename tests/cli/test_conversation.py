@@ -31,7 +31,7 @@ from flowstate_client import (
 from flowstate_client.models import Failure
 from flowstate_server.cli.conversation import Conversation
 from flowstate_server.cli.spoken_text import SpokenText
-from tests.cli.flowstate_command import flowstate
+from tests.cli.flowstate_command import flowstate, started, told
 from tests.cli.shell_terminal import typing
 
 
@@ -147,7 +147,7 @@ CONVERSATIONS: dict[str, tuple[list[Event], list[str]]] = {
         [HEAD, '           aborted: "enough"'],
     ),
     "two requests of a session": (
-        [ends("Hi."), replace(ends("Ho."), item=item("o", "Ho.", request_id="q"))],
+        [ends("Hi."), ItemDone(item=item("o", "Ho.", request_id="q"), request_id="q")],
         [HEAD, "assistant  Hi.", "           request q", "assistant  Ho."],
     ),
     "events that are gone": (
@@ -216,3 +216,17 @@ def test_a_tail_on_a_terminal_shows_words_as_they_come_and_ends_with_ctrl_c(slow
         terminal.type("\x03")
         assert terminal.wait_for_end() == 130
         assert terminal.shown.strip() == "^C"
+
+
+def test_a_warning_in_the_middle_has_a_line_of_its_own() -> None:
+    with started("serve", "tests.cli.slow_flow:slow", "--listen", "127.0.0.1:0") as server:
+        address = str(told(server, "listening")["address"])
+        call = ("call", "slow", "murmur", '"word by word"', "--session", "s", "--detach")
+        assert flowstate(*call, "--server", address).code == 0
+        command = (sys.executable, "-m", "flowstate_server", "tail", "--session", "s", "--server", address)
+        with typing(*command) as terminal:
+            terminal.wait_for("assistant  word by word")
+            server.kill()
+            terminal.wait_for(f"\r\nflowstate: waiting for the server at {address}")
+            terminal.type("\x03")
+            assert terminal.wait_for_end() == 130

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from flowstate_client import Cursor, Failure, Scope, Snapshot
@@ -28,13 +29,15 @@ def view(values: dict[str, Any], version: int, failures: dict[str, Failure] | No
     )
 
 
-def test_each_view_is_drawn_over_the_one_before() -> None:
-    console = Console(width=80, height=25, force_terminal=True, color_system="standard", record=False)
+def test_each_view_is_drawn_over_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", TERM)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    console = Console(width=80, height=25, force_terminal=True, color_system="standard")
     failed = Failure("INTERNAL", "the derived value failed", error_id="err_1")
     with console.capture() as capture, LiveView(console) as live:
         live.show(view({"count": 1, "title": "a\x1b[2J", "gone": True}, 1))
         live.show(view({"count": 2, "title": "long " * 20}, 2, {"label": failed}))
-    compare("live_view", capture.get().replace("\x1b", "␛"))
+    compare("live_view", capture.get().replace("\x1b", "␛").replace("\r", "␍"))
 
 
 def test_watch_follows_on_a_terminal_and_the_last_view_stays(chat_server: str) -> None:
@@ -51,11 +54,13 @@ def test_watch_follows_on_a_terminal_and_the_last_view_stays(chat_server: str) -
         assert "Traceback" not in terminal.shown
 
 
-def test_watch_has_lines_on_a_terminal_that_cannot_be_drawn_on(chat_server: str) -> None:
+def test_watch_has_lines_where_nothing_can_be_drawn_and_ends_with_the_session(chat_server: str) -> None:
     say = ("call", "chat", "say", '{"message": "hello"}', "--session", "lines", "--user", "ada")
     assert flowstate(*say, "--server", chat_server).code == 0
     command = (sys.executable, "-m", "flowstate_server", "watch", "lines", "--server", chat_server)
     with typing(*command, "--user", "ada") as terminal:
         terminal.wait_for('session  version 1 label="Chat" message_count=1')
-        terminal.type("\x03")
-        assert terminal.wait_for_end() == 130
+        delete = ("sessions", "delete", "lines", "--user", "ada", "--server", chat_server)
+        assert flowstate(*delete).code == 0
+        assert terminal.wait_for_end() == 0
+        assert terminal.shown.endswith("the session was deleted\r\n")

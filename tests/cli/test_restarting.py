@@ -55,6 +55,8 @@ def test_a_change_starts_it_again_and_the_store_stays(tmp_path: Path) -> None:
     with reloading(tmp_path) as (process, first):
         assert process.stderr is not None
         assert say(first["address"], "Ada") == "Ada, 1: good morning"
+        process.send_signal(signal.SIGHUP)
+        assert "tokens and certificates were reloaded" in process.stderr.readline()
         write(tmp_path, "good evening")
         told(process, "stopping")
         told(process, "stopped")
@@ -97,13 +99,6 @@ async def test_the_server_does_not_outlive_what_restarts_it(tmp_path: Path) -> N
             return False
 
         await until(gone)
-
-
-def test_an_app_of_another_folder(tmp_path: Path) -> None:
-    write(tmp_path, "from afar")
-    serve = ("serve", "greeting:flow", "--listen", "127.0.0.1:0", "--app-dir", str(tmp_path))
-    with started(*serve) as process:
-        assert told(process, "listening")["flows"] == {"greeting": ["hello"]}
 
 
 @pytest.mark.parametrize("name", ["nowhere", "file"])
