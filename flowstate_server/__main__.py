@@ -38,6 +38,8 @@ def main() -> None:
         except SystemExit as exit:
             leave(exit.code)
             raise
+    except KeyboardInterrupt:  # while the libraries are loaded
+        sys.exit(130)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in _OF_THE_SERVER_EXTRA:

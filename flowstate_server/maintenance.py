@@ -55,14 +55,20 @@ async def migrate(url: str) -> None:
         pass
 
 
-async def check(url: str, *, blobs: Path | None = None) -> AsyncIterator[str]:
+def _silently(table: str, records: int) -> None: ...
+
+
+async def check(
+    url: str, *, blobs: Path | None = None, report: Callable[[str, int], None] = _silently
+) -> AsyncIterator[str]:
     """What does not fit together in the store, one line each; raises ``Unmaintained``.
 
-    ``blobs`` is the folder of the profile's slot for blobs, if it has one.
+    ``blobs`` is the folder of the profile's slot for blobs, if it has one. ``report`` hears now and then of a table,
+    and how many of its records were looked at.
     """
     async with _opened(existing=[url]) as (store,):
         await _refuse_in_use(store)
-        async for problem in check_store(store, blobs=_folder(blobs)):
+        async for problem in check_store(store, blobs=_folder(blobs), report=report):
             yield problem
 
 

@@ -26,18 +26,18 @@ class BrokenApp(NoApp):
     """Its author's code is at fault: it raises, or makes what can't be served."""
 
 
-def load_app(reference: str) -> FlowState:
+def load_app(reference: str, folder: Path | None = None) -> FlowState:
     """:func:`find_app`. Whatever is wrong ends the command."""
     try:
-        return find_app(reference)
+        return find_app(reference, folder)
     except NoApp as problem:
         give_up(str(problem), MISUSED)
 
 
-def find_app(reference: str) -> FlowState:
+def find_app(reference: str, folder: Path | None = None) -> FlowState:
     """The FlowState that ``reference`` names, or one made of the flow that it names.
 
-    What the working directory holds can be imported.
+    What ``folder`` holds, by default the working directory, can be imported.
 
     Raises:
         NoApp: there is none.
@@ -46,18 +46,20 @@ def find_app(reference: str) -> FlowState:
     module_name, _, attribute = reference.partition(":")
     if not module_name or not attribute:
         raise NoApp(f"{reference!r} is not module:attribute, for example my_chat:flowstate")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    return _as_app(reference, _attribute(_module(module_name), attribute, reference))
+    here = Path.cwd()
+    folder = folder or here
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    place = "here" if folder == here else f"in {folder}"
+    return _as_app(reference, _attribute(_module(module_name, place), attribute, reference))
 
 
-def _module(name: str) -> Any:
+def _module(name: str, place: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
-            raise NoApp(f"there is no module {error.name} here or among the installed ones") from None
+            raise NoApp(f"there is no module {error.name} {place} or among the installed ones") from None
         _refuse(f"module {name} can't be loaded", error)
     except Exception as error:
         _refuse(f"module {name} can't be loaded", error)

@@ -1,4 +1,5 @@
-"""All commands."""
+"""All commands, of which only the one that is used is loaded: completion answers at once, and no command waits for the
+libraries of another."""
 
 from __future__ import annotations
 
@@ -6,29 +7,114 @@ from typing import Annotated
 
 import typer
 
-from flowstate_client.config import client_version
-from flowstate_server.cli.call import call
-from flowstate_server.cli.check import check
-from flowstate_server.cli.commands import Command, Group
-from flowstate_server.cli.flows import flows
-from flowstate_server.cli.health import health
 from flowstate_server.cli.help_examples import examples
-from flowstate_server.cli.info import info
-from flowstate_server.cli.items import items
-from flowstate_server.cli.journal import journal
-from flowstate_server.cli.requests import requests
-from flowstate_server.cli.resources import resources
-from flowstate_server.cli.serve import serve
-from flowstate_server.cli.sessions import sessions
-from flowstate_server.cli.snapshot import snapshot
-from flowstate_server.cli.state import state
-from flowstate_server.cli.store import store
-from flowstate_server.cli.tail import tail
-from flowstate_server.cli.watch import watch
+from flowstate_server.cli.lazy_commands import LazyCommand, LazyGroup
+
+
+class _Commands(LazyGroup):
+    lazy_commands = (
+        LazyCommand(
+            "serve",
+            "flowstate_server.cli.serve:serve",
+            "Serve the flows of APP until SIGTERM or Ctrl-C.",
+            examples(
+                "flowstate serve my_chat:flowstate --store sqlite:///chat.db",
+                "flowstate serve my_chat:flowstate --reload",
+            ),
+        ),
+        LazyCommand("check", "flowstate_server.cli.check:check", "Check whether APP can be deployed."),
+        LazyCommand(
+            "call",
+            "flowstate_server.cli.call:call",
+            "Run an action and print its output.",
+            examples(
+                'flowstate call chat say \'{"message": "hello"}\' --session s1',
+                "cat input.json | flowstate call chat say -",
+                'flowstate call chat say \'{"message": "hello"}\' --detach | jq -r .request_id',
+            ),
+        ),
+        LazyCommand(
+            "tail",
+            "flowstate_server.cli.tail:tail",
+            "Follow a request until it ends, or a session until it is deleted.",
+            examples(
+                "flowstate tail REQUEST_ID",
+                "flowstate tail --session SESSION_ID",
+                "flowstate tail REQUEST_ID | jq -r 'select(.type == \"item.delta\").text'",
+            ),
+        ),
+        LazyCommand(
+            "watch",
+            "flowstate_server.cli.watch:watch",
+            "Watch what clients see of a session.",
+            examples("flowstate watch SESSION_ID", "flowstate watch SESSION_ID | jq .client_data.session"),
+        ),
+        LazyCommand(
+            "snapshot",
+            "flowstate_server.cli.snapshot:snapshot",
+            "Show what clients see of a session.",
+            examples(
+                "flowstate snapshot SESSION_ID",
+                "flowstate snapshot SESSION_ID session.title user | jq .client_data",
+            ),
+        ),
+        LazyCommand(
+            "items",
+            "flowstate_server.cli.items:items",
+            "List what was said in a session.",
+            examples(
+                "flowstate items SESSION_ID --last-turns 3",
+                "flowstate items SESSION_ID --limit 0 | jq -r '.content.parts[]?.text'",
+            ),
+        ),
+        LazyCommand(
+            "sessions", "flowstate_server.cli.sessions:sessions", "Find, make, change and delete sessions."
+        ),
+        LazyCommand(
+            "requests", "flowstate_server.cli.requests:requests", "See what ran and what runs, and stop it."
+        ),
+        LazyCommand(
+            "state",
+            "flowstate_server.cli.state:state",
+            "Read and write state of sessions, users and orgs, and copy it between records.",
+        ),
+        LazyCommand(
+            "resources",
+            "flowstate_server.cli.resources:resources",
+            "Read and write the resources of an owner.",
+        ),
+        LazyCommand(
+            "journal", "flowstate_server.cli.journal:journal", "Read and write notes about a session."
+        ),
+        LazyCommand(
+            "flows",
+            "flowstate_server.cli.flows:flows",
+            "List the flows of the server; of one its actions.",
+            examples(
+                "flowstate flows", "flowstate flows chat", "flowstate flows chat | jq '.actions[].name'"
+            ),
+        ),
+        LazyCommand(
+            "info",
+            "flowstate_server.cli.info:info",
+            "Show the server's version, its limits, and what it serves.",
+            examples("flowstate info", "flowstate info | jq .limits.max_state_bytes"),
+        ),
+        LazyCommand(
+            "health",
+            "flowstate_server.cli.health:health",
+            "Tell whether the server takes calls.",
+            examples("flowstate health", "flowstate health --wait 30 && flowstate call chat say '{}'"),
+        ),
+        LazyCommand(
+            "store", "flowstate_server.cli.store:store", "Migrate, check and copy stores that no server uses."
+        ),
+    )
+
 
 application = typer.Typer(
     name="flowstate",
-    cls=Group,
+    cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -37,6 +123,8 @@ application = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from flowstate_client.config import client_version
+
         typer.echo(f"flowstate {client_version()}")
         raise typer.Exit
 
@@ -49,41 +137,3 @@ def options(
     ] = False,
 ) -> None:
     """Keep the state of AI applications."""
-
-
-application.command(cls=Command)(serve)
-application.command(cls=Command)(check)
-application.command(cls=Command)(call)
-application.command(cls=Command)(tail)
-application.command(cls=Command)(watch)
-application.command(
-    cls=Command,
-    epilog=examples(
-        "flowstate snapshot SESSION_ID",
-        "flowstate snapshot SESSION_ID session.title user | jq .client_data",
-    ),
-)(snapshot)
-application.command(
-    cls=Command,
-    epilog=examples(
-        "flowstate items SESSION_ID --last-turns 3",
-        "flowstate items SESSION_ID --limit 0 | jq -r '.content.parts[]?.text'",
-    ),
-)(items)
-application.add_typer(sessions)
-application.add_typer(requests)
-application.add_typer(state)
-application.add_typer(resources)
-application.add_typer(journal)
-application.command(
-    cls=Command,
-    epilog=examples("flowstate flows", "flowstate flows chat", "flowstate flows chat | jq '.actions[].name'"),
-)(flows)
-application.command(
-    cls=Command, epilog=examples("flowstate info", "flowstate info | jq .limits.max_state_bytes")
-)(info)
-application.command(
-    cls=Command,
-    epilog=examples("flowstate health", "flowstate health --wait 30 && flowstate call chat say '{}'"),
-)(health)
-application.add_typer(store)

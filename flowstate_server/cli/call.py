@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import sys
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
 from rich.console import Console
 
-from flowstate_client import FlowStateClient, FlowStateError, RunHandle, SessionNotFound
 from flowstate_server.cli.connection import ORG_VARIABLE, USER_VARIABLE, Connection, Trusted
+from flowstate_server.cli.login_name import login_name
 from flowstate_server.cli.option_groups import with_option_groups
-from flowstate_server.cli.problem import MISUSED, give_up, words_of
+from flowstate_server.cli.problem import MISUSED, give_up
+from flowstate_server.cli.telling import say
+
+if TYPE_CHECKING:
+    from flowstate_client import FlowStateClient, FlowStateError, RunHandle
 
 # Patience for the request to be stored, which is no part of the wait for its end. Chosen.
 DISPATCH_SECONDS = 10.0
-
 # The server does not tell a session of somebody else from one that was deleted, and must not. Others it makes.
 _NOT_YOURS = (
     "; a session of that id may be another user's, see --user: choose another id, or none;"
@@ -58,13 +60,21 @@ def call(
             min=0, metavar="SECONDS", help="How long to wait; the run goes on after that. 0: not at all."
         ),
     ] = 60.0,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Do not wait: print the id of the request, by which to tail it.")
+    ] = False,
     *,
     connection: _Connection,
 ) -> None:
     """Run an action and print its output: pretty on a terminal, one line of JSON in a pipe.
 
-    Its request and session are told on stderr as soon as it has been dispatched.
+    On a terminal what it says is shown while it runs. Its request and session are told on stderr as soon as it has been
+    dispatched, with --detach on stdout.
     """
+    from flowstate_client import SessionNotFound
+    from flowstate_server.cli.client_problem import words_of
+    from flowstate_server.cli.shown_run import shown_meanwhile
+
     value = _parsed(sys.stdin.read() if input == "-" else input)
 
     async def work(client: FlowStateClient) -> Any:
@@ -73,15 +83,19 @@ def call(
             action,
             value,
             session_id=session or None,
-            user_id=user or ("" if connection.token else _login_name()),
+            user_id=user or ("" if connection.token else login_name()),
             org_id=org or None,
             request_id=request_id or None,
             timeout=max(timeout, DISPATCH_SECONDS),
         )
+        if detach:
+            _print_dispatched(run)
+            raise typer.Exit
         _announce(run)
         if not timeout:
             raise typer.Exit
-        return await run.result(timeout=timeout)
+        async with shown_meanwhile(run):
+            return await run.result(timeout=timeout)
 
     def told(error: FlowStateError) -> str:
         hint = _NOT_YOURS if session and isinstance(error, SessionNotFound) else ""
@@ -90,14 +104,23 @@ def call(
     _print(connection.run(work, told))
 
 
+def _print_dispatched(run: RunHandle) -> None:
+    """What a script reads the id from."""
+    words = f"request {run.request_id} in session {run.session_id}"
+    say(_dispatched(run), f"{words}\nFollow it with: flowstate tail {run.request_id}")
+
+
 def _announce(run: RunHandle) -> None:
     """What to tail, and the session to go on with: on stderr, in words or as a line of JSON."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     if console.is_terminal:
         console.print(f"request {run.request_id} in session {run.session_id}", style="dim", markup=False)
     else:
-        event = {"event": "dispatched", "request_id": run.request_id, "session_id": run.session_id}
-        print(orjson.dumps(event).decode(), file=sys.stderr, flush=True)
+        print(orjson.dumps(_dispatched(run)).decode(), file=sys.stderr, flush=True)
+
+
+def _dispatched(run: RunHandle) -> dict[str, str]:
+    return {"event": "dispatched", "request_id": run.request_id, "session_id": run.session_id}
 
 
 def _print(output: Any) -> None:
@@ -114,10 +137,3 @@ def _parsed(text: str) -> Any:
     except ValueError as error:
         hint = f"; a text is written '{json.dumps(text)}'" if text.isalnum() else ""
         give_up(f"the input is not JSON: {error}{hint}", MISUSED)
-
-
-def _login_name() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "cli"

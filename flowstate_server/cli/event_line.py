@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import orjson
+from rich.console import Console
 from rich.text import Text
 
 from flowstate_client import events
 from flowstate_client.events import Event
+from flowstate_server.cli.terminal_text import quoted
 
-_CONTROLS = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+NOTICED = ("type", "request_id", "session_id", "first", "last", "cursor", "snapshot")
+"""Fields of a notice that mean something."""
+
 _STYLES = {"request": "bold", "item": "green", "state_change": "cyan", "block": "dim", "custom": "magenta"}
 
 
@@ -28,7 +31,7 @@ def event_line(event: Event, of_session: bool = False) -> Text:
         line = Text(f"{place:>5} {event.time.astimezone():%H:%M:%S} ", style="dim")
     name = event.type or type(event).__name__.lower()
     line.append(f"{name:<21} ", style=_style(event, name))
-    line.append(" ".join(_facts(event)))
+    line.append(" ".join(facts(event)))
     return line
 
 
@@ -38,7 +41,8 @@ def _style(event: Event, name: str) -> str:
     return _STYLES.get(name, _STYLES.get(name.partition(".")[0], ""))
 
 
-def _facts(event: Event) -> Iterable[str]:
+def facts(event: Event) -> Iterable[str]:
+    """What ``event`` says, without its type, place and time."""
     match event:
         case events.RequestCreated():
             yield f"{event.flow_kind}/{event.action} in session {quoted(event.session_id)}"
@@ -99,7 +103,20 @@ def _text_of(content: Any) -> Any:
     return "".join(str(part["text"]) for part in parts)
 
 
-def quoted(value: Any) -> str:
-    """As JSON, without characters that a terminal could obey: JSON escapes only a part of them."""
-    text = json.dumps(value, ensure_ascii=False)
-    return _CONTROLS.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+def event_printer(console: Console, *, of_session: bool) -> Callable[[Event], None]:
+    """Prints each event: a line for people on a terminal, of JSON in a pipe."""
+    if console.is_terminal:
+        return lambda event: console.print(event_line(event, of_session), no_wrap=True, overflow="ellipsis")
+    return lambda event: print(event_json(event), flush=True)
+
+
+def event_json(event: Event) -> str:
+    """Every field of ``event`` as one line of JSON; of a notice those that mean something."""
+    value: Any = event
+    if isinstance(event, events.Trimmed):
+        value = {name: getattr(event, name) for name in NOTICED if getattr(event, name)}
+    return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _plain(value: Any) -> Any:
+    return value.hex() if isinstance(value, bytes) else dict(value)

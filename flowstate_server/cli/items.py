@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from flowstate_client import FlowStateClient, Item
+from flowstate_client import FlowStateClient, FlowStateError, Item, PermissionDenied
 from flowstate_server.cli.callers import OfOneSession
-from flowstate_server.cli.event_line import quoted
+from flowstate_server.cli.client_problem import words_of
 from flowstate_server.cli.listing import DEFAULT_LIMIT, page_size, show_list
 from flowstate_server.cli.option_groups import with_option_groups
 from flowstate_server.cli.problem import MISUSED, give_up
 from flowstate_server.cli.tables import Column
-from flowstate_server.cli.terminal_text import plain, plain_lines, short_time
+from flowstate_server.cli.terminal_text import plain, plain_lines, quoted, short_time
 
 _COLUMNS = (Column("TIME"), Column("WHO"), Column("WHAT", "wrap"))
 
@@ -64,7 +64,11 @@ def items(
         )
         await show_list(found, limit, columns=_COLUMNS, row=_row, turned=limit > 0 and not newest_first)
 
-    connection.run(work)
+    def told(error: FlowStateError) -> str:
+        hint = "; give --trusted" if isinstance(error, PermissionDenied) and not connection.trusted else ""
+        return words_of(error) + hint
+
+    connection.run(work, told)
 
 
 def _row(item: Item) -> tuple[str, ...]:

@@ -11,15 +11,14 @@ import typer
 from flowstate_client import FlowStateClient, JournalEntry
 from flowstate_server.cli.callers import AsTrusted
 from flowstate_server.cli.commands import Command, Group
-from flowstate_server.cli.event_line import quoted
 from flowstate_server.cli.help_examples import examples
 from flowstate_server.cli.json_argument import json_argument
 from flowstate_server.cli.listing import DEFAULT_LIMIT, page_size, show_list
 from flowstate_server.cli.option_groups import with_option_groups
 from flowstate_server.cli.problem import MISUSED, give_up
 from flowstate_server.cli.tables import Column
-from flowstate_server.cli.telling import on_terminal, say, say_json
-from flowstate_server.cli.terminal_text import plain, plain_lines, short_time
+from flowstate_server.cli.telling import say
+from flowstate_server.cli.terminal_text import plain, plain_lines, quoted, short_time
 
 journal = typer.Typer(
     name="journal", cls=Group, no_args_is_help=True, help="Read and write notes about a session."
@@ -93,10 +92,7 @@ def append(
         entry = await client.journal.append(
             session_id, noted, source=source, tags=tags or (), data=value, request_id=request
         )
-        if on_terminal():
-            say({}, f"note {plain(entry.id)}")
-        else:
-            say_json(_told(entry))
+        say(_told(entry), f"appended {plain(entry.id)}")
 
     connection.run(work)
 

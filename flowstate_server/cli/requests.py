@@ -10,14 +10,13 @@ import typer
 from flowstate_client import Failure, FlowStateClient, RequestStatus, RunRecord
 from flowstate_server.cli.callers import OfMany, OfOneRequest
 from flowstate_server.cli.commands import Command, Group
-from flowstate_server.cli.event_line import quoted
 from flowstate_server.cli.help_examples import examples
 from flowstate_server.cli.listing import DEFAULT_LIMIT, Limit, page_size, show_list
 from flowstate_server.cli.option_groups import with_option_groups
 from flowstate_server.cli.problem import MISUSED, give_up
 from flowstate_server.cli.tables import Column, show_record
 from flowstate_server.cli.telling import on_terminal, say, say_json
-from flowstate_server.cli.terminal_text import json_lines, plain, seconds_between, short_time
+from flowstate_server.cli.terminal_text import json_lines, plain, quoted, seconds_between, short_time
 
 requests = typer.Typer(
     name="requests", cls=Group, no_args_is_help=True, help="See what ran and what runs, and stop it."
@@ -120,11 +119,8 @@ def cancel(
     async def work(client: FlowStateClient) -> None:
         for request_id in request_ids:
             record = await client.flows.handle(request_id).cancel(reason)
-            if on_terminal():
-                asked = "" if record.status.ended else ", asked to stop"
-                say({}, f"request {plain(record.request_id)}: {record.status}{asked}")
-            else:
-                say_json(record)
+            asked = "" if record.status.ended else ", asked to stop"
+            say(record, f"request {plain(record.request_id)}: {record.status}{asked}")
 
     connection.run(work)
 

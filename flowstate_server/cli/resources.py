@@ -5,24 +5,34 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.filesize import decimal
 
-from flowstate_client import UNSET, FlowStateClient, OwnedResources, ResourceRecord
+from flowstate_server.cli.asking import Yes, ask
 from flowstate_server.cli.commands import Command, Group
 from flowstate_server.cli.connection import ORG_VARIABLE, USER_VARIABLE, Connection, Trusted
-from flowstate_server.cli.event_line import quoted
+from flowstate_server.cli.help_examples import examples
+from flowstate_server.cli.listing import DEFAULT_LIMIT, Limit, page_size, show_list
 from flowstate_server.cli.option_groups import with_option_groups
 from flowstate_server.cli.problem import FAILED, MISUSED, give_up
-from flowstate_server.cli.telling import say
+from flowstate_server.cli.progress import BytesBar
+from flowstate_server.cli.tables import Column, show_record
+from flowstate_server.cli.telling import on_terminal, say, say_json
+from flowstate_server.cli.terminal_text import json_lines, plain, quoted
+
+if TYPE_CHECKING:
+    from flowstate_client import FlowStateClient, OwnedResources, ResourceHandle, ResourceRecord
 
 resources = typer.Typer(
     name="resources", cls=Group, no_args_is_help=True, help="Read and write the resources of an owner."
 )
 
+_COLUMNS = (Column("NAME", "wrap"), Column("VERSION"), Column("CONTENT"), Column("TYPE"))
 Name = Annotated[str, typer.Argument(help="Name of the resource.")]
 
 
@@ -76,24 +86,38 @@ class _Owner:
             return client.resources.org(self.of_org, flow_kind=self.flow)
 
 
-@resources.command("list", cls=Command)
+@resources.command(
+    "list",
+    cls=Command,
+    epilog=examples(
+        "flowstate resources list --session SESSION_ID",
+        "flowstate resources list files/ --of-user ada --flow chat | jq -r .name",
+    ),
+)
 @with_option_groups
 def list_(
     prefix: Annotated[str, typer.Argument(help="Only names that begin so.")] = "",
+    limit: Limit = DEFAULT_LIMIT,
     *,
     owner: _Owner,
     connection: _Connection,
 ) -> None:
-    """List resources: a line for each on a terminal, lines of JSON in a pipe."""
+    """List resources by name."""
 
     async def work(owned: OwnedResources) -> None:
-        async for record in owned.list(prefix):
-            _print(record)
+        found = owned.list(prefix, page_size=page_size(limit))
+        await show_list(found, limit, columns=_COLUMNS, row=_row, told=_told)
 
     owner.run(connection, work)
 
 
-@resources.command(cls=Command)
+@resources.command(
+    cls=Command,
+    epilog=examples(
+        "flowstate resources get plan --session SESSION_ID",
+        "flowstate resources get report.pdf --session SESSION_ID --content report.pdf",
+    ),
+)
 @with_option_groups
 def get(
     name: Name,
@@ -109,19 +133,24 @@ def get(
 
     async def work(owned: OwnedResources) -> None:
         if not content:
-            _print(await owned[name].get(), whole=True)
+            _print(await owned[name].get())
         elif content != "-":
-            await owned[name].download(content)
+            with BytesBar(name) as bar:
+                await owned[name].download(content, progress=bar.show)
         else:
-            async with owned[name].read_pieces() as pieces:
-                async for piece in pieces:
-                    sys.stdout.buffer.write(piece)
-            sys.stdout.buffer.flush()
+            await _to_stdout(owned[name])
 
     owner.run(connection, work)
 
 
-@resources.command(cls=Command)
+@resources.command(
+    cls=Command,
+    epilog=examples(
+        "flowstate resources put plan --session s1 --trusted --state '{\"days\": 3}'",
+        "flowstate resources put report.pdf --of-user ada --trusted \\",
+        "  --content report.pdf --media-type application/pdf",
+    ),
+)
 @with_option_groups
 def put(
     name: Name,
@@ -144,6 +173,8 @@ def put(
 
     What is not given stays. State and content together, up to 1 MiB, are one commit; content alone may have 64 MiB.
     """
+    from flowstate_client import UNSET
+
     if state == content == "-":
         give_up("only one of --state and --content can be read from stdin", MISUSED)
     value = _parsed(sys.stdin.read() if state == "-" else state) if state else UNSET
@@ -152,7 +183,8 @@ def put(
     async def work(owned: OwnedResources) -> None:
         if content and value is UNSET:
             source = sys.stdin.buffer.read() if content == "-" else Path(content)
-            write = await owned[name].upload(source, media_type=media_type)
+            with BytesBar(name) as bar:
+                write = await owned[name].upload(source, media_type=media_type, progress=bar.show)
         else:
             write = await owned[name].put(state=value, content=given, media_type=media_type or None)
         told = {"name": name, "version": write.version, "changed": write.changed}
@@ -162,23 +194,43 @@ def put(
     owner.run(connection, work)
 
 
-@resources.command(cls=Command)
+@resources.command(
+    cls=Command,
+    epilog=examples(
+        "flowstate resources delete plan --session SESSION_ID --trusted",
+    ),
+)
 @with_option_groups
 def delete(
     name: Name,
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="One that is not there is fine.")
     ] = False,
+    yes: Yes = False,
     *,
     owner: _Owner,
     connection: _Connection,
 ) -> None:
     """Delete a resource. Needs --trusted."""
+    ask(f"Delete resource {plain(name)} with its content?", yes=yes)
 
     async def work(owned: OwnedResources) -> None:
         await owned[name].delete(allow_missing=allow_missing)
 
     owner.run(connection, work)
+
+
+async def _to_stdout(resource: ResourceHandle[Any]) -> None:
+    # On a terminal the content itself shows how far it is.
+    with nullcontext() if on_terminal() else BytesBar(resource.name) as bar:
+        async with resource.read_pieces(progress=bar.show if bar else None) as pieces:
+            async for piece in pieces:
+                sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+
+
+def _row(record: ResourceRecord[Any]) -> tuple[str, ...]:
+    return (plain(record.name), str(record.version), decimal(record.size), plain(record.media_type))
 
 
 def _read(content: str) -> bytes:
@@ -197,15 +249,15 @@ def _parsed(text: str) -> Any:
         give_up(f"the state is not JSON: {error}", MISUSED)
 
 
-def _print(record: ResourceRecord[Any], *, whole: bool = False) -> None:
-    told = {
-        "name": record.name,
-        "version": record.version,
-        "size": record.size,
-        "media_type": record.media_type,
-        "sha256": record.sha256,
-        "state": record.state,
-    }
-    words = [quoted(record.name), f"version {record.version}", f"{record.size} bytes"]
-    words += [quoted(record.media_type)] if record.media_type else []
-    say(told, "  ".join([*words, quoted(record.state)] if whole else words))
+def _print(record: ResourceRecord[Any]) -> None:
+    if not on_terminal():
+        say_json(_told(record))
+        return
+    content = f"{decimal(record.size)} {plain(record.media_type)}".rstrip()
+    facts = (("name", plain(record.name)), ("version", str(record.version)), ("content", content))
+    show_record([*facts, ("sha256", record.sha256), ("state", json_lines(record.state))])
+
+
+def _told(record: ResourceRecord[Any]) -> dict[str, Any]:
+    names = ("name", "version", "size", "media_type", "sha256", "state")
+    return {name: getattr(record, name) for name in names}

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from flowstate_server.cli.event_line import quoted
-from flowstate_server.cli.terminal_text import plain
+from flowstate_server.cli.terminal_text import plain, quoted
 
 # Models within models beyond it are told by their name. Chosen.
 _DEEPEST = 3

@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from flowstate_server.cli.app_reference import load_app
 from flowstate_server.cli.configuration import unknown_variables, with_settings
 from flowstate_server.cli.log_lines import LogFormat, log_to_stderr
 from flowstate_server.cli.problem import MISUSED, give_up
-from flowstate_server.cli.serving import serve_to_the_end
+from flowstate_server.cli.restarting import OPTION, serve_and_restart, stop_with_parent
 from flowstate_server.settings import Settings, SettingsError
 
 OPTIONS_OF_TLS = re.compile(r"\btls_(cert|key)\b")
@@ -44,12 +45,33 @@ def serve(
         LogFormat,
         typer.Option(envvar="FLOWSTATE_LOG_FORMAT", help="Lines for people, or a JSON object in each."),
     ] = LogFormat.TEXT,
+    app_dir: Annotated[
+        Path,
+        typer.Option(
+            "--app-dir",
+            metavar="DIR",
+            exists=True,
+            file_okay=False,
+            resolve_path=True,
+            show_default="the current one",
+            help="The folder in which the module of APP is looked for first.",
+        ),
+    ] = Path(),
+    reload: Annotated[
+        bool,
+        typer.Option(
+            OPTION,
+            help="For development: start again when a Python file under --app-dir changes. One process;"
+            " what --store names stays.",
+        ),
+    ] = False,
     **given: Any,
 ) -> None:
     """Serve the flows of APP until SIGTERM or Ctrl-C; a second signal stops without waiting for runs.
 
     Every setting is also an environment variable: --listen is FLOWSTATE_LISTEN.
     """
+    stop_with_parent()
     log_to_stderr(log_level.upper(), log_format)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
@@ -65,4 +87,9 @@ def serve(
             "(--profile, FLOWSTATE_PROFILE) exclude each other",
             MISUSED,
         )
-    raise typer.Exit(serve_to_the_end(app, load_app(app), settings))
+    if reload:
+        raise typer.Exit(serve_and_restart(sys.argv[1:], app_dir))
+    from flowstate_server.cli.app_reference import load_app
+    from flowstate_server.cli.serving import serve_to_the_end
+
+    raise typer.Exit(serve_to_the_end(app, load_app(app, app_dir), settings))

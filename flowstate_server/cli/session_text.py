@@ -6,10 +6,9 @@ from dataclasses import fields
 from typing import Any
 
 from flowstate_client import Session
-from flowstate_server.cli.event_line import quoted
 from flowstate_server.cli.tables import Column, show_record
 from flowstate_server.cli.telling import on_terminal, say_json
-from flowstate_server.cli.terminal_text import plain, short_time
+from flowstate_server.cli.terminal_text import plain, quoted, short_time
 
 COLUMNS = (
     Column("SESSION"),

@@ -9,12 +9,11 @@ import typer
 
 from flowstate_client import FlowStateClient, Scope, Snapshot
 from flowstate_server.cli.callers import SeenByClients
-from flowstate_server.cli.event_line import quoted
 from flowstate_server.cli.option_groups import with_option_groups
 from flowstate_server.cli.problem import MISUSED, give_up
 from flowstate_server.cli.tables import show_record
 from flowstate_server.cli.telling import on_terminal, say_json
-from flowstate_server.cli.terminal_text import plain
+from flowstate_server.cli.terminal_text import plain, quoted
 
 _SCOPES = (Scope.SESSION, Scope.USER, Scope.ORG)
 

@@ -24,7 +24,6 @@ class Owner(StrEnum):
     SESSION = "session"
     USER = "user"
     ORG = "org"
-    REQUEST = "request"
 
 
 class Shared(StrEnum):
@@ -32,7 +31,7 @@ class Shared(StrEnum):
     ORG = "org"
 
 
-Of = Annotated[Owner, typer.Argument(metavar="SCOPE", help="Whose: session, user, org or a running request.")]
+Of = Annotated[Owner, typer.Argument(metavar="SCOPE", help="Whose: a session's, a user's or an org's.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="The id of that.")]
 At = Annotated[
     int | None,
@@ -63,13 +62,11 @@ class Eyes:
             return client.state.session(id, flow_kind=flow)
         if owner == Owner.USER:
             return client.state.user(id, flow_kind=flow, isolated=self.isolated)
-        if owner == Owner.ORG:
-            return client.state.org(id, flow_kind=flow, isolated=self.isolated)
-        return client.state.request(id)
+        return client.state.org(id, flow_kind=flow, isolated=self.isolated)
 
     def check(self, owner: str) -> None:
-        if owner not in (Owner.USER, Owner.ORG) and (self.flow or self.isolated):
-            give_up(f"--flow and --isolated are for user and org: a {owner} belongs to one flow", MISUSED)
+        if owner == Owner.SESSION and (self.flow or self.isolated):
+            give_up("--flow and --isolated are for user and org: a session belongs to one flow", MISUSED)
         if self.isolated and not self.flow:
             give_up("--isolated needs --flow KIND, whose private record is meant", MISUSED)
 
@@ -90,7 +87,7 @@ def get(
     eyes: Eyes,
     connection: AsTrusted,
 ) -> None:
-    """Show the state of a session, a user, an org or a running request, with its version.
+    """Show the state of a session, a user or an org, with its version.
 
     Fields that were never written show their defaults, also of a record that does not exist. Calls as a trusted caller,
     with a token as what that is for.

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
 
 from flowstate_server import maintenance
 from flowstate_server.cli.commands import Command, Group
+from flowstate_server.cli.help_examples import examples
 from flowstate_server.cli.problem import FAILED, INTERRUPTED, MISUSED, give_up
-from flowstate_server.cli.telling import say
+from flowstate_server.cli.progress import CountBar
+from flowstate_server.cli.telling import on_terminal, say
 from flowstate_server.maintenance import Copied, Unmaintained
 from flowstate_server.store_urls import FORMS, redacted
 
@@ -31,7 +29,13 @@ store = typer.Typer(
 )
 
 
-@store.command(cls=Command)
+@store.command(
+    cls=Command,
+    epilog=examples(
+        "flowstate store migrate sqlite:///chat.db",
+        "flowstate store migrate postgres://me@db/flowstate",
+    ),
+)
 def migrate(url: Url) -> None:
     """Create the store of URL, or bring it up to date; opening it for a server does the same."""
 
@@ -43,7 +47,13 @@ def migrate(url: Url) -> None:
     _run(work())
 
 
-@store.command(cls=Command)
+@store.command(
+    cls=Command,
+    epilog=examples(
+        "flowstate store check sqlite:///chat.db",
+        "flowstate store check sqlite:///chat.db | jq -r .problem",
+    ),
+)
 def check(
     url: Url,
     blobs: Annotated[
@@ -57,9 +67,14 @@ def check(
 
     async def work() -> int:
         problems = 0
-        async for problem in maintenance.check(url, blobs=blobs):
-            problems += 1
-            say({"event": "problem", "problem": problem}, problem)
+        with CountBar() as bar:
+
+            def report(table: str, records: int) -> None:
+                bar.show(f"Checked {records:,} {table.replace('_', ' ')}")
+
+            async for problem in maintenance.check(url, blobs=blobs, report=report):
+                problems += 1
+                say({"event": "problem", "problem": problem}, problem)
         found = f"{problems} problem{'' if problems == 1 else 's'}" if problems else "no problem"
         say({"event": "checked", "problems": problems}, f"{redacted(url)}: {found}.")
         return FAILED if problems else 0
@@ -67,7 +82,10 @@ def check(
     _run(work())
 
 
-@store.command(cls=Command)
+@store.command(
+    cls=Command,
+    epilog=examples("flowstate store copy sqlite:///chat.db postgres://me@db/flowstate"),
+)
 def copy(
     source: Annotated[str, typer.Argument(metavar="FROM", help=FORMS)],
     target: Annotated[str, typer.Argument(metavar="TO", help="An empty one, or one with part of this copy.")],
@@ -82,9 +100,16 @@ def copy(
 
     async def work() -> int:
         found: list[str] = []
-        with _Progress() as progress:
+        with CountBar() as bar:
+
+            def report(copied: Copied) -> None:
+                now = "comparing" if copied.done else next(reversed(copied.counts), "")
+                bar.show(f"Copied {sum(copied.counts.values()):,} records, now: {now.replace('_', ' ')}")
+                if not on_terminal():
+                    say({"event": "copying", "counts": copied.counts}, "")
+
             copied = await maintenance.copy(
-                source, target, progress.show, found.append, source_blobs=from_blobs, target_blobs=to_blobs
+                source, target, report, found.append, source_blobs=from_blobs, target_blobs=to_blobs
             )
         for difference in found[:MOST_SHOWN]:
             say({"event": "difference", "difference": difference}, f"different: {difference}")
@@ -107,28 +132,6 @@ def _run(work: Coroutine[Any, Any, int]) -> None:
     except Unmaintained as error:
         give_up(str(error), FAILED if error.retryable else MISUSED)
     raise typer.Exit(code)
-
-
-class _Progress:
-    """How far a copy has come: a line that changes on a terminal, lines of JSON in a pipe."""
-
-    def __init__(self) -> None:
-        self._live = Live(console=Console(stderr=True), transient=True) if sys.stdout.isatty() else None
-
-    def __enter__(self) -> _Progress:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live is not None:
-            self._live.stop()
-
-    def show(self, copied: Copied) -> None:
-        if self._live is not None:
-            self._live.update(Text(f"Copied {_counted(copied)} ..."))
-        else:
-            say({"event": "copying", "counts": copied.counts}, "")
 
 
 def _counted(copied: Copied) -> str:

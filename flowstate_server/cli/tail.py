@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import orjson
 import typer
 from rich.console import Console
 
-from flowstate_client import Event, EventStream, FlowStateClient, Trimmed
 from flowstate_server.cli.connection import USER_VARIABLE, Connection, OnlyOfOrg, Trusted
-from flowstate_server.cli.event_line import event_line
 from flowstate_server.cli.option_groups import with_option_groups
 from flowstate_server.cli.problem import MISUSED, give_up
 
-NOTICED = ("type", "request_id", "session_id", "first", "last", "cursor", "snapshot")
+if TYPE_CHECKING:
+    from flowstate_client import EventStream, FlowStateClient
 
 
 @dataclass(frozen=True)
@@ -47,18 +44,29 @@ def tail(
         typer.Option(
             min=0,
             metavar="SEQUENCE",
-            help="Begin behind the event of this number: the first of its line, in JSON its cursor.sequence.",
+            help="Begin behind the event of this number: the first of its --raw line, in JSON its cursor.sequence.",
         ),
     ] = 0,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="On a terminal: a line for each event, with its number and time.")
+    ] = False,
     *,
     connection: _Connection,
 ) -> None:
-    """Follow a request until it ends, or a session until it is deleted: a line for each event on a terminal, lines of
+    """Follow a request until it ends, or a session until it is deleted: as a conversation on a terminal, in lines of
     JSON in a pipe.
+
+    It goes on by itself behind the last event when the connection or the server comes back. Ctrl-C ends it and leaves
+    the run alone.
     """
     if bool(request_id) == bool(session):
         give_up("name a request, or a session by --session", MISUSED)
-    show = _printer(bool(session))
+    from flowstate_server.cli.conversation import Conversation
+    from flowstate_server.cli.event_line import event_printer
+
+    console = Console(highlight=False)
+    conversation = Conversation(console) if console.is_terminal and not raw else None
+    show = conversation.show if conversation else event_printer(console, of_session=bool(session))
 
     def follow(client: FlowStateClient) -> EventStream:
         if session:
@@ -67,26 +75,13 @@ def tail(
 
     async def work(client: FlowStateClient) -> None:
         async with follow(client) as events:
-            async for event in events:
-                show(event)
+            try:
+                async for event in events:
+                    show(event)
+            finally:
+                if conversation:
+                    conversation.close()
+        if conversation and events.deleted:
+            conversation.note("the session was deleted")
 
     connection.run(work)
-
-
-def _printer(of_session: bool) -> Callable[[Event], None]:
-    console = Console(highlight=False)
-    if console.is_terminal:
-        return lambda event: console.print(event_line(event, of_session), no_wrap=True, overflow="ellipsis")
-    return lambda event: print(event_json(event), flush=True)
-
-
-def event_json(event: Event) -> str:
-    """Every field of ``event`` as one line of JSON; of a notice those that mean something."""
-    value: Any = event
-    if isinstance(event, Trimmed):
-        value = {name: getattr(event, name) for name in NOTICED if getattr(event, name)}
-    return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
-
-
-def _plain(value: Any) -> Any:
-    return value.hex() if isinstance(value, bytes) else dict(value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -15,15 +14,15 @@ def on_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def say(told: Mapping[str, object], words: str) -> None:
+def say(told: object, words: str) -> None:
     """A line of ``words`` for people on a terminal, of JSON in a pipe."""
     if on_terminal():
         Console(highlight=False, soft_wrap=True).print(words, markup=False)
     else:
-        print(orjson.dumps(told).decode(), flush=True)
+        say_json(told)
 
 
-def say_json(told: Any) -> None:
+def say_json(told: object) -> None:
     """A line of JSON: dataclasses by their fields, times as RFC 3339 has them."""
     print(orjson.dumps(told, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode(), flush=True)
 

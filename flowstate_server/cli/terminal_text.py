@@ -21,6 +21,11 @@ def plain_lines(text: str) -> str:
     return _INSIDE_LINES.sub(_escape, text)
 
 
+def quoted(value: Any) -> str:
+    """``value`` as JSON on one line. JSON escapes only a part of the characters that a terminal obeys."""
+    return plain(json.dumps(value, ensure_ascii=False))
+
+
 def json_lines(value: Any) -> str:
     """``value`` as JSON for reading, over several lines where it is no scalar."""
     return plain_lines(json.dumps(value, ensure_ascii=False, indent=2))

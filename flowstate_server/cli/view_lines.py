@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
+from rich.console import Console
 from rich.text import Text
 
 from flowstate_client import Failure, Scope, Snapshot
-from flowstate_server.cli.event_line import quoted
+from flowstate_server.cli.live_view import values_of
+from flowstate_server.cli.terminal_text import quoted
 
 
 class ViewLines:
@@ -21,10 +24,7 @@ class ViewLines:
     def of(self, view: Snapshot[Any]) -> Iterator[Text]:
         """``14:02:11 session  version 3 count=1 title removed``, a line for each scope that differs from the view
         before."""
-        now = {
-            scope: {**view.client_data.get(scope, {}), **view.failures.get(scope, {})}
-            for scope in view.versions
-        }
+        now = values_of(view)
         for scope, values in now.items():
             before = self._before.get(scope, {})
             facts = [_fact(name, value) for name, value in values.items() if before.get(name, _NEW) != value]
@@ -44,3 +44,21 @@ def _fact(name: str, value: Any) -> str:
     if isinstance(value, Failure):
         return f"{name} failed: {value.reason} {quoted(value.message)} {value.error_id}".rstrip()
     return f"{name}={quoted(value)}"
+
+
+def view_printer(console: Console) -> Callable[[Snapshot[Any]], None]:
+    """Prints each view: what has changed on a terminal, the whole as a line of JSON in a pipe."""
+    if not console.is_terminal:
+        return lambda view: print(view_json(view), flush=True)
+    lines = ViewLines()
+
+    def show(view: Snapshot[Any]) -> None:
+        for line in lines.of(view):
+            console.print(line, no_wrap=True, overflow="ellipsis")
+
+    return show
+
+
+def view_json(view: Snapshot[Any]) -> str:
+    """The view as one line of JSON."""
+    return orjson.dumps(view, option=orjson.OPT_NON_STR_KEYS).decode()

@@ -24,7 +24,20 @@ async def echo(text: str, ctx: Context) -> str:
     return text
 
 
+@handler
+async def murmur(text: str, ctx: Context) -> None:
+    async with ctx.message() as message:
+        for word in text.split():
+            await message.write(f"{word} ")
+        await asyncio.sleep(60)
+
+
 slow = define_flow(
     "slow",
-    actions={"nap": action(block=nap), "refuse": action(block=refuse), "echo": action(block=echo)},
+    actions={
+        "nap": action(block=nap),
+        "refuse": action(block=refuse),
+        "echo": action(block=echo),
+        "murmur": action(block=murmur),
+    },
 )

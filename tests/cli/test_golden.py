@@ -140,7 +140,6 @@ def test_state(seen: Transcript) -> None:
 
 def test_state_refused(seen: Transcript) -> None:
     assert seen.pipe("state", "get", "session", "nowhere").code == 4
-    assert seen.pipe("state", "get", "request", "nowhere").code == 4
     assert seen.pipe("state", "patch", "user", "lee", "{visits: 1}").code == 2
     assert seen.pipe("state", "patch", "user", "lee", "[1]").code == 2
     assert seen.pipe("state", "patch", "user", "lee", '{"visits": "many"}').code == 1

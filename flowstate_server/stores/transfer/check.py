@@ -35,13 +35,28 @@ from flowstate_server.stores.transfer.resource_check import ResourceCheck
 UNREADABLE = "what is stored can't be understood"
 
 
-async def check_store(store: Store, *, blobs: BlobPieces | None = None) -> AsyncIterator[str]:
+REPORTED_ROWS = 200
+"""So many records are looked at between two reports."""
+
+Report = Callable[[str, int], None]
+"""Hears of a table, and how many of its records have been looked at."""
+
+
+def silently(table: str, records: int) -> None:
+    """Report nothing."""
+
+
+async def check_store(
+    store: Store, *, blobs: BlobPieces | None = None, report: Report = silently
+) -> AsyncIterator[str]:
     """What is wrong with the store, one line each, by kind and key, never by value. None: its records fit each other.
 
     Looked at: that records can be understood, the order of every log, its end and its head, requests and the sessions
     and processes they name, turns, journals, resources and their counters, that states and documents are JSON, with
     versions, and the content of blobs: in the slot for them, if given, else in the store itself. One damaged record
     may cause more than one line: what it would have to fit is found alone.
+
+    ``report`` hears now and then how far it is.
 
     Raises:
         TypeError: the store does not export.
@@ -60,7 +75,11 @@ async def check_store(store: Store, *, blobs: BlobPieces | None = None) -> Async
         (tables.DOCUMENTS, check.document),
     )
     for table, problems_with in subjects:
+        looked_at = 0
         async for record in rows(exports, table, damaged.append):
+            if not looked_at % REPORTED_ROWS:
+                report(table.name, looked_at)
+            looked_at += 1
             for problem in problems_with(record):
                 yield problem
     for damage in damaged:

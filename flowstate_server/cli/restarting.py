@@ -1,0 +1,113 @@
+"""``flowstate serve --reload``: a server in a process below this one, that is started anew when its code changes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from flowstate_server.cli.problem import note
+from flowstate_server.cli.python_files import PythonFiles
+
+OPTION = "--reload"
+# Between two looks at the files: too short to be waited for, and so long that no more than a twentieth of the time is
+# spent on looking, however many files there are. Chosen.
+LOOK_SECONDS = 0.3
+LOOKING_SHARE = 0.05
+
+_PIPE = "_FLOWSTATE_RESTARTED_BY"
+_STDIN, _STDERR = 0, 2
+
+
+def serve_and_restart(arguments: Sequence[str], folder: Path) -> int:
+    """Run the command line ``arguments``, without ``--reload``, until a signal stops it, and again when a Python file
+    under ``folder`` changes; the exit code of the last one.
+
+    What is under way ends as it does when a server is stopped. A server that ends by itself, as from a mistake in the
+    code, is started again at the next change.
+    """
+    return _Restarts([one for one in arguments if one != OPTION], folder).run()
+
+
+def stop_with_parent() -> None:
+    """Where this process was started by :func:`serve_and_restart`: stop, as at SIGTERM, when the parent is killed."""
+    pipe = os.environ.pop(_PIPE, "")
+    if pipe:
+        os.set_inheritable(int(pipe), False)
+        threading.Thread(target=_stop_at_end_of, args=(int(pipe),), daemon=True).start()
+
+
+def _stop_at_end_of(pipe: int) -> None:
+    os.read(pipe, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+class _Restarts:
+    def __init__(self, arguments: Sequence[str], folder: Path) -> None:
+        self._command = [sys.executable, "-m", "flowstate_server", *arguments]
+        self._files = PythonFiles(folder)
+        self._folder = folder
+        self._stopped = threading.Event()
+        self._server: subprocess.Popen[bytes] | None = None
+        self._read, self._write = os.pipe()  # the end of this process is the end of what the other one reads
+
+    def run(self) -> int:
+        signal.signal(signal.SIGTERM, self._forward)
+        signal.signal(signal.SIGINT, self._forward)
+        if not any(os.isatty(descriptor) for descriptor in (_STDIN, _STDERR)):
+            signal.signal(signal.SIGHUP, self._forward)
+        while True:
+            server = self._start()
+            changed = self._wait_for_change(server)
+            if changed:
+                server.terminate()
+            code = server.wait()
+            if not changed and not self._stopped.is_set():
+                note(f"the server has ended with exit code {code}; a change of a file starts it again")
+                changed = self._wait_for_change()
+            if self._stopped.is_set():
+                return code if code >= 0 else 128 - code
+            note(f"{self._named(changed)} changed; the server starts again")
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, _PIPE: str(self._read)}
+        self._server = subprocess.Popen(self._command, env=environment, pass_fds=(self._read,))
+        if self._stopped.is_set():  # by a signal for which there was nobody yet
+            self._server.terminate()
+        return self._server
+
+    def _wait_for_change(self, server: subprocess.Popen[bytes] | None = None) -> list[Path]:
+        """The files that have changed; none if ``server`` ended before, or it is to be stopped."""
+        pause = LOOK_SECONDS
+        changed: list[Path] = []
+        while not self._stopped.wait(pause) and (server is None or server.poll() is None):
+            began = time.perf_counter()
+            more = self._files.changed()
+            if changed and not more:  # whoever writes several files has come to an end
+                return changed
+            changed += more
+            pause = max(LOOK_SECONDS, (time.perf_counter() - began) / LOOKING_SHARE)
+        return []
+
+    def _forward(self, number: int, frame: object) -> None:
+        if number != signal.SIGHUP:
+            self._stopped.set()
+        if self._server is not None and not (number == signal.SIGINT and _typed_here()):
+            self._server.send_signal(number)
+
+    def _named(self, changed: Sequence[Path]) -> str:
+        first = changed[0].relative_to(self._folder)
+        return str(first) if len(changed) == 1 else f"{first} and {len(changed) - 1} more"
+
+
+def _typed_here() -> bool:
+    """Whether Ctrl-C comes from a terminal, which tells the server below as well; told twice it would not wait."""
+    with suppress(OSError):
+        return os.tcgetpgrp(_STDERR) == os.getpgrp()
+    return False
