@@ -89,11 +89,11 @@ def test_there_is_a_command_or_a_reason_why_not(row: Row) -> None:
         assert len(row.command) > 20
     else:
         assert row.command.startswith("`flowstate ")
-    assert set(re.findall(r"`(flowstate [a-z ]+)`", row.command)) <= COMMANDS
+    assert set(re.findall(r"`(flowstate [a-z -]+)`", row.command)) <= COMMANDS
 
 
 def test_every_command_is_told_of() -> None:
-    told = set(re.findall(r"`(flowstate [a-z ]+)`", TABLE))
+    told = set(re.findall(r"`(flowstate [a-z -]+)`", TABLE))
     groups = {command.rpartition(" ")[0] for command in COMMANDS}
     missing = COMMANDS - groups - told
     assert {command for command in missing if not command.startswith("flowstate store ")} == set()
