@@ -166,7 +166,7 @@ class ItemAdded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemDelta(Event):
-    """A piece of a streamed item: ``text`` to append to its part ``index``, or a structured ``value``."""
+    """A piece of a streamed item: the ``index``-th of it, ``text`` to append or a structured ``value``."""
 
     item_id: str = ""
     index: int = 0

@@ -122,8 +122,8 @@ class Journals:
             IdempotencyKeyReused: the key was used for other content.
             SessionNotFound: no such session for this caller.
             TooLarge: a note, or all of them together.
-            ValidationFailed: no note, or one that is not as :class:`JournalNote` says.
-            ValueError: ``data`` is not JSON in FlowState's profile.
+            ValidationFailed: too many notes, or one that is not as :class:`JournalNote` says.
+            ValueError: no note, or one that cannot be sent.
         """
         sent = [note.to_proto(self._caller.codec) for note in instances(notes, JournalNote, "notes")]
         request = journal_service_pb2.AppendJournalRequest(

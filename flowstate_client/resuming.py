@@ -159,6 +159,8 @@ class ResumingStream(ABC, Generic[T]):
                 error = await self._caller.error_of(rpc_error, self._method, self._metadata)
             except SilenceError:
                 error = self._broken("nothing came from the server for too long")
+            except ApiError as unanswered:  # the server could not be asked whether it serves this
+                error = unanswered
             else:
                 if message is not None:
                     return self._taken(message)

@@ -63,8 +63,8 @@ class Journals:
             IdempotencyKeyReused: the key was used for other content.
             SessionNotFound: no such session for this caller.
             TooLarge: a note, or all of them together.
-            ValidationFailed: no note, or one that is not as :class:`JournalNote` says.
-            ValueError: ``data`` is not JSON in FlowState's profile.
+            ValidationFailed: too many notes, or one that is not as :class:`JournalNote` says.
+            ValueError: no note, or one that cannot be sent.
         """
         return self._thread.run(
             self._journals.append_all(session_id, notes, idempotency_key=idempotency_key, timeout=timeout)

@@ -80,8 +80,8 @@ class SessionItems(SessionChanges):
             RequestTerminal: the request has ended.
             SessionNotFound: no such session for this caller; ``RequestNotFound`` likewise.
             TooLarge: the content of an item, or of all of them together.
-            ValidationFailed: no item, or one that is not as :class:`NewItem` says.
-            ValueError: an item cannot be sent.
+            ValidationFailed: an item that is not as :class:`NewItem` says.
+            ValueError: no item, too many, or one that cannot be sent.
         """
         return self._thread.run(
             self._session_items.append_items(

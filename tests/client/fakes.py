@@ -312,9 +312,12 @@ class FakeServerService(server_service_pb2_grpc.ServerServiceServicer):
     def __init__(self) -> None:
         self.calls = 0
         self.capabilities = ["StateService/CommitState", *sorted(OPTIONAL_FIELDS)]
+        self.before: Callable[[Any, Context], Awaitable[None]] | None = None
 
     async def GetServerInfo(self, request: Any, context: Any) -> server_service_pb2.GetServerInfoResponse:
         self.calls += 1
+        if self.before is not None:
+            await self.before(request, context)
         limits = server_service_pb2.Limits(max_message_bytes=4 << 20)
         return server_service_pb2.GetServerInfoResponse(
             version="0.9.0", instance_id="one", limits=limits, capabilities=self.capabilities

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import grpc
 import pytest
 
-from flowstate_client import FeatureUnavailable, FlowStateClient, StateWrite
+from flowstate_client import FeatureUnavailable, FlowStateClient, ItemDelta, StateWrite
 from flowstate_client.capabilities import OPTIONAL_FIELDS
 from flowstate_server.rpc import features
+from tests.client.fake_tails import refuse
 from tests.client.fakes import FakeServer
 from tests.client.test_limits import _made
 
@@ -74,3 +76,17 @@ async def test_the_server_is_asked_once_and_only_where_it_matters(
     for _ in range(3):
         await client.sessions.list(tags=["a"]).first()
     assert server.server.calls == 1
+
+
+async def test_a_stream_waits_for_a_server_that_cannot_be_asked(
+    server: FakeServer, client: FlowStateClient
+) -> None:
+    async def cut(request: Any, context: Any) -> None:
+        if server.server.calls < 3:
+            await refuse(context, grpc.StatusCode.CANCELLED)
+
+    server.server.before = cut
+    await server.events.log.append("a")
+    event = await anext(client.flows.handle("req_1").events(types=["item.delta"]))
+    assert isinstance(event, ItemDelta)
+    assert server.server.calls == 3

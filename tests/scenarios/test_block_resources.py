@@ -19,7 +19,6 @@ from flowstate_client import (
     ResourceNotFound,
     SchemaViolation,
     TooManyResources,
-    ValidationFailed,
     VersionMismatch,
 )
 from flowstate_client.testing import FaultProxy
@@ -217,7 +216,7 @@ async def test_collections_hold_what_they_may(service: FlowStateClient) -> None:
         await owned["files/d"].if_exists(False).put(state={"title": "E"})
     with pytest.raises(ResourceNotFound):
         await owned["elsewhere"].put(content="no flow declares it")
-    with pytest.raises(ValidationFailed):
+    with pytest.raises(ValueError, match="name must have no control character"):
         await owned["files/\x00"].put(content="no name")
 
 

@@ -329,9 +329,11 @@ async def test_what_the_client_does_not_send(start_server: StartServer, flow: Fl
             await client.sessions.append_items("s", [NewItem("custom", 1, audiences=["all"])])
         with pytest.raises(ValueError, match="not a JSON value"):
             await client.sessions.append_items("s", [NewItem("custom", object())])
-        for wrong in ([], [NewItem("note", 1)], [NewItem("message", 1)]):
+        with pytest.raises(ValueError, match="at least one"):
+            await client.sessions.append_items("s", [])
+        for wrong in (NewItem("note", 1), NewItem("message", 1)):
             with pytest.raises(ValidationFailed):
-                await client.sessions.append_items("s", wrong)
+                await client.sessions.append_items("s", [wrong])
         [item] = await client.sessions.append_items("s", [NewItem("custom", None)])
         assert await client.sessions.remove_items("s", item.item_id) == [item.item_id]
 
