@@ -10,7 +10,10 @@ from typing import Any
 
 import orjson
 
+from flowstate_client.errors import hides_our_frames
 from flowstate_client.models import Item
+
+__tracebackhide__ = hides_our_frames
 
 LeftOut = Callable[[Item], object]
 

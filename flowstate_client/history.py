@@ -27,7 +27,10 @@ from typing import Any, NamedTuple
 import orjson
 
 from flowstate_client.conversation import LeftOut, Said, conversation
+from flowstate_client.errors import hides_our_frames
 from flowstate_client.models import Item
+
+__tracebackhide__ = hides_our_frames
 
 _NOT_IN_IDS = re.compile(r"[^a-zA-Z0-9_-]")
 """Of calls of Anthropic."""

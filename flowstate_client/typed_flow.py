@@ -9,10 +9,13 @@ from pydantic import BaseModel, ConfigDict, SerializationInfo, SerializerFunctio
 from typing_extensions import Unpack
 
 from flowstate_client.client import FlowStateClient
+from flowstate_client.errors import hides_our_frames
 from flowstate_client.models import RunRecord, Scope
 from flowstate_client.runs import ActionStream, RunHandle
 from flowstate_client.snapshots import Snapshot
 from flowstate_client.watch import SnapshotWatch
+
+__tracebackhide__ = hides_our_frames
 
 Input = TypeVar("Input")
 Output = TypeVar("Output")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import pkgutil
 import subprocess
 import sys
@@ -96,8 +97,8 @@ def test_every_module_of_the_client_hides_its_frames() -> None:
         for package in (flowstate_client, flowstate_client.sync)
         for found in pkgutil.iter_modules(package.__path__)
     ]
-    modules = {name: sys.modules[name] for name in names if name != "flowstate_client.testing"}
-    assert all(vars(module)["__tracebackhide__"] is hides_our_frames for module in modules.values())
+    modules = [importlib.import_module(name) for name in names if name != "flowstate_client.testing"]
+    assert all(vars(module)["__tracebackhide__"] is hides_our_frames for module in modules)
 
 
 @pytest.mark.parametrize(
