@@ -221,6 +221,13 @@ async def test_what_follows_for_long_is_asked_in_few_words(method: str, tmp_path
         assert most.replies
 
 
+@pytest.mark.parametrize("probe", ["grpc.health.v1.Health/Check", "grpc.health.v1.Health/Watch"])
+async def test_probes_which_nobody_counts_are_short(probe: str, tmp_path: Path) -> None:
+    async with _server(tmp_path) as (server, _):
+        refusal = (await call_raw(server.channel, probe, bytes(OF_FOLLOWERS + 1))).refusal
+        assert (refusal.reason, refusal.metadata["limit"]) == (Reason.MESSAGE_TOO_LARGE, str(OF_FOLLOWERS))
+
+
 async def test_methods_that_do_not_exist(tmp_path: Path) -> None:
     async with _server(tmp_path) as (server, _):
         for method in ("flowstate.v1.FlowService/Nope", "flowstate.v1.Nope/Nope", "other/Nope", "x"):
