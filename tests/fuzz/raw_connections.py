@@ -142,6 +142,7 @@ async def speak(target: str, kind: str, path: str, bearer: str, data: bytes, cha
         if slowly:
             for start in range(0, min(len(said), 100), 7):
                 writer.write(said[start : start + 7])
+                await writer.drain()
                 await asyncio.sleep(0.02)
         else:
             writer.write(said)

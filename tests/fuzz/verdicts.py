@@ -67,15 +67,15 @@ class Verdicts:
             self._refused.add(case.number)
         return f"{code.name} {refusal.reason}"
 
-    async def judge_store(self) -> None:
-        """The victim's things are as they were, and of what was refused there is nothing."""
+    async def judge_store(self) -> int:
+        """The victim's things are as they were, and of what was refused there is nothing; of how many others is."""
         missing, marks = set(self._fuzzed.before), set[int]()
         async for row in self._fuzzed.walk.each_row():
             missing.discard(row)
             marks.update(map(int, _MARK.findall(row)))
         assert missing == set()
         assert marks & self._refused == set(), "stored of calls that were refused"
-        assert marks, "of what was not refused something is stored"
+        return len(marks)
 
 
 def _has_details(answer: Answer) -> bool:
