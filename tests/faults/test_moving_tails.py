@@ -19,6 +19,7 @@ from flowstate_server.testing.server_process import ServerProcess, server_proces
 from flowstate_server.testing.waiting import soon, until
 from tests.support.balancer import Balancer
 from tests.support.inside import look_inside
+from tests.support.server_logs import troubles
 from tests.support.store_urls import SHARED, new_store_url
 from tests.support.ticking_flow import KIND
 
@@ -29,7 +30,8 @@ TAILS_PER_CLIENT = 25
 TICKS = 60
 PAUSE = 0.5
 """Seconds between two ticks of a run."""
-GAP_SECONDS = 5.0
+GAP_SECONDS = {"addresses": 5.0, "balancer": 5.0, "round robin": 10.0}
+"""For 99 of 100. Where gRPC itself spreads calls, each attempt may meet the server that goes again, and pauses grow."""
 NOTICED_SECONDS = 1.0
 """After which the balancer sends nobody to a server that goes."""
 
@@ -57,7 +59,7 @@ class Tail:
 
 @pytest.mark.soak
 @pytest.mark.parametrize("store", SHARED)
-@pytest.mark.parametrize("way", ["addresses", "round robin", "balancer"])
+@pytest.mark.parametrize("way", GAP_SECONDS)
 async def test_sigterm_with_500_tails(way: str, store: str, tmp_path: Path) -> None:
     async with (
         new_store_url(store, tmp_path) as url,
@@ -72,11 +74,14 @@ async def test_sigterm_with_500_tails(way: str, store: str, tmp_path: Path) -> N
                 KIND, "tick", value, request_id=f"r{number}", session_id=f"s{number}"
             )
         tails = [Tail(of_session=number % 2 == 1) for number in range(CLIENTS * TAILS_PER_CLIENT)]
-        following = [
-            asyncio.create_task(_follow(clients[number % CLIENTS], number // CLIENTS % RUNS, tail))
-            for number, tail in enumerate(tails)
-        ]
-        await until(lambda: all(tail.ticks for tail in tails), what="the first event of each tail")
+        following: list[asyncio.Task[None]] = []
+        # First one of each client, so that those that spread their calls are connected with both servers.
+        for some in (tails[:CLIENTS], tails[CLIENTS:]):
+            for tail in some:
+                number = len(following)
+                reading = _follow(clients[number % CLIENTS], number // CLIENTS % RUNS, tail)
+                following.append(asyncio.create_task(reading))
+            await until(lambda: all(tail.ticks for tail in some), what="the first event of each tail")  # noqa: B023
         moved = (await look_inside(at_leaving)).streams
         assert moved, "nobody has to go"
         moment = time.monotonic()
@@ -91,7 +96,7 @@ async def test_sigterm_with_500_tails(way: str, store: str, tmp_path: Path) -> N
     gaps = sorted(tail.gap_after(moment) for tail in tails)
     _log.info("%s on %s: %s of %s tails moved", way, store, moved, len(tails))
     _log.info("gaps: half %.2f s, 99 %% %.2f s, all %.2f s", gaps[len(gaps) // 2], _p99(gaps), gaps[-1])
-    assert _p99(gaps) < GAP_SECONDS
+    assert _p99(gaps) < GAP_SECONDS[way]
 
 
 @asynccontextmanager
@@ -144,8 +149,7 @@ def _assert_moved(leaving: ServerProcess, staying: ServerProcess, moved: int) ->
     assert set(outcomes) == {"UNAVAILABLE SERVER_DRAINING"}, outcomes
     assert outcomes.total() >= moved
     for server in (leaving, staying):
-        assert "Traceback" not in server.log
-        assert "ERROR" not in server.log
+        assert troubles(server.log) == []
 
 
 def _p99(ordered: Sequence[float]) -> float:
