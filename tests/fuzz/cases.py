@@ -174,7 +174,7 @@ async def _converse(case: Case, channel: aio.Channel) -> Answer | None:
             await call.done_writing()
         if (message := await asyncio.wait_for(call.read(), SHORT + 1)) is not aio.EOF:
             answer.messages.append(message)
-    except (TimeoutError, asyncio.InvalidStateError):
+    except (TimeoutError, asyncio.InvalidStateError, aio.BaseError):
         pass  # written to what is over
     except aio.AioRpcError as error:
         answer.error = error

@@ -21,7 +21,6 @@ _INTEGERS = {
     FieldDescriptor.CPPTYPE_UINT32: (0, 2**32 - 1),
     FieldDescriptor.CPPTYPE_UINT64: (0, 2**64 - 1),
 }
-_COUNTS = (0, 1, 1, 1, 2, 3, 17, 101)
 
 
 def fill(message: Message, values: Values, often: float = 0.5) -> None:
@@ -61,7 +60,7 @@ def put_random(message: Message, field: Field, values: Values) -> None:
     elif field.is_repeated:
         message.ClearField(field.name)
         into = getattr(message, field.name)
-        for _ in range(values.chance.choice(_COUNTS)):
+        for _ in range(values.count()):
             if field.message_type is not None:
                 fill(into.add(), values, 0.4)
             else:
@@ -76,7 +75,7 @@ def put_random(message: Message, field: Field, values: Values) -> None:
 
 def _put_entries(into: Any, entry: Descriptor, values: Values) -> None:
     value = entry.fields_by_name["value"]
-    for _ in range(values.chance.choice(_COUNTS)):
+    for _ in range(values.count()):
         key = values.text(entry.name)
         if value.message_type is not None:
             fill(into[key], values, 0.8)

@@ -41,6 +41,15 @@ class Values:
         self.chance = chance
         self.names = names
         self.mark = mark
+        # Lists of lists of lists would have a million parts, and some megabytes in every twentieth.
+        self._parts_left = 300
+        self._large_left = 2
+
+    def count(self) -> int:
+        """How many parts a list has."""
+        count = min(self.chance.choice((0, 1, 1, 1, 2, 3, 17, 101)), self._parts_left)
+        self._parts_left -= count
+        return count
 
     def text(self, field: str) -> str:
         """For a field of that name: most often something that there is, or a free text."""
@@ -111,6 +120,9 @@ class Values:
 
     def _large(self) -> str:
         """Near or over the size that a state or an input may have."""
+        self._large_left -= 1
+        if self._large_left < 0:
+            return f'"{self.mark}"'
         size = self.chance.choice((60_000, _LARGE - 100, _LARGE + 100, 3 * _LARGE))
         return self._pick(
             (1, lambda: '{"shown":"' + self.mark + "x" * size + '"}'),
