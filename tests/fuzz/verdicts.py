@@ -86,12 +86,7 @@ def _has_details(answer: Answer) -> bool:
 
 def _by_grpc(case: Case, code: grpc.StatusCode) -> bool:
     """Whether gRPC itself, of either side, may give this status to the call."""
-    match code:
-        case grpc.StatusCode.DEADLINE_EXCEEDED:
-            return case.timeout < PATIENCE or case.kind == "a conversation"
-        case grpc.StatusCode.RESOURCE_EXHAUSTED:
-            large = sum(len(key) + len(value) + 32 for key, value in case.metadata) > 8 * 1024
-            return large or len(case.raw) > 8 * _MIB
-        case grpc.StatusCode.UNIMPLEMENTED | grpc.StatusCode.INTERNAL:
-            return False
-    return False
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return case.timeout < PATIENCE or case.kind == "a conversation"
+    large = sum(len(key) + len(value) + 32 for key, value in case.metadata) > 8 * 1024
+    return code is grpc.StatusCode.RESOURCE_EXHAUSTED and (large or len(case.raw) > 8 * _MIB)
