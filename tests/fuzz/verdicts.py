@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from typing import Any, cast
 
 import grpc
+from google.rpc.status_pb2 import Status
 
 from flowstate_server.errors import Reason
 from flowstate_server.rpc.error_status import ERROR_STATUS
@@ -57,7 +59,7 @@ class Verdicts:
     def _refusal(self, case: Case, answer: Answer) -> str:
         assert answer.error is not None
         code = answer.error.code()
-        if _by_grpc(case, code) and not _has_details(answer):
+        if _by_grpc(case, code) and not _is_the_servers(answer):
             return f"{code.name} by gRPC"
         refusal = read_refusal(answer.error)
         assert ERROR_STATUS[refusal.reason].code is refusal.code
@@ -78,10 +80,12 @@ class Verdicts:
         return len(marks)
 
 
-def _has_details(answer: Answer) -> bool:
+def _is_the_servers(answer: Answer) -> bool:
+    """Whether the status is the one that the server sent: a call may be over on its caller's side when that comes."""
     assert answer.error is not None
-    trailers = answer.error.trailing_metadata() or ()
-    return any(key == "grpc-status-details-bin" for key, _ in trailers)
+    trailers = dict(cast(Any, answer.error.trailing_metadata() or ()))
+    details = trailers.get("grpc-status-details-bin")
+    return details is not None and Status.FromString(details).code == answer.error.code().value[0]
 
 
 def _by_grpc(case: Case, code: grpc.StatusCode) -> bool:
