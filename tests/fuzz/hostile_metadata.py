@@ -26,7 +26,7 @@ _VALUES = (
         "Bearer ",
         "Bearer  x",
         "Basic eDp5",
-        "bearer token of ada of a",
+        "bearer token of ada",
         "Bearer token of nobody",
         "%00",
     ),

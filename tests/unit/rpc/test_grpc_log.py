@@ -13,7 +13,7 @@ NOT_SENT = "ExecuteBatchError raised in core by servicer method [%s]"
 
 def _log(message: str) -> None:
     try:
-        raise RuntimeError("Failed \"execute_batch\"")
+        raise RuntimeError('Failed "execute_batch"')
     except RuntimeError:
         logging.getLogger(LOGGER).exception(message, "/flowstate.v1.FlowService/GetFlow")
 
