@@ -45,7 +45,7 @@ from flowstate_server.rpc.method_shape import (
     stream_handler,
     unary_handler,
 )
-from flowstate_server.rpc.methods import METHODS, check_method, is_probe, short_name
+from flowstate_server.rpc.methods import METHODS, check_method, is_probe, max_request_bytes, short_name
 from flowstate_server.rpc.status_details import DETAILS_KEY, encode_status, status_code, status_message
 from flowstate_server.settings import ServerSettings
 
@@ -92,11 +92,13 @@ class Envelope(aio.ServerInterceptor):
         return stream_handler(self._writer(method, shape), shape.serialize)
 
     def _unary(self, method: str, shape: MethodShape) -> Behavior:
+        limit = max_request_bytes(method, self._limits.max_message_bytes)
+
         async def answer(call: Call, raw: bytes, context: ServicerContext) -> bytes:
             await self._identify(call)
             call.deadline = self._deadline(context)
             with self._admission.unary(call):
-                request = self._decode(call, shape, raw)
+                request = self._decode(call, shape, raw, limit)
                 return self._encode(call, shape, await shape.behavior(request, context))
 
         return _enclosed(method, answer, self._observer)
@@ -104,10 +106,12 @@ class Envelope(aio.ServerInterceptor):
     def _stream(self, method: str, shape: MethodShape) -> Behavior:
         """For async generators, and for a foreign one that reads a stream of requests (reflection)."""
 
+        limit = max_request_bytes(method, self._limits.max_message_bytes)
+
         async def write_all(call: Call, given: Any, context: ServicerContext) -> None:
             await self._identify(call)
             with self._admission.stream(call):
-                request = given if shape.request_streaming else self._decode(call, shape, given)
+                request = given if shape.request_streaming else self._decode(call, shape, given, limit)
                 await self._write_all(call, shape, shape.behavior(request, context), context)
 
         return _enclosed(method, write_all, self._observer)
@@ -115,10 +119,12 @@ class Envelope(aio.ServerInterceptor):
     def _writer(self, method: str, shape: MethodShape) -> Behavior:
         """For a foreign servicer that writes by itself (health ``Watch``)."""
 
+        limit = max_request_bytes(method, self._limits.max_message_bytes)
+
         async def run(call: Call, raw: bytes, context: ServicerContext) -> None:
             await self._identify(call)
             with self._admission.uncounted(call):
-                await shape.behavior(self._decode(call, shape, raw), context)
+                await shape.behavior(self._decode(call, shape, raw, limit), context)
 
         return _enclosed(method, run, self._observer)
 
@@ -163,10 +169,10 @@ class Envelope(aio.ServerInterceptor):
         except TimeoutError:
             raise SlowConsumerError(round(seconds), call.sequence) from None
 
-    def _decode(self, call: Call, shape: MethodShape, raw: bytes) -> Message:
+    def _decode(self, call: Call, shape: MethodShape, raw: bytes, limit: int) -> Message:
         call.bytes_in = len(raw)
-        if len(raw) > self._limits.max_message_bytes:
-            raise MessageTooLargeError("The message", len(raw), self._limits.max_message_bytes)
+        if len(raw) > limit:
+            raise MessageTooLargeError("The message", len(raw), limit)
         request = call.message = shape.parse(raw)
         check_fields(request)
         return request

@@ -27,6 +27,7 @@ from flowstate_server.rpc.certificates import Certificates, read_certificate
 from flowstate_server.rpc.envelope import Envelope
 from flowstate_server.rpc.event_servicer import EventServicer
 from flowstate_server.rpc.flow_servicer import FlowServicer
+from flowstate_server.rpc.grpc_log import quieten
 from flowstate_server.rpc.journal_servicer import JournalServicer
 from flowstate_server.rpc.listening import check_listening, why_not
 from flowstate_server.rpc.methods import SERVED_SERVICES
@@ -100,6 +101,7 @@ class FlowStateServer:
 
     def _build(self) -> aio.Server:
         settings, engine = self._settings, self._engine
+        quieten()
         envelope = Envelope(self._authenticator, self._admission, settings, engine.observer)
         server = aio.server(interceptors=(envelope,), options=_channel_options(settings))
         methods = cast("aio.Server", _ByPath(server))

@@ -15,6 +15,7 @@ import pytest
 from flowstate_client import FlowStateClient
 from flowstate_server.testing.server_process import ServerProcess, server_process
 from tests.support.expiring_flow import APP, KIND
+from tests.support.memory import resident
 from tests.support.store_urls import new_store_url
 
 BATCH = 500
@@ -114,12 +115,6 @@ async def _bytes(url: str, path: Path) -> int:
         await connection.close()
 
 
-def _memory(server: ServerProcess) -> int:
-    """Bytes of the server in RAM."""
-    rows = dict(row.split(":", 1) for row in Path(f"/proc/{server.pid}/status").read_text().splitlines())
-    return int(rows["VmRSS"].split()[0]) * 1024
-
-
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 async def test_no_row_is_left_of_sessions_that_are_gone(kind: str, tmp_path: Path) -> None:
     async with _served(kind, tmp_path) as (url, path, _, client):
@@ -135,12 +130,12 @@ async def test_what_ten_thousand_sessions_took_comes_back(kind: str, tmp_path: P
     async with _served(kind, tmp_path) as (url, path, server, client):
         await _lives(client, 0, 2 * BATCH)
         await _empty(url, path, commits=10)
-        size, memory = await _bytes(url, path), _memory(server)
+        size, memory = await _bytes(url, path), resident(server.pid)
         for first in range(2 * BATCH, 2 * BATCH + SESSIONS, BATCH):
             await _lives(client, first, BATCH)
         await _empty(url, path, commits=10)
         assert await _bytes(url, path) <= 1.1 * size
-        assert _memory(server) <= 1.1 * memory
+        assert resident(server.pid) <= 1.1 * memory
 
 
 @asynccontextmanager

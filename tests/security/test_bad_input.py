@@ -28,6 +28,9 @@ from tests.support.hosted import Hosted, hosted
 from tests.support.raw_answers import Answer, Metadata, call_raw, new_request
 from tests.support.wire import TRUSTED
 
+FOLLOWERS = ("EventService/TailEvents", "SessionService/WatchSnapshot")
+OF_FOLLOWERS = 64 * 1024
+"""The largest request of these, in bytes."""
 CALLER: Metadata = (("x-tenant-id", "a"), *TRUSTED)
 
 _INTERNALS = re.compile(
@@ -200,8 +203,29 @@ async def test_a12_a_message_beyond_the_limit_is_refused_with_its_reason(tmp_pat
         for method, size in ((method, size) for method, each in sizes.items() for size in each):
             refusal = (await call_raw(server.channel, method, bytes(size), CALLER)).refusal
             assert refusal.reason is Reason.MESSAGE_TOO_LARGE, method
-            assert (refusal.metadata["size"], refusal.metadata["limit"]) == (str(size), str(limit))
+            least = OF_FOLLOWERS if method in FOLLOWERS else limit
+            assert (refusal.metadata["size"], refusal.metadata["limit"]) == (str(size), str(least))
         assert ledger.commits == before
+
+
+@pytest.mark.parametrize("method", FOLLOWERS)
+async def test_what_follows_for_long_is_asked_in_few_words(method: str, tmp_path: Path) -> None:
+    """The server has the request for as long as the stream is open, unknown fields and all."""
+    right = RIGHT[method].SerializeToString()
+    head = b"\xfa\x7f\x80\x80\x04"  # field 2047, which nobody has drawn, of 65,536 bytes
+    async with _server(tmp_path) as (server, _):
+        refusal = (await call_raw(server.channel, method, right + head + bytes(65_536), CALLER)).refusal
+        assert (refusal.reason, refusal.metadata["limit"]) == (Reason.MESSAGE_TOO_LARGE, str(OF_FOLLOWERS))
+        head = b"\xfa\x7f\x80\xf0\x03"
+        most = await call_raw(server.channel, method, right + head + bytes(63_488), CALLER)
+        assert most.replies
+
+
+@pytest.mark.parametrize("probe", ["grpc.health.v1.Health/Check", "grpc.health.v1.Health/Watch"])
+async def test_probes_which_nobody_counts_are_short(probe: str, tmp_path: Path) -> None:
+    async with _server(tmp_path) as (server, _):
+        refusal = (await call_raw(server.channel, probe, bytes(OF_FOLLOWERS + 1))).refusal
+        assert (refusal.reason, refusal.metadata["limit"]) == (Reason.MESSAGE_TOO_LARGE, str(OF_FOLLOWERS))
 
 
 async def test_methods_that_do_not_exist(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from tests.support.raw_answers import Metadata
 
 @dataclass
 class Walk:
-    """A server with the victim's house, and the owners by the name of their token."""
+    """A server with the victim's house, and the owners by the name of their token. ``store`` is what it serves."""
 
     store: Store
     channel: aio.Channel
@@ -47,16 +47,19 @@ class Walk:
 
     async def rows(self) -> set[str]:
         """Everything stored but the leases."""
+        return {row async for row in self.each_row()}
+
+    async def each_row(self) -> AsyncIterator[str]:
         exports = self.store.exports
         assert exports is not None
-        rows: set[str] = set()
         tables: tuple[Table[Any, Any], ...] = EXPORTED
         for table in tables:
             after = None
             while page := await exports.export(table, after=after, limit=1000, max_bytes=1 << 30):
-                rows.update(repr(row) for row in page if type(row).__name__ != "ProcessRecord")
+                for row in page:
+                    if type(row).__name__ != "ProcessRecord":
+                        yield repr(row)
                 after = table.key_of(page[-1])
-        return rows
 
 
 def bearer_of(name: str) -> Metadata:
@@ -85,10 +88,8 @@ def drawn_house(canaries: Canaries, whose: str, *, user: str = "", bound: bool =
     )
 
 
-@asynccontextmanager
-async def walking(store: Store, folder: Path) -> AsyncIterator[Walk]:
-    canaries = Canaries()
-    ada = drawn_house(canaries, "ada")
+def write_tokens(folder: Path, ada: House) -> Path:
+    """The file of everybody's tokens."""
     tokens = folder / "tokens.toml"
     entries = [("gateway of b", "b", "", "", "trusted")]
     for tenant, name, user, org in (
@@ -107,6 +108,14 @@ async def walking(store: Store, folder: Path) -> AsyncIterator[Walk]:
             for name, tenant, user, org, plane in entries
         )
     )
+    return tokens
+
+
+@asynccontextmanager
+async def walking(store: Store, folder: Path) -> AsyncIterator[Walk]:
+    canaries = Canaries()
+    ada = drawn_house(canaries, "ada")
+    tokens = write_tokens(folder, ada)
     settings = EngineSettings(lease=Seconds(100_000.0))  # nothing is swept meanwhile
     async with running_server(house_flows(), store=store, settings=settings, tokens=tokens) as server:
         async with aio.insecure_channel(server.target) as channel:

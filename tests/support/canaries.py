@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import random
 import re
-import secrets
 import string
 from collections.abc import Iterator
 
@@ -20,16 +20,20 @@ _ESCAPED = re.compile(rb"\\u00([0-9a-f]{2})|%([0-9A-F]{2})")
 
 
 class Canaries:
-    """``canaries("the user's secret")`` is a random word that stands for that place, always the same."""
+    """``canaries("the user's secret")`` is a random word that stands for that place, always the same.
 
-    def __init__(self) -> None:
+    ``chance`` makes the words those of a seed.
+    """
+
+    def __init__(self, chance: random.Random | None = None) -> None:
+        self._chance = chance or random.SystemRandom()
         self._words: dict[str, str] = {}
         self._windows: dict[bytes, str] = {}
 
     def __call__(self, place: str) -> str:
         word = self._words.get(place)
         if word is None:
-            word = "".join(secrets.choice(string.ascii_lowercase) for _ in range(_LENGTH))
+            word = "".join(self._chance.choice(string.ascii_lowercase) for _ in range(_LENGTH))
             self._words[place] = word
             for start in range(_LENGTH - _WINDOW + 1):
                 self._windows[word[start : start + _WINDOW].encode()] = place

@@ -28,12 +28,14 @@ from flowstate_server.engine.calls.logs import (
     TailTrimmed,
 )
 from flowstate_server.model.clock import Seconds
+from flowstate_server.model.events import EventType
 from flowstate_server.model.ids import check_id
 from flowstate_server.rpc.codec.audiences import decode_audience
 from flowstate_server.rpc.codec.events import encode_event
 from flowstate_server.rpc.codec.time import decode_seconds, encode_seconds
 from flowstate_server.rpc.message_fields import invalid
 
+_TYPES = frozenset(one.value for one in EventType)
 _SHORTEST = Seconds(1e-3)
 _REASONS = {
     EndReason.TERMINAL: END_REASON_TERMINAL,
@@ -79,7 +81,9 @@ def decode_filter(filter: pb.EventFilter) -> EventFilter:
     """An unset one, and one that names nothing, narrow nothing."""
     if not filter.types and not filter.audience:
         return EVERYTHING
-    return EventFilter(frozenset(filter.types), decode_audience(filter.audience, "filter.audience"))
+    # A tail keeps its types for as long as it is open. Of those that there are not, one says as much as all.
+    types = _TYPES.intersection(filter.types) or frozenset(filter.types[:1])
+    return EventFilter(types, decode_audience(filter.audience, "filter.audience"))
 
 
 def decode_heartbeat(interval: Duration) -> Seconds:

@@ -110,7 +110,10 @@ class Limits(_message.Message):
     MAX_RESOURCE_NAME_BYTES_FIELD_NUMBER: _builtins.int
     MAX_QUEUED_REQUESTS_FIELD_NUMBER: _builtins.int
     max_message_bytes: _builtins.int
-    """Largest message, either way. Default 4 MiB. More is RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE."""
+    """Largest message, either way. Default 4 MiB. More is RESOURCE_EXHAUSTED / MESSAGE_TOO_LARGE. The
+    requests of TailEvents and WatchSnapshot, which a server keeps for as long as they are open, have
+    64 KiB at most.
+    """
     max_state_bytes: _builtins.int
     """Largest state document of one scope. Default 1 MiB. More is RESOURCE_EXHAUSTED / STATE_TOO_LARGE."""
     max_resource_bytes: _builtins.int
