@@ -21,11 +21,19 @@ def _escaped(error: UnicodeError) -> tuple[str, int]:
     return "".join(f"\\u{raw[at : at + 2].hex()}" for at in range(0, len(raw), 2)), error.end
 
 
+def _open_what_is_closed() -> None:
+    """A shell's ``>&-``, and some supervisors, leave a process without a stream."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  # for as long as the process lasts
+
+
 def main() -> None:
     """Run the command line; without the libraries of the extra ``server`` say so and exit with 2."""
     # What gRPC would print by itself, the commands say in their own words.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     codecs.register_error(_ESCAPED, _escaped)
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_ESCAPED)

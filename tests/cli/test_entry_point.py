@@ -82,3 +82,11 @@ def test_u8_what_stdout_cannot_encode_is_escaped(slow_server: str) -> None:
     with started(*tail, PYTHONIOENCODING="ascii", PYTHONUTF8="0") as process:
         stdout, _ = process.communicate(timeout=30)
     assert json.loads(stdout.splitlines()[-1])["output"] == text
+
+
+def test_without_stdout_it_does_its_work() -> None:
+    command = 'exec "$0" -m flowstate_server health --server 127.0.0.1:1 >&-'
+    done = subprocess.run(
+        ["sh", "-c", command, sys.executable], stderr=subprocess.PIPE, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stderr) == (3, "flowstate: no server at 127.0.0.1:1\n")
