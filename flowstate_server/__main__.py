@@ -28,6 +28,13 @@ def _open_what_is_closed() -> None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  # for as long as the process lasts
 
 
+def _is_of_ctrl_c(error: BaseException | None) -> bool:
+    """Whether that came while the libraries were loaded; what it interrupts there may raise something else in turn."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
 def main() -> None:
     """Run the command line; without the libraries of the extra ``server`` say so and exit with 2."""
     # What gRPC would print by itself, the commands say in their own words.
@@ -46,8 +53,6 @@ def main() -> None:
         except SystemExit as exit:
             leave(exit.code)
             raise
-    except KeyboardInterrupt:  # while the libraries are loaded
-        sys.exit(130)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in _OF_THE_SERVER_EXTRA:
@@ -57,6 +62,10 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(2)
+    except (Exception, KeyboardInterrupt) as error:
+        if not _is_of_ctrl_c(error):
+            raise
+        sys.exit(130)
 
 
 if __name__ == "__main__":

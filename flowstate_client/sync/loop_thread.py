@@ -145,7 +145,12 @@ def _serve(client: FlowStateClient, opened: _Opened) -> None:
     loop = asyncio.new_event_loop()
     try:
         # Not asyncio.run: it starts a thread to end those of the loop, and at exit there may be no new ones.
-        loop.run_until_complete(_keep_open(client, opened))
+        task = loop.create_task(_keep_open(client, opened))
+        while not task.done():
+            # A function of the caller's that exits: its call raises that, where somebody waits for it.
+            with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                loop.run_until_complete(task)
+        task.result()
     except Exception as error:
         if opened.done():
             raise
