@@ -156,6 +156,7 @@ class LoopThread:
 
 def _serve(client: FlowStateClient, opened: _Opened) -> None:
     loop = asyncio.new_event_loop()
+    loop.set_exception_handler(_told)
     try:
         # Not asyncio.run: it starts a thread to end those of the loop, and at exit there may be no new ones.
         task = loop.create_task(_keep_open(client, opened))
@@ -187,6 +188,14 @@ async def _keep_open(client: FlowStateClient, opened: _Opened) -> None:
         task.cancel()
     await asyncio.gather(*left, return_exceptions=True)
     await loop.shutdown_asyncgens()
+
+
+def _told(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """All but this: gRPC hears on any loop how a call ended, also one that another client has cancelled, and complains
+    here that the loop of that one is closed."""
+    of_grpc = "PollerCompletionQueue" in repr(context.get("handle"))
+    if not (of_grpc and isinstance(context.get("exception"), RuntimeError)):
+        loop.default_exception_handler(context)
 
 
 def _cancel(work: Coroutine[Any, Any, object]) -> None:

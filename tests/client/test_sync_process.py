@@ -36,6 +36,14 @@ def wait():
 threading.Thread(target=wait, daemon=True).start()
 print("hi ")
 """,
+    "beside": """
+client.server.info()
+for _ in range(40):
+    with FlowStateClient.connect(sys.argv[1], user="ada") as other:
+        events = other.flows.dispatch("chat", "wait", "x").events()
+        next(events)
+print("hi ")
+""",
     "exit": "client.server.info()\nprint('hi ')\nsys.exit(3)",
 }
 
