@@ -54,7 +54,7 @@ def test_a_line_of_an_event_moves_no_cursor(event: Event) -> None:
 def test_a_line_of_a_view_moves_no_cursor() -> None:
     failures = {Scope.SESSION: {EVIL: Failure(EVIL, EVIL)}}
     data = {Scope.SESSION: {f"{EVIL}2": EVIL}}
-    view = Snapshot("s", data, {Scope.SESSION: 1}, failures, {}, Cursor(0), None)
+    view = Snapshot("s", data, {Scope.SESSION: 1}, failures, {}, Cursor(), None)
     (line,) = ViewLines().of(view)
     assert not obeyed(str(line))
 
@@ -70,16 +70,14 @@ def test_json_is_one_line_to_everybody_who_reads_lines() -> None:
     assert json.loads(text) == {"a": EVIL, EVIL: "\u2029\x7f\x80"}
 
 
-@pytest.mark.parametrize(
-    "variables", [{"FORCE_COLOR": "1"}, {"TTY_COMPATIBLE": "1"}, {"CLICOLOR_FORCE": "1"}]
-)
-def test_a_pipe_gets_json_where_colours_are_forced(variables: dict[str, str]) -> None:
-    command = ("serve", "tests.cli.slow_flow:slow", "--listen", "127.0.0.1:0")
-    with started(*command, **variables) as process:
+@pytest.mark.parametrize("variable", ["FORCE_COLOR", "TTY_COMPATIBLE", "CLICOLOR_FORCE"])
+def test_a_pipe_gets_json_where_colours_are_forced(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "1")
+    with started("serve", "tests.cli.slow_flow:slow", "--listen", "127.0.0.1:0") as process:
         server = ("--server", str(told(process, "listening")["address"]))
-        call = flowstate("call", "slow", "echo", '"x"', "--request-id", "r", *server, **variables)
+        call = flowstate("call", "slow", "echo", '"x"', "--request-id", "r", *server)
         assert (call.stdout, json.loads(call.stderr)["request_id"]) == ('"x"\n', "r")
-        lines = flowstate("tail", "r", *server, **variables).stdout.splitlines()
+        lines = flowstate("tail", "r", *server).stdout.splitlines()
         assert json.loads(lines[-1])["type"] == "request.completed"
         process.terminate()
         assert told(process, "stopping")
