@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Any, TextIO
+from typing import IO, Any
 
 import orjson
 from rich.console import Console
@@ -15,7 +15,7 @@ from flowstate_server.cli.terminal_text import plain_lines
 _AT_LARGE = re.compile("[\x7f-\x9f\u2028\u2029]")
 
 
-def on_terminal(stream: TextIO | None = None) -> bool:
+def on_terminal(stream: IO[str] | None = None) -> bool:
     """Whether somebody reads ``stream``, by default stdout, on a terminal.
 
     Not what rich says: to that a pipe is one, too, where FORCE_COLOR is set, as it is by many CI services.
