@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from flowstate_server.cli.terminal_text import plain
+
 _PACKAGE = Path(__file__).parents[1]
 
 FAILED = 1
@@ -42,7 +44,7 @@ class Warnings(logging.Handler):
 
 
 def _tell(problem: str, style: str) -> None:
-    line = Text(f"flowstate: {' '.join(problem.split())}", style=style)
+    line = Text(f"flowstate: {plain(' '.join(problem.split()))}", style=style)
     Console(stderr=True, highlight=False, soft_wrap=True).print(line)
 
 

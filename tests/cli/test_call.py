@@ -4,6 +4,8 @@ import json
 import re
 import signal
 
+import pytest
+
 from flowstate_client import FlowStateClient, RequestNotFound, RequestStatus, RunHandle
 from flowstate_server.testing.waiting import until
 from tests.cli.flowstate_command import flowstate, started
@@ -149,3 +151,18 @@ async def _known(client: FlowStateClient, request_id: str) -> RunHandle:
 
     await until(known)
     return run
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("[" * 100_000, "nested too deeply"),
+        ("9" * 5000, "not JSON"),
+        ("hello", """a text is written '"hello"'"""),
+    ],
+    ids=["deep", "long", "text"],
+)
+def test_an_input_that_cannot_be_read_is_misuse(given: str, told: str) -> None:
+    done = flowstate("call", "chat", "say", "-", input=given)
+    assert (done.code, done.stdout) == (2, "")
+    assert told in done.stderr
