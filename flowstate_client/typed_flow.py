@@ -13,6 +13,7 @@ from flowstate_client.errors import hides_our_frames
 from flowstate_client.models import RunRecord, Scope
 from flowstate_client.runs import ActionStream, RunHandle
 from flowstate_client.snapshots import Snapshot
+from flowstate_client.sync.client import FlowStateClient as SynchronousClient
 from flowstate_client.watch import SnapshotWatch
 
 __tracebackhide__ = hides_our_frames
@@ -148,9 +149,17 @@ class TypedFlow(Generic[View]):
 
     Attributes:
         flow_kind: The name of the flow.
+
+    Raises:
+        TypeError: ``client`` is that of :mod:`flowstate_client.sync`, whose flows another stub has.
     """
 
     def __init__(self, client: FlowStateClient, flow_kind: str, view: type[View]) -> None:
+        if isinstance(client, SynchronousClient):
+            raise TypeError(
+                "this stub takes a flowstate_client.FlowStateClient; for the client of flowstate_client.sync "
+                "write it with flowstate client-stub --sync"
+            )
         self.flow_kind = flow_kind
         self._client = client
         self._view = view
