@@ -203,13 +203,16 @@ async def test_the_chat_is_called_without_an_event_loop(load: Callable[[str], An
         await asyncio.to_thread(converse, server.target)
 
 
-async def test_a_stub_refuses_the_other_client(load: Callable[[str], Any]) -> None:
+async def test_a_stub_of_the_synchronous_client_refuses_the_other(load: Callable[[str], Any]) -> None:
     async with AsynchronousClient.connect("127.0.0.1:1") as client:
         with pytest.raises(TypeError, match=r"for the asynchronous client .* without --sync"):
             load("chat_sync").ChatFlow(client)
-    with SynchronousClient.connect("127.0.0.1:1") as other:
+
+
+def test_a_stub_refuses_the_synchronous_client(load: Callable[[str], Any]) -> None:
+    with SynchronousClient.connect("127.0.0.1:1") as client:
         with pytest.raises(TypeError, match=r"flowstate client-stub --sync"):
-            load("chat").ChatFlow(other)
+            load("chat").ChatFlow(client)
 
 
 async def test_the_assistant_is_called_by_its_stub(load: Callable[[str], Any]) -> None:
