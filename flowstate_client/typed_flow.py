@@ -13,7 +13,6 @@ from flowstate_client.errors import hides_our_frames
 from flowstate_client.models import RunRecord, Scope
 from flowstate_client.runs import ActionStream, RunHandle
 from flowstate_client.snapshots import Snapshot
-from flowstate_client.sync.client import FlowStateClient as SynchronousClient
 from flowstate_client.watch import SnapshotWatch
 
 __tracebackhide__ = hides_our_frames
@@ -151,11 +150,11 @@ class TypedFlow(Generic[View]):
         flow_kind: The name of the flow.
 
     Raises:
-        TypeError: ``client`` is that of :mod:`flowstate_client.sync`, whose flows another stub has.
+        TypeError: ``client`` is another one; that of :mod:`flowstate_client.sync` needs a stub of its own.
     """
 
     def __init__(self, client: FlowStateClient, flow_kind: str, view: type[View]) -> None:
-        if isinstance(client, SynchronousClient):
+        if not isinstance(client, FlowStateClient):
             raise TypeError(
                 "this stub takes a flowstate_client.FlowStateClient; for the client of flowstate_client.sync "
                 "write it with flowstate client-stub --sync"

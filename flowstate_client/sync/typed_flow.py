@@ -7,7 +7,6 @@ from typing import Any, Generic, TypeVar, cast
 
 from typing_extensions import Unpack
 
-from flowstate_client.client import FlowStateClient as AsynchronousClient
 from flowstate_client.errors import hides_our_frames
 from flowstate_client.models import RunRecord, Scope
 from flowstate_client.snapshots import Snapshot
@@ -110,11 +109,11 @@ class TypedFlow(Generic[View]):
         flow_kind: The name of the flow.
 
     Raises:
-        TypeError: ``client`` is the asynchronous one, whose flows another stub has.
+        TypeError: ``client`` is another one; the asynchronous one needs a stub of its own.
     """
 
     def __init__(self, client: FlowStateClient, flow_kind: str, view: type[View]) -> None:
-        if isinstance(client, AsynchronousClient):
+        if not isinstance(client, FlowStateClient):
             raise TypeError(
                 "this stub takes a flowstate_client.sync.FlowStateClient; for the asynchronous client write it with "
                 "flowstate client-stub, without --sync"
