@@ -54,9 +54,13 @@ def _imports(body: str, package: str) -> list[str]:
     if standard:
         standard.append("")
     pydantic = [f"from pydantic import {', '.join(names)}", ""] if (names := used(OF_PYDANTIC)) else []
-    own: dict[str, list[str]] = {package: used(OF_CLIENT)}
-    for module, names in ((f"{package}.typed_flow", OF_FLOWS), ("flowstate_client.typed_flow", OF_MODELS)):
-        own[module] = sorted([*own.get(module, []), *used(names)])
+    own: dict[str, list[str]] = {}
+    for module, offered in (
+        (package, OF_CLIENT),
+        (f"{package}.typed_flow", OF_FLOWS),
+        ("flowstate_client.typed_flow", OF_MODELS),
+    ):
+        own[module] = sorted([*own.get(module, []), *used(offered)])
     return [
         *standard,
         *pydantic,
