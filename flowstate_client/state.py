@@ -206,7 +206,7 @@ class ScopeHandle(StateVerbs[Coroutine[Any, Any, StateWrite], StateT_co], Generi
         Raises:
             ConcurrentModificationError: ``ClientConfig.cas_attempts`` attempts were lost.
             ResponseValidationError: the state does not fit ``model``.
-            What the operations raise, and what ``change`` raises.
+            Exception: what the operations raise, and what ``change`` raises.
         """
         handle = self if model is _OF_THE_HANDLE else self._with(self._precondition, model=model)
 

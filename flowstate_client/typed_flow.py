@@ -148,9 +148,17 @@ class TypedFlow(Generic[View]):
 
     Attributes:
         flow_kind: The name of the flow.
+
+    Raises:
+        TypeError: ``client`` is another one; that of :mod:`flowstate_client.sync` needs a stub of its own.
     """
 
     def __init__(self, client: FlowStateClient, flow_kind: str, view: type[View]) -> None:
+        if not isinstance(client, FlowStateClient):
+            raise TypeError(
+                "this stub takes a flowstate_client.FlowStateClient; for the client of flowstate_client.sync "
+                "write it with flowstate client-stub --sync"
+            )
         self.flow_kind = flow_kind
         self._client = client
         self._view = view

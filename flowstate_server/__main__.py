@@ -58,7 +58,7 @@ def main() -> None:
         if missing not in _OF_THE_SERVER_EXTRA:
             raise
         print(
-            f"flowstate: {missing} is not installed; install the server with: pip install 'flowstate-grpc[server]'",
+            f"flowstate: {missing} is not installed; from a checkout, install the server with: pip install '.[server]'",
             file=sys.stderr,
         )
         sys.exit(2)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 ROLE = re.compile(r":(?:class|func|meth|attr|data|mod|exc|obj):`[~!]?([^`]+)`")
+FIELD = re.compile(r"\{(\w+)\}")
 RULE = re.compile(r"^=+(?: +=+)+$")
 
 
@@ -14,6 +15,15 @@ def markdown(docstring: str) -> str:
     lines = _with_tables(docstring.splitlines())
     text = ROLE.sub(r"`\1`", "\n".join(lines))
     return re.sub(r"(?m)^(.*)::$", lambda match: f"{match[1]}:" if match[1] else "", text)
+
+
+def with_template(docstring: str) -> str:
+    """The docstring of an error, whose first paragraph is the template of its text: fields in italics."""
+    template, *others = docstring.split("\n\n", 1)
+    if not FIELD.search(template):
+        return docstring
+    shown = FIELD.sub(r"<em>«\1»</em>", template)
+    return "\n\n".join([f"Its text: {shown}", *others])
 
 
 def _with_tables(lines: list[str]) -> Iterator[str]:

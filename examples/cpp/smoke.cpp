@@ -128,7 +128,7 @@ void be_refused(v1::FlowService::Stub& flows) {
 }  // namespace
 
 int main() {
-  const char* given = std::getenv("FLOWSTATE_TARGET");
+  const char* given = std::getenv("FLOWSTATE_SERVER");
   const auto channel =
       grpc::CreateChannel(given != nullptr ? given : "127.0.0.1:7437", grpc::InsecureChannelCredentials());
   v1::FlowService::Stub flows(channel);

@@ -126,7 +126,7 @@ class ScopeHandle(StateVerbs[StateWrite, StateT_co], Generic[StateT_co]):
         Raises:
             ConcurrentModificationError: ``ClientConfig.cas_attempts`` attempts were lost.
             ResponseValidationError: the state does not fit ``model``.
-            What the operations raise, and what ``change`` raises.
+            Exception: what the operations raise, and what ``change`` raises.
         """
         return self._thread.run(self._scope_handle.atomic_state(change, model=model))
 

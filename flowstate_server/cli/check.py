@@ -35,13 +35,14 @@ def check(
         str | None, typer.Option(envvar="FLOWSTATE_STORE", metavar="URL", help=f"Look at it, too: {FORMS}.")
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Look at every record, not at a sample.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Count warnings as problems.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Tell it as one JSON object.")] = False,
 ) -> None:
     """Check whether APP can be deployed: its flows, those of the servers on a store, and what is stored.
 
     Nothing is served, written or migrated; a server may use the store meanwhile, but for a folder. Exit code 0: it can
-    be deployed, perhaps with warnings. 1: it would not be served, or records would not fit it any more. 2: it could not
-    be checked.
+    be deployed, perhaps with warnings. 1: it would not be served, or records would not fit it any more; with --strict
+    also if anything is warned of, such as stored fields that no flow declares. 2: it could not be checked.
     """
     if every and store is None:
         give_up("--all needs a --store to look at", MISUSED)
@@ -56,11 +57,14 @@ def check(
         give_up(str(problem), MISUSED)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
+    deployable = report.deployable and not (strict and report.notes)
     if as_json:
-        say_json(_as_json(report, catalogue.kinds(), store, every=every))
+        told = _as_json(report, catalogue.kinds(), store, every=every)
+        say_json({"deployable": deployable, **told})
     else:
         _say(app, report, catalogue.kinds(), store, every=every)
-    raise typer.Exit(0 if report.deployable else FAILED)
+        _print(_verdict(report, deployable=deployable))
+    raise typer.Exit(0 if deployable else FAILED)
 
 
 @contextmanager
@@ -101,8 +105,14 @@ def _say(app: str, report: Report, flows: list[str], store: str | None, *, every
             told = "flowstate store check says which, when no server uses the store"
             lines.append(f"problem: {_count(len(looked.damaged), 'record')} can't be understood; {told}")
         lines += [_misfit_line(misfit) for _, misfit in sorted(looked.misfits.items())]
-    lines.append("Deployable." if report.deployable else "Not deployable.")
     _print(*lines)
+
+
+def _verdict(report: Report, *, deployable: bool) -> str:
+    warnings = _count(len(report.notes), "warning")
+    if deployable:
+        return f"Deployable, with {warnings}." if report.notes else "Deployable."
+    return f"Not deployable: {warnings}, and --strict." if report.deployable else "Not deployable."
 
 
 def _misfit_line(misfit: Misfit) -> str:
@@ -119,7 +129,6 @@ def _misfit_line(misfit: Misfit) -> str:
 def _as_json(report: Report, flows: list[str], store: str | None, *, every: bool) -> dict[str, Any]:
     agreed, looked = report.agreed, report.looked
     told: dict[str, Any] = {
-        "deployable": report.deployable,
         "flows": flows,
         "conflicts": [
             {

@@ -18,6 +18,7 @@ def client_stub(
     app: Annotated[
         str, typer.Argument(metavar="APP", help="module:attribute that holds a FlowState or a Flow.")
     ],
+    sync: Annotated[bool, typer.Option("--sync", help="For the client of flowstate_client.sync.")] = False,
 ) -> None:
     """Write a typed Python client of APP's flows.
 
@@ -26,4 +27,5 @@ def client_stub(
     committed and compared.
     """
     flows = [FlowInfo.from_proto(whole(flow.described)) for flow in load_app(app).catalogue]
-    sys.stdout.write(stub_of(flows, f"flowstate client-stub {shlex.quote(app)}"))
+    package, option = ("flowstate_client.sync", "--sync ") if sync else ("flowstate_client", "")
+    sys.stdout.write(stub_of(flows, f"flowstate client-stub {option}{shlex.quote(app)}", package=package))

@@ -50,8 +50,9 @@ class AmbiguousBlockNameError(FlowStateError):
 class ActionError(FlowStateError):
     """{message}
 
-    Raise it in a block to end the request as failed with words meant for the client: ``code`` becomes
-    ``Failure.reason``, ``details`` must be a JSON object, ``retryable`` tells callers that a new attempt may succeed.
+    Raise it in a block to end the request as failed with words meant for the client. ``code``, a word of yours, arrives
+    as ``failure.reason``; ``failure.code`` is an integer, the gRPC code of the kind of failure. ``details`` must be a
+    JSON object, ``retryable`` tells callers that a new attempt may succeed.
     """
 
     code: str

@@ -146,7 +146,7 @@ class CollectionHandle(CollectionReading[StateT_co], Generic[StateT_co]):
         Raises:
             ResourceAlreadyExistsError: there is one.
             TooManyResourcesError: the owner, or the collection, has as many as it may.
-            What :class:`StateWriter` says.
+            FlowStateError: what :class:`StateWriter` says.
         """
 
     @abstractmethod

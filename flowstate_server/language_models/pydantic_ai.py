@@ -40,7 +40,8 @@ try:
     from pydantic_ai.tools import ToolDefinition
 except ImportError as missing:
     raise ImportError(
-        "flowstate_server.language_models.pydantic_ai needs the extra `models`: pip install 'flowstate-grpc[models]'"
+        "flowstate_server.language_models.pydantic_ai needs the extra `models`; "
+        "from a checkout: pip install '.[models]'"
     ) from missing
 
 _ENDS: Mapping[str | None, EndReason] = {

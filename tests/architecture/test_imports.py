@@ -56,4 +56,4 @@ def test_without_its_extra_the_adapter_of_models_names_it() -> None:
         "import sys; sys.modules['pydantic_ai'] = None; import flowstate_server.language_models.pydantic_ai"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert "needs the extra `models`: pip install 'flowstate-grpc[models]'" in run.stderr
+    assert "needs the extra `models`; from a checkout: pip install '.[models]'" in run.stderr

@@ -83,6 +83,7 @@ async def test_without_a_store_the_flows_are_compared() -> None:
     warned = await check("extends")
     assert warned.code == 0
     assert warned.stdout.count("warning: ") == 1
+    assert warned.stdout.endswith("\nDeployable, with 1 warning.\n")
     assert 'only "shop" declares "name", which has no default' in warned.stdout
 
 
@@ -177,7 +178,7 @@ async def test_records_that_do_not_fit_are_told_by_flow_scope_field_and_key(fill
 
 async def test_what_fits_or_is_upgraded_can_be_deployed(filled: str) -> None:
     for app in ("same", "upgraded"):
-        code, told = await checked(app, filled)
+        code, told = await checked(app, filled, "--strict")
         assert (code, told["deployable"], told["store"]["misfits"]) == (0, True, [])
     code, told = await checked("isolated", filled)
     assert (code, told["store"]["looked_at"]) == (0, {"session": 2 * SESSIONS, "org": 1})
@@ -205,7 +206,12 @@ async def test_stored_fields_that_no_flow_declares_are_warned_of(filled: str) ->
     done = await check("renamed", filled)
     assert (done.code, done.stderr) == (0, "")
     assert f"warning: user state: {text}" in done.stdout.splitlines()
-    assert done.stdout.endswith("Deployable.\n")
+    assert done.stdout.endswith("\nDeployable, with 1 warning.\n")
+    strictly = await check("renamed", filled, "--strict")
+    assert (strictly.code, strictly.stderr) == (1, "")
+    assert strictly.stdout.endswith("\nNot deployable: 1 warning, and --strict.\n")
+    code, told = await checked("renamed", filled, "--strict")
+    assert (code, told["deployable"], told["store"]["misfits"]) == (1, False, [])
     code, told = await checked("less", filled)
     assert code == 0
     assert [warning["message"].partition(" and ")[0] for warning in told["warnings"]] == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import importlib.util
 import os
@@ -18,7 +19,8 @@ from mypy import api
 
 import examples.assistant
 import examples.chat
-from flowstate_client import ItemDelta, ValidationFailed
+from flowstate_client import FlowStateClient as AsynchronousClient, ItemDelta, ValidationFailed
+from flowstate_client.sync import FlowStateClient as SynchronousClient
 from flowstate_server.cli.stub.module import stub_of
 from flowstate_server.testing.server import running_server
 from tests.cli.flowstate_command import CHECKOUT, completed, flowstate
@@ -40,6 +42,9 @@ def stubs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         done = flowstate("client-stub", app)
         assert (done.code, done.stderr) == (0, "")
         (folder / f"{name}_stub.py").write_text(done.stdout, "utf-8")
+    done = flowstate("client-stub", "--sync", APPS["chat"])
+    assert (done.code, done.stderr) == (0, "")
+    (folder / "chat_sync_stub.py").write_text(done.stdout, "utf-8")
     return folder
 
 
@@ -98,12 +103,37 @@ async def use(client: FlowStateClient) -> None:
     await odd.class_("1")  # type: ignore[arg-type]
 """
 
+USE_SYNC = """
+from typing import assert_type
+
+from chat_sync_stub import ChatFlow, Say
+from flowstate_client import FlowStateClient as AsynchronousClient
+from flowstate_client.sync import ActionStream, FlowStateClient
+from flowstate_client.sync.typed_flow import TypedRun
+
+
+def use(client: FlowStateClient, other: AsynchronousClient) -> None:
+    chat = ChatFlow(client)
+    assert_type(chat.say(Say(message="hi"), session_id="s", timeout=1), str)
+    run = chat.say.dispatch(Say(message="hi"))
+    assert_type(run, TypedRun[str])
+    assert_type(run.result(), str)
+    assert_type(chat.say.stream(Say(message="hi"), cancel_on_disconnect=True), ActionStream)
+    assert_type(chat.snapshot("s").client_data.session.message_count, int | None)
+    for view in chat.watch("s"):
+        assert_type(view.client_data.session.message_count, int | None)
+
+    chat.say(Say(message="hi"), session="s")  # type: ignore[call-arg]
+    ChatFlow(other)  # type: ignore[arg-type]
+"""
+
 
 @pytest.mark.timeout(180)
 def test_mypy_accepts_the_stubs_and_what_uses_them_rightly(
     stubs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (stubs / "use.py").write_text(USE, "utf-8")
+    (stubs / "use_sync.py").write_text(USE_SYNC, "utf-8")
     monkeypatch.chdir(stubs)
     monkeypatch.setenv("MYPYPATH", os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "protos")]))
 
@@ -146,6 +176,43 @@ async def test_the_chat_is_called_by_its_stub(load: Callable[[str], Any]) -> Non
         )
         async with chat.watch("s") as views:
             assert (await anext(views)).client_data == view
+
+
+async def test_the_chat_is_called_without_an_event_loop(load: Callable[[str], Any]) -> None:
+    stub = load("chat_sync")
+
+    def converse(target: str) -> None:
+        with SynchronousClient.connect(target, user="ada") as client:
+            chat = stub.ChatFlow(client)
+            assert chat.prefer(stub.Preferences(tone="pirate"), session_id="s") is None
+            run = chat.say.dispatch(stub.Say(message="Plan a trip"), session_id="s")
+            assert run.result() == "".join(
+                event.text for event in run.events() if isinstance(event, ItemDelta)
+            )
+            assert (run.session_id, run.attached) == ("s", False)
+            with chat.say.stream(stub.Say(message="In May"), session_id="s") as stream:
+                assert [event.type for event in stream][-1] == "request.completed"
+            assert chat.say.run(stream.run.request_id).result().startswith("Arr! Noted for the trip")
+            assert chat.say.validate(stub.Say(message="In June"), session_id="s").action == "say"
+            view = chat.snapshot("s").client_data
+            assert (view.session.message_count, view.user.tone) == (2, "pirate")
+            with chat.watch("s") as views:
+                assert next(iter(views)).client_data == view
+
+    async with running_server(examples.chat.flowstate) as server:
+        await asyncio.to_thread(converse, server.target)
+
+
+async def test_a_stub_of_the_synchronous_client_refuses_the_other(load: Callable[[str], Any]) -> None:
+    async with AsynchronousClient.connect("127.0.0.1:1") as client:
+        with pytest.raises(TypeError, match=r"for the asynchronous client .* without --sync"):
+            load("chat_sync").ChatFlow(client)
+
+
+def test_a_stub_refuses_the_synchronous_client(load: Callable[[str], Any]) -> None:
+    with SynchronousClient.connect("127.0.0.1:1") as client:
+        with pytest.raises(TypeError, match=r"flowstate client-stub --sync"):
+            load("chat").ChatFlow(client)
 
 
 async def test_the_assistant_is_called_by_its_stub(load: Callable[[str], Any]) -> None:

@@ -24,7 +24,7 @@ def test_without_the_server_extra_it_names_the_extra(library: str) -> None:
         check=False,
     )
     assert done.returncode == 2
-    assert "pip install 'flowstate-grpc[server]'" in done.stderr
+    assert "pip install '.[server]'" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from documents.docstring_markdown import markdown
+from documents.docstring_markdown import markdown, with_template
 from documents.walk_pictures import DISPATCH, PICTURES, TAIL, Walk, drawing
 from flowstate_server.cli.application import application
 from tests.support.pages import CHECKOUT, DOCUMENTS, Page, commands
@@ -150,3 +150,10 @@ Say `a.B` like this:
 | ``y`` | of y |
 end"""
     )
+
+
+def test_templates_of_errors_become_readable() -> None:
+    assert with_template("No {scope} resource {name}{hint}\n\n``hint`` ends it, {} too.") == (
+        "Its text: No <em>«scope»</em> resource <em>«name»</em><em>«hint»</em>\n\n``hint`` ends it, {} too."
+    )
+    assert with_template("The call failed.\n\nSee {x}.") == "The call failed.\n\nSee {x}."

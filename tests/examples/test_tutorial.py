@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.cli.flowstate_command import flowstate, started, told
-from tests.support.pages import Block, Page, commands, in_module, names_of
+from tests.support.pages import Block, Page, commands, names_of
 
 PAGE = Page("docs/tutorial.md")
 FIRST, CHAT, SCREEN, TEST = PAGE.blocks("python")
+[PROJECT] = PAGE.blocks("toml")
 SERVE, CALLS, SERVE_FILE, TEA, COCOA, NO_COFFEE, RUN_TEST = PAGE.blocks("console")
 
 
@@ -56,13 +59,11 @@ def said(words: list[str], address: str) -> str:
     return done.stdout
 
 
-async def test_its_test_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = in_module("my_chat", monkeypatch, CHAT, TEST)
-    await names["test_it_counts"]()
-    await names["test_it_remembers"]()
-
-
-def test_how_the_test_is_run() -> None:
+def test_its_test_passes(tmp_path: Path) -> None:
+    for name, content in {"my_chat.py": CHAT, "test_my_chat.py": TEST, "pyproject.toml": PROJECT}.items():
+        (tmp_path / name).write_text(content)
     _, run = commands(RUN_TEST)
-    assert run.words[:3] == ["python", "-m", "pytest"]
-    assert run.words[-1] == "test_my_chat.py"
+    assert run.words[0] == "python"
+    command = [sys.executable, "-W", "error", *run.words[1:]]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False)
+    assert "2 passed" in done.stdout, done.stdout + done.stderr

@@ -76,7 +76,7 @@ def test_the_wheel_serves_the_flow_of_the_readme(wheel: Path, tmp_path: Path) ->
     environment.install(str(wheel))  # the client alone
     environment.run("python", "-W", "error", "-c", "import flowstate_client.history", cwd=here)
     told = environment.run("flowstate", "serve", "my_chat:flowstate", cwd=here, code=2).stderr
-    assert "pip install 'flowstate-grpc[server]'" in told
+    assert "pip install '.[server]'" in told
 
     environment.install(f"{wheel}[server]")
     environment.run("python", "-m", "pip", "check", cwd=here)

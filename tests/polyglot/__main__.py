@@ -68,7 +68,7 @@ async def tested(language: Language) -> int:
     with tempfile.TemporaryDirectory(prefix="flowstate-polyglot-") as folder:
         store = f"sqlite:///{folder}/polyglot.db"
         async with server_process(APP, store=store) as server, faults(server.target) as control:
-            environment = os.environ | {"FLOWSTATE_TARGET": server.target, "FLOWSTATE_FAULTS": control}
+            environment = os.environ | {"FLOWSTATE_SERVER": server.target, "FLOWSTATE_FAULTS": control}
             process = await asyncio.create_subprocess_exec(
                 *language.tests,
                 cwd=language.folder,

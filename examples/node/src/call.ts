@@ -10,7 +10,7 @@ if (flowKind === undefined || action === undefined) {
   console.error("usage: npm run call -- FLOW ACTION [INPUT [SESSION]]");
   process.exit(2);
 }
-const flowstate = new FlowState(process.env["FLOWSTATE_TARGET"] ?? "127.0.0.1:7437", { user: "ada" });
+const flowstate = new FlowState(process.env["FLOWSTATE_SERVER"] ?? "127.0.0.1:7437", { user: "ada" });
 const requestId = randomUUID();
 try {
   const spec = { flowKind, action, sessionId, userId: "ada", requestId };

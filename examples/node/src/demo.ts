@@ -1,4 +1,5 @@
-/** A customer of a tea shop, and a service beside it. The server: `flowstate serve examples.assistant:flowstate`. */
+/** A customer of a tea shop, and a service beside it. The server, at FLOWSTATE_SERVER:
+ * `flowstate serve examples.assistant:flowstate`. */
 import { randomUUID } from "node:crypto";
 
 import { FlowState } from "./client.js";
@@ -13,7 +14,12 @@ import { upload } from "./upload.js";
 import { fromValue, type Json, toValue } from "./values.js";
 import { shownBy, watch } from "./watch.js";
 
-const proxy = new CuttingProxy(process.env["FLOWSTATE_TARGET"] ?? "127.0.0.1:7437");
+process.once("uncaughtException", (error) => {
+  console.error(error instanceof ApiError ? `${error.name}: ${error.message}` : error.message);
+  process.exit(1);
+});
+
+const proxy = new CuttingProxy(process.env["FLOWSTATE_SERVER"] ?? "127.0.0.1:7437");
 const target = await proxy.listen();
 const ada = new FlowState(target, { user: "ada" });
 const service = new FlowState(target, { plane: "trusted" });

@@ -14,20 +14,26 @@ from flowstate_server.cli.stub.models import Models
 from flowstate_server.cli.stub.names import class_name, identifier, untaken
 
 OF_CLIENT = ("FlowStateClient",)
-OF_STUBS = ("StubModel", "TypedAction", "TypedFlow")
+OF_MODELS = ("StubModel",)
+OF_FLOWS = ("TypedAction", "TypedFlow")
 OF_PYDANTIC = ("ConfigDict", "Field")
 SHOWN_SCOPES = (Scope.SESSION, Scope.USER, Scope.ORG)
 
 
-def stub_of(flows: Sequence[FlowInfo], made_by: str) -> str:
-    """The source text of a typed client of ``flows``. ``made_by``: the command that makes it anew."""
-    models = Models({*OF_CLIENT, *OF_STUBS, *OF_PYDANTIC, "UUID"})
+def stub_of(flows: Sequence[FlowInfo], made_by: str, *, package: str = "flowstate_client") -> str:
+    """The source text of a typed client of ``flows``.
+
+    Args:
+        made_by: The command that makes it anew.
+        package: Where the client is from: ``flowstate_client.sync`` for the synchronous one.
+    """
+    models = Models({*OF_CLIENT, *OF_MODELS, *OF_FLOWS, *OF_PYDANTIC, "UUID"})
     classes = [models.new_name(f"{class_name(flow.flow_kind)}Flow") for flow in flows]
     lines = [
         line for name, flow in zip(classes, flows, strict=True) for line in _flow_class(name, flow, models)
     ]
     body = "\n".join([*models.lines, *lines])
-    return "\n".join([*_header(flows, made_by), *_imports(body), body, ""])
+    return "\n".join([*_header(flows, made_by), *_imports(body, package), body, ""])
 
 
 def _header(flows: Sequence[FlowInfo], made_by: str) -> list[str]:
@@ -36,7 +42,7 @@ def _header(flows: Sequence[FlowInfo], made_by: str) -> list[str]:
     return [*docstring("", text), "", "# ruff: noqa", "", "from __future__ import annotations", ""]
 
 
-def _imports(body: str) -> list[str]:
+def _imports(body: str, package: str) -> list[str]:
     def used(names: Iterable[str]) -> list[str]:
         return [name for name in names if re.search(rf"(?<![\w.\"']){name}\b(?!['\"])", body)]
 
@@ -48,11 +54,17 @@ def _imports(body: str) -> list[str]:
     if standard:
         standard.append("")
     pydantic = [f"from pydantic import {', '.join(names)}", ""] if (names := used(OF_PYDANTIC)) else []
-    own = [("flowstate_client", used(OF_CLIENT)), ("flowstate_client.typed_flow", used(OF_STUBS))]
+    own: dict[str, list[str]] = {}
+    for module, offered in (
+        (package, OF_CLIENT),
+        (f"{package}.typed_flow", OF_FLOWS),
+        ("flowstate_client.typed_flow", OF_MODELS),
+    ):
+        own[module] = sorted([*own.get(module, []), *used(offered)])
     return [
         *standard,
         *pydantic,
-        *(f"from {module} import {', '.join(names)}" for module, names in own if names),
+        *(f"from {module} import {', '.join(names)}" for module, names in own.items() if names),
     ]
 
 

@@ -8,7 +8,7 @@ import { TARGET } from "./server.js";
 const SCRIPT = fileURLToPath(new URL("../call.js", import.meta.url));
 
 function call(...words: string[]): Promise<{ code: number; said: string; complained: string }> {
-  const env = { ...process.env, FLOWSTATE_TARGET: TARGET };
+  const env = { ...process.env, FLOWSTATE_SERVER: TARGET };
   return new Promise((resolve) => {
     const child = execFile(process.execPath, [SCRIPT, ...words], { env }, (_, said, complained) =>
       resolve({ code: child.exitCode ?? -1, said, complained }),

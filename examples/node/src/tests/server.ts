@@ -11,7 +11,7 @@ function given(variable: string): string {
   return value;
 }
 
-export const TARGET = given("FLOWSTATE_TARGET");
+export const TARGET = given("FLOWSTATE_SERVER");
 
 /** A client of Ada's, to be closed by whoever asks for it. */
 export function connected(options: ConnectOptions = {}, target = TARGET): FlowState {

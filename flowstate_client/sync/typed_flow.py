@@ -1,0 +1,145 @@
+"""What modules written by ``flowstate client-stub --sync`` are made of: flows of the synchronous client, typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, TypeVar, cast
+
+from typing_extensions import Unpack
+
+from flowstate_client.errors import hides_our_frames
+from flowstate_client.models import RunRecord, Scope
+from flowstate_client.snapshots import Snapshot
+from flowstate_client.sync.client import FlowStateClient
+from flowstate_client.sync.runs import ActionStream, RunHandle
+from flowstate_client.sync.watch import SnapshotWatch
+from flowstate_client.typed_flow import CallOptions, StreamOptions
+
+__tracebackhide__ = hides_our_frames
+
+Input = TypeVar("Input")
+Output = TypeVar("Output")
+View = TypeVar("View")
+
+
+class TypedRun(Generic[Output]):
+    """A run of which the type of the output is known.
+
+    Attributes:
+        handle: The run as any other.
+        events, get, cancel: Those of the handle.
+    """
+
+    def __init__(self, handle: RunHandle, output: Any) -> None:
+        self.handle = handle
+        self.events = handle.events
+        self.get = handle.get
+        self.cancel = handle.cancel
+        self._output = output
+
+    def __repr__(self) -> str:
+        return f"TypedRun({self.handle!r})"
+
+    @property
+    def request_id(self) -> str:
+        """The id of the request."""
+        return self.handle.request_id
+
+    @property
+    def session_id(self) -> str:
+        """Its session; empty where only the id of the request is known."""
+        return self.handle.session_id
+
+    @property
+    def attached(self) -> bool:
+        """Whether the dispatch found the request already there."""
+        return self.handle.attached
+
+    def result(self, *, timeout: float | None = None) -> Output:
+        """The output, once the run has ended; see :meth:`flowstate_client.sync.RunHandle.result`."""
+        return cast(Output, self.handle.result(self._output, timeout=timeout))
+
+
+class TypedAction(Generic[Input, Output]):
+    """An action of a flow: called like a function, dispatched or streamed.
+
+    Raises what :class:`flowstate_client.sync.Flows` says.
+
+    Args:
+        output: The type of the output, anything that pydantic knows.
+    """
+
+    def __init__(self, client: FlowStateClient, flow_kind: str, name: str, output: Any) -> None:
+        self.flow_kind = flow_kind
+        self.name = name
+        self._client = client
+        self._output = output
+
+    def __repr__(self) -> str:
+        return f"TypedAction({self.flow_kind!r}, {self.name!r})"
+
+    def __call__(self, input: Input, /, **options: Unpack[CallOptions]) -> Output:
+        """Runs it and waits for the output."""
+        flows = self._client.flows
+        answer = flows.call(self.flow_kind, self.name, input, output=self._output, **options)
+        return cast(Output, answer)
+
+    def dispatch(self, input: Input, /, **options: Unpack[CallOptions]) -> TypedRun[Output]:
+        """Starts it; answers as soon as the request is stored."""
+        return self.run(self._client.flows.dispatch(self.flow_kind, self.name, input, **options))
+
+    def validate(self, input: Input, /, **options: Unpack[CallOptions]) -> RunRecord:
+        """What ``dispatch`` would store, or its error; nothing is run."""
+        return self._client.flows.validate(self.flow_kind, self.name, input, **options)
+
+    def stream(self, input: Input, /, **options: Unpack[StreamOptions]) -> ActionStream:
+        """Starts it and streams its events; ``run(stream.run)`` has the typed result."""
+        return self._client.flows.stream(self.flow_kind, self.name, input, **options)
+
+    def run(self, run: RunHandle | str, /) -> TypedRun[Output]:
+        """A run of this action, by its handle or its request id, without a round trip."""
+        handle = self._client.flows.handle(run) if isinstance(run, str) else run
+        return TypedRun(handle, self._output)
+
+
+class TypedFlow(Generic[View]):
+    """A flow of a server. A stub adds an attribute for each action.
+
+    Attributes:
+        flow_kind: The name of the flow.
+
+    Raises:
+        TypeError: ``client`` is another one; the asynchronous one needs a stub of its own.
+    """
+
+    def __init__(self, client: FlowStateClient, flow_kind: str, view: type[View]) -> None:
+        if not isinstance(client, FlowStateClient):
+            raise TypeError(
+                "this stub takes a flowstate_client.sync.FlowStateClient; for the asynchronous client write it with "
+                "flowstate client-stub, without --sync"
+            )
+        self.flow_kind = flow_kind
+        self._client = client
+        self._view = view
+
+    def snapshot(
+        self,
+        session_id: str,
+        *,
+        names: Mapping[Scope, Sequence[str]] | None = None,
+        timeout: float | None = None,
+    ) -> Snapshot[View]:
+        """What the flow shows of a session; see :meth:`flowstate_client.sync.Sessions.snapshot`."""
+        sessions = self._client.sessions
+        return sessions.snapshot(session_id, model=self._view, names=names, timeout=timeout)
+
+    def watch(
+        self,
+        session_id: str,
+        *,
+        names: Mapping[Scope, Sequence[str]] | None = None,
+        max_outage: float | None = None,
+    ) -> SnapshotWatch[View]:
+        """The same whenever it has changed; see :meth:`flowstate_client.sync.Sessions.watch`."""
+        sessions = self._client.sessions
+        return sessions.watch(session_id, model=self._view, names=names, max_outage=max_outage)
