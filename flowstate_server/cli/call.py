@@ -12,21 +12,17 @@ import typer
 from rich.console import Console
 
 from flowstate_server.cli.connection import ORG_VARIABLE, USER_VARIABLE, Connection, Trusted
+from flowstate_server.cli.json_argument import not_json
 from flowstate_server.cli.login_name import login_name
 from flowstate_server.cli.option_groups import with_option_groups
 from flowstate_server.cli.problem import MISUSED, give_up
 from flowstate_server.cli.telling import say
 
 if TYPE_CHECKING:
-    from flowstate_client import FlowStateClient, FlowStateError, RunHandle
+    from flowstate_client import FlowStateClient, RunHandle
 
 # Patience for the request to be stored, which is no part of the wait for its end. Chosen.
 DISPATCH_SECONDS = 10.0
-# The server does not tell a session of somebody else from one that was deleted, and must not. Others it makes.
-_NOT_YOURS = (
-    "; a session of that id may be another user's, see --user: choose another id, or none;"
-    " or it was deleted: sessions.create makes it anew"
-)
 
 
 @dataclass(frozen=True)
@@ -36,8 +32,8 @@ class _Connection(Connection):
 
 @with_option_groups
 def call(
-    flow: Annotated[str, typer.Argument(help="Kind of the flow.")],
-    action: Annotated[str, typer.Argument(help="Name of the action.")],
+    flow: Annotated[str, typer.Argument(metavar="FLOW", help="Kind of the flow.")],
+    action: Annotated[str, typer.Argument(metavar="ACTION", help="Name of the action.")],
     input: Annotated[
         str, typer.Argument(metavar="[INPUT_JSON|-]", help="The input; - reads it from stdin.")
     ] = "{}",
@@ -71,10 +67,9 @@ def call(
     On a terminal what it says is shown while it runs. Its request and session are told on stderr as soon as it has been
     dispatched, with --detach on stdout.
     """
-    from flowstate_client import SessionNotFound
-    from flowstate_server.cli.client_problem import words_of
     from flowstate_server.cli.shown_run import shown_meanwhile
 
+    caller = user or ("" if connection.token else login_name())
     value = _parsed(sys.stdin.read() if input == "-" else input)
 
     async def work(client: FlowStateClient) -> Any:
@@ -83,7 +78,7 @@ def call(
             action,
             value,
             session_id=session or None,
-            user_id=user or ("" if connection.token else login_name()),
+            user_id=caller,
             org_id=org or None,
             request_id=request_id or None,
             timeout=max(timeout, DISPATCH_SECONDS),
@@ -97,11 +92,7 @@ def call(
         async with shown_meanwhile(run):
             return await run.result(timeout=timeout)
 
-    def told(error: FlowStateError) -> str:
-        hint = _NOT_YOURS if session and isinstance(error, SessionNotFound) else ""
-        return words_of(error) + hint
-
-    _print(connection.run(work, told))
+    _print(connection.run(work, user=caller))
 
 
 def _print_dispatched(run: RunHandle) -> None:
@@ -135,5 +126,4 @@ def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        hint = f"; a text is written '{json.dumps(text)}'" if text.isalnum() else ""
-        give_up(f"the input is not JSON: {error}{hint}", MISUSED)
+        give_up(f"the input {not_json(text, error)}", MISUSED)

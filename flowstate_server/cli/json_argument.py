@@ -16,7 +16,16 @@ def json_argument(text: str, name: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        give_up(f"{name} is not JSON: {error}", MISUSED)
+        give_up(f"{name} {not_json(text, error)}", MISUSED)
+
+
+def not_json(text: str, error: ValueError) -> str:
+    """That ``text`` is not JSON, why, and how it is written."""
+    if text.isalnum():
+        how = f"a text is written '{json.dumps(text)}'"
+    else:
+        how = "an object is written '{\"text\": \"…\"}', and - reads it from stdin"
+    return f"is not JSON: {error}; {how}"
 
 
 def json_object(text: str, name: str) -> dict[str, Any]:

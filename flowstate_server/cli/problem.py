@@ -23,9 +23,9 @@ INTERRUPTED = 130
 there is no such thing; the time was over, and what was begun goes on; ended by Ctrl-C."""
 
 
-def give_up(problem: str, code: int) -> NoReturn:
-    """End the command with one line on stderr."""
-    _tell(problem, "red")
+def give_up(problem: str, code: int, facts: str = "") -> NoReturn:
+    """End the command with one line on stderr; ``facts`` are for who looks for the cause, and stand behind it."""
+    _tell(problem, "red", facts)
     raise typer.Exit(code)
 
 
@@ -41,8 +41,10 @@ class Warnings(logging.Handler):
         _tell(record.getMessage(), "yellow")
 
 
-def _tell(problem: str, style: str) -> None:
-    line = Text(f"flowstate: {' '.join(problem.split())}", style=style)
+def _tell(problem: str, style: str, facts: str = "") -> None:
+    line = Text.assemble((f"flowstate: {' '.join(problem.split())}", style))
+    if facts:
+        line.append(f" ({' '.join(facts.split())})", style="dim")
     Console(stderr=True, highlight=False, soft_wrap=True).print(line)
 
 

@@ -58,7 +58,12 @@ _UNTRUSTED = frozenset((18, 19, 20, 21))
 
 
 def run_with_client(
-    options: Options, work: Work[T], told: Callable[[FlowStateError], str] | None, *, patience: float
+    options: Options,
+    work: Work[T],
+    hint: Callable[[FlowStateError], str] | None,
+    *,
+    user: str | None,
+    patience: float,
 ) -> T:
     """See ``Connection.run``."""
     client = _client(options)
@@ -71,7 +76,13 @@ def run_with_client(
     except ValueError as error:
         give_up(str(error), MISUSED)
     except FlowStateError as error:
-        give_up((told or words_of)(error), code_of(error))
+        words = words_of(
+            error,
+            user=options.user if user is None else user,
+            token=options.token,
+            hint=hint(error) if hint else "",
+        )
+        give_up(words.sentence, code_of(error), words.facts)
     finally:
         logger.removeHandler(warnings)
 

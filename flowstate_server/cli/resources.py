@@ -17,6 +17,7 @@ from flowstate_server.cli.asking import Yes, ask
 from flowstate_server.cli.commands import Command, Group
 from flowstate_server.cli.connection import ORG_VARIABLE, USER_VARIABLE, Connection, Trusted
 from flowstate_server.cli.help_examples import examples
+from flowstate_server.cli.json_argument import not_json
 from flowstate_server.cli.listing import DEFAULT_LIMIT, Limit, page_size, show_list
 from flowstate_server.cli.option_groups import with_option_groups
 from flowstate_server.cli.problem import FAILED, MISUSED, give_up
@@ -246,7 +247,7 @@ def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        give_up(f"the state is not JSON: {error}", MISUSED)
+        give_up(f"the state {not_json(text, error)}", MISUSED)
 
 
 def _print(record: ResourceRecord[Any]) -> None:
