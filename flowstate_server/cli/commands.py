@@ -1,5 +1,6 @@
 """Commands as typer makes them, but for their help: a switch is shown as one, not as an option with a ``<bool>``, their
-epilog is lines of examples, paragraphs are as wide as the terminal, and what is mistyped gets that alone that it is like."""
+epilog is lines of examples, paragraphs are as wide as the terminal, and what is mistyped gets that alone that it is
+like."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
+from flowstate_server.cli.completing import complete_values
 from flowstate_server.cli.help_examples import show_examples
 from flowstate_server.cli.usage_errors import USAGE_ERROR, may_mean, reword
 
@@ -49,4 +51,5 @@ def _shown(parameters: list[Any]) -> list[Any]:
     for parameter in parameters:
         if getattr(parameter, "is_flag", False):
             parameter.metavar = ""
+        complete_values(parameter)
     return parameters

@@ -24,7 +24,7 @@ def not_json(text: str, error: ValueError) -> str:
     if text.isalnum():
         how = f"a text is written '{json.dumps(text)}'"
     else:
-        how = "an object is written '{\"text\": \"…\"}', and - reads it from stdin"
+        how = 'an object is written \'{"text": "…"}\', and - reads it from stdin'
     return f"is not JSON: {error}; {how}"
 
 

@@ -66,7 +66,7 @@ def run_with_client(
     patience: float,
 ) -> T:
     """See ``Connection.run``."""
-    client = _client(options)
+    client = client_of(options)
     logger = logging.getLogger("flowstate_client")
     logger.addHandler(warnings := Warnings(logging.WARNING))
     try:
@@ -93,7 +93,8 @@ async def _run(options: Options, client: FlowStateClient, work: Work[T], patienc
         return await work(client)
 
 
-def _client(options: Options) -> FlowStateClient:
+def client_of(options: Options) -> FlowStateClient:
+    """One for these options, which has not reached anything yet."""
     try:
         check_address(options.server, "--server")
     except ValueError as error:

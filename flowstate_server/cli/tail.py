@@ -32,7 +32,9 @@ class _Connection(Connection):
 
 @with_option_groups
 def tail(
-    request_id: Annotated[str, typer.Argument(metavar="[REQUEST_ID]", help="Id of the request; not with --session.")] = "",
+    request_id: Annotated[
+        str, typer.Argument(metavar="[REQUEST_ID]", help="Id of the request; not with --session.")
+    ] = "",
     session: Annotated[
         str, typer.Option(metavar="SESSION_ID", help="Follow this session, over all its requests.")
     ] = "",

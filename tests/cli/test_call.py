@@ -81,7 +81,9 @@ def test_what_the_flow_says_of_its_failure_goes_to_stderr(slow_server: str) -> N
 def test_what_the_server_refuses_goes_to_stderr(chat_server: str) -> None:
     done = flowstate("call", "chat", "say", '{"message": 5}', "--server", chat_server)
     assert done.code == 2
-    assert done.stderr.startswith("flowstate: input/message: Input should be a valid string (VALIDATION_FAILED, ")
+    assert done.stderr.startswith(
+        "flowstate: input/message: Input should be a valid string (VALIDATION_FAILED, "
+    )
 
 
 def test_a_token_that_names_nobody_asks_for_a_user(chat_server: str) -> None:

@@ -66,7 +66,9 @@ def test_no_token_is_asked_for(server: str) -> None:
 def test_a_token_that_is_not_known_is_told_from_none(server: str) -> None:
     refused = ask(server, "mistyped", "sessions", "list")
     assert refused.code == 1
-    assert refused.stderr.startswith("flowstate: This token is not known to the server (CREDENTIALS_INVALID, ")
+    assert refused.stderr.startswith(
+        "flowstate: This token is not known to the server (CREDENTIALS_INVALID, "
+    )
     assert "give --token" not in refused.stderr
 
 
