@@ -105,10 +105,10 @@ def anthropic_messages(
         if isinstance(one, Said):
             if one.role == "system":
                 instructions.append(one.text)
-            else:
+            elif one.text.strip():  # blank text is refused
                 add("user", {"type": "text", "text": one.text})
             continue
-        if one.text.strip():  # blank text is refused
+        if one.text.strip():
             add("assistant", {"type": "text", "text": one.text})
         for call in one.calls:
             given = orjson.loads(call.arguments)

@@ -21,11 +21,26 @@ def _escaped(error: UnicodeError) -> tuple[str, int]:
     return "".join(f"\\u{raw[at : at + 2].hex()}" for at in range(0, len(raw), 2)), error.end
 
 
+def _open_what_is_closed() -> None:
+    """A shell's ``>&-``, and some supervisors, leave a process without a stream."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  # for as long as the process lasts
+
+
+def _is_of_ctrl_c(error: BaseException | None) -> bool:
+    """Whether that came while the libraries were loaded; what it interrupts there may raise something else in turn."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
 def main() -> None:
     """Run the command line; without the libraries of the extra ``server`` say so and exit with 2."""
     # What gRPC would print by itself, the commands say in their own words.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     codecs.register_error(_ESCAPED, _escaped)
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_ESCAPED)
@@ -38,8 +53,6 @@ def main() -> None:
         except SystemExit as exit:
             leave(exit.code)
             raise
-    except KeyboardInterrupt:  # while the libraries are loaded
-        sys.exit(130)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in _OF_THE_SERVER_EXTRA:
@@ -49,6 +62,10 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(2)
+    except (Exception, KeyboardInterrupt) as error:
+        if not _is_of_ctrl_c(error):
+            raise
+        sys.exit(130)
 
 
 if __name__ == "__main__":

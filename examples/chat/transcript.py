@@ -68,5 +68,5 @@ class Transcript:
         self._console.file.flush()
 
     async def _pause(self, seconds: float) -> None:
-        if self._console.is_terminal:
+        if self._console.file.isatty():  # to rich also a pipe is a terminal, where FORCE_COLOR is set
             await asyncio.sleep(seconds)

@@ -33,6 +33,7 @@ _Opened = concurrent.futures.Future[asyncio.AbstractEventLoop]
 
 class _Serving(NamedTuple):
     loop: asyncio.AbstractEventLoop
+    opened: _Opened
     stop: Callable[[], None]
 
 
@@ -63,8 +64,11 @@ class LoopThread:
         """
         try:
             future = self._submit(work)
-        except BaseException:
+        except Exception:
             work.close()
+            raise
+        except BaseException:
+            self._abandon(work)
             raise
         try:
             return future.result()
@@ -93,19 +97,28 @@ class LoopThread:
             return
         with self._lock:
             self._closed = True
-            _stop(self._thread)
+            _stop(self._thread, self._opened)
         if self._thread is not None:
             self._thread.join()
 
     def __del__(self) -> None:
         # Garbage may be collected in any thread, under any lock: to wait here for the thread might be for ever.
         if self._pid == os.getpid():
-            _stop(self._thread)
+            _stop(self._thread, self._opened)
 
     def _submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         self.check_caller()
         with self._lock:  # what is handed over ahead of a stop still begins, and is told
             return asyncio.run_coroutine_threadsafe(work, self._begin())
+
+    def _abandon(self, work: Coroutine[Any, Any, T]) -> None:
+        """For Ctrl-C while it was handed over: it may have begun, and then ends in the thread in which it runs."""
+        serving = None if self._thread is None else _live.get(self._thread)
+        if serving is None:
+            work.close()
+            return
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            serving.loop.call_soon_threadsafe(_cancel, work)
 
     def check_caller(self) -> None:
         """Raises ``RuntimeError``, if the calling thread cannot wait."""
@@ -143,10 +156,18 @@ class LoopThread:
 
 def _serve(client: FlowStateClient, opened: _Opened) -> None:
     loop = asyncio.new_event_loop()
+    loop.set_exception_handler(_told)
     try:
         # Not asyncio.run: it starts a thread to end those of the loop, and at exit there may be no new ones.
-        loop.run_until_complete(_keep_open(client, opened))
+        task = loop.create_task(_keep_open(client, opened))
+        while not task.done():
+            # A function of the caller's that exits: its call raises that, where somebody waits for it.
+            with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                loop.run_until_complete(task)
+        task.result()
     except Exception as error:
+        if opened.cancelled():
+            return
         if opened.done():
             raise
         opened.set_exception(error)
@@ -158,9 +179,10 @@ def _serve(client: FlowStateClient, opened: _Opened) -> None:
 async def _keep_open(client: FlowStateClient, opened: _Opened) -> None:
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     async with client:
-        _live[threading.current_thread()] = _Serving(loop, stopped.set)
-        opened.set_result(loop)
-        await stopped.wait()
+        _live[threading.current_thread()] = _Serving(loop, opened, stopped.set)
+        if opened.set_running_or_notify_cancel():
+            opened.set_result(loop)
+            await stopped.wait()
     left = asyncio.all_tasks() - {asyncio.current_task()}
     for task in left:
         task.cancel()
@@ -168,7 +190,25 @@ async def _keep_open(client: FlowStateClient, opened: _Opened) -> None:
     await loop.shutdown_asyncgens()
 
 
-def _stop(thread: threading.Thread | None) -> None:
+def _told(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """All but this: gRPC hears on any loop how a call ended, also one that another client has cancelled, and complains
+    here that the loop of that one is closed."""
+    of_grpc = "PollerCompletionQueue" in repr(context.get("handle"))
+    if not (of_grpc and isinstance(context.get("exception"), RuntimeError)):
+        loop.default_exception_handler(context)
+
+
+def _cancel(work: Coroutine[Any, Any, object]) -> None:
+    for task in asyncio.all_tasks():
+        if task.get_coro() is work:
+            task.cancel()
+            return
+    work.close()
+
+
+def _stop(thread: threading.Thread | None, opened: _Opened) -> None:
+    if opened.cancel():  # while it opens: it ends when it has
+        return
     serving = None if thread is None else _live.get(thread)
     if serving is not None:
         with contextlib.suppress(RuntimeError):  # it has ended meanwhile
@@ -177,8 +217,8 @@ def _stop(thread: threading.Thread | None) -> None:
 
 @atexit.register
 def _stop_all() -> None:
-    for thread in list(_live):
-        _stop(thread)
+    for thread, serving in list(_live.items()):
+        _stop(thread, serving.opened)
         thread.join()
 
 

@@ -6,11 +6,11 @@ import os
 import sys
 from typing import Any
 
-import orjson
 from rich.console import Console
 
 from flowstate_client.config import client_version
 from flowstate_server.app import FlowState
+from flowstate_server.cli.telling import on_terminal, say_json
 from flowstate_server.settings import Settings
 from flowstate_server.store_urls import MEMORY, path_of, redacted
 
@@ -31,7 +31,7 @@ class Announcement:
         address = self._settings.listen
         if not address.startswith("unix"):
             address = f"{address.rpartition(':')[0]}:{port}"
-        if self._console.is_terminal:
+        if on_terminal():
             self._welcome(address)
         else:
             self._tell(
@@ -47,13 +47,13 @@ class Announcement:
             )
 
     def stopping(self) -> None:
-        if self._console.is_terminal:
+        if on_terminal():
             self._console.print("\nStopping: waiting for what is under way. Ctrl-C again stops at once.")
         else:
             self._tell("stopping")
 
     def stopped(self) -> None:
-        if self._console.is_terminal:
+        if on_terminal():
             self._console.print("Stopped.")
         else:
             self._tell("stopped")
@@ -82,7 +82,7 @@ class Announcement:
 
     def _tell(self, event: str, **facts: Any) -> None:
         try:
-            print(orjson.dumps({"event": event, **facts}).decode(), flush=True)
+            say_json({"event": event, **facts})
         except (
             BrokenPipeError
         ):  # nobody listens any more; what is left in the buffer must not fail at the exit

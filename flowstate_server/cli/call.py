@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-import orjson
 import typer
 from rich.console import Console
+from rich.highlighter import JSONHighlighter
 
 from flowstate_server.cli.connection import ORG_VARIABLE, USER_VARIABLE, Connection, Trusted
-from flowstate_server.cli.json_argument import not_json
+from flowstate_server.cli.json_argument import json_argument
 from flowstate_server.cli.login_name import login_name
 from flowstate_server.cli.option_groups import with_option_groups
-from flowstate_server.cli.problem import MISUSED, give_up
-from flowstate_server.cli.telling import say
+from flowstate_server.cli.telling import json_line, on_terminal, say, say_json
+from flowstate_server.cli.terminal_text import json_lines, plain
 
 if TYPE_CHECKING:
     from flowstate_client import FlowStateClient, RunHandle
@@ -70,7 +69,7 @@ def call(
     from flowstate_server.cli.shown_run import shown_meanwhile
 
     caller = user or ("" if connection.token else login_name())
-    value = _parsed(sys.stdin.read() if input == "-" else input)
+    value = json_argument(input, "the input")
 
     async def work(client: FlowStateClient) -> Any:
         run = await client.flows.dispatch(
@@ -103,11 +102,12 @@ def _print_dispatched(run: RunHandle) -> None:
 
 def _announce(run: RunHandle) -> None:
     """What to tail, and the session to go on with: on stderr, in words or as a line of JSON."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    if console.is_terminal:
-        console.print(f"request {run.request_id} in session {run.session_id}", style="dim", markup=False)
+    if on_terminal(sys.stderr):
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        words = plain(f"request {run.request_id} in session {run.session_id}")
+        console.print(words, style="dim", markup=False)
     else:
-        print(orjson.dumps(_dispatched(run)).decode(), file=sys.stderr, flush=True)
+        print(json_line(_dispatched(run)), file=sys.stderr, flush=True)
 
 
 def _dispatched(run: RunHandle) -> dict[str, str]:
@@ -115,15 +115,7 @@ def _dispatched(run: RunHandle) -> dict[str, str]:
 
 
 def _print(output: Any) -> None:
-    console = Console()
-    if console.is_terminal:
-        console.print_json(data=output)
+    if on_terminal():
+        Console(soft_wrap=True).print(JSONHighlighter()(json_lines(output)))
     else:
-        print(orjson.dumps(output).decode())
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        give_up(f"the input {not_json(text, error)}", MISUSED)
+        say_json(output)

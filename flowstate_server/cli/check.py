@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-import orjson
 import typer
 from rich.console import Console
 from rich.live import Live
@@ -19,6 +18,8 @@ from rich.text import Text
 from flowstate_server import deployment
 from flowstate_server.cli.app_reference import BrokenApp, NoApp, find_app
 from flowstate_server.cli.problem import FAILED, INTERRUPTED, MISUSED, give_up
+from flowstate_server.cli.telling import say_json
+from flowstate_server.cli.terminal_text import plain
 from flowstate_server.deployment import Looked, Misfit, NotChecked, Report
 from flowstate_server.store_urls import FORMS, redacted
 
@@ -56,7 +57,7 @@ def check(
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     if as_json:
-        print(orjson.dumps(_as_json(report, catalogue.kinds(), store, every=every)).decode())
+        say_json(_as_json(report, catalogue.kinds(), store, every=every))
     else:
         _say(app, report, catalogue.kinds(), store, every=every)
     raise typer.Exit(0 if report.deployable else FAILED)
@@ -76,7 +77,7 @@ def _quiet() -> Iterator[None]:
 
 def _tell_broken(problem: str, as_json: bool) -> None:
     if as_json:
-        print(orjson.dumps({"deployable": False, "problem": problem}).decode())
+        say_json({"deployable": False, "problem": problem})
     else:
         _print(f"problem: {problem}", "Not deployable.")
 
@@ -187,4 +188,4 @@ def _count(number: int, word: str) -> str:
 def _print(*lines: str) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for line in lines:
-        console.print(Text(" ".join(line.split())))
+        console.print(Text(plain(" ".join(line.split()))))

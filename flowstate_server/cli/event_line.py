@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import orjson
 from rich.console import Console
 from rich.text import Text
 
 from flowstate_client import events
 from flowstate_client.events import Event
-from flowstate_server.cli.terminal_text import quoted
+from flowstate_server.cli.telling import json_line, on_terminal
+from flowstate_server.cli.terminal_text import plain, quoted
 
 NOTICED = ("type", "request_id", "session_id", "first", "last", "cursor", "snapshot")
 """Fields of a notice that mean something."""
@@ -30,8 +30,8 @@ def event_line(event: Event, of_session: bool = False) -> Text:
         place = event.session_sequence if of_session else event.sequence
         line = Text(f"{place:>5} {event.time.astimezone():%H:%M:%S} ", style="dim")
     name = event.type or type(event).__name__.lower()
-    line.append(f"{name:<21} ", style=_style(event, name))
-    line.append(" ".join(facts(event)))
+    line.append(f"{plain(name):<21} ", style=_style(event, name))
+    line.append(plain(" ".join(facts(event))))
     return line
 
 
@@ -105,7 +105,7 @@ def _text_of(content: Any) -> Any:
 
 def event_printer(console: Console, *, of_session: bool) -> Callable[[Event], None]:
     """Prints each event: a line for people on a terminal, of JSON in a pipe."""
-    if console.is_terminal:
+    if on_terminal(console.file):
         return lambda event: console.print(event_line(event, of_session), no_wrap=True, overflow="ellipsis")
     return lambda event: print(event_json(event), flush=True)
 
@@ -115,8 +115,4 @@ def event_json(event: Event) -> str:
     value: Any = event
     if isinstance(event, events.Trimmed):
         value = {name: getattr(event, name) for name in NOTICED if getattr(event, name)}
-    return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
-
-
-def _plain(value: Any) -> Any:
-    return value.hex() if isinstance(value, bytes) else dict(value)
+    return json_line(value)

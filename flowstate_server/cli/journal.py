@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import fields
 from typing import Annotated, Any
 
@@ -12,7 +11,7 @@ from flowstate_client import FlowStateClient, JournalEntry
 from flowstate_server.cli.callers import AsTrusted
 from flowstate_server.cli.commands import Command, Group
 from flowstate_server.cli.help_examples import examples
-from flowstate_server.cli.json_argument import json_argument
+from flowstate_server.cli.json_argument import json_argument, text_of_stdin
 from flowstate_server.cli.listing import DEFAULT_LIMIT, page_size, show_list
 from flowstate_server.cli.option_groups import with_option_groups
 from flowstate_server.cli.problem import MISUSED, give_up
@@ -85,7 +84,7 @@ def append(
     """Note something about a session. Calls as a trusted caller, with a token as what that is for."""
     if text == data == "-":
         give_up("only one of TEXT and --data can be read from stdin", MISUSED)
-    noted = sys.stdin.read().rstrip("\n") if text == "-" else text
+    noted = text_of_stdin("the note").rstrip("\n") if text == "-" else text
     value = json_argument(data, "--data") if data else None
 
     async def work(client: FlowStateClient) -> None:

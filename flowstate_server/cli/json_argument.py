@@ -12,9 +12,11 @@ from flowstate_server.cli.problem import MISUSED, give_up
 def json_argument(text: str, name: str) -> Any:
     """The value of ``text``, for ``-`` that of stdin; if it is not JSON, the end of the command."""
     if text == "-":
-        text = sys.stdin.read()
+        text = text_of_stdin(name)
     try:
         return json.loads(text)
+    except RecursionError:
+        give_up(f"{name} is nested too deeply", MISUSED)
     except ValueError as error:
         give_up(f"{name} {not_json(text, error)}", MISUSED)
 
@@ -26,6 +28,14 @@ def not_json(text: str, error: ValueError) -> str:
     else:
         how = 'an object is written \'{"text": "…"}\', and - reads it from stdin'
     return f"is not JSON: {error}; {how}"
+
+
+def text_of_stdin(name: str) -> str:
+    """All of it; if it is no text, the end of the command."""
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        give_up(f"{name} is no text: {error}", MISUSED)
 
 
 def json_object(text: str, name: str) -> dict[str, Any]:

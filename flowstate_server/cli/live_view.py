@@ -82,5 +82,5 @@ def _line(*parts: str | Text | tuple[str, str]) -> Text:
 
 def _cell(value: Any, *, changed: bool) -> Text:
     if isinstance(value, Failure):
-        return Text(f"{value.reason} {quoted(value.message)} {value.error_id}".rstrip(), style="red")
+        return Text(plain(f"{value.reason} {quoted(value.message)} {value.error_id}".rstrip()), style="red")
     return Text(quoted(value), style="bold yellow" if changed else "")

@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from flowstate_server.cli.terminal_text import plain
+
 _PACKAGE = Path(__file__).parents[1]
 
 FAILED = 1
@@ -42,9 +44,9 @@ class Warnings(logging.Handler):
 
 
 def _tell(problem: str, style: str, facts: str = "") -> None:
-    line = Text.assemble((f"flowstate: {' '.join(problem.split())}", style))
+    line = Text.assemble((f"flowstate: {plain(' '.join(problem.split()))}", style))
     if facts:
-        line.append(f" ({' '.join(facts.split())})", style="dim")
+        line.append(f" ({plain(' '.join(facts.split()))})", style="dim")
     Console(stderr=True, highlight=False, soft_wrap=True).print(line)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Self
 
 from rich.console import Console
@@ -31,7 +32,7 @@ class _Bar:
             *(text, *columns),
             console=console,
             transient=True,
-            disable=not console.is_terminal or console.is_dumb_terminal,
+            disable=not on_terminal(sys.stderr) or console.is_dumb_terminal,
             redirect_stdout=on_terminal(),  # to where the bar is, that is stderr: what is piped stays in its pipe
         )
         self._task = self._progress.add_task(plain(description), total=None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
@@ -17,7 +16,7 @@ from flowstate_server.cli.asking import Yes, ask
 from flowstate_server.cli.commands import Command, Group
 from flowstate_server.cli.connection import ORG_VARIABLE, USER_VARIABLE, Connection, Trusted
 from flowstate_server.cli.help_examples import examples
-from flowstate_server.cli.json_argument import not_json
+from flowstate_server.cli.json_argument import json_argument
 from flowstate_server.cli.listing import DEFAULT_LIMIT, Limit, page_size, show_list
 from flowstate_server.cli.option_groups import with_option_groups
 from flowstate_server.cli.problem import FAILED, MISUSED, give_up
@@ -178,7 +177,7 @@ def put(
 
     if state == content == "-":
         give_up("only one of --state and --content can be read from stdin", MISUSED)
-    value = _parsed(sys.stdin.read() if state == "-" else state) if state else UNSET
+    value = json_argument(state, "the state") if state else UNSET
     given = _read(content) if content and value is not UNSET else None
 
     async def work(owned: OwnedResources) -> None:
@@ -241,13 +240,6 @@ def _read(content: str) -> bytes:
         return Path(content).read_bytes()
     except OSError as error:
         give_up(f"{content}: {error.strerror}", FAILED)
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        give_up(f"the state {not_json(text, error)}", MISUSED)
 
 
 def _print(record: ResourceRecord[Any]) -> None:

@@ -90,7 +90,7 @@ class _Restarts:
             began = time.perf_counter()
             more = self._files.changed()
             if changed and not more:  # whoever writes several files has come to an end
-                return changed
+                return list(dict.fromkeys(changed))
             changed += more
             pause = max(LOOK_SECONDS, (time.perf_counter() - began) / LOOKING_SHARE)
         return []

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from flowstate_client import FlowStateError, RunHandle, TerminalEvent
 from flowstate_server.cli.conversation import Conversation, shown_in
+from flowstate_server.cli.telling import on_terminal
 
 # Patience for the last events to be shown once the output is there: they were stored before it. Chosen.
 LAST_EVENTS_SECONDS = 1.0
@@ -20,7 +21,7 @@ LAST_EVENTS_SECONDS = 1.0
 async def shown_meanwhile(run: RunHandle) -> AsyncIterator[None]:
     """Show on stderr what the run says, where somebody looks on. The call does not fail with it."""
     console = Console(stderr=True, highlight=False)
-    if not (console.is_terminal and sys.stdout.isatty()):
+    if not (on_terminal(sys.stderr) and on_terminal()):
         yield
         return
     conversation = Conversation(console, request_id=run.request_id)

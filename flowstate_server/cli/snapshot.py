@@ -65,6 +65,9 @@ def _facts(view: Snapshot[Any]) -> Iterator[tuple[str, str]]:
         for name, value in view.client_data.get(scope, {}).items():
             yield f"  {plain(name)}", quoted(value)
         for name, failure in view.failures.get(scope, {}).items():
-            yield f"  {plain(name)}", f"failed: {failure.reason} {quoted(failure.message)} {failure.error_id}"
+            yield (
+                f"  {plain(name)}",
+                plain(f"failed: {failure.reason} {quoted(failure.message)} {failure.error_id}"),
+            )
     for request_id in view.active_requests:
         yield "running", f"request {plain(request_id)}"

@@ -12,6 +12,7 @@ from rich.console import Console
 from flowstate_server.cli.connection import USER_VARIABLE, Connection, OnlyOfOrg, Trusted
 from flowstate_server.cli.option_groups import with_option_groups
 from flowstate_server.cli.problem import MISUSED, give_up
+from flowstate_server.cli.telling import on_terminal
 
 if TYPE_CHECKING:
     from flowstate_client import EventStream, FlowStateClient, FlowStateError
@@ -69,7 +70,7 @@ def tail(
     from flowstate_server.cli.event_line import event_printer
 
     console = Console(highlight=False)
-    conversation = Conversation(console) if console.is_terminal and not raw else None
+    conversation = Conversation(console) if on_terminal() and not raw else None
     show = conversation.show if conversation else event_printer(console, of_session=bool(session))
 
     def follow(client: FlowStateClient) -> EventStream:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
 from rich.console import Console
 from rich.text import Text
 
 from flowstate_client import Failure, Scope, Snapshot
 from flowstate_server.cli.live_view import values_of
-from flowstate_server.cli.terminal_text import quoted
+from flowstate_server.cli.telling import json_line, on_terminal
+from flowstate_server.cli.terminal_text import plain, quoted
 
 
 class ViewLines:
@@ -32,7 +32,7 @@ class ViewLines:
             if facts or scope not in self._before:
                 line = Text(f"{datetime.now(UTC).astimezone():%H:%M:%S} ", style="dim")
                 line.append(f"{scope:<8} ", style="cyan")
-                line.append(" ".join((f"version {view.versions[scope]}", *facts)))
+                line.append(plain(" ".join((f"version {view.versions[scope]}", *facts))))
                 yield line
         self._before = now
 
@@ -48,7 +48,7 @@ def _fact(name: str, value: Any) -> str:
 
 def view_printer(console: Console) -> Callable[[Snapshot[Any]], None]:
     """Prints each view: what has changed on a terminal, the whole as a line of JSON in a pipe."""
-    if not console.is_terminal:
+    if not on_terminal(console.file):
         return lambda view: print(view_json(view), flush=True)
     lines = ViewLines()
 
@@ -61,4 +61,4 @@ def view_printer(console: Console) -> Callable[[Snapshot[Any]], None]:
 
 def view_json(view: Snapshot[Any]) -> str:
     """The view as one line of JSON."""
-    return orjson.dumps(view, option=orjson.OPT_NON_STR_KEYS).decode()
+    return json_line(view)

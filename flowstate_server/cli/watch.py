@@ -11,6 +11,7 @@ from rich.console import Console
 
 from flowstate_server.cli.connection import Connection, OnlyOfOrg, OnlyOfUser
 from flowstate_server.cli.option_groups import with_option_groups
+from flowstate_server.cli.telling import on_terminal
 
 if TYPE_CHECKING:
     from flowstate_client import FlowStateClient
@@ -40,7 +41,7 @@ def watch(
     from flowstate_server.cli.view_lines import view_printer
 
     console = Console(highlight=False)
-    redraws = console.is_terminal and not console.is_dumb_terminal and not raw
+    redraws = on_terminal() and not console.is_dumb_terminal and not raw
     display = LiveView(console) if redraws else None
     show = display.show if display else view_printer(console)
 

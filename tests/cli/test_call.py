@@ -168,3 +168,18 @@ async def _known(client: FlowStateClient, request_id: str) -> RunHandle:
 
     await until(known)
     return run
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("[" * 100_000, "nested too deeply"),
+        ("9" * 5000, "not JSON"),
+        ("hello", """a text is written '"hello"'"""),
+    ],
+    ids=["deep", "long", "text"],
+)
+def test_an_input_that_cannot_be_read_is_misuse(given: str, told: str) -> None:
+    done = flowstate("call", "chat", "say", "-", input=given)
+    assert (done.code, done.stdout) == (2, "")
+    assert told in done.stderr

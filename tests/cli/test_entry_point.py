@@ -82,3 +82,28 @@ def test_u8_what_stdout_cannot_encode_is_escaped(slow_server: str) -> None:
     with started(*tail, PYTHONIOENCODING="ascii", PYTHONUTF8="0") as process:
         stdout, _ = process.communicate(timeout=30)
     assert json.loads(stdout.splitlines()[-1])["output"] == text
+
+
+def test_without_stdout_it_does_its_work() -> None:
+    command = 'exec "$0" -m flowstate_server health --server 127.0.0.1:1 >&-'
+    done = subprocess.run(
+        ["sh", "-c", command, sys.executable], stderr=subprocess.PIPE, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stderr) == (3, "flowstate: no server at 127.0.0.1:1\n")
+
+
+@pytest.mark.parametrize("raised", ["KeyboardInterrupt", "RuntimeError from KeyboardInterrupt()"])
+def test_ctrl_c_while_libraries_are_loaded_says_nothing(raised: str) -> None:
+    """The second as CPython up to 3.11 makes it of one that comes while a class is made."""
+    program = (
+        "import sys; from importlib.abc import MetaPathFinder\n"
+        "class Interrupted(MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        f"        if name == 'flowstate_server.cli.info': raise {raised}\n"
+        "sys.meta_path.insert(0, Interrupted()); sys.argv = ['flowstate', 'info']\n"
+        "from flowstate_server.__main__ import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "")

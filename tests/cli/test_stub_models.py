@@ -123,6 +123,13 @@ def test_identifiers(text: str, name: str) -> None:
     assert name.isidentifier()
 
 
+def test_a_model_whose_name_ends_as_nothing_does() -> None:
+    models = Models(())
+    inner = {"title": "FooNone", "type": "object", "properties": {"x": {"type": "string"}}}
+    models.annotation({"type": "object", "properties": {"a": inner}}, role="Given")
+    assert "    a: FooNone | None = None" in models.lines
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [
@@ -131,6 +138,7 @@ def test_identifiers(text: str, name: str) -> None:
         ("odd-flow 1", "OddFlow1"),
         ("Box[int]", "BoxInt"),
         ("None", "None_"),
+        ("\uff21bc", "Abc"),
         ("", "Model"),
         ("3d", "n_3d"),
     ],
@@ -146,7 +154,20 @@ def test_names_that_are_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['"', '""""', "\\", "\\\\", 'ends with \\"', "a\x00b", "  two\n\n    lines\\\n", "\u2028x"]
+    "text",
+    [
+        '"',
+        '""""',
+        '"""',
+        'say """',
+        '\\"""',
+        "\\",
+        "\\\\",
+        'ends with \\"',
+        "a\x00b",
+        "  two\n\n    lines\\\n",
+        "\u2028x",
+    ],
 )
 def test_any_text_can_be_a_docstring(text: str) -> None:
     source = "\n".join(["class A:", *docstring("    ", text), "    pass"])

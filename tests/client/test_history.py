@@ -145,6 +145,11 @@ def test_ids_are_such_as_anthropic_takes() -> None:
     assert (one[0]["content"][0]["id"], one[1]["content"][0]["tool_use_id"]) == ("a_b__", "a_b__")
 
 
+def test_blank_text_is_nothing_that_anthropic_takes() -> None:
+    told = anthropic_messages([said("user", " \n"), said("user", "Rain?"), said("assistant", " ")])
+    assert told.messages == [{"role": "user", "content": [{"type": "text", "text": "Rain?"}]}]
+
+
 def test_messages_of_pydantic_ai() -> None:
     read = ModelMessagesTypeAdapter.validate_python(pydantic_ai_messages(TALK))
     assert [(one.kind, [part.part_kind for part in one.parts]) for one in read] == [

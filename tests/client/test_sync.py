@@ -203,6 +203,19 @@ def test_what_the_client_calls_must_not_call_it(client: FlowStateClient) -> None
         state.atomic_state(lambda now: {"count": state.get().version})
 
 
+@pytest.mark.parametrize("exits", [SystemExit, KeyboardInterrupt])
+def test_a_function_that_exits_ends_its_call_alone(
+    client: FlowStateClient, exits: type[BaseException]
+) -> None:
+    def change(state: object) -> None:
+        raise exits
+
+    session = client.sessions.create("chat", user_id="ada")
+    with pytest.raises(exits):
+        client.state.session(session.id).atomic_state(change)
+    assert client.sessions.get(session.id).id == session.id
+
+
 def test_it_opens_by_itself_and_closes_for_good(server: ServerThread) -> None:
     client = server.connect(user="ada")
     run = client.flows.dispatch("chat", "wait", "x")

@@ -36,6 +36,14 @@ def wait():
 threading.Thread(target=wait, daemon=True).start()
 print("hi ")
 """,
+    "beside": """
+client.server.info()
+for _ in range(40):
+    with FlowStateClient.connect(sys.argv[1], user="ada") as other:
+        events = other.flows.dispatch("chat", "wait", "x").events()
+        next(events)
+print("hi ")
+""",
     "exit": "client.server.info()\nprint('hi ')\nsys.exit(3)",
 }
 
@@ -80,6 +88,40 @@ for begin in (
             process.send_signal(signal.SIGINT)
             assert process.stdout.readline() == "interrupted \n"
         assert process.wait(30) == 0
+        assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("left", ["client.close()", "del client"])
+def test_what_was_interrupted_while_it_opened_ends(server: ServerThread, tmp_path: Path, left: str) -> None:
+    code = f"""
+import asyncio
+import flowstate_client
+really = flowstate_client.FlowStateClient.__aenter__
+async def slowly(self):
+    print("waiting", flush=True)
+    await asyncio.sleep(0.5)
+    return await really(self)
+flowstate_client.FlowStateClient.__aenter__ = slowly
+try:
+    client.server.info()
+except KeyboardInterrupt:
+    pass
+{left}
+for thread in threading.enumerate():
+    if thread.name == "flowstate-client":
+        thread.join(10)
+        assert not thread.is_alive()
+"""
+    command = script(tmp_path, code, server, "-W", "error")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "waiting\n"
+        process.send_signal(signal.SIGINT)
+        try:
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
         assert process.stderr.read() == ""
 
 

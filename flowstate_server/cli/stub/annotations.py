@@ -31,7 +31,7 @@ class Annotation:
     remarks: list[str] = field(default_factory=list)
 
     def or_none(self) -> str:
-        if self.text == "Any" or self.text.endswith("None"):
+        if self.text == "Any" or takes_none(self.text):
             return self.text
         return f"{self.text} | None"
 
@@ -55,6 +55,10 @@ def union(members: Iterable[Annotation]) -> Annotation:
     return Annotation(" | ".join(texts), remarks)
 
 
+def takes_none(annotation: str) -> bool:
+    return annotation == "None" or annotation.endswith(" | None")
+
+
 def any_json(reason: str) -> Annotation:
     return Annotation("Any", [f"any JSON: {reason}"])
 
@@ -65,7 +69,7 @@ def default_value(schema: Any, annotation: str) -> str:
         return ""
     value = schema["default"]
     if value is None:
-        return "None" if annotation == "Any" or annotation.endswith("None") else ""
+        return "None" if annotation == "Any" or takes_none(annotation) else ""
     if value == [] and annotation.startswith("list["):
         return "[]"
     if value == {} and annotation.startswith("dict["):

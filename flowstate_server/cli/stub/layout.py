@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 WIDTH = 88
+_LAST_QUOTE = re.compile(r'(?<!\\)((?:\\\\)*)"$')
+"""A quotation mark at the end that is not escaped."""
 
 
 def statement(indent: str, target: str, annotation: str, value: str = "") -> list[str]:
@@ -75,8 +77,7 @@ def docstring(indent: str, text: str) -> list[str]:
     if not lines:
         return []
     lines = [line.replace("\\", "\\\\").replace('"""', '\\"\\"\\"') for line in lines]
-    if lines[-1].endswith('"'):
-        lines[-1] = f'{lines[-1][:-1]}\\"'
+    lines[-1] = _LAST_QUOTE.sub(r'\1\\"', lines[-1])
     body = [f'{indent}"""{lines[0]}', *(f"{indent}{line}".rstrip() for line in lines[1:])]
     if len(lines) == 1:
         return [f'{body[0]}"""']

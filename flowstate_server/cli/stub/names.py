@@ -10,6 +10,7 @@ from collections.abc import Collection
 
 def class_name(text: str) -> str:
     """``text`` as the name of a class: as it is where it can be, else its words, each with a capital."""
+    text = unicodedata.normalize("NFKC", text)  # as Python reads names
     if text.isidentifier() and text[0].isupper() and not keyword.iskeyword(text):
         return text
     joined = "".join(word[0].upper() + word[1:] for word in re.findall(r"[^\W_]+", text))
