@@ -18,10 +18,10 @@ def json_argument(text: str, name: str) -> Any:
     except RecursionError:
         give_up(f"{name} is nested too deeply", MISUSED)
     except ValueError as error:
-        give_up(f"{name} {not_json(text, error)}", MISUSED)
+        give_up(f"{name} {_not_json(text, error)}", MISUSED)
 
 
-def not_json(text: str, error: ValueError) -> str:
+def _not_json(text: str, error: ValueError) -> str:
     """That ``text`` is not JSON, why, and how it is written."""
     if text.isalnum():
         how = f"a text is written '{json.dumps(text)}'"
