@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from flowstate_server.cli.completing import keep_files_from_bash
 from flowstate_server.cli.help_examples import examples
 from flowstate_server.cli.lazy_commands import LazyCommand, LazyGroup
 
@@ -118,6 +119,7 @@ class _Commands(LazyGroup):
     )
 
 
+keep_files_from_bash()
 application = typer.Typer(
     name="flowstate",
     cls=_Commands,

@@ -18,15 +18,10 @@ from flowstate_server.cli.telling import json_line, on_terminal, say, say_json
 from flowstate_server.cli.terminal_text import json_lines, plain
 
 if TYPE_CHECKING:
-    from flowstate_client import FlowStateClient, FlowStateError, RunHandle
+    from flowstate_client import FlowStateClient, RunHandle
 
 # Patience for the request to be stored, which is no part of the wait for its end. Chosen.
 DISPATCH_SECONDS = 10.0
-# The server does not tell a session of somebody else from one that was deleted, and must not. Others it makes.
-_NOT_YOURS = (
-    "; a session of that id may be another user's, see --user: choose another id, or none;"
-    " or it was deleted: sessions.create makes it anew"
-)
 
 
 @dataclass(frozen=True)
@@ -36,8 +31,8 @@ class _Connection(Connection):
 
 @with_option_groups
 def call(
-    flow: Annotated[str, typer.Argument(help="Kind of the flow.")],
-    action: Annotated[str, typer.Argument(help="Name of the action.")],
+    flow: Annotated[str, typer.Argument(metavar="FLOW", help="Kind of the flow.")],
+    action: Annotated[str, typer.Argument(metavar="ACTION", help="Name of the action.")],
     input: Annotated[
         str, typer.Argument(metavar="[INPUT_JSON|-]", help="The input; - reads it from stdin.")
     ] = "{}",
@@ -71,10 +66,9 @@ def call(
     On a terminal what it says is shown while it runs. Its request and session are told on stderr as soon as it has been
     dispatched, with --detach on stdout.
     """
-    from flowstate_client import SessionNotFound
-    from flowstate_server.cli.client_problem import words_of
     from flowstate_server.cli.shown_run import shown_meanwhile
 
+    caller = user or ("" if connection.token else login_name())
     value = json_argument(input, "the input")
 
     async def work(client: FlowStateClient) -> Any:
@@ -83,7 +77,7 @@ def call(
             action,
             value,
             session_id=session or None,
-            user_id=user or ("" if connection.token else login_name()),
+            user_id=caller,
             org_id=org or None,
             request_id=request_id or None,
             timeout=max(timeout, DISPATCH_SECONDS),
@@ -97,11 +91,7 @@ def call(
         async with shown_meanwhile(run):
             return await run.result(timeout=timeout)
 
-    def told(error: FlowStateError) -> str:
-        hint = _NOT_YOURS if session and isinstance(error, SessionNotFound) else ""
-        return words_of(error) + hint
-
-    _print(connection.run(work, told))
+    _print(connection.run(work, user=caller))
 
 
 def _print_dispatched(run: RunHandle) -> None:

@@ -98,17 +98,20 @@ class Connection:
     def run(
         self,
         work: Callable[[FlowStateClient], Coroutine[Any, Any, T]],
-        told: Callable[[FlowStateError], str] | None = None,
         *,
+        hint: Callable[[FlowStateError], str] | None = None,
+        user: str | None = None,
         patience: float | None = None,
     ) -> T:
         """What ``work`` gives, with a client that has reached the server within ``patience`` seconds, by default
-        ``REACH_SECONDS``; if that fails, the end of the command, with what ``told`` says of it, by default the client's
-        words.
+        ``REACH_SECONDS``; if that fails, the end of the command. ``hint`` is what the command knows to add to what is
+        said of an error, ``user`` for whom it calls, if not for that of the options.
         """
         from flowstate_server.cli.reaching import run_with_client
 
-        return run_with_client(self, work, told, patience=REACH_SECONDS if patience is None else patience)
+        return run_with_client(
+            self, work, hint, user=user, patience=REACH_SECONDS if patience is None else patience
+        )
 
     @property
     def plane(self) -> Plane | None:

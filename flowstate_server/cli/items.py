@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from flowstate_client import FlowStateClient, FlowStateError, Item, PermissionDenied
+from flowstate_client import FlowStateClient, Item
 from flowstate_server.cli.callers import OfOneSession
-from flowstate_server.cli.client_problem import words_of
 from flowstate_server.cli.listing import DEFAULT_LIMIT, page_size, show_list
 from flowstate_server.cli.option_groups import with_option_groups
 from flowstate_server.cli.problem import MISUSED, give_up
@@ -64,11 +63,7 @@ def items(
         )
         await show_list(found, limit, columns=_COLUMNS, row=_row, turned=limit > 0 and not newest_first)
 
-    def told(error: FlowStateError) -> str:
-        hint = "; give --trusted" if isinstance(error, PermissionDenied) and not connection.trusted else ""
-        return words_of(error) + hint
-
-    connection.run(work, told)
+    connection.run(work)
 
 
 def _row(item: Item) -> tuple[str, ...]:

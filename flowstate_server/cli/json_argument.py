@@ -18,8 +18,16 @@ def json_argument(text: str, name: str) -> Any:
     except RecursionError:
         give_up(f"{name} is nested too deeply", MISUSED)
     except ValueError as error:
-        hint = f"; a text is written '{json.dumps(text)}'" if text.isalnum() else ""
-        give_up(f"{name} is not JSON: {error}{hint}", MISUSED)
+        give_up(f"{name} {_not_json(text, error)}", MISUSED)
+
+
+def _not_json(text: str, error: ValueError) -> str:
+    """That ``text`` is not JSON, why, and how it is written."""
+    if text.isalnum():
+        how = f"a text is written '{json.dumps(text)}'"
+    else:
+        how = 'an object is written \'{"text": "…"}\', and - reads it from stdin'
+    return f"is not JSON: {error}; {how}"
 
 
 def text_of_stdin(name: str) -> str:

@@ -25,9 +25,9 @@ INTERRUPTED = 130
 there is no such thing; the time was over, and what was begun goes on; ended by Ctrl-C."""
 
 
-def give_up(problem: str, code: int) -> NoReturn:
-    """End the command with one line on stderr."""
-    _tell(problem, "red")
+def give_up(problem: str, code: int, facts: str = "") -> NoReturn:
+    """End the command with one line on stderr; ``facts`` are for who looks for the cause, and stand behind it."""
+    _tell(problem, "red", facts)
     raise typer.Exit(code)
 
 
@@ -43,8 +43,10 @@ class Warnings(logging.Handler):
         _tell(record.getMessage(), "yellow")
 
 
-def _tell(problem: str, style: str) -> None:
-    line = Text(f"flowstate: {plain(' '.join(problem.split()))}", style=style)
+def _tell(problem: str, style: str, facts: str = "") -> None:
+    line = Text.assemble((f"flowstate: {plain(' '.join(problem.split()))}", style))
+    if facts:
+        line.append(f" ({plain(' '.join(facts.split()))})", style="dim")
     Console(stderr=True, highlight=False, soft_wrap=True).print(line)
 
 

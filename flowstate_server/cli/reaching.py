@@ -58,10 +58,15 @@ _UNTRUSTED = frozenset((18, 19, 20, 21))
 
 
 def run_with_client(
-    options: Options, work: Work[T], told: Callable[[FlowStateError], str] | None, *, patience: float
+    options: Options,
+    work: Work[T],
+    hint: Callable[[FlowStateError], str] | None,
+    *,
+    user: str | None,
+    patience: float,
 ) -> T:
     """See ``Connection.run``."""
-    client = _client(options)
+    client = client_of(options)
     logger = logging.getLogger("flowstate_client")
     logger.addHandler(warnings := Warnings(logging.WARNING))
     try:
@@ -71,7 +76,13 @@ def run_with_client(
     except ValueError as error:
         give_up(str(error), MISUSED)
     except FlowStateError as error:
-        give_up((told or words_of)(error), code_of(error))
+        words = words_of(
+            error,
+            user=options.user if user is None else user,
+            token=options.token,
+            hint=hint(error) if hint else "",
+        )
+        give_up(words.sentence, code_of(error), words.facts)
     finally:
         logger.removeHandler(warnings)
 
@@ -82,7 +93,8 @@ async def _run(options: Options, client: FlowStateClient, work: Work[T], patienc
         return await work(client)
 
 
-def _client(options: Options) -> FlowStateClient:
+def client_of(options: Options) -> FlowStateClient:
+    """One for these options, which has not reached anything yet."""
     try:
         check_address(options.server, "--server")
     except ValueError as error:

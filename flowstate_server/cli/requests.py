@@ -26,9 +26,10 @@ _COLUMNS = (Column("REQUEST"), Column("STATUS"), Column("STORED"), Column("ACTIO
 
 
 class Status(StrEnum):
+    """Those that a server of today leaves a request in; none suspends it."""
+
     QUEUED = "queued"
     IN_PROGRESS = "in_progress"
-    SUSPENDED = "suspended"
     COMPLETED = "completed"
     FAILED = "failed"
     ABORTED = "aborted"

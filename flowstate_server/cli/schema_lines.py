@@ -11,16 +11,16 @@ from flowstate_server.cli.terminal_text import plain, quoted
 _DEEPEST = 3
 
 _BOUNDS = {
-    "minimum": "at least",
-    "exclusiveMinimum": "more than",
-    "maximum": "at most",
-    "exclusiveMaximum": "less than",
-    "multipleOf": "a multiple of",
-    "minLength": "not shorter than",
-    "maxLength": "not longer than",
-    "minItems": "not fewer than",
-    "maxItems": "not more than",
-    "pattern": "like",
+    "minimum": "at least {}",
+    "exclusiveMinimum": "more than {}",
+    "maximum": "at most {}",
+    "exclusiveMaximum": "less than {}",
+    "multipleOf": "a multiple of {}",
+    "minLength": "at least {} characters",
+    "maxLength": "at most {} characters",
+    "minItems": "at least {} items",
+    "maxItems": "at most {} items",
+    "pattern": "like {}",
 }
 
 
@@ -53,13 +53,17 @@ def _fields(
 def _words(field: Mapping[str, Any], definitions: Mapping[str, Any], required: bool) -> Iterator[str]:
     yield _type(field, definitions)
     resolved = _resolved(field, definitions)
-    yield from (f"{words} {quoted(resolved[bound])}" for bound, words in _BOUNDS.items() if bound in resolved)
+    yield from (_bound(words, resolved[bound]) for bound, words in _BOUNDS.items() if bound in resolved)
     if required:
         yield "required"
     elif "default" in field:
         yield f"default {quoted(field['default'])}"
     if field.get("description"):
         yield plain(field["description"])
+
+
+def _bound(words: str, value: Any) -> str:
+    return (words.removesuffix("s") if value == 1 else words).format(quoted(value))
 
 
 def _type(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from flowstate_server.cli.problem import MISUSED, give_up
 from flowstate_server.cli.telling import on_terminal
 
 if TYPE_CHECKING:
-    from flowstate_client import EventStream, FlowStateClient
+    from flowstate_client import EventStream, FlowStateClient, FlowStateError
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,9 @@ class _Connection(Connection):
 
 @with_option_groups
 def tail(
-    request_id: Annotated[str, typer.Argument(help="Id of the request; not with --session.")] = "",
+    request_id: Annotated[
+        str, typer.Argument(metavar="[REQUEST_ID]", help="Id of the request; not with --session.")
+    ] = "",
     session: Annotated[
         str, typer.Option(metavar="SESSION_ID", help="Follow this session, over all its requests.")
     ] = "",
@@ -63,6 +65,7 @@ def tail(
     """
     if bool(request_id) == bool(session):
         give_up("name a request, or a session by --session", MISUSED)
+    from flowstate_client import RequestNotFound
     from flowstate_server.cli.conversation import Conversation, shown_in
     from flowstate_server.cli.event_line import event_printer
 
@@ -83,4 +86,8 @@ def tail(
         if console.is_terminal and events.deleted:
             console.print("the session was deleted", style="dim")
 
-    connection.run(work)
+    def hint(error: FlowStateError) -> str:
+        unknown = request_id and isinstance(error, RequestNotFound)
+        return f"a session? --session {request_id}" if unknown else ""
+
+    connection.run(work, hint=hint)

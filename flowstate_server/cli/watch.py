@@ -25,7 +25,7 @@ class _Connection(Connection):  # on neither plane: a watch shows the same on bo
 
 @with_option_groups
 def watch(
-    session_id: Annotated[str, typer.Argument(help="Id of the session.")],
+    session_id: Annotated[str, typer.Argument(metavar="SESSION_ID", help="Id of the session.")],
     raw: Annotated[
         bool, typer.Option("--raw", help="On a terminal: a line for each change, with its time.")
     ] = False,

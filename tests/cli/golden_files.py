@@ -38,7 +38,7 @@ _VARYING = (
     (re.compile(r"\bephemeral_[0-9]+_[0-9a-z]+\b"), lambda found: "ephemeral_".ljust(len(found[0]), "0")),
     (re.compile(r'"(log_id|incarnation|event_id)":"[0-9a-z-]+"'), lambda found: f'"{found[1]}":"0"'),
     (re.compile(r'"elapsed":[0-9.e-]+'), lambda _: '"elapsed":0.0'),
-    (re.compile(r"\(correlation id [^)\s]+\)"), lambda _: "(correlation id 0)"),
+    (re.compile(r"\bcorrelation id [^)\s]+\)"), lambda _: "correlation id 0)"),
     (re.compile(r"\b[0-9a-f]{64}\b"), lambda _: "0" * 64),
     (re.compile(r"\b127\.0\.0\.1:\d+\b"), lambda _: "127.0.0.1:7437"),
 )

@@ -13,7 +13,7 @@ from typer.main import get_command
 
 from flowstate_server.cli.application import application
 from flowstate_server.cli.lazy_commands import LazyGroup
-from tests.cli.flowstate_command import CHECKOUT
+from tests.cli.flowstate_command import CHECKOUT, flowstate
 from tests.cli.shell_terminal import typing
 
 SHELLS = {
@@ -50,17 +50,55 @@ def test_a_key_completes_commands_and_options(shell: str, tmp_path: Path) -> Non
         terminal.wait_for("resolve ")
 
 
+def test_bash_offers_what_the_server_has_and_files_where_one_is_meant(
+    chat_server: str, tmp_path: Path
+) -> None:
+    program = shutil.which("bash")
+    assert program is not None
+    with typing(program, *SHELLS["bash"], folder=command(tmp_path)) as terminal:
+        terminal.type("bind 'set bell-style none'; eval \"$(flowstate --show-completion)\"\n")
+        terminal.type(f'export FLOWSTATE_SERVER={chat_server}; PS1="> "; echo ready-to-"complete"\n')
+        terminal.wait_for(READY)
+        terminal.type("flowstate call \t")
+        terminal.wait_for("flowstate call chat ")
+        terminal.type("\x15flowstate call --server 127.0.0.1:1 READ\tNOTHING")
+        terminal.wait_for("READNOTHING")
+        terminal.type("\x15flowstate call chat say READ\tNOTHING")
+        terminal.wait_for("READNOTHING")
+        terminal.type("\x15flowstate watch --tls-ca READ\t")
+        terminal.wait_for("README.md ")
+
+
 OFFERED: dict[tuple[str, ...], set[str]] = {
     ("",): {"serve", "call", "tail", "watch", "store", "resources", "sessions"},
     ("store", "c"): {"check", "copy"},
     ("tail", "--"): {"--session", "--raw", "--after", "--server"},
     ("serve", "chat:app", "--log-format", ""): {"json", "text"},
+    ("tail", "r1", "--type", "item."): {"item.added", "item.delta", "item.done", "item.removed"},
+    ("requests", "list", "--status", ""): {"queued", "in_progress", "completed"},
 }
 
 
 @pytest.mark.parametrize("typed", OFFERED, ids=" ".join)
 def test_what_is_offered(typed: tuple[str, ...]) -> None:
     assert OFFERED[typed] <= {*complete(*typed)[0]}
+
+
+def test_what_the_server_has_is_offered(chat_server: str) -> None:
+    made = flowstate("sessions", "create", "chat", "--id", "completed", "--server", chat_server)
+    assert made.code == 0, made.stderr
+    server = ("--server", chat_server)
+    assert complete("sessions", "list", *server, "--flow", "c")[0] == ["chat"]
+    assert complete("call", *server, "chat", "")[0] == ["prefer", "say"]
+    for words in (("tail", *server, "--session"), ("items", *server), ("sessions", "delete", *server)):
+        assert complete(*words, "comp")[0] == ["completed"], words
+
+
+@pytest.mark.parametrize("server", ["127.0.0.1:1", "nowhere", "192.0.2.1:7437"])
+def test_nothing_is_offered_where_no_server_answers(server: str) -> None:
+    offered, told = complete("call", "--server", server, "")
+    assert offered == []
+    assert "Traceback" not in told
 
 
 @pytest.mark.parametrize(

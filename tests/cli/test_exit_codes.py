@@ -7,11 +7,14 @@ import pytest
 from flowstate_client import (
     DeadlineExceeded,
     FlowStateError,
+    InvalidJson,
     PermissionDenied,
     RateLimited,
+    SchemaViolation,
     SessionNotFound,
     TimeoutError,
     Unavailable,
+    ValidationFailed,
 )
 from flowstate_server.cli import problem
 from flowstate_server.cli.client_problem import code_of
@@ -21,6 +24,9 @@ from flowstate_server.cli.client_problem import code_of
     ("kind", "code"),
     [
         (PermissionDenied, problem.FAILED),
+        (ValidationFailed, problem.MISUSED),
+        (SchemaViolation, problem.MISUSED),
+        (InvalidJson, problem.MISUSED),
         (Unavailable, problem.UNREACHABLE),
         (RateLimited, problem.UNREACHABLE),
         (SessionNotFound, problem.NOT_FOUND),

@@ -51,7 +51,7 @@ def test_call(seen: Transcript) -> None:
     seen.terminal("call", "talk", "wait", "0.0", "--session", "s", "--detach")
     seen.pipe("call", "talk", "wait", "0.0", "--session", "s", "--detach")
     assert seen.pipe("call", "talk", "wait", "{").code == 2
-    assert seen.pipe("call", "talk", "wait", '"long"', "--session", "s").code == 1
+    assert seen.pipe("call", "talk", "wait", '"long"', "--session", "s").code == 2
     assert seen.terminal("call", "talk", "wait", "60.0", "--request-id", "r3", "--timeout", "0.2").code == 5
 
 

@@ -26,7 +26,7 @@ class Tree(BaseModel):
 def test_models_in_models_are_told_to_a_depth() -> None:
     lines = list(schema_lines(Tree.model_json_schema()))
     assert lines[0] == ("  leaf", "Leaf | null, default null")
-    assert lines[1] == ("    name", 'string, not shorter than 1, like "[a-z]+", required')
+    assert lines[1] == ("    name", 'string, at least 1 character, like "[a-z]+", required')
     assert lines[2] == ("  leaves", "map of Leaf, default {}")
     assert ("  trees", "list of Tree, default []") in lines
     assert ("      trees", "list of Tree, default []") in lines

@@ -51,12 +51,37 @@ def test_state_takes_the_token_of_a_service(server: str) -> None:
         refused = ask(server, "token-of-ada", *command)
         assert (refused.code, refused.stdout) == (1, "")
         assert "ACCESS_DENIED" in refused.stderr
-        assert "the token of a service" in refused.stderr
+        assert "the method needs the trusted plane; this takes the token of a service (" in refused.stderr
+        assert "--trusted" not in refused.stderr
         assert len(refused.stderr.splitlines()) == 1
 
 
 def test_no_token_is_asked_for(server: str) -> None:
     refused = ask(server, "", "sessions", "list")
     assert refused.code == 1
-    assert "give --token or FLOWSTATE_TOKEN" in refused.stderr
+    assert "No token was given; give --token or FLOWSTATE_TOKEN (" in refused.stderr
     assert ask(server, "", "health").code == 0, "a probe has none"
+
+
+def test_a_token_that_is_not_known_is_told_from_none(server: str) -> None:
+    refused = ask(server, "mistyped", "sessions", "list")
+    assert refused.code == 1
+    assert refused.stderr.startswith(
+        "flowstate: This token is not known to the server (CREDENTIALS_INVALID, "
+    )
+    assert "give --token" not in refused.stderr
+
+
+def test_what_a_token_is_not_for_is_named_as_an_option(server: str) -> None:
+    for option in ("--trusted", "--tenant=other"):
+        refused = ask(server, "token-of-ada", "sessions", "list", option)
+        assert refused.code == 1
+        assert f"flowstate: {option.partition('=')[0]} is not what the token is for (" in refused.stderr
+        assert "x-" not in refused.stderr
+
+
+def test_a_token_sees_no_session_of_another_user(server: str) -> None:
+    refused = ask(server, "token-of-ada", "items", "nowhere")
+    assert refused.code == 4
+    assert "No session nowhere; perhaps another user's; see flowstate sessions list (" in refused.stderr
+    assert "--user" not in refused.stderr
