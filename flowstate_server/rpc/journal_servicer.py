@@ -5,6 +5,7 @@ from __future__ import annotations
 from flowstate.v1 import journal_service_pb2 as pb
 from flowstate.v1.journal_service_pb2_grpc import JournalServiceServicer
 from flowstate_server.engine.engine import Engine
+from flowstate_server.engine.large_messages import read_aside
 from flowstate_server.rpc.call_context import ServicerContext, current_call
 from flowstate_server.rpc.codec.journals import (
     decode_append,
@@ -21,7 +22,7 @@ class JournalServicer(JournalServiceServicer):
     async def AppendJournal(
         self, request: pb.AppendJournalRequest, context: ServicerContext
     ) -> pb.AppendJournalResponse:
-        append = decode_append(request)
+        append = await read_aside(request.ByteSize(), decode_append, request)
         return encode_appended(await self._engine.journals.append(current_call().principal, append))
 
     async def ListJournal(

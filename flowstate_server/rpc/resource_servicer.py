@@ -9,6 +9,7 @@ from typing import cast
 from flowstate.v1 import resource_service_pb2 as pb
 from flowstate.v1.resource_service_pb2_grpc import ResourceServiceServicer
 from flowstate_server.engine.engine import Engine
+from flowstate_server.engine.large_messages import read_aside
 from flowstate_server.rpc.call_context import ServicerContext, current_call
 from flowstate_server.rpc.codec.resources import (
     decode_content_read,
@@ -49,7 +50,7 @@ class ResourceServicer(ResourceServiceServicer):
     async def PutResource(
         self, request: pb.PutResourceRequest, context: ServicerContext
     ) -> pb.PutResourceResponse:
-        put = decode_put(request)
+        put = await read_aside(request.ByteSize(), decode_put, request)
         return encode_put(await self._engine.resources.put(current_call().principal, put))
 
     async def WriteContent(

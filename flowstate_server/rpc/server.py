@@ -46,9 +46,10 @@ DRAIN_SPREAD = 2.0
 _LAST_MOMENT = 0.25
 # What is larger than a message may be is received up to this many times the limit, to be refused with its reason.
 _RECEIVED = 2
-# Calls that wait for the loop to take them. gRPC drops at random what is beyond, without a reason and from 1,000 on by
-# default; beyond what a process can have sockets for, it is our own limits that answer.
-_PENDING_CALLS = 100_000
+# Calls that wait for the loop to take them, at least. gRPC drops what is beyond, without a reason, by default at random
+# from 1,000 on; it is our own limits that shall answer. But nobody knows yet who calls, and each call that waits takes
+# some 12 KiB, and what came of its message: beyond what the limits let in, few have to wait.
+_PENDING_CALLS = 20_000
 _MINUTE_MS = 60_000
 
 
@@ -228,13 +229,14 @@ def _read_certificate(settings: ServerSettings) -> grpc.ServerCertificateConfigu
 
 def _channel_options(settings: ServerSettings) -> list[tuple[str, int]]:
     largest = settings.max_message_bytes
+    pending = max(_PENDING_CALLS, settings.max_streams + settings.max_unary_calls)
     return [
         ("grpc.max_receive_message_length", min(_RECEIVED * largest, 2**31 - 1)),
         ("grpc.max_send_message_length", largest),
         # Of one connection; admission counts those of all.
         ("grpc.max_concurrent_streams", 1_000),
-        ("grpc.server.max_pending_requests", _PENDING_CALLS),
-        ("grpc.server.max_pending_requests_hard_limit", _PENDING_CALLS),
+        ("grpc.server.max_pending_requests", pending),
+        ("grpc.server.max_pending_requests_hard_limit", pending),
         # The limit for pings received: by default a client that pings a quiet stream is cut off.
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ("grpc.http2.min_time_between_pings_ms", 10_000),

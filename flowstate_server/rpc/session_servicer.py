@@ -8,6 +8,7 @@ from contextlib import aclosing
 from flowstate.v1 import session_service_pb2 as pb
 from flowstate.v1.session_service_pb2_grpc import SessionServiceServicer
 from flowstate_server.engine.engine import Engine
+from flowstate_server.engine.large_messages import read_aside
 from flowstate_server.model.ids import check_id
 from flowstate_server.rpc.call_context import ServicerContext, current_call
 from flowstate_server.rpc.codec.items import (
@@ -60,8 +61,8 @@ class SessionServicer(SessionServiceServicer):
     async def ListSessions(
         self, request: pb.ListSessionsRequest, context: ServicerContext
     ) -> pb.ListSessionsResponse:
-        page = await self._engine.sessions.list(current_call().principal, decode_session_query(request))
-        return encode_session_page(page)
+        query = await read_aside(request.ByteSize(), decode_session_query, request)
+        return encode_session_page(await self._engine.sessions.list(current_call().principal, query))
 
     async def ResolveSession(
         self, request: pb.ResolveSessionRequest, context: ServicerContext
@@ -74,7 +75,7 @@ class SessionServicer(SessionServiceServicer):
     async def UpdateSession(
         self, request: pb.UpdateSessionRequest, context: ServicerContext
     ) -> pb.UpdateSessionResponse:
-        update = decode_session_update(request)
+        update = await read_aside(request.ByteSize(), decode_session_update, request)
         return encode_updated_session(
             await self._engine.session_updates.update(current_call().principal, update)
         )
@@ -86,7 +87,7 @@ class SessionServicer(SessionServiceServicer):
     async def AppendItems(
         self, request: pb.AppendItemsRequest, context: ServicerContext
     ) -> pb.AppendItemsResponse:
-        append = decode_item_append(request)
+        append = await read_aside(request.ByteSize(), decode_item_append, request)
         return encode_items_appended(await self._engine.item_appends.append(current_call().principal, append))
 
     async def RemoveItems(

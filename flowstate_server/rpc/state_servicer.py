@@ -5,6 +5,7 @@ from __future__ import annotations
 from flowstate.v1 import state_service_pb2 as pb
 from flowstate.v1.state_service_pb2_grpc import StateServiceServicer
 from flowstate_server.engine.engine import Engine
+from flowstate_server.engine.large_messages import read_aside
 from flowstate_server.rpc.call_context import ServicerContext, current_call
 from flowstate_server.rpc.codec.state import (
     decode_commit,
@@ -27,7 +28,8 @@ class StateServicer(StateServiceServicer):
     async def CommitState(
         self, request: pb.CommitStateRequest, context: ServicerContext
     ) -> pb.CommitStateResponse:
-        committed = await self._engine.states.commit(current_call().principal, decode_commit(request))
+        commit = await read_aside(request.ByteSize(), decode_commit, request)
+        committed = await self._engine.states.commit(current_call().principal, commit)
         return encode_committed(committed, documents=request.return_state == pb.RETURN_STATE_FULL)
 
     async def DeleteState(

@@ -41,6 +41,15 @@ def message(data: bytes, compressed: int = 0, length: int | None = None) -> byte
     return struct.pack(">BI", compressed, len(data) if length is None else length) + data
 
 
+def many_calls(count: int, path: str, bearer: str, data: bytes = b"") -> bytes:
+    """A connection with so many calls at once."""
+    begin = PREFACE + frame(_SETTINGS, 0, 0, b"")
+    right, whole = call(path, bearer), message(data)
+    return begin + b"".join(
+        headers(stream, right) + frame(_DATA, _END_STREAM, stream, whole) for stream in range(1, 2 * count, 2)
+    )
+
+
 def _text(text: str) -> bytes:
     data = text.encode()
     if len(data) < 127:

@@ -53,8 +53,11 @@ ANSWERED_SECONDS = 20.0
 """For a right call beside the bad ones, sixteen of which may have some megabytes of JSON that are hard to read."""
 GROWTH = 1.5
 """What the server may take at the end, of what it took when it was warm; each time at least, for a moment with sixteen
-large messages takes as much again. Measured: from 213 to 274 MiB over 180,000 calls, some of which fill caches; how
-much of it that is was not looked into."""
+large messages takes as much again. What it holds does not grow: between rounds of 5,000 calls, when all had ended, 36
+to 54 MiB of malloc's were in use over 60,000 calls, and 0.3 blocks of Python's more per call, in caches that have
+bounds. What grows is what the allocator keeps (from 66 to 190 MiB, about half of it back with the system): connections
+with a thousand calls at once take 12 KiB for each, on threads of gRPC that have an arena each. Without them it kept 55
+to 74 MiB."""
 UNLIMITED = (
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_send_message_length", -1),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flowstate_server.engine.bindings import claimed_org, claimed_user
 from flowstate_server.engine.calls.sessions import NewSession
 from flowstate_server.engine.drawn_fields import DrawnFields
+from flowstate_server.engine.large_messages import read_aside
 from flowstate_server.engine.records.session_fields import check_session_fields
 from flowstate_server.engine.rehearsals import Rehearsals
 from flowstate_server.engine.settings import EngineSettings
@@ -48,7 +49,7 @@ class NewSessions:
         self._settings = settings
         self._rehearsals = rehearsals
 
-    def prepared(self, principal: Principal, new: NewSession) -> PreparedSession:
+    async def prepared(self, principal: Principal, new: NewSession) -> PreparedSession:
         """
         Raises:
             FlowNotFoundError, AccessDeniedError, ValidationFailedError, JsonInvalidError: it can't be created.
@@ -57,7 +58,7 @@ class NewSessions:
         user_id = claimed_user(principal, new.user_id)
         org_id = claimed_org(principal, new.org_id)
         check_id("session_id", new.session_id, required=False)
-        metadata = _metadata(new.metadata)
+        metadata = await read_aside(len(new.metadata), _metadata, new.metadata)
         check_session_fields(
             {
                 "title": new.title,

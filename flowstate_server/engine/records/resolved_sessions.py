@@ -48,7 +48,7 @@ class ResolvedSessions:
         """The session that an earlier call has resolved by the same flow, user and metadata, or a new one."""
         if new.session_id:
             raise ValidationFailedError((Violation("session_id", "must_be_empty", "must be empty"),))
-        prepared = self._new_sessions.prepared(principal, new)
+        prepared = await self._new_sessions.prepared(principal, new)
         creation = prepared.creation
         key = resolve_key(principal.tenant, creation.flow_kind, creation.user_id, creation.metadata)
         for _ in range(RACES):

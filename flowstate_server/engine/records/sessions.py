@@ -56,7 +56,7 @@ class Sessions:
         self, principal: Principal, new: NewSession, idempotency_key: str, fingerprint: str
     ) -> CreatedSession:
         """A new session, bound for life to its flow, user, tenant and org."""
-        prepared = self._new_sessions.prepared(principal, new)
+        prepared = await self._new_sessions.prepared(principal, new)
         before: tuple[Write, ...] = ()
         if idempotency_key:
             check_id("idempotency_key", idempotency_key)

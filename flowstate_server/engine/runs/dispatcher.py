@@ -21,6 +21,7 @@ from flowstate_server.engine.bindings import (
 )
 from flowstate_server.engine.calls.runs import ActionCall, Dispatched
 from flowstate_server.engine.drawn_fields import DrawnFields
+from flowstate_server.engine.large_messages import read_aside
 from flowstate_server.engine.rehearsals import Rehearsals
 from flowstate_server.engine.runs.gates import entry, gate_of, rejection
 from flowstate_server.engine.runs.run import Run
@@ -182,7 +183,7 @@ class Dispatcher:
         claimed_org(principal, call.org_id)
         if len(call.input) > self._settings.max_input_bytes:
             raise MessageTooLargeError("The input", len(call.input), self._settings.max_input_bytes)
-        parse_json(call.input, "/input")
+        await read_aside(len(call.input), parse_json, call.input, "/input")
         value = await _checked_input(hosted.program, action, call)
         session = SessionKey(principal.tenant, call.session_id or _ephemeral_id())
         return _Checked(
