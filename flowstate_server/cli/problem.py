@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -42,8 +43,14 @@ class Warnings(logging.Handler):
 
 
 def _tell(problem: str, style: str) -> None:
-    line = Text(f"flowstate: {' '.join(problem.split())}", style=style)
-    Console(stderr=True, highlight=False, soft_wrap=True).print(line)
+    line = f"flowstate: {' '.join(problem.split())}"
+    console = Console(stderr=True, highlight=False)
+    with suppress(OSError):  # nobody reads it, which changes nothing
+        if console.is_terminal:
+            # Wrapped between words; what is longer than a line, such as a path, stays whole.
+            console.print(Text(line, style=style), overflow="ignore", crop=False)
+        else:  # not by way of rich, which ends the process where a pipe is closed
+            print(line, file=sys.stderr)
 
 
 def place_of(error: BaseException) -> str:
