@@ -40,14 +40,17 @@ def event_filter(types: Iterable[str], audience: str | None) -> event_service_pb
     named = one_or_more(types, "types")
     for name in named:
         if name not in EVENT_TYPES:
-            close = get_close_matches(name, EVENT_TYPES, 1)
-            hint = (
-                f"; did you mean {close[0]!r}?" if close else "; a flow's own events are of the type 'custom'"
-            )
-            _logger.warning("no event type %r is known to this client%s", name, hint)
+            _logger.warning("%s", unknown_event_type(name))
     if not named and audience is None:
         return None
     return event_service_pb2.EventFilter(types=named, audience=audience_number(audience))
+
+
+def unknown_event_type(name: str) -> str:
+    """What is said of a type that is none of :data:`EVENT_TYPES`."""
+    close = get_close_matches(name, EVENT_TYPES, 1)
+    hint = f"; did you mean {close[0]!r}?" if close else "; a flow's own events are of the type 'custom'"
+    return f"no event type {name!r} is known to this client{hint}"
 
 
 def audience_number(name: str | None) -> types_pb2.Audience.ValueType:

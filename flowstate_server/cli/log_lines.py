@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TextIO
 
 from flowstate_server.log_context import IDS, LogIds
 
@@ -47,7 +47,7 @@ def log_to_stderr(level: str, format: LogFormat) -> None:
     root = logging.getLogger()
     if root.handlers:  # somebody has decided already
         return
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StderrLines(sys.stderr)
     handler.addFilter(LogIds())
     handler.setFormatter(JsonLines() if format is LogFormat.JSON else TextLines())
     root.addHandler(handler)
@@ -55,6 +55,14 @@ def log_to_stderr(level: str, format: LogFormat) -> None:
     logging.captureWarnings(True)
     threading.excepthook = _log_end_of_thread
     sys.unraisablehook = _log_unraisable
+
+
+class _StderrLines(logging.StreamHandler[TextIO]):
+    def handleError(self, record: logging.LogRecord) -> None:
+        """What stderr does not take (a terminal that has gone, a closed pipe, a full disk) is left out: the usual
+        complaint would go to stderr as well."""
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)
 
 
 def _log_end_of_thread(ended: threading.ExceptHookArgs) -> None:

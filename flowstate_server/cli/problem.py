@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -11,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from flowstate_server.cli.telling import on_terminal
 from flowstate_server.cli.terminal_text import plain
 
 _PACKAGE = Path(__file__).parents[1]
@@ -47,7 +49,12 @@ def _tell(problem: str, style: str, facts: str = "") -> None:
     line = Text.assemble((f"flowstate: {plain(' '.join(problem.split()))}", style))
     if facts:
         line.append(f" ({plain(' '.join(facts.split()))})", style="dim")
-    Console(stderr=True, highlight=False, soft_wrap=True).print(line)
+    with suppress(OSError):  # nobody reads it, which changes nothing
+        if on_terminal(sys.stderr):
+            # Wrapped between words; what is longer than a line, such as a path, stays whole.
+            Console(stderr=True, highlight=False).print(line, overflow="ignore", crop=False)
+        else:  # not by way of rich, which ends the process where a pipe is closed
+            print(line.plain, file=sys.stderr)
 
 
 def place_of(error: BaseException) -> str:

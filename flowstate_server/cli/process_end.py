@@ -18,6 +18,8 @@ STOPPING = (signal.SIGTERM, signal.SIGINT)
 HARD_STOPPED = 1
 # Of the two seconds in which a second signal ends the process; the rest is for the machine.
 HARD_STOP_SECONDS = 1.7
+# For the one line that says why the process was ended.
+LAST_WORDS_SECONDS = 0.1
 # For tasks and threads that end when they are told to; those that do not would keep the process for good.
 LAST_MOMENT_SECONDS = 1.0
 
@@ -53,11 +55,23 @@ class ProcessEnd:
             try:
                 limit = self._limits.get(timeout=max(first.time - time.monotonic(), 0.0))
             except queue.Empty:
-                # Not by way of logging or print: whoever blocks may hold their locks.
-                os.write(2, f"flowstate: {first.why}\n".encode())
+                _tell_if_heard(first.why)
                 os._exit(first.code)
             if limit is not None:
                 first = min(first, limit)
+
+
+def _tell_if_heard(why: str) -> None:
+    """On stderr, unless it is gone, or has no room: a pipe that is not read, a terminal that was stopped."""
+
+    def tell() -> None:
+        # Not by way of logging or print: whoever blocks may hold their locks.
+        with suppress(OSError):
+            os.write(2, f"flowstate: {why}\n".encode())
+
+    telling = threading.Thread(target=tell, daemon=True)
+    telling.start()
+    telling.join(LAST_WORDS_SECONDS)
 
 
 class StopSignals:

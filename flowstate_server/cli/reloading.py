@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-_logger = logging.getLogger(__name__)
+from flowstate_server.cli.own_terminal import on_own_terminal
 
-STDIN, STDERR = 0, 2
+_logger = logging.getLogger(__name__)
 
 
 class Hangups:
@@ -22,6 +21,9 @@ class Hangups:
 
     def __init__(self, stop: Callable[[], object]) -> None:
         self._stop = stop
+        # Asked now: when the signal comes, the terminal is gone.
+        self._on_terminal = on_own_terminal()
+        self._hung_up = False
         self._reload: Callable[[], Coroutine[Any, Any, None]] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._heard)
@@ -31,8 +33,11 @@ class Hangups:
         self._reload = reload
 
     def _heard(self) -> None:
-        if any(os.isatty(descriptor) for descriptor in (STDIN, STDERR)):
-            self._stop()
+        if self._on_terminal:
+            # Once: the kernel tells it, and the shell again when it leaves, but two stops are one without patience.
+            if not self._hung_up:
+                self._hung_up = True
+                self._stop()
         elif self._reload is not None:
             task = asyncio.get_running_loop().create_task(self._reloaded(self._reload()))
             self._tasks.add(task)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from flowstate_server.cli.own_terminal import on_own_terminal
 from flowstate_server.cli.problem import note
 from flowstate_server.cli.python_files import PythonFiles
 
@@ -22,7 +23,7 @@ LOOK_SECONDS = 0.3
 LOOKING_SHARE = 0.05
 
 _PIPE = "_FLOWSTATE_RESTARTED_BY"
-_STDIN, _STDERR = 0, 2
+_STDERR = 2
 
 
 def serve_and_restart(arguments: Sequence[str], folder: Path) -> int:
@@ -54,14 +55,14 @@ class _Restarts:
         self._files = PythonFiles(folder)
         self._folder = folder
         self._stopped = threading.Event()
+        self._on_terminal = on_own_terminal()
         self._server: subprocess.Popen[bytes] | None = None
         self._read, self._write = os.pipe()  # the end of this process is the end of what the other one reads
 
     def run(self) -> int:
         signal.signal(signal.SIGTERM, self._forward)
         signal.signal(signal.SIGINT, self._forward)
-        if not any(os.isatty(descriptor) for descriptor in (_STDIN, _STDERR)):
-            signal.signal(signal.SIGHUP, self._forward)
+        signal.signal(signal.SIGHUP, self._forward)
         while True:
             server = self._start()
             changed = self._wait_for_change(server)
@@ -96,7 +97,7 @@ class _Restarts:
         return []
 
     def _forward(self, number: int, frame: object) -> None:
-        if number != signal.SIGHUP:
+        if number != signal.SIGHUP or self._on_terminal:
             self._stopped.set()
         if self._server is not None and not (number == signal.SIGINT and _typed_here()):
             self._server.send_signal(number)

@@ -7,13 +7,13 @@ import gc
 import logging
 import os
 import signal
-import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from flowstate_server.app import FlowState
-from flowstate_server.cli.announcement import Announcement, is_to_be_created
+from flowstate_server.cli.announcement import Announcement, missing_of_store
 from flowstate_server.cli.freed_memory import keep_freed_memory
+from flowstate_server.cli.own_terminal import drop_unwritten
 from flowstate_server.cli.problem import FAILED, MISUSED, give_up, place_of
 from flowstate_server.cli.process_end import HARD_STOPPED, LAST_MOMENT_SECONDS, ProcessEnd, StopSignals
 from flowstate_server.cli.reloading import Hangups
@@ -47,6 +47,7 @@ def serve_to_the_end(name: str, app: FlowState, settings: Settings) -> int:
         broken = True  # by a flow: nothing was closed, and threads of the store would keep the process
         raise
     finally:
+        drop_unwritten()
         if not broken:
             end.call_off()
     return code
@@ -87,27 +88,36 @@ async def _serve_until_stopped(name: str, app: FlowState, settings: Settings, en
     limit = settings.drain_delay + settings.drain_grace + 2 * settings.cancel_grace + CLOSING_SECONDS
     with StopSignals.listening(end, limit) as signals:
         hangups = Hangups(lambda: signal.raise_signal(signal.SIGTERM))
-        created = is_to_be_created(settings)
+        created = missing_of_store(settings)
         started = await _start_unless_stopped(app, settings, signals)
         if started is None:
             return 0
         server, port = started
-        hangups.reload_by(server.reload)
         announcement = Announcement(name, app, settings, created=created)
-        _settle_garbage_collector()
-        keep_freed_memory()
-        announcement.listening(port)
-        await signals.asked.wait()
-        announcement.stopping()
-        stopping = asyncio.create_task(server.stop(settings.drain_delay, settings.drain_grace))
-        urged = asyncio.create_task(signals.urged.wait())
-        await asyncio.wait((stopping, urged), return_when=asyncio.FIRST_COMPLETED)
-        if not stopping.done():
-            await _stop_hard(server, stopping)
-        urged.cancel()
-        await stopping
+        try:
+            hangups.reload_by(server.reload)
+            _settle_garbage_collector()
+            keep_freed_memory()
+            announcement.listening(port)
+            await signals.asked.wait()
+            announcement.stopping()
+        except Exception:  # threads of a store that stays open would keep the process
+            await server.stop(0.0, 0.0)
+            raise
+        await _stop(server, settings, signals)
         announcement.stopped()
     return 0
+
+
+async def _stop(server: FlowStateServer, settings: Settings, signals: StopSignals) -> None:
+    """Drain, and close the store; at a second signal end the process without patience."""
+    stopping = asyncio.create_task(server.stop(settings.drain_delay, settings.drain_grace))
+    urged = asyncio.create_task(signals.urged.wait())
+    await asyncio.wait((stopping, urged), return_when=asyncio.FIRST_COMPLETED)
+    if not stopping.done():
+        await _stop_hard(server, stopping)
+    urged.cancel()
+    await stopping
 
 
 async def _start_unless_stopped(
@@ -160,5 +170,5 @@ async def _stop_hard(server: FlowStateServer, stopping: asyncio.Task[None]) -> N
     try:
         await server.stop(0.0, 0.0)
     finally:
-        sys.stdout.flush()
+        drop_unwritten()
         os._exit(HARD_STOPPED)

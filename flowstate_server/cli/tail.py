@@ -66,6 +66,11 @@ def tail(
     if bool(request_id) == bool(session):
         give_up("name a request, or a session by --session", MISUSED)
     from flowstate_client import RequestNotFound
+    from flowstate_client.filters import EVENT_TYPES, unknown_event_type
+
+    # The client only warns of it, for a newer server may have it; here it is a slip, which would wait for ever.
+    if unknown := next((name for name in types or () if name not in EVENT_TYPES), None):
+        give_up(f"--type: {unknown_event_type(unknown)}", MISUSED)
     from flowstate_server.cli.conversation import Conversation, shown_in
     from flowstate_server.cli.event_line import event_printer
 

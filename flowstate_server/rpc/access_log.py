@@ -1,4 +1,5 @@
-"""One log record for each call, when it is over: at level DEBUG if it went well and fast, else at INFO.
+"""One log record for each call, when it is over: at level DEBUG if it went well and fast, or waits by design, else at
+INFO.
 
 What is in the message is also in the record's attributes, for formatters that write JSON: ``method``, ``code``,
 ``reason``, ``elapsed_ms``, ``bytes_in``, ``bytes_out``, ``messages_out``, ``principal``, ``plane``, ``peer``,
@@ -13,17 +14,19 @@ import logging
 from flowstate_server.observation import Observer
 from flowstate_server.programs.author_code import printable
 from flowstate_server.rpc.call_context import Call
+from flowstate_server.rpc.methods import waits
 
 access = logging.getLogger("flowstate.access")
 errors = logging.getLogger("flowstate.errors")
 
 
-# A unary call takes a few milliseconds, unless it runs an action or waits; from a second on somebody may ask why.
+# A unary call that does not wait takes a few milliseconds; from a second on somebody may ask why.
 SLOW_MS = 1_000.0
 
 
 def log_call(call: Call) -> None:
-    level = logging.DEBUG if call.code == "OK" and call.elapsed_ms < SLOW_MS else logging.INFO
+    fast = call.elapsed_ms < SLOW_MS or waits(call.method)
+    level = logging.DEBUG if call.code == "OK" and fast else logging.INFO
     if not access.isEnabledFor(level):
         return
     ids = call.log_ids()

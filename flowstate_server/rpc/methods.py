@@ -15,12 +15,14 @@ class Method(NamedTuple):
     """``plane`` is the least that a caller needs; ``None`` is for probes, which carry no credentials.
 
     A method that is not ``served`` yet is refused as such, to those who may call it. One that starts a run is refused
-    while the server goes down. ``max_bytes`` is how large its request may be where that is less than any message.
+    while the server goes down. One that ``waits`` takes as long as what it waits for, however fast the server is.
+    ``max_bytes`` is how large its request may be where that is less than any message.
     """
 
     plane: Plane | None = Plane.CLIENT
     served: bool = True
     starts_run: bool = False
+    waits: bool = False
     max_bytes: int | None = None
 
 
@@ -29,18 +31,21 @@ _FEW_BYTES = 64 * 1024
 
 _OPEN = Method()
 _RUNS = Method(starts_run=True)
-_FOLLOWS = Method(max_bytes=_FEW_BYTES)
+_RUNS_TO_ITS_END = Method(starts_run=True, waits=True)
+_WAITS = Method(waits=True)
+_FOLLOWS = Method(waits=True, max_bytes=_FEW_BYTES)
 _TRUSTED = Method(Plane.TRUSTED)
 _PROBE = Method(plane=None, max_bytes=_FEW_BYTES)
+_WATCHING_PROBE = _PROBE._replace(waits=True)
 
 METHODS: Mapping[str, Method] = {
     "FlowService/ListFlows": _OPEN,
     "FlowService/GetFlow": _OPEN,
     "FlowService/DispatchAction": _RUNS,
-    "FlowService/CallAction": _RUNS,
-    "FlowService/StreamAction": _RUNS,
+    "FlowService/CallAction": _RUNS_TO_ITS_END,
+    "FlowService/StreamAction": _RUNS_TO_ITS_END,
     "FlowService/GetActionRequest": _OPEN,
-    "FlowService/WaitActionRequest": _OPEN,
+    "FlowService/WaitActionRequest": _WAITS,
     "FlowService/ListActionRequests": _OPEN,
     "FlowService/CancelActionRequest": _OPEN,
     "EventService/ListEvents": _OPEN,
@@ -69,10 +74,10 @@ METHODS: Mapping[str, Method] = {
     "JournalService/ListJournal": _TRUSTED,
     "ServerService/GetServerInfo": _OPEN,
     "grpc.health.v1.Health/Check": _PROBE,
-    "grpc.health.v1.Health/Watch": _PROBE,
+    "grpc.health.v1.Health/Watch": _WATCHING_PROBE,
     # On only where the operator asked for it, and then for whoever may call at all.
-    "grpc.reflection.v1.ServerReflection/ServerReflectionInfo": _OPEN,
-    "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": _OPEN,
+    "grpc.reflection.v1.ServerReflection/ServerReflectionInfo": _WAITS,
+    "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": _WAITS,
 }
 """As ``Service/Method``; those of other packages with the package."""
 
@@ -101,6 +106,11 @@ def is_probe(name: str) -> bool:
 def starts_run(name: str) -> bool:
     method = METHODS.get(name)
     return method is not None and method.starts_run
+
+
+def waits(name: str) -> bool:
+    method = METHODS.get(name)
+    return method is not None and method.waits
 
 
 def max_request_bytes(name: str, max_message_bytes: int) -> int:

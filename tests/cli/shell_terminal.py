@@ -30,7 +30,8 @@ class Terminal:
 
     def __init__(self, descriptor: int, process: subprocess.Popen[bytes]) -> None:
         self._descriptor = descriptor
-        self._process = process
+        self._there = True
+        self.process = process
         self.shown = ""
 
     def type(self, keys: str) -> None:
@@ -52,7 +53,13 @@ class Terminal:
         with suppress(OSError):  # Linux says so that nobody has the other side any more
             while piece := os.read(self._descriptor, 4096):
                 self.shown += piece.decode(errors="replace")
-        return self._process.wait(SECONDS)
+        return self.process.wait(SECONDS)
+
+    def close(self) -> None:
+        """The terminal goes, and those on it are told."""
+        if self._there:
+            self._there = False
+            os.close(self._descriptor)
 
 
 @contextmanager
@@ -72,9 +79,10 @@ def typing(*command: str, folder: Path | None = None, term: str = "dumb") -> Ite
         start_new_session=True,
     )
     os.close(child)
+    terminal = Terminal(parent, process)
     try:
-        yield Terminal(parent, process)
+        yield terminal
     finally:
         process.kill()
         process.wait()
-        os.close(parent)
+        terminal.close()

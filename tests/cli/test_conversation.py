@@ -228,5 +228,8 @@ def test_a_warning_in_the_middle_has_a_line_of_its_own() -> None:
             terminal.wait_for("assistant  word by word")
             server.kill()
             terminal.wait_for(f"\r\nflowstate: waiting for the server at {address}")
+            terminal.wait_for(" s\r\n")
+            lines = " ".join(terminal.shown[terminal.shown.index("flowstate: ") :].splitlines())
+            assert "which has not answered for" in lines, "broken between words"
             terminal.type("\x03")
             assert terminal.wait_for_end() == 130

@@ -3,13 +3,17 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from flowstate_client import ActionFailed, FlowStateClient, FlowStateError, RequestStatus
+from flowstate_server.cli.announcement import missing_of_store
+from flowstate_server.settings import Settings
 from tests.cli.flowstate_command import CHECKOUT, Done, completed, flowstate, started, told
+from tests.cli.shell_terminal import typing
 
 SLOW = "tests.cli.slow_flow:slow"
 LOCALLY = ("--listen", "127.0.0.1:0")
@@ -52,6 +56,26 @@ def test_a_store_that_is_created_is_told_as_such(form: str, tmp_path: Path) -> N
             assert (listening["created"], listening["persistent"]) == (created, True)
             process.terminate()
             assert process.wait(10) == 0
+
+
+def test_a_terminal_is_told_the_whole_path_of_what_was_created(tmp_path: Path) -> None:
+    path = tmp_path / "nope" / "chat"
+    with typing(
+        sys.executable, "-m", "flowstate_server", "serve", SLOW, *LOCALLY, "--store", f"file:{path}"
+    ) as it:
+        it.wait_for("Ctrl-C stops it.")
+        assert f" (created at {path}; its folder was not there either, and was created)\r\n" in it.shown
+        it.type("\x03")
+        assert it.wait_for_end() == 0
+
+
+def test_what_is_missing_of_a_store_is_its_file_and_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "here").touch()
+    for name, missing in {"here": [], "new": ["new"], "nope/new": ["nope", "nope/new"]}.items():
+        settings = Settings(store=f"sqlite:///{tmp_path / name}")
+        assert list(missing_of_store(settings)) == [tmp_path / one for one in missing]
+    assert not missing_of_store(Settings(store="memory"))
+    assert not missing_of_store(Settings())
 
 
 @pytest.mark.parametrize("store", [(), ("--store", "memory")])

@@ -152,12 +152,12 @@ def test_swept_events_are_noticed_with_what_has_a_meaning() -> None:
     assert 0 < notice["first"] <= notice["last"]
 
 
-def test_a_type_that_is_not_known_is_warned_of_in_one_line(slow_server: str) -> None:
-    flowstate("call", "slow", "nap", "0.0", "--request-id", "typed", "--server", slow_server)
-    done = flowstate("tail", "typed", "--server", slow_server, "--type", "itm.done")
-    assert (done.code, done.stdout) == (0, "")
+def test_a_type_that_is_not_known_is_refused_instead_of_waited_for(slow_server: str) -> None:
+    types = ("--type", "item.delta", "--type", "itm.done")
+    done = flowstate("tail", "--session", "s", *types, "--server", slow_server)
+    assert (done.code, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
-        "flowstate: no event type 'itm.done' is known to this client; did you mean 'item.done'?"
+        "flowstate: --type: no event type 'itm.done' is known to this client; did you mean 'item.done'?"
     ]
 
 

@@ -15,6 +15,7 @@ from flowstate.v1.event_service_pb2 import TailEventsResponse
 from flowstate.v1.flow_service_pb2 import Flow, GetFlowResponse
 from flowstate.v1.types_pb2 import Cursor
 from flowstate_server.errors import Reason, SessionNotFoundError
+from flowstate_server.rpc import access_log
 from flowstate_server.rpc.call_context import current_call
 from flowstate_server.settings import ServerSettings
 from tests.support.access_records import AccessRecords
@@ -105,6 +106,21 @@ async def test_every_ending_has_its_status_and_one_record(
         assert fields["error_id"] == error_id
     else:
         assert "error_id" not in fields
+
+
+async def test_what_waits_by_design_is_not_told_as_slow(
+    access: AccessRecords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access_log, "SLOW_MS", 0.0)
+
+    levels = {}
+    for shape in SHAPES:
+        async with enveloped(**method(shape, _succeed)) as server:
+            await _outcome(_call(server, shape), shape)
+            (record,) = await access.count(1)
+        levels[shape] = record.levelname
+        access.records.clear()
+    assert levels == {"unary": "INFO", "generator": "DEBUG", "writer": "DEBUG"}
 
 
 @pytest.mark.parametrize("shape", SHAPES)

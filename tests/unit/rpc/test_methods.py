@@ -11,7 +11,7 @@ from flowstate_server.rpc import methods
 from flowstate_server.rpc.event_servicer import EventServicer
 from flowstate_server.rpc.flow_servicer import FlowServicer
 from flowstate_server.rpc.journal_servicer import JournalServicer
-from flowstate_server.rpc.methods import check_method, is_probe, short_name, starts_run
+from flowstate_server.rpc.methods import check_method, is_probe, short_name, starts_run, waits
 from flowstate_server.rpc.resource_servicer import ResourceServicer
 from flowstate_server.rpc.server_servicer import ServerServicer
 from flowstate_server.rpc.session_servicer import SessionServicer
@@ -57,6 +57,16 @@ def test_what_takes_an_action_to_run_starts_a_run() -> None:
     taking = {name for name, method in METHODS.items() if "spec" in method.input_type.fields_by_name}
     assert {name for name in (*methods.METHODS, "FlowService/New") if starts_run(name)} == taking
     assert len(taking) == 3
+
+
+def test_what_waits_is_known_as_such() -> None:
+    assert {name for name in (*METHODS, "FlowService/New") if waits(name)} == {
+        "FlowService/CallAction",
+        "FlowService/StreamAction",
+        "FlowService/WaitActionRequest",
+        "EventService/TailEvents",
+        "SessionService/WatchSnapshot",
+    }
 
 
 @pytest.mark.parametrize("name", METHODS)
