@@ -93,9 +93,12 @@ def test_a_server_whose_log_nobody_reads_stops_on_a_second_signal() -> None:
     with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.DEVNULL, stderr=writer) as process:
         try:
             assert flowstate("health", "--server", address, "--wait", "20").code == 0
-            with grpc.insecure_channel(address) as channel, pytest.raises(grpc.RpcError):
-                # It is refused, and the line that says so has no room.
-                channel.unary_unary("/flowstate.v1.FlowService/GetActionRequest")(b"", timeout=1)
+            with grpc.insecure_channel(address) as channel:
+                get: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+                    "/flowstate.v1.FlowService/GetActionRequest"
+                )
+                with pytest.raises(grpc.RpcError):
+                    get(b"", timeout=1)  # it is refused, and the line that says so has no room
             process.terminate()
             time.sleep(0.3)  # two signals at once are one
             process.terminate()
