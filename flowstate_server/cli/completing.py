@@ -18,7 +18,8 @@ from typer import _completion_shared
 if TYPE_CHECKING:
     from flowstate_client import FlowStateClient
 
-# Who presses the key waits for it. Chosen.
+# Who presses the key waits for it. Chosen; the variable is for servers that are far away.
+_TIMEOUT = "FLOWSTATE_COMPLETION_TIMEOUT"
 _SECONDS = 1.0
 # More are not read on a terminal. Chosen.
 _MOST = 200
@@ -64,6 +65,13 @@ def keep_files_from_bash() -> None:
 def _offer_nothing() -> None:
     """End the process before typer does, which would have the shell look for files. Zsh and fish take success so."""
     sys.exit(1 if os.environ.get("_FLOWSTATE_COMPLETE") == "complete_bash" else 0)
+
+
+def _seconds() -> float:
+    try:
+        return float(os.environ[_TIMEOUT])
+    except (KeyError, ValueError):
+        return _SECONDS
 
 
 def _event_types(_: Any) -> list[Offer]:
@@ -118,7 +126,7 @@ def _told(given: dict[str, Any], work: Callable[[FlowStateClient], AsyncIterator
     found: list[Offer] = []
 
     async def ask() -> None:
-        async with asyncio.timeout(_SECONDS), client_of(_options(given)) as client:
+        async with asyncio.timeout(_seconds()), client_of(_options(given)) as client:
             async for offer in work(client):
                 found.append(offer)
                 if len(found) == _MOST:

@@ -20,6 +20,7 @@ SHELLS = {
     "bash": ("--norc", "--noprofile", "-i"),
     "zsh": ("-f", "-i"),
 }
+PATIENCE = "20"  # of a busy machine
 READY = "ready-to-complete"
 
 
@@ -57,7 +58,8 @@ def test_bash_offers_what_the_server_has_and_files_where_one_is_meant(
     assert program is not None
     with typing(program, *SHELLS["bash"], folder=command(tmp_path)) as terminal:
         terminal.type("bind 'set bell-style none'; eval \"$(flowstate --show-completion)\"\n")
-        terminal.type(f'export FLOWSTATE_SERVER={chat_server}; PS1="> "; echo ready-to-"complete"\n')
+        terminal.type(f"export FLOWSTATE_COMPLETION_TIMEOUT={PATIENCE} FLOWSTATE_SERVER={chat_server}\n")
+        terminal.type('PS1="> "; echo ready-to-"complete"\n')
         terminal.wait_for(READY)
         terminal.type("flowstate call \t")
         terminal.wait_for("flowstate call chat ")
@@ -88,10 +90,10 @@ def test_what_the_server_has_is_offered(chat_server: str) -> None:
     made = flowstate("sessions", "create", "chat", "--id", "completed", "--server", chat_server)
     assert made.code == 0, made.stderr
     server = ("--server", chat_server)
-    assert complete("sessions", "list", *server, "--flow", "c")[0] == ["chat"]
-    assert complete("call", *server, "chat", "")[0] == ["prefer", "say"]
+    assert complete("sessions", "list", *server, "--flow", "c", patience=PATIENCE)[0] == ["chat"]
+    assert complete("call", *server, "chat", "", patience=PATIENCE)[0] == ["prefer", "say"]
     for words in (("tail", *server, "--session"), ("items", *server), ("sessions", "delete", *server)):
-        assert complete(*words, "comp")[0] == ["completed"], words
+        assert complete(*words, "comp", patience=PATIENCE)[0] == ["completed"], words
 
 
 @pytest.mark.parametrize("server", ["127.0.0.1:1", "nowhere", "192.0.2.1:7437"])
@@ -119,7 +121,7 @@ def test_nobody_waits_for_libraries_that_completion_does_not_need(typed: tuple[s
     assert not {"grpc", "flowstate_client", "flowstate_server.engine.engine"} & loaded
 
 
-def complete(*typed: str) -> tuple[list[str], set[str]]:
+def complete(*typed: str, patience: str = "") -> tuple[list[str], set[str]]:
     """What a shell is given for the last word of ``typed``, and the modules that were loaded for it."""
     program = (
         "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr));"
@@ -131,6 +133,7 @@ def complete(*typed: str) -> tuple[list[str], set[str]]:
         "_FLOWSTATE_COMPLETE": "complete_bash",
         "COMP_WORDS": words,
         "COMP_CWORD": str(len(typed)),
+        "FLOWSTATE_COMPLETION_TIMEOUT": patience,
     }
     done = subprocess.run(
         [sys.executable, "-c", program],
