@@ -45,6 +45,8 @@ def test_what_protoc_and_grpcurl_are_given_is_of_the_contract() -> None:
 def test_the_exit_codes_are_those_of_the_command_line() -> None:
     from flowstate_server.cli import problem
 
-    told = {int(code) for code in re.findall(r"^\| (\d+) \|", PAGE.text, re.MULTILINE)}
+    assert "(command-line.md#exit-codes)" in PAGE.text
+    table = Page("docs/guides/command-line.md").text
+    told = {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
     codes = {value for name, value in vars(problem).items() if name.isupper() and isinstance(value, int)}
     assert codes <= told

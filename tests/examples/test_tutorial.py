@@ -34,7 +34,7 @@ def test_a_chat_that_survives_restarts(tmp_path: Path, capsys: pytest.CaptureFix
         good, bad = commands(CALLS)
         assert said(good.words, address) == good.printed
         refused = flowstate(*bad.words[1:], FLOWSTATE_SERVER=address)
-        assert (refused.code, refused.stdout) == (1, "")
+        assert (refused.code, refused.stdout) == (2, "")
         assert "message" in refused.stderr
 
     (tmp_path / "my_chat.py").write_text(CHAT)

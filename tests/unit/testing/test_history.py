@@ -76,9 +76,12 @@ def test_a_hundred_thousand_calls_take_seconds() -> None:
 def test_four_times_as_many_calls_take_about_four_times_as_long() -> None:
     def seconds(calls: int) -> float:
         history = made_up(calls, calls // 50, seed=1).history
-        began = process_time()
-        require_history(history)
-        return process_time() - began
+        taken = []
+        for _ in range(3):  # the collector of garbage comes when it likes
+            began = process_time()
+            require_history(history)
+            taken.append(process_time() - began)
+        return min(taken)
 
     assert seconds(16_000) < 10 * seconds(4_000)  # compared each with each they would take sixteen times
 
