@@ -10,7 +10,7 @@ from google.protobuf import json_format
 
 from flowstate.v1.flow_service_pb2 import CallActionRequest
 from flowstate_server.testing import running_server
-from tests.support.pages import Page, commands, my_chat, names_of
+from tests.support.pages import DOCUMENTS, Page, commands, my_chat, names_of
 
 PAGE = Page("docs/guides/calling.md")
 SHELL, PROTOC, GRPCURL = PAGE.blocks("console")
@@ -46,7 +46,7 @@ def test_the_exit_codes_are_those_of_the_command_line() -> None:
     from flowstate_server.cli import problem
 
     assert "(command-line.md#exit-codes)" in PAGE.text
-    table = Page("docs/guides/command-line.md").text
+    table = (DOCUMENTS / "guides/command-line.md").read_text("utf-8")
     told = {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
     codes = {value for name, value in vars(problem).items() if name.isupper() and isinstance(value, int)}
     assert codes <= told
