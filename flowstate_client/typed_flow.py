@@ -150,14 +150,15 @@ class TypedFlow(Generic[View]):
         flow_kind: The name of the flow.
 
     Raises:
-        TypeError: ``client`` is another one; that of :mod:`flowstate_client.sync` needs a stub of its own.
+        TypeError: ``client`` is of the other kind, synchronous or not.
     """
 
     def __init__(self, client: FlowStateClient, flow_kind: str, view: type[View]) -> None:
         if not isinstance(client, FlowStateClient):
             raise TypeError(
-                "this stub takes a flowstate_client.FlowStateClient; for the client of flowstate_client.sync "
-                "write it with flowstate client-stub --sync"
+                f"this stub takes a client of {FlowStateClient.__module__.removesuffix('.client')}; "
+                "flowstate client-stub writes stubs for clients of flowstate_client, "
+                "flowstate client-stub --sync for those of flowstate_client.sync"
             )
         self.flow_kind = flow_kind
         self._client = client

@@ -2,7 +2,8 @@
 
 ``python -m codegen.sync_client`` writes it, ``--check`` fails where it would write something else. Each public method
 is written with the same name, parameters and types, overloads included; it hands the call to the asynchronous object
-on the client's thread. What has no counterpart of that kind is written by hand, in the files that are not listed here.
+on the client's thread. Classes that only call the client are taken as they are, without ``async`` and ``await``. What
+has no counterpart of either kind is written by hand, in the files that are not listed here.
 """
 
 from __future__ import annotations
@@ -37,12 +38,16 @@ CLASSES: Mapping[str, Sequence[str]] = {
 }
 """The classes to write, by module."""
 
+CALLERS: Mapping[str, Sequence[str]] = {"typed_flow": ["TypedRun", "TypedAction", "TypedFlow"]}
+"""Those that only call the client."""
+
 BY_HAND = {
     "Pager": "paging",
     "Stream": "streams",
     "ScopeBatch": "state_batch",
     "StateBatch": "state_batch",
     "ContentSource": "contents",
+    "FlowStateClient": "client",
 }
 """What those are written with, by its module in ``sync``."""
 
@@ -66,10 +71,10 @@ INTERNAL = {"States": {"commit", "turn"}}
 SPECIAL = {"__getitem__", "__repr__", "_submit"}
 
 MODULES = {name: module for module, names in CLASSES.items() for name in names} | BY_HAND
-WRAPPED = set(MODULES) - {"ContentSource", "Stream"}
+WRAPPED = set(MODULES) - {"ContentSource", "Stream", "FlowStateClient"}
 
 _DOCUMENTATION = (
-    (r"\basync (with|for)\b", r"\1"),
+    (r"\basync (with|for|def)\b", r"\1"),
     (r"\bawait ", ""),
     (r"\baclose\(\)", "close()"),
     (r"\ban asynchronous iterator\b", "an iterator"),
@@ -79,8 +84,9 @@ _DOCUMENTATION = (
 
 def main() -> int:
     stale = []
-    for module in CLASSES:
-        path, text = SYNC / f"{module}.py", _formatted(Module(module).written())
+    modules = [*map(Module, CLASSES), *map(CallingModule, CALLERS)]
+    for module in modules:
+        path, text = SYNC / f"{module.name}.py", _formatted(module.written())
         if "--check" not in sys.argv:
             path.write_text(text, "utf-8")
         elif not path.exists() or path.read_text("utf-8") != text:
@@ -96,8 +102,11 @@ def main() -> int:
 class Module:
     """One module of the asynchronous client, and its counterpart."""
 
+    frames = ""
+
     def __init__(self, name: str) -> None:
         self.name = name
+        self.names = {**CLASSES, **CALLERS}[name]
         self.source = (CLIENT / f"{name}.py").read_text("utf-8")
         self.lines = self.source.splitlines()
         self.tree = ast.parse(self.source)
@@ -105,7 +114,7 @@ class Module:
     def written(self) -> str:
         """The source of the counterpart, not formatted."""
         classes = {node.name: node for node in self.tree.body if isinstance(node, ast.ClassDef)}
-        body = "\n\n".join(self._class(classes[name]) for name in CLASSES[self.name])
+        body = "\n\n".join(self._class(classes[name]) for name in self.names)
         code = ast.parse(body)
         variables = [
             ast.unparse(node)
@@ -119,9 +128,16 @@ class Module:
         imports = self._imports(_names(code) | _names(ast.parse(head)))
         about = _plain(ast.get_docstring(self.tree) or "")
         origin = f"# Written by .ci/codegen/sync_client.py from flowstate_client/{self.name}.py: `make sync-client`."
-        return "\n\n".join(
-            [f'"""{about}"""', origin, "from __future__ import annotations", imports, head, body]
-        )
+        parts = [
+            f'"""{about}"""',
+            origin,
+            "from __future__ import annotations",
+            imports,
+            self.frames,
+            head,
+            body,
+        ]
+        return "\n\n".join(parts)
 
     def _imports(self, used: set[str]) -> str:
         """Where the names that the counterpart uses come from: as here, unless they are of the synchronous client."""
@@ -146,7 +162,7 @@ class Module:
                 target = node.targets[0] if isinstance(node, ast.Assign) else node.target
                 if isinstance(target, ast.Name) and not _is_type_variable(node):
                     found.setdefault(target.id, f"from flowstate_client.{self.name} import {target.id}")
-        own = {*CLASSES[self.name], *dir(builtins)}
+        own = {*self.names, *dir(builtins)}
         return "\n".join(sorted(found[name] for name in used - own if name in found))
 
     def _class(self, node: ast.ClassDef) -> str:
@@ -209,6 +225,18 @@ class Module:
         if kind in WRAPPED:
             call = f"{kind}(self._thread, {call})"
         return "\n".join([*lines, f"        return {call}" if returned != "None" else f"        {call}"])
+
+
+class CallingModule(Module):
+    """A module of classes that only call the client."""
+
+    frames = "__tracebackhide__ = hides_our_frames"
+
+    def _imports(self, used: set[str]) -> str:
+        return super()._imports(used | {"hides_our_frames"})
+
+    def _class(self, node: ast.ClassDef) -> str:
+        return _plain("\n".join(self.lines[node.lineno - 1 : node.end_lineno]))
 
 
 def _is_told(owner: str, method: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:

@@ -1,4 +1,6 @@
-"""What modules written by ``flowstate client-stub --sync`` are made of: flows of the synchronous client, typed."""
+"""What modules written by ``flowstate client-stub`` are made of: a flow as a class, its actions as typed callables."""
+
+# Written by .ci/codegen/sync_client.py from flowstate_client/typed_flow.py: `make sync-client`.
 
 from __future__ import annotations
 
@@ -56,14 +58,14 @@ class TypedRun(Generic[Output]):
         return self.handle.attached
 
     def result(self, *, timeout: float | None = None) -> Output:
-        """The output, once the run has ended; see :meth:`flowstate_client.sync.RunHandle.result`."""
+        """The output, once the run has ended; see :meth:`flowstate_client.RunHandle.result`."""
         return cast(Output, self.handle.result(self._output, timeout=timeout))
 
 
 class TypedAction(Generic[Input, Output]):
     """An action of a flow: called like a function, dispatched or streamed.
 
-    Raises what :class:`flowstate_client.sync.Flows` says.
+    Raises what :class:`flowstate_client.Flows` says.
 
     Args:
         output: The type of the output, anything that pydantic knows.
@@ -109,14 +111,15 @@ class TypedFlow(Generic[View]):
         flow_kind: The name of the flow.
 
     Raises:
-        TypeError: ``client`` is another one; the asynchronous one needs a stub of its own.
+        TypeError: ``client`` is of the other kind, synchronous or not.
     """
 
     def __init__(self, client: FlowStateClient, flow_kind: str, view: type[View]) -> None:
         if not isinstance(client, FlowStateClient):
             raise TypeError(
-                "this stub takes a flowstate_client.sync.FlowStateClient; for the asynchronous client write it with "
-                "flowstate client-stub, without --sync"
+                f"this stub takes a client of {FlowStateClient.__module__.removesuffix('.client')}; "
+                "flowstate client-stub writes stubs for clients of flowstate_client, "
+                "flowstate client-stub --sync for those of flowstate_client.sync"
             )
         self.flow_kind = flow_kind
         self._client = client
@@ -129,7 +132,7 @@ class TypedFlow(Generic[View]):
         names: Mapping[Scope, Sequence[str]] | None = None,
         timeout: float | None = None,
     ) -> Snapshot[View]:
-        """What the flow shows of a session; see :meth:`flowstate_client.sync.Sessions.snapshot`."""
+        """What the flow shows of a session; see :meth:`flowstate_client.Sessions.snapshot`."""
         sessions = self._client.sessions
         return sessions.snapshot(session_id, model=self._view, names=names, timeout=timeout)
 
@@ -140,6 +143,6 @@ class TypedFlow(Generic[View]):
         names: Mapping[Scope, Sequence[str]] | None = None,
         max_outage: float | None = None,
     ) -> SnapshotWatch[View]:
-        """The same whenever it has changed; see :meth:`flowstate_client.sync.Sessions.watch`."""
+        """The same whenever it has changed; see :meth:`flowstate_client.Sessions.watch`."""
         sessions = self._client.sessions
         return sessions.watch(session_id, model=self._view, names=names, max_outage=max_outage)
