@@ -120,7 +120,7 @@ format: $(READY) ## Format protos and code, and mend what the linter can
 	$(BIN)/ruff format
 
 # The pages of the contract come from its comments, those of stores are their READMEs, the rest of the reference comes from
-# docstrings. Strict: a link that leads nowhere fails. The site loads nothing from the web, so that it can be read without a network.
+# docstrings. Strict: a link that leads nowhere fails, in the pages and in the READMEs. The site loads nothing from the web, so that it can be read without a network.
 DESCRIBED_STORES := memory filesystem sqlite postgres blobs contract
 
 docs: $(READY) $(DOCS_READY) ## Build the documents as a site in site/, and fail where a link leads nowhere
@@ -131,6 +131,7 @@ docs: $(READY) $(DOCS_READY) ## Build the documents as a site in site/, and fail
 	@for store in $(DESCRIBED_STORES); do \
 		cp "flowstate_server/stores/$$store/README.md" "docs/reference/adapters/$$store.md" || exit; \
 	done
+	@$(PY) -m documents.links *.md $$(find docs examples flowstate_server tests -name '*.md' -not -path '*/node_modules/*')
 	@NO_COLOR=1 $(DOCS_BIN)/zensical build --strict --clean
 	@! grep -rlE '<(script|link|img)[^>]+(src|href)="?https?://' --include='*.html' site \
 	|| { echo "These pages load something from the web." >&2; exit 1; }

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import typer.main
 
+from documents import links
 from documents.docstring_markdown import markdown, with_template
 from documents.walk_pictures import DISPATCH, PICTURES, TAIL, Walk, drawing
 from flowstate_server.cli.application import application
@@ -107,10 +108,22 @@ def parsed(arguments: list[str]) -> None:
             context = group.make_context(group.name, rest, parent=context)
 
 
-@pytest.mark.parametrize("path", [Path("README.md"), Path("CONTRIBUTING.md"), Path("CHANGELOG.md")], ids=str)
-def test_links_out_of_the_site_lead_to_files(path: Path) -> None:
-    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", Page(path).text):
-        assert (CHECKOUT / path.parent / target).exists(), target
+@pytest.mark.parametrize("path", [*PAGES, Path("CONTRIBUTING.md"), Path("CHANGELOG.md")], ids=str)
+def test_its_links_lead_to_files_of_the_checkout(path: Path) -> None:
+    page = CHECKOUT / path
+    assert links.dead_links(page) == []
+    for target in links.targets(page):
+        place = (page.parent / target).resolve()
+        assert not any(place.is_relative_to(DOCUMENTS / folder) for folder in GENERATED), "dead on git"
+
+
+def test_a_dead_link_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("[a](page.md#there) [b](gone.md) [c](https://example.org/gone) `[d](code)`\n")
+    assert links.main([str(page)]) == 1
+    assert capsys.readouterr().err == f"{page}: gone.md is not there\n"
+    page.write_text("[a](#there)\n")
+    assert links.main([str(page)]) == 0
 
 
 @pytest.mark.parametrize("path", PAGES, ids=str)
