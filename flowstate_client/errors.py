@@ -163,7 +163,7 @@ class ApiError(FlowStateError):
         if shown:
             text += f" [{'; '.join(shown)}]"
         if self.hint:
-            text += f"; {self.hint}"
+            text = f"{text.removesuffix('.')}; {self.hint}"
         return f"{text} (correlation id {self.correlation_id})" if self.correlation_id else text
 
 

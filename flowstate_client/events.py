@@ -192,8 +192,8 @@ class ItemRemoved(Event):
 class StateChange(Event):
     """One committed write to one state record, or a change of the state of the block at ``owner_path``.
 
-    Apply ``removed`` first, then set each value of ``changed`` at its JSON Pointer; names in ``stale`` changed too,
-    read them with a snapshot. If what you hold is older than ``previous_version`` you missed something.
+    Apply ``removed`` first, then set each value of ``changed`` at its JSON Pointer; names in ``stale`` may have
+    changed too, read them with a snapshot. If what you hold is older than ``previous_version`` you missed something.
     """
 
     scope: Scope = Scope.UNKNOWN

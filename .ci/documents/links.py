@@ -26,7 +26,7 @@ def dead_links(page: Path) -> list[str]:
 
 def main(pages: Iterable[str]) -> int:
     dead = [f"{page}: {target} is not there" for page in pages for target in dead_links(Path(page))]
-    print(*dead, sep="\n", end="\n" if dead else "", file=sys.stderr)
+    sys.stderr.writelines(f"{line}\n" for line in dead)
     return 1 if dead else 0
 
 

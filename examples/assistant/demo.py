@@ -42,7 +42,7 @@ def show(event: Event) -> None:
         case ResourceChange(name=name, changed=changed):
             print(f"   [{name} changed: {changed}]")
         case RequestQueued(ahead=ahead):
-            print(f"   [waits for {ahead} other]")
+            print(f"   [waits for {ahead} other: all were asked at once, a session answers one at a time]")
         case _:
             pass
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +19,7 @@ from flowstate_server.cli.telling import json_line, on_terminal, say, say_json
 from flowstate_server.cli.terminal_text import json_lines, plain
 
 if TYPE_CHECKING:
-    from flowstate_client import FlowStateClient, RunHandle
+    from flowstate_client import FlowStateClient, FlowStateError, RunHandle
 
 # Patience for the request to be stored, which is no part of the wait for its end. Chosen.
 DISPATCH_SECONDS = 10.0
@@ -91,7 +92,17 @@ def call(
         async with shown_meanwhile(run):
             return await run.result(timeout=timeout)
 
-    _print(connection.run(work, user=caller))
+    def hint(error: FlowStateError) -> str:
+        from flowstate_client import ActionFailed, SessionNotFound
+
+        if isinstance(error, SessionNotFound):  # a new id would have made one
+            create = ("flowstate", "sessions", "create", flow, "--id", session)
+            return f"perhaps deleted: {shlex.join((*create, '--user', caller) if caller else create)} makes it anew"
+        if isinstance(error, ActionFailed) and error.failure.error_id:
+            return "the server's log has why, under this error id"
+        return ""
+
+    _print(connection.run(work, user=caller, hint=hint))
 
 
 def _print_dispatched(run: RunHandle) -> None:

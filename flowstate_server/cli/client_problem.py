@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from flowstate_client import (
@@ -43,6 +44,11 @@ _OPTIONS = {
     "x-flowstate-org": "--org",
     "x-tenant-id": "--tenant",
 }
+_FIELDS = (
+    (re.compile(r"^mutations\[0\] \((.+?)\): "), r"\1: "),
+    (re.compile(r"(?<![\w.])paths\[\d+\]"), "--path"),
+    (re.compile(r"^(user|org)_id names another"), r"--\1 names another"),
+)
 _NOT_THE_TOKENS = "is not what the credentials are for"
 _FOR_CLIENTS_ONLY = "on the client plane only"
 
@@ -51,7 +57,6 @@ _MOST_HINTS = 2
 
 _WAYS_OUT: tuple[tuple[type[FlowStateError], str], ...] = (
     (FlowNotFound, "see flowstate flows"),
-    (ActionNotFound, "see flowstate flows FLOW"),
     (SessionNotFound, "see flowstate sessions list"),
     (RequestNotFound, "see flowstate requests list"),
 )
@@ -79,16 +84,23 @@ def words_of(error: FlowStateError, *, user: str = "", token: str = "", hint: st
 def _sentence(error: ApiError, token: str) -> str:
     if error.hint == NO_TOKEN:
         return "This token is not known to the server" if token else "No token was given"
-    text = error.message
+    text = _as_typed(error.message)
     for key, option in _OPTIONS.items():
         if text.lower().startswith(f"{key} {_NOT_THE_TOKENS}"):
             return f"{option} is not what the token is for"
-    places = [(v.field, v.description or v.reason) for v in error.field_violations[:3]]
+    places = [(_as_typed(v.field), v.description or v.reason) for v in error.field_violations[:3]]
     for place, _ in places:
         text = text.replace(place, place.removeprefix("spec."))
     more = [f"{place.removeprefix('spec.')}: {words}" for place, words in places if words not in text]
     text = text or "The server refused"
     return f"{text} [{'; '.join(more)}]" if more else text
+
+
+def _as_typed(text: str) -> str:
+    """``text`` of the server with options, of which the call had fields; of writes a command sends one."""
+    for pattern, words in _FIELDS:
+        text = pattern.sub(words, text)
+    return text
 
 
 def _way_out(error: ApiError, token: str) -> str:
@@ -100,6 +112,8 @@ def _way_out(error: ApiError, token: str) -> str:
         return "give --trusted, or the token of a service where the server asks for tokens"
     if error.hint == NO_USER:
         return "give --user: the token stands for no user, or the server asks for no tokens"
+    if isinstance(error, ActionNotFound):
+        return f"see flowstate flows {error.metadata.get('flow_kind', 'FLOW')}"
     return next((way for kind, way in _WAYS_OUT if isinstance(error, kind)), error.hint)
 
 

@@ -36,7 +36,20 @@ class Command(TyperCommand):
 class Group(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         self.suggest_commands = any(may_mean(args[0], name) for name in self.commands)
-        return super().resolve_command(ctx, args)
+        try:
+            return super().resolve_command(ctx, args)
+        except USAGE_ERROR as error:
+            if not self.suggest_commands and len(args) == 1:
+                error.message += self._about_one(ctx, args[0])
+            raise
+
+    def _about_one(self, ctx: Any, typed: str) -> str:
+        """What was meant, where something was named and not what to do with it."""
+        for name in ("show", "list"):
+            command = self.commands.get(name)
+            if command is not None and any(one.param_type_name == "argument" for one in command.params):
+                return f" Did you mean {ctx.command_path} {name} {typed}?"
+        return ""
 
     def get_params(self, ctx: Any) -> list[Any]:
         return _shown(super().get_params(ctx))

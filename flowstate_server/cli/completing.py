@@ -105,6 +105,24 @@ def _sessions(given: dict[str, Any]) -> list[Offer]:
     return _told(given, work)
 
 
+def _owners(given: dict[str, Any]) -> list[Offer]:
+    """Ids of whose state it is: of sessions alone, since nothing lists users and orgs."""
+    return _sessions(given) if given.get("owner") == "session" else []
+
+
+def _requests(given: dict[str, Any]) -> list[Offer]:
+    async def work(client: FlowStateClient) -> AsyncIterator[Offer]:
+        found = client.flows.requests(
+            session_id=given.get("session") or "",
+            user_id=given.get("user") or "",
+            org_id=given.get("org") or "",
+        )
+        async for record in found:
+            yield Offer(record.request_id, f"{record.flow_kind}/{record.action} {record.status}")
+
+    return _told(given, work)
+
+
 _KNOWN: dict[str, Callable[[dict[str, Any]], Iterable[Offer]]] = {
     "types": _event_types,
     "flow": _flows,
@@ -112,6 +130,10 @@ _KNOWN: dict[str, Callable[[dict[str, Any]], Iterable[Offer]]] = {
     "session": _sessions,
     "session_id": _sessions,
     "session_ids": _sessions,
+    "id": _owners,
+    "request": _requests,
+    "request_id": _requests,
+    "request_ids": _requests,
 }
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 from flowstate_client import events
 from flowstate_client.events import Event
 from flowstate_server.cli.telling import json_line, on_terminal
-from flowstate_server.cli.terminal_text import plain, quoted
+from flowstate_server.cli.terminal_text import named, plain, quoted
 
 NOTICED = ("type", "request_id", "session_id", "first", "last", "cursor", "snapshot")
 """Fields of a notice that mean something."""
@@ -61,9 +61,9 @@ def facts(event: Event) -> Iterable[str]:
         case events.StateChange():
             owner = f" {'/'.join(event.owner_path)}" if event.owner_path else ""
             yield f"{event.scope}{owner} version {event.version}"
-            yield from (f"{path}={quoted(value)}" for path, value in event.changed.items())
+            yield from (named(path, value) for path, value in event.changed.items())
             yield from (f"{name} removed" for name in event.removed)
-            yield from (f"{name} changed" for name in event.stale)
+            yield from (f"{name} may have changed" for name in event.stale)
         case events.StatusUpdate():
             yield (
                 quoted(event.text) if event.progress is None else f"{event.progress:.0%} {quoted(event.text)}"
@@ -78,9 +78,10 @@ def facts(event: Event) -> Iterable[str]:
             yield event.item_id
         case events.ResourceChange():
             yield f"{event.scope} {quoted(event.name)} {'deleted' if event.deleted else f'version {event.version}'}"
-            yield from (f"{path}={quoted(value)}" for path, value in event.changed.items())
+            yield from (named(path, value) for path, value in event.changed.items())
             yield from (f"{name} removed" for name in event.removed)
-            yield from (f"{name} changed" for name in (*event.stale, *event.stale_derived))
+            yield from (f"{name} changed" for name in event.stale)
+            yield from (f"{name} may have changed" for name in event.stale_derived)
             if event.content_changed:
                 yield "content changed"
         case events.SessionMetadataChanged():

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from flowstate_client import Failure, Scope, Snapshot
-from flowstate_server.cli.terminal_text import plain, quoted
+from flowstate_server.cli.terminal_text import brief, plain, quoted
 
 # Columns for names, beside which values begin. Chosen.
 WIDEST_NAME = 30
@@ -83,4 +83,4 @@ def _line(*parts: str | Text | tuple[str, str]) -> Text:
 def _cell(value: Any, *, changed: bool) -> Text:
     if isinstance(value, Failure):
         return Text(plain(f"{value.reason} {quoted(value.message)} {value.error_id}".rstrip()), style="red")
-    return Text(quoted(value), style="bold yellow" if changed else "")
+    return Text(brief(value), style="bold yellow" if changed else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from flowstate_server.cli.asking import Yes, ask
 from flowstate_server.cli.callers import AsTrusted
 from flowstate_server.cli.json_argument import json_object
 from flowstate_server.cli.option_groups import with_option_groups
-from flowstate_server.cli.problem import MISUSED, give_up
+from flowstate_server.cli.problem import MISUSED, give_up, note
 from flowstate_server.cli.tables import show_record
 from flowstate_server.cli.telling import on_terminal, say, say_json
 from flowstate_server.cli.terminal_text import json_lines, plain, short_time
@@ -80,7 +81,7 @@ def get(
         typer.Option(
             "--path",
             metavar="POINTER",
-            help="Only what lies there, such as /by_id/doc-1; may be given again.",
+            help="Only what lies there, such as /by_id/doc-1; may be given again. Elements of lists have no path.",
         ),
     ] = None,
     *,
@@ -114,8 +115,23 @@ def get(
                     "incarnation": record.incarnation,
                 }
             )
+        for path in paths or ():
+            if not _is_in(record.state, path):
+                note(
+                    f"there is nothing at {path}; paths lead to fields and to keys, not to elements of lists"
+                )
 
     connection.run(work)
+
+
+def _is_in(state: Any, path: str) -> bool:
+    """Whether ``state`` has something at that JSON Pointer."""
+    for escaped in path.split("/")[1:]:
+        key = escaped.replace("~1", "/").replace("~0", "~")
+        if not isinstance(state, Mapping) or key not in state:
+            return False
+        state = state[key]
+    return True
 
 
 @with_option_groups

@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+# Columns: about what is left of 80 behind whose value it is. Chosen.
+_LONGEST_LIST = 40
 _INSIDE_LINES = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
@@ -24,6 +26,25 @@ def plain_lines(text: str) -> str:
 def quoted(value: Any) -> str:
     """``value`` as JSON on one line. JSON escapes only a part of the characters that a terminal obeys."""
     return plain(json.dumps(value, ensure_ascii=False))
+
+
+def named(name: str, value: Any) -> str:
+    """``name=value`` on one line. Of a long list, which a terminal would cut, its length and its last element, for
+    lists grow at their end: ``name: 3 entries, last {"id": 3}``."""
+    return plain(f"{name}: {_end_of(value)}" if _is_long_list(value) else f"{name}={quoted(value)}")
+
+
+def brief(value: Any) -> str:
+    """The value as in :func:`named`."""
+    return plain(_end_of(value)) if _is_long_list(value) else quoted(value)
+
+
+def _is_long_list(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 1 and len(quoted(value)) > _LONGEST_LIST
+
+
+def _end_of(value: list[Any]) -> str:
+    return f"{len(value)} entries, last {quoted(value[-1])}"
 
 
 def json_lines(value: Any) -> str:

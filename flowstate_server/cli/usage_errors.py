@@ -44,7 +44,20 @@ def reword(error: Any, parameters: Iterable[Any]) -> None:
     if getattr(error, "option_name", None) is not None and getattr(error, "possibilities", None):
         typed = error.option_name.lstrip("-")
         error.possibilities = [one for one in error.possibilities if may_mean(typed, one.lstrip("-"))]
-    error.message += _how_a_session_is_named(error, list(parameters))
+    known = list(parameters)
+    error.message += _how_a_session_is_named(error, known) or _by_another_name(error, known)
+
+
+def _by_another_name(error: Any, parameters: list[Any]) -> str:
+    """What is not there by the name that others have for it."""
+    typed = getattr(error, "option_name", "")
+    if typed in ("--port", "--host") and any("--listen" in one.opts for one in parameters):
+        return "; where to listen: --listen HOST:PORT"
+    if typed == "--timeout":
+        return "; the shell has a command for it: timeout 60 flowstate ..."
+    if getattr(error, "param", None) is not None and error.param.name == "owner":
+        return "; whose it is comes first, as in: session s1"
+    return ""
 
 
 def _how_a_session_is_named(error: Any, parameters: list[Any]) -> str:

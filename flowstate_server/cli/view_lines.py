@@ -12,7 +12,7 @@ from rich.text import Text
 from flowstate_client import Failure, Scope, Snapshot
 from flowstate_server.cli.live_view import values_of
 from flowstate_server.cli.telling import json_line, on_terminal
-from flowstate_server.cli.terminal_text import plain, quoted
+from flowstate_server.cli.terminal_text import named, plain, quoted
 
 
 class ViewLines:
@@ -43,7 +43,7 @@ _NEW = object()
 def _fact(name: str, value: Any) -> str:
     if isinstance(value, Failure):
         return f"{name} failed: {value.reason} {quoted(value.message)} {value.error_id}".rstrip()
-    return f"{name}={quoted(value)}"
+    return named(name, value)
 
 
 def view_printer(console: Console) -> Callable[[Snapshot[Any]], None]:

@@ -27,8 +27,8 @@ from flowstate_server.stores.store import Store
 # Sessions: more than a process has in use at once, in a few megabytes. One that was forgotten costs a read.
 REMEMBERED = 10_000
 
-OTHER_USER = "user_id names another user than the one the caller is, by its credentials or as it connected"
-OTHER_ORG = "org_id names another org than the one the caller is in, by its credentials or as it connected"
+OTHER_USER = "user_id names another user than the caller's token or connection does"
+OTHER_ORG = "org_id names another org than the caller's token or connection does"
 
 
 @frozen

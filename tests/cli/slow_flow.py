@@ -20,6 +20,11 @@ async def refuse(why: str, ctx: Context) -> None:
 
 
 @handler
+async def break_it(what: str, ctx: Context) -> None:
+    raise RuntimeError(what)
+
+
+@handler
 async def echo(text: str, ctx: Context) -> str:
     return text
 
@@ -37,6 +42,7 @@ slow = define_flow(
     actions={
         "nap": action(block=nap),
         "refuse": action(block=refuse),
+        "break": action(block=break_it),
         "echo": action(block=echo),
         "murmur": action(block=murmur),
     },

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import signal
 
 import pytest
@@ -51,6 +52,10 @@ def test_a_session_of_somebody_else_is_not_told_from_none(chat_server: str) -> N
     assert (gone.code, _without_id(gone.stderr)) == (4, _without_id(done.stderr)), (
         "nobody learns which it was"
     )
+    hint = re.search(r"perhaps deleted: flowstate (.*) makes it anew", gone.stderr)
+    assert hint is not None
+    assert flowstate(*shlex.split(hint[1]), "--server", chat_server).code == 0
+    assert flowstate(*say, "--user", "ada").code == 0
 
 
 def _without_id(told: str) -> str:
@@ -76,6 +81,21 @@ def test_what_the_flow_says_of_its_failure_goes_to_stderr(slow_server: str) -> N
     assert done.code == 1
     assert done.stdout == ""
     assert "UNWILLING: too early" in done.stderr
+
+
+def test_an_action_that_is_not_there_names_where_those_of_the_flow_are(slow_server: str) -> None:
+    done = flowstate("call", "slow", "sleep", "1", "--server", slow_server)
+    assert done.code == 4
+    assert "; see flowstate flows slow (" in done.stderr
+
+
+def test_where_the_cause_of_an_internal_failure_is_found(slow_server: str) -> None:
+    done = flowstate("call", "slow", "break", '"it"', "--server", slow_server)
+    assert done.code == 1
+    assert re.search(
+        r"error id err_\w+\).*; the server's log has why, under this error id$", done.stderr.strip()
+    )
+    assert "log has why" not in flowstate("call", "slow", "refuse", '"no"', "--server", slow_server).stderr
 
 
 def test_what_the_server_refuses_goes_to_stderr(chat_server: str) -> None:

@@ -92,8 +92,16 @@ def test_what_the_server_has_is_offered(chat_server: str) -> None:
     server = ("--server", chat_server)
     assert complete("sessions", "list", *server, "--flow", "c", patience=PATIENCE)[0] == ["chat"]
     assert complete("call", *server, "chat", "", patience=PATIENCE)[0] == ["prefer", "say"]
-    for words in (("tail", *server, "--session"), ("items", *server), ("sessions", "delete", *server)):
+    for words in (
+        ("tail", *server, "--session"),
+        ("items", *server),
+        ("sessions", "delete", *server),
+        ("state", "get", *server, "session"),
+    ):
         assert complete(*words, "comp", patience=PATIENCE)[0] == ["completed"], words
+    said = flowstate("call", "chat", "say", '{"message": "hi"}', "--request-id", "said", *server)
+    assert said.code == 0, said.stderr
+    assert complete("tail", *server, "sai", patience=PATIENCE)[0] == ["said"]
 
 
 @pytest.mark.parametrize("server", ["127.0.0.1:1", "nowhere", "192.0.2.1:7437"])

@@ -125,6 +125,7 @@ def test_state(seen: Transcript) -> None:
     seen.terminal("state", "inc", "user", "kim", "visits=2", "credit=-0.5")
     seen.terminal("state", "get", "user", "kim")
     seen.pipe("state", "get", "user", "kim", "--path", "/visits")
+    seen.pipe("state", "get", "user", "kim", "--path", "/visits", "--path", "/nothing/0")
     seen.terminal("state", "get", "user", "kim", "--flow", "diary")
     seen.terminal("state", "inc", "user", "kim", "visits=1", "--flow", "diary", "--isolated")
     ask(seen, "kept", "kim", "--org", "kept")
@@ -148,6 +149,7 @@ def test_state_refused(seen: Transcript) -> None:
     assert seen.pipe("state", "inc", "user", "lee", "visits=many").code == 2
     assert seen.pipe("state", "get", "session", "s", "--flow", "desk").code == 2
     assert seen.pipe("state", "get", "user", "lee", "--isolated").code == 2
+    assert seen.pipe("state", "get", "user", "lee", "--path", "visits").code == 2
     assert seen.pipe("state", "get", "user", "lee", "--flow", "nothing").code == 4
     assert seen.unseen("state", "get", "team", "lee").code == 2
     seen.compare("state_refused")

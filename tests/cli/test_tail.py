@@ -194,7 +194,7 @@ LINES: dict[str, tuple[Event, str]] = {
     ),
     "state": (
         StateChange(type="state_change", scope=Scope.SESSION, version=3, changed={"/n": 1}, stale=("label",)),
-        "session version 3 /n=1 label changed",
+        "session version 3 /n=1 label may have changed",
     ),
     "state of a block": (
         StateChange(

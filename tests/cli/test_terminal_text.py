@@ -4,13 +4,31 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flowstate_server.cli.terminal_text import json_lines, plain, plain_lines, seconds_between, short_time
+from flowstate_server.cli.terminal_text import (
+    brief,
+    json_lines,
+    named,
+    plain,
+    plain_lines,
+    seconds_between,
+    short_time,
+)
 
 
 def test_what_a_terminal_obeys_is_escaped() -> None:
     assert plain("a\x1b[2J\n\u202eb\u2028\x85") == "a\\u001b[2J\\n\\u202eb\\u2028\\u0085"
     assert plain_lines("a\r\nb\x07") == "a\\r\nb\\u0007"
     assert json_lines({"é": "\x1b\u009b"}) == '{\n  "é": "\\u001b\\u009b"\n}'
+
+
+def test_of_a_long_list_its_end_is_told() -> None:
+    tasks = [{"id": number, "title": "buy milk"} for number in range(3)]
+    assert named("/tasks", tasks) == '/tasks: 3 entries, last {"id": 2, "title": "buy milk"}'
+    assert brief(tasks) == '3 entries, last {"id": 2, "title": "buy milk"}'
+    assert named("/tags", ["a", "b"]) == '/tags=["a", "b"]'
+    assert named("/tasks", tasks[:1]) == '/tasks=[{"id": 0, "title": "buy milk"}]'
+    assert brief({"tasks": "\x1b"}) == '{"tasks": "\\u001b"}'
+    assert named("\x1b", ["\x1b" * 40, "\x85"]) == '\\u001b: 2 entries, last "\\u0085"'
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,11 @@ TYPED = {
     "call chat say {} s1": "Got unexpected extra argument(s) (s1); a session? --session s1",
     "requests list s1": "a session? --session s1",
     "watch": "Missing argument 'SESSION_ID'.",
+    "journal s1": "No such command 's1'. Did you mean flowstate journal list s1?",
+    "requests r1": "Did you mean flowstate requests show r1?",
+    "state get s1": "'s1' is not one of 'session', 'user', 'org'; whose it is comes first, as in: session s1",
+    "serve app:app --port 80": "No such option: --port; where to listen: --listen HOST:PORT",
+    "tail r1 --timeout 5": "No such option: --timeout; the shell has a command for it: timeout 60 flowstate ...",
     "requests list --status suspended": "'suspended' is not one of",
 }
 

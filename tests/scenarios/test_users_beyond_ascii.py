@@ -40,6 +40,6 @@ async def test_who_calls_for_another_is_told_what_says_who_calls() -> None:
         ]
         for call in calls:
             with pytest.raises(
-                PermissionDenied, match=r"user_id names another user than .* or as it connected"
+                PermissionDenied, match=r"user_id names another user than .* or connection does"
             ):
                 await call
