@@ -55,8 +55,10 @@ def _by_another_name(error: Any, parameters: list[Any]) -> str:
         return "; where to listen: --listen HOST:PORT"
     if typed == "--timeout":
         return "; the shell has a command for it: timeout 60 flowstate ..."
-    if getattr(error, "param", None) is not None and error.param.name == "owner":
-        return "; whose it is comes first, as in: session s1"
+    owner = getattr(error, "param", None) is not None and error.param.name == "owner"
+    if owner and not error.message.endswith("?"):  # nothing is like it: it may be an id
+        example = "session s1" if "'session'" in error.message else "user ada"
+        return f"; whose it is comes first, as in: {example}"
     return ""
 
 

@@ -78,6 +78,9 @@ def test_what_a_token_is_not_for_is_named_as_an_option(server: str) -> None:
         assert refused.code == 1
         assert f"flowstate: {option.partition('=')[0]} is not what the token is for (" in refused.stderr
         assert "x-" not in refused.stderr
+    refused = ask(server, "token-of-ada", "requests", "list", "--user", "bob")
+    assert refused.code == 1
+    assert "flowstate: --user names another user than the caller's token " in refused.stderr
 
 
 def test_a_token_sees_no_session_of_another_user(server: str) -> None:

@@ -127,6 +127,7 @@ async def test_what_is_for_the_trusted_plane_says_how_to_get_there(
         with pytest.raises(PermissionDenied) as refused:
             await caller.state.user("ada").get()
         assert refused.value.hint.startswith('connect(..., plane="trusted")')
+        assert "the method needs the trusted plane; connect(" in str(refused.value)
         with pytest.raises(PermissionDenied) as whole:
             await caller.resources.user("ada")["a"].get(view="full")
         assert whole.value.hint == refused.value.hint
