@@ -84,11 +84,11 @@ def words_of(error: FlowStateError, *, user: str = "", token: str = "", hint: st
 def _sentence(error: ApiError, token: str) -> str:
     if error.hint == NO_TOKEN:
         return "This token is not known to the server" if token else "No token was given"
-    text = _as_typed(error.message)
+    text = as_typed(error.message)
     for key, option in _OPTIONS.items():
         if text.lower().startswith(f"{key} {_NOT_THE_TOKENS}"):
             return f"{option} is not what the token is for"
-    places = [(_as_typed(v.field), v.description or v.reason) for v in error.field_violations[:3]]
+    places = [(as_typed(v.field), v.description or v.reason) for v in error.field_violations[:3]]
     for place, _ in places:
         text = text.replace(place, place.removeprefix("spec."))
     more = [f"{place.removeprefix('spec.')}: {words}" for place, words in places if words not in text]
@@ -96,8 +96,8 @@ def _sentence(error: ApiError, token: str) -> str:
     return f"{text} [{'; '.join(more)}]" if more else text
 
 
-def _as_typed(text: str) -> str:
-    """``text`` of the server with options, of which the call had fields; of writes a command sends one."""
+def as_typed(text: str) -> str:
+    """``text`` of the server or the client with options where the call had fields; a command sends one write at most."""
     for pattern, words in _FIELDS:
         text = pattern.sub(words, text)
     return text

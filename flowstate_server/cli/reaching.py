@@ -15,7 +15,7 @@ import typer
 
 from flowstate_client import ConnectError, FlowStateClient, FlowStateError, Plane
 from flowstate_client.addresses import check_address
-from flowstate_server.cli.client_problem import code_of, words_of
+from flowstate_server.cli.client_problem import as_typed, code_of, words_of
 from flowstate_server.cli.problem import INTERRUPTED, MISUSED, UNREACHABLE, Warnings, give_up
 
 T = TypeVar("T")
@@ -74,7 +74,7 @@ def run_with_client(
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except ValueError as error:
-        give_up(str(error), MISUSED)
+        give_up(as_typed(str(error)), MISUSED)
     except FlowStateError as error:
         words = words_of(
             error,

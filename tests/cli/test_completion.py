@@ -92,16 +92,17 @@ def test_what_the_server_has_is_offered(chat_server: str) -> None:
     server = ("--server", chat_server)
     assert complete("sessions", "list", *server, "--flow", "c", patience=PATIENCE)[0] == ["chat"]
     assert complete("call", *server, "chat", "", patience=PATIENCE)[0] == ["prefer", "say"]
-    for words in (
-        ("tail", *server, "--session"),
-        ("items", *server),
-        ("sessions", "delete", *server),
-        ("state", "get", *server, "session"),
-    ):
+    for words in (("tail", *server, "--session"), ("items", *server), ("sessions", "delete", *server)):
         assert complete(*words, "comp", patience=PATIENCE)[0] == ["completed"], words
-    said = flowstate("call", "chat", "say", '{"message": "hi"}', "--request-id", "said", *server)
+
+
+def test_requests_and_whose_state_it_is_are_offered(chat_server: str) -> None:
+    server = ("--server", chat_server)
+    ids = ("--session", "talked", "--request-id", "said")
+    said = flowstate("call", "chat", "say", '{"message": "hi"}', *ids, "--user", "ada", *server)
     assert said.code == 0, said.stderr
     assert complete("tail", *server, "sai", patience=PATIENCE)[0] == ["said"]
+    assert complete("state", "get", *server, "session", "talk", patience=PATIENCE)[0] == ["talked"]
 
 
 @pytest.mark.parametrize("server", ["127.0.0.1:1", "nowhere", "192.0.2.1:7437"])
