@@ -97,7 +97,7 @@ def _sentence(error: ApiError, token: str) -> str:
 
 
 def as_typed(text: str) -> str:
-    """``text`` of the server or the client with options where the call had fields; a command sends one write at most."""
+    """``text`` of server or client with options where the call had fields; a command sends one write at most."""
     for pattern, words in _FIELDS:
         text = pattern.sub(words, text)
     return text
