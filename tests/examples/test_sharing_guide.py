@@ -22,8 +22,10 @@ async def test_two_flows_share_a_record_and_a_third_one_has_its_own() -> None:
         running_server(names["flowstate"]) as server,
         server.connect(user="ada", plane="trusted") as ada,
     ):
-        await ada.flows.call("settings", "prefer", "warm")
-        assert await ada.flows.call("letters", "tone", None) == "warm"
+        await ada.flows.call("settings", "prefer", "warm", session_id="s1")
+        assert await ada.flows.call("letters", "tone", None, session_id="s2") == "warm"
+        assert (await ada.sessions.snapshot("s1")).client_data["user"] == {"tone": "warm"}
+        assert "tone" not in str((await ada.sessions.snapshot("s2")).client_data)
         assert await ada.flows.call("themes", "count", None) == 1
         assert (await ada.state.user("ada").get()).state == {"tone": "warm"}
         assert (await ada.state.user("ada", flow_kind="themes").get()).state == {"theme": 1}
