@@ -28,6 +28,7 @@ from benchmarks.result import Benchmark, Figure, Options, Result
 from benchmarks.session_tail import session_tail, session_tail_postgres
 from benchmarks.space import space
 from benchmarks.steps import ten_steps
+from benchmarks.tokens import tokens, tokens_of_many
 from benchmarks.typed_state import typed_commit, wide_snapshot
 
 BENCHMARKS: Mapping[str, Benchmark] = {
@@ -44,6 +45,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "listing": listing,
     "delivery": delivery,
     "live-tails": live_tails,
+    "tokens": tokens,
+    "tokens-of-many": tokens_of_many,
     "replay": replay,
     "session-tail": session_tail,
     "session-tail-postgres": session_tail_postgres,

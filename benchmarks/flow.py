@@ -156,6 +156,20 @@ async def speak(speech: Speech, ctx: Context) -> None:
 
 
 @handler
+async def stream_tokens(speech: Speech, ctx: Context) -> float:
+    """A message in pieces at the pace of a language model, each piece the moment at which it was made, once the gate is
+    open; how many seconds it took."""
+    await _gates[speech.gate].wait()
+    await asyncio.sleep(random.random() * speech.pause)  # runs do not keep step with one another
+    began = time.monotonic()
+    async with ctx.message() as message:
+        for number in range(1, speech.events + 1):
+            await asyncio.sleep(began + number * speech.pause - time.monotonic())
+            await message.write(f"{time.monotonic_ns()} ")
+    return time.monotonic() - began
+
+
+@handler
 async def open_gate(gate: Gate, ctx: Context) -> None:
     _gates[gate.gate].set()
 
@@ -177,6 +191,7 @@ def bench_flow() -> Flow:
             "burst": action(input=Many, block=burst),
             "mark": action(input=Many, block=mark),
             "speak": action(input=Speech, block=speak),
+            "tokens": action(input=Speech, block=stream_tokens),
             "open-gate": action(input=Gate, block=open_gate),
             "floor": action(input=Nothing, block=floor),
         },
