@@ -107,7 +107,9 @@ def encode_event_list(listed: EventList) -> pb.ListEventsResponse:
 def serialize_frame(frame: TailFrame) -> bytes:
     """A serialized ``TailEventsResponse``."""
     if type(frame) is TailBatch:
-        return _serialize_batch(frame)
+        if not frame.serialized:
+            frame.serialized.append(_serialize_batch(frame))
+        return frame.serialized[0]
     return _encode_sign(frame).SerializeToString()
 
 
