@@ -15,6 +15,7 @@ from benchmarks import event_loop, machine, table
 from benchmarks.call_action import call_action, call_action_postgres
 from benchmarks.commit_state import commit_state, commit_state_postgres
 from benchmarks.content import content, content_postgres
+from benchmarks.crowd import crowd, crowd_postgres
 from benchmarks.deleting import deleting, deleting_postgres
 from benchmarks.delivery import delivery
 from benchmarks.get_snapshot import get_snapshot
@@ -47,6 +48,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "live-tails": live_tails,
     "tokens": tokens,
     "tokens-of-many": tokens_of_many,
+    "crowd": crowd,
+    "crowd-postgres": crowd_postgres,
     "replay": replay,
     "session-tail": session_tail,
     "session-tail-postgres": session_tail_postgres,

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections import defaultdict
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, create_model
@@ -155,18 +156,31 @@ async def speak(speech: Speech, ctx: Context) -> None:
         await ctx.emit("step", {"emitted": time.monotonic_ns(), "text": REPLY}, audience=Audience.CLIENT)
 
 
-@handler
-async def stream_tokens(speech: Speech, ctx: Context) -> float:
-    """A message in pieces at the pace of a language model, each piece the moment at which it was made, once the gate is
-    open; how many seconds it took."""
+async def _steadily(speech: Speech) -> AsyncIterator[None]:
+    """Its moments at their pace, however long what is done at each takes, once the gate is open."""
     await _gates[speech.gate].wait()
     await asyncio.sleep(random.random() * speech.pause)  # runs do not keep step with one another
     began = time.monotonic()
+    for number in range(1, speech.events + 1):
+        await asyncio.sleep(began + number * speech.pause - time.monotonic())
+        yield
+
+
+@handler
+async def stream_tokens(speech: Speech, ctx: Context) -> float:
+    """A message in pieces, as a language model gives them, each the moment at which it was made; when it ended."""
     async with ctx.message() as message:
-        for number in range(1, speech.events + 1):
-            await asyncio.sleep(began + number * speech.pause - time.monotonic())
+        async for _ in _steadily(speech):
             await message.write(f"{time.monotonic_ns()} ")
-    return time.monotonic() - began
+    return time.monotonic()
+
+
+@handler
+async def tell_steadily(speech: Speech, ctx: Context) -> float:
+    """Events, each with the moment at which it was made; when they ended."""
+    async for _ in _steadily(speech):
+        await ctx.emit("step", {"emitted": time.monotonic_ns()}, audience=Audience.CLIENT)
+    return time.monotonic()
 
 
 @handler
@@ -192,6 +206,7 @@ def bench_flow() -> Flow:
             "mark": action(input=Many, block=mark),
             "speak": action(input=Speech, block=speak),
             "tokens": action(input=Speech, block=stream_tokens),
+            "steady": action(input=Speech, block=tell_steadily),
             "open-gate": action(input=Gate, block=open_gate),
             "floor": action(input=Nothing, block=floor),
         },

@@ -44,6 +44,7 @@ class Subject:
     sessions: SessionServiceStub
     events: EventServiceStub
     channel: aio.Channel
+    address: str
     folder: Path
 
     async def new_sessions(self, count: int, kind: str = KIND) -> list[str]:
@@ -119,7 +120,8 @@ async def subject(folder: Path, url: str, app: str = APP) -> AsyncIterator[Subje
             line = await process.stdout.readline()
         if not line:
             raise RuntimeError(f"the server did not start: {(folder / 'server.log').read_text()}")
-        async with aio.insecure_channel(json.loads(line)["address"]) as channel:
+        address: str = json.loads(line)["address"]
+        async with aio.insecure_channel(address) as channel:
             flows, sessions = FlowServiceStub(channel), SessionServiceStub(channel)
             port = await _floor_port(flows, sessions)
             async with aio.insecure_channel(f"127.0.0.1:{port}") as floor_channel:
@@ -131,6 +133,7 @@ async def subject(folder: Path, url: str, app: str = APP) -> AsyncIterator[Subje
                     sessions=sessions,
                     events=EventServiceStub(channel),
                     channel=channel,
+                    address=address,
                     folder=folder,
                 )
     finally:

@@ -96,22 +96,27 @@ async def _runs(server: Subject, runs: int, count: int) -> Streamed:
     for _ in tails:
         await live.acquire()
     (opener,) = await server.new_sessions(1)
-    cpu, began = await server.floor.cpu(), time.perf_counter()
+    cpu, began = await server.floor.cpu(), time.monotonic()
     await server.call("open-gate", {"gate": gate}, opener)
     await asyncio.gather(*tails)
-    load = Load(runs * count, time.perf_counter() - began, await server.floor.cpu() - cpu)
+    load = Load(runs * count, time.monotonic() - began, await server.floor.cpu() - cpu)
     if len(delays) != load.calls:
         raise RuntimeError(f"{load.calls} tokens were streamed and {len(delays)} delivered")
-    took = [await _seconds(server, request) for request in requests]
-    return _summed(load, delays, max(took) / (count * PAUSE) - 1)
+    ended = [await output(server, request) for request in requests]
+    return _summed(load, delays, lateness(max(ended) - began, count, PAUSE))
 
 
-async def _seconds(server: Subject, request_id: str) -> float:
-    """How long the block of a run that has ended took."""
-    request = flow_service_pb2.GetActionRequestRequest(request_id=request_id)
-    reply = await server.flows.GetActionRequest(request, metadata=TRUSTED)
-    seconds: float = json.loads(reply.action_request.output.json)
-    return seconds
+def lateness(seconds: float, count: int, pause: float) -> float:
+    """How much longer a run of ``count`` moments took: 0.1 is ten percent. A run begins up to one pause late."""
+    return max(0.0, seconds / ((count + 1) * pause) - 1)
+
+
+async def output(server: Subject, request_id: str) -> float:
+    """What came out of a run that has ended."""
+    request = flow_service_pb2.WaitActionRequestRequest(request_id=request_id)
+    reply = await server.flows.WaitActionRequest(request, metadata=TRUSTED)
+    value: float = json.loads(reply.action_request.output.json)
+    return value
 
 
 async def _bare(server: Subject, runs: int, count: int) -> Streamed:

@@ -59,8 +59,8 @@ class Recorder:
     """The events of one run on their way to the store.
 
     What it holds is committed ahead of the run's next write, in its batch; a write that is refused takes no event with
-    it. If there is none it is flushed at the ``pace`` of the process or at ``flush_events``. While the store is away it is
-    tried again with growing pauses.
+    it. If there is none it is flushed at the ``pace`` of the process or at ``flush_events``. While the store is away
+    it is tried again with growing pauses.
     """
 
     def __init__(

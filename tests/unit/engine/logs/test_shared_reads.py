@@ -16,12 +16,14 @@ class Readings:
     def __init__(self) -> None:
         self.written = 0
         self.begun: list[str] = []
+        self.reading = asyncio.Event()
         self.error: Exception | None = None
         self.let_go = asyncio.Event()
         self.let_go.set()
 
     async def read(self, key: str) -> tuple[str, int]:
         self.begun.append(key)
+        self.reading.set()
         seen = self.written
         await self.let_go.wait()
         if self.error is not None:
@@ -42,8 +44,7 @@ async def test_who_comes_while_a_reading_is_under_way_is_answered_by_the_next() 
     readings.let_go.clear()
     shared = SharedReads(readings.read)
     first = asyncio.create_task(shared.read("a"))
-    while not readings.begun:
-        await asyncio.sleep(0)
+    await readings.reading.wait()
     readings.written = 1
     second = asyncio.create_task(shared.read("a"))
     await asyncio.sleep(0)
@@ -78,8 +79,7 @@ async def test_who_leaves_takes_nothing_from_the_others() -> None:
     readings.let_go.clear()
     shared = SharedReads(readings.read)
     leaving, staying = asyncio.create_task(shared.read("a")), asyncio.create_task(shared.read("a"))
-    while not readings.begun:
-        await asyncio.sleep(0)
+    await readings.reading.wait()
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaving
