@@ -24,6 +24,7 @@ from benchmarks.listing import listing
 from benchmarks.live_tails import live_tails
 from benchmarks.many_operations import many_operations
 from benchmarks.memory import memory
+from benchmarks.open_tails import open_tails, open_tails_postgres
 from benchmarks.replay import replay
 from benchmarks.result import Benchmark, Figure, Options, Result
 from benchmarks.session_tail import session_tail, session_tail_postgres
@@ -50,6 +51,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "tokens-of-many": tokens_of_many,
     "crowd": crowd,
     "crowd-postgres": crowd_postgres,
+    "open-tails": open_tails,
+    "open-tails-postgres": open_tails_postgres,
     "replay": replay,
     "session-tail": session_tail,
     "session-tail-postgres": session_tail_postgres,

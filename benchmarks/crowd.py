@@ -80,11 +80,11 @@ async def _followed(server: Subject, tails: int, events: int) -> Followed:
     gate = f"crowd-{next(_gates)}"
     request_id = await server.dispatch("steady", {"events": events, "pause": PAUSE, "gate": gate}, session)
     async with AsyncExitStack() as opened:
-        following = []
+        following, channels = [], list[aio.Channel]()
         for number in range(tails):
             if number % TAILS_A_CONNECTION == 0:
-                channel = await opened.enter_async_context(_connection(server.address))
-            stub = EventServiceStub(channel)
+                channels.append(await opened.enter_async_context(connection(server.address)))
+            stub = EventServiceStub(channels[-1])
             following.append(asyncio.create_task(_follow(stub, request_id, live, delays)))
         for _ in following:
             await live.acquire()
@@ -100,7 +100,7 @@ async def _followed(server: Subject, tails: int, events: int) -> Followed:
     )
 
 
-def _connection(address: str) -> aio.Channel:
+def connection(address: str) -> aio.Channel:
     """One of its own: channels of equal arguments share theirs."""
     return aio.insecure_channel(address, options=(("grpc.use_local_subchannel_pool", 1),))
 

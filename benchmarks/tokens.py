@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import median, quantiles
 
 from benchmarks.load import Load
-from benchmarks.result import Bar, Options, Quantity, Result, at_most
+from benchmarks.result import Bar, Options, Quantity, Result, at_most, cpu_beside
 from benchmarks.subject import TRUSTED, Subject, on_sqlite
 from flowstate.v1 import event_service_pb2, flow_service_pb2
 
@@ -65,13 +65,12 @@ async def _streamed(
             if number:
                 bare.append(sides[0])
                 streamed.append(sides[1])
-    ratios = [one.load.cpu_micros / floor.load.cpu_micros for floor, one in zip(bare, streamed, strict=True)]
     return (
         Quantity(f"{name}, block to tail, p50", median(one.p50 for one in streamed), "ms", p50),
         Quantity(f"{name}, block to tail, p99", median(one.p99 for one in streamed), "ms", p99),
         Quantity(f"{name}, bare, p99", median(one.p99 for one in bare), "ms"),
         Quantity(f"{name}, CPU of a token", median(one.load.cpu_micros for one in streamed), "us"),
-        Quantity(f"{name}, CPU of a token beside bare", median(ratios), "times", cpu),
+        cpu_beside(f"{name}, a token", [one.load for one in bare], [one.load for one in streamed], cpu),
         Quantity(f"{name}, slowest run later", 100 * median(one.slowed for one in streamed), "%", slowed),
     )
 
