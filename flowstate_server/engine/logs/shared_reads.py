@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from contextvars import Context
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from flowstate_server.errors import StoreUnavailableError
 
@@ -29,17 +29,15 @@ class SharedReads(Generic[K, T]):
     def __init__(self, read: Callable[[K], Awaitable[T]]) -> None:
         self._read = read
         self._asked: dict[K, list[asyncio.Future[T | Exception]]] = {}
-        self._readers: set[asyncio.Task[None]] = set()
+        self._reading: set[asyncio.Task[None]] = set()
 
     async def read(self, key: K) -> T:
         """What ``read`` gives or raises; cancelling one who waits is nothing to the others."""
         future: asyncio.Future[T | Exception] = asyncio.get_running_loop().create_future()
         self._asked.setdefault(key, []).append(future)
-        if len(self._readers) < min(AT_ONCE, len(self._asked)):
+        if len(self._reading) < min(AT_ONCE, len(self._asked)):
             # A context of its own: it reads for no call in particular.
-            reader = asyncio.create_task(self._read_all(), context=Context())
-            self._readers.add(reader)
-            reader.add_done_callback(self._readers.discard)
+            self._reading.add(asyncio.create_task(self._read_all(), context=Context()))
         answer = await future
         if not isinstance(answer, Exception):
             return answer
@@ -49,18 +47,22 @@ class SharedReads(Generic[K, T]):
             del answer  # or the exception's traceback holds the frame that holds the exception
 
     async def _read_all(self) -> None:
-        while self._asked:
-            key = next(iter(self._asked))
-            waiting = [future for future in self._asked.pop(key) if not future.done()]
-            if waiting:
-                answer: T | Exception = StoreUnavailableError()  # whatever ends this task
-                try:
-                    answer = await self._read(key)
-                except Exception as error:
-                    answer = error
-                finally:
-                    _answer(waiting, answer)
-                    del answer
+        try:
+            while self._asked:
+                key = next(iter(self._asked))
+                waiting = [future for future in self._asked.pop(key) if not future.done()]
+                if waiting:
+                    _answer(waiting, await self._outcome(key))
+        finally:
+            self._reading.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def _outcome(self, key: K) -> T | Exception:
+        try:
+            return await self._read(key)
+        except Exception as error:
+            return error
+        except asyncio.CancelledError:  # from inside: nobody has this task to cancel
+            return StoreUnavailableError()
 
 
 def _answer(waiting: list[asyncio.Future[T | Exception]], answer: T | Exception) -> None:

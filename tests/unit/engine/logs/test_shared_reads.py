@@ -105,3 +105,12 @@ async def test_a_reading_that_is_cancelled_from_inside_leaves_nobody_waiting() -
 
     with pytest.raises(StoreUnavailableError):
         await SharedReads(cancelled).read("a")
+
+
+async def test_who_asks_again_as_soon_as_it_is_answered_is_answered_again() -> None:
+    readings = Readings()
+    shared = SharedReads(readings.read)
+    async with asyncio.timeout(5):
+        for _ in range(20):
+            await shared.read("a")
+    assert len(readings.begun) == 20
