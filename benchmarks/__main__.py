@@ -23,7 +23,7 @@ from benchmarks.growing_session import growing_session
 from benchmarks.listing import listing
 from benchmarks.live_tails import live_tails
 from benchmarks.many_operations import many_operations
-from benchmarks.memory import memory
+from benchmarks.memory import memory, memory_of_commits
 from benchmarks.open_tails import open_tails, open_tails_postgres
 from benchmarks.replay import replay
 from benchmarks.result import Benchmark, Figure, Options, Result
@@ -62,6 +62,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "content-postgres": content_postgres,
     "space": space,
     "memory": memory,
+    "memory-of-commits": memory_of_commits,
 }
 
 

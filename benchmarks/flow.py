@@ -128,6 +128,16 @@ async def remember(say: Say, ctx: Context[Counted]) -> str:
     return str(len(history))
 
 
+@handler(session_state=Counted)
+async def exchange(say: Say, ctx: Context[Counted]) -> None:
+    """A turn that keeps what the user said and answers with as much, in pieces as a language model gives them."""
+    await ctx.add_item("message", say.text, role="user")
+    await ctx.session.inc_state(count=1)
+    async with ctx.message() as message:
+        for start in range(0, len(say.text), 16):
+            await message.write(say.text[start : start + 16])
+
+
 @handler
 async def burst(many: Many, ctx: Context) -> None:
     for number in range(many.events):
@@ -202,6 +212,7 @@ def bench_flow() -> Flow:
             "one-step": action(input=Say, block=steps(1)),
             "ten-steps": action(input=Say, block=steps(10)),
             "remember": action(input=Say, block=remember),
+            "exchange": action(input=Say, block=exchange),
             "burst": action(input=Many, block=burst),
             "mark": action(input=Many, block=mark),
             "speak": action(input=Speech, block=speak),

@@ -102,8 +102,9 @@ async def on_postgres(app: str = APP) -> AsyncIterator[Subject]:
 
 
 @asynccontextmanager
-async def subject(folder: Path, url: str, app: str = APP) -> AsyncIterator[Subject]:
-    """A server as ``flowstate serve`` starts it, on the store of ``url``; several may share one."""
+async def subject(folder: Path, url: str, app: str = APP, **settings: str) -> AsyncIterator[Subject]:
+    """A server as ``flowstate serve`` starts it, on the store of ``url``; several may share one. ``settings`` are
+    variables of its environment."""
     with (folder / "server.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "flowstate_server", "serve", app),
@@ -112,7 +113,7 @@ async def subject(folder: Path, url: str, app: str = APP) -> AsyncIterator[Subje
             stdout=asyncio.subprocess.PIPE,
             stderr=log,
             cwd=CHECKOUT,
-            env=_environment(),
+            env=_environment() | settings,
         )
     assert process.stdout is not None
     try:

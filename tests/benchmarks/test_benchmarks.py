@@ -64,6 +64,8 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
         (live_tails, "TAILS", 10),
         (live_tails, "EVENTS", 5),
         (memory, "CALLS", 3),
+        (memory, "COMMITS", 64),
+        (memory, "WARMING", 64),
         (replay, "EVENTS", 500),
         (session_tail, "REQUESTS", 20),
         (space, "TURNS", 5),
