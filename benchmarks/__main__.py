@@ -15,6 +15,7 @@ from benchmarks import event_loop, machine, table
 from benchmarks.call_action import call_action, call_action_postgres
 from benchmarks.commit_state import commit_state, commit_state_postgres
 from benchmarks.content import content, content_postgres
+from benchmarks.crowd import crowd, crowd_postgres
 from benchmarks.deleting import deleting, deleting_postgres
 from benchmarks.delivery import delivery
 from benchmarks.get_snapshot import get_snapshot
@@ -22,12 +23,14 @@ from benchmarks.growing_session import growing_session
 from benchmarks.listing import listing
 from benchmarks.live_tails import live_tails
 from benchmarks.many_operations import many_operations
-from benchmarks.memory import memory
+from benchmarks.memory import memory, memory_of_commits
+from benchmarks.open_tails import open_tails, open_tails_postgres
 from benchmarks.replay import replay
 from benchmarks.result import Benchmark, Figure, Options, Result
 from benchmarks.session_tail import session_tail, session_tail_postgres
 from benchmarks.space import space
 from benchmarks.steps import ten_steps
+from benchmarks.tokens import tokens, tokens_of_many
 from benchmarks.typed_state import typed_commit, wide_snapshot
 
 BENCHMARKS: Mapping[str, Benchmark] = {
@@ -44,6 +47,12 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "listing": listing,
     "delivery": delivery,
     "live-tails": live_tails,
+    "tokens": tokens,
+    "tokens-of-many": tokens_of_many,
+    "crowd": crowd,
+    "crowd-postgres": crowd_postgres,
+    "open-tails": open_tails,
+    "open-tails-postgres": open_tails_postgres,
     "replay": replay,
     "session-tail": session_tail,
     "session-tail-postgres": session_tail_postgres,
@@ -53,6 +62,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "content-postgres": content_postgres,
     "space": space,
     "memory": memory,
+    "memory-of-commits": memory_of_commits,
 }
 
 

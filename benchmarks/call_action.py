@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from benchmarks.load import Caller, for_seconds
-from benchmarks.result import Bar, Comparison, Options, Result, at_least, interleaved
+from benchmarks.result import Bar, Comparison, Options, Result, at_least, at_most, cpu_beside, interleaved
 from benchmarks.subject import TRUSTED, Subject, action_call, on_postgres, on_sqlite
 
 IN_FLIGHT = 32
@@ -17,15 +17,17 @@ SAY = {"text": "What is there to say about it?"}
 
 async def call_action(options: Options) -> Sequence[Result]:
     async with on_sqlite() as server:
-        return await _measured(server, options, "CallAction", at_least(0.2))
+        return await _measured(server, options, "CallAction", at_least(0.24), at_most(4.5))
 
 
 async def call_action_postgres(options: Options) -> Sequence[Result]:
     async with on_postgres() as server:
-        return await _measured(server, options, "CallAction on Postgres", None)
+        return await _measured(server, options, "CallAction on Postgres", at_least(0.18), None)
 
 
-async def _measured(server: Subject, options: Options, name: str, bar: Bar | None) -> Sequence[Result]:
+async def _measured(
+    server: Subject, options: Options, name: str, bar: Bar, cpu: Bar | None
+) -> Sequence[Result]:
     sessions = await server.new_sessions(IN_FLIGHT)
     request = action_call("turn", SAY, sessions[0], f"{sessions[0]}-00000000")
     reply = await server.flows.CallAction(request, metadata=TRUSTED)
@@ -37,7 +39,7 @@ async def _measured(server: Subject, options: Options, name: str, bar: Bar | Non
         lambda: load([bare] * IN_FLIGHT),
         lambda: load(callers),
     )
-    return (Comparison(name, floor, measured, bar),)
+    return Comparison(name, floor, measured, bar), cpu_beside(name, floor, measured, cpu)
 
 
 def turns(server: Subject, action: str, session: str) -> Caller:

@@ -43,7 +43,8 @@ async def _serve(port: asyncio.Future[int]) -> None:
 
 class FloorHandler(grpc.GenericRpcHandler):
     """``/floor/bytes/N`` answers with N bytes, ``/floor/frames/COUNT/N`` with a stream, ``/floor/pieces/COUNT/N`` with
-    one of which each frame has memory of its own, ``/floor/cpu`` with the CPU seconds that this process has used."""
+    one of which each frame has memory of its own, ``/floor/tokens/COUNT/N/MICROS`` with one that pauses so long before
+    each frame, which says when it was made, ``/floor/cpu`` with the CPU seconds that this process has used."""
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
         return _handler(handler_call_details.method)
@@ -62,6 +63,8 @@ def _handler(path: str) -> grpc.RpcMethodHandler[Any, Any]:
             size,
         ]:  # zeros would all be the same page, which is in the processor's cache for good
             return _stream([random.randbytes(int(size)) for _ in range(int(count))])
+        case ["tokens", count, size, micros]:
+            return _tokens(int(count), int(size), int(micros) / 1e6)
         case ["cpu"]:
             return grpc.unary_unary_rpc_method_handler(_cpu_used)
     raise ValueError(f"the floor has no {path}")
@@ -78,6 +81,17 @@ def _stream(frames: Sequence[bytes]) -> grpc.RpcMethodHandler[Any, Any]:
     async def answer(request: bytes, context: Any) -> AsyncIterator[bytes]:
         for frame in frames:
             yield frame
+
+    return grpc.unary_stream_rpc_method_handler(cast(Any, answer))
+
+
+def _tokens(count: int, size: int, pause: float) -> grpc.RpcMethodHandler[Any, Any]:
+    async def answer(request: bytes, context: Any) -> AsyncIterator[bytes]:
+        await asyncio.sleep(random.random() * pause)
+        began = time.monotonic()
+        for number in range(1, count + 1):
+            await asyncio.sleep(began + number * pause - time.monotonic())
+            yield b"%d" % time.monotonic_ns() + bytes(size)
 
     return grpc.unary_stream_rpc_method_handler(cast(Any, answer))
 
@@ -108,6 +122,10 @@ class Floor:
 
     def frames(self, count: int, size: int) -> Any:
         method = cast(Any, self._channel.unary_stream(f"/floor/frames/{count}/{size}"))
+        return lambda: method(b"", metadata=self._metadata)
+
+    def tokens(self, count: int, size: int, pause: float) -> Any:
+        method = cast(Any, self._channel.unary_stream(f"/floor/tokens/{count}/{size}/{round(pause * 1e6)}"))
         return lambda: method(b"", metadata=self._metadata)
 
     async def cpu(self) -> float:

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections import defaultdict
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, create_model
@@ -127,6 +128,16 @@ async def remember(say: Say, ctx: Context[Counted]) -> str:
     return str(len(history))
 
 
+@handler(session_state=Counted)
+async def exchange(say: Say, ctx: Context[Counted]) -> None:
+    """A turn that keeps what the user said and answers with as much, in pieces as a language model gives them."""
+    await ctx.add_item("message", say.text, role="user")
+    await ctx.session.inc_state(count=1)
+    async with ctx.message() as message:
+        for start in range(0, len(say.text), 16):
+            await message.write(say.text[start : start + 16])
+
+
 @handler
 async def burst(many: Many, ctx: Context) -> None:
     for number in range(many.events):
@@ -155,6 +166,33 @@ async def speak(speech: Speech, ctx: Context) -> None:
         await ctx.emit("step", {"emitted": time.monotonic_ns(), "text": REPLY}, audience=Audience.CLIENT)
 
 
+async def _steadily(speech: Speech) -> AsyncIterator[None]:
+    """Its moments at their pace, however long what is done at each takes, once the gate is open."""
+    await _gates[speech.gate].wait()
+    await asyncio.sleep(random.random() * speech.pause)  # runs do not keep step with one another
+    began = time.monotonic()
+    for number in range(1, speech.events + 1):
+        await asyncio.sleep(began + number * speech.pause - time.monotonic())
+        yield
+
+
+@handler
+async def stream_tokens(speech: Speech, ctx: Context) -> float:
+    """A message in pieces, as a language model gives them, each the moment at which it was made; when it ended."""
+    async with ctx.message() as message:
+        async for _ in _steadily(speech):
+            await message.write(f"{time.monotonic_ns()} ")
+    return time.monotonic()
+
+
+@handler
+async def tell_steadily(speech: Speech, ctx: Context) -> float:
+    """Events, each with the moment at which it was made; when they ended."""
+    async for _ in _steadily(speech):
+        await ctx.emit("step", {"emitted": time.monotonic_ns()}, audience=Audience.CLIENT)
+    return time.monotonic()
+
+
 @handler
 async def open_gate(gate: Gate, ctx: Context) -> None:
     _gates[gate.gate].set()
@@ -174,9 +212,12 @@ def bench_flow() -> Flow:
             "one-step": action(input=Say, block=steps(1)),
             "ten-steps": action(input=Say, block=steps(10)),
             "remember": action(input=Say, block=remember),
+            "exchange": action(input=Say, block=exchange),
             "burst": action(input=Many, block=burst),
             "mark": action(input=Many, block=mark),
             "speak": action(input=Speech, block=speak),
+            "tokens": action(input=Speech, block=stream_tokens),
+            "steady": action(input=Speech, block=tell_steadily),
             "open-gate": action(input=Gate, block=open_gate),
             "floor": action(input=Nothing, block=floor),
         },

@@ -1,4 +1,4 @@
-"""RAM of the server's process: after its start, and after a set amount of work and 100 live tails."""
+"""RAM of the server's process: after its start, after a set amount of work, after 100 live tails, after many commits."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from benchmarks.commit_state import IN_FLIGHT, commit, increment
 from benchmarks.get_snapshot import snapshots
 from benchmarks.live_tails import EVENTS, TAILS, open_tails
 from benchmarks.load import each_times
-from benchmarks.result import Options, Quantity, Result
+from benchmarks.result import Options, Quantity, Result, at_most
 from benchmarks.subject import on_sqlite
 
 CALLS = 50
 """Of each kind by each of the callers."""
+
+COMMITS = 200_000
+WARMING = 20_000
 
 
 async def memory(options: Options) -> Sequence[Result]:
@@ -37,3 +40,13 @@ async def memory(options: Options) -> Sequence[Result]:
         Quantity(f"memory with {TAILS} tails open", followed, "MiB"),
         Quantity(f"memory after {TAILS} tails", left, "MiB"),
     )
+
+
+async def memory_of_commits(options: Options) -> Sequence[Result]:
+    async with on_sqlite() as server:
+        callers = [commit(server, increment(session)) for session in await server.new_sessions(IN_FLIGHT)]
+        await each_times(callers, WARMING // IN_FLIGHT, server.floor)
+        before = server.memory()
+        await each_times(callers, COMMITS // IN_FLIGHT, server.floor)
+        grown = 100 * (server.memory() / before - 1)
+    return (Quantity(f"memory grown by {COMMITS:,} commits", grown, "%", at_most(5)),)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from statistics import median
 
 from benchmarks.load import Load
-from benchmarks.result import Comparison, Options, Result, interleaved
+from benchmarks.result import Comparison, Options, Quantity, Result, at_most, interleaved
 from benchmarks.subject import TRUSTED, Subject, on_sqlite
 from flowstate.v1 import event_service_pb2
 
@@ -25,7 +26,11 @@ async def replay(options: Options) -> Sequence[Result]:
             lambda: _bare(server, frames, size // frames),
             lambda: _replayed(server, request_id, options.seconds),
         )
-    return (Comparison("replay, events/s", floor, measured),)
+    return (
+        Comparison("replay, events/s", floor, measured),
+        Quantity("replay, an event", median(1e6 / load.rate for load in measured), "us", at_most(4)),
+        Quantity("replay, CPU of an event", median(load.cpu_micros for load in measured), "us", at_most(4)),
+    )
 
 
 async def _measure_log(server: Subject, request_id: str) -> tuple[int, int]:

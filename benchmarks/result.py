@@ -101,6 +101,14 @@ def at_most(value: float) -> Bar:
     return Bar(value, at_least=False)
 
 
+def cpu_beside(
+    name: str, floor: Sequence[Load], measured: Sequence[Load], bar: Bar | None = None
+) -> Quantity:
+    """How many times the server's processor time of a call of the floor one that is measured takes."""
+    ratios = [one.cpu_micros / bare.cpu_micros for bare, one in zip(floor, measured, strict=True)]
+    return Quantity(f"{name}, CPU beside bare", median(ratios), "times", bar)
+
+
 async def interleaved(rounds: int, *sides: Callable[[], Awaitable[Load]]) -> list[list[Load]]:
     """The loads of each side: every round takes all sides in turn, after a round that warms up and does not count."""
     loads: list[list[Load]] = [[] for _ in sides]

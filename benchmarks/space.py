@@ -1,4 +1,4 @@
-"""Bytes stored for a turn: one state write, one message, the log of both, its transient events included."""
+"""Bytes stored for a turn: one state write, two messages of 1 KB, the log of both, with and without what is swept."""
 
 from __future__ import annotations
 
@@ -9,32 +9,61 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from benchmarks.call_action import SAY
-from benchmarks.flow import REPLY
-from benchmarks.result import Options, Quantity, Result
+from benchmarks.result import Options, Quantity, Result, at_most
 from benchmarks.subject import subject
 
 SESSIONS = 10
 TURNS = 100
+MESSAGE = "What there is to say " * 49
+"""1,029 bytes, which the user says and the block answers."""
+
+SWEEP_LOOKS = 300
+SWEPT = "SELECT NOT EXISTS (SELECT 1 FROM events WHERE transient)"
 
 
 async def space(options: Options) -> Sequence[Result]:
-    before = await _size_after(0)
-    after = await _size_after(TURNS)
-    a_turn = (after - before) / (SESSIONS * TURNS)
-    said = len(SAY["text"]) + len(REPLY)
-    return (Quantity(f"stored a turn of {said} bytes of text", a_turn, "bytes"),)
+    content = 2 * len(MESSAGE)
+    fresh, swept = await _bytes_a_turn(sweep=False), await _bytes_a_turn(sweep=True)
+    return (
+        Quantity(f"stored a turn of {content} bytes", fresh, "bytes"),
+        Quantity("stored a turn, transient events swept", swept, "bytes"),
+        Quantity("stored a turn, swept / its content", swept / content, "times", at_most(2)),
+    )
 
 
-async def _size_after(turns: int) -> int:
+async def _bytes_a_turn(*, sweep: bool) -> float:
+    before = await _size_after(0, sweep=sweep)
+    after = await _size_after(TURNS, sweep=sweep)
+    return (after - before) / (SESSIONS * TURNS)
+
+
+async def _size_after(turns: int, *, sweep: bool) -> int:
     with tempfile.TemporaryDirectory() as folder:
-        database_path = Path(folder) / "bench.db"
-        async with subject(Path(folder), f"sqlite:///{database_path}") as server:
+        path = Path(folder) / "bench.db"
+        settings = {"FLOWSTATE_TRANSIENT_RETENTION": "0" if sweep else "600"}
+        async with subject(Path(folder), f"sqlite:///{path}", **settings) as server:
             sessions = await server.new_sessions(SESSIONS)
             for _ in range(turns):
-                await asyncio.gather(*(server.call("turn", SAY, session) for session in sessions))
-        with closing(sqlite3.connect(database_path)) as database:
-            (pages,) = database.execute("pragma page_count").fetchone()
-            (free,) = database.execute("pragma freelist_count").fetchone()
-            (page,) = database.execute("pragma page_size").fetchone()
-        return int((pages - free) * page)
+                await asyncio.gather(
+                    *(server.call("exchange", {"text": MESSAGE}, session) for session in sessions)
+                )
+            if sweep:
+                await _swept(path)
+        pages, free, size = (
+            _answer(path, f"pragma {name}") for name in ("page_count", "freelist_count", "page_size")
+        )
+        return (pages - free) * size
+
+
+async def _swept(path: Path) -> None:
+    for _ in range(SWEEP_LOOKS):
+        if _answer(path, SWEPT):
+            return
+        await asyncio.sleep(0.2)
+    raise RuntimeError("transient events were not swept")
+
+
+def _answer(path: Path, query: str) -> int:
+    with closing(sqlite3.connect(path)) as database:
+        ((value,),) = database.execute(query).fetchall()
+        return int(value)

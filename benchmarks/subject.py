@@ -44,6 +44,7 @@ class Subject:
     sessions: SessionServiceStub
     events: EventServiceStub
     channel: aio.Channel
+    address: str
     folder: Path
 
     async def new_sessions(self, count: int, kind: str = KIND) -> list[str]:
@@ -101,8 +102,9 @@ async def on_postgres(app: str = APP) -> AsyncIterator[Subject]:
 
 
 @asynccontextmanager
-async def subject(folder: Path, url: str, app: str = APP) -> AsyncIterator[Subject]:
-    """A server as ``flowstate serve`` starts it, on the store of ``url``; several may share one."""
+async def subject(folder: Path, url: str, app: str = APP, **settings: str) -> AsyncIterator[Subject]:
+    """A server as ``flowstate serve`` starts it, on the store of ``url``; several may share one. ``settings`` are
+    variables of its environment."""
     with (folder / "server.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "flowstate_server", "serve", app),
@@ -111,7 +113,7 @@ async def subject(folder: Path, url: str, app: str = APP) -> AsyncIterator[Subje
             stdout=asyncio.subprocess.PIPE,
             stderr=log,
             cwd=CHECKOUT,
-            env=_environment(),
+            env=_environment() | settings,
         )
     assert process.stdout is not None
     try:
@@ -119,7 +121,8 @@ async def subject(folder: Path, url: str, app: str = APP) -> AsyncIterator[Subje
             line = await process.stdout.readline()
         if not line:
             raise RuntimeError(f"the server did not start: {(folder / 'server.log').read_text()}")
-        async with aio.insecure_channel(json.loads(line)["address"]) as channel:
+        address: str = json.loads(line)["address"]
+        async with aio.insecure_channel(address) as channel:
             flows, sessions = FlowServiceStub(channel), SessionServiceStub(channel)
             port = await _floor_port(flows, sessions)
             async with aio.insecure_channel(f"127.0.0.1:{port}") as floor_channel:
@@ -131,6 +134,7 @@ async def subject(folder: Path, url: str, app: str = APP) -> AsyncIterator[Subje
                     sessions=sessions,
                     events=EventServiceStub(channel),
                     channel=channel,
+                    address=address,
                     folder=folder,
                 )
     finally:

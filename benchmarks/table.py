@@ -8,7 +8,7 @@ from statistics import median
 from benchmarks.load import Load
 from benchmarks.result import Comparison, Figure, Quantity, Result
 
-_WIDTHS = (42, 12, 13, 19, 17, 8, 6)
+_WIDTHS = (60, 12, 13, 19, 17, 8, 6)
 _HEADINGS = ("", "", "min..max", "calls/s", "server CPU us", "bar", "")
 
 

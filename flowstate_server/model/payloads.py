@@ -235,6 +235,11 @@ class ItemDelta(Payload):
         # Written out, as in Custom: half the time of the loop over the fields, for every token.
         return {"item_id": self.item_id, "index": self.index, "text": self.text}
 
+    @classmethod
+    def decode(cls, text: bytes) -> Self:
+        members: Any = decode_json(text)
+        return cls(members["item_id"], members["index"], members["text"])
+
 
 @frozen
 class ItemRemoved(Payload):
@@ -319,6 +324,11 @@ class Custom(Payload):
 
     def members(self) -> dict[str, Any]:
         return {"name": self.name, "data": self.data}
+
+    @classmethod
+    def decode(cls, text: bytes) -> Self:
+        members: Any = decode_json(text)
+        return cls(members["name"], members.get("data"))
 
 
 def done_item(event: Event) -> Item:

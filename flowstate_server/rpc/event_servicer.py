@@ -10,7 +10,12 @@ from flowstate.v1.event_service_pb2_grpc import EventServiceServicer
 from flowstate_server.engine.engine import Engine
 from flowstate_server.engine.records.page_token import page_size
 from flowstate_server.rpc.call_context import ServicerContext, current_call
-from flowstate_server.rpc.codec.tails import decode_event_query, decode_tail_call, encode_event_list
+from flowstate_server.rpc.codec.tails import (
+    decode_event_query,
+    decode_tail_call,
+    encode_event_list,
+    serialize_frame,
+)
 from flowstate_server.rpc.tail_frames import tail_frames
 
 
@@ -26,9 +31,10 @@ class EventServicer(EventServiceServicer):
         listed = await self._engine.events.list(current_call().principal, query)
         return encode_event_list(listed)
 
-    async def TailEvents(
+    # In bytes, which the generated base does not know and the envelope takes.
+    async def TailEvents(  # type: ignore[override]
         self, request: pb.TailEventsRequest, context: ServicerContext
-    ) -> AsyncIterator[pb.TailEventsResponse]:
+    ) -> AsyncIterator[bytes]:
         async with aclosing(tail_frames(self._engine, decode_tail_call(request))) as frames:
             async for frame in frames:
-                yield frame
+                yield serialize_frame(frame)

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from flowstate.v1 import flow_service_pb2 as pb
 from flowstate.v1.flow_service_pb2_grpc import FlowServiceServicer
 from flowstate_server.engine.bindings import check_audience
-from flowstate_server.engine.calls.logs import TailCall
+from flowstate_server.engine.calls.logs import TailCall, TailEnded
 from flowstate_server.engine.calls.runs import Dispatched, Waited
 from flowstate_server.engine.engine import Engine
 from flowstate_server.model.clock import Seconds
@@ -24,7 +24,7 @@ from flowstate_server.rpc.codec.requests import (
     encode_request_list,
     set_request,
 )
-from flowstate_server.rpc.codec.tails import decode_filter, decode_heartbeat
+from flowstate_server.rpc.codec.tails import decode_filter, decode_heartbeat, serialize_streamed
 from flowstate_server.rpc.codec.time import decode_seconds
 from flowstate_server.rpc.disconnects import DisconnectCancel
 from flowstate_server.rpc.flow_listing import FlowListing
@@ -69,9 +69,10 @@ class FlowServicer(FlowServiceServicer):
         set_request(response.action_request, waited.request)
         return response
 
-    async def StreamAction(
+    # In bytes too, which the generated base does not know and the envelope takes.
+    async def StreamAction(  # type: ignore[override]
         self, request: pb.StreamActionRequest, context: ServicerContext
-    ) -> AsyncIterator[pb.StreamActionResponse]:
+    ) -> AsyncIterator[pb.StreamActionResponse | bytes]:
         heartbeat = Seconds(0.0)
         if request.HasField("heartbeat_interval"):
             heartbeat = decode_heartbeat(request.heartbeat_interval)
@@ -90,8 +91,8 @@ class FlowServicer(FlowServiceServicer):
             tail = TailCall(dispatched.request.key.request_id, heartbeat=heartbeat, filter=filter)
             async with aclosing(tail_frames(self._engine, tail)) as frames:
                 async for frame in frames:
-                    ended = frame.HasField("ended")
-                    yield pb.StreamActionResponse(tail=frame)
+                    ended = isinstance(frame, TailEnded)
+                    yield serialize_streamed(frame)
         finally:
             if request.cancel_on_disconnect and not ended and not self._admission.draining:
                 await stream.disconnected()

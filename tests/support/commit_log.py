@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from flowstate_server.engine.runs.flush_pace import FlushPace
 from flowstate_server.engine.runs.recorder import Recorder
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import StoreUnavailableError
@@ -83,7 +84,8 @@ def _names(write: object) -> list[str]:
 
 
 def recorder(log: CommitLog, settings: EngineSettings) -> Recorder:
-    return Recorder(log, REQUEST, SessionKey(NO_TENANT, "s"), PROCESS, settings)
+    session = SessionKey(NO_TENANT, "s")
+    return Recorder(log, REQUEST, session, PROCESS, settings, FlushPace(settings))
 
 
 def event(name: str) -> Event:

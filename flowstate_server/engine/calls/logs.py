@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import field
 
 from flowstate_server.model.clock import Seconds
 from flowstate_server.model.events import Event, EventRecord
@@ -71,11 +72,15 @@ class TailStarted:
 
 @frozen
 class TailBatch:
-    """Events as the caller's plane may see them, at least one. ``after`` is the cursor before the batch."""
+    """Events as the caller's plane may see them, at least one. ``after`` is the cursor before the batch.
+
+    Tails that stand at the same place get the same batch: who serializes it may keep that in ``serialized``.
+    """
 
     cursor: LogCursor
     events: Sequence[EventRecord]
     after: int
+    serialized: list[bytes] = field(default_factory=list, compare=False)
 
 
 @frozen

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flowstate_server.engine.bindings import binding_of, check_binding, check_owner
 from flowstate_server.engine.calls.logs import EventFilter
 from flowstate_server.engine.logs.projection import EventProjector
+from flowstate_server.engine.logs.shared_reads import SharedReads
 from flowstate_server.errors import (
     EventsCompactedError,
     RequestNotFoundError,
@@ -33,6 +34,8 @@ class LogAccess:
     def __init__(self, store: Store, catalogue: Catalogue) -> None:
         self._store = store
         self._catalogue = catalogue
+        self._sessions = SharedReads(store.get_session)
+        self._requests = SharedReads(store.get_request)
 
     async def projector(
         self, principal: Principal, key: LogKey, log: LogHead, filter: EventFilter
@@ -64,7 +67,7 @@ class LogAccess:
         return EventsCompactedError(record.head.sequence + 1, record.head.sequence)
 
     async def _flow_of_session(self, principal: Principal, key: SessionKey, log: LogHead) -> str:
-        record = await self._store.get_session(key)
+        record = await self._sessions.read(key)
         if record is None or record.deleted or record.log_id != log.log_id:
             raise SessionNotFoundError(key.session_id)
         check_binding(principal, binding_of(record))
@@ -72,7 +75,7 @@ class LogAccess:
         return record.flow_kind
 
     async def _flow_of_request(self, principal: Principal, key: RequestKey, log: LogHead) -> str:
-        record = await self._store.get_request(key)
+        record = await self._requests.read(key)
         if record is None or record.head.log_id != log.log_id:
             raise RequestNotFoundError(key.request_id)
         check_owner(principal, record.head, record.org_id)

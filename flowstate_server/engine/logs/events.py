@@ -18,6 +18,8 @@ from flowstate_server.engine.calls.logs import (
 from flowstate_server.engine.logs.access import LogAccess, log_of
 from flowstate_server.engine.logs.following import Following, topic_of
 from flowstate_server.engine.logs.heartbeats import heartbeat_interval
+from flowstate_server.engine.logs.log_page import LogPage
+from flowstate_server.engine.logs.shared_reads import SharedReads
 from flowstate_server.engine.logs.tail_progress import TailProgress
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import (
@@ -57,6 +59,7 @@ class Events:
         self._access = LogAccess(store, catalogue)
         self._settings = settings
         self._observer = observer
+        self._pages: SharedReads[tuple[LogKey, int], LogPage | None] = SharedReads(self._read_page)
 
     async def list(self, principal: Principal, query: EventQuery) -> EventList:
         """One page of what the caller's plane may see of the log."""
@@ -87,20 +90,19 @@ class Events:
         heartbeat = heartbeat_interval(call.heartbeat, self._settings)
         position = max(0, call.cursor.sequence)
         with self._store.watch((topic_of(key),)) as watch:
-            following = Following(watch, lambda: self._page(principal, key, position), more=_is_cut)
+            following = Following(watch, lambda: self._shared_page(principal, key, position), more=_is_cut)
             page = await following.next()
             projector = await self._access.projector(principal, key, page.head, call.filter)
             asked, position = position, _start(call, page.head)
             if call.latest:
-                page = EventPage((), page.head, position)
+                page = LogPage(EventPage((), page.head, position))
             elif position > asked:
-                page = await self._page(principal, key, position)
+                page = await self._shared_page(principal, key, position)
             progress = TailProgress(key, page.head.log_id, position, heartbeat)
             with self._observed(principal.plane, progress):
                 yield progress.started(page.head)
                 while True:
-                    shown, unknown = projector.visible(page.events), projector.unknown(page.events)
-                    for frame in progress.page(page, shown, unknown):
+                    for frame in progress.page(page, page.shown_by(projector)):
                         yield frame
                     position, latest = progress.position, page.head.sequence
                     if position == latest:
@@ -124,8 +126,8 @@ class Events:
                     _check_floor(position, page.head)
 
     async def _next_page(
-        self, key: LogKey, following: Following[EventPage], progress: TailProgress, head: LogHead
-    ) -> EventPage | None:
+        self, key: LogKey, following: Following[LogPage], progress: TailProgress, head: LogHead
+    ) -> LogPage | None:
         """When there is news, at the latest when a heartbeat is due: a wake-up may be lost with what woke.
 
         ``None`` once the log was deleted, also where its session was made anew since.
@@ -135,7 +137,7 @@ class Events:
         except StoreUnavailableError:
             if progress.patience > 0:
                 raise
-            return EventPage((), head, progress.position)
+            return LogPage(EventPage((), head, progress.position))
         except (SessionNotFoundError, RequestNotFoundError):
             return None
         over = page.head.ended or page.head.log_id != progress.log_id
@@ -156,23 +158,27 @@ class Events:
             self._observer.tail(plane=plane.value, seconds=seconds, events=progress.events, outcome=outcome)
 
     async def _page(
-        self,
-        principal: Principal,
-        key: LogKey,
-        after: int,
-        limit: int | None = None,
-        max_bytes: int | None = None,
+        self, principal: Principal, key: LogKey, after: int, limit: int, max_bytes: int
     ) -> EventPage:
-        settings = self._settings
-        page = await self._store.read_events(
-            key,
-            after=after,
-            limit=limit or settings.batch_events,
-            max_bytes=max_bytes or settings.batch_bytes,
-        )
+        page = await self._store.read_events(key, after=after, limit=limit, max_bytes=max_bytes)
         if page is None:
             raise await self._access.absent(principal, key)
         return page
+
+    async def _shared_page(self, principal: Principal, key: LogKey, after: int) -> LogPage:
+        """A page for a tail, read with all who wait for it at the same place."""
+        page = await self._pages.read((key, after))
+        if page is None:
+            raise await self._access.absent(principal, key)
+        return page
+
+    async def _read_page(self, place: tuple[LogKey, int]) -> LogPage | None:
+        key, after = place
+        settings = self._settings
+        page = await self._store.read_events(
+            key, after=after, limit=settings.batch_events, max_bytes=settings.batch_bytes
+        )
+        return None if page is None else LogPage(page)
 
 
 def _start(call: TailCall, head: LogHead) -> int:
@@ -206,5 +212,5 @@ def _no_such_place(progress: TailProgress, head: LogHead) -> ServiceError:
     return CursorAheadError(progress.position, head.sequence)
 
 
-def _is_cut(page: EventPage) -> bool:
-    return page.end < page.head.sequence
+def _is_cut(page: LogPage) -> bool:
+    return page.cut

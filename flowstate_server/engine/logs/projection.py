@@ -34,6 +34,8 @@ class EventProjector:
         self._plane = plane
         self._flow = flow
         self._filter = None if filter == EVERYTHING else filter
+        self.sight = (plane, id(flow), filter)
+        """Whoever has the same shows the same, while both are there."""
 
     def visible(self, events: Iterable[EventRecord]) -> list[EventRecord]:
         if self._filter is not None:

@@ -10,7 +10,6 @@ from operator import attrgetter
 from flowstate_server.engine.calls.logs import (
     EndReason,
     LogCursor,
-    TailBatch,
     TailCaughtUp,
     TailEnded,
     TailFrame,
@@ -18,10 +17,10 @@ from flowstate_server.engine.calls.logs import (
     TailStarted,
     TailTrimmed,
 )
+from flowstate_server.engine.logs.log_page import LogPage, ShownPage
 from flowstate_server.model.clock import Seconds
 from flowstate_server.model.events import EventRecord, LogHead
 from flowstate_server.model.scopes import LogKey, RequestKey
-from flowstate_server.stores.contract.reads import EventPage
 
 
 class TailProgress:
@@ -53,24 +52,22 @@ class TailProgress:
         earliest = head.floor + 1 if head.sequence else 0
         return TailStarted(LogCursor(self.log_id, self.position), earliest, head.sequence, self._heartbeat)
 
-    def page(
-        self, page: EventPage, events: Sequence[EventRecord], unknown: Sequence[EventRecord] = ()
-    ) -> Iterator[TailFrame]:
-        """The frames for the next page, of which the reader may see ``events``, and of which it can't be told here
-        whether it may see what is ``unknown``.
+    def page(self, page: LogPage, shown: ShownPage) -> Iterator[TailFrame]:
+        """The frames for the next page, of which the reader is ``shown`` so much.
 
         What is missing is told with the next events that it may see, so that it stands directly ahead of them; at the
         end of the log by itself.
         """
-        self._gap = _joined(_joined(self._gap, self._trimmed(page)), self._range(unknown))
+        self._gap = _joined(_joined(self._gap, self._trimmed(page)), self._range(shown.unknown))
         self.position = page.end
+        events = shown.events
         if self._gap is not None and (events or self.position == page.head.sequence):
             yield TailTrimmed(LogCursor(self.log_id, self._shown), *self._gap)
             self._gap = None
         if events:
             self.events += len(events)
             before = self._shown
-            yield TailBatch(self._moved(), events, before)
+            yield shown.batch(self._moved(), before)
 
     def caught_up(self) -> Iterator[TailFrame]:
         """Once; nothing after that."""
@@ -87,7 +84,7 @@ class TailProgress:
     def ended(self, reason: EndReason) -> TailFrame:
         return TailEnded(self._moved(), self.position, reason)
 
-    def _trimmed(self, page: EventPage) -> tuple[int, int] | None:
+    def _trimmed(self, page: LogPage) -> tuple[int, int] | None:
         """The lowest and highest sequence that the page should have and has not: transient events swept earlier."""
         if page.end - self.position == len(page.events):
             return None

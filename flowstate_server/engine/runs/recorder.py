@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from flowstate_server.engine.runs.flush_pace import FlushPace
 from flowstate_server.engine.runs.store_outage import LONGEST_PAUSE, once_back
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import (
@@ -58,8 +59,8 @@ class Recorder:
     """The events of one run on their way to the store.
 
     What it holds is committed ahead of the run's next write, in its batch; a write that is refused takes no event with
-    it. If there is none it is flushed after ``flush_after`` or at ``flush_events``. While the store is away it is tried
-    again with growing pauses.
+    it. If there is none it is flushed at the ``pace`` of the process or at ``flush_events``. While the store is away
+    it is tried again with growing pauses.
     """
 
     def __init__(
@@ -69,12 +70,14 @@ class Recorder:
         session: SessionKey,
         process_id: str,
         settings: EngineSettings,
+        pace: FlushPace,
     ) -> None:
         self._store = store
         self._request = request
         self._session = session
         self._guard = RequireRun(request, process_id)
         self._settings = settings
+        self._pace = pace
         self._held: list[Event | PendingDelta] = []
         self._under_way = 0  # so many events are with the store, which may yet refuse them
         self._timer: asyncio.TimerHandle | None = None
@@ -272,8 +275,12 @@ class Recorder:
         """Commit a batch that has what was held, which is held again where the store is away."""
         self._under_way += len(held)
         pause = 0.0
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
-            return await self._commit(batch)
+            result = await self._commit(batch)
+            self._pace.took(loop.time() - began)
+            return result
         except StoreUnavailableError:
             self._held[:0] = held
             pause = min(LONGEST_PAUSE, max(self._settings.flush_after, 2 * self._pause))
@@ -290,7 +297,7 @@ class Recorder:
         elif len(self._held) >= self._settings.flush_events and not self._pause:
             self._flush_soon()
         elif self._timer is None:
-            pause = self._pause or self._settings.flush_after
+            pause = self._pause or self._pace.delay
             self._timer = asyncio.get_running_loop().call_later(
                 pause, self._flush_held, context=self._context
             )

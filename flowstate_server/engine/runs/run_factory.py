@@ -9,6 +9,7 @@ from typing import Any
 from flowstate_server.engine.records.contents import Contents
 from flowstate_server.engine.records.resource_writing import ResourceWriting
 from flowstate_server.engine.rehearsals import Rehearsals
+from flowstate_server.engine.runs.flush_pace import FlushPace
 from flowstate_server.engine.runs.items import RunHistory, RunItems
 from flowstate_server.engine.runs.program_run import RunParts
 from flowstate_server.engine.runs.recorder import Recorder
@@ -48,6 +49,7 @@ class RunFactory:
         self._store = store
         self._catalogue = catalogue
         self._settings = settings
+        self._pace = FlushPace(settings)
         self._observer = observer
         self.dependencies: Sequence[object] = ()  # once the engine has opened its lifespan
         self._locks: KeyedLocks[ScopeKey] = KeyedLocks()
@@ -80,7 +82,7 @@ class RunFactory:
         input as ``program`` takes it, ``timeout`` in seconds.
         """
         head = request.head
-        recorder = Recorder(self._store, head.key, head.session, head.process, self._settings)
+        recorder = Recorder(self._store, head.key, head.session, head.process, self._settings, self._pace)
         items = RunItems(recorder, head, self._settings)
         history = RunHistory(self._store, head, items, flow.history_window)
         scopes = self._scopes(request, states, flow, recorder)

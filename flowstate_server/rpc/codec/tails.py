@@ -5,6 +5,7 @@ from __future__ import annotations
 from google.protobuf.duration_pb2 import Duration
 
 from flowstate.v1 import event_service_pb2 as pb
+from flowstate.v1.flow_service_pb2 import StreamActionResponse
 from flowstate.v1.types_pb2 import (
     END_REASON_DELETED,
     END_REASON_REPLAY_DONE,
@@ -31,12 +32,16 @@ from flowstate_server.model.clock import Seconds
 from flowstate_server.model.events import EventType
 from flowstate_server.model.ids import check_id
 from flowstate_server.rpc.codec.audiences import decode_audience
-from flowstate_server.rpc.codec.events import encode_event
+from flowstate_server.rpc.codec.events import encode_event, serialize_event
 from flowstate_server.rpc.codec.time import decode_seconds, encode_seconds
+from flowstate_server.rpc.codec.wire_format import delimited, tag, varint
 from flowstate_server.rpc.message_fields import invalid
 
 _TYPES = frozenset(one.value for one in EventType)
 _SHORTEST = Seconds(1e-3)
+_BATCH = tag(pb.TailEventsResponse.DESCRIPTOR, "batch")
+_TAIL = tag(StreamActionResponse.DESCRIPTOR, "tail")
+_EVENTS = tag(pb.EventBatch.DESCRIPTOR, "events")
 _REASONS = {
     EndReason.TERMINAL: END_REASON_TERMINAL,
     EndReason.DELETED: END_REASON_DELETED,
@@ -99,16 +104,38 @@ def encode_event_list(listed: EventList) -> pb.ListEventsResponse:
     )
 
 
-def encode_frame(frame: TailFrame) -> pb.TailEventsResponse:
+def serialize_frame(frame: TailFrame) -> bytes:
+    """A serialized ``TailEventsResponse``."""
+    if type(frame) is TailBatch:
+        if not frame.serialized:
+            frame.serialized.append(_serialize_batch(frame))
+        return frame.serialized[0]
+    return _encode_sign(frame).SerializeToString()
+
+
+def serialize_streamed(frame: TailFrame) -> bytes:
+    """A serialized ``StreamActionResponse`` with the frame."""
+    return delimited(_TAIL, serialize_frame(frame))
+
+
+def _serialize_batch(batch: TailBatch) -> bytes:
+    pieces = [pb.EventBatch(after_sequence=batch.after).SerializeToString()]
+    for record in batch.events:
+        event = serialize_event(record)
+        pieces += _EVENTS, varint(len(event)), event
+    length = sum(map(len, pieces))
+    cursor = pb.TailEventsResponse(cursor=encode_cursor(batch.cursor)).SerializeToString()
+    return b"".join((cursor, _BATCH, varint(length), *pieces))
+
+
+def _encode_sign(frame: TailFrame) -> pb.TailEventsResponse:
+    """A frame without events."""
     wire = pb.TailEventsResponse(cursor=encode_cursor(frame.cursor))
     match frame:
         case TailStarted():
             wire.started.earliest_sequence = frame.earliest
             wire.started.latest_sequence = frame.latest
             wire.started.heartbeat_interval.CopyFrom(encode_seconds(frame.heartbeat))
-        case TailBatch():
-            wire.batch.events.extend(encode_event(event) for event in frame.events)
-            wire.batch.after_sequence = frame.after
         case TailTrimmed():
             wire.trimmed.first = frame.first
             wire.trimmed.last = frame.last

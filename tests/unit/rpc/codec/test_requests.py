@@ -15,7 +15,7 @@ from flowstate_server.model.identity import Tenant
 from flowstate_server.model.records import Failure, RequestHead, RequestRecord, RequestStatus
 from flowstate_server.model.scopes import RequestKey, SessionKey
 from flowstate_server.rpc.codec.requests import decode_action_call, encode_request
-from flowstate_server.rpc.codec.tails import decode_tail_call, encode_frame
+from flowstate_server.rpc.codec.tails import decode_tail_call, serialize_frame
 
 HEAD = RequestHead(
     key=RequestKey(Tenant("acme"), "r1"),
@@ -143,7 +143,7 @@ def test_a_heartbeat_of_zero_is_not_the_default() -> None:
 
 @pytest.mark.parametrize("reason", EndReason)
 def test_the_end_of_a_tail(reason: EndReason) -> None:
-    wire = encode_frame(TailEnded(LogCursor("l", 4), 4, reason))
+    wire = events.TailEventsResponse.FromString(serialize_frame(TailEnded(LogCursor("l", 4), 4, reason)))
     assert wire.cursor == Cursor(log_id="l", sequence=4)
     assert wire.ended.final_sequence == 4
     assert (
