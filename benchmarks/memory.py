@@ -1,4 +1,4 @@
-"""RAM of the server's process: after its start, after a set amount of work, after 100 live tails, after many commits."""
+"""RAM of the server's process: after its start, after a set amount of work, after 100 live tails, after many calls."""
 
 from __future__ import annotations
 
