@@ -12,8 +12,8 @@ from flowstate_server.errors import StoreUnavailableError
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
-AT_ONCE = 6
-"""Readings under way: below the connections that a store reads with, which are there for others too."""
+AT_ONCE = 24
+"""Readings under way. A store has few connections to read with, which are there for others too."""
 
 ANSWERED_AT_ONCE = 25
 """In one turn of the loop: each who is answered has something to write, and calls wait for the turn to end."""
