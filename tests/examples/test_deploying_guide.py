@@ -12,7 +12,7 @@ PAGE = Page("docs/guides/deploying.md")
 [UNIT] = PAGE.blocks("ini")
 [DOCKERFILE] = PAGE.blocks("dockerfile")
 [PROBES] = PAGE.blocks("yaml")
-[SERVE] = PAGE.blocks("console")
+SERVE, WORKERS = PAGE.blocks("console")
 
 VARIABLES = {PREFIX + name.upper() for name in SETTINGS} | {f"{PREFIX}LOG_LEVEL", f"{PREFIX}LOG_FORMAT"}
 
@@ -29,6 +29,8 @@ def test_the_unit_is_one_and_serves_what_the_container_serves() -> None:
     unit.read_string(UNIT)
     assert unit.sections() == ["Unit", "Service", "Install"]
     [serve] = commands(SERVE)
+    [workers] = commands(WORKERS)
+    assert workers.words[1:3] == serve.words[1:3]
     assert unit["Service"]["ExecStart"].split()[1:] == serve.words[1:3]
     assert '"serve", "my_chat:flowstate"' in DOCKERFILE
 
