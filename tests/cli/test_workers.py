@@ -75,7 +75,7 @@ class Serving:
 def serving(folder: Path, store: str, *more: str) -> Iterator[Serving]:
     write(folder, "old")
     options = ("--app-dir", str(folder), "--listen", "127.0.0.1:0", "--store", store, *more)
-    with started("serve", "where:flow", "--workers", "2", *options, FLOWSTATE_LEASE="60") as process:
+    with started("serve", "where:flow", "--workers", "2", *options, FLOWSTATE_LEASE="6") as process:
         server = Serving(process, told(process, "listening"))
         assert process.stderr is not None
         threading.Thread(target=server.log.extend, args=(process.stderr,), daemon=True).start()
@@ -169,9 +169,6 @@ async def test_on_postgres_and_a_signal_to_all_of_them_waits_for_runs(tmp_path: 
 
 async def test_all_are_replaced_without_a_failed_call(tmp_path: Path) -> None:
     with serving(tmp_path, f"sqlite:///{tmp_path}/kept.db", "--log-format", "json") as server:
-        write(tmp_path, "")
-        server.process.send_signal(signal.SIGUSR2)
-        await server.logged("the workers that are left serve on as they are")
         write(tmp_path, "new")
         async with connected(server) as one, connected(server) as other:
             seen: set[tuple[int, str]] = set()
@@ -203,7 +200,9 @@ async def test_all_are_replaced_without_a_failed_call(tmp_path: Path) -> None:
             )
 
 
-async def test_on_a_terminal_ctrl_c_stops_all_and_a_second_one_does_not_wait(tmp_path: Path) -> None:
+async def test_a_broken_replacement_changes_nothing_and_a_second_ctrl_c_does_not_wait(
+    tmp_path: Path,
+) -> None:
     write(tmp_path, "old")
     serve = ("serve", "where:flow", "--workers", "2", "--app-dir", str(tmp_path), "--listen", "localhost:0")
     store = ("--store", f"sqlite:///{tmp_path}/kept.db")
@@ -213,6 +212,9 @@ async def test_on_a_terminal_ctrl_c_stops_all_and_a_second_one_does_not_wait(tmp
         assert found
         async with FlowStateClient.connect(found[1], user="ada") as client:
             await client.flows.dispatch("where", "nap", 600.0)
+        write(tmp_path, "")
+        it.process.send_signal(signal.SIGUSR2)
+        it.wait_for("the workers that are left serve on as they are")
         began = time.monotonic()
         it.type("\x03")
         it.wait_for("Stopping")
