@@ -71,10 +71,15 @@ class Caller:
         timeout: float | None = None,
     ) -> Resp:
         """A call without side effects. gRPC repeats it when the server is away, by the service config; here are the
-        repeats that it does not know of, or makes on a connection that is to be left."""
+        repeats that it does not know of, or makes on a connection that is to be left. A server that stops cancels the
+        calls that it had not begun."""
 
         def repeats(error: ApiError) -> bool:
-            return isinstance(error, RateLimited) or is_draining(error)
+            return (
+                isinstance(error, RateLimited)
+                or is_draining(error)
+                or error.code is grpc.StatusCode.CANCELLED
+            )
 
         return await self._repeated(method, call, request, timeout, repeats)
 

@@ -57,9 +57,9 @@ def seconds(
     return _setting(default, Setting(text=text, type=float, read=_number("seconds", float), fault=fault))
 
 
-def count(default: int, text: str) -> Any:
+def count(default: int, text: str, *, metavar: str | None = None) -> Any:
     """A number of things, at least one."""
-    return _whole(default, text, "a whole number", 1)
+    return _whole(default, text, "a whole number", 1, metavar)
 
 
 def size(default: int, text: str) -> Any:
@@ -101,11 +101,12 @@ def _setting(default: Any, setting: Setting, *, in_repr: bool = True) -> Any:
     return field(default=default, repr=in_repr, metadata={_SETTING: setting})
 
 
-def _whole(default: int, text: str, what: str, least: int) -> Any:
+def _whole(default: int, text: str, what: str, least: int, metavar: str | None = None) -> Any:
     def fault(value: Any) -> str | None:
         return None if value >= least else f"must be {what} from {least:,}"
 
-    return _setting(default, Setting(text=text, type=int, read=_number(what, int), fault=fault))
+    described = Setting(text=text, type=int, read=_number(what, int), fault=fault, metavar=metavar)
+    return _setting(default, described)
 
 
 def _number(what: str, kind: type) -> Callable[[str], Any]:

@@ -73,6 +73,11 @@ class Settings(EngineSettings, ServerSettings):
         metavar="NAME",
         shown="default",
     )
+    workers: int = count(
+        1,
+        "How many processes serve on the one port, kept by this one (Linux; SQLite or Postgres).",
+        metavar="N",
+    )
     drain_delay: float = seconds(
         0.0,
         "On stopping: how long to serve on while health already says NOT_SERVING, so that balancers notice.",

@@ -41,15 +41,16 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-def log_to_stderr(level: str, format: LogFormat) -> None:
+def log_to_stderr(level: str, format: LogFormat, worker: int | None = None) -> None:
     """What anybody in this process logs from ``level`` on goes to stderr, and with it what Python would print there:
-    warnings, and exceptions that end a thread or that nobody can catch."""
+    warnings, and exceptions that end a thread or that nobody can catch. Where several processes serve, each line has
+    the number of its ``worker``."""
     root = logging.getLogger()
     if root.handlers:  # somebody has decided already
         return
     handler = _StderrLines(sys.stderr)
     handler.addFilter(LogIds())
-    handler.setFormatter(JsonLines() if format is LogFormat.JSON else TextLines())
+    handler.setFormatter(JsonLines(worker) if format is LogFormat.JSON else TextLines(worker))
     root.addHandler(handler)
     root.setLevel(level)
     logging.captureWarnings(True)
@@ -79,8 +80,9 @@ def _log_unraisable(ignored: sys.UnraisableHookArgs) -> None:
 class TextLines(logging.Formatter):
     """Time, level, logger, message, ids: ``request=…``. Tracebacks follow, indented."""
 
-    def __init__(self) -> None:
+    def __init__(self, worker: int | None = None) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        self._worker = "" if worker is None else f" worker={worker}"
 
     def format(self, record: logging.LogRecord) -> str:
         record.message = _message(record)
@@ -90,11 +92,15 @@ class TextLines(logging.Formatter):
             for name, shown in _SHOWN.items()
             if (value := str(getattr(record, name, "")))
         )
-        return "\n  ".join((line, *_further_lines(self, record)))
+        return "\n  ".join((line + self._worker, *_further_lines(self, record)))
 
 
 class JsonLines(logging.Formatter):
     """One object a line: time, level, logger, message, the ids that are known, the line's ``extra``, its exception."""
+
+    def __init__(self, worker: int | None = None) -> None:
+        super().__init__()
+        self._worker = worker
 
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, Any] = {
@@ -104,6 +110,8 @@ class JsonLines(logging.Formatter):
             "message": _message(record),
         }
         fields |= {name: value for name in IDS if (value := getattr(record, name, ""))}
+        if self._worker is not None:
+            fields["worker"] = self._worker
         if exception := _exception(self, record):
             fields["exception"] = exception
         if record.stack_info:

@@ -14,14 +14,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
+from flowstate_server.settings import Settings
+
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 HARD_STOPPED = 1
 # Of the two seconds in which a second signal ends the process; the rest is for the machine.
 HARD_STOP_SECONDS = 1.7
+# Beyond the graces, for what takes milliseconds unless it hangs: to hand in the lease and to close the store.
+CLOSING_SECONDS = 10.0
 # For the one line that says why the process was ended.
 LAST_WORDS_SECONDS = 0.1
 # For tasks and threads that end when they are told to; those that do not would keep the process for good.
 LAST_MOMENT_SECONDS = 1.0
+
+
+def stop_limit(settings: Settings) -> float:
+    """Seconds within which a server has stopped after the first signal, or is ended."""
+    return settings.drain_delay + settings.drain_grace + 2 * settings.cancel_grace + CLOSING_SECONDS
 
 
 class _Limit(NamedTuple):
@@ -76,22 +85,27 @@ def _tell_if_heard(why: str) -> None:
 
 class StopSignals:
     """SIGTERM and SIGINT: ``asked`` to stop by the first, ``urged`` by the second, which ends the process within two
-    seconds whatever runs. The third ends it there and then."""
+    seconds whatever runs. The third ends it there and then.
 
-    def __init__(self, end: ProcessEnd, limit: float) -> None:
+    A worker is ``patient``: it may be told by its parent and by who signals to all processes of a service, so of its
+    signals those after the first change nothing, and :meth:`urge` is the second.
+    """
+
+    def __init__(self, end: ProcessEnd, limit: float, patient: bool) -> None:
         self.asked = asyncio.Event()
         self.urged = asyncio.Event()
         self._end = end
         self._limit = limit
+        self._patient = patient
         self._loop = asyncio.get_running_loop()
         self._count = 0
         self._wakeup = SignalWakeup(self._came)
 
     @classmethod
     @contextmanager
-    def listening(cls, end: ProcessEnd, limit: float) -> Iterator[StopSignals]:
+    def listening(cls, end: ProcessEnd, limit: float, *, patient: bool = False) -> Iterator[StopSignals]:
         """``limit``: seconds within which the first signal has stopped the process."""
-        signals = cls(end, limit)
+        signals = cls(end, limit, patient)
         # Not the loop's own handlers of signals: they wait for it to be free.
         before = {number: signal.signal(number, signals._handle) for number in STOPPING}
         try:
@@ -110,11 +124,17 @@ class StopSignals:
         if self._count == 1:
             self._end.within(self._limit, HARD_STOPPED, "stopped although the server had not come to its end")
             self._tell(self.asked)
+        elif self._patient:
+            return
         elif self._count == 2:
-            self._end.within(HARD_STOP_SECONDS, HARD_STOPPED, "stopped before every run had ended")
-            self._tell(self.urged)
+            self.urge()
         else:
             os._exit(HARD_STOPPED)
+
+    def urge(self) -> None:
+        """End the process within two seconds. May be called from any thread."""
+        self._end.within(HARD_STOP_SECONDS, HARD_STOPPED, "stopped before every run had ended")
+        self._tell(self.urged)
 
     def _tell(self, event: asyncio.Event) -> None:
         if not self._loop.is_closed():

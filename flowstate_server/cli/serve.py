@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import re
@@ -16,6 +17,7 @@ from flowstate_server.cli.configuration import unknown_variables, with_settings
 from flowstate_server.cli.log_lines import LogFormat, log_to_stderr
 from flowstate_server.cli.problem import MISUSED, give_up
 from flowstate_server.cli.restarting import OPTION, serve_and_restart, stop_with_parent
+from flowstate_server.cli.worker_link import WorkerLink
 from flowstate_server.settings import Settings, SettingsError
 
 OPTIONS_OF_TLS = re.compile(r"\btls_(cert|key)\b")
@@ -72,10 +74,11 @@ def serve(
     Every setting is also an environment variable: --listen is FLOWSTATE_LISTEN.
     """
     stop_with_parent()
-    log_to_stderr(log_level.upper(), log_format)
+    link = WorkerLink.of_environment()
+    log_to_stderr(log_level.upper(), log_format, worker=None if link is None else link.number)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
-    if unknown := unknown_variables(os.environ):
+    if link is None and (unknown := unknown_variables(os.environ)):
         _logger.warning("ignored, for there are no such settings: %s", ", ".join(unknown))
     try:
         settings = Settings.load(**given)
@@ -87,9 +90,17 @@ def serve(
             "(--profile, FLOWSTATE_PROFILE) exclude each other",
             MISUSED,
         )
+    if reload and settings.workers > 1:
+        give_up(f"{OPTION} is for one process, and excludes several (--workers, FLOWSTATE_WORKERS)", MISUSED)
     if reload:
         raise typer.Exit(serve_and_restart(sys.argv[1:], app_dir))
+    if link is not None:
+        settings = dataclasses.replace(settings, listen=link.listen, reuse_port=True)
+    elif settings.workers > 1:
+        from flowstate_server.cli.workers import serve_with_workers
+
+        raise typer.Exit(serve_with_workers(sys.argv[1:], settings))
     from flowstate_server.cli.app_reference import load_app
     from flowstate_server.cli.serving import serve_to_the_end
 
-    raise typer.Exit(serve_to_the_end(app, load_app(app, app_dir), settings))
+    raise typer.Exit(serve_to_the_end(app, load_app(app, app_dir), settings, link))

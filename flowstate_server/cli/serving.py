@@ -7,36 +7,45 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Any
 
+from flowstate_client.config import client_version
 from flowstate_server.app import FlowState
-from flowstate_server.cli.announcement import Announcement, missing_of_store
+from flowstate_server.cli.announcement import Announcement, Served, missing_of_store
 from flowstate_server.cli.freed_memory import keep_freed_memory
 from flowstate_server.cli.own_terminal import drop_unwritten
 from flowstate_server.cli.problem import FAILED, MISUSED, give_up, place_of
-from flowstate_server.cli.process_end import HARD_STOPPED, LAST_MOMENT_SECONDS, ProcessEnd, StopSignals
+from flowstate_server.cli.process_end import (
+    HARD_STOPPED,
+    LAST_MOMENT_SECONDS,
+    ProcessEnd,
+    StopSignals,
+    stop_limit,
+)
 from flowstate_server.cli.reloading import Hangups
+from flowstate_server.cli.worker_link import WorkerLink
 from flowstate_server.rpc.server import FlowStateServer
 from flowstate_server.settings import Settings
+from flowstate_server.store_urls import MEMORY, redacted
 
-# Beyond the graces, for what takes milliseconds unless it hangs: to hand in the lease and to close the store.
-CLOSING_SECONDS = 10.0
 # CPython's default (700, from 3.13 on 2,000) is less than the calls under way hold.
 YOUNG_OBJECTS = 10_000
 
 _logger = logging.getLogger(__name__)
 
 
-def serve_to_the_end(name: str, app: FlowState, settings: Settings) -> int:
-    """Serve ``app`` until a signal, then drain; the exit code. Tasks of flows that do not end go with the process."""
+def serve_to_the_end(name: str, app: FlowState, settings: Settings, link: WorkerLink | None = None) -> int:
+    """Serve ``app`` until a signal, then drain; the exit code. Tasks of flows that do not end go with the process.
+    ``link`` leads to the process that started this one as one of several."""
     end = ProcessEnd()
     code = FAILED
     broken = False
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             try:
-                code = _run(runner.get_loop(), _serve_until_stopped(name, app, settings, end))
+                code = _run(runner.get_loop(), _serve_until_stopped(name, app, settings, end, link))
             finally:
                 end.within(
                     LAST_MOMENT_SECONDS,
@@ -84,34 +93,60 @@ def _run(loop: asyncio.AbstractEventLoop, serving: Coroutine[Any, Any, int]) -> 
                 _logger.error(ignored, kind)
 
 
-async def _serve_until_stopped(name: str, app: FlowState, settings: Settings, end: ProcessEnd) -> int:
-    limit = settings.drain_delay + settings.drain_grace + 2 * settings.cancel_grace + CLOSING_SECONDS
-    with StopSignals.listening(end, limit) as signals:
+async def _serve_until_stopped(
+    name: str, app: FlowState, settings: Settings, end: ProcessEnd, link: WorkerLink | None
+) -> int:
+    with StopSignals.listening(end, stop_limit(settings), patient=link is not None) as signals:
+        announcement = link or Announcement(settings)
+        if link is not None:
+            link.urge_by(signals.urge)
         hangups = Hangups(lambda: signal.raise_signal(signal.SIGTERM))
         created = missing_of_store(settings)
-        started = await _start_unless_stopped(app, settings, signals)
+        started = await _start_unless_stopped(app, settings, signals, link)
         if started is None:
             return 0
         server, port = started
-        announcement = Announcement(name, app, settings, created=created)
         try:
             hangups.reload_by(server.reload)
             _settle_garbage_collector()
             keep_freed_memory()
-            announcement.listening(port)
+            announcement.listening(_served(name, app, settings, created, port))
             await signals.asked.wait()
             announcement.stopping()
         except Exception:  # threads of a store that stays open would keep the process
             await server.stop(0.0, 0.0)
             raise
-        await _stop(server, settings, signals)
+        await _stop(server, settings, signals, replaced=link is not None and link.replaced)
         announcement.stopped()
     return 0
 
 
-async def _stop(server: FlowStateServer, settings: Settings, signals: StopSignals) -> None:
+def _served(name: str, app: FlowState, settings: Settings, created: Sequence[Path], port: int) -> Served:
+    address = settings.listen
+    if not address.startswith("unix"):
+        address = f"{address.rpartition(':')[0]}:{port}"
+    store = _store_name(app, settings)
+    return Served(
+        address=address,
+        app=name,
+        flows={flow.described.kind: sorted(flow.described.actions) for flow in app.catalogue},
+        store=store,
+        created=[str(path) for path in created],
+        persistent=store not in MEMORY,
+        version=client_version(),
+    )
+
+
+def _store_name(app: FlowState, settings: Settings) -> str:
+    if settings.store is not None:
+        return redacted(settings.store)
+    kind = type(app.store_of(settings.profile)).__name__
+    return MEMORY[0] if kind == "MemoryStore" else kind
+
+
+async def _stop(server: FlowStateServer, settings: Settings, signals: StopSignals, *, replaced: bool) -> None:
     """Drain, and close the store; at a second signal end the process without patience."""
-    stopping = asyncio.create_task(server.stop(settings.drain_delay, settings.drain_grace))
+    stopping = asyncio.create_task(server.stop(settings.drain_delay, settings.drain_grace, replaced=replaced))
     urged = asyncio.create_task(signals.urged.wait())
     await asyncio.wait((stopping, urged), return_when=asyncio.FIRST_COMPLETED)
     if not stopping.done():
@@ -121,10 +156,10 @@ async def _stop(server: FlowStateServer, settings: Settings, signals: StopSignal
 
 
 async def _start_unless_stopped(
-    app: FlowState, settings: Settings, signals: StopSignals
+    app: FlowState, settings: Settings, signals: StopSignals, link: WorkerLink | None
 ) -> tuple[FlowStateServer, int] | None:
     """``None`` if a signal came first: the application's lifespan may take long to enter."""
-    starting = asyncio.create_task(_start(app, settings))
+    starting = asyncio.create_task(_start(app, settings, link))
     stopped = asyncio.create_task(signals.asked.wait())
     await asyncio.wait((starting, stopped), return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
@@ -135,7 +170,7 @@ async def _start_unless_stopped(
     return None
 
 
-async def _start(app: FlowState, settings: Settings) -> tuple[FlowStateServer, int]:
+async def _start(app: FlowState, settings: Settings, link: WorkerLink | None) -> tuple[FlowStateServer, int]:
     """A server that listens, and its port. What can't be opened or listened on ends the command."""
     try:
         store = app.chosen_store(settings)
@@ -143,16 +178,27 @@ async def _start(app: FlowState, settings: Settings) -> tuple[FlowStateServer, i
         server = FlowStateServer(engine, settings)
     except ValueError as error:
         give_up(str(error), MISUSED)
+    if link is not None and not store.shared:
+        give_up(
+            "several processes (--workers, FLOWSTATE_WORKERS) need a store that all of them can open, sqlite:///PATH"
+            f" or postgres://USER@HOST/DATABASE, not {_store_name(app, settings)}",
+            MISUSED,
+        )
     try:
         await engine.open()
     except Exception as error:
         _logger.debug("the engine can't be opened", exc_info=error)
         give_up(f"{error}{place_of(error.__cause__ or error)}", MISUSED)
     try:
+        if link is not None:
+            await link.may_listen()
         return server, await server.start()
     except OSError as error:
         await server.stop(0.0, 0.0)
         give_up(str(error), MISUSED)
+    except asyncio.CancelledError:
+        await server.stop(0.0, 0.0)
+        raise
 
 
 def _settle_garbage_collector() -> None:

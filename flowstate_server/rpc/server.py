@@ -172,7 +172,9 @@ class FlowStateServer:
             if self._certificates is not None and certificate is not None:
                 self._certificates.replace(certificate)
 
-    async def stop(self, drain_delay: float = 0.0, drain_grace: float = 10.0) -> None:
+    async def stop(
+        self, drain_delay: float = 0.0, drain_grace: float = 10.0, *, replaced: bool = False
+    ) -> None:
         """Stop serving without losing anything that was begun, and close the engine.
 
         At first only health says that the server goes; after ``drain_delay`` seconds, when balancers have noticed,
@@ -180,10 +182,17 @@ class FlowStateServer:
         run of this server. Calls and runs that are under way then have ``drain_grace`` seconds, and the server listens
         as long as they take; who follows a run sees its end. Runs that are not done end as interrupted. Queued requests
         stay for other servers.
+
+        ``replaced``: others listen on the same port and go on. Then it listens no more from the first moment on, and
+        tells its clients to connect anew, so that their next calls come to the others.
         """
         await self._health.enter_graceful_shutdown()
-        await asyncio.sleep(drain_delay)
         loop = asyncio.get_running_loop()
+        leaving: asyncio.Future[None] | None = None
+        if replaced:
+            leaving = asyncio.ensure_future(self._server.stop(drain_grace))
+        else:
+            await asyncio.sleep(drain_delay)
         end = loop.time() + drain_grace
         spread = min(DRAIN_SPREAD, drain_grace / 2)
         last_moment = min(_LAST_MOMENT, spread / 2)
@@ -200,6 +209,8 @@ class FlowStateServer:
         except TimeoutError:
             pass  # readers that don't read: their connections are cut below
         await self._server.stop(max(end - loop.time(), 0.0))
+        if leaving is not None:
+            await leaving
         for expiry in expiries:
             expiry.cancel()
         await self._engine.close(Seconds(max(end - loop.time(), 0.0)))

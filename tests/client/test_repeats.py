@@ -145,6 +145,21 @@ async def test_reads_are_repeated_by_grpc(server: FakeServer, client: FlowStateC
     assert len(server.sessions.seen) == FAST.read_attempts
 
 
+async def test_a_read_that_a_stopping_server_cancelled_is_repeated(
+    server: FakeServer, client: FlowStateClient
+) -> None:
+    session = await client.sessions.create("chat")
+    left = [grpc.StatusCode.CANCELLED] * 3
+
+    async def before(request: Any, context: Any) -> None:
+        if left:
+            await context.abort(left.pop(), "CANCELLED")
+
+    server.sessions.before = before
+    assert (await client.sessions.get(session.id)).id == session.id
+    assert not left
+
+
 def test_reads_are_what_the_contract_declares_free_of_side_effects() -> None:
     methods = set(read_methods())
     assert ("flowstate.v1.FlowService", "GetFlow") in methods

@@ -14,7 +14,7 @@ PAGE = Page("docs/guides/deploying.md")
 [UNIT] = PAGE.blocks("ini")
 [DOCKERFILE] = PAGE.blocks("dockerfile")
 PROBES, TLS_PROBE = PAGE.blocks("yaml")
-SERVE, WHEEL = PAGE.blocks("console")
+SERVE, WORKERS, WHEEL = PAGE.blocks("console")
 [SET_UP] = PAGE.blocks("sh")
 
 VARIABLES = {PREFIX + name.upper() for name in SETTINGS} | {f"{PREFIX}LOG_LEVEL", f"{PREFIX}LOG_FORMAT"}
@@ -32,6 +32,8 @@ def test_the_unit_is_one_and_serves_what_the_container_serves() -> None:
     unit.read_string(UNIT)
     assert unit.sections() == ["Unit", "Service", "Install"]
     [serve] = commands(SERVE)
+    [workers] = commands(WORKERS)
+    assert workers.words[1:3] == serve.words[1:3]
     assert unit["Service"]["ExecStart"].split()[1:] == serve.words[1:3]
     assert '"serve", "my_chat:flowstate"' in DOCKERFILE
     for path in (unit["Service"]["ExecStart"].split("/bin/")[0], unit["Service"]["WorkingDirectory"]):
