@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from flowstate_server.engine.engine import Engine
 from flowstate_server.engine.lifespan import Lifespan, nothing
 from flowstate_server.engine.settings import EngineSettings
+from flowstate_server.errors import LifespanError, StoreUnavailableError, StoreUnreachableError
 from flowstate_server.observation import NOBODY, Observer
 from flowstate_server.profiles import DEFAULT, StoreProfile, blob_slots, primaries
 from flowstate_server.programs.catalogue import Catalogue
@@ -19,7 +20,15 @@ from flowstate_server.stores.memory.store import MemoryStore
 from flowstate_server.stores.store import Store
 from flowstate_server.stores.transfer import refuse_unfinished_copy
 
-__all__ = ["FlowState", "Lifespan", "create_flowstate", "store_from_url"]
+__all__ = [
+    "FlowState",
+    "Lifespan",
+    "LifespanError",
+    "StoreUnavailableError",
+    "StoreUnreachableError",
+    "create_flowstate",
+    "store_from_url",
+]
 
 
 class FlowState:

@@ -15,7 +15,7 @@ import typer
 from flowstate_server.cli.configuration import unknown_variables, with_settings
 from flowstate_server.cli.log_lines import LogFormat, log_to_stderr
 from flowstate_server.cli.problem import MISUSED, give_up
-from flowstate_server.cli.restarting import OPTION, serve_and_restart, stop_with_parent
+from flowstate_server.cli.restarting import OPTION, serve_and_restart, follow_parent
 from flowstate_server.settings import Settings, SettingsError
 
 OPTIONS_OF_TLS = re.compile(r"\btls_(cert|key)\b")
@@ -61,7 +61,7 @@ def serve(
         bool,
         typer.Option(
             OPTION,
-            help="For development: start again when a Python file under --app-dir changes. One process;"
+            help="For development: start again when a Python file of the app under --app-dir changes. One process;"
             " what --store names stays.",
         ),
     ] = False,
@@ -71,7 +71,7 @@ def serve(
 
     Every setting is also an environment variable: --listen is FLOWSTATE_LISTEN.
     """
-    stop_with_parent()
+    follow_parent(app_dir)
     log_to_stderr(log_level.upper(), log_format)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))

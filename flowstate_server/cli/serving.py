@@ -7,16 +7,24 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any, NamedTuple, NoReturn
 
-from flowstate_server.app import FlowState
+from flowstate_server.app import (
+    FlowState,
+    LifespanError,
+    StoreUnavailableError,
+    StoreUnreachableError,
+)
 from flowstate_server.cli.announcement import Announcement, missing_of_store
 from flowstate_server.cli.freed_memory import keep_freed_memory
+from flowstate_server.cli.misfit_lines import misfit_lines
 from flowstate_server.cli.own_terminal import drop_unwritten
-from flowstate_server.cli.problem import FAILED, MISUSED, give_up, place_of
+from flowstate_server.cli.problem import FAILED, MISUSED, UNREACHABLE, give_up, place_of
 from flowstate_server.cli.process_end import HARD_STOPPED, LAST_MOMENT_SECONDS, ProcessEnd, StopSignals
 from flowstate_server.cli.reloading import Hangups
+from flowstate_server.deployment import Looked, glance
 from flowstate_server.rpc.server import FlowStateServer
 from flowstate_server.settings import Settings
 
@@ -26,6 +34,12 @@ CLOSING_SECONDS = 10.0
 YOUNG_OBJECTS = 10_000
 
 _logger = logging.getLogger(__name__)
+
+
+class _Started(NamedTuple):
+    server: FlowStateServer
+    port: int
+    glance: Callable[[], Awaitable[Looked | None]]
 
 
 def serve_to_the_end(name: str, app: FlowState, settings: Settings) -> int:
@@ -92,14 +106,16 @@ async def _serve_until_stopped(name: str, app: FlowState, settings: Settings, en
         started = await _start_unless_stopped(app, settings, signals)
         if started is None:
             return 0
-        server, port = started
+        server = started.server
         announcement = Announcement(name, app, settings, created=created)
         try:
             hangups.reload_by(server.reload)
             _settle_garbage_collector()
             keep_freed_memory()
-            announcement.listening(port)
+            announcement.listening(started.port)
+            warned = asyncio.create_task(_warn_of_stored(started.glance))
             await signals.asked.wait()
+            warned.cancel()
             announcement.stopping()
         except Exception:  # threads of a store that stays open would keep the process
             await server.stop(0.0, 0.0)
@@ -122,7 +138,7 @@ async def _stop(server: FlowStateServer, settings: Settings, signals: StopSignal
 
 async def _start_unless_stopped(
     app: FlowState, settings: Settings, signals: StopSignals
-) -> tuple[FlowStateServer, int] | None:
+) -> _Started | None:
     """``None`` if a signal came first: the application's lifespan may take long to enter."""
     starting = asyncio.create_task(_start(app, settings))
     stopped = asyncio.create_task(signals.asked.wait())
@@ -135,8 +151,8 @@ async def _start_unless_stopped(
     return None
 
 
-async def _start(app: FlowState, settings: Settings) -> tuple[FlowStateServer, int]:
-    """A server that listens, and its port. What can't be opened or listened on ends the command."""
+async def _start(app: FlowState, settings: Settings) -> _Started:
+    """A server that listens. What can't be opened or listened on ends the command."""
     try:
         store = app.chosen_store(settings)
         engine = app.engine(store, settings)
@@ -144,15 +160,40 @@ async def _start(app: FlowState, settings: Settings) -> tuple[FlowStateServer, i
     except ValueError as error:
         give_up(str(error), MISUSED)
     try:
+        server.check_address()
+    except OSError as error:
+        _give_up_listening(error)
+    try:
         await engine.open()
     except Exception as error:
         _logger.debug("the engine can't be opened", exc_info=error)
-        give_up(f"{error}{place_of(error.__cause__ or error)}", MISUSED)
+        give_up(f"{error}{place_of(error.__cause__ or error)}", _code_of_opening(error))
     try:
-        return server, await server.start()
+        return _Started(server, await server.start(), partial(glance, store, app.catalogue))
     except OSError as error:
         await server.stop(0.0, 0.0)
-        give_up(str(error), MISUSED)
+        _give_up_listening(error)
+
+
+def _code_of_opening(error: Exception) -> int:
+    """Whoever restarts a server that has ended does not after ``MISUSED``: what may be over soon must not be that."""
+    if isinstance(error, StoreUnreachableError | StoreUnavailableError):
+        return UNREACHABLE
+    return FAILED if isinstance(error, LifespanError) else MISUSED
+
+
+def _give_up_listening(error: OSError) -> NoReturn:
+    code = MISUSED if isinstance(error, PermissionError) else UNREACHABLE
+    give_up(f"{error}; --listen (FLOWSTATE_LISTEN) names another address", code)
+
+
+async def _warn_of_stored(glance: Callable[[], Awaitable[Looked | None]]) -> None:
+    """Log what ``flowstate check`` would tell of the records of the store, by a few of them: a field that was renamed
+    reads as if nothing were stored in it."""
+    looked = await glance()
+    if looked is not None:
+        for line in (*(note.text for note in looked.notes), *misfit_lines(looked.misfits.values())):
+            _logger.warning("what is stored does not fit: %s", line)
 
 
 def _settle_garbage_collector() -> None:
