@@ -12,6 +12,7 @@ from flowstate_server.errors import LifespanError, StoreUnavailableError, StoreU
 from flowstate_server.observation import NOBODY, Observer
 from flowstate_server.profiles import DEFAULT, StoreProfile, blob_slots, primaries
 from flowstate_server.programs.catalogue import Catalogue
+from flowstate_server.programs.named_arguments import by_name
 from flowstate_server.programs.program import HostedFlow
 from flowstate_server.settings import Settings
 from flowstate_server.store_urls import store_from_url
@@ -99,6 +100,14 @@ class FlowState:
         )
 
 
+def _without_name(given: object, *_: object) -> TypeError:
+    problem = "takes its flows by name: write create_flowstate(flows=[...])"
+    return TypeError(
+        f"create_flowstate {problem}, not create_flowstate(a value of type {type(given).__name__})"
+    )
+
+
+@by_name(_without_name)
 def create_flowstate(
     *,
     flows: Iterable[HostedFlow],

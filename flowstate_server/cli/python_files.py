@@ -31,7 +31,9 @@ class PythonFiles:
 
 def imported_files(folder: Path) -> set[str]:
     """The files under ``folder`` of modules that this process has imported."""
-    files = {getattr(getattr(module, "__spec__", None), "origin", None) for module in list(sys.modules.values())}
+    files = {
+        getattr(getattr(module, "__spec__", None), "origin", None) for module in list(sys.modules.values())
+    }
     return {file for file in files if isinstance(file, str) and file.startswith(f"{folder}{os.sep}")}
 
 

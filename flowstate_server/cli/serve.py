@@ -6,16 +6,17 @@ import logging
 import os
 import re
 import sys
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from flowstate_server.cli.configuration import unknown_variables, with_settings
+from flowstate_server.cli.configuration import known_variables, unknown_variables, with_settings
 from flowstate_server.cli.log_lines import LogFormat, log_to_stderr
 from flowstate_server.cli.problem import MISUSED, give_up
-from flowstate_server.cli.restarting import OPTION, serve_and_restart, follow_parent
+from flowstate_server.cli.restarting import OPTION, follow_parent, serve_and_restart
 from flowstate_server.settings import Settings, SettingsError
 
 OPTIONS_OF_TLS = re.compile(r"\btls_(cert|key)\b")
@@ -76,7 +77,7 @@ def serve(
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
     if unknown := unknown_variables(os.environ):
-        _logger.warning("ignored, for there are no such settings: %s", ", ".join(unknown))
+        _logger.warning("ignored, for there are no such settings: %s", ", ".join(map(_with_hint, unknown)))
     try:
         settings = Settings.load(**given)
     except SettingsError as error:
@@ -93,3 +94,8 @@ def serve(
     from flowstate_server.cli.serving import serve_to_the_end
 
     raise typer.Exit(serve_to_the_end(app, load_app(app, app_dir), settings))
+
+
+def _with_hint(variable: str) -> str:
+    near = get_close_matches(variable, known_variables(), 1)
+    return f"{variable} (did you mean {near[0]}?)" if near else variable

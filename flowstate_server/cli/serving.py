@@ -136,9 +136,7 @@ async def _stop(server: FlowStateServer, settings: Settings, signals: StopSignal
     await stopping
 
 
-async def _start_unless_stopped(
-    app: FlowState, settings: Settings, signals: StopSignals
-) -> _Started | None:
+async def _start_unless_stopped(app: FlowState, settings: Settings, signals: StopSignals) -> _Started | None:
     """``None`` if a signal came first: the application's lifespan may take long to enter."""
     starting = asyncio.create_task(_start(app, settings))
     stopped = asyncio.create_task(signals.asked.wait())

@@ -168,13 +168,14 @@ async def test_records_that_do_not_fit_are_told_by_flow_scope_field_and_key(fill
     assert misfits["chat", "user", "age", "int_type"]["keys"] == [{"tenant": "", "id": "ada"}]
     done = await check("changed", filled)
     assert (done.code, done.stderr) == (1, "")
-    assert (
-        'problem: flow "chat", session state, /mode: Input should be ' in done.stdout
-        and " (literal_error): 10 sessions: s1, " in done.stdout
-    )
+    assert 'problem: flow "chat", session state, /mode: Input should be ' in done.stdout
+    assert " (literal_error): 10 sessions: s1, " in done.stdout
+    assert 'session state, /notes/*: Input should be a valid integer (int_type): 2 sessions' in done.stdout
     refused = 'flow "chat", session state, as a whole: refused by a validator (value_error): 2 sessions: s3, acme/s3'
     assert refused in done.stdout
-    assert "mend it: let the fields take what is stored, or give Session(...) and User(...) a gen" in done.stdout
+    assert (
+        "mend it: let the fields take what is stored, or give Session(...) and User(...) a gen" in done.stdout
+    )
     assert done.stdout.endswith("Not deployable.\n")
     assert deploys.CANARY not in done.stdout
 

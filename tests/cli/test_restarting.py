@@ -111,7 +111,8 @@ def test_a_port_in_use_ends_it_since_no_change_of_a_file_frees_it(tmp_path: Path
         done = completed("serve", "greeting:flow", "--reload", "--app-dir", str(tmp_path), "--listen", listen)
     assert done.code == 3
     assert done.stderr.splitlines() == [
-        f"flowstate: can't listen on {listen}: address already in use; --listen (FLOWSTATE_LISTEN) names another address"
+        f"flowstate: can't listen on {listen}: address already in use; "
+        "--listen (FLOWSTATE_LISTEN) names another address"
     ]
 
 

@@ -225,7 +225,9 @@ def test_a_port_in_use_is_named_before_a_store_is_made(tmp_path: Path) -> None:
     with started("serve", SLOW, *LOCALLY) as process:
         address = told(process, "listening")["address"]
         busy = ("serve", SLOW, "--listen", address, "--store", f"sqlite:///{tmp_path}/new/chat.db")
-        _assert_refused(completed(*busy), f"can't listen on {address}: address already in use; --listen", code=3)
+        _assert_refused(
+            completed(*busy), f"can't listen on {address}: address already in use; --listen", code=3
+        )
     assert list(tmp_path.iterdir()) == [], "no store was made"
 
 
@@ -255,7 +257,9 @@ async def test_what_is_stored_and_no_flow_declares_any_more_is_warned_of(tmp_pat
     with started("serve", "counting:flow", *LOCALLY, *kept, cwd=tmp_path) as process:
         told(process, "listening")
         assert process.stderr is not None
-        assert '"next_id" is stored in 1 record and declared by no flow; renamed?' in process.stderr.readline()
+        assert (
+            '"next_id" is stored in 1 record and declared by no flow; renamed?' in process.stderr.readline()
+        )
 
 
 def _assert_refused(done: Done, problem: str, code: int = 2) -> None:
