@@ -109,6 +109,12 @@ class Action(Generic[I_contra, O_co]):
         return f"<action {self.name or '(unnamed)'}>"
 
 
+def _without_name(given: object, *_: object) -> FlowDefinitionError:
+    name = getattr(given, "name", None) or getattr(given, "__name__", "...")
+    decorated = "" if isinstance(given, Block) else ", of a function under @handler"
+    return FlowDefinitionError(f"an action takes its block by name: write action(block={name}){decorated}")
+
+
 @overload
 def action(
     *,
@@ -130,12 +136,6 @@ def action(
     description: str = "",
     concurrency: ConcurrencyPolicy[I] = ...,
 ) -> Action[I, O]: ...
-
-
-def _without_name(given: object, *_: object) -> FlowDefinitionError:
-    name = getattr(given, "name", None) or getattr(given, "__name__", "...")
-    decorated = "" if isinstance(given, Block) else ", of a function under @handler"
-    return FlowDefinitionError(f"an action takes its block by name: write action(block={name}){decorated}")
 
 
 @by_name(_without_name)

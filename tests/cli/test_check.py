@@ -170,7 +170,7 @@ async def test_records_that_do_not_fit_are_told_by_flow_scope_field_and_key(fill
     assert (done.code, done.stderr) == (1, "")
     assert 'problem: flow "chat", session state, /mode: Input should be ' in done.stdout
     assert " (literal_error): 10 sessions: s1, " in done.stdout
-    assert 'session state, /notes/*: Input should be a valid integer (int_type): 2 sessions' in done.stdout
+    assert "session state, /notes/*: Input should be a valid integer (int_type): 2 sessions" in done.stdout
     refused = 'flow "chat", session state, as a whole: refused by a validator (value_error): 2 sessions: s3, acme/s3'
     assert refused in done.stdout
     assert (

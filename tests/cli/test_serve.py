@@ -153,6 +153,8 @@ REFUSED = {
     "no attribute named": (["examples.chat"], "not module:attribute"),
     "unknown module": (["examples.chit:flowstate"], "there is no module examples.chit"),
     "unknown attribute": (["examples.chat:nope"], "the module has no nope"),
+    "another attribute": (["tests.support.deploys:flow"], "has no flow; it has served and same and"),
+    "a file": (["../todo.py:flow"], "name the module, not its file: todo:flow --app-dir .."),
     "neither app nor flow": (["examples.chat:label"], "neither a FlowState nor a Flow"),
     "two slashes": (
         ["examples.chat:flowstate", "--store", "sqlite://chat.db"],

@@ -56,14 +56,20 @@ async def reads(value: Any) -> None:
 
 CALLS: dict[str, tuple[Callable[[Any], Awaitable[Any]], str]] = {
     "positional": (lambda ctx: ctx.user.inc_state("finished", 1), "write ctx.user.inc_state(name=1)"),
-    "keywords": (lambda ctx: ctx.session.set_state(finished=1), 'write ctx.session.set_state({"name": value})'),
+    "keywords": (
+        lambda ctx: ctx.session.set_state(finished=1),
+        'write ctx.session.set_state({"name": value})',
+    ),
     "at": (lambda ctx: ctx.user.at(0).inc_state("finished", 1), "write ctx.user.at(0).inc_state(name=1)"),
     "resource": (
         lambda ctx: ctx.resource(plan).set_state_record("tasks"),
         'set_state_record("name", key, value)',
     ),
     "batch": (in_a_batch, 'push_state(...) does not take these arguments: write push_state("name", value)'),
-    "others": (lambda ctx: ctx.status("busy", colour="red"), "ctx.status(...) does not take these arguments, but ("),
+    "others": (
+        lambda ctx: ctx.status("busy", colour="red"),
+        "ctx.status(...) does not take these arguments, but (",
+    ),
     "with": (with_without_async, "ctx.session.batch() is opened by `async with`, not by `with`"),
     "with message": (message_without_async, "is opened by `async with`, not by `with`"),
     "state left out": (
@@ -71,7 +77,10 @@ CALLS: dict[str, tuple[Callable[[Any], Awaitable[Any]], str]] = {
         "ctx.session has no tasks; did you mean ctx.session.state.tasks?",
     ),
     "scope left out": (lambda ctx: reads(ctx.state), "did you mean ctx.session.state?"),
-    "mistyped": (lambda ctx: ctx.session.push_stat("tasks", 1), 'has no push_stat; did you mean "push_state"?'),
+    "mistyped": (
+        lambda ctx: ctx.session.push_stat("tasks", 1),
+        'has no push_stat; did you mean "push_state"?',
+    ),
 }
 
 
