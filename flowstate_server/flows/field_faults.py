@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pydantic import BaseModel
 
 from flowstate_server.errors import FlowDefinitionError
+from flowstate_server.flows.signature import ORDER
 from flowstate_server.flows.written_fields import WrittenField
 from flowstate_server.model.nearest import did_you_mean
 from flowstate_server.model.scopes import ScopeKind
@@ -55,8 +56,7 @@ def _given_elsewhere(field: str, scope: ScopeKind, models: Mapping[ScopeKind, ty
         return ""
     for other, model in models.items():
         if field in model.model_fields:
-            order = "in Context[...] the order is session, user, org, request"
-            return f"; {model.__qualname__}, given for the {other}, has it: {order}"
+            return f"; {model.__qualname__}, given for the {other}, has it: {ORDER}"
     return ""
 
 

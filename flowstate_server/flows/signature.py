@@ -17,6 +17,8 @@ from flowstate_server.model.scopes import ScopeKind
 CONTEXT_SCOPES = (ScopeKind.SESSION, ScopeKind.USER, ScopeKind.ORG, ScopeKind.REQUEST)
 """The scopes of ``Context[...]``'s parameters, in their order."""
 
+ORDER = f"in Context[...] the order is {', '.join(CONTEXT_SCOPES)}"
+
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 

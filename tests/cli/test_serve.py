@@ -237,7 +237,9 @@ def test_a_store_that_is_away_is_told_by_another_code_than_a_mistake() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"postgres://ada@127.0.0.1:{closed.getsockname()[1]}/chat"
-        _assert_refused(completed("serve", SLOW, *LOCALLY, "--store", url), "Connect call failed", code=3)
+        _assert_refused(
+            completed("serve", SLOW, *LOCALLY, "--store", url), ": [Errno 111] Connection refused", code=3
+        )
 
 
 def test_a_store_that_another_process_has_may_be_free_later(tmp_path: Path) -> None:

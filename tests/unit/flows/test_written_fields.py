@@ -161,10 +161,13 @@ def test_a_model_in_the_wrong_place_of_the_context_is_told_with_the_order() -> N
     async def swapped(_: None, ctx: Context[Prefs, Tickets]) -> None:
         await ctx.session.inc_state(opened=1)
 
-    with pytest.raises(
-        FlowDefinitionError, match="Tickets, given for the user, has it: in Context.* the order is session"
-    ):
-        built(swapped)
+    with pytest.raises(FlowDefinitionError) as refused:
+        handler(swapped)
+    order = "in Context[...] the order is session, user, org, request"
+    assert f"Tickets, given for the user, has it: {order}" in str(refused.value)
+    with pytest.raises(FlowDefinitionError) as refused:
+        handler(session_state=Tickets, user_state=Prefs)(swapped)  # type: ignore[arg-type]
+    assert f"session_state=Tickets, but its context has Prefs there: {order}" in str(refused.value)
 
 
 def test_the_source_of_a_wrapped_function_is_looked_at() -> None:
