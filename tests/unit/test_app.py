@@ -41,7 +41,7 @@ def test_flows_must_be_a_list(flows: Any) -> None:
 
 def test_flows_are_given_by_name() -> None:
     with pytest.raises(TypeError, match=r"takes its flows by name: write create_flowstate\(flows=\[...\]\)"):
-        create_flowstate([CHAT])  # type: ignore[misc, call-arg]
+        create_flowstate([CHAT])  # type: ignore[call-arg]
 
 
 def test_flows_must_hold_flows() -> None:

@@ -159,7 +159,7 @@ class Prefs(BaseModel):
 
 def test_a_model_in_the_wrong_place_of_the_context_is_told_with_the_order() -> None:
     async def swapped(_: None, ctx: Context[Prefs, Tickets]) -> None:
-        await ctx.session.inc_state(opened=1)
+        await ctx.session.inc_state(opened=1)  # type: ignore[flowstate-field]
 
     with pytest.raises(FlowDefinitionError) as refused:
         handler(swapped)
