@@ -8,9 +8,11 @@ from collections.abc import Iterable, Mapping
 from flowstate_server.engine.engine import Engine
 from flowstate_server.engine.lifespan import Lifespan, nothing
 from flowstate_server.engine.settings import EngineSettings
+from flowstate_server.errors import LifespanError, StoreUnavailableError, StoreUnreachableError
 from flowstate_server.observation import NOBODY, Observer
 from flowstate_server.profiles import DEFAULT, StoreProfile, blob_slots, primaries
 from flowstate_server.programs.catalogue import Catalogue
+from flowstate_server.programs.named_arguments import by_name
 from flowstate_server.programs.program import HostedFlow
 from flowstate_server.settings import Settings
 from flowstate_server.store_urls import store_from_url
@@ -19,7 +21,15 @@ from flowstate_server.stores.memory.store import MemoryStore
 from flowstate_server.stores.store import Store
 from flowstate_server.stores.transfer import refuse_unfinished_copy
 
-__all__ = ["FlowState", "Lifespan", "create_flowstate", "store_from_url"]
+__all__ = [
+    "FlowState",
+    "Lifespan",
+    "LifespanError",
+    "StoreUnavailableError",
+    "StoreUnreachableError",
+    "create_flowstate",
+    "store_from_url",
+]
 
 
 class FlowState:
@@ -90,6 +100,14 @@ class FlowState:
         )
 
 
+def _without_name(given: object, *_: object) -> TypeError:
+    problem = "takes its flows by name: write create_flowstate(flows=[...])"
+    return TypeError(
+        f"create_flowstate {problem}, not create_flowstate(a value of type {type(given).__name__})"
+    )
+
+
+@by_name(_without_name)
 def create_flowstate(
     *,
     flows: Iterable[HostedFlow],

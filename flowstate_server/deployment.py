@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +18,14 @@ from flowstate_server.store_urls import MEMORY, redacted, store_from_url
 from flowstate_server.stores.contract.pages import DamagedRecord
 from flowstate_server.stores.store import Store
 
-__all__ = ["Agreed", "CopiedRecords", "Looked", "Misfit", "NotChecked", "Report", "check"]
+__all__ = ["Agreed", "CopiedRecords", "Looked", "Misfit", "NotChecked", "Report", "check", "glance"]
+
+
+GLANCE_SECONDS = 1.0
+GLANCE_RECORDS = 100
+"""Of a kind. Chosen: a page, which is a read or two."""
+
+_logger = logging.getLogger(__name__)
 
 
 class NotChecked(Exception):
@@ -59,6 +68,17 @@ async def check(
     async with _opened(url) as store:
         await compare_with_recorded(store, catalogue, agreed)
         return Report(agreed, await look_at_records(store, catalogue, every=every, report=report))
+
+
+async def glance(store: Store, catalogue: Catalogue) -> Looked | None:
+    """What a few of the records of a store that is served look like to the flows, within :data:`GLANCE_SECONDS`;
+    ``None`` if that does not suffice, or the store can't be looked at."""
+    try:
+        async with asyncio.timeout(GLANCE_SECONDS):
+            return await look_at_records(store, catalogue, most=GLANCE_RECORDS)
+    except Exception as error:  # a server does not end of it
+        _logger.debug("what is stored was not looked at", exc_info=error)
+        return None
 
 
 @asynccontextmanager

@@ -110,7 +110,8 @@ def _folder(rest: str) -> str:
 def _postgres(url: str, create: bool, update: bool) -> Store:
     if find_spec("asyncpg") is None:
         raise ValueError(
-            "the driver of Postgres is not installed; it comes with the extra 'postgres' of this package"
+            "the driver of Postgres is not installed; pip install 'flowstate-grpc[postgres]', or in a checkout "
+            "'.[server,postgres]', brings it"
         )
     from flowstate_server.stores.postgres import postgres_stores
 

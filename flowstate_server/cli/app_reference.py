@@ -46,6 +46,11 @@ def find_app(reference: str, folder: Path | None = None) -> FlowState:
     module_name, _, attribute = reference.partition(":")
     if not module_name or not attribute:
         raise NoApp(f"{reference!r} is not module:attribute, for example my_chat:flowstate")
+    if "/" in module_name or "\\" in module_name or module_name.endswith(".py"):
+        path = Path(module_name)
+        place = "" if folder is None or path.parent == Path() else f" --app-dir {path.parent}"
+        named = f"{path.name.removesuffix('.py')}:{attribute}{place}"
+        raise NoApp(f"{reference}: name the module, not its file: {named}")
     here = Path.cwd()
     folder = folder or here
     if str(folder) not in sys.path:
@@ -69,7 +74,9 @@ def _attribute(module: Any, name: str, reference: str) -> Any:
     try:
         return getattr(module, name)
     except AttributeError:
-        raise NoApp(f"{reference}: the module has no {name}") from None
+        found = [key for key, value in vars(module).items() if isinstance(value, FlowState)]
+        has = f"; it has {' and '.join(found)}" if found else ""
+        raise NoApp(f"{reference}: the module has no {name}{has}") from None
 
 
 def _as_app(reference: str, value: Any) -> FlowState:

@@ -17,13 +17,13 @@ from rich.text import Text
 
 from flowstate_server import deployment
 from flowstate_server.cli.app_reference import BrokenApp, NoApp, find_app
+from flowstate_server.cli.misfit_lines import misfit_lines
 from flowstate_server.cli.problem import FAILED, INTERRUPTED, MISUSED, give_up
 from flowstate_server.cli.telling import say_json
 from flowstate_server.cli.terminal_text import plain
-from flowstate_server.deployment import Looked, Misfit, NotChecked, Report
+from flowstate_server.deployment import Looked, NotChecked, Report
 from flowstate_server.store_urls import FORMS, redacted
 
-MOST_KEYS = 5
 PROGRESS_SECONDS = 2.0
 
 
@@ -104,7 +104,7 @@ def _say(app: str, report: Report, flows: list[str], store: str | None, *, every
         if looked.damaged:
             told = "flowstate store check says which, when no server uses the store"
             lines.append(f"problem: {_count(len(looked.damaged), 'record')} can't be understood; {told}")
-        lines += [_misfit_line(misfit) for _, misfit in sorted(looked.misfits.items())]
+        lines += misfit_lines(looked.misfits.values())
     _print(*lines)
 
 
@@ -113,17 +113,6 @@ def _verdict(report: Report, *, deployable: bool) -> str:
     if deployable:
         return f"Deployable, with {warnings}." if report.notes else "Deployable."
     return f"Not deployable: {warnings}, and --strict." if report.deployable else "Not deployable."
-
-
-def _misfit_line(misfit: Misfit) -> str:
-    place = misfit.place
-    where = f'field "{place.field}"' if place.field else "as a whole"
-    why = f"{place.rule}: {place.detail}" if place.detail else place.rule
-    shown = [f"{key.tenant}/{key.id}" if key.tenant else key.id for key in misfit.keys[:MOST_KEYS]]
-    if misfit.count > len(shown):
-        shown.append("...")
-    count = _count(misfit.count, place.scope)
-    return f'problem: flow "{place.flow}", {place.scope} state, {where} ({why}): {count}: {", ".join(shown)}'
 
 
 def _as_json(report: Report, flows: list[str], store: str | None, *, every: bool) -> dict[str, Any]:

@@ -45,9 +45,13 @@ def _option(name: str) -> inspect.Parameter:
     return inspect.Parameter(name, kind, default=None, annotation=Annotated[setting.type | None, option])
 
 
+def known_variables() -> frozenset[str]:
+    return OF_THE_COMMANDS | {PREFIX + name.upper() for name in SETTINGS}
+
+
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """Names of the variables with FlowState's prefix that mean nothing to it; empty ones count as absent."""
-    known = OF_THE_COMMANDS | {PREFIX + name.upper() for name in SETTINGS}
+    known = known_variables()
     return sorted(
         name
         for name, value in environment.items()

@@ -33,6 +33,11 @@ def give_up(problem: str, code: int, facts: str = "") -> NoReturn:
     raise typer.Exit(code)
 
 
+def give_up_listening(error: OSError) -> NoReturn:
+    code = MISUSED if isinstance(error, PermissionError) else UNREACHABLE
+    give_up(f"{error}; --listen (FLOWSTATE_LISTEN) names another address", code)
+
+
 def note(words: str) -> None:
     """One line on stderr that ends nothing."""
     _tell(words, "yellow")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -26,6 +27,14 @@ class PythonFiles:
 
     def _read(self) -> Mapping[str, tuple[int, int]]:
         return dict(_files(str(self._folder)))
+
+
+def imported_files(folder: Path) -> set[str]:
+    """The files under ``folder`` of modules that this process has imported."""
+    files = {
+        getattr(getattr(module, "__spec__", None), "origin", None) for module in list(sys.modules.values())
+    }
+    return {file for file in files if isinstance(file, str) and file.startswith(f"{folder}{os.sep}")}
 
 
 def _files(folder: str) -> Iterator[tuple[str, tuple[int, int]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -13,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from flowstate_server.cli.own_terminal import on_own_terminal
-from flowstate_server.cli.problem import note
-from flowstate_server.cli.python_files import PythonFiles
+from flowstate_server.cli.problem import UNREACHABLE, note
+from flowstate_server.cli.python_files import PythonFiles, imported_files
 
 OPTION = "--reload"
 # Between two looks at the files: too short to be waited for, and so long that no more than a twentieth of the time is
@@ -22,30 +23,41 @@ OPTION = "--reload"
 LOOK_SECONDS = 0.3
 LOOKING_SHARE = 0.05
 
-_PIPE = "_FLOWSTATE_RESTARTED_BY"
+_PIPES = "_FLOWSTATE_RESTARTED_BY"
 _STDERR = 2
+_SEPARATOR = b"\0"
+_PIPE_BYTES = 65536
 
 
 def serve_and_restart(arguments: Sequence[str], folder: Path) -> int:
     """Run the command line ``arguments``, without ``--reload``, until a signal stops it, and again when a Python file
-    under ``folder`` changes; the exit code of the last one.
+    under ``folder`` changes that it has imported; the exit code of the last one.
 
     What is under way ends as it does when a server is stopped. A server that ends by itself, as from a mistake in the
-    code, is started again at the next change.
+    code, is started again at the next change of any Python file there, but for what no change of code mends.
     """
     return _Restarts([one for one in arguments if one != OPTION], folder).run()
 
 
-def stop_with_parent() -> None:
-    """Where this process was started by :func:`serve_and_restart`: stop, as at SIGTERM, when the parent is killed."""
-    pipe = os.environ.pop(_PIPE, "")
-    if pipe:
-        os.set_inheritable(int(pipe), False)
-        threading.Thread(target=_stop_at_end_of, args=(int(pipe),), daemon=True).start()
+def follow_parent(folder: Path) -> None:
+    """Where this process was started by :func:`serve_and_restart`: tell it which files under ``folder`` were imported,
+    and stop, as at SIGTERM, when it is killed."""
+    pipes = os.environ.pop(_PIPES, "")
+    if pipes:
+        end, told = map(int, pipes.split(","))
+        for pipe in (end, told):
+            os.set_inheritable(pipe, False)
+        threading.Thread(target=_tell_until_end, args=(end, told, folder), daemon=True).start()
 
 
-def _stop_at_end_of(pipe: int) -> None:
-    os.read(pipe, 1)
+def _tell_until_end(end: int, told: int, folder: Path) -> None:
+    known: set[str] = set()
+    with suppress(OSError):
+        while not select.select((end,), (), (), LOOK_SECONDS)[0]:
+            found = imported_files(folder)
+            for name in found - known:
+                os.write(told, os.fsencode(name) + _SEPARATOR)
+            known |= found
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -57,7 +69,11 @@ class _Restarts:
         self._stopped = threading.Event()
         self._on_terminal = on_own_terminal()
         self._server: subprocess.Popen[bytes] | None = None
-        self._read, self._write = os.pipe()  # the end of this process is the end of what the other one reads
+        self._end, self._write = os.pipe()  # the end of this process is the end of what the other one reads
+        self._told, self._telling = os.pipe()
+        os.set_blocking(self._told, False)
+        self._imported = b""
+        self._changed: dict[Path, None] = {}
 
     def run(self) -> int:
         signal.signal(signal.SIGTERM, self._forward)
@@ -71,30 +87,46 @@ class _Restarts:
                 server.terminate()
             code = server.wait()
             if not changed and not self._stopped.is_set():
+                if code == UNREACHABLE:  # no change of code mends that
+                    return code
                 note(f"the server has ended with exit code {code}; a change of a file starts it again")
                 self._wait_for_change()
             if self._stopped.is_set():
                 return code if code >= 0 else 128 - code
 
     def _start(self) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, _PIPE: str(self._read)}
-        self._server = subprocess.Popen(self._command, env=environment, pass_fds=(self._read,))
+        self._changed.clear()
+        self._hear()
+        self._imported = b""
+        pipes = (self._end, self._telling)
+        environment = {**os.environ, _PIPES: ",".join(map(str, pipes))}
+        self._server = subprocess.Popen(self._command, env=environment, pass_fds=pipes)
         if self._stopped.is_set():  # by a signal for which there was nobody yet
             self._server.terminate()
         return self._server
 
     def _wait_for_change(self, server: subprocess.Popen[bytes] | None = None) -> list[Path]:
-        """The files that have changed; none if ``server`` ended before, or it is to be stopped."""
+        """The files that have changed, of those that ``server`` has imported; none if it ended before, or it is to be
+        stopped."""
         pause = LOOK_SECONDS
-        changed: list[Path] = []
         while not self._stopped.wait(pause) and (server is None or server.poll() is None):
             began = time.perf_counter()
             more = self._files.changed()
-            if changed and not more:  # whoever writes several files has come to an end
-                return list(dict.fromkeys(changed))
-            changed += more
+            self._changed |= dict.fromkeys(more)
+            if not more:  # whoever writes several files has come to an end
+                self._hear()
+                imported = self._imported.split(_SEPARATOR)
+                changed = [path for path in self._changed if server is None or os.fsencode(path) in imported]
+                if changed:
+                    return changed
             pause = max(LOOK_SECONDS, (time.perf_counter() - began) / LOOKING_SHARE)
         return []
+
+    def _hear(self) -> None:
+        """Read what the server has told of files that it has imported, also those that changed a moment before."""
+        with suppress(BlockingIOError):
+            while told := os.read(self._told, _PIPE_BYTES):
+                self._imported += told
 
     def _forward(self, number: int, frame: object) -> None:
         if number != signal.SIGHUP or self._on_terminal:

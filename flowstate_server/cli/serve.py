@@ -7,16 +7,17 @@ import logging
 import os
 import re
 import sys
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from flowstate_server.cli.configuration import unknown_variables, with_settings
+from flowstate_server.cli.configuration import known_variables, unknown_variables, with_settings
 from flowstate_server.cli.log_lines import LogFormat, log_to_stderr
 from flowstate_server.cli.problem import MISUSED, give_up
-from flowstate_server.cli.restarting import OPTION, serve_and_restart, stop_with_parent
+from flowstate_server.cli.restarting import OPTION, follow_parent, serve_and_restart
 from flowstate_server.cli.worker_link import WorkerLink
 from flowstate_server.settings import Settings, SettingsError
 
@@ -63,7 +64,7 @@ def serve(
         bool,
         typer.Option(
             OPTION,
-            help="For development: start again when a Python file under --app-dir changes. One process;"
+            help="For development: start again when a Python file of the app under --app-dir changes. One process;"
             " what --store names stays.",
         ),
     ] = False,
@@ -73,13 +74,13 @@ def serve(
 
     Every setting is also an environment variable: --listen is FLOWSTATE_LISTEN.
     """
-    stop_with_parent()
+    follow_parent(app_dir)
     link = WorkerLink.of_environment()
     log_to_stderr(log_level.upper(), log_format, worker=None if link is None else link.number)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
     if link is None and (unknown := unknown_variables(os.environ)):
-        _logger.warning("ignored, for there are no such settings: %s", ", ".join(unknown))
+        _logger.warning("ignored, for there are no such settings: %s", ", ".join(map(_with_hint, unknown)))
     try:
         settings = Settings.load(**given)
     except SettingsError as error:
@@ -104,3 +105,8 @@ def serve(
     from flowstate_server.cli.serving import serve_to_the_end
 
     raise typer.Exit(serve_to_the_end(app, load_app(app, app_dir), settings, link))
+
+
+def _with_hint(variable: str) -> str:
+    near = get_close_matches(variable, known_variables(), 1)
+    return f"{variable} (did you mean {near[0]}?)" if near else variable

@@ -7,16 +7,30 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from flowstate_client.config import client_version
-from flowstate_server.app import FlowState
+from flowstate_server.app import (
+    FlowState,
+    LifespanError,
+    StoreUnavailableError,
+    StoreUnreachableError,
+)
 from flowstate_server.cli.announcement import Announcement, Served, missing_of_store
 from flowstate_server.cli.freed_memory import keep_freed_memory
+from flowstate_server.cli.misfit_lines import misfit_lines
 from flowstate_server.cli.own_terminal import drop_unwritten
-from flowstate_server.cli.problem import FAILED, MISUSED, give_up, place_of
+from flowstate_server.cli.problem import (
+    FAILED,
+    MISUSED,
+    UNREACHABLE,
+    give_up,
+    give_up_listening,
+    place_of,
+)
 from flowstate_server.cli.process_end import (
     HARD_STOPPED,
     LAST_MOMENT_SECONDS,
@@ -26,6 +40,7 @@ from flowstate_server.cli.process_end import (
 )
 from flowstate_server.cli.reloading import Hangups
 from flowstate_server.cli.worker_link import WorkerLink
+from flowstate_server.deployment import Looked, glance
 from flowstate_server.rpc.server import FlowStateServer
 from flowstate_server.settings import Settings
 from flowstate_server.store_urls import MEMORY, redacted
@@ -34,6 +49,12 @@ from flowstate_server.store_urls import MEMORY, redacted
 YOUNG_OBJECTS = 10_000
 
 _logger = logging.getLogger(__name__)
+
+
+class _Started(NamedTuple):
+    server: FlowStateServer
+    port: int
+    glance: Callable[[], Awaitable[Looked | None]]
 
 
 def serve_to_the_end(name: str, app: FlowState, settings: Settings, link: WorkerLink | None = None) -> int:
@@ -105,13 +126,15 @@ async def _serve_until_stopped(
         started = await _start_unless_stopped(app, settings, signals, link)
         if started is None:
             return 0
-        server, port = started
+        server = started.server
         try:
             hangups.reload_by(server.reload)
             _settle_garbage_collector()
             keep_freed_memory()
-            announcement.listening(_served(name, app, settings, created, port))
+            announcement.listening(_served(name, app, settings, created, started.port))
+            warned = asyncio.create_task(_warn_of_stored(started.glance, link))
             await signals.asked.wait()
+            warned.cancel()
             announcement.stopping()
         except Exception:  # threads of a store that stays open would keep the process
             await server.stop(0.0, 0.0)
@@ -157,7 +180,7 @@ async def _stop(server: FlowStateServer, settings: Settings, signals: StopSignal
 
 async def _start_unless_stopped(
     app: FlowState, settings: Settings, signals: StopSignals, link: WorkerLink | None
-) -> tuple[FlowStateServer, int] | None:
+) -> _Started | None:
     """``None`` if a signal came first: the application's lifespan may take long to enter."""
     starting = asyncio.create_task(_start(app, settings, link))
     stopped = asyncio.create_task(signals.asked.wait())
@@ -170,8 +193,8 @@ async def _start_unless_stopped(
     return None
 
 
-async def _start(app: FlowState, settings: Settings, link: WorkerLink | None) -> tuple[FlowStateServer, int]:
-    """A server that listens, and its port. What can't be opened or listened on ends the command."""
+async def _start(app: FlowState, settings: Settings, link: WorkerLink | None) -> _Started:
+    """A server that listens. What can't be opened or listened on ends the command."""
     try:
         store = app.chosen_store(settings)
         engine = app.engine(store, settings)
@@ -184,21 +207,42 @@ async def _start(app: FlowState, settings: Settings, link: WorkerLink | None) ->
             f" or postgres://USER@HOST/DATABASE, not {_store_name(app, settings)}",
             MISUSED,
         )
+    if link is None:
+        try:
+            server.check_address()
+        except OSError as error:
+            give_up_listening(error)
     try:
         await engine.open()
     except Exception as error:
         _logger.debug("the engine can't be opened", exc_info=error)
-        give_up(f"{error}{place_of(error.__cause__ or error)}", MISUSED)
+        give_up(f"{error}{place_of(error.__cause__ or error)}", _code_of_opening(error))
     try:
         if link is not None:
             await link.may_listen()
-        return server, await server.start()
+        return _Started(server, await server.start(), partial(glance, store, app.catalogue))
     except OSError as error:
         await server.stop(0.0, 0.0)
-        give_up(str(error), MISUSED)
+        give_up_listening(error)
     except asyncio.CancelledError:
         await server.stop(0.0, 0.0)
         raise
+
+
+def _code_of_opening(error: Exception) -> int:
+    """Whoever restarts a server that has ended does not after ``MISUSED``: what may be over soon must not be that."""
+    if isinstance(error, StoreUnreachableError | StoreUnavailableError):
+        return UNREACHABLE
+    return FAILED if isinstance(error, LifespanError) else MISUSED
+
+
+async def _warn_of_stored(glance: Callable[[], Awaitable[Looked | None]], link: WorkerLink | None) -> None:
+    """Log what ``flowstate check`` would tell of the records of the store, by a few of them: a field that was renamed
+    reads as if nothing were stored in it. Of several processes one does."""
+    looked = await glance() if link is None or link.number == 1 else None
+    if looked is not None:
+        for line in (*(note.text for note in looked.notes), *misfit_lines(looked.misfits.values())):
+            _logger.warning("what is stored does not fit: %s", line)
 
 
 def _settle_garbage_collector() -> None:

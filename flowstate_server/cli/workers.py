@@ -11,12 +11,12 @@ from typing import NoReturn
 
 from flowstate_server.cli.announcement import Announcement, Served
 from flowstate_server.cli.own_terminal import drop_unwritten, on_own_terminal
-from flowstate_server.cli.problem import FAILED, MISUSED, give_up, note
+from flowstate_server.cli.problem import FAILED, MISUSED, give_up, give_up_listening, note
 from flowstate_server.cli.process_end import HARD_STOP_SECONDS, STOPPING, stop_limit
 from flowstate_server.cli.reserved_port import reserve_port
 from flowstate_server.cli.worker_link import Order
 from flowstate_server.cli.worker_process import WorkerProcess, exit_code, how_it_ended
-from flowstate_server.rpc.listening import check_listening, why_not
+from flowstate_server.rpc.listening import check_listening, refusal
 from flowstate_server.settings import Settings
 
 # A worker that has listened for that long is started again at once, others after a pause that doubles. Chosen.
@@ -48,7 +48,7 @@ def serve_with_workers(arguments: Sequence[str], settings: Settings) -> int:
     try:
         held, port = reserve_port(settings.listen, among_others=settings.reuse_port)
     except OSError:
-        give_up(f"can't listen on {settings.listen}: {why_not(settings.listen)}", MISUSED)
+        give_up_listening(refusal(settings.listen))
     listen = f"{settings.listen.rpartition(':')[0]}:{port}"
     try:
         return asyncio.run(_Workers(arguments, listen, settings).run())

@@ -36,6 +36,7 @@
     ├── UpgradeResultError                an upgrade that gives no fields
     ├── LifespanError                     an application that can't be started
     ├── StoreOpenError                    a store that can't be opened at all
+    │   └── StoreUnreachableError         or for now
     ├── ModelCallError                    a language model that gave no answer
     │   └── ModelUnavailableError, ModelRefusedError, ModelAnswerError
     ├── ActionError                       raised by flow authors, speaks to the client
@@ -154,6 +155,7 @@ from flowstate_server.errors.state import (
 from flowstate_server.errors.stores import (
     StoreOpenError,
     StoreUnavailableError,
+    StoreUnreachableError,
     UnclearCommitError,
 )
 
@@ -225,6 +227,7 @@ __all__ = [
     "StateValidationError",
     "StoreOpenError",
     "StoreUnavailableError",
+    "StoreUnreachableError",
     "TenantRequiredError",
     "TooManyResourcesError",
     "TooManyStreamsError",

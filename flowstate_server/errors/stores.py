@@ -25,3 +25,10 @@ class StoreOpenError(FlowStateError):
     """
 
     problem: str
+
+
+class StoreUnreachableError(StoreOpenError):
+    """The store can't be opened: {problem}.
+
+    Repeating may help: it is away, or another process has it.
+    """

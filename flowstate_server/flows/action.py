@@ -13,6 +13,7 @@ from flowstate_server.flows.names import check_name
 from flowstate_server.flows.value_type import ValueType, check_fits, is_none
 from flowstate_server.model.clock import Seconds
 from flowstate_server.model.json_values import Json, JsonObject
+from flowstate_server.programs.named_arguments import by_name
 
 I = TypeVar("I")  # noqa: E741
 O = TypeVar("O")  # noqa: E741
@@ -46,7 +47,7 @@ class Action(Generic[I_contra, O_co]):
         self.timeout = timeout
         self.description = description
         self.concurrency = concurrency
-        named = f'action "{name}"' if name else "an action"
+        named = f'action "{name}"' if name else f'the action of block "{block.name}"'
         self._input = ValueType(input_type, f"the input of {named}")
         self._output = ValueType(output_type, f"the output of {named}")
 
@@ -108,6 +109,12 @@ class Action(Generic[I_contra, O_co]):
         return f"<action {self.name or '(unnamed)'}>"
 
 
+def _without_name(given: object, *_: object) -> FlowDefinitionError:
+    name = getattr(given, "name", None) or getattr(given, "__name__", "...")
+    decorated = "" if isinstance(given, Block) else ", of a function under @handler"
+    return FlowDefinitionError(f"an action takes its block by name: write action(block={name}){decorated}")
+
+
 @overload
 def action(
     *,
@@ -131,6 +138,7 @@ def action(
 ) -> Action[I, O]: ...
 
 
+@by_name(_without_name)
 def action(
     *,
     input: Any = _OF_THE_BLOCK,

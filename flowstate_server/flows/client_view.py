@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -78,6 +79,7 @@ class ClientView:
                 raise FlowDefinitionError(
                     f'the derived value "{name}" needs a function, not {type(function).__name__}'
                 )
+            _check_takes_view(name, function)
         self._calls = {name: TimedCalls(call, "flowstate-derived") for name, call in self.derived.items()}
         if both := sorted(set(self.expose) & set(self.derived)):
             raise FlowDefinitionError(f"client names can't be exposed and derived at once: {', '.join(both)}")
@@ -97,6 +99,23 @@ class ClientView:
         are meant for the client. The log has the traceback under the failure's ``error_id``.
         """
         return await computed(self._calls[name], f'derived value "{name}"', view)
+
+
+def _check_takes_view(name: str, function: Derivation) -> None:
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # it has none to read
+        return
+    try:
+        signature.bind(None)
+    except TypeError:
+        called = getattr(function, "__name__", type(function).__name__)
+        named = ", ".join(
+            map(str, (one.replace(annotation=one.empty) for one in signature.parameters.values()))
+        )
+        raise FlowDefinitionError(
+            f'the derived value "{name}" is computed from a View alone: write {called}(view), not {called}({named})'
+        ) from None
 
 
 @does_work

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pydantic import BaseModel
 
 from flowstate_server.errors import FlowDefinitionError
+from flowstate_server.flows.signature import ORDER
 from flowstate_server.flows.written_fields import WrittenField
 from flowstate_server.model.nearest import did_you_mean
 from flowstate_server.model.scopes import ScopeKind
@@ -43,8 +44,20 @@ def require_declared(
         whole = model is not None and (model is BaseModel or model.__pydantic_complete__)
         problem = _fault(one, model) if model is not None and whole else None
         if problem is not None:
+            if isinstance(target, ScopeKind):
+                problem += _given_elsewhere(one.field, target, models)
             place = f"{one.file}:{one.line}: {handle}.{one.operation}"
             raise FlowDefinitionError(f'handler "{block}", {place} {problem}')
+
+
+def _given_elsewhere(field: str, scope: ScopeKind, models: Mapping[ScopeKind, type[BaseModel]]) -> str:
+    """The hint that another scope's model has the field, which the one of ``scope`` has not."""
+    if field in models[scope].model_fields:
+        return ""
+    for other, model in models.items():
+        if field in model.model_fields:
+            return f"; {model.__qualname__}, given for the {other}, has it: {ORDER}"
+    return ""
 
 
 def _fault(written: WrittenField, model: type[BaseModel]) -> str | None:

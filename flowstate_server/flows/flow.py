@@ -124,6 +124,12 @@ def define_flow(
         FlowDefinitionError: anything else that can't be; the message says what.
     """
     check_name("a flow's kind", kind)
+    given: object = actions
+    if not isinstance(given, Mapping):
+        raise FlowDefinitionError(
+            f'flow "{kind}": actions must be a dict of actions by name, {{"say": action(...)}}, '
+            f"not a value of type {type(given).__name__}"
+        )
     if not actions:
         raise FlowDefinitionError(f'flow "{kind}" needs at least one action')
     for name, action in actions.items():

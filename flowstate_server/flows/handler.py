@@ -18,7 +18,7 @@ from flowstate_server.flows.block_states import BlockStates, declared_states
 from flowstate_server.flows.context import Context
 from flowstate_server.flows.field_faults import require_declared
 from flowstate_server.flows.resources import AnyResource
-from flowstate_server.flows.signature import read_signature
+from flowstate_server.flows.signature import ORDER, read_signature
 from flowstate_server.flows.written_fields import written_fields
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.threads import DaemonThreads
@@ -63,7 +63,8 @@ class Handler(Block[I_contra, O_co], Generic[I_contra, O_co]):
         for scope, model in signature.context_models.items():
             if not issubclass(declared := self.state_models[scope], model):
                 problem = (
-                    f"declares {scope}_state={declared.__name__}, but its context has {model.__name__} there"
+                    f"declares {scope}_state={declared.__name__}, but its context has {model.__name__} there: "
+                    f"{ORDER}"
                 )
                 raise FlowDefinitionError(f'handler "{name}" {problem}')
         require_declared(name, self.state_models, written_fields(function))

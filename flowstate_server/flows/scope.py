@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from flowstate_server.errors import JsonInvalidError
+from flowstate_server.flows.call_forms import explains_operations
 from flowstate_server.flows.reading import ScopeReading
 from flowstate_server.programs.threads import STILL_SECONDS, DaemonThreads
 from flowstate_server.schemas.pydantic.schema import ModelSchema
@@ -101,6 +102,7 @@ class ScopeWriter(StateWriter[StateT_co], Generic[StateT_co]):
         return self.write(operations)
 
 
+@explains_operations
 class StateBatch(Generic[StateT_co]):
     """Operations collected in ``async with scope.batch() as b`` and committed as one version when the block ends.
 

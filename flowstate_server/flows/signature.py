@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from flowstate_server.model.scopes import ScopeKind
 
 CONTEXT_SCOPES = (ScopeKind.SESSION, ScopeKind.USER, ScopeKind.ORG, ScopeKind.REQUEST)
 """The scopes of ``Context[...]``'s parameters, in their order."""
+
+ORDER = f"in Context[...] the order is {', '.join(CONTEXT_SCOPES)}"
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -48,7 +50,10 @@ def read_signature(
     except ValueError:
         raise refused("has no signature to read") from None
     if len(parameters) != 2 or any(one.kind not in _POSITIONAL for one in parameters):
-        raise refused(f"must take (input, context), not ({', '.join(map(str, parameters))})")
+        lacking = (
+            f"; without input write (_: None, {parameters[0].name}: Context)" if len(parameters) == 1 else ""
+        )
+        raise refused(f"must take (input, context), not ({_named(parameters)}){lacking}")
     given, context = (one.name for one in parameters)
     try:
         hints = typing.get_type_hints(function, localns=dict(local_names), include_extras=True)
@@ -66,6 +71,10 @@ def read_signature(
     if annotation is not Any and not _is_context(annotation):
         raise refused(f"must have Context as the annotation of {context}")
     return HandlerSignature(hints[given], hints["return"], _context_models(annotation))
+
+
+def _named(parameters: Iterable[inspect.Parameter]) -> str:
+    return ", ".join(str(one.replace(annotation=inspect.Parameter.empty)) for one in parameters)
 
 
 def _is_context(annotation: Any) -> bool:
@@ -100,6 +109,6 @@ def read_prompt(
     except (NameError, TypeError, ValueError) as error:
         raise refused(f"can't be read: {error}") from None
     if len(parameters) != 2 or any(one.kind not in _POSITIONAL for one in parameters):
-        raise refused(f"must take (input, context), not ({', '.join(map(str, parameters))})")
+        raise refused(f"must take (input, context), not ({_named(parameters)})")
     given, context = (hints.get(one.name, Any) for one in parameters)
     return given, _context_models(context)

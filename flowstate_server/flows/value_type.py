@@ -109,7 +109,9 @@ class ValueType:
         except PydanticUserError:
             old = model_of_pydantic_1(self.annotation)
             problem = (
-                f"has no JSON Schema: {self.annotation!r}" if old is None else f"takes {old}, which {ADVICE}"
+                f"has no JSON Schema: {_name(self.annotation)}{_advice(self.annotation)}"
+                if old is None
+                else f"takes {old}, which {ADVICE}"
             )
             raise FlowDefinitionError(f"{self.what} {problem}") from None
 
@@ -159,6 +161,10 @@ def _of_none(annotation: Any) -> Any:
 
 def _name(annotation: Any) -> str:
     return "None" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))
+
+
+def _advice(annotation: Any) -> str:
+    return "; make it a pydantic BaseModel" if inspect.isclass(annotation) else ""
 
 
 def _is_rescued(annotation: Any) -> bool:

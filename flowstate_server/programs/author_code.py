@@ -36,7 +36,7 @@ from flowstate_server.errors import (
 )
 from flowstate_server.log_context import Subject, about, current_subject
 from flowstate_server.programs.run_context import RunContext
-from flowstate_server.programs.tracebacks import without_our_frames
+from flowstate_server.programs.tracebacks import frames_to_show, without_our_frames
 from flowstate_server.state.code_raised import name_of
 
 T = TypeVar("T")
@@ -94,6 +94,15 @@ def work_of(frame: FrameType | None) -> Work | None:
             return work
         frame = frame.f_back
     return None
+
+
+def stack_of_work(frame: FrameType | None) -> list[FrameType]:
+    """The frames of code of authors that runs in ``frame``, outermost first; none where only ours runs."""
+    frames: list[FrameType] = []
+    while frame is not None and frame.f_code not in _working:
+        frames.append(frame)
+        frame = frame.f_back
+    return [] if frame is None else frames_to_show(frames[::-1])
 
 
 def other_work(what: str) -> OtherWork:

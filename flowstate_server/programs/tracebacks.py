@@ -35,6 +35,13 @@ def without_our_frames(error: BaseException, *, brief: bool = False) -> None:
             left += one.exceptions
 
 
+def frames_to_show(frames: list[FrameType]) -> list[FrameType]:
+    """Of a stack, outermost first, the frames of an author, and ours below the innermost of them."""
+    ours = _which_are_ours(frames)
+    last = max((place for place, is_ours in enumerate(ours) if not is_ours), default=-1)
+    return [frame for place, frame in enumerate(frames) if place > last or not ours[place]]
+
+
 def line_of_author(error: BaseException) -> str:
     """The innermost line of the author's own code that ``error`` came through, as ``file, line n``; empty if none."""
     entries = list(_entries(error.__traceback__))
@@ -75,10 +82,19 @@ def _entries(trace: TracebackType | None) -> Iterator[TracebackType]:
 def _which_are_ours(frames: list[FrameType]) -> list[bool]:
     found: list[bool] = []
     for frame in frames:
-        module = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        module = _package(frame)
         called_by_us = bool(found) and found[-1]
         found.append(module == _OURS or (called_by_us and (module in _LIBRARIES or _is_standard(frame))))
+    for place in range(
+        len(frames) - 1, 0, -1
+    ):  # what an author opens by `async with` may be a generator of ours
+        if found[place] and _package(frames[place - 1]) == "contextlib":
+            found[place - 1] = True
     return found
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
 
 
 def _is_standard(frame: FrameType) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import re
 import socket
+from collections.abc import Iterator
 
 _HOST_AND_PORT = re.compile(r"(?:\[[^\]]+\]|[^:]*):(\d{1,5})")
 _HIGHEST_PORT = 65535
@@ -44,20 +46,56 @@ def check_listening(address: str, *, tls: bool, credentials: bool, insecure: boo
     )
 
 
-def why_not(address: str) -> str:
-    """Why an address can't be listened on, which gRPC does not say: tried once more, with a socket that is given up."""
+def refusal(address: str) -> OSError:
+    """Why an address can't be listened on, which gRPC does not say: tried once more, with a socket that is given up.
+
+    A ``PermissionError`` where another attempt is as vain.
+    """
     if address.startswith("unix"):
-        return "the path can't be written, or is too long"
-    host, _, port = address.rpartition(":")
+        return PermissionError(f"can't listen on {address}: the path can't be written, or is too long")
     try:
-        found = socket.getaddrinfo(host.strip("[]") or None, int(port), type=socket.SOCK_STREAM)
-        for family, kind, protocol, _, place in found:
+        failed = next((error for error in _attempts(address) if error is not None), None)
+    except OSError as error:  # the name is not known
+        failed = error
+    if isinstance(failed, PermissionError):
+        why = "no permission; ports below 1024 take a privilege (CAP_NET_BIND_SERVICE)"
+        return PermissionError(f"can't listen on {address}: {why}")
+    unknown = "in use, or not an address of this machine"
+    why = unknown if failed is None else (failed.strerror or str(failed)).lower()
+    return OSError(f"can't listen on {address}: {why}")
+
+
+def check_free(address: str, *, shared: bool) -> None:
+    """
+    Raises:
+        OSError: another process listens there already, and the port is not ``shared``. Whatever else is wrong with
+            the address shows when it is listened on.
+    """
+    if address.startswith("unix") or address.endswith(":0"):
+        return
+    try:
+        failures = list(_attempts(address, shared=shared))
+    except OSError:
+        return
+    if all(error is not None and error.errno == errno.EADDRINUSE for error in failures):
+        raise refusal(address)
+
+
+def _attempts(address: str, *, shared: bool = False) -> Iterator[OSError | None]:
+    """What listening fails of, for each address that a name stands for."""
+    host, _, port = address.rpartition(":")
+    found = socket.getaddrinfo(
+        host.strip("[]") or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    for family, kind, protocol, _, place in found:
+        try:
             with socket.socket(family, kind, protocol) as tried:
                 tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if shared:
+                    tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
                 tried.bind(place)
                 tried.listen(1)
-    except PermissionError:
-        return "no permission; ports below 1024 take a privilege (CAP_NET_BIND_SERVICE)"
-    except OSError as error:
-        return (error.strerror or str(error)).lower()
-    return "in use, or not an address of this machine"
+        except OSError as error:
+            yield error
+        else:
+            yield None

@@ -29,7 +29,7 @@ from flowstate_server.rpc.event_servicer import EventServicer
 from flowstate_server.rpc.flow_servicer import FlowServicer
 from flowstate_server.rpc.grpc_log import quieten
 from flowstate_server.rpc.journal_servicer import JournalServicer
-from flowstate_server.rpc.listening import check_listening, why_not
+from flowstate_server.rpc.listening import check_free, check_listening, refusal
 from flowstate_server.rpc.methods import SERVED_SERVICES
 from flowstate_server.rpc.reflection import add_reflection
 from flowstate_server.rpc.resource_servicer import ResourceServicer
@@ -119,11 +119,20 @@ class FlowStateServer:
             add_reflection((*SERVED_SERVICES, health.SERVICE_NAME), server)
         return server
 
+    def check_address(self) -> None:
+        """For who wants to know it before the engine is opened, which may make a store.
+
+        Raises:
+            OSError: another process listens there already.
+        """
+        check_free(self._settings.listen, shared=self._settings.reuse_port)
+
     async def start(self) -> int:
         """Listen, then report healthy, from now on as long as the store answers; the port listened on.
 
         Raises:
-            OSError: the address can't be listened on.
+            PermissionError: the address can't be listened on, now or later.
+            OSError: it can't be listened on for now.
         """
         await self._report(HealthCheckResponse.NOT_SERVING)
         port = self._listen()
@@ -143,7 +152,7 @@ class FlowStateServer:
         except RuntimeError:
             port = 0
         if not port:
-            raise OSError(f"can't listen on {settings.listen}: {why_not(settings.listen)}")
+            raise refusal(settings.listen)
         return port
 
     async def _follow_store(self, available: bool) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from flowstate_server.errors import ExplainedActionError
 from flowstate_server.model import payloads
@@ -22,6 +22,7 @@ from flowstate_server.schemas.pydantic.schema import ModelSchema
 from flowstate_server.testing.flow_resources import ResourceAfter
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 _PAYLOADS: Mapping[EventType, type[Payload]] = {
     made.type: made
@@ -148,8 +149,16 @@ class FlowRun:
 
     @property
     def output(self) -> Json:
-        """The action's output as JSON."""
+        """The action's output as JSON: a model is a dict, see :meth:`output_as`."""
         return None if self.record.output is None else decode_json(self.record.output)
+
+    def output_as(self, kind: type[T], /) -> T:
+        """The action's output as what it was before it became JSON, for the type checker: a model, ``list[Task]``.
+
+        Raises:
+            pydantic.ValidationError: it is not of that type.
+        """
+        return TypeAdapter(kind).validate_json(b"null" if self.record.output is None else self.record.output)
 
     @property
     def failure(self) -> Failure | None:

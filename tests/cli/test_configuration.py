@@ -56,5 +56,8 @@ def _variables(command: Any) -> Iterator[str]:
 def test_a_server_warns_of_them_once_without_their_values(caplog: pytest.LogCaptureFixture) -> None:
     flowstate("serve", "examples.chit:flowstate", FLOWSTATE_LEAS="secret", FLOWSTATE_PROFIL="x")
     (warning,) = [one for one in caplog.records if one.levelname == "WARNING"]
-    assert warning.getMessage().endswith(": FLOWSTATE_LEAS, FLOWSTATE_PROFIL")
+    told = (
+        "FLOWSTATE_LEAS (did you mean FLOWSTATE_LEASE?), FLOWSTATE_PROFIL (did you mean FLOWSTATE_PROFILE?)"
+    )
+    assert warning.getMessage().endswith(f": {told}")
     assert "secret" not in caplog.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,6 +84,36 @@ def test_after_a_mistake_in_the_code_it_waits_for_the_next_change(tmp_path: Path
         process.send_signal(signal.SIGINT)
         told(process, "stopping")
         assert process.wait(10) == 0
+
+
+def test_files_that_the_server_has_not_imported_leave_it_alone(tmp_path: Path) -> None:
+    write(tmp_path, "good morning")
+    (tmp_path / "later.py").write_text("WORD = 'late'")
+    (tmp_path / "client.py").write_text("")
+    text = (tmp_path / "greeting.py").read_text()
+    (tmp_path / "greeting.py").write_text(text.replace("    return", "    import later\n    return"))
+    with reloading(tmp_path) as (process, first):
+        assert process.stderr is not None
+        (tmp_path / "client.py").write_text("print('other')")
+        (tmp_path / "new.py").write_text("")
+        assert say(first["address"], "Ada") == "Ada, 1: good morning"  # it imports one more
+        (tmp_path / "later.py").write_text("WORD = 'later'")
+        told(process, "stopping")
+        told(process, "stopped")
+        told(process, "listening")
+        assert process.stderr.readline() == "flowstate: later.py changed; the server starts again\n"
+
+
+def test_a_port_in_use_ends_it_since_no_change_of_a_file_frees_it(tmp_path: Path) -> None:
+    write(tmp_path, "good morning")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = completed("serve", "greeting:flow", "--reload", "--app-dir", str(tmp_path), "--listen", listen)
+    assert done.code == 3
+    assert done.stderr.splitlines() == [
+        f"flowstate: can't listen on {listen}: address already in use; "
+        "--listen (FLOWSTATE_LISTEN) names another address"
+    ]
 
 
 async def test_the_server_does_not_outlive_what_restarts_it(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -152,6 +153,8 @@ REFUSED = {
     "no attribute named": (["examples.chat"], "not module:attribute"),
     "unknown module": (["examples.chit:flowstate"], "there is no module examples.chit"),
     "unknown attribute": (["examples.chat:nope"], "the module has no nope"),
+    "another attribute": (["tests.support.deploys:flow"], "has no flow; it has served and same and"),
+    "a file": (["../todo.py:flow"], "name the module, not its file: todo:flow --app-dir .."),
     "neither app nor flow": (["examples.chat:label"], "neither a FlowState nor a Flow"),
     "two slashes": (
         ["examples.chat:flowstate", "--store", "sqlite://chat.db"],
@@ -220,14 +223,51 @@ def test_a_schema_conflict_is_named_with_its_place(tmp_path: Path) -> None:
     assert "(at_odds.py, line 19)" in done.stderr
 
 
-def test_a_port_in_use_is_named() -> None:
+def test_a_port_in_use_is_named_before_a_store_is_made(tmp_path: Path) -> None:
     with started("serve", SLOW, *LOCALLY) as process:
         address = told(process, "listening")["address"]
-        _assert_refused(completed("serve", SLOW, "--listen", address), f"can't listen on {address}")
+        busy = ("serve", SLOW, "--listen", address, "--store", f"sqlite:///{tmp_path}/new/chat.db")
+        _assert_refused(
+            completed(*busy), f"can't listen on {address}: address already in use; --listen", code=3
+        )
+    assert list(tmp_path.iterdir()) == [], "no store was made"
 
 
-def _assert_refused(done: Done, problem: str) -> None:
-    assert done.code == 2
+def test_a_store_that_is_away_is_told_by_another_code_than_a_mistake() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"postgres://ada@127.0.0.1:{closed.getsockname()[1]}/chat"
+        _assert_refused(
+            completed("serve", SLOW, *LOCALLY, "--store", url), ": [Errno 111] Connection refused", code=3
+        )
+
+
+def test_a_store_that_another_process_has_may_be_free_later(tmp_path: Path) -> None:
+    serve = ("serve", SLOW, *LOCALLY, "--store", f"file://{tmp_path}/chat")
+    with started(*serve) as process:
+        told(process, "listening")
+        _assert_refused(completed(*serve), "is in use by another process", code=3)
+
+
+async def test_what_is_stored_and_no_flow_declares_any_more_is_warned_of(tmp_path: Path) -> None:
+    kept = ("--store", f"sqlite:///{tmp_path}/kept.db")
+    (tmp_path / "counting.py").write_text(COUNTING)
+    with started("serve", "counting:flow", *LOCALLY, *kept, cwd=tmp_path) as process:
+        async with FlowStateClient.connect(told(process, "listening")["address"], user="ada") as client:
+            assert await client.flows.call("counting", "next", session_id="s1") == 1
+        process.terminate()
+        process.wait(10)
+    (tmp_path / "counting.py").write_text(COUNTING.replace("next_id", "newest_id"))
+    with started("serve", "counting:flow", *LOCALLY, *kept, cwd=tmp_path) as process:
+        told(process, "listening")
+        assert process.stderr is not None
+        assert (
+            '"next_id" is stored in 1 record and declared by no flow; renamed?' in process.stderr.readline()
+        )
+
+
+def _assert_refused(done: Done, problem: str, code: int = 2) -> None:
+    assert done.code == code
     assert done.stdout == ""
     assert problem in done.stderr
     assert "Traceback" not in done.stderr
@@ -238,6 +278,21 @@ def _assert_refused(done: Done, problem: str) -> None:
 def _without_log(stderr: str) -> list[str]:
     return [line for line in stderr.splitlines() if not re.match(r"\d{4}-\d\d-\d\d ", line)]
 
+
+COUNTING = """
+from pydantic import BaseModel
+from flowstate_server.flows import Context, action, define_flow, handler
+
+class Counted(BaseModel):
+    next_id: int = 0
+
+@handler(session_state=Counted)
+async def next_one(_: None, ctx: Context[Counted]) -> int:
+    await ctx.session.inc_state(next_id=1)
+    return ctx.session.state.next_id
+
+flow = define_flow("counting", actions={"next": action(block=next_one)})
+"""
 
 CONFLICT = """
 from pydantic import BaseModel

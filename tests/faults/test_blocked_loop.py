@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from pathlib import Path
 
@@ -116,6 +117,9 @@ async def test_u10_the_log_names_what_blocks(place: str, caplog: pytest.LogCaptu
     blocked = [record for record in caplog.records if "has been blocked" in record.message]
     assert len(blocked) == 1
     assert named in blocked[0].message
+    assert blocked[0].stack_info is not None
+    files = [line.rpartition("/")[2] for line in re.findall(r'File "(.*?)"', blocked[0].stack_info)]
+    assert set(files) == {"test_blocked_loop.py"}, "the frames are the author's"
     assert any("turns again after" in record.message and named in record.message for record in caplog.records)
 
 

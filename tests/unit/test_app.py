@@ -39,6 +39,11 @@ def test_flows_must_be_a_list(flows: Any) -> None:
         create_flowstate(flows=flows)
 
 
+def test_flows_are_given_by_name() -> None:
+    with pytest.raises(TypeError, match=r"takes its flows by name: write create_flowstate\(flows=\[...\]\)"):
+        create_flowstate([CHAT])  # type: ignore[call-arg]
+
+
 def test_flows_must_hold_flows() -> None:
     anything: Any = [reset]
     with pytest.raises(TypeError, match="flows must hold flows made by define_flow"):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from functools import partial
 from typing import NamedTuple
 
 from flowstate_server.engine.upgrades import RecordUpgrades
-from flowstate_server.errors import ScopeUnavailableError, StateValidationError, UpgradeResultError
-from flowstate_server.model.json_values import JsonObject
+from flowstate_server.errors import ScopeUnavailableError, StateValidationError, UpgradeResultError, Violation
+from flowstate_server.model.json_values import Json, JsonObject
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.catalogue import Catalogue
@@ -20,7 +20,7 @@ from flowstate_server.programs.tracebacks import line_of_author
 from flowstate_server.schemas.scope_schema import ScopeSchema
 from flowstate_server.state.code_raised import name_of
 from flowstate_server.state.code_time import MOST_SECONDS
-from flowstate_server.state.json_pointer import parse_pointer
+from flowstate_server.state.json_pointer import format_pointer, parse_pointer
 
 NEWER_GENERATION = "newer_generation"
 UPGRADE_FAILED = "upgrade_failed"
@@ -34,13 +34,19 @@ _threads = DaemonThreads("flowstate-check")
 
 
 class Place(NamedTuple):
-    """Where a record does not fit: ``field`` is empty where it is the record as a whole. ``detail`` may say more."""
+    """Where a record does not fit: ``field`` is empty where it is the record as a whole. ``detail`` may say more.
+
+    Where a rule of a schema is broken, ``path`` is a JSON Pointer, with ``*`` for steps that the schema does not name,
+    and ``message`` says what was expected.
+    """
 
     flow: str
     scope: str
     field: str
     rule: str
     detail: str = ""
+    path: str = ""
+    message: str = ""
 
 
 class Judged(NamedTuple):
@@ -81,7 +87,7 @@ class Misfits:
                 broken = await self._broken_by(flow, scope, declared.schema, state)
                 found += [
                     one._replace(
-                        field=f"resources.{name}", detail=f'field "{one.field}"' if one.field else ""
+                        field=f"resources.{name}", detail=f'field "{one.field}"' if one.field else "", path=""
                     )
                     for one in broken
                 ]
@@ -120,7 +126,11 @@ class Misfits:
             else:
                 check()
         except StateValidationError as error:
-            return [Place(flow.kind, scope.value, name, rule) for name, rule in _broken(error)]
+            names = _member_names(schema.json_schema())
+            return [
+                Place(flow.kind, scope.value, name, one.rule, "", _shown(one.path, names), one.message)
+                for name, one in _broken(error)
+            ]
         except (TimeoutError, StuckError):
             return [Place(flow.kind, scope.value, "", TOO_SLOW)]
         except Exception as error:
@@ -136,8 +146,8 @@ class Misfits:
         cause = error.__cause__
         if isinstance(cause, StateValidationError):
             return [
-                Place(kind, scope.value, name, UPGRADE_FAILED, f"it gives what breaks {rule}")
-                for name, rule in _broken(cause)
+                Place(kind, scope.value, name, UPGRADE_FAILED, f"it gives what breaks {one.rule}")
+                for name, one in _broken(cause)
             ]
         # What goes on in the text of an error may name places by what is stored.
         if cause is None or isinstance(cause, UpgradeResultError):
@@ -158,9 +168,24 @@ def _raised(error: BaseException) -> str:
     return f"{name_of(error)} in {line}" if line else name_of(error)
 
 
-def _broken(error: StateValidationError) -> list[tuple[str, str]]:
-    """The fields, each with the first rule that it breaks."""
-    return sorted({_top(violation.path): violation.rule for violation in reversed(error.violations)}.items())
+def _broken(error: StateValidationError) -> list[tuple[str, Violation]]:
+    """The fields, each with the first of its violations."""
+    found = {_top(violation.path): violation for violation in reversed(error.violations)}
+    return sorted(found.items(), key=lambda item: item[0])
+
+
+def _member_names(schema: Json) -> frozenset[str]:
+    """The names of all members that a JSON Schema has, at whatever depth."""
+    if isinstance(schema, list):
+        return frozenset().union(*map(_member_names, schema))
+    if not isinstance(schema, dict):
+        return frozenset()
+    members = schema.get("properties")
+    return frozenset(members if isinstance(members, dict) else ()).union(*map(_member_names, schema.values()))
+
+
+def _shown(path: str, names: Set[str]) -> str:
+    return format_pointer([step if step in names else "*" for step in parse_pointer(path)])
 
 
 def _top(path: str) -> str:

@@ -68,11 +68,16 @@ class Looked:
 
 
 async def look_at_records(
-    store: Store, catalogue: Catalogue, *, every: bool, report: Callable[[Looked], None]
+    store: Store,
+    catalogue: Catalogue,
+    *,
+    every: bool = False,
+    most: int = SAMPLE,
+    report: Callable[[Looked], None] = lambda looked: None,
 ) -> Looked:
-    """Look at a sample of the states of sessions, users and orgs, or at ``every`` one, as the flows of ``catalogue``
-    would read and write them, upgraded where they have an upgrade. Nothing is written. ``report`` is called after each
-    page.
+    """Look at a sample of the states of sessions, users and orgs, of each about ``most``, or at ``every`` one, as the
+    flows of ``catalogue`` would read and write them, upgraded where they have an upgrade. Nothing is written.
+    ``report`` is called after each page.
 
     Raises:
         TypeError: the store does not export.
@@ -81,7 +86,7 @@ async def look_at_records(
     if exports is None:
         raise TypeError("the store does not export what it keeps")
     look = _Look(catalogue, StoredFields(await recorded(store), catalogue))
-    async for sessions in _sessions(exports, look, every=every):
+    async for sessions in _sessions(exports, look, most, every=every):
         await look.at_sessions(store, sessions)
         report(look.looked)
     for scope, key in ((ScopeKind.USER, user_scope), (ScopeKind.ORG, org_scope)):
@@ -93,14 +98,16 @@ async def look_at_records(
             covers=lambda record, scope=scope: record.key.kind is scope,  # type: ignore[misc]
             on_damage=look.damaged,
         )
-        async for records in walk.all() if every else walk.sample(SAMPLE):
+        async for records in walk.all() if every else walk.sample(most):
             await look.at_shared(records)
             report(look.looked)
     look.looked.notes = look.fields.notes()
     return look.looked
 
 
-async def _sessions(exports: Exports, look: _Look, *, every: bool) -> AsyncIterator[Sequence[SessionRecord]]:
+async def _sessions(
+    exports: Exports, look: _Look, most: int, *, every: bool
+) -> AsyncIterator[Sequence[SessionRecord]]:
     def walk(tenant: str, covers: Callable[[SessionRecord], bool]) -> Walk[SessionRecord]:
         return Walk(
             exports,
@@ -118,7 +125,7 @@ async def _sessions(exports: Exports, look: _Look, *, every: bool) -> AsyncItera
     tenants = await tenants_of_sessions(exports, TENANTS)
     for tenant in tenants:
         of_tenant = walk(tenant, lambda session, tenant=tenant: session.key.tenant == tenant)  # type: ignore[misc]
-        async for page in of_tenant.sample(SAMPLE // len(tenants)):
+        async for page in of_tenant.sample(most // len(tenants)):
             yield page
 
 

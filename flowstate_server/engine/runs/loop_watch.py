@@ -8,10 +8,11 @@ import sys
 import threading
 import time
 import traceback
+from types import FrameType
 
 from flowstate_server.log_context import about, warn_with_stack
 from flowstate_server.model.clock import Seconds
-from flowstate_server.programs.author_code import Work, work_of
+from flowstate_server.programs.author_code import Work, stack_of_work, work_of
 
 _logger = logging.getLogger(__name__)
 
@@ -71,8 +72,16 @@ class LoopWatch:
     def _tell(self, thread: int, seconds: float) -> Work | None:
         frame = sys._current_frames().get(thread)
         work = work_of(frame)
-        stack = "".join(traceback.format_stack(frame, FRAMES)) if frame is not None else ""
+        stack = "".join(_formatted(frame)) if frame is not None else ""
         text = "the event loop has been blocked for %.1f s so far, and every run with it, by %s"
         with about(work and work.subject):
             warn_with_stack(_logger, text, seconds, work or NOBODY, stack=stack)
         return work
+
+
+def _formatted(frame: FrameType) -> list[str]:
+    """Without our frames around those of a flow's author."""
+    shown = stack_of_work(frame)
+    if not shown:
+        return traceback.format_stack(frame, FRAMES)
+    return traceback.StackSummary.extract((one, one.f_lineno) for one in shown[-FRAMES:]).format()

@@ -10,6 +10,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from flowstate_server.flows.call_forms import refused_call
 from flowstate_server.programs.author_code import WrappedCoroutine
 
 _running_loop = asyncio._get_running_loop
@@ -105,7 +106,14 @@ def tracks_calls(cls: type[OwnerT]) -> type[OwnerT]:
 def _call(name: str, method: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., BegunCall]:
     @wraps(method)
     def begin(self: TracksCalls, *args: Any, **kwargs: Any) -> BegunCall:
-        return BegunCall(self, name, method(self, *args, **kwargs), 2)
+        try:
+            coroutine = method(self, *args, **kwargs)
+        except TypeError as error:
+            __tracebackhide__ = True
+            refused = refused_call(error, self.written, method)
+        else:
+            return BegunCall(self, name, coroutine, 2)
+        raise refused
 
     return begin
 

@@ -33,6 +33,7 @@ from flowstate_server.flows.resources import AnyResource, Resource
 from flowstate_server.flows.scope import ScopeHandle
 from flowstate_server.model.events import Event
 from flowstate_server.model.items import FOR_CLIENTS, INTERNAL, Audience, ItemKind
+from flowstate_server.model.nearest import did_you_mean
 from flowstate_server.model.payloads import Custom, ModelUsage, Payload, Status
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.author_code import leaves_of
@@ -88,6 +89,16 @@ class BlockContext(Context[Any, Any, Any, Any], TracksCalls):
         self._session: BlockSession[Any] | None = None
         self._reading: ReadingContext | None = None
         self._resources: dict[AnyResource, BlockResource[Any] | BlockCollection[Any]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        __tracebackhide__ = True
+        if name.startswith("_") or hasattr(type(self), name):  # then what it raised itself is to be seen
+            return object.__getattribute__(self, name)
+        if name == "state":
+            hint = ", but each scope has: did you mean ctx.session.state?"
+        else:
+            hint = did_you_mean(name, dir(type(self)))
+        raise AttributeError(f"ctx has no {name}{hint}", name=name, obj=None)
 
     @property
     def request_id(self) -> str:

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Self
 
+from flowstate_server.flows.local.batches import OpenedByAsyncWith
 from flowstate_server.flows.local.begun_calls import Begun, BegunCall, TracksCalls, tracks_calls
 from flowstate_server.programs.history import HistoryItem, Tokens, Turns
 from flowstate_server.programs.run_context import ItemStream, SessionItems
@@ -30,7 +31,7 @@ class BlockItems(SessionItems, TracksCalls):
         return await self._items.history(limit)
 
 
-class BlockStream(ItemStream, TracksCalls):
+class BlockStream(OpenedByAsyncWith, ItemStream, TracksCalls):
     """A streamed item: opened by ``async with``, to be written to in it."""
 
     written = "the item"

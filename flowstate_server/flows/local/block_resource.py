@@ -11,6 +11,7 @@ from weakref import ReferenceType, ref
 from pydantic import BaseModel
 
 from flowstate_server.errors import ResourceDeletedError, ValidationFailedError, Violation
+from flowstate_server.flows.local.batches import OpenBatch
 from flowstate_server.flows.local.begun_calls import Begun, TracksCalls, tracks_calls
 from flowstate_server.flows.local.changed_fields import changed_by, require_function
 from flowstate_server.flows.local.shown_state import ShownState
@@ -195,19 +196,13 @@ class BlockResource(ShownState[StateT], _Writer[StateT], ResourceHandle[StateT],
         content.result = await self._save((), await upload.finish(), media_type)
 
     def batch(self) -> AbstractAsyncContextManager[ResourceBatch[StateT]]:
-        return self._batch()
-
-    @asynccontextmanager
-    async def _batch(self) -> AsyncIterator[ResourceBatch[StateT]]:
         batch: ResourceBatch[StateT] = ResourceBatch(self._schema)
-        try:
-            yield batch
-        finally:
-            batch.closed = True
+        return OpenBatch(batch, self._save_batch, f"{self.written}.batch()")
+
+    async def _save_batch(self, batch: ResourceBatch[StateT]) -> StateWrite:
         if batch.operations or batch.content is not None:
-            batch.result = await self._save(batch.operations, batch.content, batch.media_type)
-        else:
-            batch.result = StateWrite(self.version, changed=False)
+            return await self._save(batch.operations, batch.content, batch.media_type)
+        return StateWrite(self.version, changed=False)
 
     def at(self, version: int, /) -> ResourceWriter[StateT]:
         return _Writer(self._place, self._name, self._seen, f"{self.written}.at({version})", version)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
+from flowstate_server.flows.local.batches import OpenBatch
 from flowstate_server.flows.local.begun_calls import Begun, TracksCalls, tracks_calls
 from flowstate_server.flows.local.changed_fields import changed_by, require_function
 from flowstate_server.flows.local.shown_state import ShownState
@@ -47,19 +48,13 @@ class BlockScope(ShownState[StateT], ScopeHandle[StateT], Generic[StateT]):
         await self._scope.refresh()
 
     def batch(self) -> AbstractAsyncContextManager[StateBatch[StateT]]:
-        return self._batch()
-
-    @asynccontextmanager
-    async def _batch(self) -> AsyncIterator[StateBatch[StateT]]:
         batch: StateBatch[StateT] = StateBatch(self._schema)
-        try:
-            yield batch
-        finally:
-            batch.closed = True
+        return OpenBatch(batch, self._save_batch, f"{self.written}.batch()")
+
+    async def _save_batch(self, batch: StateBatch[StateT]) -> StateWrite:
         if batch.operations:
-            batch.result = await self.write(batch.operations)
-        else:
-            batch.result = StateWrite(self.version, changed=False)
+            return await self.write(batch.operations)
+        return StateWrite(self.version, changed=False)
 
     def at(self, version: int, /) -> ScopeWriter[StateT]:
         return _WriterAt(self, self._scope, self._schema, version, self._block_path)

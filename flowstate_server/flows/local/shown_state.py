@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from flowstate_server.flows.local.begun_calls import TracksCalls
+from flowstate_server.model.nearest import did_you_mean
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.resources import ResourceRecord
 from flowstate_server.schemas.pydantic.schema import ModelSchema
@@ -49,6 +50,16 @@ class ShownState(TracksCalls, Generic[StateT]):
 
     def get(self, field: str, /) -> Any:
         return self.state.get(field)  # type: ignore[attr-defined]  # every view has it beside the model's fields
+
+    def __getattr__(self, name: str) -> Any:
+        __tracebackhide__ = True
+        if name.startswith("_") or hasattr(type(self), name):  # then what it raised itself is to be seen
+            return object.__getattribute__(self, name)
+        meant = f"{self.written}.state.{name}"
+        hint = (
+            f"; did you mean {meant}?" if self._schema.declares(name) else did_you_mean(name, dir(type(self)))
+        )
+        raise AttributeError(f"{self.written} has no {name}{hint}", name=name, obj=None)
 
     @property
     def version(self) -> int:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from flowstate_server.errors import StoreOpenError
+from flowstate_server.errors import StoreOpenError, StoreUnreachableError
 from flowstate_server.model.json_values import decode_json
 from flowstate_server.stores.contract.backend import Presence
 from flowstate_server.stores.filesystem.files import Files
@@ -39,14 +39,14 @@ class FolderLock:
     def take(self) -> None:
         """
         Raises:
-            StoreOpenError: another process has it.
+            StoreUnreachableError: another process has it.
         """
         self._descriptor = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             _lock(self._descriptor)
         except OSError as error:
             owner = os.read(self._descriptor, 32).decode(errors="replace").strip() or "unknown"
-            raise StoreOpenError(
+            raise StoreUnreachableError(
                 problem=f"{self._folder} is in use by another process (pid {owner}); the filesystem store serves "
                 "one process, use sqlite:/// or postgres:// for several"
             ) from error

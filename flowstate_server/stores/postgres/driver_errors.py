@@ -55,6 +55,8 @@ _LOSSES = (
     EOFError,
 )
 
+_BUSY = (asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError)
+
 
 @contextmanager
 def translating() -> Iterator[None]:
@@ -82,6 +84,11 @@ def translated(error: BaseException) -> Exception:
 def is_loss(error: BaseException) -> bool:
     """Whether the connection can't be relied on any more. Of a statement that took too long that is not known."""
     return isinstance(error, _LOSSES) and not _is_refusal(error)
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether connecting failed of what may be over soon, such as a server that starts."""
+    return is_loss(error) or isinstance(error, _BUSY)
 
 
 def _is_refusal(error: BaseException) -> bool:

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import ClassVar
 
-from flowstate_server.errors import FlowStateError, StoreOpenError
+from flowstate_server.errors import FlowStateError, StoreOpenError, StoreUnreachableError
 from flowstate_server.stores.contract.backend import Backend, Ports
 from flowstate_server.stores.contract.watch import WatchHub
 from flowstate_server.stores.postgres.address import Address, parse_address
@@ -17,7 +17,7 @@ from flowstate_server.stores.postgres.commit_listener import CommitListener
 from flowstate_server.stores.postgres.commit_notifier import CommitNotifier
 from flowstate_server.stores.postgres.commit_poller import CommitPoller
 from flowstate_server.stores.postgres.connections import Connections
-from flowstate_server.stores.postgres.driver_errors import DRIVER_ERRORS
+from flowstate_server.stores.postgres.driver_errors import DRIVER_ERRORS, is_passing
 from flowstate_server.stores.postgres.exports import PostgresExports
 from flowstate_server.stores.postgres.group_storage import PostgresStorage
 from flowstate_server.stores.postgres.lease_renewal import PostgresLeaseRenewal
@@ -139,4 +139,5 @@ async def _telling_why(address: Address) -> AsyncIterator[None]:
     except (*DRIVER_ERRORS, ValueError, FlowStateError) as error:
         why = error.__cause__ or error
         text = address.hide(str(why) or type(why).__name__)
-        raise StoreOpenError(problem=f"{address.shown}: {text}") from None
+        kind = StoreUnreachableError if is_passing(why) else StoreOpenError
+        raise kind(problem=f"{address.shown}: {text}") from None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from flowstate_server.errors import StoreOpenError, StoreUnavailableError
+from flowstate_server.errors import StoreOpenError, StoreUnavailableError, StoreUnreachableError
 from flowstate_server.model.scopes import user_scope
 from flowstate_server.stores.filesystem import FilesystemStore, folder
 from flowstate_server.stores.filesystem.files import Files
@@ -60,7 +60,7 @@ async def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path: P
 
 async def test_a_second_store_of_the_same_process_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
-        with pytest.raises(StoreOpenError, match="is in use by another process"):
+        with pytest.raises(StoreUnreachableError, match="is in use by another process"):
             await FilesystemStore(tmp_path).open()
         await store.commit((increment(ADA),))
     async with opened(tmp_path) as store:

@@ -227,7 +227,21 @@ def test_refuses_types_that_can_not_cross_the_wire() -> None:
     @handler
     async def call(value: Callable[[], None], ctx: Context) -> None: ...
 
-    with pytest.raises(FlowDefinitionError, match="the output of an action has no JSON Schema"):
+    with pytest.raises(
+        FlowDefinitionError,
+        match='the output of the action of block "connect" has no JSON Schema: Connection; make',
+    ):
         action(block=connect)
-    with pytest.raises(FlowDefinitionError, match="the input of an action has no JSON Schema"):
+    with pytest.raises(
+        FlowDefinitionError, match='the input of the action of block "call" has no JSON Schema'
+    ):
         action(block=call)
+
+
+async def add(value: str, ctx: Context) -> None: ...
+
+
+@pytest.mark.parametrize("given", [add, handler(add)])
+def test_a_block_without_its_name_is_told_how_to_write_it(given: Any) -> None:
+    with pytest.raises(FlowDefinitionError, match=r"write action\(block=add\)"):
+        action(given)  # type: ignore[call-overload]

@@ -42,6 +42,10 @@ def test_names_what_clients_may_see() -> None:
         ({"expose": [""]}, "an exposed name must not be empty"),
         ({"expose": [1]}, "an exposed name must be a string, not int"),
         ({"derived": {"a\x00": len}}, "a derived value's name must hold no control character"),
+        (
+            {"derived": {"a": lambda view, x: x}},
+            r"is computed from a View alone: write <lambda>\(view\), not <lambda>\(view, x\)",
+        ),
         ({"derived": {"a": "b"}}, 'the derived value "a" needs a function, not str'),
     ],
 )

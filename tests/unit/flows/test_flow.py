@@ -177,6 +177,10 @@ def test_the_revision_is_the_same_in_another_process() -> None:
         ({"kind": "x" * 129}, "a flow's kind must be at most 128 bytes"),
         ({"kind": 5}, "a flow's kind must be a string, not int"),
         ({"actions": {}}, 'flow "chat" needs at least one action'),
+        (
+            {"actions": [SAY]},
+            'flow "chat": actions must be a dict of actions by name, .* not a value of type list',
+        ),
         ({"actions": {"": SAY}}, 'flow "chat": an action\'s name must not be empty'),
         ({"actions": {"a\nb": SAY}}, 'flow "chat": an action\'s name must hold no control character'),
         (

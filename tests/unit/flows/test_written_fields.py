@@ -153,6 +153,23 @@ def test_untyped_where_it_hurts_an_unknown_field_is_told_with_its_line(function:
     assert 'names "openedd", but Tickets has no such field; did you mean "opened"?' in text
 
 
+class Prefs(BaseModel):
+    tone: str = ""
+
+
+def test_a_model_in_the_wrong_place_of_the_context_is_told_with_the_order() -> None:
+    async def swapped(_: None, ctx: Context[Prefs, Tickets]) -> None:
+        await ctx.session.inc_state(opened=1)  # type: ignore[flowstate-field]
+
+    with pytest.raises(FlowDefinitionError) as refused:
+        handler(swapped)
+    order = "in Context[...] the order is session, user, org, request"
+    assert f"Tickets, given for the user, has it: {order}" in str(refused.value)
+    with pytest.raises(FlowDefinitionError) as refused:
+        handler(session_state=Tickets, user_state=Prefs)(swapped)  # type: ignore[arg-type]
+    assert f"session_state=Tickets, but its context has Prefs there: {order}" in str(refused.value)
+
+
 def test_the_source_of_a_wrapped_function_is_looked_at() -> None:
     with pytest.raises(FlowDefinitionError, match='names "openedd"'):
         built(decorated)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from flowstate_server.rpc.listening import check_listening, is_loopback, why_not
+from flowstate_server.rpc.listening import check_free, check_listening, is_loopback, refusal
 
 
 @pytest.mark.parametrize(
@@ -40,11 +40,28 @@ def test_w7_no_permission_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> No
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(socket.socket, "bind", bind)
-    assert "no permission" in why_not("127.0.0.1:80")
+    assert "no permission" in str(refusal("127.0.0.1:80"))
+    assert isinstance(refusal("127.0.0.1:80"), PermissionError)
 
 
 def test_w7_what_else_is_in_the_way_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        assert "in use" in why_not(f"127.0.0.1:{taken.getsockname()[1]}")
-    assert "cannot assign" in why_not("192.0.2.1:7437") or "assign requested" in why_not("192.0.2.1:7437")
-    assert why_not("nowhere.invalid:7437")
+        refused = refusal(f"127.0.0.1:{taken.getsockname()[1]}")
+        assert "in use" in str(refused)
+        assert not isinstance(refused, PermissionError)
+    assert "assign" in str(refusal("192.0.2.1:7437"))
+    assert "nowhere.invalid" in str(refusal("nowhere.invalid:7437"))
+
+
+def test_an_address_that_somebody_listens_on_is_not_free_unless_it_is_shared() -> None:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(OSError, match=f"can't listen on {address}: address already in use"):
+            check_free(address, shared=False)
+        check_free(address, shared=True)
+    check_free(address, shared=False)
+    for other in ("127.0.0.1:0", "192.0.2.1:7437", "nowhere.invalid:7437", "unix:/nowhere/socket"):
+        check_free(other, shared=False)

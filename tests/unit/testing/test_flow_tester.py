@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from flowstate_server.errors import ActionError, StateValidationError, ValidationFailedError
 from flowstate_server.flows import (
@@ -262,6 +262,18 @@ async def test_state_is_there_before_a_run_in_every_scope() -> None:
     assert run.org is not None
     assert run.org.state_as(Plan).seats == 9
     assert run.request.state_as(Draft).step == 8
+
+
+async def test_an_output_is_json_and_as_typed_as_its_block_made_it() -> None:
+    @handler
+    async def tone(_: None, ctx: Context) -> list[Profile]:
+        return [Profile(tone="curt")]
+
+    run = await run_flow(define_flow("f", actions={"go": action(block=tone)}), "go")
+    assert run.output == [{"tone": "curt"}]
+    assert run.output_as(list[Profile]) == [Profile(tone="curt")]
+    with pytest.raises(ValidationError):
+        run.output_as(int)
 
 
 async def test_state_before_a_run_belongs_to_the_session_that_is_named() -> None:
