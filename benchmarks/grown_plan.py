@@ -15,6 +15,8 @@ USERS = 50
 TURNS = (0, 0, 0, 0, 0, 1, 1, 1, 2, 4)
 """Of ten sessions."""
 TEN = len(TURNS)
+EVENTS = 9
+"""Of a turn of the flow ``bench``; four of them are transient, and not filled in."""
 LONG = "long"
 LONG_OWNER = (TENANTS[0], "u0")
 REQUESTED = tuple(place for place, turns in enumerate(TURNS) for _ in range(turns))
@@ -29,6 +31,11 @@ def session_id(number: int) -> str:
 def request_id(ten: int, place: int) -> str:
     """Of the requests of ten sessions the ``place``-th; the one after the last is the long session's."""
     return f"req_{ten * TEN + place:026}"
+
+
+def long_sequence(sessions: int) -> int:
+    """The newest sequence of the long session."""
+    return sessions // TEN * EVENTS
 
 
 def owner(ten: int) -> tuple[str, str]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -225,8 +224,6 @@ async def fill(store: Store, template: Template, sessions: int) -> None:
 
 
 async def main(source: str, target: str, sessions: int) -> None:
-    """Fill the store, and tell on stdout how long that took."""
-    began = time.perf_counter()
     async with opened(source) as store:
         template = await Template.read(store)
     async with opened(target) as store:
@@ -235,7 +232,6 @@ async def main(source: str, target: str, sessions: int) -> None:
             problems = [problem async for problem in check_store(store)]
             if problems:
                 raise SystemExit(f"{len(problems)} problems, the first: {problems[0]}")
-    print(f"{time.perf_counter() - began:.0f}")
 
 
 @asynccontextmanager
