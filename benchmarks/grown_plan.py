@@ -1,8 +1,8 @@
 """What a grown store holds: whose sessions and requests there are, by their numbers.
 
-Of ten sessions, which are one user's, five have no turn, three have one, one has two and one has four. One session more,
-the long one, gets a turn after each ten: a tenth of all turns. So there are as many turns as sessions, and each user
-and the long session have their share of what the store has grown to.
+Of ten sessions, which are one user's, five have no turn, three have one, one has two and one has four. One session
+more, the long one, gets a turn after each ten: a tenth of all turns. So there are as many turns as sessions, and each
+user and the long session have their share of what the store has grown to.
 """
 
 from __future__ import annotations

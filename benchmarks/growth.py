@@ -1,6 +1,8 @@
-"""What calls take in a store of 10,000, 100,000 and 1,000,000 sessions, with as many requests and turns, and five durable
-events each. Three servers, one for each size; every round takes all of them in turn. Of each call the median time with
-one in flight; the bar is on that in the largest store beside that in the smallest."""
+"""What calls take in a store of 10,000, 100,000 and 1,000,000 sessions, with as many turns of five durable events each.
+
+There is a server for each size, and they are called in turn, one call at a time. The bar is on the median time in the
+largest store beside that in the smallest.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,16 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.call_action import SAY
+from benchmarks.call_action import IN_FLIGHT, SAY
 from benchmarks.commit_state import increment
 from benchmarks.grown_plan import LONG, LONG_OWNER, any_request, any_session, long_sequence
+from benchmarks.load import for_seconds
+from benchmarks.postgres_load import database_bytes, watched
 from benchmarks.result import Figure, Options, Quantity, Result, at_most
 from benchmarks.subject import CHECKOUT, Subject, action_call, subject
 from flowstate.v1 import event_service_pb2, flow_service_pb2, session_service_pb2
@@ -26,16 +31,17 @@ from flowstate.v1.types_pb2 import Cursor
 from tests.support.postgres_server import PostgresServer, connection
 
 CALLS = 40
-"""Of each kind in each round, to each server."""
+"""Of each kind to each server in each round."""
 REPLAYED = 40
 """A tail begins so many sequences before what the long session was filled with."""
+CARRIED = 20
+"""So many times the seconds of a round."""
 IDLE_SECONDS = 20.0
 """A sweeper goes to work every three seconds or so."""
 MOST = 1.3
 POSTGRES = {"shared_buffers": "512MB", "max_wal_size": "4GB"}
 """The smallest store is all in its memory, the largest is not."""
 
-Url = Callable[[int], Awaitable[str]]
 Call = Callable[["Grown"], Awaitable[None]]
 
 
@@ -58,37 +64,72 @@ class Timed:
 
 async def growth(options: Options) -> Sequence[Result]:
     with tempfile.TemporaryDirectory() as name:
-
-        async def url(sessions: int) -> str:
-            return f"sqlite:///{name}/{sessions}.db"
-
-        return await _measured("SQLite", url, options)
+        folder = Path(name)
+        files = [folder / f"{sessions}.db" for sessions in options.sizes]
+        async with _filled(folder, [f"sqlite:///{file}" for file in files], options.sizes) as grown:
+            sizes = [file.stat().st_size for file in files]
+            return [*_stored("SQLite", grown, sizes), *await _measured("SQLite", grown, options)]
 
 
 async def growth_postgres(options: Options) -> Sequence[Result]:
-    with PostgresServer.run(durable=True, **POSTGRES) as postgres:
-        return await _measured("Postgres", lambda _: postgres.create_database(), options)
+    with tempfile.TemporaryDirectory() as name, PostgresServer.run(durable=True, **POSTGRES) as postgres:
+        urls = [await postgres.create_database() for _ in options.sizes]
+        async with _filled(Path(name), urls, options.sizes) as grown:
+            sizes = [await database_bytes(url) for url in urls]
+            results = [*_stored("Postgres", grown, sizes), *await _measured("Postgres", grown, options)]
+            return [*results, await _carried(grown[-1], postgres, urls[-1], options)]
 
 
-async def _measured(store: str, url: Url, options: Options) -> Sequence[Result]:
+@asynccontextmanager
+async def _filled(folder: Path, urls: Sequence[str], sizes: Sequence[int]) -> AsyncIterator[Sequence[Grown]]:
+    """Servers on stores that are filled one after another."""
+    template = await _template(folder)
     async with AsyncExitStack() as opened:
-        began = time.perf_counter()
-        grown = [await opened.enter_async_context(_grown(url, sessions)) for sessions in options.sizes]
-        filled = time.perf_counter() - began
-        idle = await asyncio.gather(*map(_idle_share, grown))
-        rounds = [await _round(grown) for _ in range(options.rounds + 1)][1:]
+        for url, sessions in zip(urls, sizes, strict=True):
+            await _fill(template, url, sessions)
+        grown = []
+        for url, sessions in zip(urls, sizes, strict=True):
+            own = folder / str(sessions)
+            own.mkdir()
+            server = await opened.enter_async_context(subject(own, url))
+            grown.append(Grown(server, sessions, random.Random(sessions)))
+        yield grown
+
+
+def _stored(store: str, grown: Sequence[Grown], sizes: Sequence[int]) -> Sequence[Figure]:
+    sessions = ", ".join(f"{one.sessions:,}" for one in grown)
+    turns = ", ".join(f"{size / one.sessions:,.0f}" for one, size in zip(grown, sizes, strict=True))
+    return [Figure(f"{store}, sessions", sessions), Figure(f"{store}, bytes of a session with a turn", turns)]
+
+
+async def _measured(store: str, grown: Sequence[Grown], options: Options) -> Sequence[Result]:
+    idle = await asyncio.gather(*map(_idle_share, grown))
+    rounds = [await _round(grown) for _ in range(options.rounds + 1)][1:]
     results: list[Result] = []
     for name in CALLED:
         times = [[one[name][place] for one in rounds] for place in range(len(grown))]
         ratio = median(last.took / first.took for first, last in zip(times[0], times[-1], strict=True))
-        title = f"{store}, {name}, {options.sizes[-1]:,} / {options.sizes[0]:,}"
-        results.append(Quantity(title, ratio, "times", at_most(MOST)))
-        results.append(Figure(f"{store}, {name}, p50 ms", _told(times, lambda one: one.took * 1e3, 2)))
-        results.append(Figure(f"{store}, {name}, server CPU us", _told(times, lambda one: one.cpu * 1e6, 0)))
+        results += (
+            Quantity(f"{store}, {name}, largest / smallest", ratio, "times", at_most(MOST)),
+            Figure("  p50 ms", _told(times, lambda one: one.took * 1e3, 2)),
+            Figure("  server CPU us", _told(times, lambda one: one.cpu * 1e6, 0)),
+        )
     shares = ", ".join(f"{share:.1%}" for share in idle)
-    results.append(Figure(f"{store}, idle server, share of a core", shares))
-    results.append(Figure(f"{store}, filled in", f"{filled:.0f} s"))
-    return results
+    return [*results, Figure(f"{store}, an idle server, of a core", shares)]
+
+
+async def _carried(grown: Grown, postgres: PostgresServer, url: str, options: Options) -> Figure:
+    """Turns as fast as one server makes them in the largest store, and what they cost."""
+    callers = [partial(_turn, grown)] * IN_FLIGHT
+    await for_seconds(callers, options.seconds, grown.server.floor)
+    async with watched(postgres, url) as load:
+        turns = await for_seconds(callers, CARRIED * options.seconds, grown.server.floor)
+    told = (
+        f"{turns.rate:,.0f} a second; CPU us each: server {turns.cpu_micros:,.0f},"
+        f" Postgres {load.cpu_seconds / turns.calls * 1e6:,.0f}; WAL {load.wal_bytes / turns.calls:,.0f} bytes each;"
+        f" {load.connections} connections"
+    )
+    return Figure(f"Postgres, turns, {IN_FLIGHT} in flight", told)
 
 
 def _told(times: Sequence[Sequence[Timed]], value: Callable[[Timed], float], digits: int) -> str:
@@ -96,16 +137,12 @@ def _told(times: Sequence[Sequence[Timed]], value: Callable[[Timed], float], dig
     return ", ".join(f"{median(map(value, of_size)):,.{digits}f}" for of_size in times)
 
 
-@asynccontextmanager
-async def _grown(url: Url, sessions: int) -> AsyncIterator[Grown]:
-    with tempfile.TemporaryDirectory() as name:
-        template = f"sqlite:///{name}/template.db"
-        async with subject(Path(name), template) as server:
-            await server.call("turn", SAY, *await server.new_sessions(1))
-        target = await url(sessions)
-        await _fill(template, target, sessions)
-        async with subject(Path(name), target) as server:
-            yield Grown(server, sessions, random.Random(sessions))
+async def _template(folder: Path) -> str:
+    """The URL of a store with one turn, run by a server."""
+    url = f"sqlite:///{folder / 'template.db'}"
+    async with subject(folder, url) as server:
+        await server.call("turn", SAY, *await server.new_sessions(1))
+    return url
 
 
 async def _fill(template: str, target: str, sessions: int) -> None:
@@ -127,17 +164,20 @@ async def _idle_share(grown: Grown) -> float:
 
 async def _round(grown: Sequence[Grown]) -> Mapping[str, Sequence[Timed]]:
     """Of each call what it took at each of the sizes."""
-    return {name: [await _timed(call, one) for one in grown] for name, call in CALLED.items()}
+    return {name: await _timed(call, grown) for name, call in CALLED.items()}
 
 
-async def _timed(call: Call, grown: Grown) -> Timed:
-    times = []
-    cpu = await grown.server.floor.cpu()
+async def _timed(call: Call, grown: Sequence[Grown]) -> Sequence[Timed]:
+    """Call after call, each of all servers in turn: what disturbs one of them disturbs all."""
+    before = [await one.server.floor.cpu() for one in grown]
+    times: list[list[float]] = [[] for _ in grown]
     for _ in range(CALLS):
-        began = time.perf_counter()
-        await call(grown)
-        times.append(time.perf_counter() - began)
-    return Timed(median(times), (await grown.server.floor.cpu() - cpu) / CALLS)
+        for one, taken in zip(grown, times, strict=True):
+            began = time.perf_counter()
+            await call(one)
+            taken.append(time.perf_counter() - began)
+    used = [await one.server.floor.cpu() - cpu for one, cpu in zip(grown, before, strict=True)]
+    return [Timed(median(taken), cpu / CALLS) for taken, cpu in zip(times, used, strict=True)]
 
 
 def _metadata(tenant: str, user: str) -> tuple[tuple[str, str], ...]:

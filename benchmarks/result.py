@@ -8,7 +8,6 @@ from statistics import median
 
 from benchmarks.load import Load
 
-
 SIZES = (10_000, 100_000, 1_000_000)
 
 
