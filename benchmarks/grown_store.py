@@ -2,7 +2,8 @@
 
 ``FROM`` holds a session in which a server ran one turn. Its records are taken over again and again, under other ids
 and times, by the import that ``flowstate store copy`` uses: so the rows are those that the product writes. Transient
-events are left out, as a server sweeps them after an hour. What is kept is judged as ``flowstate store check`` does.
+events are left out, as a server sweeps them after ten minutes. A small store is checked at last, as ``flowstate store
+check`` does.
 
 A process of its own: it needs the insides of the product, which no benchmark sees.
 """
@@ -55,7 +56,7 @@ IMPORTED = (
     tables.STATES,
 )
 CHECKED = 10_000
-"""A larger store is only counted: to check a million sessions takes some minutes."""
+"""Sessions of the largest store that is checked: with a million that takes some minutes."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,9 @@ Records = dict[Table[Any, Any], list[Any]]
 class GrowingSession:
     """A session to which turns are added; ``records`` gets what is new of it."""
 
-    def __init__(self, template: Template, tenant: Tenant, user: str, session: str, time: Micros) -> None:
+    def __init__(self, template: Template, tenant: str, user: str, session: str, time: Micros) -> None:
         self._template = template
-        self._key = SessionKey(tenant, session)
+        self._key = SessionKey(Tenant(tenant), session)
         self._user = user
         self._log_id = new_log_id()
         self._turns = 0

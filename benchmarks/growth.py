@@ -39,8 +39,8 @@ CARRIED = 20
 IDLE_SECONDS = 20.0
 """A sweeper goes to work every three seconds or so."""
 MOST = 1.3
-POSTGRES = {"shared_buffers": "512MB", "max_wal_size": "4GB"}
-"""The smallest store is all in its memory, the largest is not."""
+SHARED_BUFFERS = "512MB"
+"""The smallest store is all in the memory of Postgres, the largest is not."""
 
 Call = Callable[["Grown"], Awaitable[None]]
 
@@ -72,7 +72,10 @@ async def growth(options: Options) -> Sequence[Result]:
 
 
 async def growth_postgres(options: Options) -> Sequence[Result]:
-    with tempfile.TemporaryDirectory() as name, PostgresServer.run(durable=True, **POSTGRES) as postgres:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        PostgresServer.run(durable=True, shared_buffers=SHARED_BUFFERS, max_wal_size="4GB") as postgres,
+    ):
         urls = [await postgres.create_database() for _ in options.sizes]
         async with _filled(Path(name), urls, options.sizes) as grown:
             sizes = [await database_bytes(url) for url in urls]
