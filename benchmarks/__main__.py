@@ -20,13 +20,14 @@ from benchmarks.deleting import deleting, deleting_postgres
 from benchmarks.delivery import delivery
 from benchmarks.get_snapshot import get_snapshot
 from benchmarks.growing_session import growing_session
+from benchmarks.growth import growth, growth_postgres
 from benchmarks.listing import listing
 from benchmarks.live_tails import live_tails
 from benchmarks.many_operations import many_operations
 from benchmarks.memory import memory, memory_of_commits
 from benchmarks.open_tails import open_tails, open_tails_postgres
 from benchmarks.replay import replay
-from benchmarks.result import Benchmark, Figure, Options, Result
+from benchmarks.result import SIZES, Benchmark, Figure, Options, Result
 from benchmarks.session_tail import session_tail, session_tail_postgres
 from benchmarks.space import space
 from benchmarks.steps import ten_steps
@@ -63,7 +64,11 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "space": space,
     "memory": memory,
     "memory-of-commits": memory_of_commits,
+    "growth": growth,
+    "growth-postgres": growth_postgres,
 }
+BY_NAME_ALONE = {"growth", "growth-postgres"}
+"""Those that take many minutes each."""
 
 
 async def tell(names: Sequence[str], options: Options) -> int:
@@ -98,12 +103,12 @@ def _product() -> Iterator[str]:
 
 
 def selected(names: str) -> list[str]:
-    """The benchmarks of a list with commas; none named: all."""
+    """The benchmarks of a list with commas; none named: all but those that take long."""
     chosen = [name.strip() for name in names.split(",") if name.strip()]
     for name in chosen:
         if name not in BENCHMARKS:
             raise argparse.ArgumentTypeError(f"there is no {name}, only {', '.join(BENCHMARKS)}")
-    return chosen or list(BENCHMARKS)
+    return chosen or [name for name in BENCHMARKS if name not in BY_NAME_ALONE]
 
 
 def add_options(parser: argparse.ArgumentParser, seconds: float) -> None:
@@ -115,9 +120,16 @@ def add_options(parser: argparse.ArgumentParser, seconds: float) -> None:
     parser.add_argument("--only", type=selected, default="", metavar="NAME,...", help=", ".join(BENCHMARKS))
 
 
+def _sizes(text: str) -> list[int]:
+    return [int(size) for size in text.split(",")]
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     add_options(parser, seconds=1.0)
+    parser.add_argument(
+        "--sizes", type=_sizes, default=SIZES, metavar="SESSIONS,...", help="of the stores of 'growth'"
+    )
     parser.add_argument("--json", action="store_true", help="print one line of JSON in place of the table")
     return parser.parse_args()
 
@@ -125,4 +137,5 @@ def _arguments() -> argparse.Namespace:
 if __name__ == "__main__":
     given = _arguments()
     work = tell_in_json if given.json else tell
-    raise SystemExit(event_loop.run(work(given.only, Options(given.rounds, given.seconds))))
+    options = Options(given.rounds, given.seconds, given.sizes)
+    raise SystemExit(event_loop.run(work(given.only, options)))

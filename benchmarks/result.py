@@ -8,13 +8,17 @@ from statistics import median
 
 from benchmarks.load import Load
 
+SIZES = (10_000, 100_000, 1_000_000)
+
 
 @dataclass(frozen=True)
 class Options:
-    """``seconds`` is the length of one side's part of a round."""
+    """``seconds`` is the length of one side's part of a round, ``sizes`` how many sessions the stores have of which a
+    benchmark compares several."""
 
     rounds: int
     seconds: float
+    sizes: Sequence[int] = SIZES
 
 
 @dataclass(frozen=True)
