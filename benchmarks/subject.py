@@ -38,6 +38,7 @@ class Subject:
     """``pid`` is the server's process, ``folder`` one that goes with it."""
 
     pid: int
+    address: str
     floor: Floor
     flows: FlowServiceStub
     states: StateServiceStub
@@ -119,12 +120,14 @@ async def subject(folder: Path, url: str, app: str = APP) -> AsyncIterator[Subje
             line = await process.stdout.readline()
         if not line:
             raise RuntimeError(f"the server did not start: {(folder / 'server.log').read_text()}")
-        async with aio.insecure_channel(json.loads(line)["address"]) as channel:
+        address = json.loads(line)["address"]
+        async with aio.insecure_channel(address) as channel:
             flows, sessions = FlowServiceStub(channel), SessionServiceStub(channel)
             port = await _floor_port(flows, sessions)
             async with aio.insecure_channel(f"127.0.0.1:{port}") as floor_channel:
                 yield Subject(
                     pid=process.pid,
+                    address=address,
                     floor=Floor(floor_channel, TRUSTED),
                     flows=flows,
                     states=StateServiceStub(channel),
