@@ -1,4 +1,4 @@
-# Everything here runs in environments of its own (.venv, .venv-protos, .venv-docs), built from the package index when first needed.
+# Everything here runs in environments of its own (.venv, .venv-protos, .venv-docs, .venv-peers), built from the package index when first needed.
 
 PYTHON ?= python3
 PIP_FLAGS ?= -qq --disable-pip-version-check
@@ -7,7 +7,7 @@ PIP_FLAGS ?= -qq --disable-pip-version-check
 TESTS ?= tests
 PYTEST_ARGS ?= -n 3
 
-# What `make bench` and `make bench-compare` hand on: `make bench BENCH_ARGS="--rounds 1 --only call-action"`.
+# What `make bench`, `make bench-compare` and `make bench-peers` hand on: `make bench BENCH_ARGS="--rounds 1 --only call-action"`.
 BENCH_ARGS ?=
 
 # The tests import and start the server hundreds of times: without its compiled modules each time costs twice as much.
@@ -26,6 +26,9 @@ DOCS_VENV := .venv-docs
 DOCS_BIN := $(DOCS_VENV)/bin
 DOCS_READY := $(DOCS_VENV)/.ready
 
+PEERS_VENV := .venv-peers
+PEERS_READY := $(PEERS_VENV)/.ready
+
 PYDANTIC_VENVS := .venvs-pydantic
 FLOOR_VENVS := .venvs-floor
 
@@ -33,7 +36,7 @@ CHECKED := $(wildcard flowstate_server flowstate_client tests benchmarks example
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-assistant demo-two-flows serve test test-pydantic test-floor test-wheel test-pgbouncer test-polyglot soak bench bench-compare check lint types format \
+.PHONY: help demo demo-assistant demo-two-flows serve test test-pydantic test-floor test-wheel test-pgbouncer test-polyglot soak bench bench-compare bench-peers check lint types format \
 	docs docs-pictures protos protos-check protos-breaking protos-baseline sync-client sync-client-check constraints clean
 
 help: ## List the targets
@@ -101,6 +104,9 @@ bench: $(READY) ## Run the benchmarks (BENCH_ARGS=options)
 bench-compare: $(READY) ## Run the benchmarks on another checkout and this one in turn (BASE=path, BENCH_ARGS=options)
 	@test -n "$(BASE)" || { echo "Name the checkout to compare with: make bench-compare BASE=path" >&2; exit 2; }
 	@$(PY) -m benchmarks.compare "$(BASE)" . $(BENCH_ARGS)
+
+bench-peers: $(READY) $(PEERS_READY) ## Run the same turns on others, beside this (BENCH_ARGS=options)
+	@$(PY) -m benchmarks.peers --python $(PEERS_VENV)/bin/python $(BENCH_ARGS)
 
 check: protos-check protos-breaking sync-client-check lint types docs ## Everything CI checks besides the tests
 
@@ -179,6 +185,12 @@ $(DOCS_READY): pyproject.toml .ci/documents/constraints.txt
 	@$(DOCS_BIN)/python -m pip install $(PIP_FLAGS) -c .ci/documents/constraints.txt -e '.[docs]'
 	@touch $@
 
+$(PEERS_READY): benchmarks/peers/requirements.txt
+	@test -f $@ || $(PYTHON) -m venv --clear $(PEERS_VENV)
+	@echo "Installing into $(PEERS_VENV) ..."
+	@$(PEERS_VENV)/bin/python -m pip install $(PIP_FLAGS) -r $<
+	@touch $@
+
 constraints: ## Pin what pyproject.toml resolves to today
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(PY) -m pip install $(PIP_FLAGS) -e '.[server,postgres,dev]'
@@ -225,5 +237,5 @@ sync-client-check: $(READY) ## Fail where the synchronous client is not what the
 
 clean: ## Remove environments, caches and builds (not .flowstate, which holds data)
 	rm -rf examples/node/node_modules examples/node/dist examples/node/src/gen examples/cpp/build
-	rm -rf $(VENV) $(PROTOS_VENV) $(DOCS_VENV) $(PYDANTIC_VENVS) $(FLOOR_VENVS) build dist site docs/reference/contract docs/reference/adapters .cache *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PROTOS_VENV) $(DOCS_VENV) $(PEERS_VENV) $(PYDANTIC_VENVS) $(FLOOR_VENVS) build dist site docs/reference/contract docs/reference/adapters .cache *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -38,13 +38,13 @@ class Subject:
     """``pid`` is the server's process, ``folder`` one that goes with it."""
 
     pid: int
+    address: str
     floor: Floor
     flows: FlowServiceStub
     states: StateServiceStub
     sessions: SessionServiceStub
     events: EventServiceStub
     channel: aio.Channel
-    address: str
     folder: Path
 
     async def new_sessions(self, count: int, kind: str = KIND) -> list[str]:
@@ -128,13 +128,13 @@ async def subject(folder: Path, url: str, app: str = APP, **settings: str) -> As
             async with aio.insecure_channel(f"127.0.0.1:{port}") as floor_channel:
                 yield Subject(
                     pid=process.pid,
+                    address=address,
                     floor=Floor(floor_channel, TRUSTED),
                     flows=flows,
                     states=StateServiceStub(channel),
                     sessions=sessions,
                     events=EventServiceStub(channel),
                     channel=channel,
-                    address=address,
                     folder=folder,
                 )
     finally:

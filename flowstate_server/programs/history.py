@@ -30,9 +30,11 @@ class HistoryItem:
     request_id: str
     audiences: frozenset[Audience]
     create_time: datetime
+    turn: int = 0
+    """The number of the turn that it came with, 0 for an item of the running request."""
 
     @classmethod
-    def of(cls, item: Item, request_id: str, create_time: Micros) -> HistoryItem:
+    def of(cls, item: Item, request_id: str, create_time: Micros, turn: int = 0) -> HistoryItem:
         content = decode_json(item.content)
         return cls(
             id=item.item_id,
@@ -44,6 +46,7 @@ class HistoryItem:
             request_id=request_id,
             audiences=item.audiences,
             create_time=as_datetime(create_time),
+            turn=turn,
         )
 
     @property
@@ -82,7 +85,7 @@ def quarter_of_characters(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Turns:
-    """The newest ``n`` completed turns. A turn is one completed request."""
+    """The newest ``n`` completed turns. A turn is one completed request, or what one call appended from outside."""
 
     n: int
 
@@ -121,28 +124,34 @@ def select_history(
     """
     items = [item for item in window if Audience.HISTORY in item.audiences]
     if limit is not None:
-        kept = _kept_requests(window, running, limit)
-        items = [item for item in items if item.request_id in kept]
+        kept = _kept_turns(window, running, limit)
+        items = [item for item in items if _turn_of(item) in kept]
     return tuple(_whole_tool_calls(items, running))
 
 
-def _kept_requests(window: Sequence[HistoryItem], running: str, limit: Turns | Tokens) -> set[str]:
-    """The ids of the requests within ``limit``; those whose last item is newest are the newest."""
+def _turn_of(item: HistoryItem) -> Hashable:
+    """Its request. What was appended from outside has none, and a turn for each call that did."""
+    return item.request_id or item.turn
+
+
+def _kept_turns(window: Sequence[HistoryItem], running: str, limit: Turns | Tokens) -> set[Hashable]:
+    """The turns within ``limit``; those whose last item is newest are the newest."""
     newest_first = list(
-        dict.fromkeys(item.request_id for item in reversed(window) if item.request_id != running)
+        dict.fromkeys(_turn_of(item) for item in reversed(window) if item.request_id != running)
     )
     if isinstance(limit, Turns):
         return {running, *newest_first[: limit.n]}
     tokens = dict.fromkeys(newest_first, 0)
     for item in window:
         if item.request_id != running and Audience.HISTORY in item.audiences:
-            tokens[item.request_id] += limit.count(item.text or encode_json(item.content).decode())
-    kept, total = {running}, 0
-    for request_id in newest_first:
-        total += tokens[request_id]
-        if total > limit.n and total > tokens[request_id]:
+            tokens[_turn_of(item)] += limit.count(item.text or encode_json(item.content).decode())
+    kept: set[Hashable] = {running}
+    total = 0
+    for turn in newest_first:
+        total += tokens[turn]
+        if total > limit.n and total > tokens[turn]:
             break
-        kept.add(request_id)
+        kept.add(turn)
     return kept
 
 
@@ -153,7 +162,7 @@ def _whole_tool_calls(items: Sequence[HistoryItem], running: str) -> Iterable[Hi
     tool, say, whose output came with the next request.
     """
     whole: set[int] = set()
-    _pair(items, whole, lambda item: (item.request_id, item.call_id))
+    _pair(items, whole, lambda item: (_turn_of(item), item.call_id))
     _pair(items, whole, lambda item: item.call_id)
     for place, item in enumerate(items):
         pending = item.kind is ItemKind.TOOL_CALL and item.request_id == running

@@ -45,8 +45,9 @@ def texts(items: Sequence[Item]) -> list[str]:
     return [item.content["parts"][0]["text"] for item in items]
 
 
-async def recalled(client: FlowStateClient) -> Any:
-    return await client.flows.call("remembering", "recall", {}, session_id="s")
+async def recalled(client: FlowStateClient, turns: int | None = None) -> Any:
+    asked = {} if turns is None else {"text": str(turns)}
+    return await client.flows.call("remembering", "recall", asked, session_id="s")
 
 
 async def listed(client: FlowStateClient, **options: Any) -> list[Item]:
@@ -107,6 +108,7 @@ async def test_a_turn_that_is_gone_does_not_count(
         await client.sessions.remove_items("s", gone[1:])
         assert texts(await listed(client, last_turns=3)) == ["0a", "0b", "1a", "1b", "3a", "3b"]
         assert await recalled(client) == ["0a", "0b", "1a", "1b", "3a", "3b"]
+        assert await recalled(client, turns=2) == ["1a", "1b", "3a", "3b"]
 
 
 async def test_items_on_behalf_of_a_request(

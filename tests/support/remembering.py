@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 
-from flowstate_server.flows import ActionError, Context, Flow, action, define_flow, handler
+from flowstate_server.flows import ActionError, Context, Flow, Turns, action, define_flow, handler
 
 
 class Say(BaseModel):
@@ -23,8 +23,8 @@ class Held:
 
 
 def remembering(held: Held, *, window: int = 20) -> Flow:
-    """Actions: ``say`` answers, ``recall`` gives back what it reads, ``hold`` waits between two items, ``fail``
-    fails, ``refuse`` fails in words of its own."""
+    """Actions: ``say`` answers, ``recall`` gives back what it reads, of so many turns as its text says, ``hold`` waits
+    between two items, ``fail`` fails, ``refuse`` fails in words of its own."""
 
     @handler
     async def say(said: Say, ctx: Context) -> str:
@@ -35,8 +35,9 @@ def remembering(held: Held, *, window: int = 20) -> Flow:
         return message.text
 
     @handler
-    async def recall(_: Say, ctx: Context) -> list[str]:
-        return [item.text for item in await ctx.session.items.history()]
+    async def recall(asked: Say, ctx: Context) -> list[str]:
+        limit = Turns(int(asked.text)) if asked.text else None
+        return [item.text for item in await ctx.session.items.history(limit)]
 
     @handler
     async def hold(said: Say, ctx: Context) -> list[str]:

@@ -215,7 +215,8 @@ class RunHistory(SessionItems):
                 )
             )
             self._turns = [
-                HistoryItem.of(record.item, record.request_id, record.create_time) for record in records
+                HistoryItem.of(record.item, record.request_id, record.create_time, record.turn)
+                for record in records
             ]
         return [*self._turns, *self._items.done]
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -258,3 +259,22 @@ def test_f7_whatever_the_turns_hold_the_model_gets_calls_that_are_followed_by_th
     )
     assert waiting.total() <= of_running.total()
     assert all(waiting[call_id] <= of_running[call_id] for call_id in waiting)
+
+
+def appended(turn: int, text: str) -> HistoryItem:
+    return replace(message("", text), turn=turn)
+
+
+def test_what_each_call_appended_from_outside_is_a_turn() -> None:
+    window = [
+        appended(1, "one"),
+        appended(1, "answer"),
+        appended(2, "two"),
+        replace(message("req_1", "three"), turn=3),
+        appended(4, "four"),
+        message("req_2", "now"),
+    ]
+    assert texts(select_history(window, Turns(1), running="req_2")) == ["four", "now"]
+    assert texts(select_history(window, Turns(3), running="req_2")) == ["two", "three", "four", "now"]
+    assert texts(select_history(window, Tokens(2), running="req_2")) == ["four", "now"]
+    assert texts(select_history(window, Tokens(4), running="req_2")) == ["two", "three", "four", "now"]
