@@ -19,6 +19,7 @@ from benchmarks.deleting import deleting, deleting_postgres
 from benchmarks.delivery import delivery
 from benchmarks.get_snapshot import get_snapshot
 from benchmarks.growing_session import growing_session
+from benchmarks.large_state import large_state, large_state_postgres, neighbors, neighbors_postgres
 from benchmarks.listing import listing
 from benchmarks.live_tails import live_tails
 from benchmarks.many_operations import many_operations
@@ -51,6 +52,10 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "deleting-postgres": deleting_postgres,
     "content": content,
     "content-postgres": content_postgres,
+    "large-state": large_state,
+    "large-state-postgres": large_state_postgres,
+    "neighbors": neighbors,
+    "neighbors-postgres": neighbors_postgres,
     "space": space,
     "memory": memory,
 }
