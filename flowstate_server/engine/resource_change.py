@@ -144,7 +144,7 @@ def resource_change(
         if same and (record.exists or not makes):
             return NO_CHANGE
         state = record.state if made is None else made.state
-        text = encode_json(state) if made is None else made.text
+        text = made.text if made is not None and isinstance(made.text, bytes) else encode_json(state)
         told = Difference() if made is None else made.told
         event = rules.changed(record, told, brought != record.content, path)
         return ResourceChanged(state, text, brought, kind, (event,))

@@ -14,14 +14,16 @@ from flowstate_server.model.json_values import JsonObject, encode_json
 from flowstate_server.model.payloads import StateChange
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, org_scope, user_scope
+from flowstate_server.model.state_parts import LARGE_BYTES, Fitting, StatePatch
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import FlowDescription
 from flowstate_server.schemas.scope_schema import ScopeSchema
 from flowstate_server.schemas.shared import SharedSchema
 from flowstate_server.state.apply import apply
-from flowstate_server.state.difference import Difference, difference_at
+from flowstate_server.state.difference import Difference, Place, difference_of, places_at
 from flowstate_server.state.json_pointer import parse_pointer
 from flowstate_server.state.operations import TESTS, Operation
+from flowstate_server.state.patch import patch_of
 from flowstate_server.stores.contract.writes import NO_CHANGE, Change, Changed, NoChange
 
 
@@ -102,18 +104,21 @@ def state_change(
         if made is None:
             return NO_CHANGE
         events = (_event(record, made.told, rules, block_path),)
-        return Changed(made.state, made.text, events, rules.upgrades.written(record, rules.writer))
+        generations = rules.upgrades.written(record, rules.writer)
+        return Changed(made.state, made.text, events, generations, fitting=made.fitting)
 
     return change
 
 
 @frozen
 class MadeState:
-    """What operations have made of a state: its JSON text, and what is told of the difference to what was stored."""
+    """What operations have made of a state: its JSON text, or what of a large one has changed; what is told of the
+    difference to what was stored; and what is known to fit."""
 
     state: JsonObject
-    text: bytes
+    text: bytes | StatePatch
     told: Difference
+    fitting: Fitting
 
 
 def made_state(
@@ -132,22 +137,32 @@ def made_state(
     raw = apply(today.record.state, operations, rules.schema)
     if not raw.pointers and all(isinstance(operation, TESTS) for operation in operations):
         return None
-    applied = (rehearsed and rehearsed.of(raw)) or checked(raw, rules.schema)
-    told = difference_at(record.state, applied.state, applied.pointers | today.pointers)
-    if told.empty:
+    known = today.record.fitting
+    fitting = known.fields if known is not None and known.schema is rules.schema else frozenset()
+    applied = (rehearsed and rehearsed.of(raw)) or checked(raw, rules.schema, fitting)
+    places = places_at(record.state, applied.state, applied.pointers | today.pointers)
+    if not places:
         return None
-    return MadeState(applied.state, checked_text(record, applied.state, rules), told)
+    text = checked_text(record, applied.state, rules, places)
+    fits = Fitting(rules.schema, fitting | applied.fields)
+    return MadeState(applied.state, text, difference_of(places), fits)
 
 
-def checked_text(record: StateRecord, state: JsonObject, rules: ChangeRules) -> bytes:
-    """The JSON text of what ``record`` is to hold.
+def checked_text(
+    record: StateRecord, state: JsonObject, rules: ChangeRules, places: Sequence[Place] = ()
+) -> bytes | StatePatch:
+    """The JSON text of what ``record`` is to hold; where it is large, what changes of it in ``places`` alone.
 
     Raises:
         StateTooLargeError: more than a state may have.
     """
-    text = encode_json(state)
-    if len(text) > rules.max_bytes:
-        raise StateTooLargeError(record.key.kind, len(text), rules.max_bytes, rules.resource)
+    patch = None
+    if places and record.size >= LARGE_BYTES:
+        patch = patch_of(record.state, state, record.size, places)
+    text = patch or encode_json(state)
+    size = text.size if isinstance(text, StatePatch) else len(text)
+    if size > rules.max_bytes:
+        raise StateTooLargeError(record.key.kind, size, rules.max_bytes, rules.resource)
     return text
 
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field, replace
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import STORE_OWNER, DocumentKey
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Tenant
-from flowstate_server.model.json_values import EMPTY_OBJECT, JsonObject, decode_json
+from flowstate_server.model.json_values import EMPTY_OBJECT, JsonObject, decode_json, encode_json
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
+from flowstate_server.model.state_parts import Fitting, StateParts, in_parts
 from flowstate_server.model.word import Word
 
 
@@ -291,7 +292,18 @@ class StateRecord:
     update_time: Micros = Micros(0)
     generations: Generations = ()
     schema_hash: str = ""
+    parts: StateParts | None = field(default=None, init=False, repr=False, compare=False)
+    """How a large state is kept, if it is in parts: then ``text`` is written out when somebody asks for it."""
+    fitting: Fitting | None = field(default=None, init=False, repr=False, compare=False)
     _state: JsonObject | None = field(default=None, init=False, repr=False, compare=False)
+
+    if not TYPE_CHECKING:  # or any name would be one that it has
+
+        def __getattr__(self, name: str) -> bytes:
+            if name != "text":
+                raise AttributeError(name)
+            self.text = text = encode_json(self.state)
+            return text
 
     @property
     def state(self) -> JsonObject:
@@ -303,7 +315,7 @@ class StateRecord:
         state = self._state
         if state is None:
             try:
-                state = cast(JsonObject, decode_json(self.text))
+                state = self.parts.state if self.parts else cast(JsonObject, decode_json(self.text))
             except ValueError as error:
                 raise ValueError(f"the text of {self.key} can't be understood") from error
             object.__setattr__(self, "_state", state)
@@ -311,8 +323,8 @@ class StateRecord:
 
     @property
     def size(self) -> int:
-        """Bytes that count for the size of a page."""
-        return len(self.text)
+        """Bytes that count for the size of a page: those of the text."""
+        return len(self.text) if self.parts is None else self.parts.size
 
 
 def state_record(
@@ -321,18 +333,21 @@ def state_record(
     version: int,
     incarnation: str,
     state: JsonObject,
-    text: bytes,
+    text: bytes | StateParts,
     create_time: Micros,
     update_time: Micros,
     generations: Generations = (),
     schema_hash: str = "",
+    fitting: Fitting | None = None,
 ) -> StateRecord:
     """An existing record whose ``state`` is known already, so that nobody parses ``text`` again."""
+    written = text if isinstance(text, bytes) else EMPTY_OBJECT
     record = StateRecord(
-        key, version, incarnation, True, text, create_time, update_time, generations, schema_hash
+        key, version, incarnation, True, written, create_time, update_time, generations, schema_hash
     )
     object.__setattr__(record, "_state", state)
-    return record
+    object.__setattr__(record, "fitting", fitting)
+    return record if isinstance(text, bytes) else in_parts(record, text)
 
 
 @frozen

@@ -28,6 +28,7 @@ from flowstate_server.model.records import (
     StateRecord,
 )
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
+from flowstate_server.model.state_parts import Fitting, StatePatch
 from flowstate_server.stores.contract.tables import Table
 
 
@@ -273,14 +274,16 @@ class AppendEvents(Write):
 class Changed:
     """A new state, its JSON text, and the events that tell of it (the new version is ``record.version + 1``).
 
-    ``generations`` and ``schema_hash`` are those of the record from now on; ``None``: as they were.
+    In place of the text of a large state there may be what the change does to it. ``generations`` and ``schema_hash``
+    are those of the record from now on; ``None``: as they were.
     """
 
     state: JsonObject
-    text: bytes
+    text: bytes | StatePatch
     events: tuple[Event, ...] = ()
     generations: Generations | None = None
     schema_hash: str | None = None
+    fitting: Fitting | None = None
 
 
 class NoChange:
