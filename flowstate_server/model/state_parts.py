@@ -71,9 +71,7 @@ class StateParts:
     @property
     def folds(self) -> bool:
         """Whether the whole text is to be written next."""
-        return (
-            not self.base or self.count > MOST_PATCHES or self.patch_bytes * PATCHED_SHARE > self.size
-        )
+        return not self.base or self.count > MOST_PATCHES or self.patch_bytes * PATCHED_SHARE > self.size
 
 
 @frozen

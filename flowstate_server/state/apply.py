@@ -74,7 +74,9 @@ class Applied:
 
     def _touched_records(self, rules: StateRules, fitting: Set[str]) -> dict[str, set[str]]:
         """Their keys, by the name of the map."""
-        touched: dict[str, set[str]] = {name: set() for name in self.fields & fitting if rules.by_record(name)}
+        touched: dict[str, set[str]] = {
+            name: set() for name in self.fields & fitting if rules.by_record(name)
+        }
         for pointer in self.pointers:
             name = pointer[0]
             if name in touched:
