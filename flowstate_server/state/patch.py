@@ -12,8 +12,8 @@ from flowstate_server.state.missing import MISSING, Missing
 
 
 def patch_of(before: JsonObject, after: JsonObject, size: int, places: Sequence[Place]) -> StatePatch | None:
-    """The patch that makes ``after`` of ``before``, whose text has ``size`` bytes and which differ in ``places``; ``None``
-    if the whole text is hardly longer. Costs what lies at the places."""
+    """The patch that makes ``after`` of ``before``, whose text has ``size`` bytes and which differ in ``places``;
+    ``None`` if the whole text is hardly longer. Costs what lies at the places."""
     steps = [
         [place.pointer] if place.new is MISSING else [place.pointer, place.new]
         for place in _new_last(after, places)

@@ -51,8 +51,8 @@ class StateRules(Protocol):
         ...
 
     def by_record(self, name: str, /) -> bool:
-        """Whether the field ``name`` is a map of which :meth:`check` judges each record by itself: what it makes of some
-        of them does not hang on the others."""
+        """Whether the field ``name`` is a map of which :meth:`check` judges each record by itself: what it makes of
+        some of them does not hang on the others."""
         ...
 
     def seen_by_code(self, touched: Set[str], /) -> Set[str]:

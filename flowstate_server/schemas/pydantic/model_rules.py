@@ -72,8 +72,8 @@ class ModelRules(Generic[M]):
     ``names`` are its fields in order. ``whole`` tells that it has model validators. ``siblings`` tells that a field
     validator looks at other fields. ``coded`` are the fields that Python code validates, ``by_code`` those
     that it makes JSON of or fills, too, ``judged`` those of which it is proven at each write that what is stored reads
-    back as it is. ``maps`` are those of which each record is validated by itself. ``drawn`` are those whose ``default_factory`` gives another value each time:
-    they are absent until that is written, once for each record.
+    back as it is. ``maps`` are those of which each record is validated by itself. ``drawn`` are those whose
+    ``default_factory`` gives another value each time: they are absent until that is written, once for each record.
     """
 
     def __init__(self, model: type[M]) -> None:

@@ -205,7 +205,7 @@ def state_record(row: Row) -> StateRecord:
 
 
 def kept_parts(row: Row) -> tuple[int | None, int]:
-    """The version of the text that is in parts, if it is, and the size of the whole, from the columns ``KEPT_STATE``."""
+    """The version of the text in parts, if it is, and the size of the whole, from the columns ``KEPT_STATE``."""
     base, size = row[columns.STATE.width : columns.STATE.width + 2]
     return base, size
 
