@@ -117,7 +117,8 @@ async def _going_on(callers: Sequence[Caller]) -> AsyncIterator[None]:
 
 async def _median_of(call: Caller, seconds: float, server: Subject) -> Load:
     """As many calls as there is time for, one after another, each as long as the middle one took."""
-    cpu, end, times = await server.floor.cpu(), time.perf_counter() + seconds, []
+    times: list[float] = []
+    cpu, end = await server.floor.cpu(), time.perf_counter() + seconds
     while not times or time.perf_counter() < end:
         began = time.perf_counter()
         await call()

@@ -143,7 +143,7 @@ def resource_change(
         same = made is None and brought == record.content and kind == record.media_type
         if same and (record.exists or not makes):
             return NO_CHANGE
-        state = record.state if made is None else made.state
+        state = record.state if made is None else made.whole
         text = made.text if made is not None and isinstance(made.text, bytes) else encode_json(state)
         told = Difference() if made is None else made.told
         event = rules.changed(record, told, brought != record.content, path)

@@ -15,6 +15,7 @@ from flowstate_server.model.documents import STORE_OWNER, DocumentKey
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Tenant
 from flowstate_server.model.json_values import EMPTY_OBJECT, JsonObject, decode_json, encode_json
+from flowstate_server.model.layered_state import LayeredState
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
 from flowstate_server.model.state_parts import Fitting, StateParts, in_parts
 from flowstate_server.model.word import Word
@@ -296,6 +297,7 @@ class StateRecord:
     """How a large state is kept, if it is in parts: then ``text`` is written out when somebody asks for it."""
     fitting: Fitting | None = field(default=None, init=False, repr=False, compare=False)
     _state: JsonObject | None = field(default=None, init=False, repr=False, compare=False)
+    _layers: LayeredState | None = field(default=None, init=False, repr=False, compare=False)
 
     if not TYPE_CHECKING:  # or any name would be one that it has
 
@@ -315,11 +317,19 @@ class StateRecord:
         state = self._state
         if state is None:
             try:
-                state = self.parts.state if self.parts else cast(JsonObject, decode_json(self.text))
+                if self._layers is not None:
+                    state = self._layers.state
+                else:
+                    state = self.parts.state if self.parts else cast(JsonObject, decode_json(self.text))
             except ValueError as error:
                 raise ValueError(f"the text of {self.key} can't be understood") from error
             object.__setattr__(self, "_state", state)
         return state
+
+    @property
+    def layers(self) -> LayeredState:
+        """The state in layers, so that not all of it is made for each change."""
+        return self._layers if self._state is None and self._layers else LayeredState(self.state, {})
 
     @property
     def size(self) -> int:
@@ -332,7 +342,7 @@ def state_record(
     *,
     version: int,
     incarnation: str,
-    state: JsonObject,
+    state: JsonObject | LayeredState,
     text: bytes | StateParts,
     create_time: Micros,
     update_time: Micros,
@@ -345,7 +355,7 @@ def state_record(
     record = StateRecord(
         key, version, incarnation, True, written, create_time, update_time, generations, schema_hash
     )
-    object.__setattr__(record, "_state", state)
+    object.__setattr__(record, "_layers" if isinstance(state, LayeredState) else "_state", state)
     object.__setattr__(record, "fitting", fitting)
     return record if isinstance(text, bytes) else in_parts(record, text)
 

@@ -17,6 +17,7 @@ from flowstate_server.model.documents import Document, DocumentKey
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import JsonObject
+from flowstate_server.model.layered_state import LayeredState
 from flowstate_server.model.records import (
     Failure,
     Generations,
@@ -278,7 +279,7 @@ class Changed:
     are those of the record from now on; ``None``: as they were.
     """
 
-    state: JsonObject
+    state: JsonObject | LayeredState
     text: bytes | StatePatch
     events: tuple[Event, ...] = ()
     generations: Generations | None = None

@@ -65,11 +65,12 @@ def without_text(record: StateRecord) -> StateRecord:
 
 def kept_record(record: StateRecord, parts: StateParts) -> StateRecord:
     """``record`` as it is once it is committed: nothing of it is new. It is parsed here if it was not yet."""
+    layers = record.layers
     return state_record(
         record.key,
         version=record.version,
         incarnation=record.incarnation,
-        state=record.state,
+        state=layers if layers.records else layers.whole,
         text=parts,
         create_time=record.create_time,
         update_time=record.update_time,
