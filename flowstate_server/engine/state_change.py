@@ -24,7 +24,7 @@ from flowstate_server.state.apply import apply
 from flowstate_server.state.difference import Difference, Place, difference_of, places_at
 from flowstate_server.state.json_pointer import parse_pointer
 from flowstate_server.state.operations import TESTS, Operation, touched_records
-from flowstate_server.state.patch import patch_of
+from flowstate_server.state.patch import detach, patch_of
 from flowstate_server.stores.contract.writes import NO_CHANGE, Change, Changed, NoChange
 
 
@@ -153,6 +153,8 @@ def made_state(
     if not places:
         return None
     text = checked_text(record, applied.state, rules, places)
+    if isinstance(text, StatePatch):
+        detach(applied.state, places)  # large states stay in memory as they were parsed
     fits = Fitting(rules.schema, fitting | applied.fields)
     return MadeState(applied.state, text, difference_of(places), fits)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Set
 from typing import Final, cast
 
 from flowstate_server.model.frozen import frozen
-from flowstate_server.model.json_values import Json, JsonObject
+from flowstate_server.model.json_values import Json, JsonObject, copy_json
 
 MOST_RECORDS = 256
 """Changed records, then they are put into a new copy of the state: as many as patches, see ``state_parts``."""
@@ -48,14 +48,23 @@ class LayeredState:
         return found
 
     def changed(self, keys: Mapping[str, Set[str]], after: JsonObject) -> LayeredState:
-        """With the records that ``keys`` name as they are in ``after``."""
-        records = dict(self.records)
+        """With copies of the records that ``keys`` name as they are in ``after``."""
+        whole, records = self.whole, dict(self.records)
+        if any(key in cast(JsonObject, after[name]) for name, key in self._removed(keys)):
+            whole, records = self.state, {}  # what comes again stands behind the others
         for name, some in keys.items():
-            made = cast(JsonObject, after[name])
+            made = copy_json(
+                {key: value for key, value in cast(JsonObject, after[name]).items() if key in some}
+            )
             records |= {(name, key): _REMOVED for key in some if key not in made}
-            records |= {(name, key): value for key, value in made.items() if key in some}
-        changed = LayeredState(self.whole, records)
+            records |= {(name, key): value for key, value in made.items()}
+        changed = LayeredState(whole, records)
         return LayeredState(changed.state, {}) if len(records) > MOST_RECORDS else changed
+
+    def _removed(self, keys: Mapping[str, Set[str]]) -> list[tuple[str, str]]:
+        """Those of ``keys`` that were there once."""
+        named = [(name, key) for name, some in keys.items() for key in some]
+        return [one for one in named if self.records.get(one) is _REMOVED]
 
     @property
     def state(self) -> JsonObject:

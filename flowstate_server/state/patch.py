@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flowstate_server.model.json_values import Json, JsonObject, encode_json
+from flowstate_server.model.json_values import Json, JsonObject, decode_json, encode_json
 from flowstate_server.model.state_parts import PATCHED_SHARE, StatePatch
 from flowstate_server.state.difference import Place, value_at
 from flowstate_server.state.json_pointer import Pointer
@@ -21,6 +21,14 @@ def patch_of(before: JsonObject, after: JsonObject, size: int, places: Sequence[
     text = encode_json(steps)  # type: ignore[arg-type]  # tuples are arrays, too
     size += _growth(before, after, places)
     return None if len(text) * PATCHED_SHARE > size else StatePatch(text, size)
+
+
+def detach(after: JsonObject, places: Sequence[Place]) -> None:
+    """Put copies in the ``places`` of ``after``, which was made of the state before: what holds them is of no other
+    state, but they may be in the hands of whoever brought them."""
+    for place in places:
+        if isinstance(place.new, dict | list):
+            _object_at(after, place.pointer[:-1])[place.pointer[-1]] = decode_json(encode_json(place.new))
 
 
 def _new_last(after: JsonObject, places: Sequence[Place]) -> Sequence[Place]:

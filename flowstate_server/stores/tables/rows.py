@@ -205,9 +205,16 @@ def state_record(row: Row) -> StateRecord:
 
 
 def kept_parts(row: Row) -> tuple[int | None, int]:
-    """The version of the text in parts, if it is, and the size of the whole, from the columns ``KEPT_STATE``."""
+    """The version of the text in parts, if it is, and the size of the whole, from the columns ``KEPT_STATE``.
+
+    A text in the row is the newer one: it was written by who does not know of parts.
+    """
     base, size = row[columns.STATE.width : columns.STATE.width + 2]
-    return base, size
+    return base if row[_STATE_TEXT] == b"" else None, size
+
+
+_STATE_TEXT = columns.STATE.names.split(", ").index("text")
+"""Its place among the columns."""
 
 
 EVENT = f"{columns.EVENT.of('e')}, {columns.ITEM.of('i')}"

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from flowstate_server.model.records import StateRecord, state_record
 from flowstate_server.model.scopes import ScopeKey
-from flowstate_server.model.state_parts import LARGE_BYTES, StateParts
+from flowstate_server.model.state_parts import LARGE_BYTES, StateParts, in_parts
 from flowstate_server.stores.contract.tables import STATES, Changes, Loaded
 
 MOST_BYTES = 8 * 1024 * 1024
@@ -64,7 +64,15 @@ def without_text(record: StateRecord) -> StateRecord:
 
 
 def kept_record(record: StateRecord, parts: StateParts) -> StateRecord:
-    """``record`` as it is once it is committed: nothing of it is new. It is parsed here if it was not yet."""
+    """``record`` as it is once it is committed: nothing of it is new.
+
+    What came as a whole text is parsed anew when it is needed: others may hold the state that it was made of. What was
+    loaded is parsed here.
+    """
+    if record.parts is None:
+        kept = in_parts(without_text(record), replace(parts, stored=(record.text, b"")))
+        object.__setattr__(kept, "fitting", record.fitting)
+        return kept
     layers = record.layers
     return state_record(
         record.key,
