@@ -55,10 +55,10 @@ async def require(store: Store, expected: Reference) -> None:
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
-async def test_it_reads_as_it_was_written(harness: StoreHarness) -> None:
+async def test_it_reads_as_it_was_written(harness: StoreHarness, adapter: str) -> None:
     store = await harness.open()
     expected = await filled(store)
-    for number in range(MOST_PATCHES + 40):
+    for number in range(MOST_PATCHES + 20 if adapter in SHARED else 30):  # the others keep no patches
         await step(store, expected)
         if number % 60 == 5:
             await require(store, expected)
@@ -88,19 +88,19 @@ async def test_no_increment_of_many_writers_is_lost(harness: StoreHarness) -> No
 async def test_two_stores_write_it_in_turn_and_at_once(harness: StoreHarness) -> None:
     one, other = await harness.open(), await harness.open()
     expected = await filled(one)
-    for number in range(30):
+    for number in range(10):
         await step((one, other)[number % 2], expected)
     await require(other, expected)
 
     async def increase(store: Store) -> None:
-        for _ in range(20):
+        for _ in range(8):
             await store.commit((write(Increment(("entries", "shared", "count"), 1)),))
 
     await one.commit((write(PutRecord(("entries",), "shared", entry(0))),))
     await asyncio.gather(increase(one), increase(other), increase(one))
     record = await stored(one)
     assert isinstance(record.state["entries"], dict)
-    assert record.state["entries"]["shared"] == {**entry(0), "count": 60}  # type: ignore[dict-item]
+    assert record.state["entries"]["shared"] == {**entry(0), "count": 24}  # type: ignore[dict-item]
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
@@ -140,7 +140,7 @@ async def test_a_refused_batch_of_its_group_leaves_no_trace(harness: StoreHarnes
 
 
 @pytest.mark.parametrize("adapter", PERSISTENT)
-@pytest.mark.parametrize("statements", [0, 2, 4, 6, 8])
+@pytest.mark.parametrize("statements", [1, 3, 5])
 async def test_who_dies_in_a_commit_leaves_it_whole_or_absent(harness: StoreHarness, statements: int) -> None:
     store = await harness.open()
     expected = await filled(store)

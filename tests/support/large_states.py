@@ -48,7 +48,7 @@ def entry(number: int) -> Json:
     return {"text": f"entry {number} ä \n\0", "count": number}
 
 
-def large_state(records: int = 2_000) -> JsonObject:
+def large_state(records: int = 1_200) -> JsonObject:
     state: JsonObject = {
         "entries": {f"key {number}": entry(number) for number in range(records)},
         "numbers": {str(number): number for number in range(records)},
@@ -78,7 +78,7 @@ class Reference:
         assert isinstance(entries, dict)
         assert isinstance(numbers, dict)
         operations: list[Operation] = []
-        for key in draw.sample(range(2_500), draw.randint(1, 3)):
+        for key in draw.sample(range(1_500), draw.randint(1, 3)):
             name, count = f"key {key}", draw.randint(0, 10**6)
             match draw.randint(0, 11):
                 case 0:

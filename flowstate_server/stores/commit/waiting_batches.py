@@ -117,7 +117,7 @@ class WaitingBatches:
         while self._queues and len(slots) < most:
             whose, queue = self._queues.popitem(last=False)
             size = size_of(queue[0]) if bounded else 0
-            if large and size > room:
+            if large and size > max(room, 0):
                 aside.append((whose, queue))
                 continue
             room -= size
