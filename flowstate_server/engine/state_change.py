@@ -139,13 +139,14 @@ def made_state(
         return None
     rules.upgrades.require_writable(record)
     today = expected if expected is not None and expected.is_of(record) else rules.upgrades.upgraded(record)
-    known = today.record.fitting
+    read = record if today.record is today.stored else today.record
+    known = read.fitting
     fitting = known.fields if known is not None and known.schema is rules.schema else frozenset()
-    if record.size >= LARGE_BYTES and today.record is record and rehearsed is None:
+    if record.size >= LARGE_BYTES and read is record and rehearsed is None:
         made = _made_records(record, operations, rules, fitting)
         if made is not None:
             return made if made.text else None
-    raw = apply(today.record.state, operations, rules.schema)
+    raw = apply(read.state, operations, rules.schema)
     if not raw.pointers and all(isinstance(operation, TESTS) for operation in operations):
         return None
     applied = (rehearsed and rehearsed.of(raw)) or checked(raw, rules.schema, fitting)

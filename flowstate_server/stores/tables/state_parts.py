@@ -22,7 +22,7 @@ def kept_parts_of(record: StateRecord, loaded: Loaded) -> StateParts | None:
     parts = record.parts
     if parts is not None and _goes_on(record, loaded):
         return replace(parts, new=(), stored=None)
-    return StateParts(object(), record.size, base=record.version)
+    return StateParts(object(), len(record.text), base=record.version)
 
 
 def _goes_on(record: StateRecord, loaded: Loaded) -> bool:
