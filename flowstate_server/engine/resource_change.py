@@ -13,8 +13,9 @@ from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.items import FOR_CLIENTS
 from flowstate_server.model.json_values import encode_json
+from flowstate_server.model.parsed_states import state_record
 from flowstate_server.model.payloads import ResourceChange as Told
-from flowstate_server.model.records import StateRecord, state_record
+from flowstate_server.model.records import StateRecord
 from flowstate_server.model.resources import ContentRecord, ResourceRecord
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import FlowDescription

@@ -17,7 +17,7 @@ from flowstate_server.model.identity import Tenant
 from flowstate_server.model.json_values import EMPTY_OBJECT, JsonObject, decode_json, encode_json
 from flowstate_server.model.layered_state import LayeredState
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
-from flowstate_server.model.state_parts import Fitting, StateParts, in_parts
+from flowstate_server.model.state_parts import Fitting, StateParts
 from flowstate_server.model.word import Word
 
 
@@ -335,29 +335,6 @@ class StateRecord:
     def size(self) -> int:
         """Bytes that count for the size of a page: those of the text."""
         return len(self.text) if self.parts is None else self.parts.size
-
-
-def state_record(
-    key: ScopeKey,
-    *,
-    version: int,
-    incarnation: str,
-    state: JsonObject | LayeredState,
-    text: bytes | StateParts,
-    create_time: Micros,
-    update_time: Micros,
-    generations: Generations = (),
-    schema_hash: str = "",
-    fitting: Fitting | None = None,
-) -> StateRecord:
-    """An existing record whose ``state`` is known already, so that nobody parses ``text`` again."""
-    written = text if isinstance(text, bytes) else EMPTY_OBJECT
-    record = StateRecord(
-        key, version, incarnation, True, written, create_time, update_time, generations, schema_hash
-    )
-    object.__setattr__(record, "_layers" if isinstance(state, LayeredState) else "_state", state)
-    object.__setattr__(record, "fitting", fitting)
-    return record if isinstance(text, bytes) else in_parts(record, text)
 
 
 @frozen

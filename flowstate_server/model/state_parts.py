@@ -7,12 +7,10 @@ many; what reads a state applies them.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeVar, cast
+from typing import cast
 
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import Json, JsonObject, decode_json
-
-Record = TypeVar("Record")
 
 LARGE_BYTES = 64 * 1024
 """Text from which on a state is kept in parts. Below, to write the text costs little more than to write a patch."""
@@ -80,16 +78,6 @@ class Fitting:
 
     schema: object
     fields: frozenset[str]
-
-
-def in_parts(record: Record, parts: StateParts) -> Record:
-    """``record``, of a state and just made, as one whose text is that of ``parts``."""
-    object.__setattr__(record, "parts", parts)
-    if parts.stored is None or parts.stored[1]:
-        object.__delattr__(record, "text")
-    else:
-        object.__setattr__(record, "text", parts.stored[0])
-    return record
 
 
 def patched_state(text: bytes, patches: Iterable[bytes]) -> JsonObject:

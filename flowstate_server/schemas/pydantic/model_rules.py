@@ -107,10 +107,8 @@ class ModelRules(Generic[M]):
             for name, schema in parts.fields.items()
             if (kind := plain_type(schema, parts.config)) is not None
         }
-        separate = not (self.whole or self.siblings)
-        self.maps = frozenset(
-            name for name, schema in parts.fields.items() if separate and is_map(schema, parts.config)
-        )
+        alone = {} if self.whole or self.siblings else parts.fields
+        self.maps = frozenset(name for name, schema in alone.items() if is_map(schema, parts.config))
         some = validator(parts, with_defaults=False)
         self._validate_some, self._adopt = some.validate_json, some.validate_python
         self._validate_all = validator(parts, with_defaults=True).validate_json

@@ -5,7 +5,8 @@ from __future__ import annotations
 from flowstate_server.errors import ScopeUnavailableError
 from flowstate_server.model.events import Event
 from flowstate_server.model.ids import new_log_id
-from flowstate_server.model.records import RequestHead, SessionRecord, StateRecord, state_record
+from flowstate_server.model.parsed_states import state_record
+from flowstate_server.model.records import RequestHead, SessionRecord, StateRecord
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
 from flowstate_server.model.state_parts import StateParts
 from flowstate_server.model.tombstones import floor_key, last_deletion_in, last_deletion_key

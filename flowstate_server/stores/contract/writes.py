@@ -273,10 +273,10 @@ class AppendEvents(Write):
 
 @frozen
 class Changed:
-    """A new state, its JSON text, and the events that tell of it (the new version is ``record.version + 1``).
+    """A new state, its JSON text or what the change does to a large one's, and the events that tell of it (the new
+    version is ``record.version + 1``).
 
-    In place of the text of a large state there may be what the change does to it. ``generations`` and ``schema_hash``
-    are those of the record from now on; ``None``: as they were.
+    ``generations`` and ``schema_hash`` are those of the record from now on; ``None``: as they were.
     """
 
     state: JsonObject | LayeredState

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from flowstate_server.model.documents import Document, DocumentKey
 from flowstate_server.model.events import Event, EventRecord, LogHead
 from flowstate_server.model.items import Item, ItemRecord
+from flowstate_server.model.parsed_states import in_parts
 from flowstate_server.model.records import (
     ProcessRecord,
     RequestHead,
@@ -27,7 +28,7 @@ from flowstate_server.model.records import (
     TurnRecord,
 )
 from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
-from flowstate_server.model.state_parts import StateParts, in_parts
+from flowstate_server.model.state_parts import StateParts
 from flowstate_server.stores.contract.pages import understood, understood_one
 from flowstate_server.stores.contract.reads import SessionLife, SessionPosition
 from flowstate_server.stores.tables import columns

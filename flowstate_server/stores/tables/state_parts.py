@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import replace
 
-from flowstate_server.model.records import StateRecord, state_record
+from flowstate_server.model.parsed_states import in_parts, state_record
+from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import ScopeKey
-from flowstate_server.model.state_parts import LARGE_BYTES, StateParts, in_parts
+from flowstate_server.model.state_parts import LARGE_BYTES, StateParts
 from flowstate_server.stores.contract.tables import STATES, Changes, Loaded
 
 MOST_BYTES = 8 * 1024 * 1024

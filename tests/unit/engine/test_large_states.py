@@ -8,8 +8,9 @@ from flowstate_server.engine.state_change import made_state
 from flowstate_server.errors import StateTooLargeError, StateValidationError
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.json_values import encode_json
-from flowstate_server.model.records import StateRecord, state_record
-from flowstate_server.model.state_parts import Fitting, StateParts, StatePatch, in_parts, patched_state
+from flowstate_server.model.parsed_states import in_parts, state_record
+from flowstate_server.model.records import StateRecord
+from flowstate_server.model.state_parts import Fitting, StateParts, StatePatch, patched_state
 from flowstate_server.state.operations import Operation, PutRecord, SetValue, TestEqual as Equal
 from flowstate_server.stores.contract.writes import Changed
 from tests.support.large_states import RULES, SCHEMA, USER, Reference, change, entry, large_state
