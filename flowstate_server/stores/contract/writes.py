@@ -273,10 +273,9 @@ class AppendEvents(Write):
 
 @frozen
 class Changed:
-    """A new state, its JSON text or what the change does to a large one's, and the events that tell of it (the new
-    version is ``record.version + 1``).
-
-    ``generations`` and ``schema_hash`` are those of the record from now on; ``None``: as they were.
+    """A new state, its JSON text (of a large one what the change does to it) and the events that tell of it; the new
+    version is ``record.version + 1``. ``generations`` and ``schema_hash`` are those of the record from now on;
+    ``None``: as they were.
     """
 
     state: JsonObject | LayeredState
