@@ -13,6 +13,7 @@ from benchmarks import (
     deleting,
     delivery,
     growing_session,
+    large_state,
     listing,
     live_tails,
     memory,
@@ -35,6 +36,8 @@ ON_POSTGRES = {
     "call-action-postgres",
     "session-tail-postgres",
     "content-postgres",
+    "large-state-postgres",
+    "neighbors-postgres",
 }
 
 
@@ -45,6 +48,8 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
         (growing_session, "LONG", 20),
         (growing_session, "MEASURED", 3),
         (delivery, "MARKS", 5),
+        (large_state, "LARGE", 100),
+        (large_state, "WRITERS", 2),
         (listing, "SESSIONS", 200),
         (listing, "CALLS", 3),
         (deleting, "EVENTS", 2_000),
