@@ -21,6 +21,7 @@ from benchmarks.delivery import delivery
 from benchmarks.get_snapshot import get_snapshot
 from benchmarks.growing_session import growing_session
 from benchmarks.growth import growth, growth_postgres
+from benchmarks.large_state import large_state, large_state_postgres, neighbors, neighbors_postgres
 from benchmarks.listing import listing
 from benchmarks.live_tails import live_tails
 from benchmarks.many_operations import many_operations
@@ -61,6 +62,10 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "deleting-postgres": deleting_postgres,
     "content": content,
     "content-postgres": content_postgres,
+    "large-state": large_state,
+    "large-state-postgres": large_state_postgres,
+    "neighbors": neighbors,
+    "neighbors-postgres": neighbors_postgres,
     "space": space,
     "memory": memory,
     "memory-of-commits": memory_of_commits,

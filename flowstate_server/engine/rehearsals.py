@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from time import monotonic
 from weakref import WeakKeyDictionary
 
@@ -87,18 +87,18 @@ def may_take_long(operations: Sequence[Operation], schema: ScopeSchema) -> bool:
     return any(pace.get(name, 0) < PROVEN for name in seen)
 
 
-def checked(applied: Applied, schema: ScopeSchema) -> Applied:
-    """``applied`` as it is to be stored, found here and now.
+def checked(applied: Applied, schema: ScopeSchema, fitting: Set[str] = frozenset()) -> Applied:
+    """``applied`` as it is to be stored, found here and now; see :meth:`Applied.checked`.
 
     Raises:
         StateValidationError: see :meth:`Applied.checked`.
     """
     seen = schema.seen_by_code(applied.fields)
     if not seen:
-        return applied.checked(schema)
+        return applied.checked(schema, fitting)
     began = monotonic()
     try:
-        return applied.checked(schema)
+        return applied.checked(schema, fitting)
     except StateValidationError as refusal:
         if refusal.__cause__ is not None:
             _logger.error("%s", refusal, exc_info=readable(refusal.__cause__))

@@ -13,8 +13,9 @@ from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.items import FOR_CLIENTS
 from flowstate_server.model.json_values import encode_json
+from flowstate_server.model.parsed_states import state_record
 from flowstate_server.model.payloads import ResourceChange as Told
-from flowstate_server.model.records import StateRecord, state_record
+from flowstate_server.model.records import StateRecord
 from flowstate_server.model.resources import ContentRecord, ResourceRecord
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import FlowDescription
@@ -143,8 +144,8 @@ def resource_change(
         same = made is None and brought == record.content and kind == record.media_type
         if same and (record.exists or not makes):
             return NO_CHANGE
-        state = record.state if made is None else made.state
-        text = encode_json(state) if made is None else made.text
+        state = record.state if made is None else made.whole
+        text = made.text if made is not None and isinstance(made.text, bytes) else encode_json(state)
         told = Difference() if made is None else made.told
         event = rules.changed(record, told, brought != record.content, path)
         return ResourceChanged(state, text, brought, kind, (event,))

@@ -11,17 +11,20 @@ from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.items import FOR_CLIENTS, INTERNAL
 from flowstate_server.model.json_values import JsonObject, encode_json
+from flowstate_server.model.layered_state import LayeredState
 from flowstate_server.model.payloads import StateChange
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, org_scope, user_scope
+from flowstate_server.model.state_parts import LARGE_BYTES, Fitting, StatePatch
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.description import FlowDescription
 from flowstate_server.schemas.scope_schema import ScopeSchema
 from flowstate_server.schemas.shared import SharedSchema
 from flowstate_server.state.apply import apply
-from flowstate_server.state.difference import Difference, difference_at
+from flowstate_server.state.difference import Difference, Place, difference_of, places_at
 from flowstate_server.state.json_pointer import parse_pointer
-from flowstate_server.state.operations import TESTS, Operation
+from flowstate_server.state.operations import TESTS, Operation, touched_records
+from flowstate_server.state.patch import detach, patch_of
 from flowstate_server.stores.contract.writes import NO_CHANGE, Change, Changed, NoChange
 
 
@@ -102,18 +105,25 @@ def state_change(
         if made is None:
             return NO_CHANGE
         events = (_event(record, made.told, rules, block_path),)
-        return Changed(made.state, made.text, events, rules.upgrades.written(record, rules.writer))
+        generations = rules.upgrades.written(record, rules.writer)
+        return Changed(made.state, made.text, events, generations, fitting=made.fitting)
 
     return change
 
 
 @frozen
 class MadeState:
-    """What operations have made of a state: its JSON text, and what is told of the difference to what was stored."""
+    """What operations have made of a state: its JSON text, or what of a large one has changed; what is told of the
+    difference to what was stored; and what is known to fit."""
 
-    state: JsonObject
-    text: bytes
+    state: JsonObject | LayeredState
+    text: bytes | StatePatch
     told: Difference
+    fitting: Fitting
+
+    @property
+    def whole(self) -> JsonObject:
+        return self.state if isinstance(self.state, dict) else self.state.state
 
 
 def made_state(
@@ -129,26 +139,69 @@ def made_state(
         return None
     rules.upgrades.require_writable(record)
     today = expected if expected is not None and expected.is_of(record) else rules.upgrades.upgraded(record)
-    raw = apply(today.record.state, operations, rules.schema)
+    read = record if today.record is today.stored else today.record
+    known = read.fitting
+    fitting = known.fields if known is not None and known.schema is rules.schema else frozenset()
+    if record.size >= LARGE_BYTES and read is record and rehearsed is None:
+        made = _made_records(record, operations, rules, fitting)
+        if made is not None:
+            return made if made.text else None
+    raw = apply(read.state, operations, rules.schema)
     if not raw.pointers and all(isinstance(operation, TESTS) for operation in operations):
         return None
-    applied = (rehearsed and rehearsed.of(raw)) or checked(raw, rules.schema)
-    told = difference_at(record.state, applied.state, applied.pointers | today.pointers)
-    if told.empty:
+    applied = (rehearsed and rehearsed.of(raw)) or checked(raw, rules.schema, fitting)
+    places = places_at(record.state, applied.state, applied.pointers | today.pointers)
+    if not places:
         return None
-    return MadeState(applied.state, checked_text(record, applied.state, rules), told)
+    text = checked_text(record, applied.state, rules, places)
+    if isinstance(text, StatePatch):
+        detach(applied.state, places)  # large states stay in memory as they were parsed
+    fits = Fitting(rules.schema, fitting | applied.fields)
+    return MadeState(applied.state, text, difference_of(places), fits)
 
 
-def checked_text(record: StateRecord, state: JsonObject, rules: ChangeRules) -> bytes:
-    """The JSON text of what ``record`` is to hold.
+def _made_records(
+    record: StateRecord, operations: Sequence[Operation], rules: ChangeRules, fitting: frozenset[str]
+) -> MadeState | None:
+    """What operations have made of a large state of which they look at nothing but records of maps, each of which is
+    judged by itself: without a look at the others. Its text is empty if that is what is stored; ``None`` if they look
+    at more, or if the whole text is hardly longer than what changes of it."""
+    keys = touched_records(operations)
+    if not keys or not fitting.issuperset(keys) or not all(map(rules.schema.by_record, keys)):
+        return None
+    layers = record.layers
+    before = layers.some(keys)
+    if before is None:
+        return None
+    applied = checked(apply(before, operations, rules.schema), rules.schema, fitting)
+    places = places_at(before, applied.state, applied.pointers)
+    patch = patch_of(before, applied.state, record.size, places)
+    if patch is None:
+        return None
+    _check_size(record, patch.size, rules)
+    state = layers.changed(keys, applied.state)
+    return MadeState(state, patch if places else b"", difference_of(places), Fitting(rules.schema, fitting))
+
+
+def checked_text(
+    record: StateRecord, state: JsonObject, rules: ChangeRules, places: Sequence[Place] = ()
+) -> bytes | StatePatch:
+    """The JSON text of what ``record`` is to hold; where it is large, what changes of it in ``places`` alone.
 
     Raises:
         StateTooLargeError: more than a state may have.
     """
-    text = encode_json(state)
-    if len(text) > rules.max_bytes:
-        raise StateTooLargeError(record.key.kind, len(text), rules.max_bytes, rules.resource)
+    patch = None
+    if places and record.size >= LARGE_BYTES:
+        patch = patch_of(record.state, state, record.size, places)
+    text = patch or encode_json(state)
+    _check_size(record, text.size if isinstance(text, StatePatch) else len(text), rules)
     return text
+
+
+def _check_size(record: StateRecord, size: int, rules: ChangeRules) -> None:
+    if size > rules.max_bytes:
+        raise StateTooLargeError(record.key.kind, size, rules.max_bytes, rules.resource)
 
 
 def _event(record: StateRecord, told: Difference, rules: ChangeRules, block_path: tuple[str, ...]) -> Event:

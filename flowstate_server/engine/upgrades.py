@@ -13,7 +13,8 @@ from weakref import WeakKeyDictionary
 from flowstate_server.errors import InvalidArgumentError, ScopeUnavailableError, UpgradeResultError
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import JsonObject, copy_json, encode_json, same_json
-from flowstate_server.model.records import Generations, StateRecord, state_record
+from flowstate_server.model.parsed_states import state_record
+from flowstate_server.model.records import Generations, StateRecord
 from flowstate_server.model.scopes import ScopeKind
 from flowstate_server.programs.author_code import called, does_work, other_work, readable
 from flowstate_server.programs.catalogue import Catalogue

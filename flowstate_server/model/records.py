@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field, replace
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import STORE_OWNER, DocumentKey
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.identity import Tenant
-from flowstate_server.model.json_values import EMPTY_OBJECT, JsonObject, decode_json
+from flowstate_server.model.json_values import EMPTY_OBJECT, JsonObject, decode_json, encode_json
+from flowstate_server.model.layered_state import LayeredState
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
+from flowstate_server.model.state_parts import Fitting, StateParts
 from flowstate_server.model.word import Word
 
 
@@ -291,7 +293,19 @@ class StateRecord:
     update_time: Micros = Micros(0)
     generations: Generations = ()
     schema_hash: str = ""
+    parts: StateParts | None = field(default=None, init=False, repr=False, compare=False)
+    """How a large state is kept, if it is in parts: then ``text`` is written out when somebody asks for it."""
+    fitting: Fitting | None = field(default=None, init=False, repr=False, compare=False)
     _state: JsonObject | None = field(default=None, init=False, repr=False, compare=False)
+    _layers: LayeredState | None = field(default=None, init=False, repr=False, compare=False)
+
+    if not TYPE_CHECKING:  # or any name would be one that it has
+
+        def __getattr__(self, name: str) -> bytes:
+            if name != "text":
+                raise AttributeError(name)
+            self.text = text = encode_json(self.state)
+            return text
 
     @property
     def state(self) -> JsonObject:
@@ -303,36 +317,24 @@ class StateRecord:
         state = self._state
         if state is None:
             try:
-                state = cast(JsonObject, decode_json(self.text))
+                if self._layers is not None:
+                    state = self._layers.state
+                else:
+                    state = self.parts.state if self.parts else cast(JsonObject, decode_json(self.text))
             except ValueError as error:
                 raise ValueError(f"the text of {self.key} can't be understood") from error
             object.__setattr__(self, "_state", state)
         return state
 
     @property
+    def layers(self) -> LayeredState:
+        """The state in layers, so that not all of it is made for each change."""
+        return self._layers if self._state is None and self._layers else LayeredState(self.state, {})
+
+    @property
     def size(self) -> int:
-        """Bytes that count for the size of a page."""
-        return len(self.text)
-
-
-def state_record(
-    key: ScopeKey,
-    *,
-    version: int,
-    incarnation: str,
-    state: JsonObject,
-    text: bytes,
-    create_time: Micros,
-    update_time: Micros,
-    generations: Generations = (),
-    schema_hash: str = "",
-) -> StateRecord:
-    """An existing record whose ``state`` is known already, so that nobody parses ``text`` again."""
-    record = StateRecord(
-        key, version, incarnation, True, text, create_time, update_time, generations, schema_hash
-    )
-    object.__setattr__(record, "_state", state)
-    return record
+        """Bytes that count for the size of a page: those of the text."""
+        return len(self.text) if self.parts is None else self.parts.size
 
 
 @frozen

@@ -95,6 +95,9 @@ class SharedSchema:
     def record_key(self, name: str, key: str, /) -> str:
         return self._first(name).record_key(name, key) if self.declares(name) else key
 
+    def by_record(self, name: str, /) -> bool:
+        return all(self._schemas[kind].by_record(name) for kind in self._declaring.get(name, ()))
+
     def seen_by_code(self, touched: Set[str], /) -> Set[str]:
         return frozenset().union(*(schema.seen_by_code(own) for _, schema, own in self._judging(touched)))
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from typing import Any, NoReturn, TypeVar, cast
 
 from flowstate_server.errors import (
     JsonLimitError,
@@ -50,13 +50,45 @@ class Applied:
     pointers: frozenset[Pointer]
     before: JsonObject
 
-    def checked(self, rules: StateRules) -> Applied:
+    def checked(self, rules: StateRules, fitting: Set[str] = frozenset()) -> Applied:
         """The same in normal form, with the places that the normal form changed among the ``pointers``.
+
+        Of a map among the fields that were found ``fitting`` in the state before, the touched records are judged alone.
 
         Raises:
             StateValidationError: see :meth:`StateRules.check`.
         """
-        return self.normalized(rules.check(self.state, self.fields, self.before))
+        touched = self._touched_records(rules, fitting)
+        if not touched:
+            return self.normalized(rules.check(self.state, self.fields, self.before))
+        state = {**self.state, **_records(self.state, touched)}
+        normal = rules.check(state, self.fields, {**self.before, **_records(self.before, touched)})
+        if normal is state:
+            return self
+        changed = {
+            name: normal[name] for name in self.fields & normal.keys() if normal[name] is not state[name]
+        }
+        for name in touched.keys() & changed.keys():
+            changed[name] = {**self._map(name), **cast(JsonObject, changed[name])}
+        return self.normalized({**self.state, **changed})
+
+    def _touched_records(self, rules: StateRules, fitting: Set[str]) -> dict[str, set[str]]:
+        """Their keys, by the name of the map."""
+        touched: dict[str, set[str]] = {
+            name: set() for name in self.fields & fitting if rules.by_record(name)
+        }
+        for pointer in self.pointers:
+            name = pointer[0]
+            if name in touched:
+                both = type(self.state.get(name)) is dict and type(self.before.get(name)) is dict
+                if len(pointer) > 1 and both:
+                    touched[name].add(pointer[1])
+                else:
+                    del touched[name]
+        return touched
+
+    def _map(self, name: str) -> JsonObject:
+        return cast(JsonObject, self.state[name])
 
     def normalized(self, normal: JsonObject) -> Applied:
         """The same with ``normal``, which shares what it has not changed."""
@@ -90,6 +122,15 @@ def apply(state: JsonObject, operations: Sequence[Operation], rules: StateRules)
 def difference(before: JsonObject, applied: Applied) -> Difference:
     """What a ``state_change`` event tells of ``applied``, which was made of ``before``; see :class:`Difference`."""
     return difference_at(before, applied.state, applied.pointers)
+
+
+def _records(state: JsonObject, keys: Mapping[str, Set[str]]) -> JsonObject:
+    """The maps that ``keys`` name, with those records alone."""
+    return {
+        name: {key: records[key] for key in some if key in records}
+        for name, some in keys.items()
+        for records in (cast(JsonObject, state[name]),)
+    }
 
 
 class _Work:

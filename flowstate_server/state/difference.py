@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from dataclasses import field
+from typing import NamedTuple
 
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import Json, JsonObject, encode_json, same_json
@@ -28,16 +29,34 @@ class Difference:
         return not (self.changed or self.removed or self.stale)
 
 
+class Place(NamedTuple):
+    """A place where two states differ, and what lies there in the one before and in the one after."""
+
+    pointer: Pointer
+    old: Json | Missing
+    new: Json | Missing
+
+
 def difference_at(before: JsonObject, after: JsonObject, pointers: Set[Pointer]) -> Difference:
-    """What differs between two states that are equal but at ``pointers``. Costs what lies there, not the states.
+    """What differs between two states that are equal but at ``pointers``; see :func:`places_at`."""
+    return difference_of(places_at(before, after, pointers))
+
+
+def places_at(before: JsonObject, after: JsonObject, pointers: Set[Pointer]) -> list[Place]:
+    """Where two states differ that are equal but at ``pointers``. Costs what lies there, not the states.
 
     Equality is JSON's, strictly: 1, 1.0, true, 0.0 and -0.0 are all different; the order of keys means nothing.
     """
+    places = [
+        Place(pointer, value_at(before, pointer), value_at(after, pointer)) for pointer in _topmost(pointers)
+    ]
+    return [place for place in places if not _same(place.old, place.new)]
+
+
+def difference_of(places: Iterable[Place]) -> Difference:
+    """What an event tells of ``places``."""
     by_field: dict[str, tuple[dict[str, Json], list[str]]] = {}
-    for pointer in _topmost(pointers):
-        old, new = _value_at(before, pointer), _value_at(after, pointer)
-        if _same(old, new):
-            continue
+    for pointer, _, new in places:
         changed, removed = by_field.setdefault(pointer[0], ({}, []))
         if new is MISSING:
             removed.append(format_pointer(pointer))
@@ -69,7 +88,8 @@ def _topmost(pointers: Set[Pointer]) -> list[Pointer]:
     return topmost
 
 
-def _value_at(state: JsonObject, pointer: Pointer) -> Json | Missing:
+def value_at(state: JsonObject, pointer: Pointer) -> Json | Missing:
+    """What lies at ``pointer``; ``MISSING`` where there is nothing."""
     node: Json | Missing = state
     for key in pointer:
         if type(node) is not dict:

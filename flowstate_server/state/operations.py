@@ -7,7 +7,7 @@ and make JSON of them by the ``to_json`` that they are given.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import cast
 
@@ -178,3 +178,21 @@ def _pointer(field: str) -> Pointer:
     if not is_text(field):
         raise PathInvalidError("given", "holds a lone surrogate")
     return (field,)
+
+
+def touched_records(operations: Sequence[Operation]) -> dict[str, set[str]] | None:
+    """The keys of all records of maps that ``operations`` read or write, by the names of the maps; ``None`` if they
+    look at anything else."""
+    touched: dict[str, set[str]] = {}
+    for operation in operations:
+        path = operation.path
+        if len(path) > 1:
+            keys: Iterable[str] = path[1:2]
+        elif path and isinstance(operation, PutRecord | DeleteRecord):
+            keys = (operation.key,)
+        elif path and isinstance(operation, Merge) and operation.fields:
+            keys = operation.fields
+        else:
+            return None
+        touched.setdefault(path[0], set()).update(keys)
+    return touched

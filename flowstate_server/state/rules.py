@@ -50,6 +50,11 @@ class StateRules(Protocol):
         """
         ...
 
+    def by_record(self, name: str, /) -> bool:
+        """Whether the field ``name`` is a map of which :meth:`check` judges each record by itself: what it makes of
+        some of them does not hang on the others."""
+        ...
+
     def seen_by_code(self, touched: Set[str], /) -> Set[str]:
         """The fields that :meth:`check` of these shows to code of an author, touched or not; none: it calls none."""
         ...
@@ -72,6 +77,9 @@ class _NoRules:
 
     def check(self, state: JsonObject, touched: frozenset[str], before: JsonObject, /) -> JsonObject:
         return state
+
+    def by_record(self, name: str, /) -> bool:
+        return False
 
     def seen_by_code(self, touched: Set[str], /) -> Set[str]:
         return frozenset()

@@ -16,6 +16,7 @@ from benchmarks import (
     delivery,
     growing_session,
     growth,
+    large_state,
     listing,
     live_tails,
     memory,
@@ -45,6 +46,8 @@ ON_POSTGRES = {
     "crowd-postgres",
     "open-tails-postgres",
     "growth-postgres",
+    "large-state-postgres",
+    "neighbors-postgres",
 }
 
 
@@ -55,6 +58,8 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
         (growing_session, "LONG", 20),
         (growing_session, "MEASURED", 3),
         (delivery, "MARKS", 5),
+        (large_state, "LARGE", 100),
+        (large_state, "WRITERS", 2),
         (listing, "SESSIONS", 200),
         (listing, "CALLS", 3),
         (crowd, "TAILS", 10),

@@ -91,6 +91,9 @@ class JsonSchema:
             raise StateValidationError(self._scope, tuple(found))
         return state
 
+    def by_record(self, name: str, /) -> bool:
+        return False
+
     def seen_by_code(self, touched: Set[str], /) -> Set[str]:
         return frozenset()
 

@@ -14,8 +14,9 @@ from flowstate_server.model.events import Event
 from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.items import INTERNAL
 from flowstate_server.model.json_values import JsonObject, encode_json
+from flowstate_server.model.parsed_states import state_record
 from flowstate_server.model.payloads import StateChange
-from flowstate_server.model.records import StateRecord, state_record
+from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import ScopeKey, ScopeKind
 from flowstate_server.programs.run_context import RunContext
 from flowstate_server.programs.threads import STILL_SECONDS, DaemonThreads

@@ -30,6 +30,7 @@ from flowstate_server.schemas.pydantic.faithful import is_faithful
 from flowstate_server.schemas.pydantic.json_mode import validator_of
 from flowstate_server.schemas.pydantic.partial_models import readers_of_aged, relaxed, serializer, validator
 from flowstate_server.schemas.pydantic.python_values import to_json
+from flowstate_server.schemas.pydantic.same_form import is_map
 from flowstate_server.schemas.pydantic.stored_form import same_value, shared, stored_form
 from flowstate_server.state.json_pointer import format_pointer
 from flowstate_server.state.missing import MISSING, Missing
@@ -71,8 +72,8 @@ class ModelRules(Generic[M]):
     ``names`` are its fields in order. ``whole`` tells that it has model validators. ``siblings`` tells that a field
     validator looks at other fields. ``coded`` are the fields that Python code validates, ``by_code`` those
     that it makes JSON of or fills, too, ``judged`` those of which it is proven at each write that what is stored reads
-    back as it is. ``drawn`` are those whose ``default_factory`` gives another value each time:
-    they are absent until that is written, once for each record.
+    back as it is. ``maps`` are those of which each record is validated by itself. ``drawn`` are those whose
+    ``default_factory`` gives another value each time: they are absent until that is written, once for each record.
     """
 
     def __init__(self, model: type[M]) -> None:
@@ -106,6 +107,8 @@ class ModelRules(Generic[M]):
             for name, schema in parts.fields.items()
             if (kind := plain_type(schema, parts.config)) is not None
         }
+        alone = {} if self.whole or self.siblings else parts.fields
+        self.maps = frozenset(name for name, schema in alone.items() if is_map(schema, parts.config))
         some = validator(parts, with_defaults=False)
         self._validate_some, self._adopt = some.validate_json, some.validate_python
         self._validate_all = validator(parts, with_defaults=True).validate_json

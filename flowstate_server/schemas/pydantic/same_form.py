@@ -29,6 +29,20 @@ def keeps_form(schema: CoreSchema, config: dict[str, Any]) -> bool:
     return _keeps(without_default(schema))
 
 
+def is_map(schema: CoreSchema, config: dict[str, Any]) -> bool:
+    """Whether it is a map whose keys are kept as they are, and in which no record hangs on another one."""
+    inner = without_default(schema)
+    if inner["type"] == "nullable":
+        inner = inner["schema"]
+    keys = inner.get("keys_schema", {"type": "any"})
+    return (
+        inner["type"] == "dict"
+        and inner.keys() <= {"type", "metadata", "strict", "keys_schema", "values_schema"}
+        and keys["type"] == "str"
+        and keeps_form(keys, config)
+    )
+
+
 def _keeps(schema: CoreSchema) -> bool:
     if schema["type"] not in _ALLOWED or not schema.keys() <= _ALLOWED[schema["type"]]:
         return False

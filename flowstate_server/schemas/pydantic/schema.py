@@ -171,6 +171,10 @@ class ModelSchema(Conversions):
                     values.pop(name, None)  # each reading makes another one, until one is stored
         return Reading(values, frozenset(unreadable)) if values or unreadable else AS_STORED
 
+    def by_record(self, name: str) -> bool:
+        merged = self._fields.get(name)
+        return merged is not None and all(name in rules.maps for rules in merged.rules)
+
     def seen_by_code(self, touched: Set[str]) -> Set[str]:
         """The fields that :meth:`check` of these shows to code of an author, touched or not."""
         by_field = self._seen_by_code

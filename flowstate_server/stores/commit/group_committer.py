@@ -1,8 +1,9 @@
 """Collects waiting batches into groups, so that many callers share one transaction.
 
-An idle committer starts a group as soon as no more callers turn up; while one runs, the next collects. Batches are
-committed in the order in which :meth:`GroupCommitter.commit` was called, except that a lone ``RenewLease`` goes ahead,
-and of a group those who write only what they have read before.
+An idle committer starts a group as soon as no more callers turn up; while one runs, the next collects. Tenants take
+turns, so that none waits for all that another one commits. The batches of one are committed in the order in which
+:meth:`GroupCommitter.commit` was called, except that a lone ``RenewLease`` goes ahead, and of a group those who write
+only what they have read before.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
 from contextvars import Context
 from time import monotonic
 from typing import Any
@@ -23,26 +24,23 @@ from flowstate_server.errors import (
     StoreUnavailableError,
     UnclearCommitError,
 )
+from flowstate_server.model.documents import DocumentKey
 from flowstate_server.model.ids import new_id
-from flowstate_server.model.scopes import RequestKey, ScopeKey
-from flowstate_server.model.tombstones import floor_key
+from flowstate_server.model.scopes import ScopeKey
+from flowstate_server.model.state_parts import LARGE_BYTES
 from flowstate_server.observation import NOBODY, OK, Observer
 from flowstate_server.stores.commit.asked import Asked
 from flowstate_server.stores.commit.decide import Answer, decide
-from flowstate_server.stores.commit.meanings import all_needs, needs_of
-from flowstate_server.stores.commit.state_writes import SHARED
+from flowstate_server.stores.commit.meanings import all_needs
+from flowstate_server.stores.commit.waiting_batches import WaitingBatch, WaitingBatches
 from flowstate_server.stores.contract.backend import Conflict, Group, GroupStorage
 from flowstate_server.stores.contract.pages import DamagedRecord
-from flowstate_server.stores.contract.resource_writes import ChangeResource
-from flowstate_server.stores.contract.tables import DOCUMENTS, Changes, Loaded, Needs, Table
+from flowstate_server.stores.contract.tables import DOCUMENTS, STATES, Changes, Loaded, Needs, Table
 from flowstate_server.stores.contract.watch import Topic, WatchHub
 from flowstate_server.stores.contract.writes import (
-    AtVersion,
     Batch,
-    ChangeState,
     CommitResult,
     RenewLease,
-    RequireRun,
 )
 
 GROUP_BATCHES = 64
@@ -73,10 +71,11 @@ class GroupCommitter:
         self._storage = storage
         self._hub = hub
         self._observer = observer
-        self._queue: deque[_Waiting] = deque()
-        self._urgent: deque[_Waiting] = deque()
-        self._running: list[_Waiting] = []
+        self._queue = WaitingBatches()
+        self._urgent: deque[WaitingBatch] = deque()
+        self._running: list[WaitingBatch] = []
         self._known: set[ScopeKey] = set()
+        self._sizes: dict[ScopeKey | DocumentKey, int] = {}
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._closed = True
@@ -95,7 +94,7 @@ class GroupCommitter:
         """See :meth:`Store.commit`."""
         if self._closed:
             raise StoreUnavailableError
-        waiting = _Waiting(batch, self._known)
+        waiting = WaitingBatch(batch, self._known)
         urgent = len(batch) == 1 and type(batch[0]) is RenewLease
         (self._urgent if urgent else self._queue).append(waiting)
         self._wake()
@@ -103,6 +102,7 @@ class GroupCommitter:
         if isinstance(answer, CommitResult):
             if waiting.unknown:
                 self._learn(waiting.unknown)
+            self._measure(answer)
             return answer
         try:
             raise answer
@@ -113,6 +113,17 @@ class GroupCommitter:
         if len(self._known) >= KNOWN_RECORDS:
             self._known.clear()
         self._known.update(keys)
+
+    def _measure(self, result: CommitResult) -> None:
+        for done in result.results:
+            record = done.state or done.document
+            if record is not None:
+                if record.size >= LARGE_BYTES:
+                    self._sizes[record.key] = record.size
+                elif self._sizes:
+                    self._sizes.pop(record.key, None)
+        if len(self._sizes) > KNOWN_RECORDS:
+            self._sizes.clear()
 
     def _wake(self) -> None:
         self._arrived.set()
@@ -156,18 +167,25 @@ class GroupCommitter:
             await asyncio.sleep(0)
             quiet = 0 if len(self._queue) > size else quiet + 1
 
-    def _next_group(self) -> list[_Waiting]:
+    def _next_group(self) -> list[WaitingBatch]:
         """Leases come first and alone: they are not to wait for what others have locked."""
-        group: list[_Waiting] = []
-        source = self._urgent or self._queue
-        while len(group) < GROUP_BATCHES and source:
-            waiting = source.popleft()
-            if not waiting.answer.done():
-                group.append(waiting)
+        if self._urgent:
+            group = [waiting for waiting in self._urgent if not waiting.answer.done()]
+            self._urgent.clear()
+        else:
+            group = self._queue.take(GROUP_BATCHES, self._size_of)
         self._running = group
-        return _swaps_first(group)
+        return group
 
-    async def _commit(self, waiting: list[_Waiting]) -> None:
+    def _size_of(self, waiting: WaitingBatch) -> int:
+        """The bytes of the large records that it needs, as they were last seen."""
+        sizes = self._sizes
+        if not sizes:
+            return 0
+        states = sum([sizes.get(key, 0) for key in waiting.needs.of(STATES)])
+        return states + sum([sizes.get(key, 0) for key in waiting.needs.of(DOCUMENTS)])
+
+    async def _commit(self, waiting: list[WaitingBatch]) -> None:
         if not waiting:
             return
         group = _Group(waiting)
@@ -192,9 +210,9 @@ class GroupCommitter:
                     one.need_floors(one.shared)
                 await self._commit(undecided)
             else:
-                self._queue.extendleft(reversed(undecided))
+                self._queue.put_back(undecided)
 
-    async def _replay(self, waiting: list[_Waiting]) -> None:
+    async def _replay(self, waiting: list[WaitingBatch]) -> None:
         for alone in waiting:
             if not alone.answer.done():
                 await self._commit([alone])
@@ -230,47 +248,8 @@ class GroupCommitter:
         return topics
 
 
-class _Waiting:
-    """A batch whose caller waits. The answer is a value even if it is an exception: not every one may be set on a
-    future."""
-
-    __slots__ = ("answer", "batch", "needs", "run", "swaps", "unknown")
-
-    def __init__(self, batch: Batch, known: Set[ScopeKey]) -> None:
-        self.batch = batch
-        self.swaps = False
-        self.unknown: list[ScopeKey] = []
-        self.run: RequestKey | None = None
-        for write in batch:
-            if type(write) is ChangeState:
-                self.swaps |= type(write.precondition) is AtVersion
-                if write.key not in known and write.key.kind in SHARED:
-                    self.unknown.append(write.key)
-            elif type(write) is RequireRun:
-                self.run = write.request
-            elif type(write) is ChangeResource:
-                self.swaps |= type(write.precondition) is AtVersion
-        self.needs = needs_of(batch)
-        self.need_floors(self.unknown)
-        self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-
-    def need_floors(self, keys: Iterable[ScopeKey]) -> None:
-        """Whoever may make a record anew has to know its owner's floor. The others are spared the look."""
-        for key in keys:
-            self.needs.add(DOCUMENTS, floor_key(key))
-
-    @property
-    def shared(self) -> list[ScopeKey]:
-        """The user and org records that it writes."""
-        return [write.key for write in self.batch if type(write) is ChangeState and write.key.kind in SHARED]
-
-    def set(self, answer: Answer) -> None:
-        if not self.answer.done():
-            self.answer.set_result(answer)
-
-
 class _Group(Group):
-    def __init__(self, waiting: list[_Waiting]) -> None:
+    def __init__(self, waiting: list[WaitingBatch]) -> None:
         self._waiting = waiting
         self._answers: list[Answer] = []
         self._asked = Asked(lambda table, key: False)
@@ -310,7 +289,7 @@ class _Group(Group):
         return sum(isinstance(answer, Exception) for answer in self._answers)
 
     @property
-    def undecided(self) -> list[_Waiting]:
+    def undecided(self) -> list[WaitingBatch]:
         return self._waiting[len(self._answers) :]
 
     def answer(self) -> None:
@@ -320,19 +299,7 @@ class _Group(Group):
             waiting.set(answer)
 
 
-def _swaps_first(group: list[_Waiting]) -> list[_Waiting]:
-    """Behind writers that never pause, who writes only what it has read before would lose every time.
-
-    With it goes what its run has sent ahead, which stays ahead.
-    """
-    if not any(waiting.swaps for waiting in group):
-        return group
-    runs = {waiting.run for waiting in group if waiting.swaps}
-    first = [waiting for waiting in group if waiting.swaps or (waiting.run and waiting.run in runs)]
-    return first + [waiting for waiting in group if waiting not in first]
-
-
-def _refuse(waiting: list[_Waiting], cause: Exception | None) -> None:
+def _refuse(waiting: list[WaitingBatch], cause: Exception | None) -> None:
     for one in waiting:
         unclear = isinstance(cause, UnclearCommitError)
         error = UnclearCommitError() if unclear else StoreUnavailableError()
@@ -340,7 +307,7 @@ def _refuse(waiting: list[_Waiting], cause: Exception | None) -> None:
         one.set(error)
 
 
-def _refuse_alone(waiting: _Waiting, error: Exception) -> None:
+def _refuse_alone(waiting: WaitingBatch, error: Exception) -> None:
     if isinstance(error, FlowStateError):
         waiting.set(error)
         return

@@ -14,7 +14,8 @@ from flowstate_server.model.blobs import head_key
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.events import Event
 from flowstate_server.model.json_values import EMPTY_OBJECT, encode_json
-from flowstate_server.model.records import RequestHead, SessionRecord, state_record
+from flowstate_server.model.parsed_states import state_record
+from flowstate_server.model.records import RequestHead, SessionRecord
 from flowstate_server.model.resources import (
     MAX_OF_OWNER,
     ResourceKey,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from flowstate_server.errors import ScopeUnavailableError
 from flowstate_server.model.events import Event
 from flowstate_server.model.ids import new_log_id
-from flowstate_server.model.records import RequestHead, SessionRecord, StateRecord, state_record
+from flowstate_server.model.parsed_states import state_record
+from flowstate_server.model.records import RequestHead, SessionRecord, StateRecord
 from flowstate_server.model.scopes import RequestKey, ScopeKey, ScopeKind, SessionKey
+from flowstate_server.model.state_parts import StateParts
 from flowstate_server.model.tombstones import floor_key, last_deletion_in, last_deletion_key
 from flowstate_server.stores.commit.working_set import WorkingSet, check_precondition
 from flowstate_server.stores.contract.tables import DOCUMENTS, REQUEST_HEADS, SESSIONS, STATES, Needs
@@ -120,12 +122,19 @@ def _changed_record(
         version=record.version + 1,
         incarnation=record.incarnation if record.exists else new_incarnation or new_log_id(),
         state=change.state,
-        text=change.text,
+        text=_text_of(record, change),
         create_time=record.create_time if record.exists else work.time,
         update_time=work.time,
         generations=record.generations if change.generations is None else change.generations,
         schema_hash=record.schema_hash if change.schema_hash is None else change.schema_hash,
+        fitting=change.fitting,
     )
+
+
+def _text_of(record: StateRecord, change: Changed) -> bytes | StateParts:
+    if isinstance(change.text, bytes):
+        return change.text
+    return (record.parts or StateParts(object(), record.size)).patched(change.text)
 
 
 def log_change(

@@ -17,6 +17,7 @@ from flowstate_server.model.documents import Document, DocumentKey
 from flowstate_server.model.events import Event, EventType
 from flowstate_server.model.frozen import frozen
 from flowstate_server.model.json_values import JsonObject
+from flowstate_server.model.layered_state import LayeredState
 from flowstate_server.model.records import (
     Failure,
     Generations,
@@ -28,6 +29,7 @@ from flowstate_server.model.records import (
     StateRecord,
 )
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey
+from flowstate_server.model.state_parts import Fitting, StatePatch
 from flowstate_server.stores.contract.tables import Table
 
 
@@ -271,16 +273,17 @@ class AppendEvents(Write):
 
 @frozen
 class Changed:
-    """A new state, its JSON text, and the events that tell of it (the new version is ``record.version + 1``).
-
-    ``generations`` and ``schema_hash`` are those of the record from now on; ``None``: as they were.
+    """A new state, its JSON text (of a large one what the change does to it) and the events that tell of it; the new
+    version is ``record.version + 1``. ``generations`` and ``schema_hash`` are those of the record from now on;
+    ``None``: as they were.
     """
 
-    state: JsonObject
-    text: bytes
+    state: JsonObject | LayeredState
+    text: bytes | StatePatch
     events: tuple[Event, ...] = ()
     generations: Generations | None = None
     schema_hash: str | None = None
+    fitting: Fitting | None = None
 
 
 class NoChange:

@@ -33,11 +33,13 @@ _OWNED = (
 )
 
 
+_PARTS = "parts AS (DELETE FROM flowstate.state_parts p USING states WHERE p.state = states.state)"
 _CONTENT = (
     r" inputs AS (UPDATE flowstate.requests r SET input = '\x'::bytea FROM keys WHERE r.request = keys.request),"
     " outcomes AS (DELETE FROM flowstate.outcomes o USING keys WHERE o.request = keys.request),"
     " states AS (DELETE FROM flowstate.states t USING keys r"
-    f" WHERE t.kind = {_REQUEST} AND t.tenant = r.tenant AND t.id = r.request_id AND t.flow_kind = ''),"
+    f" WHERE t.kind = {_REQUEST} AND t.tenant = r.tenant AND t.id = r.request_id AND t.flow_kind = ''"
+    f" RETURNING t.state), {_PARTS},"
     " owned AS (DELETE FROM flowstate.documents d USING keys r"
     rf" WHERE d.key >= {_OWNED} AND d.key < {_OWNED} || '\xff'::bytea)"
 )
@@ -106,7 +108,8 @@ TOMBSTONES = (
     f" WHERE h.status = {REMOVED} AND h.end_time = s.delete_time AND h.log = s.log)"
     " ORDER BY delete_time LIMIT $2 FOR UPDATE SKIP LOCKED),"
     " states AS (DELETE FROM flowstate.states t USING old WHERE NOT old.replaced"
-    f" AND t.kind = {_SESSION} AND t.tenant = old.tenant AND t.id = old.session_id AND t.flow_kind = ''),"
+    f" AND t.kind = {_SESSION} AND t.tenant = old.tenant AND t.id = old.session_id AND t.flow_kind = ''"
+    f" RETURNING t.state), {_PARTS},"
     " heads AS (DELETE FROM flowstate.session_heads c USING old WHERE c.log = old.log),"
     " gone AS (DELETE FROM flowstate.sessions s USING old WHERE s.log = old.log)"
     " SELECT count(*) FROM old"

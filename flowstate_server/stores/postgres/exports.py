@@ -10,6 +10,7 @@ from flowstate_server.stores.contract.pages import understood
 from flowstate_server.stores.contract.tables import DOCUMENTS, EVENTS, REQUESTS, STATES, TURNS, Table
 from flowstate_server.stores.postgres.connections import Connections
 from flowstate_server.stores.postgres.reads import EVENT_BYTES, EVENTS_FROM
+from flowstate_server.stores.tables import rows
 from flowstate_server.stores.tables.exports import EXPORTS
 
 Key = TypeVar("Key")
@@ -20,7 +21,7 @@ Record = TypeVar("Record")
 _SIZES: dict[Table[Any, Any], str] = {
     REQUESTS: "octet_length(r.input) + coalesce(octet_length(o.output), 0)",
     EVENTS: EVENT_BYTES,
-    STATES: "octet_length(t.text)",
+    STATES: rows.STATE_SIZE,
     DOCUMENTS: "octet_length(d.text)",
 }
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from flowstate_server.stores.contract.backend import Conflict, Group, GroupStorage
+from flowstate_server.stores.contract.tables import Changes, Loaded
 from flowstate_server.stores.contract.watch import Topic
 from flowstate_server.stores.postgres.commit_notifier import CommitNotifier
 from flowstate_server.stores.postgres.commit_poller import CommitPoller
@@ -16,6 +17,7 @@ from flowstate_server.stores.postgres.loading import Loader
 from flowstate_server.stores.postgres.store_clock import StoreClock
 from flowstate_server.stores.postgres.unclear_commits import is_committed
 from flowstate_server.stores.postgres.writing import Writer, Written
+from flowstate_server.stores.tables.state_parts import LargeStates
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +35,7 @@ class PostgresStorage(GroupStorage):
         self._poller = poller
         self._notifier = notifier
         self._writer = Writer()
+        self._large_states = LargeStates()
 
     async def run(self, group: Group) -> Iterable[Topic]:
         with translating():
@@ -53,7 +56,7 @@ class PostgresStorage(GroupStorage):
     async def _attempt(self, group: Group) -> tuple[Written | None, list[Topic]]:
         async with self._connections.working() as connection:
             try:
-                written, topics = await self._transaction(connection, group)
+                written, changes, loaded = await self._transaction(connection, group)
             except DRIVER_ERRORS as error:
                 if not is_loss(error) or isinstance(error, TimeoutError):
                     raise
@@ -62,13 +65,14 @@ class PostgresStorage(GroupStorage):
                 raise _LostBeforeCommitError(error) from error
             if written is not None:
                 await self._commit(connection, written)
-            return written, topics
+                self._large_states.learn(changes, loaded)
+            return written, changes.topics
 
-    async def _transaction(self, connection: Any, group: Group) -> tuple[Written | None, list[Topic]]:
+    async def _transaction(self, connection: Any, group: Group) -> tuple[Written | None, Changes, Loaded]:
         """All but its COMMIT."""
         await self._begin(connection)
         try:
-            loader = Loader(connection, self._clock.latest)
+            loader = Loader(connection, self._clock.latest, self._large_states)
             ready = await loader.load(group)
             self._clock.seen(loader.loaded.time)
             changes = group.decide(loader.loaded, ready)
@@ -77,12 +81,12 @@ class PostgresStorage(GroupStorage):
                 if absent:
                     await loader.look_again(absent)
                 await connection.execute("ROLLBACK", timeout=self._connections.begin_seconds)
-                return None, []
+                return None, changes, loader.loaded
             written = await self._writer.write(connection, changes, loader.loaded, loader.numbers, absent)
         except BaseException as error:
             await self._roll_back(connection, error)
             raise
-        return written, changes.topics
+        return written, changes, loader.loaded
 
     async def _begin(self, connection: Any) -> None:
         try:

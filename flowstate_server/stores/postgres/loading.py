@@ -7,6 +7,7 @@ from typing import Any
 
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import decode_key, encoded_bounds
+from flowstate_server.model.records import StateRecord
 from flowstate_server.stores.contract import tables
 from flowstate_server.stores.contract.backend import LOAD_LIMIT, Conflict, Group
 from flowstate_server.stores.contract.pages import understood_one
@@ -16,6 +17,7 @@ from flowstate_server.stores.postgres.reads import open_requests
 from flowstate_server.stores.postgres.statements import KEYS, TIME, any_of, columns, together, unnested
 from flowstate_server.stores.tables import queries, rows
 from flowstate_server.stores.tables.numbers import Row, scope_key
+from flowstate_server.stores.tables.state_parts import LargeStates
 
 LARGE = 16 * 1024
 """Bytes over which a document is read on its own, once it is known to be within the limit of a group."""
@@ -24,10 +26,10 @@ Absent = dict[Table[Any, Any], list[Any]]
 """Keys that were looked for in vain, by table."""
 
 
-def _unless_large(names: str, text: str) -> str:
+def _unless_large(names: str, text: str, size: str) -> str:
     """Of a table with documents: its size, and the columns ``names`` without ``text`` if that is large."""
     small = f"CASE WHEN octet_length({text}) <= {LARGE} THEN {text} END AS text"
-    return f"octet_length({text}) AS size, {names.replace(text, small)}"
+    return f"{size} AS whole_size, {names.replace(text, small)}"
 
 
 # What to lock is found first, as an array. A row that was changed while its lock was awaited is evaluated once more by
@@ -49,7 +51,7 @@ _LOCKS = {
         " ORDER BY r.tenant, r.request_id FOR UPDATE OF h"
     ),
     tables.STATES: (
-        f"SELECT t.state, {_unless_large(rows.STATE, 't.text')}"
+        f"SELECT t.state, {_unless_large(rows.KEPT_STATE, 't.text', rows.STATE_SIZE)}"
         " FROM flowstate.states t WHERE t.state = ANY (ARRAY(SELECT x.state FROM {found}))"
         " ORDER BY t.kind, t.tenant, t.id, t.flow_kind FOR UPDATE OF t"
     ),
@@ -58,20 +60,14 @@ _LOCKS = {
         " WHERE p.process = ANY (ARRAY(SELECT x.process FROM {found})) ORDER BY p.process FOR UPDATE OF p"
     ),
     tables.DOCUMENTS: (
-        f"SELECT d.document, {_unless_large(rows.DOCUMENT, 'd.text')}"
+        f"SELECT d.document, {_unless_large(rows.DOCUMENT, 'd.text', 'octet_length(d.text)')}"
         " FROM flowstate.documents d WHERE d.document = ANY (ARRAY(SELECT x.document FROM {found}))"
         " ORDER BY d.key FOR UPDATE OF d"
     ),
 }
-_LARGE: dict[Table[Any, Any], tuple[str, Callable[[Row], Any]]] = {
-    tables.STATES: (
-        f"SELECT {rows.STATE} FROM flowstate.states t WHERE t.state = ANY ($1::bigint[])",
-        rows.state_record,
-    ),
-    tables.DOCUMENTS: (
-        f"SELECT {rows.DOCUMENT} FROM flowstate.documents d WHERE d.document = ANY ($1::bigint[])",
-        rows.document,
-    ),
+_LARGE: dict[Table[Any, Any], str] = {
+    tables.STATES: f"SELECT {rows.STATE} FROM flowstate.states t WHERE t.state = ANY ($1::bigint[])",
+    tables.DOCUMENTS: f"SELECT {rows.DOCUMENT} FROM flowstate.documents d WHERE d.document = ANY ($1::bigint[])",
 }
 
 
@@ -97,12 +93,13 @@ _load_texts: dict[tuple[Table[Any, Any], ...], str] = {}
 class Loader:
     """Loads what a group needs into ``loaded``; ``numbers`` stand for what was found."""
 
-    def __init__(self, connection: Any, latest: Micros) -> None:
+    def __init__(self, connection: Any, latest: Micros, large_states: LargeStates) -> None:
         self.loaded = Loaded(latest)
         self.numbers = rows.Numbers()
         self._connection = connection
         self._needs = Needs()
         self._states = self.loaded.of(tables.STATES)
+        self._large_states = large_states
         self._sizes: dict[Any, int] = {}
         self._large: dict[Table[Any, Any], dict[Any, int]] = {table: {} for table in _LARGE}
 
@@ -176,7 +173,13 @@ class Loader:
             self.loaded.of(tables.STATE_HEADS)[key] = rows.state_head(values[: rows.STATE_HEAD_WIDTH])
         if key in needed.get(tables.STATES, ()):
             self._sizes[key] = row[1]
-            if row[1] > LARGE:
+            in_parts = rows.kept_parts(values)[0] is not None
+            known = (
+                self._large_states.find(understood_one(key, values, rows.kept_state)) if in_parts else None
+            )
+            if known is not None:
+                self._states[key] = known
+            elif in_parts or row[1] > LARGE:
                 self._large[tables.STATES][key] = row[0]
             else:
                 self._states[key] = understood_one(key, values, rows.state_record)
@@ -237,13 +240,20 @@ class Loader:
             size += sum(self._sizes.get(key, 0) for key in keys)
             asked |= keys
             ready += 1
-        for table, (query, record_of) in _LARGE.items():
+        record_of: dict[Table[Any, Any], Callable[[Row], Any]] = {
+            tables.STATES: self._state_record,
+            tables.DOCUMENTS: rows.document,
+        }
+        for table, query in _LARGE.items():
             wanted = [number for key, number in self._large[table].items() if key in asked]
             if wanted:
                 for row in await self._connection.fetch(query, wanted):
-                    record = understood_one(row[0], tuple(row), record_of)
+                    record = understood_one(row[0], tuple(row), record_of[table])
                     self.loaded.of(table)[record.key] = record
         return ready
+
+    def _state_record(self, row: Row) -> StateRecord:
+        return self._large_states.loaded(rows.state_record(row))
 
 
 def _needed(needs: Needs, table: Table[Any, Any]) -> set[Any]:

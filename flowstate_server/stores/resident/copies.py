@@ -23,7 +23,10 @@ def own_request(request: RequestRecord) -> RequestRecord:
 
 
 def own_state(state: StateRecord) -> StateRecord:
-    """The record as text alone: what a caller does to a parsed state can't reach what is stored."""
+    """The record as text alone: what a caller does to a parsed state can't reach what is stored. A large one is kept
+    parsed, for each commit would parse it anew."""
+    if state.parts is not None:
+        return state
     return StateRecord(
         state.key,
         state.version,

@@ -10,7 +10,7 @@ from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import Owner, owner_bounds, request_owner, session_owner
 from flowstate_server.model.identity import Tenant
 from flowstate_server.model.records import RequestStatus
-from flowstate_server.model.scopes import RequestKey, SessionKey, request_scope, session_scope
+from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey, request_scope, session_scope
 from flowstate_server.stores.contract.tables import Cut
 from flowstate_server.stores.sqlite.places import place_of
 from flowstate_server.stores.tables.numbers import STATUS_NUMBERS, state_key
@@ -45,7 +45,9 @@ REMOVE_HEAD = (
 )
 REMOVE_INPUT = "UPDATE requests SET input = x'' WHERE request = ?"
 REMOVE_OUTCOME = "DELETE FROM outcomes WHERE request = ?"
-REMOVE_STATE = "DELETE FROM states WHERE kind = ? AND tenant = ? AND id = ? AND flow_kind = ?"
+_THIS_STATE = "FROM states WHERE kind = ? AND tenant = ? AND id = ? AND flow_kind = ?"
+REMOVE_PARTS = f"DELETE FROM state_parts WHERE state IN (SELECT state {_THIS_STATE})"
+REMOVE_STATE = f"DELETE {_THIS_STATE}"
 REQUESTS = (
     f"SELECT request FROM request_heads WHERE status = {REMOVED} AND end_time <= ? ORDER BY end_time LIMIT ?"
 )
@@ -110,8 +112,13 @@ def remove_requests(cursor: sqlite3.Cursor, requests: set[int] | list[int], time
 def _remove_content(cursor: sqlite3.Cursor, request: int, key: RequestKey) -> None:
     cursor.execute(REMOVE_INPUT, (request,))
     cursor.execute(REMOVE_OUTCOME, (request,))
-    cursor.execute(REMOVE_STATE, state_key(request_scope(key)))
+    _remove_state(cursor, request_scope(key))
     cursor.execute(DOCUMENTS, (*owner_bounds(request_owner(key)), -1))
+
+
+def _remove_state(cursor: sqlite3.Cursor, key: ScopeKey) -> None:
+    cursor.execute(REMOVE_PARTS, state_key(key))
+    cursor.execute(REMOVE_STATE, state_key(key))
 
 
 def cut(cursor: sqlite3.Cursor, part: Cut, numbers: Numbers) -> None:
@@ -141,7 +148,7 @@ def forget_sessions(cursor: sqlite3.Cursor, before: Micros, limit: int) -> int:
     found = cursor.execute(TOMBSTONES, (before, limit)).fetchall()
     for log, tenant, session_id, replaced in found:
         if not replaced:
-            cursor.execute(REMOVE_STATE, state_key(session_scope(SessionKey(tenant, session_id))))
+            _remove_state(cursor, session_scope(SessionKey(tenant, session_id)))
         cursor.execute("DELETE FROM session_heads WHERE log = ?", (log,))
         cursor.execute("DELETE FROM sessions WHERE log = ?", (log,))
     return len(found)

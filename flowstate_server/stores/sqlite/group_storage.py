@@ -41,5 +41,5 @@ def _run(
     ready = loader.load(group)
     changes = group.decide(loader.loaded, ready)
     commit = write(cursor, changes, loader.loaded, loader.numbers)
-    known.learn(changes, loader.numbers)
+    known.learn(changes, loader.loaded, loader.numbers)
     return commit, changes.topics

@@ -16,9 +16,10 @@ from flowstate_server.model.documents import Document, DocumentKey
 from flowstate_server.model.records import ProcessRecord, RequestHead, SessionHead, StateHead, StateRecord
 from flowstate_server.model.scopes import RequestKey, ScopeKey, SessionKey, request_scope
 from flowstate_server.stores.contract import tables
-from flowstate_server.stores.contract.tables import Changes
+from flowstate_server.stores.contract.tables import Changes, Loaded
 from flowstate_server.stores.tables.numbers import Row
 from flowstate_server.stores.tables.rows import Numbers
+from flowstate_server.stores.tables.state_parts import LargeStates
 
 Record = TypeVar("Record")
 
@@ -53,7 +54,7 @@ class Known(NamedTuple, Generic[Record]):
 
 class KnownRows:
     """Rows, or records in which nothing can be changed: what a caller was handed does not change what is known.
-    ``None`` stands for a row that is not there.
+    ``None`` stands for a row that is not there. Large states are remembered by version, whoever else writes.
 
     Sweeps delete none of them but processes that are fenced, which makes no difference to a group (a document that
     expires is not kept), and what is known of deleted sessions and removed requests, with which they forget everything.
@@ -74,6 +75,7 @@ class KnownRows:
             self.processes,
             self.documents,
         )
+        self.large = LargeStates()
         self._bytes = 0
         self._data_version = -1
         self._settled = False
@@ -85,6 +87,8 @@ class KnownRows:
         """
         (version,) = cursor.execute("PRAGMA data_version").fetchone()
         others = not self._settled or version != self._data_version
+        if not self._settled:
+            self.large.clear()
         if others or self._bytes > MOST_BYTES or sum(map(len, self._all)) > MOST_ROWS:
             self.forget()
         self._data_version = version
@@ -125,8 +129,9 @@ class KnownRows:
         known = self.documents.pop(key, None)
         self._bytes -= 0 if known is None else known.record.size
 
-    def learn(self, changes: Changes, numbers: Numbers) -> None:
-        """What the group has written."""
+    def learn(self, changes: Changes, loaded: Loaded, numbers: Numbers) -> None:
+        """What the group has written of what was ``loaded``."""
+        in_parts = self.large.learn(changes, loaded)
         for session in changes.changed_of(tables.SESSIONS):
             self.sessions.pop(session.key, None)
         for head in changes.changed_of(tables.SESSION_HEADS):
@@ -137,7 +142,10 @@ class KnownRows:
             self.put_no_state(request_scope(created.key))
             self._put_request(created.head, numbers)
         for state in changes.put_of(tables.STATES):
-            self.put_state(numbers.states[state.key], state)
+            if state.key in in_parts:
+                self._forget_state(state.key)
+            else:
+                self.put_state(numbers.states[state.key], state)
         for key in changes.removed_of(tables.STATES):
             self.put_no_state(key)
         for request in changes.changed_of(tables.REQUEST_HEADS):

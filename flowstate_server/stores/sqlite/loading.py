@@ -18,9 +18,8 @@ from flowstate_server.stores.sqlite import documents as shelf, reads
 from flowstate_server.stores.sqlite.known_rows import Known, KnownRequest, KnownRows, KnownSession, own_state
 from flowstate_server.stores.sqlite.many_rows import ManyRows
 from flowstate_server.stores.tables import columns, rows
-from flowstate_server.stores.tables.numbers import state_key
+from flowstate_server.stores.tables.numbers import Row, state_key
 
-STATE_HEAD = reads.STATE.replace(rows.STATE, rows.STATE_HEAD)
 PROCESS = f"SELECT {rows.PROCESS} FROM processes p WHERE p.process = ?"
 TURN = (
     f"SELECT {rows.TURN} FROM turns u LEFT JOIN requests r ON r.request = u.request"
@@ -112,16 +111,33 @@ class Loader:
 
     def _state(self, key: ScopeKey) -> None:
         if key not in self._known.states:
-            row = self._cursor.execute(reads.STATE, state_key(key)).fetchone()
+            row = self._cursor.execute(reads.KEPT_STATE, state_key(key)).fetchone()
             if row is None:
                 self._known.put_no_state(key)
+            elif rows.kept_parts(row[1:])[0] is not None:
+                self._put_state(row[0], self._state_in_parts(key, row))
+                return
             else:
                 self._known.put_state(row[0], understood_one(key, row[1:], rows.state_record))
         known = self._known.states[key]
         if known is not None:
-            self.loaded.of(tables.STATES)[key] = own_state(known.record)
-            self.numbers.states[key] = known.number
-            self._bytes += known.record.size
+            self._put_state(known.number, own_state(known.record))
+
+    def _state_in_parts(self, key: ScopeKey, row: Row) -> StateRecord:
+        """It is looked for in each group: to look costs little beside what a group makes of it."""
+        large = self._known.large
+        found = large.find(understood_one(key, row[1:], rows.kept_state))
+        if found is None:
+            parts = self._cursor.execute(reads.STATE_PARTS, row[:1]).fetchone()
+            found = understood_one(
+                key, (*row[1:], *parts), lambda whole: large.loaded(rows.state_record(whole))
+            )
+        return found
+
+    def _put_state(self, number: int, record: StateRecord) -> None:
+        self.loaded.of(tables.STATES)[record.key] = record
+        self.numbers.states[record.key] = number
+        self._bytes += record.size
 
     def _state_head(self, key: ScopeKey) -> None:
         known = self._known
@@ -131,7 +147,7 @@ class Loader:
         elif key in known.state_heads:
             found = known.state_heads[key]
         else:
-            row = self._cursor.execute(STATE_HEAD, state_key(key)).fetchone()
+            row = self._cursor.execute(reads.STATE_HEAD, state_key(key)).fetchone()
             found = None
             if row is not None:
                 found = Known(row[0], understood_one(key, row[1:], rows.state_head))

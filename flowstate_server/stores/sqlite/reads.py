@@ -39,7 +39,11 @@ KNOWN_REQUEST_HEAD = in_sqlite(queries.KNOWN_REQUEST_HEAD)
 OPEN_IN_SESSION = in_sqlite(
     f"SELECT {rows.REQUEST_HEAD} FROM {queries.HEADS} WHERE h.open AND h.log = $1 ORDER BY h.request"
 )
-STATE = f"SELECT t.state, {rows.STATE} FROM states t WHERE t.kind = ? AND t.tenant = ? AND t.id = ? AND t.flow_kind = ?"
+_OF_STATE = "FROM states t WHERE t.kind = ? AND t.tenant = ? AND t.id = ? AND t.flow_kind = ?"
+STATE = in_sqlite(f"SELECT t.state, {rows.STATE} {_OF_STATE}")
+KEPT_STATE = f"SELECT t.state, {rows.KEPT_STATE} {_OF_STATE}"
+STATE_HEAD = f"SELECT t.state, {rows.STATE_HEAD} {_OF_STATE}"
+STATE_PARTS = in_sqlite(f"SELECT {rows.STATE_PARTS} FROM states t WHERE t.state = ?")
 _ITEM_OF_EVENT = f"LEFT JOIN items i ON e.type = {ITEM_DONE} AND i.place = e.place"
 _EVENTS = f"{EVENT_SEQUENCE}, {rows.EVENT} FROM events e {_ITEM_OF_EVENT}"
 REQUEST_EVENTS = f"SELECT ?, {_EVENTS} WHERE e.request = ? AND e.sequence > ? ORDER BY e.sequence LIMIT ?"

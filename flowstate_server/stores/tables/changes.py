@@ -16,6 +16,12 @@ from flowstate_server.stores.tables import columns
 from flowstate_server.stores.tables.labels import COLUMNS as LABEL_COLUMNS, LabelChanges, changed_labels
 from flowstate_server.stores.tables.numbers import Row, encode_failure
 from flowstate_server.stores.tables.rows import Numbers
+from flowstate_server.stores.tables.state_parts import (
+    kept_parts_of,
+    new_part,
+    replaces_parts,
+    without_text,
+)
 
 Record = TypeVar("Record")
 
@@ -150,7 +156,22 @@ class ChangedRows:
 
     def changed_states(self) -> Iterable[Row]:
         for record in self._changes.changed_of(tables.STATES):
-            yield self._numbers.states[record.key], *columns.STATE_VALUES.values(record)
+            parts = kept_parts_of(record, self._loaded)
+            told = (None, None) if parts is None else (parts.base, parts.size)
+            values = columns.STATE_VALUES.values(record if parts is None else without_text(record))
+            yield self._numbers.states[record.key], *values, *told
+
+    def removed_state_parts(self) -> Iterable[Row]:
+        for record in self._changes.changed_of(tables.STATES):
+            if replaces_parts(record, self._loaded):
+                yield (self._numbers.states[record.key],)
+        yield from self.removed_states()
+
+    def new_state_parts(self) -> Iterable[Row]:
+        for record in self._changes.changed_of(tables.STATES):
+            text = new_part(record, self._loaded)
+            if text is not None:
+                yield self._numbers.states[record.key], record.version, text
 
     def removed_states(self) -> Iterable[Row]:
         return [(self._numbers.states[key],) for key in self._changes.removed_of(tables.STATES)]
@@ -347,8 +368,16 @@ def writes(place: str) -> tuple[Write, ...]:
         Write(tables.TURNS, "new", "log, number", _TURN, rows.new_turns),
         Write(tables.TURNS, "changed", "log, number", _TURN, rows.changed_turns),
         Write(tables.TURNS, "removed", "log, number", "", rows.removed_turns),
-        Write(tables.STATES, "changed", "state", columns.STATE_VALUES.names, rows.changed_states),
+        Write(
+            tables.STATES,
+            "changed",
+            "state",
+            f"{columns.STATE_VALUES.names}, base, size",
+            rows.changed_states,
+        ),
         Write(tables.STATES, "removed", "state", "", rows.removed_states),
+        Write(tables.STATES, "removed", "state", "", rows.removed_state_parts, "state_parts"),
+        Write(tables.STATES, "new", "state, version", "text", rows.new_state_parts, "state_parts"),
         Write(tables.PROCESSES, "changed", "process", _PROCESS, rows.changed_processes),
         Write(tables.DOCUMENTS, "changed", "document", columns.DOCUMENT_VALUES.names, rows.changed_documents),
         Write(tables.DOCUMENTS, "removed", "document", "", rows.removed_documents),

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from flowstate_server.model.documents import Document, DocumentKey
 from flowstate_server.model.events import Event, EventRecord, LogHead
 from flowstate_server.model.items import Item, ItemRecord
+from flowstate_server.model.parsed_states import in_parts
 from flowstate_server.model.records import (
     ProcessRecord,
     RequestHead,
@@ -27,6 +28,7 @@ from flowstate_server.model.records import (
     TurnRecord,
 )
 from flowstate_server.model.scopes import LogKey, RequestKey, ScopeKey, SessionKey
+from flowstate_server.model.state_parts import StateParts
 from flowstate_server.stores.contract.pages import understood, understood_one
 from flowstate_server.stores.contract.reads import SessionLife, SessionPosition
 from flowstate_server.stores.tables import columns
@@ -162,7 +164,17 @@ def turn_record(row: Row, session: SessionKey, log_id: str) -> TurnRecord:
     return TurnRecord(TurnKey(session, log_id, number), request_id or "", first, last)
 
 
-STATE = columns.STATE.of("t")
+KEPT_STATE = f"{columns.STATE.of('t')}, t.base, t.size"
+"""A state as its row has it: without its text where that is in parts."""
+_PARTS = "FROM flowstate.state_parts p WHERE p.state = t.state AND p.version"
+PATCHES = f"(SELECT string_agg(p.text, '\\x0a'::bytea ORDER BY p.version) {_PARTS} > t.base)"
+STATE_PARTS = f"(SELECT p.text {_PARTS} = t.base), {PATCHES}"
+"""The text that the patches are of, and these, a line each."""
+_IF_IN_PARTS = ", ".join(
+    f"CASE WHEN t.base IS NOT NULL THEN {part} END" for part in STATE_PARTS.split(", ", 1)
+)
+STATE = f"{KEPT_STATE}, {_IF_IN_PARTS}"
+STATE_SIZE = "coalesce(t.size, octet_length(t.text))"
 STATE_HEAD = columns.STATE_HEAD.of("t")
 STATE_KEY = "t.kind, t.tenant, t.id, t.flow_kind"
 STATE_HEAD_WIDTH = columns.STATE_HEAD.width
@@ -174,10 +186,36 @@ def state_head(row: Row) -> StateHead:
     return StateHead(ScopeKey(kind, tenant, id, flow_kind), *others)
 
 
-def state_record(row: Row) -> StateRecord:
-    """From the columns ``STATE``."""
+def kept_state(row: Row) -> StateRecord:
+    """What the row has of it, from the columns ``KEPT_STATE``."""
     kind, tenant, id, flow_kind, *others = columns.STATE.read(row)
     return StateRecord(ScopeKey(kind, tenant, id, flow_kind), *others)
+
+
+def state_record(row: Row) -> StateRecord:
+    """From the columns ``STATE``, of which the last two may be missing where the state is in no parts."""
+    record = kept_state(row)
+    base, size = kept_parts(row)
+    if base is None:
+        return record
+    text, patches = row[columns.STATE.width + 2 :]
+    patches = patches or b""
+    count = patches.count(b"\n") + bool(patches)
+    stored = bytes(text), bytes(patches)
+    return in_parts(record, StateParts(object(), size, base, count, len(patches), (), stored))
+
+
+def kept_parts(row: Row) -> tuple[int | None, int]:
+    """The version of the text in parts, if it is, and the size of the whole, from the columns ``KEPT_STATE``.
+
+    A text in the row is the newer one: it was written by who does not know of parts.
+    """
+    base, size = row[columns.STATE.width : columns.STATE.width + 2]
+    return base if row[_STATE_TEXT] == b"" else None, size
+
+
+_STATE_TEXT = columns.STATE.names.split(", ").index("text")
+"""Its place among the columns."""
 
 
 EVENT = f"{columns.EVENT.of('e')}, {columns.ITEM.of('i')}"

@@ -81,8 +81,8 @@ ITEMS = ItemRange(SessionKey(NO_TENANT, "s"), "l")
 HOT = {
     "load": loading.load_query(NEEDS)[0],
     "load protected": loading.PROTECTED,
-    "load large states": loading._LARGE[STATES][0],
-    "load large documents": loading._LARGE[DOCUMENTS][0],
+    "load large states": loading._LARGE[STATES],
+    "load large documents": loading._LARGE[DOCUMENTS],
     "look again": f"SELECT {any_of(LOCKED, 1)}",
     "write": writing.TEXTS.text(tuple(range(len(writing.WRITES))), LOCKED),
     "session": queries.SESSION,

@@ -24,7 +24,8 @@ from flowstate_server.engine.state_change import ChangeRules, state_change
 from flowstate_server.errors import StateValidationError
 from flowstate_server.flows import Context, FlowRegistry, User, action, define_flow, handler
 from flowstate_server.model.clock import Micros
-from flowstate_server.model.records import StateRecord, state_record
+from flowstate_server.model.parsed_states import state_record
+from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, user_scope
 from flowstate_server.programs.stuck_calls import MOST_STUCK
 from flowstate_server.schemas.pydantic.merge import Declaration, merge_declarations

@@ -17,8 +17,9 @@ from flowstate_server.flows import Context, Flow, FlowRegistry, User, action, de
 from flowstate_server.model.clock import Micros
 from flowstate_server.model.identity import Tenant
 from flowstate_server.model.json_values import JsonObject, encode_json
+from flowstate_server.model.parsed_states import state_record
 from flowstate_server.model.payloads import StateChange
-from flowstate_server.model.records import Generations, StateRecord, state_record
+from flowstate_server.model.records import Generations, StateRecord
 from flowstate_server.model.scopes import RequestKey, ScopeKind, request_scope, user_scope
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.stuck_calls import MOST_STUCK
