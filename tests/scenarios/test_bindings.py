@@ -188,7 +188,7 @@ async def test_records_of_others_are_denied(house: House, scope: ScopeRef, calle
     assert await house.refused(commit, caller) is Reason.ACCESS_DENIED
     assert await house.refused(read, caller) is Reason.ACCESS_DENIED
     message = (await refused(read(caller))).message
-    assert "by its credentials or as it connected" in message
+    assert "than the caller's token or connection does" in message
     assert outcome(await commit(ADA)) == [(1, True)]
 
 
