@@ -110,8 +110,8 @@ def _folder(rest: str) -> str:
 def _postgres(url: str, create: bool, update: bool) -> Store:
     if find_spec("asyncpg") is None:
         raise ValueError(
-            "the driver of Postgres is not installed; pip install 'flowstate-grpc[postgres]', or in a checkout "
-            "'.[server,postgres]', brings it"
+            "the driver of Postgres is not installed; pip install 'flowstate-grpc[server,postgres]' brings it, "
+            "or of a checkout pip install 'PATH[server,postgres]'"
         )
     from flowstate_server.stores.postgres import postgres_stores
 

@@ -97,7 +97,8 @@ def call(
 
         if isinstance(error, SessionNotFound):  # a new id would have made one
             create = ("flowstate", "sessions", "create", flow, "--id", session)
-            return f"perhaps deleted: {shlex.join((*create, '--user', caller) if caller else create)} makes it anew"
+            make = shlex.join((*create, "--user", caller) if caller else create)
+            return f"if it was deleted, {make} makes it anew"
         if isinstance(error, ActionFailed) and error.failure.error_id:
             return "the server's log has why, under this error id"
         return ""

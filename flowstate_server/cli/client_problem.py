@@ -75,7 +75,7 @@ def words_of(error: FlowStateError, *, user: str = "", token: str = "", hint: st
     it beside that."""
     if not isinstance(error, ApiError):
         return Words(_joined(str(error), hint))
-    hints = (hint, _of_another(error, user, token), _way_out(error, token))
+    hints = (_of_another(error, user, token), hint, _way_out(error, token))
     facts = [error.reason or error.code.name, error.method]
     facts += [f"correlation id {error.correlation_id}"] if error.correlation_id else []
     return Words(_joined(_sentence(error, token), *hints), ", ".join(fact for fact in facts if fact))
@@ -121,7 +121,7 @@ def _of_another(error: ApiError, user: str, token: str) -> str:
     # The server does not tell what is somebody else's from what was deleted, and must not.
     if not isinstance(error, SessionNotFound | RequestNotFound) or not (user or token):
         return ""
-    return "perhaps another user's" if token else "perhaps another user's, see --user"
+    return "perhaps another user's" if token else f"perhaps another user's (you call as {user}; see --user)"
 
 
 def _joined(sentence: str, *hints: str) -> str:

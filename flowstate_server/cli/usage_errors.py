@@ -45,7 +45,8 @@ def reword(error: Any, parameters: Iterable[Any]) -> None:
         typed = error.option_name.lstrip("-")
         error.possibilities = [one for one in error.possibilities if may_mean(typed, one.lstrip("-"))]
     known = list(parameters)
-    error.message += _how_a_session_is_named(error, known) or _by_another_name(error, known)
+    if error.message:  # that of a missing argument is made elsewhere
+        error.message += _how_a_session_is_named(error, known) or _by_another_name(error, known)
 
 
 def _by_another_name(error: Any, parameters: list[Any]) -> str:

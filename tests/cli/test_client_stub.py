@@ -257,7 +257,10 @@ async def test_the_odd_flow_is_called_by_its_stub(load: Callable[[str], Any]) ->
 def test_an_app_that_is_not_there_is_told() -> None:
     done = flowstate("client-stub", "examples.chat:no_such_app")
     assert (done.code, done.stdout) == (2, "")
-    assert done.stderr == "flowstate: examples.chat:no_such_app: the module has no no_such_app; it has flowstate\n"
+    assert (
+        done.stderr
+        == "flowstate: examples.chat:no_such_app: the module has no no_such_app; it has flowstate\n"
+    )
 
 
 def test_an_app_without_flows_has_a_stub_too() -> None:
