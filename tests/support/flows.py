@@ -175,6 +175,8 @@ async def lose(intruder: Intruder, ctx: Context[Counts]) -> int:
         add_one(intruder.target, intruder.session_id)
         return {"count": -1}
 
+    # With it goes what was emitted: a flush amid which the loop is blocked would keep its locks on Postgres.
+    await ctx.session.set_metadata(title="about to lose")
     write = await ctx.session.atomic_state(change)
     return write.version
 
