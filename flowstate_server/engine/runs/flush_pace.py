@@ -5,11 +5,11 @@ from __future__ import annotations
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.model.clock import Seconds
 
-_SHARE = 4
+_SHARE = 10
 """A run waits so many times as long as its commits take: what few runs emit goes at once, and many give the store no
 more to do than it can."""
 
-_WEIGHT = 1 / 16
+_WEIGHT = 1 / 64
 """Of the newest commit in what is remembered of all."""
 
 
