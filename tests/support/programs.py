@@ -164,6 +164,7 @@ class Place:
         )
         answer = await stubs.flows.CallAction(CallActionRequest(spec=spec), timeout=20.0)
         assert answer.done, answer
+        assert answer.action_request.output.json, answer  # whatever ended it otherwise is told
         return "returned", orjson.loads(answer.action_request.output.json)
 
     def _own(self, name: str) -> str:
