@@ -76,7 +76,7 @@ test-pydantic: $(PYDANTIC_VENVS)/lowest/.ready $(PYDANTIC_VENVS)/newest/.ready #
 PYTHON_FLOOR ?= python3.11
 PYTHON_NEWEST ?= python3.13
 BASE_LOWEST := $(shell sed -n '/^dependencies = /,/^]/s/^ *"\([a-z_-]*\)>=\([0-9.]*\),.*/\1==\2/p' pyproject.toml)
-FLOOR_TESTS ?= tests/floor $(shell grep -LE 'flowstate_server|tests.support.hosted|client.test_repeats' tests/client/test_*.py)
+FLOOR_TESTS ?= tests/floor $(shell grep -LE 'flowstate_server|tests.support.hosted|client.(test_repeats|server_thread)' tests/client/test_*.py)
 
 test-floor: $(READY) $(FLOOR_VENVS)/lowest/.ready $(FLOOR_VENVS)/newest/.ready ## Run the client's tests on the lowest and the newest of what it needs
 	@for end in lowest newest; do \
