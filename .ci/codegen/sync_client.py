@@ -102,7 +102,7 @@ def main() -> int:
 class Module:
     """One module of the asynchronous client, and its counterpart."""
 
-    frames = ""
+    preamble = ""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -133,7 +133,7 @@ class Module:
             origin,
             "from __future__ import annotations",
             imports,
-            self.frames,
+            self.preamble,
             head,
             body,
         ]
@@ -230,7 +230,7 @@ class Module:
 class CallingModule(Module):
     """A module of classes that only call the client."""
 
-    frames = "__tracebackhide__ = hides_our_frames"
+    preamble = "__tracebackhide__ = hides_our_frames"
 
     def _imports(self, used: set[str]) -> str:
         return super()._imports(used | {"hides_our_frames"})

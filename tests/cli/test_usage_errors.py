@@ -22,6 +22,7 @@ TYPED = {
     "journal s1": "No such command 's1'. Did you mean flowstate journal list s1?",
     "requests r1": "Did you mean flowstate requests show r1?",
     "state get s1": "'s1' is not one of 'session', 'user', 'org'; whose it is comes first, as in: session s1",
+    "state get": "Missing argument 'SCOPE'. Choose from:",
     "state delete u1": "'u1' is not one of 'user', 'org'; whose it is comes first, as in: user ada",
     "serve app:app --port 80": "No such option: --port; where to listen: --listen HOST:PORT",
     "tail r1 --timeout 5": "No such option: --timeout; the shell has a command for it: timeout 60 flowstate ...",
