@@ -34,8 +34,9 @@ class Reader:
     to the thread and back costs as much as a small read.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, together_seconds: float = TOGETHER_SECONDS) -> None:
         self._connection = connection
+        self._together_seconds = together_seconds
         self._reading = False
         self._asked: deque[_Asked] = deque()
         self._rest: asyncio.Task[None] | None = None
@@ -80,7 +81,9 @@ class Reader:
         taken = [self._asked.popleft() for _ in range(min(TOGETHER, len(self._asked)))]
         outcomes: Sequence[_Outcome] = [_Outcome(error=StoreUnavailableError())] * len(taken)
         try:
-            outcomes = await self._connection.run(_on_snapshot, [asked.read for asked in taken])
+            outcomes = await self._connection.run(
+                _on_snapshot, [asked.read for asked in taken], self._together_seconds
+            )
         except Exception as error:
             outcomes = [_Outcome(error=error)] * len(taken)
         finally:  # whoever ends this task, nobody waits in vain
@@ -100,11 +103,14 @@ class _Asked(NamedTuple):
     answer: asyncio.Future[_Outcome]
 
 
-def _on_snapshot(connection: sqlite3.Connection, reads: Sequence[Read]) -> list[_Outcome]:
-    """The outcomes of the first of ``reads``. One that fails is the last: the snapshot may have gone with it."""
+def _on_snapshot(connection: sqlite3.Connection, reads: Sequence[Read], seconds: float) -> list[_Outcome]:
+    """The outcomes of those ``reads`` that begin within ``seconds``, and of the first in any case.
+
+    One that fails is the last: the snapshot may have gone with it.
+    """
     cursor = connection.cursor()
     cursor.execute("BEGIN")
-    until = monotonic() + TOGETHER_SECONDS
+    until = monotonic() + seconds
     outcomes: list[_Outcome] = []
     try:
         for read in reads:
