@@ -13,6 +13,7 @@ from statistics import median, quantiles
 
 from grpc import aio
 
+from benchmarks.caller import Caller, started
 from benchmarks.result import Options, Quantity, Result, at_most
 from benchmarks.subject import TRUSTED, Subject, on_postgres, on_sqlite
 from benchmarks.tokens import lateness, output
@@ -24,8 +25,6 @@ TAILS_A_CONNECTION = 100
 PAUSE = 1 / 200
 SECONDS = 5.0
 """How long the run writes, at the default ``--seconds``."""
-
-CALL_PAUSE = 1 / 50
 
 _gates = itertools.count(1)
 
@@ -54,9 +53,9 @@ async def _crowd(
     starting: AbstractAsyncContextManager[Subject], where: str, options: Options
 ) -> Sequence[Result]:
     events = max(20, round(options.seconds * SECONDS / PAUSE))
-    async with starting as server:
-        alone = await _followed(server, 1, events)
-        crowds = [await _followed(server, TAILS, events) for _ in range(options.rounds)]
+    async with started() as caller, starting as server:
+        alone = await _followed(server, caller, 1, events)
+        crowds = [await _followed(server, caller, TAILS, events) for _ in range(options.rounds)]
     name = f"{TAILS} tails of one run{where}"
     slowed = median(one.slowed for one in crowds) - alone.slowed
     return (
@@ -74,9 +73,9 @@ def _p99(values: Sequence[float]) -> float:
     return quantiles(values, n=100)[-1]
 
 
-async def _followed(server: Subject, tails: int, events: int) -> Followed:
-    delays, calls, live = list[float](), list[float](), asyncio.Semaphore(0)
-    session, opener = await server.new_sessions(2)
+async def _followed(server: Subject, caller: Caller, tails: int, events: int) -> Followed:
+    delays, live = list[float](), asyncio.Semaphore(0)
+    session, of_calls, opener = await server.new_sessions(3)
     gate = f"crowd-{next(_gates)}"
     request_id = await server.dispatch("steady", {"events": events, "pause": PAUSE, "gate": gate}, session)
     async with AsyncExitStack() as opened:
@@ -88,12 +87,11 @@ async def _followed(server: Subject, tails: int, events: int) -> Followed:
             following.append(asyncio.create_task(_follow(stub, request_id, live, delays)))
         for _ in following:
             await live.acquire()
-        cpu, began = await server.floor.cpu(), time.monotonic()
-        await server.call("open-gate", {"gate": gate}, opener)
-        calling = asyncio.create_task(_keep_calling(server, opener, calls))
-        seen = await asyncio.gather(*following)
-        calling.cancel()
-        busy = (await server.floor.cpu() - cpu) / (time.monotonic() - began)
+        async with caller.calling(server.address, of_calls) as calls:
+            cpu, began = await server.floor.cpu(), time.monotonic()
+            await server.call("open-gate", {"gate": gate}, opener)
+            seen = await asyncio.gather(*following)
+            busy = (await server.floor.cpu() - cpu) / (time.monotonic() - began)
     ended = await output(server, request_id)
     return Followed(
         delays, calls, sum(events - found for found in seen), lateness(ended - began, events, PAUSE), busy
@@ -124,11 +122,3 @@ async def _follow(
                 delays.append((now - json.loads(told[0].custom.data.json)["emitted"]) / 1e6)
         at = frame.cursor.sequence
     return found
-
-
-async def _keep_calling(server: Subject, session: str, calls: list[float]) -> None:
-    while True:
-        began = time.monotonic()
-        await server.call("turn", {"text": "hi"}, session)
-        calls.append((time.monotonic() - began) * 1e3)
-        await asyncio.sleep(CALL_PAUSE)

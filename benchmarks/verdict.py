@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 from statistics import median, quantiles
 
 TOLERANCE = 0.03
@@ -43,7 +44,7 @@ class Compared:
     def change(self) -> float:
         """Of the medians: 0.1 is ten percent more than before, good or bad."""
         before, after = self.medians
-        return after / before - 1
+        return _ratio(after, before) - 1
 
     @property
     def spread(self) -> float:
@@ -67,5 +68,12 @@ def spread(values: Sequence[float]) -> float:
     for _ in range(SPLITS):
         draw.shuffle(shuffled)
         one, other = sorted((median(shuffled[:half]), median(shuffled[half:])))
-        found.append(other / one - 1)
+        found.append(_ratio(other, one) - 1)
     return quantiles(found, n=10, method="inclusive")[COVERED - 1]
+
+
+def _ratio(value: float, other: float) -> float:
+    """Of nothing to nothing 1: some measures count what should not happen at all."""
+    if other == 0:
+        return 1.0 if value == 0 else inf
+    return value / other

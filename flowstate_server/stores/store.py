@@ -137,12 +137,13 @@ class Store:
             return found
         return [one for one in found if not await asyncio.to_thread(presence.known_dead, one.process)]
 
-    def watch(self, topics: Iterable[Topic]) -> Watch:
+    def watch(self, topics: Iterable[Topic], *, pages: bool = False) -> Watch:
         """Watch topics: a commit that changes one of them, by any process, wakes the watch after it is visible.
 
-        A watch opened before a commit wakes for it, late by at most :attr:`max_wake_delay`, never not at all.
+        A watch opened before a commit wakes for it, late by at most :attr:`max_wake_delay`, never not at all. One for
+        ``pages`` of a log is also told what this process has appended to it.
         """
-        return self._open.hub.open(topics)
+        return self._open.hub.open(topics, pages=pages)
 
     sweep_transient_events = _forwarded("sweeps", Sweeps.sweep_transient_events)
     sweep_documents = _forwarded("sweeps", Sweeps.sweep_documents)

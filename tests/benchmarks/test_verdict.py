@@ -76,6 +76,12 @@ def test_the_three_percent_come_on_top_of_the_spread() -> None:
     assert compared(before, (102 * 0.929,)).verdict is Verdict.WORSE
 
 
+def test_what_should_not_happen_is_worse_once_it_does() -> None:
+    never = (0.0, 0.0)
+    assert compared(never, (0.0,), less_is_better=True).verdict is Verdict.SAME
+    assert compared(never, (1.0,), less_is_better=True).verdict is Verdict.WORSE
+
+
 def test_results_say_which_way_is_better() -> None:
     floor, measured = [Load(100, 1.0, 0.1)], [Load(50, 1.0, 0.1)]
     assert Comparison("calls", floor, measured).measure == Measure("calls", 0.5, less_is_better=False)

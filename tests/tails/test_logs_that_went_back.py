@@ -80,7 +80,7 @@ async def test_a17_a_tail_beyond_the_end_is_told_so_and_the_run_does_not_complet
 async def test_a17_a_heartbeat_looks_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wake-up that was lost, with its commit or without, costs no more than the time to the next heartbeat."""
     emitter = Emitter()
-    monkeypatch.setattr(WatchHub, "wake", lambda hub, topics: None)
+    monkeypatch.setattr(WatchHub, "wake", lambda hub, topics, pages: None)
     async with hosted(play(emitter), store=store, settings=QUICK) as server:
         await server.dispatch("r1")
         request = TailEventsRequest(request_id="r1", heartbeat_interval=duration(0.05))

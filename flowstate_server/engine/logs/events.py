@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from weakref import WeakValueDictionary
 
 from flowstate_server.engine.bindings import check_audience
 from flowstate_server.engine.calls.logs import (
@@ -60,6 +61,7 @@ class Events:
         self._settings = settings
         self._observer = observer
         self._pages: SharedReads[tuple[LogKey, int], LogPage | None] = SharedReads(self._read_page)
+        self._told_pages: WeakValueDictionary[int, LogPage] = WeakValueDictionary()
 
     async def list(self, principal: Principal, query: EventQuery) -> EventList:
         """One page of what the caller's plane may see of the log."""
@@ -89,8 +91,14 @@ class Events:
         check_audience(principal, call.filter.audience)
         heartbeat = heartbeat_interval(call.heartbeat, self._settings)
         position = max(0, call.cursor.sequence)
-        with self._store.watch((topic_of(key),)) as watch:
-            following = Following(watch, lambda: self._shared_page(principal, key, position), more=_is_cut)
+        log_id = ""
+        with self._store.watch((topic_of(key),), pages=True) as watch:
+
+            async def read() -> LogPage:
+                told = watch.next_page(log_id, position)
+                return await self._shared_page(principal, key, position) if told is None else self._told(told)
+
+            following = Following(watch, read, more=_is_cut)
             page = await following.next()
             projector = await self._access.projector(principal, key, page.head, call.filter)
             asked, position = position, _start(call, page.head)
@@ -98,7 +106,8 @@ class Events:
                 page = LogPage(EventPage((), page.head, position))
             elif position > asked:
                 page = await self._shared_page(principal, key, position)
-            progress = TailProgress(key, page.head.log_id, position, heartbeat)
+            log_id = page.head.log_id
+            progress = TailProgress(key, log_id, position, heartbeat)
             with self._observed(principal.plane, progress):
                 yield progress.started(page.head)
                 while True:
@@ -171,6 +180,13 @@ class Events:
         if page is None:
             raise await self._access.absent(principal, key)
         return page
+
+    def _told(self, page: EventPage) -> LogPage:
+        """A page that a wake-up has told, the same for all who were told it."""
+        shared = self._told_pages.get(id(page))  # which is nobody else's as long as that keeps it
+        if shared is None:
+            shared = self._told_pages[id(page)] = LogPage(page)
+        return shared
 
     async def _read_page(self, place: tuple[LogKey, int]) -> LogPage | None:
         key, after = place

@@ -14,9 +14,10 @@ class LogPage:
     """A page that several tails may have read together. What one of them is shown is made once for all who see as
     much."""
 
-    __slots__ = ("_shown", "end", "events", "head")
+    __slots__ = ("__weakref__", "_page", "_shown", "end", "events", "head")
 
     def __init__(self, page: EventPage) -> None:
+        self._page = page
         self.events: Sequence[EventRecord] = page.events
         self.head: LogHead = page.head
         self.end = page.end

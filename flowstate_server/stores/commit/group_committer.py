@@ -24,6 +24,7 @@ from flowstate_server.errors import (
     StoreUnavailableError,
     UnclearCommitError,
 )
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.documents import DocumentKey
 from flowstate_server.model.ids import new_id
 from flowstate_server.model.scopes import ScopeKey
@@ -32,6 +33,7 @@ from flowstate_server.observation import NOBODY, OK, Observer
 from flowstate_server.stores.commit.asked import Asked
 from flowstate_server.stores.commit.decide import Answer, decide
 from flowstate_server.stores.commit.meanings import all_needs
+from flowstate_server.stores.commit.told_pages import told_pages
 from flowstate_server.stores.commit.waiting_batches import WaitingBatch, WaitingBatches
 from flowstate_server.stores.contract.backend import Conflict, Group, GroupStorage
 from flowstate_server.stores.contract.pages import DamagedRecord
@@ -201,7 +203,7 @@ class GroupCommitter:
             else:
                 _refuse_alone(waiting[0], error)
         else:
-            self._hub.wake(topics)
+            self._hub.wake(topics, told_pages(group.changes, self._hub.wants_pages))
             group.answer()
             undecided = group.undecided
             if group.lacking is not None and undecided:
@@ -253,6 +255,8 @@ class _Group(Group):
         self._waiting = waiting
         self._answers: list[Answer] = []
         self._asked = Asked(lambda table, key: False)
+        self.changes = Changes(Micros(0))
+        """Those that were decided last."""
 
     @property
     def needs(self) -> Needs:
@@ -272,8 +276,8 @@ class _Group(Group):
 
         self._asked = Asked(is_asked)
         batches = [waiting.batch for waiting in prepared]
-        self._answers, changes = decide(batches, loaded, seconds=GROUP_SECONDS, asked=self._asked)
-        return changes
+        self._answers, self.changes = decide(batches, loaded, seconds=GROUP_SECONDS, asked=self._asked)
+        return self.changes
 
     @property
     def lacking(self) -> Needs | None:

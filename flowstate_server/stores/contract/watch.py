@@ -1,13 +1,26 @@
-"""Wake-ups: a hint that something changed. The log is the truth, a wake-up only says "look again"."""
+"""Wake-ups: a hint that something changed. The log is the truth, a wake-up only says "look again".
+
+One may tell what a look would find: a page of a log, as the commit has appended it.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import NamedTuple, Self
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from flowstate_server.model.identity import Tenant
 from flowstate_server.model.word import Word
+
+if TYPE_CHECKING:
+    from flowstate_server.stores.contract.reads import EventPage
+
+WOKEN_AT_ONCE = 25
+"""Watches of a topic, in one turn of the loop: each has something to do then, and calls wait for the turn to end."""
+TOLD_PAGES = 4
+"""Most pages that a watch keeps for a reader who is busy; who has missed more reads."""
+_NO_PAGES: Mapping[Topic, EventPage] = {}
 
 
 class TopicKind(Word):
@@ -37,24 +50,54 @@ class Watch:
 
     :meth:`wait` returns once a wake-up has come since the last :meth:`wait` returned (or since the watch was opened),
     so a reader that waits, then reads until there is nothing new, misses nothing. Wake-ups may be spurious.
+
+    One that was opened for ``pages``, of one log, keeps those that it is told.
     """
 
-    def __init__(self, hub: WatchHub, topics: tuple[Topic, ...]) -> None:
+    __slots__ = ("_hub", "_pages", "_topics", "_woken", "wants_pages")
+
+    def __init__(self, hub: WatchHub, topics: tuple[Topic, ...], *, pages: bool = False) -> None:
         self._hub = hub
         self._topics = topics
         self._woken = asyncio.Event()
+        self._pages: deque[EventPage] | None = None
+        self.wants_pages = pages
 
     @property
     def is_woken(self) -> bool:
         """Whether :meth:`wait` would return at once."""
-        return self._woken.is_set()
+        return bool(self._pages) or self._woken.is_set()
 
     async def wait(self) -> None:
-        await self._woken.wait()
+        if not self._pages:
+            await self._woken.wait()
         self._woken.clear()
 
-    def wake(self) -> None:
+    def next_page(self, log_id: str, position: int) -> EventPage | None:
+        """What was appended to the log directly after ``position``, if that was told. Nothing is kept of what can't
+        follow there: a reading that begins now finds it."""
+        while self._pages:
+            page = self._pages.popleft()
+            begin = page.end - len(page.events)
+            if page.head.log_id != log_id or begin > position:
+                self._pages = None
+            elif begin == position:
+                return page
+        return None
+
+    def wake(self, page: EventPage | None = None) -> None:
+        """``page`` is all that there is to see, ``None`` where it has to be looked for."""
+        if self.wants_pages:
+            self._keep(page)
         self._woken.set()
+
+    def _keep(self, page: EventPage | None) -> None:
+        if page is None or (self._pages is not None and len(self._pages) == TOLD_PAGES):
+            self._pages = None
+        elif self._pages is not None:
+            self._pages.append(page)
+        elif not self._woken.is_set():  # else there is something to look for first
+            self._pages = deque((page,))
 
     def close(self) -> None:
         self._hub.forget(self, self._topics)
@@ -70,28 +113,40 @@ class WatchHub:
     """The watches of one process, by topic. An adapter owns one and tells it of every commit it learns of."""
 
     def __init__(self) -> None:
-        self._watches: dict[Topic, set[Watch]] = {}
+        self._watches: dict[Topic, dict[Watch, None]] = {}
 
-    def open(self, topics: Iterable[Topic]) -> Watch:
-        watch = Watch(self, tuple(topics))
+    def open(self, topics: Iterable[Topic], *, pages: bool = False) -> Watch:
+        watch = Watch(self, tuple(topics), pages=pages)
         for topic in watch._topics:
-            self._watches.setdefault(topic, set()).add(watch)
+            self._watches.setdefault(topic, {})[watch] = None
         return watch
 
     def forget(self, watch: Watch, topics: Iterable[Topic]) -> None:
         for topic in topics:
             watches = self._watches.get(topic)
             if watches is not None:
-                watches.discard(watch)
+                watches.pop(watch, None)
                 if not watches:
                     del self._watches[topic]
 
-    def wake(self, topics: Iterable[Topic]) -> None:
+    def wants_pages(self, topic: Topic) -> bool:
+        """Whether anybody would keep a page of the log."""
+        return any(watch.wants_pages for watch in self._watches.get(topic, ()))
+
+    def wake(self, topics: Iterable[Topic], pages: Mapping[Topic, EventPage] = _NO_PAGES) -> None:
+        """Of the ``topics`` that have one in ``pages``, this is all that there is to see."""
         for topic in topics:
-            for watch in self._watches.get(topic, ()):
-                watch.wake()
+            watches = self._watches.get(topic)
+            if watches:
+                _wake(tuple(watches), pages.get(topic))
 
     def wake_all(self) -> None:
         for watches in self._watches.values():
-            for watch in watches:
-                watch.wake()
+            _wake(tuple(watches), None)
+
+
+def _wake(watches: Sequence[Watch], page: EventPage | None) -> None:
+    for watch in watches[:WOKEN_AT_ONCE]:
+        watch.wake(page)
+    if rest := watches[WOKEN_AT_ONCE:]:
+        asyncio.get_running_loop().call_soon(_wake, rest, page)

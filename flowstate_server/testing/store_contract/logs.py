@@ -10,9 +10,10 @@ from flowstate_server.model.events import Event, EventType, LogHead
 from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.items import Audience, Item, ItemKind
 from flowstate_server.model.json_values import decode_json
-from flowstate_server.model.scopes import RequestKey, SessionKey
-from flowstate_server.stores.contract.watch import Topic, TopicKind
+from flowstate_server.model.scopes import LogKey, RequestKey, SessionKey
+from flowstate_server.stores.contract.watch import Topic, TopicKind, Watch
 from flowstate_server.stores.contract.writes import AppendEvents, RequireRun
+from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract.builders import (
     FOR_CLIENTS,
     PROCESS,
@@ -162,6 +163,73 @@ async def _follow_while_writing(writer: Scene, reader: Scene) -> None:
 
     async with asyncio.timeout(30):
         _, seen = await asyncio.gather(write(), read())
+    assert seen == list(range(1, total + 1))
+
+
+async def check_what_a_wake_up_tells_is_what_a_read_finds(harness: StoreHarness) -> None:
+    """A page that a watch was told is the one that a read gives at its place."""
+    store = await harness.open()
+    scene = await open_scene(store)
+    neighbour = await open_scene(store, request_id="neighbour")
+    with (
+        store.watch((Topic(TopicKind.REQUEST, *scene.request),), pages=True) as of_request,
+        store.watch((Topic(TopicKind.SESSION, *scene.session),), pages=True) as of_session,
+    ):
+        logs: tuple[tuple[LogKey, Watch], ...] = ((scene.request, of_request), (scene.session, of_session))
+        positions = dict.fromkeys((log for log, _ in logs), 0)
+        for events in (
+            (note("a", transient=True), item_done("item-1")),
+            (Event(EventType.BLOCK_FAILED, b'{"failure":{}}', frozenset(), block_path=("a", "b.c", "")),),
+            (),
+        ):
+            await asyncio.gather(
+                scene.append(*events) if events else scene.finish(), neighbour.append(note("b"), note())
+            )
+            for log, watch in logs:
+                positions[log] = await _told_as_read(store, log, watch, positions[log])
+        assert positions == {scene.request: 4, scene.session: 10}
+
+
+async def _told_as_read(store: Store, log: LogKey, watch: Watch, position: int) -> int:
+    found = await store.read_events(log, after=position, limit=100, max_bytes=1 << 20)
+    assert found is not None
+    while (told := watch.next_page(found.head.log_id, position)) is not None:
+        count = len(told.events)
+        assert told.events == found.events[:count]
+        assert told.end == position + count
+        found = replace(found, events=found.events[count:])
+        position = told.end
+        if position == found.end:
+            assert told.head == found.head
+    return found.end
+
+
+async def check_no_told_page_skips_what_another_handle_wrote(harness: StoreHarness) -> None:
+    """A reader that takes what its watch was told, and else reads, gets every event once, in order, whoever writes."""
+    one, other = await harness.open(), await harness.open()
+    scene = await open_scene(one)
+    both, total, seen = (scene, replace(scene, store=other)), 60, list[int]()
+
+    async def write() -> None:
+        for number in range(total // 4):
+            await both[number % 2].append(note())
+            await asyncio.gather(both[0].append(note()), both[1].append(note(), note()))
+
+    async def read() -> None:
+        log_id, position = "", 0
+        with one.watch((Topic(TopicKind.REQUEST, *scene.request),), pages=True) as watch:
+            while position < total:
+                page = watch.next_page(log_id, position)
+                if page is None:
+                    page = await one.read_events(scene.request, after=position, limit=7, max_bytes=1 << 20)
+                    assert page is not None
+                log_id, position = page.head.log_id, page.end
+                seen.extend(event.sequence for event in page.events)
+                if page.end == page.head.sequence < total:
+                    await watch.wait()
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(write(), read())
     assert seen == list(range(1, total + 1))
 
 
