@@ -36,6 +36,7 @@ from flowstate_server.rpc.call_context import (
 )
 from flowstate_server.rpc.call_metadata import CallMetadata
 from flowstate_server.rpc.features import check_fields
+from flowstate_server.rpc.frame_writer import FrameWriter
 from flowstate_server.rpc.method_shape import (
     Behavior,
     Handler,
@@ -155,19 +156,17 @@ class Envelope(aio.ServerInterceptor):
         )
 
     async def _write_all(self, call: Call, shape: MethodShape, stream: Any, context: ServicerContext) -> None:
-        try:
-            async for message in stream:
-                await self._write(call, context, self._encode(call, shape, message))
-        finally:
-            await stream.aclose()
-
-    async def _write(self, call: Call, context: ServicerContext, data: bytes) -> None:
         seconds = self._limits.write_timeout
         try:
-            async with asyncio.timeout(seconds):
-                await context.write(data)
-        except TimeoutError:
-            raise SlowConsumerError(round(seconds), call.sequence) from None
+            with FrameWriter(context, seconds) as writer:
+                async for message in stream:
+                    data = self._encode(call, shape, message)
+                    try:
+                        await writer.write(data)
+                    except TimeoutError:
+                        raise SlowConsumerError(round(seconds), call.sequence) from None
+        finally:
+            await stream.aclose()
 
     def _decode(self, call: Call, shape: MethodShape, raw: bytes, limit: int) -> Message:
         call.bytes_in = len(raw)

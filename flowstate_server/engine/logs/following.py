@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
@@ -49,7 +48,7 @@ class Following(Generic[T]):
     async def next(self, at_latest: Seconds | None = None) -> T:
         """The next reading, at the latest after so many seconds."""
         self.woken = False
-        if not self._caught_up or await self._woken(at_latest):
+        if not self._caught_up or await self._watch.wait(at_latest):
             self.woken = True
             return await self._reading()
         try:
@@ -63,16 +62,3 @@ class Following(Generic[T]):
         reading = await self._read()
         self._caught_up = self._more is None or not self._more(reading)
         return reading
-
-    async def _woken(self, seconds: Seconds | None) -> bool:
-        if seconds is not None and seconds <= 0:
-            return False
-        if self._watch.is_woken:  # under load it is, and a timeout costs as much as an event
-            await self._watch.wait()
-            return True
-        try:
-            async with asyncio.timeout(seconds):
-                await self._watch.wait()
-        except TimeoutError:
-            return False
-        return True

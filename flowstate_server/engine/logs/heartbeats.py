@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from time import monotonic
 
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.model.clock import Seconds
@@ -24,9 +24,9 @@ class Heartbeats:
 
     def given(self) -> None:
         """It was given one just now."""
-        self._due = asyncio.get_running_loop().time() + self._interval
+        self._due = monotonic() + self._interval
 
     @property
     def patience(self) -> Seconds:
         """Seconds until it has to be given the next, whatever goes on that it does not see."""
-        return Seconds(self._due - asyncio.get_running_loop().time())
+        return Seconds(self._due - monotonic())

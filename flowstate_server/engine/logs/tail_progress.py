@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from operator import attrgetter
+from time import monotonic
 
 from flowstate_server.engine.calls.logs import (
     EndReason,
@@ -46,7 +46,7 @@ class TailProgress:
     @property
     def patience(self) -> Seconds:
         """Seconds until the reader has to be given a frame, whatever goes on that it does not see."""
-        return Seconds(self._due - asyncio.get_running_loop().time())
+        return Seconds(self._due - monotonic())
 
     def started(self, head: LogHead) -> TailFrame:
         earliest = head.floor + 1 if head.sequence else 0
@@ -101,7 +101,7 @@ class TailProgress:
         return LogCursor(self.log_id, self.position)
 
     def _next_heartbeat(self) -> float:
-        return asyncio.get_running_loop().time() + self._heartbeat
+        return monotonic() + self._heartbeat
 
 
 def _joined(first: tuple[int, int] | None, second: tuple[int, int] | None) -> tuple[int, int] | None:

@@ -10,8 +10,10 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from flowstate_server.model.clock import Seconds
 from flowstate_server.model.identity import Tenant
 from flowstate_server.model.word import Word
+from flowstate_server.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from flowstate_server.stores.contract.reads import EventPage
@@ -46,7 +48,7 @@ class Topic(NamedTuple):
 
 
 class Watch:
-    """One subscriber's wake-ups. Use it as a context manager.
+    """One subscriber's wake-ups. Use it as a context manager; one reader waits at a time.
 
     :meth:`wait` returns once a wake-up has come since the last :meth:`wait` returned (or since the watch was opened),
     so a reader that waits, then reads until there is nothing new, misses nothing. Wake-ups may be spurious.
@@ -54,24 +56,50 @@ class Watch:
     One that was opened for ``pages``, of one log, keeps those that it is told.
     """
 
-    __slots__ = ("_hub", "_pages", "_topics", "_woken", "wants_pages")
+    __slots__ = ("_hub", "_pages", "_topics", "_waiter", "_watchdog", "_woken", "wants_pages")
 
     def __init__(self, hub: WatchHub, topics: tuple[Topic, ...], *, pages: bool = False) -> None:
         self._hub = hub
         self._topics = topics
-        self._woken = asyncio.Event()
+        self._woken = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._watchdog: Watchdog | None = None
         self._pages: deque[EventPage] | None = None
         self.wants_pages = pages
 
     @property
     def is_woken(self) -> bool:
         """Whether :meth:`wait` would return at once."""
-        return bool(self._pages) or self._woken.is_set()
+        return self._woken or bool(self._pages)
 
-    async def wait(self) -> None:
-        if not self._pages:
-            await self._woken.wait()
-        self._woken.clear()
+    async def wait(self, at_latest: Seconds | None = None) -> bool:
+        """Whether it was woken before so many seconds were over."""
+        if not self.is_woken:
+            await self._pass(at_latest)
+            if not self.is_woken:
+                return False
+        self._woken = False
+        return True
+
+    async def _pass(self, seconds: Seconds | None) -> None:
+        if self._waiter is not None:
+            raise RuntimeError("a watch has one reader, who waits already")
+        if seconds is not None and seconds <= 0:
+            return
+        self._waiter = asyncio.get_running_loop().create_future()
+        if seconds is not None:
+            self._watchdog = self._watchdog or Watchdog(self._go_on)
+            self._watchdog.start(seconds)
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+            if self._watchdog is not None:
+                self._watchdog.stop()
+
+    def _go_on(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def next_page(self, log_id: str, position: int) -> EventPage | None:
         """What was appended to the log directly after ``position``, if that was told. Nothing is kept of what can't
@@ -89,17 +117,20 @@ class Watch:
         """``page`` is all that there is to see, ``None`` where it has to be looked for."""
         if self.wants_pages:
             self._keep(page)
-        self._woken.set()
+        self._woken = True
+        self._go_on()
 
     def _keep(self, page: EventPage | None) -> None:
         if page is None or (self._pages is not None and len(self._pages) == TOLD_PAGES):
             self._pages = None
         elif self._pages is not None:
             self._pages.append(page)
-        elif not self._woken.is_set():  # else there is something to look for first
+        elif not self._woken:  # else there is something to look for first
             self._pages = deque((page,))
 
     def close(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.close()
         self._hub.forget(self, self._topics)
 
     def __enter__(self) -> Self:
