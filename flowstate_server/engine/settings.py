@@ -86,10 +86,10 @@ class EngineSettings:
     batch_bytes: int = 256 * KIB
 
     # A run's events are committed together after this time. 20 ms is below what a reader of streamed text notices, and
-    # makes of a model's tokens one commit each or less. Where many runs stream, tokens join: text in pieces of 250 ms
+    # makes of a model's tokens one commit each or less. Where many runs stream, tokens join: text in pieces of 200 ms
     # still reads as if it flowed.
     flush_after: Seconds = Seconds(0.02)
-    max_flush_after: Seconds = Seconds(0.25)
+    max_flush_after: Seconds = Seconds(0.2)
     # A burst is committed before its time; one that the store cannot take makes the block wait.
     flush_events: int = 64
     max_held_events: int = 512

@@ -145,6 +145,10 @@ class Store:
         """
         return self._open.hub.open(topics, pages=pages)
 
+    def followers(self, topics: Iterable[Topic]) -> int:
+        """How many watches of this store are open on ``topics``."""
+        return sum(map(self._ports.hub.count, topics)) if self._ports is not None else 0
+
     sweep_transient_events = _forwarded("sweeps", Sweeps.sweep_transient_events)
     sweep_documents = _forwarded("sweeps", Sweeps.sweep_documents)
     sweep_processes = _forwarded("sweeps", Sweeps.sweep_processes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import floor
+
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.model.clock import Seconds
 
@@ -11,6 +13,13 @@ more to do than it can."""
 
 _WEIGHT = 1 / 64
 """Of the newest commit in what is remembered of all."""
+
+_A_FOLLOWER = 0.0001
+"""At least so long for each: to write a frame to one takes half of that, and others want to be served meanwhile."""
+
+_STEP = 0.010
+"""Runs that wait longer than they have to go on at multiples of so many seconds: those that go at one moment meet in
+one commit, which costs much the same whatever its size."""
 
 
 class FlushPace:
@@ -24,9 +33,12 @@ class FlushPace:
         self._most = settings.max_flush_after
         self._usual = 0.0
 
-    @property
-    def delay(self) -> Seconds:
-        return Seconds(min(self._most, max(self._least, _SHARE * self._usual)))
+    def delay(self, followers: int, now: float) -> Seconds:
+        """How long a run that so many watches follow waits from ``now`` on, in seconds of any clock that all share."""
+        seconds = min(self._most, max(_SHARE * self._usual, _A_FOLLOWER * followers))
+        if seconds <= self._least:
+            return self._least
+        return Seconds(max(self._least, floor((now + seconds) / _STEP) * _STEP - now))
 
     def took(self, seconds: float) -> None:
         """A commit of what a run had emitted took so long, as the run sees it."""

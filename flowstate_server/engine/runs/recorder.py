@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from flowstate_server.engine.logs.following import topic_of
 from flowstate_server.engine.runs.flush_pace import FlushPace
 from flowstate_server.engine.runs.store_outage import LONGEST_PAUSE, once_back
 from flowstate_server.engine.settings import EngineSettings
@@ -75,6 +76,7 @@ class Recorder:
         self._store = store
         self._request = request
         self._session = session
+        self._logs = topic_of(request), topic_of(session)
         self._guard = RequireRun(request, process_id)
         self._settings = settings
         self._pace = pace
@@ -297,10 +299,9 @@ class Recorder:
         elif len(self._held) >= self._settings.flush_events and not self._pause:
             self._flush_soon()
         elif self._timer is None:
-            pause = self._pause or self._pace.delay
-            self._timer = asyncio.get_running_loop().call_later(
-                pause, self._flush_held, context=self._context
-            )
+            loop = asyncio.get_running_loop()
+            pause = self._pause or self._pace.delay(self._store.followers(self._logs), loop.time())
+            self._timer = loop.call_later(pause, self._flush_held, context=self._context)
 
     def _flush_held(self) -> None:
         # A timer is left alone by a write that takes what it was for: to stop it and start another costs more.

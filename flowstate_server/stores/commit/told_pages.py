@@ -59,14 +59,16 @@ _REWRITING: tuple[Table[Any, Any], ...] = (tables.ITEM_REMOVALS, tables.EMPTIED_
 
 
 def _heads(changes: Changes) -> Mapping[Topic, LogHead]:
-    """Of the logs that went on: not of those that began or were deleted."""
+    """Of the logs that went on: not of those that began, nor of a session that is another by now or was deleted."""
+    others = {session.key for session in changes.put_of(tables.SESSIONS)}
     heads = {
         Topic(TopicKind.REQUEST, *head.key): LogHead(head.log_id, head.sequence, head.status.ended)
         for head in changes.changed_of(tables.REQUEST_HEADS)
+        if head.session not in others
     }
-    for of_session in changes.changed_of(tables.SESSION_HEADS):
-        head = LogHead(of_session.log_id, of_session.sequence, ended=False, floor=of_session.floor)
-        heads[Topic(TopicKind.SESSION, *of_session.key)] = head
-    for session in changes.put_of(tables.SESSIONS):
-        heads.pop(Topic(TopicKind.SESSION, *session.key), None)
+    for head in changes.changed_of(tables.SESSION_HEADS):
+        if head.key not in others:
+            heads[Topic(TopicKind.SESSION, *head.key)] = LogHead(
+                head.log_id, head.sequence, ended=False, floor=head.floor
+            )
     return heads

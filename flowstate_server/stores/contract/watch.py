@@ -160,6 +160,10 @@ class WatchHub:
                 if not watches:
                     del self._watches[topic]
 
+    def count(self, topic: Topic) -> int:
+        """Of the watches that are open on it."""
+        return len(self._watches.get(topic, ()))
+
     def wants_pages(self, topic: Topic) -> bool:
         """Whether anybody would keep a page of the log."""
         return any(watch.wants_pages for watch in self._watches.get(topic, ()))

@@ -11,11 +11,11 @@ from flowstate_server.model.scopes import RequestKey
 from flowstate_server.stores.commit.told_pages import MOST_BYTES, told_pages
 from flowstate_server.stores.contract.deletion_writes import DeleteSession
 from flowstate_server.stores.contract.reads import EventPage
-from flowstate_server.stores.contract.tables import Changes
+from flowstate_server.stores.contract.tables import REQUEST_HEADS, Changes
 from flowstate_server.stores.contract.watch import Topic, TopicKind
 from flowstate_server.stores.contract.writes import AppendEvents, RequireRun, UpdateSession, Write
 from flowstate_server.testing.store_contract.builders import PROCESS, finish, new_request, note
-from tests.unit.stores.groups import REQUEST, SESSION, decide
+from tests.unit.stores.groups import REQUEST, SESSION, decide, loaded
 
 OF_REQUEST = Topic(TopicKind.REQUEST, *REQUEST)
 OF_SESSION = Topic(TopicKind.SESSION, *SESSION)
@@ -52,7 +52,12 @@ def test_nothing_is_told_of_a_log_that_begins() -> None:
 
 @pytest.mark.parametrize("write", [UpdateSession(SESSION, {"title": "t"}), DeleteSession(SESSION)])
 def test_nothing_is_told_of_a_session_that_is_another(write: Write) -> None:
-    assert OF_SESSION not in told(decide([(APPEND, write)]).changes)
+    """Nor of its requests, which nobody reads any more once it is deleted."""
+    records = loaded()
+    records.open_requests[SESSION] = list(records.of(REQUEST_HEADS).values())
+    changes = decide([(APPEND, write)], records).changes
+    assert {OF_REQUEST, OF_SESSION} <= {*changes.topics}
+    assert told(changes) == {}
 
 
 def test_nothing_is_told_of_large_pages() -> None:
