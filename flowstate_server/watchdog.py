@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Callable
 from time import monotonic
 
-from flowstate_server.model.clock import Seconds
-
 
 class Watchdog:
     """Calls ``expired`` on the running loop once something has taken longer than it may.
@@ -24,7 +22,7 @@ class Watchdog:
         self._goes_off = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
-    def start(self, seconds: Seconds) -> None:
+    def start(self, seconds: float) -> None:
         """Something begins that may take so long."""
         self._due = due = monotonic() + seconds
         if self._timer is None or due < self._goes_off:

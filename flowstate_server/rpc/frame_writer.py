@@ -6,7 +6,6 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from flowstate_server.model.clock import Seconds
 from flowstate_server.rpc.call_context import ServicerContext
 from flowstate_server.watchdog import Watchdog
 
@@ -16,7 +15,7 @@ class FrameWriter:
 
     def __init__(self, context: ServicerContext, seconds: float) -> None:
         self._context = context
-        self._seconds = Seconds(seconds)
+        self._seconds = seconds
         self._watchdog = Watchdog(self._cut_off)
 
     def __enter__(self) -> Self:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from flowstate_server.model.clock import Micros
+from flowstate_server.model.clock import Micros, Seconds
 from flowstate_server.model.events import Event, EventRecord, EventType, LogHead
 from flowstate_server.model.identity import Tenant
 from flowstate_server.model.items import FOR_CLIENTS
@@ -124,3 +124,33 @@ async def test_those_of_one_topic_are_woken_a_few_in_a_turn() -> None:
         await asyncio.sleep(0)
     assert woken == [WOKEN_AT_ONCE, 2 * WOKEN_AT_ONCE, 2 * WOKEN_AT_ONCE + 1]
     assert all(watch.next_page("log", 0) == page(0, 1) for watch in watches)
+
+
+async def test_a_reader_waits_no_longer_than_it_may() -> None:
+    watch = watching()
+    assert not await soon(watch.wait(Seconds(0.01)))
+    assert not await soon(watch.wait(Seconds(0)))
+    watch.wake()
+    assert await soon(watch.wait(Seconds(0.01)))
+    watch.close()
+
+
+async def test_a_wake_up_is_kept_for_a_reader_who_is_cancelled_in_its_moment() -> None:
+    watch = watching()
+    waiting = asyncio.create_task(watch.wait())
+    await asyncio.sleep(0)
+    watch.wake()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert watch.is_woken
+
+
+async def test_a_watch_has_one_reader() -> None:
+    watch = watching()
+    waiting = asyncio.create_task(watch.wait())
+    await asyncio.sleep(0)
+    with pytest.raises(RuntimeError, match="one reader"):
+        await watch.wait()
+    watch.wake()
+    assert await soon(waiting)
