@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import Callable
 from time import monotonic
 
+_TICK = 0.001
+"""uvloop counts in milliseconds, and would round less to nothing."""
+
 
 class Watchdog:
     """Calls ``expired`` on the running loop once something has taken longer than it may.
@@ -50,7 +53,7 @@ class Watchdog:
         if self._due:
             left = self._due - monotonic()
             if left > 0:
-                self._set(left)
+                self._set(max(left, _TICK))
             else:
                 self._due = 0.0
                 self._expired()

@@ -46,7 +46,8 @@ class Events:
     """Serves the logs of requests and sessions: pages and tails.
 
     A tail holds a position, not a queue: it waits for a wake-up, reads what lies after its position and hands it over
-    before it reads on. A slow reader costs one page of memory and slows nobody.
+    before it reads on. A slow reader costs one page of memory, beside the few small ones that it was told, and slows
+    nobody.
     """
 
     def __init__(

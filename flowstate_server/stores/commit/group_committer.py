@@ -33,7 +33,7 @@ from flowstate_server.observation import NOBODY, OK, Observer
 from flowstate_server.stores.commit.asked import Asked
 from flowstate_server.stores.commit.decide import Answer, decide
 from flowstate_server.stores.commit.meanings import all_needs
-from flowstate_server.stores.commit.told_pages import told_pages
+from flowstate_server.stores.commit.told_pages import removes, told_pages
 from flowstate_server.stores.commit.waiting_batches import WaitingBatch, WaitingBatches
 from flowstate_server.stores.contract.backend import Conflict, Group, GroupStorage
 from flowstate_server.stores.contract.pages import DamagedRecord
@@ -203,6 +203,8 @@ class GroupCommitter:
             else:
                 _refuse_alone(waiting[0], error)
         else:
+            if removes(group.changes):
+                self._hub.removals += 1
             self._hub.wake(topics, told_pages(group.changes, self._hub.wants_pages))
             group.answer()
             undecided = group.undecided

@@ -12,8 +12,9 @@ from flowstate_server.stores.contract.reads import EventPage
 from flowstate_server.stores.contract.tables import Changes, Table
 from flowstate_server.stores.contract.watch import Topic, TopicKind
 
+MOST_EVENTS = 64
 MOST_BYTES = 16 * 1024
-"""Of a page that is told: a few of them are kept for each reader who is busy."""
+"""Of their payloads. A few pages are kept for each reader who is busy."""
 
 
 def told_pages(changes: Changes, wanted: Callable[[Topic], bool]) -> Mapping[Topic, EventPage]:
@@ -24,7 +25,7 @@ def told_pages(changes: Changes, wanted: Callable[[Topic], bool]) -> Mapping[Top
     and what has one stays.
     """
     topics = [topic for topic in changes.topics if topic.kind in _LOGS and wanted(topic)]
-    if not topics or changes.cuts or any(changes.put_of(table) for table in _REWRITING):
+    if not topics or removes(changes):
         return {}
     events: dict[Topic, list[EventRecord]] = {topic: [] for topic in topics}
     for record in changes.events:
@@ -43,12 +44,22 @@ def told_pages(changes: Changes, wanted: Callable[[Topic], bool]) -> Mapping[Top
     }
 
 
+def removes(changes: Changes) -> bool:
+    """Whether ``changes`` take out of logs what was told of them before."""
+    return bool(
+        changes.cuts
+        or any(changes.put_of(table) for table in _REWRITING)
+        or any(session.deleted for session in changes.changed_of(tables.SESSIONS))
+    )
+
+
 def _fits(found: list[EventRecord], topic: Topic, head: LogHead) -> bool:
     """Whether they are all up to the head, and not too much. A copy that is imported may have holes."""
     place = attrgetter(_LOGS[topic.kind])
     ends = place(found[0]), place(found[-1])
     return (
         ends == (head.sequence - len(found) + 1, head.sequence)
+        and len(found) <= MOST_EVENTS
         and sum([record.size for record in found]) <= MOST_BYTES
     )
 

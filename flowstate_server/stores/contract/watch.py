@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from flowstate_server.model.clock import Seconds
@@ -22,6 +23,8 @@ WOKEN_AT_ONCE = 25
 """Watches of a topic, in one turn of the loop: each has something to do then, and calls wait for the turn to end."""
 TOLD_PAGES = 4
 """Most pages that a watch keeps for a reader who is busy; who has missed more reads."""
+FRESH_SECONDS = 0.25
+"""So long a page may be taken: what it tells may be removed meanwhile, by another process too."""
 _NO_PAGES: Mapping[Topic, EventPage] = {}
 
 
@@ -64,7 +67,7 @@ class Watch:
         self._woken = False
         self._waiter: asyncio.Future[None] | None = None
         self._watchdog: Watchdog | None = None
-        self._pages: deque[EventPage] | None = None
+        self._pages: deque[_Told] | None = None
         self.wants_pages = pages
 
     @property
@@ -105,28 +108,29 @@ class Watch:
         """What was appended to the log directly after ``position``, if that was told. Nothing is kept of what can't
         follow there: a reading that begins now finds it."""
         while self._pages:
-            page = self._pages.popleft()
+            page, removals, until = self._pages.popleft()
             begin = page.end - len(page.events)
-            if page.head.log_id != log_id or begin > position:
+            stale = removals != self._hub.removals or until < monotonic()
+            if stale or page.head.log_id != log_id or begin > position:
                 self._pages = None
             elif begin == position:
                 return page
         return None
 
-    def wake(self, page: EventPage | None = None) -> None:
-        """``page`` is all that there is to see, ``None`` where it has to be looked for."""
+    def wake(self, told: _Told | None = None) -> None:
+        """``told`` is all that there is to see, ``None`` where it has to be looked for."""
         if self.wants_pages:
-            self._keep(page)
+            self._keep(told)
         self._woken = True
         self._go_on()
 
-    def _keep(self, page: EventPage | None) -> None:
-        if page is None or (self._pages is not None and len(self._pages) == TOLD_PAGES):
+    def _keep(self, told: _Told | None) -> None:
+        if told is None or (self._pages is not None and len(self._pages) == TOLD_PAGES):
             self._pages = None
         elif self._pages is not None:
-            self._pages.append(page)
+            self._pages.append(told)
         elif not self._woken:  # else there is something to look for first
-            self._pages = deque((page,))
+            self._pages = deque((told,))
 
     def close(self) -> None:
         if self._watchdog is not None:
@@ -145,6 +149,8 @@ class WatchHub:
 
     def __init__(self) -> None:
         self._watches: dict[Topic, dict[Watch, None]] = {}
+        self.removals = 0
+        """Commits of this process that took something out of logs: no page that was told before them holds any more."""
 
     def open(self, topics: Iterable[Topic], *, pages: bool = False) -> Watch:
         watch = Watch(self, tuple(topics), pages=pages)
@@ -173,15 +179,25 @@ class WatchHub:
         for topic in topics:
             watches = self._watches.get(topic)
             if watches:
-                _wake(tuple(watches), pages.get(topic))
+                page = pages.get(topic)
+                told = None if page is None else _Told(page, self.removals, monotonic() + FRESH_SECONDS)
+                _wake(tuple(watches), told)
 
     def wake_all(self) -> None:
         for watches in self._watches.values():
             _wake(tuple(watches), None)
 
 
-def _wake(watches: Sequence[Watch], page: EventPage | None) -> None:
+class _Told(NamedTuple):
+    """``until`` by the monotonic clock."""
+
+    page: EventPage
+    removals: int
+    until: float
+
+
+def _wake(watches: Sequence[Watch], told: _Told | None) -> None:
     for watch in watches[:WOKEN_AT_ONCE]:
-        watch.wake(page)
+        watch.wake(told)
     if rest := watches[WOKEN_AT_ONCE:]:
-        asyncio.get_running_loop().call_soon(_wake, rest, page)
+        asyncio.get_running_loop().call_soon(_wake, rest, told)

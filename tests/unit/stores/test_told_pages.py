@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from flowstate_server.model.events import Event
 from flowstate_server.model.scopes import RequestKey
-from flowstate_server.stores.commit.told_pages import MOST_BYTES, told_pages
+from flowstate_server.stores.commit.told_pages import MOST_BYTES, MOST_EVENTS, told_pages
 from flowstate_server.stores.contract.deletion_writes import DeleteSession
 from flowstate_server.stores.contract.reads import EventPage
 from flowstate_server.stores.contract.tables import REQUEST_HEADS, Changes
@@ -60,9 +61,9 @@ def test_nothing_is_told_of_a_session_that_is_another(write: Write) -> None:
     assert told(changes) == {}
 
 
-def test_nothing_is_told_of_large_pages() -> None:
-    large = AppendEvents(SESSION, (note("x" * MOST_BYTES),), REQUEST)
-    assert told(changes_of(large)) == {}
+@pytest.mark.parametrize("events", [(note("x" * MOST_BYTES),), (note(),) * (MOST_EVENTS + 1)])
+def test_nothing_is_told_of_large_pages(events: tuple[Event, ...]) -> None:
+    assert told(changes_of(AppendEvents(SESSION, events, REQUEST))) == {}
 
 
 def test_nothing_is_told_where_sequences_are_missing() -> None:
