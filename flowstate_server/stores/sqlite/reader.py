@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from contextvars import Context
 from time import monotonic
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
@@ -108,14 +109,15 @@ def _on_snapshot(connection: sqlite3.Connection, reads: Sequence[Read], seconds:
 
     One that fails is the last: the snapshot may have gone with it.
     """
-    cursor = connection.cursor()
-    cursor.execute("BEGIN")
+    connection.execute("BEGIN")
     until = monotonic() + seconds
     outcomes: list[_Outcome] = []
     try:
         for read in reads:
             try:
-                outcomes.append(_Outcome(read(cursor)))
+                # One of its own: a generator that is left in the midst of a cursor closes that.
+                with closing(connection.cursor()) as cursor:
+                    outcomes.append(_Outcome(read(cursor)))
             except Exception as error:
                 outcomes.append(_Outcome(error=error))
                 break
@@ -123,5 +125,4 @@ def _on_snapshot(connection: sqlite3.Connection, reads: Sequence[Read], seconds:
                 break
         return outcomes
     finally:
-        cursor.close()
         connection.rollback()

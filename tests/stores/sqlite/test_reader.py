@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,18 +21,31 @@ class Reads:
     def __init__(self) -> None:
         self.begun = threading.Event()
         self.let_go = threading.Event()
-        self.snapshots: list[sqlite3.Cursor] = []
+        self.snapshots = 0
+        """That were begun after :meth:`hold`."""
 
     def hold(self, cursor: sqlite3.Cursor) -> str:
+        cursor.connection.set_trace_callback(self._note)
         self.begun.set()
         assert self.let_go.wait(10)
         return "held"
 
     def count(self, cursor: sqlite3.Cursor) -> int:
         """How many rows there are."""
-        self.snapshots.append(cursor)
         [(rows,)] = cursor.execute("SELECT count(*) FROM things").fetchall()
         return int(rows)
+
+    def leave(self, cursor: sqlite3.Cursor) -> int:
+        """The first row, from a generator that is left there, which closes the cursor."""
+
+        def rows() -> Iterator[tuple[int]]:
+            yield from cursor.execute("VALUES (1), (2)")
+
+        (first,) = next(rows())
+        return first
+
+    def _note(self, statement: str) -> None:
+        self.snapshots += statement == "BEGIN"
 
 
 @pytest.fixture
@@ -75,7 +88,7 @@ async def test_who_comes_meanwhile_shares_a_snapshot_that_begins_later(
     reads.let_go.set()
     assert await held == "held"
     assert await asyncio.gather(*waiting) == [2] * TOGETHER
-    assert len(set(reads.snapshots)) == 1
+    assert reads.snapshots == 1
 
 
 async def test_an_error_is_that_of_one(reader: Reader, reads: Reads) -> None:
@@ -107,7 +120,17 @@ async def test_a_read_that_takes_too_long_ends_its_snapshot(connection: Connecti
     reads.let_go.set()
     await held
     assert await asyncio.gather(*tasks) == [1, 1, 1]
-    assert len(set(reads.snapshots)) == 3
+    assert reads.snapshots == 3
+
+
+async def test_what_one_leaves_in_the_midst_is_nothing_to_the_next(reader: Reader, reads: Reads) -> None:
+    held = await _held(reader, reads)
+    tasks = [asyncio.create_task(reader.run(one)) for one in (reads.leave, reads.count)]
+    await asyncio.sleep(0)
+    reads.let_go.set()
+    await held
+    assert await asyncio.gather(*tasks) == [1, 1]
+    assert reads.snapshots == 1
 
 
 async def test_who_leaves_takes_nothing_from_the_others(reader: Reader, reads: Reads) -> None:
