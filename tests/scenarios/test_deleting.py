@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from flowstate_client import (
     Event,
@@ -15,18 +18,29 @@ from flowstate_client import (
     SessionNotFound,
     VersionMismatch,
 )
+from flowstate_server.app import store_from_url
 from flowstate_server.engine.settings import EngineSettings
 from flowstate_server.errors import Reason
+from flowstate_server.flows import Context, Session
 from flowstate_server.model.clock import Seconds
+from flowstate_server.model.identity import NO_TENANT
+from flowstate_server.model.scopes import SessionKey
+from flowstate_server.stores.contract.deletion_writes import DeleteSession
 from flowstate_server.testing.fixtures import StartServer
 from flowstate_server.testing.server import RunningServer
 from flowstate_server.testing.waiting import soon, until
 from tests.support.every_call import request_calls, session_calls
 from tests.support.fleets import Fleet, Pair
 from tests.support.flows import app
+from tests.support.hosted import hosted, play
 from tests.support.raw_calls import Metadata, stubs_of
 from tests.support.runs import holding
 from tests.support.wire import refused
+
+
+class Counted(BaseModel):
+    count: int = 0
+
 
 ADA: Metadata = (("x-flowstate-user", "ada"), ("x-flowstate-plane", "trusted"))
 SECONDS = 10.0
@@ -140,6 +154,26 @@ async def test_runs_on_any_server_are_cancelled_and_their_tails_end(pair: Pair) 
         await soon(result)
     supervisor = pair.server_0.engine.supervisor
     await until(lambda: not supervisor._runs)
+
+
+async def test_a_run_that_learns_of_it_by_a_write_does_not_fail(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The session goes by another handle, of which the run's server learns some milliseconds later."""
+    url = f"sqlite:///{tmp_path / 'a.db'}"
+    elsewhere = store_from_url(url)
+
+    async def deleting(ctx: Context[Counted]) -> None:
+        await elsewhere.commit((DeleteSession(SessionKey(NO_TENANT, "s")),))
+        await ctx.session.inc_state(count=1)
+
+    flow = play(deleting, session=Session(state=Counted))
+    async with hosted(flow, store=store_from_url(url)) as server:
+        await elsewhere.open()
+        await server.dispatch("r1", session_id="s")
+        await until(lambda: not server.engine.supervisor._runs)
+        await elsewhere.close()
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 async def test_a_tail_of_a_deleted_session_does_not_begin(ada: FlowStateClient) -> None:

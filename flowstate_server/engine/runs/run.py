@@ -184,9 +184,7 @@ class Run:
             error: BaseException | None = asyncio.CancelledError("the block cancelled itself")
         else:
             error = body.exception()
-            if error is not None and isinstance(
-                told := told_by(error), (LeaseLostError, RequestTerminalError)
-            ):
+            if error is not None and self._tells_of_its_end(told := told_by(error)):
                 raise told
         if error is None:
             try:
@@ -194,6 +192,12 @@ class Run:
             except Exception as bad_output:
                 error = bad_output
         return self._failed(failure_of(error, self._described))
+
+    def _tells_of_its_end(self, error: BaseException) -> bool:
+        """Whether the block has learnt that the request ended elsewhere. What it learns of others is its affair."""
+        if isinstance(error, RequestNotFoundError):
+            return error.request_id == self.head.key.request_id
+        return isinstance(error, LeaseLostError | RequestTerminalError)
 
     def _completed(self, value: Any) -> Ending:
         output = encode_json(called(self._program.dump_output, self.record.action, value))
