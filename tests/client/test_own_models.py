@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 import pytest
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    Json,
     SecretStr,
     TypeAdapter,
     computed_field,
@@ -208,6 +210,36 @@ def test_a_strict_model_behind_a_function_is_read_as_without_it() -> None:
     ):
         assert codec.decode(TypeAdapter(expected).dump_json(value), expected) == value
     assert codec.decode(b'{"when":"2026-11-29T00:00:00Z","ignored":1}', Looked).seats == (1, "")
+
+
+class Day(BaseModel, frozen=True, strict=True):
+    date: date
+
+
+class Calendar(BaseModel):
+    """Besides them it has what is not written as it is read."""
+
+    appointments: list[Looked]
+    free: set[Annotated[Day, BeforeValidator(lambda day: day)]]
+    filters: Json[list[int]]
+    shouted: Annotated[str, AfterValidator(lambda text: text + "!")]
+
+
+def test_what_is_written_otherwise_than_read_stands_beside_a_strict_model_behind_a_function() -> None:
+    days = [f"2026-11-{day}" for day in range(10, 30)]
+    free = b",".join(b'{"date":"%b"}' % day.encode() for day in days)
+    text = (
+        b'{"appointments":[{"when":"2026-11-29T00:00:00Z"}],"free":[%b],"filters":"[1]","shouted":"a"}' % free
+    )
+    read = codec.decode(text, Calendar)
+    assert read.free == {Day(date=date.fromisoformat(day)) for day in days}
+    assert (read.appointments[0].when, read.filters, read.shouted) == (
+        datetime(2026, 11, 29, tzinfo=UTC),
+        [1],
+        "a!",
+    )
+    with pytest.raises(ResponseValidationError, match="appointments/0/when"):
+        codec.decode(text.replace(b'"2026-11-29T00:00:00Z"', b"1"), Calendar)
 
 
 @pytest.mark.parametrize(
