@@ -100,18 +100,20 @@ async def test_10000_streams_dropped_in_every_way(tmp_path: Path) -> None:
         dropping = Dropping(server, client, run, loud)
         for way in dropping.ways:
             await way()
-        before, size = await look_inside(client), resident(server.pid)
-        for _ in range(ROUNDS):
-            for way in dropping.ways:
-                await way()
-        await until(lambda: _is_within(client, before), what="the end of all streams")
-        grown = resident(server.pid)
-        _log.info("MiB of the server: %s, then %s", size >> 20, grown >> 20)
+        before, sizes = await look_inside(client), [resident(server.pid)]
+        for _ in range(2):
+            for _ in range(ROUNDS // 2):
+                for way in dropping.ways:
+                    await way()
+            await until(lambda: _is_within(client, before), what="the end of all streams")
+            sizes.append(resident(server.pid))
+        _log.info("MiB of the server: %s", [size >> 20 for size in sizes])
         outcomes = Counter(re.findall(r"/(?:TailEvents|WatchSnapshot) ([A-Z_ ]+?) [\d.]+ ms", server.log))
         _log.info("what they ended with: %s", dict(outcomes))
         assert outcomes.total() >= ROUNDS * AT_ONCE * len(dropping.ways)
         assert set(outcomes) == {"CANCELLED"}
-        assert grown <= GROWTH * size
+        # On a busy machine more is on the way at once, and what the allocator has taken for that it keeps.
+        assert sizes[2] <= GROWTH * sizes[1], sizes
         assert troubles(server.log) == []
 
 
