@@ -112,8 +112,8 @@ async def test_10000_streams_dropped_in_every_way(tmp_path: Path) -> None:
         _log.info("what they ended with: %s", dict(outcomes))
         assert outcomes.total() >= ROUNDS * AT_ONCE * len(dropping.ways)
         assert set(outcomes) == {"CANCELLED"}
-        # On a busy machine more is on the way at once, and what the allocator has taken for that it keeps.
-        assert sizes[2] <= GROWTH * sizes[1], sizes
+        # It goes up and down by a tenth with what is on the way at once; a leak would be twice that.
+        assert sizes[2] <= GROWTH * max(sizes[:2]), sizes
         assert troubles(server.log) == []
 
 
