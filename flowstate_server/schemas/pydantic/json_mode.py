@@ -7,7 +7,6 @@ date in a text, a set in a list. A field could be declared and never be written.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, cast
 
@@ -15,8 +14,6 @@ from pydantic_core import SchemaValidator, core_schema
 
 from flowstate_server.model.json_values import encode_json
 from flowstate_server.schemas.pydantic.core_schemas import CoreSchema, Definitions, is_pydantics, mapped
-
-Config = Mapping[str, Any] | None
 
 _AHEAD = frozenset(("function-before", "function-wrap"))
 _FUNCTIONS = frozenset((*_AHEAD, "function-after"))
@@ -33,26 +30,18 @@ def is_json(value: object) -> bool:
     return value is None or type(value) in (str, int, bool, float)
 
 
-def in_json_mode(
-    schema: CoreSchema, definitions: Definitions, config: Config
-) -> tuple[CoreSchema, Definitions]:
-    """Both as they validate JSON; they are the same objects if that makes no difference. They can't write.
-
-    ``config`` is the configuration of what is no model, as it is for pydantic's own validators and serializers: a type
-    alias that is used twice is a definition, which has none of its own.
-    """
+def in_json_mode(schema: CoreSchema, definitions: Definitions) -> tuple[CoreSchema, Definitions]:
+    """Both as they validate JSON; they are the same objects if that makes no difference. They can't write."""
     walk = _Rewriting()
-    made = walk.rewritten(schema, config)
-    walk.definitions.update({name: walk.rewritten(part, config) for name, part in definitions.items()})
+    made = walk.rewritten(schema, None)
+    walk.definitions.update({name: walk.rewritten(part, None) for name, part in definitions.items()})
     return (made, walk.definitions) if walk.changed else (schema, definitions)
 
 
-def validator_of(
-    schema: CoreSchema, config: Config = None, changed: CoreSchema | None = None
-) -> SchemaValidator:
+def validator_of(schema: CoreSchema, changed: CoreSchema | None = None) -> SchemaValidator:
     """A validator of a complete schema, or of what was ``changed`` in it, in JSON mode."""
-    made, _ = in_json_mode(changed or schema, {}, config)
-    return SchemaValidator(cast(Any, made), cast(Any, config), made is schema)
+    made, _ = in_json_mode(changed or schema, {})
+    return SchemaValidator(cast(Any, made), None, made is schema)
 
 
 class _Rewriting:
@@ -60,7 +49,7 @@ class _Rewriting:
         self.definitions: Definitions = {}
         self.changed = False
 
-    def rewritten(self, schema: CoreSchema, config: Config, *, behind: bool = False) -> CoreSchema:
+    def rewritten(self, schema: CoreSchema, config: Any, *, behind: bool = False) -> CoreSchema:
         """``behind`` tells that a function hands on what it validates."""
         config = schema.get("config") or config
         once = _validated_once(schema)
@@ -95,7 +84,7 @@ def _validated_once(schema: CoreSchema) -> CoreSchema:
 class _Inside:
     """Validates what a function hands on."""
 
-    def __init__(self, schema: CoreSchema, config: Config, definitions: Definitions) -> None:
+    def __init__(self, schema: CoreSchema, config: Any, definitions: Definitions) -> None:
         self._schema = schema
         self._config = config
         self._definitions = definitions
@@ -105,7 +94,7 @@ class _Inside:
         schema = cast(core_schema.CoreSchema, self._schema)
         if self._definitions:
             schema = core_schema.definitions_schema(schema, cast(Any, list(self._definitions.values())))
-        return SchemaValidator(schema, cast(Any, self._config), False)
+        return SchemaValidator(schema, self._config, False)
 
     def __call__(self, value: object) -> object:
         if is_json(value):

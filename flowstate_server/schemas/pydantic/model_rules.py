@@ -139,7 +139,7 @@ class ModelRules(Generic[M]):
     @cached_property
     def _validate_whole(self) -> Callable[..., Any]:
         schema = cast(CoreSchema, self.model.__pydantic_core_schema__)
-        return validator_of(schema, self.parts.config, for_reading(schema)).validate_json
+        return validator_of(schema, for_reading(schema)).validate_json
 
     def is_plain(self, name: str, value: Json) -> bool:
         """Whether ``value`` fits the field by its type alone, and is stored as it is."""

@@ -47,8 +47,7 @@ def serializer(model: type[BaseModel], parts: ModelParts) -> SchemaSerializer:
     )
     if parts.definitions:
         schema = core_schema.definitions_schema(schema, cast(Any, list(parts.definitions.values())))
-    # False: or the model's own serializer takes its place.
-    return SchemaSerializer(schema, cast(Any, parts.config), False)
+    return SchemaSerializer(schema, None, False)  # False: or the model's own serializer takes its place
 
 
 def validator(parts: ModelParts, *, with_defaults: bool, of_their_own: bool = False) -> SchemaValidator:
@@ -62,10 +61,11 @@ def validator(parts: ModelParts, *, with_defaults: bool, of_their_own: bool = Fa
     schema: core_schema.CoreSchema = core_schema.typed_dict_schema(
         fields, extra_behavior="ignore", config=cast(Any, parts.config)
     )
-    inside, definitions = in_json_mode(cast(CoreSchema, schema), parts.definitions, parts.config)
+    inside, definitions = in_json_mode(cast(CoreSchema, schema), parts.definitions)
     of_their_own = of_their_own or definitions is not parts.definitions
     schema = cast(core_schema.CoreSchema, inside)
     if definitions:
         schema = core_schema.definitions_schema(schema, cast(Any, list(definitions.values())))
-    # Of their own: or nested models validate by what they were made with.
-    return SchemaValidator(schema, cast(Any, parts.config), not of_their_own)
+    return SchemaValidator(
+        schema, None, not of_their_own
+    )  # or nested models validate by what they were made with

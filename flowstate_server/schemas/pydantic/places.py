@@ -272,7 +272,7 @@ def _ways(schema: core_schema.CoreSchema, parts: ModelParts) -> tuple[_Way, _Way
     schema = core_schema.typed_dict_schema({"value": core_schema.typed_dict_field(schema)}, config=config)
     if parts.definitions:
         schema = core_schema.definitions_schema(schema, cast(Any, list(parts.definitions.values())))
-    serializer, validator = SchemaSerializer(schema, config), validator_of(cast(CoreSchema, schema), config)
+    serializer, validator = SchemaSerializer(schema, config), validator_of(cast(CoreSchema, schema))
     return (
         lambda value: serializer.to_python(
             {"value": value}, mode="json", by_alias=False, round_trip=True, warnings="error"
