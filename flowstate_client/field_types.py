@@ -84,11 +84,13 @@ class _Field:
         parts = [schema, *_referred(schema, definitions, set())]
         self._untyped = has_untyped(parts)
         self._needs_proof = may_differ([config, *parts]) or any(map(_has_choices, parts))
+        settings = cast(Any, config)
         held: Any = core_schema.typed_dict_schema(
-            {"field": core_schema.typed_dict_field(schema)}, config=cast(Any, config)
+            {"field": core_schema.typed_dict_field(schema)}, config=settings
         )
         whole = core_schema.definitions_schema(held, list(definitions.values())) if definitions else held
-        self._serializer, self._validator = SchemaSerializer(whole, cast(Any, config)), SchemaValidator(whole)
+        self._serializer = SchemaSerializer(whole, settings)
+        self._validator = SchemaValidator(whole, settings)
 
     def json(self, value: Any) -> Any:
         made = self.dumped(value)

@@ -162,9 +162,15 @@ def for_reading(schema: CoreSchema) -> CoreSchema:
     return mapped(schema, for_reading)
 
 
-def mapped(schema: CoreSchema, change: Callable[[CoreSchema], CoreSchema]) -> CoreSchema:
-    """``schema`` with what ``change`` makes of the schemas directly in it; the same object if that is they."""
-    parts = {key: value if key in _NO_SCHEMAS else _mapped(value, change) for key, value in schema.items()}
+def mapped(
+    schema: CoreSchema, change: Callable[[CoreSchema], CoreSchema], *, serialization: bool = False
+) -> CoreSchema:
+    """``schema`` with what ``change`` makes of the schemas directly in it; the same object if that is they.
+
+    ``serialization`` takes those in that they are only written by.
+    """
+    left = _NO_SCHEMAS - {"serialization"} if serialization else _NO_SCHEMAS
+    parts = {key: value if key in left else _mapped(value, change) for key, value in schema.items()}
     return schema if all(value is schema[key] for key, value in parts.items()) else parts
 
 

@@ -14,6 +14,7 @@ from pydantic_core import SchemaValidator, core_schema
 
 from flowstate_server.model.json_values import encode_json
 from flowstate_server.schemas.pydantic.core_schemas import CoreSchema, Definitions, is_pydantics, mapped
+from flowstate_server.schemas.pydantic.definitions import Config, defined
 
 _AHEAD = frozenset(("function-before", "function-wrap"))
 _FUNCTIONS = frozenset((*_AHEAD, "function-after"))
@@ -30,39 +31,38 @@ def is_json(value: object) -> bool:
     return value is None or type(value) in (str, int, bool, float)
 
 
-def in_json_mode(schema: CoreSchema, definitions: Definitions) -> tuple[CoreSchema, Definitions]:
-    """Both as they validate JSON; they are the same objects if that makes no difference. They can't write."""
+def validator_of(
+    schema: CoreSchema,
+    definitions: Definitions | None = None,
+    config: Config = None,
+    *,
+    of_their_own: bool = False,
+) -> SchemaValidator:
+    """A validator that validates JSON as JSON.
+
+    ``config`` is that of what is in no model. ``of_their_own`` tells that nested models, or the schema if it is a
+    model's, can't be validated by what they were made with, since something was changed in them.
+    """
+    whole = defined(schema, definitions or {}, config)
     walk = _Rewriting()
-    made = walk.rewritten(schema, None)
-    walk.definitions.update({name: walk.rewritten(part, None) for name, part in definitions.items()})
-    return (made, walk.definitions) if walk.changed else (schema, definitions)
-
-
-def validator_of(schema: CoreSchema, changed: CoreSchema | None = None) -> SchemaValidator:
-    """A validator of a complete schema, or of what was ``changed`` in it, in JSON mode."""
-    made, _ = in_json_mode(changed or schema, {})
-    return SchemaValidator(cast(Any, made), None, made is schema)
+    made = walk.rewritten(whole, config)
+    walk.definitions.extend(made.get("definitions", ()))
+    return SchemaValidator(cast(Any, made), cast(Any, config), made is whole and not of_their_own)
 
 
 class _Rewriting:
     def __init__(self) -> None:
-        self.definitions: Definitions = {}
-        self.changed = False
+        self.definitions: list[CoreSchema] = []
 
-    def rewritten(self, schema: CoreSchema, config: Any, *, behind: bool = False) -> CoreSchema:
+    def rewritten(self, schema: CoreSchema, config: Config, *, behind: bool = False) -> CoreSchema:
         """``behind`` tells that a function hands on what it validates."""
-        config = schema.get("config") or config
-        once = _validated_once(schema)
-        self.changed |= once is not schema
-        schema = once
+        config = schema.get("config", config)
+        schema = _validated_once(schema)
         kind = schema["type"]
         ahead = kind in _AHEAD or (behind and kind == "function-after")
         made = mapped(schema, lambda inside: self.rewritten(inside, config, behind=ahead))
-        if kind == "definitions":
-            self.definitions.update({part["ref"]: part for part in made["definitions"]})
         if not behind or kind in _FUNCTIONS or kind in _ALIKE:
             return made
-        self.changed = True
         inside = _Inside(made, config, self.definitions)
         return cast(CoreSchema, core_schema.no_info_plain_validator_function(inside))
 
@@ -84,7 +84,7 @@ def _validated_once(schema: CoreSchema) -> CoreSchema:
 class _Inside:
     """Validates what a function hands on."""
 
-    def __init__(self, schema: CoreSchema, config: Any, definitions: Definitions) -> None:
+    def __init__(self, schema: CoreSchema, config: Config, definitions: list[CoreSchema]) -> None:
         self._schema = schema
         self._config = config
         self._definitions = definitions
@@ -93,8 +93,8 @@ class _Inside:
     def _validator(self) -> SchemaValidator:
         schema = cast(core_schema.CoreSchema, self._schema)
         if self._definitions:
-            schema = core_schema.definitions_schema(schema, cast(Any, list(self._definitions.values())))
-        return SchemaValidator(schema, self._config, False)
+            schema = core_schema.definitions_schema(schema, cast(Any, self._definitions))
+        return SchemaValidator(schema, cast(Any, self._config), False)
 
     def __call__(self, value: object) -> object:
         if is_json(value):

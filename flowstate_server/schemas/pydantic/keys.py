@@ -13,10 +13,11 @@ from enum import Enum
 from typing import Any, cast
 from uuid import UUID
 
-from pydantic_core import SchemaSerializer, core_schema
+from pydantic_core import core_schema
 
 from flowstate_server.model.json_values import encode_json
 from flowstate_server.schemas.pydantic.core_schemas import CoreSchema, Definitions, has_code, walk
+from flowstate_server.schemas.pydantic.definitions import serializer_of
 from flowstate_server.schemas.pydantic.json_mode import validator_of
 
 _OTHERS = (
@@ -70,11 +71,9 @@ class _Way:
     """From a key to JSON and back."""
 
     def __init__(self, keys: CoreSchema, definitions: Definitions) -> None:
-        schema: Any = core_schema.dict_schema(cast(Any, keys), core_schema.any_schema())
-        if definitions:
-            schema = core_schema.definitions_schema(schema, cast(Any, list(definitions.values())))
-        self._dump = SchemaSerializer(schema).to_python
-        self._validator = validator_of(schema)
+        schema = cast(CoreSchema, core_schema.dict_schema(cast(Any, keys), core_schema.any_schema()))
+        self._dump = serializer_of(schema, definitions).to_python
+        self._validator = validator_of(schema, definitions)
 
     def keeps(self, key: object) -> bool:
         """Whether ``key`` is read as it was written; what is no key of these is not written."""

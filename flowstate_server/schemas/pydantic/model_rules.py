@@ -139,7 +139,8 @@ class ModelRules(Generic[M]):
     @cached_property
     def _validate_whole(self) -> Callable[..., Any]:
         schema = cast(CoreSchema, self.model.__pydantic_core_schema__)
-        return validator_of(schema, for_reading(schema)).validate_json
+        aged = for_reading(schema)
+        return validator_of(aged, of_their_own=aged is not schema).validate_json
 
     def is_plain(self, name: str, value: Json) -> bool:
         """Whether ``value`` fits the field by its type alone, and is stored as it is."""

@@ -14,7 +14,8 @@ from flowstate_server.schemas.pydantic.core_schemas import (
     for_reading,
     without_default,
 )
-from flowstate_server.schemas.pydantic.json_mode import in_json_mode
+from flowstate_server.schemas.pydantic.definitions import serializer_of
+from flowstate_server.schemas.pydantic.json_mode import validator_of
 
 
 def relaxed(parts: ModelParts) -> ModelParts:
@@ -45,9 +46,7 @@ def serializer(model: type[BaseModel], parts: ModelParts) -> SchemaSerializer:
     schema: core_schema.CoreSchema = core_schema.model_schema(
         model, core_schema.model_fields_schema(fields), config=cast(Any, parts.config)
     )
-    if parts.definitions:
-        schema = core_schema.definitions_schema(schema, cast(Any, list(parts.definitions.values())))
-    return SchemaSerializer(schema, None, False)  # False: or the model's own serializer takes its place
+    return serializer_of(cast(CoreSchema, schema), parts.definitions, parts.config)
 
 
 def validator(parts: ModelParts, *, with_defaults: bool, of_their_own: bool = False) -> SchemaValidator:
@@ -61,11 +60,4 @@ def validator(parts: ModelParts, *, with_defaults: bool, of_their_own: bool = Fa
     schema: core_schema.CoreSchema = core_schema.typed_dict_schema(
         fields, extra_behavior="ignore", config=cast(Any, parts.config)
     )
-    inside, definitions = in_json_mode(cast(CoreSchema, schema), parts.definitions)
-    of_their_own = of_their_own or definitions is not parts.definitions
-    schema = cast(core_schema.CoreSchema, inside)
-    if definitions:
-        schema = core_schema.definitions_schema(schema, cast(Any, list(definitions.values())))
-    return SchemaValidator(
-        schema, None, not of_their_own
-    )  # or nested models validate by what they were made with
+    return validator_of(cast(CoreSchema, schema), parts.definitions, parts.config, of_their_own=of_their_own)

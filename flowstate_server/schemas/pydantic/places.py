@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from pydantic import BaseModel
-from pydantic_core import SchemaSerializer, core_schema, to_jsonable_python
+from pydantic_core import core_schema, to_jsonable_python
 
 from flowstate_server.errors import JsonInvalidError, Violation
 from flowstate_server.model.json_values import Json, encode_json
@@ -19,6 +19,7 @@ from flowstate_server.schemas.pydantic.core_schemas import (
     has_code,
     takes_anything,
 )
+from flowstate_server.schemas.pydantic.definitions import serializer_of
 from flowstate_server.schemas.pydantic.faithful import is_faithful
 from flowstate_server.schemas.pydantic.json_mode import is_json, validator_of
 from flowstate_server.schemas.pydantic.model_rules import NO_FIXPOINT, NOT_A_FIXPOINT, ModelRules, Unsettled
@@ -270,9 +271,8 @@ def _ways(schema: core_schema.CoreSchema, parts: ModelParts) -> tuple[_Way, _Way
     # By the configuration of the model, which says how bytes are written: validators have it of an object alone.
     config = cast(Any, parts.config)
     schema = core_schema.typed_dict_schema({"value": core_schema.typed_dict_field(schema)}, config=config)
-    if parts.definitions:
-        schema = core_schema.definitions_schema(schema, cast(Any, list(parts.definitions.values())))
-    serializer, validator = SchemaSerializer(schema, config), validator_of(cast(CoreSchema, schema))
+    whole = cast(CoreSchema, schema), parts.definitions, config
+    serializer, validator = serializer_of(*whole), validator_of(*whole)
     return (
         lambda value: serializer.to_python(
             {"value": value}, mode="json", by_alias=False, round_trip=True, warnings="error"

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import given, strategies as st
-from pydantic import ConfigDict, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, create_model
+from typing_extensions import TypeAliasType
 
 from flowstate_client.errors import ResponseValidationError
 from flowstate_server.errors import JsonInvalidError, JsonNumberError, StateValidationError
@@ -20,6 +21,7 @@ from flowstate_server.schemas.pydantic.schema import ModelSchema
 from flowstate_server.schemas.reading import AS_STORED
 from flowstate_server.state import operations as op
 from tests.support.declarable import OBJECTS, SCALARS, Declarable, declarables, examples, same
+from tests.support.declared_types import Holding, Partial
 from tests.support.sent import CODEC, Sent, written
 from tests.unit.schemas.pydantic.checks import schema_of
 
@@ -152,6 +154,57 @@ def test_values_of_a_type_are_read_as_they_were_written(
         judge(declared, value, model, schema, taken=taken(declared, config))
 
     each()
+
+
+Words = TypeAliasType("Words", list[bytes])
+"""Used twice it is a definition, which has no configuration of its own."""
+Nested = TypeAliasType("Nested", "dict[str, Nested] | bytes")
+
+
+class Plain(BaseModel):
+    pair: tuple[Words, Words]
+    tree: Annotated[Nested, BeforeValidator(lambda value: value)]
+
+
+class Base64(Plain):
+    model_config = BASE64
+    within: Plain
+
+
+PLAIN = Plain(pair=([b"a"], [b"b"]), tree={"a": {"b": b"c"}})
+BASE = Base64(pair=([b"a"], [b"b"]), tree={"a": b"c"}, within=PLAIN)
+
+
+@pytest.mark.parametrize("config", [BASE64, HEX], ids=["base64", "hex"])
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [
+        (tuple[Words, Words], ([b"a"], [b"b", b"c"])),
+        (list[Words | list[Words]], [[b"a"]]),
+        (Annotated[tuple[Words, Words], BeforeValidator(lambda value: value)], ([b"a"], [b"b"])),
+        (Sequence[Words], [[b"a"]]),
+        (Sequence[Partial], [{"b": b"a"}]),
+        (dict[bytes, Words], {b"key": [b"a"]}),
+        (Nested, {"a": {"b": b"c"}}),
+        (Holding[Partial], Holding[Partial](one={"b": b"a"}, others=[{"b": b"b"}], by_name={})),
+        (tuple[Words, Plain, Base64, Words], ([b"a"], PLAIN, BASE, [b"d"])),
+        (
+            Annotated[tuple[Words, Plain, Nested], BeforeValidator(lambda value: value)],
+            ([b"a"], PLAIN, {"a": b"a"}),
+        ),
+    ],
+)
+def test_the_configuration_holds_for_what_is_no_model(
+    annotation: Any, value: Any, config: ConfigDict
+) -> None:
+    declared = Declarable(str(annotation), annotation, st.just(value), bare=False)
+    model, schema = declared_as(declared, config)
+    judge(declared, value, model, schema, taken=True)
+    for write in (*of_blocks(value, model, schema), *of_clients(value, model, schema, typed=True)):
+        assert (
+            encode_json({"field": write()["field"]})
+            == model.model_construct(field=value).model_dump_json(include={"field"}).encode()
+        )
 
 
 def _any_type(data: st.DataObject) -> None:
