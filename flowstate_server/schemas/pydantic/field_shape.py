@@ -109,6 +109,9 @@ class _Reader:
             self._union(schema, config, shape)
         elif kind in OBJECTS:
             return self._object(schema)
+        elif kind == "call" and _is_named_tuple(schema["function"]):  # until pydantic 2.14
+            fields = schema["arguments_schema"]["arguments_schema"]
+            return self.read({"type": "named-tuple", "fields": fields}, config)
         elif kind == "call":
             shape["of"] = self.read(schema["arguments_schema"], config)
         elif kind in ("named-tuple", "arguments", "arguments-v3"):
@@ -204,6 +207,10 @@ def _member(value: object) -> Json:
 
 def _sorted(values: list[Json]) -> list[Json]:
     return sorted(values, key=canonical_json)
+
+
+def _is_named_tuple(made_by: object) -> bool:
+    return isinstance(made_by, type) and issubclass(made_by, tuple) and hasattr(made_by, "_fields")
 
 
 def _plain(value: object) -> Json:
