@@ -101,7 +101,7 @@ async def test_equal_values_are_no_change_in_another_process(
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("_round", range(5))
+@pytest.mark.parametrize("_round", range(2))
 async def test_values_of_very_many_types_on_each_store(
     start_server: StartServer, store_url: str, _round: int
 ) -> None:

@@ -243,7 +243,7 @@ def test_values_of_types_in_types_are_read_as_they_were_written(data: st.DataObj
 
 
 @pytest.mark.soak
-@examples(20_000, derandomize=False)
+@examples(5_000, derandomize=False)
 @given(data=st.data())
 def test_values_of_very_many_types_are_read_as_they_were_written(data: st.DataObject) -> None:
     _any_type(data)
