@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any
@@ -23,6 +24,7 @@ from flowstate_server.model.records import Generations, StateRecord
 from flowstate_server.model.scopes import RequestKey, ScopeKind, request_scope, user_scope
 from flowstate_server.programs.catalogue import Catalogue
 from flowstate_server.programs.stuck_calls import MOST_STUCK
+from flowstate_server.state.code_time import MOST_SECONDS
 from flowstate_server.state.operations import Operation, inc_state, patch_state, unset_state
 from flowstate_server.stores.contract.writes import Changed, NoChange
 from flowstate_server.testing.waiting import until
@@ -354,6 +356,24 @@ async def test_an_upgrade_may_change_the_fields_that_it_is_given() -> None:
     for _ in range(2):
         found = await RecordUpgrades(ScopeKind.USER, [chat.described]).ahead(record)
         assert (found.record.state, found.stored.state) == ({"colour": "red"}, {"theme": "red"})
+
+
+async def test_an_upgrade_that_was_held_up_once_is_called_again() -> None:
+    """The process may have been stopped, or kept off the machine."""
+    held_up: list[Fields] = []
+
+    def held_up_once(fields: Fields) -> Fields:
+        if not held_up:
+            held_up.append(fields)
+            time.sleep(1.2 * MOST_SECONDS)
+        return renamed(fields)
+
+    chat = flow("chat", 2, held_up_once, **COLOUR)
+    record = stored({"theme": "red"}, ("chat", 1))
+    assert upgraded(record, chat) == {"colour": "red"}
+    held_up.clear()
+    found = await RecordUpgrades(ScopeKind.USER, [chat.described]).ahead(record)
+    assert found.record.state == {"colour": "red"}
 
 
 async def test_an_upgrade_that_never_ends_costs_two_threads_and_fails_at_once_until_it_does() -> None:
