@@ -210,6 +210,14 @@ def deque_as_function(schema: CoreSchema) -> CoreSchema | None:
     return lax if is_deque and is_pydantics(made_by["function"]) else None
 
 
+def as_named_tuple(schema: CoreSchema) -> CoreSchema:
+    """``schema``; as pydantic has had named tuples since 2.14 if it is that of one by 2.13, a call of its class."""
+    made_by = schema["function"] if schema["type"] == "call" else None
+    if not (isinstance(made_by, type) and issubclass(made_by, tuple)):
+        return schema
+    return {"type": "named-tuple", "cls": made_by, "fields": schema["arguments_schema"]["arguments_schema"]}
+
+
 def container_of(schema: CoreSchema, definitions: Definitions) -> CoreSchema:
     """The schema of the list, map or other type that is in ``schema``, past defaults, ``Optional`` and validators."""
     for _ in range(100):  # a definition may lead to itself

@@ -20,14 +20,12 @@ _CONFIGURED = frozenset(("model", "dataclass"))
 """What is built by its own configuration, whatever that of the whole is."""
 
 
-def serializer_of(
-    schema: CoreSchema, definitions: Definitions | None = None, config: Config = None
-) -> SchemaSerializer:
+def serializer_of(schema: CoreSchema, definitions: Definitions, config: Config = None) -> SchemaSerializer:
     """A serializer by the schema alone: not by a model's own, which is for the whole of it.
 
     ``config`` is that of what is in no model.
     """
-    return SchemaSerializer(cast(Any, defined(schema, definitions or {}, config)), cast(Any, config), False)
+    return SchemaSerializer(cast(Any, defined(schema, definitions, config)), cast(Any, config), False)
 
 
 def defined(schema: CoreSchema, definitions: Definitions, config: Config) -> CoreSchema:

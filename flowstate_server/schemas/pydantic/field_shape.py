@@ -11,6 +11,7 @@ from flowstate_server.model.json_values import Json, canonical_json
 from flowstate_server.schemas.pydantic.core_schemas import (
     CoreSchema,
     Definitions,
+    as_named_tuple,
     deque_as_function,
     fields_of,
 )
@@ -86,6 +87,7 @@ class _Reader:
         return self._typed(schema, config)
 
     def _typed(self, schema: CoreSchema, config: dict[str, Any]) -> Shape:
+        schema = as_named_tuple(schema)
         kind = schema["type"]
         shape: Shape = {"type": kind}
         if kind == "nullable":
@@ -109,9 +111,6 @@ class _Reader:
             self._union(schema, config, shape)
         elif kind in OBJECTS:
             return self._object(schema)
-        elif kind == "call" and _is_named_tuple(schema["function"]):  # until pydantic 2.14
-            fields = schema["arguments_schema"]["arguments_schema"]
-            return self.read({"type": "named-tuple", "fields": fields}, config)
         elif kind == "call":
             shape["of"] = self.read(schema["arguments_schema"], config)
         elif kind in ("named-tuple", "arguments", "arguments-v3"):
@@ -207,10 +206,6 @@ def _member(value: object) -> Json:
 
 def _sorted(values: list[Json]) -> list[Json]:
     return sorted(values, key=canonical_json)
-
-
-def _is_named_tuple(made_by: object) -> bool:
-    return isinstance(made_by, type) and issubclass(made_by, tuple) and hasattr(made_by, "_fields")
 
 
 def _plain(value: object) -> Json:

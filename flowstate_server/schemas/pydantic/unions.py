@@ -15,6 +15,7 @@ from typing import Any
 from flowstate_server.schemas.pydantic.core_schemas import (
     CoreSchema,
     Definitions,
+    as_named_tuple,
     deque_as_function,
     fields_of,
     walk,
@@ -28,8 +29,6 @@ _SCALARS = {
     "uuid": "text", "url": "text", "multi-host-url": "text", "decimal": "text", "complex": "text",
 }  # fmt: skip
 _OBJECTS = frozenset(("model", "dataclass", "typed-dict"))
-_NAMED_TUPLES = ("named-tuple", "call")
-"""The second is how pydantic 2.13 has them."""
 _FUNCTIONS = frozenset(("function-before", "function-wrap", "function-after"))
 _PASSED = frozenset((*_FUNCTIONS, "default", "nullable", "definitions", "custom-error"))
 _SHORTER = frozenset(("pattern", "max_length", "min_length"))
@@ -110,6 +109,7 @@ class _Look:
                 inside = schema["strict_schema" if kind == "lax-or-strict" else "json_schema"]
                 schema = deque_as_function(schema) or inside
             else:
+                schema = as_named_tuple(schema)
                 return [_Choice(schema, root or made or _type_of(schema), _kinds(schema))]
 
     def alike(self, one: _Choice, other: _Choice) -> bool:
@@ -183,7 +183,7 @@ def _kinds(schema: CoreSchema) -> frozenset[str]:
     kind = schema["type"]
     if kind in ("literal", "enum"):
         return frozenset(map(_kind_of_value, _members(schema)))
-    if kind in LISTS or kind in _NAMED_TUPLES:
+    if kind in LISTS or kind == "named-tuple":
         return frozenset(("list",))
     if kind in MAPS or kind in _OBJECTS:
         return frozenset(("object",))
@@ -207,8 +207,8 @@ def _type_of(schema: CoreSchema) -> str | type:
         return next((base.__name__ for base in (str, int, float) if issubclass(cls, base)), cls)
     if kind == "literal":
         return "str" if all(type(value) is str for value in schema["expected"]) else "int"
-    if kind in ("model", "dataclass", *_NAMED_TUPLES):
-        made: type = schema["function" if kind == "call" else "cls"]
+    if kind in ("model", "dataclass", "named-tuple"):
+        made: type = schema["cls"]
         return made
     return kind
 
@@ -230,8 +230,8 @@ def _like_scalars(one: _Choice, other: _Choice) -> bool:
 
 
 def _length(schema: CoreSchema) -> int | None:
-    if schema["type"] in _NAMED_TUPLES:
-        return len(schema.get("fields") or schema["arguments_schema"]["arguments_schema"])
+    if schema["type"] == "named-tuple":
+        return len(schema["fields"])
     if schema["type"] == "tuple" and schema.get("variadic_item_index") is None:
         return len(schema["items_schema"])
     return None
