@@ -39,7 +39,7 @@ from flowstate_server.cli.process_end import (
     stop_limit,
 )
 from flowstate_server.cli.reloading import Hangups
-from flowstate_server.cli.worker_link import WorkerLink
+from flowstate_server.cli.worker_link import Order, WorkerLink
 from flowstate_server.deployment import Looked, glance
 from flowstate_server.rpc.server import FlowStateServer
 from flowstate_server.settings import Settings
@@ -139,7 +139,7 @@ async def _serve_until_stopped(
         except Exception:  # threads of a store that stays open would keep the process
             await server.stop(0.0, 0.0)
             raise
-        await _stop(server, settings, signals, replaced=link is not None and link.replaced)
+        await _stop(server, settings, signals, link)
         announcement.stopped()
     return 0
 
@@ -167,9 +167,17 @@ def _store_name(app: FlowState, settings: Settings) -> str:
     return MEMORY[0] if kind == "MemoryStore" else kind
 
 
-async def _stop(server: FlowStateServer, settings: Settings, signals: StopSignals, *, replaced: bool) -> None:
+async def _stop(
+    server: FlowStateServer, settings: Settings, signals: StopSignals, link: WorkerLink | None
+) -> None:
     """Drain, and close the store; at a second signal end the process without patience."""
-    stopping = asyncio.create_task(server.stop(settings.drain_delay, settings.drain_grace, replaced=replaced))
+    stop = server.stop(
+        settings.drain_delay,
+        settings.drain_grace,
+        replaced=link is not None and link.order != Order.STOP,
+        keep_tails=link is not None and link.order != Order.MAKE_ROOM,
+    )
+    stopping = asyncio.create_task(stop)
     urged = asyncio.create_task(signals.urged.wait())
     await asyncio.wait((stopping, urged), return_when=asyncio.FIRST_COMPLETED)
     if not stopping.done():

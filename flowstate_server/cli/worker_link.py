@@ -43,8 +43,8 @@ class WorkerLink:
     def __init__(self, end: socket.socket, number: int, listen: str) -> None:
         self.number = number
         self.listen = listen
-        self.replaced = True
-        """Whether this worker stops alone: it was replaced, or told by somebody else than its parent."""
+        self.order: Order | None = None
+        """To stop, of its parent. ``None`` where somebody else said so, of this worker or of all."""
         self._end = end
         self._may_listen = asyncio.Event()
         self._release: Callable[[], object] = self._may_listen.set
@@ -98,6 +98,6 @@ class WorkerLink:
                     case Order.URGE:
                         self._urge()
                     case stop:
-                        self.replaced = stop == Order.MAKE_ROOM
+                        self.order = Order(stop)
                         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)

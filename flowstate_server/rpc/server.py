@@ -182,7 +182,12 @@ class FlowStateServer:
                 self._certificates.replace(certificate)
 
     async def stop(
-        self, drain_delay: float = 0.0, drain_grace: float = 10.0, *, replaced: bool = False
+        self,
+        drain_delay: float = 0.0,
+        drain_grace: float = 10.0,
+        *,
+        replaced: bool = False,
+        keep_tails: bool = False,
     ) -> None:
         """Stop serving without losing anything that was begun, and close the engine.
 
@@ -194,6 +199,8 @@ class FlowStateServer:
 
         ``replaced``: others listen on the same port and go on. Then it listens no more from the first moment on, and
         tells its clients to connect anew, so that their next calls come to the others.
+        ``keep_tails``: the others on this port stop as well, so who follows a request has nowhere to go, and sees its
+        end here whichever of them runs it.
         """
         await self._health.enter_graceful_shutdown()
         loop = asyncio.get_running_loop()
@@ -205,7 +212,7 @@ class FlowStateServer:
         end = loop.time() + drain_grace
         spread = min(DRAIN_SPREAD, drain_grace / 2)
         last_moment = min(_LAST_MOMENT, spread / 2)
-        self._admission.drain(spread, stays=self._is_run_here)
+        self._admission.drain(spread, stays=self._follows_request if keep_tails else self._follows_run_here)
         expiries = (
             loop.call_at(end - spread, self._admission.drain, spread - last_moment),
             loop.call_at(end - last_moment, self._admission.expire),
@@ -224,7 +231,11 @@ class FlowStateServer:
             expiry.cancel()
         await self._engine.close(Seconds(max(end - loop.time(), 0.0)))
 
-    def _is_run_here(self, call: Call) -> bool:
+    @staticmethod
+    def _follows_request(call: Call) -> bool:
+        return call.follows is not None
+
+    def _follows_run_here(self, call: Call) -> bool:
         return call.follows is not None and self._engine.supervisor.find(call.follows) is not None
 
     async def wait_for_termination(self) -> None:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,6 +136,28 @@ async def both_serve_and_one_is_killed(server: Serving, *, known_dead: bool) -> 
         assert len(after) == 2
 
 
+async def all_stop_and_a_run_is_seen_to_its_end(server: Serving, told_to: Iterable[int]) -> None:
+    """By who follows it, at each of the workers."""
+    async with AsyncExitStack() as clients:
+        each = await one_of_each(server, clients)
+        (here, mine), _ = each.items()
+        run = await mine.flows.dispatch("where", "nap", 3.0)  # streams that go at once go within two seconds
+        handles = [client.flows.handle(run.request_id) for client in each.values()]
+        tails = [handle.events() for handle in handles]
+        for tail in tails:
+            assert (await anext(tail)).sequence == 1
+        waiting = [asyncio.create_task(handle.result()) for handle in handles]
+        # The waits are to be there before the signal, and nothing tells that they are.
+        await asyncio.sleep(0.2)
+        for pid in told_to:
+            os.kill(pid, signal.SIGTERM)
+        async with asyncio.timeout(20):
+            for tail in tails:
+                *_, last = [event async for event in tail]
+                assert last.type == "request.completed"
+            assert await asyncio.gather(*waiting) == [here, here]
+
+
 async def test_both_serve_and_a_killed_one_is_started_again(tmp_path: Path) -> None:
     with serving(tmp_path, f"sqlite:///{tmp_path}/kept.db") as server:
         assert server.listening["pid"] == server.process.pid
@@ -150,18 +172,20 @@ async def test_both_serve_and_a_killed_one_is_started_again(tmp_path: Path) -> N
             pass
 
 
+async def test_a_signal_to_their_parent_waits_for_runs(tmp_path: Path) -> None:
+    with serving(tmp_path, f"sqlite:///{tmp_path}/kept.db") as server:
+        await all_stop_and_a_run_is_seen_to_its_end(server, (server.process.pid,))
+        told(server.process, "stopping")
+        told(server.process, "stopped")
+        assert server.process.wait(20) == 0
+
+
 async def test_on_postgres_and_a_signal_to_all_of_them_waits_for_runs(tmp_path: Path) -> None:
     async with fresh_database() as url:
         with serving(tmp_path, url) as server:
             await both_serve_and_one_is_killed(server, known_dead=False)
-            async with connected(server) as client:
-                run = await client.flows.dispatch("where", "nap", 1.0)
-                result = asyncio.create_task(run.result())
-                # The wait is to be there before the signal, and nothing tells that it is.
-                await asyncio.sleep(0.1)
-                for pid in (*filter(alive, server.pids), server.process.pid):  # as systemd does
-                    os.kill(pid, signal.SIGTERM)
-                assert await result
+            all_of_them = (*filter(alive, server.pids), server.process.pid)  # as systemd does
+            await all_stop_and_a_run_is_seen_to_its_end(server, all_of_them)
             told(server.process, "stopping")
             told(server.process, "stopped")
             assert server.process.wait(20) == 0
