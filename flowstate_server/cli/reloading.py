@@ -16,7 +16,7 @@ _logger = logging.getLogger(__name__)
 class Hangups:
     """Listens to SIGHUP from now on; :meth:`reload_by` says what to do once the server is there.
 
-    Before that there is nothing to reload: what is about to start reads the files as they are.
+    A signal that comes before that is not lost: what starts may have read the files already.
     """
 
     def __init__(self, stop: Callable[[], object]) -> None:
@@ -24,6 +24,7 @@ class Hangups:
         # Asked now: when the signal comes, the terminal is gone.
         self._on_terminal = on_own_terminal()
         self._hung_up = False
+        self._early = False
         self._reload: Callable[[], Coroutine[Any, Any, None]] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._heard)
@@ -31,6 +32,8 @@ class Hangups:
     def reload_by(self, reload: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """``reload`` raises ``ValueError``, whose text is logged, where the old has to stay."""
         self._reload = reload
+        if self._early:
+            self._start_reloading(reload)
 
     def _heard(self) -> None:
         if self._on_terminal:
@@ -38,10 +41,15 @@ class Hangups:
             if not self._hung_up:
                 self._hung_up = True
                 self._stop()
-        elif self._reload is not None:
-            task = asyncio.get_running_loop().create_task(self._reloaded(self._reload()))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        elif self._reload is None:
+            self._early = True
+        else:
+            self._start_reloading(self._reload)
+
+    def _start_reloading(self, reload: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        task = asyncio.get_running_loop().create_task(self._reloaded(reload()))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _reloaded(self, reloading: Coroutine[Any, Any, None]) -> None:
         try:

@@ -31,9 +31,11 @@ class WorkerProcess:
         self._orders = orders
         self._end = asyncio.create_task(process.wait())
         self._listens_since: float | None = None
+        self._hung_up = False
 
     @classmethod
     async def start(cls, number: int, command: Sequence[str], listen: str) -> Self:
+        """Raises ``OSError``: the system has no room for it, or no such command."""
         ours, theirs = socket.socketpair()
         with theirs:
             told, orders = await asyncio.open_connection(sock=ours, limit=LONGEST_LINE)
@@ -61,6 +63,8 @@ class WorkerProcess:
         if told is None or told["event"] != LISTENING:
             return None
         self._listens_since = time.monotonic()
+        if self._hung_up:
+            self._signal(signal.SIGHUP)
         return Served(**told["served"])
 
     @property
@@ -83,8 +87,10 @@ class WorkerProcess:
             self._orders.write(f"{order}\n".encode())
 
     def hang_up(self) -> None:
-        """Pass SIGHUP on, once it listens to that."""
-        if self._listens_since is not None:
+        """Pass SIGHUP on, as soon as it listens to that: what it is to read anew it may have read before."""
+        if self._listens_since is None:
+            self._hung_up = True
+        else:
             self._signal(signal.SIGHUP)
 
     def kill(self) -> None:
@@ -95,10 +101,15 @@ class WorkerProcess:
             self._process.send_signal(number)
 
     async def _next(self) -> dict[str, Any] | None:
+        """None if it has ended, or will. Processes that it has forked may have its end of the link for longer."""
+        reading = asyncio.ensure_future(self._told.readline())
         try:
-            line = await self._told.readline()
+            await asyncio.wait((reading, self._end), return_when=asyncio.FIRST_COMPLETED)
+            line = reading.result() if reading.done() else b""
         except ConnectionError:
             return None
+        finally:
+            reading.cancel()
         return json.loads(line) if line else None
 
 

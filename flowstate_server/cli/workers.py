@@ -6,12 +6,13 @@ import asyncio
 import logging
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from typing import NoReturn
 
 from flowstate_server.cli.announcement import Announcement, Served
 from flowstate_server.cli.own_terminal import drop_unwritten, on_own_terminal
-from flowstate_server.cli.problem import FAILED, MISUSED, give_up, give_up_listening, note
+from flowstate_server.cli.problem import FAILED, MISUSED, UNREACHABLE, give_up, give_up_listening, note
 from flowstate_server.cli.process_end import HARD_STOP_SECONDS, STOPPING, stop_limit
 from flowstate_server.cli.reserved_port import reserve_port
 from flowstate_server.cli.worker_link import Order
@@ -25,6 +26,10 @@ FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
 # Beyond the time in which a worker ends itself.
 LAST_PATIENCE = 1.0
+# What the first start took tells how long a later one may take, when the machine may be busy: what an app loads and
+# waits for is its own. At least a minute. Chosen.
+START_PATIENCE = 5.0
+SHORTEST_START_LIMIT = 60.0
 
 _logger = logging.getLogger(__name__)
 
@@ -68,7 +73,8 @@ class _Workers:
         self._on_terminal = on_own_terminal()
         self._current: dict[int, WorkerProcess] = {}
         self._alive: set[WorkerProcess] = set()  # with those that are about to serve or to end
-        self._starting = asyncio.Lock()
+        self._starting = {number: asyncio.Lock() for number in self._numbers}
+        self._start_limit = SHORTEST_START_LIMIT
         self._replace = asyncio.Event()
         self._stop = asyncio.Event()
         self._signals = 0
@@ -104,19 +110,24 @@ class _Workers:
 
     async def _start(self) -> Served | int:
         """All of them, or the exit code of one that failed. The first one goes ahead: what is wrong is said once."""
-        first, *others = self._numbers
-        workers = [await self._spawn(first)]
-        if not await workers[0].opened():
-            return await self._failed(workers[0])
-        workers += [await self._spawn(number) for number in others]
-        for worker in workers[1:]:
-            if not await worker.opened():
-                return await self._failed(worker)
+        began = time.monotonic()
+        workers: list[WorkerProcess] = []
+        for numbers in (self._numbers[:1], self._numbers[1:]):
+            try:
+                started = [await self._spawn(number) for number in numbers]
+            except OSError as error:
+                note(f"a worker can't be started: {error}")
+                return FAILED
+            for worker in started:
+                if not await worker.opened():
+                    return await self._failed(worker)
+            workers += started
         told = await asyncio.gather(*(worker.listening() for worker in workers))
         for worker, served in zip(workers, told, strict=True):
             if served is None:
                 return await self._failed(worker)
         self._current = {worker.number: worker for worker in workers}
+        self._start_limit = max(SHORTEST_START_LIMIT, START_PATIENCE * (time.monotonic() - began))
         assert told[0] is not None
         return told[0]
 
@@ -128,17 +139,27 @@ class _Workers:
     async def _failed(self, worker: WorkerProcess) -> int:
         code = await worker.ended()
         self._alive.discard(worker)
-        if code <= 0:  # which says nothing by itself
+        if code not in (FAILED, MISUSED, UNREACHABLE):  # who ends with one of these has said why
             note(f"worker {worker.number} {how_it_ended(code)} before it listened")
         return exit_code(code) or FAILED
 
     async def _bring_up(self, number: int) -> bool:
         """Whether another one listens as ``number``."""
-        worker = await self._spawn(number)
-        if await worker.opened() and await worker.listening():
-            self._current[number] = worker
-            _logger.info("worker %d listens (process %d)", number, worker.pid)
-            return True
+        try:
+            worker = await self._spawn(number)
+        except OSError as error:
+            _logger.error("worker %d can't be started: %s", number, error)
+            return False
+        try:
+            async with asyncio.timeout(self._start_limit):
+                if await worker.opened() and await worker.listening():
+                    self._current[number] = worker
+                    _logger.info("worker %d listens (process %d)", number, worker.pid)
+                    return True
+                await worker.ended()
+        except TimeoutError:
+            _logger.error("worker %d did not listen within %.0f seconds", number, self._start_limit)
+            worker.kill()
         code = await worker.ended()
         self._alive.discard(worker)
         _logger.error("worker %d (process %d) %s before it listened", number, worker.pid, how_it_ended(code))
@@ -157,7 +178,7 @@ class _Workers:
             _logger.error("worker %d (process %d) %s", number, worker.pid, how_it_ended(code))
             while worker is self._current[number]:
                 await asyncio.sleep(_pause(failures))
-                async with self._starting:
+                async with self._starting[number]:
                     if worker is self._current[number] and not await self._bring_up(number):
                         failures += 1
 
@@ -173,7 +194,7 @@ class _Workers:
 
     async def _replace_all(self) -> bool:
         for number in self._numbers:
-            async with self._starting:
+            async with self._starting[number]:
                 worker = self._current[number]
                 if worker.has_ended:  # the next one is on its way
                     continue

@@ -70,6 +70,11 @@ class Serving:
     async def logged(self, text: str, since: int = 0) -> None:
         await until(lambda: any(text in line for line in self.log[since:]), what=text)
 
+    async def reloaded(self, worker: int, since: int = 0) -> None:
+        """In a log of JSON lines."""
+        told = ("were reloaded", f'"worker": {worker}')
+        await until(lambda: any(all(part in line for part in told) for line in self.log[since:]))
+
 
 @contextmanager
 def serving(folder: Path, store: str, *more: str) -> Iterator[Serving]:
@@ -217,11 +222,7 @@ async def test_all_are_replaced_without_a_failed_call(tmp_path: Path) -> None:
         since = len(server.log)
         server.process.send_signal(signal.SIGHUP)
         for number in (1, 2):
-            await until(
-                lambda number=number: any(  # type: ignore[misc]
-                    "were reloaded" in line and f'"worker": {number}' in line for line in server.log[since:]
-                )
-            )
+            await server.reloaded(number, since)
 
 
 async def test_a_broken_replacement_changes_nothing_and_a_second_ctrl_c_does_not_wait(
