@@ -12,7 +12,7 @@ R = TypeVar("R")
 ClassT = TypeVar("ClassT", bound=type)
 
 OPERATIONS = {
-    "set_state": 'set_state({"name": value})',
+    "set_state": 'patch_state(name=value), or set_state({"name": value}) in place of all that is stored',
     "patch_state": "patch_state(name=value)",
     "inc_state": "inc_state(name=1)",
     "push_state": 'push_state("name", value)',

@@ -7,6 +7,7 @@ from typing import Any, Generic, NoReturn, Protocol
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
+from flowstate_server.flows.call_forms import OPERATIONS
 from flowstate_server.flows.local.begun_calls import TracksCalls
 from flowstate_server.model.nearest import did_you_mean
 from flowstate_server.model.records import StateRecord
@@ -55,10 +56,13 @@ class ShownState(TracksCalls, Generic[StateT]):
         __tracebackhide__ = True
         if name.startswith("_") or hasattr(type(self), name):  # then what it raised itself is to be seen
             return object.__getattribute__(self, name)
-        meant = f"{self.written}.state.{name}"
-        hint = (
-            f"; did you mean {meant}?" if self._schema.declares(name) else did_you_mean(name, dir(type(self)))
-        )
+        if self._schema.declares(name):
+            hint = f"; did you mean {self.written}.state.{name}?"
+        elif name.endswith("_state"):
+            # What is near in letters is not in meaning: append_state is push_state here.
+            hint = f"; there are {', '.join(OPERATIONS)} and atomic_state"
+        else:
+            hint = did_you_mean(name, dir(type(self)))
         raise AttributeError(f"{self.written} has no {name}{hint}", name=name, obj=None)
 
     @property

@@ -58,7 +58,7 @@ CALLS: dict[str, tuple[Callable[[Any], Awaitable[Any]], str]] = {
     "positional": (lambda ctx: ctx.user.inc_state("finished", 1), "write ctx.user.inc_state(name=1)"),
     "keywords": (
         lambda ctx: ctx.session.set_state(finished=1),
-        'write ctx.session.set_state({"name": value})',
+        'write ctx.session.patch_state(name=value), or set_state({"name": value}) in place of all that is stored',
     ),
     "at": (lambda ctx: ctx.user.at(0).inc_state("finished", 1), "write ctx.user.at(0).inc_state(name=1)"),
     "resource": (
@@ -75,6 +75,10 @@ CALLS: dict[str, tuple[Callable[[Any], Awaitable[Any]], str]] = {
     "state left out": (
         lambda ctx: reads(ctx.session.tasks),
         "ctx.session has no tasks; did you mean ctx.session.state.tasks?",
+    ),
+    "called otherwise": (
+        lambda ctx: reads(ctx.session.append_state),
+        "ctx.session has no append_state; there are set_state, patch_state, inc_state, push_state, ",
     ),
     "scope left out": (lambda ctx: reads(ctx.state), "did you mean ctx.session.state?"),
     "mistyped": (
