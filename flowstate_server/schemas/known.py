@@ -107,13 +107,44 @@ def _lacks_made(value: Json, candidates: _Candidates) -> bool:
         return any(_lacks_made(item, _element(candidates, place)) for place, item in enumerate(value))
     if type(value) is not dict:
         return False
+    if not value.keys() >= _made_in(value, candidates):
+        return True
+    return any(_lacks_made(item, _member(candidates, key)) for key, item in value.items())
+
+
+def _made_in(value: dict[str, Json], candidates: _Candidates) -> set[str]:
+    """The members that are made anew where an object lacks them, of the shapes that may be meant by ``value``."""
+    made: set[str] = set()
     for shape, _ in candidates:
         fields = shape.get("fields", {})
         required = {name for name, member in fields.items() if member.get("required")}
-        meant = required <= value.keys() and (len(candidates) == 1 or value.keys() <= fields.keys())
-        if meant and any(member.get("made") is True and name not in value for name, member in fields.items()):
-            return True
-    return any(_lacks_made(item, _member(candidates, key)) for key, item in value.items())
+        if required <= value.keys() and (len(candidates) == 1 or value.keys() <= fields.keys()):
+            made.update(name for name, member in fields.items() if member.get("made") is True)
+    return made
+
+
+def without_made(shape: Shape, stored: Json, read: Json) -> Json:
+    """``read``, which is what is read of ``stored`` in a field of ``shape``, without the members that are made anew
+    where they are absent and that ``stored`` has not in the same place."""
+    return _without_made(stored, read, list(_flat(shape, ())))
+
+
+def _without_made(stored: Json | Missing, read: Json, candidates: _Candidates) -> Json:
+    if type(read) is list:
+        olds = stored if type(stored) is list else []
+        return [
+            _without_made(olds[place] if place < len(olds) else MISSING, item, _element(candidates, place))
+            for place, item in enumerate(read)
+        ]
+    if type(read) is not dict:
+        return read
+    old = stored if type(stored) is dict else {}
+    anew = _made_in(read, candidates) - old.keys()
+    return {
+        key: _without_made(old.get(key, MISSING), item, _member(candidates, key))
+        for key, item in read.items()
+        if key not in anew
+    }
 
 
 def _known(value: Json, candidates: _Candidates) -> Json:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import uuid
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, create_model
+from pydantic import AfterValidator, BaseModel, Field, create_model
 
-from flowstate_server.flows import Context, Flow, action, define_flow, handler
+from flowstate_server.flows import Context, Flow, User, action, define_flow, handler
 from flowstate_server.stores.memory.store import MemoryStore
 from flowstate_server.testing.fixtures import StartServer
 from flowstate_server.testing.flow_tester import FlowTester
@@ -77,6 +77,43 @@ async def test_f6_members_that_a_later_deploy_makes_are_stored_when_a_request_be
         assert stored.state["many"] == many
         assert stored.state["by_key"] == {"a": choices}
         assert stored.version == before.version + 1 + 4, "once, and what the runs wrote"
+
+
+async def test_f6_nobody_sees_a_member_before_it_is_stored_also_where_code_validates_the_map(
+    start_server: StartServer, durable_url: str
+) -> None:
+    class Named(BaseModel):
+        name: Annotated[str, AfterValidator(str.strip)] = ""
+
+    class NamedAndNumbered(Named):
+        number: str = Field(default_factory=lambda: uuid.uuid4().hex)
+
+    def flow_of(part: Any, generation: int) -> Flow:
+        state: Any = create_model("Named", parts=(dict[str, part], {}), n=(int, 0))
+
+        @handler(user_state=state)
+        async def number(_: None, ctx: Context) -> None:
+            await ctx.user.set_state_record("parts", "a", {"name": "a"})
+
+        user = User(state=state, generation=generation, upgrade=None if generation == 1 else lambda old: old)
+        return define_flow("named", user=user, actions={"number": action(block=number)})
+
+    async with (
+        running_server(flow_of(Named, 1), store=durable_url) as old,
+        old.connect(plane="trusted") as client,
+    ):
+        await client.state.user("ada", flow_kind="named").patch_state(parts={"a": {"name": "a"}, "b": {}})
+    server = await start_server(flow_of(NamedAndNumbered, 2), store=durable_url)
+    async with server.connect(user="ada", plane="trusted") as client:
+        state = client.state.user("ada", flow_kind="named")
+        for n in (0, 1, 2):
+            shown = await state.get()
+            assert shown.state == {"parts": {"a": {"name": "a"}, "b": {"name": ""}}, "n": n}
+            await state.inc_state(n=1)
+        await client.flows.call("named", "number", None, session_id="s")
+        parts = [(await state.get()).state["parts"] for _ in range(2)]
+        assert parts[0] == parts[1]
+        assert len({part["number"] for part in parts[0].values()}) == 2
 
 
 async def test_f6_what_does_not_fit_any_more_keeps_no_run_from_its_beginning() -> None:

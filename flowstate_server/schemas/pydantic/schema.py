@@ -10,8 +10,8 @@ from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 
-from flowstate_server.model.json_values import Json, JsonObject, canonical_json
-from flowstate_server.schemas.known import has_objects, knower, known, lacks_made, makes_members
+from flowstate_server.model.json_values import Json, JsonObject, canonical_json, same_json
+from flowstate_server.schemas.known import has_objects, knower, known, lacks_made, makes_members, without_made
 from flowstate_server.schemas.pydantic.conversions import Conversions
 from flowstate_server.schemas.pydantic.discovery import merged_json_schema
 from flowstate_server.schemas.pydantic.merged_field import MergedField
@@ -165,11 +165,18 @@ class ModelSchema(Conversions):
             made = read_again(rules, state, some)
             unreadable += [name for name in some if name not in made]
             values |= {name: value for name, value in made.items() if value is not state[name]}
-        if values and self.partly_drawn:
-            for name in self.incomplete(state):
-                if name not in self._fields[name].reader.coded:
-                    values.pop(name, None)  # each reading makes another one, until one is stored
+        for name in self.partly_drawn if values else ():
+            if name in values:
+                shown = self._without_made(name, state[name], values.pop(name))
+                values |= {} if same_json(shown, state[name]) else {name: shown}
         return Reading(values, frozenset(unreadable)) if values or unreadable else AS_STORED
+
+    def _without_made(self, name: str, stored: Json, read: Json) -> Json:
+        """``read`` without the members that each reading makes anew, until they are stored. What an author's code makes
+        of all else is shown: it may be there to mask it."""
+        if name in self._fields[name].reader.coded:
+            return without_made(self.shape(name), stored, read)
+        return stored if lacks_made(self.shape(name), stored) else read
 
     def by_record(self, name: str) -> bool:
         merged = self._fields.get(name)

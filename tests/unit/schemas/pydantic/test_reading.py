@@ -181,6 +181,53 @@ def test_f5_reading_again_tells_only_what_differs_and_makes_nothing_up() -> None
     assert schema.read_again({}, schema.fields) is AS_STORED
 
 
+class Masked(Keyed):
+    secret: Annotated[str, AfterValidator(lambda text: "***" + text[-2:])] = ""
+    inner: Keyed | None = None
+
+
+@pytest.mark.parametrize(
+    ("kind", "stored", "shown"),
+    [
+        (Masked, {"name": "a"}, {"name": "a", "secret": "", "inner": None}),
+        (Masked, {"name": "a", "token": "t"}, {"name": "a", "token": "t", "secret": "", "inner": None}),
+        (
+            dict[str, Masked],
+            {
+                "a": {"name": "a", "secret": "SECRET"},
+                "b": {"name": "b", "token": "t", "inner": {"name": "c"}},
+            },
+            {
+                "a": {"name": "a", "secret": "***ET", "inner": None},
+                "b": {"name": "b", "token": "t", "secret": "", "inner": {"name": "c"}},
+            },
+        ),
+        (
+            list[Masked | int],
+            [1, {"name": "a"}, {"name": "b", "token": "t"}],
+            [
+                1,
+                {"name": "a", "secret": "", "inner": None},
+                {"name": "b", "token": "t", "secret": "", "inner": None},
+            ],
+        ),
+        (
+            Annotated[dict[str, Keyed], AfterValidator(lambda keyed: {**keyed, "new": Keyed(name="new")})],
+            {"a": {"name": "a", "token": "t"}},
+            {"a": {"name": "a", "token": "t"}, "new": {"name": "new"}},
+        ),
+        (Annotated[Keyed, AfterValidator(lambda keyed: keyed)], {"name": "a"}, None),
+    ],
+)
+def test_f6_members_that_are_made_are_not_shown_beside_what_code_makes(
+    kind: Any, stored: Any, shown: Any
+) -> None:
+    schema = schema_of(create_model("Holder", field=(kind, ...)))
+    reading = schema.read_again({"field": stored}, ["field"])
+    assert reading.values == ({} if shown is None else {"field": shown})
+    assert not reading.unreadable
+
+
 STORED: list[Any] = [
     *(None, True, 0, 1, -1, 5.0, 0.5, "", " A ", "1", "true", "null"),
     *([], [1], [1.0], ["A"], [None], [[1]], {}, {"A": 1}, {"1": 1.0}, {"b": ["A"], "a": []}),
