@@ -4,6 +4,7 @@ of the others."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from itertools import chain, islice
 from typing import Final, cast
 
 from flowstate_server.model.frozen import frozen
@@ -37,11 +38,13 @@ class LayeredState:
 
     def _some(self, name: str, stored: JsonObject, keys: Set[str]) -> JsonObject:
         found: JsonObject = {}
-        for key in stored:
-            if key not in keys and self.records.get((name, key)) is not _REMOVED:
-                found[key] = stored[key]  # its value may have changed, which is for nobody
-                break
-        for key in keys:
+        added = (key for of_map, key in self.records if of_map == name)  # perhaps all that is left
+        others = (
+            key
+            for key in chain(stored, added)
+            if key not in keys and self.records.get((name, key)) is not _REMOVED
+        )
+        for key in chain(islice(others, 1), keys):
             record = self.records.get((name, key), stored.get(key, _REMOVED))
             if not isinstance(record, _Removed):
                 found[key] = record

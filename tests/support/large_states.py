@@ -9,12 +9,15 @@ from pydantic import BaseModel
 
 from flowstate_server.engine.state_change import ChangeRules, state_change
 from flowstate_server.engine.upgrades import RecordUpgrades
+from flowstate_server.model.clock import Micros
 from flowstate_server.model.json_values import Json, JsonObject, encode_json
+from flowstate_server.model.parsed_states import state_record
+from flowstate_server.model.records import StateRecord
 from flowstate_server.model.scopes import ScopeKey, ScopeKind, user_scope
-from flowstate_server.model.state_parts import LARGE_BYTES
+from flowstate_server.model.state_parts import LARGE_BYTES, StateParts
 from flowstate_server.schemas.pydantic.merge import Declaration, merge_declarations
 from flowstate_server.state.operations import DeleteRecord, Increment, Merge, Operation, PutRecord, SetValue
-from flowstate_server.stores.contract.writes import Change, ChangeState
+from flowstate_server.stores.contract.writes import Change, Changed, ChangeState
 
 USER = user_scope("ada")
 
@@ -56,6 +59,31 @@ def large_state(records: int = 1_200) -> JsonObject:
     }
     assert len(encode_json(state)) > LARGE_BYTES
     return state
+
+
+def record(state: object = None) -> StateRecord:
+    """The record of a large state as it is loaded, of which nothing is known yet."""
+    whole = large_state() if state is None else state
+    return StateRecord(USER, 1, "first", True, encode_json(whole))  # type: ignore[arg-type]
+
+
+def after(before: StateRecord, *operations: Operation) -> tuple[StateRecord, Changed]:
+    """The record that a store makes of ``before``, and the change that makes it."""
+    changed = change(*operations)(before)
+    assert isinstance(changed, Changed)
+    parts = before.parts or StateParts(object(), before.size)
+    text = changed.text if isinstance(changed.text, bytes) else parts.patched(changed.text)
+    made = state_record(
+        USER,
+        version=before.version + 1,
+        incarnation="first",
+        state=changed.state,
+        text=text,
+        create_time=Micros(0),
+        update_time=Micros(0),
+        fitting=changed.fitting,
+    )
+    return made, changed
 
 
 @dataclass

@@ -11,32 +11,19 @@ from flowstate_server.model.json_values import encode_json
 from flowstate_server.model.parsed_states import in_parts, state_record
 from flowstate_server.model.records import StateRecord
 from flowstate_server.model.state_parts import Fitting, StateParts, StatePatch, patched_state
-from flowstate_server.state.operations import Operation, PutRecord, SetValue, TestEqual as Equal
+from flowstate_server.state.operations import PutRecord, SetValue, TestEqual as Equal
 from flowstate_server.stores.contract.writes import Changed
-from tests.support.large_states import RULES, SCHEMA, USER, Reference, change, entry, large_state
-
-
-def record(state: object = None) -> StateRecord:
-    whole = large_state() if state is None else state
-    return StateRecord(USER, 1, "first", True, encode_json(whole))  # type: ignore[arg-type]
-
-
-def after(before: StateRecord, *operations: Operation) -> tuple[StateRecord, Changed]:
-    changed = change(*operations)(before)
-    assert isinstance(changed, Changed)
-    parts = before.parts or StateParts(object(), before.size)
-    text = changed.text if isinstance(changed.text, bytes) else parts.patched(changed.text)
-    made = state_record(
-        USER,
-        version=before.version + 1,
-        incarnation="first",
-        state=changed.state,
-        text=text,
-        create_time=Micros(0),
-        update_time=Micros(0),
-        fitting=changed.fitting,
-    )
-    return made, changed
+from tests.support.large_states import (
+    RULES,
+    SCHEMA,
+    USER,
+    Reference,
+    after,
+    change,
+    entry,
+    large_state,
+    record,
+)
 
 
 @pytest.mark.parametrize("seed", range(3))
