@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,6 +61,20 @@ def started(*arguments: str, cwd: Path = CHECKOUT, **environment: str) -> Iterat
             yield process
         finally:
             process.kill()
+
+
+@contextmanager
+def stderr_of(process: subprocess.Popen[str]) -> Iterator[list[str]]:
+    """Its lines up to now. It is killed at the end, for a pipe that is closed while it is read fails the reader."""
+    assert process.stderr is not None
+    lines: list[str] = []
+    reading = threading.Thread(target=lines.extend, args=(process.stderr,), daemon=True)
+    reading.start()
+    try:
+        yield lines
+    finally:
+        process.kill()
+        reading.join()
 
 
 def told(process: subprocess.Popen[str], event: str) -> dict[str, Any]:

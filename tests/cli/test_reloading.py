@@ -8,10 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import pytest
 from flowstate_client import Event, FlowStateClient, RequestCreated, Unauthenticated
 from flowstate_server.testing.child_signals import with_default_signals
 from flowstate_server.testing.waiting import until
-from tests.cli.flowstate_command import CHECKOUT, started, told
+from tests.cli.flowstate_command import CHECKOUT, started, stderr_of, told
 
 SLOW = "tests.cli.slow_flow:slow"
 LOCALLY = ("--listen", "127.0.0.1:0")
@@ -34,7 +33,7 @@ KEPT = "nothing was reloaded, the old stays"
 class Reloading:
     process: subprocess.Popen[str]
     address: str
-    log: list[str] = field(default_factory=list)
+    log: list[str]
 
     async def hang_up(self, answer: str) -> str:
         """The line that says what came of a SIGHUP."""
@@ -47,10 +46,9 @@ class Reloading:
 @contextmanager
 def reloading(*arguments: str) -> Iterator[Reloading]:
     with started("serve", SLOW, *LOCALLY, *arguments) as process:
-        server = Reloading(process, str(told(process, "listening")["address"]))
-        assert process.stderr is not None
-        threading.Thread(target=server.log.extend, args=(process.stderr,), daemon=True).start()
-        yield server
+        address = str(told(process, "listening")["address"])
+        with stderr_of(process) as log:
+            yield Reloading(process, address, log)
 
 
 def _write(path: Path, *names: str, **fields: str) -> None:

@@ -6,7 +6,6 @@ import os
 import resource
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,7 +17,7 @@ from flowstate_server.cli.worker_process import WorkerProcess
 from flowstate_server.cli.workers import _Workers
 from flowstate_server.settings import Settings
 from flowstate_server.testing.waiting import until
-from tests.cli.flowstate_command import completed, started, told
+from tests.cli.flowstate_command import completed, started, stderr_of, told
 from tests.cli.test_workers import Serving, alive
 
 # While there is a file "hold", who starts waits until there is a file "free".
@@ -53,13 +52,9 @@ def serving(folder: Path, *more: str) -> Iterator[Serving]:
     (folder / "gated.py").write_text(APP)
     place = ("--app-dir", str(folder), "--listen", "127.0.0.1:0", "--store", f"sqlite:///{folder}/kept.db")
     with started("serve", "gated:app", "--log-format", "json", *place, *more, FLOWSTATE_LEASE="6") as process:
-        if (folder / "hold").exists():
-            server = Serving(process, {})
-        else:
-            server = Serving(process, told(process, "listening"))
-        assert process.stderr is not None
-        threading.Thread(target=server.log.extend, args=(process.stderr,), daemon=True).start()
-        yield server
+        listening = {} if (folder / "hold").exists() else told(process, "listening")
+        with stderr_of(process) as log:
+            yield Serving(process, listening, log)
 
 
 async def held(folder: Path) -> None:

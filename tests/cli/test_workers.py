@@ -10,11 +10,10 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from flowstate_server.cli.reserved_port import reserve_port
 from flowstate_server.cli.workers import LONGEST_PAUSE, _pause
 from flowstate_server.store_urls import store_from_url
 from flowstate_server.testing.waiting import until
-from tests.cli.flowstate_command import completed, flowstate, started, told
+from tests.cli.flowstate_command import completed, flowstate, started, stderr_of, told
 from tests.cli.shell_terminal import typing
 from tests.cli.test_serve import _assert_refused
 from tests.support.postgres_server import fresh_database
@@ -57,7 +56,7 @@ def write(folder: Path, answer: str) -> None:
 class Serving:
     process: subprocess.Popen[str]
     listening: dict[str, Any]
-    log: list[str] = field(default_factory=list)
+    log: list[str]
 
     @property
     def address(self) -> str:
@@ -81,10 +80,9 @@ def serving(folder: Path, store: str, *more: str) -> Iterator[Serving]:
     write(folder, "old")
     options = ("--app-dir", str(folder), "--listen", "127.0.0.1:0", "--store", store, *more)
     with started("serve", "where:flow", "--workers", "2", *options, FLOWSTATE_LEASE="6") as process:
-        server = Serving(process, told(process, "listening"))
-        assert process.stderr is not None
-        threading.Thread(target=server.log.extend, args=(process.stderr,), daemon=True).start()
-        yield server
+        listening = told(process, "listening")
+        with stderr_of(process) as log:
+            yield Serving(process, listening, log)
 
 
 def connected(server: Serving) -> FlowStateClient:
