@@ -12,13 +12,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 
 from flowstate_server.testing.fixtures import StartServer
 from tests.support.flows import app
 from tests.support.programs import SCOPES, Place, programs
 from tests.support.raw_calls import Stubs, stubs_of
-from tests.support.state_model import Command, Model, Read, explain, same
+from tests.support.state_model import Bump, Command, Commit, Model, Mutation, Op, Read, explain, same
 from tests.support.store_urls import ALL, SHARED, NewStore
 
 CLIENTS = 4
@@ -79,7 +79,20 @@ def _difference(model: Model, burst: list[Command], outcomes: Sequence[object]) 
     return "\n".join(lines)
 
 
+_FULL = Commit((Mutation("session 1", (Op("merge", "", {"count": 2**63 - 1}),)),))
+_BUMP_TOO_FAR = Bump("session 1", 1, request_id="request 1")
+_BUMPS_OF_A_FULL_COUNT: list[list[Command]] = [
+    [_FULL],
+    [_BUMP_TOO_FAR],
+    [_BUMP_TOO_FAR],  # the same request: it stays failed
+    [Bump("session 1", 0), Bump("session 2", 1), Bump("session 1", 2)],
+    [Commit((Mutation("session 1", (Op("increment", "count", -1),)),))],
+    [_BUMP_TOO_FAR, Bump("session 1", 1)],
+]
+
+
 @given(program=programs())
+@example(program=_BUMPS_OF_A_FULL_COUNT)
 @_QUICK
 async def test_every_answer_is_the_models(clients: Sequence[Stubs], program: list[list[Command]]) -> None:
     await _check(clients, program)

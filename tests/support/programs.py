@@ -164,8 +164,11 @@ class Place:
         )
         answer = await stubs.flows.CallAction(CallActionRequest(spec=spec), timeout=20.0)
         assert answer.done, answer
-        assert answer.action_request.output.json, answer  # whatever ended it otherwise is told
-        return "returned", orjson.loads(answer.action_request.output.json)
+        ended = answer.action_request
+        if ended.HasField("failure"):
+            return "failed", ended.failure.reason
+        assert ended.output.json, answer  # whatever ended it otherwise is told
+        return "returned", orjson.loads(ended.output.json)
 
     def _own(self, name: str) -> str:
         return f"{name} of {self._name}"

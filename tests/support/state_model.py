@@ -9,7 +9,7 @@ from typing import Any
 
 Outcome = tuple[Any, ...]
 """``("done", replayed, ((version, changed), ...))``, ``("refused", reason)``, ``("read", ((version, fields), ...))``
-or, of an action, ``("returned", version)``."""
+or, of an action, ``("returned", version)`` or ``("failed", reason)``."""
 
 DEFAULTS: Mapping[str, Any] = {"count": 0, "total": 0.0, "names": [], "by_key": {}}
 """The fields f0, f1, ... have no default to start from."""
@@ -140,8 +140,13 @@ class Model:
                 raise Refused("REQUEST_ALREADY_EXISTS")
             return outcome
         scope = "user" if bump.of_user else bump.session
-        record = self.records[scope] = self._mutated(Mutation(scope, (Op("increment", "count", bump.by),)))
-        outcome = ("returned", record.version)
+        try:
+            record = self._mutated(Mutation(scope, (Op("increment", "count", bump.by),)))
+        except Refused:  # the block's exception, of which clients see no more
+            outcome = ("failed", "INTERNAL")
+        else:
+            self.records[scope] = record
+            outcome = ("returned", record.version)
         if bump.request_id:
             self.requests[bump.request_id] = (bump, outcome)
         return outcome
