@@ -83,9 +83,9 @@ class Group(ABC):
     def refused(self) -> int:
         """How many batches :meth:`decide` has refused.
 
-        Batches that are not refused write what they looked for in vain, and meet another process's key. One that is
-        refused writes nothing: an adapter that may have waited for locks with what it read before has to look for it
-        again, and to raise :class:`Conflict` if it is there by now.
+        Batches that are not refused write what they looked for in vain, states and documents apart, and meet another
+        process's key. One that is refused writes nothing: an adapter that may have waited for locks with what it read
+        before has to look for it again, and to raise :class:`Conflict` if it is there by now.
         """
 
 

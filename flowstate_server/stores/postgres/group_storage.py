@@ -13,6 +13,7 @@ from flowstate_server.stores.postgres.commit_notifier import CommitNotifier
 from flowstate_server.stores.postgres.commit_poller import CommitPoller
 from flowstate_server.stores.postgres.connections import Connections, let_go
 from flowstate_server.stores.postgres.driver_errors import DRIVER_ERRORS, described, is_loss, translating
+from flowstate_server.stores.postgres.key_locks import lock_keys
 from flowstate_server.stores.postgres.loading import Loader
 from flowstate_server.stores.postgres.store_clock import StoreClock
 from flowstate_server.stores.postgres.unclear_commits import is_committed
@@ -82,6 +83,7 @@ class PostgresStorage(GroupStorage):
                     await loader.look_again(absent)
                 await connection.execute("ROLLBACK", timeout=self._connections.begin_seconds)
                 return None, changes, loader.loaded
+            await lock_keys(connection, absent, changes)
             written = await self._writer.write(connection, changes, loader.loaded, loader.numbers, absent)
         except BaseException as error:
             await self._roll_back(connection, error)

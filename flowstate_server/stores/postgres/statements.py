@@ -49,7 +49,7 @@ class Keys(Generic[Key]):
         self.width = names.count(",") + 1
         self._table = table
         self._names = names
-        self._row_of = row_of
+        self.row_of = row_of
 
     def found(self, first: int, alias: str = "x") -> str:
         """What to read ``FROM`` for the rows that have the keys given from ``$first`` on."""
@@ -60,7 +60,7 @@ class Keys(Generic[Key]):
         return f"{rows} JOIN flowstate.{self._table} {alias} ON {' AND '.join(on)}"
 
     def values(self, keys: Iterable[Key]) -> list[Sequence[Any]]:
-        return columns([self._row_of(key) for key in keys], self.width)
+        return columns([self.row_of(key) for key in keys], self.width)
 
 
 STATE_KEYS = Keys[ScopeKey]("states", "kind, tenant, id, flow_kind", state_key)

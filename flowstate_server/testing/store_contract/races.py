@@ -9,8 +9,15 @@ from flowstate_server.errors import VersionMismatchError
 from flowstate_server.model.clock import SECOND, Micros
 from flowstate_server.model.identity import NO_TENANT
 from flowstate_server.model.records import IdempotencyKey
-from flowstate_server.model.scopes import SessionKey, session_scope, user_scope
-from flowstate_server.stores.contract.writes import AppendEvents, AtVersion, PutIdempotencyKey, UpdateSession
+from flowstate_server.model.scopes import ScopeKey, SessionKey, session_scope, user_scope
+from flowstate_server.stores.contract.writes import (
+    NO_CHANGE,
+    AppendEvents,
+    AtVersion,
+    ChangeState,
+    PutIdempotencyKey,
+    UpdateSession,
+)
 from flowstate_server.stores.store import Store
 from flowstate_server.testing.store_contract.builders import (
     events_of,
@@ -27,6 +34,11 @@ from flowstate_server.testing.store_contract.expectations import settled
 from flowstate_server.testing.store_contract.harness import StoreHarness
 
 ADA = user_scope("ada")
+
+
+def _must_be_absent(key: ScopeKey) -> ChangeState:
+    """A condition, and no change."""
+    return ChangeState(key, lambda _: NO_CHANGE, precondition=AtVersion(0))
 
 
 async def check_concurrent_increments_all_count(harness: StoreHarness) -> None:
@@ -98,6 +110,32 @@ async def check_a_repeated_request_attaches_although_its_precondition_no_longer_
         answers = await asyncio.gather(one.commit(batch), other.commit(batch))
         (attached,) = [answer.attached for answer in answers if answer.attached is not None]
         assert attached.key == create.key
+
+
+async def check_of_two_that_each_need_the_others_record_absent_one_is_done(harness: StoreHarness) -> None:
+    """Two handles each make a record on the condition that the other's is not there: in any order one of them fails."""
+    one, other = await harness.open(), await harness.open()
+    for number_of in range(30):
+        left, right = user_scope(f"left-{number_of}"), user_scope(f"right-{number_of}")
+        answers = await settled(
+            one.commit((_must_be_absent(left), increment(right))),
+            other.commit((_must_be_absent(right), increment(left))),
+        )
+        assert sum(isinstance(answer, VersionMismatchError) for answer in answers) == 1, answers
+        states = await one.load_states([left, right])
+        assert sorted(state.version for state in states.values() if state.version) == [1], answers
+
+
+async def check_of_many_that_need_the_next_record_absent_not_all_are_done(harness: StoreHarness) -> None:
+    """The same in a ring: each makes its own record on the condition that the next one's is absent."""
+    handles = [await harness.open(), await harness.open(), await harness.open()]
+    for number_of in range(20):
+        keys = [user_scope(f"{name}-{number_of}") for name in "abc"]
+        rings = zip(handles, keys, [*keys[1:], keys[0]], strict=True)
+        answers = await settled(
+            *(store.commit((_must_be_absent(after), increment(key))) for store, key, after in rings)
+        )
+        assert any(isinstance(answer, VersionMismatchError) for answer in answers), answers
 
 
 async def check_writers_of_different_fields_all_land(harness: StoreHarness) -> None:
