@@ -127,7 +127,8 @@ async def test_content_goes_through_cuts_and_a_kill(kind: str, tmp_path: Path) -
                     break
         assert not cuts
         assert hashlib.sha256(got).hexdigest() == digest
-        assert resident(server) - begun < MOST_GROWN
+        # A new server takes some for its first calls: together it came to 32.9 MiB once.
+        assert resident(server) - begun < 48 * MIB < len(content)
 
 
 @pytest.mark.parametrize("kind", ["memory", *DURABLE])

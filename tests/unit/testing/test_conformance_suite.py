@@ -90,7 +90,7 @@ async def test_table_has_a_row_a_subject_and_the_reasons(needs: Needs) -> None:
     [copies] = [row for row in table if row.startswith("| Copies:")]
     assert copies.endswith("| all 7 | 0 of 7: it exports nothing |")
     [races] = [row for row in table if row.startswith("| Concurrent writers:")]
-    assert races.endswith("| all 10 | all 10 |")
+    assert races.endswith("| all 12 | all 12 |")
 
 
 def test_section_is_replaced_or_added() -> None:
