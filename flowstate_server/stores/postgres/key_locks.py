@@ -12,6 +12,7 @@ from flowstate_server.stores.postgres.loading import Absent
 from flowstate_server.stores.postgres.statements import KEYS
 
 CLASS = 0x464C5354
+"""The first number of these locks; the second is a place. The lock of migrations has one number: another space."""
 PLACES = 1024
 """Keys share this many locks: a server keeps some 6,400 for all of its connections unless told otherwise."""
 
