@@ -16,9 +16,13 @@ from flowstate_server.testing.server_process import server_processes
 from tests.support.flows import APP
 from tests.support.store_urls import SHARED, NewStore
 
+WAVES = 5
+"""Of requests that run at once; while one runs, each tail behind a proxy is cut."""
 REQUESTS = 50
 EVENTS = 20
 """Of each request."""
+OF_A_WAVE = REQUESTS // WAVES * EVENTS * 40
+"""Bytes that at least stand between a wave's first event and its last, for an event has more than 40."""
 PATIENT = ClientConfig(timeout=30.0, connect_timeout=5.0, backoff=Backoff(initial=0.01, maximum=0.05))
 
 
@@ -27,23 +31,17 @@ async def shared_url(request: pytest.FixtureRequest, new_store: NewStore) -> str
     return await new_store(request.param)
 
 
-async def _until_all_have_ended(stream: object) -> list[Event]:
+async def _until_all_have_ended(client: FlowStateClient, ends: asyncio.Queue[Event]) -> list[Event]:
     events: list[Event] = []
     ended = 0
-    async for event in stream:  # type: ignore[attr-defined]
+    async for event in client.sessions.events("s1"):
         events.append(event)
-        ended += event.type == "request.completed"
+        if event.type == "request.completed":
+            ended += 1
+            ends.put_nowait(event)
         if ended == REQUESTS:
             return events
     raise AssertionError("the session's tail has ended")
-
-
-async def _cut_at_random(proxies: list[FaultProxy], chance: random.Random, cuts: list[int]) -> None:
-    while True:
-        await asyncio.sleep(chance.uniform(0.02, 0.1))  # that much of the stream has come
-        proxy = chance.choice(proxies)
-        cuts.append(proxy.connections)
-        proxy.cut()
 
 
 async def _hop(clients: list[FlowStateClient], chance: random.Random) -> list[Event]:
@@ -81,20 +79,29 @@ async def test_fifty_overlapping_requests_are_one_stream(shared_url: str) -> Non
         ]
         await direct[0].sessions.create("ledger", session_id="s1")
         async with asyncio.timeout(50), asyncio.TaskGroup() as tasks:
-            cuts: list[int] = []
-            cutting = tasks.create_task(_cut_at_random(proxies, chance, cuts))
-            tails = [tasks.create_task(_until_all_have_ended(one.sessions.events("s1"))) for one in cut]
-            tails.append(tasks.create_task(_hop(direct, chance)))
-            runs = [
-                direct[number % 2].flows.dispatch("ledger", "flood", {"count": EVENTS}, session_id="s1")
-                for number in range(REQUESTS)
+            ends: list[asyncio.Queue[Event]] = [asyncio.Queue() for _ in cut]
+            tails = [
+                tasks.create_task(_until_all_have_ended(client, queue))
+                for client, queue in zip(cut, ends, strict=True)
             ]
-            handles = await asyncio.gather(*runs)
-            for handle in handles:
-                assert await handle.result(timeout=45.0) == EVENTS
+            tails.append(tasks.create_task(_hop(direct, chance)))
+            handles = []
+            for _ in range(WAVES):
+                for proxy in proxies:
+                    proxy.cut_after(chance.randrange(OF_A_WAVE))
+                runs = [
+                    direct[number % 2].flows.dispatch("ledger", "flood", {"count": EVENTS}, session_id="s1")
+                    for number in range(REQUESTS // WAVES)
+                ]
+                started = await asyncio.gather(*runs)
+                for handle in started:
+                    assert await handle.result(timeout=45.0) == EVENTS
+                for queue in ends:
+                    told = {(await queue.get()).request_id for _ in started}
+                    assert told == {handle.request_id for handle in started}
+                handles += started
             seen = [await tail for tail in tails]
-            cutting.cancel()
-        assert sum(cuts) > 3, "nothing was cut"
+        assert all(proxy.accepted > WAVES for proxy in proxies), "a tail was not cut"
         whole = [event async for event in direct[1].sessions.events("s1", replay_only=True)]
         _check(whole)
         for events in seen:
