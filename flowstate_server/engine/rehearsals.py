@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
-from time import monotonic
 from weakref import WeakKeyDictionary
 
 from flowstate_server.errors import FlowStateError, StateValidationError, Violation
@@ -18,7 +17,7 @@ from flowstate_server.programs.stuck_calls import STUCK, StuckCalls
 from flowstate_server.programs.threads import STILL_SECONDS, DaemonThreads
 from flowstate_server.schemas.scope_schema import ScopeSchema
 from flowstate_server.state.apply import Applied, apply
-from flowstate_server.state.code_time import CODE_AT_WORK, MOST_SECONDS, TOO_SLOW, CodeAtWork
+from flowstate_server.state.code_time import CODE_AT_WORK, MOST_SECONDS, TOO_SLOW, CodeAtWork, code_clock
 from flowstate_server.state.json_pointer import format_pointer, parse_pointer
 from flowstate_server.state.missing import MISSING, Missing
 from flowstate_server.state.operations import TESTS, Merge, Operation, SetValue
@@ -96,7 +95,7 @@ def checked(applied: Applied, schema: ScopeSchema, fitting: Set[str] = frozenset
     seen = schema.seen_by_code(applied.fields)
     if not seen:
         return applied.checked(schema, fitting)
-    began = monotonic()
+    began = code_clock()
     try:
         return applied.checked(schema, fitting)
     except StateValidationError as refusal:
@@ -104,7 +103,7 @@ def checked(applied: Applied, schema: ScopeSchema, fitting: Set[str] = frozenset
             _logger.error("%s", refusal, exc_info=readable(refusal.__cause__))
         raise
     finally:
-        _note(schema, seen, monotonic() - began)
+        _note(schema, seen, code_clock() - began)
 
 
 def _note(schema: ScopeSchema, fields: Iterable[str], seconds: float) -> None:
@@ -173,11 +172,11 @@ class Rehearsals:
         async with self._turns:
             if stuck := [name for name in sorted(by_code) if _is_stuck(schema, name, record.key)]:
                 raise StateValidationError(record.key.kind, tuple(map(_stuck_violation, stuck)))
-            began = monotonic()
+            began = code_clock()
             try:
                 normal = await _Rehearsal(record.key, schema, applied, _tries(schema, by_code)).normal()
             finally:
-                _note(schema, by_code, monotonic() - began)
+                _note(schema, by_code, code_clock() - began)
         if normal is None:
             return None
         seen = by_code | applied.fields

@@ -78,12 +78,8 @@ class Conversions:
         settle = self._settler(name, by_code=True)
         if settle is None or not isinstance(json, dict):
             return json
-        problems: list[Violation] = []
-        with timed((name,), problems), self._named(name):
-            json = {settle(key): item for key, item in json.items()}
-        if problems:
-            raise StateValidationError(self.scope, tuple(problems))
-        return json
+        items = json.items()
+        return self._in_time(name, lambda: {settle(key): item for key, item in items})
 
     def record_key(self, name: str, key: str) -> str:
         """The key under which a field that is a map keeps what is put under ``key``, where no code of authors has a say
@@ -104,13 +100,19 @@ class Conversions:
             return to_json(value, path)
         if place.path not in self._by_code:
             return self._placed(place, value, path)
+        return self._in_time(self._by_code[place.path], lambda: self._placed(place, value, path))
+
+    def _in_time(self, name: str, make: Callable[[], Json]) -> Json:
+        """What code of authors makes for a field, asked once more where it takes too long: the process may have been
+        stopped, or kept off the machine."""
         problems: list[Violation] = []
-        name = self._by_code[place.path]
-        with timed((name,), problems), self._named(name):
-            json = self._placed(place, value, path)
-        if problems:
-            raise StateValidationError(self.scope, tuple(problems))
-        return json
+        for _ in range(2):
+            problems.clear()
+            with timed((name,), problems), self._named(name):
+                json = make()
+            if not problems:
+                return json
+        raise StateValidationError(self.scope, tuple(problems))
 
     @contextmanager
     def _named(self, name: str) -> Iterator[None]:

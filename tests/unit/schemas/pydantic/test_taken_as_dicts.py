@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from pydantic import Base64Bytes, BaseModel, field_validator
+from pydantic import Base64Bytes, BaseModel, PlainSerializer, field_validator
 
 from flowstate_server.errors import JsonInvalidError, StateValidationError
 from flowstate_server.state import operations as op
+from flowstate_server.state.code_time import MOST_SECONDS
 from flowstate_server.state.operations import Operation
 from tests.unit.schemas.pydantic.checks import schema_of
 from tests.unit.schemas.pydantic.everything import DAY, SCHEMA, Account, Weight, patched, write
@@ -77,3 +79,29 @@ def test_dicts_stand_for_models_that_have_serializers_of_their_own() -> None:
     state = patched({}, schema, one=given, many=[given, Dated(grams=6)])
     assert state["one"] == {"grams": "5 g", "day": "2026-01-02"}
     assert schema.view(State, state).many == [Dated(grams=5), Dated(grams=6)]
+
+
+def test_a_process_that_was_held_up_while_a_value_was_taken_is_not_taken_for_slow_code() -> None:
+    pauses: list[float] = []
+
+    def written(day: dt.date) -> str:
+        if pauses:
+            time.sleep(pauses.pop())
+        return day.isoformat()
+
+    class State(BaseModel):
+        day: Annotated[dt.date, PlainSerializer(written)] = DAY
+        by_day: dict[Annotated[dt.date, PlainSerializer(written)], int] = {}
+
+    schema = schema_of(State)
+    writes: list[Callable[[], tuple[Operation, ...]]] = [
+        lambda: op.patch_state({"day": DAY}, schema.fields_json),
+        lambda: op.delete_state_record("by_day", DAY, schema.key_json),
+    ]
+    for make in writes:
+        pauses[:] = [1.2 * MOST_SECONDS]
+        assert make()
+        assert not pauses
+        pauses[:] = [1.2 * MOST_SECONDS] * 2
+        with pytest.raises(StateValidationError, match="at most 250 ms"):
+            make()
