@@ -219,7 +219,7 @@ async def test_a_wait_beyond_the_deadline_is_not_begun(server: FakeServer, clien
     with pytest.raises(Unavailable) as caught:
         await client.flows.dispatch("chat", "say", timeout=5)
     assert caught.value.retry_after == 60
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 4
 
 
 async def test_a_hanging_server_meets_the_deadline(server: FakeServer, client: FlowStateClient) -> None:

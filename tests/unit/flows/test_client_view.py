@@ -166,9 +166,9 @@ async def test_one_that_never_ends_costs_two_threads_and_fails_at_once_until_it_
         await asyncio.wait(deriving)
     await asyncio.sleep(0.1)  # past the limit of those that were left
     started = time.monotonic()
-    for _ in range(20):
+    for _ in range(100):
         assert (await derive(stuck)).message == "the derived value failed: StuckError"
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 2.5  # one that waits takes 0.05 s
     assert len(calls) == MOST_STUCK
     assert await derive(lambda view: "another") == "another"
     let_go.set()
