@@ -164,7 +164,7 @@ async def serving(grace: float, **more: Action[None, object]) -> AsyncIterator[S
 
     actions: dict[str, Action[None, object]] = {
         "cling": action(block=cling),
-        "cling_briefly": action(block=cling, timeout=0.05),
+        "cling_briefly": action(block=cling, timeout=0.5),
         **more,
     }
     flow = define_flow(KIND, actions=actions)

@@ -103,8 +103,8 @@ async def test_a_block_that_ignores_its_cancellation_is_abandoned_and_fenced(
     pair: Pair, action: str, stopped_by: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """After the grace the request ends; what the block does then reaches nobody. Stopped and seen from elsewhere."""
-    limit = 0.1 if stopped_by == "timeout" else None
-    clinging = {"seconds": 0.6}  # well beyond the grace
+    limit = 1.0 if stopped_by == "timeout" else None  # in which the block begins and writes
+    clinging = {"seconds": (limit or 0.0) + 0.6}  # well beyond the grace
     run = await holding(pair.ada_0, action, clinging, session_id="s", execution_timeout=limit)
     there = pair.ada_1.flows.handle(run.request_id)
     if stopped_by == "cancel":

@@ -191,13 +191,14 @@ async def check_busy_handles_all_get_their_turn(harness: StoreHarness) -> None:
     """Of four handles that commit without a pause none starves."""
     stores = [await harness.open() for _ in range(4)]
     counts = [0] * len(stores)
-    for store in stores:  # they may connect only now
-        await store.commit((increment(user_scope("first")),))
+    keys = [user_scope(f"user-{position}") for position in range(len(stores))]
+    for _ in range(5):  # they may connect, and prepare what they do, only now
+        for store, key in zip(stores, keys, strict=True):
+            await store.commit((increment(key),))
 
     async def work(position: int) -> None:
-        key = user_scope(f"user-{position}")
         while max(counts) < 200:
-            await stores[position].commit((increment(key),))
+            await stores[position].commit((increment(keys[position]),))
             counts[position] += 1
 
     await asyncio.gather(*(work(position) for position in range(len(stores)) for _ in range(2)))
