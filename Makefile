@@ -5,7 +5,7 @@ PIP_FLAGS ?= -qq --disable-pip-version-check
 
 # What `make test` and `make soak` hand to pytest: `make test TESTS=tests/unit PYTEST_ARGS="-x -n 0"`.
 TESTS ?= tests
-PYTEST_ARGS ?= -n 3
+PYTEST_ARGS ?= -n 4
 
 # What `make bench`, `make bench-compare` and `make bench-peers` hand on: `make bench BENCH_ARGS="--rounds 1 --only call-action"`.
 BENCH_ARGS ?=
