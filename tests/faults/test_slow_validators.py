@@ -65,7 +65,7 @@ Slow = Annotated[str, AfterValidator(_sleep)]
 def _doze(text: str) -> str:
     """For longer than it may take, each time that it is called."""
     if text == "slow":
-        time.sleep(1.2 * MOST_SECONDS)
+        time.sleep(2 * MOST_SECONDS)
         awake.wait(SLEEP)
     return text
 

@@ -217,7 +217,7 @@ def mended() -> Iterator[None]:
 
 def slowly(token: str) -> str:
     if token == "slow":
-        time.sleep(0.3)
+        time.sleep(0.6)
     return token
 
 
