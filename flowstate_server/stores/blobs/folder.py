@@ -61,15 +61,17 @@ class BlobFolder(BlobPieces):
             OSError: the folder was moved away, or its disk is not mounted any more. A new one in its place would take
                 pieces that are gone when the old one is back.
         """
+        # Before the look: another thread may make the folder right after it, and note its disk.
+        known = self._disk
         try:
             disk = self._root.stat().st_dev
         except FileNotFoundError:
-            if self._disk is None:
+            if known is None:
                 return
             raise
-        if self._disk is None:  # not by its inode, which some file systems number anew
+        if known is None:  # not by its inode, which some file systems number anew
             self._disk = disk
-        elif disk != self._disk:
+        elif disk != known:
             raise OSError(
                 f"{self._root} is on another disk than before: mount it again, or restart the server"
             )

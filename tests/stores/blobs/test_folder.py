@@ -83,6 +83,30 @@ async def test_of_two_pieces_at_once_the_first_stays_and_nothing_else(
     assert files_in(tmp_path) == ["blob_1/00000000"]
 
 
+@pytest.mark.parametrize("does", ["put", "read"])
+async def test_of_two_who_find_no_folder_the_later_one_goes_on_with_that_of_the_first(
+    does: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs, root, stat = BlobFolder(tmp_path / "blobs"), tmp_path / "blobs", Path.stat
+    waiting = [PieceKey("blob_2", 0)]
+
+    def seen_before(path: Path, **options: Any) -> os.stat_result:
+        try:
+            return stat(path, **options)
+        except FileNotFoundError:
+            if path == root and waiting:
+                blobs._put(blobs._path(waiting.pop()), b"first")
+            raise
+
+    monkeypatch.setattr(Path, "stat", seen_before)
+    if does == "put":
+        assert await blobs.put(KEY, b"later")
+    else:
+        assert await blobs.read(KEY) is None
+    assert not waiting
+    assert await blobs.read(PieceKey("blob_2", 0)) == b"first"
+
+
 async def test_a_piece_that_fails_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
