@@ -68,11 +68,12 @@ def place(node: Any, pointer: str) -> tuple[Any, str]:
     return node, last
 
 
+@pytest.mark.parametrize("half", [0, 1])  # in one go it would take a minute where the machine is busy
 async def test_values_are_the_same_for_everybody_on_each_store(
-    start_server: StartServer, store_url: str
+    start_server: StartServer, store_url: str, half: int
 ) -> None:
-    _, writes = await both_sides(start_server, store_url, USUAL())
-    assert writes > 150
+    _, writes = await both_sides(start_server, store_url, DeclaredFlow(USUAL().fields[half::2]))
+    assert writes > 75
 
 
 async def test_equal_values_are_no_change_in_another_process(
