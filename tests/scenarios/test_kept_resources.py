@@ -30,6 +30,7 @@ from flowstate_server.stores.contract.blob_writes import DoomBlob
 from flowstate_server.stores.contract.document_writes import DeleteDocument, PutDocument
 from flowstate_server.stores.contract.writes import Write
 from flowstate_server.stores.memory import MemoryStore
+from flowstate_server.stores.sqlite import commit_poller
 from flowstate_server.stores.store import Store
 from flowstate_server.stores.transfer import check_store, copy_store, differences
 from flowstate_server.stores.transfer.state_copy import CopiedState, Outcome, StateCopy, copy_states
@@ -190,7 +191,13 @@ async def test_a_store_that_keeps_no_content_says_so(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("evictions", [150, pytest.param(10_000, marks=pytest.mark.soak)])
-async def test_evictions_leave_the_store_no_larger(evictions: int, tmp_path: Path) -> None:
+async def test_evictions_leave_the_store_no_larger(
+    evictions: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        commit_poller, "TRIM_AGE", 0
+    )  # 40 bytes a commit, which are kept for a minute otherwise
+    monkeypatch.setattr(commit_poller, "TRIM_INTERVAL", 0.1)
     path = tmp_path / "flowstate.db"
     settings = replace(QUICK, tombstone_retention=Seconds(0.001), transient_retention=Seconds(0.0))
     async with desk_server(store=f"sqlite:///{path}", settings=settings) as server:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 from functools import cache
 
 from pydantic import BaseModel
@@ -11,19 +12,25 @@ from pydantic import BaseModel
 from flowstate_client import FlowStateClient
 from flowstate_server.flows import Context, action, define_flow, handler
 from flowstate_server.rpc.admission import Admission
+from tests.support.memory import in_use
 
 KIND = "inside"
 
 
 class Inside(BaseModel):
-    """``streams`` and ``calls``: those that the server serves, this one among them. ``tasks``: of its event loop."""
+    """``streams`` and ``calls``: those that the server serves, this one among them. ``tasks``: of its event loop.
+
+    ``blocks``: those that Python has allocated, about one for each object. ``memory``: bytes in RAM that are in use.
+    """
 
     streams: int
     calls: int
     tasks: int
+    blocks: int
+    memory: int
 
     def within(self, other: Inside) -> bool:
-        """Whether there is no more of anything than there."""
+        """Whether no more goes on than there."""
         return self.streams <= other.streams and self.calls <= other.calls and self.tasks <= other.tasks
 
 
@@ -32,7 +39,11 @@ async def look(value: None, ctx: Context) -> Inside:
     gc.collect()
     admission = _admission()
     return Inside(
-        streams=len(admission._streams), calls=len(admission._unary), tasks=len(asyncio.all_tasks())
+        streams=len(admission._streams),
+        calls=len(admission._unary),
+        tasks=len(asyncio.all_tasks()),
+        blocks=sys.getallocatedblocks(),
+        memory=in_use(),
     )
 
 

@@ -26,7 +26,6 @@ from flowstate_client.testing import FaultProxy
 from flowstate_server.testing.server_process import ServerProcess, server_process
 from flowstate_server.testing.waiting import soon, until
 from tests.support.inside import Inside, look_inside
-from tests.support.memory import resident
 from tests.support.server_logs import troubles
 from tests.support.ticking_flow import KIND
 
@@ -66,10 +65,10 @@ async def test_3000_idle_tails_and_calls_beside_them(tmp_path: Path) -> None:
         ]
         await until(lambda: all("custom" in types for types in seen), 120.0, every=0.2)
         assert (await look_inside(client)).streams == IDLE_TAILS
-        sizes, beside = [resident(server.pid)], list[float]()
+        sizes, beside = [(await look_inside(client)).memory], list[float]()
         for _ in range(6):
             beside += await _times_of_calls(client, IDLE_SECONDS / 6)
-            sizes.append(resident(server.pid))
+            sizes.append((await look_inside(client)).memory)
         assert (await look_inside(client)).streams == IDLE_TAILS
         assert "TailEvents" not in server.log, "one has ended"
         for run in runs:
@@ -100,20 +99,22 @@ async def test_10000_streams_dropped_in_every_way(tmp_path: Path) -> None:
         dropping = Dropping(server, client, run, loud)
         for way in dropping.ways:
             await way()
-        before, sizes = await look_inside(client), [resident(server.pid)]
-        for _ in range(2):
-            for _ in range(ROUNDS // 2):
-                for way in dropping.ways:
-                    await way()
-            await until(lambda: _is_within(client, before), what="the end of all streams")
-            sizes.append(resident(server.pid))
-        _log.info("MiB of the server: %s", [size >> 20 for size in sizes])
+        before = await look_inside(client)
+        for _ in range(ROUNDS):
+            for way in dropping.ways:
+                await way()
+        await until(lambda: _is_within(client, before), what="the end of all streams")
+        after = await look_inside(client)
+        _log.info("in the server: %s, before: %s", after, before)
         outcomes = Counter(re.findall(r"/(?:TailEvents|WatchSnapshot) ([A-Z_ ]+?) [\d.]+ ms", server.log))
         _log.info("what they ended with: %s", dict(outcomes))
-        assert outcomes.total() >= ROUNDS * AT_ONCE * len(dropping.ways)
+        dropped = ROUNDS * AT_ONCE * len(dropping.ways)
+        assert outcomes.total() >= dropped
         assert set(outcomes) == {"CANCELLED"}
-        # It goes up and down by a tenth with what is on the way at once; a leak would be twice that.
-        assert sizes[2] <= GROWTH * max(sizes[:2]), sizes
+        assert after.blocks - before.blocks < dropped / 2, (
+            "an object is left of every stream, or of each second one"
+        )
+        assert after.memory <= GROWTH * before.memory
         assert troubles(server.log) == []
 
 
