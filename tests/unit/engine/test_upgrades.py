@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from flowstate_server.state.code_time import MOST_SECONDS
 from flowstate_server.state.operations import Operation, inc_state, patch_state, unset_state
 from flowstate_server.stores.contract.writes import Changed, NoChange
 from flowstate_server.testing.waiting import until
+from tests.support.slow_collections import collections_take
 
 Fields = dict[str, Any]
 Upgrade = Callable[[Fields], Fields]
@@ -374,6 +376,17 @@ async def test_an_upgrade_that_was_held_up_once_is_called_again() -> None:
     held_up.clear()
     found = await RecordUpgrades(ScopeKind.USER, [chat.described]).ahead(record)
     assert found.record.state == {"colour": "red"}
+
+
+def test_an_upgrade_that_collections_of_garbage_hold_up_each_time_is_not_taken_for_slow() -> None:
+    def collects(fields: Fields) -> Fields:
+        gc.collect()
+        return renamed(fields)
+
+    record = stored({"theme": "red"}, ("chat", 1))
+    with collections_take(1.2 * MOST_SECONDS) as taken:
+        assert upgraded(record, flow("chat", 2, collects, **COLOUR)) == {"colour": "red"}
+    assert taken
 
 
 async def test_an_upgrade_that_never_ends_costs_two_threads_and_fails_at_once_until_it_does() -> None:
