@@ -43,6 +43,18 @@ class Round:
         return len(self.took) / self.seconds
 
 
+@dataclass(frozen=True)
+class Stored:
+    """Bytes of each table; under one name, where a database tells only all."""
+
+    tables: Mapping[str, int]
+
+    def grown_since(self, before: Stored) -> int:
+        """Bytes of those tables that have grown: what another gave back meanwhile, vacuumed of what was deleted or
+        replaced before, says nothing of the turns."""
+        return sum(max(0, size - before.tables.get(table, 0)) for table, size in self.tables.items())
+
+
 @dataclass
 class Cell:
     """A contestant at one length, so many in flight, reading all or a part. ``stored`` are the bytes of all ``turns``,

@@ -61,7 +61,7 @@ class Contest:
                     await one.ask("grow", sessions=sessions, turns=length)
                 before = await one.stored()
                 measured = await self._turns(one, sessions, part)
-                cell.stored += await one.stored() - before
+                cell.stored += (await one.stored()).grown_since(before)
                 cell.turns += len(measured.took)
                 if counts:
                     cell.rounds.append(measured)

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
+from benchmarks.peers.comparison import Stored
 from benchmarks.peers.contestants import Contestant
 from tests.support.postgres_server import fetch
 
@@ -17,7 +18,7 @@ CHECKOUT = Path(__file__).parents[2]
 START_SECONDS = 60.0
 ANSWER_LIMIT = 64 * 1024 * 1024
 
-_STORED_BY_POSTGRES = "SELECT sum(pg_total_relation_size(relid))::bigint FROM pg_stat_user_tables"
+_STORED_BY_POSTGRES = "SELECT relid::regclass::text, pg_total_relation_size(relid) FROM pg_stat_user_tables"
 
 
 class TookTooLong(Exception):
@@ -58,17 +59,16 @@ class Running:
             raise RuntimeError(f"{self.contestant.label} has ended:\n{said}")
         return json.loads(line)
 
-    async def stored(self) -> int:
+    async def stored(self) -> Stored:
         """Bytes of its database, indexes included."""
         if self.contestant.postgres:
-            ((size,),) = await fetch(self.url, _STORED_BY_POSTGRES)
-            return int(size)
+            return Stored({table: int(size) for table, size in await fetch(self.url, _STORED_BY_POSTGRES)})
         with closing(sqlite3.connect(self.url.removeprefix("sqlite:///"))) as database:
             pages, free, page = (
                 int(database.execute(f"PRAGMA {name}").fetchone()[0])
                 for name in ("page_count", "freelist_count", "page_size")
             )
-        return (pages - free) * page
+        return Stored({"": (pages - free) * page})
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.peers import floor, flowstate_sessions
 from benchmarks.peers.__main__ import selected, tell
-from benchmarks.peers.comparison import Cell, Comparison, Increments, Options, Place, Round
+from benchmarks.peers.comparison import Cell, Comparison, Increments, Options, Place, Round, Stored
 from benchmarks.peers.contestants import CONTESTANTS
 from benchmarks.peers.peer import NEWEST, Opening
 from benchmarks.peers.report import notes, report
@@ -51,6 +51,11 @@ async def test_turns_on_postgres(peer: Opening) -> None:
         assert await opened.turn("s1", NEWEST) == NEWEST
         await opened.increment("s1")
         assert await opened.count("s1") == turns + 3
+
+
+def test_a_table_that_gives_back_what_was_deleted_before_takes_nothing_from_what_turns_store() -> None:
+    before = Stored({"items": 8_192, "log": 3_000_000})
+    assert Stored({"items": 24_576, "log": 8_192, "turns": 8_192}).grown_since(before) == 24_576
 
 
 def test_the_tables_tell_what_took_too_long_and_what_failed() -> None:
