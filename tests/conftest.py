@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -18,3 +18,14 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
         gc.collect()
         gc.freeze()
+
+
+@pytest.fixture
+def no_collections() -> Iterator[None]:
+    """For code that is to be found too slow: collections, of any thread, do not count as its time, and those of what
+    tests have left may take as long as the code sleeps."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

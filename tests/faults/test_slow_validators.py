@@ -29,6 +29,8 @@ from flowstate_server.state.code_time import MOST_SECONDS, TOO_SLOW
 from flowstate_server.testing.server import running_server
 from tests.support.store_urls import ALL, new_store_url
 
+pytestmark = pytest.mark.usefixtures("no_collections")
+
 LEASE = 1.0
 SLEEP = 20.0
 ENOUGH = 5.0

@@ -297,6 +297,7 @@ async def test_f6_a_value_that_does_not_fit_refuses_the_call_and_stores_nothing(
         assert [one async for one in client.sessions.list()] == []
 
 
+@pytest.mark.usefixtures("no_collections")
 async def test_f6_a_slow_validator_of_what_is_made_refuses_the_call_and_holds_up_nobody(
     start_server: StartServer, store_url: str
 ) -> None:

@@ -39,6 +39,8 @@ from flowstate_server.stores.contract.writes import Changed
 from flowstate_server.testing.waiting import until
 from tests.support.slow_collections import collections_take
 
+pytestmark = pytest.mark.usefixtures("no_collections")
+
 KEY = user_scope("u")
 calls: list[str] = []
 pauses: list[float] = []

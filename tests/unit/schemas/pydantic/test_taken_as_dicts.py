@@ -81,6 +81,7 @@ def test_dicts_stand_for_models_that_have_serializers_of_their_own() -> None:
     assert schema.view(State, state).many == [Dated(grams=5), Dated(grams=6)]
 
 
+@pytest.mark.usefixtures("no_collections")
 def test_a_process_that_was_held_up_while_a_value_was_taken_is_not_taken_for_slow_code() -> None:
     pauses: list[float] = []
 
