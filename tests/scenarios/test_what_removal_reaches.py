@@ -104,13 +104,14 @@ async def test_what_follows_a_session_ends_with_it(ada: FlowStateClient) -> None
     await _say(ada, "a")
     await ada.flows.dispatch("lasting", "hold", None, session_id="s", request_id="open")
     tail = ada.sessions.events("s")
-    followed = asyncio.create_task(_all(tail))
-    watched = asyncio.create_task(_all(ada.sessions.watch("s")))
-    await asyncio.sleep(0.2)  # both are open: nothing of them can be waited for
+    events, views = list[object](), list[object]()
+    followed = asyncio.create_task(_read(tail, events))
+    watched = asyncio.create_task(_read(ada.sessions.watch("s"), views))
+    await until(lambda: bool(events and views), what="both to be open")
     await ada.sessions.delete("s")
-    assert await soon(followed)
+    await soon(followed)
     assert tail.deleted
-    assert await soon(watched)
+    await soon(watched)
     readings: tuple[AsyncIterable[object], ...] = (
         ada.sessions.items("s"),
         ada.flows.requests(session_id="s"),
@@ -165,3 +166,8 @@ async def _is_found(client: FlowStateClient, flow_kind: str, ids: list[str]) -> 
 
 async def _all(values: AsyncIterable[T]) -> list[T]:
     return [value async for value in values]
+
+
+async def _read(reading: AsyncIterable[object], found: list[object]) -> None:
+    async for one in reading:
+        found.append(one)  # noqa: PERF401 - others look at it meanwhile
