@@ -194,9 +194,8 @@ async def test_a_store_that_keeps_no_content_says_so(monkeypatch: pytest.MonkeyP
 async def test_evictions_leave_the_store_no_larger(
     evictions: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        commit_poller, "TRIM_AGE", 0
-    )  # 40 bytes a commit, which are kept for a minute otherwise
+    # The log of commits takes 40 bytes for each, and keeps them for a minute otherwise.
+    monkeypatch.setattr(commit_poller, "TRIM_AGE", 0)
     monkeypatch.setattr(commit_poller, "TRIM_INTERVAL", 0.1)
     path = tmp_path / "flowstate.db"
     settings = replace(QUICK, tombstone_retention=Seconds(0.001), transient_retention=Seconds(0.0))

@@ -265,11 +265,10 @@ async def test_who_was_held_up_by_a_collection_of_garbage_is_not_taken_for_slow(
     schema = proven()
 
     with collections_take(2 * MOST_SECONDS) as taken:
-        for count, write in enumerate(
-            (op.patch_state({"text": "collect"}), op.push_state("notes", ["collect"])), 1
-        ):
+        for write in (op.patch_state({"text": "collect"}), op.push_state("notes", ["collect"])):
+            taken.clear()
             checked(apply({}, write, schema), schema)
-            assert len(taken) >= count
+            assert taken
     assert not may_take_long(op.patch_state({"text": "a"}), schema)
 
 
